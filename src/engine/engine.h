@@ -1,0 +1,34 @@
+/* engine.h: what the parts of one running engine share. Everything here belongs to the loop thread; worker threads
+ * (uv_queue_work) may use only what a header names as thread-safe. */
+#ifndef CONTREE_ENGINE_H
+#define CONTREE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct store;
+struct launcher;
+struct http_server;
+struct operations;
+
+struct engine_config {
+    const char *data_dir;    /* absolute; made if missing, mode 0700 */
+    const char *socket_path; /* absolute; NULL: no Unix socket */
+    const char *listen;      /* "127.0.0.1:0" style; NULL: no TCP */
+    const char *token;       /* bearer token for TCP; NULL with no TCP */
+    double idle_seconds;     /* leave after this long without work; 0 never */
+    int ready_fd;            /* gets one byte when serving; -1 none */
+};
+
+struct engine {
+    const struct engine_config *config;
+    uv_loop_t *loop;
+    int dir_fd; /* the data directory */
+    struct store *store;
+    struct launcher *launcher;
+    struct http_server *http;
+    struct operations *operations;
+};
+
+#endif

@@ -1,0 +1,85 @@
+/* sandbox.h: one sandbox: namespaces, an overlay root, contree-init as PID 1, and the processes in it.
+ *
+ * Everything runs on the loop thread and returns at once. Callbacks come from the loop, never from inside a sandbox_*
+ * call. Life: sandbox_start -> started | failed; any number of exited; gone is always the last, exactly once. */
+#ifndef CONTREE_SANDBOX_H
+#define CONTREE_SANDBOX_H
+
+#include "engine.h"
+#include "userns.h"
+#include "util.h"
+#include <sys/resource.h>
+
+/* Starts the forkservers that make sandboxes; call before any thread exists and before secrets are read. */
+struct launcher *launcher_open(int dir_fd, struct id_range ids,
+                               struct fault *f);
+/* Attaches it to the loop. */
+int launcher_attach(struct launcher *l, uv_loop_t *loop, struct fault *f);
+void launcher_close(struct launcher *l);
+/* The walls that every sandbox of this engine has, for `isolation` and the doctor: "user,mount,pid,net,ipc,uts,cgroup,
+ * seccomp,no_new_privs,capabilities,ids" without those that are missing. */
+const char *launcher_isolation(const struct launcher *l);
+
+struct sandbox_spec {
+    const char *const *lowers; /* "l/12", top first, skeleton last */
+    size_t lower_count;
+    const char *upper, *work; /* "w/7/u", "w/7/w" */
+    const char *hostname;     /* at most 64 bytes */
+    bool networking;          /* false: loopback only */
+    int64_t max_file_bytes;   /* RLIMIT_FSIZE; 0 none */
+    int64_t max_processes;    /* 0: the engine's default */
+};
+
+struct sandbox_exit {
+    int code;   /* -1 when killed by a signal */
+    int signal; /* -1 none */
+    bool core_dump;
+    int pid; /* inside the sandbox */
+    struct rusage usage;
+    double seconds;         /* from its start to its end */
+    int background_killed;  /* spid 1 only: processes that were still there */
+};
+
+struct sandbox_callbacks {
+    /* The root is mounted and init runs. */
+    void (*started)(void *arg);
+    /* It could not be made, a put failed, or init died without an exit: `why` is for the user. gone follows. */
+    void (*failed)(void *arg, const struct fault *why);
+    void (*spawned)(void *arg, int spid, int pid);
+    /* spid could not be started for a reason that is not the shell's 126/127 (bad cwd, bad id). */
+    void (*spawn_failed)(void *arg, int spid, const struct fault *why);
+    void (*exited)(void *arg, int spid, const struct sandbox_exit *e);
+    /* All its processes are dead, its mounts and namespaces gone. The sandbox is freed after this call. */
+    void (*gone)(void *arg);
+};
+
+struct sandbox;
+/* Copies what it needs from spec. NULL with the fault when it cannot even be tried (then no callback comes). */
+struct sandbox *sandbox_start(struct launcher *l,
+                              const struct sandbox_spec *spec,
+                              const struct sandbox_callbacks *callbacks,
+                              void *arg, struct fault *f);
+/* The orders below may be given right after sandbox_start; they are carried out in order. */
+
+/* Writes a file at `path` (absolute, inside), making parents (0755, 0:0) and replacing what is there but a directory.
+ * Takes over `fd`, open for reading at 0. */
+int sandbox_put(struct sandbox *s, const char *path, int fd, mode_t mode,
+                uid_t uid, gid_t gid, struct fault *f);
+
+struct sandbox_process {
+    char *const *argv; /* argv[0] is looked up in env's PATH */
+    char *const *env;  /* "NAME=value", complete */
+    const char *cwd;   /* absolute */
+    uid_t uid;
+    gid_t gid;
+    /* The process's ends, taken over (closed) whatever the outcome; -1 for /dev/null. */
+    int stdin_fd, stdout_fd, stderr_fd;
+};
+/* spid 1 is the main process: when it ends init kills all others and the sandbox goes. */
+int sandbox_spawn(struct sandbox *s, int spid,
+                  const struct sandbox_process *p, struct fault *f);
+int sandbox_signal(struct sandbox *s, int spid, int signal, struct fault *f);
+/* Kills everything in it; gone follows. */
+void sandbox_kill(struct sandbox *s);
+
+#endif

@@ -1,0 +1,124 @@
+/* store.h: the SQLite database of one data directory: images, tags, layers, files, operations. Every function is
+ * thread-safe (one connection, serialized). All writes are transactions in WAL mode that survive a kill -9 once the
+ * function returned, and a power cut once store_sync() returned. */
+#ifndef CONTREE_STORE_H
+#define CONTREE_STORE_H
+
+#include "util.h"
+
+struct store;
+
+/* Opens or makes DIR/contree.db below dir_fd, takes the directory's lock (one engine at a time), migrates the schema,
+ * and marks operations that were running as FAILED ("the engine stopped while this operation ran"). */
+struct store *store_open(int dir_fd, const char *dir, struct fault *f);
+void store_close(struct store *s);
+/* Makes all that was written so far survive a power cut. May take
+ * milliseconds: call it in a worker. */
+int store_sync(struct store *s, struct fault *f);
+
+#define TAG_SIZE 257
+
+struct image {
+    char uuid[UUID_SIZE];
+    char tag[TAG_SIZE];        /* "" if untagged */
+    char operation[UUID_SIZE]; /* the operation that made it, or "" */
+    int64_t created;           /* microseconds since 1970 */
+    int64_t size;              /* bytes of its own top layer */
+    int64_t layer;             /* id of its top layer; 0: an empty image */
+    char *env;                 /* JSON object of preserved variables, or NULL */
+};
+void image_clear(struct image *i); /* frees what it owns */
+
+/* A page of a list. `since`/`until` bound created (inclusive), 0: open. */
+struct page {
+    int64_t limit, offset, since, until;
+};
+struct image_filter {
+    struct page page;
+    bool tagged;
+    const char *tag_prefix, *uuid; /* NULL: any */
+};
+
+/* 404 with "no image ..." when there is none. */
+int store_image_by_uuid(struct store *s, const char *uuid, struct image *out,
+                        struct fault *f);
+int store_image_by_tag(struct store *s, const char *tag, struct image *out,
+                       struct fault *f);
+/* uuid or "tag:NAME", as spawn takes it (wire-api.md §5.7). */
+int store_image_resolve(struct store *s, const char *reference,
+                        struct image *out, struct fault *f);
+/* Newest first; an exact match of tag_prefix comes before all others. The visitor returns false to stop. */
+int store_image_list(struct store *s, const struct image_filter *filter,
+                     bool (*visit)(void *arg, const struct image *i), void *arg,
+                     struct fault *f);
+/* Inserts an image (i->uuid, layer, size, env, operation, created given; tag moved to it when not "") in one
+ * transaction. */
+int store_image_add(struct store *s, const struct image *i, struct fault *f);
+/* Moves `tag` to the image. 400 malformed tag, 404 no image. */
+int store_tag_set(struct store *s, const char *uuid, const char *tag,
+                  struct fault *f);
+/* Removes `tag`, or the image's tag when NULL; 404 when it has none. */
+int store_tag_remove(struct store *s, const char *uuid, const char *tag,
+                     struct fault *f);
+bool tag_is_valid(const char *tag); /* wire-api.md §8.9 */
+
+/* Layers. `parent` is 0 for a base layer. Returns the new id. The directory of layer N is layer_path(N), see layer.h. */
+int store_layer_reserve(struct store *s, int64_t *id, struct fault *f);
+int store_layer_add(struct store *s, int64_t id, int64_t parent, int64_t size,
+                    struct fault *f);
+/* The chain from `layer` down to its base, top first; caller frees *ids. */
+int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
+                      size_t *count, struct fault *f);
+
+struct stored_file {
+    char uuid[UUID_SIZE];
+    char sha256[65];
+    int64_t size, created, updated;
+};
+int store_file_by_sha256(struct store *s, const char *sha256,
+                         struct stored_file *out, struct fault *f);
+int store_file_by_uuid(struct store *s, const char *uuid,
+                       struct stored_file *out, struct fault *f);
+/* Adds a file, or finds the one with the same content and touches `updated`. */
+int store_file_add(struct store *s, const char *sha256, int64_t size,
+                   struct stored_file *out, struct fault *f);
+int store_file_list(struct store *s, const struct page *page,
+                    bool (*visit)(void *arg, const struct stored_file *x),
+                    void *arg, struct fault *f);
+
+/* An operation as stored (wire-api.md §5.9 to §5.11). Strings may be NULL. */
+struct operation_row {
+    char uuid[UUID_SIZE];
+    const char *kind, *status; /* wire spelling */
+    char *error;
+    int64_t created, finished; /* microseconds; finished 0 while active */
+    double consumed_cpu;       /* seconds */
+    int64_t consumed_memory;   /* KiB */
+    int64_t image_size;        /* bytes; -1 unknown */
+    char image[UUID_SIZE], result_image[UUID_SIZE]; /* "" none */
+    char *tag;      /* asked for by an import */
+    char *metadata; /* JSON object: the request, without `result` */
+};
+void operation_row_clear(struct operation_row *o);
+struct operation_filter {
+    struct page page;
+    const char *status, *kind; /* NULL: any */
+};
+int store_operation_add(struct store *s, const struct operation_row *o,
+                        struct fault *f);
+/* Final state and event log in one transaction. `log` is the whole event log, one JSON event per line, or NULL when it
+ * is in a file (events.h). */
+int store_operation_finish(struct store *s, const struct operation_row *o,
+                           const char *log, size_t log_length,
+                           struct fault *f);
+int store_operation_get(struct store *s, const char *uuid,
+                        struct operation_row *out, struct fault *f);
+/* 404 unknown operation; *log NULL with 0 when the log is in a file. Caller frees *log. */
+int store_operation_log(struct store *s, const char *uuid, char **log,
+                        size_t *length, struct fault *f);
+int store_operation_list(struct store *s, const struct operation_filter *filter,
+                         bool (*visit)(void *arg,
+                                       const struct operation_row *o),
+                         void *arg, struct fault *f);
+
+#endif
