@@ -1,0 +1,126 @@
+# make          build the module for both Luas and the engine into build/
+# make demo     install what is needed, build, run examples/quickstart.lua
+# make test     install what is needed, build, run every test (SAN=1: sanitizers)
+# make env      print the shell exports for the build tree (LUA=luajit for LuaJIT)
+# make help     the other targets
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+
+CC      ?= gcc
+PREFIX  ?= /usr/local
+LUA     ?= lua5.4
+SAN     ?=
+B       := build$(if $(SAN),/san)
+
+WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+HARDEN  := -fstack-protector-strong -D_FORTIFY_SOURCE=2
+OPT     := $(if $(SAN),-O1 -fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined,-O2 $(HARDEN))
+comma   := ,
+CFLAGS  ?= -g
+ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CFLAGS) -MMD -MP
+
+CORE_LIBS   := libcurl libcrypto zlib
+ENGINE_LIBS := libuv libmicrohttpd sqlite3 jansson libarchive libseccomp libcrypto zlib
+
+CORE_SRC   := $(wildcard src/core/*.c)
+ENGINE_SRC := $(wildcard src/engine/*.c)
+INIT_SRC   := $(wildcard src/engine/init/*.c)
+C_TESTS    := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/test_*.c))
+
+ENGINE_OBJ := $(ENGINE_SRC:src/engine/%.c=$(B)/engine/%.o)
+LIB_OBJ    := $(filter-out $(B)/engine/main.o,$(ENGINE_OBJ)) $(B)/engine/init_blob.o
+
+.PHONY: all core engine demo test env deps lint format fuzz bench check install clean help
+
+all: core engine
+
+core: $(B)/lua5.4/contree/core.so $(B)/luajit/contree/core.so
+
+engine: $(B)/bin/contree-engine
+
+# The module, once for each Lua, from the same sources.
+define core_rules
+$(B)/$(1)/obj/%.o: src/core/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) -fPIC -fvisibility=hidden $$(shell pkg-config --cflags $(2) $$(CORE_LIBS)) -c -o $$@ $$<
+$(B)/$(1)/contree/core.so: $(CORE_SRC:src/core/%.c=$(B)/$(1)/obj/%.o)
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) -shared -Wl,-z,nodelete -o $$@ $$^ $$(shell pkg-config --libs $$(CORE_LIBS)) -ldl -lpthread
+endef
+$(eval $(call core_rules,lua5.4,lua5.4))
+$(eval $(call core_rules,luajit,luajit))
+
+$(B)/engine/%.o: src/engine/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(shell pkg-config --cflags $(ENGINE_LIBS)) -Isrc/engine -c -o $@ $<
+
+# PID 1 of the sandbox is static, never sanitized, and travels inside the engine.
+$(B)/bin/contree-init: $(INIT_SRC) $(wildcard src/engine/init/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARN) -Os -g0 -static -o $@ $(INIT_SRC)
+	strip $@
+
+$(B)/engine/init_blob.o: src/engine/init_blob.S $(B)/bin/contree-init
+	@mkdir -p $(@D)
+	$(CC) -DINIT_PATH='"$(B)/bin/contree-init"' -c -o $@ $<
+
+$(B)/engine/libengine.a: $(LIB_OBJ)
+	rm -f $@ && ar rcs $@ $^
+
+$(B)/bin/contree-engine: $(B)/engine/main.o $(B)/engine/libengine.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(shell pkg-config --libs $(ENGINE_LIBS)) -lpthread
+
+$(B)/spec/%: spec/c/%.c $(B)/engine/libengine.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Isrc/engine -Ispec/c $(shell pkg-config --cflags $(ENGINE_LIBS)) -o $@ $^ $(shell pkg-config --libs $(ENGINE_LIBS)) -lpthread
+
+c-tests: $(C_TESTS)
+
+# Absolute paths, so that it works from any directory: eval "$(make -s env)"
+env:
+	@scripts/env $(LUA) $(B)
+
+deps:
+	@scripts/deps $(DEPS)
+
+demo:
+	@scripts/deps build
+	@$(MAKE) -s all
+	@eval "$$(scripts/env $(LUA) $(B))" && $(LUA) examples/quickstart.lua
+
+test:
+	@scripts/deps build test
+	@$(MAKE) -s -j2 all c-tests SAN=$(SAN)
+	@SAN=$(SAN) scripts/test $(B)
+
+lint:
+	@scripts/deps build test
+	@scripts/lint
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+bench:
+	@scripts/deps build bench
+	@$(MAKE) -s all
+	@bench/run
+
+install: all
+	install -D $(B)/bin/contree-engine $(DESTDIR)$(PREFIX)/bin/contree-engine
+	for v in 5.4:lua5.4 5.1:luajit; do \
+	  install -D $(B)/$${v#*:}/contree/core.so $(DESTDIR)$(PREFIX)/lib/lua/$${v%:*}/contree/core.so; \
+	  (cd lua && find . -name '*.lua' -exec install -D -m 644 {} $(abspath $(DESTDIR)$(PREFIX))/share/lua/$${v%:*}/{} \;); \
+	done
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n 's/^# make/make/p' Makefile; \
+	printf '%s\n' 'make lint     clang-format, luacheck, compiler warnings' \
+	  'make bench    the benchmarks (see docs/performance.md)' \
+	  'make install  into PREFIX (default /usr/local)' 'make clean    remove build/'
+
+-include $(shell find build -name '*.d' 2>/dev/null)
