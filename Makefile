@@ -20,7 +20,7 @@ comma   := ,
 CFLAGS  ?= -g
 ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CFLAGS) -MMD -MP
 
-CORE_LIBS   := libcurl libcrypto zlib
+CORE_LIBS   := libcurl libcrypto
 ENGINE_LIBS := libuv libmicrohttpd sqlite3 jansson libarchive libseccomp libcrypto zlib
 
 CORE_SRC   := $(wildcard src/core/*.c)
