@@ -1,4 +1,5 @@
-/* util.h: the few helpers every engine file uses: faults, scope cleanup, growable text, file descriptors, time, ids. */
+/* util.h: the few helpers every engine file uses: faults, scope cleanup,
+ * growable text, file descriptors, time, ids. */
 #ifndef CONTREE_UTIL_H
 #define CONTREE_UTIL_H
 
