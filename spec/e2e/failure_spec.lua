@@ -1,0 +1,117 @@
+-- What a user can get wrong, and what can be wrong with the machine: each is
+-- a clear error, and nothing is left behind.
+local contree = require("contree")
+local home = require("spec.support.home")
+
+local function failure(fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert.is_false(ok)
+  return err
+end
+
+describe("a mistake", function()
+  local client, directory, stop, busybox
+
+  setup(function()
+    client, directory, stop = home.client()
+    busybox = client.images:use("busybox:latest")
+  end)
+  teardown(function() stop() end)
+
+  it("in the image's name is not_found and names it", function()
+    local err = failure(function() client.images:use("no/such:image"):run("true") end)
+    assert.are.equal("not_found", err.kind)
+    assert.matches("no/such:image", tostring(err), 1, true)
+    err = failure(function()
+      client.images:use("11111111-2222-4333-8444-555555555555"):run("true")
+    end)
+    assert.are.equal("not_found", err.kind)
+  end)
+
+  it("in an option's name is refused with the nearest valid one", function()
+    local err = failure(function() busybox:run{ shel = "true" } end)
+    assert.are.equal("invalid_argument", err.kind)
+    assert.matches("shel", tostring(err))
+    assert.matches("did you mean", tostring(err):lower())
+    assert.matches("failure_spec.lua", tostring(err), 1, true)
+  end)
+
+  it("in an option's type is refused before anything is sent", function()
+    for _, options in ipairs{
+      { shell = 5 }, { shell = "true", env = "A=1" }, { shell = "true", timeout = "soon" },
+      { shell = "true", timeout = -1 }, { shell = "true", args = "x" }, {},
+      { shell = "true", command = "true" }, { shell = "true", env = { A = 1 } },
+      { shell = "true", cwd = "relative" }, { shell = "true", uid = -1 },
+      { command = "a\0b" }, { command = "a", args = { "x\0y" } },
+    } do
+      local err = failure(busybox.run, busybox, options)
+      assert.are.equal("invalid_argument", err.kind)
+    end
+  end)
+
+  it("in a local file's name is an error that names it", function()
+    local err = failure(busybox.run, busybox, { shell = "true", files = { "/no/such/file" } })
+    assert.matches("/no/such/file", tostring(err), 1, true)
+  end)
+
+  it("in a string's encoding is refused, never sent broken", function()
+    local err = failure(busybox.run, busybox, { shell = "echo \255\254" })
+    assert.are.equal("invalid_argument", err.kind)
+    assert.matches("UTF%-8", tostring(err))
+  end)
+
+  it("in cwd fails the operation in words", function()
+    local err = failure(busybox.run, busybox, { shell = "true", cwd = "/no/such/dir" })
+    assert.are.equal("operation_failed", err.kind)
+    assert.matches("/no/such/dir", tostring(err), 1, true)
+  end)
+
+  it("leaves the engine healthy", function()
+    assert.are.equal(0, busybox:run("true").exit_code)
+    assert.are.equal("", home.capture("ls " .. home.quote(directory .. "/data/w") ..
+      " 2>/dev/null | grep -v -E '^[0-9]+$'"))
+  end)
+end)
+
+describe("a machine", function()
+  it("without the engine gets the fix in words", function()
+    local client = contree.new{ engine = { path = "/no/such/contree-engine",
+      data_dir = "/tmp/contree-spec-none", socket = "/tmp/contree-spec-none.sock" } }
+    local err = failure(function() client.images:use("busybox:latest"):run("true") end)
+    assert.are.equal("engine_unavailable", err.kind)
+    assert.matches("/no/such/contree-engine", tostring(err), 1, true)
+    client:close()
+  end)
+
+  it("with a socket nobody listens on says so", function()
+    local client = contree.new("unix:/tmp/contree-spec-nobody.sock")
+    local err = failure(function() client:whoami() end)
+    assert.are.equal("connection", err.kind)
+    assert.matches("/tmp/contree%-spec%-nobody.sock", tostring(err))
+    client:close()
+  end)
+
+  it("with a data directory that cannot be written says which", function()
+    local directory = home.directory()
+    local file = assert(io.open(directory .. "/data", "w"))
+    file:close()
+    local client = contree.new{ engine = { data_dir = directory .. "/data",
+      socket = directory .. "/engine.sock" } }
+    local err = failure(function() client:whoami() end)
+    assert.are.equal("engine_unavailable", err.kind)
+    assert.matches(directory .. "/data", tostring(err), 1, true)
+    client:close()
+    os.execute("rm -rf " .. home.quote(directory))
+  end)
+
+  it("with an engine that was killed loses no image", function()
+    local client, directory, stop = home.client()
+    local kept = client.images:use("busybox:latest")
+      :run{ shell = "echo safe > /f", disposable = false, tag = "kept" }
+    home.stop_engine(directory .. "/data", "KILL")
+    local again = client.images:use("kept", { strict = true })
+    assert.are.equal(kept.uuid, again.uuid)
+    assert.are.equal("safe\n", again:run("cat /f").stdout)
+    stop()
+  end)
+end)

@@ -1,0 +1,61 @@
+-- An engine of its own for a spec: a client whose engine keeps everything in
+-- a new temporary directory, and a stop() that ends the engine and removes
+-- the directory.
+local contree = require("contree")
+
+local home = {}
+
+local function capture(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read("*a")
+  pipe:close()
+  return text
+end
+
+local function quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- A new empty directory whose name tells that a spec made it.
+function home.directory()
+  return (capture("mktemp -d -t contree-spec.XXXXXX"):gsub("\n$", ""))
+end
+
+--- Runs a shell command on this machine; returns what it printed.
+home.capture = capture
+home.quote = quote
+
+--- The engine's process id, from the directory lock it holds, or nil.
+function home.pid(directory)
+  local file = io.open(directory .. "/lock")
+  local pid = file and file:read("*n")
+  if file then file:close() end
+  return pid
+end
+
+--- Ends the engine of a directory and waits until it is gone.
+function home.stop_engine(directory, signal)
+  local pid = home.pid(directory)
+  if pid then
+    os.execute(("kill -%s %d 2>/dev/null; while kill -0 %d 2>/dev/null; do sleep 0.01; done")
+      :format(signal or "TERM", pid, pid))
+  end
+end
+
+---@return table client, string directory, function stop
+function home.client(options)
+  local directory = home.directory()
+  options = options or {}
+  options.engine = options.engine or {}
+  options.engine.data_dir = directory .. "/data"
+  options.engine.socket = directory .. "/engine.sock"
+  local client = contree.new(options)
+  local function stop()
+    client:close()
+    home.stop_engine(directory .. "/data")
+    os.execute("rm -rf " .. quote(directory))
+  end
+  return client, directory, stop
+end
+
+return home
