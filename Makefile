@@ -31,7 +31,9 @@ C_TESTS    := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/test_*.c))
 ENGINE_OBJ := $(ENGINE_SRC:src/engine/%.c=$(B)/engine/%.o)
 LIB_OBJ    := $(filter-out $(B)/engine/main.o,$(ENGINE_OBJ)) $(B)/engine/init_blob.o
 
-.PHONY: all core engine demo test env deps lint format fuzz bench check install clean help
+# Kept between runs, although only rules name them.
+.SECONDARY:
+.PHONY: all core engine c-tests demo test env deps lint format fuzz bench check install clean help
 
 all: core engine
 
@@ -77,6 +79,10 @@ $(B)/spec/%: spec/c/%.c $(B)/engine/libengine.a
 	$(CC) $(ALL_CFLAGS) -Isrc/engine -Ispec/c $(shell pkg-config --cflags $(ENGINE_LIBS)) -o $@ $^ $(shell pkg-config --libs $(ENGINE_LIBS)) -lpthread
 
 c-tests: $(C_TESTS)
+
+$(B)/bench/%: bench/%.c $(B)/engine/libengine.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Isrc/engine $(shell pkg-config --cflags $(ENGINE_LIBS)) -o $@ $^ $(shell pkg-config --libs $(ENGINE_LIBS)) -lpthread
 
 # Absolute paths, so that it works from any directory: eval "$(make -s env)"
 env:

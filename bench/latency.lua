@@ -1,0 +1,79 @@
+-- Start to exit of /bin/true: image:run beside a bare sandbox of the same
+-- kind, crun and podman. All in one run, a few of each in turn, so that the
+-- machine's moods hit all alike. Usage: lua bench/latency.lua [ROUNDS]
+local contree = require("contree")
+local core = require("contree.core")
+local home = require("spec.support.home")
+
+local rounds = tonumber(arg[1]) or 20
+local scratch = arg[2] or "/tmp"
+
+local client, _, stop = home.client()
+local image = client.images:use("busybox:latest")
+
+local function lua_runs(options)
+  return function(n, out)
+    for _ = 1, n do
+      local begin = core.now()
+      local result = image:run(options)
+      out[#out + 1] = (core.now() - begin) * 1e6
+      assert(result.exit_code == 0)
+    end
+  end
+end
+
+local function program(command)
+  return function(n, out)
+    local pipe = assert(io.popen(command:gsub("%%N", tostring(n)) .. " 2>" .. scratch .. "/error"))
+    local lines = 0
+    for line in pipe:lines() do
+      lines = lines + 1
+      out[#out + 1] = tonumber(line)
+    end
+    pipe:close()
+    if lines < n then
+      local file = io.open(scratch .. "/error")
+      error("peer failed: " .. command .. "\n" .. (file and file:read("*a") or ""))
+    end
+  end
+end
+
+-- crun and podman refuse a hybrid cgroup layout: hide its unified half.
+local hide = "unshare -m sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"' - "
+local peers = {
+  { "posix_spawn, no sandbox", 10, program("build/bench/peer %N " .. scratch .. "/root/bin/true") },
+  { "bare sandbox (floor)", 10, program("build/bench/floor %N " .. scratch) },
+  { "image:run, command", 10, lua_runs{ command = "/bin/true" } },
+  { "image:run, kept", 10, lua_runs{ command = "/bin/touch", args = { "/kept" },
+    disposable = false } },
+  { "crun run", 5, program(hide .. "build/bench/peer %N crun --cgroup-manager=disabled run --bundle "
+    .. scratch .. " contree-bench") },
+  { "podman run --rm", 1, program(hide .. "build/bench/peer %N podman run --rm --network none "
+    .. "--cgroups=disabled --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --rootfs "
+    .. scratch .. "/root /bin/true") },
+}
+
+for _, peer in ipairs(peers) do
+  peer.times = {}
+  peer[3](peer[2], {}) -- warm
+end
+for _ = 1, rounds do
+  for _, peer in ipairs(peers) do peer[3](peer[2], peer.times) end
+end
+stop()
+
+local function at(sorted, q) return sorted[math.max(1, math.ceil(#sorted * q))] / 1000 end
+print(("%-26s %6s %8s %8s %8s %8s %9s"):format("start to exit, ms", "n", "p50", "p95", "p99", "max",
+  "x floor"))
+local floor
+for i, peer in ipairs(peers) do
+  table.sort(peer.times)
+  local p50 = at(peer.times, 0.5)
+  if i == 2 then floor = p50 end
+  peer.p50 = p50
+end
+for _, peer in ipairs(peers) do
+  local t = peer.times
+  print(("%-26s %6d %8.2f %8.2f %8.2f %8.2f %9.2f"):format(peer[1], #t, peer.p50, at(t, 0.95),
+    at(t, 0.99), at(t, 1), peer.p50 / floor))
+end
