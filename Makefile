@@ -33,9 +33,15 @@ LIB_OBJ    := $(filter-out $(B)/engine/main.o,$(ENGINE_OBJ)) $(B)/engine/init_bl
 
 # Kept between runs, although only rules name them.
 .SECONDARY:
-.PHONY: all core engine c-tests demo test env deps lint format fuzz bench check install clean help
+.PHONY: all tools core engine c-tests demo test env deps lint format fuzz bench check install clean help
 
-all: core engine
+all: tools core engine
+
+# Says what to do on a machine that lacks a library, before a compiler does.
+tools:
+	@command -v pkg-config >/dev/null && command -v $(CC) >/dev/null && \
+	  pkg-config --exists lua5.4 luajit $(CORE_LIBS) $(ENGINE_LIBS) || \
+	  { echo "A compiler or a library is missing: 'make deps' installs what is needed." >&2; exit 1; }
 
 core: $(B)/lua5.4/contree/core.so $(B)/luajit/contree/core.so
 
@@ -89,7 +95,7 @@ env:
 	@scripts/env $(LUA) $(B)
 
 deps:
-	@scripts/deps $(DEPS)
+	@scripts/deps $(or $(DEPS),build)
 
 demo:
 	@scripts/deps build
@@ -125,7 +131,8 @@ clean:
 
 help:
 	@sed -n 's/^# make/make/p' Makefile; \
-	printf '%s\n' 'make lint     clang-format, luacheck, compiler warnings' \
+	printf '%s\n' 'make deps     install what building needs (DEPS="build test bench": more)' \
+	  'make lint     clang-format, luacheck, compiler warnings' \
 	  'make bench    the benchmarks (see docs/performance.md)' \
 	  'make install  into PREFIX (default /usr/local)' 'make clean    remove build/'
 
