@@ -1,21 +1,25 @@
 /* userns.h: which user and group ids the engine has to give away.
  *
- * The sandbox's id i is the engine's id `base + i`. An engine run by real root stays in the initial user namespace and
- * takes base from /etc/subuid (root's or contree's range) or 1,879,048,192 when there is none. An engine run by
- * anybody else re-executes itself in a user namespace where it is 0: with a subuid range base is 1 (so that root of the
- * sandbox is not the user), without one there is a single id, base 0 count 1. */
+ * The sandbox's id i is the engine's id `base + i`. An engine run by real root
+ * stays in the initial user namespace and takes base from /etc/subuid
+ * (contree's or root's range) or 1,879,048,192 when there is none. An engine
+ * run by anybody else moves into a user namespace where it is 0: with a subuid
+ * range base is 1 (so that root of the sandbox is not the user), without one
+ * there is a single id, base 0 count 1. */
 #ifndef CONTREE_USERNS_H
 #define CONTREE_USERNS_H
 
 #include "util.h"
 
 struct id_range {
-    uid_t base;
-    uint32_t count; /* 65536, or 1: only id 0 exists in the sandbox */
+    uid_t base;     /* also the first group id */
+    uint32_t count; /* 65536, fewer in a narrow container, or 1: only id 0
+                     * exists in the sandbox */
 };
 
-/* Enters the user namespace if one is needed (re-executes argv once, before any thread exists) and fills `out`. 503
- * with the fix in words when the machine forbids it. */
-int userns_enter(char *const argv[], struct id_range *out, struct fault *f);
+/* Moves the process into a user namespace if it needs one and fills `out`.
+ * Call it first in main, before any thread exists. 503 with the fix in words
+ * when the machine forbids it. */
+int userns_enter(struct id_range *out, struct fault *f);
 
 #endif

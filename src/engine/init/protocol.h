@@ -1,0 +1,77 @@
+/* protocol.h: what the engine, its forkserver and PID 1 of a sandbox (all
+ * three from one build, so no versions) say to each other over sequential
+ * packet sockets. Numbers are in host byte order.
+ *
+ * The forkserver turns one byte into one *cell*: a process that is PID 1 of
+ * fresh namespaces and waits, its identity, /proc, /sys and /dev already made.
+ * A cell's first order is ORDER_SETUP, which gives it a root file system;
+ * from then on it is the sandbox's init. */
+#ifndef CONTREE_PROTOCOL_H
+#define CONTREE_PROTOCOL_H
+
+#include <stdint.h>
+#include <sys/resource.h>
+
+/* Arguments of the forkserver: id base, id count. Its inherited descriptors: */
+enum {
+    FORKSERVER_SOCKET = 3,
+    FORKSERVER_DATA_DIR = 4,
+    FORKSERVER_SECCOMP = 5, /* a memfd: struct sock_filter[] */
+};
+
+/* Forkserver to engine. First one HELLO or FAULT, then for each byte either a
+ * CELL with two descriptors (control socket, pidfd) or a FAULT. */
+enum { CELL_HELLO, CELL_READY, CELL_FAULT };
+struct cell_report {
+    int32_t type;
+    int32_t status;    /* CELL_FAULT: HTTP status */
+    uint32_t features; /* CELL_HELLO: CELL_HAS_... */
+    char message[400]; /* CELL_FAULT: for the user */
+};
+enum {
+    CELL_HAS_PID_LIMIT = 1, /* the kernel caps ids per pid namespace */
+};
+
+/* Engine to PID 1: a struct order, then `payload` bytes of NUL-terminated
+ * strings, or, when there are too many, a memfd with them as last descriptor.
+ *   SETUP   hostname, upper, work, lower... (top first)
+ *   PUT     path; one descriptor
+ *   SPAWN   cwd, argc arguments, envc variables; a descriptor for each bit of
+ *           `stdio` (1 stdin, 2 stdout, 4 stderr)
+ *   SIGNAL  nothing */
+enum { ORDER_SETUP = 1, ORDER_PUT, ORDER_SPAWN, ORDER_SIGNAL };
+enum { ORDER_INLINE_MAX = 65536, ORDER_FDS_MAX = 4 };
+struct order {
+    uint32_t type;
+    uint32_t payload;   /* bytes of strings */
+    uint32_t in_memfd;  /* 1: they are in the last descriptor */
+    int32_t spid;       /* SPAWN, SIGNAL */
+    int32_t signal;     /* SIGNAL */
+    uint32_t uid, gid;  /* PUT, SPAWN */
+    uint32_t mode;      /* PUT */
+    uint32_t stdio;     /* SPAWN */
+    uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories */
+    uint32_t envc;      /* SPAWN */
+    int64_t max_file_bytes, max_processes; /* SETUP */
+};
+
+/* PID 1 to engine: a struct report. FAULT ends the sandbox. */
+enum {
+    REPORT_STARTED = 1,
+    REPORT_SPAWNED,
+    REPORT_SPAWN_FAILED,
+    REPORT_EXIT,
+    REPORT_FAULT,
+};
+struct report {
+    uint32_t type;
+    int32_t spid, pid;
+    int32_t wait_status;       /* EXIT: as from wait(2) */
+    int32_t background_killed; /* EXIT of spid 1 */
+    int32_t status;            /* FAULT, SPAWN_FAILED: HTTP status */
+    double seconds;            /* EXIT */
+    struct rusage usage;       /* EXIT */
+    char message[400];         /* FAULT, SPAWN_FAILED: for the user */
+};
+
+#endif
