@@ -1,0 +1,238 @@
+/* result.c: see result.h. */
+#include "result.h"
+#include "json.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t microseconds(struct timeval t) {
+    return (int64_t)t.tv_sec * 1000000 + t.tv_usec;
+}
+
+/* EventResources (wire-api.md §5.18). */
+static void write_event_resources(struct buffer *b, const struct rusage *u) {
+    json_open(b, "resources", '{');
+    json_add_int(b, "user_time_us", microseconds(u->ru_utime));
+    json_add_int(b, "sys_time_us", microseconds(u->ru_stime));
+    json_add_int(b, "max_rss_kb", u->ru_maxrss);
+    json_add_int(b, "shared_memory", u->ru_ixrss);
+    json_add_int(b, "unshared_memory", u->ru_idrss);
+    json_add_int(b, "swaps", u->ru_nswap);
+    json_add_int(b, "minor_faults", u->ru_minflt);
+    json_add_int(b, "major_faults", u->ru_majflt);
+    json_add_int(b, "voluntary_ctx_switches", u->ru_nvcsw);
+    json_add_int(b, "involuntary_ctx_switches", u->ru_nivcsw);
+    json_add_int(b, "block_input_ops", u->ru_inblock);
+    json_add_int(b, "block_output_ops", u->ru_oublock);
+    json_add_int(b, "ipc_msgs_sent", u->ru_msgsnd);
+    json_add_int(b, "ipc_msgs_received", u->ru_msgrcv);
+    json_add_int(b, "signals_received", u->ru_nsignals);
+    json_close(b, '}');
+}
+
+void exit_event_write(struct buffer *b, const struct sandbox_exit *e,
+                      bool timed_out, const char *limit) {
+    json_add_int(b, "pid", e->pid);
+    json_add_int(b, "code", e->code);
+    json_add_int(b, "signal", e->signal);
+    json_add_bool(b, "timed_out", timed_out);
+    json_add_int(b, "duration_ms", (int64_t)(e->seconds * 1000 + 0.5));
+    json_add_bool(b, "core_dump", e->core_dump);
+    /* Ours, beyond wire-api.md: what a client wants to know of the end. */
+    json_add_int(b, "elapsed_us", (int64_t)(e->seconds * 1e6));
+    json_add_int(b, "background_killed", e->background_killed);
+    if (limit)
+        json_add_string(b, "limit", limit);
+    write_event_resources(b, &e->usage);
+}
+
+static int64_t number(const json_t *object, const char *name) {
+    return (int64_t)json_number_value(json_object_get(object, name));
+}
+
+/* InstanceResources from EventResources: other names for the same counts. */
+static char *resources_text(const json_t *exit_data) {
+    static const char *const names[][2] = {
+        {"block_input", "block_input_ops"},
+        {"block_output", "block_output_ops"},
+        {"involuntary_switches", "involuntary_ctx_switches"},
+        {"max_rss", "max_rss_kb"},
+        {"page_faults", "minor_faults"},
+        {"page_faults_io", "major_faults"},
+        {"shared_memory", "shared_memory"},
+        {"signals", "signals_received"},
+        {"swaps", "swaps"},
+        {"unshared_memory", "unshared_memory"},
+        {"voluntary_switches", "voluntary_ctx_switches"},
+    };
+    const json_t *r = json_object_get(exit_data, "resources");
+    double elapsed = (double)number(exit_data, "elapsed_us") / 1e6;
+    struct buffer b;
+    buffer_init(&b, 4096);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        json_add_int(&b, names[i][0], number(r, names[i][1]));
+    json_add_number(&b, "cost", 0); /* the machine is the user's own */
+    json_add_number(&b, "elapsed_time", elapsed);
+    json_add_number(&b, "monotonic_time", elapsed);
+    json_add_number(&b, "system_cpu_time",
+                    (double)number(r, "sys_time_us") / 1e6);
+    json_add_number(&b, "user_cpu_time",
+                    (double)number(r, "user_time_us") / 1e6);
+    json_end(&b);
+    return buffer_take(&b);
+}
+
+static void fold_exit(struct result *r, const json_t *data) {
+    r->exited = true;
+    r->pid = (int)number(data, "pid");
+    r->code = (int)number(data, "code");
+    r->signal = (int)number(data, "signal");
+    r->timed_out = json_is_true(json_object_get(data, "timed_out"));
+    r->core_dump = json_is_true(json_object_get(data, "core_dump"));
+    r->background_killed = (int)number(data, "background_killed");
+    free(r->resources);
+    r->resources = resources_text(data);
+}
+
+static void fold_limit(struct result *r, const json_t *data) {
+    const char *limit = json_string_value(json_object_get(data, "limit"));
+    if (limit)
+        snprintf(r->limit, sizeof r->limit, "%s", limit);
+}
+
+static void fold_stream(struct result_stream *s, const json_t *data) {
+    const char *value = json_string_value(json_object_get(data, "value"));
+    const char *encoding = json_string_value(json_object_get(data, "encoding"));
+    char *bytes CLEANUP(cleanup_free) = NULL;
+    size_t length;
+    if (!value || !encoding || !stream_decode(value, encoding, &bytes, &length))
+        return;
+    size_t room = RESULT_STREAM_MAX - s->data.length;
+    s->emitted += (int64_t)length;
+    buffer_add(&s->data, bytes, length < room ? length : room);
+}
+
+static void fold_truncated(struct result *r, const json_t *data) {
+    const char *name = json_string_value(json_object_get(data, "stream"));
+    struct result_stream *s =
+        name && strcmp(name, "stderr") == 0 ? &r->err : &r->out;
+    s->dropped = number(data, "bytes_dropped");
+}
+
+/* Lines that tell nothing new, among them the bulk of a large output, are not
+ * even parsed. */
+static bool is_of_use(const struct result *r, const struct event_line *line,
+                      int spid) {
+    if (line->spid == 0)
+        return spid == 1 &&
+               (event_is(line, "init") || event_is(line, "completion"));
+    if (line->spid != spid)
+        return false;
+    if (event_is(line, "stdout"))
+        return r->out.emitted <= RESULT_STREAM_MAX;
+    if (event_is(line, "stderr"))
+        return r->err.emitted <= RESULT_STREAM_MAX;
+    return event_is(line, "spawn") || event_is(line, "exit") ||
+           event_is(line, "truncated");
+}
+
+static void fold_data(struct result *r, const struct event_line *line,
+                      const json_t *data) {
+    if (event_is(line, "stdout")) {
+        fold_stream(&r->out, data);
+    } else if (event_is(line, "stderr")) {
+        fold_stream(&r->err, data);
+    } else if (event_is(line, "truncated")) {
+        fold_truncated(r, data);
+    } else if (event_is(line, "spawn")) {
+        r->started = true;
+        r->pid = (int)number(data, "pid");
+    } else if (event_is(line, "init")) {
+        const json_t *isolation = json_object_get(data, "isolation");
+        free(r->isolation);
+        r->isolation = isolation ? json_dumps(isolation, JSON_COMPACT) : NULL;
+    } else {
+        if (event_is(line, "exit"))
+            fold_exit(r, data);
+        fold_limit(r, data);
+    }
+}
+
+int result_fold(struct event_reader *reader, int spid, struct result *out,
+                struct fault *f) {
+    struct event_line line;
+    enum event_status status;
+    *out = (struct result){.code = -1, .signal = -1};
+    buffer_init(&out->out.data, RESULT_STREAM_MAX);
+    buffer_init(&out->err.data, RESULT_STREAM_MAX);
+    while ((status = event_next(reader, &line)) == EVENT_LINE) {
+        if (!is_of_use(out, &line, spid))
+            continue;
+        json_t *event = json_loadb(line.text, line.length, 0, NULL);
+        if (!event)
+            return fault_set(f, 500, "the event log is damaged");
+        fold_data(out, &line, json_object_get(event, "data"));
+        json_decref(event);
+    }
+    if (status == EVENT_BROKEN)
+        return fault_set(f, 500, "the event log is damaged");
+    if (out->out.data.failed || out->err.data.failed)
+        return fault_set(f, 500, "out of memory");
+    return 0;
+}
+
+void result_clear(struct result *r) {
+    free(r->resources);
+    free(r->isolation);
+    buffer_free(&r->out.data);
+    buffer_free(&r->err.data);
+    *r = (struct result){0};
+}
+
+static void write_state(struct buffer *b, const struct result *r) {
+    json_open(b, "state", '{');
+    json_add_int(b, "exit_code", r->code);
+    json_add_int(b, "signal", r->signal);
+    json_add_bool(b, "timed_out", r->timed_out);
+    json_add_int(b, "pid", r->pid);
+    json_add_bool(b, "core_dump", r->core_dump);
+    json_add_bool(b, "stopped", false);
+    json_add_bool(b, "continued", false);
+    json_close(b, '}');
+}
+
+static void write_stream(struct buffer *b, const char *key,
+                         const struct result_stream *s) {
+    json_open(b, key, '{');
+    json_add_stream(b, s->data.data, s->data.length);
+    json_add_bool(b, "truncated",
+                  s->dropped > 0 || s->emitted > (int64_t)s->data.length);
+    json_close(b, '}');
+}
+
+/* limit, isolation and background_killed are extensions (design.md §3). */
+static void write_extensions(struct buffer *b, const struct result *r) {
+    if (r->limit[0])
+        json_add_string(b, "limit", r->limit);
+    if (r->isolation)
+        json_add_raw(b, "isolation", r->isolation, strlen(r->isolation));
+    if (r->exited)
+        json_add_int(b, "background_killed", r->background_killed);
+}
+
+void result_write(struct buffer *b, const char *key, const struct result *r) {
+    if (!r->started) {
+        json_add_raw(b, key, NULL, 0);
+        return;
+    }
+    json_open(b, key, '{');
+    json_open(b, "resources", '{');
+    if (r->resources)
+        buffer_add(b, r->resources, strlen(r->resources));
+    json_close(b, '}');
+    write_state(b, r);
+    write_stream(b, "stdout", &r->out);
+    write_stream(b, "stderr", &r->err);
+    write_extensions(b, r);
+    json_close(b, '}');
+}
