@@ -1,6 +1,7 @@
-/* store.h: the SQLite database of one data directory: images, tags, layers, files, operations. Every function is
- * thread-safe (one connection, serialized). All writes are transactions in WAL mode that survive a kill -9 once the
- * function returned, and a power cut once store_sync() returned. */
+/* store.h: the SQLite database of one data directory: images, tags, layers,
+ * files, operations. Every function is thread-safe (one connection,
+ * serialized). All writes are transactions in WAL mode that survive a kill -9
+ * once the function returned, and a power cut once store_sync() returned. */
 #ifndef CONTREE_STORE_H
 #define CONTREE_STORE_H
 
@@ -8,13 +9,22 @@
 
 struct store;
 
-/* Opens or makes DIR/contree.db below dir_fd, takes the directory's lock (one engine at a time), migrates the schema,
- * and marks operations that were running as FAILED ("the engine stopped while this operation ran"). */
+/* Opens or makes DIR/contree.db below dir_fd, takes the directory's lock (one
+ * engine at a time: 409 "another contree-engine (pid N) uses DIR"), migrates
+ * the schema, and marks operations that were running as FAILED ("the engine
+ * stopped while this operation ran"). The lock is a flock on DIR/lock: a
+ * process forked after this call and not replaced by exec keeps it, so start
+ * helpers before. */
 struct store *store_open(int dir_fd, const char *dir, struct fault *f);
 void store_close(struct store *s);
-/* Makes all that was written so far survive a power cut. May take
- * milliseconds: call it in a worker. */
+/* Makes all that was written so far survive a power cut. May take milliseconds:
+ * call it in a worker; other callers of the store do not wait for it. */
 int store_sync(struct store *s, struct fault *f);
+/* The log of changes has grown: have a worker call store_checkpoint(), which
+ * folds it into the database while others go on. Cheap, any thread. Nothing
+ * else ever shortens the log. */
+bool store_checkpoint_due(struct store *s);
+int store_checkpoint(struct store *s, struct fault *f);
 
 #define TAG_SIZE 257
 
@@ -47,12 +57,14 @@ int store_image_by_tag(struct store *s, const char *tag, struct image *out,
 /* uuid or "tag:NAME", as spawn takes it (wire-api.md §5.7). */
 int store_image_resolve(struct store *s, const char *reference,
                         struct image *out, struct fault *f);
-/* Newest first; an exact match of tag_prefix comes before all others. The visitor returns false to stop. */
+/* Newest first; an exact match of tag_prefix comes before all others. `env` is
+ * left out (NULL). The visitor of this and the other lists returns false to
+ * stop, and must not call the store: its lock is held. */
 int store_image_list(struct store *s, const struct image_filter *filter,
                      bool (*visit)(void *arg, const struct image *i), void *arg,
                      struct fault *f);
-/* Inserts an image (i->uuid, layer, size, env, operation, created given; tag moved to it when not "") in one
- * transaction. */
+/* Inserts an image (i->uuid, layer, size, env, operation, created given; tag
+ * moved to it when not "") in one transaction. */
 int store_image_add(struct store *s, const struct image *i, struct fault *f);
 /* Moves `tag` to the image. 400 malformed tag, 404 no image. */
 int store_tag_set(struct store *s, const char *uuid, const char *tag,
@@ -60,12 +72,23 @@ int store_tag_set(struct store *s, const char *uuid, const char *tag,
 /* Removes `tag`, or the image's tag when NULL; 404 when it has none. */
 int store_tag_remove(struct store *s, const char *uuid, const char *tag,
                      struct fault *f);
-bool tag_is_valid(const char *tag); /* wire-api.md §8.9 */
+/* At most 256 of a-z 0-9 _ - and, between them and never two in a row, the
+ * separators : / . (wire-api.md §8.9). */
+bool tag_is_valid(const char *tag);
 
-/* Layers. `parent` is 0 for a base layer. Returns the new id. The directory of layer N is layer_path(N), see layer.h. */
+/* Layers. `parent` is 0 for a base layer. An id is given out once in the life
+ * of a data directory. The directory of layer N is layer_path(N), see layer.h.
+ */
 int store_layer_reserve(struct store *s, int64_t *id, struct fault *f);
 int store_layer_add(struct store *s, int64_t id, int64_t parent, int64_t size,
                     struct fault *f);
+/* store_layer_add and store_image_add (of i, whose layer is id) in one
+ * transaction: a snapshot exists whole or not. */
+int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
+                       int64_t size, const struct image *i, struct fault *f);
+/* Every layer id, ascending. */
+int store_layer_each(struct store *s, bool (*visit)(void *arg, int64_t id),
+                     void *arg, struct fault *f);
 /* The chain from `layer` down to its base, top first; caller frees *ids. */
 int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
                       size_t *count, struct fault *f);
@@ -79,14 +102,17 @@ int store_file_by_sha256(struct store *s, const char *sha256,
                          struct stored_file *out, struct fault *f);
 int store_file_by_uuid(struct store *s, const char *uuid,
                        struct stored_file *out, struct fault *f);
-/* Adds a file, or finds the one with the same content and touches `updated`. */
+/* Adds a file, or finds the one with the same content and touches `updated`.
+ * Newest first in lists. */
 int store_file_add(struct store *s, const char *sha256, int64_t size,
                    struct stored_file *out, struct fault *f);
 int store_file_list(struct store *s, const struct page *page,
                     bool (*visit)(void *arg, const struct stored_file *x),
                     void *arg, struct fault *f);
 
-/* An operation as stored (wire-api.md §5.9 to §5.11). Strings may be NULL. */
+/* An operation as stored (wire-api.md §5.9 to §5.11). Strings may be NULL. The
+ * store hands out `kind` and `status` as constants that live for ever;
+ * operation_row_clear frees the others. */
 struct operation_row {
     char uuid[UUID_SIZE];
     const char *kind, *status; /* wire spelling */
@@ -96,7 +122,7 @@ struct operation_row {
     int64_t consumed_memory;   /* KiB */
     int64_t image_size;        /* bytes; -1 unknown */
     char image[UUID_SIZE], result_image[UUID_SIZE]; /* "" none */
-    char *tag;      /* asked for by an import */
+    char *tag;                                      /* asked for by an import */
     char *metadata; /* JSON object: the request, without `result` */
 };
 void operation_row_clear(struct operation_row *o);
@@ -106,16 +132,19 @@ struct operation_filter {
 };
 int store_operation_add(struct store *s, const struct operation_row *o,
                         struct fault *f);
-/* Final state and event log in one transaction. `log` is the whole event log, one JSON event per line, or NULL when it
- * is in a file (events.h). */
+/* Final state (all but uuid, kind, image and created; metadata only when not
+ * NULL) and event log in one transaction; 404 unknown operation. `log` is the
+ * whole event log, one JSON event per line, or NULL when it is in a file
+ * (events.h). */
 int store_operation_finish(struct store *s, const struct operation_row *o,
-                           const char *log, size_t log_length,
-                           struct fault *f);
+                           const char *log, size_t log_length, struct fault *f);
 int store_operation_get(struct store *s, const char *uuid,
                         struct operation_row *out, struct fault *f);
-/* 404 unknown operation; *log NULL with 0 when the log is in a file. Caller frees *log. */
+/* 404 unknown operation; *log NULL with 0 when the log is in a file. Caller
+ * frees *log. */
 int store_operation_log(struct store *s, const char *uuid, char **log,
                         size_t *length, struct fault *f);
+/* Newest first; `metadata` is left out (NULL). */
 int store_operation_list(struct store *s, const struct operation_filter *filter,
                          bool (*visit)(void *arg,
                                        const struct operation_row *o),

@@ -1,0 +1,442 @@
+/* store.c: opening, locking, transactions, durability and the layers' rows.
+ * Images are in store_image.c, files in store_file.c, operations in
+ * store_operation.c. */
+#define _GNU_SOURCE
+#include "store_internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+/* The ladder: step N takes a database from user_version N to N + 1. Steps are
+ * never edited once released, only added. */
+static const char *const migrations[] = {
+    "CREATE TABLE layer_counter (reserved INTEGER NOT NULL);"
+    "INSERT INTO layer_counter VALUES (0);"
+    "CREATE TABLE layer ("
+    " id INTEGER PRIMARY KEY, parent INTEGER NOT NULL,"
+    " size INTEGER NOT NULL);"
+
+    "CREATE TABLE image ("
+    " id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, tag TEXT UNIQUE,"
+    " operation TEXT, created INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " layer INTEGER NOT NULL, env TEXT);"
+    "CREATE INDEX image_created ON image (created);"
+    /* Holds the tag too, so that a filter by a common prefix needs no visit of
+     * the rows that it leaves out. */
+    "CREATE INDEX image_tagged ON image (created, tag) WHERE tag IS NOT NULL;"
+
+    "CREATE TABLE file ("
+    " id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE,"
+    " sha256 TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,"
+    " created INTEGER NOT NULL, updated INTEGER NOT NULL);"
+    "CREATE INDEX file_created ON file (created);"
+
+    /* metadata may be large: as the last column it costs lists nothing. */
+    "CREATE TABLE operation ("
+    " id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,"
+    " status TEXT NOT NULL, error TEXT, created INTEGER NOT NULL,"
+    " finished INTEGER NOT NULL, consumed_cpu REAL NOT NULL,"
+    " consumed_memory INTEGER NOT NULL, image_size INTEGER NOT NULL,"
+    " image TEXT, result_image TEXT, tag TEXT, metadata TEXT);"
+    "CREATE INDEX operation_created ON operation (created);"
+    "CREATE INDEX operation_status ON operation (status, created);"
+    "CREATE INDEX operation_kind ON operation (kind, created);"
+    "CREATE TABLE operation_log ("
+    " operation INTEGER PRIMARY KEY, log BLOB NOT NULL);",
+};
+#define SCHEMA_VERSION ((int)(sizeof migrations / sizeof *migrations))
+
+/* Layer ids are taken from the database this many at a time. */
+#define LAYER_BLOCK 256
+/* Pages in the log that make a checkpoint due: 4 MB. */
+#define CHECKPOINT_PAGES 1024
+
+pthread_mutex_t *store_acquire(struct store *s) {
+    pthread_mutex_lock(&s->lock);
+    return &s->lock;
+}
+
+void store_release(pthread_mutex_t **held) {
+    pthread_mutex_unlock(*held);
+}
+
+int store_fault(sqlite3 *db, struct fault *f) {
+    int code = sqlite3_errcode(db);
+    return fault_set(f, code == SQLITE_FULL ? 507 : 500,
+                     "the image store (contree.db): %s", sqlite3_errmsg(db));
+}
+
+sqlite3_stmt *store_query(struct store *s, enum query which, const char *sql,
+                          struct fault *f) {
+    sqlite3_stmt **q = &s->statements[which];
+    if (!*q && sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, q,
+                                  NULL) != SQLITE_OK)
+        store_fault(s->db, f);
+    return *q;
+}
+
+void store_done(sqlite3_stmt **q) {
+    if (*q) {
+        sqlite3_reset(*q);
+        sqlite3_clear_bindings(*q);
+    }
+}
+
+int store_row(struct store *s, sqlite3_stmt *q, struct fault *f) {
+    switch (sqlite3_step(q)) {
+    case SQLITE_ROW:
+        return 1;
+    case SQLITE_DONE:
+        return 0;
+    default:
+        return store_fault(s->db, f);
+    }
+}
+
+int store_run(struct store *s, sqlite3_stmt *q, struct fault *f) {
+    return store_row(s, q, f) < 0 ? -1 : 0;
+}
+
+static int run_plain(struct store *s, enum query which, const char *sql,
+                     struct fault *f) {
+    sqlite3_stmt *q CLEANUP(store_done) = store_query(s, which, sql, f);
+    return q ? store_run(s, q, f) : -1;
+}
+
+int store_begin(struct store *s, struct fault *f) {
+    return run_plain(s, QUERY_BEGIN, "BEGIN IMMEDIATE", f);
+}
+
+int store_end(struct store *s, int result, struct fault *f) {
+    if (result == 0 && run_plain(s, QUERY_COMMIT, "COMMIT", f) == 0)
+        return 0;
+    /* SQLite has rolled back by itself after some failures. */
+    if (!sqlite3_get_autocommit(s->db))
+        run_plain(s, QUERY_ROLLBACK, "ROLLBACK", NULL);
+    return -1;
+}
+
+void store_bind_text(sqlite3_stmt *q, int index, const char *text) {
+    if (text && *text)
+        sqlite3_bind_text(q, index, text, -1, SQLITE_STATIC);
+}
+
+void store_bind_times(sqlite3_stmt *q, int index, const struct page *page) {
+    sqlite3_bind_int64(q, index, page->since ? page->since : INT64_MIN);
+    sqlite3_bind_int64(q, index + 1, page->until ? page->until : INT64_MAX);
+}
+
+void store_bind_page(sqlite3_stmt *q, int index, const struct page *page) {
+    /* A negative limit would mean "all" to SQLite. */
+    sqlite3_bind_int64(q, index, page->limit < 0 ? 0 : page->limit);
+    sqlite3_bind_int64(q, index + 1, page->offset);
+}
+
+void store_copy_text(sqlite3_stmt *q, int column, char *out, size_t size) {
+    const char *text = (const char *)sqlite3_column_text(q, column);
+    snprintf(out, size, "%s", text ? text : "");
+}
+
+bool store_dup_text(sqlite3_stmt *q, int column, char **out) {
+    const char *text = (const char *)sqlite3_column_text(q, column);
+    *out = text ? strdup(text) : NULL;
+    return !text || *out;
+}
+
+/* One engine a directory, for life. */
+static int lock_directory(int dir_fd, const char *dir, struct fault *f) {
+    int fd CLEANUP(cleanup_close) =
+        openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return fault_errno(f, "%s/lock", dir);
+    char pid[16] = "";
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK)
+            return fault_errno(f, "locking %s/lock", dir);
+        if (pread(fd, pid, sizeof pid - 1, 0) <= 0 || atoi(pid) <= 0)
+            return fault_set(f, 409, "another contree-engine uses %s", dir);
+        return fault_set(f, 409, "another contree-engine (pid %d) uses %s",
+                         atoi(pid), dir);
+    }
+    int length = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)length, 0) != length)
+        return fault_errno(f, "writing %s/lock", dir);
+    return steal_fd(&fd);
+}
+
+static int exec_sql(sqlite3 *db, const char *sql, struct fault *f) {
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        return store_fault(db, f);
+    return 0;
+}
+
+static int schema_version(sqlite3 *db, int *version, struct fault *f) {
+    sqlite3_stmt *q = NULL;
+    if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &q, NULL) !=
+            SQLITE_OK ||
+        sqlite3_step(q) != SQLITE_ROW) {
+        store_fault(db, f);
+        sqlite3_finalize(q);
+        return -1;
+    }
+    *version = sqlite3_column_int(q, 0);
+    sqlite3_finalize(q);
+    return 0;
+}
+
+/* Each step and the version it leads to are one transaction. */
+static int migrate(sqlite3 *db, const char *dir, struct fault *f) {
+    int version;
+    if (schema_version(db, &version, f) < 0)
+        return -1;
+    if (version < 0 || version > SCHEMA_VERSION)
+        return fault_set(f, 500,
+                         "%s/contree.db was made by a newer contree-engine "
+                         "(schema %d, this one knows %d): use that one, or "
+                         "another data directory",
+                         dir, version, SCHEMA_VERSION);
+    for (; version < SCHEMA_VERSION; version++) {
+        char mark[64];
+        snprintf(mark, sizeof mark, "PRAGMA user_version = %d; COMMIT",
+                 version + 1);
+        if (exec_sql(db, "BEGIN IMMEDIATE", f) < 0 ||
+            exec_sql(db, migrations[version], f) < 0 ||
+            exec_sql(db, mark, f) < 0)
+            return -1; /* closing the connection rolls back */
+    }
+    return 0;
+}
+
+static int on_commit(void *arg, sqlite3 *db, const char *name, int pages) {
+    struct store *s = arg;
+    (void)db;
+    (void)name;
+    s->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+static sqlite3 *connect_database(const char *dir, struct fault *f) {
+    sqlite3 *db = NULL;
+    char *path = NULL;
+    if (asprintf(&path, "%s/contree.db", dir) < 0) {
+        fault_set(f, 500, "out of memory");
+        return NULL;
+    }
+    int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    int code = sqlite3_open_v2(path, &db, flags, NULL);
+    free(path);
+    if (code != SQLITE_OK || exec_sql(db,
+                                      "PRAGMA busy_timeout = 10000;"
+                                      "PRAGMA journal_mode = WAL;"
+                                      "PRAGMA synchronous = NORMAL;"
+                                      "PRAGMA wal_autocheckpoint = 0;"
+                                      "PRAGMA trusted_schema = OFF;"
+                                      "PRAGMA temp_store = MEMORY",
+                                      f) < 0) {
+        if (code != SQLITE_OK)
+            fault_set(f, 500, "opening %s/contree.db: %s", dir,
+                      db ? sqlite3_errmsg(db) : "out of memory");
+        sqlite3_close(db);
+        return NULL;
+    }
+    return db;
+}
+
+static int first_layer(struct store *s, struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    sqlite3_stmt *q CLEANUP(store_done) =
+        store_query(s, QUERY_LAYER_HIGHEST,
+                    "SELECT max(reserved, (SELECT ifnull(max(id), 0) FROM"
+                    " layer)) + 1 FROM layer_counter",
+                    f);
+    if (!q || store_row(s, q, f) < 0)
+        return -1;
+    s->next_layer = s->layer_limit = sqlite3_column_int64(q, 0);
+    if (s->next_layer < 1)
+        return fault_set(f, 500, "contree.db is damaged: no layer counter");
+    (void)held;
+    return 0;
+}
+
+static int open_database(struct store *s, int dir_fd, const char *dir,
+                         struct fault *f) {
+    if (!(s->db = connect_database(dir, f)) || migrate(s->db, dir, f) < 0)
+        return -1;
+    sqlite3_wal_hook(s->db, on_commit, s);
+    if (store_abandon_operations(s, f) < 0 || first_layer(s, f) < 0)
+        return -1;
+    s->checkpoint_db = connect_database(dir, f);
+    if (!s->checkpoint_db)
+        return -1;
+    /* SQLite's locks are not on this file, so a descriptor of our own is safe;
+     * one of contree.db would drop its locks when closed. */
+    s->wal_fd = openat(dir_fd, "contree.db-wal", O_RDONLY | O_CLOEXEC);
+    if (s->wal_fd < 0 || fsync(dir_fd) < 0)
+        return fault_errno(f, "%s/contree.db-wal", dir);
+    return store_sync(s, f);
+}
+
+struct store *store_open(int dir_fd, const char *dir, struct fault *f) {
+    struct store *s = calloc(1, sizeof *s);
+    if (!s) {
+        fault_set(f, 500, "out of memory");
+        return NULL;
+    }
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->checkpoint_lock, NULL);
+    s->wal_fd = -1;
+    s->lock_fd = lock_directory(dir_fd, dir, f);
+    if (s->lock_fd < 0 || open_database(s, dir_fd, dir, f) < 0) {
+        store_close(s);
+        return NULL;
+    }
+    return s;
+}
+
+void store_close(struct store *s) {
+    if (!s)
+        return;
+    for (int i = 0; i < QUERY_COUNT; i++)
+        sqlite3_finalize(s->statements[i]);
+    sqlite3_close(s->checkpoint_db);
+    /* The last one to close folds the log into the database. */
+    sqlite3_close(s->db);
+    if (s->wal_fd >= 0)
+        close(s->wal_fd);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    pthread_mutex_destroy(&s->checkpoint_lock);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+int store_sync(struct store *s, struct fault *f) {
+    if (fdatasync(s->wal_fd) < 0)
+        return fault_errno(f, "syncing contree.db-wal");
+    return 0;
+}
+
+bool store_checkpoint_due(struct store *s) {
+    return s->wal_pages >= CHECKPOINT_PAGES;
+}
+
+int store_checkpoint(struct store *s, struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = &s->checkpoint_lock;
+    pthread_mutex_lock(held);
+    if (sqlite3_wal_checkpoint_v2(s->checkpoint_db, NULL,
+                                  SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                  NULL) != SQLITE_OK)
+        return store_fault(s->checkpoint_db, f);
+    /* The next commit starts the log anew, or counts what is left. */
+    s->wal_pages = 0;
+    return 0;
+}
+
+int store_layer_reserve(struct store *s, int64_t *id, struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    if (s->next_layer == s->layer_limit) {
+        sqlite3_stmt *q CLEANUP(store_done) = store_query(
+            s, QUERY_LAYER_RESERVE, "UPDATE layer_counter SET reserved = ?", f);
+        if (!q)
+            return -1;
+        sqlite3_bind_int64(q, 1, s->next_layer + LAYER_BLOCK - 1);
+        if (store_run(s, q, f) < 0)
+            return -1;
+        s->layer_limit = s->next_layer + LAYER_BLOCK;
+    }
+    *id = s->next_layer++;
+    return 0;
+}
+
+static int insert_layer(struct store *s, int64_t id, int64_t parent,
+                        int64_t size, struct fault *f) {
+    sqlite3_stmt *q CLEANUP(store_done) =
+        store_query(s, QUERY_LAYER_ADD,
+                    "INSERT INTO layer (id, parent, size) VALUES (?, ?, ?)", f);
+    if (!q)
+        return -1;
+    sqlite3_bind_int64(q, 1, id);
+    sqlite3_bind_int64(q, 2, parent);
+    sqlite3_bind_int64(q, 3, size);
+    return store_run(s, q, f);
+}
+
+int store_layer_add(struct store *s, int64_t id, int64_t parent, int64_t size,
+                    struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    return insert_layer(s, id, parent, size, f);
+}
+
+int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
+                       int64_t size, const struct image *i, struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    if (store_begin(s, f) < 0)
+        return -1;
+    int result = insert_layer(s, id, parent, size, f);
+    if (result == 0)
+        result = store_insert_image(s, i, f);
+    return store_end(s, result, f);
+}
+
+/* The parent of a layer, or -1. */
+static int64_t layer_parent(struct store *s, int64_t id, struct fault *f) {
+    sqlite3_stmt *q CLEANUP(store_done) = store_query(
+        s, QUERY_LAYER_PARENT, "SELECT parent FROM layer WHERE id = ?", f);
+    if (!q)
+        return -1;
+    sqlite3_bind_int64(q, 1, id);
+    int row = store_row(s, q, f);
+    if (row == 0)
+        fault_set(f, 500, "contree.db is damaged: layer %lld is missing",
+                  (long long)id);
+    return row == 1 ? sqlite3_column_int64(q, 0) : -1;
+}
+
+int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
+                      size_t *count, struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    int64_t *chain CLEANUP(cleanup_free) = NULL;
+    size_t used = 0, capacity = 0;
+    for (int64_t id = layer; id;) {
+        if (used == capacity) {
+            capacity = capacity ? capacity * 2 : 16;
+            int64_t *more =
+                capacity > 1 << 20
+                    ? NULL /* only a loop in a damaged table is that long */
+                    : realloc(chain, capacity * sizeof *chain);
+            if (!more)
+                return fault_set(f, 500, "the chain of layer %lld is too long",
+                                 (long long)layer);
+            chain = more;
+        }
+        chain[used++] = id;
+        id = layer_parent(s, id, f);
+        if (id < 0)
+            return -1;
+    }
+    *ids = steal_pointer(&chain);
+    *count = used;
+    return 0;
+}
+
+int store_layer_each(struct store *s, bool (*visit)(void *arg, int64_t id),
+                     void *arg, struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    sqlite3_stmt *q CLEANUP(store_done) =
+        store_query(s, QUERY_LAYER_EACH, "SELECT id FROM layer ORDER BY id", f);
+    int row = -1;
+    while (q && (row = store_row(s, q, f)) == 1)
+        if (!visit(arg, sqlite3_column_int64(q, 0)))
+            return 0;
+    return row;
+}
