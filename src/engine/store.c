@@ -386,18 +386,26 @@ int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
     return store_end(s, result, f);
 }
 
-/* The parent of a layer, or -1. */
-static int64_t layer_parent(struct store *s, int64_t id, struct fault *f) {
-    sqlite3_stmt *q CLEANUP(store_done) = store_query(
-        s, QUERY_LAYER_PARENT, "SELECT parent FROM layer WHERE id = ?", f);
-    if (!q)
-        return -1;
-    sqlite3_bind_int64(q, 1, id);
-    int row = store_row(s, q, f);
-    if (row == 0)
-        fault_set(f, 500, "contree.db is damaged: layer %lld is missing",
-                  (long long)id);
-    return row == 1 ? sqlite3_column_int64(q, 0) : -1;
+/* One statement, since each statement takes and drops SQLite's file locks. The
+ * limit ends the loop of a damaged table. */
+#define CHAIN_QUERY                                                            \
+    "WITH RECURSIVE chain (id, parent) AS ("                                   \
+    " SELECT id, parent FROM layer WHERE id = ?"                               \
+    " UNION ALL SELECT layer.id, layer.parent FROM chain"                      \
+    " JOIN layer ON layer.id = chain.parent LIMIT 100000)"                     \
+    " SELECT id, parent FROM chain"
+
+static bool append_id(int64_t **ids, size_t *count, int64_t id) {
+    /* Grows at the powers of two. */
+    if ((*count & (*count - 1)) == 0) {
+        size_t capacity = *count ? *count * 2 : 1;
+        int64_t *more = realloc(*ids, capacity * sizeof **ids);
+        if (!more)
+            return false;
+        *ids = more;
+    }
+    (*ids)[(*count)++] = id;
+    return true;
 }
 
 int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
@@ -405,24 +413,24 @@ int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
     pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
     (void)held;
     int64_t *chain CLEANUP(cleanup_free) = NULL;
-    size_t used = 0, capacity = 0;
-    for (int64_t id = layer; id;) {
-        if (used == capacity) {
-            capacity = capacity ? capacity * 2 : 16;
-            int64_t *more =
-                capacity > 1 << 20
-                    ? NULL /* only a loop in a damaged table is that long */
-                    : realloc(chain, capacity * sizeof *chain);
-            if (!more)
-                return fault_set(f, 500, "the chain of layer %lld is too long",
-                                 (long long)layer);
-            chain = more;
-        }
-        chain[used++] = id;
-        id = layer_parent(s, id, f);
-        if (id < 0)
-            return -1;
+    int64_t next = layer;
+    size_t used = 0;
+    int row = 0;
+    sqlite3_stmt *q CLEANUP(store_done) =
+        store_query(s, QUERY_LAYER_CHAIN, CHAIN_QUERY, f);
+    if (!q)
+        return -1;
+    sqlite3_bind_int64(q, 1, layer);
+    while (next && (row = store_row(s, q, f)) == 1) {
+        if (!append_id(&chain, &used, sqlite3_column_int64(q, 0)))
+            return fault_set(f, 500, "out of memory");
+        next = sqlite3_column_int64(q, 1);
     }
+    if (next && row == 0)
+        fault_set(f, 500, "contree.db is damaged: layer %lld is missing",
+                  (long long)next);
+    if (next)
+        return -1;
     *ids = steal_pointer(&chain);
     *count = used;
     return 0;

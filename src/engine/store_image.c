@@ -8,7 +8,7 @@
 
 /* A prefix that more images have than this is looked for along the time line
  * instead of sorting all that have it. */
-#define FEW "2000"
+#define FEW "10000"
 
 #define COLUMNS "SELECT uuid, tag, operation, created, size, layer, "
 #define ORDER " ORDER BY created DESC, id DESC LIMIT ? OFFSET ?"
