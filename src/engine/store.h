@@ -138,6 +138,10 @@ int store_operation_add(struct store *s, const struct operation_row *o,
  * (events.h). */
 int store_operation_finish(struct store *s, const struct operation_row *o,
                            const char *log, size_t log_length, struct fault *f);
+/* Adds an operation that has ended already, with its log: both of the above in
+ * one transaction, for runs that nobody could have asked about before. */
+int store_operation_record(struct store *s, const struct operation_row *o,
+                           const char *log, size_t log_length, struct fault *f);
 int store_operation_get(struct store *s, const char *uuid,
                         struct operation_row *out, struct fault *f);
 /* 404 unknown operation; *log NULL with 0 when the log is in a file. Caller

@@ -49,10 +49,8 @@ static int read_operation(sqlite3_stmt *q, struct operation_row *out,
     return fault_set(f, 500, "out of memory");
 }
 
-int store_operation_add(struct store *s, const struct operation_row *o,
-                        struct fault *f) {
-    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
-    (void)held;
+static int add_row(struct store *s, const struct operation_row *o,
+                   struct fault *f) {
     sqlite3_stmt *q CLEANUP(store_done) = store_query(
         s, QUERY_OPERATION_ADD,
         "INSERT INTO operation (uuid, kind, status, error, created, finished,"
@@ -75,6 +73,13 @@ int store_operation_add(struct store *s, const struct operation_row *o,
     store_bind_text(q, 12, o->tag);
     store_bind_text(q, 13, o->metadata);
     return store_run(s, q, f);
+}
+
+int store_operation_add(struct store *s, const struct operation_row *o,
+                        struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    return add_row(s, o, f);
 }
 
 /* Gives the row's id. */
@@ -133,6 +138,20 @@ int store_operation_finish(struct store *s, const struct operation_row *o,
     int result = finish_row(s, o, &id, f);
     if (result == 0 && log)
         result = add_log(s, id, log, log_length, f);
+    return store_end(s, result, f);
+}
+
+int store_operation_record(struct store *s, const struct operation_row *o,
+                           const char *log, size_t log_length,
+                           struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    if (store_begin(s, f) < 0)
+        return -1;
+    int result = add_row(s, o, f);
+    if (result == 0 && log)
+        result =
+            add_log(s, sqlite3_last_insert_rowid(s->db), log, log_length, f);
     return store_end(s, result, f);
 }
 
