@@ -43,15 +43,15 @@ enum { ORDER_SETUP = 1, ORDER_PUT, ORDER_SPAWN, ORDER_SIGNAL };
 enum { ORDER_INLINE_MAX = 65536, ORDER_FDS_MAX = 4 };
 struct order {
     uint32_t type;
-    uint32_t payload;   /* bytes of strings */
-    uint32_t in_memfd;  /* 1: they are in the last descriptor */
-    int32_t spid;       /* SPAWN, SIGNAL */
-    int32_t signal;     /* SIGNAL */
-    uint32_t uid, gid;  /* PUT, SPAWN */
-    uint32_t mode;      /* PUT */
-    uint32_t stdio;     /* SPAWN */
-    uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories */
-    uint32_t envc;      /* SPAWN */
+    uint32_t payload;  /* bytes of strings */
+    uint32_t in_memfd; /* 1: they are in the last descriptor */
+    int32_t spid;      /* SPAWN, SIGNAL */
+    int32_t signal;    /* SIGNAL */
+    uint32_t uid, gid; /* PUT, SPAWN */
+    uint32_t mode;     /* PUT */
+    uint32_t stdio;    /* SPAWN */
+    uint32_t argc;     /* SPAWN: arguments; SETUP: lower directories */
+    uint32_t envc;     /* SPAWN */
     int64_t max_file_bytes, max_processes; /* SETUP */
 };
 

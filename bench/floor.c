@@ -1,0 +1,207 @@
+/* floor.c: how long a bare sandbox takes, from the order to its exit, through
+ * the launcher alone: no HTTP, no store, no Lua. What the engine's own runs
+ * are measured against.
+ *
+ *   floor [-n RUNS] [-c IN_FLIGHT] [-d DIRECTORY] [-p PAUSE_MS]
+ *
+ * DIRECTORY is where the upper directories go (default: the working
+ * directory). Prints one line: runs, p50, p95, p99, max in ms, runs/s. */
+#define _GNU_SOURCE
+#include "sandbox.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct bench {
+    uv_loop_t *loop;
+    struct launcher *launcher;
+    int dir_fd;
+    struct id_range ids;
+    int runs, started, ended, failures;
+    double *milliseconds;
+    double *gone_milliseconds;
+    uv_timer_t pause;
+    int pause_ms;
+};
+
+struct run {
+    struct bench *bench;
+    int number;
+    double begun;
+};
+
+static void die(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static void make_dir(const struct bench *b, const char *path) {
+    if ((mkdirat(b->dir_fd, path, 0755) < 0 && errno != EEXIST) ||
+        fchownat(b->dir_fd, path, b->ids.base, b->ids.base, 0) < 0)
+        die(path);
+}
+
+static void make_image(struct bench *b) {
+    static const char *const dirs[] = {
+        "l",      "w",       "l/0",     "l/0/proc", "l/0/dev",
+        "l/0/sys", "l/0/etc", "l/1",    "l/1/bin"};
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
+        make_dir(b, dirs[i]);
+    char command[64];
+    snprintf(command, sizeof command, "cp /bin/busybox l/1/bin/true");
+    if (fchdir(b->dir_fd) < 0 || system(command) != 0)
+        die("busybox");
+}
+
+static void start_run(struct bench *b);
+
+static void on_started(void *arg) {
+    (void)arg;
+}
+static void on_failed(void *arg, const struct fault *f) {
+    struct run *r = arg;
+    r->bench->failures++;
+    fprintf(stderr, "floor: %s\n", f->message);
+}
+static void on_spawned(void *arg, int spid, int pid) {
+    (void)arg, (void)spid, (void)pid;
+}
+static void on_spawn_failed(void *arg, int spid, const struct fault *f) {
+    (void)spid;
+    on_failed(arg, f);
+}
+static void on_exited(void *arg, int spid, const struct sandbox_exit *e) {
+    struct run *r = arg;
+    (void)spid;
+    r->bench->milliseconds[r->number] = 1e3 * (monotonic_seconds() - r->begun);
+    r->bench->failures += e->code != 0;
+}
+static void on_pause(uv_timer_t *timer) {
+    start_run(timer->data);
+}
+static void on_gone(void *arg) {
+    struct run *r = arg;
+    struct bench *b = r->bench;
+    b->gone_milliseconds[r->number] = 1e3 * (monotonic_seconds() - r->begun);
+    free(r);
+    b->ended++;
+    if (b->started < b->runs) {
+        if (b->pause_ms > 0)
+            uv_timer_start(&b->pause, on_pause, b->pause_ms, 0);
+        else
+            start_run(b);
+    } else if (b->ended == b->runs) {
+        launcher_close(b->launcher);
+        uv_close((uv_handle_t *)&b->pause, NULL);
+    }
+}
+
+static const struct sandbox_callbacks callbacks = {
+    .started = on_started,
+    .failed = on_failed,
+    .spawned = on_spawned,
+    .spawn_failed = on_spawn_failed,
+    .exited = on_exited,
+    .gone = on_gone,
+};
+
+static void start_run(struct bench *b) {
+    static const char *const lowers[] = {"l/1", "l/0"};
+    char *argv[] = {"/bin/true", NULL}, *env[] = {"PATH=/bin", NULL};
+    char base[40], upper[48], work[48];
+    struct run *r = calloc(1, sizeof *r);
+    r->bench = b;
+    r->number = b->started++;
+    snprintf(base, sizeof base, "w/%d", r->number);
+    snprintf(upper, sizeof upper, "%s/u", base);
+    snprintf(work, sizeof work, "%s/w", base);
+    make_dir(b, base);
+    make_dir(b, upper);
+    make_dir(b, work);
+    struct sandbox_spec spec = {.lowers = lowers,
+                                .lower_count = 2,
+                                .upper = upper,
+                                .work = work,
+                                .hostname = "floor"};
+    struct sandbox_process p = {.argv = argv,
+                                .env = env,
+                                .cwd = "/",
+                                .stdin_fd = -1,
+                                .stdout_fd = -1,
+                                .stderr_fd = -1};
+    struct fault f;
+    r->begun = monotonic_seconds();
+    struct sandbox *s = sandbox_start(b->launcher, &spec, &callbacks, r, &f);
+    if (!s || sandbox_spawn(s, 1, &p, &f) < 0) {
+        fprintf(stderr, "floor: %s\n", f.message);
+        exit(1);
+    }
+}
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void print_times(const char *name, double *t, int n) {
+    qsort(t, n, sizeof *t, compare);
+    printf("%-12s p50 %.3f  p95 %.3f  p99 %.3f  max %.3f ms\n", name,
+           t[n / 2], t[n * 95 / 100], t[n * 99 / 100], t[n - 1]);
+}
+
+int main(int argc, char **argv) {
+    struct bench b = {.runs = 500};
+    const char *where = ".";
+    int in_flight = 1, option;
+    while ((option = getopt(argc, argv, "n:c:d:p:")) != -1) {
+        if (option == 'n')
+            b.runs = atoi(optarg);
+        else if (option == 'c')
+            in_flight = atoi(optarg);
+        else if (option == 'd')
+            where = optarg;
+        else if (option == 'p')
+            b.pause_ms = atoi(optarg);
+        else
+            return 2;
+    }
+    char path[4096];
+    struct fault f;
+    if (userns_enter(&b.ids, &f) < 0) {
+        fprintf(stderr, "floor: %s\n", f.message);
+        return 1;
+    }
+    snprintf(path, sizeof path, "%s/floor.XXXXXX", where);
+    if (!mkdtemp(path))
+        die(path);
+    char *full = realpath(path, NULL);
+    b.dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    make_image(&b);
+    b.milliseconds = calloc(b.runs, sizeof(double));
+    b.gone_milliseconds = calloc(b.runs, sizeof(double));
+    b.loop = uv_default_loop();
+    uv_timer_init(b.loop, &b.pause);
+    b.pause.data = &b;
+    b.launcher = launcher_open(b.dir_fd, b.ids, &f);
+    if (!b.launcher || launcher_attach(b.launcher, b.loop, &f) < 0) {
+        fprintf(stderr, "floor: %s\n", f.message);
+        return 1;
+    }
+    uv_run(b.loop, UV_RUN_NOWAIT);
+    usleep(50000);
+    double begun = monotonic_seconds();
+    while (in_flight-- > 0 && b.started < b.runs)
+        start_run(&b);
+    uv_run(b.loop, UV_RUN_DEFAULT);
+    double seconds = monotonic_seconds() - begun;
+    print_times("exited", b.milliseconds, b.runs);
+    print_times("gone", b.gone_milliseconds, b.runs);
+    printf("%d runs, %d failed, %.0f runs/s\n", b.runs, b.failures,
+           b.runs / seconds);
+    snprintf(path, sizeof path, "rm -rf '%s'", full);
+    return system(path) != 0 || b.failures > 0;
+}

@@ -1,0 +1,339 @@
+/* cell.c: see init.h. Every wall that cannot be built is a failure. */
+#define _GNU_SOURCE
+#include "init.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/keyctl.h>
+#include <linux/openat2.h>
+#include <linux/seccomp.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* What root of the sandbox may do to its own. Nothing here reaches out of its
+ * user namespace. */
+#define CAPABILITIES                                                           \
+    (1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_FOWNER |             \
+     1U << CAP_FSETID | 1U << CAP_KILL | 1U << CAP_SETGID | 1U << CAP_SETUID | \
+     1U << CAP_SETPCAP | 1U << CAP_NET_BIND_SERVICE | 1U << CAP_SYS_CHROOT |   \
+     1U << CAP_AUDIT_WRITE | 1U << CAP_SETFCAP)
+
+enum { DEFAULT_PROCESSES = 4096, OPEN_FILES_SOFT = 1024, OPEN_FILES = 524288 };
+
+static int become_root(const struct cell_limits *limits, struct failure *f) {
+    /* With one id the kernel forbids it: the caller's groups stay, as
+     * "nobody", over files the sandbox cannot see. */
+    if (!limits->one_id && setgroups(0, NULL) < 0)
+        return fail_errno(f, "cannot drop supplementary groups");
+    if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+        return fail_errno(f, "cannot become root of the sandbox");
+    return 0;
+}
+
+static int raise_loopback(struct failure *f) {
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return fail_errno(f, "cannot reach the loopback interface");
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    int rc = ioctl(fd, SIOCSIFFLAGS, &request);
+    if (rc < 0)
+        fail_errno(f, "cannot raise the loopback interface");
+    close(fd);
+    return rc;
+}
+
+/* Hides `path` behind an empty file or directory; what is not there need not
+ * be hidden. */
+static int hide(const char *path, const char *behind, struct failure *f) {
+    if (mount(behind, path, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
+        return fail_errno(f, "cannot hide %s", path + strlen("/new."));
+    return 0;
+}
+
+static int make_read_only(const char *path, struct failure *f) {
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
+    if (mount(path, path, NULL, MS_BIND, NULL) < 0) {
+        if (errno == ENOENT)
+            return 0;
+        return fail_errno(f, "cannot bind %s", path + strlen("/new."));
+    }
+    if (mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | flags, NULL) < 0)
+        return fail_errno(f, "cannot make %s read-only",
+                          path + strlen("/new."));
+    return 0;
+}
+
+/* Caps the number of processes and threads in this pid namespace, on kernels
+ * that have such a cap (6.14); RLIMIT_NPROC, set later, is one for each user
+ * id. */
+static void limit_pids(void) {
+    int fd = open("/new.proc/sys/kernel/pid_max", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    char line[32];
+    int length = snprintf(line, sizeof line, "%d", DEFAULT_PROCESSES + 300);
+    if (write(fd, line, length) < 0)
+        errno = 0; /* an older kernel: the rlimit has to do */
+    close(fd);
+}
+
+static int make_proc(struct failure *f) {
+    static const char *const files[] = {
+        "/new.proc/kcore",       "/new.proc/keys",
+        "/new.proc/key-users",   "/new.proc/timer_list",
+        "/new.proc/sched_debug", "/new.proc/latency_stats",
+        "/new.proc/kallsyms",    "/new.proc/kpagecount",
+        "/new.proc/kpageflags",  "/new.proc/sysrq-trigger",
+        "/new.proc/interrupts",  "/new.proc/timer_stats",
+    };
+    static const char *const dirs[] = {"/new.proc/acpi", "/new.proc/asound",
+                                       "/new.proc/scsi"};
+    static const char *const fixed[] = {"/new.proc/sys", "/new.proc/irq",
+                                        "/new.proc/bus", "/new.proc/fs"};
+    if (mount("proc", "/new.proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              NULL) < 0)
+        return fail_errno(f, "cannot mount a new /proc (is the engine in a "
+                             "container that masks /proc?)");
+    limit_pids();
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (hide(files[i], "/dev/null", f) < 0)
+            return -1;
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
+        if (hide(dirs[i], "/empty", f) < 0)
+            return -1;
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (make_read_only(fixed[i], f) < 0)
+            return -1;
+    return 0;
+}
+
+static int make_sys(struct failure *f) {
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
+    if (mount("sysfs", "/new.sys", "sysfs", flags, NULL) < 0) {
+        if (errno == EPERM) /* a container's /sys is covered: then none */
+            return hide("/new.sys", "/empty", f);
+        return fail_errno(f, "cannot mount a new /sys");
+    }
+    if (hide("/new.sys/firmware", "/empty", f) < 0 ||
+        hide("/new.sys/kernel", "/empty", f) < 0)
+        return -1;
+    return hide("/new.sys/devices/virtual/powercap", "/empty", f);
+}
+
+static int make_dev(const struct cell_limits *limits, struct failure *f) {
+    int tree = open_tree(AT_FDCWD, "/dev",
+                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0 ||
+        move_mount(tree, "", AT_FDCWD, "/new.dev", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return fail_errno(f, "cannot make /dev");
+    close(tree);
+    const char *options = limits->one_id
+                              ? "newinstance,ptmxmode=0666,mode=0620"
+                              : "newinstance,ptmxmode=0666,mode=0620,gid=5";
+    if (mount("devpts", "/new.dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+              options) < 0)
+        return fail_errno(f, "cannot mount /dev/pts");
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    if (mount("shm", "/new.dev/shm", "tmpfs", flags,
+              "mode=1777,size=64m,nr_inodes=16k") < 0)
+        return fail_errno(f, "cannot mount /dev/shm");
+    if (mount("mqueue", "/new.dev/mqueue", "mqueue", flags, NULL) < 0 &&
+        errno != ENODEV)
+        return fail_errno(f, "cannot mount /dev/mqueue");
+    return 0;
+}
+
+/* Capabilities that no program in the sandbox can ever get. */
+static int bound_capabilities(struct failure *f) {
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+        if ((cap >= 32 || !(CAPABILITIES & 1U << cap)) &&
+            prctl(PR_CAPBSET_DROP, cap) < 0)
+            return fail_errno(f, "cannot drop capability %d", cap);
+    return 0;
+}
+
+int cell_prepare(const struct cell_limits *limits, struct failure *f) {
+    if (become_root(limits, f) < 0 || raise_loopback(f) < 0 ||
+        make_proc(f) < 0 || make_sys(f) < 0 || make_dev(limits, f) < 0)
+        return -1;
+    /* Keyrings are not namespaced by anything else we have. */
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 &&
+        errno != ENOSYS)
+        return fail_errno(f, "cannot make a keyring");
+    if (bound_capabilities(f) < 0)
+        return -1;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return fail_errno(f, "PR_SET_NO_NEW_PRIVS");
+    setsid();
+    umask(022);
+    return 0;
+}
+
+/* mount(2) takes a page of options. */
+static int options_for_mount(const struct root_spec *root, char *options,
+                             size_t size, const char *extra) {
+    size_t used =
+        snprintf(options, size, "%supperdir=%s,workdir=%s,lowerdir=", extra,
+                 root->upper, root->work);
+    for (unsigned i = 0; i < root->lower_count && used < size; i++)
+        used += snprintf(options + used, size - used, "%s%s", i ? ":" : "",
+                         root->lowers[i]);
+    return used < size ? 0 : -1;
+}
+
+/* Many layers, one at a time: Linux 6.5. */
+static int mount_long_chain(const struct root_spec *root, struct failure *f) {
+    int fs = fsopen("overlay", FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return fail_errno(f, "cannot make an overlay");
+    int rc = 0;
+    for (unsigned i = 0; i < root->lower_count && rc == 0; i++)
+        rc = fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", root->lowers[i], 0);
+    if (rc < 0) {
+        close(fs);
+        return fail(f, 422,
+                    "the image has %u layers: more than this kernel can "
+                    "mount (Linux 6.5 can)",
+                    root->lower_count);
+    }
+    int mounted = -1;
+    if (fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", root->upper, 0) == 0 &&
+        fsconfig(fs, FSCONFIG_SET_STRING, "workdir", root->work, 0) == 0 &&
+        fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) == 0 &&
+        fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) == 0 &&
+        fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+        mounted =
+            fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
+    if (mounted < 0 ||
+        move_mount(mounted, "", AT_FDCWD, "/new", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        rc = fail_errno(f, "cannot mount the image's %u layers",
+                        root->lower_count);
+    close(mounted);
+    close(fs);
+    return rc;
+}
+
+static int mount_root(const struct root_spec *root, struct failure *f) {
+    const unsigned long flags = MS_NODEV | MS_NOSUID;
+    char options[4096];
+    if (options_for_mount(root, options, sizeof options,
+                          "userxattr,volatile,") < 0)
+        return mount_long_chain(root, f);
+    if (mount("overlay", "/new", "overlay", flags, options) == 0)
+        return 0;
+    /* Linux before 5.10 does not know volatile. */
+    if (errno == EINVAL &&
+        options_for_mount(root, options, sizeof options, "userxattr,") == 0 &&
+        mount("overlay", "/new", "overlay", flags, options) == 0)
+        return 0;
+    return fail_errno(f, "cannot mount the image as overlay");
+}
+
+/* Moves the mount at `from` to the directory `name` of the new root, which is
+ * under the image's control: it must be a directory and nothing else. */
+static int place(const char *from, int root, const char *name,
+                 struct failure *f) {
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+                                      RESOLVE_NO_XDEV};
+    int target = syscall(SYS_openat2, root, name, &how, sizeof how);
+    if (target < 0 && (errno == ELOOP || errno == ENOTDIR))
+        return fail(f, 422, "the image's /%s is not a directory", name);
+    if (target < 0)
+        return fail_errno(f, "cannot open the image's /%s", name);
+    int rc = move_mount(AT_FDCWD, from, target, "", MOVE_MOUNT_T_EMPTY_PATH);
+    if (rc < 0)
+        fail_errno(f, "cannot mount /%s", name);
+    close(target);
+    return rc;
+}
+
+static int change_root(struct failure *f) {
+    int root = open("/new", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return fail_errno(f, "cannot open the new root");
+    int rc = -1;
+    if (place("/new.proc", root, "proc", f) == 0 &&
+        place("/new.sys", root, "sys", f) == 0 &&
+        place("/new.dev", root, "dev", f) == 0)
+        rc = fchdir(root) == 0 ? 0 : fail_errno(f, "cannot enter the root");
+    close(root);
+    if (rc < 0)
+        return -1;
+    if (syscall(SYS_pivot_root, ".", ".") < 0)
+        return fail_errno(f, "pivot_root");
+    if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return fail_errno(f, "cannot let go of the old root");
+    return 0;
+}
+
+static int set_limit(int resource, rlim_t soft, rlim_t hard,
+                     struct failure *f) {
+    struct rlimit current;
+    if (getrlimit(resource, &current) < 0)
+        return fail_errno(f, "getrlimit %d", resource);
+    if (hard > current.rlim_max)
+        hard = current.rlim_max;
+    struct rlimit wanted = {soft < hard ? soft : hard, hard};
+    if (setrlimit(resource, &wanted) < 0)
+        return fail_errno(f, "cannot set resource limit %d", resource);
+    return 0;
+}
+
+static int set_limits(const struct root_spec *root, struct failure *f) {
+    rlim_t processes = root->max_processes > 0 ? (rlim_t)root->max_processes
+                                               : DEFAULT_PROCESSES;
+    rlim_t bytes =
+        root->max_file_bytes > 0 ? (rlim_t)root->max_file_bytes : RLIM_INFINITY;
+    if (set_limit(RLIMIT_CORE, 0, 0, f) < 0 ||
+        set_limit(RLIMIT_NPROC, processes, processes, f) < 0 ||
+        set_limit(RLIMIT_FSIZE, bytes, bytes, f) < 0)
+        return -1;
+    return set_limit(RLIMIT_NOFILE, OPEN_FILES_SOFT, OPEN_FILES, f);
+}
+
+static int drop_capabilities(struct failure *f) {
+    struct __user_cap_header_struct header = {.version =
+                                                  _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {
+        {.effective = CAPABILITIES, .permitted = CAPABILITIES}};
+    if (syscall(SYS_capset, &header, data) < 0)
+        return fail_errno(f, "cannot drop capabilities");
+    return 0;
+}
+
+static int filter_system_calls(const struct cell_limits *limits,
+                               struct failure *f) {
+    struct sock_fprog program = {
+        .len = limits->filter_length,
+        .filter = (struct sock_filter *)limits->filter,
+    };
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        return fail_errno(f, "cannot filter system calls");
+    return 0;
+}
+
+int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
+               struct failure *f) {
+    if (mount_root(root, f) < 0 || change_root(f) < 0)
+        return -1;
+    if (sethostname(root->hostname, strlen(root->hostname)) < 0)
+        return fail_errno(f, "cannot set the host name");
+    if (set_limits(root, f) < 0 || drop_capabilities(f) < 0)
+        return -1;
+    /* Cleared by every change of credentials, so not before here. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return fail_errno(f, "PR_SET_PDEATHSIG");
+    return filter_system_calls(limits, f);
+}

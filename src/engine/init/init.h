@@ -1,0 +1,80 @@
+/* init.h: the rooms of contree-init, the one static program that is both the
+ * forkserver on the host's side and PID 1 inside a sandbox. */
+#ifndef CONTREE_INIT_H
+#define CONTREE_INIT_H
+
+#include "protocol.h"
+#include <linux/filter.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Why something could not be done, for the user. */
+struct failure {
+    int status; /* HTTP */
+    char message[400];
+};
+/* Both return -1; the second appends ": strerror(errno)". */
+int fail(struct failure *f, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int fail_errno(struct failure *f, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* One packet with descriptors, whole or not at all; -1 with errno. */
+int packet_send(int socket, const void *data, size_t length, const int *fds,
+                int fd_count);
+/* Bytes read, 0 at the end, -1 with errno. Fills fds[ORDER_FDS_MAX] with what
+ * came along, else -1. */
+long packet_receive(int socket, void *data, size_t size,
+                    int fds[ORDER_FDS_MAX]);
+
+/* forkserver.c */
+int forkserver_main(unsigned id_base, unsigned id_count);
+
+/* stage.c: the forkserver's own small root, so that a sandbox starts from a
+ * mount namespace with nothing of the host in it but what a cell needs:
+ *
+ *   /l /w    the data directory's layers and workspaces
+ *   /proc /sys   the host's (the kernel gives new ones only to who sees them)
+ *   /dev     the template of every sandbox's /dev
+ *   /empty   hides directories
+ *   /new.proc /new.sys /new.dev /new   where a cell mounts its own */
+int stage_build(int data_dir, struct failure *f);
+
+/* cell.c: what a cell does before it knows what it will run ... */
+struct cell_limits {
+    const struct sock_filter *filter;
+    unsigned filter_length;
+    bool one_id; /* no ids but 0 are mapped */
+};
+int cell_prepare(const struct cell_limits *limits, struct failure *f);
+/* ... and when it does: root, host name, limits, and all privileges gone. */
+struct root_spec {
+    const char *hostname, *upper, *work;
+    const char *const *lowers;
+    unsigned lower_count;
+    int64_t max_file_bytes, max_processes;
+};
+int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
+               struct failure *f);
+
+/* put.c */
+int put_file(const char *path, int from, unsigned mode, unsigned uid,
+             unsigned gid, struct failure *f);
+
+/* process.c: starting one process. */
+struct process_spec {
+    const char *cwd;
+    char **argv; /* argv[-1] is a spare slot */
+    char **env;
+    unsigned uid, gid;
+    int stdio[3];
+};
+/* The pid, or -1. A program that cannot be executed is started nevertheless:
+ * it says why on its standard error and exits with 126 or 127. */
+int process_start(const struct process_spec *p, struct failure *f);
+
+/* pid1.c: carries out orders until the main process has ended. */
+_Noreturn void pid1_main(int control, const struct cell_limits *limits);
+
+#endif

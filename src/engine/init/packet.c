@@ -1,0 +1,82 @@
+/* packet.c: packets with descriptors, and failures in words. */
+#define _GNU_SOURCE
+#include "init.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int fail(struct failure *f, int status, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    f->status = status;
+    vsnprintf(f->message, sizeof f->message, format, args);
+    va_end(args);
+    return -1;
+}
+
+int fail_errno(struct failure *f, const char *format, ...) {
+    int error = errno;
+    va_list args;
+    va_start(args, format);
+    f->status = error == ENOSPC || error == EDQUOT ? 507 : 500;
+    vsnprintf(f->message, sizeof f->message, format, args);
+    va_end(args);
+    size_t used = strlen(f->message);
+    snprintf(f->message + used, sizeof f->message - used, ": %s",
+             strerror(error));
+    errno = error;
+    return -1;
+}
+
+int packet_send(int socket, const void *data, size_t length, const int *fds,
+                int fd_count) {
+    union {
+        char space[CMSG_SPACE(ORDER_FDS_MAX * sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec part = {.iov_base = (void *)data, .iov_len = length};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (fd_count > 0) {
+        message.msg_control = control.space;
+        message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
+    }
+    ssize_t sent;
+    do
+        sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -1 : 0;
+}
+
+static void take_descriptors(struct msghdr *message, int fds[ORDER_FDS_MAX]) {
+    struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        return;
+    memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+}
+
+long packet_receive(int socket, void *data, size_t size,
+                    int fds[ORDER_FDS_MAX]) {
+    union {
+        char space[CMSG_SPACE(ORDER_FDS_MAX * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {.iov_base = data, .iov_len = size};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = sizeof control.space};
+    for (int i = 0; i < ORDER_FDS_MAX; i++)
+        fds[i] = -1;
+    ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    if (got > 0)
+        take_descriptors(&message, fds);
+    return got;
+}

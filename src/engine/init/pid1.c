@@ -1,0 +1,344 @@
+/* pid1.c: PID 1 of a sandbox: orders in, reports out, zombies reaped. It
+ * believes its control socket and nothing else. */
+#define _GNU_SOURCE
+#include "init.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct child {
+    pid_t pid;
+    int spid;
+    double started;
+};
+
+struct pid1 {
+    int control;
+    int null; /* /dev/null, once entered; else -1 */
+    const struct cell_limits *limits;
+    struct child *children;
+    size_t count, capacity;
+};
+
+/* An order with its strings and descriptors. */
+struct letter {
+    struct order order;
+    char *strings, *end;
+    char *mapped; /* what strings point into, if a memfd */
+    int fds[ORDER_FDS_MAX];
+    int used_fds;
+};
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void send_report(const struct pid1 *s, const struct report *r) {
+    if (packet_send(s->control, r, sizeof *r, NULL, 0) < 0)
+        _exit(0); /* the engine is gone, and with us everything in here */
+}
+
+_Noreturn static void end_with(const struct pid1 *s, const struct failure *f) {
+    struct report r = {.type = REPORT_FAULT, .status = f->status};
+    memcpy(r.message, f->message, sizeof r.message);
+    send_report(s, &r);
+    _exit(1);
+}
+
+/* The next string of the order; NULL when there is none. */
+static char *next_string(struct letter *l) {
+    if (l->strings >= l->end)
+        return NULL;
+    char *text = l->strings, *nul = memchr(text, '\0', l->end - text);
+    if (!nul)
+        return NULL;
+    l->strings = nul + 1;
+    return text;
+}
+
+/* `count` strings in a NULL-terminated array with a spare slot before it (the
+ * shell's, see process.c); release with free_strings. */
+static char **take_strings(struct letter *l, size_t count) {
+    if (count > (size_t)(l->end - l->strings))
+        return NULL;
+    char **slots = calloc(count + 2, sizeof *slots);
+    for (size_t i = 0; slots && i < count; i++) {
+        slots[i + 1] = next_string(l);
+        if (!slots[i + 1]) {
+            free(slots);
+            return NULL;
+        }
+    }
+    return slots ? slots + 1 : NULL;
+}
+
+static void free_strings(char **strings) {
+    if (strings)
+        free(strings - 1);
+}
+
+static void forget(struct pid1 *s, size_t i) {
+    s->children[i] = s->children[--s->count];
+}
+
+static int remember(struct pid1 *s, pid_t pid, int spid, double started) {
+    if (s->count == s->capacity) {
+        size_t capacity = s->capacity ? 2 * s->capacity : 16;
+        struct child *grown = realloc(s->children, capacity * sizeof *grown);
+        if (!grown)
+            return -1;
+        s->children = grown;
+        s->capacity = capacity;
+    }
+    s->children[s->count++] = (struct child){pid, spid, started};
+    return 0;
+}
+
+static void report_exit(const struct pid1 *s, const struct child *c, int status,
+                        const struct rusage *usage, int background) {
+    struct report r = {.type = REPORT_EXIT,
+                       .spid = c->spid,
+                       .pid = c->pid,
+                       .wait_status = status,
+                       .background_killed = background,
+                       .seconds = now() - c->started,
+                       .usage = *usage};
+    send_report(s, &r);
+}
+
+/* Reports the end of `pid` if it was ours to report. */
+static bool child_ended(struct pid1 *s, pid_t pid, int status,
+                        const struct rusage *usage) {
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->children[i].pid != pid)
+            continue;
+        report_exit(s, &s->children[i], status, usage, 0);
+        forget(s, i);
+        return true;
+    }
+    return false;
+}
+
+/* Kills what the main process left behind and waits until it is gone.
+ * Processes that forked while we killed are killed in the next round. */
+static int kill_all(struct pid1 *s) {
+    int killed = 0, status;
+    struct rusage usage;
+    while (kill(-1, SIGKILL) == 0 || errno != ESRCH) {
+        pid_t pid = wait4(-1, &status, 0, &usage);
+        if (pid < 0)
+            break;
+        do {
+            child_ended(s, pid, status, &usage);
+            killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+        } while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0);
+    }
+    return killed;
+}
+
+_Noreturn static void main_ended(struct pid1 *s, struct child main, int status,
+                                 const struct rusage *usage) {
+    double elapsed = now() - main.started;
+    int background = kill_all(s);
+    main.started = now() - elapsed;
+    report_exit(s, &main, status, usage, background);
+    _exit(0);
+}
+
+static void reap(struct pid1 *s) {
+    int status;
+    struct rusage usage;
+    pid_t pid;
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        for (size_t i = 0; i < s->count; i++) {
+            if (s->children[i].pid == pid && s->children[i].spid == 1) {
+                struct child main = s->children[i];
+                forget(s, i);
+                main_ended(s, main, status, &usage);
+            }
+        }
+        child_ended(s, pid, status, &usage);
+    }
+}
+
+static int broken_order(struct failure *f) {
+    return fail(f, 500, "the sandbox's init got an order it cannot read");
+}
+
+/* Our own standard streams were the host's /dev/null. */
+static int open_null(struct pid1 *s, struct failure *f) {
+    s->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < 3; i++)
+        if (s->null < 0 || dup2(s->null, i) < 0)
+            return fail_errno(f, "cannot open /dev/null");
+    return 0;
+}
+
+static int handle_setup(struct pid1 *s, struct letter *l, struct failure *f) {
+    struct root_spec root = {.hostname = next_string(l),
+                             .upper = next_string(l),
+                             .work = next_string(l),
+                             .lower_count = l->order.argc,
+                             .max_file_bytes = l->order.max_file_bytes,
+                             .max_processes = l->order.max_processes};
+    char **lowers = take_strings(l, root.lower_count);
+    if (!root.work || !lowers || s->null >= 0)
+        return broken_order(f);
+    root.lowers = (const char *const *)lowers;
+    int rc = cell_enter(s->limits, &root, f);
+    free_strings(lowers);
+    if (rc < 0 || open_null(s, f) < 0)
+        return -1;
+    struct report r = {.type = REPORT_STARTED};
+    send_report(s, &r);
+    return 0;
+}
+
+static int handle_put(struct letter *l, struct failure *f) {
+    const char *path = next_string(l);
+    if (!path || l->fds[0] < 0)
+        return broken_order(f);
+    return put_file(path, l->fds[0], l->order.mode, l->order.uid, l->order.gid,
+                    f);
+}
+
+static void report_spawn(const struct pid1 *s, int spid, int pid,
+                         const struct failure *f) {
+    struct report r = {.type = pid < 0 ? REPORT_SPAWN_FAILED : REPORT_SPAWNED,
+                       .spid = spid,
+                       .pid = pid,
+                       .status = f->status};
+    memcpy(r.message, f->message, sizeof r.message);
+    send_report(s, &r);
+}
+
+static int handle_spawn(struct pid1 *s, struct letter *l, struct failure *f) {
+    const struct order *o = &l->order;
+    struct process_spec p = {
+        .cwd = next_string(l), .uid = o->uid, .gid = o->gid};
+    p.argv = take_strings(l, o->argc);
+    p.env = take_strings(l, o->envc);
+    for (int i = 0, fd = 0; i < 3; i++)
+        p.stdio[i] = o->stdio & 1U << i ? l->fds[fd++] : s->null;
+    int rc = 0;
+    if (!p.argv || !p.env || o->argc == 0) {
+        rc = broken_order(f);
+    } else {
+        double started = now();
+        int pid = process_start(&p, f);
+        if (pid >= 0 && remember(s, pid, o->spid, started) < 0)
+            rc = fail(f, 507, "out of memory");
+        else
+            report_spawn(s, o->spid, pid, f);
+    }
+    free_strings(p.argv);
+    free_strings(p.env);
+    return rc;
+}
+
+/* To its whole process group, as a terminal would do it. */
+static void handle_signal(const struct pid1 *s, const struct order *o) {
+    for (size_t i = 0; i < s->count; i++) {
+        pid_t pid = s->children[i].pid;
+        if (s->children[i].spid == o->spid && kill(-pid, o->signal) < 0)
+            kill(pid, o->signal);
+    }
+}
+
+static int carry_out(struct pid1 *s, struct letter *l, struct failure *f) {
+    bool entered = s->null >= 0;
+    switch (l->order.type) {
+    case ORDER_SETUP:
+        return handle_setup(s, l, f);
+    case ORDER_PUT:
+        return entered ? handle_put(l, f) : broken_order(f);
+    case ORDER_SPAWN:
+        return entered ? handle_spawn(s, l, f) : broken_order(f);
+    case ORDER_SIGNAL:
+        handle_signal(s, &l->order);
+        return 0;
+    }
+    return broken_order(f);
+}
+
+/* Long payloads come as a memfd, the last descriptor. */
+static int open_payload(struct letter *l, char *inline_bytes, size_t length,
+                        struct failure *f) {
+    l->mapped = NULL;
+    l->strings = inline_bytes;
+    l->end = inline_bytes + length;
+    if (!l->order.in_memfd)
+        return length == l->order.payload ? 0 : broken_order(f);
+    int last = ORDER_FDS_MAX - 1;
+    while (last > 0 && l->fds[last] < 0)
+        last--;
+    void *map =
+        mmap(NULL, l->order.payload, PROT_READ, MAP_PRIVATE, l->fds[last], 0);
+    if (map == MAP_FAILED)
+        return fail_errno(f, "cannot read a long order");
+    l->mapped = l->strings = map;
+    l->end = l->strings + l->order.payload;
+    return 0;
+}
+
+static void close_letter(struct letter *l) {
+    if (l->mapped)
+        munmap(l->mapped, l->order.payload);
+    for (int i = 0; i < ORDER_FDS_MAX; i++)
+        if (l->fds[i] >= 0)
+            close(l->fds[i]);
+}
+
+static void receive(struct pid1 *s) {
+    static char packet[sizeof(struct order) + ORDER_INLINE_MAX];
+    struct letter l;
+    struct failure f = {0};
+    long got = packet_receive(s->control, packet, sizeof packet, l.fds);
+    if (got < 0 && errno == EINTR)
+        return;
+    if (got <= 0)
+        _exit(0); /* the engine has let go of us */
+    if (got < (long)sizeof l.order) {
+        broken_order(&f);
+        end_with(s, &f);
+    }
+    memcpy(&l.order, packet, sizeof l.order);
+    if (open_payload(&l, packet + sizeof l.order, got - sizeof l.order, &f) <
+            0 ||
+        carry_out(s, &l, &f) < 0)
+        end_with(s, &f);
+    close_letter(&l);
+}
+
+static void on_child(int signal_number) {
+    (void)signal_number; /* only interrupts ppoll */
+}
+
+_Noreturn void pid1_main(int control, const struct cell_limits *limits) {
+    struct pid1 s = {.control = control, .null = -1, .limits = limits};
+    struct sigaction action = {.sa_handler = on_child,
+                               .sa_flags = SA_NOCLDSTOP};
+    sigset_t blocked, none;
+    sigemptyset(&none);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    sigaction(SIGCHLD, &action, NULL);
+    for (;;) {
+        struct pollfd p = {.fd = control, .events = POLLIN};
+        int rc = ppoll(&p, 1, NULL, &none);
+        reap(&s);
+        if (rc > 0)
+            receive(&s);
+    }
+}

@@ -1,0 +1,133 @@
+/* put.c: writing a file into the sandbox. The tree belongs to whoever made
+ * the image, so nothing in it is trusted: parents are resolved by the kernel
+ * inside this root without magic links, and the file itself is always new. */
+#define _GNU_SOURCE
+#include "init.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int open_dir(const char *path) {
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return -1;
+    int fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+    int error = errno;
+    close(root);
+    errno = error;
+    return fd;
+}
+
+/* Opens the directory `path` (writable, restored on return), making what is
+ * missing of it. */
+static int make_parents(char *path) {
+    int fd = open_dir(path);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    char *slash = strrchr(path, '/');
+    if (!slash || slash == path)
+        slash = NULL;
+    if (slash)
+        *slash = '\0';
+    int parent = slash ? make_parents(path) : open_dir("/");
+    if (slash)
+        *slash = '/';
+    if (parent < 0)
+        return -1;
+    const char *name = slash ? slash + 1 : path + 1;
+    int rc = mkdirat(parent, name, 0755);
+    int error = errno;
+    close(parent);
+    errno = error;
+    return rc < 0 && errno != EEXIST ? -1 : open_dir(path);
+}
+
+static int copy(int from, int to) {
+    for (;;) {
+        ssize_t n = sendfile(to, from, NULL, 1 << 30);
+        if (n == 0)
+            return 0;
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            break;
+    }
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    static char block[65536];
+    for (;;) {
+        ssize_t got = read(from, block, sizeof block);
+        if (got == 0)
+            return 0;
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        for (ssize_t done = 0, n; done < got; done += n)
+            if ((n = write(to, block + done, got - done)) < 0)
+                return -1;
+    }
+}
+
+/* Removes what is at `name`, unless it is a directory. */
+static int make_way(int parent, const char *name) {
+    struct stat st;
+    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -1;
+    if (S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        return -1;
+    }
+    return unlinkat(parent, name, 0);
+}
+
+static int fill(int to, const char *path, int from, unsigned mode, unsigned uid,
+                unsigned gid, struct failure *f) {
+    if (copy(from, to) < 0)
+        return fail_errno(f, "cannot write %.200s", path);
+    if (fchown(to, uid, gid) < 0) {
+        if (errno == EINVAL)
+            return fail(f, 422,
+                        "%.200s: user %u or group %u does not exist "
+                        "in this sandbox",
+                        path, uid, gid);
+        return fail_errno(f, "cannot change the owner of %.200s", path);
+    }
+    if (fchmod(to, mode & 07777) < 0)
+        return fail_errno(f, "cannot change the mode of %.200s", path);
+    return 0;
+}
+
+int put_file(const char *path, int from, unsigned mode, unsigned uid,
+             unsigned gid, struct failure *f) {
+    char dir[4096];
+    const char *slash = strrchr(path, '/');
+    if (path[0] != '/' || strlen(path) >= sizeof dir || !slash[1])
+        return fail(f, 422, "\"%.200s\" is not an absolute path of a file",
+                    path);
+    size_t length = slash == path ? 1 : (size_t)(slash - path);
+    memcpy(dir, path, length);
+    dir[length] = '\0';
+    int parent = make_parents(dir);
+    if (parent < 0)
+        return fail_errno(f, "cannot make the directory of %.200s", path);
+    int rc = -1, to = -1;
+    if (make_way(parent, slash + 1) < 0)
+        fail_errno(f, "cannot replace %.200s", path);
+    else if ((to = openat(parent, slash + 1,
+                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                          0600)) < 0)
+        fail_errno(f, "cannot make %.200s", path);
+    else
+        rc = fill(to, path, from, mode, uid, gid, f);
+    if (to >= 0 && close(to) < 0 && rc == 0)
+        rc = fail_errno(f, "cannot write %.200s", path);
+    close(parent);
+    return rc;
+}

@@ -1,0 +1,29 @@
+/* launcher.h: between sandbox.c and what makes sandboxes.
+ *
+ * A launcher delivers cells: an init (init/protocol.h) that waits on its
+ * control socket for ORDER_SETUP. launcher_native.c keeps some ready. */
+#ifndef CONTREE_LAUNCHER_H
+#define CONTREE_LAUNCHER_H
+
+#include "sandbox.h"
+
+struct cell {
+    int control; /* SOCK_SEQPACKET, not blocking; closing it ends the cell */
+    int pidfd;   /* readable when all of it is gone */
+};
+
+/* Who waits for a cell. Part of the waiter, who must outlive the answer. */
+struct cell_request {
+    /* Exactly one of these is called, from the loop. */
+    void (*ready)(struct cell_request *r, struct cell cell);
+    void (*refused)(struct cell_request *r, const struct fault *why);
+    struct cell_request *next; /* the launcher's */
+};
+
+/* Either fills `cell`, owned by the caller, and returns true, or remembers `r`
+ * and returns false. */
+bool launcher_take(struct launcher *l, struct cell_request *r,
+                   struct cell *cell);
+uv_loop_t *launcher_loop(struct launcher *l);
+
+#endif

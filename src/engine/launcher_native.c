@@ -1,0 +1,387 @@
+/* launcher_native.c: makes sandboxes with the kernel's own calls, through
+ * forkservers (init/forkserver.c), and keeps cells ready, so that a run does
+ * not wait for namespaces. */
+#define _GNU_SOURCE
+#include "filter.h"
+#include "init/protocol.h"
+#include "launcher.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { FORKSERVERS_MAX = 4, READY_MAX = 16, HELLO_SECONDS = 10 };
+
+extern const char contree_init_begin[], contree_init_end[]; /* init_blob.S */
+
+struct forkserver {
+    struct launcher *launcher;
+    int socket; /* -1: not running */
+    pid_t pid;
+    int owed; /* cells asked for and not yet delivered */
+    uv_poll_t poll;
+};
+
+struct launcher {
+    uv_loop_t *loop;
+    struct id_range ids;
+    int dir_fd, init_fd, filter_fd;
+    struct forkserver forkservers[FORKSERVERS_MAX];
+    int forkserver_count;
+    struct cell ready[READY_MAX];
+    int ready_count, ready_wanted;
+    struct cell_request *first, **last;
+    int waiting;
+    int open_handles;
+    bool closing;
+    char isolation[128];
+};
+
+/* ---- starting a forkserver ---- */
+
+static int seal_init(struct fault *f) {
+    int fd CLEANUP(cleanup_close) =
+        memfd_create("contree-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || write_all(fd, contree_init_begin,
+                            contree_init_end - contree_init_begin) < 0)
+        return fault_errno(f, "cannot unpack contree-init");
+    if (fcntl(fd, F_ADD_SEALS,
+              F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        return fault_errno(f, "cannot seal contree-init");
+    return steal_fd(&fd);
+}
+
+/* In the child: descriptors 3 to 5 as the protocol says, and nothing else. */
+_Noreturn static void exec_forkserver(const struct launcher *l, int socket) {
+    enum { CLEAR = 16 };
+    char base[16], count[16];
+    snprintf(base, sizeof base, "%u", (unsigned)l->ids.base);
+    snprintf(count, sizeof count, "%u", (unsigned)l->ids.count);
+    char *argv[] = {"contree-init", base, count, NULL}, *env[] = {NULL};
+    int fds[] = {socket, l->dir_fd, l->filter_fd, l->init_fd};
+    for (int i = 0; i < 4; i++)
+        if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, CLEAR)) < 0)
+            _exit(1);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int i = 0; i < 3; i++)
+        if (dup2(fds[i], FORKSERVER_SOCKET + i) < 0)
+            _exit(1);
+    close_range(FORKSERVER_SOCKET + 3, ~0U, CLOSE_RANGE_CLOEXEC);
+    fexecve(fds[3], argv, env);
+    _exit(1);
+}
+
+/* Waits for the forkserver's first word. */
+static int hear_hello(struct forkserver *s, struct fault *f) {
+    struct cell_report r;
+    struct timeval limit = {.tv_sec = HELLO_SECONDS}, never = {0};
+    setsockopt(s->socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    ssize_t got;
+    do
+        got = recv(s->socket, &r, sizeof r, 0);
+    while (got < 0 && errno == EINTR);
+    setsockopt(s->socket, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof never);
+    if (got != sizeof r)
+        return fault_set(f, 503, "the sandbox launcher did not start");
+    if (r.type == CELL_HELLO)
+        return 0;
+    return fault_set(f, r.status, "sandboxes cannot be made here: %.399s",
+                     r.message);
+}
+
+static void stop_forkserver(struct forkserver *s) {
+    close(s->socket);
+    s->socket = -1;
+    kill(s->pid, SIGKILL);
+    waitpid(s->pid, NULL, 0);
+}
+
+static int start_forkserver(struct launcher *l, struct forkserver *s,
+                            struct fault *f) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return fault_errno(f, "cannot make a socket");
+    s->pid = fork();
+    if (s->pid == 0)
+        exec_forkserver(l, pair[1]);
+    close(pair[1]);
+    if (s->pid < 0) {
+        close(pair[0]);
+        return fault_errno(f, "cannot start the sandbox launcher");
+    }
+    s->launcher = l;
+    s->socket = pair[0];
+    s->owed = 0;
+    if (hear_hello(s, f) < 0) {
+        stop_forkserver(s);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- cells ---- */
+
+static struct forkserver *least_busy(struct launcher *l) {
+    struct forkserver *best = NULL;
+    for (int i = 0; i < l->forkserver_count; i++) {
+        struct forkserver *s = &l->forkservers[i];
+        if (s->socket >= 0 && (!best || s->owed < best->owed))
+            best = s;
+    }
+    return best;
+}
+
+/* Asks for cells until those that are coming cover those that are wanted. */
+static void ask(struct launcher *l) {
+    int missing = l->waiting + l->ready_wanted - l->ready_count;
+    for (int i = 0; i < l->forkserver_count; i++)
+        missing -= l->forkservers[i].owed;
+    for (; missing > 0; missing--) {
+        struct forkserver *s = least_busy(l);
+        if (!s || send(s->socket, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            return; /* full: asked again when it has delivered */
+        s->owed++;
+    }
+}
+
+static struct cell_request *next_request(struct launcher *l) {
+    struct cell_request *r = l->first;
+    if (r) {
+        l->first = r->next;
+        if (!l->first)
+            l->last = &l->first;
+        l->waiting--;
+    }
+    return r;
+}
+
+static void drop_cell(struct cell cell) {
+    close(cell.control);
+    close(cell.pidfd);
+}
+
+static void deliver(struct launcher *l, struct cell cell) {
+    struct cell_request *r = next_request(l);
+    if (r)
+        r->ready(r, cell);
+    else if (l->ready_count < READY_MAX)
+        l->ready[l->ready_count++] = cell;
+    else
+        drop_cell(cell);
+}
+
+/* One answer of a forkserver: 1, 0 when there is none, -1 when it is gone. */
+static int receive_answer(struct forkserver *s) {
+    struct cell_report report;
+    union {
+        char space[CMSG_SPACE(2 * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {.iov_base = &report, .iov_len = sizeof report};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = sizeof control.space};
+    ssize_t got = recvmsg(s->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (got != sizeof report)
+        return -1;
+    s->owed--;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    if (report.type == CELL_READY && c &&
+        c->cmsg_len == CMSG_LEN(2 * sizeof(int))) {
+        int fds[2];
+        memcpy(fds, CMSG_DATA(c), sizeof fds);
+        deliver(s->launcher, (struct cell){fds[0], fds[1]});
+        return 1;
+    }
+    struct fault f;
+    fault_set(&f, report.status, "%.399s", report.message);
+    struct cell_request *r = next_request(s->launcher);
+    if (r)
+        r->refused(r, &f);
+    return 1;
+}
+
+/* ---- on the loop ---- */
+
+static void on_forkserver(uv_poll_t *poll, int status, int events);
+
+static int watch(struct forkserver *s, struct fault *f) {
+    s->poll.data = s;
+    if (uv_poll_init(s->launcher->loop, &s->poll, s->socket) < 0 ||
+        uv_poll_start(&s->poll, UV_READABLE, on_forkserver) < 0)
+        return fault_set(f, 500, "cannot watch the sandbox launcher");
+    s->launcher->open_handles++;
+    return 0;
+}
+
+static void refuse_all(struct launcher *l, const struct fault *f) {
+    struct cell_request *r;
+    while ((r = next_request(l)))
+        r->refused(r, f);
+}
+
+static void free_if_closed(struct launcher *l) {
+    if (l->closing && l->open_handles == 0)
+        free(l);
+}
+
+/* A forkserver died: its sandboxes died with it. Starts another one. */
+static void on_forkserver_closed(uv_handle_t *handle) {
+    struct forkserver *s = handle->data;
+    struct launcher *l = s->launcher;
+    l->open_handles--;
+    struct fault f;
+    if (!l->closing) {
+        stop_forkserver(s);
+        log_line("the sandbox launcher died; starting another one");
+        if (start_forkserver(l, s, &f) < 0 || watch(s, &f) < 0) {
+            log_line("%s", f.message);
+            if (!least_busy(l))
+                refuse_all(l, &f);
+        }
+        ask(l);
+    }
+    free_if_closed(l);
+}
+
+static void on_forkserver(uv_poll_t *poll, int status, int events) {
+    struct forkserver *s = poll->data;
+    (void)events;
+    int rc = status < 0 ? -1 : 1;
+    while (rc > 0)
+        rc = receive_answer(s);
+    if (rc < 0)
+        uv_close((uv_handle_t *)poll, on_forkserver_closed);
+    else
+        ask(s->launcher);
+}
+
+static bool is_alive(const struct cell *cell) {
+    struct pollfd p = {.fd = cell->pidfd, .events = POLLIN};
+    return poll(&p, 1, 0) == 0;
+}
+
+bool launcher_take(struct launcher *l, struct cell_request *r,
+                   struct cell *cell) {
+    bool found = false;
+    while (!found && l->ready_count > 0) {
+        *cell = l->ready[--l->ready_count];
+        found = is_alive(cell);
+        if (!found)
+            drop_cell(*cell);
+    }
+    if (!found) {
+        r->next = NULL;
+        *l->last = r;
+        l->last = &r->next;
+        l->waiting++;
+    }
+    ask(l);
+    return found;
+}
+
+uv_loop_t *launcher_loop(struct launcher *l) {
+    return l->loop;
+}
+
+/* ---- life ---- */
+
+/* What cells mount must be there before the forkserver takes hold of it; id
+ * base must be able to search them, though not the data directory itself. */
+static int make_dirs(int dir_fd, struct fault *f) {
+    static const char *const dirs[] = {"l", "w"};
+    for (int i = 0; i < 2; i++)
+        if ((mkdirat(dir_fd, dirs[i], 0711) < 0 && errno != EEXIST) ||
+            fchmodat(dir_fd, dirs[i], 0711, 0) < 0)
+            return fault_errno(f, "cannot make %s/ in the data directory",
+                               dirs[i]);
+    return 0;
+}
+
+static int core_count(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) < 0 ? 1 : CPU_COUNT(&set);
+}
+
+static int open_all(struct launcher *l, struct fault *f) {
+    if (make_dirs(l->dir_fd, f) < 0 || (l->init_fd = seal_init(f)) < 0 ||
+        (l->filter_fd = filter_compile(f)) < 0)
+        return -1;
+    int wanted = core_count();
+    if (wanted > FORKSERVERS_MAX)
+        wanted = FORKSERVERS_MAX;
+    while (l->forkserver_count < wanted) {
+        if (start_forkserver(l, &l->forkservers[l->forkserver_count], f) < 0)
+            return -1;
+        l->forkserver_count++;
+    }
+    l->ready_wanted = 2 * wanted;
+    return 0;
+}
+
+struct launcher *launcher_open(int dir_fd, struct id_range ids,
+                               struct fault *f) {
+    struct launcher *l = calloc(1, sizeof *l);
+    if (!l) {
+        fault_set(f, 507, "out of memory");
+        return NULL;
+    }
+    l->ids = ids;
+    l->dir_fd = dir_fd;
+    l->init_fd = l->filter_fd = -1;
+    l->last = &l->first;
+    snprintf(l->isolation, sizeof l->isolation,
+             "user,mount,pid,net,ipc,uts,cgroup,seccomp,no_new_privs,"
+             "capabilities%s",
+             ids.count > 1 ? ",ids" : "");
+    if (open_all(l, f) < 0) {
+        launcher_close(l);
+        return NULL;
+    }
+    return l;
+}
+
+int launcher_attach(struct launcher *l, uv_loop_t *loop, struct fault *f) {
+    l->loop = loop;
+    for (int i = 0; i < l->forkserver_count; i++)
+        if (watch(&l->forkservers[i], f) < 0)
+            return -1;
+    ask(l);
+    return 0;
+}
+
+void launcher_close(struct launcher *l) {
+    if (!l)
+        return;
+    l->closing = true;
+    while (l->ready_count > 0)
+        drop_cell(l->ready[--l->ready_count]);
+    for (int i = 0; i < l->forkserver_count; i++) {
+        struct forkserver *s = &l->forkservers[i];
+        if (l->loop && !uv_is_closing((uv_handle_t *)&s->poll))
+            uv_close((uv_handle_t *)&s->poll, on_forkserver_closed);
+        if (s->socket >= 0)
+            stop_forkserver(s);
+    }
+    cleanup_close(&l->init_fd);
+    cleanup_close(&l->filter_fd);
+    free_if_closed(l);
+}
+
+const char *launcher_isolation(const struct launcher *l) {
+    return l->isolation;
+}

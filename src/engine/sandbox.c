@@ -1,0 +1,428 @@
+/* sandbox.c: see sandbox.h. The loop's side of one sandbox: orders to its
+ * init, reports from it, and its end. */
+#define _GNU_SOURCE
+#include "sandbox.h"
+#include "init/protocol.h"
+#include "launcher.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* An order on its way. Owns its descriptors. */
+struct letter {
+    struct letter *next;
+    int fds[ORDER_FDS_MAX];
+    int fd_count;
+    size_t length;
+    char packet[]; /* struct order, strings */
+};
+
+struct sandbox {
+    struct launcher *launcher;
+    struct sandbox_callbacks on;
+    void *arg;
+    struct cell_request request;
+    struct cell cell;
+    bool has_cell;
+    bool killed;  /* by sandbox_kill: no word about why it ended */
+    bool settled; /* the main process ended, or failed was called */
+    struct letter *first, **last;
+    uv_poll_t control_poll, pid_poll;
+    int open_handles;
+};
+
+static void letter_free(struct letter *l) {
+    for (int i = 0; i < l->fd_count; i++)
+        close(l->fds[i]);
+    free(l);
+}
+
+static void drop_letters(struct sandbox *s) {
+    while (s->first) {
+        struct letter *l = s->first;
+        s->first = l->next;
+        letter_free(l);
+    }
+    s->last = &s->first;
+}
+
+/* 1 sent, 0 the socket is full, -1 nobody will ever read it. */
+static int letter_send(struct sandbox *s, struct letter *l) {
+    union {
+        char space[CMSG_SPACE(ORDER_FDS_MAX * sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec part = {.iov_base = l->packet, .iov_len = l->length};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (l->fd_count > 0) {
+        message.msg_control = control.space;
+        message.msg_controllen = CMSG_SPACE(l->fd_count * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(l->fd_count * sizeof(int));
+        memcpy(CMSG_DATA(c), l->fds, l->fd_count * sizeof(int));
+    }
+    while (sendmsg(s->cell.control, &message, MSG_NOSIGNAL) < 0) {
+        if (errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS)
+            return 0;
+        if (errno != EINTR)
+            return -1;
+    }
+    return 1;
+}
+
+static void on_control(uv_poll_t *poll, int status, int events);
+
+static void watch_control(struct sandbox *s) {
+    int events = UV_READABLE | (s->first ? UV_WRITABLE : 0);
+    uv_poll_start(&s->control_poll, events, on_control);
+}
+
+/* Sends what is queued, as far as the socket takes it. */
+static void send_letters(struct sandbox *s) {
+    while (s->first) {
+        int rc = letter_send(s, s->first);
+        if (rc == 0)
+            return;
+        if (rc < 0) {
+            drop_letters(s); /* the pidfd will tell */
+            return;
+        }
+        struct letter *sent = s->first;
+        s->first = sent->next;
+        if (!s->first)
+            s->last = &s->first;
+        letter_free(sent);
+    }
+}
+
+static void enqueue(struct sandbox *s, struct letter *l) {
+    bool was_empty = !s->first;
+    *s->last = l;
+    s->last = &l->next;
+    if (!s->has_cell || !was_empty)
+        return;
+    send_letters(s);
+    if (s->first)
+        watch_control(s);
+}
+
+/* The strings of an order, in its packet or, when long, in a memfd. */
+struct strings {
+    const char *const *list;
+    size_t count;
+};
+
+static size_t strings_size(const struct strings *sets, size_t count) {
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < sets[i].count; j++)
+            size += strlen(sets[i].list[j]) + 1;
+    return size;
+}
+
+static void strings_copy(const struct strings *sets, size_t count, char *to) {
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < sets[i].count; j++)
+            to = stpcpy(to, sets[i].list[j]) + 1;
+}
+
+static int strings_memfd(const struct strings *sets, size_t count, size_t size,
+                         struct fault *f) {
+    int fd CLEANUP(cleanup_close) = memfd_create("order", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, size) < 0)
+        return fault_errno(f, "cannot pass on a long command");
+    void *map = mmap(NULL, size, PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return fault_errno(f, "cannot pass on a long command");
+    strings_copy(sets, count, map);
+    munmap(map, size);
+    return steal_fd(&fd);
+}
+
+/* Consumes the descriptors, also on failure. */
+static struct letter *letter_new(struct order *o, const struct strings *sets,
+                                 size_t count, const int *fds, int fd_count,
+                                 struct fault *f) {
+    size_t size = strings_size(sets, count);
+    bool inside = size <= ORDER_INLINE_MAX;
+    size_t length = sizeof *o + (inside ? size : 0);
+    struct letter *l = calloc(1, sizeof *l + length);
+    int memfd = -1;
+    if (l && !inside)
+        memfd = strings_memfd(sets, count, size, f);
+    if (!l || (!inside && memfd < 0)) {
+        if (!l)
+            fault_set(f, 507, "out of memory");
+        free(l);
+        for (int i = 0; i < fd_count; i++)
+            close(fds[i]);
+        return NULL;
+    }
+    o->payload = size;
+    o->in_memfd = !inside;
+    l->length = length;
+    memcpy(l->packet, o, sizeof *o);
+    if (inside)
+        strings_copy(sets, count, l->packet + sizeof *o);
+    for (int i = 0; i < fd_count; i++)
+        l->fds[l->fd_count++] = fds[i];
+    if (memfd >= 0)
+        l->fds[l->fd_count++] = memfd;
+    return l;
+}
+
+/* Consumes the descriptors whatever the outcome. */
+static int give_order(struct sandbox *s, struct order *o,
+                      const struct strings *sets, size_t count, const int *fds,
+                      int fd_count, struct fault *f) {
+    struct letter *l = letter_new(o, sets, count, fds, fd_count, f);
+    if (!l)
+        return -1;
+    if (s->killed || s->settled) {
+        letter_free(l);
+        return fault_set(f, 409, "the sandbox has ended");
+    }
+    enqueue(s, l);
+    return 0;
+}
+
+static void fail_sandbox(struct sandbox *s, int status, const char *message) {
+    if (s->killed || s->settled)
+        return;
+    s->settled = true;
+    struct fault f;
+    fault_set(&f, status, "%s", message);
+    s->on.failed(s->arg, &f);
+}
+
+static void tell_exit(struct sandbox *s, const struct report *r) {
+    int status = r->wait_status;
+    struct sandbox_exit e = {
+        .code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+        .signal = WIFSIGNALED(status) ? WTERMSIG(status) : -1,
+        .core_dump = WIFSIGNALED(status) && WCOREDUMP(status),
+        .pid = r->pid,
+        .usage = r->usage,
+        .seconds = r->seconds,
+        .background_killed = r->background_killed,
+    };
+    if (r->spid == 1)
+        s->settled = true;
+    s->on.exited(s->arg, r->spid, &e);
+}
+
+static void handle_report(struct sandbox *s, struct report *r) {
+    struct fault f;
+    r->message[sizeof r->message - 1] = '\0';
+    switch (r->type) {
+    case REPORT_STARTED:
+        s->on.started(s->arg);
+        break;
+    case REPORT_SPAWNED:
+        s->on.spawned(s->arg, r->spid, r->pid);
+        break;
+    case REPORT_SPAWN_FAILED:
+        fault_set(&f, r->status, "%s", r->message);
+        s->on.spawn_failed(s->arg, r->spid, &f);
+        break;
+    case REPORT_EXIT:
+        tell_exit(s, r);
+        break;
+    case REPORT_FAULT:
+        fail_sandbox(s, r->status, r->message);
+        break;
+    }
+}
+
+/* Reads all reports there are. False at the end of the stream. */
+static bool receive_reports(struct sandbox *s) {
+    for (;;) {
+        struct report r;
+        ssize_t got = recv(s->cell.control, &r, sizeof r, MSG_DONTWAIT);
+        if (got == sizeof r && !s->killed && !s->settled)
+            handle_report(s, &r);
+        else if (got < 0 && errno == EAGAIN)
+            return true;
+        else if (got == 0 || (got < 0 && errno != EINTR))
+            return false;
+    }
+}
+
+static void on_control(uv_poll_t *poll, int status, int events) {
+    struct sandbox *s = poll->data;
+    if (status < 0 || !receive_reports(s)) {
+        uv_poll_stop(poll);
+        return;
+    }
+    if (events & UV_WRITABLE) {
+        send_letters(s);
+        if (!s->first)
+            watch_control(s);
+    }
+}
+
+static void sandbox_gone(struct sandbox *s) {
+    drop_letters(s);
+    if (s->has_cell) {
+        close(s->cell.control);
+        close(s->cell.pidfd);
+    }
+    s->on.gone(s->arg);
+    free(s);
+}
+
+static void on_closed(uv_handle_t *handle) {
+    struct sandbox *s = handle->data;
+    if (--s->open_handles == 0)
+        sandbox_gone(s);
+}
+
+static void on_end(uv_poll_t *poll, int status, int events) {
+    struct sandbox *s = poll->data;
+    (void)status;
+    (void)events;
+    receive_reports(s);
+    fail_sandbox(s, 500, "the sandbox ended unexpectedly (out of memory?)");
+    uv_close((uv_handle_t *)&s->control_poll, on_closed);
+    uv_close((uv_handle_t *)&s->pid_poll, on_closed);
+}
+
+static void kill_cell(struct sandbox *s) {
+    syscall(SYS_pidfd_send_signal, s->cell.pidfd, SIGKILL, NULL, 0);
+}
+
+static void use_cell(struct sandbox *s, struct cell cell) {
+    uv_loop_t *loop = launcher_loop(s->launcher);
+    s->cell = cell;
+    s->has_cell = true;
+    s->control_poll.data = s->pid_poll.data = s;
+    uv_poll_init(loop, &s->control_poll, cell.control);
+    uv_poll_init(loop, &s->pid_poll, cell.pidfd);
+    s->open_handles = 2;
+    uv_poll_start(&s->pid_poll, UV_READABLE, on_end);
+    if (s->killed)
+        kill_cell(s);
+    send_letters(s);
+    watch_control(s);
+}
+
+static struct sandbox *of_request(struct cell_request *r) {
+    return (struct sandbox *)((char *)r - offsetof(struct sandbox, request));
+}
+
+static void on_ready(struct cell_request *r, struct cell cell) {
+    use_cell(of_request(r), cell);
+}
+
+static void on_refused(struct cell_request *r, const struct fault *why) {
+    struct sandbox *s = of_request(r);
+    fail_sandbox(s, why->status, why->message);
+    sandbox_gone(s);
+}
+
+static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
+                       struct fault *f) {
+    struct order o = {.type = ORDER_SETUP,
+                      .argc = spec->lower_count,
+                      .max_file_bytes = spec->max_file_bytes,
+                      .max_processes = spec->max_processes};
+    const char *const first[] = {spec->hostname, spec->upper, spec->work};
+    const struct strings sets[] = {{first, 3},
+                                   {spec->lowers, spec->lower_count}};
+    return give_order(s, &o, sets, 2, NULL, 0, f);
+}
+
+struct sandbox *sandbox_start(struct launcher *l,
+                              const struct sandbox_spec *spec,
+                              const struct sandbox_callbacks *callbacks,
+                              void *arg, struct fault *f) {
+    if (spec->networking) {
+        fault_set(f, 501,
+                  "networking is not available in this build: runs "
+                  "have the loopback interface only");
+        return NULL;
+    }
+    if (strlen(spec->hostname) > HOST_NAME_MAX) {
+        fault_set(f, 422, "the host name has more than %d bytes",
+                  HOST_NAME_MAX);
+        return NULL;
+    }
+    struct sandbox *s = calloc(1, sizeof *s);
+    if (!s) {
+        fault_set(f, 507, "out of memory");
+        return NULL;
+    }
+    s->launcher = l;
+    s->on = *callbacks;
+    s->arg = arg;
+    s->last = &s->first;
+    s->request.ready = on_ready;
+    s->request.refused = on_refused;
+    if (order_setup(s, spec, f) < 0) {
+        free(s);
+        return NULL;
+    }
+    struct cell cell;
+    if (launcher_take(l, &s->request, &cell))
+        use_cell(s, cell);
+    return s;
+}
+
+int sandbox_put(struct sandbox *s, const char *path, int fd, mode_t mode,
+                uid_t uid, gid_t gid, struct fault *f) {
+    struct order o = {.type = ORDER_PUT, .mode = mode, .uid = uid, .gid = gid};
+    const struct strings sets[] = {{&path, 1}};
+    return give_order(s, &o, sets, 1, &fd, 1, f);
+}
+
+static size_t count_strings(char *const *list) {
+    size_t n = 0;
+    while (list[n])
+        n++;
+    return n;
+}
+
+int sandbox_spawn(struct sandbox *s, int spid, const struct sandbox_process *p,
+                  struct fault *f) {
+    struct order o = {.type = ORDER_SPAWN,
+                      .spid = spid,
+                      .uid = p->uid,
+                      .gid = p->gid,
+                      .argc = count_strings(p->argv),
+                      .envc = count_strings(p->env)};
+    const struct strings sets[] = {{&p->cwd, 1},
+                                   {(const char *const *)p->argv, o.argc},
+                                   {(const char *const *)p->env, o.envc}};
+    const int given[] = {p->stdin_fd, p->stdout_fd, p->stderr_fd};
+    int fds[3], count = 0;
+    for (int i = 0; i < 3; i++) {
+        if (given[i] < 0)
+            continue;
+        o.stdio |= 1U << i;
+        fds[count++] = given[i];
+    }
+    return give_order(s, &o, sets, 3, fds, count, f);
+}
+
+int sandbox_signal(struct sandbox *s, int spid, int signal, struct fault *f) {
+    struct order o = {.type = ORDER_SIGNAL, .spid = spid, .signal = signal};
+    return give_order(s, &o, NULL, 0, NULL, 0, f);
+}
+
+void sandbox_kill(struct sandbox *s) {
+    if (s->killed)
+        return;
+    s->killed = true;
+    if (s->has_cell)
+        kill_cell(s);
+}
