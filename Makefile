@@ -20,7 +20,8 @@ comma   := ,
 CFLAGS  ?= -g
 ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CFLAGS) -MMD -MP
 
-CORE_LIBS   := libcurl libcrypto
+# libcurl is opened when it is first needed: src/core/curl_api.h.
+CORE_LIBS   := libcrypto zlib
 ENGINE_LIBS := libuv libmicrohttpd sqlite3 jansson libarchive libseccomp libcrypto zlib
 
 CORE_SRC   := $(wildcard src/core/*.c)
@@ -40,7 +41,7 @@ all: tools core engine
 # Says what to do on a machine that lacks a library, before a compiler does.
 tools:
 	@command -v pkg-config >/dev/null && command -v $(CC) >/dev/null && \
-	  pkg-config --exists lua5.4 luajit $(CORE_LIBS) $(ENGINE_LIBS) || \
+	  pkg-config --exists lua5.4 luajit libcurl $(CORE_LIBS) $(ENGINE_LIBS) || \
 	  { echo "A compiler or a library is missing: 'make deps' installs what is needed." >&2; exit 1; }
 
 core: $(B)/lua5.4/contree/core.so $(B)/luajit/contree/core.so

@@ -1,0 +1,21 @@
+/* codec.h: base64, what kind of text bytes are, and chunk joining. */
+#ifndef CONTREE_CODEC_H
+#define CONTREE_CODEC_H
+
+#include <lua.h>
+
+/* core.base64_encode(s) -> text: standard alphabet, padded, one line. */
+int codec_base64_encode(lua_State *L);
+/* core.base64_decode(s) -> bytes | nil: no white space, padding required;
+ * bits that padding makes meaningless may be anything. */
+int codec_base64_decode(lua_State *L);
+/* core.is_ascii(s): every byte is 0x20 to 0x7E, TAB, LF or CR (the text that
+ * travels unencoded, wire-api.md 5.4). */
+int codec_is_ascii(lua_State *L);
+/* core.is_utf8(s): no surrogates, no overlong forms, at most U+10FFFF. */
+int codec_is_utf8(lua_State *L);
+/* core.buffer() -> buffer: add(s), take() -> s, length() and #buffer. */
+int codec_buffer_new(lua_State *L);
+void codec_register(lua_State *L);
+
+#endif

@@ -1,0 +1,122 @@
+/* core.c: the module contree.core. */
+#define _GNU_SOURCE /* dladdr */
+#include "codec.h"
+#include "curl_api.h"
+#include "digest.h"
+#include "loop.h"
+#include "lua_compat.h"
+#include "spawn.h"
+#include "sse.h"
+#include "transfer.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CORE_VERSION "0.1.0"
+
+/* core.isyieldable() -> boolean: may the caller yield? Asked from C, since
+ * some hosts replace the coroutine library. */
+static int core_isyieldable(lua_State *L) {
+    lua_pushboolean(L, lua_isyieldable(L));
+    return 1;
+}
+
+/* core.now() -> monotonic seconds */
+static int core_now(lua_State *L) {
+    lua_pushnumber(L, loop_now());
+    return 1;
+}
+
+static int core_getpid(lua_State *L) {
+    lua_pushinteger(L, getpid());
+    return 1;
+}
+
+static int core_geteuid(lua_State *L) {
+    lua_pushinteger(L, geteuid());
+    return 1;
+}
+
+/* core.stat(path) -> {type=, size=, mode=} | nil, message */
+static int core_stat(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    struct stat status;
+
+    if (stat(path, &status) < 0) {
+        lua_pushnil(L);
+        lua_pushfstring(L, "%s: %s", path, strerror(errno));
+        return 2;
+    }
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, S_ISREG(status.st_mode)   ? "file"
+                      : S_ISDIR(status.st_mode) ? "directory"
+                                                : "other");
+    lua_setfield(L, -2, "type");
+    lua_pushinteger(L, (lua_Integer)status.st_size);
+    lua_setfield(L, -2, "size");
+    lua_pushinteger(L, status.st_mode & 07777);
+    lua_setfield(L, -2, "mode");
+    return 1;
+}
+
+/* core.curl_version, which is not known before libcurl is loaded. */
+static int core_index(lua_State *L) {
+    const char *name = luaL_checkstring(L, 2);
+
+    if (strcmp(name, "curl_version") != 0 || curl_api_load())
+        return compat_nil(L);
+    lua_pushstring(L, curl.version());
+    lua_pushvalue(L, -1);
+    lua_setfield(L, 1, name);
+    return 1;
+}
+
+/* Keeps this module in memory when its Lua state ends: a resolver thread of
+ * libcurl may still run, and return through it. */
+static void hold(void) {
+    Dl_info info;
+
+    if (dladdr((void *)(size_t)hold, &info) != 0 && info.dli_fname)
+        dlopen(info.dli_fname, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+}
+
+static const luaL_Reg functions[] = {
+    {"isyieldable", core_isyieldable},
+    {"now", core_now},
+    {"getpid", core_getpid},
+    {"geteuid", core_geteuid},
+    {"stat", core_stat},
+    {"sha256", digest_lua_string},
+    {"sha256_file", digest_lua_file},
+    {"base64_encode", codec_base64_encode},
+    {"base64_decode", codec_base64_decode},
+    {"is_ascii", codec_is_ascii},
+    {"is_utf8", codec_is_utf8},
+    {"buffer", codec_buffer_new},
+    {"sse", sse_lua_new},
+    {"spawn_detached", spawn_lua_detached},
+    {"loop", loop_lua_new},
+    {NULL, NULL},
+};
+
+int luaopen_contree_core(lua_State *L);
+
+__attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
+    compat_checkversion(L);
+    hold();
+    codec_register(L);
+    sse_register(L);
+    transfer_register(L);
+    loop_register(L);
+    luaL_newlib(L, functions);
+    lua_pushliteral(L, CORE_VERSION);
+    lua_setfield(L, -2, "version");
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, core_index);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    return 1;
+}

@@ -1,0 +1,28 @@
+/* digest.h: SHA-256 of a string, a file, or of what passes through. */
+#ifndef CONTREE_DIGEST_H
+#define CONTREE_DIGEST_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A running digest. digest_new() gives NULL when there is no memory;
+ * free with digest_free(), which takes NULL. */
+struct digest;
+
+enum { DIGEST_HEX_SIZE = 65 };
+
+struct digest *digest_new(void);
+void digest_add(struct digest *digest, const void *data, size_t size);
+/* Forgets what was added. */
+void digest_restart(struct digest *digest);
+/* Ends it: writes 64 lower-case hex digits and a NUL. */
+void digest_finish(struct digest *digest, char hex[DIGEST_HEX_SIZE]);
+void digest_free(struct digest *digest);
+
+/* core.sha256(string) -> hex */
+int digest_lua_string(lua_State *L);
+/* core.sha256_file(path) -> hex, size | nil, message */
+int digest_lua_file(lua_State *L);
+
+#endif

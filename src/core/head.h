@@ -1,0 +1,30 @@
+/* head.h: the header block of a response. */
+#ifndef CONTREE_HEAD_H
+#define CONTREE_HEAD_H
+
+#include "bytes.h"
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A header block larger than this is an error. */
+enum { HEAD_LIMIT = 256 * 1024 };
+
+/* The lines are kept as they came. */
+struct head {
+    struct bytes lines;
+    int status; /* of the status line last seen; 0: none yet */
+};
+
+/* Adds one line, line end included; a status line starts afresh. False when
+ * the block gets too large. */
+bool head_add(struct head *head, const char *line, size_t size);
+/* The value of the last header `name` (lower-case), without white space
+ * around it, and its size; NULL when there is none. */
+const char *head_find(const struct head *head, const char *name, size_t *size);
+/* Pushes {lower-case name = value}; of repeated names the last wins. */
+void head_push(lua_State *L, const struct head *head);
+void head_free(struct head *head);
+
+#endif

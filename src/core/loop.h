@@ -1,0 +1,63 @@
+/* loop.h: many transfers behind one descriptor.
+ *
+ * A curl multi handle whose sockets, together with a timer, are in one
+ * poller. No libcurl callback enters Lua and no lua_State is kept: what
+ * happened is queued in C, and Lua drains the queue with next_ready() after
+ * step() or wait() returned. */
+#ifndef CONTREE_LOOP_H
+#define CONTREE_LOOP_H
+
+#include "curl_api.h"
+#include "list.h"
+#include "poller.h"
+
+#include <lua.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct transfer;
+
+/* Owned by its userdata and by every transfer made in it (`references`), so
+ * that the order in which Lua collects them does not matter. */
+struct loop {
+    int references;
+    pid_t pid; /* of the process that made it: useless in any other */
+    bool closed;
+    CURLM *multi;
+    struct poller poller;
+    bool exported;      /* fd() was called: the poller's timer must be right */
+    double armed;       /* when that timer goes off, see loop_now() */
+    double curl_due;    /* when libcurl wants to be called */
+    double deadline;    /* loop:deadline(); INFINITY: none, as in the others */
+    double idle_due;    /* when to look for idle transfers */
+    struct link active; /* unfinished transfers, by transfer.active */
+    struct link ready;  /* the queue of next_ready(), by transfer.ready */
+    int running;        /* the length of `active` */
+    CURL *spare[64];    /* easy handles for reuse */
+    int spares;
+};
+
+/* Monotonic seconds. */
+double loop_now(void);
+/* Was the loop made by a parent of this process? Then neither libcurl nor
+ * the poller may be touched. */
+bool loop_forked(const struct loop *loop);
+/* Raises a Lua error when the loop was closed or made before a fork. */
+void loop_check(lua_State *L, const struct loop *loop);
+/* An easy handle without options; NULL when there is no memory. */
+CURL *loop_take_easy(struct loop *loop);
+void loop_give_easy(struct loop *loop, CURL *easy);
+/* Starts and ends a transfer, whose easy handle is complete. */
+CURLMcode loop_add(struct loop *loop, struct transfer *transfer);
+void loop_remove(struct loop *loop, struct transfer *transfer);
+/* Queues a transfer for next_ready(), unless it is in the queue. */
+void loop_queue(struct loop *loop, struct transfer *transfer);
+/* To be called when something was queued or scheduled outside step(). */
+void loop_wake(struct loop *loop);
+void loop_release(struct loop *loop);
+
+/* core.loop() -> loop; loop_register() makes its metatable. */
+int loop_lua_new(lua_State *L);
+void loop_register(lua_State *L);
+
+#endif

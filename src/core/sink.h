@@ -1,0 +1,58 @@
+/* sink.h: where the body of a response goes.
+ *
+ * A STRING is kept up to `max_body` bytes. A FILE is written beside its
+ * place and renamed there when all of it came with a 2xx status. CHUNKS are
+ * drained by Lua. EVENTS are parsed, and drained by Lua too. The body of
+ * an answer other than 2xx goes to a string instead of a FILE or EVENTS. */
+#ifndef CONTREE_SINK_H
+#define CONTREE_SINK_H
+
+#include "bytes.h"
+#include "digest.h"
+#include "failure.h"
+#include "head.h"
+#include "inflate.h"
+#include "sse.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+enum sink_kind { SINK_STRING, SINK_FILE, SINK_CHUNKS, SINK_EVENTS };
+
+struct sink {
+    enum sink_kind kind;
+    bool as_string;     /* the body goes to `bytes`, whatever the kind */
+    struct bytes bytes; /* the string, or chunks not yet drained */
+    size_t max_body;    /* bytes of a string */
+    unsigned long long announced; /* Content-Length, 0: not known */
+    size_t high_water;            /* bytes held for Lua: above it, be full */
+    bool paused;                  /* libcurl holds back until Lua has drained */
+    char *path, *temporary;       /* FILE; temporary: NULL when there is none */
+    int fd;                       /* FILE, -1 while closed */
+    mode_t mode;                  /* FILE */
+    struct sse sse;               /* EVENTS */
+    struct inflater *inflater;    /* NULL: the body is not compressed */
+    struct digest *digest;        /* NULL unless wanted */
+};
+
+void sink_init(struct sink *sink);
+/* Makes the temporary file, so that a bad path fails before the request. */
+bool sink_open(struct sink *sink, struct failure *failure);
+/* The headers are there: decides what to do with the body. */
+bool sink_begin(struct sink *sink, const struct head *head,
+                struct failure *failure);
+/* Takes bytes as they came over the wire. */
+bool sink_write(struct sink *sink, const char *data, size_t size,
+                struct failure *failure);
+/* Bytes held until Lua drains them. */
+size_t sink_held(const struct sink *sink);
+/* The whole body came: checks the end of the compressed stream, puts the
+ * file in its place. */
+bool sink_finish(struct sink *sink, struct failure *failure);
+/* Frees what only a running transfer needs; a file that was not finished is
+ * removed (or left alone, in a forked child). Keeps what Lua may drain. */
+void sink_close(struct sink *sink, bool forked);
+void sink_free(struct sink *sink);
+
+#endif

@@ -1,0 +1,275 @@
+#include "spawn.h"
+#include "lua_compat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READY_FD 3
+
+extern char **environ;
+
+/* What parent and children share: vfork() makes them run in one memory, one
+ * after the other. */
+struct start {
+    const char *path;
+    char *const *arguments;
+    int null, log, ready; /* descriptors for the program */
+    volatile pid_t pid;   /* of the program */
+    volatile int error;   /* errno of what failed, 0: nothing */
+};
+
+/* The functions down to launch() run in a vfork() child: only system calls,
+ * no memory of the host is changed but *start. */
+
+static void close_from(int first) {
+    long limit;
+
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, (unsigned)first, ~0U, 0) == 0)
+        return;
+#endif
+    limit = sysconf(_SC_OPEN_MAX);
+    for (int fd = first; fd < (limit > 0 ? limit : 1024); fd++)
+        close(fd);
+}
+
+static void default_signals(void) {
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigset_t none;
+
+    for (int i = 1; i < NSIG; i++)
+        sigaction(i, &action, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+__attribute__((noreturn)) static void be_program(struct start *start) {
+    /* The descriptors are all above 3 (see above_standard). */
+    if (dup2(start->null, 0) >= 0 && dup2(start->log, 1) >= 0 &&
+        dup2(start->log, 2) >= 0 && dup2(start->ready, READY_FD) >= 0 &&
+        chdir("/") == 0) {
+        close_from(READY_FD + 1);
+        default_signals();
+        execve(start->path, start->arguments, environ);
+    }
+    start->error = errno;
+    _exit(127);
+}
+
+/* Between us and the program, so that init becomes its parent. */
+__attribute__((noreturn)) static void be_parent(struct start *start) {
+    pid_t pid;
+
+    setsid();
+    pid = vfork();
+    if (pid == 0)
+        be_program(start);
+    if (pid < 0)
+        start->error = errno;
+    else
+        start->pid = pid;
+    _exit(0);
+}
+
+/* False with errno set when there is no program running. vfork(), because
+ * copying the page tables of a large host takes long. */
+static bool launch(struct start *start) {
+    sigset_t all, old;
+    pid_t pid;
+    int error;
+
+    /* No signal handler of the host may run in a child. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pid = vfork();
+    if (pid == 0)
+        be_parent(start);
+    error = pid < 0 ? errno : start->error;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    errno = error;
+    return error == 0;
+}
+
+/* Moves a descriptor out of the way of 0 to 3; takes and gives -1 too. */
+static int above_standard(int fd) {
+    int copy;
+
+    if (fd < 0 || fd > READY_FD)
+        return fd;
+    copy = fcntl(fd, F_DUPFD_CLOEXEC, READY_FD + 1);
+    close(fd);
+    return copy;
+}
+
+static double now(void) {
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+enum readiness { READY, LATE, GONE };
+
+static enum readiness await(int fd, double seconds) {
+    double end = now() + seconds;
+    struct pollfd wanted = {.fd = fd, .events = POLLIN};
+    char byte;
+
+    for (;;) {
+        double left = end - now();
+        int n = poll(&wanted, 1, left > 0 ? (int)ceil(left * 1000) : 0);
+        if (n == 0)
+            return LATE;
+        if (n < 0 && errno != EINTR)
+            return GONE;
+        if (n > 0) {
+            ssize_t got = read(fd, &byte, 1);
+            if (got < 0 && errno == EINTR)
+                continue;
+            return got == 1 ? READY : GONE;
+        }
+    }
+}
+
+/* Pushes ": " and the last line that the program added to its log, or "". */
+static void push_last_line(lua_State *L, const char *log, off_t before) {
+    char tail[2048];
+    struct stat status;
+    ssize_t n = 0;
+    size_t end, start;
+    int fd = log ? open(log, O_RDONLY | O_CLOEXEC) : -1;
+
+    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size > before) {
+        off_t from = status.st_size - (off_t)sizeof tail;
+        n = pread(fd, tail, sizeof tail, from > before ? from : before);
+    }
+    if (fd >= 0)
+        close(fd);
+    end = n > 0 ? (size_t)n : 0;
+    while (end > 0 && (tail[end - 1] == '\n' || tail[end - 1] == '\r'))
+        end--;
+    start = end;
+    while (start > 0 && tail[start - 1] != '\n')
+        start--;
+    lua_pushstring(L, end > start ? ": " : "");
+    lua_pushlstring(L, tail + start, end - start);
+    lua_concat(L, 2);
+}
+
+struct files {
+    int null, log, read, write;
+    off_t log_size; /* before the program wrote to it */
+};
+
+static void close_files(struct files *files) {
+    int fds[] = {files->null, files->log, files->read, files->write};
+
+    for (int i = 0; i < 4; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+/* False with errno set. */
+static bool open_files(struct files *files, const char *log) {
+    struct stat status = {0};
+    int ends[2];
+
+    *files = (struct files){-1, -1, -1, -1, 0};
+    files->null = above_standard(open("/dev/null", O_RDWR | O_CLOEXEC));
+    files->log =
+        above_standard(open(log ? log : "/dev/null",
+                            O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+    if (files->null < 0 || files->log < 0 || fstat(files->log, &status) < 0 ||
+        pipe(ends) < 0)
+        return false;
+    files->log_size = status.st_size;
+    files->read = above_standard(ends[0]);
+    files->write = above_standard(ends[1]);
+    if (files->read < 0 || files->write < 0)
+        return false;
+    fcntl(files->read, F_SETFD, FD_CLOEXEC);
+    fcntl(files->write, F_SETFD, FD_CLOEXEC);
+    return true;
+}
+
+/* The arguments at `index`, then ours; the array is a userdata on top of the
+ * stack, the strings stay Lua's (the table keeps them). */
+static char **push_arguments(lua_State *L, int index) {
+    int count = (int)lua_rawlen(L, index);
+    char **arguments =
+        lua_newuserdata(L, (size_t)(count + 3) * sizeof *arguments);
+
+    for (int i = 0; i < count; i++) {
+        lua_rawgeti(L, index, i + 1);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_argerror(L, index, "must be a list of strings");
+        arguments[i] = (char *)(size_t)lua_tostring(L, -1);
+        lua_pop(L, 1);
+    }
+    luaL_argcheck(L, count > 0, index, "must name the program");
+    arguments[count] = (char *)(size_t) "--ready-fd";
+    arguments[count + 1] = (char *)(size_t) "3";
+    arguments[count + 2] = NULL;
+    return arguments;
+}
+
+static int failed(lua_State *L, const char *path, const char *why) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", path, why);
+    return 2;
+}
+
+int spawn_lua_detached(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    double timeout = (luaL_checktype(L, 2, LUA_TTABLE), luaL_checknumber(L, 3));
+    const char *log = luaL_optstring(L, 4, NULL);
+    struct start start = {.path = path};
+    struct files files;
+    enum readiness readiness;
+
+    start.arguments = push_arguments(L, 2);
+    if (!open_files(&files, log)) {
+        int error = errno;
+        close_files(&files);
+        return failed(L, log ? log : path, strerror(error));
+    }
+    start.null = files.null;
+    start.log = files.log;
+    start.ready = files.write;
+    if (!launch(&start)) {
+        int error = errno;
+        close_files(&files);
+        return failed(L, path, strerror(error));
+    }
+    close(files.write);
+    files.write = -1;
+    readiness = await(files.read, timeout);
+    if (readiness == LATE)
+        kill(start.pid, SIGTERM);
+    close_files(&files);
+    if (readiness == READY) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    lua_pushnil(L);
+    if (readiness == LATE)
+        lua_pushfstring(L, "%s was not ready within %f seconds", path, timeout);
+    else
+        lua_pushfstring(L, "%s exited before it was ready", path);
+    push_last_line(L, log, files.log_size);
+    lua_concat(L, 2);
+    return 2;
+}

@@ -1,0 +1,561 @@
+#include "transfer.h"
+#include "lua_compat.h"
+#include "request.h"
+
+#include <math.h>
+#include <string.h>
+
+#define TRANSFER_TYPE "contree.transfer"
+
+/* Callbacks of libcurl: C only. */
+
+static bool is_streaming(const struct transfer *t) {
+    return t->sink.kind == SINK_CHUNKS || t->sink.kind == SINK_EVENTS;
+}
+
+static size_t on_header(char *line, size_t one, size_t size, void *user) {
+    struct transfer *t = user;
+    bool blank = size > 0 && (line[0] == '\r' || line[0] == '\n');
+
+    (void)one;
+    if (t->status != 0)
+        return size; /* a trailer */
+    if (!blank && !head_add(&t->head, line, size)) {
+        fail(&t->failure, "protocol", "the response headers are too large");
+        return 0;
+    }
+    if (!blank || t->head.status < 200)
+        return size;
+    t->status = t->head.status;
+    if (!sink_begin(&t->sink, &t->head, &t->failure))
+        return 0;
+    if (is_streaming(t))
+        loop_queue(t->loop, t);
+    return size;
+}
+
+static size_t on_body(char *data, size_t one, size_t size, void *user) {
+    struct transfer *t = user;
+    size_t held = sink_held(&t->sink);
+
+    (void)one;
+    if (held >= t->sink.high_water) {
+        t->sink.paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    if (!sink_write(&t->sink, data, size, &t->failure))
+        return size == 0 ? 1 : 0;
+    if (sink_held(&t->sink) > held)
+        loop_queue(t->loop, t);
+    return size;
+}
+
+static size_t on_read(char *out, size_t one, size_t size, void *user) {
+    struct transfer *t = user;
+    struct source *source = &t->source;
+
+    size *= one;
+    switch (source_read(source, out, &size, &t->failure)) {
+    case SOURCE_STARVED:
+        return CURL_READFUNC_PAUSE;
+    case SOURCE_FAILED:
+        return CURL_READFUNC_ABORT;
+    case SOURCE_OK:
+        break;
+    }
+    if (source->refused && source_waiting(source) < SOURCE_HIGH_WATER / 2) {
+        source->refused = false;
+        loop_queue(t->loop, t);
+    }
+    return size;
+}
+
+static int on_seek(void *user, curl_off_t offset, int origin) {
+    struct transfer *t = user;
+
+    if (offset != 0 || origin != SEEK_SET || !source_rewind(&t->source))
+        return CURL_SEEKFUNC_CANTSEEK;
+    return CURL_SEEKFUNC_OK;
+}
+
+static bool request_left(const struct transfer *t) {
+    long size = 0;
+
+    curl.easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &size);
+    return size > 0;
+}
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+/* Called whenever the request is about to be sent. When a kept connection
+ * turns out to be dead, libcurl sends the request again on a new one, POST
+ * included; but what the server made of the first one is not known, so that
+ * is only right for methods which may be repeated. */
+static int on_prepared(void *user, char *a, char *b, int c, int d) {
+    struct transfer *t = user;
+
+    (void)a, (void)b, (void)c, (void)d;
+    if (t->attempts++ > 0 && !t->repeatable && request_left(t)) {
+        fail(&t->failure, "closed",
+             "the server closed the connection before it answered");
+        return CURL_PREREQFUNC_ABORT;
+    }
+    return CURL_PREREQFUNC_OK;
+}
+#endif
+
+/* What became of it */
+
+static void measure(struct transfer *t, CURLcode code) {
+    struct outcome *outcome = &t->outcome;
+    curl_off_t sent = 0, received = 0, total = 0, connected = 0;
+
+    curl.easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    curl.easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
+    curl.easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &total);
+    curl.easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
+    outcome->code = code;
+    outcome->bytes_sent = sent;
+    outcome->bytes_received = received;
+    outcome->seconds = (double)total / 1e6;
+    outcome->connected = t->attempts > 0 || connected > 0;
+    outcome->sent = request_left(t);
+}
+
+static bool says(const struct transfer *t, const char *words) {
+    return strstr(t->error_buffer, words) != NULL;
+}
+
+static const char *kind_of(const struct transfer *t, CURLcode code) {
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return "resolve";
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_PROXY:
+        return "connect";
+    case CURLE_OPERATION_TIMEDOUT:
+        return "timeout";
+    case CURLE_RECV_ERROR:
+        /* libcurl has no code of its own for a bad chunk. */
+        return says(t, "chunk") ? "protocol" : "closed";
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_SEND_ERROR:
+    case CURLE_SEND_FAIL_REWIND:
+        return "closed";
+    case CURLE_SSL_CONNECT_ERROR:
+        return says(t, "SSL_ERROR_SYSCALL") || says(t, "reset by peer")
+                   ? "closed"
+                   : "tls";
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_ENGINE_INITFAILED:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+        return "tls";
+    case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_WEIRD_SERVER_REPLY:
+        return "protocol";
+    default:
+        return "other";
+    }
+}
+
+static void explain_timeout(struct transfer *t) {
+    if (t->outcome.connected || t->timeout == t->connect_timeout)
+        fail(&t->failure, "timeout", "no complete answer within %g seconds",
+             t->timeout);
+    else
+        fail(&t->failure, "timeout", "no connection within %g seconds",
+             t->timeout > 0 && t->timeout < t->connect_timeout
+                 ? t->timeout
+                 : t->connect_timeout);
+}
+
+static void explain(struct transfer *t, CURLcode code) {
+    const char *words =
+        *t->error_buffer ? t->error_buffer : curl.easy_strerror(code);
+    long error = 0;
+
+    curl.easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
+    if (code == CURLE_OPERATION_TIMEDOUT)
+        explain_timeout(t);
+    else if (code == CURLE_COULDNT_CONNECT && *t->socket_path && error != 0)
+        fail(&t->failure, "connect", "cannot connect to %s: %s", t->socket_path,
+             strerror((int)error));
+    else
+        fail(&t->failure, kind_of(t, code), "%s", words);
+}
+
+static struct digest *digest_of(const struct transfer *t) {
+    return t->sink.digest ? t->sink.digest : t->source.digest;
+}
+
+/* Gives back all that only a running transfer needs. */
+static void release(struct transfer *t) {
+    bool forked = loop_forked(t->loop);
+
+    if (t->easy && !forked) {
+        loop_remove(t->loop, t);
+        loop_give_easy(t->loop, t->easy);
+        curl.slist_free_all(t->headers);
+    }
+    t->easy = NULL;
+    t->headers = NULL;
+    source_close(&t->source);
+    sink_close(&t->sink, forked);
+}
+
+void transfer_complete(struct transfer *t, CURLcode code) {
+    struct digest *digest = digest_of(t);
+
+    measure(t, code);
+    if (code != CURLE_OK)
+        explain(t, code);
+    else if (!t->failure.kind)
+        sink_finish(&t->sink, &t->failure);
+    if (digest && !t->failure.kind)
+        digest_finish(digest, t->outcome.sha256);
+    release(t);
+    t->done = true;
+    loop_queue(t->loop, t);
+}
+
+void transfer_abort(struct transfer *t, const char *kind, const char *message) {
+    if (t->done)
+        return;
+    fail(&t->failure, kind, "%s", message);
+    transfer_complete(t, CURLE_ABORTED_BY_CALLBACK);
+}
+
+double transfer_check_idle(struct transfer *t, double now) {
+    curl_off_t sent = 0, received = 0;
+    long head = 0, request = 0;
+    long long bytes;
+
+    if (t->idle_timeout == 0)
+        return INFINITY;
+    curl.easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    curl.easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
+    curl.easy_getinfo(t->easy, CURLINFO_HEADER_SIZE, &head);
+    curl.easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request);
+    bytes = sent + received + head + request;
+    /* While we ourselves hold it back, or connect, it is not idle. */
+    if (bytes != t->last_bytes || t->sink.paused || t->source.starved ||
+        request == 0) {
+        t->last_bytes = bytes;
+        t->last_activity = now;
+    } else if (now - t->last_activity >= t->idle_timeout) {
+        fail(&t->failure, "idle", "nothing was sent or received for %g seconds",
+             t->idle_timeout);
+        transfer_complete(t, CURLE_OPERATION_TIMEDOUT);
+        return INFINITY;
+    }
+    return now + t->idle_timeout / 8;
+}
+
+/* Starting */
+
+static void set_callbacks(struct transfer *t) {
+    CURL *easy = t->easy;
+
+    curl.easy_setopt(easy, CURLOPT_PRIVATE, t);
+    curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error_buffer);
+    curl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl.easy_setopt(easy, CURLOPT_HEADERDATA, t);
+    curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl.easy_setopt(easy, CURLOPT_WRITEDATA, t);
+    if (t->source.kind == SOURCE_FILE || t->source.kind == SOURCE_CHUNKS) {
+        curl.easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+        curl.easy_setopt(easy, CURLOPT_READDATA, t);
+        curl.easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+        curl.easy_setopt(easy, CURLOPT_SEEKDATA, t);
+    }
+#if LIBCURL_VERSION_NUM >= 0x075000
+    curl.easy_setopt(easy, CURLOPT_PREREQDATA, t);
+    if (curl.easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_prepared) == CURLE_OK)
+        return;
+#endif
+    if (!t->repeatable)
+        curl.easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+}
+
+static bool open_ends(struct transfer *t) {
+    bool incoming = t->sink.kind == SINK_FILE || t->sink.kind == SINK_CHUNKS;
+    struct digest **digest = incoming ? &t->sink.digest : &t->source.digest;
+
+    if (t->want_sha256 && (incoming || t->source.kind != SOURCE_NONE)) {
+        *digest = digest_new();
+        if (!*digest)
+            return fail(&t->failure, "other", "not enough memory");
+    }
+    if (!source_open(&t->source, &t->failure) ||
+        !sink_open(&t->sink, &t->failure))
+        return false;
+    if (t->source.kind == SOURCE_FILE)
+        curl.easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE,
+                         (curl_off_t)t->source.length);
+    return true;
+}
+
+void transfer_start(struct transfer *t) {
+    CURLMcode code;
+
+    set_callbacks(t);
+    t->last_activity = loop_now();
+    code = loop_add(t->loop, t);
+    if (code != CURLM_OK)
+        transfer_abort(t, "other", curl.multi_strerror(code));
+    else if (!open_ends(t))
+        transfer_complete(t, CURLE_FAILED_INIT);
+}
+
+/* Methods */
+
+static struct transfer *check_transfer(lua_State *L) {
+    return luaL_checkudata(L, 1, TRANSFER_TYPE);
+}
+
+struct transfer *transfer_push(lua_State *L, struct loop *loop, int index) {
+    struct transfer *t = compat_newuserdata(L, sizeof *t);
+
+    *t = (struct transfer){.loop = loop};
+    link_init(&t->active);
+    link_init(&t->ready);
+    source_init(&t->source);
+    sink_init(&t->sink);
+    loop->references++;
+    luaL_setmetatable(L, TRANSFER_TYPE);
+    t->easy = loop_take_easy(loop);
+    if (!t->easy)
+        luaL_error(L, "not enough memory");
+    request_read(L, index, t);
+    return t;
+}
+
+/* Lets libcurl go on in the directions which we do not hold back. */
+static void resume(struct transfer *t) {
+    int mask = (t->sink.paused ? CURLPAUSE_RECV : 0) |
+               (t->source.starved ? CURLPAUSE_SEND : 0);
+    CURLcode code = curl.easy_pause(t->easy, mask);
+
+    if (code != CURLE_OK)
+        transfer_complete(t, code);
+    loop_wake(t->loop);
+}
+
+static int transfer_write(lua_State *L) {
+    struct transfer *t = check_transfer(L);
+    struct source *source = &t->source;
+    size_t size;
+    const char *data = luaL_checklstring(L, 2, &size);
+
+    loop_check(L, t->loop);
+    if (!t->done && (source->kind != SOURCE_CHUNKS || source->finished))
+        return luaL_error(L, "this transfer takes no chunks%s",
+                          source->finished ? " any more" : "");
+    source->refused = source_waiting(source) >= SOURCE_HIGH_WATER;
+    if (t->done || source->refused) {
+        lua_pushboolean(L, 0);
+        return 1;
+    }
+    if (!source_write(source, data, size))
+        return luaL_error(L, "not enough memory");
+    if (source->starved && size > 0) {
+        source->starved = false;
+        resume(t);
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int transfer_finish(lua_State *L) {
+    struct transfer *t = check_transfer(L);
+
+    loop_check(L, t->loop);
+    if (t->done)
+        return 0;
+    if (t->source.kind != SOURCE_CHUNKS)
+        return luaL_error(L, "this transfer takes no chunks");
+    t->source.finished = true;
+    if (t->source.starved) {
+        t->source.starved = false;
+        resume(t);
+    }
+    return 0;
+}
+
+/* After draining: is there room again? */
+static void drained(struct transfer *t) {
+    if (!t->sink.paused || t->done || loop_forked(t->loop) ||
+        sink_held(&t->sink) > t->sink.high_water / 2)
+        return;
+    t->sink.paused = false;
+    resume(t);
+}
+
+static int transfer_read(lua_State *L) {
+    struct transfer *t = check_transfer(L);
+    struct bytes *bytes = &t->sink.bytes;
+
+    if (t->sink.kind != SINK_CHUNKS)
+        return luaL_error(L, "this transfer has no chunks to read");
+    if (bytes->length == 0)
+        return compat_nil(L);
+    lua_pushlstring(L, bytes->data, bytes->length);
+    bytes->length = 0;
+    if (t->done)
+        bytes_free(bytes);
+    drained(t);
+    return 1;
+}
+
+static int transfer_next_event(lua_State *L) {
+    struct transfer *t = check_transfer(L);
+
+    if (t->sink.kind != SINK_EVENTS)
+        return luaL_error(L, "this transfer has no events");
+    sse_push(L, &t->sink.sse);
+    drained(t);
+    return 1;
+}
+
+static int transfer_status(lua_State *L) {
+    struct transfer *t = check_transfer(L);
+
+    if (t->status == 0)
+        return compat_nil(L);
+    lua_pushinteger(L, t->status);
+    return 1;
+}
+
+static int transfer_headers(lua_State *L) {
+    struct transfer *t = check_transfer(L);
+
+    if (t->status == 0)
+        return compat_nil(L);
+    head_push(L, &t->head);
+    return 1;
+}
+
+static int transfer_done(lua_State *L) {
+    lua_pushboolean(L, check_transfer(L)->done);
+    return 1;
+}
+
+static void push_error(lua_State *L, const struct transfer *t) {
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, t->failure.kind);
+    lua_setfield(L, -2, "kind");
+    lua_pushstring(L, t->failure.message);
+    lua_setfield(L, -2, "message");
+    lua_pushinteger(L, t->outcome.code);
+    lua_setfield(L, -2, "code");
+}
+
+static void set_number(lua_State *L, const char *name, long long value) {
+    lua_pushinteger(L, (lua_Integer)value);
+    lua_setfield(L, -2, name);
+}
+
+static void set_flag(lua_State *L, const char *name, bool value) {
+    lua_pushboolean(L, value);
+    lua_setfield(L, -2, name);
+}
+
+static void push_result(lua_State *L, struct transfer *t) {
+    const struct outcome *outcome = &t->outcome;
+    struct bytes *body = &t->sink.bytes;
+
+    lua_createtable(L, 0, 10);
+    if (t->status != 0) {
+        set_number(L, "status", t->status);
+        head_push(L, &t->head);
+        lua_setfield(L, -2, "headers");
+    }
+    if (t->sink.as_string) {
+        lua_pushlstring(L, body->data ? body->data : "", body->length);
+        lua_setfield(L, -2, "body");
+    }
+    set_number(L, "bytes_sent", outcome->bytes_sent);
+    set_number(L, "bytes_received", outcome->bytes_received);
+    lua_pushnumber(L, outcome->seconds);
+    lua_setfield(L, -2, "seconds");
+    set_flag(L, "connected", outcome->connected);
+    set_flag(L, "sent", outcome->sent);
+    if (*outcome->sha256) {
+        lua_pushstring(L, outcome->sha256);
+        lua_setfield(L, -2, "sha256");
+    }
+    if (t->failure.kind) {
+        push_error(L, t);
+        lua_setfield(L, -2, "error");
+    }
+}
+
+/* Made once and kept with the userdata, so that the body is not held twice:
+ * the table there is {the result}. */
+static int transfer_result(lua_State *L) {
+    struct transfer *t = check_transfer(L);
+
+    if (!t->done)
+        return compat_nil(L);
+    if (t->has_result) {
+        compat_gettable(L, 1);
+        lua_rawgeti(L, -1, 1);
+        return 1;
+    }
+    push_result(L, t);
+    lua_createtable(L, 1, 0);
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, -2, 1);
+    compat_settable(L, 1);
+    t->has_result = true;
+    if (t->sink.as_string)
+        bytes_free(&t->sink.bytes);
+    return 1;
+}
+
+static int transfer_cancel(lua_State *L) {
+    struct transfer *t = check_transfer(L);
+
+    if (t->done)
+        return 0;
+    loop_check(L, t->loop);
+    transfer_abort(t, "aborted", "the transfer was cancelled");
+    loop_wake(t->loop);
+    return 0;
+}
+
+static int transfer_gc(lua_State *L) {
+    struct transfer *t = check_transfer(L);
+
+    if (!t->loop)
+        return 0;
+    release(t);
+    link_remove(&t->active);
+    link_remove(&t->ready);
+    sink_free(&t->sink);
+    head_free(&t->head);
+    loop_release(t->loop);
+    t->loop = NULL;
+    return 0;
+}
+
+static const luaL_Reg methods[] = {
+    {"write", transfer_write},   {"finish", transfer_finish},
+    {"read", transfer_read},     {"next_event", transfer_next_event},
+    {"status", transfer_status}, {"headers", transfer_headers},
+    {"done", transfer_done},     {"result", transfer_result},
+    {"cancel", transfer_cancel}, {NULL, NULL}};
+
+void transfer_register(lua_State *L) {
+    compat_newtype(L, TRANSFER_TYPE, methods, transfer_gc);
+}

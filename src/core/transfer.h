@@ -1,0 +1,67 @@
+/* transfer.h: one HTTP request and its response. */
+#ifndef CONTREE_TRANSFER_H
+#define CONTREE_TRANSFER_H
+
+#include "curl_api.h"
+#include "failure.h"
+#include "head.h"
+#include "list.h"
+#include "loop.h"
+#include "sink.h"
+#include "source.h"
+
+#include <lua.h>
+#include <stdbool.h>
+
+/* What is left to tell once the transfer is done. */
+struct outcome {
+    CURLcode code;
+    long long bytes_sent, bytes_received; /* of the bodies, on the wire */
+    double seconds;
+    bool connected;
+    bool sent; /* a byte of the request may have reached the server */
+    char sha256[DIGEST_HEX_SIZE]; /* "": none */
+};
+
+/* The memory of its userdata. While it runs, it is in loop->active and its
+ * callbacks write to it. */
+struct transfer {
+    struct loop *loop; /* holds a reference */
+    struct link active, ready;
+    CURL *easy; /* NULL before and after */
+    struct curl_slist *headers;
+    struct source source;
+    struct sink sink;
+    struct head head;
+    int status; /* 0 until the final headers are there */
+    bool done;
+    bool has_result; /* its table is with the userdata */
+    bool repeatable; /* the method may be sent twice (RFC 9110, 9.2.2) */
+    bool want_sha256;
+    int attempts; /* how often libcurl was about to send the request */
+    double connect_timeout, idle_timeout, timeout; /* seconds; 0: none */
+    double last_activity;                          /* for idle_timeout */
+    long long last_bytes;
+    char socket_path[108]; /* "": TCP */
+    struct failure failure;
+    struct outcome outcome;
+    char error_buffer[CURL_ERROR_SIZE]; /* libcurl's words */
+};
+
+/* Pushes a new transfer for the request at `index`; raises for misuse. It is
+ * not started yet. */
+struct transfer *transfer_push(lua_State *L, struct loop *loop, int index);
+/* Starts it. When that fails it is done at once, and queued. */
+void transfer_start(struct transfer *transfer);
+/* libcurl is done with it. */
+void transfer_complete(struct transfer *transfer, CURLcode code);
+/* Ends it now with this error; of no effect when it is done. */
+void transfer_abort(struct transfer *transfer, const char *kind,
+                    const char *message);
+/* Ends it when nothing moved for its idle timeout; else when to look again
+ * (INFINITY: never). */
+double transfer_check_idle(struct transfer *transfer, double now);
+
+void transfer_register(lua_State *L);
+
+#endif
