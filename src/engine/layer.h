@@ -1,22 +1,31 @@
 /* layer.h: layer directories and the workspaces in which runs write.
  *
- *   l/0/           the skeleton: empty /proc /dev /sys /etc ..., lowest lower directory of every mount
- *   l/N/           layer N: an overlay upper directory, never written again once published
- *   w/N/u w/N/w    a workspace: upper and work directory of one run
- *   trash/         what waits to be deleted by a worker
+ *   l/0/         the skeleton: dev etc proc root run sys tmp, all empty; the
+ *                lowest lower directory of every mount
+ *   l/N/         layer N: an upper directory, never written again
+ *   w/N/u w/N/w  a workspace: upper and work directory of one run
+ *   trash/       what waits to be deleted by a worker
  *
- * Files inside carry the owner ids of the sandbox shifted by the engine's id base (userns.h) and the overlay's own
- * attributes in user.overlay.*. All paths are relative to the data directory, so that they stay short and work
- * after fchdir(dir_fd). */
+ * Files inside carry the owner ids of the sandbox shifted by the engine's id
+ * base (userns.h) and the overlay's own attributes in user.overlay.*; whiteouts
+ * are character devices 0:0. All paths are relative to the data directory, so
+ * that they stay short and work after fchdir(dir_fd).
+ *
+ * A layer exists when its row does: the directory is moved into place and
+ * synced first, so that after a crash there is at worst a directory without a
+ * row, which layers_open() deletes. */
 #ifndef CONTREE_LAYER_H
 #define CONTREE_LAYER_H
 
 #include "store.h"
+#include <sys/stat.h>
 
 struct layers;
 
-/* Makes the directories, the skeleton, and moves what a killed engine left (workspaces, layers without a row) to the
- * trash. id_base: see userns.h. */
+/* Makes the directories, the skeleton, and moves what a killed engine left
+ * (workspaces, layers without a row) to the trash; logs layers that have a row
+ * and no directory. id_base: see userns.h; 409 when the directory was made with
+ * another one. dir_fd must stay open until layers_close(). */
 struct layers *layers_open(int dir_fd, struct store *s, uid_t id_base,
                            struct fault *f);
 void layers_close(struct layers *l);
@@ -25,28 +34,46 @@ void layer_path(int64_t id, char out[32]); /* "l/123" */
 struct workspace {
     int64_t number;
     char upper[32], work[32]; /* "w/7/u", "w/7/w" */
+    mode_t mode; /* what the upper directory had when it was handed out */
+    uid_t uid;
+    gid_t gid;
 };
-/* A clean workspace, recycled when one is at hand. Loop thread. */
+/* A clean workspace, recycled when one is at hand: upper and work belong to
+ * root of the sandbox, mode 0755. Every function here is thread-safe. */
 int workspace_take(struct layers *l, struct workspace *out, struct fault *f);
-/* True when the run wrote nothing. Loop thread or worker. */
-int workspace_is_empty(struct layers *l, const struct workspace *w,
-                       bool *empty, struct fault *f);
-/* Sum of bytes (allocated as a user would count them: file sizes, hard links once, plus 4096 a directory entry never
- * counted) below the upper directory. Worker. */
+/* The upper directory is the root directory of the run: gives it the mode and
+ * owner that `parent`'s has, so that a "chmod 700 /" or an image with a root of
+ * 0555 lasts. Call it after workspace_take(); 0 is the skeleton. */
+int workspace_inherit_root(struct layers *l, struct workspace *w,
+                           int64_t parent, struct fault *f);
+/* True when the run wrote nothing: no entry, and no new mode, owner or
+ * attribute of the root directory itself. Loop thread or worker. */
+int workspace_is_empty(struct layers *l, const struct workspace *w, bool *empty,
+                       struct fault *f);
+/* Sum of the sizes of the regular files below the upper directory: hard links
+ * once, holes not at all, directories not at all. Worker. */
 int workspace_size(struct layers *l, const struct workspace *w, int64_t *bytes,
                    struct fault *f);
-/* Publishes the upper directory as a new layer on top of `parent`, durably: fsync of what it contains, rename, row.
- * The workspace is consumed. Worker. */
+/* Publishes the upper directory as a new layer on top of `parent`, durable on
+ * return: moves it, syncs it, adds the row, syncs the store. `bytes` may be
+ * NULL. The workspace is consumed, whatever the outcome. Worker. */
 int workspace_publish(struct layers *l, const struct workspace *w,
                       int64_t parent, int64_t *layer, int64_t *bytes,
                       struct fault *f);
-/* Gives a workspace back: recycled if clean, else moved to the trash. Cheap; deletion happens in trash_empty(). */
+/* The same for a layer and the image that it is made for, in one transaction
+ * and with one sync of the store. Fills i->layer and i->size. Worker. */
+int workspace_publish_image(struct layers *l, const struct workspace *w,
+                            int64_t parent, struct image *i, struct fault *f);
+/* Gives a workspace back: recycled if clean, else moved to the trash. Cheap;
+ * deletion happens in trash_empty(). */
 void workspace_drop(struct layers *l, const struct workspace *w);
 /* Deletes what is in the trash. Worker. */
 void trash_empty(struct layers *l);
+/* Nothing was put into the trash since the last trash_empty() began. */
 bool trash_is_empty(struct layers *l);
 
-/* An empty directory to unpack an image into; publish or drop it like a workspace. */
+/* An empty directory to unpack an image into; publish or drop it like a
+ * workspace. */
 int workspace_take_for_import(struct layers *l, struct workspace *out,
                               struct fault *f);
 
