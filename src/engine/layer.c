@@ -310,7 +310,7 @@ int workspace_take_for_import(struct layers *l, struct workspace *out,
     release(l);
     name_workspace(l, number, out);
     workspace_dir(out, path);
-    if (mkdirat(l->dir_fd, path, 0700) == 0 &&
+    if (make_owned(l->dir_fd, path, 0700, l->id_base) == 0 &&
         make_owned(l->dir_fd, out->upper, ROOT_MODE, l->id_base) == 0 &&
         make_owned(l->dir_fd, out->work, 0700, l->id_base) == 0)
         return 0;
