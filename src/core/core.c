@@ -3,6 +3,7 @@
 #include "codec.h"
 #include "curl_api.h"
 #include "digest.h"
+#include "directory.h"
 #include "loop.h"
 #include "lua_compat.h"
 #include "spawn.h"
@@ -10,9 +11,7 @@
 #include "transfer.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define CORE_VERSION "0.1.0"
@@ -37,28 +36,6 @@ static int core_getpid(lua_State *L) {
 
 static int core_geteuid(lua_State *L) {
     lua_pushinteger(L, geteuid());
-    return 1;
-}
-
-/* core.stat(path) -> {type=, size=, mode=} | nil, message */
-static int core_stat(lua_State *L) {
-    const char *path = luaL_checkstring(L, 1);
-    struct stat status;
-
-    if (stat(path, &status) < 0) {
-        lua_pushnil(L);
-        lua_pushfstring(L, "%s: %s", path, strerror(errno));
-        return 2;
-    }
-    lua_createtable(L, 0, 3);
-    lua_pushstring(L, S_ISREG(status.st_mode)   ? "file"
-                      : S_ISDIR(status.st_mode) ? "directory"
-                                                : "other");
-    lua_setfield(L, -2, "type");
-    lua_pushinteger(L, (lua_Integer)status.st_size);
-    lua_setfield(L, -2, "size");
-    lua_pushinteger(L, status.st_mode & 07777);
-    lua_setfield(L, -2, "mode");
     return 1;
 }
 
@@ -88,7 +65,9 @@ static const luaL_Reg functions[] = {
     {"now", core_now},
     {"getpid", core_getpid},
     {"geteuid", core_geteuid},
-    {"stat", core_stat},
+    {"stat", directory_lua_stat},
+    {"list", directory_lua_list},
+    {"mkdir", directory_lua_mkdir},
     {"sha256", digest_lua_string},
     {"sha256_file", digest_lua_file},
     {"base64_encode", codec_base64_encode},

@@ -1,0 +1,96 @@
+/* directory.c: see directory.h. */
+#include "directory.h"
+#include "lua_compat.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <lauxlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int failed(lua_State *L, const char *path) {
+    int error = errno;
+
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", path, strerror(error));
+    return 2;
+}
+
+static void set_integer(lua_State *L, const char *name, long long value) {
+    lua_pushinteger(L, (lua_Integer)value);
+    lua_setfield(L, -2, name);
+}
+
+int directory_lua_stat(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    struct stat status, own;
+
+    if (lstat(path, &own) < 0 || stat(path, &status) < 0)
+        return failed(L, path);
+    lua_createtable(L, 0, 5);
+    lua_pushstring(L, S_ISREG(status.st_mode)   ? "file"
+                      : S_ISDIR(status.st_mode) ? "directory"
+                                                : "other");
+    lua_setfield(L, -2, "type");
+    set_integer(L, "size", status.st_size);
+    set_integer(L, "mode", status.st_mode & 07777);
+    set_integer(L, "uid", status.st_uid);
+    lua_pushboolean(L, S_ISLNK(own.st_mode));
+    lua_setfield(L, -2, "link");
+    return 1;
+}
+
+static int close_directory(lua_State *L) {
+    DIR **directory = lua_touserdata(L, 1);
+
+    if (*directory)
+        closedir(*directory);
+    *directory = NULL;
+    return 0;
+}
+
+/* The open directory as a userdata on top of the stack, so that it is closed
+ * even when Lua runs out of memory meanwhile. */
+static DIR **push_directory(lua_State *L) {
+    DIR **directory = lua_newuserdata(L, sizeof *directory);
+
+    *directory = NULL;
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, close_directory);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    return directory;
+}
+
+int directory_lua_list(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    DIR **directory = push_directory(L);
+    const struct dirent *entry;
+    int count = 0;
+
+    *directory = opendir(path);
+    if (!*directory)
+        return failed(L, path);
+    lua_newtable(L);
+    while ((errno = 0, entry = readdir(*directory))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        lua_pushstring(L, entry->d_name);
+        lua_rawseti(L, -2, ++count);
+    }
+    if (errno)
+        return failed(L, path);
+    closedir(*directory);
+    *directory = NULL;
+    return 1;
+}
+
+int directory_lua_mkdir(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    mode_t mode = (mode_t)luaL_checkinteger(L, 2);
+
+    if (mkdir(path, mode) < 0 && errno != EEXIST)
+        return failed(L, path);
+    lua_pushboolean(L, 1);
+    return 1;
+}

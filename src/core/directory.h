@@ -1,0 +1,20 @@
+/* directory.h: what the Lua layer needs to know of local files and that
+ * neither Lua nor the other modules tell. */
+#ifndef CONTREE_DIRECTORY_H
+#define CONTREE_DIRECTORY_H
+
+#include <lua.h>
+
+/* core.stat(path) -> {type = "file"|"directory"|"other", size =, mode =, uid =,
+ * link = whether the path itself is a symbolic link} | nil, message.
+ * Links are followed; mode is the permission bits. */
+int directory_lua_stat(lua_State *L);
+
+/* core.list(path) -> {name, ...} without "." and "..", unsorted | nil,
+ * message */
+int directory_lua_list(lua_State *L);
+
+/* core.mkdir(path, mode) -> true (also when it is there) | nil, message */
+int directory_lua_mkdir(lua_State *L);
+
+#endif
