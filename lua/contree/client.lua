@@ -1,0 +1,363 @@
+--- The client: the managers, and the one request() that every call goes
+--- through: address, credentials, JSON, retries, errors.
+
+local core = require("contree.core")
+local class = require("contree.class")
+local config = require("contree.config")
+local engine = require("contree.engine")
+local errors = require("contree.errors")
+local json = require("contree.json")
+local loop = require("contree.loop")
+local options = require("contree.options")
+local retry = require("contree.retry")
+
+local client = {}
+
+client.version = "0.1.0"
+
+local CONNECT_TIMEOUT = 10
+local IDLE_TIMEOUT = 60       -- of bodies without an end in sight
+local ENGINE_HOST = "http://localhost"
+
+---@class contree.Client
+---@field images contree.Images
+---@field files contree.Files
+---@field operations contree.Operations
+local Client = {}
+
+local make = class.define("contree.Client", Client, {
+  __tostring = function(self) return ("contree.Client(%s)"):format(self.address) end,
+})
+
+---@class contree.ClientOptions
+---@field url? string          the service, or "unix:/path", or "local"
+---@field token? string|false  false sends none
+---@field project? string
+---@field profile? string      of auth.ini
+---@field timeout? number      seconds that one request may take; default 300
+---@field retry? false|{ max_attempts: integer?, max_delay: number? }
+---@field engine? boolean|table  the local engine: { path, data_dir, socket, idle }
+---@field headers? table<string, string>
+---@field user_agent? string   put before ours
+---@field log? fun(line: string)  told of each request; CONTREE_DEBUG=1 prints them
+
+local SPEC = {
+  url = options.name,
+  token = options.one_of(options.name, options.exactly(false)),
+  project = options.name,
+  profile = options.name,
+  timeout = options.seconds,
+  retry = options.one_of(options.exactly(false), options.nested(retry.spec)),
+  engine = options.one_of(options.boolean, options.nested(engine.spec)),
+  headers = options.env(),
+  user_agent = options.name,
+  log = options.callable,
+}
+
+-- What the user wants every request to carry, and who they are. The token stays
+-- in this closure: no field of the client holds it.
+local function common_headers(found, given)
+  local list = { "User-Agent: " .. (given.user_agent and given.user_agent .. " " or "")
+    .. "contree-lua/" .. client.version .. " " .. _VERSION:gsub(" ", "/") }
+  if found.token then list[#list + 1] = "Authorization: Bearer " .. found.token end
+  if found.project then list[#list + 1] = "Project: " .. found.project end
+  for name, value in pairs(given.headers or {}) do list[#list + 1] = name .. ": " .. value end
+  return function(more)
+    local headers = {}
+    for i, header in ipairs(list) do headers[i] = header end
+    for _, header in ipairs(more or {}) do headers[#headers + 1] = header end
+    return headers
+  end
+end
+
+local function redactor(token)
+  return function(text)
+    if not token then return text end
+    local from, to = text:find(token, 1, true)
+    while from do
+      text = text:sub(1, from - 1) .. "***" .. text:sub(to + 1)
+      from, to = text:find(token, from + 3, true)
+    end
+    return text
+  end
+end
+
+local function stderr_log(line) io.stderr:write("contree: ", line, "\n") end
+
+--- A client; contree.new. Decides whom it talks to, but sends nothing yet.
+---@param given? string|table
+---@param safe? boolean
+---@return contree.Client
+function client.new(given, safe)
+  if type(given) == "string" then given = { url = given } end
+  given = options.check("contree.new", SPEC, given)
+  local found = config.resolve(given)
+  local self = { safe = safe, timeout = given.timeout or 300, policy = retry.policy(given.retry) }
+  if found.engine then
+    self.engine = engine.new(found.engine)
+    self.unix_socket = self.engine.socket
+  end
+  self.unix_socket = self.unix_socket or found.unix_socket
+  self.base = (found.url or ENGINE_HOST) .. "/v1"
+  self.address = self.unix_socket and "unix:" .. self.unix_socket or found.url
+  self.headers = common_headers(found, given)
+  self.redact = redactor(found.token)
+  local debug_wanted = (os.getenv("CONTREE_DEBUG") or "0") ~= "0"
+  self.log = given.log or (debug_wanted and stderr_log) or nil
+  self.images = require("contree.images").new(self)
+  self.files = require("contree.files").new(self)
+  self.operations = require("contree.operation").manager(self)
+  return make(self, safe)
+end
+
+-- Addresses ----------------------------------------------------------------
+
+local function escape(char) return ("%%%02X"):format(char:byte()) end
+
+--- Percent-encodes a path segment, "/" included.
+function client.segment(text) return (text:gsub("[^%w%-._~]", escape)) end
+
+-- Flags are sent as 1 or not at all, lists as repeated keys.
+local function query_string(query)
+  local parts = {}
+  local function add(name, value)
+    if value == true then value = 1 end
+    parts[#parts + 1] = name .. "=" .. tostring(value):gsub("[^%w%-._~/]", escape)
+  end
+  for name, value in pairs(query or {}) do
+    if type(value) == "table" then
+      for _, each in ipairs(value) do add(name, each) end
+    elseif value ~= false then
+      add(name, value)
+    end
+  end
+  table.sort(parts)
+  return #parts > 0 and "?" .. table.concat(parts, "&") or ""
+end
+
+-- Errors -------------------------------------------------------------------
+
+local KINDS = {
+  [401] = "auth", [403] = "forbidden", [404] = "not_found", [405] = "not_supported",
+  [406] = "not_supported", [408] = "timeout", [409] = "conflict", [410] = "gone",
+  [413] = "unprocessable", [422] = "unprocessable", [425] = "too_early", [429] = "rate_limited",
+  [501] = "not_supported",
+}
+
+local HINTS = {
+  [401] = "check the token",
+  [403] = "the token lacks this right",
+}
+
+local function kind_of(status)
+  return KINDS[status] or (status >= 500 and "server") or "invalid_argument"
+end
+
+-- What the body of an error says: {"error": text or object}, or plain text.
+local function said(body)
+  local value = body and body ~= "" and json.decode(body)
+  local text = value and value.error
+  if type(text) == "table" then text = text.message or text.detail or text.error end
+  if text == nil then text = body end
+  text = tostring(text or "")
+  return text:match("%S") and text:sub(1, 500) or nil
+end
+
+local function status_error(self, request, result)
+  local status, headers = result.status, result.headers
+  local text = said(result.body) or ("%s %s was refused"):format(request.method, request.path)
+  return errors.new(kind_of(status), ("%s [%d]"):format(self.redact(text), status), {
+    status = status,
+    hint = HINTS[status],
+    request_id = headers["x-request-id"] or headers["request-id"] or headers.traceparent,
+    retry_after = retry.after(headers["retry-after"]),
+  })
+end
+
+local function transfer_error(self, request, result)
+  local err = result.error
+  local where = ("%s %s at %s"):format(request.method, request.path, self.address)
+  local fields = { unsent = not result.sent, final = err.kind ~= "connect" and err.kind ~= "closed"
+    and err.kind ~= "resolve" and err.kind ~= "protocol" }
+  local kind = "connection"
+  if err.kind == "timeout" or err.kind == "idle" then
+    kind, fields.unsent = "timeout", nil
+  elseif err.kind == "file" then
+    kind, fields.unsent = "file", nil
+  elseif err.kind == "aborted" then
+    kind, fields.unsent = "cancelled", nil
+  elseif err.kind == "tls" then
+    fields.unsent = nil
+  elseif err.kind == "connect" then
+    where = nil -- the message has it
+    fields.hint = self.unix_socket and not self.engine and "nobody listens there" or nil
+  end
+  return errors.new(kind, self.redact((where and where .. ": " or "") .. err.message), fields)
+end
+
+-- Requests -----------------------------------------------------------------
+
+local function body_headers(request)
+  local more = {}
+  if request.json then
+    more[1] = "Content-Type: application/json"
+  elseif request.body then
+    more[1] = "Content-Type: application/octet-stream"
+  end
+  for _, header in ipairs(request.headers or {}) do more[#more + 1] = header end
+  return more
+end
+
+local function encoded(request)
+  if not request.json then return request.body end
+  local text, problem = json.encode(request.json)
+  if not text then errors.misuse(problem) end
+  return text
+end
+
+local function start(self, request, body, seconds)
+  local endless = request.sink or type(body) == "table"
+  return loop.transfer{
+    method = request.method,
+    url = self.base .. request.path .. query_string(request.query),
+    unix_socket = self.unix_socket,
+    headers = self.headers(body_headers(request)),
+    body = body,
+    sink = request.sink or "string",
+    max_body = request.max_body,
+    sha256 = request.sha256,
+    connect_timeout = CONNECT_TIMEOUT,
+    idle_timeout = endless and IDLE_TIMEOUT or nil,
+    timeout = not endless and seconds or nil,
+    compressed = not self.unix_socket,
+  }
+end
+
+local function left(request)
+  return request.deadline and request.deadline - core.now()
+end
+
+local function out_of_time(request)
+  return errors.new("timeout", ("%s %s: out of time"):format(request.method, request.path))
+end
+
+-- One attempt: the core's result, or nil and an error.
+local function attempt(self, request, body)
+  local begun = core.now()
+  local seconds = math.min(left(request) or self.timeout, self.timeout)
+  if seconds <= 0 then return nil, out_of_time(request) end
+  local port = start(self, request, body, seconds)
+  while not port.handle:done() do
+    if not port:wait(left(request)) then
+      port:cancel()
+      return nil, out_of_time(request)
+    end
+  end
+  local result = port.handle:result()
+  if self.log then
+    self.log(self.redact(("%s %s%s %s %.1f ms"):format(request.method, request.path,
+      query_string(request.query), result.status or result.error and result.error.kind,
+      (core.now() - begun) * 1000)))
+  end
+  if result.error then return nil, transfer_error(self, request, result) end
+  if result.status >= 300 and not (request.accept and request.accept[result.status]) then
+    return nil, status_error(self, request, result)
+  end
+  return result
+end
+
+-- Waits before the next attempt, or raises the error when there is none.
+local function before_retry(self, request, err, tries, revival)
+  if self.engine and err.unsent then
+    return self.engine:revive(revival.seen, revival)
+  end
+  local delay = retry.delay(tries, err.retry_after)
+  local remaining = left(request)
+  if tries >= self.policy.max_attempts or request.retry == false or not retry.allowed(request, err)
+    or delay > self.policy.max_delay or (remaining and delay > remaining) then
+    error(err, 0)
+  end
+  if self.log then self.log(("again in %.2f s: %s"):format(delay, err.message)) end
+  loop.sleep(delay)
+end
+
+-- Adds the decoded body of a JSON answer.
+local function decoded(request, result)
+  local kind = result.headers["content-type"] or ""
+  if result.body and result.body ~= "" and kind:find("json", 1, true) and not request.raw then
+    local value, problem = json.decode(result.body)
+    if not value then
+      errors.raise("server",
+        ("%s %s: the answer is %s"):format(request.method, request.path, problem))
+    end
+    result.json = value
+  end
+  return result
+end
+
+--- Sends a request and waits for its answer.
+--
+-- request = { method, path, query, json | body, headers, sink, sha256,
+--   accept = { [status] = true } beyond 2xx, repeatable = twice does no harm,
+--   retry = false, deadline = core.now() based, max_body }
+---@async
+---@return table result { status, headers, body, json, sha256 }
+function client.request(self, request)
+  if self.closed then errors.misuse("this client is closed") end
+  local body = encoded(request)
+  local tries, revival = 0, {}
+  while true do
+    tries = tries + 1
+    if self.engine then
+      revival.seen = self.engine.starts
+      self.engine:check()
+    end
+    local result, err = attempt(self, request, body)
+    if result then return decoded(request, result) end
+    before_retry(self, request, err, tries, revival)
+  end
+end
+
+--- The member of a JSON answer that must be there.
+function client.member(result, name)
+  local value = result.json and result.json[name]
+  if value == nil then
+    errors.raise("server", ("the server's answer lacks %q"):format(name))
+  end
+  return value
+end
+
+--- Opens a stream of events; no retries. Returns once it is open.
+---@async
+---@return contree.Port
+function client.open_events(self, request)
+  if self.closed then errors.misuse("this client is closed") end
+  request.method, request.sink = "GET", "events"
+  local port = start(self, request)
+  while not port.handle:status() and not port.handle:done() do
+    if not port:wait(left(request)) then
+      port:cancel()
+      error(out_of_time(request), 0)
+    end
+  end
+  local status = port.handle:status()
+  if status and status >= 200 and status < 300 then return port end
+  while not port.handle:done() do port:wait() end
+  local result = port.handle:result()
+  if self.log then self.log(("GET %s %s"):format(request.path, tostring(status))) end
+  error(result.error and not status and transfer_error(self, request, result)
+    or status_error(self, request, result), 0)
+end
+
+--- Who the token belongs to, its rights and limits (GET /whoami).
+---@async
+function Client:whoami()
+  return client.request(self, { method = "GET", path = "/whoami" }).json
+end
+
+--- Ends the client; what is in flight is not waited for.
+function Client:close()
+  self.closed = true
+end
+
+return client

@@ -1,0 +1,162 @@
+--- The local engine: where it is, where it keeps its things, how to start it.
+
+local core = require("contree.core")
+local errors = require("contree.errors")
+local loop = require("contree.loop")
+local options = require("contree.options")
+
+local engine = {}
+
+local PROGRAM = "contree-engine"
+local PLACES = { "/usr/local/bin", "/usr/bin", "/opt/contree/bin" }
+-- What a sockaddr_un holds, less the ".new" under which the engine makes it.
+local SOCKET_MAX = 98
+local START_TIMEOUT = 15
+-- How long the engine of somebody who was faster may take to listen.
+local PATIENCE = 5
+
+--- What contree.new's engine= may hold.
+engine.spec = {
+  path = options.name,        -- the program
+  data_dir = options.absolute,
+  socket = options.absolute,
+  idle = options.seconds,     -- it leaves after so long without work
+}
+
+-- The permission bits as three octal digits.
+local function permissions(stat) return ("%03o"):format(stat.mode % 512) end
+
+local function is_program(path)
+  local stat = core.stat(path)
+  return stat and stat.type == "file" and permissions(stat):find("[1357]")
+end
+
+local function find(given, getenv)
+  local named = given or getenv("CONTREE_ENGINE")
+  if named and named ~= "" then
+    if is_program(named) then return named end
+    return nil, ("%s is not a program"):format(named)
+  end
+  for directory in (getenv("PATH") or ""):gmatch("[^:]+") do
+    local path = directory .. "/" .. PROGRAM
+    if directory:sub(1, 1) == "/" and is_program(path) then return path end
+  end
+  for _, directory in ipairs(PLACES) do
+    if is_program(directory .. "/" .. PROGRAM) then return directory .. "/" .. PROGRAM end
+  end
+  return nil, PROGRAM .. " is neither in PATH nor in " .. table.concat(PLACES, ", ")
+end
+
+local function default_data_dir(getenv)
+  local own, xdg = getenv("CONTREE_DATA_DIR"), getenv("XDG_DATA_HOME")
+  if own and own ~= "" then return own, true end
+  if xdg and xdg:sub(1, 1) == "/" then return xdg .. "/contree" end
+  return (getenv("HOME") or "/tmp") .. "/.local/share/contree"
+end
+
+-- Two data directories must not share a socket: but for the default one, its
+-- name carries a hash of the directory's.
+local function default_socket(data_dir, is_default, getenv)
+  local runtime = getenv("XDG_RUNTIME_DIR")
+  local directory = runtime and runtime:sub(1, 1) == "/" and #runtime < 60 and runtime .. "/contree"
+    or ("/tmp/contree-%d"):format(core.geteuid())
+  local name = is_default and "engine" or "engine-" .. core.sha256(data_dir):sub(1, 16)
+  return ("%s/%s.sock"):format(directory, name), directory
+end
+
+local Engine = {}
+Engine.__index = Engine
+
+--- An engine that is going to be reached on `socket`; nothing is started.
+---@param given table contree.new's engine=
+function engine.new(given, getenv)
+  getenv = getenv or os.getenv
+  local default, explicit = default_data_dir(getenv)
+  local data_dir = (given.data_dir or default):gsub("(.)/+$", "%1")
+  if data_dir:sub(1, 1) ~= "/" then
+    errors.misuse("CONTREE_DATA_DIR must be an absolute path")
+  end
+  local socket, directory = given.socket, nil
+  if not socket then
+    socket, directory = default_socket(data_dir, not given.data_dir and not explicit, getenv)
+  end
+  if #socket > SOCKET_MAX then
+    errors.misuse(("the socket's path %s is too long: %d bytes fit"):format(socket, SOCKET_MAX),
+      "pass a shorter one as engine = { socket = }")
+  end
+  local path, problem = find(given.path, getenv)
+  return setmetatable({ path = path, problem = problem, data_dir = data_dir, socket = socket,
+    directory = directory, idle = given.idle, starts = 0 }, Engine)
+end
+
+--- In a directory that somebody else could make, somebody else's socket may
+--- wait: it is looked at until it was found to be ours.
+function Engine:check()
+  local stat = self.directory and core.stat(self.directory)
+  if not stat then return end
+  if stat.type ~= "directory" or stat.uid ~= core.geteuid()
+    or not permissions(stat):find("^.00$") then
+    errors.raise("engine_unavailable",
+      self.directory .. " must be a directory of yours with mode 0700",
+      { hint = "remove it, or set XDG_RUNTIME_DIR" })
+  end
+  self.directory = nil
+end
+
+local function unavailable(self, message)
+  errors.raise("engine_unavailable", "the local engine cannot be used: " .. message, {
+    hint = self.path and ("%s doctor says what this machine lacks"):format(self.path)
+      or "build it with make and set CONTREE_ENGINE to build/bin/contree-engine, "
+      .. "or install it with make install",
+  })
+end
+
+-- Where the engine's words about a failed start go: beside the socket, if
+-- nobody else can put a file there.
+local function log_path(self)
+  local directory = self.socket:match("^(.+)/[^/]+$") or "/"
+  core.mkdir(directory, 448)
+  local stat = core.stat(directory)
+  if stat and stat.uid == core.geteuid() and permissions(stat):find("^.[0145][0145]$") then
+    return self.socket .. ".log"
+  end
+end
+
+-- argv[0] is the program's own path.
+local function launch(self)
+  local argv = { self.path, "serve", "--data-dir", self.data_dir, "--socket", self.socket }
+  if self.idle then
+    argv[#argv + 1] = "--idle"
+    argv[#argv + 1] = ("%g"):format(self.idle)
+  end
+  return core.spawn_detached(self.path, argv, START_TIMEOUT, log_path(self))
+end
+
+-- Another engine has the data directory: it is going to listen.
+local function lost_the_race(message)
+  return message:find("lock", 1, true) ~= nil
+end
+
+--- Called when nobody listened: starts the engine, or gives the one that
+--- somebody else is starting a moment. Raises when there is no hope.
+---@async
+---@param seen integer the value of `starts` before the connection was tried
+---@param try table kept by the caller from one call to the next
+function Engine:revive(seen, try)
+  try.since = try.since or core.now()
+  if not self.path then unavailable(self, self.problem) end
+  if core.now() - try.since > PATIENCE then
+    unavailable(self, self.failure or "it does not answer on " .. self.socket)
+  end
+  if self.starts == seen and not try.launched then
+    try.launched = true
+    self.starts = self.starts + 1
+    local ok, message = launch(self)
+    if ok then return end
+    self.failure = message
+    if not lost_the_race(message) then unavailable(self, message) end
+  end
+  loop.sleep(0.05)
+end
+
+return engine

@@ -1,0 +1,95 @@
+--- The functions of the module itself, for both of its faces: contree raises,
+--- contree.safe returns nil, err.
+
+local class = require("contree.class")
+local client = require("contree.client")
+local errors = require("contree.errors")
+local json = require("contree.json")
+local loop = require("contree.loop")
+local options = require("contree.options")
+local stdio = require("contree.stdio")
+local tasks = require("contree.loop.task")
+
+local unpack = table.unpack or unpack
+
+local face = {}
+
+local function item_check(value)
+  if class.of(value) == "contree.Task" then return nil end
+  local wrong = options.callable(value)
+  return wrong and wrong .. " (or a task)"
+end
+
+-- gather(f, g, …) or gather(list, { concurrency = })
+local function gather(...)
+  local first, second = ...
+  local given, list = nil, { ... }
+  local count = select("#", ...)
+  if type(first) == "table" and getmetatable(first) == nil then
+    given = options.check("contree.gather", { concurrency = options.integer(1) }, second)
+    list, count = first, #first
+  end
+  for i = 1, count do
+    options.argument("contree.gather", "number " .. i, item_check, list[i])
+  end
+  local results = tasks.gather(list, given and given.concurrency)
+  if given then return results end
+  return unpack(results, 1, results.n)
+end
+
+local function timeout(seconds, fn, ...)
+  options.argument("contree.timeout", "the time", options.seconds, seconds)
+  options.argument("contree.timeout", "what to run", options.callable, fn)
+  return tasks.timeout(seconds, fn, ...)
+end
+
+local function async(fn, ...)
+  options.argument("contree.async", "the main task", options.callable, fn)
+  return tasks.async(fn, ...)
+end
+
+local function sleep(seconds)
+  options.argument("contree.sleep", "the time", options.duration, seconds)
+  loop.sleep(seconds)
+end
+
+local function step(seconds)
+  if seconds ~= nil then options.argument("contree.step", "the time", options.duration, seconds) end
+  return tasks.step(seconds)
+end
+
+--- The module's table.
+---@param safe boolean
+function face.make(safe)
+  local guard = safe and class.guard or function(fn) return fn end
+  return {
+    version = client.version,
+    is_error = errors.is,
+
+    --- A client: contree.new(), contree.new("unix:/path"), contree.new{…}.
+    ---@param given? string|contree.ClientOptions
+    ---@return contree.Client
+    new = guard(function(given) return client.new(given, safe) end),
+
+    --- Starts a task.
+    ---@param fn function
+    ---@return contree.Task
+    spawn = function(fn, ...)
+      options.argument("contree.spawn", "the task", options.callable, fn)
+      return tasks.start(safe, fn, ...)
+    end,
+
+    async = guard(async),
+    gather = guard(gather),
+    sleep = guard(sleep),
+    timeout = guard(timeout),
+    step = guard(step),
+
+    PIPE = stdio.PIPE,
+    buffer = stdio.buffer,
+    null = json.null,
+    array = json.array,
+  }
+end
+
+return face

@@ -1,0 +1,154 @@
+--- Reading an image without running anything. Each function gets the client
+--- and the image's uuid, and is a method of images and sessions by its name.
+
+local client = require("contree.client")
+local errors = require("contree.errors")
+local options = require("contree.options")
+local stdio = require("contree.stdio")
+
+local filesystem = {}
+
+---@class contree.FileEntry
+---@field name string
+---@field path string     absolute
+---@field type "file"|"directory"|"link"|"socket"|"fifo"|"device"
+---@field size integer
+---@field mode integer    permission bits
+---@field mtime integer
+---@field uid integer
+---@field gid integer
+---@field owner string|integer
+---@field group string|integer
+---@field nlink integer
+---@field target? string  of a link
+
+local function inspect(uuid, what) return ("/inspect/%s/%s"):format(client.segment(uuid), what) end
+
+local function absolute(where, path)
+  return options.argument(where, "the path", options.absolute, path)
+end
+
+local function entry(item, directory)
+  local name = tostring(item.path):match("([^/]+)/*$") or item.path
+  return {
+    name = name, path = (directory == "/" and "" or directory) .. "/" .. name,
+    type = item.is_symlink and "link" or item.is_dir and "directory" or item.is_regular and "file"
+      or item.is_socket and "socket" or item.is_fifo and "fifo" or "device",
+    size = item.size, mode = item.mode and item.mode % 4096, mtime = item.mtime,
+    uid = item.uid, gid = item.gid, owner = item.owner, group = item.group, nlink = item.nlink,
+    target = item.symlink_to ~= "" and item.symlink_to or nil,
+  }
+end
+
+local function list(self, uuid, directory)
+  local result = client.request(self, { method = "GET", path = inspect(uuid, "list"),
+    query = { path = directory } })
+  local entries = {}
+  for i, item in ipairs(client.member(result, "files")) do entries[i] = entry(item, directory) end
+  return entries
+end
+
+local function normal(path)
+  return (path:gsub("/+", "/"):gsub("(.)/$", "%1"))
+end
+
+--- What a directory holds.
+---@async
+---@param path? string absolute; default "/"
+---@return contree.FileEntry[]
+function filesystem.ls(self, uuid, path)
+  return list(self, uuid, normal(absolute("ls", path or "/")))
+end
+
+--- What is known of one file or directory; a link is not followed.
+---@async
+---@param path string
+---@return contree.FileEntry
+function filesystem.stat(self, uuid, path)
+  path = normal(absolute("stat", path))
+  if path == "/" then
+    list(self, uuid, path)
+    return { name = "/", path = "/", type = "directory" }
+  end
+  local directory, name = path:match("^(.*)/([^/]+)$")
+  for _, each in ipairs(list(self, uuid, directory == "" and "/" or directory)) do
+    if each.name == name then return each end
+  end
+  errors.raise("not_found", ("there is no %s in the image"):format(path))
+end
+
+--- Whether there is a file or directory at a path.
+---@async
+---@param path string
+---@return boolean
+function filesystem.exists(self, uuid, path)
+  local result = client.request(self, { method = "HEAD", path = inspect(uuid, "download"),
+    query = { path = absolute("exists", path) }, accept = { [404] = true, [422] = true } })
+  return result.status ~= 404
+end
+
+--- The content of a file.
+---@async
+---@param path string
+---@return string
+function filesystem.read(self, uuid, path)
+  return client.request(self, { method = "GET", path = inspect(uuid, "download"), raw = true,
+    query = { path = absolute("read", path) }, max_body = 2 ^ 31 }).body or ""
+end
+
+--- Iterates over the lines of a file.
+---@async
+---@param path string
+---@return fun(): string?
+function filesystem.lines(self, uuid, path)
+  return stdio.buffer(filesystem.read(self, uuid, path)):lines()
+end
+
+--- Copies a file out, by default into the working directory under its own
+--- name. The local file appears when it is complete, or not at all.
+---@async
+---@param path string in the image
+---@param to? string local path
+---@return string to
+function filesystem.download(self, uuid, path, to)
+  absolute("download", path)
+  to = to or path:match("([^/]+)/*$")
+  options.argument("download", "the local path", options.name, to)
+  client.request(self, { method = "GET", path = inspect(uuid, "download"),
+    query = { path = path }, sink = { path = to, mode = 420 } })
+  return to
+end
+
+--- Copies a file or directory out as a tar file.
+---@async
+---@param path string in the image
+---@param to string local path
+---@return string to
+function filesystem.archive(self, uuid, path, to)
+  absolute("archive", path)
+  options.argument("archive", "the local path", options.name, to)
+  client.request(self, { method = "GET", path = inspect(uuid, "archive"),
+    query = { path = path }, sink = { path = to, mode = 420 } })
+  return to
+end
+
+local GREP = {
+  pattern = options.one_of(options.name, options.texts),
+  path = options.one_of(options.absolute, options.texts),
+  glob = options.one_of(options.name, options.texts),
+  max_count = options.integer(1), max_total = options.integer(1),
+  case = options.name, before = options.integer(0), after = options.integer(0),
+}
+
+--- Searches files for lines: grep("regex") or grep{ pattern =, path =, glob =,
+--- max_count =, max_total =, case =, before =, after = }.
+---@async
+---@return table found { path, patterns, matches, truncated } (wire-api.md §5.14)
+function filesystem.grep(self, uuid, given)
+  if type(given) == "string" then given = { pattern = given } end
+  given = options.check("grep", GREP, given)
+  if not given.pattern then errors.misuse("grep needs a pattern") end
+  return client.request(self, { method = "GET", path = inspect(uuid, "grep"), query = given }).json
+end
+
+return filesystem

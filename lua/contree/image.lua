@@ -1,0 +1,188 @@
+--- An image: an immutable state of a file system, from which commands run.
+--- What a run leaves (contree.Result) is an image too.
+
+local class = require("contree.class")
+local client = require("contree.client")
+local errors = require("contree.errors")
+local filesystem = require("contree.filesystem")
+local options = require("contree.options")
+
+local image = {}
+
+---@class contree.Image
+---@field uuid? string
+---@field tag? string
+---@field created_at? string
+---@field client contree.Client
+local Image = {}
+
+image.methods = Image
+
+local function label(self)
+  if self.uuid and self.tag then return self.uuid .. " " .. self.tag end
+  return self.uuid or self.tag or "not kept"
+end
+
+local make = class.define("contree.Image", Image, {
+  __tostring = function(self) return ("contree.Image(%s)"):format(label(self)) end,
+})
+
+---@param self contree.Client
+---@param fields table uuid, tag, created_at
+---@return contree.Image
+function image.new(self, fields)
+  fields.client = self
+  return make(fields, self.safe)
+end
+
+local make_result = class.define("contree.Result", Image, {
+  __tostring = function(self)
+    local ending = self.timed_out and "timed out" or self.signal and "signal " .. self.signal
+      or "exit " .. tostring(self.exit_code)
+    return ("contree.Result(%s, %s)"):format(ending, label(self))
+  end,
+})
+
+---@class contree.Result : contree.Image
+---@field stdout any         a string, or what stdout= asked for
+---@field stderr any
+---@field stdout_truncated boolean
+---@field stderr_truncated boolean
+---@field exit_code? integer 0 to 255; -1 when a signal ended the command
+---@field signal? integer    the signal that ended it
+---@field timed_out boolean
+---@field limit? string      which limit ended it
+---@field changed? boolean   whether the file system differs; nil if disposable
+---@field duration? number   seconds
+---@field resources table    CPU, memory, ... (wire-api.md §5.8)
+---@field isolation? string[] the walls that were there
+---@field operation contree.Operation
+
+---@return contree.Result
+function image.result(self, fields)
+  fields.client = self
+  return make_result(fields, self.safe)
+end
+
+local function gone()
+  errors.misuse("this run kept no image", "run it with disposable = false to go on from it")
+end
+
+--- How a spawn request names the image.
+function image.reference(self)
+  if self.uuid then return self.uuid end
+  if self.tag then return "tag:" .. self.tag end
+  gone()
+end
+
+--- The uuid; a tag is looked up, once: an image does not change.
+---@async
+function image.uuid_of(self)
+  if not self.uuid then
+    if not self.tag then gone() end
+    self.uuid = image.find_tag(self.client, self.tag)
+  end
+  return self.uuid
+end
+
+--- The uuid of the image that has a tag (GET /inspect/?tag=).
+---@async
+function image.find_tag(self, tag)
+  local result = client.request(self, { method = "GET", path = "/inspect/",
+    query = { tag = tag }, accept = { [302] = true } })
+  local uuid = (result.headers.location or ""):match("([^/?#]+)/*$")
+  if not uuid then errors.raise("server", "the server's answer lacks the image's uuid") end
+  return uuid
+end
+
+-- Running ------------------------------------------------------------------
+
+-- run.lua stands on this module.
+local function runner() return require("contree.run") end
+
+--- Runs a command and waits for its end. A lone string is the shell command.
+---@async
+---@param given contree.RunOptions|string
+---@return contree.Result
+function Image:run(given)
+  local run = runner()
+  image.reference(self)
+  return run.run(self, run.plan("image:run", given))
+end
+
+--- Starts a command and returns at once.
+---@async
+---@param given contree.RunOptions|string
+---@return contree.Operation
+function Image:start(given)
+  local run = runner()
+  image.reference(self)
+  return run.start(self, run.plan("image:start", given))
+end
+
+--- A run to be called as often as wanted; each call runs anew.
+---@param given contree.RunOptions|string
+---@return contree.Prepared
+function Image:prepare(given)
+  local run = runner()
+  image.reference(self)
+  return run.prepare(self, run.plan("image:prepare", given))
+end
+
+--- A session: an image that moves with every run.
+---@return contree.Session
+function Image:session(given)
+  options.check("image:session", {}, given)
+  image.reference(self)
+  return require("contree.session").new(self)
+end
+
+--- Puts files into the image; returns the new image.
+---@async
+---@param given table as run's files=
+---@return contree.Result
+function Image:apply_files(given)
+  local run = runner()
+  image.reference(self)
+  return run.run(self, run.plan("image:apply_files",
+    { command = "true", files = given, disposable = false, check = true }))
+end
+
+-- Tags ---------------------------------------------------------------------
+
+local function tag_path(self)
+  return ("/images/%s/tag"):format(client.segment(image.uuid_of(self)))
+end
+
+--- Names the image; an image that had the name loses it.
+---@async
+---@param name string
+---@return contree.Image self
+function Image:tag_as(name)
+  options.argument("image:tag_as", "the tag", options.name, name)
+  client.request(self.client, { method = "PATCH", path = tag_path(self), json = { tag = name } })
+  self.tag = name
+  return self
+end
+
+--- Takes a name away from the image; without one, the name it has.
+---@async
+---@param name? string
+---@return contree.Image self
+function Image:untag(name)
+  if name ~= nil then options.argument("image:untag", "the tag", options.name, name) end
+  client.request(self.client, { method = "DELETE", path = tag_path(self), query = { tag = name } })
+  if not name or name == self.tag then self.tag = nil end
+  return self
+end
+
+-- Reading ------------------------------------------------------------------
+
+for name, read in pairs(filesystem) do
+  Image[name] = function(self, ...)
+    local uuid = self.uuid or self.tag and image.uuid_of(self) or gone()
+    return read(self.client, uuid, ...)
+  end
+end
+
+return image

@@ -1,0 +1,179 @@
+--- The images manager: finding, listing and importing images.
+
+local core = require("contree.core")
+local class = require("contree.class")
+local client = require("contree.client")
+local errors = require("contree.errors")
+local image = require("contree.image")
+local operation = require("contree.operation")
+local options = require("contree.options")
+local reference = require("contree.reference")
+
+local images = {}
+
+local PAGE = 1000
+local IMPORT_TIMEOUT = 300
+
+---@class contree.Images
+---@field client contree.Client
+local Images = {}
+
+local make = class.define("contree.Images", Images)
+
+---@return contree.Images
+function images.new(self) return make({ client = self }, self.safe) end
+
+local function of_json(self, item)
+  return image.new(self.client, { uuid = item.uuid, tag = item.tag, created_at = item.created_at })
+end
+
+local function details(self, uuid)
+  local result = client.request(self.client, { method = "GET",
+    path = ("/inspect/%s/"):format(client.segment(uuid)) })
+  client.member(result, "uuid")
+  return of_json(self, result.json)
+end
+
+local function find(self, name)
+  local uuid = reference.uuid(name)
+  if uuid then return details(self, uuid) end
+  local found = image.find_tag(self.client, name)
+  return image.new(self.client, { uuid = found, tag = name })
+end
+
+--- The image of a uuid or a tag. Nothing is sent, unless `strict` asks for an
+--- error when there is none.
+---@async
+---@param ref string
+---@param given? { strict: boolean? }
+---@return contree.Image
+function Images:use(ref, given)
+  options.argument("images:use", "the image", options.name, ref)
+  given = options.check("images:use", { strict = options.boolean }, given)
+  local name = ref:gsub("^tag:", "")
+  options.argument("images:use", "the image", options.name, name)
+  if given.strict then return find(self, name) end
+  local uuid = reference.uuid(name)
+  return image.new(self.client, { uuid = uuid, tag = not uuid and name or nil })
+end
+
+-- Listing ------------------------------------------------------------------
+
+---@class contree.ImageFilter
+---@field tagged? boolean        only images with a tag
+---@field tag? string            whose tag begins so
+---@field uuid? string
+---@field since? string|number   a time, an age such as "2h", seconds ago
+---@field before? string|number
+---@field limit? integer         no more than so many
+
+local LIST = {
+  tagged = options.boolean, tag = options.name, uuid = options.name, since = options.time,
+  before = options.time, limit = options.integer(1),
+}
+
+local function each(self, where, given)
+  given = options.check(where, LIST, given)
+  local offset, page, at, left, last = 0, {}, 0, given.limit or math.huge, false
+  return function()
+    at = at + 1
+    if at > #page and not last and left > 0 then
+      local size = math.min(PAGE, left)
+      page = client.request(self.client, { method = "GET", path = "/images", query = {
+        limit = size, offset = offset, tagged = given.tagged, tag = given.tag, uuid = given.uuid,
+        since = given.since, ["until"] = given.before,
+      } }).json.images or {}
+      offset, left, at, last = offset + #page, left - #page, 1, #page < size
+    end
+    return page[at] and of_json(self, page[at])
+  end
+end
+
+--- Iterates over images, fetching them page by page.
+---@async
+---@param given? contree.ImageFilter
+---@return fun(): contree.Image?
+function Images:each(given) return each(self, "images:each", given) end
+
+--- A list of images.
+---@async
+---@param given? contree.ImageFilter
+---@return contree.Image[]
+function Images:list(given)
+  local found = {}
+  for one in each(self, "images:list", given) do found[#found + 1] = one end
+  return found
+end
+
+-- Importing ----------------------------------------------------------------
+
+---@class contree.ImportOptions
+---@field tag? string       the name that it gets here
+---@field timeout? number   seconds
+---@field username? string
+---@field password? string
+---@field progress? fun(event: table)
+
+local IMPORT = {
+  tag = options.name, timeout = options.seconds, username = options.text, password = options.text,
+  progress = options.callable,
+}
+
+local function import(self, source, given)
+  if (given.username == nil) ~= (given.password == nil) then
+    errors.misuse("the " .. (given.username and "password" or "username") .. " is missing")
+  end
+  local timeout = math.ceil(given.timeout or IMPORT_TIMEOUT)
+  local answer = client.request(self.client, { method = "POST", path = "/images/import", json = {
+    registry = { url = source.url, credentials = given.username
+      and { username = given.username, password = given.password } or nil },
+    tag = source.tag, timeout = timeout,
+  } })
+  local started = operation.new(self.client, client.member(answer, "uuid"), nil,
+    { on_event = given.progress, live = given.progress ~= nil })
+  local result = operation.await(started, core.now() + timeout + self.client.timeout)
+  if not result.uuid then
+    errors.raise("operation_failed", "the import succeeded but made no image",
+      { operation = started })
+  end
+  return image.new(self.client, { uuid = result.uuid, tag = source.tag })
+end
+
+local function source_of(where, ref, given)
+  options.argument(where, "the image", options.name, ref)
+  options.check(where, IMPORT, given)
+  local source, problem = reference.parse(ref)
+  if not source then errors.misuse(("%s: %s"):format(where, problem)) end
+  source.tag = given and given.tag or source.tag
+  return source
+end
+
+--- Imports an image from a registry (or, on a local engine, from anything that
+--- skopeo reads) and waits for it.
+---@async
+---@param ref string "busybox", "ghcr.io/a/b:1", "docker://…", "oci-archive:/path"
+---@param given? contree.ImportOptions
+---@return contree.Image
+function Images:import_from(ref, given)
+  return import(self, source_of("images:import_from", ref, given), given or {})
+end
+
+--- The image that has the reference's tag, or is imported now.
+---@async
+---@param ref string
+---@param given? contree.ImportOptions
+---@return contree.Image
+function Images:oci(ref, given)
+  if type(ref) == "string" and reference.uuid(ref) then return find(self, ref) end
+  local source = source_of("images:oci", ref, given)
+  if source.tag then
+    local ok, found = pcall(find, self, source.tag)
+    if ok then return found end
+    if not errors.is(found, "not_found") then error(found, 0) end
+  end
+  return import(self, source, given or {})
+end
+
+Images.docker, Images.podman, Images.pull = Images.oci, Images.oci, Images.oci
+
+return images

@@ -1,0 +1,117 @@
+--- JSON as the wire needs it: exact integers, `[]` told from `{}`, strings
+--- that are valid UTF-8 or refused. Decoding is lua-cjson's, on an instance of
+--- our own; its number formatting loses digits, so encoding is done here.
+
+local core = require("contree.core")
+local cjson = require("cjson").new()
+
+local json = {}
+
+--- The one value that is sent as null.
+json.null = cjson.null
+
+local Array = { __name = "contree.array" }
+
+--- Marks a table as a list, so that an empty one is sent as [].
+function json.array(list)
+  return setmetatable(list or {}, Array)
+end
+
+local ESCAPES = {
+  ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t",
+}
+
+local function escape(char)
+  return ESCAPES[char] or ("\\u%04x"):format(char:byte())
+end
+
+local function fail(path, what)
+  error({ path = #path > 0 and table.concat(path, ".") or "the value", what = what }, 0)
+end
+
+local encode_value
+
+local function encode_string(text, path)
+  if not core.is_utf8(text) then fail(path, "is not valid UTF-8") end
+  return '"' .. text:gsub('[%c"\\]', escape) .. '"'
+end
+
+local function encode_number(number, path)
+  if number ~= number or number == math.huge or number == -math.huge then
+    fail(path, "is not a finite number")
+  end
+  if math.type and math.type(number) == "integer" then return ("%d"):format(number) end
+  if number % 1 == 0 and number >= -2 ^ 53 and number <= 2 ^ 53 then
+    return ("%.0f"):format(number)
+  end
+  local short = ("%.15g"):format(number)
+  return tonumber(short) == number and short or ("%.17g"):format(number)
+end
+
+local function encode_array(list, path)
+  local out = {}
+  for i = 1, #list do
+    path[#path + 1] = i
+    out[i] = encode_value(list[i], path)
+    path[#path] = nil
+  end
+  return "[" .. table.concat(out, ",") .. "]"
+end
+
+local function encode_object(map, path)
+  local out = {}
+  for key, value in pairs(map) do
+    if type(key) ~= "string" then fail(path, "mixes list and map") end
+    path[#path + 1] = key
+    out[#out + 1] = encode_string(key, path) .. ":" .. encode_value(value, path)
+    path[#path] = nil
+  end
+  return "{" .. table.concat(out, ",") .. "}"
+end
+
+function encode_value(value, path)
+  local kind = type(value)
+  if kind == "string" then return encode_string(value, path) end
+  if kind == "number" then return encode_number(value, path) end
+  if kind == "boolean" then return tostring(value) end
+  if value == json.null then return "null" end
+  if kind ~= "table" then fail(path, "is a " .. kind) end
+  if #path > 100 then fail(path, "is nested too deeply") end
+  if #value > 0 or getmetatable(value) == Array then return encode_array(value, path) end
+  return encode_object(value, path)
+end
+
+--- The JSON text of a value, or nil and what is wrong with it.
+---@return string? text, string? message
+function json.encode(value)
+  local ok, text = pcall(encode_value, value, {})
+  if ok then return text end
+  if type(text) ~= "table" then error(text, 0) end
+  return nil, text.path .. " " .. text.what
+end
+
+-- Drops nulls, so that an absent and a null member look alike, and gives
+-- Lua 5.4 back the integers that cjson made floats of.
+local function clean(value)
+  for key, member in pairs(value) do
+    if member == json.null then
+      value[key] = nil
+    elseif type(member) == "table" then
+      clean(member)
+    elseif math.tointeger and type(member) == "number" then
+      value[key] = math.tointeger(member) or member
+    end
+  end
+  return value
+end
+
+--- The table that a JSON text holds, or nil and what is wrong with it.
+---@return table? value, string? message
+function json.decode(text)
+  local ok, value = pcall(cjson.decode, text)
+  if not ok then return nil, "not JSON: " .. value:gsub("^.-:%d+: ", "") end
+  if type(value) ~= "table" then return nil, "JSON, but no object or list" end
+  return clean(value)
+end
+
+return json

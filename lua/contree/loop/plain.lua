@@ -1,0 +1,87 @@
+--- The host for scripts and programs without an event loop of their own:
+--- whoever waits in plain code pumps the loop, and with it every task.
+
+local core = require("contree.core")
+local errors = require("contree.errors")
+
+-- What a parked coroutine yields, to tell it from a yield of the user's.
+local PARKED = {}
+-- A pump inside a pump (a foreign coroutine that waits, inside a task) costs C
+-- stack, of which a Lua has room for about 200.
+local DEEPEST = 50
+
+return function(loop)
+  local plain = {}
+  local own = setmetatable({}, { __mode = "k" })
+  local ready, head, tail = {}, 1, 0
+  local depth = 0
+
+  local function push(co)
+    tail = tail + 1
+    ready[tail] = co
+  end
+
+  local function resume(co)
+    local ok, signal = coroutine.resume(co)
+    if not ok then error(signal, 0) end
+    -- A task that yields by itself lets the others run.
+    if coroutine.status(co) == "suspended" and signal ~= PARKED then push(co) end
+  end
+
+  -- Runs what is ready now; what becomes ready meanwhile has its turn later.
+  local function run_ready()
+    local last = tail
+    while head <= last do
+      local co = ready[head]
+      ready[head] = nil
+      head = head + 1
+      resume(co)
+    end
+  end
+
+  function plain.spawn(fn)
+    local co = coroutine.create(fn)
+    own[co] = true
+    push(co)
+  end
+
+  function plain.wait(w)
+    local co = coroutine.running()
+    if not (co and own[co] and core.isyieldable()) then return plain.block(w) end
+    w.parked = co
+    while not w.fired do coroutine.yield(PARKED) end
+  end
+
+  function plain.wake(w) push(w.parked) end
+
+  local function pump(w)
+    run_ready()
+    while not w.fired do
+      loop.turn(head <= tail and 0 or nil)
+      run_ready()
+    end
+  end
+
+  function plain.block(w)
+    if depth >= DEEPEST then
+      errors.raise("not_supported", "too many waits inside one another",
+        { hint = "wait in tasks (contree.spawn), not in coroutines of your own" })
+    end
+    depth = depth + 1
+    local ok, err = pcall(pump, w)
+    depth = depth - 1
+    if not ok then error(err, 0) end
+  end
+
+  function plain.step(seconds)
+    run_ready()
+    loop.turn(head <= tail and 0 or seconds)
+    run_ready()
+  end
+
+  function plain.started() end
+
+  function plain.idle() end
+
+  return plain
+end

@@ -1,0 +1,302 @@
+--- An operation: a command or an import that runs, or has run, on the server.
+
+local core = require("contree.core")
+local class = require("contree.class")
+local client = require("contree.client")
+local errors = require("contree.errors")
+local follow = require("contree.follow")
+local image = require("contree.image")
+local loop = require("contree.loop")
+local options = require("contree.options")
+local outcome = require("contree.outcome")
+local stdin = require("contree.stdin")
+local stdio = require("contree.stdio")
+
+local operation = {}
+
+-- How long the clean-up after an interrupted wait may take.
+local CANCEL_TIMEOUT = 5
+
+---@class contree.Operation
+---@field uuid string
+---@field client contree.Client
+local Operation = {}
+
+local make = class.define("contree.Operation", Operation, {
+  __tostring = function(self) return ("contree.Operation(%s)"):format(self.uuid) end,
+})
+
+--- An operation by its id. `plan` (run.lua) says what its output is for and
+--- what its end means; without one, output becomes strings.
+---@param self contree.Client
+---@param uuid string
+---@param input? contree.Image  what it runs from
+---@param plan? table
+---@return contree.Operation
+function operation.new(self, uuid, input, plan)
+  return make({ client = self, uuid = uuid, input = input, plan = plan or {} }, self.safe)
+end
+
+local function path(self) return "/operations/" .. client.segment(self.uuid) end
+
+local function fetch(self, deadline)
+  return client.request(self.client,
+    { method = "GET", path = path(self), deadline = deadline }).json
+end
+
+--- The operation's status, and everything that the server says of it.
+---@async
+---@return "PENDING"|"ASSIGNED"|"EXECUTING"|"SUCCESS"|"FAILED"|"CANCELLED" status
+---@return table details (wire-api.md §5.10)
+function Operation:status()
+  local found = fetch(self)
+  return found.status, found
+end
+
+--- Asks the server to end the operation; its changes are dropped.
+---@async
+---@return boolean accepted false when it had ended before
+function Operation:cancel()
+  local ok, err = pcall(client.request, self.client, { method = "DELETE", path = path(self) })
+  if not ok and not errors.is(err, "conflict") then error(err, 0) end
+  return ok
+end
+
+--- Iterates over the events, from the first on, until the operation has ended:
+--- { id, ts, type, spid, data }; `bytes` holds what an output event carries.
+---@async
+---@param choice? { since: integer?, spid: integer? }
+function Operation:events(choice)
+  options.check("operation:events",
+    { since = options.integer(-1), spid = options.integer(0) }, choice)
+  local follower = follow.new(self.client, self.uuid, choice)
+  return function()
+    local event = follower:next()
+    if event and event.data.value then event.bytes = stdio.decode(event.data) end
+    return event
+  end
+end
+
+-- Waiting ------------------------------------------------------------------
+
+local function deliver(self, event)
+  local plan = self.plan
+  if (event.type == "stdout" or event.type == "stderr") and (event.spid or 1) == 1 then
+    local bytes = stdio.decode(event.data)
+    self.delivered[event.type] = self.delivered[event.type] + #bytes
+    self.sinks[event.type].write(bytes)
+  elseif event.type == "spawn" and event.spid == 1 and plan.rest_of_stdin then
+    stdin.feed(self)
+  end
+  outcome.add_event(self.seen, event)
+  if plan.on_event then plan.on_event(event) end
+end
+
+-- What the operation's JSON says; its output goes where the events have not
+-- yet brought it.
+local function from_json(self, found)
+  local result, streams = outcome.of_operation(found)
+  for name, bytes in pairs(streams) do
+    self.sinks[name].write(bytes:sub(self.delivered[name] + 1))
+  end
+  return result
+end
+
+-- The final state, which may be stored a moment after the last event.
+local function fetch_final(self, deadline)
+  for attempt = 1, 10 do
+    local found = fetch(self, deadline)
+    if follow.is_terminal(found.status) then return found end
+    loop.sleep(0.05 * attempt)
+  end
+  errors.raise("server", "the operation has ended, but its state does not say so")
+end
+
+-- Follows the operation to its end.
+---@return contree.Outcome
+local function collect(self, deadline)
+  if self.final then return from_json(self, self.final) end
+  local live = self.plan.live
+  self.follower = self.follower
+    or follow.new(self.client, self.uuid, { spid = not live and 0 or nil })
+  repeat
+    local event = self.follower:next(deadline)
+    if event and live then deliver(self, event) end
+  until not event
+  stdin.stop(self)
+  local found = self.follower.final
+  local told = self.seen.exited or (self.seen.status and self.seen.status ~= "SUCCESS")
+  if live and self.seen.status and told then return self.seen end
+  return from_json(self, found or fetch_final(self, deadline))
+end
+
+local function finish_sinks(self)
+  return self.sinks.stdout.finish(), self.sinks.stderr.finish()
+end
+
+local function make_result(self, found)
+  local out, err = finish_sinks(self)
+  local plan = self.plan
+  local input = found.input_uuid or self.input and self.input.uuid
+  local changed
+  if not plan.disposable and input then changed = found.image_uuid ~= input end
+  return image.result(self.client, {
+    uuid = found.image_uuid, stdout = out, stderr = err,
+    stdout_truncated = found.truncated.stdout, stderr_truncated = found.truncated.stderr,
+    exit_code = found.exit_code, signal = found.signal, timed_out = found.timed_out,
+    limit = found.limit, isolation = found.isolation, background_killed = found.background_killed,
+    duration = found.duration, resources = found.resources, changed = changed, operation = self,
+  })
+end
+
+local function last_line(text)
+  return type(text) == "string" and text:match("([^\n]*%S[^\n]*)%s*$") or nil
+end
+
+local function command_failed(result)
+  local ending = result.timed_out and "ran into its time limit"
+    or result.signal and "was killed by signal " .. result.signal
+    or "ended with exit code " .. tostring(result.exit_code)
+  local line = last_line(result.stderr)
+  return errors.new("command_failed", "the command " .. ending .. (line and ": " .. line or ""))
+end
+
+-- What the end of the operation means for the caller.
+local function conclude(self, found)
+  local result = make_result(self, found)
+  local err
+  if self.feed_error then
+    err = self.feed_error
+  elseif found.status == "CANCELLED" then
+    err = errors.new("cancelled", "the operation was cancelled")
+  elseif found.status ~= "SUCCESS" then
+    err = errors.new("operation_failed", found.error or "the operation failed")
+  elseif self.plan.check and (result.exit_code ~= 0 or result.timed_out) then
+    err = command_failed(result)
+  end
+  if err then
+    if errors.is(err) then err.result, err.operation = result, self end
+    error(err, 0)
+  end
+  if self.plan.tag then image.methods.tag_as(result, self.plan.tag) end
+  return result
+end
+
+local function run_to_end(self, deadline)
+  if not self.sinks then
+    self.sinks = self.plan.sinks or { stdout = stdio.output(nil)(), stderr = stdio.output(nil)() }
+    self.seen, self.delivered = outcome.new(), { stdout = 0, stderr = 0 }
+  end
+  return conclude(self, collect(self, deadline))
+end
+
+-- Whether an error is the operation's own end, rather than our wait's.
+local function is_outcome(self, err)
+  return errors.is(err) and err.operation == self
+end
+
+-- Waits on behalf of all who wait for this operation; one of them does it.
+local function share(self, deadline)
+  while self.waiters do
+    local w = {}
+    table.insert(self.waiters, w)
+    if not loop.await(w, deadline and math.max(0, deadline - core.now())) then
+      errors.raise("timeout", "the operation has not ended in time")
+    end
+  end
+  if self.outcome then return self.outcome.ok, self.outcome.value end
+  self.waiters = {}
+  local ok, value = pcall(run_to_end, self, deadline)
+  if ok or is_outcome(self, value) then
+    self.outcome = { ok = ok, value = value }
+    if self.plan.on_end then self.plan.on_end(ok and value or nil) end
+  end
+  local waiters = self.waiters
+  self.waiters = nil
+  for _, w in ipairs(waiters) do loop.fire(w) end
+  return ok, value
+end
+
+--- Cancels an operation on behalf of somebody who can no longer wait for it,
+--- being cancelled or interrupted: it is short, and never raises.
+function operation.cancel_quietly(self, uuid)
+  pcall(client.request, self, { method = "DELETE", retry = false,
+    path = "/operations/" .. client.segment(uuid), deadline = core.now() + CANCEL_TIMEOUT })
+end
+
+--- Closes what sinks write to, when there will be no result.
+function operation.close_sinks(sinks)
+  for _, sink in pairs(sinks or {}) do pcall(sink.finish) end
+end
+
+local function abandon(self)
+  if self.follower then self.follower:close() end
+  stdin.stop(self)
+  operation.cancel_quietly(self.client, self.uuid)
+  operation.close_sinks(self.sinks)
+end
+
+--- Waits until core.now() is `deadline`; whatever ends the wait before the
+--- operation has ended cancels it.
+---@async
+---@return contree.Result
+function operation.await(self, deadline)
+  local ok, value = share(self, deadline)
+  if ok then return value end
+  if not is_outcome(self, value) then abandon(self) end
+  error(value, 0)
+end
+
+--- Waits for the end; returns the Result or raises what went wrong. A task
+--- that is cancelled while it waits cancels the operation.
+---@async
+---@param seconds? number raises `timeout` after so long; the operation goes on
+---@return contree.Result
+function Operation:wait(seconds)
+  if seconds ~= nil then
+    options.argument("operation:wait", "the timeout", options.seconds, seconds)
+  end
+  local ok, value = share(self, seconds and core.now() + seconds)
+  if ok then return value end
+  local ours = errors.is(value) and value.kind ~= "cancelled"
+  if not ours and not is_outcome(self, value) then abandon(self) end
+  error(value, 0)
+end
+
+-- The manager --------------------------------------------------------------
+
+---@class contree.Operations
+local Operations = {}
+
+local make_manager = class.define("contree.Operations", Operations)
+
+function operation.manager(self)
+  return make_manager({ client = self }, self.safe)
+end
+
+--- An operation by its id; nothing is sent.
+---@param uuid string
+---@return contree.Operation
+function Operations:get(uuid)
+  options.argument("operations:get", "the id", options.name, uuid)
+  return operation.new(self.client, uuid)
+end
+
+local LIST = {
+  status = options.name, kind = options.name, limit = options.integer(1, 1000),
+  offset = options.integer(0), since = options.time, before = options.time,
+}
+
+--- Summaries of operations, newest first (wire-api.md §5.9).
+---@async
+---@param given? table status, kind, limit, offset, since, before
+---@return table[]
+function Operations:list(given)
+  given = options.check("operations:list", LIST, given)
+  return client.request(self.client, { method = "GET", path = "/operations", query = {
+    status = given.status, kind = given.kind, limit = given.limit, offset = given.offset,
+    since = given.since, ["until"] = given.before,
+  } }).json
+end
+
+return operation

@@ -1,0 +1,242 @@
+--- Runs: options checked and turned into a plan, a plan into a request, the
+--- request into an operation.
+
+local core = require("contree.core")
+local class = require("contree.class")
+local client = require("contree.client")
+local errors = require("contree.errors")
+local files = require("contree.files")
+local follow = require("contree.follow")
+local image = require("contree.image")
+local json = require("contree.json")
+local operation = require("contree.operation")
+local options = require("contree.options")
+local stdin = require("contree.stdin")
+local stdio = require("contree.stdio")
+local tasks = require("contree.loop.task")
+
+local run = {}
+
+-- How long the server may hold back its answer to a spawn, waiting for the end.
+local PREFER_WAIT = 10
+-- The longest that a run without timeout= can take by the server's rules.
+local LONGEST = 3600
+-- More output than this is not in an operation's JSON, only in its events.
+local RESULT_MAX = 10485760
+-- How long a spawn that is cancelled half-way may still take to be answered.
+local GRACE = 5
+
+---@class contree.RunOptions
+---@field shell? string          run by the sandbox's shell
+---@field command? string        or this program, with args
+---@field args? string[]
+---@field stdin? any             string, file, function, { path = }, buffer
+---@field stdout? any            nothing, function, file, { path = }, PIPE, buffer
+---@field stderr? any
+---@field env? table<string, string>
+---@field preserve_env? boolean  keep env in the resulting image
+---@field cwd? string
+---@field files? table
+---@field hostname? string
+---@field uid? integer
+---@field gid? integer
+---@field truncate_output_at? integer bytes kept of each stream
+---@field on_event? fun(event: table)
+---@field disposable? boolean    false keeps what changed as a new image
+---@field tag? string            names the image that is kept
+---@field timeout? number        seconds
+---@field check? boolean         an exit code other than 0 raises
+---@field networking? boolean|{ enabled: boolean }
+---@field resources_limits? table<string, integer>
+
+-- stdin, stdout, stderr and files have checks of their own (stdio, files).
+local SPEC = {
+  shell = options.text, command = options.name, args = options.texts,
+  stdin = options.any, stdout = options.any, stderr = options.any, files = options.any,
+  env = options.env(json.null), preserve_env = options.boolean, cwd = options.absolute,
+  hostname = options.name, uid = options.integer(0, 2 ^ 32 - 2),
+  gid = options.integer(0, 2 ^ 32 - 2), truncate_output_at = options.integer(0),
+  on_event = options.callable, disposable = options.boolean, tag = options.name,
+  timeout = options.seconds, check = options.boolean,
+  networking = options.one_of(options.boolean, options.nested{ enabled = options.boolean }),
+  resources_limits = options.map(options.name, options.integer(1)),
+}
+
+local function check_command(where, given)
+  if (given.shell == nil) == (given.command == nil) then
+    errors.misuse(where .. (given.shell and " takes either shell or command, not both"
+      or " needs shell = or command ="))
+  end
+  if given.shell and given.args and #given.args > 0 then
+    errors.misuse(where .. ": args go with command, not with shell")
+  end
+end
+
+-- The request's body, but for image, files and stdin. What is not set is not
+-- sent: the server's defaults hold.
+local function body_of(given)
+  local networking = given.networking
+  if type(networking) == "boolean" then networking = { enabled = networking } end
+  return {
+    command = given.shell or given.command,
+    shell = given.shell ~= nil,
+    args = given.args and json.array({ (table.unpack or unpack)(given.args) }),
+    env = given.env, preserve_env = given.preserve_env, cwd = given.cwd,
+    hostname = given.hostname, uid = given.uid, gid = given.gid,
+    truncate_output_at = given.truncate_output_at,
+    timeout = given.timeout and math.ceil(given.timeout),
+    networking = networking, resources_limits = given.resources_limits,
+    disposable = given.disposable,
+  }
+end
+
+--- Checks run options; sends nothing. A plan can be run many times.
+---@param where string how the caller's method is named
+---@param given contree.RunOptions|string
+---@param disposable? boolean what holds when the options do not say (default true)
+function run.plan(where, given, disposable)
+  if type(given) == "string" then given = { shell = given } end
+  if given == nil then errors.misuse(where .. " needs shell = or command =") end
+  options.check(where, SPEC, given)
+  check_command(where, given)
+  if given.disposable ~= nil then
+    disposable = given.disposable
+  elseif disposable == nil then
+    disposable = given.tag == nil
+  end
+  if disposable and given.tag then
+    errors.misuse(where .. ": a disposable run keeps no image that could get the tag",
+      "disposable = false keeps it")
+  end
+  local body = body_of(given)
+  body.disposable = disposable
+  return {
+    body = body,
+    disposable = disposable,
+    stdin = given.stdin ~= nil and stdio.input(given.stdin, "stdin") or nil,
+    stdout = stdio.output(given.stdout, "stdout"),
+    stderr = stdio.output(given.stderr, "stderr"),
+    files = given.files and files.plan(given.files),
+    on_event = given.on_event, check = given.check, tag = given.tag, timeout = given.timeout,
+  }
+end
+
+-- One run of a plan: what belongs to this run alone.
+local function begin(plan, on_end)
+  local this = {
+    body = {}, disposable = plan.disposable, check = plan.check, tag = plan.tag,
+    on_event = plan.on_event, timeout = plan.timeout, on_end = on_end,
+    sinks = { stdout = plan.stdout(), stderr = plan.stderr() },
+  }
+  for name, value in pairs(plan.body) do this.body[name] = value end
+  if plan.stdin then this.body.stdin, this.rest_of_stdin = stdin.begin(plan.stdin()) end
+  this.live = this.sinks.stdout.live or this.sinks.stderr.live or this.on_event ~= nil
+    or this.rest_of_stdin ~= nil or (this.body.truncate_output_at or 0) > RESULT_MAX
+  return this
+end
+
+-- Sends a spawn. When we are cancelled meanwhile, the answer is waited for a
+-- little longer: it has the id by which to cancel what it started. An engine on
+-- a socket that holds its answer back cancels by itself when we hang up.
+local function send(self, request, held_back)
+  local task = tasks.spawn(client.request, self, request)
+  task.shielded = true
+  local ok, result = pcall(task.wait, task)
+  if ok then return result end
+  if task.err then error(result, 0) end
+  local answered, late
+  if not (held_back and self.unix_socket) then
+    answered, late = pcall(task.wait, task, GRACE)
+  end
+  if answered and late.json and late.json.uuid then
+    operation.cancel_quietly(self, late.json.uuid)
+  else
+    task:cancel()
+    pcall(task.wait, task)
+  end
+  error(result, 0)
+end
+
+local function request_of(from, plan, this, wait)
+  local self = from.client
+  if plan.files then this.body.files = files.send(self, plan.files) end
+  this.body.image = image.reference(from)
+  local seconds = math.min(PREFER_WAIT, math.floor(self.timeout / 2))
+  local held_back = wait and not this.live and seconds > 0
+  local headers = held_back and { ("Prefer: wait=%d"):format(seconds) } or nil
+  return { method = "POST", path = "/instances", json = this.body, headers = headers }, held_back
+end
+
+local function spawn(from, plan, this, wait)
+  local self = from.client
+  local remembered = plan.files and next(self.known_files)
+  local ok, result = pcall(send, self, request_of(from, plan, this, wait))
+  local refused = errors.is(result)
+    and (result.status == 400 or result.status == 404 or result.status == 422)
+  if refused and remembered then
+    -- The server forgets uploads after a time; we may remember them longer.
+    self.known_files = {}
+    ok, result = pcall(send, self, request_of(from, plan, this, wait))
+  end
+  if ok then return result end
+  if errors.is(result, "not_found") and not plan.files then
+    result.message = ("%s: %s"):format(from.tag or from.uuid, result.message)
+    result.hint = from.tag and ('client.images:oci("%s") imports it'):format(from.tag) or nil
+  end
+  error(result, 0)
+end
+
+local function launch(from, plan, wait, on_end)
+  local this = begin(plan, on_end)
+  local ok, answer = pcall(spawn, from, plan, this, wait)
+  if not ok then
+    operation.close_sinks(this.sinks)
+    error(answer, 0)
+  end
+  this.body = nil
+  local started = operation.new(from.client, client.member(answer, "uuid"), from, this)
+  if follow.is_terminal(answer.json.status) then started.final = answer.json end
+  return started
+end
+
+--- Runs a plan from an image and waits for its end.
+---@async
+---@param from contree.Image
+---@return contree.Result
+function run.run(from, plan)
+  local started = launch(from, plan, true)
+  local deadline = core.now() + (plan.timeout or LONGEST) + from.client.timeout
+  return operation.await(started, deadline)
+end
+
+--- Starts a plan.
+---@async
+---@param on_end? fun(result: contree.Result?) called once, when the end is known
+---@return contree.Operation
+function run.start(from, plan, on_end)
+  return launch(from, plan, false, on_end)
+end
+
+---@class contree.Prepared a run to be called as often as wanted
+local Prepared = {}
+
+local make_prepared = class.define("contree.Prepared", Prepared, {
+  __call = function(self) return run.run(self.image, self.plan) end,
+})
+
+---@return contree.Prepared
+function run.prepare(from, plan)
+  return make_prepared({ image = from, plan = plan }, from.client.safe)
+end
+
+--- Runs it and waits for its end; calling it does the same.
+---@async
+---@return contree.Result
+function Prepared:run() return run.run(self.image, self.plan) end
+
+--- Starts it.
+---@async
+---@return contree.Operation
+function Prepared:start() return run.start(self.image, self.plan) end
+
+return run
