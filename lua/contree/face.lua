@@ -58,6 +58,17 @@ local function step(seconds)
   return tasks.step(seconds)
 end
 
+local DRIVER = options.one_of(options.name, options.callable)
+
+local function host(driver)
+  if driver ~= nil then
+    options.argument("contree.host", "the driver", DRIVER, driver)
+    loop.use(driver)
+  end
+  local _, name = loop.host()
+  return name
+end
+
 --- The module's table.
 ---@param safe boolean
 function face.make(safe)
@@ -84,6 +95,20 @@ function face.make(safe)
     sleep = guard(sleep),
     timeout = guard(timeout),
     step = guard(step),
+
+    --- For a program that steps from an event loop of its own: a descriptor to
+    --- poll for reading, and the seconds after which to call step() all the
+    --- same (nil: no need).
+    ---@return integer? fd, number? seconds
+    pollfd = tasks.pollfd,
+
+    --- The name of the event loop that contree is driven by. It is recognised
+    --- on first use; an argument chooses it before: "plain", "nvim", "luv",
+    --- "cqueues", "copas", "nginx", "love", or a driver of your own
+    --- (docs/hosts/writing-a-driver.md).
+    ---@param driver? string|fun(loop: table): table
+    ---@return string name
+    host = host,
 
     PIPE = stdio.PIPE,
     buffer = stdio.buffer,

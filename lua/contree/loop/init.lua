@@ -1,8 +1,8 @@
 --- The loop: waiting, timers and transfers, over one core loop for this Lua
 --- state. Tasks are built on it in loop/task.lua.
 --
--- Who waits, and how, is a host table's business (loop/plain.lua and its
--- siblings). It is made by calling the module with this loop, and has
+-- Who waits, and how, is a host table's business. A driver (loop/plain.lua and
+-- its siblings; docs/hosts/writing-a-driver.md) makes it from this loop; it has
 --
 --   spawn(fn)            run fn soon, in a coroutine that wait() may suspend
 --   wait(w)              come back when w.fired: suspend if this coroutine is
@@ -12,12 +12,14 @@
 --   started(), idle()    there is, or is no longer, something in flight: arm
 --                        or disarm whatever drives loop.turn()
 --
--- and step(seconds), where the user drives the loop. A waiter is a table
--- { fired, value, parked }: fired once, awaited by one. Everything that waits
--- does so in loop.await().
+-- and may have step(seconds) and pending(), where the user drives the loop, and
+-- report(text), which tells the user of a failure. A waiter is a table { fired,
+-- value, parked }: fired once, awaited by one. Everything that waits does so in
+-- loop.await().
 
 local core = require("contree.core")
 local errors = require("contree.errors")
+local hosts = require("contree.loop.hosts")
 local timers = require("contree.loop.timers")
 
 local loop = {}
@@ -25,19 +27,33 @@ local loop = {}
 local TIMEOUT = {}                -- the value of a waiter whose time ran out
 local FOREVER = 3600              -- an upper bound for one wait, in seconds
 
-local host, armed
+local host, host_name, armed
 local reactor, reactor_pid        -- the core loop, and the process that made it
 local ports, in_flight = {}, 0    -- running transfers by their handle
 local queue = timers.new()
+local expected                    -- the timer the core loop's deadline is set for
+local expect_timer                -- function, below
 
 --- coroutine -> the task that runs in it
 loop.tasks = setmetatable({}, { __mode = "k" })
 
---- The host table in use; chosen on first use.
+--- The host table in use and its name; chosen on first use.
 function loop.host()
-  host = host or require("contree.loop.plain")(loop)
-  return host
+  if not host then loop.use(hosts.here()) end
+  return host, host_name
 end
+
+--- Chooses the host: a driver, or the name of one.
+---@param driver string|fun(loop: table): table
+function loop.use(driver)
+  if host and driver ~= host_name then
+    errors.misuse(("the host is %s already"):format(host_name), "choose it before the first call")
+  end
+  host, host_name = host or hosts.driver(driver)(loop), driver
+  if type(driver) ~= "string" then host_name = "custom" end
+end
+
+-- The core loop ------------------------------------------------------------
 
 local function begin()
   if not armed then
@@ -52,6 +68,55 @@ local function pause()
     host.idle()
   end
 end
+
+local function forked()
+  return reactor and reactor_pid ~= core.getpid()
+end
+
+-- After a fork, what is in flight is the parent's, and so is the core loop.
+-- Those who wait for it here are woken to be told so; timers go on.
+local function disown()
+  local lost = ports
+  reactor, ports, in_flight = nil, {}, 0
+  if armed then host.idle() end
+  armed = false
+  for _, port in pairs(lost) do port:disown() end
+  if queue:first() then begin() end
+end
+
+local function the_reactor()
+  if forked() then disown() end
+  if not reactor then
+    reactor, reactor_pid, expected = core.loop(), core.getpid(), nil
+    expect_timer()
+  end
+  return reactor
+end
+
+-- Makes the core loop's descriptor readable when the first timer is due. Of a
+-- timer that was stopped it is not told: it then wakes us once for nothing.
+function expect_timer()
+  local first = queue:first()
+  if first == expected then return end
+  the_reactor():deadline(first and math.max(first.at - core.now(), 0))
+  expected = first
+end
+
+--- A descriptor that is readable when turn(0) has something to do; nil where
+--- the system has no such thing. It is another one when started() is called
+--- again.
+---@return integer?
+function loop.fd() return the_reactor():fd() end
+
+--- Seconds until turn(0) has something to do, if nothing happens at fd(); nil:
+--- nothing will.
+---@return number?
+function loop.timeout()
+  local milliseconds = the_reactor():timeout()
+  return milliseconds and milliseconds / 1000
+end
+
+-- Waiting ------------------------------------------------------------------
 
 --- The task that runs here; nil in plain code and in foreign coroutines.
 ---@return contree.Task?
@@ -90,7 +155,9 @@ end
 --- Calls `fn` from the loop, `seconds` from now; the result can be stopped.
 function loop.timer(seconds, fn)
   begin()
-  return queue:add(core.now() + math.max(seconds, 0), fn)
+  local timer = queue:add(core.now() + math.max(seconds, 0), fn)
+  expect_timer()
+  return timer
 end
 
 function loop.stop(timer)
@@ -105,16 +172,6 @@ function loop.sleep(seconds)
 end
 
 -- Transfers ----------------------------------------------------------------
-
--- A core loop cannot follow through a fork: the child makes its own.
-local function the_reactor()
-  local pid = core.getpid()
-  if reactor_pid ~= pid then
-    reactor, reactor_pid = core.loop(), pid
-    ports, in_flight, queue = {}, 0, timers.new()
-  end
-  return reactor
-end
 
 ---@class contree.Port a running transfer
 ---@field handle userdata the core's transfer
@@ -144,6 +201,12 @@ function Port:cancel()
   forget(self.handle)
 end
 
+-- Ends the wait of somebody whose transfer has stayed with the parent process.
+function Port:disown()
+  self.lost, self.news = true, true
+  if self.waiter then loop.fire(self.waiter) end
+end
+
 -- A wait ended by an error aborts the transfer; but an answer that is there
 -- already is not thrown away: the cancellation then strikes at the next wait.
 local function interrupted(port, err)
@@ -168,6 +231,10 @@ function Port:wait(seconds)
     if not ok then interrupted(self, fired) end
     if not fired then return false end
   end
+  if self.lost then
+    errors.raise("connection", "this request was under way when the process forked",
+      { hint = "it is the parent's; make it again" })
+  end
   self.news = false
   return true
 end
@@ -190,6 +257,7 @@ end
 --- One turn of the loop, for hosts: waits up to `seconds` (nil: until there is
 --- something to do), then fires what is ready. Never resumes a coroutine.
 function loop.turn(seconds)
+  if forked() then return disown() end
   local first = queue:first()
   if not seconds and not first and in_flight == 0 then
     error("contree: everything waits, and nothing is left that could end the wait", 0)
@@ -206,6 +274,14 @@ function loop.turn(seconds)
     timer.fn()
     timer = queue:due(core.now())
   end
+  expect_timer()
+  pause()
+end
+
+--- Aborts everything, without telling anybody: for a host that is about to end.
+function loop.close()
+  if reactor and not forked() then reactor:close() end
+  reactor, ports, in_flight, queue = nil, {}, 0, timers.new()
   pause()
 end
 

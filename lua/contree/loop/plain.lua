@@ -1,5 +1,9 @@
 --- The host for scripts and programs without an event loop of their own:
 --- whoever waits in plain code pumps the loop, and with it every task.
+--
+-- It is also what drivers for event loops are made from: they give it started()
+-- and idle(), a ready() that sees to it that run() is called soon, and a block()
+-- where the event loop can go on while plain code waits.
 
 local core = require("contree.core")
 local errors = require("contree.errors")
@@ -19,6 +23,7 @@ return function(loop)
   local function push(co)
     tail = tail + 1
     ready[tail] = co
+    plain.ready()
   end
 
   local function resume(co)
@@ -28,16 +33,23 @@ return function(loop)
     if coroutine.status(co) == "suspended" and signal ~= PARKED then push(co) end
   end
 
-  -- Runs what is ready now; what becomes ready meanwhile has its turn later.
-  local function run_ready()
-    local last = tail
+  --- Runs what is ready now; what becomes ready meanwhile has its turn later.
+  --- Returns whether there is such.
+  ---@param seconds? number leaves the rest for later after so long
+  function plain.run(seconds)
+    local last, limit = tail, seconds and core.now() + seconds
     while head <= last do
       local co = ready[head]
       ready[head] = nil
       head = head + 1
       resume(co)
+      if limit and core.now() >= limit then break end
     end
+    return plain.pending()
   end
+
+  --- Whether run() has something to do.
+  function plain.pending() return head <= tail end
 
   function plain.spawn(fn)
     local co = coroutine.create(fn)
@@ -55,10 +67,10 @@ return function(loop)
   function plain.wake(w) push(w.parked) end
 
   local function pump(w)
-    run_ready()
+    plain.run()
     while not w.fired do
-      loop.turn(head <= tail and 0 or nil)
-      run_ready()
+      loop.turn(plain.pending() and 0 or nil)
+      plain.run()
     end
   end
 
@@ -74,14 +86,16 @@ return function(loop)
   end
 
   function plain.step(seconds)
-    run_ready()
-    loop.turn(head <= tail and 0 or seconds)
-    run_ready()
+    plain.run()
+    loop.turn(plain.pending() and 0 or seconds)
+    plain.run()
   end
 
   function plain.started() end
 
   function plain.idle() end
+
+  function plain.ready() end
 
   return plain
 end

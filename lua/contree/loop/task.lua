@@ -22,7 +22,9 @@ local emptied                                         -- fired when the last one
 local unseen = setmetatable({}, { __mode = "k" })     -- failures nobody has waited for
 
 local function print_error(err, trace)
-  io.stderr:write("contree: a task failed and nobody waited for it: ", trace or tostring(err), "\n")
+  local text = "contree: a task failed and nobody waited for it: " .. (trace or tostring(err))
+  local write = loop.host().report or function(line) io.stderr:write(line, "\n") end
+  write(text)
 end
 
 local function report(failure)
@@ -252,6 +254,17 @@ function tasks.async(fn, ...)
   for failure in pairs(unseen) do report(failure) end
   if not ok then error(err, 0) end
   return Task.wait(main)
+end
+
+--- What to wait for before the next step: a descriptor that becomes readable,
+--- or the end of so many seconds, whichever comes first; nil for neither.
+---@return integer? fd
+---@return number? seconds
+function tasks.pollfd()
+  local host = loop.host()
+  local fd, seconds = loop.fd(), loop.timeout()
+  if host.pending and host.pending() then seconds = 0 end
+  return fd, seconds
 end
 
 --- One turn for a program that steps by itself, such as a game's update: runs

@@ -1,0 +1,45 @@
+--- The hosts that come with contree, and how to tell which one we are in.
+
+local errors = require("contree.errors")
+
+local hosts = {}
+
+local function global(name) return rawget(_G, name) end
+
+-- In this order. A library that can be loaded without its loop ever running
+-- must be running, but for luv: its driver runs the loop where nobody else does.
+local KNOWN = {
+  { "nginx", function() return global("ngx") end },
+  { "nvim", function() return global("vim") and global("vim").schedule end },
+  { "love", function() return global("love") end },
+  { "cqueues", function()
+    local cqueues = package.loaded.cqueues
+    return cqueues and cqueues.running()
+  end },
+  { "copas", function() return package.loaded.copas and package.loaded.copas.running end },
+  { "luv", function() return package.loaded.luv end },
+  { "plain", function() return true end },
+}
+
+--- The name of the host we are in.
+---@return string
+function hosts.here()
+  for _, host in ipairs(KNOWN) do
+    if host[2]() then return host[1] end
+  end
+end
+
+--- The driver of that name; any other function is a driver itself.
+---@param driver string|fun(loop: table): table
+function hosts.driver(driver)
+  if type(driver) == "function" then return driver end
+  local names = {}
+  for i, host in ipairs(KNOWN) do
+    if host[1] == driver then return require("contree.loop." .. driver) end
+    names[i] = host[1]
+  end
+  errors.misuse("there is no host " .. tostring(driver),
+    "a host is a driver of your own, or one of " .. table.concat(names, ", "))
+end
+
+return hosts

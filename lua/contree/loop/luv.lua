@@ -1,0 +1,38 @@
+--- The host for programs around luv (libuv): the uv loop watches ours, and runs
+--- while plain code waits.
+
+local DEADLOCK = "contree: everything waits, and nothing is left that could end the wait"
+
+return function(loop)
+  local uv = require("luv")
+  local luv = require("contree.loop.plain")(loop)
+  local pump = luv.block
+  local soon = uv.new_timer()
+  local watcher
+
+  local function run() luv.run() end
+
+  function luv.ready()
+    if not soon:is_active() then soon:start(0, 0, run) end
+  end
+
+  function luv.started()
+    watcher = uv.new_poll(loop.fd())
+    watcher:start("r", function() loop.turn(0) end)
+  end
+
+  function luv.idle()
+    watcher:close()
+  end
+
+  -- A uv loop cannot be entered twice: plain code in one of its callbacks
+  -- blocks it.
+  function luv.block(w)
+    if uv.loop_mode() then return pump(w) end
+    while not w.fired do
+      if not uv.run("once") and not w.fired then error(DEADLOCK, 0) end
+    end
+  end
+
+  return luv
+end

@@ -1,0 +1,67 @@
+--- The host for Neovim: its event loop watches ours, tasks are resumed through
+--- vim.schedule, so that they may call the whole API, and plain code waits in
+--- vim.wait, so that the editor goes on.
+
+local errors = require("contree.errors")
+
+-- Seconds of tasks in one go; then the editor has its turn.
+local BUDGET = 0.004
+-- How often vim.wait looks by itself, in milliseconds; it also does so after
+-- every event.
+local INTERVAL = 100
+local A_LONG_TIME = 3600 * 1000
+local INTERRUPTED = -2
+
+return function(loop)
+  local vim = rawget(_G, "vim")
+  local uv = vim.uv or vim.loop
+  local nvim = require("contree.loop.plain")(loop)
+  local breath = uv.new_timer()
+  local watcher, scheduled
+
+  local function run()
+    scheduled = false
+    if nvim.run(BUDGET) and not scheduled then
+      scheduled = true
+      -- What is scheduled now would run before the editor reads a key.
+      breath:start(0, 0, vim.schedule_wrap(run))
+    end
+  end
+
+  function nvim.ready()
+    if scheduled then return end
+    scheduled = true
+    vim.schedule(run)
+  end
+
+  function nvim.started()
+    watcher = uv.new_poll(loop.fd())
+    watcher:start("r", function() loop.turn(0) end)
+  end
+
+  function nvim.idle()
+    watcher:close()
+  end
+
+  function nvim.block(w)
+    if vim.in_fast_event() then
+      errors.misuse("a callback of the event loop cannot wait",
+        "make this call in contree.spawn(function() … end), or through vim.schedule")
+    end
+    while not w.fired do
+      local _, reason = vim.wait(A_LONG_TIME, function() return w.fired end, INTERVAL)
+      if reason == INTERRUPTED then error("contree: interrupted!", 0) end
+    end
+  end
+
+  function nvim.report(text)
+    vim.schedule(function() vim.notify(text, vim.log.levels.ERROR) end)
+  end
+
+  -- Autocommands cannot be made in a callback of the event loop.
+  vim.schedule(function()
+    vim.api.nvim_create_autocmd("VimLeavePre", { callback = loop.close })
+  end)
+
+  return nvim
+end
