@@ -1,0 +1,42 @@
+/* unpack.h: a tar archive, which may be hostile, into a directory. */
+#ifndef CONTREE_UNPACK_H
+#define CONTREE_UNPACK_H
+
+#include "userns.h"
+#include "util.h"
+#include <stdatomic.h>
+
+struct unpack_options {
+    struct id_range ids;
+    /* .wh.NAME and .wh..wh..opq become overlay's whiteouts and opaque marks
+     * (OCI image layers); else they are files like others. */
+    bool whiteouts;
+    int64_t max_bytes;            /* of all contents; 0: 12 GiB */
+    int64_t max_entries;          /* made directories included; 0: 2,000,000 */
+    double deadline;              /* monotonic_seconds(); 0: none */
+    const atomic_bool *cancelled; /* may be NULL */
+};
+
+struct unpack_result {
+    int64_t entries, bytes;
+    int64_t skipped; /* device nodes, and attributes that cannot be kept */
+};
+
+/* Unpacks the archive that `fd` gives (tar, PAX or GNU; plain, gzip, bzip2, xz
+ * or zstd) below `root`, a directory open for reading. Blocks: worker.
+ *
+ * Nothing outside `root` is touched: every path is resolved by the kernel
+ * inside it, ".." is refused, absolute names are taken as relative, a later
+ * entry replaces an earlier one of the same name. Owners are shifted by
+ * ids.base, set-id bits kept; an id beyond ids.count is refused, unless there
+ * is only one id: then everything belongs to it. Device nodes are left out
+ * (sandboxes have a /dev of their own), FIFOs made. Of the extended attributes
+ * user.* (but overlay's) and security.capability are kept.
+ *
+ * 413 beyond a limit, 422 for a bad archive, 507 on a full disk, 408 past the
+ * deadline, 409 when cancelled. What was unpacked until then stays in `root`
+ * for the caller to delete. */
+int unpack_tar(int root, int fd, const struct unpack_options *o,
+               struct unpack_result *result, struct fault *f);
+
+#endif
