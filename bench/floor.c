@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { SLOTS = 256 };
+
 struct bench {
     uv_loop_t *loop;
     struct launcher *launcher;
@@ -26,11 +28,12 @@ struct bench {
     double *gone_milliseconds;
     uv_timer_t pause;
     int pause_ms;
+    int next_slot, free_slots[SLOTS], free_count; /* workspaces */
 };
 
 struct run {
     struct bench *bench;
-    int number;
+    int number, slot;
     double begun;
 };
 
@@ -46,15 +49,42 @@ static void make_dir(const struct bench *b, const char *path) {
 }
 
 static void make_image(struct bench *b) {
-    static const char *const dirs[] = {
-        "l",      "w",       "l/0",     "l/0/proc", "l/0/dev",
-        "l/0/sys", "l/0/etc", "l/1",    "l/1/bin"};
+    static const char *const dirs[] = {"l",        "w",       "l/0",
+                                       "l/0/proc", "l/0/dev", "l/0/sys",
+                                       "l/0/etc",  "l/1",     "l/1/bin"};
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
         make_dir(b, dirs[i]);
     char command[64];
     snprintf(command, sizeof command, "cp /bin/busybox l/1/bin/true");
     if (fchdir(b->dir_fd) < 0 || system(command) != 0)
         die("busybox");
+}
+
+/* A workspace whose run wrote nothing is used again, as the engine does. */
+static int take_slot(struct bench *b) {
+    if (b->free_count > 0)
+        return b->free_slots[--b->free_count];
+    char path[48];
+    int slot = b->next_slot++;
+    snprintf(path, sizeof path, "w/%d", slot);
+    make_dir(b, path);
+    snprintf(path, sizeof path, "w/%d/u", slot);
+    make_dir(b, path);
+    snprintf(path, sizeof path, "w/%d/w", slot);
+    make_dir(b, path);
+    return slot;
+}
+
+static void give_slot(struct bench *b, int slot) {
+    static const char *const marks[] = {"/volatile/dirty", "/volatile", ""};
+    char path[80];
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "w/%d/w/work/incompat%s", slot, marks[i]);
+        if (unlinkat(b->dir_fd, path, i == 0 ? 0 : AT_REMOVEDIR) < 0 &&
+            errno != ENOENT)
+            die(path);
+    }
+    b->free_slots[b->free_count++] = slot;
 }
 
 static void start_run(struct bench *b);
@@ -87,6 +117,7 @@ static void on_gone(void *arg) {
     struct run *r = arg;
     struct bench *b = r->bench;
     b->gone_milliseconds[r->number] = 1e3 * (monotonic_seconds() - r->begun);
+    give_slot(b, r->slot);
     free(r);
     b->ended++;
     if (b->started < b->runs) {
@@ -112,16 +143,13 @@ static const struct sandbox_callbacks callbacks = {
 static void start_run(struct bench *b) {
     static const char *const lowers[] = {"l/1", "l/0"};
     char *argv[] = {"/bin/true", NULL}, *env[] = {"PATH=/bin", NULL};
-    char base[40], upper[48], work[48];
+    char upper[48], work[48];
     struct run *r = calloc(1, sizeof *r);
     r->bench = b;
     r->number = b->started++;
-    snprintf(base, sizeof base, "w/%d", r->number);
-    snprintf(upper, sizeof upper, "%s/u", base);
-    snprintf(work, sizeof work, "%s/w", base);
-    make_dir(b, base);
-    make_dir(b, upper);
-    make_dir(b, work);
+    r->slot = take_slot(b);
+    snprintf(upper, sizeof upper, "w/%d/u", r->slot);
+    snprintf(work, sizeof work, "w/%d/w", r->slot);
     struct sandbox_spec spec = {.lowers = lowers,
                                 .lower_count = 2,
                                 .upper = upper,
@@ -149,8 +177,8 @@ static int compare(const void *a, const void *b) {
 
 static void print_times(const char *name, double *t, int n) {
     qsort(t, n, sizeof *t, compare);
-    printf("%-12s p50 %.3f  p95 %.3f  p99 %.3f  max %.3f ms\n", name,
-           t[n / 2], t[n * 95 / 100], t[n * 99 / 100], t[n - 1]);
+    printf("%-12s p50 %.3f  p95 %.3f  p99 %.3f  max %.3f ms\n", name, t[n / 2],
+           t[n * 95 / 100], t[n * 99 / 100], t[n - 1]);
 }
 
 int main(int argc, char **argv) {

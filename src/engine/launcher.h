@@ -24,6 +24,10 @@ struct cell_request {
  * and returns false. */
 bool launcher_take(struct launcher *l, struct cell_request *r,
                    struct cell *cell);
+/* Now is a good time to make up for the cells that were taken: a run has just
+ * ended. Otherwise it happens a moment later, out of the way of the run that
+ * took one. */
+void launcher_refill(struct launcher *l);
 uv_loop_t *launcher_loop(struct launcher *l);
 
 #endif

@@ -19,7 +19,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FORKSERVERS_MAX = 4, READY_MAX = 16, HELLO_SECONDS = 10 };
+enum {
+    FORKSERVERS_MAX = 4,
+    READY_EACH = 4, /* cells kept ready for each forkserver */
+    READY_MAX = FORKSERVERS_MAX * READY_EACH,
+    HELLO_SECONDS = 10,
+    REFILL_MS = 10,
+};
 
 extern const char contree_init_begin[], contree_init_end[]; /* init_blob.S */
 
@@ -41,7 +47,8 @@ struct launcher {
     int ready_count, ready_wanted;
     struct cell_request *first, **last;
     int waiting;
-    int open_handles;
+    uv_timer_t refill;
+    int open_handles; /* on the loop */
     bool closing;
     char isolation[128];
 };
@@ -142,9 +149,8 @@ static struct forkserver *least_busy(struct launcher *l) {
     return best;
 }
 
-/* Asks for cells until those that are coming cover those that are wanted. */
-static void ask(struct launcher *l) {
-    int missing = l->waiting + l->ready_wanted - l->ready_count;
+/* Asks for cells until those that are coming are `missing`. */
+static void ask(struct launcher *l, int missing) {
     for (int i = 0; i < l->forkserver_count; i++)
         missing -= l->forkservers[i].owed;
     for (; missing > 0; missing--) {
@@ -153,6 +159,15 @@ static void ask(struct launcher *l) {
             return; /* full: asked again when it has delivered */
         s->owed++;
     }
+}
+
+void launcher_refill(struct launcher *l) {
+    uv_timer_stop(&l->refill);
+    ask(l, l->waiting + l->ready_wanted - l->ready_count);
+}
+
+static void on_refill(uv_timer_t *timer) {
+    launcher_refill(timer->data);
 }
 
 static struct cell_request *next_request(struct launcher *l) {
@@ -253,7 +268,7 @@ static void on_forkserver_closed(uv_handle_t *handle) {
             if (!least_busy(l))
                 refuse_all(l, &f);
         }
-        ask(l);
+        launcher_refill(l);
     }
     free_if_closed(l);
 }
@@ -266,8 +281,8 @@ static void on_forkserver(uv_poll_t *poll, int status, int events) {
         rc = receive_answer(s);
     if (rc < 0)
         uv_close((uv_handle_t *)poll, on_forkserver_closed);
-    else
-        ask(s->launcher);
+    else if (s->launcher->waiting > 0)
+        ask(s->launcher, s->launcher->waiting);
 }
 
 static bool is_alive(const struct cell *cell) {
@@ -290,7 +305,10 @@ bool launcher_take(struct launcher *l, struct cell_request *r,
         l->last = &r->next;
         l->waiting++;
     }
-    ask(l);
+    if (l->waiting > 0)
+        ask(l, l->waiting);
+    else if (!uv_is_active((uv_handle_t *)&l->refill))
+        uv_timer_start(&l->refill, on_refill, REFILL_MS, 0);
     return found;
 }
 
@@ -305,7 +323,7 @@ uv_loop_t *launcher_loop(struct launcher *l) {
 static int make_dirs(int dir_fd, struct fault *f) {
     static const char *const dirs[] = {"l", "w"};
     for (int i = 0; i < 2; i++)
-        if ((mkdirat(dir_fd, dirs[i], 0711) < 0 && errno != EEXIST) ||
+        if ((mkdirat(dir_fd, dirs[i], 0700) < 0 && errno != EEXIST) ||
             fchmodat(dir_fd, dirs[i], 0711, 0) < 0)
             return fault_errno(f, "cannot make %s/ in the data directory",
                                dirs[i]);
@@ -321,7 +339,7 @@ static int open_all(struct launcher *l, struct fault *f) {
     if (make_dirs(l->dir_fd, f) < 0 || (l->init_fd = seal_init(f)) < 0 ||
         (l->filter_fd = filter_compile(f)) < 0)
         return -1;
-    int wanted = core_count();
+    int wanted = (core_count() + 1) / 2;
     if (wanted > FORKSERVERS_MAX)
         wanted = FORKSERVERS_MAX;
     while (l->forkserver_count < wanted) {
@@ -329,7 +347,7 @@ static int open_all(struct launcher *l, struct fault *f) {
             return -1;
         l->forkserver_count++;
     }
-    l->ready_wanted = 2 * wanted;
+    l->ready_wanted = READY_EACH * wanted;
     return 0;
 }
 
@@ -357,11 +375,20 @@ struct launcher *launcher_open(int dir_fd, struct id_range ids,
 
 int launcher_attach(struct launcher *l, uv_loop_t *loop, struct fault *f) {
     l->loop = loop;
+    uv_timer_init(loop, &l->refill);
+    l->refill.data = l;
+    l->open_handles++;
     for (int i = 0; i < l->forkserver_count; i++)
         if (watch(&l->forkservers[i], f) < 0)
             return -1;
-    ask(l);
+    launcher_refill(l);
     return 0;
+}
+
+static void on_timer_closed(uv_handle_t *handle) {
+    struct launcher *l = handle->data;
+    l->open_handles--;
+    free_if_closed(l);
 }
 
 void launcher_close(struct launcher *l) {
@@ -377,6 +404,8 @@ void launcher_close(struct launcher *l) {
         if (s->socket >= 0)
             stop_forkserver(s);
     }
+    if (l->loop)
+        uv_close((uv_handle_t *)&l->refill, on_timer_closed);
     cleanup_close(&l->init_fd);
     cleanup_close(&l->filter_fd);
     free_if_closed(l);

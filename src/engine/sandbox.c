@@ -219,6 +219,8 @@ static void tell_exit(struct sandbox *s, const struct report *r) {
     if (r->spid == 1)
         s->settled = true;
     s->on.exited(s->arg, r->spid, &e);
+    if (r->spid == 1)
+        launcher_refill(s->launcher);
 }
 
 static void handle_report(struct sandbox *s, struct report *r) {

@@ -9,11 +9,9 @@
 #include <linux/keyctl.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
-#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -39,18 +37,6 @@ static int become_root(const struct cell_limits *limits, struct failure *f) {
     if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
         return fail_errno(f, "cannot become root of the sandbox");
     return 0;
-}
-
-static int raise_loopback(struct failure *f) {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return fail_errno(f, "cannot reach the loopback interface");
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    int rc = ioctl(fd, SIOCSIFFLAGS, &request);
-    if (rc < 0)
-        fail_errno(f, "cannot raise the loopback interface");
-    close(fd);
-    return rc;
 }
 
 /* Hides `path` behind an empty file or directory; what is not there need not
@@ -118,26 +104,20 @@ static int make_proc(struct failure *f) {
     return 0;
 }
 
-static int make_sys(struct failure *f) {
-    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
-    if (mount("sysfs", "/new.sys", "sysfs", flags, NULL) < 0) {
-        if (errno == EPERM) /* a container's /sys is covered: then none */
-            return hide("/new.sys", "/empty", f);
-        return fail_errno(f, "cannot mount a new /sys");
-    }
-    if (hide("/new.sys/firmware", "/empty", f) < 0 ||
-        hide("/new.sys/kernel", "/empty", f) < 0)
-        return -1;
-    return hide("/new.sys/devices/virtual/powercap", "/empty", f);
+/* A copy of the stage's template at `path`. */
+static int copy_template(const char *path, const char *to, struct failure *f) {
+    int tree = open_tree(AT_FDCWD, path,
+                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0 ||
+        move_mount(tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return fail_errno(f, "cannot make %s", path);
+    close(tree);
+    return 0;
 }
 
 static int make_dev(const struct cell_limits *limits, struct failure *f) {
-    int tree = open_tree(AT_FDCWD, "/dev",
-                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-    if (tree < 0 ||
-        move_mount(tree, "", AT_FDCWD, "/new.dev", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-        return fail_errno(f, "cannot make /dev");
-    close(tree);
+    if (copy_template("/dev", "/new.dev", f) < 0)
+        return -1;
     const char *options = limits->one_id
                               ? "newinstance,ptmxmode=0666,mode=0620"
                               : "newinstance,ptmxmode=0666,mode=0620,gid=5";
@@ -164,8 +144,8 @@ static int bound_capabilities(struct failure *f) {
 }
 
 int cell_prepare(const struct cell_limits *limits, struct failure *f) {
-    if (become_root(limits, f) < 0 || raise_loopback(f) < 0 ||
-        make_proc(f) < 0 || make_sys(f) < 0 || make_dev(limits, f) < 0)
+    if (become_root(limits, f) < 0 || make_proc(f) < 0 ||
+        copy_template("/sys", "/new.sys", f) < 0 || make_dev(limits, f) < 0)
         return -1;
     /* Keyrings are not namespaced by anything else we have. */
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 &&

@@ -5,21 +5,33 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+enum { IDLE_NETS_MAX = 32 };
+
+struct net {
+    int fd;
+    pid_t cell; /* who is in it; 0: nobody */
+};
 
 struct forkserver {
     unsigned id_base, id_count;
     struct cell_limits limits;
+    struct net *nets;
+    size_t net_count, net_capacity, idle_nets;
 };
 
 static int report(struct cell_report *r, const int *fds, int count) {
@@ -70,8 +82,8 @@ _Noreturn static void run_cell(const struct forkserver *s, int control) {
 static pid_t clone_cell(const struct forkserver *s, int control, int *pidfd,
                         struct failure *f) {
     struct clone_args args = {
-        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
-                 CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_PIDFD,
+        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
+                 CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_PIDFD,
         .pidfd = (uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
     };
@@ -87,8 +99,8 @@ static pid_t clone_cell(const struct forkserver *s, int control, int *pidfd,
     return pid;
 }
 
-static int start_cell(const struct forkserver *s, const int pair[2], int *pidfd,
-                      struct failure *f) {
+static pid_t start_cell(const struct forkserver *s, const int pair[2],
+                        int *pidfd, struct failure *f) {
     pid_t pid = clone_cell(s, pair[1], pidfd, f);
     if (pid < 0)
         return -1;
@@ -99,11 +111,52 @@ static int start_cell(const struct forkserver *s, const int pair[2], int *pidfd,
     }
     if (packet_send(pair[0], "", 1, NULL, 0) < 0)
         return fail_errno(f, "cannot start the sandbox's init");
+    return pid;
+}
+
+static int add_net(struct forkserver *s, struct failure *f) {
+    if (s->net_count == s->net_capacity) {
+        size_t capacity = s->net_capacity ? 2 * s->net_capacity : 16;
+        struct net *grown = realloc(s->nets, capacity * sizeof *grown);
+        if (!grown)
+            return fail(f, 507, "out of memory");
+        s->nets = grown;
+        s->net_capacity = capacity;
+    }
+    int fd = net_make(f);
+    if (fd < 0)
+        return -1;
+    s->nets[s->net_count++] = (struct net){.fd = fd};
+    s->idle_nets++;
     return 0;
 }
 
+/* Enters a network namespace nobody is in: the next child's. */
+static struct net *enter_idle_net(struct forkserver *s, struct failure *f) {
+    for (size_t i = 0; i < s->net_count; i++)
+        if (s->nets[i].cell == 0)
+            return net_enter(s->nets[i].fd, f) < 0 ? NULL : &s->nets[i];
+    return add_net(s, f) < 0 ? NULL : &s->nets[s->net_count - 1];
+}
+
+/* A cell has ended, and with it all that was in its namespaces. */
+static void release_net(struct forkserver *s, pid_t cell) {
+    size_t i = 0;
+    while (i < s->net_count && s->nets[i].cell != cell)
+        i++;
+    if (i == s->net_count)
+        return;
+    s->nets[i].cell = 0;
+    s->idle_nets++;
+    if (s->idle_nets <= IDLE_NETS_MAX && net_is_unused(s->nets[i].fd))
+        return;
+    close(s->nets[i].fd);
+    s->nets[i] = s->nets[--s->net_count];
+    s->idle_nets--;
+}
+
 /* Makes one cell and hands it over. -1 when the engine is gone. */
-static int serve_one(const struct forkserver *s) {
+static int serve_one(struct forkserver *s) {
     struct failure f = {0};
     int pair[2], pidfd = -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -111,7 +164,11 @@ static int serve_one(const struct forkserver *s) {
         return report_failure(&f);
     }
     int rc;
-    if (start_cell(s, pair, &pidfd, &f) == 0) {
+    struct net *net = enter_idle_net(s, &f);
+    pid_t pid = net ? start_cell(s, pair, &pidfd, &f) : -1;
+    if (pid > 0) {
+        net->cell = pid;
+        s->idle_nets--;
         struct cell_report r = {.type = CELL_READY};
         rc = report(&r, (int[]){pair[0], pidfd}, 2);
     } else {
@@ -159,19 +216,48 @@ static int close_streams(struct failure *f) {
 
 static int prepare(struct forkserver *s, struct failure *f) {
     offer_to_oom_killer();
-    /* Cells are reaped by the kernel; the engine watches their pidfds. */
-    signal(SIGCHLD, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return fail_errno(f, "PR_SET_PDEATHSIG");
     /* Nobody may look into a cell, not even its own root. */
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return fail_errno(f, "PR_SET_DUMPABLE");
+    /* The first one also before the stage, whose /sys shows it. */
     if (close_streams(f) < 0 || load_filter(&s->limits, f) < 0 ||
-        stage_build(FORKSERVER_DATA_DIR, f) < 0)
+        add_net(s, f) < 0 || stage_build(FORKSERVER_DATA_DIR, f) < 0)
         return -1;
     close(FORKSERVER_DATA_DIR);
     return 0;
+}
+
+static void on_child(int signal_number) {
+    (void)signal_number; /* only interrupts ppoll */
+}
+
+static void reap(struct forkserver *s) {
+    pid_t pid;
+    while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+        release_net(s, pid);
+}
+
+static void serve(struct forkserver *s) {
+    struct sigaction action = {.sa_handler = on_child,
+                               .sa_flags = SA_NOCLDSTOP};
+    sigset_t blocked, none;
+    sigemptyset(&none);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    sigaction(SIGCHLD, &action, NULL);
+    for (;;) {
+        char byte;
+        struct pollfd p = {.fd = FORKSERVER_SOCKET, .events = POLLIN};
+        int ready = ppoll(&p, 1, NULL, &none);
+        reap(s);
+        if (ready > 0 &&
+            (read(FORKSERVER_SOCKET, &byte, 1) != 1 || serve_one(s) < 0))
+            return; /* the engine is gone */
+    }
 }
 
 int forkserver_main(unsigned id_base, unsigned id_count) {
@@ -184,14 +270,7 @@ int forkserver_main(unsigned id_base, unsigned id_count) {
         return 1;
     }
     struct cell_report hello = {.type = CELL_HELLO};
-    if (report(&hello, NULL, 0) < 0)
-        return 1;
-    char byte;
-    for (;;) {
-        ssize_t got = read(FORKSERVER_SOCKET, &byte, 1);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0 || serve_one(&s) < 0)
-            return 0;
-    }
+    if (report(&hello, NULL, 0) == 0)
+        serve(&s);
+    return 0;
 }

@@ -31,12 +31,18 @@ long packet_receive(int socket, void *data, size_t size,
 /* forkserver.c */
 int forkserver_main(unsigned id_base, unsigned id_count);
 
+/* net.c: a new network namespace, which the caller is then in; entering one;
+ * and whether nothing ever happened in it (the caller is then in it). */
+int net_make(struct failure *f);
+int net_enter(int net, struct failure *f);
+bool net_is_unused(int net);
+
 /* stage.c: the forkserver's own small root, so that a sandbox starts from a
  * mount namespace with nothing of the host in it but what a cell needs:
  *
  *   /l /w    the data directory's layers and workspaces
- *   /proc /sys   the host's (the kernel gives new ones only to who sees them)
- *   /dev     the template of every sandbox's /dev
+ *   /proc    the host's (the kernel gives a new one only to who sees one)
+ *   /sys /dev   the templates of every sandbox's
  *   /empty   hides directories
  *   /new.proc /new.sys /new.dev /new   where a cell mounts its own */
 int stage_build(int data_dir, struct failure *f);

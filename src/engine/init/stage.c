@@ -91,6 +91,24 @@ static int make_dev(struct failure *f) {
     return make_dir("dev/mqueue", 01777, f);
 }
 
+/* Read-only, with nothing of the host's network in it, and without what tells
+ * about firmware or the kernel. */
+static int make_sys(struct failure *f) {
+    static const char *const hidden[] = {"sys/firmware", "sys/kernel",
+                                         "sys/devices/virtual/powercap"};
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
+    if (mount("sysfs", "sys", "sysfs", flags, NULL) < 0) {
+        if (errno == EPERM) /* a container's /sys is covered: then none */
+            return 0;
+        return fail_errno(f, "cannot mount a new /sys");
+    }
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+        if (mount("empty", hidden[i], NULL, MS_BIND, NULL) < 0 &&
+            errno != ENOENT)
+            return fail_errno(f, "cannot hide /%s", hidden[i]);
+    return 0;
+}
+
 /* An empty tmpfs, attached over the data directory, which this mount
  * namespace has no other use for, and made the working directory. */
 static int enter_tmpfs(struct failure *f) {
@@ -126,7 +144,7 @@ int stage_build(int data_dir, struct failure *f) {
     static const char *const dirs[] = {
         "l",     "w",        "proc",    "sys",     "dev",
         "empty", "new.proc", "new.sys", "new.dev", "new"};
-    enum { L, W, PROC, SYS, TREES };
+    enum { L, W, PROC, TREES };
     /* The working directory follows into the new namespace, which a
      * descriptor does not. */
     if (fchdir(data_dir) < 0 || unshare(CLONE_NEWNS) < 0)
@@ -137,7 +155,6 @@ int stage_build(int data_dir, struct failure *f) {
     trees[L] = clone_mount(AT_FDCWD, "l", f);
     trees[W] = clone_mount(AT_FDCWD, "w", f);
     trees[PROC] = clone_mount(AT_FDCWD, "/proc", f);
-    trees[SYS] = clone_mount(AT_FDCWD, "/sys", f);
     for (int i = 0; i < TREES; i++)
         if (trees[i] < 0)
             return -1;
@@ -152,7 +169,7 @@ int stage_build(int data_dir, struct failure *f) {
     for (int i = 0; i < TREES; i++)
         if (attach(trees[i], dirs[i], f) < 0)
             return -1;
-    if (make_dev(f) < 0 || make_devices(nodes, f) < 0)
+    if (make_sys(f) < 0 || make_dev(f) < 0 || make_devices(nodes, f) < 0)
         return -1;
     return leave_host(f);
 }
