@@ -22,7 +22,7 @@ static const char *const places[] = {
     "/bin/busybox-static", "/usr/bin/busybox-static"};
 
 static const struct {
-    const char *path = NULL;
+    const char *path;
     mode_t mode;
 } directories[] = {{"bin", 0755},     {"dev", 0755},     {"etc", 0755},
                    {"home", 0755},    {"lib", 0755},     {"mnt", 0755},
