@@ -1,8 +1,10 @@
-/* engine.h: what the parts of one running engine share. Everything here belongs to the loop thread; worker threads
- * (uv_queue_work) may use only what a header names as thread-safe. */
+/* engine.h: what the parts of one running engine share. Everything here belongs
+ * to the loop thread; worker threads (uv_queue_work) may use only what a header
+ * names as thread-safe. */
 #ifndef CONTREE_ENGINE_H
 #define CONTREE_ENGINE_H
 
+#include "userns.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -11,6 +13,7 @@ struct store;
 struct launcher;
 struct http_server;
 struct operations;
+struct layers;
 
 struct engine_config {
     const char *data_dir;    /* absolute; made if missing, mode 0700 */
@@ -29,6 +32,9 @@ struct engine {
     struct launcher *launcher;
     struct http_server *http;
     struct operations *operations;
+    struct layers *layers;
+    struct id_range ids;
+    size_t jobs; /* in workers now; see work.h */
 };
 
 #endif

@@ -61,10 +61,9 @@ static int load_file(struct event_log *log, struct fault *f) {
     char name[64];
     struct stat st;
     file_name(log, name);
-    log->fd = openat(log->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    log->fd = openat(log->dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (log->fd < 0 && errno == ENOENT)
-        return fault_set(f, 410, "the event log of operation %s is gone",
-                         log->uuid);
+        return 0;
     if (log->fd < 0 || fstat(log->fd, &st) < 0)
         return fault_errno(f, "cannot open the event log of operation %s",
                            log->uuid);
@@ -349,8 +348,8 @@ static int64_t reader_end(const struct event_reader *r) {
 
 /* Ids grow with the offset, so the first line after `id` is found by halves:
  * `low` is always the start of a line. */
-static void seek_after(struct event_reader *r, int64_t id) {
-    int64_t end = reader_end(r), low = 0, high = end;
+static int64_t seek_block(struct event_reader *r, int64_t id, int64_t end) {
+    int64_t low = 0, high = end;
     struct event_line line;
     size_t length;
     while (high - low > READ_BYTES) {
@@ -365,7 +364,14 @@ static void seek_after(struct event_reader *r, int64_t id) {
         else
             high = middle;
     }
-    r->offset = low;
+    return low;
+}
+
+static void seek_after(struct event_reader *r, int64_t id) {
+    int64_t end = reader_end(r);
+    struct event_line line;
+    size_t length;
+    r->offset = seek_block(r, id, end);
     while (r->offset < end) {
         const char *text = line_at(r, r->offset, end, &length);
         if (!text || !parse_line(text, length, &line) || line.id > id)
@@ -404,4 +410,28 @@ enum event_status event_next(struct event_reader *r, struct event_line *out) {
         return EVENT_BROKEN;
     r->offset += (int64_t)length + 1;
     return EVENT_LINE;
+}
+
+/* Cuts off what follows `size`, half a line at most. */
+static void cut_at(struct event_log *log, int64_t size) {
+    log->size = log->visible = size;
+    if (log->fd < 0)
+        log->text.length = (size_t)size;
+    else if (ftruncate(log->fd, size) < 0 || lseek(log->fd, size, SEEK_SET) < 0)
+        fault_errno(&log->fault, "cannot repair the event log");
+}
+
+bool event_log_is_cut(struct event_log *log) {
+    struct event_reader r = {.log = log, .limit = log->visible};
+    struct event_line line;
+    bool complete = false;
+    r.offset = seek_block(&r, INT64_MAX, log->visible);
+    while (event_next(&r, &line) == EVENT_LINE) {
+        complete = event_is(&line, "completion");
+        log->next_id = line.id + 1;
+    }
+    free(r.chunk);
+    if (!complete)
+        cut_at(log, r.offset);
+    return !complete;
 }

@@ -15,7 +15,7 @@ struct event_log;
 /* A new, empty log; `uuid` is the operation's. NULL without memory. */
 struct event_log *event_log_new(int dir_fd, const char *uuid);
 /* A finished log: `text` (taken over) as the store has it, or the file when it
- * is NULL. 410 when there is none. */
+ * is NULL; an empty one when there is neither. */
 struct event_log *event_log_load(int dir_fd, const char *uuid, char *text,
                                  size_t length, struct fault *f);
 struct event_log *event_log_ref(struct event_log *log);
@@ -27,6 +27,10 @@ struct buffer *event_begin(struct event_log *log, const char *type, int spid);
 void event_end(struct event_log *log);
 /* NULL as long as all is well. */
 const struct fault *event_log_fault(const struct event_log *log);
+
+/* Whether the last event of a loaded log is not its completion: the engine that
+ * wrote it was killed. Then a last event may be appended. */
+bool event_log_is_cut(struct event_log *log);
 
 /* What is appended after a hold reaches no reader before the release: the
  * completion is told when it is on disk, not before. */

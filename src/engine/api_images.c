@@ -1,0 +1,182 @@
+/* api_images.c: /images and the tags of images (wire-api.md §4.1 to §4.4), and
+ * what /inspect tells about an image itself (§4.17, §4.18). */
+#include "api.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPLY_MAX = 64 << 20 };
+
+void image_write(struct buffer *b, const char *key, const struct image *i) {
+    json_open(b, key, '{');
+    json_add_string(b, "uuid", i->uuid);
+    json_add_optional(b, "tag", i->tag);
+    json_add_time(b, "created_at", i->created);
+    json_add_optional(b, "operation_uuid", i->operation);
+    json_close(b, '}');
+}
+
+static bool add_image(void *arg, const struct image *i) {
+    image_write(arg, NULL, i);
+    return true;
+}
+
+static int read_filter(struct request *r, struct image_filter *out,
+                       struct fault *f) {
+    const struct url *u = request_url(r);
+    *out = (struct image_filter){.tag_prefix = url_parameter(u, "tag"),
+                                 .uuid = url_parameter(u, "uuid")};
+    if (out->tag_prefix && !tag_is_valid(out->tag_prefix))
+        return fault_set(f, 400, "malformed tag \"%.80s\"", out->tag_prefix);
+    return api_page(r, &out->page, f) < 0 ||
+                   url_flag(u, "tagged", &out->tagged, f) < 0
+               ? -1
+               : 0;
+}
+
+void images_list(struct request *r) {
+    struct image_filter filter;
+    struct fault f;
+    struct buffer b;
+    char uuid[UUID_SIZE];
+    buffer_init(&b, REPLY_MAX);
+    json_open(&b, NULL, '{');
+    json_open(&b, "images", '[');
+    int result = read_filter(r, &filter, &f);
+    if (result == 0 && filter.uuid) {
+        /* What is no uuid is no image's. */
+        filter.uuid = uuid_parse(filter.uuid, uuid) ? uuid : "";
+    }
+    if (result < 0 || store_image_list(request_engine(r)->store, &filter,
+                                       add_image, &b, &f) < 0) {
+        buffer_free(&b);
+        reply_fault(r, &f);
+        return;
+    }
+    json_close(&b, ']');
+    json_close(&b, '}');
+    reply_json(r, 200, &b);
+}
+
+struct tag_change {
+    char uuid[UUID_SIZE], tag[TAG_SIZE];
+    bool named; /* of a removal: that tag only */
+    struct image image;
+};
+
+static struct tag_change *tag_change_new(struct request *r, const char *tag,
+                                         struct fault *f) {
+    struct tag_change *c = calloc(1, sizeof *c);
+    if (!c || api_uuid(r, 0, "image", c->uuid, f) < 0) {
+        if (!c)
+            fault_set(f, 500, "out of memory");
+        free(c);
+        return NULL;
+    }
+    c->named = tag != NULL;
+    if (tag && !tag_is_valid(tag)) {
+        fault_set(f, 400,
+                  "malformed tag \"%.80s\": a tag has 1 to 256 of a-z 0-9 _ - "
+                  "with : / . between them",
+                  tag);
+        free(c);
+        return NULL;
+    }
+    if (tag)
+        snprintf(c->tag, sizeof c->tag, "%s", tag);
+    return c;
+}
+
+static int set_tag(struct engine *e, void *state, struct fault *f) {
+    struct tag_change *c = state;
+    if (store_tag_set(e->store, c->uuid, c->tag, f) < 0)
+        return -1;
+    if (store_image_by_uuid(e->store, c->uuid, &c->image, f) < 0)
+        return -1;
+    free(steal_pointer(&c->image.env)); /* not told, so not kept */
+    return 0;
+}
+
+static void reply_tagged(struct request *r, void *state) {
+    struct tag_change *c = state;
+    struct buffer b;
+    buffer_init(&b, 4096);
+    image_write(&b, NULL, &c->image);
+    reply_json(r, 200, &b);
+}
+
+void image_tag_set(struct request *r) {
+    const char *tag = NULL;
+    struct fields fields;
+    fields_init(&fields, request_json(r), "");
+    if (!field_string(&fields, "tag", &tag) && !fields.fault.status)
+        field_refuse(&fields, "tag", "is missing");
+    struct tag_change *c =
+        fields.fault.status ? NULL : tag_change_new(r, tag, &fields.fault);
+    if (c)
+        api_change(r, c, set_tag, reply_tagged);
+    else
+        reply_fault(r, &fields.fault);
+}
+
+static int remove_tag(struct engine *e, void *state, struct fault *f) {
+    struct tag_change *c = state;
+    return store_tag_remove(e->store, c->uuid, c->named ? c->tag : NULL, f);
+}
+
+static void reply_untagged(struct request *r, void *state) {
+    (void)state;
+    reply_empty(r, 204);
+}
+
+void image_tag_remove(struct request *r) {
+    struct fault f;
+    struct tag_change *c =
+        tag_change_new(r, url_parameter(request_url(r), "tag"), &f);
+    if (c)
+        api_change(r, c, remove_tag, reply_untagged);
+    else
+        reply_fault(r, &f);
+}
+
+void images_import(struct request *r) {
+    reply_error(r, 501,
+                "this build cannot fetch from registries; import an archive "
+                "with: contree-engine import FILE --tag NAME");
+}
+
+void inspect_find(struct request *r) {
+    const char *tag = url_parameter(request_url(r), "tag");
+    struct image image;
+    struct fault f;
+    char location[UUID_SIZE + 1];
+    if (!tag || !*tag) {
+        reply_error(r, 400, "tag is required");
+        return;
+    }
+    if (store_image_by_tag(request_engine(r)->store, tag, &image, &f) < 0) {
+        reply_fault(r, &f);
+        return;
+    }
+    /* Relative to /v1/inspect/ (wire-api.md §2.4). */
+    snprintf(location, sizeof location, "%s/", image.uuid);
+    image_clear(&image);
+    reply_header(r, "Location", location);
+    reply_empty(r, 302);
+}
+
+void inspect_image(struct request *r) {
+    char uuid[UUID_SIZE];
+    struct image image;
+    struct fault f;
+    struct buffer b;
+    if (api_uuid(r, 0, "image", uuid, &f) < 0 ||
+        store_image_by_uuid(request_engine(r)->store, uuid, &image, &f) < 0) {
+        reply_fault(r, &f);
+        return;
+    }
+    buffer_init(&b, 4096);
+    image_write(&b, NULL, &image);
+    image_clear(&image);
+    reply_json(r, 200, &b);
+}

@@ -1,0 +1,665 @@
+/* http.c: the server of http.h: listeners on the loop, and a request from its
+ * first byte to the handler. Replies are in reply.c. */
+#define _GNU_SOURCE
+#include "http_internal.h"
+#include "listen.h"
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    CONNECTIONS_MAX = 4096,
+    /* Of libmicrohttpd: no byte for so long ends a connection. */
+    IDLE_SECONDS = 60,
+    /* Ours: a request must have its headers by then, however they drip. */
+    HEADER_SECONDS = 120,
+    CONNECTION_MEMORY = 64 * 1024,
+    /* What is read and thrown away of a body nobody wants, so that the client
+     * gets to read why; beyond it the connection is cut. */
+    DISCARD_MAX = 16 << 20,
+    TICK_MS = 2500
+};
+
+struct listener {
+    struct http_server *server;
+    struct MHD_Daemon *daemon; /* NULL: not listening */
+    uv_poll_t poll;
+    bool tcp, polling;
+};
+
+struct connection {
+    struct connection *next, *previous;
+    struct listener *listener;
+    int fd;
+    bool refused; /* another user's process */
+    double since; /* accepted, or its last request ended */
+    struct request *request;
+};
+
+struct http_server {
+    struct engine *engine;
+    const struct route *routes;
+    struct listener unix_listener, tcp_listener;
+    uv_prepare_t prepare;
+    uv_timer_t timeout, tick;
+    bool kicked, closing;
+    unsigned char token_hash[SHA256_DIGEST_LENGTH];
+    struct connection *connections;
+    size_t active;
+    uint64_t last_activity;
+};
+
+/* ---- what a request holds ---- */
+
+struct engine *request_engine(const struct request *r) {
+    return r->server->engine;
+}
+
+const struct url *request_url(const struct request *r) {
+    return &r->url;
+}
+
+const char *request_param(const struct request *r, size_t n) {
+    return r->params[n];
+}
+
+const json_t *request_json(const struct request *r) {
+    return r->json;
+}
+
+const char *request_header(const struct request *r, const char *name) {
+    return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
+}
+
+bool request_is_head(const struct request *r) {
+    return r->head;
+}
+
+void request_set_location(struct request *r, const char *operation) {
+    struct buffer b;
+    buffer_init(&b, 4096);
+    for (size_t i = 0; i < r->prefix_count; i++)
+        buffer_addf(&b, "/%s", r->url.segments[i]);
+    buffer_addf(&b, "/v1/operations/%s", operation);
+    if (!b.failed)
+        reply_header(r, "Location", b.data);
+    buffer_free(&b);
+}
+
+void request_own(struct request *r, void *state, void (*release)(void *)) {
+    r->state = state;
+    r->release = release;
+}
+
+void *request_state(const struct request *r) {
+    return r->state;
+}
+
+void request_on_gone(struct request *r, void (*gone)(void *arg), void *arg) {
+    r->gone = gone;
+    r->gone_arg = arg;
+}
+
+void request_resume(struct request *r) {
+    if (!r->suspended)
+        return;
+    r->suspended = false;
+    MHD_resume_connection(r->mhd);
+    r->server->kicked = true;
+}
+
+/* ---- from the request line to the route ---- */
+
+static void touch(struct http_server *s) {
+    s->last_activity = uv_now(s->engine->loop);
+}
+
+/* libmicrohttpd's first word of a request; its result is the request that the
+ * other callbacks get. */
+static void *request_new(void *listener, const char *target,
+                         struct MHD_Connection *mhd) {
+    struct listener *l = listener;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct request *r = info ? calloc(1, sizeof *r) : NULL;
+    if (!r)
+        return NULL;
+    r->server = l->server;
+    r->connection = info->socket_context;
+    r->mhd = mhd;
+    r->since = monotonic_seconds();
+    buffer_init(&r->body, JSON_BODY_MAX);
+    url_parse(&r->url, target, &r->fault);
+    r->connection->request = r;
+    r->server->active++;
+    touch(r->server);
+    return r;
+}
+
+static void request_free(void *arg, struct MHD_Connection *mhd, void **context,
+                         enum MHD_RequestTerminationCode why) {
+    struct request *r = *context;
+    (void)arg;
+    (void)mhd;
+    (void)why;
+    if (!r)
+        return;
+    *context = NULL;
+    r->server->active--;
+    touch(r->server);
+    r->connection->request = NULL;
+    r->connection->since = monotonic_seconds();
+    reply_body_free(r->stream);
+    if (r->gone)
+        r->gone(r->gone_arg);
+    if (r->release)
+        r->release(r->state);
+    if (r->response)
+        MHD_destroy_response(r->response);
+    for (size_t i = 0; i < r->header_count; i++)
+        free(r->headers[i].value);
+    json_decref(r->json);
+    buffer_free(&r->body);
+    url_clear(&r->url);
+    free(r);
+}
+
+/* Whether the segments after v1 are the pattern's; fills params. */
+static bool pattern_matches(struct request *r, const char *pattern,
+                            const char *const *segments, size_t count) {
+    size_t params = 0, i = 0;
+    while (*pattern) {
+        size_t length = strcspn(pattern, "/");
+        if (i == count)
+            return false;
+        if (length == 1 && *pattern == '*')
+            r->params[params++] = segments[i];
+        else if (strlen(segments[i]) != length ||
+                 memcmp(segments[i], pattern, length) != 0)
+            return false;
+        i++;
+        pattern += length + (pattern[length] == '/');
+    }
+    return i == count;
+}
+
+static bool method_matches(const struct route *route, const char *method) {
+    return strcmp(route->method, method) == 0 ||
+           (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
+}
+
+static void add_method(struct buffer *allow, const char *method) {
+    buffer_addf(allow, "%s%s", allow->length ? ", " : "", method);
+    if (strcmp(method, "GET") == 0)
+        buffer_addf(allow, ", HEAD");
+}
+
+/* Fills route, or the fault: 404, or 405 with Allow. */
+static void find_route(struct request *r, const char *method) {
+    const struct url *u = &r->url;
+    struct buffer allow;
+    size_t v1 = 0;
+    while (v1 < u->segment_count && strcmp(u->segments[v1], "v1") != 0)
+        v1++;
+    r->prefix_count = v1;
+    size_t rest = v1 < u->segment_count ? v1 + 1 : v1;
+    buffer_init(&allow, 128);
+    for (const struct route *p = r->server->routes; p->method && !r->route; p++)
+        if (pattern_matches(r, p->pattern, u->segments + rest,
+                            u->segment_count - rest) &&
+            rest > v1) {
+            if (method_matches(p, method))
+                r->route = p;
+            else
+                add_method(&allow, p->method);
+        }
+    if (!r->route && allow.length) {
+        fault_set(&r->fault, 405, "%s is not allowed here, only %s", method,
+                  allow.data);
+        reply_header(r, "Allow", allow.data);
+    } else if (!r->route) {
+        fault_set(&r->fault, 404, "no such route");
+    }
+    buffer_free(&allow);
+}
+
+/* ---- who may ask ---- */
+
+static void hash_token(const char *token, size_t length,
+                       unsigned char out[SHA256_DIGEST_LENGTH]) {
+    SHA256((const unsigned char *)token, length, out);
+}
+
+/* Hashes are compared, so that not even the length shows in the time. */
+static bool token_is_right(struct request *r) {
+    const char *header = request_header(r, "Authorization");
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    if (!header || strncasecmp(header, "Bearer ", 7) != 0)
+        return false;
+    header += 7 + strspn(header + 7, " ");
+    hash_token(header, strlen(header), hash);
+    return CRYPTO_memcmp(hash, r->server->token_hash, sizeof hash) == 0;
+}
+
+static void authorize(struct request *r) {
+    const struct engine_config *config = r->server->engine->config;
+    if (r->connection->refused) {
+        fault_set(&r->fault, 403, "this engine serves another user");
+    } else if (r->connection->listener->tcp) {
+        if (!host_is_ours(request_header(r, "Host"), config->listen)) {
+            fault_set(&r->fault, 403,
+                      "the Host header names neither this machine nor %s",
+                      config->listen);
+        } else if (!token_is_right(r)) {
+            fault_set(&r->fault, 401, "missing or wrong bearer token");
+            reply_header(r, "WWW-Authenticate", "Bearer");
+        }
+    }
+}
+
+/* ---- receiving ---- */
+
+/* Whether the client takes gzip: named, or any, and not with q=0. */
+static bool accepts_gzip(const char *header) {
+    while (header && *header) {
+        header += strspn(header, " \t,");
+        size_t name = strcspn(header, " \t,;"), item = strcspn(header, ",");
+        bool named = (name == 4 && strncasecmp(header, "gzip", 4) == 0) ||
+                     (name == 1 && *header == '*');
+        const char *q = memmem(header, item, "q=", 2);
+        if (named)
+            return !q || strtod(q + 2, NULL) > 0;
+        header += item;
+    }
+    return false;
+}
+
+/* The length of the body to come: -1 chunked, 0 none. 400 for what two
+ * parsers could understand in two ways. */
+static int64_t announced_length(struct request *r) {
+    const char *encoding = request_header(r, "Transfer-Encoding");
+    const char *text = request_header(r, "Content-Length");
+    int64_t length = 0;
+    if (encoding && (text || strcasecmp(encoding, "chunked") != 0))
+        fault_set(&r->fault, 400,
+                  "Transfer-Encoding must be chunked, without Content-Length");
+    else if (text && (!parse_int(text, &length) || length < 0))
+        fault_set(&r->fault, 400, "Content-Length is not a number");
+    return encoding ? -1 : length;
+}
+
+static enum MHD_Result queue(struct request *r) {
+    if (r->aborted || !r->response)
+        return MHD_NO;
+    return MHD_queue_response(r->mhd, r->status, r->response);
+}
+
+/* All headers are there, no byte of the body is. */
+static enum MHD_Result begin(struct request *r, const char *method) {
+    r->begun = true;
+    r->head = strcmp(method, "HEAD") == 0;
+    r->gzip = accepts_gzip(request_header(r, "Accept-Encoding"));
+    int64_t length = announced_length(r);
+    if (!r->fault.status)
+        authorize(r);
+    bool stranger = r->fault.status == 401 || r->fault.status == 403;
+    if (!r->fault.status)
+        find_route(r, method);
+    if (!r->fault.status && r->route->body == BODY_JSON &&
+        length > JSON_BODY_MAX)
+        fault_set(&r->fault, 413, "the body is larger than %d bytes",
+                  JSON_BODY_MAX);
+    if (!r->fault.status && r->route->body == BODY_STREAM)
+        r->route->open(r, length, &r->fault);
+    /* A body that is large, or waits for our word, is not asked for. */
+    if (r->fault.status &&
+        (stranger || length > DISCARD_MAX || request_header(r, "Expect"))) {
+        reply_fault(r, &r->fault);
+        return queue(r);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result discard(struct request *r, size_t length) {
+    r->discarded += (int64_t)length;
+    return r->discarded > DISCARD_MAX ? MHD_NO : MHD_YES;
+}
+
+/* A piece of the body. */
+static enum MHD_Result receive(struct request *r, const char *data,
+                               size_t length) {
+    if (r->fault.status || r->route->body == BODY_NONE)
+        return discard(r, length);
+    if (r->route->body == BODY_STREAM) {
+        r->route->write(r, data, length, &r->fault);
+    } else if (!buffer_add(&r->body, data, length)) {
+        fault_set(&r->fault, 413, "the body is larger than %d bytes",
+                  JSON_BODY_MAX);
+    }
+    return MHD_YES;
+}
+
+/* The body is there. */
+static enum MHD_Result handle(struct request *r) {
+    r->complete = true;
+    if (!r->fault.status && r->server->closing)
+        fault_set(&r->fault, 503, "the engine is stopping");
+    if (!r->fault.status && r->route->body == BODY_JSON)
+        r->json = json_parse(r->body.data, r->body.length, &r->fault);
+    buffer_free(&r->body);
+    if (r->fault.status)
+        reply_fault(r, &r->fault);
+    else
+        r->route->handle(r);
+    if (r->response || r->aborted)
+        return queue(r);
+    r->suspended = true;
+    MHD_suspend_connection(r->mhd);
+    return MHD_YES;
+}
+
+static enum MHD_Result access_handler(void *arg, struct MHD_Connection *mhd,
+                                      const char *url, const char *method,
+                                      const char *version, const char *data,
+                                      size_t *length, void **context) {
+    struct request *r = *context;
+    (void)arg;
+    (void)mhd;
+    (void)url;
+    (void)version;
+    if (!r)
+        return MHD_NO;
+    if (!r->begun)
+        return begin(r, method);
+    if (*length) {
+        size_t n = *length;
+        *length = 0;
+        return receive(r, data, n);
+    }
+    return r->complete ? queue(r) : handle(r);
+}
+
+/* ---- connections ---- */
+
+static void connection_open(struct listener *l, struct MHD_Connection *mhd,
+                            void **context) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct connection *c = info ? calloc(1, sizeof *c) : NULL;
+    *context = c;
+    if (!c)
+        return;
+    c->listener = l;
+    c->fd = info->connect_fd;
+    c->since = monotonic_seconds();
+    c->refused = !l->tcp && !peer_is_us(c->fd);
+    c->next = l->server->connections;
+    if (c->next)
+        c->next->previous = c;
+    l->server->connections = c;
+}
+
+static void connection_close(struct listener *l, void **context) {
+    struct connection *c = *context;
+    if (!c)
+        return;
+    if (c->next)
+        c->next->previous = c->previous;
+    if (c->previous)
+        c->previous->next = c->next;
+    else
+        l->server->connections = c->next;
+    free(c);
+    *context = NULL;
+}
+
+static void notify_connection(void *arg, struct MHD_Connection *mhd,
+                              void **context,
+                              enum MHD_ConnectionNotificationCode code) {
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        connection_open(arg, mhd, context);
+    else
+        connection_close(arg, context);
+}
+
+static bool peer_has_gone(int fd) {
+    struct pollfd p = {.fd = fd};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
+/* libmicrohttpd does not look at a connection that waits for us. */
+static void check_waiting(struct request *r) {
+    if (!peer_has_gone(r->connection->fd))
+        return;
+    if (r->gone) {
+        void (*gone)(void *) = r->gone;
+        r->gone = NULL;
+        gone(r->gone_arg);
+    } else if (!r->stream) {
+        return; /* somebody works on the reply and must find the request */
+    }
+    r->aborted = true;
+    request_resume(r);
+}
+
+static void check_connection(struct connection *c, double now) {
+    struct request *r = c->request;
+    if (r && r->suspended)
+        check_waiting(r);
+    else if (!(r && r->begun) &&
+             now - (r ? r->since : c->since) > HEADER_SECONDS)
+        shutdown(c->fd, SHUT_RDWR);
+}
+
+static void on_tick(uv_timer_t *timer) {
+    struct http_server *s = timer->data;
+    double now = monotonic_seconds();
+    for (struct connection *c = s->connections, *next; c; c = next) {
+        next = c->next;
+        check_connection(c, now);
+        if (c->request && c->request->suspended)
+            reply_body_tick(c->request, now);
+    }
+}
+
+/* ---- the loop ---- */
+
+static void run_daemon(struct listener *l) {
+    if (l->daemon)
+        MHD_run(l->daemon);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events) {
+    (void)status;
+    (void)events;
+    run_daemon(poll->data);
+}
+
+static void on_timeout(uv_timer_t *timer) {
+    struct http_server *s = timer->data;
+    run_daemon(&s->unix_listener);
+    run_daemon(&s->tcp_listener);
+}
+
+static void soonest_timeout(struct listener *l, uint64_t *soonest) {
+    MHD_UNSIGNED_LONG_LONG ms;
+    if (l->daemon && MHD_get_timeout(l->daemon, &ms) == MHD_YES &&
+        ms < *soonest)
+        *soonest = ms;
+}
+
+/* Before the loop sleeps: connections that were resumed go on, and the timers
+ * are set to what libmicrohttpd and the connections need. */
+static void on_prepare(uv_prepare_t *prepare) {
+    struct http_server *s = prepare->data;
+    uint64_t soonest = UINT64_MAX;
+    for (int rounds = 0; s->kicked && rounds < 16; rounds++) {
+        s->kicked = false;
+        run_daemon(&s->unix_listener);
+        run_daemon(&s->tcp_listener);
+    }
+    soonest_timeout(&s->unix_listener, &soonest);
+    soonest_timeout(&s->tcp_listener, &soonest);
+    if (s->kicked)
+        soonest = 0;
+    if (soonest == UINT64_MAX)
+        uv_timer_stop(&s->timeout);
+    else
+        uv_timer_start(&s->timeout, on_timeout, soonest, 0);
+    if (!s->connections)
+        uv_timer_stop(&s->tick);
+    else if (!uv_is_active((uv_handle_t *)&s->tick))
+        uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+/* ---- opening and closing ---- */
+
+/* Paths are decoded by url_parse(), after they are split. */
+static size_t keep_escapes(void *arg, struct MHD_Connection *mhd, char *text) {
+    (void)arg;
+    (void)mhd;
+    return strlen(text);
+}
+
+/* Takes over fd. */
+static int listener_open(struct http_server *s, struct listener *l, int fd,
+                         struct fault *f) {
+    l->server = s;
+    l->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, access_handler,
+        l, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_UNESCAPE_CALLBACK,
+        keep_escapes, NULL, MHD_OPTION_URI_LOG_CALLBACK, request_new, l,
+        MHD_OPTION_NOTIFY_COMPLETED, request_free, NULL,
+        MHD_OPTION_NOTIFY_CONNECTION, notify_connection, l, MHD_OPTION_END);
+    if (!l->daemon) {
+        close(fd);
+        return fault_set(f, 500, "cannot start the HTTP server");
+    }
+    int epoll =
+        MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    int error = uv_poll_init(s->engine->loop, &l->poll, epoll);
+    if (error)
+        return fault_set(f, 500, "cannot watch the HTTP server: %s",
+                         uv_strerror(error));
+    l->polling = true;
+    l->poll.data = l;
+    uv_poll_start(&l->poll, UV_READABLE, on_readable);
+    return 0;
+}
+
+static int open_unix(struct http_server *s, struct fault *f) {
+    const char *path = s->engine->config->socket_path;
+    if (!path)
+        return 0;
+    int fd = listen_unix(path, f);
+    return fd < 0 ? -1 : listener_open(s, &s->unix_listener, fd, f);
+}
+
+static int open_tcp(struct http_server *s, struct fault *f) {
+    const struct engine_config *config = s->engine->config;
+    char bound[64];
+    if (!config->listen)
+        return 0;
+    if (!config->token)
+        return fault_set(f, 400, "--listen needs --token-file");
+    hash_token(config->token, strlen(config->token), s->token_hash);
+    s->tcp_listener.tcp = true;
+    int fd = listen_tcp(config->listen, bound, f);
+    if (fd < 0 || listener_open(s, &s->tcp_listener, fd, f) < 0)
+        return -1;
+    log_line("serving on http://%s", bound);
+    return 0;
+}
+
+struct http_server *http_open(struct engine *e, const struct route *routes,
+                              struct fault *f) {
+    struct http_server *s = calloc(1, sizeof *s);
+    if (!s) {
+        fault_set(f, 500, "out of memory");
+        return NULL;
+    }
+    s->engine = e;
+    s->routes = routes;
+    uv_prepare_init(e->loop, &s->prepare);
+    uv_timer_init(e->loop, &s->timeout);
+    uv_timer_init(e->loop, &s->tick);
+    s->prepare.data = s->timeout.data = s->tick.data = s;
+    uv_prepare_start(&s->prepare, on_prepare);
+    touch(s);
+    if (open_tcp(s, f) < 0 || open_unix(s, f) < 0) {
+        http_close(s);
+        return NULL;
+    }
+    return s;
+}
+
+static void quiesce(struct listener *l) {
+    if (l->daemon) {
+        int fd = MHD_quiesce_daemon(l->daemon);
+        if (fd >= 0)
+            close(fd);
+    }
+}
+
+void http_quiesce(struct http_server *s) {
+    s->closing = true;
+    quiesce(&s->unix_listener);
+    quiesce(&s->tcp_listener);
+}
+
+static void listener_close(struct listener *l) {
+    if (l->polling) {
+        uv_poll_stop(&l->poll);
+        uv_close((uv_handle_t *)&l->poll, NULL);
+        l->polling = false;
+    }
+    if (l->daemon)
+        MHD_stop_daemon(l->daemon);
+    l->daemon = NULL;
+}
+
+static void on_closed(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+void http_close(struct http_server *s) {
+    static const struct fault stopping = {503, "the engine is stopping"};
+    if (!s)
+        return;
+    s->closing = true;
+    for (struct connection *c = s->connections; c; c = c->next) {
+        struct request *r = c->request;
+        if (!r || !r->suspended)
+            continue;
+        if (r->stream)
+            r->aborted = true;
+        if (r->stream)
+            request_resume(r);
+        else
+            reply_fault(r, &stopping);
+    }
+    run_daemon(&s->unix_listener);
+    run_daemon(&s->tcp_listener);
+    listener_close(&s->unix_listener);
+    listener_close(&s->tcp_listener);
+    uv_close((uv_handle_t *)&s->timeout, NULL);
+    uv_close((uv_handle_t *)&s->tick, NULL);
+    /* The last handle to close frees the server that holds them all. */
+    uv_close((uv_handle_t *)&s->prepare, on_closed);
+}
+
+size_t http_active(const struct http_server *s) {
+    return s->active;
+}
+
+uint64_t http_last_activity(const struct http_server *s) {
+    return s->last_activity;
+}

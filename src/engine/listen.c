@@ -1,0 +1,159 @@
+/* listen.c: see listen.h. */
+#define _GNU_SOURCE
+#include "listen.h"
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024, OVERFLOW_ID = 65534 };
+
+/* The directory part of `path`, made if missing. Others must not be able to
+ * put a socket of theirs there. */
+static int prepare_directory(const char *path, char *directory, size_t size,
+                             struct fault *f) {
+    const char *slash = strrchr(path, '/');
+    struct stat st;
+    if (*path != '/' || !slash || !slash[1])
+        return fault_set(f, 400, "the socket path %s is not absolute", path);
+    snprintf(directory, size, "%.*s", (int)(slash == path ? 1 : slash - path),
+             path);
+    if (mkdir(directory, 0700) < 0 && errno != EEXIST)
+        return fault_errno(f, "cannot make the socket directory %s", directory);
+    if (stat(directory, &st) < 0)
+        return fault_errno(f, "cannot use the socket directory %s", directory);
+    /* In a user namespace root's /tmp shows the overflow id. */
+    bool sticky = st.st_mode & S_ISVTX;
+    bool ours = st.st_uid == geteuid() || st.st_uid == 0 ||
+                (sticky && st.st_uid == OVERFLOW_ID);
+    bool open = (st.st_mode & 022) && !sticky;
+    if (!S_ISDIR(st.st_mode) || !ours || open)
+        return fault_set(f, 403,
+                         "%s is not a directory of yours that nobody else can "
+                         "write to; choose another with --socket",
+                         directory);
+    return 0;
+}
+
+int listen_unix(const char *path, struct fault *f) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char directory[sizeof address.sun_path];
+    if (strlen(path) >= sizeof address.sun_path - 8)
+        return fault_set(f, 400,
+                         "the socket path %s is longer than %zu bytes, the "
+                         "most a socket can have; choose another with --socket",
+                         path, sizeof address.sun_path - 9);
+    if (prepare_directory(path, directory, sizeof directory, f) < 0)
+        return -1;
+    int fd CLEANUP(cleanup_close) =
+        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return fault_errno(f, "cannot make a socket");
+    /* Only the holder of the data directory's lock comes here for a path, so
+     * the temporary name needs to be free of leftovers only. */
+    snprintf(address.sun_path, sizeof address.sun_path, "%s.new", path);
+    unlink(address.sun_path);
+    mode_t old = umask(0177);
+    int bound = bind(fd, (struct sockaddr *)&address, sizeof address);
+    umask(old);
+    if (bound < 0 || listen(fd, BACKLOG) < 0)
+        return fault_errno(f, "cannot listen on %s", path);
+    if (rename(address.sun_path, path) < 0) {
+        fault_errno(f, "cannot listen on %s", path);
+        unlink(address.sun_path);
+        return -1;
+    }
+    return steal_fd(&fd);
+}
+
+bool peer_is_us(int fd) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+           peer.uid == geteuid();
+}
+
+/* "host:port" or "[v6]:port" in two parts. */
+static int split_address(const char *address, char *host, size_t size,
+                         const char **port, struct fault *f) {
+    const char *colon = strrchr(address, ':');
+    size_t length = colon ? (size_t)(colon - address) : 0;
+    bool bracket = length > 2 && *address == '[' && colon[-1] == ']';
+    if (bracket) {
+        address++;
+        length -= 2;
+    }
+    if (!colon || length == 0 || length >= size || !colon[1])
+        return fault_set(f, 400,
+                         "--listen wants ADDRESS:PORT, such as 127.0.0.1:0");
+    snprintf(host, size, "%.*s", (int)length, address);
+    *port = colon + 1;
+    return 0;
+}
+
+static void name_bound(int fd, char bound[64]) {
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    char host[48], port[8];
+    strcpy(bound, "?");
+    if (getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
+        getnameinfo((struct sockaddr *)&address, length, host, sizeof host,
+                    port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(bound, 64, address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
+                 host, port);
+}
+
+int listen_tcp(const char *address, char bound[64], struct fault *f) {
+    char host[256];
+    const char *port = NULL;
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+                             .ai_socktype = SOCK_STREAM},
+                    *found;
+    if (split_address(address, host, sizeof host, &port, f) < 0)
+        return -1;
+    int error = getaddrinfo(host, port, &hints, &found);
+    if (error)
+        return fault_set(f, 400, "cannot listen on %s: %s", address,
+                         gai_strerror(error));
+    int one = 1;
+    int fd CLEANUP(cleanup_close) =
+        socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool listening =
+        fd >= 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+        bind(fd, found->ai_addr, found->ai_addrlen) == 0 &&
+        listen(fd, BACKLOG) == 0;
+    freeaddrinfo(found);
+    if (!listening)
+        return fault_errno(f, "cannot listen on %s", address);
+    name_bound(fd, bound);
+    return steal_fd(&fd);
+}
+
+/* The length of the host in "host:port" or "[v6]:port". */
+static size_t host_length(const char *text) {
+    const char *end = *text == '[' ? strchr(text, ']') : NULL;
+    return end ? (size_t)(end - text) + 1 : strcspn(text, ":");
+}
+
+bool host_is_ours(const char *header, const char *address) {
+    static const char *const loopback[] = {"localhost", "127.0.0.1", "[::1]"};
+    if (!header)
+        return false;
+    size_t length = host_length(header);
+    if (header[length] && header[length] != ':')
+        return false;
+    for (size_t i = 0; i < sizeof loopback / sizeof *loopback; i++)
+        if (length == strlen(loopback[i]) &&
+            strncasecmp(header, loopback[i], length) == 0)
+            return true;
+    return length == host_length(address) &&
+           strncasecmp(header, address, length) == 0;
+}

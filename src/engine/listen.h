@@ -1,0 +1,22 @@
+/* listen.h: the sockets that the engine serves on. */
+#ifndef CONTREE_LISTEN_H
+#define CONTREE_LISTEN_H
+
+#include "util.h"
+
+/* A listening Unix socket of mode 0600 at `path`, made under another name and
+ * renamed, so that a stale one is replaced at once. Its directory is made
+ * (0700) when missing; 403 when it belongs to somebody else. */
+int listen_unix(const char *path, struct fault *f);
+/* Whether the process at the other end is of our own user. */
+bool peer_is_us(int fd);
+
+/* A listening TCP socket for "HOST:PORT" ("127.0.0.1:0", "[::1]:8080");
+ * `bound` gets the address with the real port. */
+int listen_tcp(const char *address, char bound[64], struct fault *f);
+/* Whether a Host header may be answered on the listener of `address`: a
+ * loopback name or the host listened on. Other names come from a web page that
+ * had its own name resolved to us. */
+bool host_is_ours(const char *host_header, const char *address);
+
+#endif

@@ -1,0 +1,523 @@
+/* operation.c: the life of one operation; see operation.h. */
+#define _GNU_SOURCE
+#include "blob.h"
+#include "operation_internal.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/* Between the kill of the main process and that of its whole sandbox. */
+#define KILL_GRACE_SECONDS 2.0
+
+/* ---- processes ---- */
+
+static struct process_entry *find_process(const struct operation *op,
+                                          int spid) {
+    struct process_entry *e = op->processes;
+    while (e && e->spid != spid)
+        e = e->next;
+    return e;
+}
+
+static struct process_entry *add_process(struct operation *op,
+                                         struct fault *f) {
+    struct process_entry *e = calloc(1, sizeof *e);
+    if (!e) {
+        fault_set(f, 500, "out of memory");
+        return NULL;
+    }
+    e->spid = op->next_spid++;
+    e->next = op->processes;
+    op->processes = e;
+    return e;
+}
+
+static void remove_process(struct operation *op, struct process_entry *e) {
+    struct process_entry **p = &op->processes;
+    while (*p != e)
+        p = &(*p)->next;
+    *p = e->next;
+    process_free(e->process);
+    run_process_clear(&e->run);
+    free(e);
+}
+
+static int start_process(struct operation *op, struct process_entry *e,
+                         const struct run_process *run, struct fault *f) {
+    struct process_spec spec = {
+        .loop = op->all->engine->loop,
+        .log = op->log,
+        .spid = e->spid,
+        .run = run,
+        .image_env = op->image_env,
+    };
+    e->process = process_start(&spec, op->sandbox, f);
+    return e->process ? 0 : -1;
+}
+
+static void answer_spawn(struct process_entry *e, int spid,
+                         const struct fault *why) {
+    struct spawn_waiter *w = steal_pointer(&e->waiter);
+    if (w)
+        w->started(w, spid, why);
+}
+
+/* ---- start ---- */
+
+static int put_files(struct operation *op, struct fault *f) {
+    for (size_t i = 0; i < op->run.file_count; i++) {
+        const struct run_file *file = &op->run.files[i];
+        int fd = blob_open(op->all->engine->dir_fd, op->contents[i], f);
+        if (fd < 0 || sandbox_put(op->sandbox, file->path, fd, file->mode,
+                                  file->uid, file->gid, f) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int start_main(struct operation *op, struct fault *f) {
+    struct process_entry *e = add_process(op, f);
+    if (!e)
+        return -1;
+    if (start_process(op, e, &op->run.process, f) == 0)
+        return 0;
+    remove_process(op, e);
+    return -1;
+}
+
+static void on_started(void *arg);
+static void on_failed(void *arg, const struct fault *why);
+static void on_spawned(void *arg, int spid, int pid);
+static void on_spawn_failed(void *arg, int spid, const struct fault *why);
+static void on_exited(void *arg, int spid, const struct sandbox_exit *e);
+static void on_gone(void *arg);
+
+static void conclude(struct operation *op);
+
+/* Mounts the image below a fresh workspace. */
+static int start_sandbox(struct operation *op, const int64_t *chain,
+                         size_t count, struct fault *f) {
+    static const struct sandbox_callbacks callbacks = {
+        on_started, on_failed, on_spawned, on_spawn_failed, on_exited, on_gone};
+    char(*paths)[32] CLEANUP(cleanup_free) = calloc(count + 1, sizeof *paths);
+    const char **lowers CLEANUP(cleanup_free) =
+        calloc(count + 1, sizeof *lowers);
+    if (!paths || !lowers)
+        return fault_set(f, 500, "out of memory");
+    for (size_t i = 0; i <= count; i++) {
+        layer_path(i < count ? chain[i] : 0, paths[i]); /* 0: the skeleton */
+        lowers[i] = paths[i];
+    }
+    struct sandbox_spec spec = {
+        .lowers = lowers,
+        .lower_count = count + 1,
+        .upper = op->workspace.upper,
+        .work = op->workspace.work,
+        .hostname = op->run.hostname,
+        .networking = op->run.networking,
+        /* 0 would mean none. */
+        .max_file_bytes = op->run.max_layer_bytes ? op->run.max_layer_bytes : 1,
+    };
+    op->sandbox =
+        sandbox_start(op->all->engine->launcher, &spec, &callbacks, op, f);
+    return op->sandbox ? 0 : -1;
+}
+
+static uint64_t free_space(const struct operation *op) {
+    struct statvfs v;
+    if (fstatvfs(op->all->engine->dir_fd, &v) < 0)
+        return 0;
+    return (uint64_t)v.f_bavail * v.f_frsize;
+}
+
+int operation_begin(struct operation *op, struct fault *f) {
+    struct engine *e = op->all->engine;
+    int64_t *chain CLEANUP(cleanup_free) = NULL;
+    size_t count = 0;
+    if (op->image.layer &&
+        store_layer_chain(e->store, op->image.layer, &chain, &count, f) < 0)
+        return -1;
+    if (workspace_take(e->layers, &op->workspace, f) < 0)
+        return -1;
+    op->has_workspace = true;
+    if (workspace_inherit_root(e->layers, &op->workspace, op->image.layer, f) <
+            0 ||
+        start_sandbox(op, chain, count, f) < 0)
+        return -1;
+    op->references++; /* on_gone() gives it back */
+    op->all->running++;
+    op->status = "EXECUTING";
+    op->free_at_start = free_space(op);
+    op->deadline = monotonic_seconds() + (double)op->run.process.timeout;
+    operations_due(op->all, op->deadline);
+    operations_housekeep(op->all);
+    struct fault why;
+    if (put_files(op, &why) < 0 || start_main(op, &why) < 0)
+        operation_abort(op, NULL, &why);
+    return 0;
+}
+
+void operation_fail(struct operation *op, const struct fault *why) {
+    op->fault = *why;
+    conclude(op);
+    if (op->has_workspace)
+        workspace_drop(op->all->engine->layers, &op->workspace);
+    op->has_workspace = false;
+}
+
+void operation_abort(struct operation *op, const char *limit,
+                     const struct fault *why) {
+    if (op->concluded || op->fault.status)
+        return;
+    op->fault = *why;
+    op->limit = limit;
+    if (op->sandbox)
+        sandbox_kill(op->sandbox);
+}
+
+static void write_isolation(struct buffer *b, const char *list) {
+    json_open(b, "isolation", '[');
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        json_add_text(b, NULL, list, length);
+        list += length + (list[length] == ',');
+    }
+    json_close(b, ']');
+}
+
+static void on_started(void *arg) {
+    struct operation *op = arg;
+    op->started = true;
+    struct buffer *b = event_begin(op->log, "init", 0);
+    json_add_time(b, "started_at", wall_microseconds());
+    json_add_string(b, "runtime_path", "contree-init");
+    json_add_bool(b, "verbose", false);
+    json_add_int(b, "init_pid", 1);
+    json_add_string(b, "hostname", op->run.hostname);
+    json_add_string(b, "kernel", op->all->kernel);
+    json_add_string(b, "machine", op->all->machine);
+    write_isolation(b, launcher_isolation(op->all->engine->launcher));
+    event_end(op->log);
+}
+
+static void on_failed(void *arg, const struct fault *why) {
+    struct operation *op = arg;
+    if (!op->fault.status)
+        op->fault = *why;
+}
+
+static void on_spawned(void *arg, int spid, int pid) {
+    struct operation *op = arg;
+    struct process_entry *e = find_process(op, spid);
+    if (!e)
+        return;
+    process_spawned(e->process, pid);
+    if (spid == 1 && !op->timed_out) {
+        /* The time counts from here; making the sandbox is ours. */
+        op->deadline = monotonic_seconds() + (double)op->run.process.timeout;
+    }
+    answer_spawn(e, spid, NULL);
+}
+
+static void on_spawn_failed(void *arg, int spid, const struct fault *why) {
+    struct operation *op = arg;
+    struct process_entry *e = find_process(op, spid);
+    if (spid == 1) {
+        operation_abort(op, NULL, why);
+    } else if (e) {
+        answer_spawn(e, 0, why);
+        remove_process(op, e);
+    }
+}
+
+/* ---- end ---- */
+
+static void count_usage(struct operation *op, const struct sandbox_exit *e) {
+    const struct rusage *u = &e->usage;
+    op->cpu += (double)(u->ru_utime.tv_sec + u->ru_stime.tv_sec) +
+               (double)(u->ru_utime.tv_usec + u->ru_stime.tv_usec) / 1e6;
+    if (u->ru_maxrss > op->memory)
+        op->memory = u->ru_maxrss;
+}
+
+static void drain_all(struct operation *op) {
+    for (struct process_entry *e = op->processes; e; e = e->next)
+        if (process_is_spawned(e->process))
+            process_drain(e->process);
+}
+
+/* What the exit of the main process says about limits. */
+static void judge_main(struct operation *op) {
+    struct process_entry *e = find_process(op, 1);
+    if (!e || !process_is_spawned(e->process)) {
+        if (!op->fault.status && !op->cancelled)
+            fault_set(&op->fault, 500,
+                      "the command did not start within %lld seconds",
+                      (long long)op->run.process.timeout);
+        return;
+    }
+    const struct sandbox_exit *x = process_exit(e->process);
+    if (op->timed_out && x->signal != SIGKILL)
+        op->timed_out = false; /* it ended by itself just then */
+    if (op->timed_out)
+        op->limit = "timeout";
+    else if (x->signal == SIGXFSZ)
+        op->limit = "disk";
+    if (!process_has_exited(e->process) && !op->timed_out && !op->cancelled &&
+        !op->fault.status)
+        fault_set(&op->fault, 500, "the sandbox ended unexpectedly");
+}
+
+static void finish_processes(struct operation *op) {
+    static const struct fault over = {409, "the operation has ended"};
+    while (op->processes) {
+        struct process_entry *e = op->processes;
+        bool main = e->spid == 1;
+        process_finish(e->process, main && op->timed_out,
+                       main ? op->limit : NULL);
+        answer_spawn(e, 0, &over);
+        remove_process(op, e);
+    }
+}
+
+static const char *shutdown_reason(const struct operation *op) {
+    return op->cancelled      ? "cancelled"
+           : op->fault.status ? "failed"
+           : op->timed_out    ? "timeout"
+                              : "job_complete";
+}
+
+/* All output is in the log. */
+static void conclude(struct operation *op) {
+    const struct fault *broken;
+    op->concluded = true;
+    op->deadline = 0;
+    judge_main(op);
+    if (op->cancelled)
+        op->limit = "cancelled";
+    finish_processes(op);
+    if (op->started) {
+        struct buffer *b = event_begin(op->log, "shutdown", 0);
+        json_add_time(b, "stopped_at", wall_microseconds());
+        json_add_string(b, "reason", shutdown_reason(op));
+        event_end(op->log);
+    }
+    broken = event_log_fault(op->log);
+    if (broken && !op->fault.status)
+        op->fault = *broken;
+    if (op->cancelled)
+        operation_settle(op, "CANCELLED");
+    else if (op->fault.status)
+        operation_settle(op, "FAILED");
+    else if (op->run.disposable)
+        operation_settle(op, "SUCCESS");
+    else
+        operation_save(op);
+}
+
+/* When the main process reports its exit init has killed all others: mostly
+ * the pipes are at their ends. A disposable run need not wait for more. */
+static void main_exited(struct operation *op, struct process_entry *e) {
+    bool complete = process_drain(e->process);
+    if (complete && op->run.disposable) {
+        drain_all(op);
+        conclude(op);
+    }
+}
+
+static void on_exited(void *arg, int spid, const struct sandbox_exit *x) {
+    struct operation *op = arg;
+    struct process_entry *e = find_process(op, spid);
+    if (!e || op->concluded)
+        return;
+    process_exited(e->process, x);
+    count_usage(op, x);
+    if (spid == 1) {
+        main_exited(op, e);
+    } else {
+        process_drain(e->process);
+        process_finish(e->process, false, NULL);
+    }
+}
+
+static void on_gone(void *arg) {
+    struct operation *op = arg;
+    op->sandbox = NULL;
+    op->all->running--;
+    if (!op->concluded) {
+        drain_all(op);
+        conclude(op);
+    }
+    if (op->has_workspace && op->finished) {
+        workspace_drop(op->all->engine->layers, &op->workspace);
+        op->has_workspace = false;
+    }
+    operations_next(op->all);
+    operation_unref(op);
+}
+
+void operation_expire(struct operation *op) {
+    struct process_entry *e = find_process(op, 1);
+    bool first = !op->timed_out;
+    op->timed_out = true;
+    op->deadline = 0;
+    if (!op->sandbox)
+        return;
+    /* Killing the main process alone first lets init tell what it used. */
+    if (first && e && process_is_spawned(e->process) &&
+        sandbox_signal(op->sandbox, 1, SIGKILL, NULL) == 0) {
+        op->deadline = monotonic_seconds() + KILL_GRACE_SECONDS;
+        operations_due(op->all, op->deadline);
+    } else {
+        sandbox_kill(op->sandbox);
+    }
+}
+
+int operation_cancel(struct operation *op, struct fault *f) {
+    if (op->concluded || op->cancelled)
+        return fault_set(f, 409, "operation is not cancellable");
+    op->cancelled = true;
+    if (op->sandbox) {
+        sandbox_kill(op->sandbox);
+    } else {
+        conclude(op); /* the queue forgets it when its turn comes */
+    }
+    return 0;
+}
+
+/* ---- the final state ---- */
+
+static void write_completion(struct buffer *b, const struct operation *op,
+                             const char *status) {
+    json_add_string(b, "status", status);
+    json_add_int(b, "duration_ms", (op->finished - op->created) / 1000);
+    json_add_optional(b, "result_image_uuid", op->result_image);
+    json_add_string(b, "error", op->fault.status ? op->fault.message : NULL);
+    if (op->image_size >= 0)
+        json_add_int(b, "image_size_bytes", op->image_size);
+    if (op->limit)
+        json_add_string(b, "limit", op->limit);
+}
+
+void operation_complete(struct operation *op, const char *status) {
+    op->finished = wall_microseconds();
+    event_log_hold(op->log);
+    struct buffer *b = event_begin(op->log, "completion", 0);
+    write_completion(b, op, status);
+    event_end(op->log);
+}
+
+static int store_final(struct operation *op, const char *status,
+                       const char *log, size_t length, struct fault *f) {
+    struct store *store = op->all->engine->store;
+    struct operation_row row;
+    operation_row(op, &row);
+    row.status = status;
+    return op->recorded ? store_operation_finish(store, &row, log, length, f)
+                        : store_operation_record(store, &row, log, length, f);
+}
+
+void operation_settle(struct operation *op, const char *status) {
+    size_t length;
+    struct fault f;
+    if (op->cancelled)
+        op->fault.status = 0; /* that it was killed is no error */
+    operation_complete(op, status);
+    const char *log = event_log_text(op->log, &length);
+    if (store_final(op, status, log, length, &f) < 0) {
+        log_line("operation %s: %s", op->uuid, f.message);
+        if (!op->fault.status)
+            op->fault = f;
+        status = "FAILED";
+        /* A short row may still fit where the log did not. */
+        if (store_final(op, status, "", 0, &f) < 0)
+            log_line("operation %s is lost: %s", op->uuid, f.message);
+    }
+    op->status = status;
+    op->recorded = true;
+    operation_ended(op);
+}
+
+void operation_row(const struct operation *op, struct operation_row *out) {
+    *out = (struct operation_row){
+        .kind = op->kind,
+        .status = op->status,
+        .error = op->fault.status ? (char *)op->fault.message : NULL,
+        .created = op->created,
+        .finished = op->finished,
+        .consumed_cpu = op->cpu,
+        .consumed_memory = op->memory,
+        .image_size = op->image_size,
+        .metadata = op->request,
+    };
+    memcpy(out->uuid, op->uuid, UUID_SIZE);
+    memcpy(out->image, op->image.uuid, UUID_SIZE);
+    memcpy(out->result_image, op->result_image, UUID_SIZE);
+}
+
+/* ---- orders to its processes ---- */
+
+/* 425 before the main process runs, 409 after its end. */
+static int check_running(const struct operation *op, struct fault *f) {
+    struct process_entry *e = find_process(op, 1);
+    if (op->concluded || op->cancelled || op->timed_out ||
+        (e && process_has_exited(e->process)))
+        return fault_set(f, 409, "the operation is not running any more");
+    if (!e || !process_is_spawned(e->process))
+        return fault_set(f, 425, "the operation has not started yet");
+    return 0;
+}
+
+int operation_spawn(struct operation *op, struct run_process *run,
+                    struct spawn_waiter *w, struct fault *f) {
+    struct process_entry *e =
+        check_running(op, f) < 0 ? NULL : add_process(op, f);
+    if (!e) {
+        run_process_clear(run);
+        return -1;
+    }
+    e->run = *run;
+    if (start_process(op, e, &e->run, f) < 0) {
+        remove_process(op, e);
+        return -1;
+    }
+    e->waiter = w;
+    return 0;
+}
+
+void operation_forget_spawn(struct operation *op, struct spawn_waiter *w) {
+    for (struct process_entry *e = op->processes; e; e = e->next)
+        if (e->waiter == w)
+            e->waiter = NULL;
+}
+
+/* The process, once it is registered. */
+static struct process_entry *check_process(const struct operation *op, int spid,
+                                           struct fault *f) {
+    struct process_entry *e = find_process(op, spid);
+    if (check_running(op, f) < 0)
+        return NULL;
+    if (e && process_is_spawned(e->process))
+        return e;
+    fault_set(f, 404, "the operation has no process %d", spid);
+    return NULL;
+}
+
+int operation_signal(struct operation *op, int spid, int signal,
+                     struct fault *f) {
+    struct process_entry *e = check_process(op, spid, f);
+    if (!e)
+        return -1;
+    if (process_has_exited(e->process))
+        return 0;
+    return sandbox_signal(op->sandbox, spid, signal, f);
+}
+
+int operation_write(struct operation *op, int spid, const void *data,
+                    size_t length, bool close, struct fault *f) {
+    struct process_entry *e = check_process(op, spid, f);
+    return e ? process_write(e->process, data, length, close, f) : -1;
+}

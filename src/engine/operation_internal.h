@@ -1,0 +1,98 @@
+/* operation_internal.h: what operation.c, operation_save.c and operations.c
+ * share; nobody else includes it. */
+#ifndef CONTREE_OPERATION_INTERNAL_H
+#define CONTREE_OPERATION_INTERNAL_H
+
+#include "layer.h"
+#include "operation.h"
+#include "process.h"
+#include "work.h"
+
+/* A process and what it borrows from. */
+struct process_entry {
+    struct process_entry *next;
+    struct process *process;
+    int spid;
+    struct run_process run; /* of subprocesses; the main one uses op->run */
+    struct spawn_waiter *waiter;
+};
+
+struct operation {
+    struct operations *all;
+    struct operation *next, *previous; /* active, newest first */
+    struct operation *queue_next;
+    int references; /* the list's, the sandbox's, a job's */
+
+    char uuid[UUID_SIZE];
+    const char *kind, *status;
+    struct fault fault; /* why it failed; status 0: it did not */
+    const char *limit;  /* which limit ended it, or NULL */
+    int64_t created, finished;
+    struct run run;
+    char *request; /* its members as JSON */
+    struct image image;
+    json_t *image_env;    /* preserved variables of the image, or NULL */
+    char (*contents)[65]; /* SHA-256 of run.files */
+    struct event_log *log;
+
+    bool recorded; /* in the store, or being stored right now */
+    bool listed;
+    bool started, concluded, cancelled, timed_out;
+    struct sandbox *sandbox;
+    struct workspace workspace;
+    bool has_workspace, measuring;
+    uint64_t free_at_start; /* bytes of the data directory's file system */
+    struct process_entry *processes;
+    int next_spid;
+    double deadline; /* monotonic seconds; 0 none */
+    struct operation_waiter *waiters;
+
+    char result_image[UUID_SIZE];
+    int64_t image_size;
+    double cpu;
+    int64_t memory; /* KiB */
+};
+
+struct operations {
+    struct engine *engine;
+    struct operation *active;
+    struct operation *queue, **queue_end;
+    size_t count;   /* that exist, listed or not */
+    size_t running; /* that have a sandbox */
+    bool stopping;
+    uv_timer_t timer, housekeeping;
+    double timer_due;
+    bool cleaning, checkpointing;
+    int open_handles;
+    char kernel[64], machine[64];
+};
+
+/* operations.c */
+void operation_unref(struct operation *op);
+/* Wakes the timer for `deadline` at the latest. */
+void operations_due(struct operations *all, double deadline);
+/* There is something to watch or to clean from now on. */
+void operations_housekeep(struct operations *all);
+/* A sandbox is gone: the next one may come. */
+void operations_next(struct operations *all);
+/* Tells all waiters that it has ended, and takes it off the list. */
+void operation_ended(struct operation *op);
+
+/* operation.c */
+int operation_begin(struct operation *op, struct fault *f);
+/* Ends one that could not begin. */
+void operation_fail(struct operation *op, const struct fault *why);
+/* Its time is up. */
+void operation_expire(struct operation *op);
+/* Ends its sandbox because of `why`, which becomes its fault. */
+void operation_abort(struct operation *op, const char *limit,
+                     const struct fault *why);
+/* The completion event, the row and the log; then it is over. */
+void operation_settle(struct operation *op, const char *status);
+
+/* operation_save.c: publishes what it wrote, then settles it. */
+void operation_save(struct operation *op);
+/* Appends the completion event with the final state, unseen yet. */
+void operation_complete(struct operation *op, const char *status);
+
+#endif

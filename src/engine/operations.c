@@ -1,0 +1,480 @@
+/* operations.c: all active operations: the list, the queue, the clock, and what
+ * has to be watched while they run; see operation.h. */
+#define _GNU_SOURCE
+#include "operation_internal.h"
+#include <math.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+
+enum { HOUSEKEEPING_MS = 250 };
+/* A run is stopped when it takes the last of the disk: the store needs some to
+ * go on. */
+#define SPARE_BYTES (UINT64_C(256) << 20)
+
+/* ---- one operation ---- */
+
+static struct operation *operation_new(struct operations *all, const char *kind,
+                                       const char *key) {
+    struct operation *op = calloc(1, sizeof *op);
+    if (!op)
+        return NULL;
+    if (key)
+        operation_key_uuid(key, op->uuid);
+    else
+        uuid_ordered(op->uuid);
+    op->log = event_log_new(all->engine->dir_fd, op->uuid);
+    if (!op->log) {
+        free(op);
+        return NULL;
+    }
+    op->all = all;
+    op->references = 1;
+    op->kind = kind;
+    op->status = "PENDING";
+    op->created = wall_microseconds();
+    op->next_spid = 1;
+    op->image_size = -1;
+    all->count++;
+    return op;
+}
+
+static void operation_free(struct operation *op) {
+    op->all->count--;
+    event_log_unref(op->log);
+    image_clear(&op->image);
+    json_decref(op->image_env);
+    run_clear(&op->run);
+    free(op->request);
+    free(op->contents);
+    free(op);
+}
+
+void operation_unref(struct operation *op) {
+    if (--op->references == 0)
+        operation_free(op);
+}
+
+static void enlist(struct operation *op) {
+    struct operations *all = op->all;
+    op->listed = true;
+    op->next = all->active;
+    if (op->next)
+        op->next->previous = op;
+    all->active = op;
+}
+
+static void delist(struct operation *op) {
+    if (op->next)
+        op->next->previous = op->previous;
+    if (op->previous)
+        op->previous->next = op->next;
+    else
+        op->all->active = op->next;
+    op->listed = false;
+}
+
+void operation_ended(struct operation *op) {
+    op->references++; /* for the waiters' sake */
+    if (op->listed) {
+        delist(op);
+        operation_unref(op);
+    }
+    event_log_finish(op->log);
+    while (op->waiters) {
+        struct operation_waiter *w = op->waiters;
+        op->waiters = w->next;
+        w->done(w, op, true);
+    }
+    operation_unref(op);
+}
+
+/* ---- starting ---- */
+
+static int find_files(struct operation *op, struct fault *f) {
+    if (op->run.file_count == 0)
+        return 0;
+    op->contents = calloc(op->run.file_count, sizeof *op->contents);
+    if (!op->contents)
+        return fault_set(f, 500, "out of memory");
+    for (size_t i = 0; i < op->run.file_count; i++) {
+        const struct run_file *file = &op->run.files[i];
+        struct stored_file stored;
+        if (store_file_by_uuid(op->all->engine->store, file->uuid, &stored, f) <
+            0)
+            return -1;
+        memcpy(op->contents[i], stored.sha256, sizeof stored.sha256);
+    }
+    return 0;
+}
+
+static int write_request(struct operation *op, struct fault *f) {
+    struct buffer b;
+    buffer_init(&b, 128 << 20);
+    json_open(&b, NULL, '{');
+    run_write(&b, &op->run);
+    json_close(&b, '}');
+    json_end(&b);
+    op->request = buffer_take(&b);
+    return op->request ? 0 : fault_set(f, 500, "out of memory");
+}
+
+static int prepare(struct operation *op, struct fault *f) {
+    struct store *store = op->all->engine->store;
+    if (store_image_resolve(store, op->run.image, &op->image, f) < 0 ||
+        find_files(op, f) < 0)
+        return -1;
+    if (op->image.env)
+        op->image_env = json_loads(op->image.env, 0, NULL);
+    return write_request(op, f);
+}
+
+static void enqueue(struct operation *op) {
+    op->references++;
+    *op->all->queue_end = op;
+    op->all->queue_end = &op->queue_next;
+}
+
+struct operation *operation_start(struct operations *all, struct run *run,
+                                  struct fault *f) {
+    struct operation *op =
+        all->stopping ? NULL
+                      : operation_new(all, "instance", run->idempotency_key);
+    if (!op) {
+        run_clear(run);
+        fault_set(f, 503, "the engine is stopping");
+        return NULL;
+    }
+    op->run = *run;
+    *run = (struct run){0};
+    op->run.idempotency_key = NULL; /* borrowed for the call */
+    bool now = all->running < RUNS_AT_A_TIME && !all->queue;
+    if (prepare(op, f) < 0 || (now && operation_begin(op, f) < 0)) {
+        if (op->has_workspace)
+            workspace_drop(all->engine->layers, &op->workspace);
+        operation_unref(op);
+        return NULL;
+    }
+    enlist(op);
+    if (!now)
+        enqueue(op);
+    return op;
+}
+
+void operations_next(struct operations *all) {
+    operations_housekeep(all);
+    while (all->queue && all->running < RUNS_AT_A_TIME) {
+        struct operation *op = all->queue;
+        struct fault f;
+        all->queue = op->queue_next;
+        if (!all->queue)
+            all->queue_end = &all->queue;
+        if (!op->concluded && operation_begin(op, &f) < 0)
+            operation_fail(op, &f);
+        operation_unref(op);
+    }
+}
+
+/* ---- looking ---- */
+
+struct operation *operation_find(struct operations *all, const char *uuid) {
+    struct operation *op = all->active;
+    while (op && strcmp(op->uuid, uuid) != 0)
+        op = op->next;
+    return op;
+}
+
+/* RFC 9562 §5.8: a version 8 uuid holds what its maker likes. */
+void operation_key_uuid(const char *key, char out[UUID_SIZE]) {
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    char hex[33];
+    SHA256((const unsigned char *)key, strlen(key), hash);
+    hash[6] = (hash[6] & 0x0f) | 0x80;
+    hash[8] = (hash[8] & 0x3f) | 0x80;
+    for (int i = 0; i < 16; i++)
+        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    snprintf(out, UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8,
+             hex + 12, hex + 16, hex + 20);
+}
+
+const char *operation_request(const struct operation *op) {
+    return op->request;
+}
+
+struct event_log *operation_log(const struct operation *op) {
+    return op->log;
+}
+
+void operations_visit(struct operations *all,
+                      bool (*visit)(void *arg, struct operation *op),
+                      void *arg) {
+    for (struct operation *op = all->active; op; op = op->next)
+        if (!visit(arg, op))
+            return;
+}
+
+int operation_record(struct operation *op, struct fault *f) {
+    struct operation_row row;
+    if (op->recorded)
+        return 0;
+    operation_row(op, &row);
+    if (store_operation_add(op->all->engine->store, &row, f) < 0)
+        return -1;
+    op->recorded = true;
+    return 0;
+}
+
+void operations_record(struct operations *all) {
+    struct fault f;
+    for (struct operation *op = all->active; op; op = op->next)
+        if (operation_record(op, &f) < 0)
+            log_line("operation %s: %s", op->uuid, f.message);
+}
+
+size_t operations_active(const struct operations *all) {
+    return all->count;
+}
+
+size_t operations_running(const struct operations *all, const char *kind) {
+    size_t n = 0;
+    for (const struct operation *op = all->active; op; op = op->next)
+        n += strcmp(op->kind, kind) == 0;
+    return n;
+}
+
+/* ---- the clock ---- */
+
+void operation_wait(struct operation *op, struct operation_waiter *w) {
+    w->next = op->waiters;
+    op->waiters = w;
+    operations_due(op->all, w->deadline);
+}
+
+void operation_unwait(struct operation *op, struct operation_waiter *w) {
+    struct operation_waiter **p = &op->waiters;
+    while (*p && *p != w)
+        p = &(*p)->next;
+    if (*p)
+        *p = w->next;
+}
+
+static void on_timer(uv_timer_t *timer);
+
+void operations_due(struct operations *all, double deadline) {
+    if (uv_is_active((uv_handle_t *)&all->timer) && all->timer_due <= deadline)
+        return;
+    double seconds = deadline - monotonic_seconds();
+    all->timer_due = deadline;
+    uv_update_time(all->engine->loop);
+    uv_timer_start(&all->timer, on_timer,
+                   seconds > 0 ? (uint64_t)ceil(seconds * 1000) : 0, 0);
+}
+
+/* Tells those whose time is up; gives the next time. */
+static double expire_waiters(struct operation *op, double now) {
+    struct operation_waiter *due = NULL, **p = &op->waiters;
+    double next = INFINITY;
+    while (*p) {
+        struct operation_waiter *w = *p;
+        if (w->deadline > now) {
+            next = fmin(next, w->deadline);
+            p = &w->next;
+            continue;
+        }
+        *p = w->next;
+        w->next = due;
+        due = w;
+    }
+    while (due) {
+        struct operation_waiter *w = due;
+        due = w->next;
+        w->done(w, op, false);
+    }
+    return next;
+}
+
+static void on_timer(uv_timer_t *timer) {
+    struct operations *all = timer->data;
+    double now = monotonic_seconds(), next = INFINITY;
+    for (struct operation *op = all->active, *after; op; op = after) {
+        after = op->next;
+        if (op->deadline && op->deadline <= now)
+            operation_expire(op);
+        if (op->deadline)
+            next = fmin(next, op->deadline);
+        next = fmin(next, expire_waiters(op, now));
+    }
+    if (isfinite(next))
+        operations_due(all, next);
+}
+
+/* ---- housekeeping ---- */
+
+struct measure {
+    struct job job;
+    struct operation *op;
+    int64_t bytes;
+    uint64_t free_now;
+    int result;
+};
+
+static void measure_work(struct job *j) {
+    struct measure *m = (struct measure *)j;
+    m->result = workspace_size(m->op->all->engine->layers, &m->op->workspace,
+                               &m->bytes, NULL);
+}
+
+/* Too much for its own limit, or for the disk's sake when most of what is
+ * missing there is its doing. */
+static void measure_done(struct job *j) {
+    struct measure *m = (struct measure *)j;
+    struct operation *op = m->op;
+    struct fault why = {.status = 0};
+    int64_t limit = op->run.max_layer_bytes;
+    op->measuring = false;
+    if (m->result == 0 && m->bytes > limit)
+        fault_set(&why, 507,
+                  "the run wrote %lld bytes, more than max_layer_bytes = %lld",
+                  (long long)m->bytes, (long long)limit);
+    else if (m->result == 0 && m->free_now < SPARE_BYTES &&
+             (uint64_t)m->bytes > (op->free_at_start - m->free_now) / 2)
+        fault_set(&why, 507,
+                  "the run wrote %lld bytes and left less than %llu free on "
+                  "the disk",
+                  (long long)m->bytes, (unsigned long long)SPARE_BYTES);
+    if (why.status && op->sandbox)
+        operation_abort(op, "disk", &why);
+    operation_unref(op);
+    free(m);
+}
+
+static void measure_run(struct operation *op, uint64_t free_now) {
+    struct measure *m = calloc(1, sizeof *m);
+    if (!m)
+        return;
+    m->op = op;
+    m->free_now = free_now;
+    op->references++;
+    op->measuring = true;
+    job_start(op->all->engine, &m->job, measure_work, measure_done);
+}
+
+/* The free space of the whole disk tells cheaply that nobody has written much;
+ * only if somebody has are the workspaces measured. */
+static void watch_disk(struct operations *all) {
+    struct statvfs v;
+    if (fstatvfs(all->engine->dir_fd, &v) < 0)
+        return;
+    uint64_t free_now = (uint64_t)v.f_bavail * v.f_frsize;
+    for (struct operation *op = all->active; op; op = op->next) {
+        uint64_t start = op->free_at_start;
+        uint64_t gone = start > free_now ? start - free_now : 0;
+        if (!op->sandbox || op->concluded || op->measuring)
+            continue;
+        if (event_log_fault(op->log))
+            operation_abort(op, "disk", event_log_fault(op->log));
+        else if (gone > (uint64_t)op->run.max_layer_bytes ||
+                 (gone && free_now < SPARE_BYTES))
+            measure_run(op, free_now);
+    }
+}
+
+struct chore {
+    struct job job;
+    struct operations *all;
+};
+
+static void trash_work(struct job *j) {
+    trash_empty(((struct chore *)j)->all->engine->layers);
+}
+
+static void trash_done(struct job *j) {
+    ((struct chore *)j)->all->cleaning = false;
+    free(j);
+}
+
+static void checkpoint_work(struct job *j) {
+    struct fault f;
+    if (store_checkpoint(((struct chore *)j)->all->engine->store, &f) < 0)
+        log_line("checkpoint: %s", f.message);
+}
+
+static void checkpoint_done(struct job *j) {
+    ((struct chore *)j)->all->checkpointing = false;
+    free(j);
+}
+
+static void do_chore(struct operations *all, bool due, bool *busy,
+                     void (*work)(struct job *), void (*done)(struct job *)) {
+    struct chore *c = due && !*busy ? calloc(1, sizeof *c) : NULL;
+    if (!c)
+        return;
+    *busy = true;
+    c->all = all;
+    job_start(all->engine, &c->job, work, done);
+}
+
+static void on_housekeeping(uv_timer_t *timer) {
+    struct operations *all = timer->data;
+    struct engine *e = all->engine;
+    bool trash = !trash_is_empty(e->layers);
+    bool checkpoint = store_checkpoint_due(e->store);
+    watch_disk(all);
+    do_chore(all, trash, &all->cleaning, trash_work, trash_done);
+    do_chore(all, checkpoint, &all->checkpointing, checkpoint_work,
+             checkpoint_done);
+    if (!all->running && !trash && !checkpoint)
+        uv_timer_stop(timer);
+}
+
+void operations_housekeep(struct operations *all) {
+    if (!uv_is_active((uv_handle_t *)&all->housekeeping))
+        uv_timer_start(&all->housekeeping, on_housekeeping, HOUSEKEEPING_MS,
+                       HOUSEKEEPING_MS);
+}
+
+/* ---- opening and closing ---- */
+
+struct operations *operations_open(struct engine *e, struct fault *f) {
+    struct operations *all = calloc(1, sizeof *all);
+    struct utsname u;
+    if (!all) {
+        fault_set(f, 500, "out of memory");
+        return NULL;
+    }
+    all->engine = e;
+    all->queue_end = &all->queue;
+    all->timer.data = all->housekeeping.data = all;
+    uv_timer_init(e->loop, &all->timer);
+    uv_timer_init(e->loop, &all->housekeeping);
+    all->open_handles = 2;
+    if (uname(&u) == 0) {
+        snprintf(all->kernel, sizeof all->kernel, "%.63s", u.release);
+        snprintf(all->machine, sizeof all->machine, "%.63s", u.machine);
+    }
+    return all;
+}
+
+void operations_stop(struct operations *all) {
+    all->stopping = true;
+    for (struct operation *op = all->active, *after; op; op = after) {
+        after = op->next;
+        operation_cancel(op, NULL);
+    }
+}
+
+static void on_closed(uv_handle_t *handle) {
+    struct operations *all = handle->data;
+    if (--all->open_handles == 0)
+        free(all);
+}
+
+void operations_close(struct operations *all) {
+    if (!all)
+        return;
+    uv_close((uv_handle_t *)&all->timer, on_closed);
+    uv_close((uv_handle_t *)&all->housekeeping, on_closed);
+}

@@ -1,0 +1,75 @@
+/* run.h: what a client asks to run: the bodies of POST /instances and POST
+ * .../subprocesses (wire-api.md §5.6, §5.7), checked and completed. */
+#ifndef CONTREE_RUN_H
+#define CONTREE_RUN_H
+
+#include "json.h"
+#include "userns.h"
+
+/* What /whoami tells about, too. */
+#define RUN_LAYER_BYTES INT64_C(12884901888)
+enum {
+    RUN_TIMEOUT = 60,
+    RUN_TIMEOUT_MAX = 3600,
+    RUN_TRUNCATE = 1 << 20,
+    RUN_FILES_MAX = 4096,
+    RUN_KEY_MAX = 255 /* bytes of an idempotency key */
+};
+
+/* Strings are borrowed from the request's JSON, which `json` keeps alive. */
+struct run_process {
+    json_t *json;
+    const char *command, *cwd;
+    const json_t *args, *env; /* may be NULL */
+    bool shell;
+    uint32_t uid, gid;
+    char *stdin_data; /* decoded */
+    size_t stdin_length;
+    bool stdin_open; /* more comes by POST .../stdin */
+    int64_t truncate;
+    int64_t timeout; /* seconds; 0 for subprocesses */
+};
+
+struct run_file {
+    const char *path;
+    char uuid[UUID_SIZE];
+    uint32_t uid, gid, mode;
+};
+
+struct run {
+    struct run_process process;
+    const char *image, *hostname, *idempotency_key;
+    bool disposable, preserve_env, networking;
+    int64_t max_layer_bytes;
+    struct run_file *files;
+    size_t file_count;
+};
+
+/* Reads a body into `out`; 400 names the field that is wrong. Clear it in any
+ * case. */
+int run_process_parse(const json_t *body, struct id_range ids,
+                      struct run_process *out, struct fault *f);
+void run_process_clear(struct run_process *p);
+int run_parse(const json_t *body, struct id_range ids, struct run *out,
+              struct fault *f);
+void run_clear(struct run *r);
+
+/* Adds every member of the request with its defaults filled in: the echo of the
+ * spawn and the operation's metadata. */
+void run_write(struct buffer *b, const struct run *r);
+
+/* The argument vector, NULL-terminated; one allocation the caller frees. Shell
+ * commands become /bin/sh -c. */
+char **run_argv(const struct run_process *p, struct fault *f);
+/* The environment as the process gets it: defaults, then `image_env` (a JSON
+ * object or NULL), then the request's. One allocation the caller frees. */
+char **run_environment(const struct run_process *p, const json_t *image_env,
+                       struct fault *f);
+/* What preserve_env stores in the result image: image_env changed by the
+ * request's, or NULL if that is empty. */
+char *run_preserved_env(const struct run_process *p, const json_t *image_env);
+/* Adds the data of a spawn event, secrets redacted. */
+void spawn_event_write(struct buffer *b, const struct run_process *p,
+                       char *const *argv, char *const *env, int pid);
+
+#endif
