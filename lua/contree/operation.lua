@@ -195,6 +195,13 @@ local function is_outcome(self, err)
   return errors.is(err) and err.operation == self
 end
 
+-- Those who wait for somebody else's waiting look at what came of it.
+local function relieve(self)
+  local waiters = self.waiters
+  self.waiters = nil
+  for _, w in ipairs(waiters) do loop.fire(w) end
+end
+
 -- Waits on behalf of all who wait for this operation; one of them does it.
 local function share(self, deadline)
   while self.waiters do
@@ -206,14 +213,17 @@ local function share(self, deadline)
   end
   if self.outcome then return self.outcome.ok, self.outcome.value end
   self.waiters = {}
+  local revoke = loop.will(function()
+    relieve(self)
+    operation.abandon(self)
+  end)
   local ok, value = pcall(run_to_end, self, deadline)
+  revoke()
   if ok or is_outcome(self, value) then
     self.outcome = { ok = ok, value = value }
     if self.plan.on_end then self.plan.on_end(ok and value or nil) end
   end
-  local waiters = self.waiters
-  self.waiters = nil
-  for _, w in ipairs(waiters) do loop.fire(w) end
+  relieve(self)
   return ok, value
 end
 

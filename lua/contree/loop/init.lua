@@ -2,9 +2,11 @@
 --- state. Tasks are built on it in loop/task.lua.
 --
 -- Who waits, and how, is a host table's business. A driver (loop/plain.lua and
--- its siblings; docs/hosts/writing-a-driver.md) makes it from this loop; it has
+-- its siblings; docs/hosts/writing-a-driver.md) makes it from this loop and the
+-- options of contree.host; it has
 --
---   spawn(fn)            run fn soon, in a coroutine that wait() may suspend
+--   spawn(fn)            run fn soon or at once, in a coroutine that wait() may
+--                        suspend
 --   wait(w)              come back when w.fired: suspend if this coroutine is
 --                        the host's, block if not
 --   wake(w)              w, which is parked, has fired: make its coroutine run
@@ -13,9 +15,10 @@
 --                        or disarm whatever drives loop.turn()
 --
 -- and may have step(seconds) and pending(), where the user drives the loop, and
--- report(text), which tells the user of a failure. A waiter is a table { fired,
--- value, parked }: fired once, awaited by one. Everything that waits does so in
--- loop.await().
+-- report(text), which tells the user of a failure. It is `concurrent` when it
+-- runs independent flows of the user's side by side, such as requests. A waiter
+-- is a table { fired, value, parked }: fired once, awaited by one. Everything
+-- that waits does so in loop.await().
 
 local core = require("contree.core")
 local errors = require("contree.errors")
@@ -34,8 +37,12 @@ local queue = timers.new()
 local expected                    -- the timer the core loop's deadline is set for
 local expect_timer                -- function, below
 
+local function by_coroutine() return setmetatable({}, { __mode = "k" }) end
+
 --- coroutine -> the task that runs in it
-loop.tasks = setmetatable({}, { __mode = "k" })
+loop.tasks = by_coroutine()
+-- coroutine -> list of functions: what to do should it be killed
+local wills = by_coroutine()
 
 --- The host table in use and its name; chosen on first use.
 function loop.host()
@@ -44,12 +51,13 @@ function loop.host()
 end
 
 --- Chooses the host: a driver, or the name of one.
----@param driver string|fun(loop: table): table
-function loop.use(driver)
+---@param driver string|fun(loop: table, options: table): table
+---@param options? table the driver's own
+function loop.use(driver, options)
   if host and driver ~= host_name then
     errors.misuse(("the host is %s already"):format(host_name), "choose it before the first call")
   end
-  host, host_name = host or hosts.driver(driver)(loop), driver
+  host, host_name = host or hosts.driver(driver)(loop, options or {}), driver
   if type(driver) ~= "string" then host_name = "custom" end
 end
 
@@ -141,6 +149,7 @@ function loop.await(w, seconds)
     local timer
     if seconds then timer = loop.timer(seconds, function() loop.fire(w, TIMEOUT) end) end
     if task then task.waiter = w end
+    w.wills = wills[coroutine.running() or loop]
     loop.host().wait(w)
     if task then task.waiter = nil end
     if timer then loop.stop(timer) end
@@ -150,6 +159,23 @@ function loop.await(w, seconds)
     errors.raise("cancelled", "the task was cancelled")
   end
   return w.value ~= TIMEOUT
+end
+
+--- Has `fn` run by a task when the host kills this coroutine while it waits.
+---@return function revoke to be called by the same coroutine, the last one first
+function loop.will(fn)
+  local co = coroutine.running() or loop
+  local list = wills[co] or {}
+  wills[co] = list
+  list[#list + 1] = fn
+  return function() list[#list] = nil end
+end
+
+--- For hosts: the coroutine that waits on `w` will never run again.
+function loop.bury(w)
+  if w.port then w.port:cancel() end
+  local list = w.wills or {}
+  for i = #list, 1, -1 do host.spawn(list[i]) end
 end
 
 --- Calls `fn` from the loop, `seconds` from now; the result can be stopped.
@@ -224,7 +250,7 @@ end
 ---@return boolean news false when the time ran out first
 function Port:wait(seconds)
   if not self.news then
-    local w = {}
+    local w = { port = self }
     self.waiter = w
     local ok, fired = pcall(loop.await, w, seconds)
     self.waiter = nil

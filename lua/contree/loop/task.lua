@@ -17,9 +17,17 @@ local make_task = class.define("contree.Task", Task, {
   __tostring = function(task) return ("contree.Task(%s)"):format(task.status) end,
 })
 
-local live, live_count = {}, 0                        -- tasks that have not ended
-local emptied                                         -- fired when the last one ends
-local unseen = setmetatable({}, { __mode = "k" })     -- failures nobody has waited for
+-- Tasks that end together: all of them, or, in a host that runs several flows
+-- side by side, those of one contree.async.
+local function new_flow()
+  return {
+    live = {}, count = 0,                             -- tasks that have not ended
+    emptied = nil,                                    -- fired when the last one ends
+    unseen = setmetatable({}, { __mode = "k" }),      -- failures nobody has waited for
+  }
+end
+
+local common = new_flow()
 
 local function print_error(err, trace)
   local text = "contree: a task failed and nobody waited for it: " .. (trace or tostring(err))
@@ -30,7 +38,7 @@ end
 local function report(failure)
   if failure.seen then return end
   failure.seen = true
-  unseen[failure] = nil
+  failure.flow.unseen[failure] = nil
   -- The user may set on_error at any time, on either face of the module.
   local plain, safe = package.loaded["contree"], package.loaded["contree.safe"]
   local handler = plain and plain.on_error or safe and safe.on_error or print_error
@@ -48,10 +56,10 @@ end
 -- A failure is reported when contree.async ends, or when its task is garbage:
 -- only then is it sure that nobody will wait for it.
 local function remember(task, err)
-  local failure = { err = err, trace = task.trace, seen = #task.waiters > 0 }
+  local failure = { err = err, trace = task.trace, seen = #task.waiters > 0, flow = task.flow }
   task.failure = failure
   if failure.seen then return end
-  unseen[failure] = true
+  task.flow.unseen[failure] = true
   task.sentinel = on_collect(function() report(failure) end)
 end
 
@@ -65,10 +73,11 @@ local function finish(task, ok, ...)
     task.status = obeyed and "cancelled" or "failed"
     if not obeyed then remember(task, err) end
   end
-  live[task] = nil
-  live_count = live_count - 1
+  local flow = task.flow
+  flow.live[task] = nil
+  flow.count = flow.count - 1
   for _, w in ipairs(task.waiters) do loop.fire(w) end
-  if live_count == 0 and emptied then loop.fire(emptied) end
+  if flow.count == 0 and flow.emptied then loop.fire(flow.emptied) end
 end
 
 local function ended(task)
@@ -80,32 +89,43 @@ local function is_interrupt(err)
   return type(err) == "string" and err:match("interrupted!$") ~= nil
 end
 
+local function finish_cancelled(task)
+  task.cancelling = true
+  finish(task, false, errors.new("cancelled", "the task was cancelled"))
+end
+
+local function run(task, fn, args)
+  if task.cancelling then return finish_cancelled(task) end
+  local function traced(err)
+    if type(err) == "string" then task.trace = debug.traceback(err, 2) end
+    return err
+  end
+  local co = coroutine.running()
+  loop.tasks[co] = task
+  task.status = "running"
+  local revoke = loop.will(function() finish_cancelled(task) end)
+  finish(task, xpcall(fn, traced, unpack(args, 1, args.n)))
+  revoke()
+  loop.tasks[co] = nil
+  if is_interrupt(task.err) then error(task.err, 0) end
+end
+
+local function start(flow, safe, fn, ...)
+  local args = { n = select("#", ...), ... }
+  local task = make_task({ status = "waiting", waiters = {}, flow = flow }, safe)
+  flow.live[task] = true
+  flow.count = flow.count + 1
+  loop.host().spawn(function() run(task, fn, args) end)
+  return task
+end
+
 --- Starts `fn(...)` as a task. It runs while the loop is waited on.
 ---@param safe boolean whether its wait() returns nil, err
 ---@param fn function
 ---@return contree.Task
 function tasks.start(safe, fn, ...)
-  local args = { n = select("#", ...), ... }
-  local task = make_task({ status = "waiting", waiters = {} }, safe)
-  live[task] = true
-  live_count = live_count + 1
-  local function traced(err)
-    if type(err) == "string" then task.trace = debug.traceback(err, 2) end
-    return err
-  end
-  loop.host().spawn(function()
-    if task.cancelling then
-      finish(task, false, errors.new("cancelled", "the task was cancelled"))
-      return
-    end
-    local co = coroutine.running()
-    loop.tasks[co] = task
-    task.status = "running"
-    finish(task, xpcall(fn, traced, unpack(args, 1, args.n)))
-    loop.tasks[co] = nil
-    if is_interrupt(task.err) then error(task.err, 0) end
-  end)
-  return task
+  local parent = loop.current()
+  return start(parent and parent.flow or common, safe, fn, ...)
 end
 
 function tasks.spawn(fn, ...) return tasks.start(false, fn, ...) end
@@ -203,7 +223,7 @@ function tasks.timeout(seconds, fn, ...)
   local expired, own
   local task = tasks.spawn(fn, ...)
   local timer = loop.timer(seconds, function()
-    expired = true
+    expired = not ended(task)
     Task.cancel(task)
   end)
   join({ task }, function(err)
@@ -212,46 +232,48 @@ function tasks.timeout(seconds, fn, ...)
   end)
   loop.stop(timer)
   if own then error(own.err, 0) end
-  if expired and task.status == "cancelled" then
+  if expired and task.status ~= "failed" then
     errors.raise("timeout", ("not done after %g s"):format(seconds))
   end
   return Task.wait(task)
 end
 
 -- A shielded task works for another one, which ends it.
-local function cancel_all()
+local function cancel_all(flow)
   local list = {}
-  for task in pairs(live) do
+  for task in pairs(flow.live) do
     if not task.shielded then list[#list + 1] = task end
   end
   for _, task in ipairs(list) do Task.cancel(task) end
 end
 
-local function until_empty()
-  while live_count > 0 do
-    emptied = {}
-    loop.host().block(emptied)
+local function until_empty(flow)
+  while flow.count > 0 do
+    flow.emptied = {}
+    loop.host().wait(flow.emptied)
   end
 end
 
 --- Runs `fn(...)` as the main task; returns when it and all other tasks have
---- ended. When it fails, the others are cancelled.
+--- ended (in a host that runs several flows side by side: those it started).
+--- When it fails, the others are cancelled.
 function tasks.async(fn, ...)
   if loop.current() then
     errors.misuse("contree.async is for plain code", "in a task, use contree.spawn")
   end
-  local main = tasks.spawn(fn, ...)
-  local over = {}
+  local flow = loop.host().concurrent and new_flow() or common
+  local main = start(flow, false, fn, ...)
+  local over = { fired = ended(main) }
   main.waiters[1] = over
-  local ok, err = pcall(loop.host().block, over)
-  if not ok or main.err then cancel_all() end
-  local done, why = pcall(until_empty)
+  local ok, err = pcall(loop.host().wait, over)
+  if not ok or main.err then cancel_all(flow) end
+  local done, why = pcall(until_empty, flow)
   if not done then
     ok, err = false, why
-    cancel_all()
-    until_empty()
+    cancel_all(flow)
+    until_empty(flow)
   end
-  for failure in pairs(unseen) do report(failure) end
+  for failure in pairs(flow.unseen) do report(failure) end
   if not ok then error(err, 0) end
   return Task.wait(main)
 end
@@ -273,7 +295,7 @@ end
 ---@return integer tasks that have not ended yet
 function tasks.step(seconds)
   loop.host().step(seconds or 0)
-  return live_count
+  return common.count
 end
 
 return tasks
