@@ -88,7 +88,9 @@ static void search(const struct process_spec *p, const char *name) {
 
 _Noreturn static void run_program(const struct process_spec *p) {
     const char *name = p->argv[0];
-    if (strchr(name, '/')) {
+    if (!*name) {
+        errno = ENOENT;
+    } else if (strchr(name, '/')) {
         execute(p, name);
         if (errno == ENOENT && access(name, F_OK) == 0)
             errno = ELIBBAD;
