@@ -4,6 +4,7 @@
 
 local core = require("contree.core")
 local cjson = require("cjson").new()
+cjson.decode_invalid_numbers(false)
 
 local json = {}
 

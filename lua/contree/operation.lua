@@ -190,6 +190,25 @@ local function run_to_end(self, deadline)
   return conclude(self, collect(self, deadline))
 end
 
+--- Cancels an operation on behalf of somebody who can no longer wait for it,
+--- being cancelled or interrupted: it is short, and never raises.
+function operation.cancel_quietly(self, uuid)
+  pcall(client.request, self, { method = "DELETE", retry = false,
+    path = "/operations/" .. client.segment(uuid), deadline = core.now() + CANCEL_TIMEOUT })
+end
+
+--- Closes what sinks write to, when there will be no result.
+function operation.close_sinks(sinks)
+  for _, sink in pairs(sinks or {}) do pcall(sink.finish) end
+end
+
+local function abandon(self)
+  if self.follower then self.follower:close() end
+  stdin.stop(self)
+  operation.cancel_quietly(self.client, self.uuid)
+  operation.close_sinks(self.sinks)
+end
+
 -- Whether an error is the operation's own end, rather than our wait's.
 local function is_outcome(self, err)
   return errors.is(err) and err.operation == self
@@ -215,7 +234,7 @@ local function share(self, deadline)
   self.waiters = {}
   local revoke = loop.will(function()
     relieve(self)
-    operation.abandon(self)
+    abandon(self)
   end)
   local ok, value = pcall(run_to_end, self, deadline)
   revoke()
@@ -225,25 +244,6 @@ local function share(self, deadline)
   end
   relieve(self)
   return ok, value
-end
-
---- Cancels an operation on behalf of somebody who can no longer wait for it,
---- being cancelled or interrupted: it is short, and never raises.
-function operation.cancel_quietly(self, uuid)
-  pcall(client.request, self, { method = "DELETE", retry = false,
-    path = "/operations/" .. client.segment(uuid), deadline = core.now() + CANCEL_TIMEOUT })
-end
-
---- Closes what sinks write to, when there will be no result.
-function operation.close_sinks(sinks)
-  for _, sink in pairs(sinks or {}) do pcall(sink.finish) end
-end
-
-local function abandon(self)
-  if self.follower then self.follower:close() end
-  stdin.stop(self)
-  operation.cancel_quietly(self.client, self.uuid)
-  operation.close_sinks(self.sinks)
 end
 
 --- Waits until core.now() is `deadline`; whatever ends the wait before the

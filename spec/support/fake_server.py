@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""A server that answers what a spec tells it to, and records what it is asked.
+
+Rules come as JSON by POST /_rules (a list, replacing the last one); what was
+asked is read by GET /_requests; POST /_quit ends it. A rule is
+  {"method": "GET", "path": "/v1/whoami", "replies": [REPLY, ...]}
+where path is a regular expression for the whole path without the query, and
+the last reply repeats. The first rule that fits answers. A reply is
+  {"status": 200, "headers": {}, "json": VALUE | "body": TEXT |
+   "chunks": [TEXT, SECONDS, ...], "delay": SECONDS, "end": "cut" | "reset"}
+"cut" closes the connection before the announced end, with nothing sent at all
+when there is no status.
+
+Started as `fake_server.py serve --data-dir D --socket S --ready-fd N` it plays
+the engine: one per data directory, on a Unix socket. FAKE_ENGINE=fail makes it
+end with a message, FAKE_ENGINE=slow take a while to listen.
+"""
+import base64
+import fcntl
+import json
+import os
+import re
+import socket
+import socketserver
+import struct
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
+
+lock = threading.Lock()
+rules, requests = [], []
+
+
+def pick(method, path):
+    """The reply to give now, or None."""
+    with lock:
+        for rule in rules:
+            if rule.get("method", method) == method and re.fullmatch(rule["path"], path):
+                replies = rule["replies"]
+                return replies.pop(0) if len(replies) > 1 else replies[0]
+    return None
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 65536
+
+    def log_message(self, *_):
+        pass
+
+    def address_string(self):
+        return "peer"
+
+    def read_body(self):
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def send(self, status, headers, body=b""):
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.wfile.flush()
+
+    def send_json(self, value, status=200):
+        body = json.dumps(value).encode()
+        self.send(status, {"Content-Type": "application/json", "Content-Length": len(body)}, body)
+
+    def hang_up(self, how):
+        self.wfile.flush()
+        if how == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
+
+    def control(self, body):
+        global rules
+        if self.path == "/_rules":
+            with lock:
+                rules = json.loads(body)
+                requests.clear()
+            self.send_json({})
+        elif self.path == "/_requests":
+            with lock:
+                self.send_json(requests)
+        else:
+            self.send_json({})
+            os._exit(0)
+
+    def record(self, path, query, body):
+        with lock:
+            requests.append({
+                "method": self.command, "path": path, "query": query,
+                "headers": {k.lower(): v for k, v in self.headers.items()},
+                "body": base64.b64encode(body).decode(), "at": time.monotonic(),
+            })
+
+    def play(self, reply):
+        time.sleep(reply.get("delay", 0))
+        if "status" not in reply:
+            return self.hang_up(reply.get("end", "cut"))
+        headers = dict(reply.get("headers", {}))
+        if "chunks" in reply:
+            return self.play_chunks(reply, headers)
+        if "json" in reply:
+            headers.setdefault("Content-Type", "application/json")
+            body = json.dumps(reply["json"]).encode()
+        else:
+            body = reply.get("body", "").encode("latin-1")
+        extra = 10 if "end" in reply else 0
+        headers.setdefault("Content-Length", len(body) + extra)
+        self.send(reply["status"], headers, body)
+        if "end" in reply:
+            self.hang_up(reply["end"])
+
+    def play_chunks(self, reply, headers):
+        headers["Transfer-Encoding"] = "chunked"
+        self.send(reply["status"], headers)
+        for chunk in reply["chunks"]:
+            if not isinstance(chunk, str):
+                time.sleep(chunk)
+                continue
+            data = chunk.encode("latin-1")
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            self.wfile.flush()
+        if "end" in reply:
+            return self.hang_up(reply["end"])
+        self.wfile.write(b"0\r\n\r\n")
+        self.wfile.flush()
+
+    def answer(self):
+        body = self.read_body()
+        if self.path.startswith("/_"):
+            return self.control(body)
+        path, _, query = self.path.partition("?")
+        self.record(path, query, body)
+        reply = pick(self.command, path)
+        if reply is None:
+            reply = {"status": 404, "json": {"error": "no rule for %s %s" % (self.command, path)}}
+        try:
+            self.play(reply)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def handle_error(self, *_):
+        pass
+
+
+class UnixServer(Server):
+    address_family = socket.AF_UNIX
+
+    def get_request(self):
+        connection, _ = super().get_request()
+        return connection, ("peer", 0)
+
+
+UnixServer.disable_nagle_algorithm = False
+
+
+def leave_with_parent():
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(0)
+
+
+def play_engine(arguments):
+    option = dict(zip(arguments[::2], arguments[1::2]))
+    Handler.disable_nagle_algorithm = False
+    if os.environ.get("FAKE_ENGINE") == "fail":
+        sys.exit("cannot write to " + option["--data-dir"])
+    os.makedirs(option["--data-dir"], exist_ok=True)
+    held = open(option["--data-dir"] + "/lock", "a+")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit("another engine holds the lock of " + option["--data-dir"])
+    with open(option["--data-dir"] + "/starts", "a") as file:
+        file.write("%d\n" % os.getpid())
+    if os.environ.get("FAKE_ENGINE") == "slow":
+        time.sleep(0.5)
+    if os.path.exists(option["--socket"]):
+        os.unlink(option["--socket"])
+    rules.append({"path": "/v1/whoami", "replies": [{"status": 200, "json": {
+        "token_uuid": "local", "permissions": {}, "operations_stat": {}}}]})
+    server = UnixServer(option["--socket"], Handler)
+    os.write(int(option["--ready-fd"]), b"\n")
+    server.serve_forever()
+
+
+def main():
+    if sys.argv[1:2] == ["serve"]:
+        return play_engine(sys.argv[2:])
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    if sys.argv[1:2] == ["unix"]:
+        Handler.disable_nagle_algorithm = False
+        server = UnixServer(sys.argv[2], Handler)
+        print(sys.argv[2], flush=True)
+    else:
+        server = Server(("127.0.0.1", 0), Handler)
+        print(server.server_address[1], flush=True)
+    server.serve_forever()
+
+
+main()

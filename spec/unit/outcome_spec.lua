@@ -1,0 +1,56 @@
+local outcome = require("contree.outcome")
+
+describe("contree.outcome", function()
+  it("reads an operation", function()
+    local found, streams = outcome.of_operation{
+      status = "SUCCESS", image_uuid = "in", result = { image = "out" }, duration = 2,
+      metadata = { result = {
+        state = { exit_code = 3, signal = -1, timed_out = false },
+        resources = { elapsed_time = 0.5, max_rss = 9 },
+        stdout = { value = "aGkA", encoding = "base64", truncated = true },
+        limit = "memory", isolation = { "pid" }, background_killed = 2,
+      } },
+    }
+    assert.are.equal("hi\0", streams.stdout)
+    assert.are.equal("", streams.stderr)
+    assert.are.same({
+      status = "SUCCESS", image_uuid = "out", input_uuid = "in", exited = true, exit_code = 3,
+      timed_out = false, duration = 0.5, resources = { elapsed_time = 0.5, max_rss = 9 },
+      truncated = { stdout = true, stderr = false }, limit = "memory", isolation = { "pid" },
+      background_killed = 2,
+    }, found)
+  end)
+
+  it("reads an operation that never started", function()
+    local found = outcome.of_operation{ status = "FAILED", error = "no", duration = 1 }
+    assert.is_false(found.exited)
+    assert.is_nil(found.exit_code)
+    assert.are.equal("no", found.error)
+    assert.are.equal(1, found.duration)
+  end)
+
+  it("is told of events", function()
+    local seen = outcome.new()
+    local function tell(kind, spid, data)
+      outcome.add_event(seen, { type = kind, spid = spid, data = data })
+    end
+    tell("init", 0, { isolation = { "net" } })
+    tell("truncated", 1, { stream = "stderr", bytes_emitted = 5, bytes_dropped = 5 })
+    tell("exit", 2, { code = 9, signal = -1 })
+    tell("exit", 1, { code = -1, signal = 9, timed_out = true, duration_ms = 1500,
+      limit = "timeout", resources = { user_time_us = 250000, max_rss_kb = 7, minor_faults = 3 } })
+    assert.is_nil(seen.status)
+    tell("completion", 0, { status = "SUCCESS", result_image_uuid = "out" })
+    assert.are.equal(-1, seen.exit_code)
+    assert.are.equal(9, seen.signal)
+    assert.is_true(seen.timed_out)
+    assert.are.equal("timeout", seen.limit)
+    assert.are.equal("out", seen.image_uuid)
+    assert.are.equal(1.5, seen.duration)
+    assert.are.equal(0.25, seen.resources.user_cpu_time)
+    assert.are.equal(7, seen.resources.max_rss)
+    assert.are.equal(3, seen.resources.page_faults)
+    assert.are.same({ stdout = false, stderr = true }, seen.truncated)
+    assert.are.same({ "net" }, seen.isolation)
+  end)
+end)
