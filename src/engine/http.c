@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -47,6 +48,8 @@ struct http_server {
     uv_prepare_t prepare;
     uv_timer_t timeout, tick;
     bool kicked, closing;
+    int open_handles;   /* being closed */
+    struct stat socket; /* of the Unix socket's name, while it is ours */
     unsigned char token_hash[SHA256_DIGEST_LENGTH];
     struct connection *connections;
     size_t active;
@@ -560,7 +563,21 @@ static int open_unix(struct http_server *s, struct fault *f) {
     if (!path)
         return 0;
     int fd = listen_unix(path, f);
-    return fd < 0 ? -1 : listener_open(s, &s->unix_listener, fd, f);
+    if (fd < 0)
+        return -1;
+    if (lstat(path, &s->socket) < 0)
+        s->socket.st_ino = 0;
+    return listener_open(s, &s->unix_listener, fd, f);
+}
+
+/* Not the socket of an engine that has taken the name over. */
+static void remove_socket(struct http_server *s) {
+    const char *path = s->engine->config->socket_path;
+    struct stat now;
+    if (path && s->socket.st_ino && lstat(path, &now) == 0 &&
+        now.st_ino == s->socket.st_ino && now.st_dev == s->socket.st_dev)
+        unlink(path);
+    s->socket.st_ino = 0;
 }
 
 static int open_tcp(struct http_server *s, struct fault *f) {
@@ -611,49 +628,62 @@ static void quiesce(struct listener *l) {
 
 void http_quiesce(struct http_server *s) {
     s->closing = true;
+    remove_socket(s);
     quiesce(&s->unix_listener);
     quiesce(&s->tcp_listener);
+}
+
+static void on_closed(uv_handle_t *handle) {
+    struct http_server *s = handle->data;
+    if (--s->open_handles == 0)
+        free(s);
+}
+
+static void close_handle(struct http_server *s, uv_handle_t *handle) {
+    handle->data = s;
+    s->open_handles++;
+    uv_close(handle, on_closed);
 }
 
 static void listener_close(struct listener *l) {
     if (l->polling) {
         uv_poll_stop(&l->poll);
-        uv_close((uv_handle_t *)&l->poll, NULL);
-        l->polling = false;
+        close_handle(l->server, (uv_handle_t *)&l->poll);
     }
     if (l->daemon)
         MHD_stop_daemon(l->daemon);
     l->daemon = NULL;
+    l->polling = false;
 }
 
-static void on_closed(uv_handle_t *handle) {
-    free(handle->data);
-}
-
-void http_close(struct http_server *s) {
+/* libmicrohttpd must not be stopped while a connection is suspended. */
+static void release_waiting(struct http_server *s) {
     static const struct fault stopping = {503, "the engine is stopping"};
-    if (!s)
-        return;
-    s->closing = true;
     for (struct connection *c = s->connections; c; c = c->next) {
         struct request *r = c->request;
         if (!r || !r->suspended)
             continue;
-        if (r->stream)
+        if (r->stream) {
             r->aborted = true;
-        if (r->stream)
             request_resume(r);
-        else
+        } else {
             reply_fault(r, &stopping);
+        }
     }
+}
+
+void http_close(struct http_server *s) {
+    if (!s)
+        return;
+    s->closing = true;
+    release_waiting(s);
     run_daemon(&s->unix_listener);
     run_daemon(&s->tcp_listener);
     listener_close(&s->unix_listener);
     listener_close(&s->tcp_listener);
-    uv_close((uv_handle_t *)&s->timeout, NULL);
-    uv_close((uv_handle_t *)&s->tick, NULL);
-    /* The last handle to close frees the server that holds them all. */
-    uv_close((uv_handle_t *)&s->prepare, on_closed);
+    close_handle(s, (uv_handle_t *)&s->timeout);
+    close_handle(s, (uv_handle_t *)&s->tick);
+    close_handle(s, (uv_handle_t *)&s->prepare);
 }
 
 size_t http_active(const struct http_server *s) {

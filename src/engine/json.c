@@ -99,12 +99,13 @@ bool field_int(struct fields *r, const char *name, int64_t low, int64_t high,
     if (!json_is_number(value))
         return refuse_type(r, name, "an integer", value);
     double number = json_number_value(value);
+    int64_t integer = json_integer_value(value);
+    bool whole = json_is_integer(value);
     /* Within 2^53 a double is exact; beyond it only an integer will do. */
-    bool whole = json_is_integer(value) ||
-                 (floor(number) == number && fabs(number) < 9007199254740992.0);
-    int64_t integer = json_is_integer(value) ? json_integer_value(value)
-                      : whole                ? (int64_t)number
-                                             : 0;
+    if (!whole && number > -9007199254740992.0 && number < 9007199254740992.0) {
+        integer = (int64_t)number;
+        whole = (double)integer == number;
+    }
     if (!whole || integer < low || integer > high) {
         field_refuse(r, name, "must be an integer from %lld to %lld, not %.15g",
                      (long long)low, (long long)high, number);

@@ -20,6 +20,8 @@ struct operations *operations_open(struct engine *e, struct fault *f);
 /* Cancels all and starts no more; operations_active() goes to 0. */
 void operations_stop(struct operations *all);
 void operations_close(struct operations *all);
+/* Sees to what is to be cleaned or watched, as long as there is something. */
+void operations_housekeep(struct operations *all);
 /* Not yet over, or their sandboxes not yet gone. */
 size_t operations_active(const struct operations *all);
 size_t operations_running(const struct operations *all, const char *kind);

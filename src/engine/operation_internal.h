@@ -71,8 +71,6 @@ struct operations {
 void operation_unref(struct operation *op);
 /* Wakes the timer for `deadline` at the latest. */
 void operations_due(struct operations *all, double deadline);
-/* There is something to watch or to clean from now on. */
-void operations_housekeep(struct operations *all);
 /* A sandbox is gone: the next one may come. */
 void operations_next(struct operations *all);
 /* Tells all waiters that it has ended, and takes it off the list. */

@@ -270,7 +270,11 @@ void operations_due(struct operations *all, double deadline) {
     all->timer_due = deadline;
     uv_update_time(all->engine->loop);
     uv_timer_start(&all->timer, on_timer,
-                   seconds > 0 ? (uint64_t)ceil(seconds * 1000) : 0, 0);
+                   seconds > 0 ? (uint64_t)(seconds * 1000) + 1 : 0, 0);
+}
+
+static double sooner(double a, double b) {
+    return a < b ? a : b;
 }
 
 /* Tells those whose time is up; gives the next time. */
@@ -280,7 +284,7 @@ static double expire_waiters(struct operation *op, double now) {
     while (*p) {
         struct operation_waiter *w = *p;
         if (w->deadline > now) {
-            next = fmin(next, w->deadline);
+            next = sooner(next, w->deadline);
             p = &w->next;
             continue;
         }
@@ -304,8 +308,8 @@ static void on_timer(uv_timer_t *timer) {
         if (op->deadline && op->deadline <= now)
             operation_expire(op);
         if (op->deadline)
-            next = fmin(next, op->deadline);
-        next = fmin(next, expire_waiters(op, now));
+            next = sooner(next, op->deadline);
+        next = sooner(next, expire_waiters(op, now));
     }
     if (isfinite(next))
         operations_due(all, next);

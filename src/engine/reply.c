@@ -42,6 +42,7 @@ void reply_header(struct request *r, const char *name, const char *value) {
 /* The reply is ready: it goes out when libmicrohttpd asks next. */
 static void send_response(struct request *r, unsigned status,
                           struct MHD_Response *response, const char *type) {
+    r->gone = NULL;
     if (!response) {
         r->aborted = true;
         request_resume(r);

@@ -1,0 +1,32 @@
+/* main.c: the program contree-engine. */
+#include "options.h"
+#include "serve.h"
+#include <stdio.h>
+#include <string.h>
+
+#define VERSION "0.1.0"
+
+static int complain(const struct fault *f) {
+    fprintf(stderr, "contree-engine: %s\n", f->message);
+    return 1;
+}
+
+int main(int argc, char *argv[]) {
+    struct options o;
+    struct fault f;
+    if (options_parse(argc, argv, &o, &f) < 0) {
+        complain(&f);
+        return 2;
+    }
+    if (strcmp(o.command, "help") == 0 || o.help) {
+        options_help(o.help ? o.command : o.operand);
+        return 0;
+    }
+    if (strcmp(o.command, "version") == 0) {
+        puts("contree-engine " VERSION);
+        return 0;
+    }
+    if (strcmp(o.command, "import") == 0)
+        return import_file(&o, &f) < 0 ? complain(&f) : 0;
+    return serve(&o, &f) < 0 ? complain(&f) : 0;
+}

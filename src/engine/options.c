@@ -1,0 +1,329 @@
+/* options.c: see options.h. */
+#define _GNU_SOURCE
+#include "options.h"
+#include "query.h"
+#include <math.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name, *arguments, *what;
+} commands[] = {
+    {"serve", "[OPTIONS]", "run sandboxes for clients, over HTTP"},
+    {"import", "FILE|- [--tag NAME] [--data-dir DIR]",
+     "make an image of a root file system (tar)"},
+    {"doctor", "[--data-dir DIR]", "say what this machine lacks, and the fix"},
+    {"version", "", "print the version"},
+    {"help", "[COMMAND]", "print this"},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+enum { SERVE = 1, IMPORT = 2, DOCTOR = 4 };
+
+static const struct option {
+    const char *name, *value, *what;
+    unsigned commands;
+} known[] = {
+    {"data-dir", "DIR",
+     "where images are kept\n"
+     "($CONTREE_DATA_DIR, else ~/.local/share/contree)",
+     SERVE | IMPORT | DOCTOR},
+    {"socket", "PATH",
+     "the Unix socket to serve on\n"
+     "($XDG_RUNTIME_DIR/contree/engine.sock, else\n"
+     "/tmp/contree-UID/engine.sock)",
+     SERVE},
+    {"listen", "ADDRESS:PORT",
+     "serve TCP too, such as 127.0.0.1:0; needs\n"
+     "--token-file",
+     SERVE},
+    {"token-file", "FILE", "holds the token that TCP clients must send", SERVE},
+    {"idle-exit", "SECONDS",
+     "leave after so long without work; 0 never\n"
+     "(default 300)",
+     SERVE},
+    {"ready-fd", "N", "gets one byte when clients may come", SERVE},
+    {"runtime", "NAME", "what makes the sandboxes: native", SERVE},
+    {"tag", "NAME", "the tag that the image gets", IMPORT},
+};
+enum { OPTIONS = sizeof known / sizeof *known };
+
+/* ---- near misses ---- */
+
+static size_t smallest(size_t a, size_t b, size_t c) {
+    size_t m = a < b ? a : b;
+    return m < c ? m : c;
+}
+
+/* Edit distance; names longer than what fits are far from everything. */
+static size_t distance(const char *a, const char *b) {
+    size_t row[32], n = strlen(b);
+    if (n >= 32)
+        return 99;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; *a; a++, i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t above = row[j];
+            row[j] = smallest(above + 1, row[j - 1] + 1,
+                              diagonal + (*a != b[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[n];
+}
+
+static int refuse_command(const char *name, struct fault *f) {
+    int nearest = 0;
+    for (int i = 1; i < COMMANDS; i++)
+        if (distance(name, commands[i].name) <
+            distance(name, commands[nearest].name))
+            nearest = i;
+    return fault_set(f, 400,
+                     "no command \"%.40s\"; did you mean \"%s\"? "
+                     "(contree-engine help lists all)",
+                     name, commands[nearest].name);
+}
+
+static int refuse_option(const char *name, unsigned command, struct fault *f) {
+    const struct option *nearest = NULL;
+    for (int i = 0; i < OPTIONS; i++)
+        if ((known[i].commands & command) &&
+            (!nearest ||
+             distance(name, known[i].name) < distance(name, nearest->name)))
+            nearest = &known[i];
+    if (!nearest)
+        return fault_set(f, 400, "no option --%.40s", name);
+    return fault_set(f, 400, "no option --%.40s; did you mean --%s?", name,
+                     nearest->name);
+}
+
+/* ---- defaults ---- */
+
+/* Lives for ever: it is needed until the program ends. */
+static char *text(const char *format, ...) PRINTF_LIKE(1, 2);
+
+static char *text(const char *format, ...) {
+    char *out = NULL;
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&out, format, args) < 0)
+        out = NULL;
+    va_end(args);
+    return out ? out : (char *)"";
+}
+
+static const char *variable(const char *name) {
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static const char *default_data_dir(void) {
+    const char *own = variable("CONTREE_DATA_DIR");
+    const char *xdg = variable("XDG_DATA_HOME");
+    const char *home = variable("HOME");
+    struct passwd *user = home ? NULL : getpwuid(getuid());
+    if (own)
+        return own;
+    if (xdg && *xdg == '/')
+        return text("%s/contree", xdg);
+    return text("%s/.local/share/contree", home   ? home
+                                           : user ? user->pw_dir
+                                                  : "/tmp");
+}
+
+static const char *default_socket(void) {
+    const char *runtime = variable("XDG_RUNTIME_DIR");
+    if (runtime && *runtime == '/')
+        return text("%s/contree/engine.sock", runtime);
+    return text("/tmp/contree-%u/engine.sock", (unsigned)getuid());
+}
+
+static const char *absolute(const char *path) {
+    char *cwd CLEANUP(cleanup_free) = *path == '/' ? NULL : getcwd(NULL, 0);
+    return cwd ? text("%s/%s", cwd, path) : path;
+}
+
+/* ---- parsing ---- */
+
+static int set_seconds(const char *value, double *out, struct fault *f) {
+    char *end;
+    *out = strtod(value, &end);
+    if (end == value || *end || !isfinite(*out) || *out < 0 || *out > 1e9)
+        return fault_set(f, 400, "--idle-exit wants seconds, not \"%.40s\"",
+                         value);
+    return 0;
+}
+
+static int set_option(struct options *o, const char *name, const char *value,
+                      struct fault *f) {
+    int64_t number;
+    struct engine_config *c = &o->config;
+    if (strcmp(name, "data-dir") == 0) {
+        c->data_dir = absolute(value);
+    } else if (strcmp(name, "socket") == 0) {
+        c->socket_path = absolute(value);
+    } else if (strcmp(name, "listen") == 0) {
+        c->listen = value;
+    } else if (strcmp(name, "token-file") == 0) {
+        o->token_file = value;
+    } else if (strcmp(name, "idle-exit") == 0) {
+        return set_seconds(value, &c->idle_seconds, f);
+    } else if (strcmp(name, "ready-fd") == 0) {
+        if (!parse_int(value, &number) || number < 1 || number > 65535)
+            return fault_set(f, 400, "--ready-fd wants a descriptor's number");
+        c->ready_fd = (int)number;
+    } else if (strcmp(name, "runtime") == 0) {
+        if (strcmp(value, "native") != 0)
+            return fault_set(
+                f, 400, "no runtime \"%.40s\"; this build has: native", value);
+    } else {
+        o->tag = value;
+    }
+    return 0;
+}
+
+/* By its name or a beginning of it that no other option shares. */
+static const struct option *find_option(const char *name, size_t length,
+                                        unsigned command) {
+    const struct option *found = NULL;
+    for (int i = 0; i < OPTIONS; i++) {
+        if (!(known[i].commands & command) ||
+            strncmp(known[i].name, name, length) != 0)
+            continue;
+        if (known[i].name[length] == 0)
+            return &known[i];
+        if (found)
+            return NULL;
+        found = &known[i];
+    }
+    return found;
+}
+
+/* Reads argv[i], an option, and its value; gives the index of the last. */
+static int read_option(char *const argv[], int i, unsigned command,
+                       struct options *o, struct fault *f) {
+    const char *name = argv[i] + 2;
+    const char *equals = strchr(name, '=');
+    size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    const struct option *option = find_option(name, length, command);
+    if (length == 0 || !option) {
+        char copy[48];
+        snprintf(copy, sizeof copy, "%.*s", (int)length, name);
+        return refuse_option(copy, command, f);
+    }
+    const char *value = equals ? equals + 1 : argv[++i];
+    if (!value || !*value)
+        return fault_set(f, 400, "--%s wants a value: %s", option->name,
+                         option->value);
+    return set_option(o, option->name, value, f) < 0 ? -1 : i;
+}
+
+static bool is_help(const char *text_) {
+    return strcmp(text_, "--help") == 0 || strcmp(text_, "-h") == 0;
+}
+
+static int read_arguments(int argc, char *const argv[], unsigned command,
+                          struct options *o, struct fault *f) {
+    for (int i = 2; i < argc; i++) {
+        if (is_help(argv[i])) {
+            o->help = true;
+        } else if (strncmp(argv[i], "--", 2) == 0) {
+            i = read_option(argv, i, command, o, f);
+            if (i < 0)
+                return -1;
+        } else if (command != SERVE && command != DOCTOR && !o->operand) {
+            o->operand = argv[i];
+        } else {
+            return fault_set(f, 400, "what is \"%.40s\" for?", argv[i]);
+        }
+    }
+    return 0;
+}
+
+static int check(const struct options *o, struct fault *f) {
+    if (o->help)
+        return 0;
+    if (o->config.listen && !o->token_file)
+        return fault_set(f, 400,
+                         "--listen needs --token-file: anybody on this "
+                         "machine can connect");
+    if (strcmp(o->command, "import") == 0 && !o->operand)
+        return fault_set(f, 400,
+                         "import wants a FILE, or - for standard input");
+    return 0;
+}
+
+int options_parse(int argc, char *const argv[], struct options *out,
+                  struct fault *f) {
+    *out = (struct options){.command = argc > 1 ? argv[1] : "help"};
+    out->config = (struct engine_config){.idle_seconds = 300, .ready_fd = -1};
+    if (is_help(out->command))
+        out->command = "help";
+    if (strcmp(out->command, "--version") == 0)
+        out->command = "version";
+    int found = 0;
+    while (found < COMMANDS && strcmp(commands[found].name, out->command) != 0)
+        found++;
+    if (found == COMMANDS)
+        return refuse_command(out->command, f);
+    unsigned command = strcmp(out->command, "serve") == 0    ? SERVE
+                       : strcmp(out->command, "import") == 0 ? IMPORT
+                       : strcmp(out->command, "doctor") == 0 ? DOCTOR
+                                                             : 8;
+    if (read_arguments(argc, argv, command, out, f) < 0 || check(out, f) < 0)
+        return -1;
+    if (!out->config.data_dir)
+        out->config.data_dir = absolute(default_data_dir());
+    if (!out->config.socket_path)
+        out->config.socket_path = default_socket();
+    return 0;
+}
+
+/* ---- help ---- */
+
+static void print_option(const struct option *o) {
+    char left[40];
+    const char *line = o->what;
+    snprintf(left, sizeof left, "--%s %s", o->name, o->value);
+    printf("  %-24s", left);
+    for (;;) {
+        size_t length = strcspn(line, "\n");
+        printf("%.*s\n", (int)length, line);
+        if (!line[length])
+            return;
+        line += length + 1;
+        printf("  %-24s", "");
+    }
+}
+
+static void print_command(int i) {
+    unsigned bit = 1u << i;
+    printf("usage: contree-engine %s %s\n\n%s\n", commands[i].name,
+           commands[i].arguments, commands[i].what);
+    for (int j = 0, first = 1; j < OPTIONS; j++) {
+        if (!(known[j].commands & bit) || i > 2)
+            continue;
+        if (first)
+            puts("");
+        first = 0;
+        print_option(&known[j]);
+    }
+}
+
+void options_help(const char *command) {
+    for (int i = 0; command && i < COMMANDS; i++)
+        if (strcmp(command, commands[i].name) == 0) {
+            print_command(i);
+            return;
+        }
+    puts("usage: contree-engine COMMAND [OPTIONS]\n");
+    for (int i = 0; i < COMMANDS; i++)
+        printf("  %-9s %s\n", commands[i].name, commands[i].what);
+    puts("\ncontree-engine COMMAND --help tells more.");
+}

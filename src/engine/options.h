@@ -1,0 +1,22 @@
+/* options.h: the command line of contree-engine. */
+#ifndef CONTREE_OPTIONS_H
+#define CONTREE_OPTIONS_H
+
+#include "engine.h"
+
+struct options {
+    const char *command; /* "serve", "doctor", ... */
+    bool help;
+    const char *operand; /* FILE of import */
+    const char *tag, *token_file;
+    struct engine_config config;
+};
+
+/* Reads argv and fills in the defaults; strings live as long as argv, or for
+ * ever. 400 with what is wrong, and the nearest name there is. */
+int options_parse(int argc, char *const argv[], struct options *out,
+                  struct fault *f);
+/* Prints the usage of a command, or of all when it is NULL, to stdout. */
+void options_help(const char *command);
+
+#endif

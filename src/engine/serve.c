@@ -1,0 +1,315 @@
+/* serve.c: see serve.h. */
+#define _GNU_SOURCE
+#include "serve.h"
+#include "api.h"
+#include "import.h"
+#include "sandbox.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    TOKEN_MAX = 4096,
+    /* A stop waits so long for runs to be killed, and then for replies. */
+    STOP_MS = 10000,
+    FLUSH_MS = 500,
+    STOP_TICK_MS = 5
+};
+
+struct server {
+    struct engine engine;
+    uv_signal_t terminate, interrupt;
+    uv_timer_t idle, stop;
+    uint64_t stop_since, idle_since;
+    bool stopping;
+};
+
+/* ---- the data directory ---- */
+
+/* mkdir -p with mode 0700. */
+static int make_directories(const char *path, struct fault *f) {
+    char *copy CLEANUP(cleanup_free) = strdup(path);
+    if (!copy)
+        return fault_set(f, 500, "out of memory");
+    for (char *p = copy + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = 0;
+        if (mkdir(copy, 0700) < 0 && errno != EEXIST)
+            return fault_errno(f, "cannot make %s", copy);
+        *p = '/';
+    }
+    if (mkdir(copy, 0700) < 0 && errno != EEXIST)
+        return fault_errno(f, "cannot make %s", copy);
+    return 0;
+}
+
+/* Whoever can look into the directory finds set-id programs of images there:
+ * it must be ours alone. */
+static int open_data_dir(const char *path, struct fault *f) {
+    struct stat st;
+    if (make_directories(path, f) < 0)
+        return -1;
+    int fd CLEANUP(cleanup_close) =
+        open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return fault_errno(f, "cannot open the data directory %s", path);
+    if (st.st_uid != geteuid())
+        return fault_set(f, 403,
+                         "the data directory %s belongs to another user; "
+                         "choose one of yours with --data-dir",
+                         path);
+    if (st.st_mode & 077)
+        return fault_set(f, 403,
+                         "the data directory %s is open to others; run "
+                         "\"chmod 700 %s\" if it is meant for the engine alone",
+                         path, path);
+    if (faccessat(fd, ".", W_OK, AT_EACCESS) < 0)
+        return fault_errno(f, "cannot write to the data directory %s", path);
+    return steal_fd(&fd);
+}
+
+/* ---- the token ---- */
+
+static int read_token(const char *path, char **out, struct fault *f) {
+    char text[TOKEN_MAX + 1];
+    int fd CLEANUP(cleanup_close) = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read_all(fd, text, TOKEN_MAX);
+    if (n < 0)
+        return fault_errno(f, "cannot read the token file %s", path);
+    text[n] = 0;
+    text[strcspn(text, "\r\n")] = 0;
+    if (!*text || text[strspn(text, " \t")] == 0)
+        return fault_set(f, 400,
+                         "the token file %s has no token in its first "
+                         "line",
+                         path);
+    *out = strdup(text);
+    explicit_bzero(text, sizeof text);
+    return *out ? 0 : fault_set(f, 500, "out of memory");
+}
+
+/* ---- stopping ---- */
+
+static void close_handle(uv_handle_t *handle, void *arg) {
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void end(struct server *s) {
+    struct engine *e = &s->engine;
+    http_close(e->http);
+    e->http = NULL;
+    uv_stop(e->loop);
+}
+
+/* First the operations end, then their replies and streams go out. */
+static void on_stop_tick(uv_timer_t *timer) {
+    struct server *s = timer->data;
+    struct engine *e = &s->engine;
+    uint64_t waited = uv_now(e->loop) - s->stop_since;
+    bool busy = operations_active(e->operations) > 0 || e->jobs > 0;
+    if (busy && waited < STOP_MS)
+        return;
+    if (busy)
+        log_line("stopping although %zu operations have not ended",
+                 operations_active(e->operations));
+    if (!s->idle_since)
+        s->idle_since = uv_now(e->loop);
+    if (!http_active(e->http) || uv_now(e->loop) - s->idle_since >= FLUSH_MS)
+        end(s);
+}
+
+static void begin_stop(struct server *s) {
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    s->stop_since = uv_now(s->engine.loop);
+    http_quiesce(s->engine.http);
+    operations_stop(s->engine.operations);
+    uv_timer_start(&s->stop, on_stop_tick, 0, STOP_TICK_MS);
+}
+
+static void on_signal(uv_signal_t *handle, int number) {
+    (void)number;
+    begin_stop(handle->data);
+}
+
+static void on_idle(uv_timer_t *timer) {
+    struct server *s = timer->data;
+    struct engine *e = &s->engine;
+    uint64_t limit = (uint64_t)(e->config->idle_seconds * 1000);
+    uint64_t passed = uv_now(e->loop) - http_last_activity(e->http);
+    bool busy = http_active(e->http) > 0 ||
+                operations_active(e->operations) > 0 || e->jobs > 0;
+    if (!busy && passed >= limit) {
+        begin_stop(s);
+        return;
+    }
+    uv_timer_start(timer, on_idle, busy ? limit : limit - passed, 0);
+}
+
+/* ---- starting ---- */
+
+static void watch(struct server *s) {
+    uv_loop_t *loop = s->engine.loop;
+    s->terminate.data = s->interrupt.data = s->idle.data = s->stop.data = s;
+    uv_signal_init(loop, &s->terminate);
+    uv_signal_init(loop, &s->interrupt);
+    uv_signal_start(&s->terminate, on_signal, SIGTERM);
+    uv_signal_start(&s->interrupt, on_signal, SIGINT);
+    uv_timer_init(loop, &s->idle);
+    uv_timer_init(loop, &s->stop);
+    if (s->engine.config->idle_seconds > 0)
+        uv_timer_start(&s->idle, on_idle,
+                       (uint64_t)(s->engine.config->idle_seconds * 1000), 0);
+}
+
+static void tell_ready(int fd) {
+    if (fd < 0)
+        return;
+    if (write_all(fd, "1", 1) < 0)
+        log_line("nobody waits for the ready byte");
+    close(fd);
+}
+
+/* The first script of a new user finds an image. Not having one is no reason
+ * not to serve. */
+static void make_first_image(struct engine *e) {
+    struct importer m = {e->dir_fd, e->store, e->layers, e->ids};
+    struct fault f;
+    if (import_busybox(&m, &f) < 0)
+        log_line("no busybox:latest: %s", f.message);
+}
+
+/* Connections and pipes of many runs need more than the usual 1,024. */
+static void raise_descriptor_limit(void) {
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max < 65536 ? l.rlim_max : 65536;
+        setrlimit(RLIMIT_NOFILE, &l);
+    }
+}
+
+static int open_store(struct engine *e, struct fault *f) {
+    e->store = store_open(e->dir_fd, e->config->data_dir, f);
+    if (!e->store)
+        return -1;
+    e->layers = layers_open(e->dir_fd, e->store, e->ids.base, f);
+    return e->layers ? 0 : -1;
+}
+
+static int run(struct server *s, struct fault *f) {
+    struct engine *e = &s->engine;
+    if (launcher_attach(e->launcher, e->loop, f) < 0)
+        return -1;
+    e->operations = operations_open(e, f);
+    if (!e->operations)
+        return -1;
+    make_first_image(e);
+    e->http = http_open(e, api_routes, f);
+    if (!e->http)
+        return -1;
+    watch(s);
+    operations_housekeep(e->operations); /* what the last engine left */
+    tell_ready(e->config->ready_fd);
+    uv_run(e->loop, UV_RUN_DEFAULT);
+    return 0;
+}
+
+static void close_engine(struct engine *e) {
+    operations_close(e->operations);
+    launcher_close(e->launcher);
+    uv_walk(e->loop, close_handle, NULL);
+    uv_run(e->loop, UV_RUN_DEFAULT);
+    layers_close(e->layers);
+    store_close(e->store);
+    if (e->dir_fd >= 0)
+        close(e->dir_fd);
+}
+
+/* The order matters: the user namespace before anything, the forkservers
+ * before the store's lock, threads and secrets. */
+static int begin(struct server *s, const struct options *o,
+                 struct engine_config *config, struct fault *f) {
+    struct engine *e = &s->engine;
+    if (userns_enter(&e->ids, f) < 0)
+        return -1;
+    e->dir_fd = open_data_dir(config->data_dir, f);
+    if (e->dir_fd < 0)
+        return -1;
+    e->launcher = launcher_open(e->dir_fd, e->ids, f);
+    if (!e->launcher || open_store(e, f) < 0)
+        return -1;
+    if (o->token_file &&
+        read_token(o->token_file, (char **)&config->token, f) < 0)
+        return -1;
+    return run(s, f);
+}
+
+int serve(const struct options *o, struct fault *f) {
+    struct engine_config config = o->config;
+    struct server *s = calloc(1, sizeof *s);
+    if (!s)
+        return fault_set(f, 500, "out of memory");
+    s->engine.config = &config;
+    s->engine.loop = uv_default_loop();
+    s->engine.dir_fd = -1;
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    int result = begin(s, o, &config, f);
+    close_engine(&s->engine);
+    free((char *)config.token);
+    free(s);
+    return result;
+}
+
+/* ---- import ---- */
+
+static int open_archive(const char *name, struct fault *f) {
+    int fd = strcmp(name, "-") == 0 ? dup(STDIN_FILENO)
+                                    : open(name, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? fault_errno(f, "cannot read %s", name) : fd;
+}
+
+static int import_into(struct engine *e, const struct options *o, int fd,
+                       struct fault *f) {
+    struct import_options how = {.tag = o->tag};
+    struct image image;
+    if (open_store(e, f) < 0) {
+        if (f->status == 409)
+            fault_set(f, 409,
+                      "the engine that serves %s must not run meanwhile: stop "
+                      "it (contree-engine leaves when idle, or on SIGTERM) and "
+                      "import again",
+                      e->config->data_dir);
+        return -1;
+    }
+    struct importer m = {e->dir_fd, e->store, e->layers, e->ids};
+    if (import_tar(&m, fd, &how, &image, f) < 0)
+        return -1;
+    puts(image.uuid);
+    image_clear(&image);
+    return 0;
+}
+
+int import_file(const struct options *o, struct fault *f) {
+    struct engine e = {.config = &o->config, .dir_fd = -1};
+    int fd CLEANUP(cleanup_close) = open_archive(o->operand, f);
+    if (fd < 0 || userns_enter(&e.ids, f) < 0)
+        return -1;
+    e.dir_fd = open_data_dir(o->config.data_dir, f);
+    int result = e.dir_fd < 0 ? -1 : import_into(&e, o, fd, f);
+    layers_close(e.layers);
+    store_close(e.store);
+    if (e.dir_fd >= 0)
+        close(e.dir_fd);
+    return result;
+}
