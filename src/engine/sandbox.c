@@ -246,7 +246,8 @@ static void handle_report(struct sandbox *s, struct report *r) {
     }
 }
 
-/* Reads all reports there are. False at the end of the stream. */
+/* Reads all reports there are. False at the end of the stream. ECONNRESET says
+ * that init ended with orders unread; what it reported before comes after. */
 static bool receive_reports(struct sandbox *s) {
     for (;;) {
         struct report r;
@@ -255,7 +256,7 @@ static bool receive_reports(struct sandbox *s) {
             handle_report(s, &r);
         else if (got < 0 && errno == EAGAIN)
             return true;
-        else if (got == 0 || (got < 0 && errno != EINTR))
+        else if (got == 0 || (got < 0 && errno != EINTR && errno != ECONNRESET))
             return false;
     }
 }
