@@ -60,10 +60,10 @@ end
 
 local DRIVER = options.one_of(options.name, options.callable)
 
-local function host(driver)
+local function host(driver, given)
   if driver ~= nil then
     options.argument("contree.host", "the driver", DRIVER, driver)
-    loop.use(driver)
+    loop.use(driver, given)
   end
   local _, name = loop.host()
   return name
@@ -106,7 +106,8 @@ function face.make(safe)
     --- on first use; an argument chooses it before: "plain", "nvim", "luv",
     --- "cqueues", "copas", "nginx", "love", or a driver of your own
     --- (docs/hosts/writing-a-driver.md).
-    ---@param driver? string|fun(loop: table): table
+    ---@param driver? string|fun(loop: table, options: table): table
+    ---@param given? table the driver's options, see docs/hosts
     ---@return string name
     host = host,
 

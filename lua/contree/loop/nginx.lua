@@ -8,10 +8,12 @@
 
 local core = require("contree.core")
 local errors = require("contree.errors")
+local optional = require("contree.options")
 
--- Seconds between two turns: the first while things happen, more and more up
--- to the second while nothing does. nginx has no finer timer.
-local SHORTEST, LONGEST = 0.001, 0.004
+-- Seconds between two turns: a part of the time since something happened, so
+-- that looking costs little and adds little to what we wait for. nginx has no
+-- finer timer than the shortest.
+local SHORTEST, LONGEST, PART = 0.001, 0.004, 1 / 8
 -- How often we look for threads that nginx has killed.
 local ROUNDS = 0.1
 -- Who waits looks so often whether the loop is still turned.
@@ -26,11 +28,12 @@ local PHASES = { rewrite = true, access = true, content = true, timer = true, ss
   ssl_client_hello = true, ssl_session_fetch = true, server_rewrite = true, preread = true }
 
 return function(loop, options)
+  optional.check("contree.host", { thread_pool = optional.name }, options)
   local ngx = rawget(_G, "ngx")
   local semaphore = require("ngx.semaphore")
-  local nginx = {}
+  local nginx = { concurrent = true }
   local parked, count = {}, 0     -- waiters whose thread sleeps
-  local woken = false             -- since the last turn
+  local news = 0                  -- when a thread was parked or woken last
   local turning = false
   local pool = options.thread_pool
 
@@ -64,16 +67,19 @@ return function(loop, options)
   end
 
   local function turn_while_parked()
-    local pause, round = SHORTEST, core.now() + ROUNDS
+    local round = core.now() + ROUNDS
     while count > 0 do
-      if pool then sleep_in_thread() else ngx.sleep(pause) end
-      woken = false
-      loop.turn(0)
-      pause = woken and SHORTEST or math.min(pause * 1.5, LONGEST)
-      if core.now() >= round then
+      local now = core.now()
+      if now >= round then
         bury_the_dead()
-        round = core.now() + ROUNDS
+        round = now + ROUNDS
       end
+      if pool then
+        sleep_in_thread()
+      else
+        ngx.sleep(math.max(SHORTEST, math.min((now - news) * PART, LONGEST)))
+      end
+      loop.turn(0)
     end
   end
 
@@ -113,14 +119,15 @@ return function(loop, options)
     w.parked = assert(semaphore.new())
     parked[w] = true
     count = count + 1
+    news = core.now()
     while not w.fired do sleep(w) end
   end
 
   nginx.block = nginx.wait
 
   function nginx.wake(w)
-    woken = true
     leave(w)
+    news = core.now()
     w.parked:post()
   end
 
