@@ -140,6 +140,8 @@ static void finish(struct box *b, const char *script) {
     struct sandbox_process p = {.argv = argv, .stdin_fd = -1};
     box_spawn(b, 1, &p);
     box_wait(b);
+    if (b->err.length)
+        printf("# stderr of [%s]: %s\n", script, b->err.data);
 }
 
 static void test_scripts(void) {
@@ -237,7 +239,9 @@ static void test_put_in_the_way(void) {
     put(b, "/dangling", "d", 0644);
     finish(b, "cat /etc/x /tmp/y /fifo /passwd /dangling; "
               "ls /etc; test -f /fifo -a ! -L /passwd -a ! -L /dangling");
+    CHECK_STRING(b->fault.message, "");
     CHECK_STRING(b->out.data, "xyfpdx\n");
+    CHECK(b->has_exited[1]);
     CHECK_NUMBER(b->exits[1].code, 0);
     free(b);
     CHECK(shell("test ! -e /tmp/y -a -p %s/l/2/fifo -a -L %s/l/2/passwd", root,

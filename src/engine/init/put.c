@@ -13,13 +13,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* A ".." or a link is refused with EAGAIN when anything on the machine was
+ * mounted or renamed meanwhile. */
+enum { OPEN_ATTEMPTS = 1000 };
+
 static int open_dir(const char *path) {
     struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                            .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return -1;
-    int fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+    int fd = -1;
+    errno = EAGAIN;
+    for (int i = 0; i < OPEN_ATTEMPTS && fd < 0 && errno == EAGAIN; i++)
+        fd = syscall(SYS_openat2, root, path, &how, sizeof how);
     int error = errno;
     close(root);
     errno = error;
