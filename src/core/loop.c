@@ -328,10 +328,12 @@ static int loop_fd(lua_State *L) {
 
     if (loop->poller.set < 0)
         return compat_nil(L);
-    if (!loop->exported && !poller_arm(&loop->poller, -1))
-        return luaL_error(L, "contree: no timer: %s", strerror(errno));
-    loop->exported = true;
-    loop_wake(loop);
+    if (!loop->exported) {
+        if (!poller_arm(&loop->poller, -1))
+            return luaL_error(L, "contree: no timer: %s", strerror(errno));
+        loop->exported = true;
+        loop_wake(loop);
+    }
     lua_pushinteger(L, loop->poller.set);
     return 1;
 }

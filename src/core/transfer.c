@@ -13,6 +13,28 @@ static bool is_streaming(const struct transfer *t) {
     return t->sink.kind == SINK_CHUNKS || t->sink.kind == SINK_EVENTS;
 }
 
+/* Lets libcurl go on in the directions which we do not hold back. */
+static CURLcode unpause(struct transfer *t) {
+    return curl.easy_pause(t->easy,
+                           (t->sink.paused ? CURLPAUSE_RECV : 0) |
+                               (t->source.starved ? CURLPAUSE_SEND : 0));
+}
+
+/* Has the server answered that it does not want the body? */
+static bool is_refused(const struct transfer *t) {
+    return t->status >= 300;
+}
+
+/* No more chunks: else libcurl waits for the next one and does not see that
+ * the answer is complete (checked with 7.88). */
+static void end_chunks(struct transfer *t) {
+    t->source.finished = true;
+    if (t->source.starved) {
+        t->source.starved = false;
+        unpause(t);
+    }
+}
+
 static size_t on_header(char *line, size_t one, size_t size, void *user) {
     struct transfer *t = user;
     bool blank = size > 0 && (line[0] == '\r' || line[0] == '\n');
@@ -31,6 +53,8 @@ static size_t on_header(char *line, size_t one, size_t size, void *user) {
         return 0;
     if (is_streaming(t))
         loop_queue(t->loop, t);
+    if (is_refused(t))
+        end_chunks(t);
     return size;
 }
 
@@ -340,11 +364,8 @@ struct transfer *transfer_push(lua_State *L, struct loop *loop, int index) {
     return t;
 }
 
-/* Lets libcurl go on in the directions which we do not hold back. */
 static void resume(struct transfer *t) {
-    int mask = (t->sink.paused ? CURLPAUSE_RECV : 0) |
-               (t->source.starved ? CURLPAUSE_SEND : 0);
-    CURLcode code = curl.easy_pause(t->easy, mask);
+    CURLcode code = unpause(t);
 
     if (code != CURLE_OK)
         transfer_complete(t, code);
@@ -358,11 +379,12 @@ static int transfer_write(lua_State *L) {
     const char *data = luaL_checklstring(L, 2, &size);
 
     loop_check(L, t->loop);
-    if (!t->done && (source->kind != SOURCE_CHUNKS || source->finished))
+    if (!t->done && !is_refused(t) &&
+        (source->kind != SOURCE_CHUNKS || source->finished))
         return luaL_error(L, "this transfer takes no chunks%s",
                           source->finished ? " any more" : "");
     source->refused = source_waiting(source) >= SOURCE_HIGH_WATER;
-    if (t->done || source->refused) {
+    if (t->done || is_refused(t) || source->refused) {
         lua_pushboolean(L, 0);
         return 1;
     }

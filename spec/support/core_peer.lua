@@ -1,0 +1,129 @@
+-- Starts support/core_peer.py for a spec, and drives loops with a limit, so
+-- that no spec hangs.
+local core = require("contree.core")
+
+local core_peer = {}
+
+local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
+
+local function capture(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read("*a")
+  pipe:close()
+  return text
+end
+
+core_peer.capture = capture
+
+--- A new empty directory.
+function core_peer.directory()
+  return (capture("mktemp -d -t contree-spec.XXXXXX"):gsub("\n$", ""))
+end
+
+function core_peer.read_file(path)
+  local file = assert(io.open(path, "rb"))
+  local data = file:read("*a")
+  file:close()
+  return data
+end
+
+function core_peer.write_file(path, data)
+  local file = assert(io.open(path, "wb"))
+  file:write(data)
+  file:close()
+end
+
+--- What a directory holds, sorted, one name a line.
+function core_peer.list(directory)
+  return capture("ls -A '" .. directory .. "'")
+end
+
+--- Open files of this process, as text.
+function core_peer.open_files()
+  collectgarbage() -- files that nobody closed
+  collectgarbage()
+  -- Not their inodes, and not what our end of this pipe was about to close.
+  local list = "cd /proc/" .. core.getpid() .. "/fd; for f in *; do readlink $f; done"
+  return (capture(list):gsub("%[%d+%]", ""))
+end
+
+--- A field of /proc/self/status in KiB.
+function core_peer.memory(field)
+  local status = core_peer.read_file("/proc/" .. core.getpid() .. "/status")
+  return tonumber(status:match(field .. ":%s*(%d+)"))
+end
+
+local function certificate(directory)
+  local ok = os.execute(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
+    .. "-nodes -days 2 -subj /CN=peer -addext subjectAltName=IP:127.0.0.1 "
+    .. "-keyout %s/key.pem -out %s/cert.pem 2>/dev/null"):format(directory, directory))
+  return ok == true or ok == 0
+end
+
+--- options.tls: with a certificate. Returns the peer: directory, socket,
+--- url, tls_url, ca_file.
+function core_peer.start(options)
+  local directory = core_peer.directory()
+  local peer = {directory = directory, socket = directory .. "/peer.sock"}
+  local arguments = peer.socket
+  if options and options.tls then
+    assert(certificate(directory), "no certificate; is openssl installed?")
+    peer.ca_file = directory .. "/cert.pem"
+    arguments = ("%s %s/cert.pem %s/key.pem"):format(arguments, directory, directory)
+  end
+  -- Not preloaded with what a sanitizer run preloads into us.
+  local command = "LD_PRELOAD= exec python3 " .. here .. "core_peer.py "
+  peer.pipe = assert(io.popen(command .. arguments))
+  local line = assert(peer.pipe:read("*l"), "the peer did not start")
+  local pid, port, tls_port = line:match("(%d+) (%d+) (%d+)")
+  peer.pid = pid
+  peer.url = "http://127.0.0.1:" .. port
+  peer.tls_url = "https://127.0.0.1:" .. tls_port
+
+  function peer.stop()
+    os.execute("kill -9 " .. peer.pid .. " 2>/dev/null")
+    peer.pipe:close()
+    os.execute("rm -rf '" .. directory .. "'")
+  end
+
+  --- A request over the Unix socket.
+  function peer.request(path, fields)
+    local request = {url = "http://peer" .. path, unix_socket = peer.socket}
+    for key, value in pairs(fields or {}) do request[key] = value end
+    return request
+  end
+
+  --- A counter of the peer.
+  function peer.count(loop, name)
+    local request = peer.request("/count?of=" .. name:gsub(" ", "+"))
+    local result = core_peer.finish(loop, loop:add(request))
+    return tonumber(result.body)
+  end
+
+  return peer
+end
+
+--- Steps the loop until condition() holds; an error after `seconds` (30).
+function core_peer.wait_until(loop, condition, seconds)
+  local deadline = core.now() + (seconds or 30)
+  while not condition() do
+    assert(core.now() < deadline, "waited too long")
+    loop:wait(100)
+    -- Nothing of interest to the spec; but a full queue makes wait() return.
+    while loop:next_ready() do end
+  end
+end
+
+--- Runs the transfer to its end and returns its result.
+function core_peer.finish(loop, transfer, seconds)
+  core_peer.wait_until(loop, function() return transfer:done() end, seconds)
+  return transfer:result()
+end
+
+--- Steps the loop for a while.
+function core_peer.linger(loop, seconds)
+  local deadline = core.now() + seconds
+  core_peer.wait_until(loop, function() return core.now() >= deadline end)
+end
+
+return core_peer

@@ -1,0 +1,960 @@
+local core = require("contree.core")
+local support = require("spec.support.core_peer")
+
+local finish, wait_until, linger = support.finish, support.wait_until, support.linger
+
+-- Sends any byte, and does not repeat early.
+local function sample(size)
+  local block = {}
+  for i = 0, 255 do block[#block + 1] = string.char(i, 255 - i, (i * 7) % 256) end
+  local text = table.concat(block)
+  return text:rep(math.ceil(size / #text)):sub(1, size)
+end
+
+describe("transfer", function()
+  local peer, loop, directory
+
+  setup(function() peer = support.start{tls = true} end)
+  teardown(function() peer.stop() end)
+
+  before_each(function()
+    loop = core.loop()
+    directory = support.directory()
+  end)
+  after_each(function()
+    loop:close()
+    os.execute("rm -rf '" .. directory .. "'")
+  end)
+
+  local function add(path, fields)
+    return loop:add(peer.request(path, fields))
+  end
+
+  local function run(path, fields, seconds)
+    return finish(loop, add(path, fields), seconds)
+  end
+
+  local function run_tcp(path, fields)
+    local request = {url = peer.url .. path, proxy = ""}
+    for key, value in pairs(fields or {}) do request[key] = value end
+    return finish(loop, loop:add(request))
+  end
+
+  -- The error of a failed transfer, which must be of this kind.
+  local function failure(kind, result)
+    assert.is_table(result.error, "no error")
+    assert.equal(kind, result.error.kind, result.error.message)
+    assert.is_string(result.error.message)
+    assert.is_true(#result.error.message > 0)
+    return result.error
+  end
+
+  describe("request", function()
+    it("is a GET by default and tells everything", function()
+      local result = run("/echo")
+      assert.is_nil(result.error)
+      assert.equal(200, result.status)
+      assert.equal("", result.body)
+      assert.equal("GET", result.headers["x-method"])
+      assert.equal("Yes", result.headers["x-mixed-case"])
+      assert.equal(0, result.bytes_sent)
+      assert.equal(0, result.bytes_received)
+      assert.is_true(result.connected)
+      assert.is_true(result.sent)
+      assert.is_true(result.seconds >= 0)
+      assert.is_nil(result.sha256)
+    end)
+
+    it("goes over TCP as well", function()
+      local result = run_tcp("/echo", {method = "POST", body = "hello"})
+      assert.equal("hello", result.body)
+      assert.equal(5, result.bytes_sent)
+      assert.equal(5, result.bytes_received)
+    end)
+
+    it("takes every method", function()
+      for _, method in ipairs{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} do
+        assert.equal(method, run("/echo", {method = method}).headers["x-method"])
+      end
+      local head = run("/status?code=200&body=not-sent", {method = "HEAD"})
+      assert.equal("", head.body)
+      assert.equal("8", head.headers["content-length"])
+    end)
+
+    it("sends bodies with any method", function()
+      for _, method in ipairs{"POST", "PUT", "PATCH", "DELETE", "GET"} do
+        local result = run("/echo", {method = method, body = "a body"})
+        assert.equal(method, result.headers["x-method"])
+        assert.equal("a body", result.body)
+      end
+    end)
+
+    it("announces the length of bodies, and of none where one is usual", function()
+      for _, method in ipairs{"POST", "PUT", "PATCH"} do
+        assert.matches("Content%-Length: 0", run("/head", {method = method}).body)
+      end
+      assert.no.matches("Content%-Length", run("/head", {method = "DELETE"}).body)
+      assert.matches("Content%-Length: 3", run("/head", {method = "POST", body = "abc"}).body)
+    end)
+
+    it("sends exactly the headers it is given", function()
+      local body = run("/head", {method = "POST", body = "x", headers = {
+        "X-One: 1", "Content-Type: text/plain", "X-Empty:", "X-Blank: \t",
+        "x-utf8: caf\195\169"}}).body
+      assert.matches("\nX%-One: 1\n", body)
+      assert.matches("\nContent%-Type: text/plain\n", body)
+      assert.matches("\nX%-Empty:%s*\n", body)
+      assert.matches("\nX%-Blank:%s*\n", body)
+      assert.matches("\nx%-utf8: caf", body)
+      assert.no.matches("Expect", body)
+      body = run("/head", {method = "POST", body = ("x"):rep(3000000)}).body
+      assert.no.matches("Expect", body)
+      assert.no.matches("Content%-Type", body)
+    end)
+
+    it("asks for gzip only when told", function()
+      assert.matches("Accept%-Encoding: gzip\n?", run("/head", {compressed = true}).body)
+      assert.no.matches("Accept%-Encoding", run("/head", {compressed = false}).body)
+      assert.no.matches("Accept%-Encoding", run("/head").body)
+    end)
+
+    it("never follows redirects", function()
+      local result = run("/status?code=302", {follow = false})
+      assert.equal(302, result.status)
+      assert.equal("/elsewhere", result.headers.location)
+    end)
+
+    it("takes headers as the wire has them", function()
+      local headers = run("/repeated").headers
+      assert.equal("two", headers.a)
+      assert.equal("", headers.empty)
+    end)
+
+    it("passes over interim answers and trailers", function()
+      local result = run("/interim")
+      assert.equal(200, result.status)
+      assert.equal("yes", result.headers["x-final"])
+      assert.is_nil(result.headers.link)
+      result = run("/trailers")
+      assert.is_nil(result.error)
+      assert.equal(200, result.status)
+      assert.equal("body", result.body)
+      assert.is_nil(result.headers["x-trailer"])
+    end)
+
+    it("keeps connections for the next request", function()
+      local before = peer.count(loop, "connections")
+      for _ = 1, 10 do assert.equal(200, run("/echo").status) end
+      assert.equal(before, peer.count(loop, "connections"))
+    end)
+
+    it("runs many at once", function()
+      local transfers = {}
+      for i = 1, 50 do
+        transfers[i] = add("/echo", {method = "POST", body = "body " .. i})
+      end
+      wait_until(loop, function() return loop:step() == 0 end)
+      for i = 1, 50 do assert.equal("body " .. i, transfers[i]:result().body) end
+    end)
+  end)
+
+  describe("misuse", function()
+    local function refused(message, fields)
+      local request = peer.request("/echo")
+      for key, value in pairs(fields) do request[key] = value end
+      local ok, why = pcall(loop.add, loop, request)
+      assert.is_false(ok)
+      assert.matches(message, why)
+    end
+
+    it("raises for a key that does not exist", function()
+      refused("unknown key 'metod'", {metod = "GET"})
+      refused("unknown key", {"GET"})
+    end)
+
+    it("raises for wrong types", function()
+      local types = {
+        method = 1, url = {}, unix_socket = true, headers = "a: b", body = 5, sink = 5,
+        max_body = "1", high_water = {}, sha256 = 1, connect_timeout = "1", idle_timeout = true,
+        timeout = {}, compressed = 1, ca_file = false, proxy = {}, follow = "no",
+      }
+      for key, value in pairs(types) do refused("'" .. key .. "'", {[key] = value}) end
+    end)
+
+    it("raises for values that make no sense", function()
+      refused("'url'", {url = ""})
+      refused("'url'", {url = "http://peer/with space"})
+      refused("'method'", {method = ""})
+      refused("'method'", {method = "get"})
+      refused("'method'", {method = "GET /"})
+      refused("'unix_socket'", {unix_socket = ("x"):rep(200)})
+      refused("'unix_socket'", {unix_socket = "/with\0nul"})
+      refused("'timeout'", {timeout = 0})
+      refused("'timeout'", {timeout = -1})
+      refused("'timeout'", {timeout = 0 / 0})
+      refused("'connect_timeout'", {connect_timeout = 0})
+      refused("'max_body'", {max_body = -1})
+      refused("'max_body'", {max_body = 1.5})
+      refused("'high_water'", {high_water = 0})
+      refused("'sink'", {sink = "chunk"})
+      refused("'sink'", {sink = {}})
+      refused("'sink'", {sink = {path = "/x", mod = 1}})
+      refused("sink.path", {sink = {path = 1}})
+      refused("'body'", {body = {}})
+      refused("'body'", {body = {chunks = false}})
+      refused("'body'", {body = {path = "/x", size = 1}})
+      refused("body.offset", {body = {path = "/x", offset = -1}})
+      refused("never followed", {follow = true})
+      refused("'headers'", {headers = {"no colon"}})
+      refused("'headers'", {headers = {": no name"}})
+      refused("'headers'", {headers = {"a name: x"}})
+      refused("'headers'", {headers = {1}})
+    end)
+
+    it("raises for bytes that would break a request apart", function()
+      for _, bad in ipairs{"\r", "\n", "\0", "\r\nX: y"} do
+        refused("control character", {headers = {"A: b" .. bad .. "c"}})
+        refused("control character", {url = "http://peer/a" .. bad .. "b"})
+        refused("control character", {method = "GET" .. bad})
+      end
+    end)
+
+    it("raises without a table or url", function()
+      assert.error(function() loop:add() end)
+      assert.error_matches(function() loop:add{} end, "'url' is missing")
+    end)
+
+    it("leaves nothing behind", function()
+      for _ = 1, 200 do
+        pcall(loop.add, loop, {url = "http://x", headers = {"A: b", "broken"}, body = "x"})
+      end
+      collectgarbage()
+      assert.equal(0, loop:step())
+      assert.equal(200, run("/echo").status)
+    end)
+
+    it("raises for methods that the transfer has no use for", function()
+      local transfer = add("/echo")
+      assert.error_matches(function() transfer:write("x") end, "takes no chunks")
+      assert.error_matches(function() transfer:finish() end, "takes no chunks")
+      assert.error_matches(function() transfer:read() end, "no chunks to read")
+      assert.error_matches(function() transfer:next_event() end, "no events")
+      assert.error(function() transfer.read(loop) end)
+    end)
+  end)
+
+  describe("string body", function()
+    it("carries any bytes, of any size, both ways", function()
+      for _, size in ipairs{0, 1, 255, 16383, 65536, 65537, 1048577, 5000000} do
+        local data = sample(size)
+        local result = run("/echo", {method = "POST", body = data})
+        assert.is_true(result.body == data)
+        assert.equal(size, result.bytes_sent)
+        assert.equal(size, result.bytes_received)
+      end
+    end)
+
+    it("may be the word chunks", function()
+      assert.equal("chunks", run("/echo", {method = "POST", body = "chunks"}).body)
+    end)
+
+    it("is limited by max_body", function()
+      for _, path in ipairs{"/big?n=100001", "/slow?n=30&seconds=0", "/gzip"} do
+        local limit = path:find("slow") and 100 or 100000 / 2
+        local result = run(path, {max_body = limit})
+        failure("too_large", result)
+        assert.is_true(#result.body <= limit)
+      end
+      assert.equal(100000, #run("/big?n=100000", {max_body = 100000}).body)
+      assert.is_nil(run("/status?code=200&body=12345", {method = "HEAD", max_body = 1}).error)
+    end)
+
+    it("is digested when it is sent", function()
+      local data = sample(300000)
+      local result = run("/sha", {method = "POST", body = data, sha256 = true})
+      assert.equal("300000 " .. core.sha256(data), result.body)
+      assert.equal(core.sha256(data), result.sha256)
+      assert.is_nil(run("/echo", {sha256 = true}).sha256)
+    end)
+  end)
+
+  describe("file body", function()
+    it("sends a file, or a part of it", function()
+      local path, data = directory .. "/in", sample(2500000)
+      support.write_file(path, data)
+      local result = run("/echo", {method = "POST", body = {path = path}, sha256 = true})
+      assert.is_true(result.body == data)
+      assert.equal(core.sha256(data), result.sha256)
+      assert.equal(#data, result.bytes_sent)
+      result = run("/echo", {method = "PUT", body = {path = path, offset = 1000, length = 99}})
+      assert.equal(data:sub(1001, 1099), result.body)
+      result = run("/echo", {method = "PUT", body = {path = path, offset = #data - 7}})
+      assert.equal(data:sub(-7), result.body)
+      result = run("/echo", {method = "PUT", body = {path = path, offset = #data}})
+      assert.equal("", result.body)
+    end)
+
+    it("sends an empty file with its length", function()
+      support.write_file(directory .. "/in", "")
+      local result = run("/head", {method = "POST", body = {path = directory .. "/in"}})
+      assert.matches("Content%-Length: 0", result.body)
+    end)
+
+    it("fails at once when there is no such file, or no such part", function()
+      support.write_file(directory .. "/in", "short")
+      for path, body in pairs{
+        ["No such file"] = {path = directory .. "/none"},
+        ["not a regular file"] = {path = directory},
+        ["past its end"] = {path = directory .. "/in", offset = 6},
+        ["shorter"] = {path = directory .. "/in", offset = 1, length = 5},
+      } do
+        local transfer = add("/echo", {method = "POST", body = body})
+        assert.is_true(transfer:done())
+        assert.equal(transfer, loop:next_ready())
+        local result = transfer:result()
+        assert.matches(path, failure("file", result).message)
+        assert.is_false(result.sent)
+        assert.is_nil(result.status)
+      end
+      os.execute("mkfifo " .. directory .. "/fifo")
+      failure("file", run("/echo", {method = "POST", body = {path = directory .. "/fifo"}}))
+    end)
+
+    it("fails when the file gets shorter meanwhile", function()
+      local path = directory .. "/in"
+      support.write_file(path, sample(20000000))
+      local transfer = add("/pit?n=100000", {method = "POST", body = {path = path}})
+      linger(loop, 0.2)
+      support.write_file(path, "")
+      local drain = add("/echo")
+      finish(loop, drain)
+      assert.is_false(transfer:done()) -- nobody reads on
+      transfer:cancel()
+      transfer = add("/sha", {method = "POST", body = {path = path, length = 0}})
+      assert.is_nil(finish(loop, transfer).error)
+    end)
+  end)
+
+  describe("chunked body", function()
+    local function start(path, fields)
+      fields = fields or {}
+      fields.method, fields.body = "POST", {chunks = true}
+      return add(path, fields)
+    end
+
+    it("sends what is written", function()
+      local transfer = start("/echo", {sha256 = true})
+      assert.is_true(transfer:write("one "))
+      linger(loop, 0.05)
+      assert.is_true(transfer:write(""))
+      assert.is_true(transfer:write("two \0"))
+      linger(loop, 0.05)
+      assert.is_false(transfer:done())
+      transfer:finish()
+      local result = finish(loop, transfer)
+      assert.equal("one two \0", result.body)
+      assert.equal(core.sha256("one two \0"), result.sha256)
+    end)
+
+    it("may be finished before it began, or be empty", function()
+      local transfer = start("/echo")
+      transfer:write("all")
+      transfer:finish()
+      assert.equal("all", finish(loop, transfer).body)
+      transfer = start("/echo")
+      transfer:finish()
+      assert.equal("", finish(loop, transfer).body)
+      transfer = start("/head")
+      linger(loop, 0.05)
+      transfer:finish()
+      assert.matches("Transfer%-Encoding: chunked", finish(loop, transfer).body)
+    end)
+
+    it("takes nothing after the end", function()
+      local transfer = start("/never")
+      transfer:finish()
+      assert.error_matches(function() transfer:write("x") end, "takes no chunks any more")
+      transfer:finish()
+      transfer:cancel()
+      assert.is_false(transfer:write("x"))
+      transfer:finish()
+    end)
+
+    it("takes no more than its share, and says when there is room", function()
+      local transfer, block, accepted = start("/pit"), sample(100000), 0
+      wait_until(loop, function()
+        while transfer:write(block) do accepted = accepted + #block end
+        loop:wait(10)
+        return not transfer:write(block)
+      end)
+      linger(loop, 0.1)
+      -- What libcurl and the socket hold comes on top of the limit.
+      assert.is_true(accepted < 4000000, accepted)
+      while loop:next_ready() do end
+      linger(loop, 0.1)
+      assert.is_nil(loop:next_ready())
+      transfer:cancel()
+    end)
+
+    it("brings a large body through, refused and called again", function()
+      local transfer, block, written, refusals = start("/sha"), sample(300000), 0, 0
+      local digest = core.buffer()
+      local deadline = core.now() + 30
+      while written < 100 do
+        if transfer:write(block) then
+          written = written + 1
+          digest:add(block)
+        else
+          refusals = refusals + 1
+          -- Room is announced: no need to try again before.
+          local ready = loop:next_ready()
+          while ready ~= transfer do
+            assert(core.now() < deadline)
+            loop:wait(1000)
+            ready = loop:next_ready()
+          end
+        end
+      end
+      transfer:finish()
+      local data = digest:take()
+      assert.is_true(refusals > 0)
+      assert.equal(#data .. " " .. core.sha256(data), finish(loop, transfer).body)
+    end)
+
+    it("ends when the server answers early", function()
+      for i = 1, 20 do
+        local write = i % 2 == 0
+        local transfer = start("/refuse_body?pause=" .. i % 3 * 0.01)
+        local block = sample(200000)
+        wait_until(loop, function()
+          if write and not transfer:done() then transfer:write(block) end
+          return transfer:done()
+        end)
+        local result = transfer:result()
+        if not result.error then
+          assert.equal(413, result.status)
+          assert.equal("too much", result.body)
+        else
+          failure("closed", result)
+        end
+      end
+    end)
+
+    it("can be read and written at the same time", function()
+      local transfer = start("/echo", {sink = "chunks"})
+      transfer:write("ping")
+      linger(loop, 0.02)
+      transfer:finish()
+      finish(loop, transfer)
+      assert.equal("ping", transfer:read())
+    end)
+  end)
+
+  describe("file sink", function()
+    it("puts the whole body in place, with its mode and digest", function()
+      local path = directory .. "/out"
+      support.write_file(path, "old")
+      local data = sample(3000000)
+      local result = run("/echo", {method = "POST", body = data, sink = {path = path, mode = 420},
+                                   sha256 = true})
+      assert.is_nil(result.error)
+      assert.is_nil(result.body)
+      assert.is_true(support.read_file(path) == data)
+      assert.equal(420, core.stat(path).mode)
+      assert.equal(core.sha256(data), result.sha256)
+      run("/echo", {sink = {path = path}})
+      assert.equal(384, core.stat(path).mode)
+      assert.equal("", support.read_file(path))
+      assert.equal("out\n", support.list(directory))
+    end)
+
+    it("shows nothing before the end", function()
+      local path = directory .. "/out"
+      local transfer = add("/slow?n=10", {sink = {path = path}})
+      linger(loop, 0.05)
+      assert.is_nil(core.stat(path))
+      finish(loop, transfer)
+      assert.equal("out\n", support.list(directory))
+    end)
+
+    it("keeps error bodies out of the file", function()
+      local path = directory .. "/out"
+      local result = run("/status?code=404&body=gone", {sink = {path = path}})
+      assert.equal(404, result.status)
+      assert.equal("gone", result.body)
+      assert.equal("", support.list(directory))
+    end)
+
+    it("leaves nothing after failure, cancelling, closing or collection", function()
+      local path = directory .. "/out"
+      support.write_file(path, "old")
+      local function untouched()
+        assert.equal("out\n", support.list(directory))
+        assert.equal("old", support.read_file(path))
+      end
+      failure("closed", run("/short", {sink = {path = path}}))
+      untouched()
+      failure("protocol", run("/gzip_cut", {sink = {path = path}}))
+      untouched()
+      local transfer = add("/stall", {sink = {path = path}})
+      linger(loop, 0.05)
+      transfer:cancel()
+      untouched()
+      add("/stall", {sink = {path = path}})
+      collectgarbage()
+      collectgarbage()
+      untouched()
+      transfer = add("/stall", {sink = {path = path}})
+      loop:close()
+      untouched()
+      failure("aborted", transfer:result())
+    end)
+
+    it("fails before the request when it cannot be written", function()
+      for _, path in ipairs{directory .. "/no/out", "/proc/out"} do
+        local result = run("/echo", {sink = {path = path}})
+        failure("file", result)
+        assert.is_false(result.sent)
+      end
+      local result = run("/echo", {sink = {path = directory}}) -- cannot replace a directory
+      failure("file", result)
+      assert.equal("", support.list(directory))
+    end)
+
+    it("tells of a full disk", function()
+      local mounted = os.execute("mount -t tmpfs -o size=100k none " .. directory .. " 2>/dev/null")
+      if mounted ~= true and mounted ~= 0 then return pending("needs a mount") end
+      local result = run("/big?n=1000000", {sink = {path = directory .. "/out"}})
+      local left = support.list(directory)
+      os.execute("umount '" .. directory .. "'")
+      assert.matches("No space left", failure("file", result).message)
+      assert.equal("", left)
+    end)
+
+    it("moves 100 MB both ways in little memory", function()
+      local size = 100 * 1024 * 1024
+      local path = directory .. "/in"
+      local file = io.open(path, "wb")
+      local block = sample(1024 * 1024)
+      for _ = 1, 100 do file:write(block) end
+      file:close()
+      block = nil -- luacheck: ignore
+      collectgarbage()
+      local before = support.memory("VmRSS")
+      local result = run("/sha", {method = "POST", body = {path = path}, sha256 = true}, 120)
+      assert.equal(size .. " " .. result.sha256, result.body)
+      assert.equal((core.sha256_file(path)), result.sha256)
+      result = run("/big?n=" .. size, {sink = {path = directory .. "/out"}, sha256 = true}, 120)
+      assert.equal(size, result.bytes_received)
+      local hex, written = core.sha256_file(directory .. "/out")
+      assert.equal(result.sha256, hex)
+      assert.equal(size, written)
+      -- A sanitizer keeps freed memory for a while.
+      local allowed = os.getenv("SAN") and 200000 or 12000
+      assert.is_true(support.memory("VmRSS") - before < allowed)
+    end)
+  end)
+
+  describe("chunks sink", function()
+    it("hands out status, headers and bytes as they come", function()
+      local transfer = add("/slow?n=5", {sink = "chunks", sha256 = true})
+      assert.is_nil(transfer:status())
+      assert.is_nil(transfer:headers())
+      assert.is_nil(transfer:read())
+      wait_until(loop, function() return transfer:status() end)
+      assert.is_false(transfer:done())
+      assert.equal(200, transfer:status())
+      assert.equal("chunked", transfer:headers()["transfer-encoding"])
+      local data, reads = "", 0
+      wait_until(loop, function()
+        local chunk = transfer:read()
+        if chunk then data, reads = data .. chunk, reads + 1 end
+        return transfer:done() and not chunk
+      end)
+      assert.equal("chunk 0\nchunk 1\nchunk 2\nchunk 3\nchunk 4\n", data)
+      assert.is_true(reads > 1)
+      local result = transfer:result()
+      assert.is_nil(result.body)
+      assert.equal(core.sha256(data), result.sha256)
+    end)
+
+    it("announces each of them once", function()
+      local transfer, announced = add("/slow?n=3&seconds=0.1", {sink = "chunks"}), 0
+      local deadline = core.now() + 30
+      while not transfer:done() do
+        assert(core.now() < deadline)
+        loop:wait(1000)
+        local ready = loop:next_ready()
+        while ready do
+          assert.equal(transfer, ready)
+          announced = announced + 1
+          ready = loop:next_ready()
+        end
+      end
+      assert.is_true(announced >= 3 and announced <= 5, announced)
+    end)
+
+    it("hands out what came even when it ends badly, and when done", function()
+      local transfer = add("/short", {sink = "chunks"})
+      failure("closed", finish(loop, transfer))
+      assert.equal("ten bytes.", transfer:read())
+      assert.is_nil(transfer:read())
+      assert.equal(200, transfer:status())
+    end)
+
+    it("hands out error bodies too", function()
+      local transfer = add("/status?code=500&body=oops", {sink = "chunks"})
+      finish(loop, transfer)
+      assert.equal("oops", transfer:read())
+    end)
+
+    it("makes the server wait while nobody reads", function()
+      local transfer = add("/flood", {sink = "chunks", high_water = 200000})
+      linger(loop, 0.5)
+      local sent = peer.count(loop, "flood")
+      linger(loop, 0.3)
+      assert.equal(sent, peer.count(loop, "flood"))
+      assert.is_true(sent < 3000000, sent)
+      -- and goes on when somebody does
+      local received = 0
+      wait_until(loop, function()
+        local chunk = transfer:read()
+        received = received + (chunk and #chunk or 0)
+        return received > 20000000
+      end)
+      transfer:cancel()
+    end)
+
+    it("holds back a compressed stream as well", function()
+      local transfer = add("/gzip?blocks=400", {sink = "chunks", high_water = 65536})
+      local received, largest = 0, 0
+      wait_until(loop, function()
+        local chunk = transfer:read()
+        received = received + (chunk and #chunk or 0)
+        largest = math.max(largest, chunk and #chunk or 0)
+        return transfer:done() and not chunk
+      end)
+      assert.is_nil(transfer:result().error)
+      assert.equal(400 * 65536, received)
+      assert.is_true(largest < 20000000)
+    end)
+
+    it("does not end a transfer it holds back for being idle", function()
+      local transfer = add("/flood", {sink = "chunks", high_water = 1000,
+                                                        idle_timeout = 0.1})
+      linger(loop, 0.5)
+      assert.is_false(transfer:done())
+      transfer:cancel()
+    end)
+  end)
+
+  describe("events sink", function()
+    local function collect(transfer)
+      local events = {}
+      wait_until(loop, function()
+        local event = transfer:next_event()
+        while event do
+          events[#events + 1] = event
+          event = transfer:next_event()
+        end
+        return transfer:done()
+      end)
+      return events, transfer:result()
+    end
+
+    local function encode(text)
+      return (text:gsub("[^%w]", function(c) return ("%%25%02X"):format(c:byte()) end))
+    end
+
+    it("hands out events as they come", function()
+      local text = "id: 1\nevent: a\ndata: x\n\n: keepalive\n\nid: 2\n\n"
+        .. "data: y\r\ndata: z\r\n\r\ndata: cut"
+      for _, split in ipairs{1, 7, 1000} do
+        local path = ("/events?split=%d&text=%s"):format(split, encode(text))
+        local events, result = collect(add(path, {sink = "events"}))
+        assert.is_nil(result.error)
+        assert.is_nil(result.body)
+        assert.same({{id = "1", event = "a", data = "x"}, {id = "2"}, {data = "y\nz"}}, events)
+      end
+    end)
+
+    it("keeps them until they are drained, done or not", function()
+      local path = "/events?text=" .. encode("data: a\n\ndata: b\n\n")
+      local transfer = add(path, {sink = "events"})
+      finish(loop, transfer)
+      assert.same({data = "a"}, transfer:next_event())
+      assert.same({data = "b"}, transfer:next_event())
+      assert.is_nil(transfer:next_event())
+    end)
+
+    it("gives the body of an error as a string", function()
+      local transfer = add("/status?code=410&body=data:+no+event", {sink = "events"})
+      local result = finish(loop, transfer)
+      assert.equal(410, result.status)
+      assert.equal("data: no event", result.body)
+      assert.is_nil(transfer:next_event())
+    end)
+
+    it("makes the server wait while nobody reads", function()
+      local transfer = add("/endless_events", {sink = "events", high_water = 100000})
+      linger(loop, 0.5)
+      local sent = peer.count(loop, "flood")
+      assert.is_true(sent < 3000000, sent)
+      local received = 0
+      wait_until(loop, function()
+        while transfer:next_event() do received = received + 1 end
+        return received > 10000
+      end)
+      transfer:cancel()
+    end)
+
+    it("refuses an event without end", function()
+      local transfer = add("/event_too_large", {sink = "events"})
+      assert.matches("4 MiB", failure("too_large", finish(loop, transfer)).message)
+    end)
+  end)
+
+  describe("gzip", function()
+    it("is decoded", function()
+      local block = core.sha256(run("/big?n=65536").body)
+      local result = run("/gzip", {compressed = true})
+      assert.equal(block, core.sha256(result.body))
+      assert.is_true(result.bytes_received < 65536)
+      assert.equal(block, core.sha256(run("/gzip?as=x-gzip").body))
+      assert.equal(1000 * 65536, #run("/gzip?blocks=1000", {max_body = 1e8}).body)
+      assert.equal("one two", run("/gzip_members").body)
+    end)
+
+    it("goes to files decoded", function()
+      local path = directory .. "/out"
+      local result = run("/gzip?blocks=50", {sink = {path = path}, sha256 = true})
+      local hex, size = core.sha256_file(path)
+      assert.equal(result.sha256, hex)
+      assert.equal(50 * 65536, size)
+    end)
+
+    it("cut or damaged is an error", function()
+      assert.matches("cut short", failure("protocol", run("/gzip_cut")).message)
+      assert.matches("damaged", failure("protocol", run("/gzip_damaged")).message)
+      assert.matches("damaged", failure("protocol", run("/gzip_not")).message)
+      assert.matches("'br'", failure("protocol", run("/gzip?as=br")).message)
+    end)
+
+    it("of no bytes is no bytes", function()
+      assert.is_nil(run("/gzip", {method = "HEAD"}).error)
+      assert.equal(3 * 65536, #run("/gzip?as=identity&blocks=1").body > 0 and 3 * 65536)
+    end)
+  end)
+
+  describe("error", function()
+    it("connect: nobody is there", function()
+      local result = finish(loop, loop:add{url = "http://127.0.0.1:1/", proxy = ""})
+      failure("connect", result)
+      assert.is_false(result.connected)
+      assert.is_false(result.sent)
+      assert.is_nil(result.status)
+      result = finish(loop, loop:add{url = "http://x/", unix_socket = directory .. "/none"})
+      assert.matches("none: No such file", failure("connect", result).message)
+      assert.is_false(result.sent)
+      support.write_file(directory .. "/file", "")
+      result = finish(loop, loop:add{url = "http://x/", unix_socket = directory .. "/file"})
+      assert.matches("refused", failure("connect", result).message)
+    end)
+
+    it("connect: the proxy", function()
+      failure("connect", finish(loop, loop:add{url = "http://peer/", proxy = "http://127.0.0.1:1"}))
+    end)
+
+    it("resolve", function()
+      local result = finish(loop, loop:add{url = "http://no-such-host.invalid/", proxy = ""})
+      failure("resolve", result)
+      assert.is_false(result.sent)
+    end)
+
+    it("timeout: no answer in time", function()
+      local result = run("/never", {timeout = 0.2})
+      assert.matches("0.2 seconds", failure("timeout", result).message)
+      assert.is_true(result.connected)
+      assert.is_true(result.sent)
+      assert.equal("ten bytes.", run("/stall", {timeout = 0.2}).body)
+    end)
+
+    it("timeout: no connection in time", function()
+      -- A socket whose queue is full answers nobody.
+      local script = "import os, socket, time; s = socket.socket(); s.bind(('127.0.0.1', 0));"
+        .. "s.listen(0); a = [socket.socket() for _ in range(4)];"
+        .. "[x.setblocking(False) or x.connect_ex(s.getsockname()) for x in a];"
+        .. "print(os.getpid(), s.getsockname()[1], flush=True); time.sleep(20)"
+      local pipe = io.popen("LD_PRELOAD= exec python3 -c \"" .. script .. "\"")
+      local pid, port = pipe:read("*n", "*n")
+      local result = finish(loop, loop:add{url = ("http://127.0.0.1:%d"):format(port), proxy = "",
+                                           connect_timeout = 0.3, timeout = 9})
+      assert.matches("no connection within 0.3 seconds", failure("timeout", result).message)
+      assert.is_false(result.connected)
+      assert.is_false(result.sent)
+      os.execute("kill -9 " .. pid)
+      pipe:close()
+    end)
+
+    it("idle", function()
+      for _, path in ipairs{"/never", "/stall"} do
+        local result = run(path, {idle_timeout = 0.2})
+        assert.matches("0.2 seconds", failure("idle", result).message)
+        assert.is_true(result.sent)
+      end
+      -- Something comes now and then
+      assert.is_nil(run("/slow?n=10&seconds=0.05", {idle_timeout = 0.3}).error)
+      failure("idle", run("/pit", {idle_timeout = 0.2, method = "POST", body = ("x"):rep(9000000)}))
+    end)
+
+    it("closed: reset, empty, short, or without its end", function()
+      for _, path in ipairs{"/reset", "/empty", "/short", "/chunk_cut", "/reset_in_body"} do
+        for _, go in ipairs{run, run_tcp} do
+          local result = go(path)
+          failure("closed", result)
+          assert.is_true(result.connected)
+          assert.is_true(result.sent)
+        end
+      end
+      assert.equal("ten bytes.", run("/short").body)
+    end)
+
+    it("protocol", function()
+      failure("protocol", run("/chunk_bad"))
+      failure("protocol", run("/garbage"))
+      failure("protocol", run("/huge_head"))
+      failure("protocol", finish(loop, loop:add{url = "ftp://127.0.0.1/"}))
+    end)
+
+    it("tls", function()
+      local result = finish(loop, loop:add{url = peer.tls_url .. "/echo", proxy = ""})
+      failure("tls", result)
+      assert.is_false(result.sent)
+      failure("tls", finish(loop, loop:add{url = peer.url:gsub("http", "https"), proxy = ""}))
+      failure("tls", finish(loop, loop:add{url = peer.tls_url, ca_file = directory .. "/none"}))
+    end)
+
+    it("none with the right ca_file", function()
+      local result = finish(loop, loop:add{
+        url = peer.tls_url .. "/echo", ca_file = peer.ca_file, proxy = "",
+        method = "POST", body = "secret"})
+      assert.is_nil(result.error)
+      assert.equal("secret", result.body)
+    end)
+
+    it("aborted, whatever it was doing", function()
+      local paths = {"/never", "/stall", "/slow?n=100", "/flood", "/endless_events", "/echo"}
+      for _, sink in ipairs{"string", "chunks", "events", {path = directory .. "/out"}} do
+        for _, path in ipairs(paths) do
+          for _, pause in ipairs{0, 0.03} do
+            local transfer = add(path, {sink = sink, max_body = 1e9})
+            if pause > 0 then linger(loop, pause) end
+            local done = transfer:done()
+            transfer:cancel()
+            transfer:cancel()
+            assert.is_true(transfer:done())
+            os.remove(done and directory .. "/out" or "")
+            if not done then
+              failure("aborted", transfer:result())
+              assert.equal(transfer, loop:next_ready())
+            end
+          end
+        end
+      end
+      assert.equal(0, loop:step())
+      assert.equal("", support.list(directory))
+    end)
+
+    it("aborted while it resolves or connects", function()
+      for _, url in ipairs{"http://no-such-host.invalid/", "http://192.0.2.1/"} do
+        for _, steps in ipairs{0, 1, 3} do
+          local transfer = loop:add{url = url, proxy = ""}
+          for _ = 1, steps do loop:wait(5) end
+          local started = core.now()
+          transfer:cancel()
+          assert.is_true(core.now() - started < 1)
+          assert.is_true(transfer:done())
+        end
+      end
+    end)
+
+    it("aborted while it sends", function()
+      support.write_file(directory .. "/in", sample(9000000))
+      for _, body in ipairs{("x"):rep(9000000), {path = directory .. "/in"}, {chunks = true}} do
+        local transfer = add("/pit?n=10", {method = "POST", body = body})
+        linger(loop, 0.05)
+        transfer:cancel()
+        failure("aborted", transfer:result())
+      end
+    end)
+
+    it("is not there for a status", function()
+      for _, code in ipairs{204, 304, 400, 401, 404, 429, 500, 503} do
+        local result = run("/status?code=" .. code)
+        assert.is_nil(result.error)
+        assert.equal(code, result.status)
+      end
+    end)
+  end)
+
+  describe("a kept connection that turns out to be dead", function()
+    it("is replaced for methods that may be repeated", function()
+      for _, method in ipairs{"GET", "PUT", "DELETE"} do
+        run("/poison")
+        local before = peer.count(loop, "dropped " .. method)
+        run("/poison")
+        local result = run("/echo", {method = method, body = method == "PUT" and "x" or nil})
+        assert.is_nil(result.error)
+        assert.equal(200, result.status)
+        assert.is_true(peer.count(loop, "dropped " .. method) > before)
+      end
+    end)
+
+    it("is an error for the others, which are sent once", function()
+      support.write_file(directory .. "/in", "from a file")
+      for _, method in ipairs{"POST", "PATCH"} do
+        for _, body in ipairs{"", "x", {path = directory .. "/in"}} do
+          local name = "dropped " .. method
+          local before = peer.count(loop, name)
+          run("/poison")
+          local result = run("/echo", {method = method, body = body})
+          failure("closed", result)
+          assert.is_true(result.sent)
+          assert.equal(before + 1, peer.count(loop, name))
+        end
+      end
+    end)
+
+    it("sends a file again from its start", function()
+      local path, data = directory .. "/in", sample(100000)
+      support.write_file(path, data)
+      run("/poison")
+      local result = run("/sha", {method = "PUT", body = {path = path}, sha256 = true})
+      assert.is_nil(result.error)
+      assert.equal("100000 " .. core.sha256(data), result.body)
+      assert.equal(core.sha256(data), result.sha256)
+    end)
+  end)
+
+  describe("result", function()
+    it("is nil before the end, and the same table after", function()
+      local transfer = add("/echo")
+      assert.is_nil(transfer:result())
+      assert.is_false(transfer:done())
+      local result = finish(loop, transfer)
+      assert.equal(result, transfer:result())
+      collectgarbage()
+      assert.equal(result, transfer:result())
+    end)
+
+    it("outlives loop and transfer", function()
+      local transfer = add("/echo", {method = "POST", body = "kept"})
+      wait_until(loop, function() return transfer:done() end)
+      loop:close()
+      loop = core.loop()
+      collectgarbage()
+      assert.equal("kept", transfer:result().body)
+      assert.equal("Yes", transfer:headers()["x-mixed-case"])
+    end)
+  end)
+end)
