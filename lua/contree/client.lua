@@ -54,11 +54,15 @@ local SPEC = {
   log = options.callable,
 }
 
+local function runtime()
+  return (jit and jit.version or _VERSION):gsub(" ", "/")
+end
+
 -- What the user wants every request to carry, and who they are. The token stays
 -- in this closure: no field of the client holds it.
 local function common_headers(found, given)
   local list = { "User-Agent: " .. (given.user_agent and given.user_agent .. " " or "")
-    .. "contree-lua/" .. client.version .. " " .. _VERSION:gsub(" ", "/") }
+    .. "contree-lua/" .. client.version .. " " .. runtime() }
   if found.token then list[#list + 1] = "Authorization: Bearer " .. found.token end
   if found.project then list[#list + 1] = "Project: " .. found.project end
   for name, value in pairs(given.headers or {}) do list[#list + 1] = name .. ": " .. value end
@@ -70,9 +74,12 @@ local function common_headers(found, given)
   end
 end
 
+-- Shorter tokens are words of the text itself, not secrets.
+local SECRET_LENGTH = 6
+
 local function redactor(token)
   return function(text)
-    if not token then return text end
+    if not token or #token < SECRET_LENGTH then return text end
     local from, to = text:find(token, 1, true)
     while from do
       text = text:sub(1, from - 1) .. "***" .. text:sub(to + 1)
@@ -189,7 +196,7 @@ local function transfer_error(self, request, result)
   elseif err.kind == "tls" then
     fields.unsent = nil
   elseif err.kind == "connect" then
-    where = nil -- the message has it
+    where = not self.unix_socket and "cannot reach " .. self.address or nil
     fields.hint = self.unix_socket and not self.engine and "nobody listens there" or nil
   end
   return errors.new(kind, self.redact((where and where .. ": " or "") .. err.message), fields)
@@ -341,10 +348,10 @@ function client.open_events(self, request)
     end
   end
   local status = port.handle:status()
+  if self.log then self.log(("GET %s %s"):format(request.path, status or "failed")) end
   if status and status >= 200 and status < 300 then return port end
   while not port.handle:done() do port:wait() end
   local result = port.handle:result()
-  if self.log then self.log(("GET %s %s"):format(request.path, tostring(status))) end
   error(result.error and not status and transfer_error(self, request, result)
     or status_error(self, request, result), 0)
 end
