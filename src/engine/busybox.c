@@ -61,7 +61,7 @@ static bool is_static(int fd) {
     return header.e_phnum > 0;
 }
 
-static int open_busybox(const char **path, struct fault *f) {
+int busybox_open(const char **path, struct fault *f) {
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         int fd CLEANUP(cleanup_close) = open(places[i], O_RDONLY | O_CLOEXEC);
         if (fd >= 0 && is_static(fd)) {
@@ -201,7 +201,7 @@ static int fill(const struct importer *m, const struct workspace *w,
                 struct fault *f) {
     const char *path = NULL;
     char list[32768];
-    int program CLEANUP(cleanup_close) = open_busybox(&path, f);
+    int program CLEANUP(cleanup_close) = busybox_open(&path, f);
     if (program < 0)
         return -1;
     int root CLEANUP(cleanup_close) =

@@ -24,6 +24,10 @@ struct import_options {
     const atomic_bool *cancelled;
 };
 
+/* The machine's static busybox, open for reading, and where it is. -1 and 503
+ * with what to do when there is none. */
+int busybox_open(const char **path, struct fault *f);
+
 /* Makes busybox:latest of the machine's static busybox, unless some image has
  * that tag. 503 with what to do when there is no static busybox. */
 int import_busybox(const struct importer *m, struct fault *f);
