@@ -166,21 +166,29 @@ local function malformed(self, what)
   end
 end
 
--- The event in a frame; nil when there is none, nil and true when it is broken.
+-- Moves the cursor to an id; false when that was seen before: a server that
+-- does not know our cursor begins anew.
+local function advance(self, id)
+  if not id then return true end
+  if self.cursor and id <= self.cursor then return false end
+  self.cursor, self.moved = id, true
+  return true
+end
+
+-- The event in a frame; nil when there is none, nil and true when the stream
+-- must be opened again. The cursor does not pass a frame that is broken.
 local function event_of(self, frame)
-  if frame.id and tonumber(frame.id) then
-    self.cursor = tonumber(frame.id)
-    self.moved = true
+  local event, problem
+  if frame.data and frame.event ~= "sse_error" then
+    event, problem = json.decode(frame.data)
+    if not event then
+      malformed(self, problem)
+      return nil, true
+    end
+    self.malformed = 0
   end
-  if frame.event == "sse_error" then return nil, true end
-  if not frame.data then return nil end
-  local event, problem = json.decode(frame.data)
-  if not event then
-    malformed(self, problem)
-    return nil, true
-  end
-  self.malformed = 0
-  if type(event.id) == "number" then self.cursor, self.moved = event.id, true end
+  local id = tonumber(frame.id) or event and tonumber(event.id)
+  if not advance(self, id) or not event then return nil, frame.event == "sse_error" end
   if type(event.type) ~= "string" then return nil end
   event.data = type(event.data) == "table" and event.data or {}
   return event

@@ -97,7 +97,8 @@ end
 local function from_json(self, found)
   local result, streams = outcome.of_operation(found)
   for name, bytes in pairs(streams) do
-    self.sinks[name].write(bytes:sub(self.delivered[name] + 1))
+    local rest = bytes:sub(self.delivered[name] + 1)
+    if rest ~= "" then self.sinks[name].write(rest) end
   end
   return result
 end
