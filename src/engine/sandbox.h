@@ -1,7 +1,9 @@
-/* sandbox.h: one sandbox: namespaces, an overlay root, contree-init as PID 1, and the processes in it.
+/* sandbox.h: one sandbox: namespaces, an overlay root, contree-init as PID 1,
+ * and the processes in it.
  *
- * Everything runs on the loop thread and returns at once. Callbacks come from the loop, never from inside a sandbox_*
- * call. Life: sandbox_start -> started | failed; any number of exited; gone is always the last, exactly once. */
+ * Everything runs on the loop thread and returns at once. Callbacks come from
+ * the loop, never from inside a sandbox_* call. Life: sandbox_start -> started
+ * | failed; any number of exited; gone is always the last, exactly once. */
 #ifndef CONTREE_SANDBOX_H
 #define CONTREE_SANDBOX_H
 
@@ -10,13 +12,18 @@
 #include "util.h"
 #include <sys/resource.h>
 
-/* Starts the forkservers that make sandboxes; call before any thread exists and before secrets are read. */
+/* Starts the forkservers that make sandboxes and waits until they can; call
+ * before any thread exists, from the loop's thread: they end with it. Makes l/
+ * and w/ in the data directory, where layers and workspaces must be owned by
+ * (or open to) id base, who mounts them. dir_fd must stay open. 503 with the
+ * wall that cannot be built. */
 struct launcher *launcher_open(int dir_fd, struct id_range ids,
                                struct fault *f);
-/* Attaches it to the loop. */
+/* Attaches it to the loop, and has the first sandboxes made ahead. */
 int launcher_attach(struct launcher *l, uv_loop_t *loop, struct fault *f);
 void launcher_close(struct launcher *l);
-/* The walls that every sandbox of this engine has, for `isolation` and the doctor: "user,mount,pid,net,ipc,uts,cgroup,
+/* The walls that every sandbox of this engine has, for `isolation` and the
+ * doctor: "user,mount,pid,net,ipc,uts,cgroup,
  * seccomp,no_new_privs,capabilities,ids" without those that are missing. */
 const char *launcher_isolation(const struct launcher *l);
 
@@ -27,7 +34,9 @@ struct sandbox_spec {
     const char *hostname;     /* at most 64 bytes */
     bool networking;          /* false: loopback only */
     int64_t max_file_bytes;   /* RLIMIT_FSIZE; 0 none */
-    int64_t max_processes;    /* 0: the engine's default */
+    int64_t max_processes;    /* of each user id; 0: 4096, which is also what
+                               * all of them together cannot exceed on Linux
+                               * 6.14 or newer */
 };
 
 struct sandbox_exit {
@@ -36,33 +45,39 @@ struct sandbox_exit {
     bool core_dump;
     int pid; /* inside the sandbox */
     struct rusage usage;
-    double seconds;         /* from its start to its end */
-    int background_killed;  /* spid 1 only: processes that were still there */
+    double seconds;        /* from its start to its end */
+    int background_killed; /* spid 1 only: processes that were still there */
 };
 
 struct sandbox_callbacks {
     /* The root is mounted and init runs. */
     void (*started)(void *arg);
-    /* It could not be made, a put failed, or init died without an exit: `why` is for the user. gone follows. */
+    /* It could not be made, a put failed, or init died without an exit: `why`
+     * is for the user. gone follows. */
     void (*failed)(void *arg, const struct fault *why);
     void (*spawned)(void *arg, int spid, int pid);
-    /* spid could not be started for a reason that is not the shell's 126/127 (bad cwd, bad id). */
+    /* spid could not be started for a reason that is not the shell's 126/127
+     * (bad cwd, bad id). */
     void (*spawn_failed)(void *arg, int spid, const struct fault *why);
     void (*exited)(void *arg, int spid, const struct sandbox_exit *e);
-    /* All its processes are dead, its mounts and namespaces gone. The sandbox is freed after this call. */
+    /* All its processes are dead, its mounts and namespaces gone. The sandbox
+     * is freed after this call. */
     void (*gone)(void *arg);
 };
 
 struct sandbox;
-/* Copies what it needs from spec. NULL with the fault when it cannot even be tried (then no callback comes). */
+/* Copies what it needs from spec. NULL with the fault when it cannot even be
+ * tried (then no callback comes). */
 struct sandbox *sandbox_start(struct launcher *l,
                               const struct sandbox_spec *spec,
                               const struct sandbox_callbacks *callbacks,
                               void *arg, struct fault *f);
-/* The orders below may be given right after sandbox_start; they are carried out in order. */
+/* The orders below may be given right after sandbox_start; they are carried out
+ * in order. 409 when it has ended. */
 
-/* Writes a file at `path` (absolute, inside), making parents (0755, 0:0) and replacing what is there but a directory.
- * Takes over `fd`, open for reading at 0. */
+/* Writes a file at `path` (absolute, inside), making parents (0755, 0:0) and
+ * replacing what is there but a directory. Takes over `fd`, open for reading at
+ * 0. */
 int sandbox_put(struct sandbox *s, const char *path, int fd, mode_t mode,
                 uid_t uid, gid_t gid, struct fault *f);
 
@@ -72,14 +87,17 @@ struct sandbox_process {
     const char *cwd;   /* absolute */
     uid_t uid;
     gid_t gid;
-    /* The process's ends, taken over (closed) whatever the outcome; -1 for /dev/null. */
+    /* The process's ends, taken over (closed) whatever the outcome; -1 for
+     * /dev/null. */
     int stdin_fd, stdout_fd, stderr_fd;
 };
-/* spid 1 is the main process: when it ends init kills all others and the sandbox goes. */
-int sandbox_spawn(struct sandbox *s, int spid,
-                  const struct sandbox_process *p, struct fault *f);
+/* spid 1 is the main process: when it ends init kills all others and the
+ * sandbox goes. */
+int sandbox_spawn(struct sandbox *s, int spid, const struct sandbox_process *p,
+                  struct fault *f);
+/* To the process and its process group. A process that has ended is ignored. */
 int sandbox_signal(struct sandbox *s, int spid, int signal, struct fault *f);
-/* Kills everything in it; gone follows. */
+/* Kills everything in it; of the callbacks only gone follows. */
 void sandbox_kill(struct sandbox *s);
 
 #endif

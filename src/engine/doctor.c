@@ -1,0 +1,297 @@
+/* doctor.c: see doctor.h. */
+#define _GNU_SOURCE
+#include "doctor.h"
+#include "import.h"
+#include "sandbox.h"
+#include "tree.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void say(FILE *out, const char *state, const char *what,
+                const char *format, ...) PRINTF_LIKE(4, 5);
+
+static void say(FILE *out, const char *state, const char *what,
+                const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fprintf(out, "%-8s %-16s ", state, what);
+    vfprintf(out, format, args);
+    fputc('\n', out);
+    va_end(args);
+}
+
+/* ---- one real sandbox, made by a child: it enters a user namespace ---- */
+
+/* What the child found out. */
+struct finding {
+    bool works;
+    struct id_range ids;
+    char isolation[128];
+    struct fault fault;
+};
+
+struct trial {
+    struct launcher *launcher;
+    struct finding *finding;
+};
+
+static void on_started(void *arg) {
+    (void)arg;
+}
+
+static void on_failed(void *arg, const struct fault *why) {
+    struct trial *t = arg;
+    t->finding->fault = *why;
+}
+
+static void on_spawned(void *arg, int spid, int pid) {
+    (void)arg;
+    (void)spid;
+    (void)pid;
+}
+
+static void on_spawn_failed(void *arg, int spid, const struct fault *why) {
+    (void)spid;
+    on_failed(arg, why);
+}
+
+/* An empty image has no program to run: 127 is what a shell would say. */
+static void on_exited(void *arg, int spid, const struct sandbox_exit *e) {
+    struct trial *t = arg;
+    (void)spid;
+    t->finding->works = e->code == 127;
+}
+
+static void on_gone(void *arg) {
+    struct trial *t = arg;
+    launcher_close(t->launcher);
+}
+
+static int make_image(int dir, uid_t base, struct fault *f) {
+    static const char *const dirs[] = {"l",        "w",       "l/0",
+                                       "l/0/proc", "l/0/sys", "l/0/dev",
+                                       "w/1",      "w/1/u",   "w/1/w"};
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
+        if (mkdirat(dir, dirs[i], 0755) < 0 ||
+            fchownat(dir, dirs[i], base, base, 0) < 0)
+            return fault_errno(f, "cannot make %s", dirs[i]);
+    return 0;
+}
+
+static int start_trial(struct trial *t, struct fault *f) {
+    static const struct sandbox_callbacks callbacks = {
+        on_started, on_failed, on_spawned, on_spawn_failed, on_exited, on_gone};
+    static const char *const lowers[] = {"l/0"};
+    static const struct sandbox_spec spec = {.lowers = lowers,
+                                             .lower_count = 1,
+                                             .upper = "w/1/u",
+                                             .work = "w/1/w",
+                                             .hostname = "doctor"};
+    char *argv[] = {"/no/program", NULL}, *env[] = {NULL};
+    struct sandbox_process p = {.argv = argv,
+                                .env = env,
+                                .cwd = "/",
+                                .stdin_fd = -1,
+                                .stdout_fd = -1,
+                                .stderr_fd = -1};
+    struct sandbox *s = sandbox_start(t->launcher, &spec, &callbacks, t, f);
+    return s ? sandbox_spawn(s, 1, &p, f) : -1;
+}
+
+static int try_in(int dir, struct finding *found) {
+    struct trial t = {.finding = found};
+    struct fault *f = &found->fault;
+    uv_loop_t loop;
+    if (make_image(dir, found->ids.base, f) < 0)
+        return -1;
+    t.launcher = launcher_open(dir, found->ids, f);
+    if (!t.launcher || uv_loop_init(&loop) < 0)
+        return -1;
+    snprintf(found->isolation, sizeof found->isolation, "%s",
+             launcher_isolation(t.launcher));
+    if (launcher_attach(t.launcher, &loop, f) < 0 || start_trial(&t, f) < 0)
+        return -1;
+    uv_run(&loop, UV_RUN_DEFAULT);
+    return 0;
+}
+
+static void try_sandbox(const char *data_dir, struct finding *found) {
+    struct fault *f = &found->fault;
+    char name[] = "doctor.XXXXXX";
+    if (userns_enter(&found->ids, f) < 0)
+        return;
+    if (chdir(data_dir) < 0 || !mkdtemp(name)) {
+        fault_errno(f, "cannot write in %s", data_dir);
+        return;
+    }
+    int dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        fault_errno(f, "cannot open %s/%s", data_dir, name);
+    else
+        try_in(dir, found);
+    cleanup_close(&dir);
+    if (tree_delete_at(AT_FDCWD, name) < 0)
+        log_line("cannot delete %s/%s: %s", data_dir, name, strerror(errno));
+}
+
+static void try_in_child(const char *data_dir, struct finding *found) {
+    int ends[2];
+    *found = (struct finding){0};
+    fault_set(&found->fault, 500, "cannot try it");
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return;
+    pid_t child = fork();
+    if (child == 0) {
+        try_sandbox(data_dir, found);
+        _exit(write_all(ends[1], found, sizeof *found) < 0);
+    }
+    close(ends[1]);
+    struct finding answer;
+    if (child > 0 && read_all(ends[0], &answer, sizeof answer) == sizeof answer)
+        *found = answer;
+    close(ends[0]);
+    if (child > 0)
+        waitpid(child, NULL, 0);
+}
+
+/* ---- the lines ---- */
+
+static bool check_data_dir(FILE *out, const char *path) {
+    if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+        say(out, "missing", "data directory",
+            "cannot make %s (%s). Fix: contree-engine --data-dir "
+            "DIRECTORY-YOU-OWN",
+            path, strerror(errno));
+        return false;
+    }
+    if (access(path, R_OK | W_OK | X_OK) < 0) {
+        say(out, "missing", "data directory",
+            "%s is not writable (%s). Fix: sudo chown -R $(id -u) %s", path,
+            strerror(errno), path);
+        return false;
+    }
+    say(out, "ok", "data directory", "%s", path);
+    return true;
+}
+
+static void check_kernel(FILE *out) {
+    struct utsname u;
+    int major = 0, minor = 0;
+    uname(&u);
+    sscanf(u.release, "%d.%d", &major, &minor);
+    if (major < 5 || (major == 5 && minor < 11))
+        say(out, "missing", "kernel",
+            "Linux %s; overlays of user namespaces need 5.11. Fix: upgrade "
+            "the kernel",
+            u.release);
+    else if (major < 6 || (major == 6 && minor < 14))
+        say(out, "limited", "kernel",
+            "Linux %s: the process limit counts each user id of a sandbox "
+            "by itself. Fix: Linux 6.14",
+            u.release);
+    else
+        say(out, "ok", "kernel", "Linux %s", u.release);
+}
+
+static void check_sandbox(FILE *out, const struct finding *found) {
+    if (found->works)
+        say(out, "ok", "sandbox", "%s", found->isolation);
+    else
+        say(out, "missing", "sandbox", "%s", found->fault.message);
+}
+
+static void check_ids(FILE *out, const struct finding *found) {
+    if (!found->works)
+        return;
+    if (found->ids.count > 1)
+        say(out, "ok", "user ids", "%u ids from %u on", found->ids.count,
+            (unsigned)found->ids.base);
+    else
+        say(out, "limited", "user ids",
+            "root is the only user in a sandbox. Fix: sudo apt-get install "
+            "uidmap && sudo usermod --add-subuids 100000-165535 "
+            "--add-subgids 100000-165535 $(id -un)");
+}
+
+static void check_seccomp(FILE *out) {
+    if (prctl(PR_GET_SECCOMP) >= 0)
+        say(out, "ok", "seccomp", "system calls are filtered");
+    else
+        say(out, "missing", "seccomp",
+            "no system call filter. Fix: a kernel with CONFIG_SECCOMP_FILTER");
+}
+
+static const char *cgroup_layout(void) {
+    struct statfs fs;
+    if (statfs("/sys/fs/cgroup", &fs) < 0)
+        return "none";
+    if (fs.f_type == CGROUP2_SUPER_MAGIC)
+        return "version 2";
+    if (statfs("/sys/fs/cgroup/unified", &fs) == 0)
+        return "hybrid";
+    return "version 1";
+}
+
+static void check_cgroups(FILE *out) {
+    say(out, "limited", "memory",
+        "not capped for each run (cgroups: %s): when memory is short, "
+        "sandboxes are killed first. Fix: systemd-run --user -p MemoryMax=4G "
+        "contree-engine",
+        cgroup_layout());
+}
+
+static bool find_program(const char *name) {
+    const char *dir = getenv("PATH");
+    char path[4096];
+    while (dir && *dir) {
+        size_t length = strcspn(dir, ":");
+        snprintf(path, sizeof path, "%.*s/%s", (int)length, dir, name);
+        if (access(path, X_OK) == 0)
+            return true;
+        dir += length + (dir[length] == ':');
+    }
+    return false;
+}
+
+static void check_programs(FILE *out) {
+    const char *path;
+    struct fault f;
+    int busybox CLEANUP(cleanup_close) = busybox_open(&path, &f);
+    if (busybox >= 0)
+        say(out, "ok", "busybox", "%s: busybox:latest works offline", path);
+    else
+        say(out, "limited", "busybox",
+            "no static busybox, so no busybox:latest. Fix: sudo apt-get "
+            "install busybox-static");
+    if (find_program("skopeo"))
+        say(out, "ok", "skopeo", "images can be pulled from registries");
+    else
+        say(out, "limited", "skopeo",
+            "images cannot be pulled from registries. Fix: sudo apt-get "
+            "install skopeo");
+    say(out, "limited", "networking",
+        "runs have the loopback interface only, in this version");
+}
+
+int doctor_run(FILE *out, const char *data_dir) {
+    struct finding found = {0};
+    fault_set(&found.fault, 503, "not tried without a data directory");
+    check_kernel(out);
+    if (check_data_dir(out, data_dir))
+        try_in_child(data_dir, &found);
+    check_sandbox(out, &found);
+    check_ids(out, &found);
+    check_seccomp(out);
+    check_cgroups(out);
+    check_programs(out);
+    return found.works ? 0 : 1;
+}
