@@ -6,17 +6,14 @@ local hosts = {}
 
 local function global(name) return rawget(_G, name) end
 
--- In this order. A library that can be loaded without its loop ever running
--- must be running, but for luv: its driver runs the loop where nobody else does.
+-- In this order. A library counts when it is loaded: where its loop does not run,
+-- its driver runs it, or does as the plain one.
 local KNOWN = {
   { "nginx", function() return global("ngx") end },
   { "nvim", function() return global("vim") and global("vim").schedule end },
   { "love", function() return global("love") end },
-  { "cqueues", function()
-    local cqueues = package.loaded.cqueues
-    return cqueues and cqueues.running()
-  end },
-  { "copas", function() return package.loaded.copas and package.loaded.copas.running end },
+  { "cqueues", function() return package.loaded.cqueues end },
+  { "copas", function() return package.loaded.copas end },
   { "luv", function() return package.loaded.luv end },
   { "plain", function() return true end },
 }

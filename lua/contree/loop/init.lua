@@ -15,8 +15,8 @@
 --                        or disarm whatever drives loop.turn()
 --
 -- and may have step(seconds) and pending(), where the user drives the loop, and
--- report(text), which tells the user of a failure. It is `concurrent` when it
--- runs independent flows of the user's side by side, such as requests. A waiter
+-- report(text), which tells the user of a failure, and concurrent(): whether this
+-- code is one of several flows that run side by side, such as requests. A waiter
 -- is a table { fired, value, parked }: fired once, awaited by one. Everything
 -- that waits does so in loop.await().
 

@@ -31,7 +31,7 @@ return function(loop, options)
   optional.check("contree.host", { thread_pool = optional.name }, options)
   local ngx = rawget(_G, "ngx")
   local semaphore = require("ngx.semaphore")
-  local nginx = { concurrent = true }
+  local nginx = {}
   local parked, count = {}, 0     -- waiters whose thread sleeps
   local news = 0                  -- when a thread was parked or woken last
   local turning = false
@@ -147,6 +147,8 @@ return function(loop, options)
   function nginx.started() end
 
   function nginx.idle() end
+
+  function nginx.concurrent() return true end
 
   function nginx.report(text) ngx.log(ngx.ERR, text) end
 

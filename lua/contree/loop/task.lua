@@ -261,7 +261,8 @@ function tasks.async(fn, ...)
   if loop.current() then
     errors.misuse("contree.async is for plain code", "in a task, use contree.spawn")
   end
-  local flow = loop.host().concurrent and new_flow() or common
+  local concurrent = loop.host().concurrent
+  local flow = concurrent and concurrent() and new_flow() or common
   local main = start(flow, false, fn, ...)
   local over = { fired = ended(main) }
   main.waiters[1] = over

@@ -1,0 +1,30 @@
+--- The host for LÖVE: love.update turns the loop by calling contree.step(), and
+--- tasks run between two frames.
+
+local core = require("contree.core")
+
+-- Seconds of tasks in one frame; those that are left run in the next.
+local BUDGET = 0.004
+
+return function(loop)
+  local love = require("contree.loop.plain")(loop)
+  local busy = false      -- whether something is in flight
+
+  function love.started() busy = true end
+
+  function love.idle() busy = false end
+
+  --- Waits for `seconds` at most, and only while there is something to wait
+  --- for: a run that ends soon then ends in this frame.
+  function love.step(seconds)
+    local limit = core.now() + seconds
+    love.run(BUDGET)
+    while busy do
+      loop.turn(love.pending() and 0 or math.max(limit - core.now(), 0))
+      love.run(BUDGET)
+      if core.now() >= limit then return end
+    end
+  end
+
+  return love
+end
