@@ -6,10 +6,9 @@ local errors = require("contree.errors")
 
 -- Seconds of tasks in one go; then the editor has its turn.
 local BUDGET = 0.004
--- How often vim.wait looks by itself, in milliseconds; it also does so after
--- every event.
-local INTERVAL = 100
-local A_LONG_TIME = 3600 * 1000
+-- Milliseconds of one vim.wait: it sees what we wait for after every event, but
+-- Ctrl-C only at its end.
+local SLICE = 100
 local INTERRUPTED = -2
 
 return function(loop)
@@ -46,10 +45,10 @@ return function(loop)
   function nvim.block(w)
     if vim.in_fast_event() then
       errors.misuse("a callback of the event loop cannot wait",
-        "make this call in contree.spawn(function() … end), or through vim.schedule")
+        "make this call in contree.spawn(function() ... end), or through vim.schedule")
     end
     while not w.fired do
-      local _, reason = vim.wait(A_LONG_TIME, function() return w.fired end, INTERVAL)
+      local _, reason = vim.wait(SLICE, function() return w.fired end, SLICE)
       if reason == INTERRUPTED then error("contree: interrupted!", 0) end
     end
   end

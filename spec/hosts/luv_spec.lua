@@ -1,0 +1,124 @@
+-- contree in programs around luv.
+local host = require("spec.support.host")
+local home = require("spec.support.home")
+
+for _, lua in ipairs{ "lua5.4", "luajit" } do
+  describe("with luv in " .. lua, function()
+    local engine, directory
+
+    setup(function()
+      engine = host.engine()
+      directory = home.directory()
+    end)
+    teardown(function()
+      engine.stop()
+      os.execute("rm -rf " .. directory)
+    end)
+
+    local function run(code)
+      local script = host.write(directory, "script.lua", [[
+        io.stdout:setvbuf("no")
+        local uv = require("luv")
+        local contree = require("contree")
+        local image = contree.new().images:use("busybox:latest")
+      ]] .. code)
+      return host.run(lua, ("%s %s"):format(lua, script), { CONTREE_URL = engine.url })
+    end
+
+    local function prints(wanted, code)
+      local output, status = run(code)
+      assert.are.equal(wanted, output)
+      assert.are.equal(0, status)
+    end
+
+    it("is recognised", function()
+      prints("luv", [[io.write(contree.host())]])
+    end)
+
+    it("keeps the rules in plain code, in tasks and in callbacks", function()
+      prints("plain task callback", [[
+        local check = require("spec.support.any_host")
+        check(contree, image)
+        io.write("plain ")
+        contree.async(check, contree, image)
+        io.write("task ")
+        uv.new_timer():start(1, 0, function()
+          check(contree, image)
+          io.write("callback")
+        end)
+        uv.run()
+      ]])
+    end)
+
+    it("runs tasks in uv.run, which ends when they have ended", function()
+      prints("started 1 2 ended", [[
+        local ticks = 0
+        local timer = uv.new_timer()
+        timer:start(10, 10, function() ticks = ticks + 1 end)
+        timer:unref()
+        contree.spawn(function()
+          io.write((image:run("sleep 0.3; printf '1 '").stdout))
+          contree.sleep(0.05)
+          io.write((image:run("printf '2 '").stdout))
+        end)
+        io.write("started ")
+        uv.run()
+        io.write(ticks >= 10 and "ended" or "stood still: " .. ticks)
+      ]])
+    end)
+
+    it("lets uv go on while plain code waits", function()
+      prints("done, ticked", [[
+        local ticks = 0
+        uv.new_timer():start(10, 10, function() ticks = ticks + 1 end)
+        io.write((image:run("sleep 0.3; printf done").stdout))
+        io.write(ticks >= 10 and ", ticked" or ", stood still: " .. ticks)
+      ]])
+    end)
+
+    it("goes on while 50 runs stream", function()
+      prints("250 ticked", [[
+        local ticks, lines = 0, 0
+        local timer = uv.new_timer()
+        timer:start(10, 10, function() ticks = ticks + 1 end)
+        timer:unref()
+        for i = 1, 50 do
+          contree.spawn(function()
+            image:run{
+              shell = "for i in 1 2 3 4 5; do echo line; sleep 0.05; done",
+              stdout = function(chunk)
+                lines = lines + select(2, chunk:gsub("\n", ""))
+              end,
+            }
+          end)
+        end
+        uv.run()
+        io.write(lines, ticks >= 10 and " ticked" or " stood still: " .. ticks)
+      ]])
+    end)
+
+    it("says so when nothing can end a wait", function()
+      local output, status = run([[
+        local waiting
+        waiting = contree.spawn(function() waiting:wait() end)
+        waiting:wait()
+      ]])
+      assert.matches("everything waits, and nothing is left that could end the wait", output)
+      assert.are.equal(1, status)
+    end)
+
+    it("can be left while commands run and files come in", function()
+      prints("leaving", ([[
+        local made = image:run{ shell = "head -c 50000000 /dev/zero > /big", disposable = false }
+        for i = 1, 5 do
+          contree.spawn(function() image:run("sleep 1") end)
+          contree.spawn(function() made:download("/big", %q .. "/exit" .. i) end)
+        end
+        contree.sleep(0.02)
+        io.write("leaving")
+        os.exit(0, true)
+      ]]):format(directory))
+      assert.is_nil(home.capture("ls -A " .. directory):match("%.exit[^\n]*"))
+    end)
+  end)
+end

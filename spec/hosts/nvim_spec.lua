@@ -1,0 +1,335 @@
+-- contree in Neovim, headless.
+local host = require("spec.support.host")
+local home = require("spec.support.home")
+
+describe("in Neovim", function()
+  local engine, directory
+
+  setup(function()
+    engine = host.engine()
+    directory = home.directory()
+  end)
+  teardown(function()
+    engine.stop()
+    os.execute("rm -rf " .. directory)
+  end)
+
+  -- Runs Lua code in a Neovim of its own; `image` is there. What it writes by
+  -- io.write is the output, and so is all that Neovim complains of.
+  local function nvim(code, options)
+    local script = host.write(directory, "script.lua", [[
+      contree = require("contree")
+      client = contree.new()
+      image = client.images:use("busybox:latest")
+    ]] .. code)
+    local runner = host.write(directory, "runner.lua", ([[
+      local ok, err = xpcall(dofile, function(e) return debug.traceback(tostring(e)) end, %q)
+      if not ok then
+        io.stderr:write(err, "\n")
+        vim.cmd("cquit 1")
+      end
+    ]]):format(script))
+    return host.run("luajit", ("nvim --headless -u NONE -i NONE -n %s -c 'luafile %s' -c 'qa!'")
+      :format(options or "", runner), { CONTREE_URL = engine.url })
+  end
+
+  local function prints(wanted, code, options)
+    local output, status = nvim(code, options)
+    assert.are.equal(wanted, output)
+    assert.are.equal(0, status)
+  end
+
+  it("is recognised", function()
+    prints("nvim", [[io.write(contree.host())]])
+  end)
+
+  it("keeps the rules in plain code and in tasks", function()
+    prints("plain task", [[
+      local check = require("spec.support.any_host")
+      check(contree, image)
+      io.write("plain ")
+      contree.async(check, contree, image)
+      io.write("task")
+    ]])
+  end)
+
+  it("does not start a thread or a process when it is loaded", function()
+    local script = host.write(directory, "load.lua", [[
+      local function count()
+        local threads = #vim.fn.glob("/proc/self/task/*", true, true)
+        local children = vim.fn.readfile("/proc/self/task/" .. vim.loop.getpid() .. "/children")
+        return threads .. " " .. table.concat(children, " ")
+      end
+      local before = count()
+      require("contree")
+      io.write(before == count() and "same" or before .. " became " .. count())
+    ]])
+    assert.are.equal("same", (host.run("luajit",
+      "nvim --headless -u NONE -i NONE -c 'luafile " .. script .. "' -c 'qa!'")))
+  end)
+
+  it("goes on while plain code waits", function()
+    prints("done, ticked", [[
+      local ticks = 0
+      vim.loop.new_timer():start(10, 10, vim.schedule_wrap(function() ticks = ticks + 1 end))
+      io.write((image:run("sleep 0.3; printf done").stdout))
+      io.write(ticks >= 10 and ", ticked" or ", stood still: " .. ticks)
+    ]])
+  end)
+
+  it("goes on while 50 runs stream into a buffer", function()
+    local output, status = nvim([[
+      local buffer = vim.api.nvim_create_buf(false, true)
+      local ticks, ended = 0, 0
+      vim.loop.new_timer():start(10, 10, function() ticks = ticks + 1 end)
+      for i = 1, 50 do
+        contree.spawn(function()
+          image:run{
+            shell = "for i in 1 2 3 4 5; do echo line; sleep 0.05; done",
+            stdout = function(chunk)
+              local lines = vim.split(chunk, "\n", { trimempty = true })
+              vim.api.nvim_buf_set_lines(buffer, -1, -1, false, lines)
+            end,
+          }
+          ended = ended + 1
+        end)
+      end
+      local before = ticks
+      assert(vim.wait(50000, function() return ended == 50 end, 5))
+      assert(ticks - before >= 10, "the editor stood still")
+      io.write(vim.api.nvim_buf_line_count(buffer) - 1)
+    ]])
+    assert.are.equal("250", output)
+    assert.are.equal(0, status)
+  end)
+
+  it("refuses to wait in a callback of the event loop, and says what to do", function()
+    local output, status = nvim([[
+      local seen
+      vim.loop.new_timer():start(1, 0, function()
+        local ok, err = pcall(image.run, image, "true")
+        seen = tostring(err)
+      end)
+      vim.wait(5000, function() return seen end)
+      io.write(seen)
+    ]])
+    assert.matches("script.lua:%d+: contree: a callback of the event loop cannot wait", output)
+    assert.matches("contree.spawn", output, 1, true)
+    assert.are.equal(0, status)
+  end)
+
+  it("starts tasks in a callback of the event loop, and they may use the API", function()
+    prints("done", [[
+      local seen
+      vim.loop.new_timer():start(1, 0, function()
+        contree.spawn(function()
+          vim.api.nvim_buf_set_lines(0, 0, -1, false, { image:run("printf done").stdout })
+          seen = true
+        end)
+      end)
+      assert(vim.wait(5000, function() return seen end))
+      io.write(vim.api.nvim_get_current_line())
+    ]])
+  end)
+
+  it("starts as the first thing in a callback of the event loop", function()
+    local script = host.write(directory, "first.lua", [[
+      local seen
+      vim.loop.new_timer():start(1, 0, function()
+        local contree = require("contree")
+        contree.spawn(function()
+          contree.sleep(0.01)
+          seen = contree.host()
+        end)
+      end)
+      vim.wait(5000, function() return seen end)
+      io.write(seen or "nothing")
+    ]])
+    assert.are.equal("nvim", (host.run("luajit",
+      "nvim --headless -u NONE -i NONE -c 'luafile " .. script .. "' -c 'qa!'")))
+  end)
+
+  it("can be interrupted, which cancels the command", function()
+    local output = nvim([[
+      vim.loop.new_timer():start(300, 0, function()
+        vim.schedule(function() vim.api.nvim_input("<C-c>") end)
+      end)
+      local ok, err = pcall(image.run, image, "sleep 30")
+      io.write(tostring(err))
+    ]])
+    assert.are.equal("contree: interrupted!", output)
+    assert.are.equal(0, engine.running())
+  end)
+
+  it("tells of a task that failed unseen", function()
+    prints("contree: a task failed and nobody waited for it: mine", [[
+      local told
+      vim.notify = function(text) told = text end
+      contree.spawn(function() error("mine", 0) end)
+      contree.sleep(0.01)
+      collectgarbage()
+      collectgarbage()
+      vim.wait(1000, function() return told end)
+      io.write((told or "nothing"):match("^[^\n]*"))
+    ]])
+  end)
+
+  it("can quit while commands run and files come in", function()
+    prints("leaving", ([[
+      local made = image:run{ shell = "head -c 50000000 /dev/zero > /big", disposable = false }
+      for i = 1, 5 do
+        contree.spawn(function() image:run("sleep 1") end)
+        contree.spawn(function() made:download("/big", %q .. "/quit" .. i) end)
+      end
+      contree.sleep(0.02)
+      io.write("leaving")
+    ]]):format(directory))
+    assert.is_nil(home.capture("ls -A " .. directory):match("%.quit[^\n]*"))
+  end)
+
+  it("can be used by what runs when Neovim leaves", function()
+    prints("last words", [[
+      image:run("true")
+      vim.api.nvim_create_autocmd("VimLeavePre", {
+        callback = function() io.write(image:run("printf 'last words'").stdout) end,
+      })
+    ]])
+  end)
+
+  describe("the plugin", function()
+    local options
+
+    setup(function()
+      local plugin = directory .. "/plugin"
+      os.execute(("cp -r %s %s"):format(home.quote(host.root .. "/examples/neovim"), plugin))
+      options = ("--cmd 'set rtp^=%s' --cmd 'runtime! plugin/contree.lua' --cmd 'helptags %s/doc'")
+        :format(plugin, plugin)
+    end)
+
+    local function prints_with_plugin(wanted, code)
+      prints(wanted, [[
+        local function set(...) vim.api.nvim_buf_set_lines(0, 0, -1, false, { ... }) end
+        local function output()
+          local buffer = vim.fn.bufnr("contree://output")
+          local text
+          assert(vim.wait(20000, function()
+            if buffer == -1 then buffer = vim.fn.bufnr("contree://output") end
+            if buffer == -1 then return false end
+            text = table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), "|")
+            return text:find("|%[")
+          end), text or "no output")
+          return (text:gsub("%d+%.%d+ s", "T"))
+        end
+        local function told()
+          local seen = {}
+          vim.notify = function(text) seen[#seen + 1] = text end
+          return seen
+        end
+        vim.bo.filetype = "sh"
+      ]] .. code, options)
+    end
+
+    it("runs the buffer", function()
+      prints_with_plugin("$ /bin/sh -s|hello|[exit code 3, T]", [[
+        set("echo hello", "exit 3")
+        vim.cmd("ContreeRun")
+        io.write(output())
+      ]])
+    end)
+
+    it("runs a selection", function()
+      prints_with_plugin("$ /bin/sh -s|two|[exit code 0, T]", [[
+        set("echo one", "echo two", "echo three")
+        vim.cmd("2ContreeRun")
+        io.write(output())
+      ]])
+    end)
+
+    it("obeys #!, and highlights standard error", function()
+      prints_with_plugin("$ /bin/cat -|#!/bin/cat -|oh|[exit code 0, T] ContreeSummary", [[
+        vim.bo.filetype = ""
+        set("#!/bin/cat -", "oh")
+        vim.cmd("ContreeRun")
+        io.write(output(), " ")
+        local space = vim.api.nvim_get_namespaces().contree
+        local buffer = vim.fn.bufnr("contree://output")
+        for _, mark in ipairs(vim.api.nvim_buf_get_extmarks(buffer, space, { 2, 0 }, -1,
+            { details = true })) do
+          io.write(mark[4].hl_group)
+        end
+      ]])
+    end)
+
+    it("shows what comes before the end", function()
+      prints_with_plugin("$ /bin/sh -s|err|", [[
+        set("echo err >&2", "sleep 30")
+        vim.cmd("ContreeRun")
+        local text
+        assert(vim.wait(20000, function()
+          local buffer = vim.fn.bufnr("contree://output")
+          if buffer == -1 then return false end
+          text = table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), "|")
+          return text:find("err")
+        end))
+        io.write(text)
+      ]])
+      assert.are.equal(0, engine.running())
+    end)
+
+    it("remembers, and goes back", function()
+      prints_with_plugin("1 2 contree: back to before the last run 1", [[
+        local function count()
+          set("echo x >> /log", "wc -l < /log")
+          vim.cmd("ContreeRun")
+          vim.wait(100)
+          io.write(output():match("|(%d+)|"), " ")
+          vim.cmd("bwipeout! contree://output")
+        end
+        count()
+        local seen = told()
+        count()
+        vim.cmd("ContreeRollback")
+        io.write(seen[1], " ")
+        set("wc -l < /log")
+        vim.cmd("ContreeRun")
+        io.write(output():match("|(%d+)|"))
+      ]])
+    end)
+
+    it("stops a run, and tells of what cannot be", function()
+      prints_with_plugin(table.concat({
+        "contree: nothing has run yet",
+        'contree: how is "cobol" run? Begin the text with #!, or see :help contree-setup',
+        "contree: a run is under way; :ContreeStop ends it",
+        "$ /bin/sh -s|[contree: the task was cancelled]",
+      }, "\n"), [[
+        local seen = told()
+        vim.cmd("ContreeRollback")
+        vim.bo.filetype = "cobol"
+        vim.cmd("ContreeRun")
+        vim.bo.filetype = "sh"
+        set("sleep 30")
+        vim.cmd("ContreeRun")
+        vim.cmd("ContreeRun")
+        vim.wait(300)
+        vim.cmd("ContreeStop")
+        io.write(table.concat(seen, "\n"), "\n", output())
+      ]])
+    end)
+
+    it("has help and a health check", function()
+      local output, status = nvim([[
+        vim.cmd("help contree")
+        io.write(vim.fn.expand("%:t"), " ")
+        vim.cmd("help :ContreeRollback")
+        vim.cmd("checkhealth contree")
+        io.write(table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), "\n"))
+      ]], options)
+      assert.matches("^contree.txt ", output)
+      assert.matches("OK: contree %S+, driven by nvim", output)
+      assert.matches("OK: contree.Client%(unix:%S+%) answers", output)
+      assert.is_nil(output:find("ERROR", 1, true))
+      assert.are.equal(0, status)
+    end)
+  end)
+end)

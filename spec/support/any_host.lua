@@ -1,0 +1,83 @@
+-- What a user's code may do in every host, in plain code and in tasks alike.
+-- Returns a function of the module and an image, which raises where something
+-- does not hold.
+local function equal(wanted, got)
+  if wanted ~= got then
+    error(("wanted %s, got %s"):format(tostring(wanted), tostring(got)), 2)
+  end
+end
+
+local function echo(image, word)
+  return image:run("echo " .. word).stdout:gsub("\n$", "")
+end
+
+local function protected(_, image)
+  local ok, word = pcall(echo, image, "one")
+  equal(true, ok)
+  equal("one", word)
+  local failed, err = pcall(image.run, image, { shell = "exit 3", check = true })
+  equal(false, failed)
+  equal("command_failed", err.kind)
+  local _, trace = xpcall(function() error(echo(image, "two"), 0) end, function(text)
+    return "traced " .. text
+  end)
+  equal("traced two", trace)
+end
+
+local function words(image, list)
+  return coroutine.wrap(function()
+    for _, word in ipairs(list) do coroutine.yield((echo(image, word))) end
+  end)
+end
+
+-- A coroutine of the user's is resumed by the user only, whatever waits in it.
+local function generators(_, image)
+  local seen = {}
+  for word in words(image, { "a", "b", "c" }) do
+    for inner in words(image, { word .. "1" }) do seen[#seen + 1] = inner end
+  end
+  equal("a1 b1 c1", table.concat(seen, " "))
+end
+
+-- Where C is on the stack, nothing can be suspended.
+local function inside_c(_, image)
+  equal("<x><y>", (("xy"):gsub(".", function(letter) return "<" .. echo(image, letter) .. ">" end)))
+  local list = { 2, 1 }
+  table.sort(list, function(a, b) return echo(image, a) < echo(image, b) end)
+  equal(1, list[1])
+  local object = setmetatable({}, { __index = function(_, key) return (echo(image, key)) end })
+  equal("field", object.field)
+end
+
+local function side_by_side(contree, image)
+  local runs = {}
+  for i = 1, 8 do
+    runs[i] = function() return image:run("sleep 0.05; echo " .. i).stdout end
+  end
+  equal("1\n2\n3\n4\n5\n6\n7\n8\n", table.concat(contree.gather(runs)))
+end
+
+local function tasks(contree, image)
+  local failing = contree.spawn(function() error("mine", 0) end)
+  local ok, err = pcall(failing.wait, failing)
+  equal(false, ok)
+  equal("mine", err)
+
+  local long = contree.spawn(function() return image:run("sleep 30") end)
+  contree.sleep(0.1)
+  long:cancel()
+  local finished, why = pcall(long.wait, long)
+  equal(false, finished)
+  equal("cancelled", why.kind)
+  equal("cancelled", long.status)
+
+  local late, reason = pcall(contree.timeout, 0.05, function() contree.sleep(30) end)
+  equal(false, late)
+  equal("timeout", reason.kind)
+end
+
+return function(contree, image)
+  for _, check in ipairs{ protected, generators, inside_c, side_by_side, tasks } do
+    check(contree, image)
+  end
+end

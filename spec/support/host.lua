@@ -1,0 +1,66 @@
+-- Runs the programs that contree lives in, with this build tree's module, for
+-- specs that look at what they print and how they exit.
+local contree = require("contree")
+local home = require("spec.support.home")
+
+local host = {}
+
+local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
+local core = assert(package.searchpath("contree.core", package.cpath))
+local build = assert(core:match("^(.*)/[^/]+/contree/core%.so$"), core .. " is not a build tree's")
+
+--- The repository, and what may be run from it.
+host.root = home.capture("cd " .. home.quote(here .. "../..") .. " && pwd"):gsub("\n$", "")
+
+local function environment(lua, more)
+  local list = {
+    ("LUA_PATH=%s/lua/?.lua;%s/lua/?/init.lua;%s/?.lua;;"):format(host.root, host.root, host.root),
+    ("LUA_CPATH=%s/%s/?.so;;"):format(build, lua),
+    "CONTREE_PROFILE=", "CONTREE_TOKEN=", "NEBIUS_API_KEY=", "http_proxy=", "https_proxy=",
+  }
+  for name, value in pairs(more or {}) do list[#list + 1] = name .. "=" .. value end
+  for i, item in ipairs(list) do list[i] = home.quote(item) end
+  return table.concat(list, " ")
+end
+
+--- Runs a shell command in which Lua is "lua5.4" or "luajit" and finds contree.
+--- One that takes longer than a minute is killed.
+---@param lua "lua5.4"|"luajit"
+---@return string output what it wrote, on both streams
+---@return integer code
+function host.run(lua, command, env)
+  local text = home.capture(("env %s timeout -k 5 60 sh -c %s </dev/null 2>&1; echo \":$?\"")
+    :format(environment(lua, env), home.quote(command)))
+  local output, code = text:match("^(.*):(%d+)\n$")
+  return output, tonumber(code)
+end
+
+--- Writes a file into a directory; returns its path.
+function host.write(directory, name, text)
+  local path = directory .. "/" .. name
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(text))
+  file:close()
+  return path
+end
+
+--- An engine that runs, on a socket of its own. running() tells how many
+--- operations go on, after some patience with those that are being cancelled.
+---@return table engine { url, directory, running(), stop() }
+function host.engine()
+  local client, directory, stop = home.client()
+  local function running()
+    local count
+    for _ = 1, 50 do
+      count = #client.operations:list{ status = "EXECUTING" }
+      if count == 0 then break end
+      contree.sleep(0.1)
+    end
+    return count
+  end
+  running()
+  return { url = "unix:" .. directory .. "/engine.sock", directory = directory, running = running,
+    stop = stop }
+end
+
+return host
