@@ -38,6 +38,7 @@ struct wait {
     struct operation_waiter waiter;
     struct request *request;
     struct operation *operation;
+    bool keyed;
 };
 
 static void reply_ended(struct request *r, const char *uuid) {
@@ -61,17 +62,21 @@ static void on_end(struct operation_waiter *waiter, struct operation *op,
     operation_reply(r, 201, op);
 }
 
-/* The client is gone; the run goes on, and can be looked up from now on. */
+/* The client is gone. With a key it may come back for its run, which goes on;
+ * without one nobody knows the run's id, and so it ends. */
 static void on_gone(void *arg) {
     struct wait *w = arg;
     struct fault f;
     operation_unwait(w->operation, &w->waiter);
-    if (operation_record(w->operation, &f) < 0)
+    if (!w->keyed)
+        operation_cancel(w->operation, &f); /* 409: it is ending anyway */
+    else if (operation_record(w->operation, &f) < 0)
         log_line("%s", f.message);
     free(w);
 }
 
-static void wait_for(struct request *r, struct operation *op, double seconds) {
+static void wait_for(struct request *r, struct operation *op, double seconds,
+                     bool keyed) {
     struct wait *w = calloc(1, sizeof *w);
     if (!w) {
         reply_active(r, op);
@@ -81,6 +86,7 @@ static void wait_for(struct request *r, struct operation *op, double seconds) {
     w->waiter.done = on_end;
     w->request = r;
     w->operation = op;
+    w->keyed = keyed;
     operation_wait(op, &w->waiter);
     request_on_gone(r, on_gone, w);
 }
@@ -101,10 +107,10 @@ static double preferred_wait(struct request *r) {
     return 0;
 }
 
-static void answer(struct request *r, struct operation *op) {
+static void answer(struct request *r, struct operation *op, bool keyed) {
     double seconds = preferred_wait(r);
     if (seconds > 0)
-        wait_for(r, op, seconds);
+        wait_for(r, op, seconds, keyed);
     else
         reply_active(r, op);
 }
@@ -124,7 +130,7 @@ static char *request_text(const struct run *run) {
 static void reply_same(struct request *r, const char *uuid,
                        struct operation *op, const char *request) {
     if (op) {
-        answer(r, op);
+        answer(r, op, true);
     } else if (preferred_wait(r) > 0) {
         reply_ended(r, uuid);
         operation_reply_stored(r, 201, uuid);
@@ -192,5 +198,5 @@ void instances_spawn(struct request *r) {
     if (!op || (keyed && operation_record(op, &f) < 0))
         reply_fault(r, &f);
     else
-        answer(r, op);
+        answer(r, op, keyed);
 }
