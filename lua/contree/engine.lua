@@ -126,7 +126,7 @@ end
 local function launch(self)
   local argv = { self.path, "serve", "--data-dir", self.data_dir, "--socket", self.socket }
   if self.idle then
-    argv[#argv + 1] = "--idle"
+    argv[#argv + 1] = "--idle-exit"
     argv[#argv + 1] = ("%g"):format(self.idle)
   end
   return core.spawn_detached(self.path, argv, START_TIMEOUT, log_path(self))
@@ -134,7 +134,7 @@ end
 
 -- Another engine has the data directory: it is going to listen.
 local function lost_the_race(message)
-  return message:find("lock", 1, true) ~= nil
+  return message:find("another contree-engine", 1, true) ~= nil
 end
 
 --- Called when nobody listened: starts the engine, or gives the one that

@@ -193,7 +193,7 @@ def play_engine(arguments):
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        sys.exit("another engine holds the lock of " + option["--data-dir"])
+        sys.exit("another contree-engine uses " + option["--data-dir"])
     with open(option["--data-dir"] + "/starts", "a") as file:
         file.write("%d\n" % os.getpid())
     if os.environ.get("FAKE_ENGINE") == "slow":
