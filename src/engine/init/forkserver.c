@@ -123,7 +123,7 @@ static int add_net(struct forkserver *s, struct failure *f) {
         s->nets = grown;
         s->net_capacity = capacity;
     }
-    int fd = net_make(f);
+    int fd = net_make(s->id_base, s->id_base + s->id_count - 1, f);
     if (fd < 0)
         return -1;
     s->nets[s->net_count++] = (struct net){.fd = fd};
@@ -219,6 +219,7 @@ static int prepare(struct forkserver *s, struct failure *f) {
     signal(SIGPIPE, SIG_IGN);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return fail_errno(f, "PR_SET_PDEATHSIG");
+    prctl(PR_SET_NAME, "contree-init"); /* it was that of a memfd */
     /* Nobody may look into a cell, not even its own root. */
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return fail_errno(f, "PR_SET_DUMPABLE");

@@ -31,9 +31,10 @@ long packet_receive(int socket, void *data, size_t size,
 /* forkserver.c */
 int forkserver_main(unsigned id_base, unsigned id_count);
 
-/* net.c: a new network namespace, which the caller is then in; entering one;
- * and whether nothing ever happened in it (the caller is then in it). */
-int net_make(struct failure *f);
+/* net.c: a new network namespace, which the caller is then in, and where these
+ * group ids may ping; entering one; and whether nothing ever happened in it
+ * (the caller is then in it). */
+int net_make(unsigned first_gid, unsigned last_gid, struct failure *f);
 int net_enter(int net, struct failure *f);
 bool net_is_unused(int net);
 

@@ -39,7 +39,9 @@ static void set(const char *path, const char *value) {
     close(fd);
 }
 
-int net_make(struct failure *f) {
+int net_make(unsigned first_gid, unsigned last_gid, struct failure *f) {
+    char range[32];
+    snprintf(range, sizeof range, "%u %u", first_gid, last_gid);
     if (unshare(CLONE_NEWNET) < 0) {
         if (errno == ENOSPC)
             return fail(f, 503,
@@ -50,7 +52,7 @@ int net_make(struct failure *f) {
     if (raise_loopback(f) < 0)
         return -1;
     set("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
-    set("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+    set("/proc/sys/net/ipv4/ping_group_range", range);
     int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     return fd < 0 ? fail_errno(f, "cannot open a network namespace") : fd;
 }

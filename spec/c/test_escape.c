@@ -1,0 +1,629 @@
+/* test_escape.c: attempts to get out of a sandbox, each of which must be
+ * refused. This program is also the attacker: it is put into an image together
+ * with the libraries it uses and run there as "probe NAME". */
+#define _GNU_SOURCE
+#include "box.h"
+#include <link.h>
+#include <linux/netlink.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+
+/* ---- the attacker ---- */
+
+struct call {
+    const char *name;
+    long number;
+};
+
+/* From the policy in filter.h, by number: the library's names would only say
+ * what the filter's source says. */
+static const struct call forbidden[] = {
+    {"mount", SYS_mount},
+    {"umount2", SYS_umount2},
+    {"pivot_root", SYS_pivot_root},
+    {"open_tree", SYS_open_tree},
+    {"move_mount", SYS_move_mount},
+    {"fsopen", SYS_fsopen},
+    {"fsconfig", SYS_fsconfig},
+    {"fsmount", SYS_fsmount},
+    {"fspick", SYS_fspick},
+    {"mount_setattr", SYS_mount_setattr},
+    {"unshare", SYS_unshare},
+    {"setns", SYS_setns},
+    {"ptrace", SYS_ptrace},
+    {"process_vm_readv", SYS_process_vm_readv},
+    {"process_vm_writev", SYS_process_vm_writev},
+    {"pidfd_getfd", SYS_pidfd_getfd},
+    {"kcmp", SYS_kcmp},
+    {"bpf", SYS_bpf},
+    {"perf_event_open", SYS_perf_event_open},
+    {"userfaultfd", SYS_userfaultfd},
+    {"io_uring_setup", SYS_io_uring_setup},
+    {"io_uring_enter", SYS_io_uring_enter},
+    {"io_uring_register", SYS_io_uring_register},
+    {"keyctl", SYS_keyctl},
+    {"add_key", SYS_add_key},
+    {"request_key", SYS_request_key},
+    {"fanotify_init", SYS_fanotify_init},
+    {"syslog", SYS_syslog},
+    {"init_module", SYS_init_module},
+    {"finit_module", SYS_finit_module},
+    {"delete_module", SYS_delete_module},
+    {"kexec_load", SYS_kexec_load},
+    {"acct", SYS_acct},
+    {"quotactl", SYS_quotactl},
+    {"swapon", SYS_swapon},
+    {"swapoff", SYS_swapoff},
+    {"reboot", SYS_reboot},
+    {"vhangup", SYS_vhangup},
+    {"sethostname", SYS_sethostname},
+    {"setdomainname", SYS_setdomainname},
+    {"open_by_handle_at", SYS_open_by_handle_at},
+    {"name_to_handle_at", SYS_name_to_handle_at},
+    {"settimeofday", SYS_settimeofday},
+    {"clock_settime", SYS_clock_settime},
+    {"clock_adjtime", SYS_clock_adjtime},
+    {"adjtimex", SYS_adjtimex},
+    {"mbind", SYS_mbind},
+    {"set_mempolicy", SYS_set_mempolicy},
+    {"migrate_pages", SYS_migrate_pages},
+    {"move_pages", SYS_move_pages},
+#ifdef SYS_iopl
+    {"iopl", SYS_iopl},
+    {"ioperm", SYS_ioperm},
+    {"modify_ldt", SYS_modify_ldt},
+    {"kexec_file_load", SYS_kexec_file_load},
+#endif
+};
+
+static int complaints;
+
+static void expect(const char *what, long result, int error) {
+    if (result == -1 && errno == error)
+        return;
+    printf("%s: %ld, errno %d\n", what, result, errno);
+    complaints++;
+}
+
+static void probe_calls(void) {
+    for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++)
+        expect(forbidden[i].name, syscall(forbidden[i].number, 0, 0, 0, 0, 0),
+               EPERM);
+    char clone_args[88] = {0};
+    expect("clone3", syscall(SYS_clone3, clone_args, sizeof clone_args),
+           ENOSYS);
+    for (int number = 463; number < 600; number++) {
+        char name[32];
+        snprintf(name, sizeof name, "call %d", number);
+        expect(name, syscall(number, 0, 0, 0, 0, 0), ENOSYS);
+    }
+}
+
+/* Every number with arguments that mean nothing: whatever they do, they do it
+ * inside. Each in its own process, which may stop or die. */
+static void probe_sweep(void) {
+    for (int number = 0; number <= 600; number++) {
+        if (number == SYS_kill || number == SYS_tkill || number == SYS_tgkill)
+            continue;
+        pid_t pid = fork();
+        if (pid == 0) {
+            alarm(1);
+            syscall(number, -1L, -1L, -1L, -1L, -1L, -1L);
+            _exit(0);
+        }
+        for (int i = 0; i < 100 && waitpid(pid, NULL, WNOHANG) == 0; i++) {
+            usleep(2000);
+            if (i > 20)
+                kill(pid, SIGKILL);
+        }
+    }
+}
+
+static void probe_namespaces(void) {
+    static const unsigned long flags[] = {
+        CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
+        CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        long pid = syscall(SYS_clone, flags[i] | SIGCHLD, 0, 0, 0, 0);
+        if (pid == 0)
+            _exit(0);
+        expect("clone", pid, EPERM);
+    }
+}
+
+static void probe_sockets(void) {
+    for (int family = 0; family < 64; family++) {
+        bool allowed = family == AF_UNIX || family == AF_INET ||
+                       family == AF_INET6 || family == AF_NETLINK;
+        if (!allowed && family != AF_UNSPEC)
+            expect("socket family", socket(family, SOCK_DGRAM, 0),
+                   EAFNOSUPPORT);
+    }
+    expect("high bits", syscall(SYS_socket, (1L << 32) | 40, SOCK_STREAM, 0),
+           EAFNOSUPPORT);
+    expect("raw", socket(AF_INET, SOCK_RAW, 1), EPERM);
+    for (int protocol = 1; protocol < 32; protocol++)
+        expect("netlink", socket(AF_NETLINK, SOCK_RAW, protocol),
+               EPROTONOSUPPORT);
+    if (socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) < 0)
+        puts("no route netlink");
+}
+
+static void probe_terminal(void) {
+    int terminal = open("/dev/ptmx", O_RDWR);
+    char c = 'x';
+    if (terminal < 0)
+        puts("no terminal");
+    expect("TIOCSTI", ioctl(terminal, TIOCSTI, &c), EPERM);
+    expect("TIOCLINUX", ioctl(terminal, TIOCLINUX, &c), EPERM);
+    expect("TIOCSTI with high bits",
+           syscall(SYS_ioctl, terminal, TIOCSTI | 1UL << 32, &c), EPERM);
+    expect("TIOCSETD", ioctl(terminal, TIOCSETD, &c), EPERM);
+}
+
+#ifdef __x86_64__
+static void probe_x32(void) {
+    syscall(0x40000000 | SYS_getpid);
+    puts("x32 is alive");
+}
+
+static void probe_i386(void) {
+    long result;
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(20L) : "memory");
+    printf("i386 is alive: %ld\n", result);
+}
+#endif
+
+/* Up and out of a chroot, as far as it goes. */
+static void probe_chroot(void) {
+    int root = open("/", O_RDONLY | O_DIRECTORY);
+    if (mkdir("/tmp/jail", 0755) < 0 || chroot("/tmp/jail") < 0 ||
+        fchdir(root) < 0)
+        puts("chroot failed");
+    for (int i = 0; i < 64; i++)
+        if (chdir("..") < 0)
+            puts("chdir failed");
+    if (chroot(".") < 0)
+        puts("second chroot failed");
+    DIR *d = opendir("/");
+    struct dirent *e;
+    while ((e = readdir(d)))
+        if (strcmp(e->d_name, "l") == 0 || strcmp(e->d_name, "w") == 0 ||
+            strcmp(e->d_name, "var") == 0 || strcmp(e->d_name, "boot") == 0)
+            printf("escaped: %s\n", e->d_name);
+    if (access("/bin/busybox", F_OK) < 0)
+        puts("not at the sandbox's root");
+}
+
+static void probe_init(void) {
+    static const char *const files[] = {
+        "/proc/1/mem",     "/proc/1/environ",    "/proc/1/maps",
+        "/proc/1/exe",     "/proc/1/root/x",     "/proc/1/cwd/x",
+        "/proc/1/fd/3",    "/proc/1/ns/mnt",     "/proc/1/stack",
+        "/proc/1/syscall", "/proc/1/map_files/x"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char byte;
+        int fd = open(files[i], O_RDONLY);
+        if (fd >= 0 && read(fd, &byte, 1) > 0) {
+            printf("%s can be read\n", files[i]);
+            complaints++;
+        }
+    }
+    expect("kill 1", prctl(PR_SET_DUMPABLE, 7), EINVAL);
+    kill(1, SIGKILL);
+    kill(1, SIGSTOP);
+    kill(1, SIGTERM);
+}
+
+/* Set-id bits and new privileges are without effect. */
+static void probe_privileges(void) {
+    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+        puts("new privileges");
+    if (prctl(PR_GET_SECCOMP) != 2)
+        puts("no filter");
+    struct __user_cap {
+        unsigned version;
+        int pid;
+    } header = {0x20080522, 0};
+    unsigned data[6] = {~0U, ~0U, ~0U, ~0U, ~0U, ~0U};
+    expect("capset", syscall(SYS_capset, &header, data), EPERM);
+    expect("ambient", prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, 21, 0, 0),
+           EPERM);
+}
+
+static int probe(const char *name) {
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } probes[] = {
+        {"calls", probe_calls},
+        {"sweep", probe_sweep},
+        {"sockets", probe_sockets},
+        {"terminal", probe_terminal},
+        {"chroot", probe_chroot},
+        {"init", probe_init},
+        {"namespaces", probe_namespaces},
+        {"privileges", probe_privileges},
+#ifdef __x86_64__
+        {"x32", probe_x32},
+        {"i386", probe_i386},
+#endif
+    };
+    for (size_t i = 0; i < sizeof probes / sizeof *probes; i++)
+        if (strcmp(probes[i].name, name) == 0)
+            probes[i].run();
+    printf("done\n");
+    return complaints > 0;
+}
+
+/* ---- the outside ---- */
+
+static int copy_library(struct dl_phdr_info *info, size_t size, void *arg) {
+    (void)size;
+    (void)arg;
+    if (info->dlpi_name && info->dlpi_name[0] == '/')
+        shell("mkdir -p %s/l/3$(dirname %s) && cp -L %s %s/l/3%s",
+              world.dir.path, info->dlpi_name, info->dlpi_name, world.dir.path,
+              info->dlpi_name);
+    return 0;
+}
+
+/* l/3: this program as /bin/probe, and the libraries it has loaded. */
+static void make_probe_image(void) {
+    char self[4096];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = '\0';
+    box_make_dir("l/3");
+    shell("mkdir %s/l/3/bin && cp %s %s/l/3/bin/probe", world.dir.path, self,
+          world.dir.path);
+    dl_iterate_phdr(copy_library, NULL);
+    box_own("l/3");
+}
+
+static struct box *run_probe(const char *name) {
+    static char *env[] = {"PATH=/bin", "ASAN_OPTIONS=detect_leaks=0", NULL};
+    char *argv[] = {"/bin/probe", "probe", (char *)name, NULL};
+    struct box_options o = {.image = "l/3"};
+    struct box *b = box_run(
+        &o, (struct sandbox_process){.argv = argv, .env = env, .stdin_fd = -1});
+    if (b->err.length)
+        printf("# %s\n", b->err.data);
+    return b;
+}
+
+static void check_probe(const char *name) {
+    struct box *b = run_probe(name);
+    CHECK_STRING(b->out.data, "done\n");
+    CHECK_NUMBER(b->exits[1].code, 0);
+    free(b);
+}
+
+static void test_calls(void) {
+    check_probe("calls");
+    check_probe("namespaces");
+    check_probe("sockets");
+    check_probe("terminal");
+    check_probe("privileges");
+}
+
+static void test_sweep(void) {
+    struct box *b = run_probe("sweep");
+    CHECK(strstr(b->out.data, "done\n") || b->exits[1].signal > 0);
+    CHECK(b->gone && !b->failed);
+    free(b);
+    CHECK_STRING(box_output("echo next"), "next\n");
+}
+
+static void test_other_abis(void) {
+#ifdef __x86_64__
+    static const char *const names[] = {"x32", "i386"};
+    for (int i = 0; i < 2; i++) {
+        struct box *b = run_probe(names[i]);
+        CHECK_STRING(b->out.data, "");
+        CHECK_NUMBER(b->exits[1].signal, SIGSYS);
+        free(b);
+    }
+#endif
+}
+
+static void test_chroot(void) {
+    check_probe("chroot");
+    CHECK_STRING(box_output("cd /..; cd ../../..; pwd; ls -d /../bin /.."),
+                 "/\n/..\n/../bin\n");
+}
+
+static void test_init_is_out_of_reach(void) {
+    check_probe("init");
+    /* It survived, and only its name is to be seen. */
+    CHECK_STRING(
+        box_output("kill -9 1; kill -STOP 1; kill -TERM 1; "
+                   "cat /proc/1/comm; cat /proc/1/fd/3 /proc/1/environ "
+                   "2>/dev/null | wc -c"),
+        "contree-init\n0\n");
+}
+
+static void test_capabilities(void) {
+    CHECK_STRING(box_output("grep -E '^(Cap|NoNewPrivs|Seccomp:)' "
+                            "/proc/self/status | tr '\\t' ' '"),
+                 "CapInh: 0000000000000000\nCapPrm: 00000000a00405fb\n"
+                 "CapEff: 00000000a00405fb\nCapBnd: 00000000a00405fb\n"
+                 "CapAmb: 0000000000000000\nNoNewPrivs: 1\nSeccomp: 2\n");
+    if (world.ids.count == 1)
+        return;
+    char *argv[] = {"grep", "-E", "^Cap(Prm|Eff|Inh|Amb)", "/proc/self/status",
+                    NULL};
+    struct box *b = box_run(
+        NULL, (struct sandbox_process){
+                  .argv = argv, .uid = 1000, .gid = 1000, .stdin_fd = -1});
+    CHECK_STRING(b->out.data,
+                 "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n"
+                 "CapEff:\t0000000000000000\nCapAmb:\t0000000000000000\n");
+    free(b);
+}
+
+static void test_descriptors(void) {
+    /* 3 is the directory that ls reads. */
+    CHECK_STRING(box_output("ls /proc/self/fd | tr '\\n' ' '"), "0 1 2 3 ");
+}
+
+static void test_host_is_out_of_sight(void) {
+    /* Nothing of the host's names, nor of the data directory's. */
+    CHECK_STRING(
+        box_output("cat /proc/self/mountinfo | grep -c -e contree-test "
+                   "-e /var/ -e /home"),
+        "0\n");
+    CHECK_STRING(box_output("ls / | tr '\\n' ' '"),
+                 "bin dev etc proc sys tmp ");
+    CHECK_STRING(box_output("ls /sys/class/net; ls /sys/firmware /sys/kernel "
+                            "2>/dev/null | grep -v :"),
+                 "lo\n\n");
+    CHECK_STRING(box_output("ls /proc | grep -c '^[0-9]'"), "4\n");
+    CHECK_STRING(box_output("ip addr show lo | grep -c 127.0.0.1/8; "
+                            "ip link | grep -c ^[0-9]"),
+                 "1\n1\n");
+}
+
+static void test_masks(void) {
+    static const char *const unreadable[] = {
+        "/proc/kcore",      "/proc/keys",        "/proc/timer_list",
+        "/proc/kmsg",       "/proc/kallsyms",    "/proc/sysrq-trigger",
+        "/proc/kpagecount", "/proc/vmallocinfo", "/proc/slabinfo"};
+    for (size_t i = 0; i < sizeof unreadable / sizeof *unreadable; i++) {
+        char script[128];
+        snprintf(script, sizeof script,
+                 "[ ! -e %s ] || timeout 1 head -c 10 %s 2>/dev/null | wc -c",
+                 unreadable[i], unreadable[i]);
+        const char *got = box_output(script);
+        CHECK(strcmp(got, "0\n") == 0 || !*got);
+    }
+}
+
+static void test_writes(void) {
+    static const char *const paths[] = {"/proc/sys/kernel/core_pattern",
+                                        "/proc/sys/kernel/hostname",
+                                        "/proc/sys/kernel/pid_max",
+                                        "/proc/sys/vm/drop_caches",
+                                        "/proc/sysrq-trigger",
+                                        "/proc/irq/default_smp_affinity",
+                                        "/proc/sys/net/ipv4/ip_forward",
+                                        "/proc/bus/x",
+                                        "/proc/fs/x",
+                                        "/sys/power/state",
+                                        "/sys/class/net/lo/mtu",
+                                        "/sys/kernel/x",
+                                        "/sys/fs/cgroup/x",
+                                        "/dev/x",
+                                        "/dev/shm/../x",
+                                        "/proc/1/mem"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char script[128];
+        snprintf(script, sizeof script, "echo 1 2>/dev/null > %s", paths[i]);
+        if (box_code(script) == 0) {
+            check_ok = false;
+            printf("# %s\n", paths[i]);
+        }
+    }
+    CHECK_NUMBER(box_code("test ! -e /proc/sysrq-trigger || "
+                          "test -c /proc/sysrq-trigger"),
+                 0);
+    CHECK_STRING(box_output("echo 1000 > /proc/self/oom_score_adj; "
+                            "cat /proc/self/oom_score_adj"),
+                 "1000\n");
+    CHECK(box_code("echo -500 2>/dev/null > /proc/self/oom_score_adj") != 0);
+}
+
+static void test_devices(void) {
+    CHECK_STRING(
+        box_output("ls /dev | tr '\\n' ' '"),
+        "fd full mqueue null ptmx pts random shm stderr stdin stdout tty "
+        "urandom zero ");
+    CHECK(box_code("mknod /tmp/disk b 8 0 2>/dev/null") != 0);
+    CHECK(box_code("mknod /tmp/mem c 1 1 2>/dev/null") != 0);
+    CHECK_NUMBER(box_code("mkfifo /tmp/f && echo x > /dev/null && "
+                          "head -c 1 /dev/urandom > /dev/null && "
+                          "test -c /dev/pts/ptmx && echo > /dev/shm/x"),
+                 0);
+    CHECK(box_code("echo x 2>/dev/null > /dev/full") != 0);
+    CHECK(box_code("chmod 000 /dev/null 2>/dev/null") != 0);
+    /* A device that came with the image is dead. */
+    box_make_dir("l/4");
+    if (getuid() == 0 && shell("mknod %s/l/4/zero c 1 5 2>/dev/null && "
+                               "chmod 666 %s/l/4/zero",
+                               world.dir.path, world.dir.path)) {
+        char *argv[] = {"head", "-c1", "/zero", NULL};
+        struct box_options o = {.image = "l/4"};
+        struct box *b =
+            box_run(&o, (struct sandbox_process){.argv = argv, .stdin_fd = -1});
+        CHECK(strstr(b->err.data, "Permission denied"));
+        CHECK_NUMBER(b->out.length, 0);
+        free(b);
+    }
+}
+
+/* An image that has something else where the mounts go. */
+static void check_hostile_image(int number, const char *make,
+                                const char *message) {
+    char layer[16];
+    snprintf(layer, sizeof layer, "l/%d", number);
+    box_make_dir(layer);
+    shell("cd %s/%s && %s", world.dir.path, layer, make);
+    box_own(layer);
+    char *argv[] = {"true", NULL};
+    struct sandbox_process p = {.argv = argv, .stdin_fd = -1};
+    struct box_options o = {.image = layer};
+    struct box *b = box_start(&o, NULL);
+    box_spawn(b, 1, &p);
+    box_wait(b);
+    CHECK(b->failed && !b->started);
+    CHECK_STRING(b->fault.message, message);
+    free(b);
+}
+
+static void test_hostile_images(void) {
+    check_hostile_image(10, "ln -s / proc",
+                        "the image's /proc is not a directory");
+    check_hostile_image(11, "ln -s /../../../../tmp dev",
+                        "the image's /dev is not a directory");
+    check_hostile_image(12, "echo > sys",
+                        "the image's /sys is not a directory");
+    check_hostile_image(13, "mkfifo proc",
+                        "the image's /proc is not a directory");
+    check_hostile_image(14, "ln -s /proc/self/cwd dev",
+                        "the image's /dev is not a directory");
+}
+
+static void test_fork_bomb(void) {
+    struct box_options o = {.max_processes = 60};
+    char *argv[] = {"sh", "-c",
+                    "f() { f | f & }; f 2>/dev/null; sleep 0.5; "
+                    "i=0; while (sleep 5 &) 2>/dev/null && [ $i -lt 200 ]; do "
+                    "i=$((i+1)); done; echo $i",
+                    NULL};
+    struct box *b =
+        box_run(&o, (struct sandbox_process){.argv = argv, .stdin_fd = -1});
+    /* The shell itself may have died of it; but it ended, and all of it. */
+    CHECK(b->gone && !b->failed);
+    CHECK(b->exits[1].background_killed < 70);
+    free(b);
+    CHECK_STRING(box_output("echo next"), "next\n");
+    /* Without a wish the default holds. */
+    CHECK_STRING(box_output("awk '/Max processes/ {print $3, $4}' "
+                            "/proc/self/limits"),
+                 "4096 4096\n");
+}
+
+static void test_network_is_private(void) {
+    /* A server of the host on loopback is not there. */
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_storage a = {.ss_family = AF_INET};
+    socklen_t size = sizeof a;
+    listen(server, 1);
+    getsockname(server, (struct sockaddr *)&a, &size);
+    int port = ((unsigned char *)&a)[2] << 8 | ((unsigned char *)&a)[3];
+    char script[128];
+    snprintf(script, sizeof script, "nc -w 1 127.0.0.1 %d 2>/dev/null", port);
+    CHECK(port > 0);
+    CHECK(box_code(script) != 0);
+    close(server);
+    CHECK(box_code("ping -c1 -W1 1.1.1.1 >/dev/null 2>&1") != 0);
+    CHECK_STRING(box_output("(echo hi | nc -l -p 80 &) ; "
+                            "sleep 0.2; nc 127.0.0.1 80 </dev/null"),
+                 "hi\n");
+}
+
+/* A network namespace that was used is not used again. */
+static void test_network_is_fresh(void) {
+    for (int i = 0; i < 12; i++) {
+        CHECK_STRING(box_output("grep lo: /proc/net/dev | "
+                                "awk '{print $2, $3, $10}'"),
+                     "0 0 0\n");
+        if (i % 3 == 0)
+            CHECK_NUMBER(box_code("nc 127.0.0.1 9 2>/dev/null"), 1);
+    }
+}
+
+static void test_nothing_is_shared(void) {
+    CHECK_NUMBER(box_code("hostname changed 2>/dev/null"), 1);
+    CHECK_STRING(box_output("ls -A /dev/shm /dev/mqueue | grep -v : | "
+                            "tr -d '\\n'; cat /proc/sysvipc/shm | wc -l"),
+                 "1\n");
+    CHECK_NUMBER(box_code("echo > /dev/shm/left && echo > /tmp/left"), 0);
+    CHECK_NUMBER(box_code("test ! -e /dev/shm/left -a ! -e /tmp/left"), 0);
+}
+
+static void test_set_id(void) {
+    if (world.ids.count == 1)
+        return;
+    char *argv[] = {"sh", "-c",
+                    "id -u; /s/busybox id -u; "
+                    "/s/busybox cat /secret 2>/dev/null",
+                    NULL};
+    box_make_dir("l/5");
+    shell("cd %s/l/5 && mkdir s && cp /bin/busybox s && echo s > secret",
+          world.dir.path);
+    box_own("l/5");
+    shell("cd %s/l/5 && chmod 4755 s/busybox && chmod 600 secret",
+          world.dir.path);
+    struct box_options o = {.image = "l/5"};
+    struct box *b = box_run(
+        &o, (struct sandbox_process){
+                .argv = argv, .uid = 1000, .gid = 1000, .stdin_fd = -1});
+    CHECK_STRING(b->out.data, "1000\n1000\n");
+    free(b);
+}
+
+static int run_all(void) {
+    if (!world_open())
+        return 1;
+    make_probe_image();
+    RUN(test_calls, "forbidden system calls, namespaces, sockets, ioctls");
+    RUN(test_sweep, "every system call number");
+    RUN(test_other_abis, "x32 and i386 calls kill the process");
+    RUN(test_chroot, "chroot and .. end at the sandbox's root");
+    RUN(test_init_is_out_of_reach, "init cannot be read, killed or stopped");
+    RUN(test_capabilities, "capabilities, no_new_privs, seccomp");
+    RUN(test_descriptors, "no descriptor of the host");
+    RUN(test_host_is_out_of_sight, "no path, process or interface of the host");
+    RUN(test_masks, "the kernel's secrets cannot be read");
+    RUN(test_writes, "the kernel's settings cannot be written");
+    RUN(test_devices, "devices");
+    RUN(test_hostile_images, "images with links where mounts go are refused");
+    RUN(test_fork_bomb, "a fork bomb ends with its sandbox");
+    RUN(test_network_is_private, "loopback is private and works");
+    RUN(test_network_is_fresh, "no sandbox gets a used network");
+    RUN(test_nothing_is_shared, "nothing is left for the next sandbox");
+    RUN(test_set_id, "set-id programs give nothing");
+    world_close();
+    return CHECK_DONE();
+}
+
+/* The same as a normal user. */
+static int run_as_nobody(void) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        if (setresgid(65534, 65534, 65534) < 0 ||
+            setresuid(65534, 65534, 65534) < 0)
+            _exit(1);
+        execl("/proc/self/exe", "test_escape", "again", NULL);
+        _exit(1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    return status != 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc > 2 && strcmp(argv[1], "probe") == 0)
+        return probe(argv[2]);
+    if (argc > 1)
+        printf("# as user %d\n", getuid());
+    int failures = run_all();
+    if (getuid() == 0)
+        failures += run_as_nobody();
+    return failures != 0;
+}
