@@ -77,7 +77,8 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
           local ok, err = pcall(contree.host, name)
           return " " .. err.message
         end
-        io.write(contree.host("plain"), " ", contree.host("plain"), refusal("luv"), refusal("oven"))
+        local oven = refusal("oven")
+        io.write(contree.host("plain"), " ", contree.host("plain"), refusal("luv"), oven)
       ]])
     end)
   end)

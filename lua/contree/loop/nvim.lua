@@ -53,6 +53,9 @@ return function(loop)
     end
   end
 
+  -- Each plugin waits for the tasks it has started, not for another one's.
+  function nvim.concurrent() return true end
+
   function nvim.report(text)
     vim.schedule(function() vim.notify(text, vim.log.levels.ERROR) end)
   end

@@ -1,0 +1,56 @@
+-- A small event loop such as a program may have: descriptors and timers, over
+-- the select() of LuaSocket. It knows nothing of contree.
+local socket = require("socket")
+
+local loop = {}
+
+local readers = {}      -- list of { getfd =, ready = function }
+local timers = {}       -- list of { at =, every =, ready = function }
+
+--- Calls `ready` whenever the descriptor can be read; the result is for unwatch.
+function loop.watch(fd, ready)
+  local reader = { getfd = function() return fd end, ready = ready }
+  readers[#readers + 1] = reader
+  return reader
+end
+
+function loop.unwatch(reader)
+  for i, each in ipairs(readers) do
+    if each == reader then return table.remove(readers, i) end
+  end
+end
+
+--- Calls `ready` in so many seconds, and then `every` so many.
+function loop.after(seconds, ready, every)
+  timers[#timers + 1] = { at = socket.gettime() + seconds, every = every, ready = ready }
+end
+
+local function run_timers()
+  local now = socket.gettime()
+  for i = #timers, 1, -1 do
+    local timer = timers[i]
+    if timer.at <= now then
+      if timer.every then timer.at = now + timer.every else table.remove(timers, i) end
+      timer.ready()
+    end
+  end
+end
+
+--- One round: waits until something happens, and calls who wants to know.
+function loop.turn()
+  local seconds
+  for _, timer in ipairs(timers) do
+    seconds = math.max(0, math.min(seconds or math.huge, timer.at - socket.gettime()))
+  end
+  for _, reader in ipairs((socket.select(readers, nil, seconds))) do reader.ready() end
+  run_timers()
+end
+
+function loop.run()
+  loop.stopped = false
+  repeat loop.turn() until loop.stopped
+end
+
+function loop.stop() loop.stopped = true end
+
+return loop

@@ -1,0 +1,115 @@
+-- Programs that own their loop: examples/c-host, which has two Lua states in one
+-- process, and examples/own-loop, which has a driver of its own.
+local host = require("spec.support.host")
+local home = require("spec.support.home")
+
+describe("a host in C", function()
+  local engine, directory
+
+  setup(function()
+    engine = host.engine()
+    directory = home.directory()
+    local output, status = host.run("lua5.4", ("cc -Wall -Wextra -Werror -O1 %s -o %s/host %s")
+      :format(home.quote(host.root .. "/examples/c-host/host.c"), directory,
+        "$(pkg-config --cflags --libs lua5.4)"))
+    assert.are.equal("", output)
+    assert.are.equal(0, status)
+  end)
+  teardown(function()
+    engine.stop()
+    os.execute("rm -rf " .. directory)
+  end)
+
+  local function script(name, code)
+    return host.write(directory, name, [[
+      io.stdout:setvbuf("no")
+      local contree = require("contree")
+      local image = contree.new().images:use("busybox:latest")
+    ]] .. code)
+  end
+
+  local function run(...)
+    return host.run("lua5.4", directory .. "/host " .. table.concat({ ... }, " "),
+      { CONTREE_URL = engine.url })
+  end
+
+  it("links nothing but Lua", function()
+    local needed = home.capture(("readelf -d %s/host | grep NEEDED | grep -v 'liblua5.4\\|libc.so'")
+      :format(directory))
+    assert.are.equal("", needed)
+  end)
+
+  it("ticks while the commands of two Lua states run", function()
+    local example = home.quote(host.root .. "/examples/c-host/script.lua")
+    local output, status = run(example, example)
+    local _, lines = output:gsub("run %d+\n", "")
+    assert.are.equal(20, lines)
+    assert.is_true(tonumber(output:match("done: (%d+) ticks")) >= 10)
+    assert.are.equal(0, status)
+  end)
+
+  it("keeps the rules in tasks", function()
+    local output, status = run(script("rules.lua", [[
+      contree.spawn(function()
+        require("spec.support.any_host")(contree, image)
+        io.write("kept\n")
+      end)
+    ]]))
+    assert.matches("^kept\ndone", output)
+    assert.are.equal(0, status)
+  end)
+
+  it("can close its states while commands run and files come in", function()
+    local code = ([[
+      contree.spawn(function()
+        local made = image:run{ shell = "head -c 50000000 /dev/zero > /big", disposable = false }
+        for i = 1, 5 do
+          contree.spawn(function() image:run("sleep 1") end)
+          contree.spawn(function() made:download("/big", %q .. "/close" .. i) end)
+        end
+        contree.sleep(0.02)
+        io.popen("kill -INT $PPID"):close()
+      end)
+    ]]):format(directory)
+    local output, status = run(script("one.lua", code), script("two.lua", code))
+    assert.matches("^stopped: ", output)
+    assert.are.equal(1, status)
+    assert.is_nil(home.capture("ls -A " .. directory):match("%.close[^\n]*"))
+  end)
+
+  it("or another one: the documentation shows the driver that is tested here", function()
+    local function read(path)
+      local file = assert(io.open(host.root .. "/" .. path))
+      local text = file:read("*a")
+      file:close()
+      return text
+    end
+    local driver = read("examples/own-loop/driver.lua"):match("\n(local mine.*)$")
+    local shown = read("docs/hosts/writing-a-driver.md"):match("```lua\n(local mine.-)```")
+    assert.are.equal(driver, shown)
+  end)
+
+  for _, lua in ipairs{ "lua5.4", "luajit" } do
+    it("or one around an event loop of its own, with its own driver, in " .. lua, function()
+      local output, status = host.run(lua,
+        ("cd %s && LUA_PATH=\"./?.lua;$LUA_PATH\" %s main.lua")
+          :format(home.quote(host.root .. "/examples/own-loop"), lua),
+        { CONTREE_URL = engine.url })
+      assert.matches("run 10\nthe loop ticked all the time", output, 1, true)
+      assert.are.equal(0, status)
+    end)
+
+    it("or one around an event loop of its own keeps the rules, in " .. lua, function()
+      local output, status = host.run(lua, ("cd %s && LUA_PATH=\"./?.lua;$LUA_PATH\" %s %s"):format(
+        home.quote(host.root .. "/examples/own-loop"), lua, script("own.lua", [[
+          contree.host(require("driver"))
+          local check = require("spec.support.any_host")
+          check(contree, image)
+          contree.async(check, contree, image)
+          io.write("kept by ", contree.host())
+        ]])), { CONTREE_URL = engine.url })
+      assert.are.equal("kept by custom", output)
+      assert.are.equal(0, status)
+    end)
+  end
+end)
