@@ -301,6 +301,15 @@ static enum MHD_Result queue(struct request *r) {
     return MHD_queue_response(r->mhd, r->status, r->response);
 }
 
+/* Whether the route takes a body of that length, -1 if unknown. */
+static void admit(struct request *r, int64_t length) {
+    if (r->route->body == BODY_JSON && length > JSON_BODY_MAX)
+        fault_set(&r->fault, 413, "the body is larger than %d bytes",
+                  JSON_BODY_MAX);
+    else if (r->route->body == BODY_STREAM)
+        r->route->open(r, length, &r->fault);
+}
+
 /* All headers are there, no byte of the body is. */
 static enum MHD_Result begin(struct request *r, const char *method) {
     r->begun = true;
@@ -309,18 +318,15 @@ static enum MHD_Result begin(struct request *r, const char *method) {
     int64_t length = announced_length(r);
     if (!r->fault.status)
         authorize(r);
-    bool stranger = r->fault.status == 401 || r->fault.status == 403;
+    /* Of a stranger, or with a length in doubt, no body is read at all. */
+    bool at_once = r->fault.status != 0;
     if (!r->fault.status)
         find_route(r, method);
-    if (!r->fault.status && r->route->body == BODY_JSON &&
-        length > JSON_BODY_MAX)
-        fault_set(&r->fault, 413, "the body is larger than %d bytes",
-                  JSON_BODY_MAX);
-    if (!r->fault.status && r->route->body == BODY_STREAM)
-        r->route->open(r, length, &r->fault);
-    /* A body that is large, or waits for our word, is not asked for. */
+    if (!r->fault.status)
+        admit(r, length);
+    /* Nor is one that is large, or waits for our word. */
     if (r->fault.status &&
-        (stranger || length > DISCARD_MAX || request_header(r, "Expect"))) {
+        (at_once || length > DISCARD_MAX || request_header(r, "Expect"))) {
         reply_fault(r, &r->fault);
         return queue(r);
     }

@@ -1,0 +1,359 @@
+--- A real contree-engine on a directory of its own, and HTTP by hand to talk to
+-- it: what the wire carries is what the specs see.
+local cjson = require("cjson").new()
+local socket = require("socket")
+local unix = require("socket.unix")
+
+local wire = { json = cjson, null = cjson.null }
+
+-- How long anything may take before a spec fails instead of hanging.
+local PATIENCE = 30
+
+local function run(command)
+  local pipe = assert(io.popen(command, "r"))
+  local output = pipe:read("*a")
+  pipe:close()
+  return (output:gsub("%s+$", ""))
+end
+wire.run = run
+
+local function write_file(path, data)
+  local file = assert(io.open(path, "wb"))
+  file:write(data)
+  file:close()
+end
+wire.write_file = write_file
+
+function wire.read_file(path)
+  local file = assert(io.open(path, "rb"))
+  local data = file:read("*a")
+  file:close()
+  return data
+end
+
+function wire.gunzip(data)
+  local path = os.tmpname()
+  write_file(path, data)
+  local pipe = assert(io.popen(("gzip -dc %s 2>&1"):format(path), "r"))
+  local plain = pipe:read("*a")
+  pipe:close()
+  os.remove(path)
+  return plain
+end
+
+--- Calls `check` until it gives something, or fails.
+function wire.eventually(what, check)
+  local limit = socket.gettime() + PATIENCE
+  while true do
+    local value = check()
+    if value then return value end
+    if socket.gettime() > limit then error("waited in vain for " .. what, 2) end
+    socket.sleep(0.01)
+  end
+end
+
+---- connections ----
+
+local Connection = {}
+Connection.__index = Connection
+
+local function connect(where)
+  local sock
+  if where.port then
+    sock = socket.tcp()
+    sock:settimeout(PATIENCE)
+    assert(sock:connect("127.0.0.1", where.port))
+    sock:setoption("tcp-nodelay", true)
+  else
+    sock = unix.stream()
+    sock:settimeout(PATIENCE)
+    local ok, problem = sock:connect(where.path)
+    if not ok then
+      sock:close()
+      return nil, problem
+    end
+  end
+  return setmetatable({ sock = sock }, Connection)
+end
+
+function Connection:send(data) return self.sock:send(data) end
+function Connection:close() self.sock:close() end
+
+--- Sends a request. options: headers, body, host, chunks (a list, sent with
+-- chunked transfer coding).
+function Connection:request(method, path, options)
+  options = options or {}
+  local lines = { ("%s %s HTTP/1.1"):format(method, path) }
+  local headers = { Host = "localhost" }
+  if options.body then headers["Content-Length"] = #options.body end
+  if options.chunks then headers["Transfer-Encoding"] = "chunked" end
+  for name, value in pairs(options.headers or {}) do headers[name] = value end
+  for name, value in pairs(headers) do lines[#lines + 1] = ("%s: %s"):format(name, value) end
+  local text = table.concat(lines, "\r\n") .. "\r\n\r\n" .. (options.body or "")
+  for _, chunk in ipairs(options.chunks or {}) do
+    text = text .. ("%x\r\n%s\r\n"):format(#chunk, chunk)
+  end
+  if options.chunks then text = text .. "0\r\n\r\n" end
+  self.method = method
+  return self:send(text)
+end
+
+--- Reads status line and headers (names in lower case).
+function Connection:head()
+  local line, problem = self.sock:receive("*l")
+  if not line then return nil, problem end
+  local reply = { status = tonumber(line:match("^HTTP/1%.1 (%d+)")), headers = {} }
+  while true do
+    line = assert(self.sock:receive("*l"))
+    if line == "" then break end
+    local name, value = line:match("^([^:]+):%s*(.-)%s*$")
+    reply.headers[name:lower()] = value
+  end
+  if reply.status == 100 then return self:head() end
+  self.reply = reply
+  return reply
+end
+
+--- The next chunk of a chunked body, nil after the last, nil and a word when
+-- the body was cut.
+function Connection:chunk()
+  local line, problem = self.sock:receive("*l")
+  if not line then return nil, problem end
+  local length = tonumber(line, 16)
+  local data = length > 0 and assert(self.sock:receive(length)) or nil
+  assert(self.sock:receive("*l"))
+  return data
+end
+
+local function read_body(self, reply)
+  local length = reply.headers["content-length"]
+  if self.method == "HEAD" or reply.status == 204 or reply.status == 304 then return "" end
+  if length then return assert(self.sock:receive(tonumber(length))) end
+  if reply.headers["transfer-encoding"] ~= "chunked" then return assert(self.sock:receive("*a")) end
+  local parts = {}
+  while true do
+    local data, problem = self:chunk()
+    if problem then
+      reply.cut = problem
+      break
+    end
+    if not data then break end
+    parts[#parts + 1] = data
+  end
+  return table.concat(parts)
+end
+
+--- The whole reply: status, headers, body, and json when it is JSON.
+function Connection:response()
+  local reply, problem = self:head()
+  if not reply then return nil, problem end
+  reply.raw = read_body(self, reply)
+  reply.body = reply.headers["content-encoding"] == "gzip" and wire.gunzip(reply.raw) or reply.raw
+  if reply.headers["content-type"] == "application/json" and #reply.body > 0 then
+    reply.json = cjson.decode(reply.body)
+  end
+  return reply
+end
+
+--- The next SSE frame as { id, event, data (decoded), text }, a comment as
+-- { comment }, or nil at the end.
+function Connection:frame()
+  self.text = self.text or ""
+  while true do
+    local frame, rest = self.text:match("^(.-)\n\n(.*)$")
+    if frame then
+      self.text = rest
+      if frame:sub(1, 1) == ":" then return { comment = frame } end
+      local data = frame:match("\ndata: ([^\n]*)") or frame:match("^data: ([^\n]*)")
+      local ok, event = pcall(cjson.decode, data or "")
+      return { id = tonumber(frame:match("id: (%-?%d+)")), event = frame:match("event: (%S+)"),
+        data = ok and event or nil, text = frame }
+    end
+    local data, problem = self:chunk()
+    if not data then return nil, problem end
+    self.text = self.text .. data
+  end
+end
+
+---- the engine ----
+
+local Engine = {}
+Engine.__index = Engine
+
+local function alive(pid)
+  return run(("kill -0 %d 2>/dev/null && echo yes"):format(pid)) == "yes"
+end
+
+function Engine:launch(arguments)
+  self.log = self.directory .. "/log"
+  local command = ("contree-engine serve --data-dir %s --socket %s %s >>%s 2>&1 & echo $!")
+  self.pid = tonumber(run(command:format(self.data, self.path, arguments or "", self.log)))
+  wire.eventually("the engine to listen: " .. self.log, function()
+    local connection = connect(self)
+    if connection then connection:close() end
+    return connection or (not alive(self.pid) and error(wire.read_file(self.log), 0))
+  end)
+end
+
+--- Starts an engine. options: arguments (a string), keep (reuse a directory).
+function wire.start(arguments)
+  local self = setmetatable({}, Engine)
+  self.directory = run("mktemp -d -t contree-spec-XXXXXX")
+  self.data = self.directory .. "/data"
+  self.path = self.directory .. "/s"
+  self:launch(arguments)
+  return self
+end
+
+function Engine:kill(signal)
+  run(("kill -%s %d 2>/dev/null"):format(signal, self.pid))
+  wire.eventually("the engine to end", function() return not alive(self.pid) end)
+end
+
+function Engine:is_alive() return alive(self.pid) end
+
+--- Ends the engine and removes all it had.
+function Engine:stop()
+  run(("kill -TERM %d 2>/dev/null"):format(self.pid))
+  local ok = pcall(wire.eventually, "", function() return not alive(self.pid) end)
+  if not ok then self:kill("KILL") end
+  run("rm -rf " .. self.directory)
+  assert(ok, "the engine did not stop when told to")
+end
+
+--- A memory figure of the engine in KiB: VmRSS, VmHWM.
+function Engine:memory(name)
+  return tonumber(wire.read_file(("/proc/%d/status"):format(self.pid)):match(name .. ":%s*(%d+)"))
+end
+
+function Engine:connect() return assert(connect(self)) end
+
+--- One request on a connection of its own.
+function Engine:request(method, path, options)
+  local connection = self:connect()
+  connection:request(method, path, options)
+  local reply, problem = connection:response()
+  connection:close()
+  return assert(reply, problem)
+end
+
+function Engine:get(path, headers) return self:request("GET", path, { headers = headers }) end
+
+function Engine:post(path, value, headers)
+  return self:request("POST", path, { headers = headers,
+    body = type(value) == "string" and value or cjson.encode(value) })
+end
+
+--- A spawn request with sensible defaults.
+function wire.spawn(options)
+  local body = { image = "tag:busybox:latest", disposable = true }
+  for key, value in pairs(options) do body[key] = value end
+  return body
+end
+
+--- Runs to the end: the finished OperationResponse.
+function Engine:run(options)
+  local reply = self:post("/v1/instances", wire.spawn(options), { Prefer = "wait=60" })
+  assert(reply.status == 201, reply.body)
+  assert(reply.headers["preference-applied"] == "wait", "it took too long")
+  return reply.json
+end
+
+--- Starts without waiting: the operation's id.
+function Engine:spawn(options)
+  local reply = self:post("/v1/instances", wire.spawn(options))
+  assert(reply.status == 201, reply.body)
+  return reply.json.uuid
+end
+
+function Engine:wait(uuid)
+  return wire.eventually("operation " .. uuid, function()
+    local reply = self:get("/v1/operations/" .. uuid)
+    local status = reply.json and reply.json.status
+    return (status == "SUCCESS" or status == "FAILED" or status == "CANCELLED") and reply.json
+  end)
+end
+
+--- Opens an event stream.
+function Engine:follow(uuid, query, headers)
+  local connection = self:connect()
+  connection:request("GET", ("/v1/operations/%s/events%s"):format(uuid, query or ""),
+    { headers = headers })
+  assert(connection:head().status == 200)
+  return connection
+end
+
+--- All frames of a stream that ends.
+function Engine:events(uuid, query, headers)
+  local connection = self:follow(uuid, query, headers)
+  local frames = {}
+  for frame in function() return connection:frame() end do
+    if frame.event then frames[#frames + 1] = frame end
+  end
+  connection:close()
+  return frames
+end
+
+--- Waits for the frame of a type.
+function wire.await(connection, event)
+  for frame in function() return connection:frame() end do
+    if frame.event == event then return frame end
+  end
+  error("the stream ended without " .. event, 2)
+end
+
+local digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+function wire.base64(text)
+  local out = {}
+  for i = 1, #text, 3 do
+    local a, b, c = text:byte(i, i + 2)
+    local bits = a * 65536 + (b or 0) * 256 + (c or 0)
+    local group = {}
+    for shift = 3, 0, -1 do
+      local digit = math.floor(bits / 64 ^ shift) % 64 + 1
+      group[#group + 1] = digits:sub(digit, digit)
+    end
+    if not c then group[4] = "=" end
+    if not b then group[3] = "=" end
+    out[#out + 1] = table.concat(group)
+  end
+  return table.concat(out)
+end
+
+local values = {}
+for i = 1, #digits do values[digits:sub(i, i)] = i - 1 end
+
+local function unbase64(text)
+  local out = {}
+  for a, b, c, d in text:gmatch("(.)(.)(.)(.)") do
+    local bits = values[a] * 262144 + values[b] * 4096 + (values[c] or 0) * 64 + (values[d] or 0)
+    out[#out + 1] = string.char(math.floor(bits / 65536), math.floor(bits / 256) % 256, bits % 256)
+      :sub(1, c == "=" and 1 or d == "=" and 2 or 3)
+  end
+  return table.concat(out)
+end
+
+--- The bytes of a StreamRepr.
+function wire.bytes(stream)
+  return stream.encoding == "base64" and unbase64(stream.value) or stream.value
+end
+
+--- The bytes of one stream in a list of frames.
+function wire.output(frames, stream, spid)
+  local out = {}
+  for _, frame in ipairs(frames) do
+    if frame.event == stream and (not spid or frame.data.spid == spid) then
+      out[#out + 1] = wire.bytes(frame.data.data)
+    end
+  end
+  return table.concat(out)
+end
+
+function wire.types(frames)
+  local out = {}
+  for i, frame in ipairs(frames) do out[i] = frame.event end
+  return table.concat(out, " ")
+end
+
+return wire
