@@ -556,6 +556,59 @@ static void test_engine_dies(void) {
     close(ready[0]);
 }
 
+/* The forkservers of this process. */
+static void kill_forkservers(void) {
+    shell("for p in $(cat /proc/%d/task/*/children); do "
+          "[ $(cat /proc/$p/comm) != contree-init ] || kill -9 $p; done",
+          getpid());
+}
+
+static void kill_forkservers_under(struct box *b, int spid) {
+    (void)b;
+    (void)spid;
+    kill_forkservers();
+}
+
+static void test_launcher_dies(void) {
+    struct box *b = box_start(NULL, NULL);
+    b->on_spawned = kill_forkservers_under;
+    finish(b, "sleep 1000");
+    CHECK(b->failed && !b->has_exited[1]);
+    CHECK(strstr(b->fault.message, "ended unexpectedly"));
+    free(b);
+    CHECK_STRING(box_output("echo again"), "again\n");
+    kill_forkservers();
+    CHECK_STRING(box_output("echo again"), "again\n");
+}
+
+static int count_descriptors(void) {
+    DIR *d = opendir("/proc/self/fd");
+    int count = 0;
+    while (readdir(d))
+        count++;
+    closedir(d);
+    return count;
+}
+
+static void test_no_descriptor_leaks(void) {
+    struct box_options bad = {.image = "l/none"};
+    int before = count_descriptors();
+    for (int i = 0; i < 20; i++) {
+        struct box *b = box_start(i % 4 ? NULL : &bad, NULL);
+        put(b, "/f", "x", 0644);
+        put(b, i % 5 ? "/g" : "/bin", "x", 0644);
+        if (i % 3 == 0)
+            sandbox_kill(b->sandbox);
+        char *argv[] = {"true", NULL};
+        struct sandbox_process p = {.argv = argv, .stdin_fd = box_file("x")};
+        box_spawn(b, 1, &p);
+        box_wait(b);
+        free(b);
+    }
+    /* A cell more or less may be ready. */
+    CHECK(abs(count_descriptors() - before) <= 8);
+}
+
 static int mounts_of_tests(void) {
     FILE *file = fopen("/proc/self/mountinfo", "re");
     char line[4096];
@@ -607,6 +660,8 @@ static int run_all(void) {
     RUN(test_refusals, "what cannot be started says why");
     RUN(test_file_size_limit, "file size limit");
     RUN(test_engine_dies, "a killed engine leaves no process");
+    RUN(test_launcher_dies, "a killed launcher is replaced");
+    RUN(test_no_descriptor_leaks, "no descriptor is left open");
     RUN(test_tidy, "no mount is visible outside");
     RUN(test_launcher_isolation, "isolation tells about the ids");
     world_close();
