@@ -2,10 +2,10 @@
  * the launcher alone: no HTTP, no store, no Lua. What the engine's own runs
  * are measured against.
  *
- *   floor [-n RUNS] [-c IN_FLIGHT] [-d DIRECTORY] [-p PAUSE_MS]
+ *   floor [-s] [-c IN_FLIGHT] [-p PAUSE_MS] RUNS DIRECTORY
  *
- * DIRECTORY is where the upper directories go (default: the working
- * directory). Prints one line: runs, p50, p95, p99, max in ms, runs/s. */
+ * Image and upper directories go below DIRECTORY. Prints the microseconds of
+ * each run on a line of its own, or with -s a summary in ms. */
 #define _GNU_SOURCE
 #include "sandbox.h"
 #include <errno.h>
@@ -182,21 +182,25 @@ static void print_times(const char *name, double *t, int n) {
 }
 
 int main(int argc, char **argv) {
-    struct bench b = {.runs = 500};
-    const char *where = ".";
+    struct bench b = {0};
+    bool summary = false;
     int in_flight = 1, option;
-    while ((option = getopt(argc, argv, "n:c:d:p:")) != -1) {
-        if (option == 'n')
-            b.runs = atoi(optarg);
+    while ((option = getopt(argc, argv, "sc:p:")) != -1) {
+        if (option == 's')
+            summary = true;
         else if (option == 'c')
             in_flight = atoi(optarg);
-        else if (option == 'd')
-            where = optarg;
         else if (option == 'p')
             b.pause_ms = atoi(optarg);
         else
             return 2;
     }
+    if (argc - optind != 2 || (b.runs = atoi(argv[optind])) < 1) {
+        fprintf(stderr, "usage: floor [-s] [-c IN_FLIGHT] [-p PAUSE_MS] RUNS "
+                        "DIRECTORY\n");
+        return 2;
+    }
+    const char *where = argv[optind + 1];
     char path[4096];
     struct fault f;
     if (userns_enter(&b.ids, &f) < 0) {
@@ -226,10 +230,14 @@ int main(int argc, char **argv) {
         start_run(&b);
     uv_run(b.loop, UV_RUN_DEFAULT);
     double seconds = monotonic_seconds() - begun;
-    print_times("exited", b.milliseconds, b.runs);
-    print_times("gone", b.gone_milliseconds, b.runs);
-    printf("%d runs, %d failed, %.0f runs/s\n", b.runs, b.failures,
-           b.runs / seconds);
+    if (summary) {
+        print_times("exited", b.milliseconds, b.runs);
+        print_times("gone", b.gone_milliseconds, b.runs);
+        printf("%d runs, %d failed, %.0f runs/s\n", b.runs, b.failures,
+               b.runs / seconds);
+    }
+    for (int i = 0; i < b.runs && !summary; i++)
+        printf("%.1f\n", 1e3 * b.milliseconds[i]);
     snprintf(path, sizeof path, "rm -rf '%s'", full);
     return system(path) != 0 || b.failures > 0;
 }
