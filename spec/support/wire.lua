@@ -126,10 +126,12 @@ function Connection:chunk()
 end
 
 local function read_body(self, reply)
-  local length = reply.headers["content-length"]
-  if self.method == "HEAD" or reply.status == 204 or reply.status == 304 then return "" end
-  if length then return assert(self.sock:receive(tonumber(length))) end
-  if reply.headers["transfer-encoding"] ~= "chunked" then return assert(self.sock:receive("*a")) end
+  local length = tonumber(reply.headers["content-length"])
+  if self.method == "HEAD" or reply.status == 204 or length == 0 then return "" end
+  if length then return assert(self.sock:receive(length)) end
+  if reply.headers["transfer-encoding"] ~= "chunked" then
+    return assert(self.sock:receive("*a"))
+  end
   local parts = {}
   while true do
     local data, problem = self:chunk()
