@@ -222,6 +222,12 @@ local function relieve(self)
   for _, w in ipairs(waiters) do loop.fire(w) end
 end
 
+-- Whoever waited has been killed.
+local function forsake(self)
+  relieve(self)
+  abandon(self)
+end
+
 -- Waits on behalf of all who wait for this operation; one of them does it.
 local function share(self, deadline)
   while self.waiters do
@@ -233,10 +239,7 @@ local function share(self, deadline)
   end
   if self.outcome then return self.outcome.ok, self.outcome.value end
   self.waiters = {}
-  local revoke = loop.will(function()
-    relieve(self)
-    abandon(self)
-  end)
+  local revoke = loop.will(forsake, self)
   local ok, value = pcall(run_to_end, self, deadline)
   revoke()
   if ok or is_outcome(self, value) then

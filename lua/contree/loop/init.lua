@@ -138,6 +138,8 @@ function loop.fire(w, value)
   if w.parked then host.wake(w) end
 end
 
+local function expire(w) loop.fire(w, TIMEOUT) end
+
 --- Waits until `w` fires. Raises `cancelled` when the task that waits is
 --- cancelled meanwhile.
 ---@async
@@ -147,7 +149,7 @@ function loop.await(w, seconds)
   local task = loop.current()
   if not w.fired and not (task and task.interrupt) then
     local timer
-    if seconds then timer = loop.timer(seconds, function() loop.fire(w, TIMEOUT) end) end
+    if seconds then timer = loop.timer(seconds, expire, w) end
     if task then task.waiter = w end
     w.wills = wills[coroutine.running() or loop]
     loop.host().wait(w)
@@ -161,13 +163,15 @@ function loop.await(w, seconds)
   return w.value ~= TIMEOUT
 end
 
---- Has `fn` run by a task when the host kills this coroutine while it waits.
+--- Has fn(value) called, in a coroutine that can wait, when the host kills this
+--- coroutine while it waits. Not a closure over variables of this coroutine:
+--- those die with it.
 ---@return function revoke to be called by the same coroutine, the last one first
-function loop.will(fn)
+function loop.will(fn, value)
   local co = coroutine.running() or loop
   local list = wills[co] or {}
   wills[co] = list
-  list[#list + 1] = fn
+  list[#list + 1] = { fn = fn, value = value }
   return function() list[#list] = nil end
 end
 
@@ -175,13 +179,16 @@ end
 function loop.bury(w)
   if w.port then w.port:cancel() end
   local list = w.wills or {}
-  for i = #list, 1, -1 do host.spawn(list[i]) end
+  for i = #list, 1, -1 do
+    local will = list[i]
+    host.spawn(function() will.fn(will.value) end)
+  end
 end
 
---- Calls `fn` from the loop, `seconds` from now; the result can be stopped.
-function loop.timer(seconds, fn)
+--- Calls fn(value) from the loop, `seconds` from now; the result can be stopped.
+function loop.timer(seconds, fn, value)
   begin()
-  local timer = queue:add(core.now() + math.max(seconds, 0), fn)
+  local timer = queue:add(core.now() + math.max(seconds, 0), fn, value)
   expect_timer()
   return timer
 end
@@ -297,7 +304,7 @@ function loop.turn(seconds)
   drain()
   local timer = queue:due(core.now())
   while timer do
-    timer.fn()
+    timer.fn(timer.value)
     timer = queue:due(core.now())
   end
   expect_timer()

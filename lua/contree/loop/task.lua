@@ -103,7 +103,7 @@ local function run(task, fn, args)
   local co = coroutine.running()
   loop.tasks[co] = task
   task.status = "running"
-  local revoke = loop.will(function() finish_cancelled(task) end)
+  local revoke = loop.will(finish_cancelled, task)
   finish(task, xpcall(fn, traced, unpack(args, 1, args.n)))
   revoke()
   loop.tasks[co] = nil
@@ -216,23 +216,26 @@ function tasks.gather(list, concurrency)
   return results
 end
 
+local function expire(race)
+  race.expired = not ended(race.task)
+  Task.cancel(race.task)
+end
+
 --- Runs `fn(...)` and raises `timeout` when it takes longer: it is cancelled
 --- then, and has ended when this returns.
 ---@async
 function tasks.timeout(seconds, fn, ...)
-  local expired, own
+  local own
   local task = tasks.spawn(fn, ...)
-  local timer = loop.timer(seconds, function()
-    expired = not ended(task)
-    Task.cancel(task)
-  end)
+  local race = { task = task }
+  local timer = loop.timer(seconds, expire, race)
   join({ task }, function(err)
     own = own or { err = err }
     Task.cancel(task)
   end)
   loop.stop(timer)
   if own then error(own.err, 0) end
-  if expired and task.status ~= "failed" then
+  if race.expired and task.status ~= "failed" then
     errors.raise("timeout", ("not done after %g s"):format(seconds))
   end
   return Task.wait(task)

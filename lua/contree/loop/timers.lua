@@ -31,10 +31,10 @@ local function sink(heap, timer, i)
   place(heap, timer, i)
 end
 
---- Adds a timer that calls fn at a time of core.now().
-function timers:add(at, fn)
+--- Adds a timer that is to call fn(value) at a time of core.now().
+function timers:add(at, fn, value)
   self.size = self.size + 1
-  local timer = { at = at, fn = fn }
+  local timer = { at = at, fn = fn, value = value }
   rise(self, timer, self.size)
   return timer
 end
