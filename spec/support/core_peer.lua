@@ -6,8 +6,13 @@ local core_peer = {}
 
 local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
 
+-- A sanitizer that is preloaded into us is not into what we run, but for
+-- `with_sanitizer command`.
+local prelude = 'p=$LD_PRELOAD; unset LD_PRELOAD; with_sanitizer() { LD_PRELOAD=$p "$@"; }; '
+
+-- What a shell command prints.
 local function capture(command)
-  local pipe = assert(io.popen(command))
+  local pipe = assert(io.popen(prelude .. command))
   local text = pipe:read("*a")
   pipe:close()
   return text
@@ -71,8 +76,7 @@ function core_peer.start(options)
     peer.ca_file = directory .. "/cert.pem"
     arguments = ("%s %s/cert.pem %s/key.pem"):format(arguments, directory, directory)
   end
-  -- Not preloaded with what a sanitizer run preloads into us.
-  local command = "LD_PRELOAD= exec python3 " .. here .. "core_peer.py "
+  local command = prelude .. "exec python3 " .. here .. "core_peer.py "
   peer.pipe = assert(io.popen(command .. arguments))
   local line = assert(peer.pipe:read("*l"), "the peer did not start")
   local pid, port, tls_port = line:match("(%d+) (%d+) (%d+)")

@@ -60,11 +60,7 @@ class Connection:
             yield part
 
     def request(self):
-        words = self.line().decode("latin-1").split(" ")
-        if len(words) != 3:
-            self.start(400)
-            raise Closed
-        self.method, self.target, _ = words
+        self.method, self.target, _ = self.line().decode("latin-1").split(" ")
         self.head = []
         self.headers = {}
         while line := self.line().decode("latin-1"):
@@ -337,6 +333,11 @@ class Connection:
                     count("dropped " + self.method)
                     raise Closed
                 getattr(self, "do_" + self.path[1:])()
+        except ValueError:
+            self.start(400, Connection="close")  # TLS, perhaps
+            self.sock.shutdown(socket.SHUT_WR)
+            while self.sock.recv(65536):
+                pass
         except (Closed, OSError):
             pass
         finally:

@@ -212,7 +212,7 @@ describe("the small ones", function()
       local status = io.open("/proc/self/status"):read("*a")
       io.write(tostring(maps:find("libcurl") ~= nil), " ", status:match("Threads:%s*(%d+)"))
     ]]
-    local found = peer.capture(("%s -e '%s'"):format(interpreter, script))
+    local found = peer.capture(("with_sanitizer %s -e '%s'"):format(interpreter, script))
     assert.equal("false 1", found)
   end)
 end)

@@ -30,7 +30,7 @@ describe("loop", function()
     local path = peer.directory .. "/script.lua"
     support.write_file(path, script)
     local interpreter = support.read_file("/proc/" .. core.getpid() .. "/cmdline"):match("^[^%z]+")
-    local command = "timeout 20 %s %s %s 2>&1; echo code $?"
+    local command = "with_sanitizer timeout 20 %s %s %s 2>&1; echo code $?"
     return support.capture(command:format(interpreter, path, peer.socket))
   end
 

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* clone */
 #include "spawn.h"
 #include "lua_compat.h"
 
@@ -5,8 +6,10 @@
 #include <fcntl.h>
 #include <math.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,18 +22,42 @@
 
 extern char **environ;
 
-/* What parent and children share: vfork() makes them run in one memory, one
- * after the other. */
+/* Each child has this much stack. */
+enum { STACK = 64 * 1024 };
+
+/* What we and the children share: they run in our memory, while we stand
+ * still, so that a large host pays no copy of its page tables. */
 struct start {
     const char *path;
     char *const *arguments;
     int null, log, ready; /* descriptors for the program */
+    char *stacks;         /* two of them */
     volatile pid_t pid;   /* of the program */
     volatile int error;   /* errno of what failed, 0: nothing */
 };
 
-/* The functions down to launch() run in a vfork() child: only system calls,
- * no memory of the host is changed but *start. */
+/* Runs `function` in a child up to its end or execve(); its pid, or -1 with
+ * errno set. Where there is no such child it gets a copy of our memory: then
+ * what it writes to *start is lost. */
+static pid_t run_child(int (*function)(void *), struct start *start,
+                       int number) {
+#ifdef __linux__
+    char *top = start->stacks + (number + 1) * STACK;
+
+    top -= (uintptr_t)top % 16;
+    return clone(function, top, CLONE_VM | CLONE_VFORK | SIGCHLD, start);
+#else
+    pid_t pid = fork();
+
+    (void)number;
+    if (pid == 0)
+        _exit(function(start));
+    return pid;
+#endif
+}
+
+/* The functions down to launch() run in a child: only system calls, no memory
+ * is changed but *start. */
 
 static void close_from(int first) {
     long limit;
@@ -54,7 +81,9 @@ static void default_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-__attribute__((noreturn)) static void be_program(struct start *start) {
+static int be_program(void *argument) {
+    struct start *start = argument;
+
     /* The descriptors are all above 3 (see above_standard). */
     if (dup2(start->null, 0) >= 0 && dup2(start->log, 1) >= 0 &&
         dup2(start->log, 2) >= 0 && dup2(start->ready, READY_FD) >= 0 &&
@@ -64,26 +93,21 @@ __attribute__((noreturn)) static void be_program(struct start *start) {
         execve(start->path, start->arguments, environ);
     }
     start->error = errno;
-    _exit(127);
+    return 127;
 }
 
 /* Between us and the program, so that init becomes its parent. */
-__attribute__((noreturn)) static void be_parent(struct start *start) {
-    pid_t pid;
+static int be_parent(void *argument) {
+    struct start *start = argument;
 
     setsid();
-    pid = vfork();
-    if (pid == 0)
-        be_program(start);
-    if (pid < 0)
+    start->pid = run_child(be_program, start, 1);
+    if (start->pid < 0)
         start->error = errno;
-    else
-        start->pid = pid;
-    _exit(0);
+    return 0;
 }
 
-/* False with errno set when there is no program running. vfork(), because
- * copying the page tables of a large host takes long. */
+/* False with errno set when there is no program running. */
 static bool launch(struct start *start) {
     sigset_t all, old;
     pid_t pid;
@@ -92,9 +116,7 @@ static bool launch(struct start *start) {
     /* No signal handler of the host may run in a child. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    pid = vfork();
-    if (pid == 0)
-        be_parent(start);
+    pid = run_child(be_parent, start, 0);
     error = pid < 0 ? errno : start->error;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
@@ -241,6 +263,7 @@ int spawn_lua_detached(lua_State *L) {
     enum readiness readiness;
 
     start.arguments = push_arguments(L, 2);
+    start.stacks = lua_newuserdata(L, 2 * STACK);
     if (!open_files(&files, log)) {
         int error = errno;
         close_files(&files);
@@ -257,7 +280,7 @@ int spawn_lua_detached(lua_State *L) {
     close(files.write);
     files.write = -1;
     readiness = await(files.read, timeout);
-    if (readiness == LATE)
+    if (readiness == LATE && start.pid > 0)
         kill(start.pid, SIGTERM);
     close_files(&files);
     if (readiness == READY) {
