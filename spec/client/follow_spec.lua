@@ -146,7 +146,8 @@ describe("following an operation", function()
     for _, asked in ipairs(server:asked()) do assert.is_nil(asked:find("DELETE")) end
     server:rules(fake.run{ events = { { status = 404 } }, operations = { executing } })
     assert.are.equal("timeout", failure(operation.wait, operation, 0.2).kind)
-    server:rules(fake.run{ events = { fake.stream(frames) }, operations = { done{ stdout = "x" } } })
+    server:rules(fake.run{ events = { fake.stream(frames) },
+      operations = { done{ stdout = "x" } } })
     assert.are.equal("x", operation:wait().stdout)
   end)
 

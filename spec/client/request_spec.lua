@@ -36,7 +36,8 @@ describe("a request", function()
 
   it("carries credentials and says who we are", function()
     answer(OK)
-    local who = new{ project = "p-1", headers = { ["X-Mine"] = "1" }, user_agent = "app/2" }:whoami()
+    local who = new{ project = "p-1", headers = { ["X-Mine"] = "1" },
+      user_agent = "app/2" }:whoami()
     assert.are.equal("t", who.token_uuid)
     assert.are.equal("1760000000", tostring(who.token_expiration))
     local headers = server:requests()[1].headers
@@ -67,8 +68,8 @@ describe("a request", function()
   end)
 
   it("is repeated when the connection breaks", function()
-    answer({ ["end"] = "cut" }, { ["end"] = "reset" }, { status = 200, body = "{", ["end"] = "cut" },
-      OK)
+    answer({ ["end"] = "cut" }, { ["end"] = "reset" },
+      { status = 200, body = "{", ["end"] = "cut" }, OK)
     assert.are.equal("t", client:whoami().token_uuid)
     assert.are.equal(4, #server:requests())
   end)

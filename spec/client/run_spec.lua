@@ -29,7 +29,8 @@ describe("image:run", function()
   end
 
   it("needs one request when the server waits for it", function()
-    server:rules(fake.run{ spawned = finished{ stdout = "hi\n", stderr = "e", result = fake.KEPT } })
+    server:rules(fake.run{
+      spawned = finished{ stdout = "hi\n", stderr = "e", result = fake.KEPT } })
     local result = image:run{ shell = "echo hi", disposable = false }
     assert.are.equal("hi\n", result.stdout)
     assert.are.equal("e", result.stderr)
@@ -59,7 +60,8 @@ describe("image:run", function()
 
   it("follows the events when the wait was too short", function()
     server:rules(fake.run{ spawned = { status = 201,
-      headers = { ["Preference-Applied"] = "wait" }, json = { uuid = "op-1", status = "EXECUTING" } },
+      headers = { ["Preference-Applied"] = "wait" },
+      json = { uuid = "op-1", status = "EXECUTING" } },
       operations = { { status = 200, json = fake.operation{ stdout = "late" } } } })
     assert.are.equal("late", image:run("x").stdout)
   end)
@@ -166,7 +168,8 @@ describe("image:run", function()
     assert.are.equal("operation_failed", err.kind)
     assert.matches("no such cwd", tostring(err))
     assert.are.same({ "POST /v1/instances" }, server:asked())
-    server:rules(fake.run{ spawned = finished{ status = "CANCELLED", exited = true, stdout = "so far" } })
+    server:rules(fake.run{
+      spawned = finished{ status = "CANCELLED", exited = true, stdout = "so far" } })
     err = failure(image.run, image, "x")
     assert.are.equal("cancelled", err.kind)
     assert.are.equal("so far", err.result.stdout)
@@ -249,10 +252,12 @@ describe("image:run", function()
     for _, options in ipairs{
       { shell = 5 }, { shell = "x", env = "A=1" }, { shell = "x", timeout = "soon" },
       { shell = "x", timeout = 0 }, { shell = "x", args = { "y" } }, { args = { "y" } }, {},
-      { shell = "x", command = "y" }, { shell = "x", env = { A = 1 } }, { shell = "x", cwd = "rel" },
+      { shell = "x", command = "y" }, { shell = "x", env = { A = 1 } },
+      { shell = "x", cwd = "rel" },
       { shell = "x", uid = -1 }, { shell = "x", uid = 1.5 }, { command = "a\0b" },
       { command = "a", args = { "x\0" } }, { command = "" }, { shell = "\255" }, { "x" },
-      { shell = "x", stdin = 5 }, { shell = "x", stdout = "file.txt" }, { shell = "x", files = "f" },
+      { shell = "x", stdin = 5 }, { shell = "x", stdout = "file.txt" },
+      { shell = "x", files = "f" },
       { shell = "x", truncate_output_at = -1 }, { shell = "x", networking = "off" },
       { shell = "x", on_event = true }, { shell = "x", check = 1 }, { shell = "x", tag = "" },
     } do

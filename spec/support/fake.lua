@@ -120,7 +120,8 @@ function fake.frames(chunks, options)
   frames[#frames + 1] = fake.frame(id, "exit", 1, { pid = 42, code = options.code or 0,
     signal = -1, timed_out = false, duration_ms = 1200, resources = RESOURCES })
   frames[#frames + 1] = fake.frame(id + 1, "completion", 0,
-    { status = options.status or "SUCCESS", duration_ms = 1300, result_image_uuid = options.result })
+    { status = options.status or "SUCCESS", duration_ms = 1300,
+      result_image_uuid = options.result })
   return frames
 end
 

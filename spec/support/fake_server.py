@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A server that answers what a spec tells it to, and records what it is asked.
 
-Rules come as JSON by POST /_rules (a list, replacing the last one); what was
+Rules come as JSON by POST /_rules (a list, replacing the last); what was
 asked is read by GET /_requests; POST /_quit ends it. A rule is
   {"method": "GET", "path": "/v1/whoami", "replies": [REPLY, ...]}
 where path is a regular expression for the whole path without the query, and
@@ -29,7 +29,7 @@ import time
 from http.server import BaseHTTPRequestHandler
 
 lock = threading.Lock()
-rules, requests = [], []
+rules, requests, playing = [], [], []
 
 
 def pick(method, path):
@@ -88,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         global rules
         if self.path == "/_rules":
             with lock:
-                rules = json.loads(body)
+                rules = json.loads(body.decode("latin-1"))  # bytes stay bytes
                 requests.clear()
             self.send_json({})
         elif self.path == "/_requests":
@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
             requests.append({
                 "method": self.command, "path": path, "query": query,
                 "headers": {k.lower(): v for k, v in self.headers.items()},
-                "body": base64.b64encode(body).decode(), "at": time.monotonic(),
+                "body": base64.b64encode(body).decode(), "in_flight": len(playing),
             })
 
     def play(self, reply):
@@ -144,14 +144,17 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/_"):
             return self.control(body)
         path, _, query = self.path.partition("?")
-        self.record(path, query, body)
         reply = pick(self.command, path)
         if reply is None:
             reply = {"status": 404, "json": {"error": "no rule for %s %s" % (self.command, path)}}
+        playing.append(self)
+        self.record(path, query, body)
         try:
             self.play(reply)
-        except (BrokenPipeError, ConnectionResetError):
+        except ConnectionError:
             self.close_connection = True
+        finally:
+            playing.remove(self)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer
 
@@ -162,7 +165,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     request_queue_size = 128
 
     def handle_error(self, *_):
-        pass
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*_)
 
 
 class UnixServer(Server):

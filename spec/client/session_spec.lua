@@ -1,0 +1,165 @@
+local contree = require("contree")
+local fake = require("spec.support.fake")
+
+local function failure(fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert.is_false(ok)
+  return err
+end
+
+describe("a session", function()
+  local server, client, session
+
+  setup(function() server = fake.start() end)
+  teardown(function() server:stop() end)
+  before_each(function()
+    client = contree.new{ url = server.url, token = "t" }
+    session = client.images:use(fake.IMAGE):session()
+  end)
+
+  local function keeps(uuid, fields)
+    fields = fields or {}
+    fields.result = uuid
+    return { status = 201, json = fake.operation(fields) }
+  end
+
+  local function answers(...)
+    local rules = fake.run{}
+    rules[1].replies = { ... }
+    server:rules(rules)
+  end
+
+  local function titles()
+    local list = {}
+    for i, entry in ipairs(session:history()) do list[i] = entry.title end
+    return table.concat(list, "|")
+  end
+
+  it("moves with every run", function()
+    answers(keeps("a"), keeps("b", { exit_code = 1 }), keeps("b"))
+    assert.are.equal("a", session:run("one").uuid)
+    assert.are.equal(1, session:run{ command = "two", args = { "x", "y" } }.exit_code)
+    session:run("three")
+    assert.are.equal("b", session.image.uuid)
+    assert.are.equal("start|one|two x y|three", titles())
+    local asked = server:requests()
+    assert.are.equal(fake.IMAGE, asked[1].json.image)
+    assert.are.equal("a", asked[2].json.image)
+    assert.is_false(asked[1].json.disposable)
+  end)
+
+  it("goes back", function()
+    answers(keeps("a"), keeps("b"), keeps("c"), keeps("d"))
+    for _, title in ipairs{ "1", "2", "3" } do session:run(title) end
+    assert.are.equal(session, session:rollback(2))
+    assert.are.equal("a", session.image.uuid)
+    session:run("4")
+    assert.are.equal("start|1|4", titles())
+    local err = failure(session.rollback, session, 3)
+    assert.matches("there are 2 runs to go back by, not 3", tostring(err))
+    assert.are.equal("d", session.image.uuid)
+    session:rollback(2)
+    assert.are.equal(fake.IMAGE, session.image.uuid)
+    assert.is_true(failure(session.rollback, session).misuse)
+    assert.is_true(failure(session.rollback, session, 0).misuse)
+  end)
+
+  it("branches", function()
+    answers(keeps("a"), keeps("b"), keeps("c"))
+    session:run("1")
+    session:branch("risky")
+    session:run("2")
+    assert.are.equal("start|1|2", titles())
+    session:checkout("main")
+    assert.are.equal("a", session.image.uuid)
+    session:run("3")
+    assert.are.equal("start|1|3", titles())
+    session:checkout("risky")
+    assert.are.equal("b", session.image.uuid)
+    assert.are.same({ "main", "risky" }, session:list_branches())
+    assert.matches("risky at contree.Result", tostring(session))
+    assert.is_true(failure(session.branch, session, "main").misuse)
+    assert.matches("there are main, risky", tostring(failure(session.checkout, session, "x")))
+  end)
+
+  it("forks", function()
+    answers(keeps("a"), keeps("b"))
+    session:run("1")
+    local fork = session:fork()
+    fork:run("2")
+    assert.are.equal("a", session.image.uuid)
+    assert.are.equal("b", fork.image.uuid)
+    assert.are.equal("start|1", titles())
+    assert.are.equal(3, #fork:history())
+  end)
+
+  it("stays where it was when a run fails, is stopped, or is disposable", function()
+    answers(keeps("a"), { status = 201, json = fake.operation{ status = "FAILED", error = "no" } },
+      { status = 500 }, keeps("b", { timed_out = true, exit_code = -1, signal = 9 }),
+      keeps("c", { exit_code = 2 }), keeps(nil), keeps("d"))
+    session:run("1")
+    assert.are.equal("operation_failed", failure(session.run, session, "2").kind)
+    assert.are.equal("server", failure(session.run, session, "3").kind)
+    assert.is_true(session:run("4").timed_out)
+    assert.are.equal("command_failed",
+      failure(session.run, session, { shell = "5", check = true }).kind)
+    session:run{ shell = "6", disposable = true }
+    assert.are.equal("a", session.image.uuid)
+    assert.are.equal("start|1", titles())
+    session:run("7")
+    assert.are.equal("d", session.image.uuid)
+  end)
+
+  it("runs one command at a time", function()
+    local slow = keeps("a")
+    slow.delay = 0.2
+    answers(slow, keeps("b"))
+    local err
+    contree.gather(function() session:run("1") end, function()
+      contree.sleep(0.05)
+      err = failure(session.run, session, "2")
+      assert.are.equal("conflict", failure(session.rollback, session).kind)
+    end)
+    assert.are.equal("conflict", err.kind)
+    assert.are.equal(1, #server:asked())
+    assert.are.equal("a", session.image.uuid)
+    session:run("3")
+    assert.are.equal("b", session.image.uuid)
+  end)
+
+  it("moves when a started run has been waited for", function()
+    server:rules(fake.run{
+      operations = { { status = 200, json = fake.operation{ result = "a" } } } })
+    local operation = session:start("1")
+    assert.are.equal("conflict", failure(session.run, session, "2").kind)
+    assert.are.equal("a", operation:wait().uuid)
+    assert.are.equal("a", session.image.uuid)
+    server:rules(fake.run{ spawned = { status = 503 } })
+    failure(session.start, session, "3")
+    server:rules(fake.run{ spawned = keeps("b") })
+    assert.are.equal("b", session:run("4").uuid)
+  end)
+
+  it("reads the image that it is at", function()
+    answers(keeps("a"))
+    session:run("1")
+    server:rules{ { path = "/v1/inspect/a/download", replies = { { status = 200, body = "x" } } },
+      { path = "/v1/images/a/tag", replies = { { status = 200, json = {} } } } }
+    assert.are.equal("x", session:read("/f"))
+    session:tag_as("t:1")
+    assert.are.equal("t:1", session.image.tag)
+  end)
+
+  it("returns nil, err with contree.safe", function()
+    local safe = require("contree.safe").new{ url = server.url, token = "t" }
+    session = safe.images:use(fake.IMAGE):session()
+    answers(keeps("a"), { status = 500 })
+    assert.are.equal("a", session:run("1").uuid)
+    local result, err = session:run("2")
+    assert.is_nil(result)
+    assert.are.equal("server", err.kind)
+    result, err = session:fork():run("3")
+    assert.is_nil(result)
+    assert.are.equal("server", err.kind)
+  end)
+end)
