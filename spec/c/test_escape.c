@@ -516,6 +516,32 @@ static void test_fork_bomb(void) {
                  "4096 4096\n");
 }
 
+/* The kernel would run the host's handler of core dumps, as real root, for a
+ * limit of 0, but not of 1. */
+static void test_core_limit(void) {
+    CHECK_STRING(box_output("ulimit -c 0; ulimit -c unlimited; "
+                            "awk '/Max core/ {print $5, $6}' "
+                            "/proc/self/limits"),
+                 "1 1\n");
+    struct box *b = box_shell("kill -SEGV $$");
+    CHECK_NUMBER(b->exits[1].signal, SIGSEGV);
+    CHECK(!b->exits[1].core_dump);
+    free(b);
+}
+
+static void test_process_ids(void) {
+    char before[32] = "", after[32] = "";
+    int fd = open("/proc/sys/kernel/pid_max", O_RDONLY);
+    if (read(fd, before, sizeof before - 1) < 0)
+        perror("pid_max");
+    int inside = atoi(box_output("cat /proc/sys/kernel/pid_max"));
+    CHECK(inside == 4396 || inside == atoi(before)); /* before Linux 6.14 */
+    if (pread(fd, after, sizeof after - 1, 0) < 0)
+        perror("pid_max");
+    CHECK_STRING(after, before);
+    close(fd);
+}
+
 static void test_network_is_private(void) {
     /* A server of the host on loopback is not there. */
     int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -593,6 +619,8 @@ static int run_all(void) {
     RUN(test_devices, "devices");
     RUN(test_hostile_images, "images with links where mounts go are refused");
     RUN(test_fork_bomb, "a fork bomb ends with its sandbox");
+    RUN(test_core_limit, "no core dump handler of the host is run");
+    RUN(test_process_ids, "the number of processes is capped");
     RUN(test_network_is_private, "loopback is private and works");
     RUN(test_network_is_fresh, "no sandbox gets a used network");
     RUN(test_nothing_is_shared, "nothing is left for the next sandbox");

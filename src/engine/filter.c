@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -152,6 +153,20 @@ static int forbid_terminal_tricks(scmp_filter_ctx c) {
     return rc;
 }
 
+/* Changing the size of core dumps seems to work and does nothing: at any other
+ * size than init's the host's core dump handler would be run. */
+static int keep_core_limit(scmp_filter_ctx c) {
+    int rc =
+        seccomp_rule_add(c, SCMP_ACT_ERRNO(0), SCMP_SYS(setrlimit), 1,
+                         SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffffU, RLIMIT_CORE));
+    if (rc < 0)
+        return rc;
+    return seccomp_rule_add(
+        c, SCMP_ACT_ERRNO(0), SCMP_SYS(prlimit64), 2,
+        SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffU, RLIMIT_CORE),
+        SCMP_A2(SCMP_CMP_NE, 0));
+}
+
 static int write_newer_calls(int fd) {
     static const struct sock_filter start[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -175,7 +190,9 @@ static int build(scmp_filter_ctx c) {
         rc = forbid_new_namespaces(c);
     if (rc == 0)
         rc = forbid_sockets(c);
-    return rc == 0 ? forbid_terminal_tricks(c) : rc;
+    if (rc == 0)
+        rc = forbid_terminal_tricks(c);
+    return rc == 0 ? keep_core_limit(c) : rc;
 }
 
 int filter_compile(struct fault *f) {

@@ -68,12 +68,10 @@ static int seal_init(struct fault *f) {
 }
 
 /* In the child: descriptors 3 to 5 as the protocol says, and nothing else. */
-_Noreturn static void exec_forkserver(const struct launcher *l, int socket) {
+_Noreturn static void exec_forkserver(const struct launcher *l, int socket,
+                                      char *const argv[]) {
     enum { CLEAR = 16 };
-    char base[16], count[16];
-    snprintf(base, sizeof base, "%u", (unsigned)l->ids.base);
-    snprintf(count, sizeof count, "%u", (unsigned)l->ids.count);
-    char *argv[] = {"contree-init", base, count, NULL}, *env[] = {NULL};
+    char *env[] = {NULL};
     int fds[] = {socket, l->dir_fd, l->filter_fd, l->init_fd};
     for (int i = 0; i < 4; i++)
         if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, CLEAR)) < 0)
@@ -116,12 +114,16 @@ static void stop_forkserver(struct forkserver *s) {
 
 static int start_forkserver(struct launcher *l, struct forkserver *s,
                             struct fault *f) {
+    char base[16], count[16];
+    char *argv[] = {"contree-init", base, count, NULL};
     int pair[2];
+    snprintf(base, sizeof base, "%u", (unsigned)l->ids.base);
+    snprintf(count, sizeof count, "%u", (unsigned)l->ids.count);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return fault_errno(f, "cannot make a socket");
     s->pid = fork();
     if (s->pid == 0)
-        exec_forkserver(l, pair[1]);
+        exec_forkserver(l, pair[1], argv);
     close(pair[1]);
     if (s->pid < 0) {
         close(pair[0]);
