@@ -1,13 +1,11 @@
 /* archive.c: a part of an image as tar (inspect.h). */
 #define _GNU_SOURCE
 #include "inspect.h"
-#include <archive.h>
-#include <archive_entry.h>
+#include "pax.h"
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,39 +14,35 @@
 
 #define CAPABILITY "security.capability"
 #define BLOCK (1 << 20)
-/* Holes are worth a sparse member from here on, and up to this many of them. */
+/* Holes are left out of files that have this much of them, up to this many. */
 #define SPARSE_FROM (1 << 20)
-#define SPARSE_EXTENTS 10000
-/* libarchive is fed every byte of a hole: a larger file would take for ever. */
-#define MAX_FILE (16LL << 40)
+#define MAX_EXTENTS 10000
+
+/* Which name of a file with several came first; a hash table that is empty
+ * where name is 0. */
+struct linked {
+    ino_t inode;
+    size_t name; /* 1 + offset in job.names */
+};
 
 struct job {
     struct view *v;
     struct walk *walk;
     const struct patience *patience;
     struct fault *f;
-    struct archive *a;
-    struct archive_entry *entry;
-    struct archive_entry_linkresolver *links;
-    int to;
     size_t real;              /* length of the walk's own path */
     char named[INSPECT_PATH]; /* the path that was asked for, in its place */
-    char *block, *zeros;
+    struct linked *linked;
+    size_t linked_count, linked_size;
+    struct buffer names, attributes;
+    struct pax_extent *extents;
+    size_t extent_count;
+    char *block;
+    struct pax pax;
 };
 
-static la_ssize_t write_output(struct archive *a, void *arg, const void *data,
-                               size_t length) {
-    struct job *j = arg;
-    if (write_all(j->to, data, length) == 0)
-        return (la_ssize_t)length;
-    archive_set_error(a, errno, "%s", strerror(errno));
-    return -1;
-}
-
-static int archive_fault(struct job *j) {
-    const char *why = archive_error_string(j->a);
-    return fault_set(j->f, 500, "writing an archive: %.300s",
-                     why ? why : "libarchive failed");
+static int output_fault(struct job *j) {
+    return fault_errno(j->f, "writing an archive");
 }
 
 static int check_patience(struct job *j) {
@@ -77,72 +71,6 @@ static void normalise(const char *path, char out[INSPECT_PATH]) {
     out[used] = 0;
 }
 
-/* The next stretch of data at or after `from`: [*begin, *end). */
-static void next_data(int fd, int64_t from, int64_t size, int64_t *begin,
-                      int64_t *end) {
-    off_t data = lseek(fd, from, SEEK_DATA);
-    if (data < 0)
-        data = errno == ENXIO ? size : from;
-    off_t hole = data < size ? lseek(fd, data, SEEK_HOLE) : size;
-    *begin = data < size ? data : size;
-    *end = hole > data && hole < size ? hole : size;
-}
-
-static bool is_sparse(const struct stat *st) {
-    return st->st_size - (int64_t)st->st_blocks * 512 >= SPARSE_FROM;
-}
-
-static void describe_holes(struct job *j, int fd, int64_t size) {
-    int64_t at = 0, begin, end;
-    for (int i = 0; i < SPARSE_EXTENTS && at < size; i++) {
-        next_data(fd, at, size, &begin, &end);
-        if (i == SPARSE_EXTENTS - 1)
-            end = size;
-        archive_entry_sparse_add_entry(j->entry, begin, end - begin);
-        at = end;
-    }
-}
-
-/* A capability that is bound to the sandbox's root is everybody's there. */
-static void add_capability(struct job *j, const void *value, size_t size) {
-    struct vfs_cap_data cap;
-    if (size < sizeof cap)
-        return;
-    memcpy(&cap, value, sizeof cap);
-    cap.magic_etc = htole32(VFS_CAP_REVISION_2 |
-                            (le32toh(cap.magic_etc) & VFS_CAP_FLAGS_MASK));
-    archive_entry_xattr_add_entry(j->entry, CAPABILITY, &cap, sizeof cap);
-}
-
-static void add_attribute(struct job *j, int fd, const char *name) {
-    static const char overlay[] = "user.overlay.", nested[] = "overlay.";
-    char value[65536], own[256];
-    ssize_t size = fgetxattr(fd, name, value, sizeof value);
-    if (size < 0)
-        return;
-    if (strcmp(name, CAPABILITY) == 0)
-        add_capability(j, value, (size_t)size);
-    else if (strncmp(name, "user.", 5) != 0)
-        return;
-    else if (strncmp(name, overlay, sizeof overlay - 1) != 0)
-        archive_entry_xattr_add_entry(j->entry, name, value, (size_t)size);
-    else if (strncmp(name + sizeof overlay - 1, nested, sizeof nested - 1) ==
-             0) {
-        /* How overlay stores what a program inside gave such a name. */
-        snprintf(own, sizeof own, "%s%s", overlay,
-                 name + sizeof overlay + sizeof nested - 2);
-        archive_entry_xattr_add_entry(j->entry, own, value, (size_t)size);
-    }
-}
-
-static void add_attributes(struct job *j, int fd) {
-    char names[65536];
-    ssize_t length = flistxattr(fd, names, sizeof names);
-    for (char *name = names; length > 0 && name < names + length;
-         name += strlen(name) + 1)
-        add_attribute(j, fd, name);
-}
-
 /* The walk's own path is replaced by the one that was asked for. Only the root
  * directory has no name. */
 static void member_name(const struct job *j, const struct item *i,
@@ -153,85 +81,164 @@ static void member_name(const struct job *j, const struct item *i,
              *j->named && *below ? "/" : "", below);
 }
 
-/* Everything but the content. */
-static void describe(struct job *j, const struct item *i, int fd,
-                     const char *name) {
-    struct archive_entry *e = archive_entry_clear(j->entry);
-    const char *user = view_user(j->v, i->st.st_uid);
-    const char *group = view_group(j->v, i->st.st_gid);
-    archive_entry_copy_stat(e, &i->st);
-    archive_entry_unset_atime(e);
-    archive_entry_unset_ctime(e);
-    archive_entry_unset_birthtime(e);
-    archive_entry_copy_pathname(e, name);
-    if (user)
-        archive_entry_copy_uname(e, user);
-    if (group)
-        archive_entry_copy_gname(e, group);
-    if (S_ISLNK(i->st.st_mode))
-        archive_entry_copy_symlink(e, i->target);
-    if (fd >= 0)
-        add_attributes(j, fd);
-    if (S_ISREG(i->st.st_mode) && is_sparse(&i->st))
-        describe_holes(j, fd, i->st.st_size);
+static struct linked *linked_slot(struct linked *table, size_t size,
+                                  ino_t inode) {
+    size_t at = (size_t)(inode * 0x9e3779b97f4a7c15) % size;
+    while (table[at].name && table[at].inode != inode)
+        at = (at + 1) % size;
+    return &table[at];
 }
 
-static int write_piece(struct job *j, const char *data, int64_t length) {
-    if (check_patience(j) < 0)
+static int grow_linked(struct job *j) {
+    size_t size = j->linked_size ? j->linked_size * 2 : 64;
+    struct linked *table = calloc(size, sizeof *table);
+    if (!table)
         return -1;
-    return archive_write_data(j->a, data, (size_t)length) < 0 ? archive_fault(j)
-                                                              : 0;
+    for (size_t i = 0; i < j->linked_size; i++)
+        if (j->linked[i].name)
+            *linked_slot(table, size, j->linked[i].inode) = j->linked[i];
+    free(j->linked);
+    j->linked = table;
+    j->linked_size = size;
+    return 0;
 }
 
-static int64_t piece(int64_t from, int64_t to) {
-    return to - from < BLOCK ? to - from : BLOCK;
+/* Sets *first to the name under which the file is in the archive already, or to
+ * NULL, and remembers this one. */
+static int find_linked(struct job *j, const struct item *i, const char *name,
+                       const char **first) {
+    *first = NULL;
+    if (!S_ISREG(i->st.st_mode) || i->st.st_nlink < 2)
+        return 0;
+    if (j->linked_count * 2 >= j->linked_size && grow_linked(j) < 0)
+        return -1;
+    struct linked *l = linked_slot(j->linked, j->linked_size, i->st.st_ino);
+    if (l->name) {
+        *first = j->names.data + l->name - 1;
+        return 0;
+    }
+    *l = (struct linked){i->st.st_ino, j->names.length + 1};
+    j->linked_count++;
+    return buffer_add(&j->names, name, strlen(name) + 1) ? 0 : -1;
 }
 
-static int write_data(struct job *j, int fd, int64_t at, int64_t end) {
+/* Finds where a file has data. 0 extents: everywhere. The last of too many
+ * takes in all that follows. */
+static void find_extents(struct job *j, const struct stat *st, int fd) {
+    int64_t at = 0, size = st->st_size;
+    j->extent_count = 0;
+    if (size - (int64_t)st->st_blocks * 512 < SPARSE_FROM)
+        return;
+    while (at < size && j->extent_count < MAX_EXTENTS) {
+        off_t begin = lseek(fd, at, SEEK_DATA);
+        off_t end = begin < 0 ? -1 : lseek(fd, begin, SEEK_HOLE);
+        if (begin < 0)
+            break;
+        at = end < begin || end > size || j->extent_count == MAX_EXTENTS - 1
+                 ? size
+                 : end;
+        j->extents[j->extent_count++] = (struct pax_extent){begin, at};
+    }
+    /* By convention the map ends with the size. */
+    if (at < size || j->extent_count == 0)
+        j->extents[j->extent_count++] = (struct pax_extent){size, size};
+}
+
+/* A capability that is bound to the sandbox's root is everybody's there. */
+static void add_capability(struct job *j, const void *value, size_t size) {
+    struct vfs_cap_data cap;
+    if (size < sizeof cap)
+        return;
+    memcpy(&cap, value, sizeof cap);
+    cap.magic_etc = htole32(VFS_CAP_REVISION_2 |
+                            (le32toh(cap.magic_etc) & VFS_CAP_FLAGS_MASK));
+    pax_attribute(&j->attributes, CAPABILITY, &cap, sizeof cap);
+}
+
+static void add_attribute(struct job *j, int fd, const char *name) {
+    static const char overlay[] = "user.overlay.", nested[] = "overlay.";
+    const size_t prefix = sizeof overlay - 1, inner = sizeof nested - 1;
+    char own[256];
+    ssize_t size = fgetxattr(fd, name, j->block, BLOCK);
+    if (size < 0)
+        return;
+    if (strcmp(name, CAPABILITY) == 0) {
+        add_capability(j, j->block, (size_t)size);
+    } else if (strncmp(name, overlay, prefix) == 0) {
+        /* Overlay's own, but for what a program inside gave such a name. */
+        if (strncmp(name + prefix, nested, inner) != 0)
+            return;
+        snprintf(own, sizeof own, "%s%s", overlay, name + prefix + inner);
+        pax_attribute(&j->attributes, own, j->block, (size_t)size);
+    } else if (strncmp(name, "user.", 5) == 0) {
+        pax_attribute(&j->attributes, name, j->block, (size_t)size);
+    }
+}
+
+static void find_attributes(struct job *j, int fd) {
+    char names[65536];
+    j->attributes.length = 0;
+    ssize_t length = fd < 0 ? 0 : flistxattr(fd, names, sizeof names);
+    for (char *name = names; length > 0 && name < names + length;
+         name += strlen(name) + 1)
+        add_attribute(j, fd, name);
+}
+
+static int write_extent(struct job *j, int fd, int64_t at, int64_t end) {
     while (at < end) {
-        ssize_t n = pread(fd, j->block, (size_t)piece(at, end), at);
+        size_t most = end - at < BLOCK ? (size_t)(end - at) : BLOCK;
+        ssize_t n = pread(fd, j->block, most, at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
             errno = n < 0 ? errno : EIO;
             return fault_errno(j->f, "reading a file of the image");
         }
-        if (write_piece(j, j->block, n) < 0)
+        if (check_patience(j) < 0)
             return -1;
+        if (pax_data(&j->pax, j->block, (size_t)n) < 0)
+            return output_fault(j);
         at += n;
     }
     return 0;
 }
 
 static int write_content(struct job *j, int fd, int64_t size) {
-    int64_t at = 0, begin, end;
-    while (at < size) {
-        next_data(fd, at, size, &begin, &end);
-        for (; at < begin; at += piece(at, begin))
-            if (write_piece(j, j->zeros, piece(at, begin)) < 0)
-                return -1;
-        if (write_data(j, fd, begin, end) < 0)
+    struct pax_extent whole = {0, size}, *extents = &whole;
+    size_t count = j->extent_count;
+    int64_t length = 0;
+    if (count)
+        extents = j->extents;
+    for (size_t i = 0; i < (count ? count : 1); i++) {
+        if (write_extent(j, fd, extents[i].begin, extents[i].end) < 0)
             return -1;
-        at = end;
+        length += extents[i].end - extents[i].begin;
     }
-    return 0;
+    return pax_pad(&j->pax, length) < 0 ? output_fault(j) : 0;
 }
 
-static int write_member(struct job *j, const struct item *i, int fd) {
-    struct archive_entry *e = j->entry, *spare = NULL;
-    /* The second name of a file becomes a hard link without content. */
-    archive_entry_linkify(j->links, &e, &spare);
-    int done = archive_write_header(j->a, e);
-    if (done < ARCHIVE_FAILED)
-        return archive_fault(j);
-    if (done == ARCHIVE_FAILED) {
-        log_line("archive: left out /%.200s: %s", i->path,
-                 archive_error_string(j->a));
-        return 0;
-    }
-    if (!S_ISREG(i->st.st_mode) || archive_entry_hardlink(e))
-        return 0;
-    return write_content(j, fd, i->st.st_size);
+static int write_member(struct job *j, const struct item *i, const char *name,
+                        int fd) {
+    struct pax_member m = {.name = name,
+                           .st = &i->st,
+                           .user = view_user(j->v, i->st.st_uid),
+                           .group = view_group(j->v, i->st.st_gid),
+                           .attributes = &j->attributes,
+                           .extents = j->extents};
+    bool file = S_ISREG(i->st.st_mode);
+    if (find_linked(j, i, name, &m.hard_link) < 0)
+        return fault_set(j->f, 500, "out of memory");
+    file = file && !m.hard_link;
+    j->extent_count = 0;
+    if (file)
+        find_extents(j, &i->st, fd);
+    m.extent_count = j->extent_count;
+    if (S_ISLNK(i->st.st_mode))
+        m.symlink = i->target;
+    find_attributes(j, m.hard_link ? -1 : fd);
+    if (pax_member(&j->pax, &m) < 0)
+        return output_fault(j);
+    return file ? write_content(j, fd, i->st.st_size) : 0;
 }
 
 static int add_item(struct job *j, const struct item *i) {
@@ -239,34 +246,13 @@ static int add_item(struct job *j, const struct item *i) {
     mode_t mode = i->st.st_mode;
     int fd CLEANUP(cleanup_close) = -1;
     member_name(j, i, name);
-    if (!*name || S_ISSOCK(mode) || S_ISCHR(mode) || S_ISBLK(mode))
-        return check_patience(j);
-    if (S_ISREG(mode) && i->st.st_size > MAX_FILE)
-        return fault_set(j->f, 422, "/%.300s is larger than 16 TiB", i->path);
-    if ((S_ISREG(mode) || S_ISDIR(mode)) && (fd = walk_open(j->walk, j->f)) < 0)
-        return -1;
-    describe(j, i, fd, name);
     if (check_patience(j) < 0)
         return -1;
-    return write_member(j, i, fd);
-}
-
-/* restricted: extended headers where they are needed only. */
-static int open_output(struct job *j) {
-    j->a = archive_write_new();
-    j->entry = archive_entry_new();
-    j->links = archive_entry_linkresolver_new();
-    j->block = malloc(BLOCK);
-    j->zeros = calloc(1, BLOCK);
-    if (!j->a || !j->entry || !j->links || !j->block || !j->zeros)
-        return fault_set(j->f, 500, "out of memory");
-    if (archive_write_set_format_pax_restricted(j->a) != ARCHIVE_OK ||
-        archive_write_set_bytes_per_block(j->a, 64 << 10) != ARCHIVE_OK ||
-        archive_write_set_bytes_in_last_block(j->a, 1) != ARCHIVE_OK ||
-        archive_write_open(j->a, j, NULL, write_output, NULL) != ARCHIVE_OK)
-        return archive_fault(j);
-    archive_entry_linkresolver_set_strategy(j->links, archive_format(j->a));
-    return 0;
+    if (!*name || S_ISSOCK(mode) || S_ISCHR(mode) || S_ISBLK(mode))
+        return 0;
+    if ((S_ISREG(mode) || S_ISDIR(mode)) && (fd = walk_open(j->walk, j->f)) < 0)
+        return -1;
+    return write_member(j, i, name, fd);
 }
 
 static int run(struct job *j) {
@@ -278,40 +264,46 @@ static int run(struct job *j) {
         return fault_set(j->f, 422, "neither a file nor a directory: /%.300s",
                          i.path);
     j->real = strlen(i.path);
-    if (open_output(j) < 0)
-        return -1;
     for (; more == 1; more = walk_next(j->walk, &i, j->f))
         if (add_item(j, &i) < 0)
             return -1;
     if (more < 0)
         return -1;
-    return archive_write_close(j->a) == ARCHIVE_OK ? 0 : archive_fault(j);
+    return pax_end(&j->pax) < 0 ? output_fault(j) : 0;
 }
 
 int inspect_archive(struct view *v, const char *path, int to,
                     const struct patience *p, struct fault *f) {
-    struct job j = {.v = v, .patience = p, .f = f, .to = to};
-    j.walk = walk_begin(v, path, f);
-    if (!j.walk)
+    struct walk *walk = walk_begin(v, path, f);
+    if (!walk)
         return -1;
-    normalise(path, j.named);
-    /* libarchive converts names from the locale's charset: ours for this
-     * thread, whatever the process has. */
-    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL);
-    locale_t before = utf8 ? uselocale(utf8) : NULL;
-    int result = run(&j);
-    /* What was not closed must not be completed by the free. */
-    if (result < 0 && j.a)
-        archive_write_fail(j.a);
-    archive_write_free(j.a);
-    archive_entry_linkresolver_free(j.links);
-    archive_entry_free(j.entry);
-    free(j.block);
-    free(j.zeros);
-    walk_end(j.walk);
-    if (utf8) {
-        uselocale(before);
-        freelocale(utf8);
+    int result = -1;
+    struct job *j = calloc(1, sizeof *j);
+    if (j) {
+        j->v = v;
+        j->walk = walk;
+        j->patience = p;
+        j->f = f;
+        normalise(path, j->named);
+        buffer_init(&j->names, SIZE_MAX / 2);
+        buffer_init(&j->attributes, 32 << 20);
+        pax_begin(&j->pax, to);
+        j->block = malloc(BLOCK);
+        j->extents = malloc((MAX_EXTENTS + 1) * sizeof *j->extents);
     }
+    if (j && j->block && j->extents) {
+        result = run(j);
+    } else {
+        fault_set(f, 500, "out of memory");
+    }
+    if (j) {
+        buffer_free(&j->names);
+        buffer_free(&j->attributes);
+        free(j->linked);
+        free(j->block);
+        free(j->extents);
+        free(j);
+    }
+    walk_end(walk);
     return result;
 }
