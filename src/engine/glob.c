@@ -88,7 +88,8 @@ static bool translate(const char *glob, struct buffer *out) {
                 return false;
             /* fall through */
         default:
-            buffer_addf(out, strchr("\\^$.[]|()+{}-#", *p) ? "\\%c" : "%c", *p);
+            buffer_addf(out, strchr("\\^$.[]|()*+?{}-#", *p) ? "\\%c" : "%c",
+                        *p);
         }
         p++;
     }
