@@ -189,6 +189,14 @@ static void make_first_image(struct engine *e) {
         log_line("no busybox:latest: %s", f.message);
 }
 
+/* A shell that starts us in the background has SIGINT ignored, and what is
+ * ignored stays so in every sandbox. */
+static void reset_signals(void) {
+    for (int i = 1; i < NSIG; i++)
+        signal(i, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
 /* Connections and pipes of many runs need more than the usual 1,024. */
 static void raise_descriptor_limit(void) {
     struct rlimit l;
@@ -262,7 +270,7 @@ int serve(const struct options *o, struct fault *f) {
     s->engine.config = &config;
     s->engine.loop = uv_default_loop();
     s->engine.dir_fd = -1;
-    signal(SIGPIPE, SIG_IGN);
+    reset_signals();
     raise_descriptor_limit();
     int result = begin(s, o, &config, f);
     close_engine(&s->engine);

@@ -1,0 +1,305 @@
+-- GET, DELETE and list of /operations, and their subprocesses.
+local wire = require("spec.support.wire")
+
+describe("/operations", function()
+  local engine
+  local nothing = "00000000-0000-4000-8000-000000000000"
+
+  setup(function() engine = wire.start() end)
+  teardown(function() engine:stop() end)
+
+  local function spawn(command, options)
+    local request = { command = command, shell = true }
+    for key, value in pairs(options or {}) do request[key] = value end
+    return engine:spawn(request)
+  end
+  -- Started, and its main process known.
+  local function running(command, options)
+    local uuid = spawn(command, options)
+    local connection = engine:follow(uuid, "?follow=1")
+    wire.await(connection, "spawn")
+    connection:close()
+    return uuid
+  end
+  local function get(uuid, query)
+    return engine:get("/v1/operations/" .. uuid .. (query or ""))
+  end
+  local function cancel(uuid) return engine:request("DELETE", "/v1/operations/" .. uuid) end
+  -- Path of a subprocess, or of them all.
+  local function process(uuid, spid, rest)
+    local path = ("/v1/operations/%s/subprocesses"):format(uuid)
+    if not spid then return path end
+    -- A number read from JSON may be a float, which Lua 5.4 prints with ".0".
+    return path .. "/" .. tostring(spid):gsub("%.0$", "") .. (rest or "")
+  end
+  local function refuses(status, pattern, reply)
+    assert.are.equal(status, reply.status, reply.body)
+    assert.are.equal(status, reply.json.status)
+    assert.matches(pattern, reply.json.error)
+    return reply
+  end
+
+  describe("GET", function()
+    it("knows a running operation", function()
+      local uuid = running("echo early; sleep 60")
+      local operation = get(uuid).json
+      assert.are.equal("EXECUTING", operation.status)
+      assert.are.equal(wire.null, operation.metadata.result)
+      assert.are.equal("echo early; sleep 60", operation.metadata.command)
+      local result = wire.eventually("the output", function()
+        local r = get(uuid, "?inflight=1").json.metadata.result
+        return r.stdout.value == "early\n" and r
+      end)
+      assert.are.equal(-1, result.state.exit_code)
+      assert.are.equal(-1, result.state.signal)
+      cancel(uuid)
+      engine:wait(uuid)
+    end)
+
+    it("takes ids of either case", function()
+      local uuid = engine:run{ command = "true" }.uuid
+      assert.are.equal(uuid, get(uuid:upper()).json.uuid)
+    end)
+
+    it("answers 404", function()
+      refuses(404, "operation", get(nothing))
+      refuses(404, "operation", get("x"))
+      refuses(400, "inflight", get(nothing, "?inflight=maybe"))
+    end)
+  end)
+
+  describe("the list", function()
+    local one, two, three
+
+    setup(function()
+      one = engine:run{ command = "true" }.uuid
+      two = engine:run{ command = "true", cwd = "/no/such" }.uuid
+      three = running("sleep 60")
+    end)
+    teardown(function()
+      cancel(three)
+      engine:wait(three)
+    end)
+
+    local function list(query)
+      local reply = engine:get("/v1/operations" .. query)
+      assert.are.equal(200, reply.status)
+      local uuids = {}
+      for i, operation in ipairs(reply.json) do uuids[i] = operation.uuid end
+      return uuids, reply
+    end
+
+    it("is a bare array of summaries, newest first", function()
+      local uuids, reply = list("")
+      assert.are.same({ three, two, one }, { uuids[1], uuids[2], uuids[3] })
+      assert.are.equal("EXECUTING", reply.json[1].status)
+      assert.are.equal("FAILED", reply.json[2].status)
+      assert.matches("/no/such", reply.json[2].error)
+      assert.are.equal("SUCCESS", reply.json[3].status)
+      assert.are.equal("instance", reply.json[3].kind)
+      assert.is_number(reply.json[3].duration)
+      assert.is_nil(reply.json[1].metadata)
+    end)
+
+    it("is filtered and paged", function()
+      assert.are.same({ three }, (list("?status=EXECUTING")))
+      assert.are.same({}, (list("?status=EXECUTING&offset=1")))
+      assert.are.same({}, (list("?status=EXECUTING&kind=image_import")))
+      assert.are.same({}, (list("?status=PENDING")))
+      assert.are.same({ two }, (list("?status=FAILED&limit=1")))
+      assert.are.equal(one, list("?status=SUCCESS")[1])
+      assert.are.same({ two }, (list("?limit=1&offset=1")))
+      assert.are.same({}, (list("?kind=image_import")))
+      assert.are.same({}, (list("?until=1h")))
+      assert.are.equal(three, list("?since=1h")[1])
+    end)
+
+    it("refuses what it does not know", function()
+      refuses(400, "status", engine:get("/v1/operations?status=DONE"))
+      refuses(400, "kind", engine:get("/v1/operations?kind=x"))
+      refuses(400, "limit", engine:get("/v1/operations?limit=0"))
+    end)
+  end)
+
+  describe("DELETE", function()
+    it("cancels, and drops what was written", function()
+      local uuid = running("echo kept; echo x > /x; sleep 60", { disposable = false })
+      local reply = cancel(uuid)
+      assert.are.equal(202, reply.status)
+      assert.are.equal("", reply.body)
+      local operation = engine:wait(uuid)
+      assert.are.equal("CANCELLED", operation.status)
+      assert.are.equal(wire.null, operation.error)
+      assert.are.equal(wire.null, operation.result_image_uuid)
+      local frames = engine:events(uuid, "?follow=1")
+      assert.are.equal("completion", frames[#frames].event)
+      assert.are.equal("CANCELLED", frames[#frames].data.data.status)
+      refuses(409, "not cancellable", cancel(uuid))
+    end)
+
+    it("is refused where there is nothing to cancel", function()
+      refuses(409, "not cancellable", cancel(engine:run{ command = "true" }.uuid))
+      refuses(404, "operation", cancel(nothing))
+    end)
+
+    it("ends what ignores signals and hides in the background", function()
+      local uuid = running("trap '' TERM INT HUP;"
+        .. "setsid sh -c 'trap \"\" TERM; sleep 60' & sleep 60")
+      cancel(uuid)
+      assert.are.equal("CANCELLED", engine:wait(uuid).status)
+    end)
+  end)
+
+  describe("timeouts", function()
+    it("kill, and keep the output so far", function()
+      local operation = engine:run{ command = "echo early; trap '' TERM; sleep 60 & sleep 60",
+        shell = true, timeout = 1 }
+      assert.are.equal("SUCCESS", operation.status)
+      local result = operation.metadata.result
+      assert.are.equal("early\n", result.stdout.value)
+      assert.are.equal(-1, result.state.exit_code)
+      assert.are.equal(9, result.state.signal)
+      assert.is_true(result.state.timed_out)
+      assert.are.equal("timeout", result.limit)
+      local frames = engine:events(operation.uuid, "?spid=1")
+      assert.is_true(frames[#frames].data.data.timed_out)
+    end)
+
+    it("fire also when everything in the sandbox is stopped", function()
+      local result = engine:run{ command = "kill -STOP -1; kill -STOP $$; sleep 60", shell = true,
+        timeout = 1 }.metadata.result
+      assert.is_true(result.state.timed_out)
+    end)
+  end)
+
+  describe("subprocesses", function()
+    it("run in the same sandbox", function()
+      local uuid = running("echo shared > /x; sleep 60", { disposable = false })
+      wire.eventually("the file", function()
+        local reply = engine:post(process(uuid), { command = "cat", args = { "/x" } })
+        assert.are.equal(201, reply.status)
+        local spid = reply.json.spid
+        assert.is_true(spid >= 2)
+        local result = wire.eventually("the process", function()
+          local r = engine:get(process(uuid, spid)).json
+          return r.state.exit_code >= 0 and r
+        end)
+        return result.stdout.value == "shared\n"
+      end)
+      local reply = engine:post(process(uuid), { command = "echo $A; id -u; pwd; exit 7",
+        shell = true, env = { A = "1" }, uid = 5, gid = 6, cwd = "/tmp", truncate_output_at = 3 })
+      local spid = reply.json.spid
+      local frames = engine:follow(uuid, ("?follow=1&spid=%d"):format(spid))
+      local exit = wire.await(frames, "exit")
+      assert.are.equal(7, exit.data.data.code)
+      frames:close()
+      local result = engine:get(process(uuid, spid)).json
+      assert.are.equal("1\n5", result.stdout.value)
+      assert.is_true(result.stdout.truncated)
+      assert.are.equal(204, engine:request("DELETE", process(uuid, "1")).status)
+      local operation = engine:wait(uuid)
+      assert.are.equal("SUCCESS", operation.status)
+      assert.are.equal(9, operation.metadata.result.state.signal)
+      assert.are_not.equal(operation.image_uuid, operation.result_image_uuid)
+      -- Also after the end.
+      assert.are.same(result, engine:get(process(uuid, spid)).json)
+      assert.are.equal(9, engine:get(process(uuid, "1")).json.state.signal)
+    end)
+
+    it("die with the main process", function()
+      local uuid = running("read x", { stdin = { value = "", close = false } })
+      local spid = engine:post(process(uuid), { command = "sleep 60", shell = true }).json.spid
+      engine:post(process(uuid, "1", "/stdin"), { value = "", close = true })
+      assert.are.equal("SUCCESS", engine:wait(uuid).status)
+      assert.are.equal(9, engine:get(process(uuid, spid)).json.state.signal)
+      local types = wire.types(engine:events(uuid))
+      assert.matches("exit exit shutdown completion$", types)
+    end)
+
+    it("have a standard input", function()
+      local uuid = running("sleep 60")
+      local spid = engine:post(process(uuid), { command = "cat",
+        stdin = { value = "one ", close = false } }).json.spid
+      local path = process(uuid, spid, "/stdin")
+      assert.are.equal(204, engine:post(path, { value = "dHdv", encoding = "base64",
+        close = false }).status)
+      assert.are.equal(204, engine:post(path, { value = " three\n" }).status)
+      refuses(409, "process 2", engine:post(path, { value = "x" }))
+      local result = wire.eventually("cat to end", function()
+        local r = engine:get(process(uuid, spid)).json
+        return r.state.exit_code == 0 and r
+      end)
+      assert.are.equal("one two three\n", result.stdout.value)
+      refuses(409, "ended", engine:post(path, { value = "x" }))
+      cancel(uuid)
+      engine:wait(uuid)
+    end)
+
+    it("take signals by name and number", function()
+      local uuid = running("sleep 60")
+      for given, want in pairs{ TERM = 15, SIGINT = 2, ["1"] = 1, kill = 9 } do
+        local sleep = { command = "sleep", args = { "60" } }
+        local spid = engine:post(process(uuid), sleep).json.spid
+        local path = process(uuid, spid)
+        assert.are.equal(204, engine:request("DELETE", path .. "?signal=" .. given).status)
+        wire.eventually("signal " .. given, function()
+          return engine:get(path).json.state.signal == want
+        end)
+        assert.are.equal(204, engine:request("DELETE", path).status) -- again
+      end
+      refuses(400, "signal", engine:request("DELETE", process(uuid, "1", "?signal=NOPE")))
+      refuses(400, "signal", engine:request("DELETE", process(uuid, "1", "?signal=99")))
+      cancel(uuid)
+      engine:wait(uuid)
+    end)
+
+    it("that cannot start say why", function()
+      local uuid = running("sleep 60")
+      local reply = engine:post(process(uuid), { command = "true", cwd = "/no/such" })
+      assert.is_true(reply.status >= 400 and reply.status < 500, reply.body)
+      assert.matches("/no/such", reply.json.error)
+      refuses(400, "command is missing", engine:post(process(uuid), {}))
+      refuses(404, "process", engine:get(process(uuid, "99")))
+      refuses(404, "process", engine:get(process(uuid, "x")))
+      refuses(404, "process", engine:request("DELETE", process(uuid, "99")))
+      refuses(404, "process", engine:post(process(uuid, "99", "/stdin"), { value = "" }))
+      refuses(400, "value is missing", engine:post(process(uuid, "1", "/stdin"), {}))
+      refuses(409, "closed", engine:post(process(uuid, "1", "/stdin"), { value = "x" }))
+      cancel(uuid)
+      engine:wait(uuid)
+    end)
+
+    it("are refused on an operation that has ended", function()
+      local uuid = engine:run{ command = "true" }.uuid
+      refuses(409, "not running", engine:post(process(uuid), { command = "true" }))
+      refuses(409, "not running", engine:request("DELETE", process(uuid, "1")))
+      refuses(409, "not running", engine:post(process(uuid, "1", "/stdin"), { value = "" }))
+      assert.are.equal(0, engine:get(process(uuid, "1")).json.state.exit_code)
+      refuses(404, "process", engine:get(process(uuid, "2")))
+      refuses(404, "operation", engine:post(process(nothing), { command = "true" }))
+    end)
+  end)
+
+  describe("many at a time", function()
+    it("run beside each other, and queue beyond the limit", function()
+      local count = 100
+      local uuids = {}
+      for i = 1, count do uuids[i] = spawn("sleep 0.5; echo " .. i) end
+      local pending = engine:get("/v1/operations?status=PENDING&limit=1000").json
+      local executing = engine:get("/v1/operations?status=EXECUTING&limit=1000").json
+      assert.is_true(#pending > 0)
+      assert.is_true(#executing <= 64)
+      -- A stream of one that waits is open and quiet; it can be cancelled, too.
+      local connection = engine:follow(uuids[count], "?follow=1")
+      refuses(425, "not started", engine:post(process(uuids[count], ""), { command = "true" }))
+      local reply = cancel(uuids[count - 1])
+      assert.are.equal(202, reply.status)
+      assert.are.equal("CANCELLED", engine:wait(uuids[count - 1]).status)
+      assert.are.equal(count .. "\n", wire.await(connection, "stdout").data.data.value)
+      connection:close()
+      for i = 1, count - 2 do
+        assert.are.equal(i .. "\n", engine:wait(uuids[i]).metadata.result.stdout.value)
+      end
+    end)
+  end)
+end)
