@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -25,24 +26,23 @@ extern char **environ;
 /* Each child has this much stack. */
 enum { STACK = 64 * 1024 };
 
-/* What we and the children share: they run in our memory, while we stand
- * still, so that a large host pays no copy of its page tables. */
+/* What we and the children share, in a mapping of its own. */
 struct start {
     const char *path;
     char *const *arguments;
     int null, log, ready; /* descriptors for the program */
-    char *stacks;         /* two of them */
     volatile pid_t pid;   /* of the program */
     volatile int error;   /* errno of what failed, 0: nothing */
+    char stacks[2][STACK];
 };
 
-/* Runs `function` in a child up to its end or execve(); its pid, or -1 with
- * errno set. Where there is no such child it gets a copy of our memory: then
- * what it writes to *start is lost. */
+/* Runs `function` in a child; its pid, or -1 with errno set. Where possible
+ * it runs in our memory, while we stand still, until it ends or executes a
+ * program: so a large host pays no copy of its page tables. */
 static pid_t run_child(int (*function)(void *), struct start *start,
                        int number) {
 #ifdef __linux__
-    char *top = start->stacks + (number + 1) * STACK;
+    char *top = start->stacks[number] + STACK;
 
     top -= (uintptr_t)top % 16;
     return clone(function, top, CLONE_VM | CLONE_VFORK | SIGCHLD, start);
@@ -56,8 +56,8 @@ static pid_t run_child(int (*function)(void *), struct start *start,
 #endif
 }
 
-/* The functions down to launch() run in a child: only system calls, no memory
- * is changed but *start. */
+/* The functions down to launch() run in a child: only system calls, and no
+ * memory is changed but *start. */
 
 static void close_from(int first) {
     long limit;
@@ -107,22 +107,21 @@ static int be_parent(void *argument) {
     return 0;
 }
 
-/* False with errno set when there is no program running. */
+/* False, and start->error says why, when there is no program running. */
 static bool launch(struct start *start) {
     sigset_t all, old;
     pid_t pid;
-    int error;
 
     /* No signal handler of the host may run in a child. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pid = run_child(be_parent, start, 0);
-    error = pid < 0 ? errno : start->error;
+    if (pid < 0)
+        start->error = errno;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    errno = error;
-    return error == 0;
+    return start->error == 0;
 }
 
 /* Moves a descriptor out of the way of 0 to 3; takes and gives -1 too. */
@@ -248,41 +247,34 @@ static char **push_arguments(lua_State *L, int index) {
     return arguments;
 }
 
-static int failed(lua_State *L, const char *path, const char *why) {
+/* Starts the program and waits; when it cannot be started, start->error says
+ * why. */
+static enum readiness run(struct start *start, struct files *files,
+                          double timeout) {
+    enum readiness readiness = GONE;
+
+    start->null = files->null;
+    start->log = files->log;
+    start->ready = files->write;
+    if (launch(start)) {
+        close(files->write);
+        files->write = -1;
+        readiness = await(files->read, timeout);
+    }
+    if (readiness == LATE && start->pid > 0)
+        kill(start->pid, SIGTERM);
+    return readiness;
+}
+
+static int failed(lua_State *L, const char *path, int error) {
     lua_pushnil(L);
-    lua_pushfstring(L, "%s: %s", path, why);
+    lua_pushfstring(L, "%s: %s", path, strerror(error));
     return 2;
 }
 
-int spawn_lua_detached(lua_State *L) {
-    const char *path = luaL_checkstring(L, 1);
-    double timeout = (luaL_checktype(L, 2, LUA_TTABLE), luaL_checknumber(L, 3));
-    const char *log = luaL_optstring(L, 4, NULL);
-    struct start start = {.path = path};
-    struct files files;
-    enum readiness readiness;
-
-    start.arguments = push_arguments(L, 2);
-    start.stacks = lua_newuserdata(L, 2 * STACK);
-    if (!open_files(&files, log)) {
-        int error = errno;
-        close_files(&files);
-        return failed(L, log ? log : path, strerror(error));
-    }
-    start.null = files.null;
-    start.log = files.log;
-    start.ready = files.write;
-    if (!launch(&start)) {
-        int error = errno;
-        close_files(&files);
-        return failed(L, path, strerror(error));
-    }
-    close(files.write);
-    files.write = -1;
-    readiness = await(files.read, timeout);
-    if (readiness == LATE && start.pid > 0)
-        kill(start.pid, SIGTERM);
-    close_files(&files);
+/* Pushes what came of it. */
+static int report(lua_State *L, enum readiness readiness, const char *path,
+                  double timeout, const char *log, off_t log_size) {
     if (readiness == READY) {
         lua_pushboolean(L, 1);
         return 1;
@@ -292,7 +284,37 @@ int spawn_lua_detached(lua_State *L) {
         lua_pushfstring(L, "%s was not ready within %f seconds", path, timeout);
     else
         lua_pushfstring(L, "%s exited before it was ready", path);
-    push_last_line(L, log, files.log_size);
+    push_last_line(L, log, log_size);
     lua_concat(L, 2);
     return 2;
+}
+
+int spawn_lua_detached(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    double timeout = (luaL_checktype(L, 2, LUA_TTABLE), luaL_checknumber(L, 3));
+    const char *log = luaL_optstring(L, 4, NULL);
+    char **arguments = push_arguments(L, 2);
+    enum readiness readiness = GONE;
+    struct files files;
+    struct start *start;
+    int error;
+
+    if (!open_files(&files, log)) {
+        error = errno;
+        close_files(&files);
+        return failed(L, log ? log : path, error);
+    }
+    start = mmap(NULL, sizeof *start, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    error = start == MAP_FAILED ? errno : 0;
+    if (!error) {
+        start->path = path;
+        start->arguments = arguments;
+        readiness = run(start, &files, timeout);
+        error = start->error;
+        munmap(start, sizeof *start);
+    }
+    close_files(&files);
+    return error ? failed(L, path, error)
+                 : report(L, readiness, path, timeout, log, files.log_size);
 }
