@@ -29,6 +29,10 @@ const struct route api_routes[] = {
      NULL, NULL},
     {"GET", "inspect", BODY_NONE, inspect_find, NULL, NULL},
     {"GET", "inspect/*", BODY_NONE, inspect_image, NULL, NULL},
+    {"GET", "inspect/*/list", BODY_NONE, inspect_list_get, NULL, NULL},
+    {"GET", "inspect/*/download", BODY_NONE, inspect_download, NULL, NULL},
+    {"GET", "inspect/*/archive", BODY_NONE, inspect_archive_get, NULL, NULL},
+    {"GET", "inspect/*/grep", BODY_NONE, inspect_grep_get, NULL, NULL},
     {NULL, NULL, BODY_NONE, NULL, NULL, NULL},
 };
 

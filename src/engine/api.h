@@ -57,5 +57,9 @@ void subprocess_stdin(struct request *r);
 
 void inspect_find(struct request *r);
 void inspect_image(struct request *r);
+void inspect_list_get(struct request *r);
+void inspect_download(struct request *r);
+void inspect_archive_get(struct request *r);
+void inspect_grep_get(struct request *r);
 
 #endif

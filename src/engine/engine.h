@@ -34,7 +34,8 @@ struct engine {
     struct operations *operations;
     struct layers *layers;
     struct id_range ids;
-    size_t jobs; /* in workers now; see work.h */
+    size_t jobs;     /* in workers now; see work.h */
+    size_t archives; /* being sent now */
 };
 
 #endif

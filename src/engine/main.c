@@ -1,4 +1,5 @@
 /* main.c: the program contree-engine. */
+#include "doctor.h"
 #include "options.h"
 #include "serve.h"
 #include <stdio.h>
@@ -26,6 +27,8 @@ int main(int argc, char *argv[]) {
         puts("contree-engine " VERSION);
         return 0;
     }
+    if (strcmp(o.command, "doctor") == 0)
+        return doctor_run(stdout, o.config.data_dir);
     if (strcmp(o.command, "import") == 0)
         return import_file(&o, &f) < 0 ? complain(&f) : 0;
     return serve(&o, &f) < 0 ? complain(&f) : 0;

@@ -22,6 +22,10 @@ enum {
     STOP_TICK_MS = 5
 };
 
+/* Long work (archives, imports) is limited so that short work always finds a
+ * worker. */
+#define WORKERS "16"
+
 struct server {
     struct engine engine;
     uv_signal_t terminate, interrupt;
@@ -118,9 +122,13 @@ static void on_stop_tick(uv_timer_t *timer) {
     bool busy = operations_active(e->operations) > 0 || e->jobs > 0;
     if (busy && waited < STOP_MS)
         return;
-    if (busy)
-        log_line("stopping although %zu operations have not ended",
+    if (busy) {
+        /* What hangs would find its request gone. The store takes this as it
+         * takes a kill, and the sandboxes die with us. */
+        log_line("%zu operations do not end: leaving them",
                  operations_active(e->operations));
+        _exit(1);
+    }
     if (!s->idle_since)
         s->idle_since = uv_now(e->loop);
     if (!http_active(e->http) || uv_now(e->loop) - s->idle_since >= FLUSH_MS)
@@ -267,6 +275,7 @@ int serve(const struct options *o, struct fault *f) {
     struct server *s = calloc(1, sizeof *s);
     if (!s)
         return fault_set(f, 500, "out of memory");
+    setenv("UV_THREADPOOL_SIZE", WORKERS, 1);
     s->engine.config = &config;
     s->engine.loop = uv_default_loop();
     s->engine.dir_fd = -1;

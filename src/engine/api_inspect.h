@@ -1,0 +1,23 @@
+/* api_inspect.h: what api_inspect.c and api_archive.c share. */
+#ifndef CONTREE_API_INSPECT_H
+#define CONTREE_API_INSPECT_H
+
+#include "api.h"
+#include "inspect.h"
+#include "work.h"
+
+/* Which image, and where in it. */
+struct inspection {
+    struct request *request;
+    struct engine *engine;
+    int64_t *layers;
+    size_t layer_count;
+    char *path; /* as asked for; NULL if it was not */
+};
+/* Looks up the image of the request. Clear it in any case. */
+int inspection_start(struct request *r, struct inspection *i, struct fault *f);
+void inspection_clear(struct inspection *i);
+/* Worker. */
+struct view *inspection_view(const struct inspection *i, struct fault *f);
+
+#endif
