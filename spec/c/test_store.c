@@ -316,6 +316,12 @@ static void layers(void) {
     CHECK_NUMBER(store_layer_chain(s, c + 1, &ids, &count, &f), -1);
     /* The failure left no transaction open. */
     CHECK_NUMBER(store_layer_add(s, c + 1, c, 1, &f), 0);
+    /* Imported layers are known by their key. */
+    CHECK_NUMBER(store_imported_layer(s, "k", &last, &f), 1);
+    CHECK_NUMBER(store_imported_layer_add(s, "k", b, &f), 0);
+    CHECK_NUMBER(store_imported_layer_add(s, "k", c, &f), 0);
+    CHECK_NUMBER(store_imported_layer(s, "k", &last, &f), 0);
+    CHECK_NUMBER(last, c);
     /* A loop in a damaged table ends in a fault. */
     CHECK_NUMBER(store_layer_add(s, c + 9, c + 9, 1, &f), 0);
     CHECK_NUMBER(store_layer_chain(s, c + 9, &ids, &count, &f), -1);
@@ -553,28 +559,43 @@ static void killed(void) {
     temp_dir_remove(&d);
 }
 
-static bool set_version(const struct temp_dir *d, int version) {
-    char path[128], sql[64];
+static bool run_sql(const struct temp_dir *d, const char *sql) {
+    char path[128];
     sqlite3 *db;
     snprintf(path, sizeof path, "%s/contree.db", d->path);
-    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", version);
     bool ok = sqlite3_open(path, &db) == SQLITE_OK &&
               sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
     sqlite3_close(db);
     return ok;
 }
 
+/* A database of the first schema keeps what it has on the way up. */
+static void climb(void) {
+    struct temp_dir d = temp_dir_make();
+    struct fault f = {0};
+    int64_t layer;
+    struct store *s = open_store(&d);
+    add(s, "a", 1, NULL);
+    store_close(s);
+    CHECK(run_sql(&d, "DROP TABLE imported_layer; PRAGMA user_version = 1"));
+    s = open_store(&d);
+    CHECK_NUMBER(list(s, (struct image_filter){.page.limit = 5}).count, 1);
+    CHECK_NUMBER(store_imported_layer(s, "k", &layer, &f), 1);
+    store_close(s);
+    temp_dir_remove(&d);
+}
+
 static void migrations(void) {
     struct temp_dir d = temp_dir_make();
     struct fault f = {0};
-    CHECK(set_version(&d, 0)); /* an empty database */
+    CHECK(run_sql(&d, "PRAGMA user_version = 0")); /* an empty database */
     struct store *s = open_store(&d);
     add(s, "a", 1, NULL);
     store_close(s);
     s = open_store(&d);
     CHECK_NUMBER(list(s, (struct image_filter){.page.limit = 5}).count, 1);
     store_close(s);
-    CHECK(set_version(&d, 99));
+    CHECK(run_sql(&d, "PRAGMA user_version = 99"));
     CHECK(store_open(d.fd, d.path, &f) == NULL);
     CHECK(strstr(f.message, "newer contree-engine (schema 99") != NULL);
     CHECK(shell("head -c 8192 /dev/urandom >%s/contree.db", d.path));
@@ -681,6 +702,7 @@ int main(void) {
     RUN(one_engine, "a second engine is refused with the pid");
     RUN(killed, "what was reported survives kill -9");
     RUN(migrations, "schema versions: none, newer, damaged");
+    RUN(climb, "an older schema is brought up");
     RUN(threads, "threads share it");
     RUN(log_shrinks, "a checkpoint ends the log's growth");
     RUN(full_disk, "a full disk is 507 and harms nothing stored");

@@ -47,6 +47,9 @@ static const char *const migrations[] = {
     "CREATE INDEX operation_kind ON operation (kind, created);"
     "CREATE TABLE operation_log ("
     " operation INTEGER PRIMARY KEY, log BLOB NOT NULL);",
+
+    "CREATE TABLE imported_layer ("
+    " key TEXT PRIMARY KEY, layer INTEGER NOT NULL) WITHOUT ROWID;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof *migrations))
 
@@ -447,4 +450,34 @@ int store_layer_each(struct store *s, bool (*visit)(void *arg, int64_t id),
         if (!visit(arg, sqlite3_column_int64(q, 0)))
             return 0;
     return row;
+}
+
+int store_imported_layer(struct store *s, const char *key, int64_t *layer,
+                         struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    sqlite3_stmt *q CLEANUP(store_done) =
+        store_query(s, QUERY_LAYER_IMPORTED,
+                    "SELECT layer FROM imported_layer WHERE key = ?", f);
+    if (!q)
+        return -1;
+    store_bind_text(q, 1, key);
+    int row = store_row(s, q, f);
+    if (row == 1)
+        *layer = sqlite3_column_int64(q, 0);
+    return row < 0 ? -1 : !row;
+}
+
+int store_imported_layer_add(struct store *s, const char *key, int64_t layer,
+                             struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    sqlite3_stmt *q CLEANUP(store_done) = store_query(
+        s, QUERY_LAYER_IMPORTED_ADD,
+        "INSERT OR REPLACE INTO imported_layer (key, layer) VALUES (?, ?)", f);
+    if (!q)
+        return -1;
+    store_bind_text(q, 1, key);
+    sqlite3_bind_int64(q, 2, layer);
+    return store_run(s, q, f);
 }

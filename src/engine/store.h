@@ -93,6 +93,13 @@ int store_layer_each(struct store *s, bool (*visit)(void *arg, int64_t id),
 int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
                       size_t *count, struct fault *f);
 
+/* Which layer an imported layer became, so that images share it. The key names
+ * its content and that of all below (import.h). 0 found, 1 unknown, -1. */
+int store_imported_layer(struct store *s, const char *key, int64_t *layer,
+                         struct fault *f);
+int store_imported_layer_add(struct store *s, const char *key, int64_t layer,
+                             struct fault *f);
+
 struct stored_file {
     char uuid[UUID_SIZE];
     char sha256[65];
