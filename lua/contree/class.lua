@@ -45,6 +45,15 @@ function class.define(name, methods, meta)
   end
 end
 
+--- A value whose collection calls `fn`. Lua 5.4 finalises tables, LuaJIT only
+--- proxies.
+function class.on_collect(fn)
+  if not newproxy then return setmetatable({}, { __gc = fn }) end
+  local proxy = newproxy(true)
+  getmetatable(proxy).__gc = fn
+  return proxy
+end
+
 --- The class name of one of our objects, or nil.
 function class.of(object)
   local meta = type(object) == "table" and getmetatable(object)

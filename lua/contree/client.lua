@@ -195,6 +195,7 @@ local function transfer_error(self, request, result)
     kind, fields.unsent = "cancelled", nil
   elseif err.kind == "tls" then
     fields.unsent = nil
+    fields.hint = "does this machine trust the server's certificate authority?"
   elseif err.kind == "connect" then
     where = not self.unix_socket and "cannot reach " .. self.address or nil
     fields.hint = self.unix_socket and not self.engine and "nobody listens there" or nil
@@ -254,6 +255,7 @@ local function attempt(self, request, body)
   local seconds = math.min(left(request) or self.timeout, self.timeout)
   if seconds <= 0 then return nil, out_of_time(request) end
   local port = start(self, request, body, seconds)
+  port.inherit = request.inherit
   while not port.handle:done() do
     if not port:wait(left(request)) then
       port:cancel()
@@ -306,7 +308,8 @@ end
 --
 -- request = { method, path, query, json | body, headers, sink, sha256,
 --   accept = { [status] = true } beyond 2xx, repeatable = twice does no harm,
---   retry = false, deadline = core.now() based, max_body }
+--   retry = false, deadline = core.now() based, max_body,
+--   inherit = see contree.Port }
 ---@async
 ---@return table result { status, headers, body, json, sha256 }
 function client.request(self, request)

@@ -70,6 +70,11 @@ function Operation:events(choice)
   options.check("operation:events",
     { since = options.integer(-1), spid = options.integer(0) }, choice)
   local follower = follow.new(self.client, self.uuid, choice)
+  -- A loop that is left early leaves the connection behind. A finaliser may
+  -- strike anywhere, so it is closed at the loop's next turn.
+  follower.sentinel = class.on_collect(function()
+    if follower.port then pcall(loop.timer, 0, function() follower:close() end) end
+  end)
   return function()
     local event = follower:next()
     if event and event.data.value then event.bytes = stdio.decode(event.data) end
@@ -138,7 +143,10 @@ end
 local function make_result(self, found)
   local out, err = finish_sinks(self)
   local plan = self.plan
-  local input = found.input_uuid or self.input and self.input.uuid
+  local from = self.input
+  -- An image does not change: what its tag meant once is what it stays.
+  if from and not from.uuid then from.uuid = found.input_uuid end
+  local input = found.input_uuid or from and from.uuid
   local changed
   if not plan.disposable and input then changed = found.image_uuid ~= input end
   return image.result(self.client, {
@@ -203,7 +211,15 @@ function operation.close_sinks(sinks)
   for _, sink in pairs(sinks or {}) do pcall(sink.finish) end
 end
 
+-- Keeps how it ended for all who wait, now and later.
+local function settle(self, ok, value)
+  if self.outcome then return end
+  self.outcome = { ok = ok, value = value }
+  if self.plan.on_end then self.plan.on_end(ok and value or nil) end
+end
+
 local function abandon(self)
+  settle(self, false, errors.new("cancelled", "the operation was cancelled", { operation = self }))
   if self.follower then self.follower:close() end
   stdin.stop(self)
   operation.cancel_quietly(self.client, self.uuid)
@@ -242,10 +258,7 @@ local function share(self, deadline)
   local revoke = loop.will(forsake, self)
   local ok, value = pcall(run_to_end, self, deadline)
   revoke()
-  if ok or is_outcome(self, value) then
-    self.outcome = { ok = ok, value = value }
-    if self.plan.on_end then self.plan.on_end(ok and value or nil) end
-  end
+  if ok or is_outcome(self, value) then settle(self, ok, value) end
   relieve(self)
   return ok, value
 end

@@ -9,6 +9,7 @@ local files = require("contree.files")
 local follow = require("contree.follow")
 local image = require("contree.image")
 local json = require("contree.json")
+local loop = require("contree.loop")
 local operation = require("contree.operation")
 local options = require("contree.options")
 local stdin = require("contree.stdin")
@@ -48,6 +49,7 @@ local GRACE = 5
 ---@field check? boolean         an exit code other than 0 raises
 ---@field networking? boolean|{ enabled: boolean }
 ---@field resources_limits? table<string, integer>
+---@field idempotency_key? string  a local engine runs it once, however often it is asked
 
 -- stdin, stdout, stderr and files have checks of their own (stdio, files).
 local SPEC = {
@@ -60,6 +62,7 @@ local SPEC = {
   timeout = options.seconds, check = options.boolean,
   networking = options.one_of(options.boolean, options.nested{ enabled = options.boolean }),
   resources_limits = options.map(options.name, options.integer(1)),
+  idempotency_key = options.name,
 }
 
 local function check_command(where, given)
@@ -118,6 +121,7 @@ function run.plan(where, given, disposable)
     stderr = stdio.output(given.stderr, "stderr"),
     files = given.files and files.plan(given.files),
     on_event = given.on_event, check = given.check, tag = given.tag, timeout = given.timeout,
+    key = given.idempotency_key,
   }
 end
 
@@ -135,48 +139,76 @@ local function begin(plan, on_end)
   return this
 end
 
--- Sends a spawn. When we are cancelled meanwhile, the answer is waited for a
--- little longer: it has the id by which to cancel what it started. An engine on
--- a socket that holds its answer back cancels by itself when we hang up.
-local function send(self, request, held_back)
-  local task = tasks.spawn(client.request, self, request)
-  task.shielded = true
-  local ok, result = pcall(task.wait, task)
-  if ok then return result end
-  if task.err then error(result, 0) end
+-- Nobody waits for the answer to a spawn any more: it is waited for a little
+-- longer, having the id by which to cancel what it started. An engine on a socket
+-- that holds its answer back cancels by itself when we hang up.
+local function take_back(sent)
+  local task, self = sent.task, sent.client
   local answered, late
-  if not (held_back and self.unix_socket) then
-    answered, late = pcall(task.wait, task, GRACE)
-  end
+  if not sent.hang_up then answered, late = pcall(task.wait, task, GRACE) end
   if answered and late.json and late.json.uuid then
     operation.cancel_quietly(self, late.json.uuid)
   else
     task:cancel()
     pcall(task.wait, task)
   end
+end
+
+-- The same, where the task was killed, too: its transfer lives on.
+local function inheritor(self)
+  return function(port)
+    local deadline = core.now() + GRACE
+    while not port.handle:done() and port:wait(math.max(0, deadline - core.now())) do end
+    port:cancel()
+    local answer = port.handle:result()
+    local started = not answer.error and json.decode(answer.body or "")
+    if type(started) == "table" and started.uuid then
+      operation.cancel_quietly(self, started.uuid)
+    end
+  end
+end
+
+local function send(self, request, held_back)
+  local hang_up = held_back and self.unix_socket
+  if not hang_up then request.inherit = inheritor(self) end
+  local task = tasks.spawn(client.request, self, request)
+  task.shielded = true
+  local sent = { task = task, client = self, hang_up = hang_up }
+  local revoke = loop.will(take_back, sent)
+  local ok, result = pcall(task.wait, task)
+  revoke()
+  if ok then return result end
+  if not task.err then take_back(sent) end
   error(result, 0)
 end
 
 local function request_of(from, plan, this, wait)
   local self = from.client
   if plan.files then this.body.files = files.send(self, plan.files) end
+  -- Events do not tell what a tag meant, and so not whether something changed.
+  if this.live and not this.disposable then image.uuid_of(from) end
   this.body.image = image.reference(from)
   local seconds = math.min(PREFER_WAIT, math.floor(self.timeout / 2))
-  local held_back = wait and not this.live and seconds > 0
-  local headers = held_back and { ("Prefer: wait=%d"):format(seconds) } or nil
-  return { method = "POST", path = "/instances", json = this.body, headers = headers }, held_back
+  -- A run with a key goes on when we hang up, so its id must be known early.
+  local held_back = wait and not this.live and not plan.key and seconds > 0
+  local headers = {}
+  if held_back then headers[1] = ("Prefer: wait=%d"):format(seconds) end
+  if plan.key then headers[1] = "Idempotency-Key: " .. plan.key end
+  return { method = "POST", path = "/instances", json = this.body, headers = headers,
+    repeatable = plan.key ~= nil and self.unix_socket ~= nil }, held_back
 end
 
 local function spawn(from, plan, this, wait)
   local self = from.client
   local remembered = plan.files and next(self.known_files)
-  local ok, result = pcall(send, self, request_of(from, plan, this, wait))
+  local function try() return send(self, request_of(from, plan, this, wait)) end
+  local ok, result = pcall(try)
   local refused = errors.is(result)
     and (result.status == 400 or result.status == 404 or result.status == 422)
   if refused and remembered then
     -- The server forgets uploads after a time; we may remember them longer.
     self.known_files = {}
-    ok, result = pcall(send, self, request_of(from, plan, this, wait))
+    ok, result = pcall(try)
   end
   if ok then return result end
   if errors.is(result, "not_found") and not plan.files then

@@ -1,5 +1,6 @@
 -- Following an operation whatever happens to the connection (wire-api.md §6, §7).
 local contree = require("contree")
+local core = require("contree.core")
 local fake = require("spec.support.fake")
 
 local function failure(fn, ...)
@@ -165,6 +166,29 @@ describe("following an operation", function()
     server:rules(fake.run{ events = { fake.stream(slice(6, 99)) } })
     for _ in operation:events{ since = 4, spid = 1 } do seen[#seen + 1] = true end
     assert.are.equal("follow=1&since=4&spid=1", server:requests()[1].query)
+  end)
+
+  it("hangs up when a loop over events is left early", function()
+    local function open_files()
+      local pipe = io.popen(("ls /proc/%d/fd | wc -l"):format(core.getpid()))
+      local count = pipe:read("*n")
+      pipe:close()
+      return count
+    end
+    server:rules(fake.run{ events = { fake.stream{ frames[1], frames[2], 30 } } })
+    local before = open_files()
+    for i = 1, 5 do
+      for event in client.operations:get("op-1"):events() do
+        if event.type == "spawn" then break end
+      end
+      assert.is_true(i > 0)
+    end
+    assert.is_true(open_files() >= before + 4)
+    for _ = 1, 3 do
+      collectgarbage()
+      contree.sleep(0)
+    end
+    assert.is_true(open_files() <= before + 1)
   end)
 
   it("ends a replayed stream by itself", function()

@@ -202,6 +202,36 @@ describe("image:run", function()
     assert.are.equal("x", image:run("x").stdout)
   end)
 
+  it("may be asked for under a key, which is told early", function()
+    ends_with{ stdout = "x" }
+    assert.are.equal("x", image:run{ shell = "x", idempotency_key = "k-1" }.stdout)
+    local headers = server:requests()[1].headers
+    assert.are.equal("k-1", headers["idempotency-key"])
+    assert.is_nil(headers.prefer)
+    -- A server that may not know the key is not asked twice.
+    server:rules(fake.run{ spawned = { status = 503 } })
+    failure(image.run, image, { shell = "x", idempotency_key = "k-1" })
+    assert.are.equal(1, #server:asked())
+  end)
+
+  it("stays at the image that its tag meant first", function()
+    image = client.images:use("busybox:latest")
+    server:rules(fake.run{ spawned = finished{ stdout = "x" } })
+    image:run("x")
+    image:run("x")
+    local asked = server:requests()
+    assert.are.equal("tag:busybox:latest", asked[1].json.image)
+    assert.are.equal(fake.IMAGE, asked[2].json.image)
+    image = client.images:use("busybox:latest")
+    local rules = fake.run{ events = { fake.stream(fake.frames({}, { result = fake.KEPT })) } }
+    rules[5] = { path = "/v1/inspect/", replies = {
+      { status = 302, headers = { Location = fake.IMAGE .. "/" } } } }
+    server:rules(rules)
+    local result = image:run{ shell = "x", stdout = contree.PIPE, disposable = false }
+    assert.is_true(result.changed)
+    assert.are.equal(fake.IMAGE, server:requests()[2].json.image)
+  end)
+
   it("names the image that is not there", function()
     server:rules(fake.run{ spawned = { status = 404, json = { error = "image not found" } } })
     local err = failure(function() client.images:use("no/such:1"):run("x") end)
