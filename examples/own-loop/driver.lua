@@ -22,7 +22,7 @@ return function(contree)
   function driver.ready() mine.after(0, run) end
 
   -- Plain code waits: let the event loop go on meanwhile.
-  function driver.block(waiter)
+  function driver.pump(waiter)
     while not waiter.fired do mine.turn() end
   end
 

@@ -25,14 +25,23 @@ function loop.after(seconds, ready, every)
   timers[#timers + 1] = { at = socket.gettime() + seconds, every = every, ready = ready }
 end
 
+-- A timer's function may itself run the loop, so one at a time is taken out.
+local function next_due(now)
+  for i, timer in ipairs(timers) do
+    if timer.at <= now then
+      table.remove(timers, i)
+      return timer
+    end
+  end
+end
+
 local function run_timers()
   local now = socket.gettime()
-  for i = #timers, 1, -1 do
-    local timer = timers[i]
-    if timer.at <= now then
-      if timer.every then timer.at = now + timer.every else table.remove(timers, i) end
-      timer.ready()
-    end
+  local timer = next_due(now)
+  while timer do
+    if timer.every then loop.after(timer.every, timer.ready, timer.every) end
+    timer.ready()
+    timer = next_due(now)
   end
 end
 

@@ -39,6 +39,22 @@ local function generators(_, image)
   equal("a1 b1 c1", table.concat(seen, " "))
 end
 
+-- Each of them blocks inside another's wait, which does not go on for ever; but
+-- those who are refused are told, and nobody is lost.
+local function crowd(contree)
+  local runs, refused = {}, 0
+  for i = 1, 60 do
+    runs[i] = function()
+      local ok, err = pcall(coroutine.wrap(function() contree.sleep(0.05) end))
+      if ok then return end
+      equal("not_supported", err.kind)
+      refused = refused + 1
+    end
+  end
+  contree.gather(runs)
+  equal(true, refused < 50)
+end
+
 -- Where C is on the stack, nothing can be suspended.
 local function inside_c(_, image)
   equal("<x><y>", (("xy"):gsub(".", function(letter) return "<" .. echo(image, letter) .. ">" end)))
@@ -47,6 +63,13 @@ local function inside_c(_, image)
   equal(1, list[1])
   local object = setmetatable({}, { __index = function(_, key) return (echo(image, key)) end })
   equal("field", object.field)
+end
+
+-- And where blocking would stop everybody else, waiting there is an error.
+local function refused_inside_c(_, image)
+  local ok, err = pcall(string.gsub, "xy", ".", function(letter) return echo(image, letter) end)
+  equal(false, ok)
+  equal("not_supported", err.kind)
 end
 
 local function side_by_side(contree, image)
@@ -76,8 +99,10 @@ local function tasks(contree, image)
   equal("timeout", reason.kind)
 end
 
-return function(contree, image)
-  for _, check in ipairs{ protected, generators, inside_c, side_by_side, tasks } do
+---@param never_blocks? boolean whether the host refuses to block
+return function(contree, image, never_blocks)
+  local in_c = never_blocks and refused_inside_c or inside_c
+  for _, check in ipairs{ protected, generators, crowd, in_c, side_by_side, tasks } do
     check(contree, image)
   end
 end

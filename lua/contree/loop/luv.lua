@@ -6,7 +6,7 @@ local DEADLOCK = "contree: everything waits, and nothing is left that could end 
 return function(loop)
   local uv = require("luv")
   local luv = require("contree.loop.plain")(loop)
-  local pump = luv.block
+  local pump = luv.pump
   local soon = uv.new_timer()
   local watcher
 
@@ -27,7 +27,7 @@ return function(loop)
 
   -- A uv loop cannot be entered twice: plain code in one of its callbacks
   -- blocks it.
-  function luv.block(w)
+  function luv.pump(w)
     if uv.loop_mode() then return pump(w) end
     while not w.fired do
       if not uv.run("once") and not w.fired then error(DEADLOCK, 0) end

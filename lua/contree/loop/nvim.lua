@@ -42,7 +42,7 @@ return function(loop)
     watcher:close()
   end
 
-  function nvim.block(w)
+  function nvim.pump(w)
     if vim.in_fast_event() then
       errors.misuse("a callback of the event loop cannot wait",
         "make this call in contree.spawn(function() ... end), or through vim.schedule")

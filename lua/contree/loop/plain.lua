@@ -2,7 +2,7 @@
 --- whoever waits in plain code pumps the loop, and with it every task.
 --
 -- It is also what drivers for event loops are made from: they give it started()
--- and idle(), a ready() that sees to it that run() is called soon, and a block()
+-- and idle(), a ready() that sees to it that run() is called soon, and a pump()
 -- where the event loop can go on while plain code waits.
 
 local core = require("contree.core")
@@ -10,9 +10,9 @@ local errors = require("contree.errors")
 
 -- What a parked coroutine yields, to tell it from a yield of the user's.
 local PARKED = {}
--- A pump inside a pump (a foreign coroutine that waits, inside a task) costs C
--- stack, of which a Lua has room for about 200.
-local DEEPEST = 50
+-- A pump inside a pump (a foreign coroutine that waits, inside a task) nests C
+-- calls, about eight each, of which Lua 5.4 allows 200 in all.
+local DEEPEST = rawget(_G, "jit") and 50 or 15
 
 return function(loop)
   local plain = {}
@@ -66,7 +66,8 @@ return function(loop)
 
   function plain.wake(w) push(w.parked) end
 
-  local function pump(w)
+  --- Keeps everything going until w.fired.
+  function plain.pump(w)
     plain.run()
     while not w.fired do
       loop.turn(plain.pending() and 0 or nil)
@@ -80,7 +81,7 @@ return function(loop)
         { hint = "wait in tasks (contree.spawn), not in coroutines of your own" })
     end
     depth = depth + 1
-    local ok, err = pcall(pump, w)
+    local ok, err = pcall(plain.pump, w)
     depth = depth - 1
     if not ok then error(err, 0) end
   end

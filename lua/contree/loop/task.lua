@@ -9,6 +9,9 @@ local unpack = table.unpack or unpack
 
 local tasks = {}
 
+-- Seconds between two steps where no descriptor tells when there is need.
+local LOOK = 0.01
+
 ---@class contree.Task
 ---@field status "waiting"|"running"|"done"|"failed"|"cancelled"
 local Task = {}
@@ -289,6 +292,7 @@ end
 function tasks.pollfd()
   local host = loop.host()
   local fd, seconds = loop.fd(), loop.timeout()
+  if not fd then seconds = math.min(seconds or LOOK, LOOK) end
   if host.pending and host.pending() then seconds = 0 end
   return fd, seconds
 end

@@ -14,7 +14,7 @@ api.nvim_set_hl(0, "ContreeSummary", { link = "Comment", default = true })
 local function make_buffer()
   local made = api.nvim_create_buf(false, true)
   api.nvim_buf_set_name(made, "contree://output")
-  api.nvim_buf_set_option(made, "filetype", "contree")
+  vim.bo[made].filetype = "contree"
   return made
 end
 
