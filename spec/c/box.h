@@ -49,6 +49,7 @@ struct box_options {
     const char *image;    /* layer on top: "l/2" instead of "l/1" */
     const char *hostname; /* "box" */
     int64_t max_file_bytes, max_processes;
+    bool networking;
 };
 
 static inline void box_make_dir(const char *path) {
@@ -213,6 +214,7 @@ static inline struct box *box_start(const struct box_options *o,
         .hostname = o->hostname ? o->hostname : "box",
         .max_file_bytes = o->max_file_bytes,
         .max_processes = o->max_processes,
+        .networking = o->networking,
     };
     b->sandbox = sandbox_start(world.launcher, &spec, &callbacks, b, f);
     if (b->sandbox)

@@ -165,8 +165,21 @@ static void try_in_child(const char *data_dir, struct finding *found) {
 
 /* ---- the lines ---- */
 
+static int make_directories(const char *path) {
+    char part[4096];
+    for (const char *slash = path; slash && *slash; slash++) {
+        slash = strchrnul(slash, '/');
+        snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+        if (*part && mkdir(part, 0700) < 0 && errno != EEXIST)
+            return -1;
+        if (!*slash)
+            break;
+    }
+    return 0;
+}
+
 static bool check_data_dir(FILE *out, const char *path) {
-    if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+    if (make_directories(path) < 0) {
         say(out, "missing", "data directory",
             "cannot make %s (%s). Fix: contree-engine --data-dir "
             "DIRECTORY-YOU-OWN",
@@ -278,8 +291,12 @@ static void check_programs(FILE *out) {
         say(out, "limited", "skopeo",
             "images cannot be pulled from registries. Fix: sudo apt-get "
             "install skopeo");
-    say(out, "limited", "networking",
-        "runs have the loopback interface only, in this version");
+    if (find_program("slirp4netns") && access("/dev/net/tun", F_OK) == 0)
+        say(out, "ok", "networking", "slirp4netns, for runs that ask for it");
+    else
+        say(out, "limited", "networking",
+            "runs have the loopback interface only. Fix: sudo apt-get install "
+            "slirp4netns && sudo modprobe tun");
 }
 
 int doctor_run(FILE *out, const char *data_dir) {

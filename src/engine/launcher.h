@@ -10,6 +10,7 @@
 struct cell {
     int control; /* SOCK_SEQPACKET, not blocking; closing it ends the cell */
     int pidfd;   /* readable when all of it is gone */
+    int net;     /* its network namespace, if it is to be connected; else -1 */
 };
 
 /* Who waits for a cell. Part of the waiter, who must outlive the answer. */
@@ -17,6 +18,7 @@ struct cell_request {
     /* Exactly one of these is called, from the loop. */
     void (*ready)(struct cell_request *r, struct cell cell);
     void (*refused)(struct cell_request *r, const struct fault *why);
+    bool connected;            /* to a network, by the caller */
     struct cell_request *next; /* the launcher's */
 };
 

@@ -33,7 +33,7 @@ struct forkserver {
     struct launcher *launcher;
     int socket; /* -1: not running */
     pid_t pid;
-    int owed; /* cells asked for and not yet delivered */
+    int owed[CELL_KINDS]; /* cells asked for and not yet delivered */
     uv_poll_t poll;
 };
 
@@ -45,8 +45,10 @@ struct launcher {
     int forkserver_count;
     struct cell ready[READY_MAX];
     int ready_count, ready_wanted;
-    struct cell_request *first, **last;
-    int waiting;
+    struct queue {
+        struct cell_request *first, **last;
+        int count;
+    } waiting[CELL_KINDS];
     uv_timer_t refill;
     int open_handles; /* on the loop */
     bool closing;
@@ -131,7 +133,7 @@ static int start_forkserver(struct launcher *l, struct forkserver *s,
     }
     s->launcher = l;
     s->socket = pair[0];
-    s->owed = 0;
+    memset(s->owed, 0, sizeof s->owed);
     if (hear_hello(s, f) < 0) {
         stop_forkserver(s);
         return -1;
@@ -141,44 +143,62 @@ static int start_forkserver(struct launcher *l, struct forkserver *s,
 
 /* ---- cells ---- */
 
+static int owed_by(const struct forkserver *s) {
+    return s->owed[CELL_PRIVATE] + s->owed[CELL_CONNECTED];
+}
+
 static struct forkserver *least_busy(struct launcher *l) {
     struct forkserver *best = NULL;
     for (int i = 0; i < l->forkserver_count; i++) {
         struct forkserver *s = &l->forkservers[i];
-        if (s->socket >= 0 && (!best || s->owed < best->owed))
+        if (s->socket >= 0 && (!best || owed_by(s) < owed_by(best)))
             best = s;
     }
     return best;
 }
 
 /* Asks for cells until those that are coming are `missing`. */
-static void ask(struct launcher *l, int missing) {
+static void ask(struct launcher *l, char kind, int missing) {
     for (int i = 0; i < l->forkserver_count; i++)
-        missing -= l->forkservers[i].owed;
+        missing -= l->forkservers[i].owed[(int)kind];
     for (; missing > 0; missing--) {
         struct forkserver *s = least_busy(l);
-        if (!s || send(s->socket, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        if (!s || send(s->socket, &kind, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
             return; /* full: asked again when it has delivered */
-        s->owed++;
+        s->owed[(int)kind]++;
     }
+}
+
+static void ask_for_waiting(struct launcher *l) {
+    ask(l, CELL_PRIVATE, l->waiting[CELL_PRIVATE].count);
+    ask(l, CELL_CONNECTED, l->waiting[CELL_CONNECTED].count);
 }
 
 void launcher_refill(struct launcher *l) {
     uv_timer_stop(&l->refill);
-    ask(l, l->waiting + l->ready_wanted - l->ready_count);
+    ask_for_waiting(l);
+    ask(l, CELL_PRIVATE,
+        l->waiting[CELL_PRIVATE].count + l->ready_wanted - l->ready_count);
 }
 
 static void on_refill(uv_timer_t *timer) {
     launcher_refill(timer->data);
 }
 
-static struct cell_request *next_request(struct launcher *l) {
-    struct cell_request *r = l->first;
+static void queue_add(struct queue *q, struct cell_request *r) {
+    r->next = NULL;
+    *q->last = r;
+    q->last = &r->next;
+    q->count++;
+}
+
+static struct cell_request *queue_take(struct queue *q) {
+    struct cell_request *r = q->first;
     if (r) {
-        l->first = r->next;
-        if (!l->first)
-            l->last = &l->first;
-        l->waiting--;
+        q->first = r->next;
+        if (!q->first)
+            q->last = &q->first;
+        q->count--;
     }
     return r;
 }
@@ -186,23 +206,50 @@ static struct cell_request *next_request(struct launcher *l) {
 static void drop_cell(struct cell cell) {
     close(cell.control);
     close(cell.pidfd);
+    cleanup_close(&cell.net);
 }
 
 static void deliver(struct launcher *l, struct cell cell) {
-    struct cell_request *r = next_request(l);
+    int kind = cell.net < 0 ? CELL_PRIVATE : CELL_CONNECTED;
+    struct cell_request *r = queue_take(&l->waiting[kind]);
     if (r)
         r->ready(r, cell);
-    else if (l->ready_count < READY_MAX)
+    else if (kind == CELL_PRIVATE && l->ready_count < READY_MAX)
         l->ready[l->ready_count++] = cell;
     else
         drop_cell(cell);
+}
+
+/* The descriptors that came with a message; the rest of `fds` stays as it is.
+ */
+static void take_descriptors(struct msghdr *message, int fds[3]) {
+    struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+        c->cmsg_len <= CMSG_LEN(3 * sizeof(int)))
+        memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+}
+
+static void handle_answer(struct forkserver *s, struct cell_report *report,
+                          struct cell cell) {
+    struct launcher *l = s->launcher;
+    int kind = report->kind == CELL_CONNECTED ? CELL_CONNECTED : CELL_PRIVATE;
+    s->owed[kind]--;
+    if (report->type == CELL_READY) {
+        deliver(l, cell);
+        return;
+    }
+    struct fault f;
+    fault_set(&f, report->status, "%.399s", report->message);
+    struct cell_request *r = queue_take(&l->waiting[kind]);
+    if (r)
+        r->refused(r, &f);
 }
 
 /* One answer of a forkserver: 1, 0 when there is none, -1 when it is gone. */
 static int receive_answer(struct forkserver *s) {
     struct cell_report report;
     union {
-        char space[CMSG_SPACE(2 * sizeof(int))];
+        char space[CMSG_SPACE(3 * sizeof(int))];
         struct cmsghdr align;
     } control;
     struct iovec part = {.iov_base = &report, .iov_len = sizeof report};
@@ -210,25 +257,14 @@ static int receive_answer(struct forkserver *s) {
                              .msg_iovlen = 1,
                              .msg_control = control.space,
                              .msg_controllen = sizeof control.space};
+    int fds[3] = {-1, -1, -1};
     ssize_t got = recvmsg(s->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (got != sizeof report)
         return -1;
-    s->owed--;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-    if (report.type == CELL_READY && c &&
-        c->cmsg_len == CMSG_LEN(2 * sizeof(int))) {
-        int fds[2];
-        memcpy(fds, CMSG_DATA(c), sizeof fds);
-        deliver(s->launcher, (struct cell){fds[0], fds[1]});
-        return 1;
-    }
-    struct fault f;
-    fault_set(&f, report.status, "%.399s", report.message);
-    struct cell_request *r = next_request(s->launcher);
-    if (r)
-        r->refused(r, &f);
+    take_descriptors(&message, fds);
+    handle_answer(s, &report, (struct cell){fds[0], fds[1], fds[2]});
     return 1;
 }
 
@@ -247,8 +283,9 @@ static int watch(struct forkserver *s, struct fault *f) {
 
 static void refuse_all(struct launcher *l, const struct fault *f) {
     struct cell_request *r;
-    while ((r = next_request(l)))
-        r->refused(r, f);
+    for (int kind = 0; kind < CELL_KINDS; kind++)
+        while ((r = queue_take(&l->waiting[kind])))
+            r->refused(r, f);
 }
 
 static void free_if_closed(struct launcher *l) {
@@ -283,8 +320,8 @@ static void on_forkserver(uv_poll_t *poll, int status, int events) {
         rc = receive_answer(s);
     if (rc < 0)
         uv_close((uv_handle_t *)poll, on_forkserver_closed);
-    else if (s->launcher->waiting > 0)
-        ask(s->launcher, s->launcher->waiting);
+    else
+        ask_for_waiting(s->launcher);
 }
 
 static bool is_alive(const struct cell *cell) {
@@ -295,22 +332,19 @@ static bool is_alive(const struct cell *cell) {
 bool launcher_take(struct launcher *l, struct cell_request *r,
                    struct cell *cell) {
     bool found = false;
-    while (!found && l->ready_count > 0) {
+    while (!r->connected && !found && l->ready_count > 0) {
         *cell = l->ready[--l->ready_count];
         found = is_alive(cell);
         if (!found)
             drop_cell(*cell);
     }
     if (!found) {
-        r->next = NULL;
-        *l->last = r;
-        l->last = &r->next;
-        l->waiting++;
-    }
-    if (l->waiting > 0)
-        ask(l, l->waiting);
-    else if (!uv_is_active((uv_handle_t *)&l->refill))
+        int kind = r->connected ? CELL_CONNECTED : CELL_PRIVATE;
+        queue_add(&l->waiting[kind], r);
+        ask_for_waiting(l);
+    } else if (!uv_is_active((uv_handle_t *)&l->refill)) {
         uv_timer_start(&l->refill, on_refill, REFILL_MS, 0);
+    }
     return found;
 }
 
@@ -363,7 +397,8 @@ struct launcher *launcher_open(int dir_fd, struct id_range ids,
     l->ids = ids;
     l->dir_fd = dir_fd;
     l->init_fd = l->filter_fd = -1;
-    l->last = &l->first;
+    for (int kind = 0; kind < CELL_KINDS; kind++)
+        l->waiting[kind].last = &l->waiting[kind].first;
     snprintf(l->isolation, sizeof l->isolation,
              "user,mount,pid,net,ipc,uts,cgroup,seccomp,no_new_privs,"
              "capabilities%s",

@@ -4,6 +4,7 @@
 #include "sandbox.h"
 #include "init/protocol.h"
 #include "launcher.h"
+#include "network.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -32,8 +33,10 @@ struct sandbox {
     struct cell_request request;
     struct cell cell;
     bool has_cell;
-    bool killed;  /* by sandbox_kill: no word about why it ended */
-    bool settled; /* the main process ended, or failed was called */
+    struct network *network; /* NULL: the loopback interface alone */
+    bool connecting;         /* orders wait for it */
+    bool killed;             /* by sandbox_kill: no word about why it ended */
+    bool settled;            /* the main process ended, or failed was called */
     struct letter *first, **last;
     uv_poll_t control_poll, pid_poll;
     int open_handles;
@@ -83,7 +86,8 @@ static int letter_send(struct sandbox *s, struct letter *l) {
 static void on_control(uv_poll_t *poll, int status, int events);
 
 static void watch_control(struct sandbox *s) {
-    int events = UV_READABLE | (s->first ? UV_WRITABLE : 0);
+    bool waiting = s->first && !s->connecting;
+    int events = UV_READABLE | (waiting ? UV_WRITABLE : 0);
     uv_poll_start(&s->control_poll, events, on_control);
 }
 
@@ -109,7 +113,7 @@ static void enqueue(struct sandbox *s, struct letter *l) {
     bool was_empty = !s->first;
     *s->last = l;
     s->last = &l->next;
-    if (!s->has_cell || !was_empty)
+    if (!s->has_cell || s->connecting || !was_empty)
         return;
     send_letters(s);
     if (s->first)
@@ -296,12 +300,34 @@ static void on_end(uv_poll_t *poll, int status, int events) {
     (void)events;
     receive_reports(s);
     fail_sandbox(s, 500, "the sandbox ended unexpectedly (out of memory?)");
+    if (s->network)
+        network_stop(s->network);
     uv_close((uv_handle_t *)&s->control_poll, on_closed);
     uv_close((uv_handle_t *)&s->pid_poll, on_closed);
 }
 
 static void kill_cell(struct sandbox *s) {
     syscall(SYS_pidfd_send_signal, s->cell.pidfd, SIGKILL, NULL, 0);
+}
+
+static void on_connected(void *arg, const struct fault *why) {
+    struct sandbox *s = arg;
+    s->connecting = false;
+    if (why) {
+        fail_sandbox(s, why->status, why->message);
+        kill_cell(s);
+        return;
+    }
+    send_letters(s);
+    watch_control(s);
+}
+
+static void connect_cell(struct sandbox *s, uv_loop_t *loop) {
+    struct fault f;
+    s->network = network_start(loop, s->cell.net, on_connected, s, &f);
+    s->connecting = s->network != NULL;
+    if (!s->network)
+        on_connected(s, &f);
 }
 
 static void use_cell(struct sandbox *s, struct cell cell) {
@@ -315,8 +341,11 @@ static void use_cell(struct sandbox *s, struct cell cell) {
     uv_poll_start(&s->pid_poll, UV_READABLE, on_end);
     if (s->killed)
         kill_cell(s);
-    send_letters(s);
     watch_control(s);
+    if (cell.net >= 0)
+        connect_cell(s, loop);
+    else
+        on_connected(s, NULL);
 }
 
 static struct sandbox *of_request(struct cell_request *r) {
@@ -337,6 +366,7 @@ static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
                        struct fault *f) {
     struct order o = {.type = ORDER_SETUP,
                       .argc = spec->lower_count,
+                      .connected = spec->networking,
                       .max_file_bytes = spec->max_file_bytes,
                       .max_processes = spec->max_processes};
     const char *const first[] = {spec->hostname, spec->upper, spec->work};
@@ -349,12 +379,6 @@ struct sandbox *sandbox_start(struct launcher *l,
                               const struct sandbox_spec *spec,
                               const struct sandbox_callbacks *callbacks,
                               void *arg, struct fault *f) {
-    if (spec->networking) {
-        fault_set(f, 501,
-                  "networking is not available in this build: runs "
-                  "have the loopback interface only");
-        return NULL;
-    }
     if (strlen(spec->hostname) > HOST_NAME_MAX) {
         fault_set(f, 422, "the host name has more than %d bytes",
                   HOST_NAME_MAX);
@@ -371,6 +395,7 @@ struct sandbox *sandbox_start(struct launcher *l,
     s->last = &s->first;
     s->request.ready = on_ready;
     s->request.refused = on_refused;
+    s->request.connected = spec->networking;
     if (order_setup(s, spec, f) < 0) {
         free(s);
         return NULL;

@@ -32,7 +32,7 @@ struct sandbox_spec {
     size_t lower_count;
     const char *upper, *work; /* "w/7/u", "w/7/w" */
     const char *hostname;     /* at most 64 bytes */
-    bool networking;          /* false: loopback only */
+    bool networking;          /* see network.h; false: loopback only */
     int64_t max_file_bytes;   /* RLIMIT_FSIZE; 0 none */
     int64_t max_processes;    /* of each user id; 0: 4096, which is also what
                                * all of them together cannot exceed on Linux

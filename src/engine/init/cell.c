@@ -238,14 +238,47 @@ static int place(const char *from, int root, const char *name,
     return rc;
 }
 
-static int change_root(struct failure *f) {
+/* Puts our name server over the image's. An image that has a directory for
+ * the file but no file gets an empty one. */
+static int place_resolv_conf(int root, struct failure *f) {
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    const char *name = "etc/resolv.conf";
+    int target = syscall(SYS_openat2, root, name, &how, sizeof how);
+    if (target < 0 && errno == ENOENT) {
+        how.flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+        how.mode = 0644;
+        target = syscall(SYS_openat2, root, name, &how, sizeof how);
+    }
+    struct stat st;
+    if (target < 0 || fstat(target, &st) < 0 || !S_ISREG(st.st_mode)) {
+        if (target >= 0)
+            close(target);
+        return 0; /* such an image gets along without names */
+    }
+    int tree = open_tree(AT_FDCWD, "/resolv.conf",
+                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    int rc =
+        tree < 0
+            ? -1
+            : move_mount(tree, "", target, "",
+                         MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    if (rc < 0)
+        fail_errno(f, "cannot mount /etc/resolv.conf");
+    close(tree);
+    close(target);
+    return rc;
+}
+
+static int change_root(const struct root_spec *spec, struct failure *f) {
     int root = open("/new", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return fail_errno(f, "cannot open the new root");
     int rc = -1;
     if (place("/new.proc", root, "proc", f) == 0 &&
         place("/new.sys", root, "sys", f) == 0 &&
-        place("/new.dev", root, "dev", f) == 0)
+        place("/new.dev", root, "dev", f) == 0 &&
+        (!spec->connected || place_resolv_conf(root, f) == 0))
         rc = fchdir(root) == 0 ? 0 : fail_errno(f, "cannot enter the root");
     close(root);
     if (rc < 0)
@@ -307,7 +340,7 @@ static int filter_system_calls(const struct cell_limits *limits,
 
 int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
                struct failure *f) {
-    if (mount_root(root, f) < 0 || change_root(f) < 0)
+    if (mount_root(root, f) < 0 || change_root(root, f) < 0)
         return -1;
     if (sethostname(root->hostname, strlen(root->hostname)) < 0)
         return fail_errno(f, "cannot set the host name");

@@ -25,6 +25,7 @@ enum { IDLE_NETS_MAX = 32 };
 struct net {
     int fd;
     pid_t cell; /* who is in it; 0: nobody */
+    bool once;  /* somebody connects it */
 };
 
 struct forkserver {
@@ -38,8 +39,9 @@ static int report(struct cell_report *r, const int *fds, int count) {
     return packet_send(FORKSERVER_SOCKET, r, sizeof *r, fds, count);
 }
 
-static int report_failure(const struct failure *f) {
-    struct cell_report r = {.type = CELL_FAULT, .status = f->status};
+static int report_failure(const struct failure *f, int kind) {
+    struct cell_report r = {
+        .type = CELL_FAULT, .kind = kind, .status = f->status};
     snprintf(r.message, sizeof r.message, "%s", f->message);
     return report(&r, NULL, 0);
 }
@@ -132,11 +134,22 @@ static int add_net(struct forkserver *s, struct failure *f) {
 }
 
 /* Enters a network namespace nobody is in: the next child's. */
-static struct net *enter_idle_net(struct forkserver *s, struct failure *f) {
-    for (size_t i = 0; i < s->net_count; i++)
+static struct net *enter_net(struct forkserver *s, int kind,
+                             struct failure *f) {
+    for (size_t i = 0; i < s->net_count && kind == CELL_PRIVATE; i++)
         if (s->nets[i].cell == 0)
             return net_enter(s->nets[i].fd, f) < 0 ? NULL : &s->nets[i];
-    return add_net(s, f) < 0 ? NULL : &s->nets[s->net_count - 1];
+    if (add_net(s, f) < 0)
+        return NULL;
+    struct net *net = &s->nets[s->net_count - 1];
+    net->once = kind == CELL_CONNECTED;
+    return net;
+}
+
+static void remove_net(struct forkserver *s, size_t i) {
+    close(s->nets[i].fd);
+    s->nets[i] = s->nets[--s->net_count];
+    s->idle_nets--;
 }
 
 /* A cell has ended, and with it all that was in its namespaces. */
@@ -148,31 +161,31 @@ static void release_net(struct forkserver *s, pid_t cell) {
         return;
     s->nets[i].cell = 0;
     s->idle_nets++;
-    if (s->idle_nets <= IDLE_NETS_MAX && net_is_unused(s->nets[i].fd))
-        return;
-    close(s->nets[i].fd);
-    s->nets[i] = s->nets[--s->net_count];
-    s->idle_nets--;
+    if (s->nets[i].once || s->idle_nets > IDLE_NETS_MAX ||
+        !net_is_unused(s->nets[i].fd))
+        remove_net(s, i);
 }
 
 /* Makes one cell and hands it over. -1 when the engine is gone. */
-static int serve_one(struct forkserver *s) {
+static int serve_one(struct forkserver *s, int kind) {
     struct failure f = {0};
-    int pair[2], pidfd = -1;
+    int pair[2], pidfd = -1, rc;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
         fail_errno(&f, "cannot make a control socket");
-        return report_failure(&f);
+        return report_failure(&f, kind);
     }
-    int rc;
-    struct net *net = enter_idle_net(s, &f);
+    struct net *net = enter_net(s, kind, &f);
     pid_t pid = net ? start_cell(s, pair, &pidfd, &f) : -1;
     if (pid > 0) {
         net->cell = pid;
         s->idle_nets--;
-        struct cell_report r = {.type = CELL_READY};
-        rc = report(&r, (int[]){pair[0], pidfd}, 2);
+        struct cell_report r = {.type = CELL_READY, .kind = kind};
+        int fds[] = {pair[0], pidfd, net->fd};
+        rc = report(&r, fds, kind == CELL_CONNECTED ? 3 : 2);
     } else {
-        rc = report_failure(&f);
+        if (net && net->once)
+            remove_net(s, net - s->nets);
+        rc = report_failure(&f, kind);
     }
     close(pair[0]);
     close(pair[1]);
@@ -256,7 +269,7 @@ static void serve(struct forkserver *s) {
         int ready = ppoll(&p, 1, NULL, &none);
         reap(s);
         if (ready > 0 &&
-            (read(FORKSERVER_SOCKET, &byte, 1) != 1 || serve_one(s) < 0))
+            (read(FORKSERVER_SOCKET, &byte, 1) != 1 || serve_one(s, byte) < 0))
             return; /* the engine is gone */
     }
 }
@@ -267,7 +280,7 @@ int forkserver_main(unsigned id_base, unsigned id_count) {
                            .limits.one_id = id_count == 1};
     struct failure f = {0};
     if (prepare(&s, &f) < 0) {
-        report_failure(&f);
+        report_failure(&f, 0);
         return 1;
     }
     struct cell_report hello = {.type = CELL_HELLO};

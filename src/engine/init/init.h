@@ -45,6 +45,7 @@ bool net_is_unused(int net);
  *   /proc    the host's (the kernel gives a new one only to who sees one)
  *   /sys /dev   the templates of every sandbox's
  *   /empty   hides directories
+ *   /resolv.conf   of sandboxes with a network
  *   /new.proc /new.sys /new.dev /new   where a cell mounts its own */
 int stage_build(int data_dir, struct failure *f);
 
@@ -61,6 +62,7 @@ struct root_spec {
     const char *const *lowers;
     unsigned lower_count;
     int64_t max_file_bytes, max_processes;
+    bool connected; /* to a network, so it needs a name server */
 };
 int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
                struct failure *f);

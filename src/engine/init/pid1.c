@@ -189,6 +189,7 @@ static int handle_setup(struct pid1 *s, struct letter *l, struct failure *f) {
                              .upper = next_string(l),
                              .work = next_string(l),
                              .lower_count = l->order.argc,
+                             .connected = l->order.connected,
                              .max_file_bytes = l->order.max_file_bytes,
                              .max_processes = l->order.max_processes};
     char **lowers = take_strings(l, root.lower_count);

@@ -2,10 +2,10 @@
  * three from one build, so no versions) say to each other over sequential
  * packet sockets. Numbers are in host byte order.
  *
- * The forkserver turns one byte into one *cell*: a process that is PID 1 of
- * fresh namespaces and waits, its identity, /proc, /sys and /dev already made.
- * A cell's first order is ORDER_SETUP, which gives it a root file system;
- * from then on it is the sandbox's init. */
+ * The forkserver turns one byte (CELL_...) into one *cell*: a process that is
+ * PID 1 of fresh namespaces and waits, its identity, /proc, /sys and /dev
+ * already made. A cell's first order is ORDER_SETUP, which gives it a root file
+ * system; from then on it is the sandbox's init. */
 #ifndef CONTREE_PROTOCOL_H
 #define CONTREE_PROTOCOL_H
 
@@ -19,17 +19,19 @@ enum {
     FORKSERVER_SECCOMP = 5, /* a memfd: struct sock_filter[] */
 };
 
+/* Engine to forkserver: the loopback interface alone, or a network namespace
+ * that somebody connects, and that is never used again. */
+enum { CELL_PRIVATE, CELL_CONNECTED, CELL_KINDS };
+
 /* Forkserver to engine. First one HELLO or FAULT, then for each byte either a
- * CELL with two descriptors (control socket, pidfd) or a FAULT. */
+ * READY with descriptors (control socket, pidfd, and the network namespace if
+ * CONNECTED) or a FAULT. */
 enum { CELL_HELLO, CELL_READY, CELL_FAULT };
 struct cell_report {
     int32_t type;
+    int32_t kind;
     int32_t status;    /* CELL_FAULT: HTTP status */
-    uint32_t features; /* CELL_HELLO: CELL_HAS_... */
     char message[400]; /* CELL_FAULT: for the user */
-};
-enum {
-    CELL_HAS_PID_LIMIT = 1, /* the kernel caps ids per pid namespace */
 };
 
 /* Engine to PID 1: a struct order, then `payload` bytes of NUL-terminated
@@ -43,15 +45,16 @@ enum { ORDER_SETUP = 1, ORDER_PUT, ORDER_SPAWN, ORDER_SIGNAL };
 enum { ORDER_INLINE_MAX = 65536, ORDER_FDS_MAX = 4 };
 struct order {
     uint32_t type;
-    uint32_t payload;  /* bytes of strings */
-    uint32_t in_memfd; /* 1: they are in the last descriptor */
-    int32_t spid;      /* SPAWN, SIGNAL */
-    int32_t signal;    /* SIGNAL */
-    uint32_t uid, gid; /* PUT, SPAWN */
-    uint32_t mode;     /* PUT */
-    uint32_t stdio;    /* SPAWN */
-    uint32_t argc;     /* SPAWN: arguments; SETUP: lower directories */
-    uint32_t envc;     /* SPAWN */
+    uint32_t payload;   /* bytes of strings */
+    uint32_t in_memfd;  /* 1: they are in the last descriptor */
+    int32_t spid;       /* SPAWN, SIGNAL */
+    int32_t signal;     /* SIGNAL */
+    uint32_t uid, gid;  /* PUT, SPAWN */
+    uint32_t mode;      /* PUT */
+    uint32_t stdio;     /* SPAWN */
+    uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories */
+    uint32_t envc;      /* SPAWN */
+    uint32_t connected; /* SETUP: there is a network with a name server */
     int64_t max_file_bytes, max_processes; /* SETUP */
 };
 

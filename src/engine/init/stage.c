@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -140,6 +141,17 @@ static int leave_host(struct failure *f) {
     return 0;
 }
 
+/* Where slirp4netns answers. */
+static int make_resolv_conf(struct failure *f) {
+    static const char text[] = "nameserver 10.0.2.3\n";
+    int fd = open("resolv.conf", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    int rc =
+        fd >= 0 && write(fd, text, strlen(text)) > 0 ? fchmod(fd, 0644) : -1;
+    if (fd >= 0)
+        close(fd);
+    return rc < 0 ? fail_errno(f, "cannot make resolv.conf") : 0;
+}
+
 int stage_build(int data_dir, struct failure *f) {
     static const char *const dirs[] = {
         "l",     "w",        "proc",    "sys",     "dev",
@@ -169,7 +181,8 @@ int stage_build(int data_dir, struct failure *f) {
     for (int i = 0; i < TREES; i++)
         if (attach(trees[i], dirs[i], f) < 0)
             return -1;
-    if (make_sys(f) < 0 || make_dev(f) < 0 || make_devices(nodes, f) < 0)
+    if (make_sys(f) < 0 || make_dev(f) < 0 || make_devices(nodes, f) < 0 ||
+        make_resolv_conf(f) < 0)
         return -1;
     return leave_host(f);
 }
