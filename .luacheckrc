@@ -2,3 +2,4 @@ std = "max"
 max_line_length = 100
 exclude_files = { "build/**", "lua_modules/**" }
 files["spec"] = { std = "max+busted" }
+files["examples/neovim"] = { globals = { "vim" } }
