@@ -198,7 +198,10 @@ local function transfer_error(self, request, result)
     fields.hint = "does this machine trust the server's certificate authority?"
   elseif err.kind == "connect" then
     where = not self.unix_socket and "cannot reach " .. self.address or nil
-    fields.hint = self.unix_socket and not self.engine and "nobody listens there" or nil
+    if self.unix_socket and not self.engine then
+      -- A socket on this machine does not come back by being asked again.
+      fields.hint, fields.final, fields.unsent = "nobody listens there", true, nil
+    end
   end
   return errors.new(kind, self.redact((where and where .. ": " or "") .. err.message), fields)
 end
