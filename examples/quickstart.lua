@@ -70,7 +70,7 @@ session:run("echo bread >> /list")
 session:run("echo butter >> /list")
 session:run("echo poison >> /list")
 session:rollback()
-show("a session, rolled back", session:run("cat /list").stdout)
+show("a session, rolled back", session:read("/list"))
 
 -- Output can be watched while the command runs.
 io.write(("%-34s "):format("live output"))
