@@ -288,6 +288,9 @@ static void layers(void) {
     CHECK_NUMBER(store_layer_chain(s, b, &ids, &count, &f), 0);
     CHECK(count == 2 && ids[0] == b && ids[1] == a);
     free(ids);
+    CHECK_NUMBER(store_layer_bytes(s, b, &last, &f), 0);
+    CHECK_NUMBER(last, 11);
+    last = 0;
     CHECK_NUMBER(store_layer_chain(s, 0, &ids, &count, &f), 0);
     CHECK_NUMBER(count, 0);
     free(ids);

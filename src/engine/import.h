@@ -1,6 +1,6 @@
-/* import.h: images from outside: the machine's busybox, a tar archive. All of
- * it runs in a worker (or before the loop), and leaves nothing behind when it
- * fails. */
+/* import.h: images from outside: the machine's busybox, a tar archive, an OCI
+ * layout, a registry. All of it runs in a worker (or before the loop), and
+ * leaves nothing behind when it fails. */
 #ifndef CONTREE_IMPORT_H
 #define CONTREE_IMPORT_H
 
@@ -37,5 +37,23 @@ int import_busybox(const struct importer *m, struct fault *f);
  * tag. */
 int import_tar(const struct importer *m, int fd, const struct import_options *o,
                struct image *out, struct fault *f);
+
+/* Makes an image of the OCI layout `oci` in the directory `dir` (one manifest,
+ * as skopeo writes it). Layers are shared between images: one that was imported
+ * before, on top of the same others, is not unpacked again; so what a failed
+ * import had unpacked serves the next. Everything is checked against its
+ * digest. The image gets the environment that the image's makers gave it. 422
+ * for a layout that is not right; else as import_tar. */
+int import_layout(const struct importer *m, int dir,
+                  const struct import_options *o, struct image *out,
+                  struct fault *f);
+
+/* Fetches an image from a registry (wire-api.md §8.7) and imports it. `url` is
+ * docker://HOST/NAME[:TAG]; NULL or "" as username: anonymous, or the machine's
+ * own login. Faults as in skopeo.h and of import_layout. */
+int import_registry(const struct importer *m, const char *url,
+                    const char *username, const char *password,
+                    const struct import_options *o, struct image *out,
+                    struct fault *f);
 
 #endif

@@ -391,12 +391,12 @@ int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
 
 /* One statement, since each statement takes and drops SQLite's file locks. The
  * limit ends the loop of a damaged table. */
-#define CHAIN_QUERY                                                            \
-    "WITH RECURSIVE chain (id, parent) AS ("                                   \
-    " SELECT id, parent FROM layer WHERE id = ?"                               \
-    " UNION ALL SELECT layer.id, layer.parent FROM chain"                      \
+#define CHAIN_QUERY(result)                                                    \
+    "WITH RECURSIVE chain (id, parent, size) AS ("                             \
+    " SELECT id, parent, size FROM layer WHERE id = ?"                         \
+    " UNION ALL SELECT layer.id, layer.parent, layer.size FROM chain"          \
     " JOIN layer ON layer.id = chain.parent LIMIT 100000)"                     \
-    " SELECT id, parent FROM chain"
+    " SELECT " result " FROM chain"
 
 static bool append_id(int64_t **ids, size_t *count, int64_t id) {
     /* Grows at the powers of two. */
@@ -420,7 +420,7 @@ int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
     size_t used = 0;
     int row = 0;
     sqlite3_stmt *q CLEANUP(store_done) =
-        store_query(s, QUERY_LAYER_CHAIN, CHAIN_QUERY, f);
+        store_query(s, QUERY_LAYER_CHAIN, CHAIN_QUERY("id, parent"), f);
     if (!q)
         return -1;
     sqlite3_bind_int64(q, 1, layer);
@@ -436,6 +436,21 @@ int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
         return -1;
     *ids = steal_pointer(&chain);
     *count = used;
+    return 0;
+}
+
+int store_layer_bytes(struct store *s, int64_t layer, int64_t *bytes,
+                      struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    sqlite3_stmt *q CLEANUP(store_done) = store_query(
+        s, QUERY_LAYER_BYTES, CHAIN_QUERY("ifnull(sum(size), 0)"), f);
+    if (!q)
+        return -1;
+    sqlite3_bind_int64(q, 1, layer);
+    if (store_row(s, q, f) < 0)
+        return -1;
+    *bytes = sqlite3_column_int64(q, 0);
     return 0;
 }
 

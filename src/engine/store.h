@@ -86,6 +86,9 @@ int store_layer_add(struct store *s, int64_t id, int64_t parent, int64_t size,
  * transaction: a snapshot exists whole or not. */
 int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
                        int64_t size, const struct image *i, struct fault *f);
+/* Sum of the sizes of a layer and all below it. */
+int store_layer_bytes(struct store *s, int64_t layer, int64_t *bytes,
+                      struct fault *f);
 /* Every layer id, ascending. */
 int store_layer_each(struct store *s, bool (*visit)(void *arg, int64_t id),
                      void *arg, struct fault *f);
