@@ -291,12 +291,12 @@ static void check_programs(FILE *out) {
         say(out, "limited", "skopeo",
             "images cannot be pulled from registries. Fix: sudo apt-get "
             "install skopeo");
-    if (find_program("slirp4netns") && access("/dev/net/tun", F_OK) == 0)
+    if (find_program("slirp4netns") && access("/dev/net/tun", R_OK | W_OK) == 0)
         say(out, "ok", "networking", "slirp4netns, for runs that ask for it");
     else
         say(out, "limited", "networking",
             "runs have the loopback interface only. Fix: sudo apt-get install "
-            "slirp4netns && sudo modprobe tun");
+            "slirp4netns; sudo modprobe tun; sudo chmod 666 /dev/net/tun");
 }
 
 int doctor_run(FILE *out, const char *data_dir) {

@@ -97,6 +97,15 @@ static int spawn(uv_loop_t *loop, struct network *n, int ends[4], int net) {
     return rc;
 }
 
+static int check_tun(struct fault *f) {
+    if (access("/dev/net/tun", R_OK | W_OK) == 0)
+        return 0;
+    fault_errno(f, "networking needs /dev/net/tun. Fix: sudo modprobe tun && "
+                   "sudo chmod 666 /dev/net/tun");
+    f->status = 503;
+    return -1;
+}
+
 static int start(uv_loop_t *loop, struct network *n, int net, struct fault *f) {
     int ends[4] = {-1, -1, -1, -1};
     if (pipe2(ends, O_CLOEXEC) < 0 || pipe2(ends + 2, O_CLOEXEC) < 0) {
@@ -132,7 +141,9 @@ struct network *network_start(uv_loop_t *loop, int net,
                               void *arg, struct fault *f) {
     struct network *n = calloc(1, sizeof *n);
     int rc = -1;
-    if (n) {
+    if (check_tun(f) < 0) {
+        free(n);
+    } else if (n) {
         n->connected = connected;
         n->arg = arg;
         rc = start(loop, n, net, f);

@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What root of the sandbox may do to its own. Nothing here reaches out of its
@@ -338,12 +339,33 @@ static int filter_system_calls(const struct cell_limits *limits,
     return 0;
 }
 
+/* slirp4netns says that it is ready a moment before it has set the address and,
+ * as the last thing, the default route. */
+static int wait_for_route(struct failure *f) {
+    enum { ATTEMPTS = 5000 };
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int i = 0; i < ATTEMPTS; i++) {
+        char text[2048];
+        int fd = open("/proc/self/net/route", O_RDONLY | O_CLOEXEC);
+        ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+        if (fd >= 0)
+            close(fd);
+        text[got > 0 ? got : 0] = '\0';
+        if (strstr(text, "tap0\t00000000\t"))
+            return 0;
+        nanosleep(&pause, NULL);
+    }
+    return fail(f, 503, "the network did not come up within 5 seconds");
+}
+
 int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
                struct failure *f) {
     if (mount_root(root, f) < 0 || change_root(root, f) < 0)
         return -1;
     if (sethostname(root->hostname, strlen(root->hostname)) < 0)
         return fail_errno(f, "cannot set the host name");
+    if (root->connected && wait_for_route(f) < 0)
+        return -1;
     if (set_limits(root, f) < 0 || drop_capabilities(f) < 0)
         return -1;
     /* Cleared by every change of credentials, so not before here. */
