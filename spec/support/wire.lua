@@ -341,6 +341,12 @@ function wire.bytes(stream)
   return stream.encoding == "base64" and unbase64(stream.value) or stream.value
 end
 
+--- How many they are, without decoding them.
+function wire.size(stream)
+  if stream.encoding ~= "base64" then return #stream.value end
+  return #stream.value / 4 * 3 - #stream.value:match("=*$")
+end
+
 --- The bytes of one stream in a list of frames.
 function wire.output(frames, stream, spid)
   local out = {}
@@ -350,6 +356,15 @@ function wire.output(frames, stream, spid)
     end
   end
   return table.concat(out)
+end
+
+--- How many bytes of stdout they carry.
+function wire.output_size(frames)
+  local size = 0
+  for _, frame in ipairs(frames) do
+    if frame.event == "stdout" then size = size + wire.size(frame.data.data) end
+  end
+  return size
 end
 
 function wire.types(frames)

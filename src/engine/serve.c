@@ -215,9 +215,14 @@ static void raise_descriptor_limit(void) {
 }
 
 static int open_store(struct engine *e, struct fault *f) {
-    e->store = store_open(e->dir_fd, e->config->data_dir, f);
-    if (!e->store)
+    struct fault why;
+    e->store = store_open(e->dir_fd, e->config->data_dir, &why);
+    if (!e->store && why.status == 409)
+        return fault_set(f, 409, "%.400s, whose lock it holds", why.message);
+    if (!e->store) {
+        *f = why;
         return -1;
+    }
     e->layers = layers_open(e->dir_fd, e->store, e->ids.base, f);
     return e->layers ? 0 : -1;
 }

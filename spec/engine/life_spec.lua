@@ -1,0 +1,259 @@
+-- The engine as a process: start, stop, kill, restart, command line.
+local socket = require("socket")
+local wire = require("spec.support.wire")
+
+describe("contree-engine serve", function()
+  local engine
+
+  before_each(function() engine = wire.start() end)
+  after_each(function() engine:stop() end)
+
+  local function image_with(text, base)
+    return engine:run{ command = "echo " .. text .. " > /x", shell = true, disposable = false,
+      image = base or "tag:busybox:latest" }.result_image_uuid
+  end
+  local function x(image)
+    local operation = engine:run{ command = "cat", args = { "/x" }, image = image }
+    return operation.metadata.result.stdout.value
+  end
+
+  it("comes back from kill -9 with every image it told of", function()
+    local image = image_with("kept")
+    local done = engine:run{ command = "echo done", shell = true }.uuid
+    local uuid = engine:spawn{ command = "echo lost > /x; echo out; sleep 60", shell = true,
+      disposable = false }
+    local connection = engine:follow(uuid, "?follow=1")
+    wire.await(connection, "stdout")
+    engine:kill("KILL")
+    assert.is_nil(connection:frame())
+    connection:close()
+    engine:launch()
+    assert.are.equal("kept\n", x(image))
+    assert.are.equal("done\n",
+      engine:get("/v1/operations/" .. done).json.metadata.result.stdout.value)
+    local operation = engine:get("/v1/operations/" .. uuid).json
+    assert.are.equal("FAILED", operation.status)
+    assert.matches("engine stopped", operation.error)
+    -- Whoever follows it gets an end.
+    local frames = engine:events(uuid, "?follow=1")
+    assert.are.equal("completion", frames[#frames].event)
+    assert.are.equal("FAILED", frames[#frames].data.data.status)
+    assert.are.equal("", wire.run("pgrep -f 'sleep 60' -x"))
+    wire.eventually("the workspaces to be emptied", function()
+      return wire.run(("find %s/w %s/trash -type f"):format(engine.data, engine.data)) == ""
+    end)
+  end)
+
+  it("gives a log that was cut an end, also when it was in a file", function()
+    local uuid = engine:spawn{ command = "head -c 3000000 /dev/zero; sleep 60", shell = true,
+      truncate_output_at = 100000000 }
+    wire.eventually("the output", function()
+      return wire.output_size(engine:events(uuid)) == 3000000
+    end)
+    engine:kill("KILL")
+    -- As if the last write had been torn.
+    wire.run(("printf '{\"id\":99' >> %s/e/%s.log"):format(engine.data, uuid))
+    engine:launch()
+    for _ = 1, 2 do
+      local frames = engine:events(uuid, "?follow=1")
+      assert.are.equal(3000000, wire.output_size(frames))
+      assert.are.equal("completion", frames[#frames].event)
+      assert.are.equal(#frames - 1, frames[#frames].id)
+    end
+    local operation = engine:get("/v1/operations/" .. uuid).json
+    assert.are.equal(3000000, wire.size(operation.metadata.result.stdout))
+  end)
+
+  it("keeps the promise of a key over a kill", function()
+    local body = wire.spawn{ command = "echo once; sleep 60", shell = true, idempotency_key = "k" }
+    local connection = engine:connect()
+    connection:request("POST", "/v1/instances", { body = wire.json.encode(body),
+      headers = { Prefer = "wait=60" } })
+    wire.eventually("the run", function()
+      return engine:get("/v1/whoami").json.operations_stat.running_instances == 1
+    end)
+    engine:kill("KILL")
+    connection:close()
+    engine:launch()
+    local reply = engine:post("/v1/instances", body, { Prefer = "wait=60" })
+    assert.are.equal("FAILED", reply.json.status)
+  end)
+
+  it("stops when told to: runs are cancelled, replies are sent", function()
+    local connection = engine:connect()
+    connection:request("POST", "/v1/instances", { headers = { Prefer = "wait=60" },
+      body = wire.json.encode(wire.spawn{ command = "echo early; sleep 60", shell = true }) })
+    local uuid = wire.eventually("the run", function()
+      local one = engine:get("/v1/operations?status=EXECUTING").json[1]
+      return one and #engine:events(one.uuid) >= 3 and one.uuid
+    end)
+    local follower = engine:follow(uuid, "?follow=1")
+    engine:kill("TERM")
+    local reply = connection:response()
+    connection:close()
+    assert.are.equal("CANCELLED", reply.json.status)
+    assert.are.equal("early\n", reply.json.metadata.result.stdout.value)
+    assert.are.equal("CANCELLED", wire.await(follower, "completion").data.data.status)
+    follower:close()
+    assert.are.equal("", wire.run("ls " .. engine.path .. " 2>/dev/null"))
+    engine:launch()
+    assert.are.equal("CANCELLED", engine:get("/v1/operations/" .. uuid).json.status)
+  end)
+
+  it("is one for a data directory", function()
+    local output = wire.run(("contree-engine serve --data-dir %s --socket %s.2 2>&1; echo $?")
+      :format(engine.data, engine.path))
+    assert.matches("^contree%-engine: another contree%-engine %(pid " .. engine.pid .. "%)", output)
+    assert.matches("lock", output)
+    assert.matches("\n1$", output)
+    assert.are.equal(200, engine:get("/v1/whoami").status)
+  end)
+
+  it("takes a stale socket over", function()
+    engine:kill("KILL")
+    assert.are_not.equal("", wire.run("ls " .. engine.path))
+    engine:launch()
+    assert.are.equal(200, engine:get("/v1/whoami").status)
+  end)
+
+  it("leaves a socket alone that another engine took over", function()
+    local other = wire.start()
+    wire.run(("ln -f %s %s"):format(other.path, engine.path))
+    engine:kill("TERM")
+    assert.are.equal("there", wire.run(("test -S %s && echo there"):format(engine.path)))
+    other:stop()
+  end)
+end)
+
+describe("contree-engine", function()
+  local directory
+
+  setup(function() directory = wire.run("mktemp -d -t contree-spec-XXXXXX") end)
+  teardown(function() wire.run("rm -rf " .. directory) end)
+
+  -- Exit code and output of a command line.
+  local function call(arguments, environment)
+    local output = wire.run(("%s contree-engine %s 2>&1; echo \"[$?]\""):format(environment or "",
+      arguments))
+    local text, code = output:match("^(.-)%s*%[(%d+)%]$")
+    return tonumber(code), text
+  end
+
+  it("explains itself", function()
+    local code, text = call("")
+    assert.are.equal(0, code)
+    for _, command in ipairs{ "serve", "import", "doctor", "version", "help" } do
+      assert.matches("\n  " .. command, text)
+      local own_code, own = call(command .. " --help")
+      assert.are.equal(0, own_code)
+      assert.matches("^usage: contree%-engine " .. command, own)
+      assert.are.equal(own, select(2, call("help " .. command)))
+    end
+    assert.matches("%-%-data%-dir DIR", select(2, call("serve -h")))
+    assert.matches("^contree%-engine %d", select(2, call("version")))
+  end)
+
+  it("names the nearest when it does not know a name", function()
+    local code, text = call("srve")
+    assert.are.equal(2, code)
+    assert.matches('no command "srve"; did you mean "serve"', text)
+    code, text = call("serve --data-dri x")
+    assert.are.equal(2, code)
+    assert.matches("no option %-%-data%-dri; did you mean %-%-data%-dir", text)
+    assert.matches("%-%-tag", select(2, call("import x --tga y")))
+  end)
+
+  it("says what is wrong with a value", function()
+    for arguments, pattern in pairs{
+      ["serve --data-dir"] = "wants a value", ["serve --idle-exit x"] = "wants seconds",
+      ["serve --idle-exit -1"] = "wants seconds", ["serve --ready-fd x"] = "descriptor",
+      ["serve --runtime docker"] = "native", ["serve extra"] = "extra",
+      ["serve --listen 127.0.0.1:0"] = "token%-file", ["import"] = "FILE" } do
+      local code, text = call(arguments)
+      assert.are.equal(2, code, arguments)
+      assert.matches(pattern, text)
+      assert.is_nil(text:find("\n"), text)
+    end
+  end)
+
+  it("says in one line why it cannot start", function()
+    wire.run(("mkdir -m 755 %s/open; touch %s/file"):format(directory, directory))
+    local long = directory .. "/" .. ("x"):rep(100)
+    for arguments, pattern in pairs{
+      ["--data-dir " .. directory .. "/open"] = "chmod 700",
+      ["--data-dir " .. directory .. "/file"] = "/file",
+      ["--data-dir " .. directory .. "/d --socket " .. long] = "longer than",
+      ["--data-dir " .. directory .. "/d --socket " .. directory .. "/file/s"] = "/file",
+      ["--data-dir " .. directory .. "/d --listen nonsense --token-file /dev/null"] = "token",
+    } do
+      local code, text = call("serve " .. arguments)
+      assert.are.equal(1, code, arguments .. ": " .. text)
+      assert.matches(pattern, text)
+      assert.matches("^contree%-engine: [^\n]*$", text:match("[^\n]*$"))
+    end
+  end)
+
+  it("leaves when it has been idle", function()
+    local engine = wire.start("--idle-exit 0.3")
+    engine:run{ command = "true" }
+    wire.eventually("it to leave", function() return not engine:is_alive() end)
+    assert.are.equal("", wire.run("ls " .. engine.path .. " 2>/dev/null"))
+    engine:stop()
+  end)
+
+  it("does not leave while something runs", function()
+    local engine = wire.start("--idle-exit 0.2")
+    local uuid = engine:spawn{ command = "sleep 1; echo still", shell = true }
+    socket.sleep(0.8)
+    assert.is_true(engine:is_alive())
+    assert.are.equal("still\n", engine:wait(uuid).metadata.result.stdout.value)
+    engine:stop()
+  end)
+
+  it("tells when clients may come", function()
+    local command = [[exec 3>%s/ready; contree-engine serve --data-dir %s/r --socket %s/r.sock \
+      --ready-fd 3 >/dev/null 2>&1 & echo $!]]
+    local pid = wire.run(command:format(directory, directory, directory))
+    wire.eventually("the ready byte", function()
+      return #wire.read_file(directory .. "/ready") == 1
+    end)
+    assert.are.equal("srw-------", wire.run(("stat -c %%A %s/r.sock"):format(directory)))
+    wire.run("kill " .. pid)
+    wire.eventually("the end", function()
+      return wire.run(("kill -0 %s 2>/dev/null || echo gone"):format(pid)) == "gone"
+    end)
+  end)
+
+  it("imports an archive", function()
+    wire.run(([[mkdir -p %s/root/bin; cp /bin/busybox %s/root/bin/sh; echo hi > %s/root/hello
+      tar -C %s/root -cf %s/root.tar .]]):format(directory, directory, directory, directory,
+      directory))
+    local code, uuid = call(("import %s/root.tar --tag mine:1 --data-dir %s/i"):format(directory,
+      directory))
+    assert.are.equal(0, code, uuid)
+    assert.matches("^%x+%-%x+%-%x+%-%x+%-%x+$", uuid)
+    local again = wire.run(("contree-engine import - --data-dir %s/i < %s/root.tar 2>&1")
+      :format(directory, directory))
+    assert.matches("^%x+%-%x+%-%x+%-%x+%-%x+$", again)
+    local engine = wire.start()
+    engine:kill("TERM")
+    wire.run(("rm -rf %s; mv %s/i %s"):format(engine.data, directory, engine.data))
+    engine:launch()
+    local operation = engine:run{ command = "sh", args = { "-c", "read x < /hello; echo $x" },
+      image = "tag:mine:1" }
+    assert.are.equal("hi\n", operation.metadata.result.stdout.value)
+    assert.are.equal(uuid, operation.image_uuid)
+    -- Not while an engine serves that directory.
+    local busy, why = call(("import %s/root.tar --data-dir %s"):format(directory, engine.data))
+    assert.are.equal(1, busy)
+    assert.matches("stop it", why)
+    engine:stop()
+  end)
+
+  it("refuses what is no archive", function()
+    local code, text = call(("import /bin/sh --data-dir %s/n"):format(directory))
+    assert.are.equal(1, code)
+    assert.matches("^contree%-engine: ", text)
+    assert.are.equal(1, (call(("import /no/such --data-dir %s/n"):format(directory))))
+  end)
+end)

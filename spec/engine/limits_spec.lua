@@ -1,0 +1,95 @@
+-- What a run may take, and what the engine itself takes.
+local wire = require("spec.support.wire")
+
+describe("limits", function()
+  local engine
+
+  setup(function() engine = wire.start() end)
+  teardown(function() engine:stop() end)
+
+  it("on what a run writes end it as FAILED", function()
+    local operation = engine:run{ command = "head -c 3000000 /dev/zero > /x", shell = true,
+      disposable = false, resources_limits = { max_layer_bytes = 2000000 } }
+    -- One file is stopped by its size, so nothing above the limit is kept.
+    assert.is_true(operation.status == "FAILED" or operation.metadata.result.state.exit_code ~= 0
+      or operation.metadata.result.state.signal == 25)
+    operation = engine:run{ shell = true, disposable = false, resources_limits = {
+      max_layer_bytes = 2000000 },
+      command = "for i in 1 2 3; do head -c 1000000 /dev/zero > /x$i; done" }
+    assert.are.equal("FAILED", operation.status)
+    assert.matches("3000000 bytes, more than max_layer_bytes = 2000000", operation.error)
+    assert.are.equal("disk", operation.metadata.result.limit)
+    assert.are.equal(0, operation.metadata.result.state.exit_code)
+    assert.are.equal(wire.null, operation.result_image_uuid)
+    operation = engine:run{ command = "true", disposable = false,
+      resources_limits = { max_layer_bytes = 0 } }
+    assert.are.equal("SUCCESS", operation.status)
+  end)
+
+  it("on what a run writes stop it while it runs", function()
+    local operation = engine:run{ shell = true, timeout = 60, resources_limits = {
+      max_layer_bytes = 100000000 },
+      command = "i=0; while :; do head -c 50000000 /dev/zero > /x$i; i=$((i+1)); sleep 0.05; done" }
+    assert.are.equal("FAILED", operation.status)
+    assert.matches("more than max_layer_bytes = 100000000", operation.error)
+    assert.are.equal("disk", operation.metadata.result.limit)
+  end)
+
+  it("leave the engine's memory flat, whatever a run prints", function()
+    engine:run{ command = "seq 1000", shell = true }
+    local before = engine:memory("VmHWM")
+    local function run(truncate)
+      local operation = engine:run{ command = "head -c 100000000 /dev/zero", shell = true,
+        truncate_output_at = truncate }
+      return operation.metadata.result.stdout
+    end
+    assert.is_true(run(0).truncated)
+    assert.is_true(engine:memory("VmHWM") - before < 4 * 1024, "dropped output is kept")
+    local uuid = engine:spawn{ command = "head -c 100000000 /dev/zero", shell = true,
+      truncate_output_at = 1000000000 }
+    local connection = engine:follow(uuid, "?follow=1")
+    wire.await(connection, "completion")
+    connection:close()
+    local grown = engine:memory("VmHWM") - before
+    assert.is_true(grown < 16 * 1024, grown .. " KiB for 100 MB of output")
+    -- Its JSON has 10 MiB at most.
+    assert.are.equal(10485760, wire.size(
+      engine:get("/v1/operations/" .. uuid).json.metadata.result.stdout))
+  end)
+
+  it("leave the engine's memory flat, whatever is uploaded", function()
+    local before = engine:memory("VmHWM")
+    local path = engine.directory .. "/large"
+    wire.run("head -c 200000000 /dev/zero > " .. path)
+    local reply = wire.run(("curl -sS --unix-socket %s -T %s -X POST http://x/v1/files")
+      :format(engine.path, path))
+    assert.are.equal(200000000, wire.json.decode(reply).size)
+    local sha = wire.json.decode(reply).sha256
+    assert.is_true(engine:memory("VmHWM") - before < 8 * 1024)
+    assert.are.equal(200, engine:request("HEAD", "/v1/files/" .. sha).status)
+  end)
+
+  it("leave a slow reader to itself", function()
+    local uuid = engine:spawn{ command = "head -c 30000000 /dev/zero", shell = true,
+      truncate_output_at = 1000000000 }
+    local slow = engine:follow(uuid, "?follow=1")
+    engine:wait(uuid)
+    for _ = 1, 20 do
+      assert.are.equal(0, engine:run{ command = "true" }.metadata.result.state.exit_code)
+    end
+    local bytes = 0
+    for frame in function() return slow:frame() end do
+      if frame.event == "stdout" then bytes = bytes + wire.size(frame.data.data) end
+    end
+    slow:close()
+    assert.are.equal(30000000, bytes)
+  end)
+
+  it("let nothing of a run stay behind", function()
+    engine:run{ command = "mkdir -p /a/b/c; echo x > /a/b/c/d", shell = true }
+    wire.eventually("the workspaces to be emptied", function()
+      return wire.run(("find %s/w %s/trash -type f"):format(engine.data, engine.data)) == ""
+    end)
+    assert.are.equal("", wire.run(("grep %s /proc/mounts"):format(engine.data)))
+  end)
+end)
