@@ -235,7 +235,7 @@ end
 local function relieve(self)
   local waiters = self.waiters
   self.waiters = nil
-  for _, w in ipairs(waiters) do loop.fire(w) end
+  for _, w in ipairs(waiters or {}) do loop.fire(w) end
 end
 
 -- Whoever waited has been killed.

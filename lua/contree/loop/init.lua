@@ -16,7 +16,8 @@
 --
 -- and may have step(seconds) and pending(), where the user drives the loop, and
 -- report(text), which tells the user of a failure, and concurrent(): whether this
--- code is one of several flows that run side by side, such as requests. A waiter
+-- code is one of several flows that run side by side, such as requests. One that
+-- kills coroutines has will(fn, value), see loop.will(). A waiter
 -- is a table { fired, value, parked }: fired once, awaited by one. Everything
 -- that waits does so in loop.await().
 
@@ -37,12 +38,8 @@ local queue = timers.new()
 local expected                    -- the timer the core loop's deadline is set for
 local expect_timer                -- function, below
 
-local function by_coroutine() return setmetatable({}, { __mode = "k" }) end
-
 --- coroutine -> the task that runs in it
-loop.tasks = by_coroutine()
--- coroutine -> list of functions: what to do should it be killed
-local wills = by_coroutine()
+loop.tasks = setmetatable({}, { __mode = "k" })
 
 --- The host table in use and its name; chosen on first use.
 function loop.host()
@@ -151,7 +148,6 @@ function loop.await(w, seconds)
     local timer
     if seconds then timer = loop.timer(seconds, expire, w) end
     if task then task.waiter = w end
-    w.wills = wills[coroutine.running() or loop]
     loop.host().wait(w)
     if task then task.waiter = nil end
     if timer then loop.stop(timer) end
@@ -163,25 +159,24 @@ function loop.await(w, seconds)
   return w.value ~= TIMEOUT
 end
 
---- Has fn(value) called, in a coroutine that can wait, when the host kills this
---- coroutine while it waits. Not a closure over variables of this coroutine:
---- those die with it.
----@return function revoke to be called by the same coroutine, the last one first
+local function nothing() end
+
+--- Has fn(value) called, in a coroutine that can wait, should the host kill this
+--- one before the result is called. Not a closure over variables of this
+--- coroutine: those die with it.
+---@return function revoke
 function loop.will(fn, value)
-  local co = coroutine.running() or loop
-  local list = wills[co] or {}
-  wills[co] = list
-  list[#list + 1] = { fn = fn, value = value }
-  return function() list[#list] = nil end
+  local will = loop.host().will
+  return will and will(fn, value) or nothing
 end
 
 --- For hosts: the coroutine that waits on `w` will never run again.
 function loop.bury(w)
-  if w.port then w.port:cancel() end
-  local list = w.wills or {}
-  for i = #list, 1, -1 do
-    local will = list[i]
-    host.spawn(function() will.fn(will.value) end)
+  local port = w.port
+  if port and port.inherit then
+    host.spawn(function() port:inherit() end)
+  elseif port then
+    port:cancel()
   end
 end
 
@@ -208,6 +203,8 @@ end
 
 ---@class contree.Port a running transfer
 ---@field handle userdata the core's transfer
+---@field inherit? fun(port: contree.Port) waits for it when its waiter was killed,
+---  instead of its being cancelled; no closure over that coroutine's variables
 local Port = {}
 Port.__index = Port
 

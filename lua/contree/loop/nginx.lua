@@ -1,6 +1,12 @@
 --- The host for OpenResty, and nginx with its Lua module: who waits parks on a
 --- semaphore, and one timer for each worker turns the loop while somebody does.
 --
+-- nginx kills the threads of a request whose client has left, or that says
+-- ngx.exit, and tells nobody. Those who slept on a semaphore are then not there
+-- any more, which is how we know: the timer looks for waiters without a thread,
+-- and each request that has something to lose has a guard, a thread that sleeps
+-- until there is no more of it.
+--
 -- Options of contree.host("nginx", {…}):
 --   thread_pool  the name of an nginx thread pool; one of its threads then
 --                sleeps on the loop's descriptor, instead of our waking up every
@@ -14,14 +20,14 @@ local optional = require("contree.options")
 -- that looking costs little and adds little to what we wait for. nginx has no
 -- finer timer than the shortest.
 local SHORTEST, LONGEST, PART = 0.001, 0.004, 1 / 8
--- How often we look for threads that nginx has killed.
+-- How often we look for threads that are gone.
 local ROUNDS = 0.1
 -- Who waits looks so often whether the loop is still turned.
 local PATIENCE = 1
 
-local CANNOT_WAIT = "contree cannot wait in %s: nginx would stand still meanwhile"
+local CANNOT_WAIT = "nothing can wait in %s: nginx would stand still meanwhile"
 local HINT = "do it in ngx.timer.at(0, function() … end)"
-local CANNOT_YIELD = "contree cannot wait in a callback of a C function, "
+local CANNOT_YIELD = "nothing can wait in a callback of a C function, "
   .. "such as string.gsub, table.sort or require"
 -- The phases whose code nginx can suspend.
 local PHASES = { rewrite = true, access = true, content = true, timer = true, ssl_cert = true,
@@ -33,6 +39,8 @@ return function(loop, options)
   local semaphore = require("ngx.semaphore")
   local nginx = {}
   local parked, count = {}, 0     -- waiters whose thread sleeps
+  local guards = {}               -- those with wills
+  local guard_of = setmetatable({}, { __mode = "k" })  -- a request's ngx.ctx -> its guard
   local news = 0                  -- when a thread was parked or woken last
   local turning = false
   local pool = options.thread_pool
@@ -43,16 +51,76 @@ return function(loop, options)
     count = count - 1
   end
 
-  -- nginx kills the threads of a request whose client has left, or that says
-  -- ngx.exit. Then nobody waits on their semaphore any more.
-  local function bury_the_dead()
-    local dead = {}
-    for w in pairs(parked) do
-      if w.parked:count() >= 0 then dead[#dead + 1] = w end
+  local function execute(guard, will)
+    guard.wills[will] = nil
+    nginx.spawn(function() will.fn(will.value) end)
+  end
+
+  -- The members of a set for which is_gone.
+  local function gone(set, is_gone)
+    local list = {}
+    for one in pairs(set) do
+      if is_gone(one) then list[#list + 1] = one end
     end
-    for _, w in ipairs(dead) do
+    return list
+  end
+
+  local function is_unattended(w) return w.parked:count() >= 0 end
+
+  -- A guard that has been called awake is there at the next look.
+  local function is_missing(guard)
+    guard.missed = guard.semaphore:count() >= 0 and guard.missed + 1 or 0
+    return guard.missed > 1
+  end
+
+  local function is_dead(will) return coroutine.status(will.thread) == "dead" end
+
+  local function bury_the_dead()
+    for _, w in ipairs(gone(parked, is_unattended)) do
       leave(w)
       loop.bury(w)
+    end
+    for _, guard in ipairs(gone(guards, is_missing)) do
+      guards[guard] = nil
+      for will in pairs(guard.wills) do execute(guard, will) end
+    end
+  end
+
+  -- The thread of a guard. It also notices the death of a single thread of its
+  -- request.
+  local function stand(guard)
+    while next(guard.wills) do
+      guard.semaphore:wait(PATIENCE)
+      for _, will in ipairs(gone(guard.wills, is_dead)) do execute(guard, will) end
+    end
+    guards[guard], guard.standing = nil, nil
+  end
+
+  local function guard_here()
+    local ctx = ngx.ctx
+    local guard = guard_of[ctx]
+    if not guard then
+      guard = { semaphore = assert(semaphore.new()), wills = {}, missed = 0 }
+      guard_of[ctx] = guard
+    end
+    return guard
+  end
+
+  function nginx.will(fn, value)
+    if not core.isyieldable() or not PHASES[ngx.get_phase()] then return end
+    local guard = guard_here()
+    local will = { fn = fn, value = value, thread = coroutine.running() }
+    guard.wills[will] = true
+    guards[guard] = true
+    if not guard.standing then
+      guard.standing = true
+      assert(ngx.thread.spawn(stand, guard))
+    end
+    return function()
+      guard.wills[will] = nil
+      if next(guard.wills) then return end
+      guards[guard] = nil
+      guard.semaphore:post()
     end
   end
 
@@ -68,7 +136,7 @@ return function(loop, options)
 
   local function turn_while_parked()
     local round = core.now() + ROUNDS
-    while count > 0 do
+    while count > 0 or next(guards) do
       local now = core.now()
       if now >= round then
         bury_the_dead()

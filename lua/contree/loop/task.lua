@@ -66,6 +66,10 @@ local function remember(task, err)
   task.sentinel = on_collect(function() report(failure) end)
 end
 
+local function ended(task)
+  return task.status ~= "waiting" and task.status ~= "running"
+end
+
 local function finish(task, ok, ...)
   if ok then
     task.status, task.results = "done", { n = select("#", ...), ... }
@@ -77,14 +81,11 @@ local function finish(task, ok, ...)
     if not obeyed then remember(task, err) end
   end
   local flow = task.flow
+  if task.thread then loop.tasks[task.thread], task.thread = nil, nil end
   flow.live[task] = nil
   flow.count = flow.count - 1
   for _, w in ipairs(task.waiters) do loop.fire(w) end
   if flow.count == 0 and flow.emptied then loop.fire(flow.emptied) end
-end
-
-local function ended(task)
-  return task.status ~= "waiting" and task.status ~= "running"
 end
 
 -- What lua's own Ctrl-C handler raises, wherever it happens to strike.
@@ -93,6 +94,7 @@ local function is_interrupt(err)
 end
 
 local function finish_cancelled(task)
+  if ended(task) then return end
   task.cancelling = true
   finish(task, false, errors.new("cancelled", "the task was cancelled"))
 end
@@ -103,13 +105,12 @@ local function run(task, fn, args)
     if type(err) == "string" then task.trace = debug.traceback(err, 2) end
     return err
   end
-  local co = coroutine.running()
-  loop.tasks[co] = task
+  task.thread = coroutine.running()
+  loop.tasks[task.thread] = task
   task.status = "running"
   local revoke = loop.will(finish_cancelled, task)
   finish(task, xpcall(fn, traced, unpack(args, 1, args.n)))
   revoke()
-  loop.tasks[co] = nil
   if is_interrupt(task.err) then error(task.err, 0) end
 end
 

@@ -1,0 +1,139 @@
+-- An nginx for specs, in a directory of its own, that listens on a socket there.
+local core = require("contree.core")
+local home = require("spec.support.home")
+local host = require("spec.support.host")
+
+local nginx = {}
+
+local CONF = [[
+daemon off;
+user root;
+worker_processes 1;
+pid nginx.pid;
+error_log error.log notice;
+load_module /usr/lib/nginx/modules/ndk_http_module.so;
+load_module /usr/lib/nginx/modules/ngx_http_lua_module.so;
+thread_pool spec threads=1;
+env CONTREE_URL;
+events { worker_connections 1024; }
+http {
+  access_log off;
+  client_body_temp_path tmp_body;
+  proxy_temp_path tmp_proxy;
+  fastcgi_temp_path tmp_fastcgi;
+  uwsgi_temp_path tmp_uwsgi;
+  scgi_temp_path tmp_scgi;
+  lua_package_path "$prefix/?.lua;;";
+  %s
+}
+]]
+
+-- How long anything may take, in seconds.
+local PATIENCE = 60
+
+local reactor = core.loop()
+
+--- Waits until ready() is true, while requests go on.
+local function wait_until(what, ready)
+  local limit = core.now() + PATIENCE
+  while not ready() do
+    assert(core.now() < limit, "waited too long for " .. what)
+    reactor:wait(20)
+  end
+end
+
+nginx.wait_until = wait_until
+
+local Request = {}
+Request.__index = Request
+
+function Request:done() return self.transfer:done() end
+
+--- Its status and body.
+function Request:wait()
+  wait_until(self.path, function() return self:done() end)
+  local result = self.transfer:result()
+  assert(not result.error, result.error and result.error.message)
+  return result.status, result.body, result.headers
+end
+
+--- Hangs up.
+function Request:cancel() self.transfer:cancel() end
+
+local Server = {}
+Server.__index = Server
+
+--- Sends a request; a body makes it a POST.
+function Server:request(path, body)
+  local transfer = reactor:add{
+    method = body and "POST" or "GET", url = "http://nginx" .. path, unix_socket = self.socket,
+    body = body,
+  }
+  return setmetatable({ path = path, transfer = transfer }, Request)
+end
+
+--- Sends a request and waits for its answer: status, body, headers.
+function Server:get(path, body) return self:request(path, body):wait() end
+
+local function read(path)
+  local file = io.open(path, "rb")
+  local text = file and file:read("*a")
+  if file then file:close() end
+  return text
+end
+
+function Server:log() return read(self.directory .. "/error.log") or "" end
+
+--- Waits until the log has a line that matches; returns the match.
+function Server:logged(pattern)
+  local found
+  wait_until(pattern, function()
+    found = self:log():match(pattern)
+    return found
+  end)
+  return found
+end
+
+function Server:signal(name)
+  home.capture(("kill -%s %s"):format(name, read(self.directory .. "/nginx.pid")))
+end
+
+--- Waits until nginx has ended; returns its exit code.
+function Server:ended()
+  wait_until("the end of nginx", function() return read(self.directory .. "/code") end)
+  return tonumber(read(self.directory .. "/code"))
+end
+
+--- Ends it, if it is there still, and removes its directory.
+function Server:stop()
+  if not read(self.directory .. "/code") then
+    self:signal("TERM")
+    self:ended()
+  end
+  os.execute("rm -rf " .. home.quote(self.directory))
+end
+
+--- The directory for one; what is written there can be required.
+function nginx.directory() return home.directory() end
+
+--- Runs nginx in a directory.
+---@param command string what is after "nginx -p DIRECTORY "
+function nginx.run(directory, command, env)
+  host.run("luajit", ("{ nginx -p %s %s; echo $? > %s/code; } >%s/output 2>&1 &"):format(
+    directory, command, directory, directory), env)
+  local server = setmetatable({ directory = directory, socket = directory .. "/http.sock" }, Server)
+  wait_until("nginx", function()
+    return (read(directory .. "/nginx.pid") or "") ~= "" or read(directory .. "/code")
+  end)
+  assert(not read(directory .. "/code"), read(directory .. "/output"))
+  return server
+end
+
+--- Starts one with this http { … }, in which SOCKET stands for what to listen on.
+function nginx.start(directory, http, env)
+  http = http:gsub("SOCKET", "unix:" .. directory .. "/http.sock")
+  host.write(directory, "nginx.conf", CONF:format(http))
+  return nginx.run(directory, "-c nginx.conf", env)
+end
+
+return nginx
