@@ -176,18 +176,25 @@ describe("following an operation", function()
       return count
     end
     server:rules(fake.run{ events = { fake.stream{ frames[1], frames[2], 30 } } })
+    local function collect()
+      for _ = 1, 3 do
+        collectgarbage()
+        contree.sleep(0)
+      end
+    end
+    collect()
     local before = open_files()
+    collectgarbage("stop")
     for i = 1, 5 do
       for event in client.operations:get("op-1"):events() do
         if event.type == "spawn" then break end
       end
       assert.is_true(i > 0)
     end
-    assert.is_true(open_files() >= before + 4)
-    for _ = 1, 3 do
-      collectgarbage()
-      contree.sleep(0)
-    end
+    local during = open_files()
+    collectgarbage("restart")
+    collect()
+    assert.is_true(during >= before + 4)
     assert.is_true(open_files() <= before + 1)
   end)
 
