@@ -181,63 +181,78 @@ static void print_times(const char *name, double *t, int n) {
            t[n * 95 / 100], t[n * 99 / 100], t[n - 1]);
 }
 
+/* Fills in runs, pause and the three results; false on bad usage. */
+static bool parse(int argc, char **argv, struct bench *b, bool *summary,
+                  int *in_flight) {
+    int option;
+    *in_flight = 1;
+    while ((option = getopt(argc, argv, "sc:p:")) != -1) {
+        if (option == 's')
+            *summary = true;
+        else if (option == 'c')
+            *in_flight = atoi(optarg);
+        else if (option == 'p')
+            b->pause_ms = atoi(optarg);
+        else
+            return false;
+    }
+    return argc - optind == 2 && (b->runs = atoi(argv[optind])) > 0;
+}
+
+static void open_all(struct bench *b, char *path) {
+    struct fault f;
+    if (userns_enter(&b->ids, &f) < 0) {
+        fprintf(stderr, "floor: %s\n", f.message);
+        exit(1);
+    }
+    if (!mkdtemp(path))
+        die(path);
+    b->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    make_image(b);
+    b->milliseconds = calloc(b->runs, sizeof(double));
+    b->gone_milliseconds = calloc(b->runs, sizeof(double));
+    b->loop = uv_default_loop();
+    uv_timer_init(b->loop, &b->pause);
+    b->pause.data = b;
+    b->launcher = launcher_open(b->dir_fd, b->ids, &f);
+    if (!b->launcher || launcher_attach(b->launcher, b->loop, &f) < 0) {
+        fprintf(stderr, "floor: %s\n", f.message);
+        exit(1);
+    }
+}
+
+static void print_results(struct bench *b, bool summary, double seconds) {
+    if (summary) {
+        print_times("exited", b->milliseconds, b->runs);
+        print_times("gone", b->gone_milliseconds, b->runs);
+        printf("%d runs, %d failed, %.0f runs/s\n", b->runs, b->failures,
+               b->runs / seconds);
+    }
+    for (int i = 0; i < b->runs && !summary; i++)
+        printf("%.1f\n", 1e3 * b->milliseconds[i]);
+}
+
 int main(int argc, char **argv) {
     struct bench b = {0};
     bool summary = false;
-    int in_flight = 1, option;
-    while ((option = getopt(argc, argv, "sc:p:")) != -1) {
-        if (option == 's')
-            summary = true;
-        else if (option == 'c')
-            in_flight = atoi(optarg);
-        else if (option == 'p')
-            b.pause_ms = atoi(optarg);
-        else
-            return 2;
-    }
-    if (argc - optind != 2 || (b.runs = atoi(argv[optind])) < 1) {
+    int in_flight;
+    if (!parse(argc, argv, &b, &summary, &in_flight)) {
         fprintf(stderr, "usage: floor [-s] [-c IN_FLIGHT] [-p PAUSE_MS] RUNS "
                         "DIRECTORY\n");
         return 2;
     }
-    const char *where = argv[optind + 1];
-    char path[4096];
-    struct fault f;
-    if (userns_enter(&b.ids, &f) < 0) {
-        fprintf(stderr, "floor: %s\n", f.message);
-        return 1;
-    }
-    snprintf(path, sizeof path, "%s/floor.XXXXXX", where);
-    if (!mkdtemp(path))
-        die(path);
-    char *full = realpath(path, NULL);
-    b.dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    make_image(&b);
-    b.milliseconds = calloc(b.runs, sizeof(double));
-    b.gone_milliseconds = calloc(b.runs, sizeof(double));
-    b.loop = uv_default_loop();
-    uv_timer_init(b.loop, &b.pause);
-    b.pause.data = &b;
-    b.launcher = launcher_open(b.dir_fd, b.ids, &f);
-    if (!b.launcher || launcher_attach(b.launcher, b.loop, &f) < 0) {
-        fprintf(stderr, "floor: %s\n", f.message);
-        return 1;
-    }
+    char where[4096], command[8192];
+    if (!realpath(argv[optind + 1], where))
+        die(argv[optind + 1]);
+    strncat(where, "/floor.XXXXXX", sizeof where - strlen(where) - 1);
+    open_all(&b, where);
     uv_run(b.loop, UV_RUN_NOWAIT);
-    usleep(50000);
+    usleep(50000); /* until the first cells are ready */
     double begun = monotonic_seconds();
     while (in_flight-- > 0 && b.started < b.runs)
         start_run(&b);
     uv_run(b.loop, UV_RUN_DEFAULT);
-    double seconds = monotonic_seconds() - begun;
-    if (summary) {
-        print_times("exited", b.milliseconds, b.runs);
-        print_times("gone", b.gone_milliseconds, b.runs);
-        printf("%d runs, %d failed, %.0f runs/s\n", b.runs, b.failures,
-               b.runs / seconds);
-    }
-    for (int i = 0; i < b.runs && !summary; i++)
-        printf("%.1f\n", 1e3 * b.milliseconds[i]);
-    snprintf(path, sizeof path, "rm -rf '%s'", full);
-    return system(path) != 0 || b.failures > 0;
+    print_results(&b, summary, monotonic_seconds() - begun);
+    snprintf(command, sizeof command, "rm -rf '%s'", where);
+    return system(command) != 0 || b.failures > 0;
 }

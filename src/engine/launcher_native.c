@@ -103,8 +103,9 @@ static int hear_hello(struct forkserver *s, struct fault *f) {
         return fault_set(f, 503, "the sandbox launcher did not start");
     if (r.type == CELL_HELLO)
         return 0;
-    return fault_set(f, r.status, "sandboxes cannot be made here: %.399s",
-                     r.message);
+    return fault_set(f, 503, "sandboxes cannot be made here: %.300s%s",
+                     r.message,
+                     userns_is_restricted() ? ". Fix: " USERNS_FIX : "");
 }
 
 static void stop_forkserver(struct forkserver *s) {

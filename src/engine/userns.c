@@ -133,15 +133,24 @@ static pid_t start_mapper(const struct ranges *r, int go[2]) {
     _exit(0);
 }
 
+bool userns_is_restricted(void) {
+    char digit = '0';
+    int fd CLEANUP(cleanup_close) =
+        open("/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+             O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && read(fd, &digit, 1) == 1 && digit == '1';
+}
+
 static int explain_refusal(struct fault *f) {
-    return fault_set(
-        f, 503,
-        "this machine does not let a normal user make user namespaces (%s). "
-        "Fix: sudo sysctl -w kernel.unprivileged_userns_clone=1 "
-        "user.max_user_namespaces=15000 "
-        "kernel.apparmor_restrict_unprivileged_userns=0 (those that exist), "
-        "or run the engine as root",
-        strerror(errno));
+    const char *fix = "sudo sysctl -w kernel.unprivileged_userns_clone=1";
+    if (userns_is_restricted())
+        fix = USERNS_FIX;
+    else if (errno == ENOSPC)
+        fix = "sudo sysctl -w user.max_user_namespaces=15000";
+    return fault_set(f, 503,
+                     "this machine does not let a normal user have user "
+                     "namespaces (%s). Fix: %s, or run the engine as root",
+                     strerror(errno), fix);
 }
 
 static int write_file(const char *path, const char *text) {
@@ -187,10 +196,9 @@ static int enter_namespace(struct fault *f) {
         rc = map_one_id(uid, gid, f);
     if (rc < 0)
         return -1;
-    if (mapped && setgroups(0, NULL) < 0)
-        return fault_errno(f, "cannot drop supplementary groups");
-    if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
-        return fault_errno(f, "cannot become root of the user namespace");
+    if ((mapped && setgroups(0, NULL) < 0) || setresgid(0, 0, 0) < 0 ||
+        setresuid(0, 0, 0) < 0)
+        return explain_refusal(f);
     /* Changing ids hides /proc/self from us otherwise. */
     if (prctl(PR_SET_DUMPABLE, 1) < 0)
         return fault_errno(f, "PR_SET_DUMPABLE");

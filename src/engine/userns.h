@@ -22,4 +22,10 @@ struct id_range {
  * when the machine forbids it. */
 int userns_enter(struct id_range *out, struct fault *f);
 
+/* Whether AppArmor keeps this machine's normal users from using the user
+ * namespaces that it lets them make (Ubuntu 24.04), and what to do then. */
+bool userns_is_restricted(void);
+#define USERNS_FIX                                                             \
+    "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+
 #endif
