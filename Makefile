@@ -137,4 +137,4 @@ help:
 	  'make bench    the benchmarks (see docs/performance.md)' \
 	  'make install  into PREFIX (default /usr/local)' 'make clean    remove build/'
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

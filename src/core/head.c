@@ -7,11 +7,13 @@ bool head_add(struct head *head, const char *line, size_t size) {
         const char *space = memchr(line, ' ', size);
         size_t left = space ? (size_t)(line + size - space) : 0;
         head->lines.length = 0;
+        head->count = 0;
         head->status = 0;
         for (size_t i = 1; i < 4 && i < left; i++)
             head->status = head->status * 10 + (space[i] - '0');
         return true;
     }
+    head->count++;
     return size <= HEAD_LIMIT - head->lines.length &&
            bytes_append(&head->lines, line, size);
 }
@@ -95,7 +97,7 @@ void head_push(lua_State *L, const struct head *head) {
     struct header header;
     size_t at = 0;
 
-    lua_newtable(L);
+    lua_createtable(L, 0, head->count);
     while (next_header(head, &at, &header)) {
         push_lower(L, header.name, header.name_size);
         lua_pushlstring(L, header.value, header.value_size);

@@ -14,6 +14,7 @@ enum { HEAD_LIMIT = 256 * 1024 };
 /* The lines are kept as they came. */
 struct head {
     struct bytes lines;
+    int count;  /* of lines */
     int status; /* of the status line last seen; 0: none yet */
 };
 

@@ -124,6 +124,22 @@ void loop_give_easy(struct loop *loop, CURL *easy) {
     loop->spare[loop->spares++] = easy;
 }
 
+/* Lets libcurl keep as many connections as are in use, lest it closes one to
+ * open another; but a host shall not sit on hundreds of idle ones. */
+static void fit_connections(struct loop *loop) {
+    const int least = 32;
+    int connections = loop->connections > 0 ? loop->connections : least;
+
+    while (connections < loop->running)
+        connections *= 2;
+    while (connections > least && connections / 4 > loop->running)
+        connections /= 2;
+    if (connections == loop->connections)
+        return;
+    loop->connections = connections;
+    curl.multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, (long)connections);
+}
+
 CURLMcode loop_add(struct loop *loop, struct transfer *transfer) {
     CURLMcode code = curl.multi_add_handle(loop->multi, transfer->easy);
 
@@ -131,6 +147,7 @@ CURLMcode loop_add(struct loop *loop, struct transfer *transfer) {
         return code;
     link_append(&loop->active, &transfer->active);
     loop->running++;
+    fit_connections(loop);
     if (transfer->idle_timeout > 0) {
         double due = loop_now() + transfer->idle_timeout / 8;
         if (due < loop->idle_due)
@@ -145,6 +162,7 @@ void loop_remove(struct loop *loop, struct transfer *transfer) {
     curl.multi_remove_handle(loop->multi, transfer->easy);
     link_remove(&transfer->active);
     loop->running--;
+    fit_connections(loop);
 }
 
 void loop_queue(struct loop *loop, struct transfer *transfer) {
@@ -159,7 +177,6 @@ static bool set_up(struct loop *loop) {
     if (!loop->multi)
         return false;
     curl.multi_setopt(loop->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-    curl.multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, 64L);
     if (loop->poller.set < 0)
         return true;
     curl.multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, on_socket);

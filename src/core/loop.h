@@ -33,6 +33,7 @@ struct loop {
     struct link active; /* unfinished transfers, by transfer.active */
     struct link ready;  /* the queue of next_ready(), by transfer.ready */
     int running;        /* the length of `active` */
+    int connections;    /* that libcurl may keep, at least */
     CURL *spare[64];    /* easy handles for reuse */
     int spares;
 };

@@ -107,8 +107,12 @@ static void read_method(lua_State *L, struct transfer *t, const char *key) {
 static void read_url(lua_State *L, struct transfer *t, const char *key) {
     const char *url = read_text(L, key, NULL);
 
-    if (!*url || strpbrk(url, " \t"))
-        luaL_error(L, "bad request: '%s' is empty or has a blank in it", key);
+    if (strncasecmp(url, "http://", 7) != 0 &&
+        strncasecmp(url, "https://", 8) != 0)
+        luaL_error(L, "bad request: '%s' must begin with http:// or https://",
+                   key);
+    if (strpbrk(url, " \t"))
+        luaL_error(L, "bad request: '%s' has a blank in it", key);
     set_text(L, t, CURLOPT_URL, url);
 }
 
@@ -351,22 +355,14 @@ static long milliseconds(double seconds) {
 }
 
 /* Options that are the same for every request. */
-static void set_constants(lua_State *L, struct transfer *t) {
+static void set_constants(struct transfer *t) {
     set_long(t, CURLOPT_NOSIGNAL, 1);
 #if LIBCURL_VERSION_NUM >= 0x075700
     /* Else ending a transfer waits for the resolver. */
     set_long(t, CURLOPT_QUICK_EXIT, 1);
 #endif
-#if LIBCURL_VERSION_NUM >= 0x075500
-    set_text(L, t, CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-    (void)L;
-    set_long(t, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
-#endif
     set_long(t, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     set_long(t, CURLOPT_HTTP_CONTENT_DECODING, 0);
-    set_long(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1);
-    set_long(t, CURLOPT_TCP_NODELAY, 1);
 }
 
 /* Bodies that libcurl reads through our callback, or a large string. */
@@ -386,7 +382,8 @@ static void set_upload(lua_State *L, struct transfer *t, const char *method) {
     } else {
         set_long(t, CURLOPT_UPLOAD, 1);
     }
-    set_text(L, t, CURLOPT_CUSTOMREQUEST, method);
+    if (source->kind != SOURCE_STRING || strcmp(method, "POST") != 0)
+        set_text(L, t, CURLOPT_CUSTOMREQUEST, method);
     if (!has_header(t, "Expect"))
         add_header(L, t, "Expect:");
 }
@@ -405,6 +402,16 @@ static void set_method(lua_State *L, struct transfer *t, const char *method) {
         set_text(L, t, CURLOPT_CUSTOMREQUEST, method);
 }
 
+static void set_way(lua_State *L, struct transfer *t) {
+    if (*t->socket_path) {
+        set_text(L, t, CURLOPT_PROXY, ""); /* the environment may name one */
+        return;
+    }
+    set_long(t, CURLOPT_TCP_NODELAY, 1);
+    set_long(t, CURLOPT_TCP_KEEPALIVE, 1);
+    set_long(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1);
+}
+
 static void set_limits(struct transfer *t) {
     set_long(t, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(t->connect_timeout));
     if (t->timeout > 0)
@@ -419,7 +426,7 @@ void request_read(lua_State *L, int index, struct transfer *t) {
     luaL_checktype(L, index, LUA_TTABLE);
     t->repeatable = true;
     t->connect_timeout = 10;
-    set_constants(L, t);
+    set_constants(t);
     lua_pushnil(L);
     while (lua_next(L, index)) {
         read_key(L, t);
@@ -432,10 +439,7 @@ void request_read(lua_State *L, int index, struct transfer *t) {
     method = lua_isnil(L, -1) ? "GET" : lua_tostring(L, -1);
     set_method(L, t, method);
     set_limits(t);
-    if (*t->socket_path)
-        set_text(L, t, CURLOPT_PROXY, "");
-    else
-        set_long(t, CURLOPT_TCP_KEEPALIVE, 1);
+    set_way(L, t);
     curl.easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
     lua_pop(L, 2);
 }

@@ -223,9 +223,7 @@ static struct digest *digest_of(const struct transfer *t) {
 }
 
 /* Gives back all that only a running transfer needs. */
-static void release(struct transfer *t) {
-    bool forked = loop_forked(t->loop);
-
+static void release(struct transfer *t, bool forked) {
     if (t->easy && !forked) {
         loop_remove(t->loop, t);
         loop_give_easy(t->loop, t->easy);
@@ -247,7 +245,7 @@ void transfer_complete(struct transfer *t, CURLcode code) {
         sink_finish(&t->sink, &t->failure);
     if (digest && !t->failure.kind)
         digest_finish(digest, t->outcome.sha256);
-    release(t);
+    release(t, false);
     t->done = true;
     loop_queue(t->loop, t);
 }
@@ -522,8 +520,8 @@ static void push_result(lua_State *L, struct transfer *t) {
     }
 }
 
-/* Made once and kept with the userdata, so that the body is not held twice:
- * the table there is {the result}. */
+/* Made once and kept with the userdata, so that the body is not held twice.
+ */
 static int transfer_result(lua_State *L) {
     struct transfer *t = check_transfer(L);
 
@@ -531,13 +529,10 @@ static int transfer_result(lua_State *L) {
         return compat_nil(L);
     if (t->has_result) {
         compat_gettable(L, 1);
-        lua_rawgeti(L, -1, 1);
         return 1;
     }
     push_result(L, t);
-    lua_createtable(L, 1, 0);
-    lua_pushvalue(L, -2);
-    lua_rawseti(L, -2, 1);
+    lua_pushvalue(L, -1);
     compat_settable(L, 1);
     t->has_result = true;
     if (t->sink.as_string)
@@ -561,7 +556,7 @@ static int transfer_gc(lua_State *L) {
 
     if (!t->loop)
         return 0;
-    release(t);
+    release(t, loop_forked(t->loop));
     link_remove(&t->active);
     link_remove(&t->ready);
     sink_free(&t->sink);
