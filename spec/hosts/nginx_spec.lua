@@ -1,4 +1,5 @@
 -- contree in nginx with the Lua module, as in OpenResty.
+local fake = require("spec.support.fake")
 local host = require("spec.support.host")
 local home = require("spec.support.home")
 local nginx = require("spec.support.nginx")
@@ -248,6 +249,20 @@ describe("in nginx", function()
           local ok, err = pcall(task.wait, task)
           ngx.log(ngx.NOTICE, "caught: ", tostring(err))
         } }
+        location = /callback { content_by_lua_block {
+          require("app").image:run{ shell = "echo here; exec sleep 517317", stdout = function()
+            ngx.log(ngx.NOTICE, "in the callback")
+            ngx.sleep(50)
+          end }
+        } }
+        location = /kill { content_by_lua_block {
+          local app = require("app")
+          local thread = ngx.thread.spawn(app.image.run, app.image, "exec sleep 517317")
+          while not app.kill do ngx.sleep(0.02) end
+          ngx.thread.kill(thread)
+          ngx.print("killed")
+        } }
+        location = /kill/now { content_by_lua_block { require("app").kill = true } }
         location = /exit { content_by_lua_block {
           local app = require("app")
           app.contree.spawn(function() app.image:run("exec sleep 517317") end)
@@ -277,11 +292,48 @@ describe("in nginx", function()
       end)
     end
 
+    it("cancels what was run for it while it was in a callback", function()
+      local request = server:request("/callback")
+      wait_for_runs(1)
+      server:logged("in the callback")
+      request:cancel()
+      wait_for_runs(0)
+      assert.are.equal("0", state())
+    end)
+
+    it("cancels what a killed thread waited for, while its request goes on", function()
+      local request = server:request("/kill")
+      wait_for_runs(1)
+      server:get("/kill/now")
+      assert.are.equal("killed", (select(2, request:wait())))
+      wait_for_runs(0)
+      assert.are.equal("0", state())
+    end)
+
     it("cancels what a request leaves behind by ngx.exit, too", function()
       assert.are.equal(204, (server:get("/exit")))
       wait_for_runs(0)
       assert.are.equal("0", state())
     end)
+  end)
+
+  it("cancels what a slow server says it has started for a client that has left", function()
+    local slow = fake.start()
+    finally(function() slow:stop() end)
+    local rules = fake.run{ spawned = { status = 201, json = { uuid = "op-1" }, delay = 1 } }
+    slow:rules(rules)
+    start(([[
+      lua_check_client_abort on;
+      location / { content_by_lua_block {
+        local client = require("contree").new{ url = "%s", token = false }
+        client.images:use("x:y"):run("true")
+      } }
+    ]]):format(slow.url))
+    local request = server:request("/")
+    local function asked(what) return table.concat(slow:asked(), ","):find(what, 1, true) end
+    nginx.wait_until("the spawn", function() return asked("POST /v1/instances") end)
+    request:cancel()
+    nginx.wait_until("the cancellation", function() return asked("DELETE /v1/operations/op-1") end)
   end)
 
   it("leaves nothing of a request in the worker", function()
