@@ -139,10 +139,72 @@ void image_tag_remove(struct request *r) {
         reply_fault(r, &f);
 }
 
+/* A copy of a member; absent, null and "" are all NULL. */
+static void read_text(struct fields *fields, const char *name, char **out) {
+    const char *text = NULL;
+    if (field_string(fields, name, &text) && *text && !(*out = strdup(text)))
+        fault_set(&fields->fault, 500, "out of memory");
+}
+
+static void read_registry(struct fields *body, struct import_request *out) {
+    const json_t *object = NULL;
+    struct fields registry, login;
+    if (!field_object(body, "registry", &object)) {
+        if (!body->fault.status)
+            field_refuse(body, "registry", "is missing");
+        return;
+    }
+    fields_init(&registry, object, "registry.");
+    read_text(&registry, "url", &out->url);
+    if (!out->url && !registry.fault.status)
+        field_refuse(&registry, "url", "is missing");
+    if (field_object(&registry, "credentials", &object)) {
+        fields_init(&login, object, "registry.credentials.");
+        read_text(&login, "username", &out->username);
+        read_text(&login, "password", &out->password);
+        if (!out->username != !out->password && !login.fault.status)
+            field_refuse(&login, out->username ? "password" : "username",
+                         "is missing: give both, or neither for an anonymous "
+                         "import");
+        registry.fault = login.fault;
+    }
+    body->fault = registry.fault;
+}
+
+static int read_import(struct request *r, struct import_request *out,
+                       struct fault *f) {
+    struct fields fields;
+    *out = (struct import_request){.timeout = IMPORT_TIMEOUT};
+    fields_init(&fields, request_json(r), "");
+    read_registry(&fields, out);
+    read_text(&fields, "tag", &out->tag);
+    field_int(&fields, "timeout", 1, RUN_TIMEOUT_MAX, &out->timeout);
+    if (!fields.fault.status)
+        return 0;
+    *f = fields.fault;
+    import_request_clear(out);
+    return -1;
+}
+
 void images_import(struct request *r) {
-    reply_error(r, 501,
-                "this build cannot fetch from registries; import an archive "
-                "with: contree-engine import FILE --tag NAME");
+    struct import_request import;
+    struct operation_row row;
+    struct fault f;
+    struct buffer b;
+    struct operation *op = NULL;
+    if (read_import(r, &import, &f) == 0)
+        op = operation_import(request_engine(r)->operations, &import, &f);
+    if (!op || operation_record(op, &f) < 0) {
+        reply_fault(r, &f);
+        return;
+    }
+    operation_row(op, &row);
+    buffer_init(&b, 4096);
+    json_open(&b, NULL, '{');
+    json_add_string(&b, "uuid", row.uuid);
+    json_close(&b, '}');
+    request_set_location(r, row.uuid);
+    reply_json(r, 201, &b);
 }
 
 void inspect_find(struct request *r) {

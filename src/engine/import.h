@@ -15,6 +15,13 @@ struct importer {
     struct id_range ids;
 };
 
+/* How far an import is. */
+struct import_progress {
+    const char *phase;    /* a constant: "fetch", "unpack" */
+    int layer, of;        /* done, and all */
+    int64_t bytes, total; /* of the layers as they travel */
+};
+
 struct import_options {
     const char *tag;       /* moved to the image; NULL: none */
     const char *operation; /* uuid of the operation, NULL: none */
@@ -22,6 +29,9 @@ struct import_options {
     int64_t max_entries;
     double deadline;
     const atomic_bool *cancelled;
+    /* Told now and then, from the worker; may be NULL. */
+    void (*progress)(void *arg, const struct import_progress *p);
+    void *progress_arg;
 };
 
 /* The machine's static busybox, open for reading, and where it is. -1 and 503

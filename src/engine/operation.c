@@ -380,7 +380,9 @@ int operation_cancel(struct operation *op, struct fault *f) {
     if (op->concluded || op->cancelled)
         return fault_set(f, 409, "operation is not cancellable");
     op->cancelled = true;
-    if (op->sandbox) {
+    if (op->import) {
+        operation_cancel_import(op);
+    } else if (op->sandbox) {
         sandbox_kill(op->sandbox);
     } else {
         conclude(op); /* the queue forgets it when its turn comes */
@@ -451,6 +453,7 @@ void operation_row(const struct operation *op, struct operation_row *out) {
         .consumed_cpu = op->cpu,
         .consumed_memory = op->memory,
         .image_size = op->image_size,
+        .tag = op->import ? (char *)import_tag(op->import) : NULL,
         .metadata = op->request,
     };
     memcpy(out->uuid, op->uuid, UUID_SIZE);
@@ -463,6 +466,8 @@ void operation_row(const struct operation *op, struct operation_row *out) {
 /* 425 before the main process runs, 409 after its end. */
 static int check_running(const struct operation *op, struct fault *f) {
     struct process_entry *e = find_process(op, 1);
+    if (op->import)
+        return fault_set(f, 409, "an import has no processes");
     if (op->concluded || op->cancelled || op->timed_out ||
         (e && process_has_exited(e->process)))
         return fault_set(f, 409, "the operation is not running any more");

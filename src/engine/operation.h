@@ -11,7 +11,11 @@
 #include "run.h"
 #include "store.h"
 
-enum { RUNS_AT_A_TIME = 64, IMPORTS_AT_A_TIME = 4 };
+enum {
+    RUNS_AT_A_TIME = 64,
+    IMPORTS_AT_A_TIME = 8,
+    IMPORT_TIMEOUT = 300 /* seconds */
+};
 
 struct operations;
 struct operation;
@@ -31,6 +35,19 @@ size_t operations_running(const struct operations *all, const char *kind);
  * an image or file that is not there; what the sandbox refuses. */
 struct operation *operation_start(struct operations *all, struct run *run,
                                   struct fault *f);
+/* What POST /images/import asks for (wire-api.md §4.4); all but url may be
+ * NULL. */
+struct import_request {
+    char *url, *username, *password, *tag;
+    int64_t timeout; /* seconds, from its start on */
+};
+/* Frees what it owns, the password's bytes wiped. */
+void import_request_clear(struct import_request *r);
+/* Starts or queues an import; takes over what is in `r`, whatever the outcome.
+ * 400 for a url or tag that is none, 501 with the fix when this machine cannot
+ * import. */
+struct operation *operation_import(struct operations *all,
+                                   struct import_request *r, struct fault *f);
 /* The active operation of that uuid, or NULL. */
 struct operation *operation_find(struct operations *all, const char *uuid);
 /* The operation that an idempotency key made, stored or active, gets this

@@ -17,6 +17,8 @@ struct process_entry {
     struct spawn_waiter *waiter;
 };
 
+struct import; /* operation_import.c */
+
 struct operation {
     struct operations *all;
     struct operation *next, *previous; /* active, newest first */
@@ -29,7 +31,8 @@ struct operation {
     const char *limit;  /* which limit ended it, or NULL */
     int64_t created, finished;
     struct run run;
-    char *request; /* its members as JSON */
+    struct import *import; /* what to import, or NULL: this is a run */
+    char *request;         /* its members as JSON */
     struct image image;
     json_t *image_env;    /* preserved variables of the image, or NULL */
     char (*contents)[65]; /* SHA-256 of run.files */
@@ -59,6 +62,7 @@ struct operations {
     struct operation *queue, **queue_end;
     size_t count;   /* that exist, listed or not */
     size_t running; /* that have a sandbox */
+    size_t importing;
     bool stopping;
     uv_timer_t timer, housekeeping;
     double timer_due;
@@ -68,6 +72,10 @@ struct operations {
 };
 
 /* operations.c */
+struct operation *operation_new(struct operations *all, const char *kind,
+                                const char *key);
+/* Puts it on the list of the active. */
+void operation_enlist(struct operation *op);
 void operation_unref(struct operation *op);
 /* Wakes the timer for `deadline` at the latest. */
 void operations_due(struct operations *all, double deadline);
@@ -90,7 +98,16 @@ void operation_settle(struct operation *op, const char *status);
 
 /* operation_save.c: publishes what it wrote, then settles it. */
 void operation_save(struct operation *op);
+/* Ends it as a success, durably: its result image is safe already. */
+void operation_succeed(struct operation *op);
 /* Appends the completion event with the final state, unseen yet. */
 void operation_complete(struct operation *op, const char *status);
+
+/* operation_import.c */
+void operation_cancel_import(struct operation *op);
+/* Appends progress events. */
+void operations_report_imports(struct operations *all);
+void import_free(struct import *i);
+const char *import_tag(const struct import *i);
 
 #endif

@@ -6,16 +6,68 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- the end ---- */
+
+struct finish {
+    struct job job;
+    struct operation *op;
+    struct operation_row row;
+    bool recorded; /* the row is there already */
+    const char *log;
+    size_t log_length;
+    struct fault fault; /* status 0: none */
+};
+
+/* Worker. */
+static void finish_work(struct job *j) {
+    struct finish *s = (struct finish *)j;
+    struct store *store = s->op->all->engine->store;
+    int (*write)(struct store *, const struct operation_row *, const char *,
+                 size_t, struct fault *) =
+        s->recorded ? store_operation_finish : store_operation_record;
+    if (event_log_sync(s->op->log, &s->fault) == 0 &&
+        write(store, &s->row, s->log, s->log_length, &s->fault) == 0)
+        store_sync(store, &s->fault);
+}
+
+static void finish_done(struct job *j) {
+    struct finish *s = (struct finish *)j;
+    struct operation *op = s->op;
+    /* The image is safe: that this cannot be looked up after a restart is no
+     * reason to call it a failure. */
+    if (s->fault.status)
+        log_line("operation %s is not stored: %s", op->uuid, s->fault.message);
+    op->status = "SUCCESS";
+    operation_ended(op);
+    free(s);
+    operation_unref(op);
+}
+
+void operation_succeed(struct operation *op) {
+    struct finish *s = calloc(1, sizeof *s);
+    if (!s) {
+        operation_settle(op, "SUCCESS");
+        return;
+    }
+    s->op = op;
+    op->references++;
+    operation_complete(op, "SUCCESS");
+    operation_row(op, &s->row);
+    s->row.status = "SUCCESS";
+    s->recorded = op->recorded;
+    op->recorded = true;
+    s->log = event_log_text(op->log, &s->log_length);
+    job_start(op->all->engine, &s->job, finish_work, finish_done);
+}
+
+/* ---- the image ---- */
+
 struct save {
     struct job job;
     struct operation *op;
     struct image image; /* the result */
     bool changed;       /* it is a new one */
     bool published;     /* the workspace is consumed */
-    struct operation_row row;
-    bool recorded; /* the row is there already */
-    const char *log;
-    size_t log_length;
     struct fault fault; /* status 0: none */
 };
 
@@ -72,30 +124,6 @@ static void publish_work(struct job *j) {
         fault_set(&s->fault, 500, "the image could not be saved");
 }
 
-/* Worker. */
-static void finish_work(struct job *j) {
-    struct save *s = (struct save *)j;
-    struct store *store = s->op->all->engine->store;
-    int (*write)(struct store *, const struct operation_row *, const char *,
-                 size_t, struct fault *) =
-        s->recorded ? store_operation_finish : store_operation_record;
-    if (event_log_sync(s->op->log, &s->fault) == 0 &&
-        write(store, &s->row, s->log, s->log_length, &s->fault) == 0)
-        store_sync(store, &s->fault);
-}
-
-static void finish_done(struct job *j) {
-    struct save *s = (struct save *)j;
-    struct operation *op = s->op;
-    /* The image is safe and its command ran: that this cannot be looked up
-     * after a restart is no reason to call it a failure. */
-    if (s->fault.status)
-        log_line("operation %s is not stored: %s", op->uuid, s->fault.message);
-    op->status = "SUCCESS";
-    operation_ended(op);
-    save_free(s);
-}
-
 static void publish_failed(struct save *s) {
     struct operation *op = s->op;
     op->fault = s->fault;
@@ -117,13 +145,8 @@ static void publish_done(struct job *j) {
     }
     memcpy(op->result_image, s->image.uuid, UUID_SIZE);
     op->image_size = s->image.size;
-    operation_complete(op, "SUCCESS");
-    operation_row(op, &s->row);
-    s->row.status = "SUCCESS";
-    s->recorded = op->recorded;
-    op->recorded = true;
-    s->log = event_log_text(op->log, &s->log_length);
-    job_start(op->all->engine, &s->job, finish_work, finish_done);
+    operation_succeed(op);
+    save_free(s);
 }
 
 /* The variables of the result: those of the image stay, and with preserve_env

@@ -17,8 +17,8 @@ enum { HOUSEKEEPING_MS = 250 };
 
 /* ---- one operation ---- */
 
-static struct operation *operation_new(struct operations *all, const char *kind,
-                                       const char *key) {
+struct operation *operation_new(struct operations *all, const char *kind,
+                                const char *key) {
     struct operation *op = calloc(1, sizeof *op);
     if (!op)
         return NULL;
@@ -48,6 +48,7 @@ static void operation_free(struct operation *op) {
     image_clear(&op->image);
     json_decref(op->image_env);
     run_clear(&op->run);
+    import_free(op->import);
     free(op->request);
     free(op->contents);
     free(op);
@@ -58,7 +59,7 @@ void operation_unref(struct operation *op) {
         operation_free(op);
 }
 
-static void enlist(struct operation *op) {
+void operation_enlist(struct operation *op) {
     struct operations *all = op->all;
     op->listed = true;
     op->next = all->active;
@@ -158,7 +159,7 @@ struct operation *operation_start(struct operations *all, struct run *run,
         operation_unref(op);
         return NULL;
     }
-    enlist(op);
+    operation_enlist(op);
     if (!now)
         enqueue(op);
     return op;
@@ -427,10 +428,11 @@ static void on_housekeeping(uv_timer_t *timer) {
     bool trash = !trash_is_empty(e->layers);
     bool checkpoint = store_checkpoint_due(e->store);
     watch_disk(all);
+    operations_report_imports(all);
     do_chore(all, trash, &all->cleaning, trash_work, trash_done);
     do_chore(all, checkpoint, &all->checkpointing, checkpoint_work,
              checkpoint_done);
-    if (!all->running && !trash && !checkpoint)
+    if (!all->running && !all->importing && !trash && !checkpoint)
         uv_timer_stop(timer);
 }
 
