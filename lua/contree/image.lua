@@ -14,6 +14,14 @@ local image = {}
 ---@field tag? string
 ---@field created_at? string
 ---@field client contree.Client
+---@field ls fun(self, path: string?): contree.FileEntry[]
+---@field stat fun(self, path: string): contree.FileEntry
+---@field exists fun(self, path: string): boolean
+---@field read fun(self, path: string): string
+---@field lines fun(self, path: string): fun(): string?
+---@field download fun(self, path: string, to: string?): string
+---@field archive fun(self, path: string, to: string): string
+---@field grep fun(self, given: string|table): table
 local Image = {}
 
 image.methods = Image

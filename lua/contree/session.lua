@@ -14,6 +14,18 @@ local session = {}
 ---@field image contree.Image   where it is
 ---@field branch_name string
 ---@field client contree.Client
+---@field prepare fun(self, given: contree.RunOptions|string): contree.Prepared
+---@field tag_as fun(self, name: string): contree.Image
+---@field untag fun(self, name: string?): contree.Image
+---@field session fun(self): contree.Session
+---@field ls fun(self, path: string?): contree.FileEntry[]
+---@field stat fun(self, path: string): contree.FileEntry
+---@field exists fun(self, path: string): boolean
+---@field read fun(self, path: string): string
+---@field lines fun(self, path: string): fun(): string?
+---@field download fun(self, path: string, to: string?): string
+---@field archive fun(self, path: string, to: string): string
+---@field grep fun(self, given: string|table): table
 local Session = {}
 
 local make = class.define("contree.Session", Session, {
