@@ -96,7 +96,8 @@ describe("config.resolve", function()
 
   it("reads the profile in force", function()
     write("auth.ini", "# mine\n[DEFAULT]\nprofile = work\n\n[profile:work]\nToken = a=b%%c\n"
-      .. "url: http://w/\r\nproject = p\n[other]\ntoken=no\n[profile:home]\ntoken=h\nurl=http://h\n")
+      .. "url: http://w/\r\nproject = p\n[other]\ntoken=no\n"
+      .. "[profile:home]\ntoken=h\nurl=http://h\n")
     assert.are.same({ url = "http://w", token = "a=b%c", project = "p" }, resolve())
     assert.are.same({ url = "http://h", token = "h" }, resolve{ profile = "home" })
     assert.are.same({ url = "http://h", token = "h" }, resolve({}, { CONTREE_PROFILE = "home" }))
