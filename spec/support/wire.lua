@@ -182,8 +182,12 @@ end
 local Engine = {}
 Engine.__index = Engine
 
+-- A dead one may stay a zombie for as long as its new parent likes.
 local function alive(pid)
-  return run(("kill -0 %d 2>/dev/null && echo yes"):format(pid)) == "yes"
+  local file = io.open(("/proc/%d/stat"):format(pid))
+  local stat = file and file:read("*a")
+  if file then file:close() end
+  return stat ~= nil and stat:match("%) (%a)") ~= "Z"
 end
 
 function Engine:launch(arguments)
