@@ -112,6 +112,22 @@ lint:
 	@scripts/deps build test
 	@scripts/lint
 
+# Each fuzz/*.c for some seconds: make fuzz SECONDS_EACH=600
+SECONDS_EACH ?= 20
+FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard fuzz/fuzz_*.c))
+FUZZED  := $(addprefix src/core/,sse.c codec.c head.c bytes.c)
+
+$(B)/fuzz/%: fuzz/%.c $(FUZZED)
+	@mkdir -p $(@D)
+	clang -std=gnu11 -g -O1 $(WARN) -fsanitize=fuzzer,address,undefined -Isrc/core \
+	  $$(pkg-config --cflags lua5.4) -o $@ $^ $$(pkg-config --libs lua5.4)
+
+fuzz:
+	@scripts/deps build fuzz
+	@$(MAKE) -s $(FUZZERS)
+	@cd $(B)/fuzz && for f in $(notdir $(FUZZERS)); do \
+	  ./$$f -max_total_time=$(SECONDS_EACH) -max_len=4096 -verbosity=0 -print_funcs=0 -print_final_stats=1 || exit 1; done
+
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 

@@ -1,0 +1,71 @@
+/* fuzz_sse.c: an event stream reads the same however it is split, and no
+ * bytes break the parser. */
+#include "sse.h"
+
+#include <lauxlib.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void add_field(lua_State *L, luaL_Buffer *all, int event,
+                      const char *name) {
+    lua_getfield(L, event, name);
+    luaL_addstring(all, lua_isnil(L, -1) ? "-" : "+");
+    if (lua_isnil(L, -1))
+        lua_pop(L, 1);
+    else
+        luaL_addvalue(all);
+}
+
+/* Pushes what the stream says when it comes in pieces of `piece` bytes. */
+static void push_reading(lua_State *L, const char *data, size_t size,
+                         size_t piece) {
+    struct sse sse;
+    luaL_Buffer all;
+
+    sse_init(&sse);
+    for (size_t at = 0; at < size; at += piece)
+        sse_feed(&sse, data + at, size - at < piece ? size - at : piece);
+    lua_newtable(L);
+    for (int i = 1; sse.first; i++) {
+        sse_push(L, &sse);
+        int event = lua_gettop(L);
+        luaL_buffinit(L, &all);
+        add_field(L, &all, event, "id");
+        add_field(L, &all, event, "event");
+        add_field(L, &all, event, "data");
+        luaL_pushresult(&all);
+        lua_remove(L, event);
+        lua_rawseti(L, -2, i);
+    }
+    sse_free(&sse);
+}
+
+static void check_same(lua_State *L) {
+    if (lua_rawlen(L, 1) != lua_rawlen(L, 2))
+        abort();
+    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, 1); i++) {
+        lua_rawgeti(L, 1, i);
+        lua_rawgeti(L, 2, i);
+        if (!lua_rawequal(L, -1, -2))
+            abort();
+        lua_pop(L, 2);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static lua_State *L; /* making one for each input is slow */
+    const char *text = (const char *)data;
+
+    if (!L)
+        L = luaL_newstate();
+    if (!L || size < 1)
+        return 0;
+    push_reading(L, text + 1, size - 1, size);
+    push_reading(L, text + 1, size - 1, data[0] % 16 + 1u);
+    check_same(L);
+    lua_settop(L, 0);
+    return 0;
+}
