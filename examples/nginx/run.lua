@@ -1,0 +1,77 @@
+-- The handlers of nginx.conf: the body of a POST is a script, and runs in a
+-- sandbox of its own that sees nothing but its image and has no network.
+--
+-- contree.safe returns nil, err instead of raising: an error object that is
+-- raised through nginx is logged as "unknown reason".
+local cjson = require("cjson")
+local contree = require("contree.safe")
+
+local IMAGE = "busybox:latest"
+local LANGUAGES = { sh = { "sh", "/code" }, awk = { "awk", "-f", "/code" } }
+local SECONDS = 5
+local OUTPUT = 65536            -- bytes that are kept of each stream
+
+local run = {}
+
+-- One client serves all requests of a worker. It connects when it is first used.
+local client, problem = contree.new()
+
+local function answer(status, value)
+  ngx.status = status
+  ngx.header.content_type = "application/json"
+  ngx.say(cjson.encode(value))
+end
+
+-- What image:run takes, or nil when the request has been refused.
+local function wanted()
+  if ngx.req.get_method() ~= "POST" then
+    ngx.header.allow = "POST"
+    return answer(405, { error = "POST the code" })
+  end
+  ngx.req.read_body()
+  local code = ngx.req.get_body_data()
+  if not code then return answer(400, { error = "the body is the code, and it is empty" }) end
+  local argv = LANGUAGES[ngx.var.arg_lang or "sh"]
+  if not argv then return answer(400, { error = "lang is sh or awk" }) end
+  return {
+    command = argv[1], args = { unpack(argv, 2) },
+    files = { ["/code"] = { data = code } },
+    timeout = SECONDS, truncate_output_at = OUTPUT, networking = false,
+  }
+end
+
+local function failed(err)
+  ngx.log(ngx.ERR, tostring(err))
+  answer(err.kind == "rate_limited" and 429 or 503, { error = "the code could not be run" })
+end
+
+function run.to_the_end()
+  if not client then return failed(problem) end
+  local options = wanted()
+  if not options then return end
+  local result, err = client.images:use(IMAGE):run(options)
+  if not result then return failed(err) end
+  answer(200, {
+    stdout = result.stdout, stderr = result.stderr, exit_code = result.exit_code,
+    timed_out = result.timed_out, truncated = result.stdout_truncated or result.stderr_truncated,
+  })
+end
+
+function run.live()
+  if not client then return failed(problem) end
+  local options = wanted()
+  if not options then return end
+  ngx.header.content_type = "text/plain"
+  local function send(chunk)
+    ngx.print(chunk)
+    ngx.flush(true)
+  end
+  options.stdout, options.stderr = send, send
+  local result, err = client.images:use(IMAGE):run(options)
+  if not result then
+    ngx.log(ngx.ERR, tostring(err))
+    return ngx.exit(ngx.ERROR)       -- the output so far is not the whole output
+  end
+end
+
+return run
