@@ -105,48 +105,41 @@ static int refuse_option(const char *name, unsigned command, struct fault *f) {
 
 /* ---- defaults ---- */
 
-/* Lives for ever: it is needed until the program ends. */
-static char *text(const char *format, ...) PRINTF_LIKE(1, 2);
-
-static char *text(const char *format, ...) {
-    char *out = NULL;
-    va_list args;
-    va_start(args, format);
-    if (vasprintf(&out, format, args) < 0)
-        out = NULL;
-    va_end(args);
-    return out ? out : (char *)"";
-}
-
 static const char *variable(const char *name) {
     const char *value = getenv(name);
     return value && *value ? value : NULL;
 }
 
-static const char *default_data_dir(void) {
+/* Makes `path` absolute; an overlong one becomes one that cannot exist. */
+static void set_path(char *out, size_t size, const char *path) {
+    char *cwd CLEANUP(cleanup_free) = *path == '/' ? NULL : getcwd(NULL, 0);
+    snprintf(out, size, "%s%s%s", cwd ? cwd : "", cwd ? "/" : "", path);
+}
+
+static void default_data_dir(struct options *o) {
     const char *own = variable("CONTREE_DATA_DIR");
     const char *xdg = variable("XDG_DATA_HOME");
     const char *home = variable("HOME");
     struct passwd *user = home ? NULL : getpwuid(getuid());
     if (own)
-        return own;
-    if (xdg && *xdg == '/')
-        return text("%s/contree", xdg);
-    return text("%s/.local/share/contree", home   ? home
-                                           : user ? user->pw_dir
-                                                  : "/tmp");
+        set_path(o->data_dir, sizeof o->data_dir, own);
+    else if (xdg && *xdg == '/')
+        snprintf(o->data_dir, sizeof o->data_dir, "%s/contree", xdg);
+    else
+        snprintf(o->data_dir, sizeof o->data_dir, "%s/.local/share/contree",
+                 home   ? home
+                 : user ? user->pw_dir
+                        : "/tmp");
 }
 
-static const char *default_socket(void) {
+static void default_socket(struct options *o) {
     const char *runtime = variable("XDG_RUNTIME_DIR");
     if (runtime && *runtime == '/')
-        return text("%s/contree/engine.sock", runtime);
-    return text("/tmp/contree-%u/engine.sock", (unsigned)getuid());
-}
-
-static const char *absolute(const char *path) {
-    char *cwd CLEANUP(cleanup_free) = *path == '/' ? NULL : getcwd(NULL, 0);
-    return cwd ? text("%s/%s", cwd, path) : path;
+        snprintf(o->socket_path, sizeof o->socket_path,
+                 "%s/contree/engine.sock", runtime);
+    else
+        snprintf(o->socket_path, sizeof o->socket_path,
+                 "/tmp/contree-%u/engine.sock", (unsigned)getuid());
 }
 
 /* ---- parsing ---- */
@@ -165,9 +158,9 @@ static int set_option(struct options *o, const char *name, const char *value,
     int64_t number;
     struct engine_config *c = &o->config;
     if (strcmp(name, "data-dir") == 0) {
-        c->data_dir = absolute(value);
+        set_path(o->data_dir, sizeof o->data_dir, value);
     } else if (strcmp(name, "socket") == 0) {
-        c->socket_path = absolute(value);
+        set_path(o->socket_path, sizeof o->socket_path, value);
     } else if (strcmp(name, "listen") == 0) {
         c->listen = value;
     } else if (strcmp(name, "token-file") == 0) {
@@ -224,8 +217,8 @@ static int read_option(char *const argv[], int i, unsigned command,
     return set_option(o, option->name, value, f) < 0 ? -1 : i;
 }
 
-static bool is_help(const char *text_) {
-    return strcmp(text_, "--help") == 0 || strcmp(text_, "-h") == 0;
+static bool is_help(const char *text) {
+    return strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0;
 }
 
 static int read_arguments(int argc, char *const argv[], unsigned command,
@@ -278,10 +271,12 @@ int options_parse(int argc, char *const argv[], struct options *out,
                                                              : 8;
     if (read_arguments(argc, argv, command, out, f) < 0 || check(out, f) < 0)
         return -1;
-    if (!out->config.data_dir)
-        out->config.data_dir = absolute(default_data_dir());
-    if (!out->config.socket_path)
-        out->config.socket_path = default_socket();
+    if (!*out->data_dir)
+        default_data_dir(out);
+    if (!*out->socket_path)
+        default_socket(out);
+    out->config.data_dir = out->data_dir;
+    out->config.socket_path = out->socket_path;
     return 0;
 }
 

@@ -9,11 +9,12 @@ struct options {
     bool help;
     const char *operand; /* FILE of import */
     const char *tag, *token_file;
+    char data_dir[4096], socket_path[4096]; /* what config points to */
     struct engine_config config;
 };
 
-/* Reads argv and fills in the defaults; strings live as long as argv, or for
- * ever. 400 with what is wrong, and the nearest name there is. */
+/* Reads argv and fills in the defaults; strings live as long as argv and `out`.
+ * 400 with what is wrong, and the nearest name there is. */
 int options_parse(int argc, char *const argv[], struct options *out,
                   struct fault *f);
 /* Prints the usage of a command, or of all when it is NULL, to stdout. */
