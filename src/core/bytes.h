@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#pragma GCC visibility push(hidden)
+
 /* All zero is an empty one; free with bytes_free(), which empties it. */
 struct bytes {
     char *data;
@@ -19,5 +21,7 @@ bool bytes_append(struct bytes *bytes, const void *data, size_t size);
 /* Drops the first `size` bytes; size <= length. */
 void bytes_consume(struct bytes *bytes, size_t size);
 void bytes_free(struct bytes *bytes);
+
+#pragma GCC visibility pop
 
 #endif

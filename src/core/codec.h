@@ -4,6 +4,8 @@
 
 #include <lua.h>
 
+#pragma GCC visibility push(hidden)
+
 /* core.base64_encode(s) -> text: standard alphabet, padded, one line. */
 int codec_base64_encode(lua_State *L);
 /* core.base64_decode(s) -> bytes | nil: no white space, padding required;
@@ -17,5 +19,7 @@ int codec_is_utf8(lua_State *L);
 /* core.buffer() -> buffer: add(s), take() -> s, length() and #buffer. */
 int codec_buffer_new(lua_State *L);
 void codec_register(lua_State *L);
+
+#pragma GCC visibility pop
 
 #endif

@@ -8,6 +8,8 @@
 
 #include <curl/curl.h>
 
+#pragma GCC visibility push(hidden)
+
 #define CURL_API(X)                                                            \
     X(global_init)                                                             \
     X(version)                                                                 \
@@ -45,5 +47,7 @@ extern struct curl_api curl;
 /* Loads libcurl and initialises it; NULL, or why it could not (the string
  * lives as long as the process). */
 const char *curl_api_load(void);
+
+#pragma GCC visibility pop
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#pragma GCC visibility push(hidden)
+
 /* A running digest. digest_new() gives NULL when there is no memory;
  * free with digest_free(), which takes NULL. */
 struct digest;
@@ -24,5 +26,7 @@ void digest_free(struct digest *digest);
 int digest_lua_string(lua_State *L);
 /* core.sha256_file(path) -> hex, size | nil, message */
 int digest_lua_file(lua_State *L);
+
+#pragma GCC visibility pop
 
 #endif

@@ -5,6 +5,8 @@
 
 #include <lua.h>
 
+#pragma GCC visibility push(hidden)
+
 /* core.stat(path) -> {type = "file"|"directory"|"other", size =, mode =, uid =,
  * link = whether the path itself is a symbolic link} | nil, message.
  * Links are followed; mode is the permission bits. */
@@ -16,5 +18,7 @@ int directory_lua_list(lua_State *L);
 
 /* core.mkdir(path, mode) -> true (also when it is there) | nil, message */
 int directory_lua_mkdir(lua_State *L);
+
+#pragma GCC visibility pop
 
 #endif

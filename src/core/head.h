@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#pragma GCC visibility push(hidden)
+
 /* A header block larger than this is an error. */
 enum { HEAD_LIMIT = 256 * 1024 };
 
@@ -27,5 +29,7 @@ const char *head_find(const struct head *head, const char *name, size_t *size);
 /* Pushes {lower-case name = value}; of repeated names the last wins. */
 void head_push(lua_State *L, const struct head *head);
 void head_free(struct head *head);
+
+#pragma GCC visibility pop
 
 #endif

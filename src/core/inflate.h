@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <zlib.h>
 
+#pragma GCC visibility push(hidden)
+
 struct inflater {
     z_stream stream;
     bool begun; /* in a gzip member: its trailer is still to come */
@@ -28,5 +30,7 @@ void inflater_give(struct inflater *inflater, const char *data, size_t size);
  * INFLATE_BROKEN: this is no gzip, or a damaged one. */
 enum inflate_status inflater_take(struct inflater *inflater, char *out,
                                   size_t *size);
+
+#pragma GCC visibility pop
 
 #endif

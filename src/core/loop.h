@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#pragma GCC visibility push(hidden)
+
 struct transfer;
 
 /* Owned by its userdata and by every transfer made in it (`references`), so
@@ -60,5 +62,7 @@ void loop_release(struct loop *loop);
 /* core.loop() -> loop; loop_register() makes its metatable. */
 int loop_lua_new(lua_State *L);
 void loop_register(lua_State *L);
+
+#pragma GCC visibility pop
 
 #endif

@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+#pragma GCC visibility push(hidden)
+
 /* -1 where there is none. */
 struct poller {
     int set;   /* the descriptor that hosts watch */
@@ -34,5 +36,7 @@ bool poller_arm(struct poller *poller, double seconds);
  * watched descriptors; the number of stored events, or -1 with errno set. */
 int poller_wait(struct poller *poller, struct poller_event *events, int room,
                 int milliseconds);
+
+#pragma GCC visibility pop
 
 #endif

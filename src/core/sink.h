@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#pragma GCC visibility push(hidden)
+
 enum sink_kind { SINK_STRING, SINK_FILE, SINK_CHUNKS, SINK_EVENTS };
 
 struct sink {
@@ -54,5 +56,7 @@ bool sink_finish(struct sink *sink, struct failure *failure);
  * removed (or left alone, in a forked child). Keeps what Lua may drain. */
 void sink_close(struct sink *sink, bool forked);
 void sink_free(struct sink *sink);
+
+#pragma GCC visibility pop
 
 #endif

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#pragma GCC visibility push(hidden)
+
 enum source_kind {
     SOURCE_NONE,
     SOURCE_STRING, /* `bytes`, which libcurl reads by itself */
@@ -51,5 +53,7 @@ size_t source_waiting(const struct source *source);
 bool source_write(struct source *source, const char *data, size_t size);
 /* Frees all but the digest's result; leaves a SOURCE_NONE. */
 void source_close(struct source *source);
+
+#pragma GCC visibility pop
 
 #endif

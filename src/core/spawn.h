@@ -4,6 +4,8 @@
 
 #include <lua.h>
 
+#pragma GCC visibility push(hidden)
+
 /* core.spawn_detached(path, argv, ready_timeout_seconds, log_path | nil)
  *   -> true | nil, message
  *
@@ -15,5 +17,7 @@
  * pipe. Waits until it writes a byte there, for at most the timeout; a
  * program that is late is ended with SIGTERM. */
 int spawn_lua_detached(lua_State *L);
+
+#pragma GCC visibility pop
 
 #endif

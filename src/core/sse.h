@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#pragma GCC visibility push(hidden)
+
 /* More bytes than this between two frame ends are an error. */
 enum { SSE_FRAME_LIMIT = 4 * 1024 * 1024 };
 
@@ -47,5 +49,7 @@ void sse_push(lua_State *L, struct sse *sse);
 /* core.sse() -> parser; sse_register() makes its metatable. */
 int sse_lua_new(lua_State *L);
 void sse_register(lua_State *L);
+
+#pragma GCC visibility pop
 
 #endif

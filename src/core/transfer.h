@@ -13,6 +13,8 @@
 #include <lua.h>
 #include <stdbool.h>
 
+#pragma GCC visibility push(hidden)
+
 /* What is left to tell once the transfer is done. */
 struct outcome {
     CURLcode code;
@@ -63,5 +65,7 @@ void transfer_abort(struct transfer *transfer, const char *kind,
 double transfer_check_idle(struct transfer *transfer, double now);
 
 void transfer_register(lua_State *L);
+
+#pragma GCC visibility pop
 
 #endif

@@ -1,0 +1,100 @@
+rockspec_format = "3.0"
+package = "contree"
+version = "scm-1"
+
+source = {
+  url = "git+file://.",
+}
+
+description = {
+  summary = "Run commands in sandboxes that snapshot and branch their file systems",
+  detailed = [[
+    A client for ConTree services and for contree-engine, which runs the
+    sandboxes on this machine. Calls block in plain code and yield in
+    coroutines; Neovim, OpenResty, LÖVE, luv, cqueues and Copas are supported.
+  ]],
+  license = "MIT",
+}
+
+supported_platforms = { "unix" }
+
+dependencies = {
+  "lua >= 5.1, < 5.5", -- 5.1: LuaJIT
+  "lua-cjson >= 2.1.0",
+}
+
+-- libcurl is opened when it is first needed (src/core/curl_api.h), so it is
+-- looked for here, but not linked. No header keys: LuaRocks does not find
+-- headers in Debian's multiarch directories.
+external_dependencies = {
+  CURL = { library = "curl" },
+  CRYPTO = { library = "crypto" },
+  ZLIB = { library = "z" },
+}
+
+test_dependencies = { "busted", "luasocket" }
+test = { type = "busted", flags = { "spec/unit" } }
+
+build = {
+  type = "builtin",
+  modules = {
+    ["contree.core"] = {
+      sources = {
+        "src/core/bytes.c",
+        "src/core/codec.c",
+        "src/core/core.c",
+        "src/core/curl_api.c",
+        "src/core/digest.c",
+        "src/core/directory.c",
+        "src/core/head.c",
+        "src/core/inflate.c",
+        "src/core/loop.c",
+        "src/core/poller.c",
+        "src/core/request.c",
+        "src/core/sink.c",
+        "src/core/source.c",
+        "src/core/spawn.c",
+        "src/core/sse.c",
+        "src/core/transfer.c",
+      },
+      incdirs = { "$(CURL_INCDIR)", "$(CRYPTO_INCDIR)", "$(ZLIB_INCDIR)" },
+      libdirs = { "$(CRYPTO_LIBDIR)", "$(ZLIB_LIBDIR)" },
+      libraries = { "crypto", "z", "dl", "pthread" },
+    },
+    ["contree.class"] = "lua/contree/class.lua",
+    ["contree.client"] = "lua/contree/client.lua",
+    ["contree.config"] = "lua/contree/config.lua",
+    ["contree.engine"] = "lua/contree/engine.lua",
+    ["contree.errors"] = "lua/contree/errors.lua",
+    ["contree.face"] = "lua/contree/face.lua",
+    ["contree.files"] = "lua/contree/files.lua",
+    ["contree.filesystem"] = "lua/contree/filesystem.lua",
+    ["contree.follow"] = "lua/contree/follow.lua",
+    ["contree.image"] = "lua/contree/image.lua",
+    ["contree.images"] = "lua/contree/images.lua",
+    contree = "lua/contree/init.lua",
+    ["contree.json"] = "lua/contree/json.lua",
+    ["contree.loop.copas"] = "lua/contree/loop/copas.lua",
+    ["contree.loop.cqueues"] = "lua/contree/loop/cqueues.lua",
+    ["contree.loop.hosts"] = "lua/contree/loop/hosts.lua",
+    ["contree.loop"] = "lua/contree/loop/init.lua",
+    ["contree.loop.love"] = "lua/contree/loop/love.lua",
+    ["contree.loop.luv"] = "lua/contree/loop/luv.lua",
+    ["contree.loop.nginx"] = "lua/contree/loop/nginx.lua",
+    ["contree.loop.nginx_thread"] = "lua/contree/loop/nginx_thread.lua",
+    ["contree.loop.nvim"] = "lua/contree/loop/nvim.lua",
+    ["contree.loop.plain"] = "lua/contree/loop/plain.lua",
+    ["contree.loop.task"] = "lua/contree/loop/task.lua",
+    ["contree.loop.timers"] = "lua/contree/loop/timers.lua",
+    ["contree.operation"] = "lua/contree/operation.lua",
+    ["contree.options"] = "lua/contree/options.lua",
+    ["contree.outcome"] = "lua/contree/outcome.lua",
+    ["contree.reference"] = "lua/contree/reference.lua",
+    ["contree.retry"] = "lua/contree/retry.lua",
+    ["contree.run"] = "lua/contree/run.lua",
+    ["contree.safe"] = "lua/contree/safe.lua",
+    ["contree.session"] = "lua/contree/session.lua",
+    ["contree.stdin"] = "lua/contree/stdin.lua",
+    ["contree.stdio"] = "lua/contree/stdio.lua",
+  },
+}
