@@ -1,0 +1,234 @@
+/* The event log: order, cursors, the way to a file, repair, and the result
+ * that is folded from it. */
+#include "check.h"
+#include "events.h"
+#include "json.h"
+#include "result.h"
+#include "temp_dir.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char uuid[] = "01a209c8-7de6-709f-b1ff-58ce37160283";
+
+static void add(struct event_log *log, const char *type, int spid,
+                const char *data, size_t length) {
+    struct buffer *b = event_begin(log, type, spid);
+    json_add_stream(b, data, length);
+    event_end(log);
+}
+
+static void add_completion(struct event_log *log) {
+    json_add_string(event_begin(log, "completion", 0), "status", "SUCCESS");
+    event_end(log);
+}
+
+/* How many events come after `after`; their ids must follow each other. */
+static int count(struct event_log *log, int64_t after, bool frozen) {
+    struct event_reader *r = event_reader_new(log, after, frozen);
+    struct event_line line;
+    enum event_status status;
+    int n = 0;
+    int64_t next = after + 1;
+    while ((status = event_next(r, &line)) == EVENT_LINE) {
+        CHECK_NUMBER(line.id, next);
+        next++;
+        n++;
+    }
+    CHECK(status != EVENT_BROKEN);
+    event_reader_free(r);
+    return n;
+}
+
+static void test_memory(void) {
+    struct event_log *log = event_log_new(AT_FDCWD, uuid);
+    struct event_line line;
+    add(log, "stdout", 1, "\"\n", 2);
+    add(log, "stderr", 2, "\0", 1);
+    struct event_reader *r = event_reader_new(log, -1, false);
+    CHECK(event_next(r, &line) == EVENT_LINE && event_is(&line, "stdout"));
+    CHECK(line.id == 0 && line.spid == 1);
+    CHECK(event_next(r, &line) == EVENT_LINE && event_is(&line, "stderr"));
+    CHECK(!event_is(&line, "std") && line.spid == 2);
+    CHECK(event_next(r, &line) == EVENT_NONE_YET);
+    event_log_hold(log);
+    add_completion(log);
+    CHECK(event_next(r, &line) == EVENT_NONE_YET);
+    CHECK_NUMBER(count(log, -1, true), 2);
+    event_log_release(log);
+    CHECK(event_next(r, &line) == EVENT_LINE);
+    CHECK(event_next(r, &line) == EVENT_NONE_YET);
+    event_log_finish(log);
+    CHECK(event_next(r, &line) == EVENT_END);
+    CHECK(!event_log_in_file(log));
+    event_reader_free(r);
+    event_log_unref(log);
+}
+
+static int woken;
+
+static void on_wake(void *arg) {
+    (void)arg;
+    woken++;
+}
+
+static void test_subscribers(void) {
+    struct event_log *log = event_log_new(AT_FDCWD, uuid);
+    struct event_subscriber a = {on_wake, NULL, NULL}, b = a;
+    woken = 0;
+    event_subscribe(log, &a);
+    event_subscribe(log, &b);
+    add(log, "stdout", 1, "x", 1);
+    CHECK_NUMBER(woken, 2);
+    event_unsubscribe(log, &a);
+    event_unsubscribe(log, &a);
+    event_log_hold(log);
+    add(log, "stdout", 1, "x", 1);
+    CHECK_NUMBER(woken, 2);
+    event_log_finish(log);
+    CHECK(woken > 2);
+    event_unsubscribe(log, &b);
+    event_log_unref(log);
+}
+
+/* A reader goes on across the move to the file, and every cursor finds its
+ * place in it. */
+static void test_file(void) {
+    struct temp_dir d = temp_dir_make();
+    static char data[50000];
+    struct event_log *log = event_log_new(d.fd, uuid);
+    struct event_reader *r = event_reader_new(log, -1, false);
+    struct event_line line;
+    for (int i = 0; i < 300; i++) {
+        memset(data, i, sizeof data);
+        add(log, "stdout", 1, data, (size_t)i * 97 % sizeof data);
+        CHECK(event_next(r, &line) == EVENT_LINE && line.id == i);
+        CHECK(event_next(r, &line) == EVENT_NONE_YET);
+    }
+    CHECK(event_log_in_file(log) && !event_log_fault(log));
+    size_t length;
+    CHECK(!event_log_text(log, &length));
+    for (int after = -1; after < 305; after++)
+        CHECK_NUMBER(count(log, after, true), after < 299 ? 299 - after : 0);
+    event_reader_free(r);
+    event_log_unref(log);
+    temp_dir_remove(&d);
+}
+
+static void test_repair(void) {
+    struct temp_dir d = temp_dir_make();
+    struct fault f;
+    static char data[700000];
+    struct event_log *log = event_log_new(d.fd, uuid);
+    for (int i = 0; i < 5; i++)
+        add(log, "stdout", 1, data, sizeof data);
+    event_log_unref(log); /* the engine was killed */
+    char name[64];
+    snprintf(name, sizeof name, "e/%s.log", uuid);
+    int fd = openat(d.fd, name, O_WRONLY | O_APPEND);
+    CHECK(write(fd, "{\"id\":5,\"ts", 11) == 11);
+    close(fd);
+    for (int i = 0; i < 2; i++) {
+        log = event_log_load(d.fd, uuid, NULL, 0, &f);
+        bool cut = event_log_is_cut(log);
+        CHECK_NUMBER(cut, i == 0);
+        if (cut)
+            add_completion(log);
+        CHECK(!event_log_fault(log));
+        CHECK_NUMBER(count(log, -1, false), 6);
+        event_log_unref(log);
+    }
+    temp_dir_remove(&d);
+}
+
+/* Neither in the step to the file nor later does a full disk tear a line. */
+static void test_full_disk(void) {
+    static char data[60000];
+    for (int kilobytes = 64; kilobytes <= 4096; kilobytes *= 64) {
+        struct temp_dir d = temp_dir_small(kilobytes);
+        struct event_log *log = event_log_new(d.fd, uuid);
+        for (int i = 0; i < 100; i++)
+            add(log, "stdout", 1, data, sizeof data);
+        const struct fault *f = event_log_fault(log);
+        CHECK(f && f->status == 507);
+        CHECK_NUMBER(event_log_in_file(log), kilobytes > 1024);
+        CHECK(count(log, -1, false) > 10);
+        event_log_unref(log);
+        temp_dir_remove(&d);
+    }
+}
+
+static void test_loading(void) {
+    struct temp_dir d = temp_dir_make();
+    struct fault f;
+    struct event_log *log = event_log_load(d.fd, uuid, NULL, 0, &f);
+    CHECK(log && event_log_is_cut(log)); /* nothing there */
+    add_completion(log);
+    CHECK_NUMBER(count(log, -1, false), 1);
+    event_log_unref(log);
+    char *text = strdup("{\"id\":0,\"ts\":\"2026-06-08T20:00:00.000000Z\","
+                        "\"spid\":0,\"type\":\"completion\",\"data\":{}}\n");
+    log = event_log_load(d.fd, uuid, text, strlen(text), &f);
+    CHECK(!event_log_is_cut(log));
+    CHECK_NUMBER(count(log, -1, false), 1);
+    event_log_unref(log);
+    text = strdup("nonsense\n");
+    log = event_log_load(d.fd, uuid, text, strlen(text), &f);
+    struct event_reader *r = event_reader_new(log, -1, false);
+    struct event_line line;
+    CHECK(event_next(r, &line) == EVENT_BROKEN);
+    event_reader_free(r);
+    event_log_unref(log);
+    temp_dir_remove(&d);
+}
+
+static void fold(struct event_log *log, int spid, struct result *out) {
+    struct fault f;
+    struct event_reader *r = event_reader_new(log, -1, true);
+    CHECK_NUMBER(result_fold(r, spid, out, &f), 0);
+    event_reader_free(r);
+}
+
+static void test_fold(void) {
+    struct event_log *log = event_log_new(AT_FDCWD, uuid);
+    struct sandbox_exit e = {.code = 3, .signal = -1, .pid = 2, .seconds = 0.5};
+    struct result result;
+    fold(log, 1, &result);
+    CHECK(!result.started);
+    result_clear(&result);
+    json_add_int(event_begin(log, "spawn", 1), "pid", 2);
+    event_end(log);
+    add(log, "stdout", 1, "a", 1);
+    add(log, "stdout", 2, "other", 5);
+    add(log, "stdout", 1, "\xc3", 1);
+    fold(log, 1, &result);
+    CHECK(result.started && !result.exited && result.code == -1);
+    CHECK(result.out.data.length == 2 &&
+          memcmp(result.out.data.data, "a\xc3", 2) == 0);
+    result_clear(&result);
+    struct buffer *b = event_begin(log, "truncated", 1);
+    json_add_string(b, "stream", "stderr");
+    json_add_int(b, "bytes_dropped", 5);
+    event_end(log);
+    exit_event_write(event_begin(log, "exit", 1), &e, true, "timeout");
+    event_end(log);
+    fold(log, 1, &result);
+    CHECK(result.exited && result.code == 3 && result.timed_out);
+    CHECK_STRING(result.limit, "timeout");
+    CHECK(result.err.dropped == 5 && result.out.dropped == 0);
+    CHECK(result.resources && strstr(result.resources, "\"elapsed_time\":0.5"));
+    result_clear(&result);
+    event_log_unref(log);
+}
+
+int main(void) {
+    RUN(test_memory, "events are read in order, and not before a release");
+    RUN(test_subscribers, "subscribers are woken by what they can see");
+    RUN(test_file, "a large log goes on in a file");
+    RUN(test_repair, "a log that was cut takes one last event");
+    if (geteuid() == 0)
+        RUN(test_full_disk, "a full disk ends a log, whole lines only");
+    RUN(test_loading, "stored logs are read, missing and broken ones too");
+    RUN(test_fold, "a result is folded from the events of one process");
+    return CHECK_DONE();
+}
