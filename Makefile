@@ -83,13 +83,13 @@ $(B)/bin/contree-engine: $(B)/engine/main.o $(B)/engine/libengine.a
 
 $(B)/spec/%: spec/c/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Isrc/engine -Ispec/c $(shell pkg-config --cflags $(ENGINE_LIBS)) -o $@ $^ $(shell pkg-config --libs $(ENGINE_LIBS)) -lpthread
+	$(CC) $(ALL_CFLAGS) -Isrc/engine -Ispec/c $(shell pkg-config --cflags $(ENGINE_LIBS)) -o $@ $(filter %.c %.a,$^) $(shell pkg-config --libs $(ENGINE_LIBS)) -lpthread
 
 c-tests: $(C_TESTS)
 
 $(B)/bench/%: bench/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Isrc/engine $(shell pkg-config --cflags $(ENGINE_LIBS)) -o $@ $^ $(shell pkg-config --libs $(ENGINE_LIBS)) -lpthread
+	$(CC) $(ALL_CFLAGS) -Isrc/engine $(shell pkg-config --cflags $(ENGINE_LIBS)) -o $@ $(filter %.c %.a,$^) $(shell pkg-config --libs $(ENGINE_LIBS)) -lpthread
 
 # Absolute paths, so that it works from any directory: eval "$(make -s env)"
 env:
