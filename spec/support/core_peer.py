@@ -16,6 +16,7 @@ import struct
 import sys
 import threading
 import time
+import zlib
 from urllib.parse import parse_qs, unquote, urlsplit
 
 BLOCK = bytes(range(256)) * 256  # 64 KiB
@@ -193,15 +194,23 @@ class Connection:
     # Event streams
 
     def do_events(self):
-        """The text in ?text=, `split` bytes at a time."""
+        """The text in ?text=, `split` bytes at a time, compressed with ?gzip."""
         self.drain()
         data = unquote(self.query["text"]).encode("latin-1")
         size = int(self.query.get("split", 1 << 20))
-        self.start(Transfer_Encoding="chunked",
-                   Content_Type="text/event-stream")
+        headers = {"Content_Type": "text/event-stream"}
+        if "gzip" in self.query:
+            headers["Content_Encoding"] = "gzip"
+        self.start(Transfer_Encoding="chunked", **headers)
+        packer = zlib.compressobj(wbits=31)
         for at in range(0, len(data), size):
-            self.chunk(data[at:at + size])
+            part = data[at:at + size]
+            if "gzip" in self.query:
+                part = packer.compress(part) + packer.flush(zlib.Z_SYNC_FLUSH)
+            self.chunk(part)
             time.sleep(self.number("seconds", 0))
+        if "gzip" in self.query:
+            self.chunk(packer.flush())
         self.chunk(b"")
 
     def do_endless_events(self):

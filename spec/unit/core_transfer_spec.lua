@@ -442,6 +442,15 @@ describe("transfer", function()
       end
     end)
 
+    it("is no different for other bodies", function()
+      support.write_file(directory .. "/in", sample(9000000))
+      for _, body in ipairs{sample(9000000), {path = directory .. "/in"}} do
+        local result = run("/refuse_body?pause=0.01", {method = "POST", body = body})
+        assert.equal(413, result.status)
+        assert.equal("too much", result.body)
+      end
+    end)
+
     it("can be read and written at the same time", function()
       local transfer = start("/echo", {sink = "chunks"})
       transfer:write("ping")
@@ -677,6 +686,25 @@ describe("transfer", function()
         assert.is_nil(result.error)
         assert.is_nil(result.body)
         assert.same({{id = "1", event = "a", data = "x"}, {id = "2"}, {data = "y\nz"}}, events)
+      end
+    end)
+
+    it("hands out each before the next is sent, compressed or not", function()
+      local text = "data: 1234\n\ndata: 5678\n\n" -- two frames of 12 bytes
+      for _, how in ipairs{"", "&gzip=1"} do
+        local path = ("/events?split=12&seconds=0.1%s&text=%s"):format(how, encode(text))
+        local transfer = add(path, {sink = "events"})
+        local first
+        wait_until(loop, function()
+          first = first or transfer:next_event()
+          return first
+        end)
+        assert.equal("1234", first.data)
+        assert.is_nil(transfer:next_event())
+        assert.is_false(transfer:done())
+        local rest, result = collect(transfer)
+        assert.same({{data = "5678"}}, rest)
+        assert.is_nil(result.error)
       end
     end)
 
