@@ -3,7 +3,26 @@
  * A curl multi handle whose sockets, together with a timer, are in one
  * poller. No libcurl callback enters Lua and no lua_State is kept: what
  * happened is queued in C, and Lua drains the queue with next_ready() after
- * step() or wait() returned. */
+ * step() or wait() returned. In Lua:
+ *
+ *   add(request)     starts and returns a transfer (request.h); raises for
+ *                    misuse only. The loop does not hold it: a transfer that
+ *                    is collected is aborted.
+ *   step()           does what can be done without waiting; the number of
+ *                    unfinished transfers
+ *   wait(ms|nil)     waits until there is something to do, for at most `ms`,
+ *                    or a signal came; then as step()
+ *   next_ready()     the next transfer with something new (headers or data to
+ *                    read, room to write, done), or nil. Works once closed.
+ *   fd()             a descriptor to watch for reading: step() has work then,
+ *                    or next_ready() something that did not come from step().
+ *                    nil where there is no poller.
+ *   timeout()        milliseconds until step() should be called, or nil
+ *   deadline(s|nil)  in `s` seconds let fd() be readable and wait() return,
+ *                    once; replaces the one before
+ *   close()          aborts everything; may be repeated
+ *
+ * After a fork, all but close() raise in the child. */
 #ifndef CONTREE_LOOP_H
 #define CONTREE_LOOP_H
 

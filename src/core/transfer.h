@@ -1,4 +1,30 @@
-/* transfer.h: one HTTP request and its response. */
+/* transfer.h: one HTTP request and its response.
+ *
+ * In Lua:
+ *
+ *   write(s)      adds to a body of chunks; false, and nothing taken, when
+ *                 1 MiB waits already (it becomes ready when there is room),
+ *                 or when the server has answered that it wants no more
+ *   finish()      the body of chunks is complete
+ *   read()        all that a sink of chunks holds now, or nil
+ *   next_event()  the oldest event not yet taken, or nil; see sse.h
+ *   status()      as soon as the final headers are there; nil before
+ *   headers()     {lower-case name = value}, then; of equal names the last
+ *   done()        is it over? What was received can still be drained
+ *   result()      nil until done, then always the same table: status,
+ *                 headers, body, bytes_sent, bytes_received, seconds, sha256,
+ *                 connected, sent (a byte of the request may have reached the
+ *                 server) and error = nil | {kind=, message=, code=}
+ *   cancel()      ends it at once with an error of kind "aborted"
+ *
+ * Error kinds: connect, resolve, timeout, idle, tls, closed (reset, no answer
+ * or a short one), protocol (not HTTP; damaged or cut gzip), too_large, file
+ * (one of ours), aborted, other. `code` is libcurl's number.
+ *
+ * libcurl sends a request again by itself when a kept connection turns out to
+ * be dead, but never one whose method may not be repeated (POST, PATCH) and
+ * of which a byte was sent.
+ */
 #ifndef CONTREE_TRANSFER_H
 #define CONTREE_TRANSFER_H
 
