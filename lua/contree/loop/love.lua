@@ -14,15 +14,18 @@ return function(loop)
 
   function love.idle() busy = false end
 
-  --- Waits for `seconds` at most, and only while there is something to wait
-  --- for: a run that ends soon then ends in this frame.
+  --- Runs what is ready, and what that makes ready. Waits for `seconds` at most,
+  --- and only while there is something to wait for: a run that ends soon then
+  --- ends in this frame.
   function love.step(seconds)
     local limit = core.now() + seconds
+    local last = limit + BUDGET
     love.run(BUDGET)
-    while busy do
+    while busy or love.pending() do
       loop.turn(love.pending() and 0 or math.max(limit - core.now(), 0))
-      love.run(BUDGET)
-      if core.now() >= limit then return end
+      local now = core.now()
+      if now >= last or now >= limit and not love.pending() then return end
+      love.run(last - now)
     end
   end
 
