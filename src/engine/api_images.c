@@ -93,7 +93,7 @@ static int set_tag(struct engine *e, void *state, struct fault *f) {
         return -1;
     if (store_image_by_uuid(e->store, c->uuid, &c->image, f) < 0)
         return -1;
-    free(steal_pointer(&c->image.env)); /* not told, so not kept */
+    image_clear(&c->image); /* what it owns is not told */
     return 0;
 }
 

@@ -48,19 +48,20 @@ int import_busybox(const struct importer *m, struct fault *f);
 int import_tar(const struct importer *m, int fd, const struct import_options *o,
                struct image *out, struct fault *f);
 
-/* Makes an image of the OCI layout `oci` in the directory `dir` (one manifest,
- * as skopeo writes it). Layers are shared between images: one that was imported
- * before, on top of the same others, is not unpacked again; so what a failed
- * import had unpacked serves the next. Everything is checked against its
- * digest. The image gets the environment that the image's makers gave it. 422
- * for a layout that is not right; else as import_tar. */
-int import_layout(const struct importer *m, int dir,
+/* Makes an image of a container image: of an OCI layout in the directory `dir`
+ * (`name`: which of its images, NULL if it has one for this machine). Every
+ * blob must be what its digest says. Layers are shared between images: one that
+ * was imported before, on top of the same others, is not unpacked again. The
+ * image gets the environment and the working directory that its makers gave it.
+ * All or nothing. The same image once more, unless it is to have another tag,
+ * is the one that is here. 422 for what is not right; else as import_tar. */
+int import_layout(const struct importer *m, int dir, const char *name,
                   const struct import_options *o, struct image *out,
                   struct fault *f);
 
-/* Fetches an image from a registry (wire-api.md §8.7) and imports it. `url` is
- * docker://HOST/NAME[:TAG]; NULL or "" as username: anonymous, or the machine's
- * own login. Faults as in skopeo.h and of import_layout. */
+/* The same from a registry (wire-api.md §8.7), through skopeo. `url` is
+ * docker://HOST/NAME[:TAG]; NULL or "" as username: anonymous. 400 for a url
+ * that is none, 501 without skopeo, 502 with what skopeo says when it fails. */
 int import_registry(const struct importer *m, const char *url,
                     const char *username, const char *password,
                     const struct import_options *o, struct image *out,

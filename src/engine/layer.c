@@ -651,6 +651,93 @@ int workspace_publish_image(struct layers *l, const struct workspace *w,
     return consume(l, w, parent, i, &id, &bytes, f);
 }
 
+/* ---- imports ---- */
+
+/* Moves a layer to its place. Without a row it is no layer yet. */
+static int place_layer(struct layers *l, struct workspace_layer *w,
+                       int64_t *entries, struct fault *f) {
+    struct survey v;
+    char path[32];
+    int fd CLEANUP(cleanup_close) =
+        openat(l->dir_fd, w->workspace.upper, OPEN_DIRECTORY);
+    if (fd < 0)
+        return fault_errno(f, "reading %s", w->workspace.upper);
+    if (survey_tree(fd, &v, f) < 0 ||
+        store_layer_reserve(l->store, &w->row.id, f) < 0)
+        return -1;
+    w->row.size = v.bytes;
+    *entries += v.entries;
+    layer_path(w->row.id, path);
+    if (renameat(l->dir_fd, w->workspace.upper, l->dir_fd, path) == 0)
+        return 0;
+    fault_errno(f, "moving a layer to %s", path);
+    w->row.id = 0;
+    return -1;
+}
+
+static int sync_placed(struct layers *l, const struct workspace_layer *list,
+                       size_t count, int64_t entries, struct fault *f) {
+    int parent CLEANUP(cleanup_close) = openat(l->dir_fd, "l", OPEN_DIRECTORY);
+    int result = parent < 0 ? -1 : 0;
+    if (result == 0 && entries > SYNC_EACH)
+        result = syncfs(parent);
+    for (size_t n = 0; n < count && result == 0 && entries <= SYNC_EACH; n++) {
+        char path[32];
+        if (!list[n].row.id)
+            continue;
+        layer_path(list[n].row.id, path);
+        int fd CLEANUP(cleanup_close) = openat(l->dir_fd, path, OPEN_DIRECTORY);
+        result = fd < 0 ? -1 : sync_tree(fd, entries);
+    }
+    if (result == 0 && fsync(parent) == 0)
+        return 0;
+    return fault_errno(f, "syncing a layer");
+}
+
+static int place_all(struct layers *l, struct workspace_layer *list,
+                     size_t count, struct fault *f) {
+    int64_t entries = 0;
+    for (size_t n = 0; n < count; n++) {
+        list[n].row.id = 0;
+        if (list[n].has_workspace && place_layer(l, &list[n], &entries, f) < 0)
+            return -1;
+    }
+    return sync_placed(l, list, count, entries, f);
+}
+
+static int add_import(struct layers *l, struct workspace_layer *list,
+                      size_t count, int64_t parent, const char *config,
+                      struct image *i, struct fault *f) {
+    struct imported_layer *rows CLEANUP(cleanup_free) =
+        calloc(count + 1, sizeof *rows);
+    if (!rows)
+        return fault_set(f, 500, "out of memory");
+    for (size_t n = 0; n < count; n++)
+        rows[n] = list[n].row;
+    if (store_import_add(l->store, parent, rows, count, config, i, f) < 0)
+        return -1;
+    for (size_t n = 0; n < count; n++)
+        list[n].row = rows[n];
+    return 0;
+}
+
+int workspaces_publish(struct layers *l, struct workspace_layer *list,
+                       size_t count, int64_t parent, const char *config,
+                       struct image *i, struct fault *f) {
+    bool added = place_all(l, list, count, f) == 0 &&
+                 add_import(l, list, count, parent, config, i, f) == 0;
+    for (size_t n = 0; n < count; n++) {
+        char path[32];
+        layer_path(list[n].row.id, path);
+        if (list[n].row.id && (!added || list[n].row.known))
+            to_trash(l, path);
+        if (list[n].has_workspace)
+            discard_workspace(l, &list[n].workspace);
+    }
+    /* The rows are there, so the layers stay even when this fails. */
+    return added ? store_sync(l->store, f) : -1;
+}
+
 void trash_empty(struct layers *l) {
     pthread_mutex_lock(&l->trash_lock);
     l->trash_used = false;

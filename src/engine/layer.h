@@ -64,6 +64,19 @@ int workspace_publish(struct layers *l, const struct workspace *w,
  * and with one sync of the store. Fills i->layer and i->size. Worker. */
 int workspace_publish_image(struct layers *l, const struct workspace *w,
                             int64_t parent, struct image *i, struct fault *f);
+/* A layer of an import on its way: what the store is to know of it, and its
+ * workspace unless it is empty. */
+struct workspace_layer {
+    struct imported_layer row;
+    struct workspace workspace;
+    bool has_workspace;
+};
+/* Publishes the layers of an import, the lowest first, on top of `parent`, and
+ * the image of them (see store_import_add()): all or nothing. The workspaces
+ * are consumed, whatever the outcome. Worker. */
+int workspaces_publish(struct layers *l, struct workspace_layer *list,
+                       size_t count, int64_t parent, const char *config,
+                       struct image *i, struct fault *f);
 /* Gives a workspace back: recycled if clean, else moved to the trash. Cheap;
  * deletion happens in trash_empty(). */
 void workspace_drop(struct layers *l, const struct workspace *w);

@@ -1,12 +1,6 @@
-/* oci.c: images from OCI layouts and registries (import.h).
- *
- * Nothing in a layout is believed: a blob is what its digest says or the import
- * fails. The key under which a layer is shared is made of the digests of its
- * blob and of all blobs below, not of what the image's config claims to be in
- * them. */
+/* oci.c: see oci.h. */
 #define _GNU_SOURCE
-#include "import.h"
-#include "skopeo.h"
+#include "oci.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -14,328 +8,396 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/xattr.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
-/* Of the index, a manifest, a config. */
-#define MAX_JSON (4 << 20)
-/* Overlay takes 500 lower directories; runs add theirs. */
-#define MAX_LAYERS 400
-#define MAX_ENV (64 << 10)
-#define HEX 65
-
-struct layout {
-    const struct importer *m;
-    const struct import_options *o;
-    struct fault *f;
-    int dir;
-    int64_t bytes, entries; /* unpacked so far */
-};
+#define OCI "application/vnd.oci.image."
+#define DOCKER "application/vnd.docker."
+#define REF_NAME "org.opencontainers.image.ref.name"
+/* Of one blob: what unpack.h allows for its contents. */
+#define BLOB_MAX (12LL << 30)
+#define ENV_MAX (256 << 10)
 
 static void cleanup_json(json_t **j) {
     json_decref(*j);
 }
 
-static int bad(struct layout *l, const char *why) {
-    return fault_set(l->f, 422, "bad image: %s", why);
+static int bad(struct fault *f, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static int bad(struct fault *f, const char *format, ...) {
+    char why[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, sizeof why, format, args);
+    va_end(args);
+    return fault_set(f, 422, "bad image: %s", why);
 }
 
-/* The hex of "sha256:HEX". */
-static int parse_digest(struct layout *l, const json_t *text, char hex[HEX]) {
-    const char *digest = json_string_value(text);
-    if (!digest || strncmp(digest, "sha256:", 7) != 0 ||
-        strlen(digest + 7) != HEX - 1 ||
-        strspn(digest + 7, "0123456789abcdef") != HEX - 1)
-        return bad(l, "a digest that is not sha256");
-    memcpy(hex, digest + 7, HEX);
-    return 0;
+void oci_image_clear(struct oci_image *i) {
+    free(i->layers);
+    free(i->env);
+    free(i->cwd);
+    *i = (struct oci_image){0};
 }
 
-static int must_stop(struct layout *l) {
-    if (l->o->cancelled && *l->o->cancelled)
-        return fault_set(l->f, 409, "cancelled");
-    if (l->o->deadline > 0 && monotonic_seconds() > l->o->deadline)
-        return fault_set(l->f, 408, "the import took longer than allowed");
-    return 0;
+const char *oci_hex(const struct oci_blob *b) {
+    return b->digest + strlen("sha256:");
 }
 
-static void print_hex(const unsigned char *digest, char out[HEX]) {
+/* ---- the machine ---- */
+
+static const struct machine {
+    const char *kernel, *architecture, *variant;
+} machines[] = {{"x86_64", "amd64", "v1"},     {"aarch64", "arm64", "v8"},
+                {"armv7l", "arm", "v7"},       {"armv6l", "arm", "v6"},
+                {"i686", "386", ""},           {"riscv64", "riscv64", ""},
+                {"ppc64le", "ppc64le", ""},    {"s390x", "s390x", ""},
+                {"loongarch64", "loong64", ""}};
+
+static const struct machine *this_machine(void) {
+    static const struct machine unknown = {"", "unknown", ""};
+    struct utsname u;
+    uname(&u);
+    for (size_t i = 0; i < sizeof machines / sizeof *machines; i++)
+        if (strcmp(machines[i].kernel, u.machine) == 0)
+            return &machines[i];
+    return &unknown;
+}
+
+const char *oci_architecture(void) {
+    return this_machine()->architecture;
+}
+
+static const char *text_of(const json_t *object, const char *name) {
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "";
+}
+
+/* Whether `j` (a platform of an index, or a config) is for us. An absent word
+ * is no contradiction. */
+static bool is_ours(const json_t *j) {
+    const char *os = text_of(j, "os"), *cpu = text_of(j, "architecture");
+    return (!*os || strcmp(os, "linux") == 0) &&
+           (!*cpu || strcmp(cpu, oci_architecture()) == 0);
+}
+
+/* The same, without what only newer processors of its kind can run. */
+static bool is_plainly_ours(const json_t *platform) {
+    const char *variant = text_of(platform, "variant");
+    return is_ours(platform) &&
+           (!*variant || strcmp(variant, this_machine()->variant) == 0);
+}
+
+/* ---- digests ---- */
+
+void oci_print_digest(const unsigned char *hash, char out[OCI_DIGEST]) {
+    char *p = stpcpy(out, "sha256:");
     for (int i = 0; i < 32; i++)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+        p += snprintf(p, 3, "%02x", hash[i]);
 }
 
-static int hash_file(struct layout *l, int fd, char out[HEX]) {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    size_t size = 1 << 20;
-    char *block CLEANUP(cleanup_free) = malloc(size);
-    EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    bool ok = block && hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
-    ssize_t n = ok ? 1 : 0;
-    int stopped = 0;
-    for (int64_t at = 0; ok && n > 0 && !stopped; at += n) {
-        n = pread(fd, block, size, at);
-        ok = n >= 0 && EVP_DigestUpdate(hash, block, (size_t)n);
-        stopped = must_stop(l);
-    }
-    ok = ok && EVP_DigestFinal_ex(hash, digest, NULL);
-    EVP_MD_CTX_free(hash);
-    if (stopped)
-        return -1;
-    if (!ok)
-        return fault_errno(l->f, "hashing a blob");
-    print_hex(digest, out);
+void oci_digest(const void *data, size_t length, char out[OCI_DIGEST]) {
+    unsigned char hash[EVP_MAX_MD_SIZE] = {0};
+    EVP_Digest(data, length, hash, NULL, EVP_sha256(), NULL);
+    oci_print_digest(hash, out);
+}
+
+static int read_digest(const char *text, char out[OCI_DIGEST],
+                       struct fault *f) {
+    if (strncmp(text, "sha256:", 7) != 0 || strlen(text) != OCI_DIGEST - 1 ||
+        strspn(text + 7, "0123456789abcdef") != 64)
+        return bad(f, "'%.80s' is not a SHA-256 digest", text);
+    memcpy(out, text, OCI_DIGEST);
     return 0;
 }
 
-/* Opens a blob that is what its digest says. */
-static int open_blob(struct layout *l, const char *hex) {
-    char path[120], found[HEX];
-    struct stat st;
-    snprintf(path, sizeof path, "oci/blobs/sha256/%s", hex);
-    int fd CLEANUP(cleanup_close) =
-        openat(l->dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-        return bad(l, "a blob is missing");
-    if (hash_file(l, fd, found) < 0)
-        return -1;
-    if (strcmp(found, hex) != 0)
-        return bad(l, "a blob is not what its digest says");
-    return steal_fd(&fd);
+static int read_blob(const json_t *descriptor, struct oci_blob *out,
+                     struct fault *f) {
+    const json_t *size = json_object_get(descriptor, "size");
+    out->size = json_integer_value(size);
+    if (!json_is_integer(size) || out->size < 0 || out->size > BLOB_MAX)
+        return bad(f, "a size that is none");
+    return read_digest(text_of(descriptor, "digest"), out->digest, f);
 }
 
-static json_t *parse_json(struct layout *l, int fd) {
-    char *text CLEANUP(cleanup_free) = malloc(MAX_JSON + 1);
-    ssize_t length = text ? read_all(fd, text, MAX_JSON + 1) : -1;
-    json_t *j = NULL;
-    if (length >= 0 && length <= MAX_JSON)
-        j = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(j)) {
-        json_decref(j);
-        bad(l, "its description is not JSON, or too large");
-        return NULL;
-    }
-    return j;
+/* ---- manifests ---- */
+
+static json_t *parse(const char *text, size_t length, struct fault *f) {
+    json_t *j = length <= OCI_JSON_MAX
+                    ? json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL)
+                    : NULL;
+    if (json_is_object(j))
+        return j;
+    json_decref(j);
+    bad(f, "its description is not JSON, or too large");
+    return NULL;
 }
 
-static json_t *read_blob(struct layout *l, const json_t *descriptor) {
-    char hex[HEX];
-    if (parse_digest(l, json_object_get(descriptor, "digest"), hex) < 0)
-        return NULL;
-    int fd CLEANUP(cleanup_close) = open_blob(l, hex);
-    return fd < 0 ? NULL : parse_json(l, fd);
+static bool is_one_of(const char *type, const char *const *types) {
+    while (*types && strcmp(type, *types) != 0)
+        types++;
+    return *types;
 }
 
-/* The manifest that index.json names. An index in an index would be a choice
- * that whoever wrote the layout has made already. */
-static json_t *read_manifest(struct layout *l) {
-    int fd CLEANUP(cleanup_close) =
-        openat(l->dir, "oci/index.json",
-               O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0) {
-        bad(l, "it has no index.json");
-        return NULL;
-    }
-    json_t *index CLEANUP(cleanup_json) = parse_json(l, fd);
-    if (!index)
-        return NULL;
-    const json_t *manifests = json_object_get(index, "manifests");
-    if (json_array_size(manifests) != 1) {
-        bad(l, "it does not have one manifest");
-        return NULL;
-    }
-    json_t *manifest = read_blob(l, json_array_get(manifests, 0));
-    if (manifest && !json_is_array(json_object_get(manifest, "layers"))) {
-        bad(l, "its manifest has no layers");
-        json_decref(manifest);
-        return NULL;
-    }
-    return manifest;
+static const char *const manifests[] = {
+    OCI "manifest.v1+json", DOCKER "distribution.manifest.v2+json", NULL};
+static const char *const indexes[] = {
+    OCI "index.v1+json", DOCKER "distribution.manifest.list.v2+json", NULL};
+static const char *const configs[] = {OCI "config.v1+json",
+                                      DOCKER "container.image.v1+json", NULL};
+static const char *const layers[] = {OCI "layer.v1.tar",
+                                     OCI "layer.v1.tar+gzip",
+                                     OCI "layer.v1.tar+zstd",
+                                     DOCKER "image.rootfs.diff.tar",
+                                     DOCKER "image.rootfs.diff.tar.gzip",
+                                     DOCKER "image.rootfs.diff.tar.zstd",
+                                     NULL};
+
+static int read_layer(const json_t *descriptor, struct oci_layer *out,
+                      struct fault *f) {
+    const char *type = text_of(descriptor, "mediaType");
+    if (json_array_size(json_object_get(descriptor, "urls")) > 0 ||
+        strstr(type, "nondistributable") || strstr(type, "foreign"))
+        return bad(f, "a layer is not in the registry but elsewhere");
+    if (!is_one_of(type, layers))
+        return bad(f, "a layer of an unknown type '%.80s'", type);
+    return read_blob(descriptor, &out->blob, f);
 }
 
-/* Key of a layer: SHA-256 of the key below and the blob's digest. */
-static int next_key(struct layout *l, char key[HEX], const char *hex) {
-    char text[2 * HEX];
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    snprintf(text, sizeof text, "%s %s", key, hex);
-    if (!EVP_Digest(text, strlen(text), digest, NULL, EVP_sha256(), NULL))
-        return fault_set(l->f, 500, "SHA-256 failed");
-    print_hex(digest, key);
-    return 0;
-}
-
-static bool is_there(struct layout *l, int64_t layer) {
-    char path[32];
-    struct stat st;
-    layer_path(layer, path);
-    return fstatat(l->m->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static int64_t left(int64_t limit, int64_t used) {
-    return limit ? (limit > used ? limit - used : 1) : 0;
-}
-
-/* Unpacks a layer into a workspace. *base: it hides all that is below. */
-static int unpack_into(struct layout *l, const struct workspace *w, int blob,
-                       bool *empty, bool *base) {
-    const struct import_options *o = l->o;
-    const struct unpack_options unpack = {
-        .ids = l->m->ids,
-        .whiteouts = true,
-        .max_bytes = left(o->max_bytes, l->bytes),
-        .max_entries = left(o->max_entries, l->entries),
-        .deadline = o->deadline,
-        .cancelled = o->cancelled};
-    struct unpack_result result;
-    char value;
-    int root CLEANUP(cleanup_close) =
-        openat(l->m->dir_fd, w->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return fault_errno(l->f, "opening a workspace");
-    if (unpack_tar(root, blob, &unpack, &result, l->f) < 0)
-        return -1;
-    l->bytes += result.bytes;
-    l->entries += result.entries;
-    *empty = result.entries == 0;
-    /* Overlay does not look for this mark at the root. */
-    *base = fgetxattr(root, "user.overlay.opaque", &value, 1) == 1;
-    return 0;
-}
-
-/* Unpacks a layer on top of *layer, which becomes the new one. */
-static int add_layer(struct layout *l, int blob, int64_t *layer) {
-    struct workspace w;
-    bool empty = true, base = false;
-    if (workspace_take_for_import(l->m->layers, &w, l->f) < 0)
-        return -1;
-    int result = unpack_into(l, &w, blob, &empty, &base);
-    if (result < 0 || empty) {
-        workspace_drop(l->m->layers, &w);
-        return result;
-    }
-    return workspace_publish(l->m->layers, &w, base ? 0 : *layer, layer, NULL,
-                             l->f);
-}
-
-/* A layer that is known is taken, another unpacked. */
-static int import_layer(struct layout *l, const json_t *descriptor,
-                        char key[HEX], int64_t *layer) {
-    char hex[HEX];
-    int64_t known = 0;
-    const char *type =
-        json_string_value(json_object_get(descriptor, "mediaType"));
-    if (type && !strstr(type, "tar"))
-        return bad(l, "a layer is no tar archive: is this a container image?");
-    if (parse_digest(l, json_object_get(descriptor, "digest"), hex) < 0 ||
-        next_key(l, key, hex) < 0)
-        return -1;
-    int unknown = store_imported_layer(l->m->store, key, &known, l->f);
-    if (unknown < 0)
-        return -1;
-    if (!unknown && (known == 0 || is_there(l, known))) {
-        *layer = known;
-        return 0;
-    }
-    int blob CLEANUP(cleanup_close) = open_blob(l, hex);
-    if (blob < 0 || add_layer(l, blob, layer) < 0)
-        return -1;
-    return store_imported_layer_add(l->m->store, key, *layer, l->f);
-}
-
-static int import_layers(struct layout *l, const json_t *layers,
-                         int64_t *layer) {
-    char key[HEX] = "";
-    size_t count = json_array_size(layers);
-    if (count > MAX_LAYERS)
-        return fault_set(l->f, 422, "bad image: %zu layers, more than %d",
-                         count, MAX_LAYERS);
-    *layer = 0;
+static int read_layers(const json_t *list, struct oci_image *out,
+                       struct fault *f) {
+    size_t count = json_array_size(list);
+    if (count > OCI_LAYERS_MAX)
+        return bad(f, "%zu layers, more than %d", count, OCI_LAYERS_MAX);
+    out->layers = calloc(count + 1, sizeof *out->layers);
+    if (!out->layers)
+        return fault_set(f, 500, "out of memory");
+    out->layer_count = count;
     for (size_t i = 0; i < count; i++)
-        if (must_stop(l) < 0 ||
-            import_layer(l, json_array_get(layers, i), key, layer) < 0)
+        if (read_layer(json_array_get(list, i), &out->layers[i], f) < 0)
             return -1;
     return 0;
 }
 
-/* The config's variables as the JSON object that images hold, or NULL. */
-static char *read_env(const json_t *config) {
-    const json_t *list =
-        json_object_get(json_object_get(config, "config"), "Env");
+static int read_manifest(const json_t *manifest, struct oci_image *out,
+                         struct fault *f) {
+    const json_t *config = json_object_get(manifest, "config");
+    const char *type = text_of(config, "mediaType");
+    if (!is_one_of(type, configs))
+        return bad(f, "not a container image but '%.80s'",
+                   *type ? type : "without a config");
+    if (read_blob(config, &out->config, f) < 0)
+        return -1;
+    if (out->config.size > OCI_JSON_MAX)
+        return bad(f, "its config is too large");
+    return read_layers(json_object_get(manifest, "layers"), out, f);
+}
+
+/* The entry to take; NULL when there is none, or no telling which. */
+static const json_t *choose(const json_t *list, const char *name) {
+    const json_t *found = NULL, *entry;
+    size_t i, count = 0;
+    json_array_foreach((json_t *)list, i, entry) {
+        const json_t *platform = json_object_get(entry, "platform");
+        const json_t *notes = json_object_get(entry, "annotations");
+        if (name ? strcmp(text_of(notes, REF_NAME), name) != 0
+                 : platform && !is_plainly_ours(platform))
+            continue;
+        /* Of several for the machine the first is meant. */
+        if (!found)
+            found = entry;
+        count += name || !platform;
+    }
+    return count > 1 ? NULL : found;
+}
+
+static int read_index(const json_t *list, const char *name,
+                      struct oci_blob *out, struct fault *f) {
+    const json_t *entry = choose(list, name);
+    if (!entry && name)
+        return bad(f, "it has no image of the name '%.80s'", name);
+    if (!entry)
+        return bad(f, "it has no image for linux/%s, or no telling which",
+                   oci_architecture());
+    if (read_blob(entry, out, f) < 0)
+        return -1;
+    if (out->size > OCI_JSON_MAX)
+        return bad(f, "its manifest is too large");
+    return 0;
+}
+
+int oci_read_manifest(const char *text, size_t length, const char *name,
+                      struct oci_image *out, struct oci_blob *chosen,
+                      struct fault *f) {
+    json_t *j CLEANUP(cleanup_json) = parse(text, length, f);
+    if (!j)
+        return -1;
+    /* Older files tell by their members alone what they are. */
+    const char *type = text_of(j, "mediaType");
+    const json_t *list = json_object_get(j, "manifests");
+    *out = (struct oci_image){0};
+    if (is_one_of(type, indexes) || (!*type && list))
+        return read_index(list, name, chosen, f) < 0 ? -1 : 1;
+    if (*type && !is_one_of(type, manifests))
+        return bad(f, "a manifest of an unknown type '%.80s'", type);
+    if (json_object_get(j, "fsLayers"))
+        return bad(f, "its format (schema 1) is out of use: push it again "
+                      "with a newer tool");
+    if (read_manifest(j, out, f) == 0)
+        return 0;
+    oci_image_clear(out);
+    return -1;
+}
+
+/* ---- configs ---- */
+
+/* "NAME=VALUE" strings as a JSON object. */
+static int read_env(const json_t *list, char **out, struct fault *f) {
     json_t *env CLEANUP(cleanup_json) = json_object();
     size_t i, size = 0;
     json_t *entry;
-    json_array_foreach(list, i, entry) {
+    json_array_foreach((json_t *)list, i, entry) {
         const char *text = json_string_value(entry);
         const char *equals = text ? strchr(text, '=') : NULL;
+        if (!equals || equals == text)
+            continue;
+        size += strlen(text);
         char *name CLEANUP(cleanup_free) =
-            equals && equals > text ? strndup(text, (size_t)(equals - text))
-                                    : NULL;
-        size += text ? strlen(text) : 0;
-        if (name && size <= MAX_ENV)
-            json_object_set_new(env, name, json_string(equals + 1));
+            strndup(text, (size_t)(equals - text));
+        if (!name || json_object_set_new(env, name, json_string(equals + 1)))
+            return fault_set(f, 500, "out of memory");
     }
-    return json_object_size(env) ? json_dumps(env, JSON_COMPACT) : NULL;
+    if (size > ENV_MAX)
+        return bad(f, "an environment of %zu bytes", size);
+    *out = json_object_size(env)
+               ? json_dumps(env, JSON_COMPACT | JSON_SORT_KEYS)
+               : NULL;
+    return 0;
 }
 
-static int import_all(struct layout *l, struct image *i) {
-    json_t *manifest CLEANUP(cleanup_json) = read_manifest(l);
-    if (!manifest)
-        return -1;
-    json_t *config CLEANUP(cleanup_json) =
-        read_blob(l, json_object_get(manifest, "config"));
-    if (!config ||
-        import_layers(l, json_object_get(manifest, "layers"), &i->layer) < 0)
-        return -1;
-    i->env = read_env(config);
-    if (store_layer_bytes(l->m->store, i->layer, &i->size, l->f) < 0 ||
-        store_image_add(l->m->store, i, l->f) < 0)
-        return -1;
-    return store_sync(l->m->store, l->f);
-}
-
-int import_layout(const struct importer *m, int dir,
-                  const struct import_options *o, struct image *out,
-                  struct fault *f) {
-    struct layout l = {.m = m, .o = o, .f = f, .dir = dir};
-    struct image i = {.created = wall_microseconds()};
-    if (o->tag && !tag_is_valid(o->tag))
-        return fault_set(f, 400, "malformed tag '%.64s'", o->tag);
-    snprintf(i.tag, sizeof i.tag, "%s", o->tag ? o->tag : "");
-    snprintf(i.operation, sizeof i.operation, "%s",
-             o->operation ? o->operation : "");
-    uuid_ordered(i.uuid);
-    int result = import_all(&l, &i);
-    if (result == 0 && out) {
-        *out = i;
-        i.env = NULL;
+static int read_diff_ids(const json_t *list, struct oci_image *out,
+                         struct fault *f) {
+    char text[2 * OCI_DIGEST];
+    if (json_array_size(list) != out->layer_count)
+        return bad(f, "its config speaks of %zu layers, its manifest of %zu",
+                   json_array_size(list), out->layer_count);
+    for (size_t i = 0; i < out->layer_count; i++) {
+        struct oci_layer *l = &out->layers[i];
+        const char *id = json_string_value(json_array_get(list, i));
+        if (read_digest(id ? id : "", l->diff_id, f) < 0)
+            return -1;
+        memcpy(l->chain_id, l->diff_id, OCI_DIGEST);
+        if (i == 0)
+            continue;
+        int length = snprintf(text, sizeof text, "%s %s", l[-1].chain_id, id);
+        oci_digest(text, (size_t)length, l->chain_id);
     }
-    image_clear(&i);
-    return result;
+    return 0;
 }
 
-int import_registry(const struct importer *m, const char *url,
-                    const char *username, const char *password,
-                    const struct import_options *o, struct image *out,
+static int read_settings(const json_t *settings, struct oci_image *out,
+                         struct fault *f) {
+    const char *cwd = text_of(settings, "WorkingDir");
+    if (*cwd == '/' && cwd[1] && strlen(cwd) < INSPECT_PATH &&
+        !(out->cwd = strdup(cwd)))
+        return fault_set(f, 500, "out of memory");
+    return read_env(json_object_get(settings, "Env"), &out->env, f);
+}
+
+int oci_read_config(const char *text, size_t length, struct oci_image *out,
                     struct fault *f) {
-    char source[512];
-    struct workspace w;
-    const struct skopeo_options fetch = {.username = username,
-                                         .password = password,
-                                         .max_bytes = o->max_bytes,
-                                         .deadline = o->deadline,
-                                         .cancelled = o->cancelled};
-    if (o->tag && !tag_is_valid(o->tag))
-        return fault_set(f, 400, "malformed tag '%.64s'", o->tag);
-    if (skopeo_source(url, source, f) < 0 ||
-        workspace_take_for_import(m->layers, &w, f) < 0)
+    char digest[OCI_DIGEST];
+    oci_digest(text, length, digest);
+    if (strcmp(digest, out->config.digest) != 0)
+        return bad(f, "its config is not what its digest says");
+    json_t *j CLEANUP(cleanup_json) = parse(text, length, f);
+    if (!j)
         return -1;
-    /* What is fetched goes the way of every workspace, even if we are killed.
-     */
-    int dir CLEANUP(cleanup_close) =
-        openat(m->dir_fd, w.upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int result = dir < 0 ? fault_errno(f, "opening a workspace")
-                         : skopeo_fetch(dir, source, &fetch, f);
+    if (!is_ours(j))
+        return bad(f, "it is for %.40s/%.40s, and this machine is linux/%s",
+                   text_of(j, "os"), text_of(j, "architecture"),
+                   oci_architecture());
+    const json_t *ids =
+        json_object_get(json_object_get(j, "rootfs"), "diff_ids");
+    if (read_diff_ids(ids, out, f) < 0)
+        return -1;
+    return read_settings(json_object_get(j, "config"), out, f);
+}
+
+/* ---- blobs ---- */
+
+static int check_patience(const struct patience *p, struct fault *f) {
+    if (p->cancelled && *p->cancelled)
+        return fault_set(f, 409, "cancelled");
+    if (patience_over(p))
+        return fault_set(f, 408, "the import took longer than allowed");
+    return 0;
+}
+
+static int hash_blob(int fd, EVP_MD_CTX *hash, const struct patience *p,
+                     struct fault *f) {
+    enum { BLOCK = 1 << 20 };
+    char *block CLEANUP(cleanup_free) = malloc(BLOCK);
+    if (!block || !EVP_DigestInit_ex(hash, EVP_sha256(), NULL))
+        return fault_set(f, 500, "out of memory");
+    for (int64_t at = 0;;) {
+        ssize_t n = pread(fd, block, BLOCK, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fault_errno(f, "reading a blob");
+        if (n == 0)
+            return 0;
+        if (check_patience(p, f) < 0)
+            return -1;
+        EVP_DigestUpdate(hash, block, (size_t)n);
+        at += n;
+    }
+}
+
+static int check_digest(int fd, const struct oci_blob *b,
+                        const struct patience *p, struct fault *f) {
+    unsigned char hash[EVP_MAX_MD_SIZE] = {0};
+    char digest[OCI_DIGEST];
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    int result = context ? hash_blob(fd, context, p, f)
+                         : fault_set(f, 500, "out of memory");
     if (result == 0)
-        result = import_layout(m, dir, o, out, f);
-    workspace_drop(m->layers, &w);
-    return result;
+        EVP_DigestFinal_ex(context, hash, NULL);
+    EVP_MD_CTX_free(context);
+    if (result < 0)
+        return -1;
+    oci_print_digest(hash, digest);
+    if (strcmp(digest, b->digest) != 0)
+        return bad(f, "the blob %.19s... is not what its digest says",
+                   b->digest);
+    return 0;
+}
+
+int oci_open_blob(int blobs, const struct oci_blob *b, const struct patience *p,
+                  struct fault *f) {
+    struct stat st;
+    int fd CLEANUP(cleanup_close) = openat(
+        blobs, oci_hex(b), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return bad(f, "the blob %.19s... is missing", b->digest);
+    if (st.st_size != b->size)
+        return bad(f, "the blob %.19s... has %lld bytes, not %lld", b->digest,
+                   (long long)st.st_size, (long long)b->size);
+    return check_digest(fd, b, p, f) < 0 ? -1 : steal_fd(&fd);
+}
+
+char *oci_load_blob(int blobs, const struct oci_blob *b,
+                    const struct patience *p, struct fault *f) {
+    int fd CLEANUP(cleanup_close) = oci_open_blob(blobs, b, p, f);
+    char *text CLEANUP(cleanup_free) =
+        fd < 0 ? NULL : malloc((size_t)b->size + 1);
+    if (fd < 0)
+        return NULL;
+    if (!text || read_all(fd, text, (size_t)b->size) != b->size) {
+        fault_errno(f, "reading a blob");
+        return NULL;
+    }
+    text[b->size] = 0;
+    return steal_pointer(&text);
 }

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "import.h"
 #include "operation_internal.h"
-#include "skopeo.h"
+#include "registry.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,12 +210,11 @@ static struct operation *operation_new_import(struct operations *all,
 
 static int check(const struct operations *all, const struct import_request *r,
                  struct fault *f) {
-    char source[512];
     if (all->stopping)
         return fault_set(f, 503, "the engine is stopping");
     if (r->tag && !tag_is_valid(r->tag))
         return fault_set(f, 400, "malformed tag '%.64s'", r->tag);
-    return skopeo_source(r->url, source, f);
+    return registry_check(r->url, f);
 }
 
 struct operation *operation_import(struct operations *all,

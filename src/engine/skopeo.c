@@ -1,290 +1,324 @@
 /* skopeo.c: see skopeo.h. */
 #define _GNU_SOURCE
 #include "skopeo.h"
-#include "tree.h"
+#include "oci.h"
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SCHEME "docker://"
-#define AUTH_FILE "auth.json"
-#define MAX_CREDENTIALS 4096
+enum { ARGUMENTS = 24, VARIABLES = 24, WORDS = 4096, TICK_MS = 100 };
 
-int skopeo_source(const char *url, char out[512], struct fault *f) {
-    const char *rest = NULL;
-    if (strncmp(url, SCHEME, 9) == 0)
-        rest = url + 9;
-    else if (strncmp(url, "oci://", 6) == 0)
-        rest = url + 6;
-    bool valid = rest && isalnum((unsigned char)*rest) && strlen(rest) < 480;
-    for (const char *p = rest; valid && *p; p++)
-        valid = isalnum((unsigned char)*p) || strchr("._-/:@", *p);
-    if (!valid)
-        return fault_set(
-            f, 400, "registry url '%.200s' is not docker://HOST/NAME:TAG", url);
-    snprintf(out, 512, SCHEME "%s", rest);
-    return 0;
-}
-
-/* The registry's host; a name without one is Docker's. */
-static void source_host(const char *source, char out[512]) {
-    const char *rest = source + strlen(SCHEME);
-    size_t length = strcspn(rest, "/");
-    snprintf(out, 512, "%.*s", (int)length, rest);
-    if (!rest[length] || (!strpbrk(out, ".:") && strcmp(out, "localhost") != 0))
-        snprintf(out, 512, "docker.io");
-}
-
-/* Loopback registries speak plain HTTP, for Docker too. */
-static bool is_loopback(const char *host) {
-    size_t length = strcspn(host, ":");
-    return (length == 9 && strncmp(host, "localhost", 9) == 0) ||
-           strncmp(host, "127.", 4) == 0;
-}
-
-static int write_auth(int dir, const char *host, const struct skopeo_options *o,
-                      struct fault *f) {
-    char plain[MAX_CREDENTIALS], encoded[2 * MAX_CREDENTIALS];
-    const char *password = o->password ? o->password : "";
-    int length = snprintf(plain, sizeof plain, "%s:%s", o->username, password);
-    if (strchr(o->username, ':') || (size_t)length >= sizeof plain)
-        return fault_set(f, 400, "these registry credentials cannot be used");
-    EVP_EncodeBlock((unsigned char *)encoded, (unsigned char *)plain, length);
-    int fd CLEANUP(cleanup_close) =
-        openat(dir, AUTH_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    int result = fd < 0 || dprintf(fd, "{\"auths\":{\"%s\":{\"auth\":\"%s\"}}}",
-                                   host, encoded) < 0
-                     ? fault_errno(f, "writing " AUTH_FILE)
-                     : 0;
-    explicit_bzero(plain, sizeof plain);
-    explicit_bzero(encoded, sizeof encoded);
-    return result;
-}
-
-/* Without a policy file skopeo refuses everything; where there is one, it is
- * the administrator's word. */
-static bool has_policy(void) {
-    const char *home = getenv("HOME");
-    char path[512];
-    if (access("/etc/containers/policy.json", F_OK) == 0)
-        return true;
-    snprintf(path, sizeof path, "%s/.config/containers/policy.json",
-             home ? home : "");
-    return access(path, F_OK) == 0;
-}
-
-/* Its temporary files are to be in `dir` like all else. */
-static char **make_environment(void) {
-    size_t count = 0, used = 0;
-    while (environ[count])
-        count++;
-    char **out = calloc(count + 2, sizeof *out);
-    if (!out)
-        return NULL;
-    for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], "TMPDIR=", 7) != 0)
-            out[used++] = environ[i];
-    out[used] = (char *)"TMPDIR=.";
-    return out;
-}
+/* What skopeo finds as its descriptor 3. */
+#define AUTH_FILE "/proc/self/fd/3"
 
 struct child {
+    char path[PATH_MAX];
+    const char *argv[ARGUMENTS + 16];
+    char *envp[VARIABLES];
+    size_t variables;
+    int dir, auth;       /* the directory, the authfile */
+    int output, errors;  /* the ends to write to */
+    int printed, spoken; /* and those to read from, not blocking */
     pid_t pid;
-    int errors;      /* what it says on standard error */
-    char said[4096]; /* the end of it */
-    size_t said_length;
+    int pidfd;
+    char words[WORDS]; /* the end of what it said */
+    size_t length;
 };
 
-static int prepare_spawn(posix_spawn_file_actions_t *actions,
-                         posix_spawnattr_t *attributes, int dir, int errors) {
-    sigset_t none, ignored;
-    sigemptyset(&none);
-    sigemptyset(&ignored);
-    sigaddset(&ignored, SIGPIPE);
-    int error = posix_spawn_file_actions_addfchdir_np(actions, dir);
-    if (!error)
-        error = posix_spawn_file_actions_addopen(actions, 0, "/dev/null",
-                                                 O_RDONLY, 0);
-    if (!error)
-        error = posix_spawn_file_actions_addopen(actions, 1, "/dev/null",
-                                                 O_WRONLY, 0);
-    if (!error)
-        error = posix_spawn_file_actions_adddup2(actions, errors, 2);
-    if (!error)
-        error = posix_spawnattr_setsigmask(attributes, &none);
-    if (!error)
-        error = posix_spawnattr_setsigdefault(attributes, &ignored);
-    /* A group of its own, to be killed as one. */
-    if (!error)
-        error = posix_spawnattr_setflags(
-            attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                            POSIX_SPAWN_SETSIGDEF);
-    return error;
+int skopeo_find(char path[PATH_MAX], struct fault *f) {
+    const char *variable = getenv("PATH");
+    char dirs[PATH_MAX];
+    snprintf(dirs, sizeof dirs, "%s:/usr/local/bin:/usr/bin:/bin",
+             variable ? variable : "");
+    for (char *rest = dirs, *dir; (dir = strsep(&rest, ":"));) {
+        int length = snprintf(path, PATH_MAX, "%s/skopeo", dir);
+        if (*dir == '/' && length < PATH_MAX && access(path, X_OK) == 0)
+            return 0;
+    }
+    return fault_set(f, 501,
+                     "importing from a registry needs the program skopeo: "
+                     "install it (apt-get install skopeo, dnf install skopeo, "
+                     "apk add skopeo) and try again");
 }
 
-static int start(struct child *c, int dir, char *const *argv, struct fault *f) {
+/* ---- what it is started with ---- */
+
+static int add_variable(struct child *c, const char *name, const char *value) {
+    if (c->variables == VARIABLES - 1 ||
+        asprintf(&c->envp[c->variables], "%s=%s", name, value) < 0)
+        return -1;
+    c->variables++;
+    return 0;
+}
+
+/* Nothing of ours but how to reach registries and whom to trust: no login of
+ * the user that the engine runs as, no cache outside the directory. */
+static int make_environment(struct child *c) {
+    static const char *const passed[] = {
+        "PATH",     "HTTPS_PROXY",   "https_proxy", "NO_PROXY",
+        "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"};
+    bool proxy = getenv("HTTPS_PROXY") || getenv("https_proxy");
+    static const struct {
+        const char *name, *value;
+    } given[] = {
+        {"HOME", "/nonexistent"},
+        {"TMPDIR", "."},
+        {"XDG_DATA_HOME", "."},
+        /* As root it would keep its cache in /var. */
+        {"_CONTAINERS_ROOTLESS_UID", "65534"},
+        /* Registries are asked over TLS, those on loopback excepted, for which
+         * proxies are never used. What would go in plain text elsewhere is a
+         * redirect, to where such things as a cloud's metadata service are: it
+         * ends at a port where nobody listens. */
+        {"http_proxy", "http://127.0.0.1:1"},
+    };
+    for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) {
+        const char *value = getenv(passed[i]);
+        if (strcasecmp(passed[i], "no_proxy") == 0 && !proxy)
+            continue;
+        if (value && add_variable(c, passed[i], value) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        if (add_variable(c, given[i].name, given[i].value) < 0)
+            return -1;
+    return 0;
+}
+
+static void make_arguments(struct child *c, const char *const *args) {
+    size_t n = 0;
+    c->argv[n++] = "skopeo";
+    /* Without a policy it refuses everything; where there is one it is the
+     * administrator's word. */
+    if (access("/etc/containers/policy.json", F_OK) < 0)
+        c->argv[n++] = "--insecure-policy";
+    c->argv[n++] = "--override-os=linux";
+    c->argv[n++] = "--override-arch";
+    c->argv[n++] = oci_architecture();
+    c->argv[n++] = "--tmpdir=.";
+    for (size_t i = 0; i < ARGUMENTS && args[i]; i++) {
+        c->argv[n++] = args[i];
+        if (i == 0) /* after the command */
+            c->argv[n++] = "--authfile=" AUTH_FILE;
+    }
+}
+
+/* In memory only: nothing to be removed, whatever happens to us. Its number is
+ * above those that the child gives away. */
+static int make_auth(const char *text) {
+    int fd CLEANUP(cleanup_close) = memfd_create("auth", MFD_CLOEXEC);
+    if (fd < 0 || write_all(fd, text, strlen(text)) < 0)
+        return -1;
+    return fcntl(fd, F_DUPFD_CLOEXEC, 10);
+}
+
+static int make_pipe(int *out, int *in) {
     int ends[2];
-    char **env CLEANUP(cleanup_free) = make_environment();
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    if (!env || pipe2(ends, O_CLOEXEC) < 0)
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -1;
+    *out = ends[0];
+    *in = ends[1];
+    return fcntl(*out, F_SETFL, O_NONBLOCK);
+}
+
+/* ---- start ---- */
+
+/* In the child of a process with threads: system calls only. */
+static void run_child(const struct child *c, pid_t parent) {
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    sigemptyset(&none);
+    sigaction(SIGPIPE, &plain, NULL);
+    if (getppid() != parent || setpgid(0, 0) < 0 || null < 0 ||
+        fchdir(c->dir) < 0 || dup2(null, 0) < 0 || dup2(c->output, 1) < 0 ||
+        dup2(c->errors, 2) < 0 || dup2(c->auth, 3) < 0 ||
+        syscall(SYS_close_range, 4, ~0U, CLOSE_RANGE_CLOEXEC) < 0 ||
+        sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+        _exit(126);
+    execve(c->path, (char *const *)c->argv, c->envp);
+    _exit(127);
+}
+
+static int prepare(struct child *c, const struct skopeo *s,
+                   const char *const *args, struct fault *f) {
+    if (skopeo_find(c->path, f) < 0)
+        return -1;
+    c->dir = s->dir;
+    make_arguments(c, args);
+    c->auth = make_auth(s->auth);
+    if (c->auth < 0 || make_environment(c) < 0 ||
+        make_pipe(&c->printed, &c->output) < 0 ||
+        make_pipe(&c->spoken, &c->errors) < 0)
         return fault_errno(f, "starting skopeo");
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    int error = prepare_spawn(&actions, &attributes, dir, ends[1]);
-    if (!error)
-        error =
-            posix_spawnp(&c->pid, argv[0], &actions, &attributes, argv, env);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    c->errors = ends[0];
-    if (!error)
-        return 0;
-    close(ends[0]);
-    errno = error;
-    if (error == ENOENT)
-        return fault_set(f, 503,
-                         "skopeo is needed to fetch from a registry: install "
-                         "it (apt-get install skopeo)");
-    return fault_errno(f, "starting skopeo");
-}
-
-static int add_size(void *arg, int dir, const char *name,
-                    const struct stat *st) {
-    (void)dir;
-    (void)name;
-    *(int64_t *)arg += (int64_t)st->st_blocks * 512;
     return 0;
 }
 
-static int check_limits(int dir, const struct skopeo_options *o,
-                        struct fault *f) {
-    int64_t bytes = 0;
-    if (o->cancelled && *o->cancelled)
-        return fault_set(f, 409, "cancelled");
-    if (o->deadline > 0 && monotonic_seconds() > o->deadline)
-        return fault_set(f, 408, "the registry took longer than allowed");
-    /* A file may vanish while we look; the next look will see the rest. */
-    if (o->max_bytes > 0 && tree_walk(dir, add_size, &bytes) == 0 &&
-        bytes > o->max_bytes)
-        return fault_set(f, 413, "the image is larger than %lld bytes",
-                         (long long)o->max_bytes);
-    return 0;
+static int start(struct child *c, struct fault *f) {
+    pid_t parent = getpid();
+    c->pid = fork();
+    if (c->pid == 0)
+        run_child(c, parent);
+    if (c->pid < 0)
+        return fault_errno(f, "starting skopeo");
+    /* Here too, so that it is done whoever comes first. */
+    setpgid(c->pid, c->pid);
+    cleanup_close(&c->output);
+    cleanup_close(&c->errors);
+    c->output = c->errors = -1;
+    c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+    return c->pidfd < 0 ? fault_errno(f, "watching skopeo") : 0;
 }
 
-/* Keeps the end of what is said. False at the end of it. */
-static bool listen_to(struct child *c) {
-    struct pollfd p = {.fd = c->errors, .events = POLLIN};
-    char said[1024];
-    if (poll(&p, 1, 100) <= 0)
-        return true;
-    ssize_t n = read(c->errors, said, sizeof said);
-    if (n <= 0)
-        return n < 0 && (errno == EINTR || errno == EAGAIN);
-    size_t room = sizeof c->said - 1, length = (size_t)n;
-    if (c->said_length + length > room) {
-        size_t drop = c->said_length + length - room;
-        memmove(c->said, c->said + drop, c->said_length - drop);
-        c->said_length -= drop;
-    }
-    memcpy(c->said + c->said_length, said, length);
-    c->said_length += length;
-    return true;
-}
-
-/* Its last line, or the msg="..." of it; as printable text. */
-static const char *last_words(struct child *c) {
-    c->said[c->said_length] = 0;
-    while (c->said_length &&
-           isspace((unsigned char)c->said[c->said_length - 1]))
-        c->said[--c->said_length] = 0;
-    char *line = strrchr(c->said, '\n');
-    line = line ? line + 1 : c->said;
-    char *message = strstr(line, "msg=\"");
-    for (char *p = line; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 127)
-            *p = '?';
-    return message ? message + 5 : *line ? line : "it gave no reason";
-}
-
-/* Seen but not yet reaped, so that its process group is surely still its own.
- */
-static bool has_ended(const struct child *c) {
-    siginfo_t info = {0};
-    return waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0
-               ? errno != EINTR
-               : info.si_pid == c->pid;
-}
-
-/* Waits for the end, or makes one. */
-static int supervise(struct child *c, int dir, const struct skopeo_options *o,
-                     struct fault *f) {
-    int status = -1, result = 0;
-    bool talks = true;
-    while (!has_ended(c)) {
-        if (talks)
-            talks = listen_to(c);
-        else
-            usleep(2000);
-        if (result == 0 && (result = check_limits(dir, o, f)) < 0)
-            kill(-c->pid, SIGKILL);
-    }
-    /* What it may have started itself. */
+/* Kills what there is of it, and waits. */
+static int end(struct child *c) {
+    int status = -1;
+    if (c->pid <= 0)
+        return -1;
     kill(-c->pid, SIGKILL);
+    kill(c->pid, SIGKILL);
     while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    for (int tries = 0; talks && tries < 10; tries++)
-        talks = listen_to(c);
-    if (result < 0)
-        return -1;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return fault_set(f, 502, "skopeo: %.400s", last_words(c));
+    return status;
+}
+
+static void clean_up(struct child *c) {
+    int *const fds[] = {&c->auth,    &c->output, &c->errors,
+                        &c->printed, &c->spoken, &c->pidfd};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        cleanup_close(fds[i]);
+    for (size_t i = 0; i < c->variables; i++)
+        free(c->envp[i]);
+}
+
+/* ---- while it runs ---- */
+
+/* Keeps the end of what it says. */
+static void keep(struct child *c, const char *text, size_t length) {
+    size_t room = sizeof c->words - 1;
+    if (c->length + length > room) {
+        size_t drop = c->length + length - room;
+        memmove(c->words, c->words + drop, c->length - drop);
+        c->length -= drop;
+    }
+    memcpy(c->words + c->length, text, length);
+    c->length += length;
+}
+
+/* All that is there now. A pipe at its end is closed. */
+static int drain(struct child *c, int *fd, struct buffer *out,
+                 struct fault *f) {
+    char text[WORDS / 2];
+    while (*fd >= 0) {
+        ssize_t n = read(*fd, text, sizeof text);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return 0;
+        if (n == 0) {
+            close(*fd);
+            *fd = -1;
+        } else if (fd == &c->spoken) {
+            keep(c, text, (size_t)n);
+        } else if (out && !buffer_add(out, text, (size_t)n)) {
+            return fault_set(f, 413, "the registry's answer is too large");
+        }
+    }
     return 0;
 }
 
-static int run(int dir, const char *source, bool authenticated,
-               const char *host, const struct skopeo_options *o,
-               struct fault *f) {
-    const char *argv[16] = {"skopeo"};
-    size_t count = 1;
-    struct child c = {.pid = -1, .errors = -1};
-    if (!has_policy())
-        argv[count++] = "--insecure-policy";
-    argv[count++] = "--override-os=linux";
-    argv[count++] = "copy";
-    argv[count++] = "--quiet";
-    if (authenticated)
-        argv[count++] = "--src-authfile=" AUTH_FILE;
-    if (is_loopback(host))
-        argv[count++] = "--src-tls-verify=false";
-    argv[count++] = source;
-    argv[count++] = "oci:oci:image";
-    if (start(&c, dir, (char *const *)argv, f) < 0)
-        return -1;
-    int result = supervise(&c, dir, o, f);
-    close(c.errors);
-    return result;
+static int check(const struct skopeo *s, struct fault *f) {
+    if (s->patience.cancelled && *s->patience.cancelled)
+        return fault_set(f, 409, "cancelled");
+    if (patience_over(&s->patience))
+        return fault_set(f, 408, "the registry took longer than allowed");
+    return s->watch ? s->watch(s->arg, f) : 0;
 }
 
-int skopeo_fetch(int dir, const char *source, const struct skopeo_options *o,
-                 struct fault *f) {
-    char host[512];
-    bool authenticated = o->username && *o->username;
-    source_host(source, host);
-    if (authenticated && write_auth(dir, host, o, f) < 0)
-        return -1;
-    int result = run(dir, source, authenticated, host, o, f);
-    if (authenticated && unlinkat(dir, AUTH_FILE, 0) < 0)
-        result = fault_errno(f, "removing " AUTH_FILE);
+/* Until it has ended by itself, or must not go on. */
+static int supervise(struct child *c, const struct skopeo *s,
+                     struct buffer *out, struct fault *f) {
+    double next = 0;
+    for (;;) {
+        struct pollfd p[] = {{.fd = c->pidfd, .events = POLLIN},
+                             {.fd = c->printed, .events = POLLIN},
+                             {.fd = c->spoken, .events = POLLIN}};
+        if (poll(p, 3, TICK_MS) < 0 && errno != EINTR)
+            return fault_errno(f, "waiting for skopeo");
+        if (drain(c, &c->printed, out, f) < 0 ||
+            drain(c, &c->spoken, NULL, f) < 0)
+            return -1;
+        if (p[0].revents)
+            return 0;
+        if (monotonic_seconds() < next)
+            continue;
+        next = monotonic_seconds() + TICK_MS / 1000.0;
+        if (check(s, f) < 0)
+            return -1;
+    }
+}
+
+/* ---- what it said ---- */
+
+/* The text of msg="..." at `p`, in place. */
+static char *unquote(char *p) {
+    char *from = p, *to = p;
+    for (; *from && *from != '"'; from++) {
+        if (*from == '\\' && from[1])
+            from++;
+        *to++ = *from;
+    }
+    *to = 0;
+    return p;
+}
+
+/* Its last line, without what it begins each line with. */
+static const char *last_words(struct child *c) {
+    static const char prefix[] = "Error parsing image name \"";
+    c->words[c->length] = 0;
+    for (char *p = c->words; *p; p++)
+        if (iscntrl((unsigned char)*p) && *p != '\n')
+            *p = '?';
+    while (c->length && isspace((unsigned char)c->words[c->length - 1]))
+        c->words[--c->length] = 0;
+    char *line = strrchr(c->words, '\n');
+    line = line ? line + 1 : c->words;
+    char *message = strstr(line, "msg=\"");
+    if (message)
+        line = unquote(message + strlen("msg=\""));
+    if (strncmp(line, prefix, strlen(prefix)) == 0) {
+        char *rest = strstr(line, "\": ");
+        line = rest ? rest + 3 : line;
+    }
+    return *line ? line : "it gave no reason";
+}
+
+int skopeo_run(const struct skopeo *s, const char *const *args,
+               struct buffer *out, struct fault *f) {
+    struct child *c = calloc(1, sizeof *c);
+    if (!c)
+        return fault_set(f, 500, "out of memory");
+    c->auth = c->output = c->errors = c->printed = c->spoken = c->pidfd = -1;
+    int result = prepare(c, s, args, f);
+    if (result == 0)
+        result = start(c, f);
+    if (result == 0)
+        result = supervise(c, s, out, f);
+    int status = end(c);
+    if (result == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
+        result = fault_set(f, 502, "%.400s", last_words(c));
+    clean_up(c);
+    free(c);
     return result;
 }

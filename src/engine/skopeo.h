@@ -1,28 +1,29 @@
-/* skopeo.h: fetching an image from a registry, through the skopeo program. */
+/* skopeo.h: the program skopeo as a child process; it speaks with registries
+ * for us. */
 #ifndef CONTREE_SKOPEO_H
 #define CONTREE_SKOPEO_H
 
-#include "util.h"
-#include <stdatomic.h>
+#include "inspect.h"
+#include <limits.h>
 
-struct skopeo_options {
-    const char *username, *password; /* NULL or "": the machine's own login, or
-                                      * anonymous */
-    int64_t max_bytes;               /* of what is fetched */
-    double deadline;                 /* monotonic_seconds(); 0: none */
-    const atomic_bool *cancelled;    /* may be NULL */
+struct skopeo {
+    int dir;          /* where it runs; all that it writes goes there */
+    const char *auth; /* what its authfile holds: JSON, never on a disk */
+    struct patience patience;
+    /* Called several times a second; -1 with the fault ends it. May be NULL. */
+    int (*watch)(void *arg, struct fault *f);
+    void *arg;
 };
 
-/* "docker://HOST/NAME[:TAG]" and what else means the same: "oci://..." too. 400
- * for anything else. `out` holds at least 512 bytes. */
-int skopeo_source(const char *url, char out[512], struct fault *f);
+/* 501 with the fix when this machine has none. */
+int skopeo_find(char path[PATH_MAX], struct fault *f);
 
-/* Fetches `source` (from skopeo_source) as an OCI layout into `dir`/oci. Leaves
- * no process behind, and nothing outside `dir`. The password goes into a file
- * that only we can read and that is gone afterwards, never into an argument.
- * 503 without skopeo, 502 when it fails (with what it says), 408, 409, 413 as
- * in unpack.h. Blocks: worker. */
-int skopeo_fetch(int dir, const char *source, const struct skopeo_options *o,
-                 struct fault *f);
+/* Runs it with `args` (ended by NULL), takes what it prints into `out` (NULL:
+ * nobody wants it) and waits for its end; then none of its processes is left.
+ * When the calling thread ends, it is killed. 502 with its last words when it
+ * fails, 408 past the deadline, 409 cancelled, 413 when it prints more than
+ * `out` may hold. Blocks: worker. */
+int skopeo_run(const struct skopeo *s, const char *const *args,
+               struct buffer *out, struct fault *f);
 
 #endif

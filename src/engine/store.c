@@ -1,6 +1,6 @@
 /* store.c: opening, locking, transactions, durability and the layers' rows.
- * Images are in store_image.c, files in store_file.c, operations in
- * store_operation.c. */
+ * Images are in store_image.c, imports in store_import.c, files in
+ * store_file.c, operations in store_operation.c. */
 #define _GNU_SOURCE
 #include "store_internal.h"
 #include <errno.h>
@@ -50,6 +50,11 @@ static const char *const migrations[] = {
 
     "CREATE TABLE imported_layer ("
     " key TEXT PRIMARY KEY, layer INTEGER NOT NULL) WITHOUT ROWID;",
+
+    /* Of imported images: where commands run, and the digest of the config. */
+    "ALTER TABLE image ADD COLUMN cwd TEXT;"
+    "ALTER TABLE image ADD COLUMN config TEXT;"
+    "CREATE INDEX image_config ON image (config) WHERE config IS NOT NULL;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof *migrations))
 
@@ -357,8 +362,8 @@ int store_layer_reserve(struct store *s, int64_t *id, struct fault *f) {
     return 0;
 }
 
-static int insert_layer(struct store *s, int64_t id, int64_t parent,
-                        int64_t size, struct fault *f) {
+int store_insert_layer(struct store *s, int64_t id, int64_t parent,
+                       int64_t size, struct fault *f) {
     sqlite3_stmt *q CLEANUP(store_done) =
         store_query(s, QUERY_LAYER_ADD,
                     "INSERT INTO layer (id, parent, size) VALUES (?, ?, ?)", f);
@@ -374,7 +379,7 @@ int store_layer_add(struct store *s, int64_t id, int64_t parent, int64_t size,
                     struct fault *f) {
     pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
     (void)held;
-    return insert_layer(s, id, parent, size, f);
+    return store_insert_layer(s, id, parent, size, f);
 }
 
 int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
@@ -383,7 +388,7 @@ int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
     (void)held;
     if (store_begin(s, f) < 0)
         return -1;
-    int result = insert_layer(s, id, parent, size, f);
+    int result = store_insert_layer(s, id, parent, size, f);
     if (result == 0)
         result = store_insert_image(s, i, f);
     return store_end(s, result, f);
@@ -439,10 +444,8 @@ int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
     return 0;
 }
 
-int store_layer_bytes(struct store *s, int64_t layer, int64_t *bytes,
-                      struct fault *f) {
-    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
-    (void)held;
+int store_sum_layers(struct store *s, int64_t layer, int64_t *bytes,
+                     struct fault *f) {
     sqlite3_stmt *q CLEANUP(store_done) = store_query(
         s, QUERY_LAYER_BYTES, CHAIN_QUERY("ifnull(sum(size), 0)"), f);
     if (!q)
@@ -452,6 +455,13 @@ int store_layer_bytes(struct store *s, int64_t layer, int64_t *bytes,
         return -1;
     *bytes = sqlite3_column_int64(q, 0);
     return 0;
+}
+
+int store_layer_bytes(struct store *s, int64_t layer, int64_t *bytes,
+                      struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    return store_sum_layers(s, layer, bytes, f);
 }
 
 int store_layer_each(struct store *s, bool (*visit)(void *arg, int64_t id),
@@ -465,34 +475,4 @@ int store_layer_each(struct store *s, bool (*visit)(void *arg, int64_t id),
         if (!visit(arg, sqlite3_column_int64(q, 0)))
             return 0;
     return row;
-}
-
-int store_imported_layer(struct store *s, const char *key, int64_t *layer,
-                         struct fault *f) {
-    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
-    (void)held;
-    sqlite3_stmt *q CLEANUP(store_done) =
-        store_query(s, QUERY_LAYER_IMPORTED,
-                    "SELECT layer FROM imported_layer WHERE key = ?", f);
-    if (!q)
-        return -1;
-    store_bind_text(q, 1, key);
-    int row = store_row(s, q, f);
-    if (row == 1)
-        *layer = sqlite3_column_int64(q, 0);
-    return row < 0 ? -1 : !row;
-}
-
-int store_imported_layer_add(struct store *s, const char *key, int64_t layer,
-                             struct fault *f) {
-    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
-    (void)held;
-    sqlite3_stmt *q CLEANUP(store_done) = store_query(
-        s, QUERY_LAYER_IMPORTED_ADD,
-        "INSERT OR REPLACE INTO imported_layer (key, layer) VALUES (?, ?)", f);
-    if (!q)
-        return -1;
-    store_bind_text(q, 1, key);
-    sqlite3_bind_int64(q, 2, layer);
-    return store_run(s, q, f);
 }

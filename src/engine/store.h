@@ -36,6 +36,7 @@ struct image {
     int64_t size;              /* bytes of its own top layer */
     int64_t layer;             /* id of its top layer; 0: an empty image */
     char *env;                 /* JSON object of preserved variables, or NULL */
+    char *cwd;                 /* where its commands run, or NULL: "/" */
 };
 void image_clear(struct image *i); /* frees what it owns */
 
@@ -97,11 +98,30 @@ int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
                       size_t *count, struct fault *f);
 
 /* Which layer an imported layer became, so that images share it. The key names
- * its content and that of all below (import.h). 0 found, 1 unknown, -1. */
+ * its content and that of all below (oci.h). 0 found, 1 unknown, -1. */
 int store_imported_layer(struct store *s, const char *key, int64_t *layer,
                          struct fault *f);
-int store_imported_layer_add(struct store *s, const char *key, int64_t layer,
-                             struct fault *f);
+/* Its directory is lost. */
+int store_imported_layer_forget(struct store *s, const char *key,
+                                struct fault *f);
+
+struct imported_layer {
+    char key[72];
+    int64_t id; /* its reserved id; 0: it is empty, a name for what is below */
+    int64_t size; /* bytes */
+    bool base;    /* hides all that is below */
+    bool known;   /* out: another import was first, its layer is taken */
+};
+/* Adds layers, the lowest first, on top of `parent`, and the image of them, in
+ * one transaction. `config` is the digest of its config: when there is an image
+ * of the same config and layers already, and it has the tag that is asked for,
+ * or none, that is the image; *i becomes what the store has. */
+int store_import_add(struct store *s, int64_t parent,
+                     struct imported_layer *layers, size_t count,
+                     const char *config, struct image *i, struct fault *f);
+/* An image with that config, whatever its tag. 404 when there is none. */
+int store_image_by_config(struct store *s, const char *config,
+                          struct image *out, struct fault *f);
 
 struct stored_file {
     char uuid[UUID_SIZE];

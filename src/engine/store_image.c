@@ -10,12 +10,14 @@
  * instead of sorting all that have it. */
 #define FEW "10000"
 
-#define COLUMNS "SELECT uuid, tag, operation, created, size, layer, "
+/* Without what only a single image tells. */
+#define COLUMNS "SELECT uuid, tag, operation, created, size, layer, NULL, NULL "
 #define ORDER " ORDER BY created DESC, id DESC LIMIT ? OFFSET ?"
 
 void image_clear(struct image *i) {
     free(i->env);
-    i->env = NULL;
+    free(i->cwd);
+    i->env = i->cwd = NULL;
 }
 
 bool tag_is_valid(const char *tag) {
@@ -49,14 +51,14 @@ static int read_image(sqlite3_stmt *q, struct image *out, struct fault *f) {
     out->created = sqlite3_column_int64(q, 3);
     out->size = sqlite3_column_int64(q, 4);
     out->layer = sqlite3_column_int64(q, 5);
-    if (!store_dup_text(q, 6, &out->env))
-        return fault_set(f, 500, "out of memory");
-    return 0;
+    if (store_dup_text(q, 6, &out->env) && store_dup_text(q, 7, &out->cwd))
+        return 0;
+    image_clear(out);
+    return fault_set(f, 500, "out of memory");
 }
 
-/* Runs a lookup of one image by `key`; the lock is held. 1: found. */
-static int find_image(struct store *s, enum query which, const char *sql,
-                      const char *key, struct image *out, struct fault *f) {
+int store_find_image(struct store *s, enum query which, const char *sql,
+                     const char *key, struct image *out, struct fault *f) {
     sqlite3_stmt *q CLEANUP(store_done) = store_query(s, which, sql, f);
     if (!q)
         return -1;
@@ -72,14 +74,16 @@ static int find_by_uuid(struct store *s, const char *uuid, struct image *out,
     char lower[UUID_SIZE];
     if (!uuid_parse(uuid, lower))
         return 0;
-    return find_image(s, QUERY_IMAGE_BY_UUID,
-                      COLUMNS "env FROM image WHERE uuid = ?", lower, out, f);
+    return store_find_image(s, QUERY_IMAGE_BY_UUID,
+                            IMAGE_COLUMNS "FROM image WHERE uuid = ?", lower,
+                            out, f);
 }
 
 static int find_by_tag(struct store *s, const char *tag, struct image *out,
                        struct fault *f) {
-    return find_image(s, QUERY_IMAGE_BY_TAG,
-                      COLUMNS "env FROM image WHERE tag = ?", tag, out, f);
+    return store_find_image(s, QUERY_IMAGE_BY_TAG,
+                            IMAGE_COLUMNS "FROM image WHERE tag = ?", tag, out,
+                            f);
 }
 
 int store_image_by_uuid(struct store *s, const char *uuid, struct image *out,
@@ -135,7 +139,7 @@ static int visit_one(int found, struct image *i, struct image_filter *filter,
             filter->page.offset--;
         } else if (filter->page.limit > 0) {
             filter->page.limit--;
-            free(steal_pointer(&i->env));
+            image_clear(i);
             more = visit(arg, i);
         }
     }
@@ -170,12 +174,12 @@ static int has_many(struct store *s, const char *prefix, const char *end,
 static sqlite3_stmt *prefix_query(struct store *s, bool many, struct fault *f) {
     if (many)
         return store_query(s, QUERY_IMAGE_LIST_PREFIX_MANY,
-                           COLUMNS "NULL FROM image WHERE created BETWEEN ?"
+                           COLUMNS "FROM image WHERE created BETWEEN ?"
                                    " AND ? AND tag IS NOT NULL AND +tag > ?"
                                    " AND +tag < ?" ORDER,
                            f);
     return store_query(s, QUERY_IMAGE_LIST_PREFIX_FEW,
-                       COLUMNS "NULL FROM image WHERE +created BETWEEN ? AND ?"
+                       COLUMNS "FROM image WHERE +created BETWEEN ? AND ?"
                                " AND tag > ? AND tag < ?" ORDER,
                        f);
 }
@@ -184,12 +188,12 @@ static sqlite3_stmt *plain_query(struct store *s, bool tagged,
                                  struct fault *f) {
     if (tagged)
         return store_query(s, QUERY_IMAGE_LIST_TAGGED,
-                           COLUMNS "NULL FROM image WHERE created BETWEEN ?"
+                           COLUMNS "FROM image WHERE created BETWEEN ?"
                                    " AND ? AND tag IS NOT NULL" ORDER,
                            f);
-    return store_query(
-        s, QUERY_IMAGE_LIST,
-        COLUMNS "NULL FROM image WHERE created BETWEEN ? AND ?" ORDER, f);
+    return store_query(s, QUERY_IMAGE_LIST,
+                       COLUMNS "FROM image WHERE created BETWEEN ? AND ?" ORDER,
+                       f);
 }
 
 static int visit_rows(struct store *s, sqlite3_stmt *q,
@@ -266,8 +270,8 @@ int store_insert_image(struct store *s, const struct image *i,
         return -1;
     sqlite3_stmt *q CLEANUP(store_done) = store_query(
         s, QUERY_IMAGE_ADD,
-        "INSERT INTO image (uuid, tag, operation, created, size, layer, env)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO image (uuid, tag, operation, created, size, layer, env,"
+        " cwd) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         f);
     if (!q)
         return -1;
@@ -278,6 +282,7 @@ int store_insert_image(struct store *s, const struct image *i,
     sqlite3_bind_int64(q, 5, i->size);
     sqlite3_bind_int64(q, 6, i->layer);
     store_bind_text(q, 7, i->env);
+    store_bind_text(q, 8, i->cwd);
     return store_run(s, q, f);
 }
 
@@ -301,7 +306,7 @@ static int change_tag(struct store *s, enum query which, const char *sql,
     return store_run(s, q, f) < 0 ? -1 : sqlite3_changes(s->db);
 }
 
-static int set_tag(struct store *s, const char *uuid, const char *tag,
+int store_move_tag(struct store *s, const char *uuid, const char *tag,
                    struct fault *f) {
     if (clear_tag(s, tag, f) < 0)
         return -1;
@@ -324,7 +329,7 @@ int store_tag_set(struct store *s, const char *uuid, const char *tag,
     (void)held;
     if (store_begin(s, f) < 0)
         return -1;
-    return store_end(s, set_tag(s, lower, tag, f), f);
+    return store_end(s, store_move_tag(s, lower, tag, f), f);
 }
 
 int store_tag_remove(struct store *s, const char *uuid, const char *tag,

@@ -20,6 +20,10 @@ enum query {
     QUERY_LAYER_EACH,
     QUERY_LAYER_IMPORTED,
     QUERY_LAYER_IMPORTED_ADD,
+    QUERY_LAYER_IMPORTED_FORGET,
+    QUERY_IMAGE_BY_CONFIG,
+    QUERY_IMAGE_SAME,
+    QUERY_IMAGE_SET_CONFIG,
     QUERY_IMAGE_BY_UUID,
     QUERY_IMAGE_BY_TAG,
     QUERY_IMAGE_LIST,
@@ -95,6 +99,19 @@ bool store_dup_text(sqlite3_stmt *q, int column, char **out);
 
 /* Parts of a transaction that begins elsewhere; the lock is held. */
 int store_insert_image(struct store *s, const struct image *i, struct fault *f);
+int store_insert_layer(struct store *s, int64_t id, int64_t parent,
+                       int64_t size, struct fault *f);
+int store_sum_layers(struct store *s, int64_t layer, int64_t *bytes,
+                     struct fault *f);
+/* Moves `tag` to an image. */
+int store_move_tag(struct store *s, const char *uuid, const char *tag,
+                   struct fault *f);
+/* Runs a lookup of one image by `key`. 1: found, 0: not, -1. */
+int store_find_image(struct store *s, enum query which, const char *sql,
+                     const char *key, struct image *out, struct fault *f);
+/* What to select for it, before FROM. */
+#define IMAGE_COLUMNS                                                          \
+    "SELECT uuid, tag, operation, created, size, layer, env, cwd "
 int store_abandon_operations(struct store *s, struct fault *f);
 
 #endif

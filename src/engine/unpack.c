@@ -74,6 +74,15 @@ static bool must_stop(struct unpack *u) {
     return true;
 }
 
+static la_ssize_t call_reader(struct unpack *u) {
+    const struct unpack_options *o = u->o;
+    ssize_t n = o->read(o->read_arg, u->block, sizeof u->block, u->f);
+    u->stopped = n < 0;
+    if (n < 0)
+        archive_set_error(u->a, EIO, "stopped");
+    return n;
+}
+
 /* libarchive's source of bytes. Polls, so that a peer that drips or hangs
  * cannot hold the worker past the deadline. */
 static la_ssize_t read_input(struct archive *a, void *arg, const void **data) {
@@ -81,6 +90,8 @@ static la_ssize_t read_input(struct archive *a, void *arg, const void **data) {
     struct pollfd p = {.fd = u->input, .events = POLLIN};
     *data = u->block;
     while (!must_stop(u)) {
+        if (u->o->read)
+            return call_reader(u);
         int ready = poll(&p, 1, 200);
         if (ready == 0 || (ready < 0 && errno == EINTR))
             continue;

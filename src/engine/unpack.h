@@ -15,6 +15,10 @@ struct unpack_options {
     int64_t max_entries;          /* made directories included; 0: 2,000,000 */
     double deadline;              /* monotonic_seconds(); 0: none */
     const atomic_bool *cancelled; /* may be NULL */
+    /* Gives the archive instead of a descriptor: up to `size` bytes, 0 at the
+     * end, -1 with the fault. NULL: there is a descriptor. */
+    ssize_t (*read)(void *arg, void *data, size_t size, struct fault *f);
+    void *read_arg;
 };
 
 struct unpack_result {

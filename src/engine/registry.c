@@ -1,0 +1,418 @@
+/* registry.c: images from registries (import.h). Everything is asked for by
+ * digest but the first manifest, so what a registry changes meanwhile does no
+ * harm; what is here already is not fetched again. */
+#define _GNU_SOURCE
+#include "registry.h"
+#include "import_oci.h"
+#include "skopeo.h"
+#include "tree.h"
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define SCHEME "docker://"
+#define LAYOUT "oci"
+#define BLOBS LAYOUT "/blobs/sha256"
+/* What a layout holds besides the layers. */
+#define SLACK_BYTES (64LL << 20)
+#define MAX_BYTES (12LL << 30)
+#define SPARE_BYTES (256LL << 20)
+
+/* ---- references ---- */
+
+static int refuse(struct fault *f, const char *url, const char *why) {
+    return fault_set(f, 400, "registry.url \"%.200s\" %s", url, why);
+}
+
+/* The address that a host is by itself, as IPv6; false for a name. */
+static bool host_address(const char *host, struct in6_addr *out) {
+    char text[REFERENCE_MAX];
+    struct in_addr four;
+    bool bracket = *host == '[';
+    size_t length = strcspn(host + bracket, bracket ? "]" : ":");
+    snprintf(text, sizeof text, "%.*s", (int)length, host + bracket);
+    if (bracket)
+        return inet_pton(AF_INET6, text, out) == 1;
+    if (inet_pton(AF_INET, text, &four) != 1)
+        return false;
+    *out = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
+    memcpy(&out->s6_addr[12], &four, 4);
+    return true;
+}
+
+static bool is_loopback(const char *host) {
+    struct in6_addr a;
+    size_t name = strlen("localhost");
+    if (strncmp(host, "localhost", name) == 0)
+        return host[name] == ':' || !host[name];
+    if (!host_address(host, &a))
+        return false;
+    return IN6_IS_ADDR_LOOPBACK(&a) ||
+           (IN6_IS_ADDR_V4MAPPED(&a) && a.s6_addr[12] == 127);
+}
+
+static bool is_no_place(const char *host) {
+    struct in6_addr a;
+    if (!host_address(host, &a))
+        return false;
+    const unsigned char *four = &a.s6_addr[12];
+    if (!IN6_IS_ADDR_V4MAPPED(&a))
+        return IN6_IS_ADDR_LINKLOCAL(&a) || IN6_IS_ADDR_MULTICAST(&a) ||
+               IN6_IS_ADDR_UNSPECIFIED(&a);
+    return (four[0] == 169 && four[1] == 254) || four[0] == 0 || four[0] >= 224;
+}
+
+static bool is_digest(const char *text) {
+    return strncmp(text, "sha256:", 7) == 0 && strlen(text) == OCI_DIGEST - 1 &&
+           strspn(text + 7, "0123456789abcdef") == 64;
+}
+
+/* Splits what follows the scheme at its host: "" if it has none. */
+static const char *split_host(const char *rest, char host[REFERENCE_MAX]) {
+    size_t length = strcspn(rest, "/");
+    snprintf(host, REFERENCE_MAX, "%.*s", (int)length, rest);
+    if (rest[length] &&
+        (strpbrk(host, ".:[") || strcmp(host, "localhost") == 0))
+        return rest + length + 1;
+    *host = 0;
+    return rest;
+}
+
+static bool is_written_well(const char *rest) {
+    for (const char *p = rest; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("._-/:@[]", *p))
+            return false;
+    return *rest && strlen(rest) + strlen(SCHEME) < REFERENCE_MAX;
+}
+
+static bool is_path(const char *path) {
+    return isalnum((unsigned char)*path) && !strpbrk(path, "[]@") &&
+           !strstr(path, "//") && !strstr(path, "..") && !strchr(path, ':') &&
+           isalnum((unsigned char)path[strlen(path) - 1]);
+}
+
+int reference_parse(const char *url, struct reference *out, struct fault *f) {
+    const char *rest = url + strlen(SCHEME);
+    if (strncmp(url, SCHEME, strlen(SCHEME)) != 0 || !is_written_well(rest))
+        return refuse(f, url, "is not docker://HOST/NAME:TAG");
+    const char *path = split_host(rest, out->host);
+    char name[REFERENCE_MAX];
+    snprintf(name, sizeof name, "%s", path);
+    char *digest = strchr(name, '@');
+    if (digest)
+        *digest++ = 0;
+    if (strchr(out->host, '@') || (digest && !is_digest(digest)))
+        return refuse(f, url,
+                      "has an @ that no sha256 digest follows; a login "
+                      "belongs into registry.credentials");
+    char *slash = strrchr(name, '/');
+    char *tag = strchr(slash ? slash : name, ':');
+    if (tag)
+        *tag++ = 0;
+    if (!is_path(name) || (tag && (!is_path(tag) || strchr(tag, '/'))))
+        return refuse(f, url, "is not docker://HOST/NAME:TAG");
+    if (is_no_place(out->host))
+        return refuse(f, url, "leads to an address that no registry has");
+    out->loopback = is_loopback(out->host);
+    bool host = *out->host;
+    if (!host)
+        snprintf(out->host, sizeof out->host, "docker.io");
+    const char *more = digest ? digest : tag ? tag : "latest";
+    int length = snprintf(out->name, sizeof out->name, SCHEME "%s%s%s",
+                          host ? out->host : "", host ? "/" : "", name);
+    if (length >= (int)sizeof out->name ||
+        snprintf(out->full, sizeof out->full, "%s%s%s", out->name,
+                 digest ? "@" : ":", more) >= (int)sizeof out->full)
+        return refuse(f, url, "is too long");
+    return 0;
+}
+
+int registry_check(const char *url, struct fault *f) {
+    struct reference r;
+    char path[PATH_MAX];
+    return reference_parse(url, &r, f) < 0 ? -1 : skopeo_find(path, f);
+}
+
+/* ---- fetching ---- */
+
+struct fetch {
+    const struct importer *m;
+    const struct import_options *o;
+    struct fault *f;
+    struct reference reference;
+    struct skopeo skopeo;
+    char pinned[REFERENCE_MAX + OCI_DIGEST]; /* the manifest, by its digest */
+    struct oci_image oci;
+    size_t known;   /* of its layers */
+    int64_t wanted; /* bytes of the others */
+    struct import_progress progress;
+};
+
+static char *make_auth(const struct reference *r, const char *username,
+                       const char *password) {
+    char plain[2048], encoded[4096], *out = NULL;
+    if (!username || !*username)
+        return strdup("{}");
+    int length = snprintf(plain, sizeof plain, "%s:%s", username, password);
+    if (length < (int)sizeof plain) {
+        EVP_EncodeBlock((unsigned char *)encoded, (unsigned char *)plain,
+                        length);
+        if (asprintf(&out, "{\"auths\":{\"%s\":{\"auth\":\"%s\"}}}", r->host,
+                     encoded) < 0)
+            out = NULL;
+    }
+    explicit_bzero(plain, sizeof plain);
+    explicit_bzero(encoded, sizeof encoded);
+    return out;
+}
+
+static int inspect(struct fetch *x, const char *what, const char *source,
+                   struct buffer *out) {
+    const char *args[8] = {"inspect", "--raw"};
+    size_t n = 2;
+    buffer_init(out, OCI_JSON_MAX);
+    if (*what)
+        args[n++] = what;
+    if (x->reference.loopback)
+        args[n++] = "--tls-verify=false";
+    args[n++] = source;
+    return skopeo_run(&x->skopeo, args, out, x->f);
+}
+
+static int pin(struct fetch *x, const char *digest) {
+    snprintf(x->pinned, sizeof x->pinned, "%s@%s", x->reference.name, digest);
+    return 0;
+}
+
+/* Reads the manifest of `source`, or of this machine's image if that is an
+ * index; pins it. 1: an index, and `chosen` is what it names. */
+static int read_manifest(struct fetch *x, const char *source,
+                         struct oci_blob *chosen) {
+    struct buffer text;
+    char digest[OCI_DIGEST];
+    int kind = inspect(x, "", source, &text);
+    if (kind == 0) {
+        const char *data = text.data ? text.data : "";
+        oci_digest(data, text.length, digest);
+        pin(x, digest);
+        kind =
+            oci_read_manifest(data, text.length, NULL, &x->oci, chosen, x->f);
+    }
+    buffer_free(&text);
+    return kind;
+}
+
+static int find_manifest(struct fetch *x) {
+    struct oci_blob chosen;
+    int kind = read_manifest(x, x->reference.full, &chosen);
+    if (kind <= 0)
+        return kind;
+    pin(x, chosen.digest);
+    char asked[sizeof x->pinned];
+    memcpy(asked, x->pinned, sizeof asked);
+    kind = read_manifest(x, asked, &chosen);
+    if (kind == 0 && strcmp(asked, x->pinned) != 0)
+        return fault_set(x->f, 422,
+                         "bad image: its manifest is not what its digest "
+                         "says");
+    return kind <= 0
+               ? kind
+               : fault_set(x->f, 422, "bad image: an index within an index");
+}
+
+static int read_config(struct fetch *x) {
+    struct buffer text;
+    int result = inspect(x, "--config", x->pinned, &text);
+    if (result == 0)
+        result = oci_read_config(text.data ? text.data : "", text.length,
+                                 &x->oci, x->f);
+    buffer_free(&text);
+    return result;
+}
+
+/* An empty file in the place of a blob that nobody will read: skopeo finds it
+ * there and does not fetch it. */
+static int leave_out(struct fetch *x, int blobs, const struct oci_blob *b) {
+    for (size_t i = x->known; i < x->oci.layer_count; i++)
+        if (strcmp(x->oci.layers[i].blob.digest, b->digest) == 0)
+            return 0; /* somebody will */
+    int fd CLEANUP(cleanup_close) =
+        openat(blobs, oci_hex(b), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    return fd < 0 ? -1 : ftruncate(fd, b->size);
+}
+
+static int plan(struct fetch *x) {
+    struct statvfs v;
+    int64_t most = x->o->max_bytes ? x->o->max_bytes : MAX_BYTES, top;
+    if (import_known(x->m, &x->oci, &x->known, &top, x->f) < 0)
+        return -1;
+    for (size_t i = x->known; i < x->oci.layer_count; i++)
+        x->wanted += x->oci.layers[i].blob.size;
+    if (x->wanted > most)
+        return fault_set(x->f, 413, "the image is larger than %lld bytes",
+                         (long long)most);
+    if (fstatvfs(x->skopeo.dir, &v) == 0 &&
+        (int64_t)(v.f_bavail * v.f_frsize) < x->wanted + SPARE_BYTES)
+        return fault_set(x->f, 507,
+                         "the image's %lld bytes would fill the disk",
+                         (long long)x->wanted);
+    return 0;
+}
+
+static int make_layout(struct fetch *x) {
+    if (mkdirat(x->skopeo.dir, LAYOUT, 0700) < 0 ||
+        mkdirat(x->skopeo.dir, LAYOUT "/blobs", 0700) < 0 ||
+        mkdirat(x->skopeo.dir, BLOBS, 0700) < 0)
+        return fault_errno(x->f, "making a directory for the image");
+    int blobs =
+        openat(x->skopeo.dir, BLOBS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = blobs < 0 ? -1 : 0;
+    for (size_t i = 0; i < x->known && result == 0; i++)
+        result = leave_out(x, blobs, &x->oci.layers[i].blob);
+    if (result == 0)
+        return blobs;
+    cleanup_close(&blobs);
+    return fault_errno(x->f, "making a directory for the image");
+}
+
+static int add_size(void *arg, int dir, const char *name,
+                    const struct stat *st) {
+    (void)dir;
+    (void)name;
+    *(int64_t *)arg += S_ISREG(st->st_mode) ? (int64_t)st->st_blocks * 512 : 0;
+    return 0;
+}
+
+static bool is_there(int blobs, const struct oci_blob *b) {
+    struct stat st;
+    return fstatat(blobs, oci_hex(b), &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* While skopeo fetches: how far it is, and whether it takes what it said. */
+static int watch(void *arg, struct fault *f) {
+    struct fetch *x = arg;
+    int64_t bytes = 0;
+    int blobs CLEANUP(cleanup_close) =
+        openat(x->skopeo.dir, BLOBS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* A file may vanish while we look; the next look will see the rest. */
+    if (blobs < 0 || tree_walk(x->skopeo.dir, add_size, &bytes) < 0)
+        return 0;
+    if (bytes > x->wanted + SLACK_BYTES)
+        return fault_set(f, 413,
+                         "the registry sends more than the image's %lld bytes",
+                         (long long)x->wanted);
+    x->progress.layer = 0;
+    for (size_t i = 0; i < x->oci.layer_count; i++)
+        x->progress.layer += is_there(blobs, &x->oci.layers[i].blob);
+    if (bytes > x->progress.bytes)
+        x->progress.bytes = bytes < x->wanted ? bytes : x->wanted;
+    if (x->o->progress)
+        x->o->progress(x->o->progress_arg, &x->progress);
+    return 0;
+}
+
+static int copy_layers(struct fetch *x) {
+    const char *args[8] = {"copy", "--quiet",
+                           "--dest-oci-accept-uncompressed-layers"};
+    size_t n = 3;
+    if (x->reference.loopback)
+        args[n++] = "--src-tls-verify=false";
+    args[n++] = x->pinned;
+    args[n++] = "oci:" LAYOUT ":image";
+    x->skopeo.watch = watch;
+    x->skopeo.arg = x;
+    x->progress = (struct import_progress){
+        .phase = "fetch", .of = (int)x->oci.layer_count, .total = x->wanted};
+    if (watch(x, x->f) < 0) /* for those who look on */
+        return -1;
+    return skopeo_run(&x->skopeo, args, NULL, x->f);
+}
+
+static int fetch_image(struct fetch *x, struct image *out) {
+    if (find_manifest(x) < 0)
+        return -1;
+    int unknown = import_same(x->m, x->oci.config.digest, x->o, out, x->f);
+    if (unknown <= 0)
+        return unknown;
+    if (read_config(x) < 0 || plan(x) < 0)
+        return -1;
+    int blobs CLEANUP(cleanup_close) = make_layout(x);
+    if (blobs < 0 || (x->known < x->oci.layer_count && copy_layers(x) < 0))
+        return -1;
+    return import_oci(x->m, blobs, &x->oci, x->o, out, x->f);
+}
+
+/* ---- errors ---- */
+
+static void mask(char *message, const char *secret) {
+    if (!secret || !*secret)
+        return;
+    for (char *p = message; (p = strstr(p, secret)); p += strlen(secret))
+        memset(p, '*', strlen(secret));
+}
+
+static const char *hint(const char *message, bool anonymous) {
+    if (strstr(message, "HTTP response to HTTPS client"))
+        return " (plain HTTP is spoken with registries on loopback only)";
+    if (anonymous && (strstr(message, "unauthorized") ||
+                      strstr(message, "authentication required") ||
+                      strstr(message, "denied")))
+        return " (does it need registry.credentials?)";
+    return "";
+}
+
+/* Says in one line what was to be done and what came of it. */
+static void explain(struct fetch *x, const char *username,
+                    const char *password) {
+    struct fault *f = x->f;
+    struct fault why = *f;
+    if (f->status == 408)
+        fault_set(f, 408, "the import took longer than its timeout allows");
+    if (f->status != 502 && f->status != 422)
+        return;
+    mask(why.message, password);
+    fault_set(f, why.status, "cannot import %.150s: %.250s%s",
+              x->reference.full, why.message,
+              hint(why.message, !username || !*username));
+}
+
+int import_registry(const struct importer *m, const char *url,
+                    const char *username, const char *password,
+                    const struct import_options *o, struct image *out,
+                    struct fault *f) {
+    struct fetch x = {.m = m, .o = o, .f = f};
+    struct workspace w;
+    if (o->tag && !tag_is_valid(o->tag))
+        return fault_set(f, 400, "malformed tag '%.64s'", o->tag);
+    if (reference_parse(url, &x.reference, f) < 0)
+        return -1;
+    char *auth = make_auth(&x.reference, username, password);
+    if (!auth)
+        return fault_set(f, 400, "these registry credentials are too long");
+    int result = workspace_take_for_import(m->layers, &w, f);
+    if (result == 0) {
+        /* What is fetched goes the way of every workspace, even if we are
+         * killed. */
+        int dir CLEANUP(cleanup_close) =
+            openat(m->dir_fd, w.upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        x.skopeo = (struct skopeo){
+            .dir = dir, .auth = auth, .patience = {o->deadline, o->cancelled}};
+        result = dir < 0 ? fault_errno(f, "opening a workspace")
+                         : fetch_image(&x, out);
+        workspace_drop(m->layers, &w);
+    }
+    if (result < 0)
+        explain(&x, username, password);
+    oci_image_clear(&x.oci);
+    explicit_bzero(auth, strlen(auth));
+    free(auth);
+    return result;
+}
