@@ -1,6 +1,7 @@
 /* events.c: see events.h. */
 #define _GNU_SOURCE
 #include "events.h"
+#include "json.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -110,14 +111,15 @@ static void publish(struct event_log *log) {
 }
 
 struct buffer *event_begin(struct event_log *log, const char *type, int spid) {
-    char when[32];
-    format_time(wall_microseconds(), when);
-    log->begun = log->text.length;
-    buffer_addf(&log->text,
-                "{\"id\":%lld,\"ts\":\"%s\",\"spid\":%d,\"type\":\"%s\","
-                "\"data\":{",
-                (long long)log->next_id, when, spid, type);
-    return &log->text;
+    struct buffer *b = &log->text;
+    log->begun = b->length;
+    json_open(b, NULL, '{');
+    json_add_int(b, "id", log->next_id);
+    json_add_time(b, "ts", wall_microseconds());
+    json_add_int(b, "spid", spid);
+    json_add_string(b, "type", type);
+    json_open(b, "data", '{');
+    return b;
 }
 
 /* Writes all of the text to the file, or leaves the file as it was. */
@@ -253,28 +255,44 @@ struct event_reader {
     size_t chunk_length, chunk_capacity;
 };
 
+/* Moves *p past `word`, or to NULL. */
+static void skip_word(const char **p, const char *end, const char *word) {
+    size_t n = strlen(word);
+    if (*p && (size_t)(end - *p) >= n && memcmp(*p, word, n) == 0)
+        *p += n;
+    else
+        *p = NULL;
+}
+
+static int64_t take_number(const char **p, const char *end) {
+    int64_t value = 0;
+    const char *digits = *p;
+    while (*p && *p < end && **p >= '0' && **p <= '9' && *p - digits < 18)
+        value = value * 10 + (*(*p)++ - '0');
+    if (*p == digits)
+        *p = NULL;
+    return value;
+}
+
 /* The head that event_begin() wrote. False for anything else (a file that was
  * damaged). */
 static bool parse_line(const char *text, size_t length,
                        struct event_line *out) {
-    long long id;
-    int spid, used = 0;
-    char head[96];
-    size_t n = length < sizeof head - 1 ? length : sizeof head - 1;
-    memcpy(head, text, n);
-    head[n] = 0;
-    if (sscanf(head,
-               "{\"id\":%lld,\"ts\":\"%*27[0-9TZ:.-]\",\"spid\":%d,"
-               "\"type\":\"%n",
-               &id, &spid, &used) < 2 ||
-        !used)
+    const char *p = text, *end = text + length;
+    skip_word(&p, end, "{\"id\":");
+    out->id = take_number(&p, end);
+    skip_word(&p, end, ",\"ts\":\"");
+    p = p ? memchr(p, '"', (size_t)(end - p)) : NULL;
+    skip_word(&p, end, "\",\"spid\":");
+    out->spid = (int)take_number(&p, end);
+    skip_word(&p, end, ",\"type\":\"");
+    const char *quote = p ? memchr(p, '"', (size_t)(end - p)) : NULL;
+    if (!quote)
         return false;
-    const char *end = memchr(text + used, '"', length - (size_t)used);
-    if (!end)
-        return false;
-    *out = (struct event_line){
-        text, length,      id,
-        spid, text + used, (size_t)(end - text) - (size_t)used};
+    out->text = text;
+    out->length = length;
+    out->type = p;
+    out->type_length = (size_t)(quote - p);
     return true;
 }
 

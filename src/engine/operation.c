@@ -163,9 +163,7 @@ int operation_begin(struct operation *op, struct fault *f) {
 void operation_fail(struct operation *op, const struct fault *why) {
     op->fault = *why;
     conclude(op);
-    if (op->has_workspace)
-        workspace_drop(op->all->engine->layers, &op->workspace);
-    op->has_workspace = false;
+    operation_drop_workspace(op);
 }
 
 void operation_abort(struct operation *op, const char *limit,
@@ -351,10 +349,8 @@ static void on_gone(void *arg) {
         drain_all(op);
         conclude(op);
     }
-    if (op->has_workspace && op->finished) {
-        workspace_drop(op->all->engine->layers, &op->workspace);
-        op->has_workspace = false;
-    }
+    if (op->finished)
+        operation_drop_workspace(op);
     operations_next(op->all);
     operation_unref(op);
 }
@@ -485,6 +481,8 @@ int operation_spawn(struct operation *op, struct run_process *run,
         return -1;
     }
     e->run = *run;
+    if (!*e->run.cwd)
+        e->run.cwd = op->run.process.cwd;
     if (start_process(op, e, &e->run, f) < 0) {
         remove_process(op, e);
         return -1;

@@ -77,6 +77,8 @@ struct operation *operation_new(struct operations *all, const char *kind,
 /* Puts it on the list of the active. */
 void operation_enlist(struct operation *op);
 void operation_unref(struct operation *op);
+/* Gives its workspace back, if it has one. */
+void operation_drop_workspace(struct operation *op);
 /* Wakes the timer for `deadline` at the latest. */
 void operations_due(struct operations *all, double deadline);
 /* A sandbox is gone: the next one may come. */

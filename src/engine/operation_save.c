@@ -136,9 +136,10 @@ static void publish_failed(struct save *s) {
 static void publish_done(struct job *j) {
     struct save *s = (struct save *)j;
     struct operation *op = s->op;
-    if (!s->published)
-        workspace_drop(op->all->engine->layers, &op->workspace);
-    operations_housekeep(op->all);
+    if (!s->published) {
+        op->has_workspace = true;
+        operation_drop_workspace(op);
+    }
     if (s->fault.status) {
         publish_failed(s);
         return;
@@ -172,5 +173,6 @@ void operation_save(struct operation *op) {
     memcpy(s->image.operation, op->uuid, UUID_SIZE);
     s->image.created = wall_microseconds();
     s->image.env = result_env(op);
+    s->image.cwd = op->image.cwd ? strdup(op->image.cwd) : NULL;
     job_start(op->all->engine, &s->job, publish_work, publish_done);
 }

@@ -93,6 +93,36 @@ void operation_ended(struct operation *op) {
     operation_unref(op);
 }
 
+struct drop {
+    struct job job;
+    struct operations *all;
+    struct workspace workspace;
+};
+
+static void drop_work(struct job *j) {
+    workspace_drop(j->engine->layers, &((struct drop *)j)->workspace);
+}
+
+static void drop_done(struct job *j) {
+    operations_housekeep(((struct drop *)j)->all); /* there may be trash */
+    free(j);
+}
+
+/* In a worker: even to recycle a clean one takes the disk's time. */
+void operation_drop_workspace(struct operation *op) {
+    if (!op->has_workspace)
+        return;
+    op->has_workspace = false;
+    struct drop *d = calloc(1, sizeof *d);
+    if (!d) {
+        workspace_drop(op->all->engine->layers, &op->workspace);
+        return;
+    }
+    d->all = op->all;
+    d->workspace = op->workspace;
+    job_start(op->all->engine, &d->job, drop_work, drop_done);
+}
+
 /* ---- starting ---- */
 
 static int find_files(struct operation *op, struct fault *f) {
@@ -130,7 +160,12 @@ static int prepare(struct operation *op, struct fault *f) {
         return -1;
     if (op->image.env)
         op->image_env = json_loads(op->image.env, 0, NULL);
-    return write_request(op, f);
+    if (write_request(op, f) < 0)
+        return -1;
+    /* The request stays as it was made. */
+    if (!*op->run.process.cwd && op->image.cwd)
+        op->run.process.cwd = op->image.cwd;
+    return 0;
 }
 
 static void enqueue(struct operation *op) {
@@ -154,8 +189,7 @@ struct operation *operation_start(struct operations *all, struct run *run,
     op->run.idempotency_key = NULL; /* borrowed for the call */
     bool now = all->running < RUNS_AT_A_TIME && !all->queue;
     if (prepare(op, f) < 0 || (now && operation_begin(op, f) < 0)) {
-        if (op->has_workspace)
-            workspace_drop(all->engine->layers, &op->workspace);
+        operation_drop_workspace(op);
         operation_unref(op);
         return NULL;
     }

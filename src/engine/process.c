@@ -1,6 +1,7 @@
 /* process.c: see process.h. */
 #define _GNU_SOURCE
 #include "process.h"
+#include "pipe.h"
 #include "result.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -19,23 +20,18 @@ enum {
     EVENTS_FREE = 512,
     PIECE_SMALL = 4096,
     PACE_MS = 5,
+    /* Pipes are not watched before: most short runs are over by then, and are
+     * read once at their end. */
+    FIRST_MS = 1,
     /* The most of one event's bytes: its frame stays far below the 4 MiB that
      * clients take (wire-api.md §1.5). */
     STDIN_PIECE = 64 * 1024
-};
-
-/* One end of a pipe on the loop. It outlives its process by the turn that
- * closing a handle takes. */
-struct pipe_end {
-    uv_poll_t poll;
-    int fd; /* -1: closed */
 };
 
 struct output {
     struct process *process;
     const char *name;
     struct pipe_end *pipe; /* NULL: at its end */
-    uv_timer_t *pace;      /* while it is read slowly */
     int64_t emitted, dropped, events;
 };
 
@@ -46,6 +42,7 @@ struct process {
     int spid, pid;
     char **argv, **env;
     struct output out, err;
+    uv_timer_t *pace;       /* when pipes are watched again */
     struct pipe_end *input; /* NULL: closed, or never open */
     struct buffer input_queue;
     size_t input_sent;
@@ -54,59 +51,7 @@ struct process {
     struct sandbox_exit exit;
 };
 
-/* ---- pipes ---- */
-
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
-static void pipe_close(struct pipe_end **pipe) {
-    struct pipe_end *p = steal_pointer(pipe);
-    if (!p)
-        return;
-    uv_poll_stop(&p->poll);
-    close(p->fd);
-    uv_close((uv_handle_t *)&p->poll, free_handle);
-}
-
-/* Wraps our end, taken over, for the loop. */
-static struct pipe_end *pipe_wrap(uv_loop_t *loop, int fd, void *data,
-                                  struct fault *f) {
-    struct pipe_end *p = calloc(1, sizeof *p);
-    int error = p ? uv_poll_init(loop, &p->poll, fd) : UV_ENOMEM;
-    if (error) {
-        fault_set(f, 500, "cannot watch a pipe: %s", uv_strerror(error));
-        free(p);
-        close(fd);
-        return NULL;
-    }
-    p->fd = fd;
-    p->poll.data = data;
-    return p;
-}
-
-/* A pipe of which the process gets `theirs` and we the other, non-blocking
- * end. */
-static struct pipe_end *pipe_open(uv_loop_t *loop, bool we_read, int *theirs,
-                                  void *data, struct fault *f) {
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0) {
-        fault_errno(f, "cannot make a pipe");
-        return NULL;
-    }
-    int ours = fds[we_read ? 0 : 1];
-    *theirs = fds[we_read ? 1 : 0];
-    if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0) {
-        fault_errno(f, "cannot set up a pipe");
-        close(ours);
-        return NULL;
-    }
-    return pipe_wrap(loop, ours, data, f);
-}
-
 /* ---- output ---- */
-
-static void on_output(uv_poll_t *poll, int status, int events);
 
 static void emit(struct output *o, const char *data, size_t length) {
     struct buffer *b = event_begin(o->process->log, o->name, o->process->spid);
@@ -148,37 +93,44 @@ static bool read_output(struct output *o, size_t *got) {
     return !o->pipe;
 }
 
-static void pace_stop(struct output *o) {
-    uv_timer_t *timer = steal_pointer(&o->pace);
+static void on_pace(uv_timer_t *timer) {
+    struct process *p = timer->data;
+    if (p->out.pipe)
+        pipe_watch(p->out.pipe, UV_READABLE);
+    if (p->err.pipe)
+        pipe_watch(p->err.pipe, UV_READABLE);
+}
+
+/* Watches the pipes that are not watched now after so many milliseconds. */
+static void watch_later(struct process *p, uint64_t ms) {
+    if (!p->pace) {
+        p->pace = malloc(sizeof *p->pace);
+        if (!p->pace)
+            return;
+        uv_timer_init(p->loop, p->pace);
+        p->pace->data = p;
+    }
+    if (!uv_is_active((uv_handle_t *)p->pace))
+        uv_timer_start(p->pace, on_pace, ms, 0);
+}
+
+static void free_handle(uv_handle_t *handle) {
+    free(handle);
+}
+
+static void pace_stop(struct process *p) {
+    uv_timer_t *timer = steal_pointer(&p->pace);
     if (timer)
         uv_close((uv_handle_t *)timer, free_handle);
 }
 
-static void on_pace(uv_timer_t *timer) {
-    struct output *o = timer->data;
-    if (o->pipe)
-        uv_poll_start(&o->pipe->poll, UV_READABLE, on_output);
-}
-
-static void pace_output(struct output *o) {
-    if (!o->pace) {
-        o->pace = calloc(1, sizeof *o->pace);
-        if (!o->pace)
-            return;
-        uv_timer_init(o->process->loop, o->pace);
-        o->pace->data = o;
-    }
-    uv_poll_stop(&o->pipe->poll);
-    uv_timer_start(o->pace, on_pace, PACE_MS, 0);
-}
-
-static void on_output(uv_poll_t *poll, int status, int events) {
-    struct output *o = poll->data;
+static void on_output(void *arg) {
+    struct output *o = arg;
     size_t got;
-    (void)status;
-    (void)events;
-    if (!read_output(o, &got) && got < PIECE_SMALL && o->events > EVENTS_FREE)
-        pace_output(o);
+    if (read_output(o, &got) || got >= PIECE_SMALL || o->events <= EVENTS_FREE)
+        return;
+    pipe_unwatch(o->pipe);
+    watch_later(o->process, PACE_MS);
 }
 
 static bool drain_output(struct output *o) {
@@ -196,8 +148,6 @@ bool process_drain(struct process *p) {
 }
 
 /* ---- input ---- */
-
-static void on_input(uv_poll_t *poll, int status, int events);
 
 /* One `stdin` event a piece that the pipe took. */
 static void tell_input(struct process *p, const char *data, size_t length) {
@@ -220,7 +170,7 @@ static void write_input(struct process *p) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
-            uv_poll_start(&p->input->poll, UV_WRITABLE, on_input);
+            pipe_watch(p->input, UV_WRITABLE);
             return;
         }
         if (n < 0) { /* nobody reads it any more */
@@ -235,13 +185,11 @@ static void write_input(struct process *p) {
     if (p->input && p->input_ends)
         pipe_close(&p->input);
     else if (p->input)
-        uv_poll_stop(&p->input->poll);
+        pipe_unwatch(p->input);
 }
 
-static void on_input(uv_poll_t *poll, int status, int events) {
-    (void)status;
-    (void)events;
-    write_input(poll->data);
+static void on_input(void *process) {
+    write_input(process);
 }
 
 int process_write(struct process *p, const void *data, size_t length,
@@ -283,7 +231,7 @@ static int sealed_input(const struct run_process *run, struct fault *f) {
 
 static int open_input(struct process *p, int *theirs, struct fault *f) {
     if (p->run->stdin_open) {
-        p->input = pipe_open(p->loop, false, theirs, p, f);
+        p->input = pipe_open(p->loop, false, theirs, on_input, p, f);
         buffer_init(&p->input_queue, STDIN_QUEUE_MAX);
         if (!p->input)
             return -1;
@@ -300,10 +248,12 @@ static int open_input(struct process *p, int *theirs, struct fault *f) {
 
 static int open_ends(struct process *p, struct sandbox_process *theirs,
                      struct fault *f) {
-    p->out.pipe = pipe_open(p->loop, true, &theirs->stdout_fd, &p->out, f);
+    p->out.pipe =
+        pipe_open(p->loop, true, &theirs->stdout_fd, on_output, &p->out, f);
     if (!p->out.pipe)
         return -1;
-    p->err.pipe = pipe_open(p->loop, true, &theirs->stderr_fd, &p->err, f);
+    p->err.pipe =
+        pipe_open(p->loop, true, &theirs->stderr_fd, on_output, &p->err, f);
     if (!p->err.pipe)
         return -1;
     return open_input(p, &theirs->stdin_fd, f);
@@ -360,8 +310,7 @@ struct process *process_start(const struct process_spec *spec,
 void process_free(struct process *p) {
     if (!p)
         return;
-    pace_stop(&p->out);
-    pace_stop(&p->err);
+    pace_stop(p);
     pipe_close(&p->out.pipe);
     pipe_close(&p->err.pipe);
     pipe_close(&p->input);
@@ -379,10 +328,7 @@ void process_spawned(struct process *p, int pid) {
     struct buffer *b = event_begin(p->log, "spawn", p->spid);
     spawn_event_write(b, p->run, p->argv, p->env, pid);
     event_end(p->log);
-    if (p->out.pipe)
-        uv_poll_start(&p->out.pipe->poll, UV_READABLE, on_output);
-    if (p->err.pipe)
-        uv_poll_start(&p->err.pipe->poll, UV_READABLE, on_output);
+    watch_later(p, FIRST_MS);
     if (p->input)
         write_input(p);
 }
@@ -419,8 +365,7 @@ void process_finish(struct process *p, bool timed_out, const char *limit) {
     if (!p->spawned || p->finished)
         return;
     p->finished = true;
-    pace_stop(&p->out);
-    pace_stop(&p->err);
+    pace_stop(p);
     pipe_close(&p->out.pipe);
     pipe_close(&p->err.pipe);
     pipe_close(&p->input);

@@ -1,0 +1,75 @@
+/* pipe.c: see pipe.h. */
+#define _GNU_SOURCE
+#include "pipe.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct pipe_end *pipe_open(uv_loop_t *loop, bool we_read, int *theirs,
+                           void (*ready)(void *arg), void *arg,
+                           struct fault *f) {
+    int fds[2];
+    struct pipe_end *p = calloc(1, sizeof *p);
+    if (!p || pipe2(fds, O_CLOEXEC) < 0) {
+        free(p);
+        fault_errno(f, "cannot make a pipe");
+        return NULL;
+    }
+    *theirs = fds[we_read ? 1 : 0];
+    *p = (struct pipe_end){
+        .fd = fds[we_read ? 0 : 1], .loop = loop, .ready = ready, .arg = arg};
+    if (fcntl(p->fd, F_SETFL, O_NONBLOCK) == 0)
+        return p;
+    fault_errno(f, "cannot set up a pipe");
+    pipe_close(&p);
+    return NULL;
+}
+
+static void on_event(uv_poll_t *poll, int status, int events) {
+    struct pipe_end *p = poll->data;
+    (void)status;
+    (void)events;
+    p->ready(p->arg);
+}
+
+static void free_handle(uv_handle_t *handle) {
+    free(handle);
+}
+
+/* Made at the first need: most short runs are over before. */
+static bool make_poll(struct pipe_end *p) {
+    p->poll = malloc(sizeof *p->poll);
+    int error = p->poll ? uv_poll_init(p->loop, p->poll, p->fd) : UV_ENOMEM;
+    if (error == 0) {
+        p->poll->data = p;
+        return true;
+    }
+    log_line("cannot watch a pipe: %s", uv_strerror(error));
+    free(p->poll);
+    p->poll = NULL;
+    return false;
+}
+
+void pipe_watch(struct pipe_end *p, int events) {
+    if (p->watched || (!p->poll && !make_poll(p)))
+        return;
+    p->watched = true;
+    uv_poll_start(p->poll, events, on_event);
+}
+
+void pipe_unwatch(struct pipe_end *p) {
+    if (p->watched)
+        uv_poll_stop(p->poll);
+    p->watched = false;
+}
+
+void pipe_close(struct pipe_end **pipe) {
+    struct pipe_end *p = steal_pointer(pipe);
+    if (!p)
+        return;
+    pipe_unwatch(p);
+    close(p->fd);
+    if (p->poll)
+        uv_close((uv_handle_t *)p->poll, free_handle);
+    free(p);
+}

@@ -1,0 +1,29 @@
+/* pipe.h: our end of a pipe to or from a process, on the loop. */
+#ifndef CONTREE_PIPE_H
+#define CONTREE_PIPE_H
+
+#include "util.h"
+#include <uv.h>
+
+struct pipe_end {
+    int fd; /* non-blocking */
+    uv_loop_t *loop;
+    uv_poll_t *poll; /* NULL until it is watched for the first time */
+    bool watched;
+    void (*ready)(void *arg);
+    void *arg;
+};
+
+/* A pipe of which `theirs` is for the process to read (we_read false) or write
+ * (true). ready() is called, from the loop, while it is watched and ours can be
+ * used. NULL with the fault. */
+struct pipe_end *pipe_open(uv_loop_t *loop, bool we_read, int *theirs,
+                           void (*ready)(void *arg), void *arg,
+                           struct fault *f);
+/* UV_READABLE or UV_WRITABLE. */
+void pipe_watch(struct pipe_end *p, int events);
+void pipe_unwatch(struct pipe_end *p);
+/* Sets *p to NULL; does nothing when it is. */
+void pipe_close(struct pipe_end **p);
+
+#endif
