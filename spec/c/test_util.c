@@ -1,10 +1,15 @@
 /* test_util.c: util.h keeps its promises. */
 #define _GNU_SOURCE
 #include "check.h"
+#include "temp_dir.h"
 #include "util.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void faults(void) {
@@ -157,6 +162,43 @@ static void logs(void) {
     CHECK(newline && strchr(newline + 1, '\n') == in + n - 1);
 }
 
+static atomic_bool renaming;
+
+static void *rename_always(void *arg) {
+    int dir = *(int *)arg;
+    while (renaming)
+        if (renameat(dir, "x", dir, "y") < 0 || renameat(dir, "y", dir, "x"))
+            break;
+    return NULL;
+}
+
+/* Somebody else's renames must not fail a lookup that they do not concern. */
+static void scoped(void) {
+    struct temp_dir d = temp_dir_make();
+    struct open_how how = {.flags = O_PATH, .resolve = RESOLVE_IN_ROOT};
+    const char *path = "a/../a/../a/../a/../a/../l/../a";
+    pthread_t thread;
+    int refused = 0, failed = 0;
+    CHECK(shell("cd %s && mkdir a x && ln -s ../a l", d.path));
+    renaming = true;
+    CHECK(pthread_create(&thread, NULL, rename_always, &d.fd) == 0);
+    for (int i = 0; i < 5000; i++) {
+        int raw = (int)syscall(SYS_openat2, d.fd, path, &how, sizeof how);
+        int fd = open_scoped(d.fd, path, O_PATH, RESOLVE_IN_ROOT);
+        refused += raw < 0;
+        failed += fd < 0;
+        close(raw);
+        close(fd);
+    }
+    renaming = false;
+    pthread_join(thread, NULL);
+    printf("# %d of 5000 lookups were refused once\n", refused);
+    CHECK_NUMBER(failed, 0);
+    CHECK(open_scoped(d.fd, "../x", O_PATH, RESOLVE_BENEATH) < 0);
+    CHECK_NUMBER(errno, EXDEV);
+    temp_dir_remove(&d);
+}
+
 int main(void) {
     RUN(faults, "faults carry status and message");
     RUN(cleanups, "cleanup helpers close, free and keep errno");
@@ -164,6 +206,7 @@ int main(void) {
     RUN(whole_io, "whole reads and writes");
     RUN(times, "times are spelled in UTC with microseconds");
     RUN(uuids, "uuids are made and parsed");
+    RUN(scoped, "scoped lookups bear with renames elsewhere");
     RUN(logs, "log lines are one line each");
     return CHECK_DONE();
 }

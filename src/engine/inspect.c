@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -135,14 +134,12 @@ static bool is_opaque(const struct view *v, uint32_t layer, const char *dir,
 /* Opens what was seen by layer_stat. */
 static int layer_open(const struct view *v, uint32_t layer, const char *dir,
                       const char *name, int flags) {
-    struct open_how how = {.flags = (uint64_t)flags | O_RDONLY | O_NOFOLLOW |
-                                    O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-                                      RESOLVE_NO_XDEV};
     struct full full;
     full_path(v, layer, dir, name, &full);
-    return (int)syscall(SYS_openat2, v->dir_fd, full.text + v->prefix_length,
-                        &how, sizeof how);
+    return open_scoped(v->dir_fd, full.text + v->prefix_length,
+                       (uint64_t)flags | O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
+                           O_NOCTTY | O_CLOEXEC,
+                       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 }
 
 static uint32_t unshift(const struct view *v, uint32_t id) {

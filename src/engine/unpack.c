@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -168,18 +167,9 @@ static int clean_name(struct unpack *u, const char *raw, char out[PATH_MAX]) {
 }
 
 static int open_inside(const struct unpack *u, const char *path, int flags) {
-    struct open_how how = {.flags = (uint64_t)flags | O_CLOEXEC,
-                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
-                                      RESOLVE_NO_XDEV};
-    int fd = -1;
-    /* EAGAIN: something was renamed somewhere while ".." was resolved. */
-    for (int tries = 0; tries < 100; tries++) {
-        fd = (int)syscall(SYS_openat2, u->root, *path ? path : ".", &how,
-                          sizeof how);
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
-            break;
-    }
-    return fd;
+    return open_scoped(u->root, *path ? path : ".", (uint64_t)flags | O_CLOEXEC,
+                       RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
+                           RESOLVE_NO_XDEV);
 }
 
 static void forget_parent(struct unpack *u) {

@@ -3,12 +3,17 @@
 #include "util.h"
 #include <ctype.h>
 #include <errno.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Of open_scoped(). */
+enum { OPEN_ATTEMPTS = 1000 };
 
 int fault_set(struct fault *f, int status, const char *format, ...) {
     if (f) {
@@ -162,6 +167,17 @@ ssize_t read_all(int fd, void *data, size_t length) {
         done += (size_t)n;
     }
     return (ssize_t)done;
+}
+
+int open_scoped(int dir, const char *path, uint64_t flags, uint64_t resolve) {
+    struct open_how how = {.flags = flags, .resolve = resolve};
+    int fd = -1;
+    errno = EAGAIN;
+    for (int i = 0;
+         i < OPEN_ATTEMPTS && fd < 0 && (errno == EAGAIN || errno == EINTR);
+         i++)
+        fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
+    return fd;
 }
 
 double monotonic_seconds(void) {

@@ -53,6 +53,12 @@ void buffer_free(struct buffer *b);
 int write_all(int fd, const void *data, size_t length) MUST_CHECK;
 ssize_t read_all(int fd, void *data, size_t length) MUST_CHECK;
 
+/* openat2(2), RESOLVE_* in `resolve`. The kernel refuses a scoped lookup of
+ * ".." with EAGAIN when anything on the machine is renamed or mounted
+ * meanwhile, so it is tried again, a bounded number of times. -1 with errno. */
+int open_scoped(int dir, const char *path, uint64_t flags,
+                uint64_t resolve) MUST_CHECK;
+
 double monotonic_seconds(void);
 int64_t wall_microseconds(void);
 /* 2026-06-08T20:00:00.123456Z; `out` holds at least 32 bytes. */

@@ -242,15 +242,10 @@ static int place(const char *from, int root, const char *name,
 /* Puts our name server over the image's. An image that has a directory for
  * the file but no file gets an empty one. */
 static int place_resolv_conf(int root, struct failure *f) {
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC,
-                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
     const char *name = "etc/resolv.conf";
-    int target = syscall(SYS_openat2, root, name, &how, sizeof how);
-    if (target < 0 && errno == ENOENT) {
-        how.flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
-        how.mode = 0644;
-        target = syscall(SYS_openat2, root, name, &how, sizeof how);
-    }
+    int target = open_inside(root, name, O_PATH, 0);
+    if (target < 0 && errno == ENOENT)
+        target = open_inside(root, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
     struct stat st;
     if (target < 0 || fstat(target, &st) < 0 || !S_ISREG(st.st_mode)) {
         if (target >= 0)

@@ -67,7 +67,9 @@ struct root_spec {
 int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
                struct failure *f);
 
-/* put.c */
+/* put.c: opens what the image calls `path`, its links included; -1 with errno.
+ */
+int open_inside(int root, const char *path, int flags, unsigned mode);
 int put_file(const char *path, int from, unsigned mode, unsigned uid,
              unsigned gid, struct failure *f);
 

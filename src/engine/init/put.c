@@ -17,16 +17,22 @@
  * mounted or renamed meanwhile. */
 enum { OPEN_ATTEMPTS = 1000 };
 
-static int open_dir(const char *path) {
-    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+int open_inside(int root, const char *path, int flags, unsigned mode) {
+    struct open_how how = {.flags = flags | O_CLOEXEC,
+                           .mode = mode,
                            .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return -1;
     int fd = -1;
     errno = EAGAIN;
     for (int i = 0; i < OPEN_ATTEMPTS && fd < 0 && errno == EAGAIN; i++)
         fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+    return fd;
+}
+
+static int open_dir(const char *path) {
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return -1;
+    int fd = open_inside(root, path, O_PATH | O_DIRECTORY, 0);
     int error = errno;
     close(root);
     errno = error;
