@@ -5,10 +5,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define LOOP_TYPE "contree.loop"
 
@@ -19,8 +20,21 @@ double loop_now(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* How many forks lie between this process and the one that loaded us. A
+ * property of the process, so it is global; and cheaper to ask than getpid().
+ */
+static volatile sig_atomic_t forks;
+
+static void count_fork(void) {
+    forks++;
+}
+
+static void watch_forks(void) {
+    pthread_atfork(NULL, NULL, count_fork);
+}
+
 bool loop_forked(const struct loop *loop) {
-    return loop->pid != getpid();
+    return loop->forks != forks;
 }
 
 static void check_process(lua_State *L, const struct loop *loop) {
@@ -192,7 +206,7 @@ static struct loop *loop_new(void) {
     if (!loop)
         return NULL;
     loop->references = 1;
-    loop->pid = getpid();
+    loop->forks = forks;
     loop->armed = loop->curl_due = INFINITY;
     loop->deadline = loop->idle_due = INFINITY;
     link_init(&loop->active);
@@ -267,28 +281,35 @@ static void check_idle(struct loop *loop) {
     }
 }
 
-/* Tells libcurl what happened, and draws the consequences. */
-static int run(struct loop *loop, const struct poller_event *events, int n) {
-    CURLMcode code = CURLM_OK;
+/* One call into libcurl; when that is broken, so is every transfer. */
+static void act(struct loop *loop, curl_socket_t fd, int what) {
     int running;
+    CURLMcode code =
+        loop->poller.set < 0
+            ? curl.multi_perform(loop->multi, &running)
+            : curl.multi_socket_action(loop->multi, fd, what, &running);
 
-    for (int i = 0; i < n; i++) {
-        int what = (events[i].what & POLLER_READ ? CURL_CSELECT_IN : 0) |
-                   (events[i].what & POLLER_WRITE ? CURL_CSELECT_OUT : 0) |
-                   (events[i].what & POLLER_ERROR ? CURL_CSELECT_ERR : 0);
-        code =
-            curl.multi_socket_action(loop->multi, events[i].fd, what, &running);
-    }
-    if (loop->poller.set < 0) {
-        code = curl.multi_perform(loop->multi, &running);
-    } else if (loop_now() >= loop->curl_due) {
-        loop->curl_due = INFINITY;
-        code = curl.multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0,
-                                        &running);
-    }
     finish_done(loop);
     if (code != CURLM_OK && code != CURLM_BAD_SOCKET)
         abort_all(loop, "other", curl.multi_strerror(code));
+}
+
+/* Does what libcurl has planned for now, such as starting transfers. */
+static void run_due(struct loop *loop) {
+    if (loop->poller.set >= 0 && loop_now() < loop->curl_due)
+        return;
+    loop->curl_due = INFINITY;
+    act(loop, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* Tells libcurl what happened, and does what is due. */
+static int run(struct loop *loop, const struct poller_event *events, int n) {
+    for (int i = 0; i < n; i++)
+        act(loop, events[i].fd,
+            (events[i].what & POLLER_READ ? CURL_CSELECT_IN : 0) |
+                (events[i].what & POLLER_WRITE ? CURL_CSELECT_OUT : 0) |
+                (events[i].what & POLLER_ERROR ? CURL_CSELECT_ERR : 0));
+    run_due(loop);
     check_idle(loop);
     if (loop_now() >= loop->deadline)
         loop->deadline = INFINITY;
@@ -322,9 +343,11 @@ static void push_weak_table(lua_State *L) {
 }
 
 int loop_lua_new(lua_State *L) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     const char *problem = curl_api_load();
     struct loop **slot;
 
+    pthread_once(&once, watch_forks);
     if (problem)
         return luaL_error(L, "contree: %s", problem);
     slot = compat_newuserdata(L, sizeof *slot);
@@ -392,16 +415,26 @@ static int loop_step(lua_State *L) {
     return 1;
 }
 
+/* How long wait() may sleep, in milliseconds; -1: for ever. */
+static int patience(const struct loop *loop, double limit) {
+    int timeout = due_in(loop);
+
+    limit = ceil(limit);
+    if (limit >= 0 && limit < INT_MAX && (timeout < 0 || limit < timeout))
+        timeout = (int)limit;
+    if (!link_alone(&loop->ready) || (timeout < 0 && loop->running == 0))
+        return 0;
+    return timeout;
+}
+
 static int loop_wait(lua_State *L) {
     struct loop *loop = usable_loop(L);
     double limit = luaL_optnumber(L, 2, -1);
     struct poller_event events[64];
-    int timeout = due_in(loop), n = 0;
+    int n = 0, timeout;
 
-    if (limit >= 0 && limit < INT_MAX && (timeout < 0 || ceil(limit) < timeout))
-        timeout = (int)ceil(limit);
-    if (!link_alone(&loop->ready) || (timeout < 0 && loop->running == 0))
-        timeout = 0;
+    run_due(loop); /* before sleeping: a request just added is sent now */
+    timeout = patience(loop, limit);
     if (loop->poller.set >= 0)
         n = poller_wait(&loop->poller, events, 64, timeout);
     else

@@ -32,7 +32,6 @@
 
 #include <lua.h>
 #include <stdbool.h>
-#include <sys/types.h>
 
 #pragma GCC visibility push(hidden)
 
@@ -42,7 +41,7 @@ struct transfer;
  * that the order in which Lua collects them does not matter. */
 struct loop {
     int references;
-    pid_t pid; /* of the process that made it: useless in any other */
+    int forks; /* tells the process that made it; useless in any other */
     bool closed;
     CURLM *multi;
     struct poller poller;
