@@ -53,7 +53,7 @@ function home.client(options)
   local function stop()
     client:close()
     home.stop_engine(directory .. "/data")
-    os.execute("rm -rf " .. quote(directory))
+    os.execute("rm -rf " .. quote(directory) .. " 2>/dev/null")
   end
   return client, directory, stop
 end
