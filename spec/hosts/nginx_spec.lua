@@ -9,6 +9,10 @@ local APP = [[
   local contree = require("contree")
   local app = { contree = contree, image = contree.new().images:use("busybox:latest") }
 
+  function app.check()
+    require("spec.support.any_host")(contree, app.image, { blocking = false })
+  end
+
   -- What a run raises, in words.
   function app.failure()
     local ok, err = pcall(app.image.run, app.image, "true")
@@ -75,25 +79,21 @@ describe("in nginx", function()
   it("keeps the rules in requests, threads, tasks and timers", function()
     start[[
       location = /request { content_by_lua_block {
-        local app = require("app")
-        require("spec.support.any_host")(app.contree, app.image, true)
+        require("app").check()
         ngx.print("request")
       } }
       location = /thread { content_by_lua_block {
-        local app = require("app")
-        local check = require("spec.support.any_host")
-        local ok, err = ngx.thread.wait(ngx.thread.spawn(check, app.contree, app.image, true))
+        local ok, err = ngx.thread.wait(ngx.thread.spawn(require("app").check))
         ngx.print(ok and "thread" or tostring(err))
       } }
       location = /task { content_by_lua_block {
         local app = require("app")
-        app.contree.async(require("spec.support.any_host"), app.contree, app.image, true)
+        app.contree.async(app.check)
         ngx.print("task")
       } }
       location = /timer { content_by_lua_block {
         ngx.timer.at(0, function()
-          local app = require("app")
-          require("spec.support.any_host")(app.contree, app.image, true)
+          require("app").check()
           ngx.log(ngx.NOTICE, "the timer is done")
         end)
       } }
@@ -422,8 +422,7 @@ describe("in nginx", function()
       server {
         listen SOCKET;
         location / { content_by_lua_block {
-          local app = require("app")
-          require("spec.support.any_host")(app.contree, app.image, true)
+          require("app").check()
           ngx.print("ok")
         } }
       }

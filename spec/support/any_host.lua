@@ -99,10 +99,14 @@ local function tasks(contree, image)
   equal("timeout", reason.kind)
 end
 
----@param never_blocks? boolean whether the host refuses to block
-return function(contree, image, never_blocks)
-  local in_c = never_blocks and refused_inside_c or inside_c
-  for _, check in ipairs{ protected, generators, crowd, in_c, side_by_side, tasks } do
-    check(contree, image)
+---@param lacks? { blocking: boolean?, generators: boolean? } false: what the host refuses
+return function(contree, image, lacks)
+  lacks = lacks or {}
+  local checks = { protected, side_by_side, tasks,
+    lacks.blocking == false and refused_inside_c or inside_c }
+  if lacks.generators ~= false then
+    checks[#checks + 1] = generators
+    checks[#checks + 1] = crowd
   end
+  for _, check in ipairs(checks) do check(contree, image) end
 end

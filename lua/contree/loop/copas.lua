@@ -41,7 +41,7 @@ return function(loop)
   -- A thread of Copas: turns the loop while somebody waits.
   local function turn()
     host.run()
-    while count > 0 do
+    while count > 0 or woken[1] do
       pollable.fd, pollable.asked = loop.fd(), false
       copas.receive(pollable)
       loop.turn(0)

@@ -19,11 +19,10 @@ return function(loop)
 
   -- A coroutine of the controller: turns the loop while somebody waits in it.
   local function turn(controller, turner)
-    host.run()
     while turner.count > 0 do
-      cqueues.poll({ pollfd = loop.fd(), events = "r" }, turner.changed)
+      local at_once = host.run() and 0 or nil
+      cqueues.poll({ pollfd = loop.fd(), events = "r" }, at_once or turner.changed)
       loop.turn(0)
-      host.run()
     end
     turners[controller] = nil
   end

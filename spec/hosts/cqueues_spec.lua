@@ -1,0 +1,139 @@
+-- contree in coroutines of cqueues.
+local host = require("spec.support.host")
+local home = require("spec.support.home")
+
+for _, lua in ipairs{ "lua5.4", "luajit" } do
+  describe("with cqueues in " .. lua, function()
+    local engine, directory
+
+    setup(function()
+      engine = host.engine()
+      directory = home.directory()
+    end)
+    teardown(function()
+      engine.stop()
+      os.execute("rm -rf " .. directory)
+    end)
+
+    local function prints(wanted, code)
+      local script = host.write(directory, "script.lua", [[
+        io.stdout:setvbuf("no")
+        local cqueues = require("cqueues")
+        local contree = require("contree")
+        local image = contree.new().images:use("busybox:latest")
+        local controller = cqueues.new()
+      ]] .. code)
+      local output, status = host.run(lua, lua .. " " .. script, { CONTREE_URL = engine.url })
+      assert.are.same({ wanted, 0 }, { output, status })
+    end
+
+    it("is recognised", function()
+      prints("cqueues", [[io.write(contree.host())]])
+    end)
+
+    it("keeps the rules in plain code, in coroutines and in tasks", function()
+      prints("plain coroutine task", [[
+        local check = require("spec.support.any_host")
+        check(contree, image)
+        io.write("plain ")
+        controller:wrap(function()
+          check(contree, image)
+          io.write("coroutine ")
+          contree.spawn(check, contree, image):wait()
+          io.write("task")
+        end)
+        assert(controller:loop())
+      ]])
+    end)
+
+    it("lets other coroutines go on while one waits", function()
+      prints("done ticked", [[
+        local ticks, done = 0, false
+        controller:wrap(function()
+          while not done do
+            ticks = ticks + 1
+            cqueues.sleep(0.01)
+          end
+        end)
+        controller:wrap(function()
+          io.write((image:run("sleep 0.5; printf done").stdout))
+          done = true
+        end)
+        assert(controller:loop())
+        io.write(ticks >= 10 and " ticked" or " stood still: " .. ticks)
+      ]])
+    end)
+
+    it("runs 50 at once, and tasks may use cqueues", function()
+      prints("1275", [[
+        local sum = 0
+        for i = 1, 50 do
+          controller:wrap(function()
+            contree.spawn(function()
+              cqueues.sleep(0.01)
+              local result = image:run("sleep 0.1; echo " .. i)
+              sum = sum + tonumber(result.stdout)
+            end):wait()
+          end)
+        end
+        assert(controller:loop())
+        io.write(("%d"):format(sum))
+      ]])
+    end)
+
+    it("works in a controller inside a controller, and in one after another", function()
+      prints("inner outer next", [[
+        controller:wrap(function()
+          local inner = cqueues.new()
+          inner:wrap(function() io.write((image:run("printf 'inner '").stdout)) end)
+          assert(inner:loop())
+          io.write((image:run("printf 'outer '").stdout))
+        end)
+        assert(controller:loop())
+        local after = cqueues.new()
+        after:wrap(function() io.write((image:run("printf next").stdout)) end)
+        assert(after:loop())
+      ]])
+    end)
+
+    it("works in a controller that is stepped from elsewhere", function()
+      prints("stepped", [[
+        controller:wrap(function() io.write((image:run("sleep 0.1; printf stepped").stdout)) end)
+        while not controller:empty() do
+          cqueues.poll(controller)
+          assert(controller:step(0))
+        end
+      ]])
+    end)
+
+    it("waits in contree.async for its own tasks", function()
+      prints("async other", [[
+        controller:wrap(function()
+          contree.spawn(function()
+            contree.sleep(0.5)
+            io.write("other")
+          end)
+          contree.async(function() contree.spawn(contree.sleep, 0.05) end)
+          io.write("async ")
+        end)
+        assert(controller:loop())
+      ]])
+    end)
+
+    it("waits for a task of plain code", function()
+      prints("plain's", [[
+        local task = contree.spawn(function() return image:run("printf plain").stdout end)
+        controller:wrap(function() io.write(task:wait(), "'s") end)
+        assert(controller:loop())
+      ]])
+    end)
+
+    it("is plain after the loop", function()
+      prints("in out", [[
+        controller:wrap(function() io.write((image:run("printf in").stdout)) end)
+        assert(controller:loop())
+        contree.async(function() io.write((image:run("printf ' out'").stdout)) end)
+      ]])
+    end)
+  end)
+end
