@@ -71,9 +71,13 @@ describe("in nginx", function()
 
   it("is recognised", function()
     start[[
-      location / { content_by_lua_block { ngx.print(require("contree").host()) } }
+      location = / { content_by_lua_block { ngx.print(require("contree").host()) } }
+      location = /step { content_by_lua_block {
+        ngx.print(tostring(select(2, pcall(require("contree").step))))
+      } }
     ]]
     answers("nginx", "/")
+    assert.matches("nginx does that", (select(2, server:get("/step"))))
   end)
 
   it("keeps the rules in requests, threads, tasks and timers", function()

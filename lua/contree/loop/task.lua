@@ -303,7 +303,9 @@ end
 ---@param seconds? number
 ---@return integer tasks that have not ended yet
 function tasks.step(seconds)
-  loop.host().step(seconds or 0)
+  local host, name = loop.host()
+  if not host.step then errors.misuse("contree.step is not for here: " .. name .. " does that") end
+  host.step(seconds or 0)
   return common.count
 end
 
