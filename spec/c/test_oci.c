@@ -528,6 +528,7 @@ static void calls(void) {
                 "'{\"auths\":{\"my.reg:5000\":{\"auth\":"
                 "\"bWU6czNjcmV0\"}}}' && grep -qx TMPDIR=. env && "
                 "grep -qx HOME=/nonexistent env && "
+                "grep -qx http_proxy=http://127.0.0.1:1 env && "
                 "! grep -q 'contree.db\\|/l$\\|lock' fds && ! grep auth files",
                 e.from.path));
     CHECK(left_nothing(&e));
@@ -639,6 +640,11 @@ static void failures(void) {
     /* A second that holds its ends open does not keep us. */
     fake_skopeo(&e, MANIFEST, CONFIG, "sleep 1000 & " COPY);
     CHECK_NUMBER(fetch(&e, "docker://a/b", "u", "p", &f), 0);
+    setenv("PATH", "/nowhere", 1);
+    CHECK_NUMBER(fetch(&e, "docker://a/b", NULL, NULL, &f), 501);
+    CHECK(strstr(f.message, "apt-get install skopeo") != NULL);
+    CHECK_NUMBER(registry_check("docker://a/b", &f), -1);
+    CHECK_NUMBER(f.status, 501);
     setenv("PATH", path, 1);
     free(path);
     CHECK(left_nothing(&e));

@@ -38,8 +38,8 @@ struct child {
 int skopeo_find(char path[PATH_MAX], struct fault *f) {
     const char *variable = getenv("PATH");
     char dirs[PATH_MAX];
-    snprintf(dirs, sizeof dirs, "%s:/usr/local/bin:/usr/bin:/bin",
-             variable ? variable : "");
+    snprintf(dirs, sizeof dirs, "%s",
+             variable ? variable : "/usr/local/bin:/usr/bin:/bin");
     for (char *rest = dirs, *dir; (dir = strsep(&rest, ":"));) {
         int length = snprintf(path, PATH_MAX, "%s/skopeo", dir);
         if (*dir == '/' && length < PATH_MAX && access(path, X_OK) == 0)
