@@ -10,7 +10,7 @@ describe("/inspect/{image}", function()
     image = engine:run{ shell = true, disposable = false, command = [[
       mkdir -p /d/sub; printf 'one\ntwo\nthree\n' > /d/a.txt; printf 'TWO\n' > /d/sub/b.bak
       ln -s a.txt /d/link; ln -s /d /dirlink; mkfifo /d/fifo; chmod 4755 /d/a.txt
-      chown 7:8 /d/sub/b.bak; head -c 300000 /dev/zero | tr '\0' z > /d/large; rm /bin/vi
+      chown 7:8 /d/sub/b.bak || true; head -c 300000 /dev/zero | tr '\0' z > /d/large; rm /bin/vi
     ]] }.result_image_uuid
   end)
   teardown(function() engine:stop() end)
@@ -50,8 +50,8 @@ describe("/inspect/{image}", function()
       assert.are.equal("a.txt", by_name.link.symlink_to)
       assert.is_true(by_name.fifo.is_fifo)
       local owned = inspect("list", "?path=/d/sub").json.files[1]
-      assert.are.equal(7, owned.uid)
-      assert.are.equal(8, owned.gid)
+      assert.are.equal(engine:id(7), owned.uid)
+      assert.are.equal(engine:id(8), owned.gid)
     end)
 
     it("merges the layers", function()

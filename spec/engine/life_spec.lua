@@ -39,9 +39,7 @@ describe("contree-engine serve", function()
     assert.are.equal("completion", frames[#frames].event)
     assert.are.equal("FAILED", frames[#frames].data.data.status)
     assert.are.equal("", wire.run("pgrep -f 'sleep 60' -x"))
-    wire.eventually("the workspaces to be emptied", function()
-      return wire.run(("find %s/w %s/trash -type f"):format(engine.data, engine.data)) == ""
-    end)
+    wire.eventually("the workspaces to be emptied", function() return engine:is_clean() end)
   end)
 
   it("gives a log that was cut an end, also when it was in a file", function()
@@ -129,7 +127,7 @@ describe("contree-engine", function()
   local directory
 
   setup(function() directory = wire.run("mktemp -d -t contree-spec-XXXXXX") end)
-  teardown(function() wire.run("rm -rf " .. directory) end)
+  teardown(function() wire.remove(directory) end)
 
   -- Exit code and output of a command line.
   local function call(arguments, environment)
@@ -237,7 +235,8 @@ describe("contree-engine", function()
     assert.matches("^%x+%-%x+%-%x+%-%x+%-%x+$", again)
     local engine = wire.start()
     engine:kill("TERM")
-    wire.run(("rm -rf %s; mv %s/i %s"):format(engine.data, directory, engine.data))
+    wire.remove(engine.data)
+    wire.run(("mv %s/i %s"):format(directory, engine.data))
     engine:launch()
     local operation = engine:run{ command = "sh", args = { "-c", "read x < /hello; echo $x" },
       image = "tag:mine:1" }

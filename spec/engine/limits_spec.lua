@@ -86,9 +86,7 @@ describe("limits", function()
 
   it("let nothing of a run stay behind", function()
     engine:run{ command = "mkdir -p /a/b/c; echo x > /a/b/c/d", shell = true }
-    wire.eventually("the workspaces to be emptied", function()
-      return wire.run(("find %s/w %s/trash -type f 2>/dev/null"):format(engine.data, engine.data)) == ""
-    end)
+    wire.eventually("the workspaces to be emptied", function() return engine:is_clean() end)
     assert.are.equal("", wire.run(("grep %s /proc/mounts"):format(engine.data)))
   end)
 end)

@@ -187,14 +187,15 @@ describe("/operations", function()
         return result.stdout.value == "shared\n"
       end)
       local reply = engine:post(process(uuid), { command = "echo $A; id -u; pwd; exit 7",
-        shell = true, env = { A = "1" }, uid = 5, gid = 6, cwd = "/tmp", truncate_output_at = 3 })
+        shell = true, env = { A = "1" }, uid = engine:id(5), gid = engine:id(6), cwd = "/tmp",
+        truncate_output_at = 3 })
       local spid = reply.json.spid
       local frames = engine:follow(uuid, ("?follow=1&spid=%d"):format(spid))
       local exit = wire.await(frames, "exit")
       assert.are.equal(7, exit.data.data.code)
       frames:close()
       local result = engine:get(process(uuid, spid)).json
-      assert.are.equal("1\n5", result.stdout.value)
+      assert.are.equal("1\n" .. engine:id(5), result.stdout.value)
       assert.is_true(result.stdout.truncated)
       assert.are.equal(204, engine:request("DELETE", process(uuid, "1")).status)
       local operation = engine:wait(uuid)

@@ -31,6 +31,13 @@ function wire.read_file(path)
   return data
 end
 
+--- Removes a tree, with what belongs to the ids of a rootless engine.
+function wire.remove(path)
+  run(([[chmod -R u+rwX %s 2>/dev/null
+    rm -rf %s 2>/dev/null || unshare --map-auto --map-root-user rm -rf %s]])
+    :format(path, path, path))
+end
+
 function wire.gunzip(data)
   local path = os.tmpname()
   write_file(path, data)
@@ -223,8 +230,23 @@ function Engine:stop()
   run(("kill -TERM %d 2>/dev/null"):format(self.pid))
   local ok = pcall(wire.eventually, "", function() return not alive(self.pid) end)
   if not ok then self:kill("KILL") end
-  run("rm -rf " .. self.directory)
+  wire.remove(self.directory)
   assert(ok, "the engine did not stop when told to")
+end
+
+--- Whether no run has left a file.
+function Engine:is_clean()
+  return run(("find %s/w %s/trash -type f 2>/dev/null"):format(self.data, self.data)) == ""
+end
+
+--- A user or group id that a sandbox of this engine has: `n`, or 0 if there is
+-- no other.
+function Engine:id(n)
+  if self.many == nil then
+    local reply = self:post("/v1/instances", wire.spawn{ command = "true", uid = 65534 })
+    self.many = reply.status == 201
+  end
+  return self.many and n or 0
 end
 
 --- A memory figure of the engine in KiB: VmRSS, VmHWM.
