@@ -407,6 +407,28 @@ describe("in nginx", function()
     assert.are.equal(0, server:ended())
   end)
 
+  it("starts the engine that it needs", function()
+    local directory = home.directory()
+    finally(function()
+      home.stop_engine(directory .. "/data")
+      os.execute("rm -rf " .. directory)
+    end)
+    start(([[
+      location / { content_by_lua_block {
+        local client = require("contree").new{
+          engine = { data_dir = "%s/data", socket = "%s/engine.sock" } }
+        local started = ngx.now()
+        ngx.print(client.images:use("busybox:latest"):run("printf started").stdout)
+        ngx.update_time()
+        ngx.log(ngx.NOTICE, "it took ", ngx.now() - started, " s")
+      } }
+    ]]):format(directory, directory))
+    answers("started", "/")
+    answers("started", "/")
+    assert.is_nil(server:log():find("[alert]", 1, true))
+    assert.is_nil(server:log():find("[error]", 1, true))
+  end)
+
   it("can be loaded by the master process", function()
     start[[
       init_by_lua_block { require("contree").host("nginx", {}) require("app") }

@@ -15,6 +15,8 @@ load_module /usr/lib/nginx/modules/ndk_http_module.so;
 load_module /usr/lib/nginx/modules/ngx_http_lua_module.so;
 thread_pool spec threads=1;
 env CONTREE_URL;
+env CONTREE_ENGINE;
+env PATH;
 events { worker_connections 1024; }
 http {
   access_log off;
