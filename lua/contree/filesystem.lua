@@ -4,6 +4,7 @@
 local client = require("contree.client")
 local errors = require("contree.errors")
 local options = require("contree.options")
+local reference = require("contree.reference")
 local stdio = require("contree.stdio")
 
 local filesystem = {}
@@ -149,6 +150,42 @@ function filesystem.grep(self, uuid, given)
   given = options.check("grep", GREP, given)
   if not given.pattern then errors.misuse("grep needs a pattern") end
   return client.request(self, { method = "GET", path = inspect(uuid, "grep"), query = given }).json
+end
+
+---@class contree.Change
+---@field path string             absolute
+---@field change "added"|"changed"|"removed"
+---@field type "file"|"directory"|"link"|"other"
+---@field size integer
+---@field mode integer            permission bits; of what is removed, what they were
+
+-- What an image, a session, a uuid or a tag is called in a request.
+local function named(other)
+  if type(other) == "table" then
+    local image = other.image or other
+    other = image.uuid or image.tag
+  end
+  options.argument("diff", "the other image", options.name, other)
+  local tag = other:gsub("^tag:", "")
+  return reference.uuid(tag) or "tag:" .. tag
+end
+
+--- What changed from another image (or session, uuid, tag) to this one: parents
+--- before what they hold. At most 100,000 changes, unless `limit` says otherwise.
+---@async
+---@param other contree.Image|contree.Session|string
+---@param limit? integer
+---@return contree.Change[] changes, boolean truncated there are more
+function filesystem.diff(self, uuid, other, limit)
+  if limit ~= nil then options.argument("diff", "the limit", options.integer(1), limit) end
+  local result = client.request(self, { method = "GET", path = inspect(uuid, "diff"),
+    query = { base = named(other), limit = limit } })
+  local changes = {}
+  for i, each in ipairs(client.member(result, "changes")) do
+    changes[i] = { path = each.path, change = each.change, size = each.size,
+      type = each.kind == "symlink" and "link" or each.kind, mode = each.mode and each.mode % 4096 }
+  end
+  return changes, result.json.truncated == true
 end
 
 return filesystem

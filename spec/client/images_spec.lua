@@ -200,6 +200,32 @@ describe("images", function()
     end
   end)
 
+  it("are compared", function()
+    local other = "11111111-2222-4333-8444-555555555555"
+    server:rules{ { path = ("/v1/inspect/%s/diff"):format(fake.IMAGE), replies = { { status = 200,
+      json = { base = other, image = fake.IMAGE, truncated = true, changes = {
+        { path = "/a", change = "added", kind = "file", size = 3, mode = 33188 },
+        { path = "/l", change = "removed", kind = "symlink", size = 1, mode = 41471 } } } } } } }
+    local image = client.images:use(fake.IMAGE)
+    local changes, truncated = image:diff(client.images:use(other), 2)
+    assert.is_true(truncated)
+    assert.are.equal(2, #changes)
+    assert.are.equal("/a added file", ("%s %s %s"):format(changes[1].path, changes[1].change,
+      changes[1].type))
+    assert.are.equal(420, changes[1].mode)
+    assert.are.equal("removed link", changes[2].change .. " " .. changes[2].type)
+    image:diff(other:upper())
+    image:diff("tag:x/y:1")
+    image:diff(client.images:use("x"))
+    local asked = {}
+    for _, request in ipairs(server:requests()) do asked[#asked + 1] = request.query end
+    assert.are.same({ ("base=%s&limit=2"):format(other), "base=" .. other, "base=tag%3Ax/y%3A1",
+      "base=tag%3Ax" }, asked)
+    for _, wrong in ipairs{ false, 1, "", {} } do
+      assert.is_true(failure(image.diff, image, wrong).misuse)
+    end
+  end)
+
   it("are copied out whole or not at all", function()
     local path = os.tmpname()
     local image = client.images:use(fake.IMAGE)

@@ -32,6 +32,7 @@ const struct route api_routes[] = {
     {"GET", "inspect/*/list", BODY_NONE, inspect_list_get, NULL, NULL},
     {"GET", "inspect/*/download", BODY_NONE, inspect_download, NULL, NULL},
     {"GET", "inspect/*/archive", BODY_NONE, inspect_archive_get, NULL, NULL},
+    {"GET", "inspect/*/diff", BODY_NONE, inspect_diff_get, NULL, NULL},
     {"GET", "inspect/*/grep", BODY_NONE, inspect_grep_get, NULL, NULL},
     {NULL, NULL, BODY_NONE, NULL, NULL, NULL},
 };

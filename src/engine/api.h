@@ -61,5 +61,6 @@ void inspect_list_get(struct request *r);
 void inspect_download(struct request *r);
 void inspect_archive_get(struct request *r);
 void inspect_grep_get(struct request *r);
+void inspect_diff_get(struct request *r);
 
 #endif

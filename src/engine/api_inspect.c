@@ -1,7 +1,9 @@
-/* api_inspect.c: the files of an image (wire-api.md §4.19, §4.21, §4.22). What
- * reads layers does so in a worker; the archive is in api_archive.c. */
+/* api_inspect.c: the files of an image (wire-api.md §4.19, §4.21, §4.22), and
+ * what changed since another one. What reads layers does so in a worker; the
+ * archive is in api_archive.c. */
 #define _GNU_SOURCE
 #include "api_inspect.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,10 +16,24 @@ enum {
     GREP_TOTAL = 1000,
     GREP_TOTAL_MAX = 1000000,
     GREP_SECONDS = 30,
-    GREP_PARAMETERS = 256
+    GREP_PARAMETERS = 256,
+    DIFF_LIMIT = 100000,
+    DIFF_LIMIT_MAX = 1000000,
+    DIFF_SECONDS = 30
 };
 
 /* ---- what all share ---- */
+
+/* Takes the image's chain of layers; clears the image. */
+static int use_image(struct inspection *i, struct image *image,
+                     struct fault *f) {
+    int64_t layer = image->layer;
+    memcpy(i->image, image->uuid, UUID_SIZE);
+    image_clear(image);
+    return layer ? store_layer_chain(i->engine->store, layer, &i->layers,
+                                     &i->layer_count, f)
+                 : 0;
+}
 
 int inspection_start(struct request *r, struct inspection *i, struct fault *f) {
     struct engine *e = request_engine(r);
@@ -27,12 +43,8 @@ int inspection_start(struct request *r, struct inspection *i, struct fault *f) {
     i->request = r;
     i->engine = e;
     if (api_uuid(r, 0, "image", uuid, f) < 0 ||
-        store_image_by_uuid(e->store, uuid, &image, f) < 0)
-        return -1;
-    int64_t layer = image.layer;
-    image_clear(&image);
-    if (layer &&
-        store_layer_chain(e->store, layer, &i->layers, &i->layer_count, f) < 0)
+        store_image_by_uuid(e->store, uuid, &image, f) < 0 ||
+        use_image(i, &image, f) < 0)
         return -1;
     if (path && !(i->path = strdup(path)))
         return fault_set(f, 500, "out of memory");
@@ -52,7 +64,7 @@ struct view *inspection_view(const struct inspection *i, struct fault *f) {
 /* A look that ends in one reply: with JSON or text, or a file. */
 struct look {
     struct job job;
-    struct inspection at;
+    struct inspection at, base;                  /* base: of a diff */
     int (*work)(struct look *l, struct view *v); /* in a worker */
     bool text;                                   /* not JSON */
     struct buffer reply;
@@ -60,6 +72,7 @@ struct look {
     int64_t size;
     struct fault fault; /* status 0: none */
     atomic_bool cancelled;
+    struct diff_options diff;
     struct grep_options grep;
     const char *strings[3][GREP_PARAMETERS];
     char *copies; /* what grep's strings point into */
@@ -67,6 +80,7 @@ struct look {
 
 static void look_free(struct look *l) {
     inspection_clear(&l->at);
+    inspection_clear(&l->base);
     buffer_free(&l->reply);
     if (l->fd >= 0)
         close(l->fd);
@@ -409,6 +423,80 @@ void inspect_grep_get(struct request *r) {
     if (!l)
         return;
     if (read_grep(l, &f) < 0)
+        refuse(l, &f);
+    else
+        look_start(l);
+}
+
+/* ---- diff ---- */
+
+static const char *kind_of(mode_t mode) {
+    return S_ISREG(mode)   ? "file"
+           : S_ISDIR(mode) ? "directory"
+           : S_ISLNK(mode) ? "symlink"
+                           : "other";
+}
+
+static bool add_change(void *arg, const struct change *c) {
+    static const char *const words[] = {"added", "changed", "removed"};
+    char path[INSPECT_PATH + 1];
+    struct buffer *b = arg;
+    snprintf(path, sizeof path, "/%s", c->path);
+    json_open(b, NULL, '{');
+    json_add_string(b, "path", path);
+    json_add_string(b, "change", words[c->kind]);
+    json_add_string(b, "kind", kind_of(c->st.st_mode));
+    json_add_int(b, "size", c->st.st_size);
+    json_add_int(b, "mode", c->st.st_mode);
+    json_close(b, '}');
+    return !b->failed;
+}
+
+static int diff_work(struct look *l, struct view *v) {
+    struct buffer *b = &l->reply;
+    bool truncated;
+    struct view *base = inspection_view(&l->base, &l->fault);
+    if (!base)
+        return -1;
+    l->diff.patience.deadline = monotonic_seconds() + DIFF_SECONDS;
+    l->diff.patience.cancelled = &l->cancelled;
+    json_open(b, NULL, '{');
+    json_add_string(b, "base", l->base.image);
+    json_add_string(b, "image", l->at.image);
+    json_open(b, "changes", '[');
+    int result =
+        inspect_diff(base, v, &l->diff, add_change, b, &truncated, &l->fault);
+    view_close(base);
+    if (result == 0 && b->failed)
+        return fault_set(&l->fault, 422,
+                         "there are too many changes to tell; ask with a "
+                         "smaller limit");
+    json_close(b, ']');
+    json_add_bool(b, "truncated", truncated);
+    json_close(b, '}');
+    return result;
+}
+
+static int read_diff(struct look *l, struct fault *f) {
+    const struct url *u = request_url(l->at.request);
+    const char *base = url_parameter(u, "base");
+    struct image image;
+    l->diff.limit = DIFF_LIMIT;
+    l->base.engine = l->at.engine;
+    if (!base || !*base)
+        return fault_set(f, 400, "base is required: a uuid or tag:NAME");
+    if (url_int(u, "limit", 1, DIFF_LIMIT_MAX, &l->diff.limit, f) < 0 ||
+        store_image_resolve(l->at.engine->store, base, &image, f) < 0)
+        return -1;
+    return use_image(&l->base, &image, f);
+}
+
+void inspect_diff_get(struct request *r) {
+    struct look *l = look_new(r, diff_work);
+    struct fault f;
+    if (!l)
+        return;
+    if (read_diff(l, &f) < 0)
         refuse(l, &f);
     else
         look_start(l);

@@ -10,6 +10,7 @@
 struct inspection {
     struct request *request;
     struct engine *engine;
+    char image[UUID_SIZE];
     int64_t *layers;
     size_t layer_count;
     char *path; /* as asked for; NULL if it was not */

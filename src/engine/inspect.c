@@ -4,11 +4,10 @@
  * each of them the path leads through real directories only, so it can be given
  * to the kernel as it is. */
 #define _GNU_SOURCE
-#include "inspect.h"
+#include "inspect_internal.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,42 +21,6 @@
 /* Of /etc/passwd and /etc/group. */
 #define MAX_NAMES_FILE (1 << 20)
 
-struct id_name {
-    uint32_t id, line;
-    const char *name;
-};
-
-struct id_names {
-    bool loaded;
-    char *text;
-    struct id_name *list;
-    size_t count;
-};
-
-struct view {
-    int dir_fd;
-    struct id_range ids;
-    size_t count;
-    char prefix[40]; /* "/proc/self/fd/7/" */
-    size_t prefix_length;
-    struct id_names users, groups;
-    char path[INSPECT_PATH], target[PATH_MAX]; /* of the last inspect_stat */
-    int64_t layers[];
-};
-
-/* The layers (positions in view.layers, top first) that a directory is in. */
-struct level {
-    uint32_t *layers;
-    size_t count;
-};
-
-/* What a name is in the view. */
-struct node {
-    struct stat st;
-    uint32_t layer;
-    struct level level; /* of a directory; owned */
-};
-
 /* A path that was resolved, with the levels of all directories on the way. */
 struct place {
     char path[INSPECT_PATH];
@@ -67,7 +30,7 @@ struct place {
     struct node node; /* its level is empty: a directory's is way[depth] */
 };
 
-static void level_free(struct level *l) {
+void level_free(struct level *l) {
     free(l->layers);
     *l = (struct level){0};
 }
@@ -147,12 +110,8 @@ static uint32_t unshift(const struct view *v, uint32_t id) {
     return ours ? id - v->ids.base : 65534;
 }
 
-/* Finds `name` in a directory of the view. 1: `out` is filled (out->level is
- * the caller's), 0: not there, -1 with errno. Positions of `in` before `from`
- * are known not to have it. */
-static int find_child(const struct view *v, const struct level *in,
-                      const char *dir, const char *name, size_t from,
-                      struct node *out) {
+int view_find(const struct view *v, const struct level *in, const char *dir,
+              const char *name, size_t from, struct node *out) {
     bool found = false;
     *out = (struct node){0};
     for (size_t i = from; i < in->count; i++) {
@@ -225,19 +184,27 @@ static void place_free(struct place *p) {
     level_free(&p->node.level);
 }
 
-/* Starts at the root, in which all layers take part. */
+int view_root(const struct view *v, struct node *out) {
+    *out = (struct node){0};
+    for (size_t i = 0; i < v->count; i++)
+        if (level_add(&out->level, (uint32_t)i) < 0)
+            return -1;
+    if (layer_stat(v, 0, "", "", &out->st) != 1)
+        return -1;
+    out->st.st_uid = unshift(v, out->st.st_uid);
+    out->st.st_gid = unshift(v, out->st.st_gid);
+    return 0;
+}
+
+/* Starts at the root. */
 static int place_root(const struct view *v, struct place *p) {
     *p = (struct place){.way = calloc(1, sizeof *p->way)};
     if (!p->way)
         return -1;
-    for (size_t i = 0; i < v->count; i++)
-        if (level_add(&p->way[0], (uint32_t)i) < 0)
-            return -1;
-    if (layer_stat(v, 0, "", "", &p->node.st) != 1)
-        return -1;
-    p->node.st.st_uid = unshift(v, p->node.st.st_uid);
-    p->node.st.st_gid = unshift(v, p->node.st.st_gid);
-    return 0;
+    int result = view_root(v, &p->node);
+    p->way[0] = p->node.level;
+    p->node.level = (struct level){0};
+    return result;
 }
 
 static void place_up(struct place *p) {
@@ -336,7 +303,7 @@ static int resolve_part(const struct view *v, struct place *p, const char *name,
         errno = ENAMETOOLONG;
         return -1;
     }
-    int found = find_child(v, &p->way[p->depth], p->path, name, 0, &n);
+    int found = view_find(v, &p->way[p->depth], p->path, name, 0, &n);
     bool last = rest->at[strspn(rest->at, "/")] == 0;
     int result = -1;
     if (found == 0) {
@@ -401,6 +368,16 @@ static int resolve(const struct view *v, const char *path, bool follow,
     return more < 0 ? resolve_fault(path, f) : 0;
 }
 
+int view_open_entry(const struct view *v, uint32_t layer, const char *path,
+                    int flags) {
+    return layer_open(v, layer, path, "", flags);
+}
+
+int view_read_link(const struct view *v, uint32_t layer, const char *path,
+                   char out[PATH_MAX]) {
+    return read_link(v, layer, path, "", out);
+}
+
 static const char *last_part(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
@@ -446,20 +423,7 @@ int inspect_open(struct view *v, const char *path, struct stat *st,
     return result < 0 ? -1 : steal_fd(&fd);
 }
 
-/* The names in a directory of the view, and in which of its layers (a position
- * in the level) each is first. */
-struct entry {
-    size_t name; /* offset in text */
-    uint32_t position;
-};
-
-struct entries {
-    struct buffer text;
-    struct entry *list;
-    size_t count, capacity;
-};
-
-static void entries_free(struct entries *e) {
+void entries_free(struct entries *e) {
     buffer_free(&e->text);
     free(e->list);
     *e = (struct entries){0};
@@ -515,9 +479,8 @@ static int compare_entries(const void *a, const void *b, void *text) {
     return (x->position > y->position) - (x->position < y->position);
 }
 
-/* Reads a directory in all its layers: sorted, each name once. */
-static int read_entries(const struct view *v, const struct level *l,
-                        const char *path, struct entries *e, struct fault *f) {
+int view_entries(const struct view *v, const struct level *l, const char *path,
+                 struct entries *e, struct fault *f) {
     *e = (struct entries){0};
     buffer_init(&e->text, SIZE_MAX / 2);
     for (uint32_t i = 0; i < l->count; i++) {
@@ -564,7 +527,7 @@ static int cursor_next(struct cursor *c, char path[INSPECT_PATH],
         if (!path_fits(path, name))
             return fault_set(f, 422, "/%.300s... is deeper than %d bytes", path,
                              INSPECT_PATH);
-        int found = find_child(c->v, &c->level, path, name, e->position, n);
+        int found = view_find(c->v, &c->level, path, name, e->position, n);
         if (found < 0)
             level_free(&n->level);
         if (found < 0)
@@ -598,7 +561,7 @@ static int list_place(struct view *v, struct place *p,
     struct cursor c = {.v = v, .level = p->way[p->depth], .length = p->length};
     struct node n;
     struct item item;
-    int more = read_entries(v, &c.level, p->path, &c.entries, f);
+    int more = view_entries(v, &c.level, p->path, &c.entries, f);
     while (more >= 0 && (more = cursor_next(&c, p->path, &n, f)) == 1) {
         level_free(&n.level);
         more = fill_item(v, p->path, &n, v->target, &item, f);
@@ -667,7 +630,7 @@ static int walk_down(struct walk *w, struct fault *f) {
     *c = (struct cursor){
         .v = w->v, .level = w->current.level, .length = strlen(w->path)};
     w->current.level = (struct level){0};
-    return read_entries(w->v, &c->level, w->path, &c->entries, f);
+    return view_entries(w->v, &c->level, w->path, &c->entries, f);
 }
 
 int walk_next(struct walk *w, struct item *out, struct fault *f) {

@@ -88,6 +88,30 @@ bool patience_over(const struct patience *p);
 int inspect_archive(struct view *v, const char *path, int to,
                     const struct patience *p, struct fault *f);
 
+enum change_kind { CHANGE_ADDED, CHANGE_CHANGED, CHANGE_REMOVED };
+
+struct change {
+    const char *path; /* "etc/passwd"; "" the root */
+    enum change_kind kind;
+    struct stat st; /* as it is now, or was if it was removed */
+};
+
+struct diff_options {
+    int64_t limit; /* changes; at least 1 */
+    struct patience patience;
+};
+
+/* Tells what `image` has that `base` has not, and the other way round: each
+ * path, parents first, siblings sorted. Changed is what has another type, mode,
+ * owner, content or target; a time alone is no change, nor is a directory whose
+ * entries changed. Of the layers that both share nothing is read but what one
+ * of them hides. `*truncated` when the limit or the deadline ended it. The
+ * visitor returns false to stop. Both views must be of one data directory. */
+int inspect_diff(struct view *base, struct view *image,
+                 const struct diff_options *o,
+                 bool (*visit)(void *arg, const struct change *c), void *arg,
+                 bool *truncated, struct fault *f);
+
 enum grep_case { GREP_SENSITIVE, GREP_INSENSITIVE, GREP_SMART };
 
 struct grep_options {
