@@ -285,8 +285,10 @@ local function before_retry(self, request, err, tries, revival)
   end
   local delay = retry.delay(tries, err.retry_after)
   local remaining = left(request)
-  if tries >= self.policy.max_attempts or request.retry == false or not retry.allowed(request, err)
-    or delay > self.policy.max_delay or (remaining and delay > remaining) then
+  local last = tries >= self.policy.max_attempts or request.retry == false
+    or err.status ~= nil and err.status == request.raise
+  if last or not retry.allowed(request, err) or delay > self.policy.max_delay
+    or (remaining and delay > remaining) then
     error(err, 0)
   end
   if self.log then self.log(("again in %.2f s: %s"):format(delay, err.message)) end
@@ -311,7 +313,7 @@ end
 --
 -- request = { method, path, query, json | body, headers, sink, sha256,
 --   accept = { [status] = true } beyond 2xx, repeatable = twice does no harm,
---   retry = false, deadline = core.now() based, max_body,
+--   retry = false, raise = a status to raise at once, deadline = core.now() based, max_body,
 --   inherit = see contree.Port }
 ---@async
 ---@return table result { status, headers, body, json, sha256 }

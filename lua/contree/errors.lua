@@ -11,6 +11,7 @@
 ---@field request_id? string    what the server calls this request
 ---@field retry_after? number   seconds the server asked us to wait
 ---@field operation? contree.Operation
+---@field process? contree.Subprocess
 ---@field result? contree.Result  what is known of the run
 ---@field where? string         the caller's file:line, for misuse
 ---@field misuse? boolean

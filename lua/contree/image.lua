@@ -128,6 +128,21 @@ function Image:start(given)
   return run.start(self, run.plan("image:start", given))
 end
 
+--- Starts a command that is talked to while it runs, in the manner of Python's
+--- subprocess.Popen. A list is the command and its arguments; a string is the
+--- name of a command, or with shell = true a line for the sandbox's shell. What
+--- it changes is dropped, unless disposable = false.
+---@async
+---@param argv string|string[]
+---@param given? contree.PopenOptions
+---@return contree.Process
+function Image:popen(argv, given)
+  image.reference(self)
+  return require("contree.process").open("image:popen", function(plan)
+    return runner().start(self, plan)
+  end, argv, given)
+end
+
 --- A run to be called as often as wanted; each call runs anew.
 ---@param given contree.RunOptions|string
 ---@return contree.Prepared

@@ -3,12 +3,15 @@
 local core = require("contree.core")
 local class = require("contree.class")
 local client = require("contree.client")
+local control = require("contree.control")
+local delivery = require("contree.delivery")
 local errors = require("contree.errors")
 local follow = require("contree.follow")
 local image = require("contree.image")
 local loop = require("contree.loop")
 local options = require("contree.options")
 local outcome = require("contree.outcome")
+local shared = require("contree.shared")
 local stdin = require("contree.stdin")
 local stdio = require("contree.stdio")
 
@@ -22,6 +25,8 @@ local CANCEL_TIMEOUT = 5
 ---@field client contree.Client
 local Operation = {}
 
+operation.methods = Operation
+
 local make = class.define("contree.Operation", Operation, {
   __tostring = function(self) return ("contree.Operation(%s)"):format(self.uuid) end,
 })
@@ -34,7 +39,8 @@ local make = class.define("contree.Operation", Operation, {
 ---@param plan? table
 ---@return contree.Operation
 function operation.new(self, uuid, input, plan)
-  return make({ client = self, uuid = uuid, input = input, plan = plan or {} }, self.safe)
+  return make({ client = self, uuid = uuid, spid = 1, input = input, plan = plan or {} },
+    self.safe)
 end
 
 local function path(self) return "/operations/" .. client.segment(self.uuid) end
@@ -84,30 +90,6 @@ end
 
 -- Waiting ------------------------------------------------------------------
 
-local function deliver(self, event)
-  local plan = self.plan
-  if (event.type == "stdout" or event.type == "stderr") and (event.spid or 1) == 1 then
-    local bytes = stdio.decode(event.data)
-    self.delivered[event.type] = self.delivered[event.type] + #bytes
-    self.sinks[event.type].write(bytes)
-  elseif event.type == "spawn" and event.spid == 1 and plan.rest_of_stdin then
-    stdin.feed(self)
-  end
-  outcome.add_event(self.seen, event)
-  if plan.on_event then plan.on_event(event) end
-end
-
--- What the operation's JSON says; its output goes where the events have not
--- yet brought it.
-local function from_json(self, found)
-  local result, streams = outcome.of_operation(found)
-  for name, bytes in pairs(streams) do
-    local rest = bytes:sub(self.delivered[name] + 1)
-    if rest ~= "" then self.sinks[name].write(rest) end
-  end
-  return result
-end
-
 -- The final state, which may be stored a moment after the last event.
 local function fetch_final(self, deadline)
   for attempt = 1, 10 do
@@ -121,34 +103,33 @@ end
 -- Follows the operation to its end.
 ---@return contree.Outcome
 local function collect(self, deadline)
-  if self.final then return from_json(self, self.final) end
+  if self.final then return delivery.take_json(self, self.final) end
   local live = self.plan.live
   self.follower = self.follower
     or follow.new(self.client, self.uuid, { spid = not live and 0 or nil })
   repeat
     local event = self.follower:next(deadline)
-    if event and live then deliver(self, event) end
+    if event and live then delivery.take(self, event) end
   until not event
   stdin.stop(self)
   local found = self.follower.final
   local told = self.seen.exited or (self.seen.status and self.seen.status ~= "SUCCESS")
   if live and self.seen.status and told then return self.seen end
-  return from_json(self, found or fetch_final(self, deadline))
-end
-
-local function finish_sinks(self)
-  return self.sinks.stdout.finish(), self.sinks.stderr.finish()
+  return delivery.take_json(self, found or fetch_final(self, deadline))
 end
 
 local function make_result(self, found)
-  local out, err = finish_sinks(self)
+  local out, err = delivery.finish(self)
   local plan = self.plan
   local from = self.input
   -- An image does not change: what its tag meant once is what it stays.
   if from and not from.uuid then from.uuid = found.input_uuid end
   local input = found.input_uuid or from and from.uuid
+  -- Of a run that somebody else started we do not know whether it was disposable.
   local changed
-  if not plan.disposable and input then changed = found.image_uuid ~= input end
+  if not plan.disposable and input and (from or found.image_uuid) then
+    changed = found.image_uuid ~= input
+  end
   return image.result(self.client, {
     uuid = found.image_uuid, stdout = out, stderr = err,
     stdout_truncated = found.truncated.stdout, stderr_truncated = found.truncated.stderr,
@@ -156,18 +137,6 @@ local function make_result(self, found)
     limit = found.limit, isolation = found.isolation, background_killed = found.background_killed,
     duration = found.duration, resources = found.resources, changed = changed, operation = self,
   })
-end
-
-local function last_line(text)
-  return type(text) == "string" and text:match("([^\n]*%S[^\n]*)%s*$") or nil
-end
-
-local function command_failed(result)
-  local ending = result.timed_out and "ran into its time limit"
-    or result.signal and "was killed by signal " .. result.signal
-    or "ended with exit code " .. tostring(result.exit_code)
-  local line = last_line(result.stderr)
-  return errors.new("command_failed", "the command " .. ending .. (line and ": " .. line or ""))
 end
 
 -- What the end of the operation means for the caller.
@@ -180,8 +149,8 @@ local function conclude(self, found)
     err = errors.new("cancelled", "the operation was cancelled")
   elseif found.status ~= "SUCCESS" then
     err = errors.new("operation_failed", found.error or "the operation failed")
-  elseif self.plan.check and (result.exit_code ~= 0 or result.timed_out) then
-    err = command_failed(result)
+  elseif self.plan.check and outcome.is_failure(result) then
+    err = outcome.failure(result)
   end
   if err then
     if errors.is(err) then err.result, err.operation = result, self end
@@ -192,10 +161,7 @@ local function conclude(self, found)
 end
 
 local function run_to_end(self, deadline)
-  if not self.sinks then
-    self.sinks = self.plan.sinks or { stdout = stdio.output(nil)(), stderr = stdio.output(nil)() }
-    self.seen, self.delivered = outcome.new(), { stdout = 0, stderr = 0 }
-  end
+  delivery.begin(self)
   return conclude(self, collect(self, deadline))
 end
 
@@ -206,71 +172,34 @@ function operation.cancel_quietly(self, uuid)
     path = "/operations/" .. client.segment(uuid), deadline = core.now() + CANCEL_TIMEOUT })
 end
 
---- Closes what sinks write to, when there will be no result.
-function operation.close_sinks(sinks)
-  for _, sink in pairs(sinks or {}) do pcall(sink.finish) end
-end
+local job = { name = "the operation", run = run_to_end }
 
--- Keeps how it ended for all who wait, now and later.
-local function settle(self, ok, value)
-  if self.outcome then return end
-  self.outcome = { ok = ok, value = value }
-  if self.plan.on_end then self.plan.on_end(ok and value or nil) end
+-- Whether an error is the operation's own end, rather than our wait's.
+function job.owns(self, err) return errors.is(err) and err.operation == self end
+
+function job.ended(self, result)
+  if self.plan.on_end then self.plan.on_end(result) end
 end
 
 local function abandon(self)
-  settle(self, false, errors.new("cancelled", "the operation was cancelled", { operation = self }))
+  shared.settle(self, job, false,
+    errors.new("cancelled", "the operation was cancelled", { operation = self }))
   if self.follower then self.follower:close() end
   stdin.stop(self)
   operation.cancel_quietly(self.client, self.uuid)
-  operation.close_sinks(self.sinks)
+  delivery.close(self.sinks)
 end
 
--- Whether an error is the operation's own end, rather than our wait's.
-local function is_outcome(self, err)
-  return errors.is(err) and err.operation == self
-end
-
--- Those who wait for somebody else's waiting look at what came of it.
-local function relieve(self)
-  local waiters = self.waiters
-  self.waiters = nil
-  for _, w in ipairs(waiters or {}) do loop.fire(w) end
-end
-
--- Whoever waited has been killed.
-local function forsake(self)
-  relieve(self)
-  abandon(self)
-end
-
--- Waits on behalf of all who wait for this operation; one of them does it.
-local function share(self, deadline)
-  while self.waiters do
-    local w = {}
-    table.insert(self.waiters, w)
-    if not loop.await(w, deadline and math.max(0, deadline - core.now())) then
-      errors.raise("timeout", "the operation has not ended in time")
-    end
-  end
-  if self.outcome then return self.outcome.ok, self.outcome.value end
-  self.waiters = {}
-  local revoke = loop.will(forsake, self)
-  local ok, value = pcall(run_to_end, self, deadline)
-  revoke()
-  if ok or is_outcome(self, value) then settle(self, ok, value) end
-  relieve(self)
-  return ok, value
-end
+job.forsake = abandon
 
 --- Waits until core.now() is `deadline`; whatever ends the wait before the
 --- operation has ended cancels it.
 ---@async
 ---@return contree.Result
 function operation.await(self, deadline)
-  local ok, value = share(self, deadline)
+  local ok, value = shared.wait(self, job, deadline)
   if ok then return value end
-  if not is_outcome(self, value) then abandon(self) end
+  if not job.owns(self, value) then abandon(self) end
   error(value, 0)
 end
 
@@ -283,11 +212,48 @@ function Operation:wait(seconds)
   if seconds ~= nil then
     options.argument("operation:wait", "the timeout", options.seconds, seconds)
   end
-  local ok, value = share(self, seconds and core.now() + seconds)
-  if ok then return value end
-  local ours = errors.is(value) and value.kind ~= "cancelled"
-  if not ours and not is_outcome(self, value) then abandon(self) end
-  error(value, 0)
+  return shared.wait_for(self, job, seconds, abandon)
+end
+
+-- Processes ----------------------------------------------------------------
+
+--- Sends bytes to the command's input, which stdin = contree.PIPE has left
+--- open; returns when the server has them. Raises `conflict` when nobody can
+--- read them any more.
+---@async
+---@param data string
+---@return contree.Operation self
+function Operation:write(data)
+  options.argument("operation:write", "the data", options.bytes, data)
+  control.write(self, 1, data, false)
+  return self
+end
+
+--- Ends the command's input.
+---@async
+---@return contree.Operation self
+function Operation:close_stdin()
+  control.write(self, 1, "", true)
+  return self
+end
+
+--- Sends a signal to the command. One that ends it ends the operation as any
+--- other end does: what it wrote is kept, unless it is disposable.
+---@async
+---@param signal? string|integer "TERM", "SIGTERM", 15; default "KILL"
+---@return boolean sent false when the command had ended before
+function Operation:kill(signal)
+  signal = signal or "KILL"
+  options.argument("operation:kill", "the signal", control.is_signal, signal)
+  return control.kill(self, 1, signal)
+end
+
+--- Starts another command in the same sandbox. It ends with the operation.
+---@async
+---@param given contree.SpawnOptions|string
+---@return contree.Subprocess
+function Operation:spawn(given)
+  return require("contree.subprocess").start(self, given)
 end
 
 -- The manager --------------------------------------------------------------

@@ -1,6 +1,7 @@
 --- What became of an operation, put together from either of the two places
 --- that tell: the operation's JSON, or its events.
 
+local errors = require("contree.errors")
 local stdio = require("contree.stdio")
 
 local outcome = {}
@@ -99,11 +100,31 @@ function readers.completion(self, data)
   self.limit = data.limit or self.limit
 end
 
---- Takes in one event of the main process or of the sandbox.
+--- Takes in one event of the sandbox, or of the process `spid` (default: 1).
 ---@param self contree.Outcome
-function outcome.add_event(self, event)
+function outcome.add_event(self, event, spid)
   local reader = readers[event.type]
-  if reader and (event.spid or 0) <= 1 then reader(self, event.data) end
+  local source = event.spid or 0
+  if reader and (source == 0 or source == (spid or 1)) then reader(self, event.data) end
+end
+
+local function last_line(text)
+  return type(text) == "string" and text:match("([^\n]*%S[^\n]*)%s*$") or nil
+end
+
+--- Whether a command did not do what it should have.
+function outcome.is_failure(result)
+  return result.exit_code ~= 0 or result.timed_out or false
+end
+
+--- The error that a failed command becomes with check = true.
+---@return contree.Error
+function outcome.failure(result)
+  local ending = result.timed_out and "ran into its time limit"
+    or result.signal and "was killed by signal " .. result.signal
+    or "ended with exit code " .. tostring(result.exit_code)
+  local line = last_line(result.stderr)
+  return errors.new("command_failed", "the command " .. ending .. (line and ": " .. line or ""))
 end
 
 return outcome

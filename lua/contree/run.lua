@@ -4,6 +4,7 @@
 local core = require("contree.core")
 local class = require("contree.class")
 local client = require("contree.client")
+local delivery = require("contree.delivery")
 local errors = require("contree.errors")
 local files = require("contree.files")
 local follow = require("contree.follow")
@@ -31,7 +32,7 @@ local GRACE = 5
 ---@field shell? string          run by the sandbox's shell
 ---@field command? string        or this program, with args
 ---@field args? string[]
----@field stdin? any             string, file, function, { path = }, buffer
+---@field stdin? any             string, file, function, { path = }, buffer; PIPE: see start
 ---@field stdout? any            nothing, function, file, { path = }, PIPE, buffer
 ---@field stderr? any
 ---@field env? table<string, string>
@@ -65,6 +66,13 @@ local SPEC = {
   idempotency_key = options.name,
 }
 
+--- What a command has that runs beside another one (wire-api.md §5.6).
+run.process_spec = {}
+for _, name in ipairs{ "shell", "command", "args", "stdin", "stdout", "stderr", "env", "cwd", "uid",
+  "gid", "truncate_output_at", "on_event", "check" } do
+  run.process_spec[name] = SPEC[name]
+end
+
 local function check_command(where, given)
   if (given.shell == nil) == (given.command == nil) then
     errors.misuse(where .. (given.shell and " takes either shell or command, not both"
@@ -97,10 +105,11 @@ end
 ---@param where string how the caller's method is named
 ---@param given contree.RunOptions|string
 ---@param disposable? boolean what holds when the options do not say (default true)
-function run.plan(where, given, disposable)
+---@param spec? table which options there are
+function run.plan(where, given, disposable, spec)
   if type(given) == "string" then given = { shell = given } end
   if given == nil then errors.misuse(where .. " needs shell = or command =") end
-  options.check(where, SPEC, given)
+  options.check(where, spec or SPEC, given)
   check_command(where, given)
   if given.disposable ~= nil then
     disposable = given.disposable
@@ -116,7 +125,9 @@ function run.plan(where, given, disposable)
   return {
     body = body,
     disposable = disposable,
-    stdin = given.stdin ~= nil and stdio.input(given.stdin, "stdin") or nil,
+    stdin_open = given.stdin == stdio.PIPE,
+    stdin = given.stdin ~= nil and given.stdin ~= stdio.PIPE and stdio.input(given.stdin, "stdin")
+      or nil,
     stdout = stdio.output(given.stdout, "stdout"),
     stderr = stdio.output(given.stderr, "stderr"),
     files = given.files and files.plan(given.files),
@@ -125,14 +136,15 @@ function run.plan(where, given, disposable)
   }
 end
 
--- One run of a plan: what belongs to this run alone.
-local function begin(plan, on_end)
+--- One run of a plan: what belongs to this run alone.
+function run.begin(plan, on_end)
   local this = {
     body = {}, disposable = plan.disposable, check = plan.check, tag = plan.tag,
     on_event = plan.on_event, timeout = plan.timeout, on_end = on_end,
     sinks = { stdout = plan.stdout(), stderr = plan.stderr() },
   }
   for name, value in pairs(plan.body) do this.body[name] = value end
+  if plan.stdin_open then this.body.stdin = { value = "", encoding = "ascii", close = false } end
   if plan.stdin then this.body.stdin, this.rest_of_stdin = stdin.begin(plan.stdin()) end
   this.live = this.sinks.stdout.live or this.sinks.stderr.live or this.on_event ~= nil
     or this.rest_of_stdin ~= nil or (this.body.truncate_output_at or 0) > RESULT_MAX
@@ -219,10 +231,10 @@ local function spawn(from, plan, this, wait)
 end
 
 local function launch(from, plan, wait, on_end)
-  local this = begin(plan, on_end)
+  local this = run.begin(plan, on_end)
   local ok, answer = pcall(spawn, from, plan, this, wait)
   if not ok then
-    operation.close_sinks(this.sinks)
+    delivery.close(this.sinks)
     error(answer, 0)
   end
   this.body = nil
@@ -236,6 +248,10 @@ end
 ---@param from contree.Image
 ---@return contree.Result
 function run.run(from, plan)
+  if plan.stdin_open then
+    errors.misuse("nobody could write to the input while this waits for the end",
+      "image:start returns an operation to write to")
+  end
   local started = launch(from, plan, true)
   local deadline = core.now() + (plan.timeout or LONGEST) + from.client.timeout
   return operation.await(started, deadline)

@@ -89,6 +89,18 @@ local function run_here(self, plan, title)
   return result
 end
 
+-- A run whose end somebody else waits for; until then the session is busy.
+local function start_here(self, plan, title)
+  check_free(self)
+  self.busy = true
+  local ok, started = pcall(run.start, self.image, plan, function(result)
+    settle(self, plan, result, title)
+  end)
+  if ok then return started end
+  self.busy = false
+  error(started, 0)
+end
+
 --- Runs a command and moves to what it left. A run that fails leaves the
 --- session where it was.
 ---@async
@@ -105,15 +117,21 @@ end
 ---@return contree.Operation
 function Session:start(given)
   local plan = run.plan("session:start", given, false)
-  local title = title_of(given, plan)
-  check_free(self)
-  self.busy = true
-  local ok, started = pcall(run.start, self.image, plan, function(result)
-    settle(self, plan, result, title)
-  end)
-  if ok then return started end
-  self.busy = false
-  error(started, 0)
+  return start_here(self, plan, title_of(given, plan))
+end
+
+--- Starts a command that is talked to while it runs, see image:popen. It runs
+--- beside the session and leaves no trace; with disposable = false it is a run
+--- of the session, which moves when the process has been waited for.
+---@async
+---@param argv string|string[]
+---@param given? contree.PopenOptions
+---@return contree.Process
+function Session:popen(argv, given)
+  return require("contree.process").open("session:popen", function(plan, translated)
+    if plan.disposable then return run.start(self.image, plan) end
+    return start_here(self, plan, title_of(translated, plan))
+  end, argv, given)
 end
 
 --- Puts files into the image and moves to the new one.

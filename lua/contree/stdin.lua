@@ -2,6 +2,7 @@
 --- command runs (wire-api.md §4.16).
 
 local client = require("contree.client")
+local control = require("contree.control")
 local errors = require("contree.errors")
 local stdio = require("contree.stdio")
 local tasks = require("contree.loop.task")
@@ -9,7 +10,6 @@ local tasks = require("contree.loop.task")
 local stdin = {}
 
 local INLINE = 4194304   -- up to so many bytes travel in the spawn request
-local PIECE = 1048576
 
 --- Reads as much as a spawn request carries. Returns the member of its body
 --- and, when there is more, a reader of the rest.
@@ -36,45 +36,39 @@ function stdin.begin(reader)
   end
 end
 
--- The command has ended, or has closed its input.
-local function is_over(err)
-  return errors.is(err) and (err.status == 404 or err.status == 409 or err.status == 410)
-end
-
-local function post(operation, bytes, close)
-  local body = stdio.encode(bytes)
-  body.close = close
-  client.request(operation.client, { method = "POST", json = body,
-    path = ("/operations/%s/subprocesses/1/stdin"):format(client.segment(operation.uuid)) })
-end
-
-local function send_all(operation, reader)
+local function send_all(process, reader)
   local chunk = reader()
   while chunk do
-    for at = 1, #chunk, PIECE do post(operation, chunk:sub(at, at + PIECE - 1), false) end
+    control.write(process, process.spid, chunk, false)
     chunk = reader()
   end
-  post(operation, "", true)
+  control.write(process, process.spid, "", true)
 end
 
---- Starts to send the rest of an operation's input. A failure ends the
---- operation and is kept for whoever waits for it.
-function stdin.feed(operation)
-  local reader = operation.plan.rest_of_stdin
-  operation.plan.rest_of_stdin = nil
-  operation.feeder = tasks.spawn(function()
-    local ok, err = pcall(send_all, operation, reader)
-    if ok or is_over(err) or errors.is(err, "cancelled") then return end
-    operation.feed_error = err
-    pcall(client.request, operation.client, { method = "DELETE",
-      path = "/operations/" .. client.segment(operation.uuid) })
+-- Ends what did not get its input.
+local function give_up(process)
+  if process.spid > 1 then return control.kill(process, process.spid, "KILL") end
+  client.request(process.client, { method = "DELETE",
+    path = "/operations/" .. client.segment(process.uuid) })
+end
+
+--- Starts to send the rest of the input of an operation or a subprocess. A
+--- failure ends it and is kept for whoever waits for it.
+function stdin.feed(process)
+  local reader = process.plan.rest_of_stdin
+  process.plan.rest_of_stdin = nil
+  process.feeder = tasks.spawn(function()
+    local ok, err = pcall(send_all, process, reader)
+    if ok or control.is_over(err) or errors.is(err, "cancelled") then return end
+    process.feed_error = err
+    pcall(give_up, process)
   end)
 end
 
 --- Ends the sending.
-function stdin.stop(operation)
-  if operation.feeder then operation.feeder:cancel() end
-  operation.feeder = nil
+function stdin.stop(process)
+  if process.feeder then process.feeder:cancel() end
+  process.feeder = nil
 end
 
 return stdin

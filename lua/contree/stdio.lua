@@ -16,6 +16,8 @@ stdio.PIPE = setmetatable({}, { __tostring = function() return "contree.PIPE" en
 ---@class contree.Buffer bytes that are written at one end and read at the other
 local Buffer = {}
 
+stdio.buffer_methods = Buffer
+
 local make_buffer = class.define("contree.Buffer", Buffer, {
   __tostring = function(self) return ("contree.Buffer(%d bytes)"):format(Buffer.length(self)) end,
 })

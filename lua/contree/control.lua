@@ -1,0 +1,120 @@
+--- Orders to the processes of a running operation (wire-api.md §4.13 to §4.16).
+--- Number 1 is the operation's main process.
+
+local client = require("contree.client")
+local errors = require("contree.errors")
+local follow = require("contree.follow")
+local loop = require("contree.loop")
+local stdio = require("contree.stdio")
+
+local control = {}
+
+local PIECE = 1048576 -- of input, in one request
+local PAUSE = 0.2     -- before input that found no room is sent again
+
+-- The names travel; these have numbers that all architectures of Linux share.
+local NAMES = { "HUP", "INT", "QUIT", [6] = "ABRT", [9] = "KILL", [10] = "USR1", [12] = "USR2",
+  [13] = "PIPE", [14] = "ALRM", [15] = "TERM", [18] = "CONT", [19] = "STOP" }
+
+--- Check of a signal: "TERM", "SIGTERM" or 15.
+function control.is_signal(value)
+  local kind = type(value)
+  local good = kind == "number" and value % 1 == 0 and value >= 1 and value <= 64
+    or kind == "string" and value:match("^%u[%u%d+-]*$")
+  if not good then return 'a signal: "TERM", "SIGTERM" or a number' end
+end
+
+local function signal_name(value)
+  if type(value) == "number" then return NAMES[value] or ("%d"):format(value) end
+  return (value:gsub("^SIG", ""))
+end
+
+local function path_of(self, spid, rest)
+  local path = "/operations/" .. client.segment(self.uuid) .. "/subprocesses"
+  return spid and ("%s/%d%s"):format(path, spid, rest or "") or path
+end
+
+-- Waits until a process is there; false when it has ended already.
+local function await_start(self, spid)
+  local follower = follow.new(self.client, self.uuid, { spid = spid })
+  local event
+  repeat
+    event = follower:next()
+    local kind = event and event.type
+  until not event or kind == "spawn" or kind == "exit" or kind == "completion"
+  follower:close()
+  return event ~= nil and event.type == "spawn"
+end
+
+-- Sends what only a process that is there can take. One that has only just been
+-- asked for is waited for.
+local function order(self, spid, request)
+  request.raise = 425
+  local ok, answer = pcall(client.request, self.client, request)
+  if ok then return answer end
+  if not errors.is(answer) or answer.status ~= 404 and answer.status ~= 425 then
+    error(answer, 0)
+  end
+  if not await_start(self, spid) then
+    errors.raise("conflict", "the operation is not running any more")
+  end
+  request.raise = nil
+  return client.request(self.client, request)
+end
+
+--- Whether an error says that there is nobody to take an order any more: the
+--- process has ended, or has closed its input.
+function control.is_over(err)
+  return errors.is(err) and (err.status == 404 or err.status == 410 or err.kind == "conflict")
+end
+
+local function write_piece(self, spid, bytes, close)
+  local body = stdio.encode(bytes)
+  body.close = close
+  while true do
+    local ok, err = pcall(order, self, spid, { method = "POST", json = body,
+      path = path_of(self, spid, "/stdin") })
+    if ok then return end
+    -- The process has not read what it got before: it is given the time.
+    if not errors.is(err, "rate_limited") then error(err, 0) end
+    loop.sleep(err.retry_after or PAUSE)
+  end
+end
+
+--- Sends bytes to a process's input; returns when the server has them.
+---@async
+---@param self table { client, uuid = the operation's }
+---@param close boolean ends the input after them
+function control.write(self, spid, bytes, close)
+  for at = 1, #bytes, PIECE do
+    write_piece(self, spid, bytes:sub(at, at + PIECE - 1), close and at + PIECE > #bytes)
+  end
+  if #bytes == 0 and close then write_piece(self, spid, "", true) end
+end
+
+--- Sends a signal.
+---@async
+---@return boolean sent false when the process had ended before
+function control.kill(self, spid, signal, deadline)
+  local ok, err = pcall(order, self, spid, { method = "DELETE", path = path_of(self, spid),
+    query = { signal = signal_name(signal) }, deadline = deadline })
+  if not ok and not (control.is_over(err) and err.status ~= 404) then error(err, 0) end
+  return ok
+end
+
+--- Starts another process.
+---@async
+---@return integer spid
+function control.spawn(self, body)
+  local answer = order(self, 1, { method = "POST", path = path_of(self), json = body })
+  return client.member(answer, "spid")
+end
+
+--- What is known of a process (wire-api.md §4.14).
+---@async
+function control.state(self, spid, deadline)
+  return client.request(self.client,
+    { method = "GET", path = path_of(self, spid), deadline = deadline }).json
+end
+
+return control
