@@ -211,6 +211,54 @@ static void odd_layers(void) {
     end_env(&e);
 }
 
+/* What `stat` says of a directory of the last image. */
+static bool is_like(struct env *e, const char *path, mode_t mode, uid_t uid) {
+    struct fault f;
+    struct item item = {.st.st_mode = 0};
+    int64_t *ids = NULL;
+    size_t count = 0;
+    CHECK(store_layer_chain(e->m.store, e->image.layer, &ids, &count, &f) == 0);
+    struct view *v = view_open(e->d.fd, ids, count, e->m.ids, &f);
+    bool found = v && inspect_stat(v, path, false, &item, &f) == 0 &&
+                 (item.st.st_mode & 07777) == mode && item.st.st_uid == uid;
+    view_close(v);
+    free(ids);
+    return found;
+}
+
+/* Archives that do not name the directories of what they hold. */
+static void implied(void) {
+    struct env e = make_env();
+    struct fault f;
+    const char *bare = "tree one > 1.tar; tar --no-recursion -C two -cf 2.tar "
+                       "tmp/x opq/in/x gone/x; layer 1.tar; layer mid.tar; "
+                       "layer 2.tar; finish";
+    make_layout(&e, "mkdir -p one/tmp one/opq/in one/gone two/tmp two/opq/in "
+                    "two/gone mid/opq mid/root; echo > two/tmp/x; "
+                    "echo > two/opq/in/x; echo > two/gone/x; : > mid/.wh.gone; "
+                    ": > mid/opq/.wh..wh..opq; chmod 1777 one/tmp; "
+                    "chmod 700 one/opq/in one/gone; chown 5 one/tmp one/gone; "
+                    "chmod 555 one mid; chmod 711 mid/opq; tree mid > mid.tar");
+    make_layout(&e, bare);
+    CHECK_NUMBER(import(&e, &f), 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(is_like(&e, "/tmp", 01777, 5));
+        CHECK(is_like(&e, "/opq", 0711, 0));
+        CHECK(is_like(&e, "/opq/in", 0755, 0)); /* the old one was hidden */
+        CHECK(is_like(&e, "/gone", 0755, 0));
+        CHECK(is_like(&e, "/", 0555, 0));
+        /* The same on top of layers that are here. */
+        make_layout(&e, "tree two > 3.tar; layer 1.tar; layer mid.tar; "
+                        "layer 3.tar; finish");
+        CHECK_NUMBER(import(&e, &f), 0);
+        CHECK(is_like(&e, "/tmp", 0755, 0));
+        make_layout(&e, "tar -C two -cf 4.tar tmp/x opq/in/x gone/x; "
+                        "layer 1.tar; layer mid.tar; layer 4.tar; finish");
+        CHECK_NUMBER(import(&e, &f), 0);
+    }
+    end_env(&e);
+}
+
 static void choices(void) {
     struct env e = make_env();
     struct fault f;
@@ -681,6 +729,7 @@ int main(void) {
     RUN(layers, "layers are stacked and shared");
     RUN(again, "the same image again");
     RUN(odd_layers, "empty layers, and one that hides all");
+    RUN(implied, "directories that an archive does not name");
     RUN(choices, "which image of a layout is meant");
     RUN(refusals, "layouts that lie are refused, and leave nothing");
     RUN(limits, "limits, cancelling, tags");

@@ -76,7 +76,8 @@ describe("POST /images/import", function()
     assert.are.equal(known, images())
     assert.are.equal("", wire.run("pgrep -P " .. engine.pid .. " skopeo"))
     wire.eventually("the workspaces to be emptied", function()
-      return wire.run(("find %s/w %s/trash -type f 2>/dev/null"):format(engine.data, engine.data)) == ""
+      local command = "cd %s && find w trash -type f 2>/dev/null"
+      return wire.run(command:format(engine.data)) == ""
     end)
   end
 

@@ -5,6 +5,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,8 @@ struct stack {
     struct fault *f;
     const struct oci_image *oci;
     int blobs;
+    int64_t *below; /* the layers that are here, the highest first */
+    size_t below_count;
     struct workspace_layer *layers;
     size_t count;           /* of those in `layers` */
     int64_t bytes, entries; /* unpacked so far */
@@ -61,6 +64,66 @@ int import_known(const struct importer *m, const struct oci_image *oci,
             return store_imported_layer_forget(m->store, key, f);
         *top = layer;
     }
+    return 0;
+}
+
+/* ---- what is below ---- */
+
+/* Where a search among layers stands. */
+enum { FOUND, HIDDEN, LOWER };
+
+static bool is_opaque(int dir) {
+    char mark;
+    return fgetxattr(dir, "user.overlay.opaque", &mark, 1) == 1;
+}
+
+/* Looks for the directory `path` in one layer. */
+static int look_into(const struct stack *s, const char *layer, const char *path,
+                     struct stat *st) {
+    int dir CLEANUP(cleanup_close) =
+        openat(s->m->dir_fd, layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool opaque = dir >= 0 && is_opaque(dir);
+    while (dir >= 0 && *path) {
+        char name[NAME_MAX + 1];
+        size_t length = strcspn(path, "/");
+        snprintf(name, sizeof name, "%.*s", (int)length, path);
+        int next =
+            openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (next < 0)
+            return errno == ENOENT && !opaque ? LOWER : HIDDEN;
+        close(dir);
+        dir = next;
+        opaque = opaque || is_opaque(dir);
+        path += length + (path[length] == '/');
+    }
+    return dir >= 0 && fstat(dir, st) == 0 ? FOUND : HIDDEN;
+}
+
+static int look_below(const struct stack *s, const char *path,
+                      struct stat *st) {
+    int where = LOWER;
+    char layer[32];
+    /* The highest of `layers` is the one that is being unpacked. */
+    for (size_t i = s->count - 1; i > 0 && where == LOWER; i--)
+        if (s->layers[i - 1].has_workspace)
+            where = look_into(s, s->layers[i - 1].workspace.upper, path, st);
+    for (size_t i = 0; i < s->below_count && where == LOWER; i++) {
+        layer_path(s->below[i], layer);
+        where = look_into(s, layer, path, st);
+    }
+    return where;
+}
+
+/* A directory that the layer's archive does not describe is like the one that
+ * it comes to lie over: many tools leave such out. */
+static int inherit(void *arg, const char *path, int dir, const char *name,
+                   struct fault *f) {
+    struct stat st;
+    if (look_below(arg, path, &st) != FOUND)
+        return 0;
+    if (fchownat(dir, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+        fchmodat(dir, name, st.st_mode & 07777, 0) < 0)
+        return fault_errno(f, "making directory '%.200s'", path);
     return 0;
 }
 
@@ -159,7 +222,9 @@ static int unpack_content(struct stack *s, int root, struct content *c,
         .deadline = o->deadline,
         .cancelled = o->cancelled,
         .read = content_read,
-        .read_arg = c};
+        .read_arg = c,
+        .implied = inherit,
+        .implied_arg = s};
     int status = unpack_tar(root, -1, &unpack, result, s->f);
     s->bytes += result->bytes;
     s->entries += result->entries;
@@ -170,7 +235,6 @@ static int unpack_into(struct stack *s, struct workspace_layer *w, int blob,
                        const char *diff_id) {
     struct unpack_result result;
     struct content c;
-    char mark;
     int root CLEANUP(cleanup_close) = openat(
         s->m->dir_fd, w->workspace.upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
@@ -186,7 +250,7 @@ static int unpack_into(struct stack *s, struct workspace_layer *w, int blob,
     if (result.skipped)
         log_line("import: %lld device nodes or attributes were left out",
                  (long long)result.skipped);
-    w->row.base = fgetxattr(root, "user.overlay.opaque", &mark, 1) == 1;
+    w->row.base = is_opaque(root);
     if (result.entries > 0)
         return 0;
     /* It changes nothing: the layer below stands for it, too. */
@@ -267,16 +331,21 @@ int import_oci(const struct importer *m, int blobs, const struct oci_image *oci,
                struct fault *f) {
     struct workspace_layer *layers CLEANUP(cleanup_free) =
         calloc(oci->layer_count + 1, sizeof *layers);
-    struct stack s = {m, o, f, oci, blobs, layers, 0, 0, 0, {0}};
+    int64_t *below CLEANUP(cleanup_free) = NULL;
+    struct stack s = {
+        .m = m, .o = o, .f = f, .oci = oci, .blobs = blobs, .layers = layers};
     struct image i = {0};
     size_t known;
     int64_t parent;
     if (!layers || fill_image(oci, o, &i, f) < 0)
         return fault_set(f, 500, "out of memory");
-    if (import_known(m, oci, &known, &parent, f) < 0) {
+    if (import_known(m, oci, &known, &parent, f) < 0 ||
+        (parent &&
+         store_layer_chain(m->store, parent, &below, &s.below_count, f) < 0)) {
         image_clear(&i);
         return -1;
     }
+    s.below = below;
     int result = unpack_all(&s, known);
     if (result < 0)
         drop_all(&s);

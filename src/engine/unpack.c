@@ -220,6 +220,12 @@ static int make_directory(struct unpack *u, int parent, const char *name) {
     return whiteout ? set_opaque(u, parent, name) : 0;
 }
 
+static int tell_implied(struct unpack *u, const char *path, int dir,
+                        const char *name) {
+    const struct unpack_options *o = u->o;
+    return o->implied ? o->implied(o->implied_arg, path, dir, name, u->f) : 0;
+}
+
 /* Makes what is missing of `path`. Only what is not there is made, and only
  * there where the kernel's resolution of the part before it leads. */
 static int make_parents(struct unpack *u, const char *path) {
@@ -237,7 +243,8 @@ static int make_parents(struct unpack *u, const char *path) {
             if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
                 !is_whiteout(&st))
                 return refuse(u, path, "is below what is not a directory");
-            if (count_entry(u) < 0 || make_directory(u, at, name) < 0)
+            if (count_entry(u) < 0 || make_directory(u, at, name) < 0 ||
+                tell_implied(u, prefix, at, name) < 0)
                 return -1;
             next = open_inside(u, prefix, O_PATH | O_DIRECTORY);
         }
@@ -605,7 +612,7 @@ static int open_archive(struct unpack *u) {
 }
 
 static int unpack_all(struct unpack *u) {
-    if (open_archive(u) < 0)
+    if (open_archive(u) < 0 || tell_implied(u, "", u->root, ".") < 0)
         return -1;
     for (;;) {
         struct archive_entry *e;

@@ -19,6 +19,13 @@ struct unpack_options {
      * end, -1 with the fault. NULL: there is a descriptor. */
     ssize_t (*read)(void *arg, void *data, size_t size, struct fault *f);
     void *read_arg;
+    /* Told of a directory that was made because something is below it, `name`
+     * in `dir`, before anything is: the archive may never say what it is like.
+     * First of all of the root (path ""). -1 with the fault ends it. NULL: such
+     * directories are root's, with mode 0755. */
+    int (*implied)(void *arg, const char *path, int dir, const char *name,
+                   struct fault *f);
+    void *implied_arg;
 };
 
 struct unpack_result {
