@@ -192,7 +192,7 @@ describe("contree-engine", function()
   end)
 
   it("leaves when it has been idle", function()
-    local engine = wire.start("--idle-exit 0.3")
+    local engine = wire.start("--idle-exit 1")
     engine:run{ command = "true" }
     wire.eventually("it to leave", function() return not engine:is_alive() end)
     assert.are.equal("", wire.run("ls " .. engine.path .. " 2>/dev/null"))
@@ -200,9 +200,9 @@ describe("contree-engine", function()
   end)
 
   it("does not leave while something runs", function()
-    local engine = wire.start("--idle-exit 0.2")
-    local uuid = engine:spawn{ command = "sleep 1; echo still", shell = true }
-    socket.sleep(0.8)
+    local engine = wire.start("--idle-exit 1")
+    local uuid = engine:spawn{ command = "sleep 3; echo still", shell = true }
+    socket.sleep(2)
     assert.is_true(engine:is_alive())
     assert.are.equal("still\n", engine:wait(uuid).metadata.result.stdout.value)
     engine:stop()
