@@ -24,7 +24,7 @@ enum {
 
 /* Long work (archives, imports) is limited so that short work always finds a
  * worker. */
-#define WORKERS "16"
+#define WORKERS "20"
 
 struct server {
     struct engine engine;
