@@ -101,5 +101,6 @@ build = {
     ["contree.stdin"] = "lua/contree/stdin.lua",
     ["contree.stdio"] = "lua/contree/stdio.lua",
     ["contree.subprocess"] = "lua/contree/subprocess.lua",
+    ["contree.testing"] = "lua/contree/testing.lua",
   },
 }
