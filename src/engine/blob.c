@@ -170,6 +170,10 @@ static int finish(struct upload *u, struct store *s, struct stored_file *out,
         return -1;
     if (store_file_add(s, sha256, u->size, out, f) < 0)
         return -1;
+    /* Garbage collection spares the content from now on, but may have taken it
+     * just before. */
+    if (!is_published(u, path) && publish(u, sha256, f) < 0)
+        return -1;
     return store_sync(s, f);
 }
 

@@ -738,6 +738,10 @@ int workspaces_publish(struct layers *l, struct workspace_layer *list,
     return added ? store_sync(l->store, f) : -1;
 }
 
+bool layer_discard(struct layers *l, const char *path) {
+    return to_trash(l, path) == 0;
+}
+
 void trash_empty(struct layers *l) {
     pthread_mutex_lock(&l->trash_lock);
     l->trash_used = false;

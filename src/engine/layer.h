@@ -80,6 +80,9 @@ int workspaces_publish(struct layers *l, struct workspace_layer *list,
 /* Gives a workspace back: recycled if clean, else moved to the trash. Cheap;
  * deletion happens in trash_empty(). */
 void workspace_drop(struct layers *l, const struct workspace *w);
+/* Moves a layer, or another path of the data directory, that nothing refers to
+ * any more to the trash; false when it could not be moved. */
+bool layer_discard(struct layers *l, const char *path);
 /* Deletes what is in the trash. Worker. */
 void trash_empty(struct layers *l);
 /* Nothing was put into the trash since the last trash_empty() began. */

@@ -1,0 +1,337 @@
+/* test_gc.c: what must stay stays, whatever happens; the rest goes. */
+#define _GNU_SOURCE
+#include "blob.h"
+#include "check.h"
+#include "gc.h"
+#include "temp_dir.h"
+#include <errno.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/wait.h>
+
+#define DAY (INT64_C(86400) * 1000000)
+
+struct env {
+    struct temp_dir d;
+    struct store *s;
+    struct layers *l;
+};
+
+static bool open_env(struct env *e) {
+    struct fault f = {0};
+    e->s = store_open(e->d.fd, e->d.path, &f);
+    e->l = e->s ? layers_open(e->d.fd, e->s, 100000, &f) : NULL;
+    if (!e->l)
+        printf("# open: %s\n", f.message);
+    return e->l;
+}
+
+static struct env make_env(void) {
+    struct env e = {.d = temp_dir_make()};
+    CHECK(open_env(&e));
+    CHECK(shell("mkdir %s/e", e.d.path));
+    return e;
+}
+
+static void close_env(struct env *e) {
+    layers_close(e->l);
+    store_close(e->s);
+}
+
+static void end_env(struct env *e) {
+    close_env(e);
+    temp_dir_remove(&e->d);
+}
+
+static bool exists(const struct env *e, const char *format, long long number) {
+    struct stat st;
+    char path[200];
+    snprintf(path, sizeof path, format, number);
+    return fstatat(e->d.fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int64_t make_layer(struct env *e, int64_t parent) {
+    struct workspace w;
+    struct fault f = {0};
+    int64_t id = 0;
+    CHECK(workspace_take(e->l, &w, &f) == 0);
+    CHECK(shell("echo 1234567 > %s/%s/f; mkdir %s/%s/d", e->d.path, w.upper,
+                e->d.path, w.upper));
+    CHECK(workspace_publish(e->l, &w, parent, &id, NULL, &f) == 0);
+    return id;
+}
+
+static struct image make_image(struct env *e, int64_t layer, const char *tag,
+                               int64_t age_days) {
+    struct fault f = {0};
+    struct image i = {.created = wall_microseconds() - age_days * DAY,
+                      .layer = layer};
+    uuid_random(i.uuid);
+    snprintf(i.tag, sizeof i.tag, "%s", tag);
+    CHECK(store_image_add(e->s, &i, &f) == 0);
+    return i;
+}
+
+static bool has_image(struct env *e, const struct image *i) {
+    struct image found;
+    if (store_image_by_uuid(e->s, i->uuid, &found, NULL) < 0)
+        return false;
+    image_clear(&found);
+    return true;
+}
+
+static struct stored_file make_file(struct env *e, const char *text) {
+    struct fault f = {0};
+    struct stored_file x = {0};
+    struct upload *u = upload_begin(e->d.fd, 1000, &f);
+    CHECK(u && upload_write(u, text, strlen(text), &f) == 0);
+    CHECK(upload_finish(u, e->s, &x, &f) == 0);
+    return x;
+}
+
+static bool has_file(struct env *e, const struct stored_file *x) {
+    struct stored_file found;
+    int fd = blob_open(e->d.fd, x->sha256, NULL);
+    bool row = store_file_by_sha256(e->s, x->sha256, &found, NULL) == 0;
+    CHECK(row == (fd >= 0));
+    if (fd >= 0)
+        close(fd);
+    return row;
+}
+
+/* A finished operation on `image`. */
+static struct operation_row make_operation(struct env *e, const char *image,
+                                           int64_t age_days, const char *log) {
+    struct fault f = {0};
+    int64_t then = wall_microseconds() - age_days * DAY;
+    struct operation_row o = {.kind = "instance",
+                              .status = "SUCCESS",
+                              .created = then,
+                              .finished = then + 1,
+                              .image_size = -1};
+    uuid_ordered(o.uuid);
+    snprintf(o.image, sizeof o.image, "%s", image);
+    CHECK(store_operation_record(e->s, &o, log, log ? strlen(log) : 0, &f) ==
+          0);
+    return o;
+}
+
+static bool has_operation(struct env *e, const struct operation_row *o) {
+    struct operation_row found;
+    if (store_operation_get(e->s, o->uuid, &found, NULL) < 0)
+        return false;
+    operation_row_clear(&found);
+    return true;
+}
+
+static const struct gc_options usual = {
+    .untagged = GC_AGE, .operations = GC_AGE, .files = GC_AGE};
+
+static struct gc_report collect(struct env *e, struct gc_options o,
+                                const struct gc_pins *pins) {
+    static const struct gc_pins nothing;
+    struct fault f = {0};
+    struct gc *g = gc_new(e->d.fd, e->s, e->l, &o, &f);
+    CHECK(gc_sweep(g, &f) == 0);
+    CHECK(gc_remove_rows(g, pins ? pins : &nothing, &f) == 0);
+    CHECK(gc_finish(g, &f) == 0);
+    struct gc_report r = *gc_result(g);
+    gc_free(g);
+    return r;
+}
+
+static void images(void) {
+    struct env e = make_env();
+    int64_t base = make_layer(&e, 0), next = make_layer(&e, base),
+            old = make_layer(&e, next), older = make_layer(&e, old),
+            recent = make_layer(&e, base), used = make_layer(&e, base),
+            alone = make_layer(&e, 0);
+    struct image tagged = make_image(&e, next, "keep:me", 900);
+    struct image gone = make_image(&e, older, "", 181);
+    struct image fresh = make_image(&e, recent, "", 179);
+    struct image busy = make_image(&e, used, "", 400);
+    struct image empty = make_image(&e, 0, "", 1);
+    make_operation(&e, busy.uuid, 3, NULL);
+    make_operation(&e, gone.uuid, 200, NULL);
+    struct gc_options dry = usual;
+    dry.dry_run = true;
+    struct gc_report first = collect(&e, dry, NULL);
+    CHECK_NUMBER(first.images, 1);
+    CHECK_NUMBER(first.layers, 3);
+    CHECK_NUMBER(first.layer_bytes, 24);
+    CHECK(has_image(&e, &gone) && exists(&e, "l/%lld", older));
+    struct gc_report r = collect(&e, usual, NULL);
+    CHECK_NUMBER(r.images, 1);
+    CHECK_NUMBER(r.layers, 3);
+    CHECK_NUMBER(r.layer_bytes, 24);
+    CHECK(!has_image(&e, &gone) && has_image(&e, &tagged) &&
+          has_image(&e, &fresh) && has_image(&e, &busy) &&
+          has_image(&e, &empty));
+    CHECK(exists(&e, "l/%lld", 0) && exists(&e, "l/%lld", base) &&
+          exists(&e, "l/%lld", next) && exists(&e, "l/%lld", recent) &&
+          exists(&e, "l/%lld", used));
+    CHECK(!exists(&e, "l/%lld", old) && !exists(&e, "l/%lld", older) &&
+          !exists(&e, "l/%lld", alone));
+    CHECK(exists(&e, "trash", 0) &&
+          shell("! ls -A %s/trash | grep .", e.d.path));
+    r = collect(&e, usual, NULL);
+    CHECK_NUMBER(r.images + r.layers, 0);
+    /* Ids are not given out again. */
+    CHECK(make_layer(&e, base) > alone);
+    end_env(&e);
+}
+
+/* Notes two layers as imported, by the keys "a" and "b". */
+static void remember(const struct env *e, int64_t a, int64_t b) {
+    char path[100], sql[100];
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/contree.db", e->d.path);
+    snprintf(sql, sizeof sql,
+             "INSERT INTO imported_layer VALUES ('a', %d), ('b', %d)", (int)a,
+             (int)b);
+    CHECK(sqlite3_open(path, &db) == SQLITE_OK &&
+          sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void pinned(void) {
+    struct env e = make_env();
+    int64_t base = make_layer(&e, 0), top = make_layer(&e, base);
+    struct image image = make_image(&e, top, "", 900);
+    int64_t reading = make_layer(&e, 0), other = make_layer(&e, 0);
+    struct stored_file in_use = make_file(&e, "in use"),
+                       unused = make_file(&e, "unused");
+    struct gc_options all = {.files = -1};
+    struct gc_pins pins = {0};
+    struct fault f = {0};
+    remember(&e, reading, other);
+    CHECK(gc_pin_layer(&pins, top) && gc_pin_layer(&pins, reading) &&
+          gc_pin_file(&pins, in_use.sha256));
+    pins.importing = true;
+    struct gc_report r = collect(&e, all, &pins);
+    CHECK_NUMBER(r.images + r.layers, 0);
+    CHECK_NUMBER(r.files, 1);
+    pins.importing = false;
+    r = collect(&e, all, &pins);
+    CHECK(has_image(&e, &image) && has_file(&e, &in_use) &&
+          !has_file(&e, &unused));
+    CHECK(exists(&e, "l/%lld", base) && exists(&e, "l/%lld", reading) &&
+          !exists(&e, "l/%lld", other));
+    CHECK_NUMBER(r.layers, 1);
+    int64_t found;
+    CHECK_NUMBER(store_imported_layer(e.s, "a", &found, &f), 0);
+    CHECK_NUMBER(store_imported_layer(e.s, "b", &found, &f), 1);
+    gc_pins_free(&pins);
+    end_env(&e);
+}
+
+static void operations_and_files(void) {
+    struct env e = make_env();
+    struct operation_row old = make_operation(&e, "", 181, "12345"),
+                         in_file = make_operation(&e, "", 181, NULL),
+                         recent = make_operation(&e, "", 179, "x");
+    struct stored_file file = make_file(&e, "content");
+    CHECK(shell("cd %s && printf 123 > e/%s.log && printf 12 > e/%s.log && "
+                "touch -d '3 days ago' e/*.log && mkdir -p b/ab && "
+                "printf 1234 > b/ab/orphan && printf 7 > e/running.log && "
+                "printf 8 > e/left.log && touch -d '2 days ago' e/left.log",
+                e.d.path, in_file.uuid, recent.uuid));
+    struct gc_options dry = usual;
+    dry.dry_run = true;
+    struct gc_report r = collect(&e, dry, NULL);
+    CHECK_NUMBER(r.operations, 2);
+    CHECK(exists(&e, "b/ab/orphan", 0) && exists(&e, "e/left.log", 0) &&
+          has_operation(&e, &old));
+    r = collect(&e, usual, NULL);
+    CHECK(!has_operation(&e, &old) && !has_operation(&e, &in_file) &&
+          has_operation(&e, &recent) && has_file(&e, &file));
+    CHECK_NUMBER(r.operations, 2);
+    CHECK_NUMBER(r.logs, 3);
+    CHECK_NUMBER(r.log_bytes, 5 + 3 + 1);
+    CHECK_NUMBER(r.files, 1);
+    CHECK_NUMBER(r.file_bytes, 4);
+    CHECK(!exists(&e, "b/ab/orphan", 0) && !exists(&e, "e/left.log", 0) &&
+          exists(&e, "e/running.log", 0));
+    CHECK(shell("test $(ls %s/e | wc -l) = 2", e.d.path));
+    struct gc_options all = usual;
+    all.files = -1;
+    r = collect(&e, all, NULL);
+    CHECK(!has_file(&e, &file));
+    CHECK_NUMBER(r.file_bytes, 7);
+    file = make_file(&e, "content");
+    CHECK(has_file(&e, &file));
+    end_env(&e);
+}
+
+/* Collects in a child that is killed after `microseconds`. */
+static void collect_and_die(struct env *e, unsigned microseconds) {
+    close_env(e);
+    pid_t child = fork();
+    if (child == 0) {
+        if (!open_env(e))
+            _exit(1);
+        collect(e, (struct gc_options){.files = -1}, NULL);
+        _exit(0);
+    }
+    usleep(microseconds);
+    kill(child, SIGKILL);
+    CHECK(waitpid(child, NULL, 0) == child);
+    CHECK(open_env(e));
+}
+
+static void killed(void) {
+    struct env e = make_env();
+    int64_t base = make_layer(&e, 0);
+    struct image keep = make_image(&e, base, "keep", 900);
+    for (unsigned round = 0; round < 12; round++) {
+        int64_t layers[20];
+        struct image image[20];
+        struct stored_file file = make_file(&e, "content");
+        for (int i = 0; i < 20; i++) {
+            layers[i] = make_layer(&e, base);
+            image[i] = make_image(&e, layers[i], "", 900);
+        }
+        collect_and_die(&e, 2000 + round * 1500);
+        /* What has a row is whole; what has none goes at the next start. */
+        for (int i = 0; i < 20; i++)
+            CHECK(has_image(&e, &image[i]) == exists(&e, "l/%lld", layers[i]));
+        collect(&e, (struct gc_options){.files = -1}, NULL);
+        CHECK(!has_file(&e, &file) && !has_image(&e, &image[0]));
+        CHECK(shell("cd %s && test $(ls l | wc -l) = 2 && ! find b -type f | "
+                    "grep . && ! ls -A trash | grep .",
+                    e.d.path));
+        CHECK(has_image(&e, &keep) && exists(&e, "l/%lld", base));
+    }
+    end_env(&e);
+}
+
+/* The rows are gone, and then the engine: nothing else was done yet. */
+static void killed_after_the_rows(void) {
+    struct env e = make_env();
+    struct fault f = {0};
+    static const struct gc_pins nothing;
+    struct gc_options all = {.files = -1};
+    int64_t layer = make_layer(&e, 0);
+    struct image image = make_image(&e, layer, "", 1);
+    struct stored_file file = make_file(&e, "content");
+    struct gc *g = gc_new(e.d.fd, e.s, e.l, &all, &f);
+    CHECK(gc_remove_rows(g, &nothing, &f) == 0);
+    gc_free(g);
+    CHECK(exists(&e, "l/%lld", layer));
+    close_env(&e);
+    CHECK(open_env(&e));
+    CHECK(!has_image(&e, &image) && !exists(&e, "l/%lld", layer));
+    struct gc_report r = collect(&e, usual, NULL);
+    CHECK_NUMBER(r.files, 1);
+    CHECK(!has_file(&e, &file));
+    end_env(&e);
+}
+
+int main(void) {
+    RUN(images, "old untagged images go, with the layers nobody else has");
+    RUN(pinned, "what is in use stays");
+    RUN(operations_and_files, "old operations, logs and uploads go");
+    RUN(killed_after_the_rows, "a kill after the rows leaves nothing for ever");
+    RUN(killed, "killed at any time: what has a row is whole");
+    return CHECK_DONE();
+}
