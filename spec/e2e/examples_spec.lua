@@ -1,0 +1,57 @@
+-- Every example runs as it stands, and prints what spec/e2e/examples says.
+local home = require("spec.support.home")
+
+local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
+
+-- Those that do not always print the same have a test of their own.
+local SPECIAL = { quickstart = true, detached = true }
+
+describe("examples/", function()
+  local directory
+
+  setup(function() directory = home.directory() end)
+  teardown(function()
+    home.stop_engine(directory .. "/data")
+    os.execute("rm -rf " .. home.quote(directory))
+  end)
+
+  -- Prints of an example, and how it ended.
+  local function run(arguments)
+    local here = home.quote(directory)
+    local text = home.capture(("env -u CONTREE_URL -u CONTREE_TOKEN CONTREE_HOME=%s"
+      .. " CONTREE_DATA_DIR=%s/data XDG_RUNTIME_DIR=%s %s %s 2>&1; printf %%s $?")
+      :format(here, here, here, lua, arguments))
+    return text:match("^(.*)(%d)$")
+  end
+
+  local function read(path)
+    local file = io.open(path, "rb")
+    local text = file and file:read("*a")
+    if file then file:close() end
+    return text
+  end
+
+  for path in home.capture("ls examples/*.lua"):gmatch("%S+") do
+    local name = path:match("([^/]+)%.lua$")
+    if not SPECIAL[name] then
+      it(name .. " prints what it should", function()
+        local output, status = run(path)
+        assert.are.equal(read(("spec/e2e/examples/%s.txt"):format(name)), output)
+        assert.are.equal("0", status)
+      end)
+    end
+  end
+
+  it("quickstart works", function()
+    local output, status = run("examples/quickstart.lua")
+    assert.are.equal("0", status, output)
+    assert.matches('did you mean "shell"%?', output)
+  end)
+
+  it("detached is picked up by another process", function()
+    local id = run("examples/detached.lua"):gsub("%s", "")
+    local output, status = run("examples/detached.lua " .. id)
+    assert.are.equal("finished without you\nexit code 0, it left: data\n", output)
+    assert.are.equal("0", status)
+  end)
+end)
