@@ -1,5 +1,6 @@
 # Makes container images by hand, to be sourced: an OCI layout in ./oci.
-#   tree DIR            a reproducible tar of DIR on standard output
+#   tree DIR            a tar of DIR on standard output, reproducible unless
+#                       $mtime is empty
 #   layer FILE          adds a layer: a tar, plain or compressed
 #   finish [ENV...]     writes config, manifest and index; $cwd, $arch
 # and below them the steps, for images that lie: blob, entry, config,
@@ -7,7 +8,7 @@
 blobs=oci/blobs/sha256
 rm -rf oci
 mkdir -p $blobs
-layers='' ids='' cwd=''
+layers='' ids='' cwd='' mtime=@1
 case $(uname -m) in
   x86_64) arch=amd64 ;;
   aarch64) arch=arm64 ;;
@@ -15,7 +16,7 @@ case $(uname -m) in
 esac
 
 tree() {
-  tar --sort=name --mtime=@1 --format=pax --xattrs --xattrs-include='*' \
+  tar --sort=name ${mtime:+--mtime=$mtime} --sparse --format=pax --xattrs --xattrs-include='*' \
     --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime \
     --numeric-owner -C "$1" -c .
 }

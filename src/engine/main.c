@@ -30,6 +30,8 @@ int main(int argc, char *argv[]) {
     if (strcmp(o.command, "doctor") == 0)
         return doctor_run(stdout, o.config.data_dir);
     if (strcmp(o.command, "import") == 0)
-        return import_file(&o, &f) < 0 ? complain(&f) : 0;
+        return import_command(&o, &f) < 0 ? complain(&f) : 0;
+    if (strcmp(o.command, "export") == 0)
+        return export_command(&o, &f) < 0 ? complain(&f) : 0;
     return serve(&o, &f) < 0 ? complain(&f) : 0;
 }

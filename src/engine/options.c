@@ -13,15 +13,17 @@ static const struct {
     const char *name, *arguments, *what;
 } commands[] = {
     {"serve", "[OPTIONS]", "run sandboxes for clients, over HTTP"},
-    {"import", "FILE|- [--tag NAME] [--data-dir DIR]",
-     "make an image of a root file system (tar)"},
+    {"import", "FILE|-|oci:DIR|docker://NAME [--tag NAME] [--data-dir DIR]",
+     "make an image of a tar, of an OCI layout, or of a registry's"},
+    {"export", "IMAGE [-o FILE | --oci DIR] [--data-dir DIR]",
+     "write an image as a tar, or as an OCI layout"},
     {"doctor", "[--data-dir DIR]", "say what this machine lacks, and the fix"},
     {"version", "", "print the version"},
     {"help", "[COMMAND]", "print this"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-enum { SERVE = 1, IMPORT = 2, DOCTOR = 4 };
+enum { SERVE = 1, IMPORT = 2, EXPORT = 4, DOCTOR = 8 };
 
 static const struct option {
     const char *name, *value, *what;
@@ -30,7 +32,7 @@ static const struct option {
     {"data-dir", "DIR",
      "where images are kept\n"
      "($CONTREE_DATA_DIR, else ~/.local/share/contree)",
-     SERVE | IMPORT | DOCTOR},
+     SERVE | IMPORT | EXPORT | DOCTOR},
     {"socket", "PATH",
      "the Unix socket to serve on\n"
      "($XDG_RUNTIME_DIR/contree/engine.sock, else\n"
@@ -48,6 +50,9 @@ static const struct option {
     {"ready-fd", "N", "gets one byte when clients may come", SERVE},
     {"runtime", "NAME", "what makes the sandboxes: native", SERVE},
     {"tag", "NAME", "the tag that the image gets", IMPORT},
+    {"output", "FILE", "where the tar goes, instead of standard output",
+     EXPORT},
+    {"oci", "DIR", "the directory to make, an OCI layout", EXPORT},
 };
 enum { OPTIONS = sizeof known / sizeof *known };
 
@@ -175,6 +180,10 @@ static int set_option(struct options *o, const char *name, const char *value,
         if (strcmp(value, "native") != 0)
             return fault_set(
                 f, 400, "no runtime \"%.40s\"; this build has: native", value);
+    } else if (strcmp(name, "output") == 0) {
+        o->output = value;
+    } else if (strcmp(name, "oci") == 0) {
+        o->oci = value;
     } else {
         o->tag = value;
     }
@@ -201,7 +210,7 @@ static const struct option *find_option(const char *name, size_t length,
 /* Reads argv[i], an option, and its value; gives the index of the last. */
 static int read_option(char *const argv[], int i, unsigned command,
                        struct options *o, struct fault *f) {
-    const char *name = argv[i] + 2;
+    const char *name = strcmp(argv[i], "-o") == 0 ? "output" : argv[i] + 2;
     const char *equals = strchr(name, '=');
     size_t length = equals ? (size_t)(equals - name) : strlen(name);
     const struct option *option = find_option(name, length, command);
@@ -226,7 +235,8 @@ static int read_arguments(int argc, char *const argv[], unsigned command,
     for (int i = 2; i < argc; i++) {
         if (is_help(argv[i])) {
             o->help = true;
-        } else if (strncmp(argv[i], "--", 2) == 0) {
+        } else if (strncmp(argv[i], "--", 2) == 0 ||
+                   strcmp(argv[i], "-o") == 0) {
             i = read_option(argv, i, command, o, f);
             if (i < 0)
                 return -1;
@@ -248,7 +258,12 @@ static int check(const struct options *o, struct fault *f) {
                          "machine can connect");
     if (strcmp(o->command, "import") == 0 && !o->operand)
         return fault_set(f, 400,
-                         "import wants a FILE, or - for standard input");
+                         "import wants a FILE, - for standard input, "
+                         "oci:DIR or docker://HOST/NAME:TAG");
+    if (strcmp(o->command, "export") == 0 && !o->operand)
+        return fault_set(f, 400, "export wants an image: its tag or uuid");
+    if (o->oci && o->output)
+        return fault_set(f, 400, "--oci makes a directory: it needs no -o");
     return 0;
 }
 
@@ -267,8 +282,9 @@ int options_parse(int argc, char *const argv[], struct options *out,
         return refuse_command(out->command, f);
     unsigned command = strcmp(out->command, "serve") == 0    ? SERVE
                        : strcmp(out->command, "import") == 0 ? IMPORT
+                       : strcmp(out->command, "export") == 0 ? EXPORT
                        : strcmp(out->command, "doctor") == 0 ? DOCTOR
-                                                             : 8;
+                                                             : 16;
     if (read_arguments(argc, argv, command, out, f) < 0 || check(out, f) < 0)
         return -1;
     if (!*out->data_dir)
@@ -302,7 +318,7 @@ static void print_command(int i) {
     printf("usage: contree-engine %s %s\n\n%s\n", commands[i].name,
            commands[i].arguments, commands[i].what);
     for (int j = 0, first = 1; j < OPTIONS; j++) {
-        if (!(known[j].commands & bit) || i > 2)
+        if (!(known[j].commands & bit) || i > 3)
             continue;
         if (first)
             puts("");

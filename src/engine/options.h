@@ -7,8 +7,8 @@
 struct options {
     const char *command; /* "serve", "doctor", ... */
     bool help;
-    const char *operand; /* FILE of import */
-    const char *tag, *token_file;
+    const char *operand; /* what to import, or the image to export */
+    const char *tag, *token_file, *output, *oci;
     char data_dir[4096], socket_path[4096]; /* what config points to */
     struct engine_config config;
 };

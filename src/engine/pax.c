@@ -22,14 +22,14 @@ void pax_begin(struct pax *p, int fd) {
     p->used = 0;
 }
 
-static int flush(struct pax *p) {
+int pax_flush(struct pax *p) {
     size_t length = p->used;
     p->used = 0;
     return write_all(p->fd, p->block, length);
 }
 
 int pax_data(struct pax *p, const void *data, size_t length) {
-    if (length > sizeof p->block - p->used && flush(p) < 0)
+    if (length > sizeof p->block - p->used && pax_flush(p) < 0)
         return -1;
     if (length >= sizeof p->block)
         return write_all(p->fd, data, length);
@@ -48,7 +48,7 @@ int pax_pad(struct pax *p, int64_t length) {
 }
 
 int pax_end(struct pax *p) {
-    return zeros(p, 2 * RECORD) < 0 ? -1 : flush(p);
+    return zeros(p, 2 * RECORD) < 0 ? -1 : pax_flush(p);
 }
 
 /* "LENGTH KEY=VALUE\n"; the length counts its own digits. */

@@ -39,6 +39,8 @@ bool pax_attribute(struct buffer *attributes, const char *name,
 int pax_member(struct pax *p, const struct pax_member *m) MUST_CHECK;
 int pax_data(struct pax *p, const void *data, size_t length) MUST_CHECK;
 int pax_pad(struct pax *p, int64_t length) MUST_CHECK;
+/* Writes out what was added so far. */
+int pax_flush(struct pax *p) MUST_CHECK;
 int pax_end(struct pax *p) MUST_CHECK;
 
 #endif

@@ -2,10 +2,12 @@
 #define _GNU_SOURCE
 #include "serve.h"
 #include "api.h"
+#include "export.h"
 #include "import.h"
 #include "sandbox.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -293,45 +295,125 @@ int serve(const struct options *o, struct fault *f) {
     return result;
 }
 
-/* ---- import ---- */
+/* ---- import and export ---- */
 
-static int open_archive(const char *name, struct fault *f) {
-    int fd = strcmp(name, "-") == 0 ? dup(STDIN_FILENO)
-                                    : open(name, O_RDONLY | O_CLOEXEC);
-    return fd < 0 ? fault_errno(f, "cannot read %s", name) : fd;
+/* Does `work` with a data directory that no engine serves. */
+static int with_images(const struct options *o, struct fault *f,
+                       int (*work)(const struct options *o,
+                                   const struct importer *m, struct fault *f)) {
+    struct engine e = {.config = &o->config, .dir_fd = -1};
+    signal(SIGPIPE, SIG_IGN);
+    if (userns_enter(&e.ids, f) < 0)
+        return -1;
+    e.dir_fd = open_data_dir(o->config.data_dir, f);
+    int result = e.dir_fd < 0 ? -1 : open_store(&e, f);
+    if (result < 0 && f->status == 409)
+        fault_set(f, 409,
+                  "the engine that serves %s must not run meanwhile: stop it "
+                  "(contree-engine leaves when idle, or on SIGTERM) and try "
+                  "again",
+                  o->config.data_dir);
+    if (result == 0) {
+        const struct importer m = {e.dir_fd, e.store, e.layers, e.ids};
+        result = work(o, &m, f);
+        trash_empty(e.layers);
+    }
+    layers_close(e.layers);
+    store_close(e.store);
+    if (e.dir_fd >= 0)
+        close(e.dir_fd);
+    return result;
 }
 
-static int import_into(struct engine *e, const struct options *o, int fd,
-                       struct fault *f) {
-    struct import_options how = {.tag = o->tag};
+/* DIR or DIR:NAME. */
+static int import_directory(const struct importer *m, const char *source,
+                            const struct import_options *how, struct image *i,
+                            struct fault *f) {
+    char *path CLEANUP(cleanup_free) = strdup(source);
+    char *name = path ? strchr(path, ':') : NULL;
+    if (name)
+        *name++ = 0;
+    int dir CLEANUP(cleanup_close) =
+        path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (dir < 0)
+        return fault_errno(f, "cannot read %s", path ? path : "");
+    return import_layout(m, dir, name, how, i, f);
+}
+
+static int import_archive(const struct importer *m, const char *source,
+                          const struct import_options *how, struct image *i,
+                          struct fault *f) {
+    int fd CLEANUP(cleanup_close) = strcmp(source, "-") == 0
+                                        ? dup(STDIN_FILENO)
+                                        : open(source, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fault_errno(f, "cannot read %s", source);
+    return import_tar(m, fd, how, i, f);
+}
+
+static int import_source(const struct options *o, const struct importer *m,
+                         struct fault *f) {
+    const struct import_options how = {.tag = o->tag};
+    const char *source = o->operand;
     struct image image;
-    if (open_store(e, f) < 0) {
-        if (f->status == 409)
-            fault_set(f, 409,
-                      "the engine that serves %s must not run meanwhile: stop "
-                      "it (contree-engine leaves when idle, or on SIGTERM) and "
-                      "import again",
-                      e->config->data_dir);
-        return -1;
-    }
-    struct importer m = {e->dir_fd, e->store, e->layers, e->ids};
-    if (import_tar(&m, fd, &how, &image, f) < 0)
+    int result = strncmp(source, "docker://", 9) == 0
+                     ? import_registry(m, source, NULL, NULL, &how, &image, f)
+                 : strncmp(source, "oci:", 4) == 0
+                     ? import_directory(m, source + 4, &how, &image, f)
+                     : import_archive(m, source, &how, &image, f);
+    if (result < 0)
         return -1;
     puts(image.uuid);
     image_clear(&image);
     return 0;
 }
 
-int import_file(const struct options *o, struct fault *f) {
-    struct engine e = {.config = &o->config, .dir_fd = -1};
-    int fd CLEANUP(cleanup_close) = open_archive(o->operand, f);
-    if (fd < 0 || userns_enter(&e.ids, f) < 0)
-        return -1;
-    e.dir_fd = open_data_dir(o->config.data_dir, f);
-    int result = e.dir_fd < 0 ? -1 : import_into(&e, o, fd, f);
-    layers_close(e.layers);
-    store_close(e.store);
-    if (e.dir_fd >= 0)
-        close(e.dir_fd);
+int import_command(const struct options *o, struct fault *f) {
+    return with_images(o, f, import_source);
+}
+
+/* The file appears when it is complete, or not at all. What is there already
+ * and no file, such as /dev/stdout, is written to. */
+static int export_file(const struct importer *m, const struct image *i,
+                       const char *name, struct fault *f) {
+    char part[PATH_MAX];
+    struct stat st;
+    bool whole = stat(name, &st) < 0 || S_ISREG(st.st_mode);
+    if (snprintf(part, sizeof part, "%s%s", name, whole ? ".part" : "") >=
+        (int)sizeof part)
+        return fault_set(f, 400, "too long a name for a file");
+    int fd CLEANUP(cleanup_close) =
+        open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return fault_errno(f, "cannot make %s", part);
+    int result = export_tar(m, i, fd, f);
+    if (result == 0 && whole && rename(part, name) < 0)
+        result = fault_errno(f, "cannot make %s", name);
+    if (result < 0 && whole)
+        unlink(part);
     return result;
+}
+
+static int export_image(const struct options *o, const struct importer *m,
+                        struct fault *f) {
+    struct image image;
+    int result = export_resolve(m->store, o->operand, &image, f);
+    if (result < 0)
+        return -1;
+    if (o->oci)
+        result = export_oci(m, &image, o->oci, f);
+    else if (o->output && strcmp(o->output, "-") != 0)
+        result = export_file(m, &image, o->output, f);
+    else if (isatty(STDOUT_FILENO))
+        result = fault_set(f, 400,
+                           "a tar does no terminal good: use -o FILE, or send "
+                           "it into a pipe or a file");
+    else
+        result = export_tar(m, &image, STDOUT_FILENO, f);
+    image_clear(&image);
+    return result;
+}
+
+int export_command(const struct options *o, struct fault *f) {
+    return with_images(o, f, export_image);
 }

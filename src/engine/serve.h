@@ -7,7 +7,9 @@
 /* Serves until a signal or idleness ends it; 0, or -1 when it could not begin.
  */
 int serve(const struct options *o, struct fault *f);
-/* Imports an archive and prints the image's uuid. */
-int import_file(const struct options *o, struct fault *f);
+/* Makes an image of what the operand names and prints its uuid. */
+int import_command(const struct options *o, struct fault *f);
+/* Writes an image to where the options say. */
+int export_command(const struct options *o, struct fault *f);
 
 #endif
