@@ -12,6 +12,8 @@ local PLACES = { "/usr/local/bin", "/usr/bin", "/opt/contree/bin" }
 -- What a sockaddr_un holds, less the ".new" under which the engine makes it.
 local SOCKET_MAX = 98
 local START_TIMEOUT = 15
+-- How often it is looked whether an engine has started, in seconds.
+local SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.01
 -- How long the engine of somebody who was faster may take to listen.
 local PATIENCE = 5
 
@@ -122,14 +124,42 @@ local function log_path(self)
   end
 end
 
--- argv[0] is the program's own path.
+-- Starts the program. self.starting is what everybody waits for who finds that
+-- nobody listens: { program, due } until it is over, then perhaps a failure.
 local function launch(self)
+  -- argv[0] is the program's own path.
   local argv = { self.path, "serve", "--data-dir", self.data_dir, "--socket", self.socket }
   if self.idle then
     argv[#argv + 1] = "--idle-exit"
     argv[#argv + 1] = ("%g"):format(self.idle)
   end
-  return core.spawn_detached(self.path, argv, START_TIMEOUT, log_path(self))
+  local program, message = core.start_detached(self.path, argv, log_path(self))
+  if not program then unavailable(self, message) end
+  self.starts = self.starts + 1
+  self.starting = { program = program, due = core.now() + START_TIMEOUT }
+end
+
+-- Waits until the program that is being started listens; returns why it does
+-- not.
+local function await(self, start)
+  local pause = SHORTEST_PAUSE
+  while not start.over do
+    local ready = start.program:ready()
+    if ready == nil and core.now() < start.due then
+      loop.sleep(pause)
+      pause = math.min(2 * pause, LONGEST_PAUSE)
+    else
+      start.over, self.starting = true, nil
+      start.program:stop()
+      if not ready then
+        local last = start.program:last_line()
+        start.failure = ("%s %s%s"):format(self.path,
+          ready == nil and ("was not ready within %g seconds"):format(START_TIMEOUT)
+          or "exited before it was ready", last and ": " .. last or "")
+      end
+    end
+  end
+  return start.failure
 end
 
 -- Another engine has the data directory: it is going to listen.
@@ -143,18 +173,20 @@ end
 ---@param seen integer the value of `starts` before the connection was tried
 ---@param try table kept by the caller from one call to the next
 function Engine:revive(seen, try)
-  try.since = try.since or core.now()
   if not self.path then unavailable(self, self.problem) end
+  if not self.starting and self.starts == seen and not try.launched then
+    try.launched = true
+    launch(self)
+  end
+  if self.starting then
+    local failure = await(self, self.starting)
+    if not failure then return end
+    self.failure = failure
+    if not lost_the_race(failure) then unavailable(self, failure) end
+  end
+  try.since = try.since or core.now()
   if core.now() - try.since > PATIENCE then
     unavailable(self, self.failure or "it does not answer on " .. self.socket)
-  end
-  if self.starts == seen and not try.launched then
-    try.launched = true
-    self.starts = self.starts + 1
-    local ok, message = launch(self)
-    if ok then return end
-    self.failure = message
-    if not lost_the_race(message) then unavailable(self, message) end
   end
   loop.sleep(0.05)
 end

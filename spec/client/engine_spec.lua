@@ -1,5 +1,6 @@
 -- Finding, starting and reaching the local engine, which a program plays here.
 local contree = require("contree")
+local core = require("contree.core")
 local engine = require("contree.engine")
 local fake = require("spec.support.fake")
 
@@ -88,6 +89,64 @@ describe("the local engine", function()
       assert.are.equal("local\nlocal\nlocal\nlocal\n", text)
       assert.are.equal(1, starts())
     end)
+  end)
+
+  it("lets other tasks go on while it starts", function()
+    with_environment("FAKE_ENGINE", "slow", function(wrapper)
+      local client, ticks = contree.new(options{ path = wrapper }), 0
+      contree.async(function()
+        local starting = contree.spawn(function() return client:whoami().token_uuid end)
+        while starting.status ~= "done" do
+          contree.sleep(0.01)
+          ticks = ticks + 1
+        end
+        assert.are.equal("local", starting:wait())
+      end)
+      assert.is_true(ticks > 5, ticks .. " ticks")
+    end)
+  end)
+
+  it("goes on starting when the task that wanted it is cancelled", function()
+    with_environment("FAKE_ENGINE", "slow", function(wrapper)
+      local client = contree.new(options{ path = wrapper })
+      contree.async(function()
+        local first = contree.spawn(function() client:whoami() end)
+        local second = contree.spawn(function() return client:whoami().token_uuid end)
+        contree.sleep(0.1)
+        first:cancel()
+        assert.are.equal("local", second:wait())
+        assert.are.equal("cancelled", first.status)
+      end)
+      assert.are.equal(1, starts())
+    end)
+  end)
+
+  it("is ended when it does not become ready", function()
+    local wrapper = directory .. "/wrapper"
+    local file = assert(io.open(wrapper, "w"))
+    file:write(("#!/bin/sh\ntrap 'touch %s/ended; exit' TERM\n"
+      .. "echo still reading; while :; do sleep 0.05; done\n"):format(directory))
+    file:close()
+    os.execute("chmod +x " .. wrapper)
+    local real, ahead = core.now, 0
+    finally(function() core.now = real end)
+    core.now = function() return real() + ahead end
+    local err
+    contree.async(function()
+      local starting = contree.spawn(function()
+        err = failure(function() contree.new(options{ path = wrapper }):whoami() end)
+      end)
+      contree.sleep(0.2)
+      ahead = 20
+      starting:wait()
+    end)
+    assert.are.equal("engine_unavailable", err.kind)
+    assert.matches("wrapper was not ready within 15 seconds: still reading", tostring(err), 1, true)
+    for _ = 1, 200 do
+      if core.stat(directory .. "/ended") then break end
+      os.execute("sleep 0.05")
+    end
+    assert.is_table(core.stat(directory .. "/ended"))
   end)
 
   it("says why it could not start", function()

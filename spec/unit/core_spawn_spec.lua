@@ -1,18 +1,36 @@
 local core = require("contree.core")
 local support = require("spec.support.core_peer")
 
-describe("spawn_detached", function()
+describe("start_detached", function()
   local directory
 
   before_each(function() directory = support.directory() end)
   after_each(function() os.execute("rm -rf " .. directory) end)
 
-  -- Runs a shell script whose $1 $2 are what spawn_detached() appended.
-  local function spawn(script, timeout, log)
-    return core.spawn_detached("/bin/sh", {"sh", "-c", script, "name"}, timeout or 20, log)
+  -- Starts a shell script whose $1 $2 are what start_detached() appended.
+  local function start(script, log)
+    return assert(core.start_detached("/bin/sh", {"sh", "-c", script, "name"}, log))
   end
 
-  it("returns when the program says that it is ready", function()
+  local function eventually(condition)
+    for _ = 1, 2000 do
+      if condition() then return true end
+      os.execute("sleep 0.01")
+    end
+    return false
+  end
+
+  -- The same, and waits: whether it became ready, and its last words.
+  local function spawn(script, log)
+    local program, ready = start(script, log), nil
+    eventually(function()
+      ready = program:ready()
+      return ready ~= nil
+    end)
+    return ready, program:last_line()
+  end
+
+  it("tells when the program says that it is ready", function()
     local path = directory .. "/out"
     assert.is_true(spawn("echo \"$@\" >" .. path .. "; printf x >&3; exec sleep 0"))
     assert.equal("--ready-fd 3\n", support.read_file(path))
@@ -62,58 +80,79 @@ describe("spawn_detached", function()
     local before = ours()
     spawn("printf x >&3")
     spawn("exit 1")
-    spawn("sleep 5", 0.05)
-    core.spawn_detached("/nowhere/engine", {"engine"}, 1)
-    core.spawn_detached("/bin/true", {"true"}, 1, "/nowhere/log")
+    start("sleep 5"):stop()
+    core.start_detached("/nowhere/engine", {"engine"})
+    core.start_detached("/bin/true", {"true"}, "/nowhere/log")
+    collectgarbage()
+    collectgarbage()
     assert.equal(before, ours())
   end)
 
   it("appends what it prints to the log, which only we may read", function()
     local log = directory .. "/log"
-    assert.is_true(spawn("echo out; echo err >&2; printf x >&3", 20, log))
-    assert.is_true(spawn("echo more; printf x >&3", 20, log))
+    assert.is_true(spawn("echo out; echo err >&2; printf x >&3", log))
+    assert.is_true(spawn("echo more; printf x >&3", log))
     assert.equal("out\nerr\nmore\n", support.read_file(log))
     assert.equal(384, core.stat(log).mode)
   end)
 
-  it("tells that it ended, and its last words", function()
-    local log = directory .. "/log"
-    local ok, message = spawn("echo first; echo cannot bind >&2; exit 1", 20, log)
-    assert.is_nil(ok)
-    assert.equal("/bin/sh exited before it was ready: cannot bind", message)
-    ok, message = spawn("exit 1", 20, log)
-    assert.is_nil(ok)
-    assert.equal("/bin/sh exited before it was ready", message)
-    message = select(2, spawn("yes x | head -c 100000; printf end", 20, log))
-    assert.equal("/bin/sh exited before it was ready: end", message:sub(-#message))
-    assert.equal("/bin/sh exited before it was ready", (select(2, spawn("echo gone; exit 1"))))
+  it("does not wait", function()
+    local path = directory .. "/go"
+    local program = start("while [ ! -e " .. path .. " ]; do sleep 0.01; done; printf x >&3")
+    assert.is_nil(program:ready())
+    assert.is_nil(program:ready())
+    os.execute("touch " .. path)
+    assert.is_true(eventually(function() return program:ready() end))
+    assert.is_true(program:ready())
   end)
 
-  it("ends one that is late", function()
-    local ok, message = spawn("trap 'echo ended >" .. directory .. "/ended; exit' TERM; "
-                              .. "while :; do sleep 0.05; done", 0.3)
-    assert.is_nil(ok)
-    assert.matches("was not ready within 0.3 seconds", message)
-    for _ = 1, 200 do
-      if core.stat(directory .. "/ended") then break end
-      os.execute("sleep 0.05")
-    end
-    assert.is_table(core.stat(directory .. "/ended"))
+  it("tells that it ended, and its last words", function()
+    local log = directory .. "/log"
+    local ready, words = spawn("echo first; echo cannot bind >&2; exit 1", log)
+    assert.is_false(ready)
+    assert.equal("cannot bind", words)
+    ready, words = spawn("exit 1", log)
+    assert.is_false(ready)
+    assert.is_nil(words)
+    words = select(2, spawn("yes x | head -c 100000; printf end", log))
+    assert.equal("end", words)
+    assert.is_nil((select(2, spawn("echo gone; exit 1"))))
+  end)
+
+  it("can be ended", function()
+    local program = start("trap 'echo ended >" .. directory .. "/ended; exit' TERM; echo >"
+                          .. directory .. "/begun; while :; do sleep 0.05; done")
+    assert.is_true(eventually(function() return core.stat(directory .. "/begun") end))
+    program:stop()
+    assert.is_false(program:ready())
+    assert.is_true(eventually(function() return core.stat(directory .. "/ended") end))
+    program:stop()
+  end)
+
+  it("is not ended once it is ready, nor by being forgotten", function()
+    local program = start("printf x >&3; sleep 0.2; echo >" .. directory .. "/ready")
+    assert.is_true(eventually(function() return program:ready() end))
+    program:stop()
+    start("trap '' PIPE; sleep 0.2; printf x >&3; echo >" .. directory .. "/forgotten")
+    collectgarbage()
+    collectgarbage()
+    assert.is_true(eventually(function() return core.stat(directory .. "/ready") end))
+    assert.is_true(eventually(function() return core.stat(directory .. "/forgotten") end))
   end)
 
   it("tells why it cannot start", function()
-    local ok, message = core.spawn_detached("/nowhere/engine", {"engine"}, 1)
-    assert.is_nil(ok)
+    local program, message = core.start_detached("/nowhere/engine", {"engine"})
+    assert.is_nil(program)
     assert.equal("/nowhere/engine: No such file or directory", message)
-    assert.matches("Permission denied", select(2, core.spawn_detached("/etc/passwd", {"x"}, 1)))
+    assert.matches("Permission denied", (select(2, core.start_detached("/etc/passwd", {"x"}))))
     assert.equal("/nowhere/log: No such file or directory",
-                 (select(2, core.spawn_detached("/bin/true", {"true"}, 1, "/nowhere/log"))))
+                 (select(2, core.start_detached("/bin/true", {"true"}, "/nowhere/log"))))
   end)
 
   it("raises for misuse", function()
-    assert.error(function() core.spawn_detached("/bin/true") end)
-    assert.error(function() core.spawn_detached("/bin/true", {}, 1) end)
-    assert.error(function() core.spawn_detached("/bin/true", {1}, 1) end)
-    assert.error(function() core.spawn_detached("/bin/true", {"true"}) end)
+    assert.error(function() core.start_detached("/bin/true") end)
+    assert.error(function() core.start_detached("/bin/true", {}) end)
+    assert.error(function() core.start_detached("/bin/true", {1}) end)
+    assert.error(function() core.start_detached("/bin/true", {"true"}, {}) end)
   end)
 end)

@@ -76,7 +76,7 @@ static const luaL_Reg functions[] = {
     {"is_utf8", codec_is_utf8},
     {"buffer", codec_buffer_new},
     {"sse", sse_lua_new},
-    {"spawn_detached", spawn_lua_detached},
+    {"start_detached", spawn_lua_start},
     {"loop", loop_lua_new},
     {NULL, NULL},
 };
@@ -90,6 +90,7 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     sse_register(L);
     transfer_register(L);
     loop_register(L);
+    spawn_register(L);
     luaL_newlib(L, functions);
     lua_pushliteral(L, CORE_VERSION);
     lua_setfield(L, -2, "version");

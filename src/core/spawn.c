@@ -4,8 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -16,10 +14,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define READY_FD 3
+#define PROGRAM_TYPE "contree.program"
 
 extern char **environ;
 
@@ -135,94 +133,41 @@ static int above_standard(int fd) {
     return copy;
 }
 
-static double now(void) {
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-enum readiness { READY, LATE, GONE };
-
-static enum readiness await(int fd, double seconds) {
-    double end = now() + seconds;
-    struct pollfd wanted = {.fd = fd, .events = POLLIN};
-    char byte;
-
-    for (;;) {
-        double left = end - now();
-        int n = poll(&wanted, 1, left > 0 ? (int)ceil(left * 1000) : 0);
-        if (n == 0)
-            return LATE;
-        if (n < 0 && errno != EINTR)
-            return GONE;
-        if (n > 0) {
-            ssize_t got = read(fd, &byte, 1);
-            if (got < 0 && errno == EINTR)
-                continue;
-            return got == 1 ? READY : GONE;
-        }
-    }
-}
-
-/* Pushes ": " and the last line that the program added to its log, or "". */
-static void push_last_line(lua_State *L, const char *log, off_t before) {
-    char tail[2048];
-    struct stat status;
-    ssize_t n = 0;
-    size_t end, start;
-    int fd = log ? open(log, O_RDONLY | O_CLOEXEC) : -1;
-
-    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size > before) {
-        off_t from = status.st_size - (off_t)sizeof tail;
-        n = pread(fd, tail, sizeof tail, from > before ? from : before);
-    }
-    if (fd >= 0)
-        close(fd);
-    end = n > 0 ? (size_t)n : 0;
-    while (end > 0 && (tail[end - 1] == '\n' || tail[end - 1] == '\r'))
-        end--;
-    start = end;
-    while (start > 0 && tail[start - 1] != '\n')
-        start--;
-    lua_pushstring(L, end > start ? ": " : "");
-    lua_pushlstring(L, tail + start, end - start);
-    lua_concat(L, 2);
-}
-
 struct files {
     int null, log, read, write;
-    off_t log_size; /* before the program wrote to it */
 };
 
-static void close_files(struct files *files) {
-    int fds[] = {files->null, files->log, files->read, files->write};
+static void close_fd(int *fd) {
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
 
-    for (int i = 0; i < 4; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
+static void close_files(struct files *files) {
+    close_fd(&files->null);
+    close_fd(&files->log);
+    close_fd(&files->read);
+    close_fd(&files->write);
 }
 
 /* False with errno set. */
 static bool open_files(struct files *files, const char *log) {
-    struct stat status = {0};
     int ends[2];
 
-    *files = (struct files){-1, -1, -1, -1, 0};
+    *files = (struct files){-1, -1, -1, -1};
     files->null = above_standard(open("/dev/null", O_RDWR | O_CLOEXEC));
     files->log =
         above_standard(open(log ? log : "/dev/null",
-                            O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
-    if (files->null < 0 || files->log < 0 || fstat(files->log, &status) < 0 ||
-        pipe(ends) < 0)
+                            O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+    if (files->null < 0 || files->log < 0 || pipe(ends) < 0)
         return false;
-    files->log_size = status.st_size;
     files->read = above_standard(ends[0]);
     files->write = above_standard(ends[1]);
     if (files->read < 0 || files->write < 0)
         return false;
     fcntl(files->read, F_SETFD, FD_CLOEXEC);
     fcntl(files->write, F_SETFD, FD_CLOEXEC);
+    fcntl(files->read, F_SETFL, O_NONBLOCK);
     return true;
 }
 
@@ -247,74 +192,145 @@ static char **push_arguments(lua_State *L, int index) {
     return arguments;
 }
 
-/* Starts the program and waits; when it cannot be started, start->error says
- * why. */
-static enum readiness run(struct start *start, struct files *files,
-                          double timeout) {
-    enum readiness readiness = GONE;
+/* Its pid; or -1 with errno set, when there is no program running. */
+static pid_t run(const char *path, char *const *arguments,
+                 const struct files *files) {
+    struct start *start = mmap(NULL, sizeof *start, PROT_READ | PROT_WRITE,
+                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid = -1;
+    int error;
 
+    if (start == MAP_FAILED)
+        return -1;
+    start->path = path;
+    start->arguments = arguments;
     start->null = files->null;
     start->log = files->log;
     start->ready = files->write;
-    if (launch(start)) {
-        close(files->write);
-        files->write = -1;
-        readiness = await(files->read, timeout);
-    }
-    if (readiness == LATE && start->pid > 0)
-        kill(start->pid, SIGTERM);
-    return readiness;
+    if (launch(start))
+        pid = start->pid;
+    error = start->error;
+    munmap(start, sizeof *start);
+    errno = error;
+    return pid;
 }
 
-static int failed(lua_State *L, const char *path, int error) {
+/* What Lua gets: a program that has been started. */
+struct program {
+    pid_t pid;
+    int ready;      /* our end of the pipe, -1 when its message is known */
+    int log;        /* a file, or /dev/null */
+    off_t log_size; /* before the program wrote to it */
+    bool listens;
+};
+
+int spawn_lua_start(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    const char *log =
+        (luaL_checktype(L, 2, LUA_TTABLE), luaL_optstring(L, 3, NULL));
+    char **arguments = push_arguments(L, 2);
+    struct program *program = compat_newuserdata(L, sizeof *program);
+    struct stat status = {0};
+    struct files files;
+    int error;
+
+    *program = (struct program){.pid = -1, .ready = -1, .log = -1};
+    luaL_setmetatable(L, PROGRAM_TYPE);
+    if (!open_files(&files, log)) {
+        error = errno;
+        path = log ? log : path;
+    } else {
+        if (fstat(files.log, &status) == 0)
+            program->log_size = status.st_size;
+        program->pid = run(path, arguments, &files);
+        error = errno;
+    }
+    if (program->pid > 0) {
+        program->ready = files.read;
+        program->log = files.log;
+        files.read = files.log = -1;
+    }
+    close_files(&files);
+    if (program->pid > 0)
+        return 1;
     lua_pushnil(L);
     lua_pushfstring(L, "%s: %s", path, strerror(error));
     return 2;
 }
 
-/* Pushes what came of it. */
-static int report(lua_State *L, enum readiness readiness, const char *path,
-                  double timeout, const char *log, off_t log_size) {
-    if (readiness == READY) {
-        lua_pushboolean(L, 1);
-        return 1;
-    }
-    lua_pushnil(L);
-    if (readiness == LATE)
-        lua_pushfstring(L, "%s was not ready within %f seconds", path, timeout);
-    else
-        lua_pushfstring(L, "%s exited before it was ready", path);
-    push_last_line(L, log, log_size);
-    lua_concat(L, 2);
-    return 2;
+/* Methods */
+
+static struct program *check_program(lua_State *L) {
+    return luaL_checkudata(L, 1, PROGRAM_TYPE);
 }
 
-int spawn_lua_detached(lua_State *L) {
-    const char *path = luaL_checkstring(L, 1);
-    double timeout = (luaL_checktype(L, 2, LUA_TTABLE), luaL_checknumber(L, 3));
-    const char *log = luaL_optstring(L, 4, NULL);
-    char **arguments = push_arguments(L, 2);
-    enum readiness readiness = GONE;
-    struct files files;
-    struct start *start;
-    int error;
+static int program_ready(lua_State *L) {
+    struct program *program = check_program(L);
+    ssize_t got = 0;
+    char byte;
 
-    if (!open_files(&files, log)) {
-        error = errno;
-        close_files(&files);
-        return failed(L, log ? log : path, error);
+    if (program->ready >= 0) {
+        do
+            got = read(program->ready, &byte, 1);
+        while (got < 0 && errno == EINTR);
+        if (got < 0 && errno == EAGAIN)
+            return compat_nil(L);
+        program->listens = got == 1;
+        close_fd(&program->ready);
     }
-    start = mmap(NULL, sizeof *start, PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    error = start == MAP_FAILED ? errno : 0;
-    if (!error) {
-        start->path = path;
-        start->arguments = arguments;
-        readiness = run(start, &files, timeout);
-        error = start->error;
-        munmap(start, sizeof *start);
+    lua_pushboolean(L, program->listens);
+    return 1;
+}
+
+static int program_last_line(lua_State *L) {
+    struct program *program = check_program(L);
+    off_t before = program->log_size;
+    char tail[2048];
+    struct stat status;
+    ssize_t n = 0;
+    size_t end, start;
+
+    if (fstat(program->log, &status) == 0 && status.st_size > before) {
+        off_t from = status.st_size - (off_t)sizeof tail;
+        n = pread(program->log, tail, sizeof tail,
+                  from > before ? from : before);
     }
-    close_files(&files);
-    return error ? failed(L, path, error)
-                 : report(L, readiness, path, timeout, log, files.log_size);
+    end = n > 0 ? (size_t)n : 0;
+    while (end > 0 && (tail[end - 1] == '\n' || tail[end - 1] == '\r'))
+        end--;
+    start = end;
+    while (start > 0 && tail[start - 1] != '\n')
+        start--;
+    if (end == start)
+        return compat_nil(L);
+    lua_pushlstring(L, tail + start, end - start);
+    return 1;
+}
+
+/* While the pipe is open, the pid is still the program's. */
+static int program_stop(lua_State *L) {
+    struct program *program = check_program(L);
+
+    program_ready(L);
+    if (program->ready >= 0)
+        kill(program->pid, SIGTERM);
+    close_fd(&program->ready);
+    return 0;
+}
+
+static int program_gc(lua_State *L) {
+    struct program *program = check_program(L);
+
+    close_fd(&program->ready);
+    close_fd(&program->log);
+    return 0;
+}
+
+void spawn_register(lua_State *L) {
+    static const luaL_Reg methods[] = {{"ready", program_ready},
+                                       {"last_line", program_last_line},
+                                       {"stop", program_stop},
+                                       {NULL, NULL}};
+
+    compat_newtype(L, PROGRAM_TYPE, methods, program_gc);
 }
