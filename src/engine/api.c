@@ -27,6 +27,7 @@ const struct route api_routes[] = {
      NULL},
     {"POST", "operations/*/subprocesses/*/stdin", BODY_JSON, subprocess_stdin,
      NULL, NULL},
+    {"POST", "gc", BODY_JSON, gc_post, NULL, NULL},
     {"GET", "inspect", BODY_NONE, inspect_find, NULL, NULL},
     {"GET", "inspect/*", BODY_NONE, inspect_image, NULL, NULL},
     {"GET", "inspect/*/list", BODY_NONE, inspect_list_get, NULL, NULL},

@@ -55,6 +55,11 @@ void subprocess_get(struct request *r);
 void subprocess_kill(struct request *r);
 void subprocess_stdin(struct request *r);
 
+void gc_post(struct request *r);
+/* Begins to collect garbage, with the usual ages, if that was not done today;
+ * true when it did. */
+bool gc_when_due(struct engine *e);
+
 void inspect_find(struct request *r);
 void inspect_image(struct request *r);
 void inspect_list_get(struct request *r);

@@ -30,9 +30,17 @@ static int use_image(struct inspection *i, struct image *image,
     int64_t layer = image->layer;
     memcpy(i->image, image->uuid, UUID_SIZE);
     image_clear(image);
-    return layer ? store_layer_chain(i->engine->store, layer, &i->layers,
-                                     &i->layer_count, f)
-                 : 0;
+    if (!layer)
+        return 0;
+    if (store_layer_chain(i->engine->store, layer, &i->layers, &i->layer_count,
+                          f) < 0)
+        return -1;
+    i->next = i->engine->inspections;
+    if (i->next)
+        i->next->link = &i->next;
+    i->link = &i->engine->inspections;
+    *i->link = i;
+    return 0;
 }
 
 int inspection_start(struct request *r, struct inspection *i, struct fault *f) {
@@ -52,6 +60,12 @@ int inspection_start(struct request *r, struct inspection *i, struct fault *f) {
 }
 
 void inspection_clear(struct inspection *i) {
+    if (i->link) {
+        *i->link = i->next;
+        if (i->next)
+            i->next->link = i->link;
+        i->link = NULL;
+    }
     free(i->layers);
     free(i->path);
 }

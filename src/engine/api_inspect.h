@@ -8,6 +8,7 @@
 
 /* Which image, and where in it. */
 struct inspection {
+    struct inspection *next, **link; /* in engine.inspections */
     struct request *request;
     struct engine *engine;
     char image[UUID_SIZE];
@@ -15,7 +16,8 @@ struct inspection {
     size_t layer_count;
     char *path; /* as asked for; NULL if it was not */
 };
-/* Looks up the image of the request. Clear it in any case. */
+/* Looks up the image of the request, whose layers stay until inspection_clear()
+ * (on the loop). Clear it in any case, and do not move it before. */
 int inspection_start(struct request *r, struct inspection *i, struct fault *f);
 void inspection_clear(struct inspection *i);
 /* Worker. */

@@ -14,6 +14,7 @@ struct launcher;
 struct http_server;
 struct operations;
 struct layers;
+struct inspection;
 
 struct engine_config {
     const char *data_dir;    /* absolute; made if missing, mode 0700 */
@@ -34,8 +35,10 @@ struct engine {
     struct operations *operations;
     struct layers *layers;
     struct id_range ids;
-    size_t jobs;     /* in workers now; see work.h */
-    size_t archives; /* being sent now */
+    size_t jobs;                    /* in workers now; see work.h */
+    size_t archives;                /* being sent now */
+    struct inspection *inspections; /* of images, now; see api_inspect.h */
+    bool collecting;                /* garbage */
 };
 
 #endif

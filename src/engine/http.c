@@ -78,6 +78,10 @@ const char *request_header(const struct request *r, const char *name) {
     return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
 }
 
+bool request_is_local(const struct request *r) {
+    return !r->connection->listener->tcp;
+}
+
 bool request_is_head(const struct request *r) {
     return r->head;
 }

@@ -54,6 +54,8 @@ const struct url *request_url(const struct request *r);
 const char *request_param(const struct request *r, size_t n);
 const json_t *request_json(const struct request *r);
 const char *request_header(const struct request *r, const char *name);
+/* It came over the Unix socket, from the engine's own user. */
+bool request_is_local(const struct request *r);
 bool request_is_head(const struct request *r);
 /* Path of the operation, with the prefix that this request came by. */
 void request_set_location(struct request *r, const char *operation);

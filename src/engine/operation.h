@@ -19,6 +19,7 @@ enum {
 
 struct operations;
 struct operation;
+struct gc_pins;
 
 struct operations *operations_open(struct engine *e, struct fault *f);
 /* Cancels all and starts no more; operations_active() goes to 0. */
@@ -26,6 +27,9 @@ void operations_stop(struct operations *all);
 void operations_close(struct operations *all);
 /* Sees to what is to be cleaned or watched, as long as there is something. */
 void operations_housekeep(struct operations *all);
+/* What they use (gc.h). */
+int operations_pin(const struct operations *all, struct gc_pins *p,
+                   struct fault *f);
 /* Not yet over, or their sandboxes not yet gone. */
 size_t operations_active(const struct operations *all);
 size_t operations_running(const struct operations *all, const char *kind);

@@ -21,7 +21,11 @@ enum {
     /* A stop waits so long for runs to be killed, and then for replies. */
     STOP_MS = 10000,
     FLUSH_MS = 500,
-    STOP_TICK_MS = 5
+    STOP_TICK_MS = 5,
+    /* Whether garbage collection is due, and whether the one before leaving is
+     * over, is looked at so often. */
+    DAILY_MS = 600000,
+    LAST_GC_MS = 100
 };
 
 /* Long work (archives, imports) is limited so that short work always finds a
@@ -31,7 +35,7 @@ enum {
 struct server {
     struct engine engine;
     uv_signal_t terminate, interrupt;
-    uv_timer_t idle, stop;
+    uv_timer_t idle, stop, daily;
     uint64_t stop_since, idle_since;
     bool stopping;
 };
@@ -152,15 +156,29 @@ static void on_signal(uv_signal_t *handle, int number) {
     begin_stop(handle->data);
 }
 
+static bool is_busy(struct engine *e) {
+    return http_active(e->http) > 0 || operations_active(e->operations) > 0 ||
+           e->jobs > 0;
+}
+
+/* Garbage is collected when nobody waits for anything. */
+static void on_daily(uv_timer_t *timer) {
+    struct server *s = timer->data;
+    if (!s->stopping && !is_busy(&s->engine))
+        gc_when_due(&s->engine);
+}
+
 static void on_idle(uv_timer_t *timer) {
     struct server *s = timer->data;
     struct engine *e = &s->engine;
     uint64_t limit = (uint64_t)(e->config->idle_seconds * 1000);
     uint64_t passed = uv_now(e->loop) - http_last_activity(e->http);
-    bool busy = http_active(e->http) > 0 ||
-                operations_active(e->operations) > 0 || e->jobs > 0;
+    bool busy = is_busy(e);
     if (!busy && passed >= limit) {
-        begin_stop(s);
+        if (gc_when_due(e))
+            uv_timer_start(timer, on_idle, LAST_GC_MS, 0);
+        else
+            begin_stop(s);
         return;
     }
     uv_timer_start(timer, on_idle, busy ? limit : limit - passed, 0);
@@ -171,12 +189,15 @@ static void on_idle(uv_timer_t *timer) {
 static void watch(struct server *s) {
     uv_loop_t *loop = s->engine.loop;
     s->terminate.data = s->interrupt.data = s->idle.data = s->stop.data = s;
+    s->daily.data = s;
     uv_signal_init(loop, &s->terminate);
     uv_signal_init(loop, &s->interrupt);
     uv_signal_start(&s->terminate, on_signal, SIGTERM);
     uv_signal_start(&s->interrupt, on_signal, SIGINT);
     uv_timer_init(loop, &s->idle);
     uv_timer_init(loop, &s->stop);
+    uv_timer_init(loop, &s->daily);
+    uv_timer_start(&s->daily, on_daily, DAILY_MS, DAILY_MS);
     if (s->engine.config->idle_seconds > 0)
         uv_timer_start(&s->idle, on_idle,
                        (uint64_t)(s->engine.config->idle_seconds * 1000), 0);
@@ -252,10 +273,7 @@ static void close_engine(struct engine *e) {
     launcher_close(e->launcher);
     uv_walk(e->loop, close_handle, NULL);
     uv_run(e->loop, UV_RUN_DEFAULT);
-    layers_close(e->layers);
-    store_close(e->store);
-    if (e->dir_fd >= 0)
-        close(e->dir_fd);
+    data_close(e);
 }
 
 /* The order matters: the user namespace before anything, the forkservers
@@ -275,6 +293,20 @@ static int begin(struct server *s, const struct options *o,
         read_token(o->token_file, (char **)&config->token, f) < 0)
         return -1;
     return run(s, f);
+}
+
+int data_open(struct engine *e, struct fault *f) {
+    if (userns_enter(&e->ids, f) < 0)
+        return -1;
+    e->dir_fd = open_data_dir(e->config->data_dir, f);
+    return e->dir_fd < 0 ? -1 : open_store(e, f);
+}
+
+void data_close(struct engine *e) {
+    layers_close(e->layers);
+    store_close(e->store);
+    if (e->dir_fd >= 0)
+        close(e->dir_fd);
 }
 
 int serve(const struct options *o, struct fault *f) {
@@ -303,10 +335,7 @@ static int with_images(const struct options *o, struct fault *f,
                                    const struct importer *m, struct fault *f)) {
     struct engine e = {.config = &o->config, .dir_fd = -1};
     signal(SIGPIPE, SIG_IGN);
-    if (userns_enter(&e.ids, f) < 0)
-        return -1;
-    e.dir_fd = open_data_dir(o->config.data_dir, f);
-    int result = e.dir_fd < 0 ? -1 : open_store(&e, f);
+    int result = data_open(&e, f);
     if (result < 0 && f->status == 409)
         fault_set(f, 409,
                   "the engine that serves %s must not run meanwhile: stop it "
@@ -318,10 +347,7 @@ static int with_images(const struct options *o, struct fault *f,
         result = work(o, &m, f);
         trash_empty(e.layers);
     }
-    layers_close(e.layers);
-    store_close(e.store);
-    if (e.dir_fd >= 0)
-        close(e.dir_fd);
+    data_close(&e);
     return result;
 }
 

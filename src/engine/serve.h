@@ -7,6 +7,11 @@
 /* Serves until a signal or idleness ends it; 0, or -1 when it could not begin.
  */
 int serve(const struct options *o, struct fault *f);
+/* Opens the data directory of e->config alone: enters the user namespace, takes
+ * the lock, and fills ids, dir_fd, store and layers. 409 and no store when an
+ * engine serves it. data_close() in any case. */
+int data_open(struct engine *e, struct fault *f);
+void data_close(struct engine *e);
 /* Makes an image of what the operand names and prints its uuid. */
 int import_command(const struct options *o, struct fault *f);
 /* Writes an image to where the options say. */

@@ -1,0 +1,100 @@
+-- Garbage collection while an engine serves.
+local wire = require("spec.support.wire")
+local socket = require("socket")
+
+describe("/gc", function()
+  local engine
+
+  before_each(function() engine = wire.start() end)
+  after_each(function() engine:stop() end)
+
+  local function save(command)
+    return engine:run{ shell = true, disposable = false, command = command }.result_image_uuid
+  end
+  local function collect(body)
+    local reply = engine:post("/v1/gc", body)
+    assert.are.equal(200, reply.status, reply.body)
+    return reply.json
+  end
+  local function has(image)
+    return engine:get(("/v1/inspect/%s/list?path=/"):format(image)).status == 200
+  end
+  local everything = { untagged_older_than = 0, operations_older_than = 0, files_older_than = 0 }
+
+  it("removes nothing that is young", function()
+    local image = save("echo 1 > /f")
+    local report = collect("{}")
+    assert.are.same({ false, 0, 0, 0, 0, 0 }, { report.dry_run, report.images, report.layers,
+      report.files, report.operations, report.logs })
+    assert.is_true(has(image))
+  end)
+
+  it("reports in a dry run what it then removes", function()
+    local image = save("head -c 5000 /dev/zero > /f")
+    local tagged = save("echo 2 > /f")
+    assert.are.equal(200, engine:request("PATCH", ("/v1/images/%s/tag"):format(tagged),
+      { body = '{"tag":"keep"}' }).status)
+    local file = engine:request("POST", "/v1/files", { body = "content" }).json
+    socket.sleep(0.01)
+    local asked = { dry_run = true, untagged_older_than = 0, operations_older_than = 0,
+      files_older_than = 0 }
+    local planned = collect(asked)
+    assert.is_true(planned.dry_run)
+    assert.is_true(has(image))
+    asked.dry_run = false
+    local report = collect(asked)
+    planned.dry_run = false
+    assert.are.same(planned, report)
+    assert.are.equal(1, report.images)
+    assert.are.equal(1, report.layers)
+    assert.are.equal(5000, report.layer_bytes)
+    assert.are.equal(2, report.operations)
+    assert.are.equal(1, report.files)
+    assert.is_false(has(image))
+    assert.is_true(has(tagged))
+    assert.are.equal(404, engine:get("/v1/files/" .. file.uuid).status)
+    assert.are.equal("2", wire.bytes(engine:run{ image = tagged, shell = true,
+      command = "cat /f" }.metadata.result.stdout):sub(1, 1))
+    -- The directory of each layer that stays, and the skeleton.
+    assert.are.equal("3", wire.run("ls " .. engine.data .. "/l | wc -l"))
+  end)
+
+  it("leaves alone what a run uses, also one that goes on", function()
+    local image = save("echo kept > /f")
+    local id = engine:spawn{ image = image, shell = true, disposable = false,
+      command = "while ! test -e /go; do sleep 0.05; done; cat /f > /g" }
+    wire.eventually("the run", function()
+      return engine:get("/v1/operations/" .. id).json.status == "EXECUTING"
+    end)
+    socket.sleep(0.01)
+    assert.are.equal(0, collect(everything).layers)
+    assert.are.equal(201, engine:post(("/v1/operations/%s/subprocesses"):format(id),
+      { command = "touch", args = { "/go" } }).status)
+    local done = engine:wait(id)
+    assert.are.equal("SUCCESS", done.status)
+    assert.are.equal("kept\n", engine:get(("/v1/inspect/%s/download?path=/g"):format(
+      done.result_image_uuid)).body)
+  end)
+
+  it("is refused with a reason", function()
+    for body, status in pairs{ ['{"untagged_older_than":-1}'] = 400, ['{"dry_run":1}'] = 400,
+      ['{"data_dir":"/"}'] = 409 } do
+      local reply = engine:post("/v1/gc", body)
+      assert.are.equal(status, reply.status, body)
+    end
+  end)
+end)
+
+describe("an engine that leaves", function()
+  it("collects garbage before, once a day", function()
+    local engine = wire.start("--idle-exit 1")
+    wire.run(("mkdir -p %s/b/aa && echo x > %s/b/aa/orphan"):format(engine.data, engine.data))
+    wire.eventually("the engine to leave", function() return not engine:is_alive() end)
+    assert.are.equal("", wire.run(("find %s/b -type f"):format(engine.data)))
+    wire.run(("echo x > %s/b/aa/orphan"):format(engine.data))
+    engine:launch("--idle-exit 1")
+    wire.eventually("the engine to leave", function() return not engine:is_alive() end)
+    assert.are_not.equal("", wire.run(("find %s/b -type f"):format(engine.data)))
+    engine:stop()
+  end)
+end)
