@@ -98,3 +98,49 @@ describe("an engine that leaves", function()
     engine:stop()
   end)
 end)
+
+describe("contree-engine gc", function()
+  local engine
+
+  before_each(function() engine = wire.start() end)
+  after_each(function() engine:stop() end)
+
+  local function gc(arguments)
+    return wire.run(("contree-engine gc --data-dir %s %s 2>&1"):format(engine.data, arguments))
+  end
+
+  it("asks the engine that serves, if it is the right one", function()
+    engine:run{ shell = true, disposable = false, command = "echo > /f" }
+    socket.sleep(0.01)
+    local all = "--untagged-older-than 0d --operations-older-than 0s --socket " .. engine.path
+    assert.matches("would remove:\n  1 untagged image\n  1 layer,", gc("--dry-run " .. all))
+    assert.matches("^removed:\n  1 untagged image\n.*  1 operation\n", gc(all))
+    assert.matches("^removed:\n  0 untagged images\n", gc(all))
+    assert.matches("not on /nowhere: say %-%-socket", gc("--socket /nowhere"))
+    local other = wire.start()
+    local answer = gc("--socket " .. other.path)
+    other:stop()
+    assert.matches("serves another data directory", answer)
+  end)
+
+  it("works without an engine", function()
+    engine:run{ shell = true, disposable = false, command = "echo > /f" }
+    engine:kill("TERM")
+    assert.matches("^removed:\n  0 untagged images\n", gc(""))
+    assert.matches("^would remove:\n  1 untagged image\n", gc("--dry-run --untagged-older-than 0s "
+      .. "--operations-older-than 0s"))
+    assert.matches("^removed:\n  1 untagged image\n  1 layer,", gc("--untagged-older-than 0s"))
+    assert.are.equal("2", wire.run("ls " .. engine.data .. "/l | wc -l"))
+    engine:launch()
+    assert.are.equal("ok\n", wire.bytes(engine:run{ shell = true, command = "echo ok" }
+      .metadata.result.stdout))
+  end)
+
+  it("wants ages that are some", function()
+    for _, age in ipairs{ "1", "x", "-1d", "1.5d", "99999999d", "9999999999d" } do
+      assert.matches("wants an age such as", gc("--files-older-than " .. age))
+    end
+    assert.matches("%-%-dry%-run takes no value", gc("--dry-run=1"))
+    assert.matches("did you mean %-%-dry%-run", gc("--dry-rum"))
+  end)
+end)

@@ -1,5 +1,6 @@
 /* main.c: the program contree-engine. */
 #include "doctor.h"
+#include "gc_command.h"
 #include "options.h"
 #include "serve.h"
 #include <stdio.h>
@@ -33,5 +34,7 @@ int main(int argc, char *argv[]) {
         return import_command(&o, &f) < 0 ? complain(&f) : 0;
     if (strcmp(o.command, "export") == 0)
         return export_command(&o, &f) < 0 ? complain(&f) : 0;
+    if (strcmp(o.command, "gc") == 0)
+        return gc_command(&o, &f) < 0 ? complain(&f) : 0;
     return serve(&o, &f) < 0 ? complain(&f) : 0;
 }

@@ -17,13 +17,14 @@ static const struct {
      "make an image of a tar, of an OCI layout, or of a registry's"},
     {"export", "IMAGE [-o FILE | --oci DIR] [--data-dir DIR]",
      "write an image as a tar, or as an OCI layout"},
+    {"gc", "[OPTIONS]", "remove what was not used for long"},
     {"doctor", "[--data-dir DIR]", "say what this machine lacks, and the fix"},
     {"version", "", "print the version"},
     {"help", "[COMMAND]", "print this"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-enum { SERVE = 1, IMPORT = 2, EXPORT = 4, DOCTOR = 8 };
+enum { SERVE = 1, IMPORT = 2, EXPORT = 4, GC = 8, DOCTOR = 16 };
 
 static const struct option {
     const char *name, *value, *what;
@@ -32,12 +33,12 @@ static const struct option {
     {"data-dir", "DIR",
      "where images are kept\n"
      "($CONTREE_DATA_DIR, else ~/.local/share/contree)",
-     SERVE | IMPORT | EXPORT | DOCTOR},
+     SERVE | IMPORT | EXPORT | GC | DOCTOR},
     {"socket", "PATH",
      "the Unix socket to serve on\n"
      "($XDG_RUNTIME_DIR/contree/engine.sock, else\n"
      "/tmp/contree-UID/engine.sock)",
-     SERVE},
+     SERVE | GC},
     {"listen", "ADDRESS:PORT",
      "serve TCP too, such as 127.0.0.1:0; needs\n"
      "--token-file",
@@ -53,6 +54,15 @@ static const struct option {
     {"output", "FILE", "where the tar goes, instead of standard output",
      EXPORT},
     {"oci", "DIR", "the directory to make, an OCI layout", EXPORT},
+    {"dry-run", NULL, "only say what would be removed", GC},
+    {"untagged-older-than", "AGE",
+     "images without a tag that nobody used for\n"
+     "so long, such as 12h, 30d (default 180d)",
+     GC},
+    {"operations-older-than", "AGE",
+     "operations that ended so long ago (default 180d)", GC},
+    {"files-older-than", "AGE", "files uploaded so long ago (default 180d)",
+     GC},
 };
 enum { OPTIONS = sizeof known / sizeof *known };
 
@@ -158,6 +168,39 @@ static int set_seconds(const char *value, double *out, struct fault *f) {
     return 0;
 }
 
+static int set_age(const char *name, const char *value, int64_t *out,
+                   struct fault *f) {
+    static const char units[] = "smhd";
+    static const int64_t seconds[] = {1, 60, 3600, 86400};
+    char number[16];
+    size_t length = strlen(value);
+    const char *unit = length ? strchr(units, value[length - 1]) : NULL;
+    snprintf(number, sizeof number, "%s", value);
+    if (unit && length <= 10)
+        number[length - 1] = 0;
+    if (!unit || length > 10 || !parse_int(number, out) || *out < 0 ||
+        *out > 1000000000 / seconds[unit - units])
+        return fault_set(f, 400,
+                         "--%s wants an age such as 12h or 30d, not "
+                         "\"%.40s\"",
+                         name, value);
+    *out *= seconds[unit - units];
+    return 0;
+}
+
+static int set_gc_option(struct options *o, const char *name, const char *value,
+                         struct fault *f) {
+    if (strcmp(name, "dry-run") == 0) {
+        o->gc.dry_run = true;
+        return 0;
+    }
+    return set_age(name, value,
+                   strcmp(name, "untagged-older-than") == 0 ? &o->gc.untagged
+                   : strcmp(name, "files-older-than") == 0  ? &o->gc.files
+                                                            : &o->gc.operations,
+                   f);
+}
+
 static int set_option(struct options *o, const char *name, const char *value,
                       struct fault *f) {
     int64_t number;
@@ -180,6 +223,8 @@ static int set_option(struct options *o, const char *name, const char *value,
         if (strcmp(value, "native") != 0)
             return fault_set(
                 f, 400, "no runtime \"%.40s\"; this build has: native", value);
+    } else if (strcmp(name, "dry-run") == 0 || strstr(name, "-older-than")) {
+        return set_gc_option(o, name, value, f);
     } else if (strcmp(name, "output") == 0) {
         o->output = value;
     } else if (strcmp(name, "oci") == 0) {
@@ -219,6 +264,10 @@ static int read_option(char *const argv[], int i, unsigned command,
         snprintf(copy, sizeof copy, "%.*s", (int)length, name);
         return refuse_option(copy, command, f);
     }
+    if (!option->value && equals)
+        return fault_set(f, 400, "--%s takes no value", option->name);
+    if (!option->value)
+        return set_option(o, option->name, NULL, f) < 0 ? -1 : i;
     const char *value = equals ? equals + 1 : argv[++i];
     if (!value || !*value)
         return fault_set(f, 400, "--%s wants a value: %s", option->name,
@@ -240,7 +289,7 @@ static int read_arguments(int argc, char *const argv[], unsigned command,
             i = read_option(argv, i, command, o, f);
             if (i < 0)
                 return -1;
-        } else if (command != SERVE && command != DOCTOR && !o->operand) {
+        } else if (!(command & (SERVE | GC | DOCTOR)) && !o->operand) {
             o->operand = argv[i];
         } else {
             return fault_set(f, 400, "what is \"%.40s\" for?", argv[i]);
@@ -271,6 +320,8 @@ int options_parse(int argc, char *const argv[], struct options *out,
                   struct fault *f) {
     *out = (struct options){.command = argc > 1 ? argv[1] : "help"};
     out->config = (struct engine_config){.idle_seconds = 300, .ready_fd = -1};
+    out->gc = (struct gc_options){
+        .untagged = GC_AGE, .operations = GC_AGE, .files = GC_AGE};
     if (is_help(out->command))
         out->command = "help";
     if (strcmp(out->command, "--version") == 0)
@@ -284,7 +335,8 @@ int options_parse(int argc, char *const argv[], struct options *out,
                        : strcmp(out->command, "import") == 0 ? IMPORT
                        : strcmp(out->command, "export") == 0 ? EXPORT
                        : strcmp(out->command, "doctor") == 0 ? DOCTOR
-                                                             : 16;
+                       : strcmp(out->command, "gc") == 0     ? GC
+                                                             : 32;
     if (read_arguments(argc, argv, command, out, f) < 0 || check(out, f) < 0)
         return -1;
     if (!*out->data_dir)
@@ -301,15 +353,15 @@ int options_parse(int argc, char *const argv[], struct options *out,
 static void print_option(const struct option *o) {
     char left[40];
     const char *line = o->what;
-    snprintf(left, sizeof left, "--%s %s", o->name, o->value);
-    printf("  %-24s", left);
+    snprintf(left, sizeof left, "--%s %s", o->name, o->value ? o->value : "");
+    printf("  %-28s", left);
     for (;;) {
         size_t length = strcspn(line, "\n");
         printf("%.*s\n", (int)length, line);
         if (!line[length])
             return;
         line += length + 1;
-        printf("  %-24s", "");
+        printf("  %-28s", "");
     }
 }
 
@@ -318,7 +370,7 @@ static void print_command(int i) {
     printf("usage: contree-engine %s %s\n\n%s\n", commands[i].name,
            commands[i].arguments, commands[i].what);
     for (int j = 0, first = 1; j < OPTIONS; j++) {
-        if (!(known[j].commands & bit) || i > 3)
+        if (!(known[j].commands & bit) || i > 4)
             continue;
         if (first)
             puts("");

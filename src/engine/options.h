@@ -3,6 +3,7 @@
 #define CONTREE_OPTIONS_H
 
 #include "engine.h"
+#include "gc.h"
 
 struct options {
     const char *command; /* "serve", "doctor", ... */
@@ -10,6 +11,7 @@ struct options {
     const char *operand; /* what to import, or the image to export */
     const char *tag, *token_file, *output, *oci;
     char data_dir[4096], socket_path[4096]; /* what config points to */
+    struct gc_options gc;
     struct engine_config config;
 };
 
