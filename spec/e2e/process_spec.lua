@@ -348,23 +348,23 @@ describe("a running command", function()
     end)
 
     it("waits for a slow consumer without filling the memory", function()
-      local most, total = 0, 0
+      if (os.getenv("LD_PRELOAD") or ""):find("asan") then
+        return pending("the sanitizer keeps freed memory")
+      end
       local function resident()
-        local text = home.capture("grep VmRSS /proc/$PPID/status")
-        return tonumber(text:match("%d+"))
+        return tonumber(home.capture("grep VmRSS /proc/$PPID/status"):match("%d+"))
       end
       collectgarbage()
       collectgarbage()
-      local before = resident()
-      local chunks = 0
+      local before, most, total = resident(), 0, 0
       busybox:run{ shell = "head -c 100000000 /dev/zero", truncate_output_at = 200000000,
         stdout = function(chunk)
-          total = total + #chunk
-          chunks = chunks + 1
-          if chunks % 100 == 1 then
-            contree.sleep(0.01)
+          -- Everything would be here after the first pause, were it not held back.
+          if total % 40000000 < #chunk then
+            contree.sleep(0.5)
             most = math.max(most, resident())
           end
+          total = total + #chunk
         end }
       assert.are.equal(100000000, total)
       assert.is_true(most - before < 40000, ("%d kB more"):format(most - before))
