@@ -65,6 +65,28 @@ static void test_memory(void) {
     event_log_unref(log);
 }
 
+/* What was told before a hold stays, what came after it never was. */
+static void test_rollback(void) {
+    struct temp_dir d = temp_dir_make();
+    static char data[900000];
+    for (int in_file = 0; in_file < 2; in_file++) {
+        struct event_log *log = event_log_new(d.fd, uuid);
+        for (int i = 0; i <= in_file; i++)
+            add(log, "stdout", 1, data, sizeof data / 2);
+        event_log_hold(log);
+        add(log, "stdout", 1, data, sizeof data);
+        CHECK(event_log_in_file(log));
+        event_log_rollback(log);
+        CHECK_NUMBER(count(log, -1, true), 1 + in_file);
+        add_completion(log);
+        event_log_finish(log);
+        CHECK_NUMBER(count(log, -1, false), 2 + in_file);
+        event_log_unref(log);
+        CHECK(shell("rm -r %s/e", d.path));
+    }
+    temp_dir_remove(&d);
+}
+
 static int woken;
 
 static void on_wake(void *arg) {
@@ -223,6 +245,7 @@ static void test_fold(void) {
 
 int main(void) {
     RUN(test_memory, "events are read in order, and not before a release");
+    RUN(test_rollback, "a rollback takes back what came after the hold");
     RUN(test_subscribers, "subscribers are woken by what they can see");
     RUN(test_file, "a large log goes on in a file");
     RUN(test_repair, "a log that was cut takes one last event");

@@ -22,6 +22,7 @@ struct event_log {
     int64_t size;       /* bytes of complete lines */
     int64_t visible;    /* what readers may see of them */
     int64_t next_id;
+    int64_t held_id; /* next_id at the hold */
     bool held, finished;
     size_t begun; /* where the line being made starts in text */
     struct fault fault;
@@ -198,11 +199,29 @@ const struct fault *event_log_fault(const struct event_log *log) {
 
 void event_log_hold(struct event_log *log) {
     log->held = true;
+    log->held_id = log->next_id;
 }
 
 void event_log_release(struct event_log *log) {
     log->held = false;
     publish(log);
+}
+
+/* Cuts off what follows `size`. */
+static void cut_at(struct event_log *log, int64_t size) {
+    log->size = log->visible = size;
+    if (log->fd < 0)
+        log->text.length = (size_t)size;
+    else if (ftruncate(log->fd, size) < 0 || lseek(log->fd, size, SEEK_SET) < 0)
+        fault_errno(&log->fault, "cannot repair the event log");
+}
+
+void event_log_rollback(struct event_log *log) {
+    if (log->held) {
+        cut_at(log, log->visible);
+        log->next_id = log->held_id;
+    }
+    log->held = false;
 }
 
 void event_log_finish(struct event_log *log) {
@@ -428,15 +447,6 @@ enum event_status event_next(struct event_reader *r, struct event_line *out) {
         return EVENT_BROKEN;
     r->offset += (int64_t)length + 1;
     return EVENT_LINE;
-}
-
-/* Cuts off what follows `size`, half a line at most. */
-static void cut_at(struct event_log *log, int64_t size) {
-    log->size = log->visible = size;
-    if (log->fd < 0)
-        log->text.length = (size_t)size;
-    else if (ftruncate(log->fd, size) < 0 || lseek(log->fd, size, SEEK_SET) < 0)
-        fault_errno(&log->fault, "cannot repair the event log");
 }
 
 bool event_log_is_cut(struct event_log *log) {

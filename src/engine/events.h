@@ -36,6 +36,8 @@ bool event_log_is_cut(struct event_log *log);
  * completion is told when it is on disk, not before. */
 void event_log_hold(struct event_log *log);
 void event_log_release(struct event_log *log);
+/* Takes away what was appended since the hold. */
+void event_log_rollback(struct event_log *log);
 /* No event will follow: readers end. */
 void event_log_finish(struct event_log *log);
 /* The whole log, or NULL when it is in the file. */

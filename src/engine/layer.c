@@ -623,8 +623,7 @@ static int publish(struct layers *l, const struct workspace *w, int64_t parent,
         return -1;
     }
     *bytes = v.bytes;
-    /* The rows are there, so the layer stays even when this fails. */
-    return store_sync(l->store, f);
+    return 0;
 }
 
 static int consume(struct layers *l, const struct workspace *w, int64_t parent,
@@ -642,13 +641,24 @@ int workspace_publish(struct layers *l, const struct workspace *w,
                       int64_t parent, int64_t *layer, int64_t *bytes,
                       struct fault *f) {
     int64_t unused;
-    return consume(l, w, parent, NULL, layer, bytes ? bytes : &unused, f);
+    if (consume(l, w, parent, NULL, layer, bytes ? bytes : &unused, f) < 0)
+        return -1;
+    /* The rows are there, so the layer stays even when this fails. */
+    return store_sync(l->store, f);
+}
+
+int workspace_publish_unsynced(struct layers *l, const struct workspace *w,
+                               int64_t parent, struct image *i,
+                               struct fault *f) {
+    int64_t id, bytes;
+    return consume(l, w, parent, i, &id, &bytes, f);
 }
 
 int workspace_publish_image(struct layers *l, const struct workspace *w,
                             int64_t parent, struct image *i, struct fault *f) {
-    int64_t id, bytes;
-    return consume(l, w, parent, i, &id, &bytes, f);
+    if (workspace_publish_unsynced(l, w, parent, i, f) < 0)
+        return -1;
+    return store_sync(l->store, f);
 }
 
 /* ---- imports ---- */

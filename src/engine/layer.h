@@ -64,6 +64,11 @@ int workspace_publish(struct layers *l, const struct workspace *w,
  * and with one sync of the store. Fills i->layer and i->size. Worker. */
 int workspace_publish_image(struct layers *l, const struct workspace *w,
                             int64_t parent, struct image *i, struct fault *f);
+/* The same without that sync, for who has more to write: durable, with all that
+ * is written until then, at the next store_sync(). */
+int workspace_publish_unsynced(struct layers *l, const struct workspace *w,
+                               int64_t parent, struct image *i,
+                               struct fault *f);
 /* A layer of an import on its way: what the store is to know of it, and its
  * workspace unless it is empty. */
 struct workspace_layer {

@@ -1,6 +1,6 @@
 /* operation_save.c: keeps what a run changed. Two trips to a worker: one makes
- * the layer and the image durable, the other the operation's end; only then is
- * it told. */
+ * the layer and the image, the other writes the operation's end and makes all
+ * of it durable; only then is it told. */
 #define _GNU_SOURCE
 #include "operation_internal.h"
 #include <stdlib.h>
@@ -12,7 +12,7 @@ struct finish {
     struct job job;
     struct operation *op;
     struct operation_row row;
-    bool recorded; /* the row is there already */
+    bool recorded; /* the row is there */
     const char *log;
     size_t log_length;
     struct fault fault; /* status 0: none */
@@ -25,20 +25,33 @@ static void finish_work(struct job *j) {
     int (*write)(struct store *, const struct operation_row *, const char *,
                  size_t, struct fault *) =
         s->recorded ? store_operation_finish : store_operation_record;
-    if (event_log_sync(s->op->log, &s->fault) == 0 &&
-        write(store, &s->row, s->log, s->log_length, &s->fault) == 0)
-        store_sync(store, &s->fault);
+    if (event_log_sync(s->op->log, &s->fault) < 0 ||
+        write(store, &s->row, s->log, s->log_length, &s->fault) < 0)
+        return;
+    s->recorded = true;
+    store_sync(store, &s->fault);
+}
+
+/* What is not on the disk did not happen. */
+static void take_back(struct finish *s) {
+    struct operation *op = s->op;
+    event_log_rollback(op->log);
+    op->result_image[0] = 0;
+    op->image_size = -1;
+    op->recorded = s->recorded;
+    op->fault = s->fault;
+    operation_settle(op, "FAILED");
 }
 
 static void finish_done(struct job *j) {
     struct finish *s = (struct finish *)j;
     struct operation *op = s->op;
-    /* The image is safe: that this cannot be looked up after a restart is no
-     * reason to call it a failure. */
-    if (s->fault.status)
-        log_line("operation %s is not stored: %s", op->uuid, s->fault.message);
-    op->status = "SUCCESS";
-    operation_ended(op);
+    if (s->fault.status) {
+        take_back(s);
+    } else {
+        op->status = "SUCCESS";
+        operation_ended(op);
+    }
     free(s);
     operation_unref(op);
 }
@@ -114,8 +127,9 @@ static int publish(struct save *s) {
                          "max_layer_bytes = %lld",
                          (long long)bytes, (long long)limit);
     s->changed = s->published = true;
-    return workspace_publish_image(layers, &op->workspace, op->image.layer,
-                                   &s->image, &s->fault);
+    /* The sync that makes it durable comes with the operation's end. */
+    return workspace_publish_unsynced(layers, &op->workspace, op->image.layer,
+                                      &s->image, &s->fault);
 }
 
 static void publish_work(struct job *j) {
