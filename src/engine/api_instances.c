@@ -26,10 +26,12 @@ static void reply_active(struct request *r, struct operation *op) {
     struct operation_row row;
     struct fault f;
     operation_row(op, &row);
-    if (operation_record(op, &f) < 0)
+    if (operation_record(op, &f) < 0) {
+        operation_cancel(op, NULL); /* nobody will know its id */
         reply_fault(r, &f);
-    else
+    } else {
         reply_spawned(r, row.uuid, operation_request(op));
+    }
 }
 
 /* ---- the reply at the end ---- */

@@ -73,9 +73,11 @@ void store_release(pthread_mutex_t **held) {
 }
 
 int store_fault(sqlite3 *db, struct fault *f) {
-    int code = sqlite3_errcode(db);
-    return fault_set(f, code == SQLITE_FULL ? 507 : 500,
-                     "the image store (contree.db): %s", sqlite3_errmsg(db));
+    int code = sqlite3_errcode(db), system = sqlite3_system_errno(db);
+    bool full = code == SQLITE_FULL || (code == SQLITE_IOERR &&
+                                        (system == ENOSPC || system == EDQUOT));
+    return fault_set(f, full ? 507 : 500, "the image store (contree.db): %s",
+                     sqlite3_errmsg(db));
 }
 
 sqlite3_stmt *store_query(struct store *s, enum query which, const char *sql,

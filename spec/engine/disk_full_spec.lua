@@ -1,0 +1,154 @@
+-- A full disk: what was asked for fails with 507, and nothing else is lost.
+local wire = require("spec.support.wire")
+
+describe("on a full disk", function()
+  local engine, mounted
+  local MB = 1024 * 1024
+
+  local function mount(size)
+    local answer = wire.run(("mount -t tmpfs -o size=%s,mode=700 contree-spec %s 2>&1 && echo ok")
+      :format(size, engine.data))
+    return answer == "ok"
+  end
+  local function restart()
+    engine:kill("KILL")
+    -- Its last thread takes the socket along.
+    wire.eventually("the socket to close", function()
+      local open, connection = pcall(engine.connect, engine)
+      if open then connection:close() end
+      return not open
+    end)
+    engine:launch()
+  end
+  local function fill()
+    wire.run(("dd if=/dev/zero of=%s/filler bs=64k 2>/dev/null; dd if=/dev/zero bs=4k "
+      .. ">>%s/filler 2>/dev/null"):format(engine.data, engine.data))
+  end
+  local function make_room() wire.run(("rm %s/filler"):format(engine.data)) end
+  local function count(what)
+    return tonumber(wire.run(("find %s/%s -mindepth 1 2>/dev/null | wc -l")
+      :format(engine.data, what)))
+  end
+  local function layers()
+    return wire.run(("ls %s/l | sort -n | tr '\\n' ' '"):format(engine.data))
+  end
+  local function check_error(reply)
+    assert.are.equal(507, reply.status, reply.body)
+    assert.are.equal(507, reply.json.status)
+    assert.is_true(#reply.json.error > 0)
+  end
+  -- It does all that it should again, and after a restart, too.
+  local function works()
+    for _ = 1, 2 do
+      local file = engine:request("POST", "/v1/files", { body = "small" })
+      assert.are.equal(200, file.status - file.status % 100, file.body)
+      local done = engine:run{ shell = true, disposable = false,
+        command = "echo saved > /f; echo ok" }
+      assert.are.equal("SUCCESS", done.status)
+      assert.are.equal("saved\n", engine:get(("/v1/inspect/%s/download?path=/f"):format(
+        done.result_image_uuid)).body)
+      restart()
+    end
+  end
+
+  before_each(function()
+    engine = wire.start()
+    engine:kill("TERM")
+    mounted = mount("24m")
+    if mounted then engine:launch() end
+  end)
+  after_each(function()
+    if engine:is_alive() then engine:kill("TERM") end
+    if mounted then wire.run(("umount -l %s"):format(engine.data)) end
+    engine:stop()
+  end)
+
+  -- Who may not mount cannot fill a disk either.
+  local function on_small_disk(what, test)
+    it(what, function()
+      if not mounted then return pending("needs a mount") end
+      test()
+    end)
+  end
+
+  on_small_disk("an upload is refused and leaves nothing", function()
+    local reply = engine:request("POST", "/v1/files", { body = ("x"):rep(28 * MB) })
+    check_error(reply)
+    assert.are.equal(0, count("b"))
+    works()
+  end)
+
+  on_small_disk("a run that fills it fails or is told, and leaves nothing", function()
+    local before = layers()
+    local done = engine:run{ shell = true, disposable = false, timeout = 20,
+      command = "head -c 60000000 /dev/zero > /f; sleep 5; echo over > /g" }
+    assert.are.equal("FAILED", done.status)
+    assert.is_truthy(done.error)
+    assert.is_nil(done.result_image_uuid ~= wire.null and done.result_image_uuid or nil)
+    wire.eventually("the space", function()
+      return tonumber(wire.run(("df --output=avail -k %s | tail -1"):format(engine.data))) > 15000
+    end)
+    assert.are.equal(before, layers())
+    works()
+  end)
+
+  on_small_disk("a layer is published whole or not at all", function()
+    local before = layers()
+    local id = engine:spawn{ shell = true, disposable = false,
+      command = "while ! test -e /go; do sleep 0.02; done; rm /go; mkdir /many; "
+        .. "i=0; while test $i -lt 200; do echo > /many/$i; i=$((i+1)); done" }
+    wire.eventually("the run", function()
+      return engine:post(("/v1/operations/%s/subprocesses"):format(id),
+        { command = "touch", args = { "/go" } }).status == 201
+    end)
+    fill()
+    local done = engine:wait(id)
+    make_room()
+    if done.status == "SUCCESS" then
+      -- There was room enough for its rows: then it is there.
+      assert.are.equal(200, engine:get(("/v1/inspect/%s/list?path=/many"):format(
+        done.result_image_uuid)).status)
+    else
+      assert.are.equal("FAILED", done.status)
+      assert.is_truthy(done.error)
+      assert.are.equal(before, layers())
+    end
+    works()
+  end)
+
+  on_small_disk("the database refuses, keeps what it had, and goes on", function()
+    local image = engine:run{ shell = true, disposable = false, command = "echo 1 > /f" }
+      .result_image_uuid
+    local function tag(name)
+      return engine:request("PATCH", ("/v1/images/%s/tag"):format(image),
+        { body = ('{"tag":"%s"}'):format(name) })
+    end
+    assert.are.equal(200, tag("before").status)
+    fill()
+    local refused, last
+    for i = 1, 400 do
+      local reply = tag("full" .. i)
+      if reply.status ~= 200 then
+        refused = reply
+        break
+      end
+      last = "full" .. i
+    end
+    assert.is_truthy(refused, "the disk was not full")
+    check_error(refused)
+    check_error(engine:request("POST", "/v1/files", { body = ("x"):rep(MB) }))
+    -- Reading goes on.
+    assert.are.equal(200, engine:get("/v1/images").status)
+    assert.are.equal("1\n", engine:get(("/v1/inspect/%s/download?path=/f"):format(image)).body)
+    -- A run whose id nobody was told ends.
+    check_error(engine:post("/v1/instances", wire.spawn{ command = "sleep", args = { "1000" } }))
+    wire.eventually("the run to end", function()
+      return engine:get("/v1/whoami").json.operations_stat.running_instances == 0
+    end)
+    make_room()
+    assert.are.equal(last or "before", engine:get("/v1/images?uuid=" .. image).json.images[1].tag)
+    assert.are.equal(200, tag("after").status)
+    works()
+    assert.are.equal("after", engine:get("/v1/images?uuid=" .. image).json.images[1].tag)
+  end)
+end)
