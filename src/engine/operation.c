@@ -140,6 +140,12 @@ int operation_begin(struct operation *op, struct fault *f) {
     if (op->image.layer &&
         store_layer_chain(e->store, op->image.layer, &chain, &count, f) < 0)
         return -1;
+    if (count > LAYERS_MAX)
+        return fault_set(f, 422,
+                         "the image is a chain of %zu layers, and a run takes "
+                         "at most %d: make one layer of it with "
+                         "\"contree-engine export\" and \"import\"",
+                         count, LAYERS_MAX);
     if (workspace_take(e->layers, &op->workspace, f) < 0)
         return -1;
     op->has_workspace = true;
