@@ -58,19 +58,30 @@ local function runtime()
   return (jit and jit.version or _VERSION):gsub(" ", "/")
 end
 
--- What the user wants every request to carry, and who they are. The token stays
--- in this closure: no field of the client holds it.
+local CONTENT_TYPES = { json = "application/json", body = "application/octet-stream" }
+
+-- What the user wants every request to carry, and who they are: a function that
+-- gives the headers for a content ("json", "body" or nil) and some more. The token
+-- stays in this closure: no field of the client holds it.
 local function common_headers(found, given)
   local list = { "User-Agent: " .. (given.user_agent and given.user_agent .. " " or "")
     .. "contree-lua/" .. client.version .. " " .. runtime() }
   if found.token then list[#list + 1] = "Authorization: Bearer " .. found.token end
   if found.project then list[#list + 1] = "Project: " .. found.project end
   for name, value in pairs(given.headers or {}) do list[#list + 1] = name .. ": " .. value end
-  return function(more)
+  local function with(first, more)
     local headers = {}
-    for i, header in ipairs(list) do headers[i] = header end
-    for _, header in ipairs(more or {}) do headers[#headers + 1] = header end
+    for i, header in ipairs(first) do headers[i] = header end
+    for _, header in ipairs(more) do headers[#headers + 1] = header end
     return headers
+  end
+  local lists = {}
+  for content, kind in pairs(CONTENT_TYPES) do
+    lists[content] = with(list, { "Content-Type: " .. kind })
+  end
+  return function(content, more)
+    local headers = lists[content] or list
+    return more and with(headers, more) or headers
   end
 end
 
@@ -126,12 +137,13 @@ function client.segment(text) return (text:gsub("[^%w%-._~]", escape)) end
 
 -- Flags are sent as 1 or not at all, lists as repeated keys.
 local function query_string(query)
+  if not query then return "" end
   local parts = {}
   local function add(name, value)
     if value == true then value = 1 end
     parts[#parts + 1] = name .. "=" .. tostring(value):gsub("[^%w%-._~/]", escape)
   end
-  for name, value in pairs(query or {}) do
+  for name, value in pairs(query) do
     if type(value) == "table" then
       for _, each in ipairs(value) do add(name, each) end
     elseif value ~= false then
@@ -208,17 +220,6 @@ end
 
 -- Requests -----------------------------------------------------------------
 
-local function body_headers(request)
-  local more = {}
-  if request.json then
-    more[1] = "Content-Type: application/json"
-  elseif request.body then
-    more[1] = "Content-Type: application/octet-stream"
-  end
-  for _, header in ipairs(request.headers or {}) do more[#more + 1] = header end
-  return more
-end
-
 local function encoded(request)
   if not request.json then return request.body end
   local text, problem = json.encode(request.json)
@@ -232,15 +233,15 @@ local function start(self, request, body, seconds)
     method = request.method,
     url = self.base .. request.path .. query_string(request.query),
     unix_socket = self.unix_socket,
-    headers = self.headers(body_headers(request)),
+    headers = self.headers(request.json and "json" or request.body and "body", request.headers),
     body = body,
-    sink = request.sink or "string",
+    sink = request.sink,
     max_body = request.max_body,
     sha256 = request.sha256,
     connect_timeout = CONNECT_TIMEOUT,
     idle_timeout = endless and IDLE_TIMEOUT or nil,
     timeout = not endless and seconds or nil,
-    compressed = not self.unix_socket,
+    compressed = not self.unix_socket or nil,
   }
 end
 
@@ -250,6 +251,18 @@ end
 
 local function out_of_time(request)
   return errors.new("timeout", ("%s %s: out of time"):format(request.method, request.path))
+end
+
+-- The core's result, once it is there, with what is wanted of the headers.
+local function result_of(handle)
+  local result = handle:result()
+  local status = result.status
+  if status and status >= 300 then
+    result.headers = handle:headers()
+  else
+    result.content_type = handle:header("content-type")
+  end
+  return result
 end
 
 -- One attempt: the core's result, or nil and an error.
@@ -265,7 +278,7 @@ local function attempt(self, request, body)
       return nil, out_of_time(request)
     end
   end
-  local result = port.handle:result()
+  local result = result_of(port.handle)
   if self.log then
     self.log(self.redact(("%s %s%s %s %.1f ms"):format(request.method, request.path,
       query_string(request.query), result.status or result.error and result.error.kind,
@@ -297,8 +310,9 @@ end
 
 -- Adds the decoded body of a JSON answer.
 local function decoded(request, result)
-  local kind = result.headers["content-type"] or ""
-  if result.body and result.body ~= "" and kind:find("json", 1, true) and not request.raw then
+  local kind = result.content_type
+  if result.body and result.body ~= "" and kind and kind:find("json", 1, true)
+    and not request.raw then
     local value, problem = json.decode(result.body)
     if not value then
       errors.raise("server",
@@ -316,7 +330,7 @@ end
 --   retry = false, raise = a status to raise at once, deadline = core.now() based, max_body,
 --   inherit = see contree.Port }
 ---@async
----@return table result { status, headers, body, json, sha256 }
+---@return table result { status, body, json, sha256, headers if not 2xx }
 function client.request(self, request)
   if self.closed then errors.misuse("this client is closed") end
   if self.respond then return self.respond(request) end -- contree.testing
@@ -361,7 +375,7 @@ function client.open_events(self, request)
   if self.log then self.log(("GET %s %s"):format(request.path, status or "failed")) end
   if status and status >= 200 and status < 300 then return port end
   while not port.handle:done() do port:wait() end
-  local result = port.handle:result()
+  local result = result_of(port.handle)
   error(result.error and not status and transfer_error(self, request, result)
     or status_error(self, request, result), 0)
 end

@@ -91,28 +91,15 @@ function json.encode(value)
   return nil, text.path .. " " .. text.what
 end
 
--- Drops nulls, so that an absent and a null member look alike, and gives
--- Lua 5.4 back the integers that cjson made floats of.
-local function clean(value)
-  for key, member in pairs(value) do
-    if member == json.null then
-      value[key] = nil
-    elseif type(member) == "table" then
-      clean(member)
-    elseif math.tointeger and type(member) == "number" then
-      value[key] = math.tointeger(member) or member
-    end
-  end
-  return value
-end
-
 --- The table that a JSON text holds, or nil and what is wrong with it.
 ---@return table? value, string? message
 function json.decode(text)
   local ok, value = pcall(cjson.decode, text)
   if not ok then return nil, "not JSON: " .. value:gsub("^.-:%d+: ", "") end
   if type(value) ~= "table" then return nil, "JSON, but no object or list" end
-  return clean(value)
+  -- An absent member and one that is null look alike; Lua 5.4 gets back the
+  -- integers that cjson made floats of.
+  return core.tidy(value)
 end
 
 return json

@@ -121,7 +121,9 @@ end
 --- Runs the transfer to its end and returns its result.
 function core_peer.finish(loop, transfer, seconds)
   core_peer.wait_until(loop, function() return transfer:done() end, seconds)
-  return transfer:result()
+  local result = transfer:result()
+  result.headers = transfer:headers()
+  return result
 end
 
 --- Steps the loop for a while.

@@ -476,6 +476,11 @@ static int loop_next_ready(lua_State *L) {
     return compat_nil(L);
 }
 
+static int loop_lua_forked(lua_State *L) {
+    lua_pushboolean(L, loop_forked(loop_of(L)));
+    return 1;
+}
+
 static int loop_lua_close(lua_State *L) {
     loop_close(loop_of(L));
     return 0;
@@ -493,15 +498,12 @@ static int loop_gc(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg methods[] = {{"fd", loop_fd},
-                                   {"timeout", loop_timeout},
-                                   {"step", loop_step},
-                                   {"deadline", loop_deadline},
-                                   {"wait", loop_wait},
-                                   {"next_ready", loop_next_ready},
-                                   {"close", loop_lua_close},
-                                   {"add", loop_add_request},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"fd", loop_fd},           {"timeout", loop_timeout},
+    {"step", loop_step},       {"deadline", loop_deadline},
+    {"wait", loop_wait},       {"next_ready", loop_next_ready},
+    {"close", loop_lua_close}, {"forked", loop_lua_forked},
+    {"add", loop_add_request}, {NULL, NULL}};
 
 void loop_register(lua_State *L) {
     compat_newtype(L, LOOP_TYPE, methods, loop_gc);

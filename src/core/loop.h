@@ -20,9 +20,10 @@
  *   timeout()        milliseconds until step() should be called, or nil
  *   deadline(s|nil)  in `s` seconds let fd() be readable and wait() return,
  *                    once; replaces the one before
+ *   forked()         was it made by a parent of this process?
  *   close()          aborts everything; may be repeated
  *
- * After a fork, all but close() raise in the child. */
+ * After a fork, all but close() and forked() raise in the child. */
 #ifndef CONTREE_LOOP_H
 #define CONTREE_LOOP_H
 

@@ -465,6 +465,19 @@ static int transfer_headers(lua_State *L) {
     return 1;
 }
 
+static int transfer_header(lua_State *L) {
+    struct transfer *t = check_transfer(L);
+    const char *name = luaL_checkstring(L, 2), *value = NULL;
+    size_t size;
+
+    if (t->status != 0)
+        value = head_find(&t->head, name, &size);
+    if (!value)
+        return compat_nil(L);
+    lua_pushlstring(L, value, size);
+    return 1;
+}
+
 static int transfer_done(lua_State *L) {
     lua_pushboolean(L, check_transfer(L)->done);
     return 1;
@@ -494,12 +507,9 @@ static void push_result(lua_State *L, struct transfer *t) {
     const struct outcome *outcome = &t->outcome;
     struct bytes *body = &t->sink.bytes;
 
-    lua_createtable(L, 0, 10);
-    if (t->status != 0) {
+    lua_createtable(L, 0, 8);
+    if (t->status != 0)
         set_number(L, "status", t->status);
-        head_push(L, &t->head);
-        lua_setfield(L, -2, "headers");
-    }
     if (t->sink.as_string) {
         lua_pushlstring(L, body->data ? body->data : "", body->length);
         lua_setfield(L, -2, "body");
@@ -566,12 +576,17 @@ static int transfer_gc(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg methods[] = {
-    {"write", transfer_write},   {"finish", transfer_finish},
-    {"read", transfer_read},     {"next_event", transfer_next_event},
-    {"status", transfer_status}, {"headers", transfer_headers},
-    {"done", transfer_done},     {"result", transfer_result},
-    {"cancel", transfer_cancel}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"write", transfer_write},
+                                   {"finish", transfer_finish},
+                                   {"read", transfer_read},
+                                   {"next_event", transfer_next_event},
+                                   {"status", transfer_status},
+                                   {"headers", transfer_headers},
+                                   {"header", transfer_header},
+                                   {"done", transfer_done},
+                                   {"result", transfer_result},
+                                   {"cancel", transfer_cancel},
+                                   {NULL, NULL}};
 
 void transfer_register(lua_State *L) {
     compat_newtype(L, TRANSFER_TYPE, methods, transfer_gc);

@@ -10,9 +10,10 @@
  *   next_event()  the oldest event not yet taken, or nil; see sse.h
  *   status()      as soon as the final headers are there; nil before
  *   headers()     {lower-case name = value}, then; of equal names the last
+ *   header(name)  the value of that header (lower case), or nil
  *   done()        is it over? What was received can still be drained
- *   result()      nil until done, then always the same table: status,
- *                 headers, body, bytes_sent, bytes_received, seconds, sha256,
+ *   result()      nil until done, then always the same table: status, body,
+ *                 bytes_sent, bytes_received, seconds, sha256,
  *                 connected, sent (a byte of the request may have reached the
  *                 server) and error = nil | {kind=, message=, code=}
  *   cancel()      ends it at once with an error of kind "aborted"

@@ -32,7 +32,7 @@ local TIMEOUT = {}                -- the value of a waiter whose time ran out
 local FOREVER = 3600              -- an upper bound for one wait, in seconds
 
 local host, host_name, armed
-local reactor, reactor_pid        -- the core loop, and the process that made it
+local reactor                     -- the core loop
 local ports, in_flight = {}, 0    -- running transfers by their handle
 local queue = timers.new()
 local expected                    -- the timer the core loop's deadline is set for
@@ -75,7 +75,7 @@ local function pause()
 end
 
 local function forked()
-  return reactor and reactor_pid ~= core.getpid()
+  return reactor and reactor:forked()
 end
 
 -- After a fork, what is in flight is the parent's, and so is the core loop.
@@ -92,7 +92,7 @@ end
 local function the_reactor()
   if forked() then disown() end
   if not reactor then
-    reactor, reactor_pid, expected = core.loop(), core.getpid(), nil
+    reactor, expected = core.loop(), nil
     expect_timer()
   end
   return reactor
