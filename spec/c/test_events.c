@@ -232,7 +232,7 @@ static void test_fold(void) {
     json_add_string(b, "stream", "stderr");
     json_add_int(b, "bytes_dropped", 5);
     event_end(log);
-    exit_event_write(event_begin(log, "exit", 1), &e, true, "timeout");
+    exit_event_write(event_begin(log, "exit", 1), &e, true, "timeout", 5);
     event_end(log);
     fold(log, 1, &result);
     CHECK(result.exited && result.code == 3 && result.timed_out);

@@ -197,10 +197,12 @@ local function alive(pid)
   return stat ~= nil and stat:match("%) (%a)") ~= "Z"
 end
 
+-- Once more, with the prefix of wire.start().
 function Engine:launch(arguments)
   self.log = self.directory .. "/log"
-  local command = ("contree-engine serve --data-dir %s --socket %s %s >>%s 2>&1 & echo $!")
-  self.pid = tonumber(run(command:format(self.data, self.path, arguments or "", self.log)))
+  local command = "%s contree-engine serve --data-dir %s --socket %s %s >>%s 2>&1 & echo $!"
+  self.pid = tonumber(run(command:format(self.prefix, self.data, self.path,
+    arguments or "", self.log)))
   wire.eventually("the engine to listen: " .. self.log, function()
     local connection = connect(self)
     if connection then connection:close() end
@@ -208,9 +210,9 @@ function Engine:launch(arguments)
   end)
 end
 
---- Starts an engine. options: arguments (a string), keep (reuse a directory).
-function wire.start(arguments)
-  local self = setmetatable({}, Engine)
+--- Starts an engine; `prefix` is a command that executes what follows it.
+function wire.start(arguments, prefix)
+  local self = setmetatable({ prefix = prefix or "" }, Engine)
   self.directory = run("mktemp -d -t contree-spec-XXXXXX")
   self.data = self.directory .. "/data"
   self.path = self.directory .. "/s"

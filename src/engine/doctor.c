@@ -1,17 +1,16 @@
 /* doctor.c: see doctor.h. */
 #define _GNU_SOURCE
 #include "doctor.h"
+#include "cgroup.h"
 #include "import.h"
 #include "sandbox.h"
 #include "tree.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -243,23 +242,24 @@ static void check_seccomp(FILE *out) {
             "no system call filter. Fix: a kernel with CONFIG_SECCOMP_FILTER");
 }
 
-static const char *cgroup_layout(void) {
-    struct statfs fs;
-    if (statfs("/sys/fs/cgroup", &fs) < 0)
-        return "none";
-    if (fs.f_type == CGROUP2_SUPER_MAGIC)
-        return "version 2";
-    if (statfs("/sys/fs/cgroup/unified", &fs) == 0)
-        return "hybrid";
-    return "version 1";
-}
-
+/* Which limits a run may ask for. */
 static void check_cgroups(FILE *out) {
-    say(out, "limited", "memory",
-        "not capped for each run (cgroups: %s): when memory is short, "
-        "sandboxes are killed first. Fix: systemd-run --user -p MemoryMax=4G "
-        "contree-engine",
-        cgroup_layout());
+    static const char *const what[CGROUP_KINDS] = {"memory", "pids", "cpus"};
+    struct cgroups *c = cgroups_open("/proc/self", AT_FDCWD);
+    char have[64] = "", lack[64] = "";
+    for (int k = 0; k < CGROUP_KINDS; k++) {
+        char *list = c && cgroups_have(c, k) ? have : lack;
+        size_t length = strlen(list);
+        snprintf(list + length, sizeof have - length, "%s%s",
+                 length ? ", " : "", what[k]);
+    }
+    cgroups_close(c);
+    if (!*lack)
+        say(out, "ok", "limits", "%s of each run can be limited", have);
+    else
+        say(out, "limited", "limits",
+            "runs that ask for a limit on %s are refused%s%s. Fix: %s", lack,
+            *have ? "; there are limits on " : "", have, CGROUP_FIX);
 }
 
 static bool find_program(const char *name) {

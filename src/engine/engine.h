@@ -4,6 +4,7 @@
 #ifndef CONTREE_ENGINE_H
 #define CONTREE_ENGINE_H
 
+#include "cgroup.h"
 #include "userns.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@ struct engine_config {
     const char *listen;      /* "127.0.0.1:0" style; NULL: no TCP */
     const char *token;       /* bearer token for TCP; NULL with no TCP */
     double idle_seconds;     /* leave after this long without work; 0 never */
+    struct limits limits;    /* of a run that asks for none; 0 each: none */
     int ready_fd;            /* gets one byte when serving; -1 none */
 };
 

@@ -114,6 +114,23 @@ bool field_int(struct fields *r, const char *name, int64_t low, int64_t high,
     return true;
 }
 
+bool field_number(struct fields *r, const char *name, double low, double high,
+                  double *out) {
+    const json_t *value = member(r, name);
+    if (!value)
+        return false;
+    if (!json_is_number(value))
+        return refuse_type(r, name, "a number", value);
+    double number = json_number_value(value);
+    if (number < low || number > high) {
+        field_refuse(r, name, "must be a number from %.15g to %.15g, not %.15g",
+                     low, high, number);
+        return false;
+    }
+    *out = number;
+    return true;
+}
+
 bool field_object(struct fields *r, const char *name, const json_t **out) {
     const json_t *value = member(r, name);
     if (!value)

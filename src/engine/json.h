@@ -29,6 +29,9 @@ bool field_bool(struct fields *r, const char *name, bool *out);
 /* An integer (1.0 counts as one) from `low` to `high`. */
 bool field_int(struct fields *r, const char *name, int64_t low, int64_t high,
                int64_t *out);
+/* A number from `low` to `high`. */
+bool field_number(struct fields *r, const char *name, double low, double high,
+                  double *out);
 bool field_object(struct fields *r, const char *name, const json_t **out);
 /* An array whose members are all strings. */
 bool field_strings(struct fields *r, const char *name, const json_t **out);

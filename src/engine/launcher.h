@@ -30,6 +30,9 @@ bool launcher_take(struct launcher *l, struct cell_request *r,
  * ended. Otherwise it happens a moment later, out of the way of the run that
  * took one. */
 void launcher_refill(struct launcher *l);
+struct cgroups *launcher_cgroups(struct launcher *l);
+/* A group was dropped, and may still be busy. */
+void launcher_sweep(struct launcher *l);
 uv_loop_t *launcher_loop(struct launcher *l);
 
 #endif

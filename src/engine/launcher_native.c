@@ -27,6 +27,7 @@ enum {
     READY_MAX = FORKSERVERS_MAX * READY_EACH,
     HELLO_SECONDS = 10,
     REFILL_MS = 10,
+    SWEEP_MS = 20,
 };
 
 extern const char contree_init_begin[], contree_init_end[]; /* init_blob.S */
@@ -51,7 +52,8 @@ struct launcher {
         struct cell_request *first, **last;
         int count;
     } waiting[CELL_KINDS];
-    uv_timer_t refill;
+    uv_timer_t refill, sweep;
+    struct cgroups *cgroups;
     int open_handles; /* on the loop */
     bool closing;
     char isolation[128];
@@ -355,6 +357,26 @@ uv_loop_t *launcher_loop(struct launcher *l) {
     return l->loop;
 }
 
+struct cgroups *launcher_cgroups(struct launcher *l) {
+    return l->cgroups;
+}
+
+int launcher_check_limits(const struct launcher *l, const struct limits *limits,
+                          struct fault *f) {
+    return cgroups_check(l->cgroups, limits, f);
+}
+
+static void on_sweep(uv_timer_t *timer) {
+    struct launcher *l = timer->data;
+    if (cgroups_sweep(l->cgroups))
+        uv_timer_start(timer, on_sweep, SWEEP_MS, 0);
+}
+
+void launcher_sweep(struct launcher *l) {
+    if (!l->closing)
+        on_sweep(&l->sweep);
+}
+
 /* ---- life ---- */
 
 /* Every overlay mount makes and deletes some inodes in its work directory, and
@@ -389,6 +411,9 @@ static int core_count(void) {
 }
 
 static int open_all(struct launcher *l, struct fault *f) {
+    l->cgroups = cgroups_open("/proc/self", l->dir_fd);
+    if (!l->cgroups)
+        return fault_set(f, 507, "out of memory");
     if (make_dirs(l->dir_fd, f) < 0 || (l->init_fd = seal_init(f)) < 0 ||
         (l->filter_fd = filter_compile(f)) < 0)
         return -1;
@@ -430,8 +455,11 @@ struct launcher *launcher_open(int dir_fd, struct id_range ids,
 int launcher_attach(struct launcher *l, uv_loop_t *loop, struct fault *f) {
     l->loop = loop;
     uv_timer_init(loop, &l->refill);
-    l->refill.data = l;
-    l->open_handles++;
+    uv_timer_init(loop, &l->sweep);
+    l->refill.data = l->sweep.data = l;
+    l->open_handles += 2;
+    cgroups_recover(l->cgroups);
+    launcher_sweep(l);
     for (int i = 0; i < l->forkserver_count; i++)
         if (watch(&l->forkservers[i], f) < 0)
             return -1;
@@ -458,8 +486,11 @@ void launcher_close(struct launcher *l) {
         if (s->socket >= 0)
             stop_forkserver(s);
     }
-    if (l->loop)
+    if (l->loop) {
         uv_close((uv_handle_t *)&l->refill, on_timer_closed);
+        uv_close((uv_handle_t *)&l->sweep, on_timer_closed);
+    }
+    cgroups_close(steal_pointer(&l->cgroups));
     cleanup_close(&l->init_fd);
     cleanup_close(&l->filter_fd);
     free_if_closed(l);

@@ -117,6 +117,7 @@ static int start_sandbox(struct operation *op, const int64_t *chain,
         .upper = op->workspace.upper,
         .work = op->workspace.work,
         .hostname = op->run.hostname,
+        .limits = op->run.limits,
         .networking = op->run.networking,
         /* 0 would mean none. */
         .max_file_bytes = op->run.max_layer_bytes ? op->run.max_layer_bytes : 1,
@@ -182,13 +183,21 @@ void operation_abort(struct operation *op, const char *limit,
         sandbox_kill(op->sandbox);
 }
 
-static void write_isolation(struct buffer *b, const char *list) {
+/* The walls of every sandbox, and the limits that this one has. */
+static void write_isolation(struct buffer *b, const char *list,
+                            const struct limits *l) {
     json_open(b, "isolation", '[');
     while (*list) {
         size_t length = strcspn(list, ",");
         json_add_text(b, NULL, list, length);
         list += length + (list[length] == ',');
     }
+    if (l->memory_bytes > 0)
+        json_add_string(b, NULL, "memory");
+    if (l->pids > 0)
+        json_add_string(b, NULL, "pids");
+    if (l->cpus > 0)
+        json_add_string(b, NULL, "cpu");
     json_close(b, ']');
 }
 
@@ -203,7 +212,8 @@ static void on_started(void *arg) {
     json_add_string(b, "hostname", op->run.hostname);
     json_add_string(b, "kernel", op->all->kernel);
     json_add_string(b, "machine", op->all->machine);
-    write_isolation(b, launcher_isolation(op->all->engine->launcher));
+    write_isolation(b, launcher_isolation(op->all->engine->launcher),
+                    &op->run.limits);
     event_end(op->log);
 }
 
@@ -266,7 +276,9 @@ static void judge_main(struct operation *op) {
     const struct sandbox_exit *x = process_exit(e->process);
     if (op->timed_out && x->signal != SIGKILL)
         op->timed_out = false; /* it ended by itself just then */
-    if (op->timed_out)
+    if (x->limit)
+        op->limit = x->limit;
+    else if (op->timed_out)
         op->limit = "timeout";
     else if (x->signal == SIGXFSZ)
         op->limit = "disk";
@@ -275,13 +287,23 @@ static void judge_main(struct operation *op) {
         fault_set(&op->fault, 500, "the sandbox ended unexpectedly");
 }
 
+/* How much the limit allowed: bytes, processes, seconds; 0: not a number. */
+static int64_t limit_value(const struct operation *op) {
+    if (!op->limit)
+        return 0;
+    return strcmp(op->limit, "memory") == 0    ? op->run.limits.memory_bytes
+           : strcmp(op->limit, "pids") == 0    ? op->run.limits.pids
+           : strcmp(op->limit, "timeout") == 0 ? op->run.process.timeout
+                                               : 0;
+}
+
 static void finish_processes(struct operation *op) {
     static const struct fault over = {409, "the operation has ended"};
     while (op->processes) {
         struct process_entry *e = op->processes;
         bool main = e->spid == 1;
         process_finish(e->process, main && op->timed_out,
-                       main ? op->limit : NULL);
+                       main ? op->limit : NULL, main ? limit_value(op) : 0);
         answer_spawn(e, 0, &over);
         remove_process(op, e);
     }
@@ -343,7 +365,7 @@ static void on_exited(void *arg, int spid, const struct sandbox_exit *x) {
         main_exited(op, e);
     } else {
         process_drain(e->process);
-        process_finish(e->process, false, NULL);
+        process_finish(e->process, false, NULL, 0);
     }
 }
 
@@ -404,6 +426,8 @@ static void write_completion(struct buffer *b, const struct operation *op,
         json_add_int(b, "image_size_bytes", op->image_size);
     if (op->limit)
         json_add_string(b, "limit", op->limit);
+    if (limit_value(op))
+        json_add_int(b, "limit_value", limit_value(op));
 }
 
 void operation_complete(struct operation *op, const char *status) {

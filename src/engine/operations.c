@@ -153,8 +153,23 @@ static int write_request(struct operation *op, struct fault *f) {
     return op->request ? 0 : fault_set(f, 500, "out of memory");
 }
 
+static int settle_limits(struct operation *op, struct fault *f) {
+    const struct engine *e = op->all->engine;
+    const struct limits *defaults = &e->config->limits;
+    struct limits *l = &op->run.limits;
+    if (l->memory_bytes == 0)
+        l->memory_bytes = defaults->memory_bytes;
+    if (l->pids == 0)
+        l->pids = defaults->pids;
+    if (l->cpus == 0)
+        l->cpus = defaults->cpus;
+    return launcher_check_limits(e->launcher, l, f);
+}
+
 static int prepare(struct operation *op, struct fault *f) {
     struct store *store = op->all->engine->store;
+    if (settle_limits(op, f) < 0)
+        return -1;
     if (store_image_resolve(store, op->run.image, &op->image, f) < 0 ||
         find_files(op, f) < 0)
         return -1;

@@ -49,6 +49,16 @@ static const struct option {
      "(default 300)",
      SERVE},
     {"ready-fd", "N", "gets one byte when clients may come", SERVE},
+    {"memory", "BYTES",
+     "what a run may use with its swap, unless it asks\n"
+     "for another limit: 512M, 2G (default: no limit)",
+     SERVE},
+    {"cpus", "N", "processors a run may keep busy: 0.5, 2 (default: all)",
+     SERVE},
+    {"pids", "N",
+     "processes a run may have (default 4096 by rlimit;\n"
+     "a limit given here or by a run is also reported)",
+     SERVE},
     {"runtime", "NAME", "what makes the sandboxes: native", SERVE},
     {"tag", "NAME", "the tag that the image gets", IMPORT},
     {"output", "FILE", "where the tar goes, instead of standard output",
@@ -201,6 +211,36 @@ static int set_gc_option(struct options *o, const char *name, const char *value,
                    f);
 }
 
+/* A number of bytes, K, M, G or T of them. */
+static int set_memory(const char *value, int64_t *out, struct fault *f) {
+    static const char units[] = "KMGT";
+    char *end;
+    double number = strtod(value, &end);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    for (int i = 0; unit && i <= unit - units; i++)
+        number *= 1024;
+    if (end == value || (*end && (!unit || end[1])) ||
+        !(number >= (double)LIMIT_MEMORY_MIN) || number > 1e18)
+        return fault_set(f, 400,
+                         "--memory wants 4M or more, such as 512M or 2G, not "
+                         "\"%.40s\"",
+                         value);
+    *out = (int64_t)number;
+    return 0;
+}
+
+static int set_cpus(const char *value, double *out, struct fault *f) {
+    char *end;
+    *out = strtod(value, &end);
+    if (end == value || *end || !(*out >= LIMIT_CPUS_MIN) ||
+        *out > LIMIT_CPUS_MAX)
+        return fault_set(f, 400,
+                         "--cpus wants a number such as 0.5 or 2, not "
+                         "\"%.40s\"",
+                         value);
+    return 0;
+}
+
 static int set_option(struct options *o, const char *name, const char *value,
                       struct fault *f) {
     int64_t number;
@@ -215,6 +255,15 @@ static int set_option(struct options *o, const char *name, const char *value,
         o->token_file = value;
     } else if (strcmp(name, "idle-exit") == 0) {
         return set_seconds(value, &c->idle_seconds, f);
+    } else if (strcmp(name, "memory") == 0) {
+        return set_memory(value, &c->limits.memory_bytes, f);
+    } else if (strcmp(name, "cpus") == 0) {
+        return set_cpus(value, &c->limits.cpus, f);
+    } else if (strcmp(name, "pids") == 0) {
+        if (!parse_int(value, &number) || number < 1 || number > LIMIT_PIDS_MAX)
+            return fault_set(f, 400, "--pids wants a number from 1 to %d",
+                             LIMIT_PIDS_MAX);
+        c->limits.pids = number;
     } else if (strcmp(name, "ready-fd") == 0) {
         if (!parse_int(value, &number) || number < 1 || number > 65535)
             return fault_set(f, 400, "--ready-fd wants a descriptor's number");

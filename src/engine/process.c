@@ -361,7 +361,8 @@ static void tell_truncated(struct process *p, const struct output *o) {
     event_end(p->log);
 }
 
-void process_finish(struct process *p, bool timed_out, const char *limit) {
+void process_finish(struct process *p, bool timed_out, const char *limit,
+                    int64_t limit_value) {
     if (!p->spawned || p->finished)
         return;
     p->finished = true;
@@ -372,6 +373,6 @@ void process_finish(struct process *p, bool timed_out, const char *limit) {
     tell_truncated(p, &p->out);
     tell_truncated(p, &p->err);
     struct buffer *b = event_begin(p->log, "exit", p->spid);
-    exit_event_write(b, &p->exit, timed_out, limit);
+    exit_event_write(b, &p->exit, timed_out, limit, limit_value);
     event_end(p->log);
 }

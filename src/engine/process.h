@@ -36,7 +36,8 @@ bool process_drain(struct process *p);
 /* Writes the last events: truncated and exit. Without process_exited() the
  * exit says that it was killed. Does nothing the second time or when it never
  * started. */
-void process_finish(struct process *p, bool timed_out, const char *limit);
+void process_finish(struct process *p, bool timed_out, const char *limit,
+                    int64_t limit_value);
 const struct sandbox_exit *process_exit(const struct process *p);
 
 /* Queues bytes for its standard input and closes it after them. 409 when it is

@@ -32,7 +32,7 @@ static void write_event_resources(struct buffer *b, const struct rusage *u) {
 }
 
 void exit_event_write(struct buffer *b, const struct sandbox_exit *e,
-                      bool timed_out, const char *limit) {
+                      bool timed_out, const char *limit, int64_t value) {
     json_add_int(b, "pid", e->pid);
     json_add_int(b, "code", e->code);
     json_add_int(b, "signal", e->signal);
@@ -44,6 +44,8 @@ void exit_event_write(struct buffer *b, const struct sandbox_exit *e,
     json_add_int(b, "background_killed", e->background_killed);
     if (limit)
         json_add_string(b, "limit", limit);
+    if (limit && value)
+        json_add_int(b, "limit_value", value);
     write_event_resources(b, &e->usage);
 }
 
@@ -114,6 +116,8 @@ static void fold_exit(struct result *r, const struct event_line *line) {
 
 static void fold_limit(struct result *r, const struct event_line *line) {
     const char *at = find_member(line, "limit");
+    if (at)
+        r->limit_value = number(line, "limit_value");
     if (at && *at == '"')
         snprintf(r->limit, sizeof r->limit, "%.*s", (int)strcspn(at + 1, "\""),
                  at + 1);
@@ -242,6 +246,8 @@ static void write_stream(struct buffer *b, const char *key,
 static void write_extensions(struct buffer *b, const struct result *r) {
     if (r->limit[0])
         json_add_string(b, "limit", r->limit);
+    if (r->limit_value)
+        json_add_int(b, "limit_value", r->limit_value);
     if (r->isolation)
         json_add_raw(b, "isolation", r->isolation, strlen(r->isolation));
     if (r->exited)

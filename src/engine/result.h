@@ -11,9 +11,10 @@
  * of it (wire-api.md §1.5). */
 enum { RESULT_STREAM_MAX = 10 << 20 };
 
-/* Data of an `exit` event. `limit` (NULL: none) is which limit ended it. */
+/* Data of an `exit` event. `limit` (NULL: none) is which limit ended it, and
+ * `value` how much it allowed (0: no number). */
 void exit_event_write(struct buffer *b, const struct sandbox_exit *e,
-                      bool timed_out, const char *limit);
+                      bool timed_out, const char *limit, int64_t value);
 
 struct result_stream {
     struct buffer data;
@@ -27,6 +28,7 @@ struct result {
     char *resources; /* members of InstanceResources */
     char *isolation; /* JSON array */
     char limit[16];
+    int64_t limit_value;
     struct result_stream out, err;
 };
 /* Folds the events of one process. A log in a file may be folded in a worker:

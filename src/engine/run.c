@@ -253,6 +253,11 @@ static void read_limits(struct fields *r, struct run *out) {
         fields_init(&inner, object, "resources_limits.");
         field_int(&inner, "max_layer_bytes", 0, INT64_MAX,
                   &out->max_layer_bytes);
+        field_int(&inner, "memory_bytes", LIMIT_MEMORY_MIN, INT64_MAX / 2,
+                  &out->limits.memory_bytes);
+        field_int(&inner, "pids", 1, LIMIT_PIDS_MAX, &out->limits.pids);
+        field_number(&inner, "cpus", LIMIT_CPUS_MIN, LIMIT_CPUS_MAX,
+                     &out->limits.cpus);
         r->fault = inner.fault;
     }
     if (field_object(r, "networking", &object)) {
@@ -352,6 +357,16 @@ static void write_stdin(struct buffer *b, const struct run_process *p) {
     json_close(b, '}');
 }
 
+/* Only those there are: wire-api.md has none of them. */
+static void write_limits(struct buffer *b, const struct limits *l) {
+    if (l->memory_bytes > 0)
+        json_add_int(b, "memory_bytes", l->memory_bytes);
+    if (l->pids > 0)
+        json_add_int(b, "pids", l->pids);
+    if (l->cpus > 0)
+        json_add_number(b, "cpus", l->cpus);
+}
+
 void run_write(struct buffer *b, const struct run *r) {
     const struct run_process *p = &r->process;
     json_add_string(b, "command", p->command);
@@ -367,6 +382,7 @@ void run_write(struct buffer *b, const struct run *r) {
     json_add_int(b, "gid", p->gid);
     json_open(b, "resources_limits", '{');
     json_add_int(b, "max_layer_bytes", r->max_layer_bytes);
+    write_limits(b, &r->limits);
     json_close(b, '}');
     json_open(b, "networking", '{');
     json_add_bool(b, "enabled", r->networking);

@@ -3,6 +3,7 @@
 #ifndef CONTREE_RUN_H
 #define CONTREE_RUN_H
 
+#include "cgroup.h"
 #include "json.h"
 #include "userns.h"
 
@@ -41,6 +42,7 @@ struct run {
     const char *image, *hostname, *idempotency_key;
     bool disposable, preserve_env, networking;
     int64_t max_layer_bytes;
+    struct limits limits; /* 0 each: the engine's default */
     struct run_file *files;
     size_t file_count;
 };

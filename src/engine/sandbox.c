@@ -17,6 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* So long init may take to end what ran out of memory. */
+enum { MEMORY_GRACE_MS = 2000 };
+
 /* An order on its way. Owns its descriptors. */
 struct letter {
     struct letter *next;
@@ -38,7 +41,12 @@ struct sandbox {
     bool killed;             /* by sandbox_kill: no word about why it ended */
     bool settled;            /* the main process ended, or failed was called */
     struct letter *first, **last;
-    uv_poll_t control_poll, pid_poll;
+    struct cgroup *group; /* NULL: no limits */
+    bool watches_group;
+    int main_pid; /* inside; 0: not spawned */
+    double spawned_at;
+    uv_poll_t control_poll, pid_poll, group_poll;
+    uv_timer_t grace;
     int open_handles;
 };
 
@@ -220,8 +228,10 @@ static void tell_exit(struct sandbox *s, const struct report *r) {
         .seconds = r->seconds,
         .background_killed = r->background_killed,
     };
-    if (r->spid == 1)
+    if (r->spid == 1) {
         s->settled = true;
+        e.limit = s->group ? cgroup_limit_hit(s->group) : NULL;
+    }
     s->on.exited(s->arg, r->spid, &e);
     if (r->spid == 1)
         launcher_refill(s->launcher);
@@ -235,6 +245,10 @@ static void handle_report(struct sandbox *s, struct report *r) {
         s->on.started(s->arg);
         break;
     case REPORT_SPAWNED:
+        if (r->spid == 1) {
+            s->main_pid = r->pid;
+            s->spawned_at = monotonic_seconds();
+        }
         s->on.spawned(s->arg, r->spid, r->pid);
         break;
     case REPORT_SPAWN_FAILED:
@@ -278,12 +292,20 @@ static void on_control(uv_poll_t *poll, int status, int events) {
     }
 }
 
+static void drop_group(struct sandbox *s) {
+    if (!s->group)
+        return;
+    cgroup_drop(s->group);
+    launcher_sweep(s->launcher);
+}
+
 static void sandbox_gone(struct sandbox *s) {
     drop_letters(s);
     if (s->has_cell) {
         close(s->cell.control);
         close(s->cell.pidfd);
     }
+    drop_group(s);
     s->on.gone(s->arg);
     free(s);
 }
@@ -294,16 +316,41 @@ static void on_closed(uv_handle_t *handle) {
         sandbox_gone(s);
 }
 
+/* Memory ran out, and the kernel chose init, the sandbox's last reporter. */
+static void tell_lost_exit(struct sandbox *s) {
+    const char *limit = s->group ? cgroup_limit_hit(s->group) : NULL;
+    if (!limit || strcmp(limit, "memory") != 0 || s->killed || s->settled)
+        return;
+    if (!s->main_pid) {
+        fail_sandbox(s, 422,
+                     "the memory limit is too low for the sandbox itself");
+        return;
+    }
+    struct sandbox_exit e = {.code = -1,
+                             .signal = SIGKILL,
+                             .pid = s->main_pid,
+                             .seconds = monotonic_seconds() - s->spawned_at,
+                             .limit = limit};
+    s->settled = true;
+    s->on.exited(s->arg, 1, &e);
+    launcher_refill(s->launcher);
+}
+
 static void on_end(uv_poll_t *poll, int status, int events) {
     struct sandbox *s = poll->data;
     (void)status;
     (void)events;
     receive_reports(s);
+    tell_lost_exit(s);
     fail_sandbox(s, 500, "the sandbox ended unexpectedly (out of memory?)");
     if (s->network)
         network_stop(s->network);
     uv_close((uv_handle_t *)&s->control_poll, on_closed);
     uv_close((uv_handle_t *)&s->pid_poll, on_closed);
+    if (s->watches_group) {
+        uv_close((uv_handle_t *)&s->group_poll, on_closed);
+        uv_close((uv_handle_t *)&s->grace, on_closed);
+    }
 }
 
 static void kill_cell(struct sandbox *s) {
@@ -330,6 +377,40 @@ static void connect_cell(struct sandbox *s, uv_loop_t *loop) {
         on_connected(s, &f);
 }
 
+static void on_grace(uv_timer_t *timer) {
+    kill_cell(timer->data);
+}
+
+/* A process of it was killed for want of memory: what is left is no whole.
+ * Killing the main process alone lets init tell what it used. */
+static void on_group(uv_poll_t *poll, int status, int events) {
+    struct sandbox *s = poll->data;
+    (void)events;
+    cgroup_woken(s->group);
+    const char *limit = cgroup_limit_hit(s->group);
+    if (status >= 0 && (!limit || strcmp(limit, "memory") != 0))
+        return;
+    uv_poll_stop(poll);
+    if (s->settled || s->killed)
+        return;
+    if (!s->main_pid || sandbox_signal(s, 1, SIGKILL, NULL) < 0)
+        kill_cell(s);
+    uv_timer_start(&s->grace, on_grace, MEMORY_GRACE_MS, 0);
+}
+
+static void watch_group(struct sandbox *s, uv_loop_t *loop) {
+    int events, fd = cgroup_watch_fd(s->group, &events);
+    if (fd < 0)
+        return;
+    s->watches_group = true;
+    s->group_poll.data = s->grace.data = s;
+    uv_timer_init(loop, &s->grace);
+    uv_poll_init(loop, &s->group_poll, fd);
+    s->open_handles += 2;
+    cgroup_woken(s->group);
+    uv_poll_start(&s->group_poll, events, on_group);
+}
+
 static void use_cell(struct sandbox *s, struct cell cell) {
     uv_loop_t *loop = launcher_loop(s->launcher);
     s->cell = cell;
@@ -339,6 +420,8 @@ static void use_cell(struct sandbox *s, struct cell cell) {
     uv_poll_init(loop, &s->pid_poll, cell.pidfd);
     s->open_handles = 2;
     uv_poll_start(&s->pid_poll, UV_READABLE, on_end);
+    if (s->group)
+        watch_group(s, loop);
     if (s->killed)
         kill_cell(s);
     watch_control(s);
@@ -372,7 +455,29 @@ static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
     const char *const first[] = {spec->hostname, spec->upper, spec->work};
     const struct strings sets[] = {{first, 3},
                                    {spec->lowers, spec->lower_count}};
-    return give_order(s, &o, sets, 2, NULL, 0, f);
+    int doors[CGROUP_KINDS], count = 0;
+    if (s->group && (count = cgroup_doors(s->group, doors, f)) < 0)
+        return -1;
+    o.groups = (uint32_t)count;
+    return give_order(s, &o, sets, 2, doors, count, f);
+}
+
+static bool is_limited(const struct limits *l) {
+    return l->memory_bytes > 0 || l->pids > 0 || l->cpus > 0;
+}
+
+/* What must be there before a cell is taken. */
+static int prepare(struct sandbox *s, const struct sandbox_spec *spec,
+                   struct fault *f) {
+    if (is_limited(&spec->limits)) {
+        s->group = cgroup_make(launcher_cgroups(s->launcher), &spec->limits, f);
+        if (!s->group)
+            return -1;
+    }
+    if (order_setup(s, spec, f) == 0)
+        return 0;
+    drop_group(s);
+    return -1;
 }
 
 struct sandbox *sandbox_start(struct launcher *l,
@@ -396,7 +501,7 @@ struct sandbox *sandbox_start(struct launcher *l,
     s->request.ready = on_ready;
     s->request.refused = on_refused;
     s->request.connected = spec->networking;
-    if (order_setup(s, spec, f) < 0) {
+    if (prepare(s, spec, f) < 0) {
         free(s);
         return NULL;
     }

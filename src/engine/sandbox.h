@@ -7,6 +7,7 @@
 #ifndef CONTREE_SANDBOX_H
 #define CONTREE_SANDBOX_H
 
+#include "cgroup.h"
 #include "engine.h"
 #include "userns.h"
 #include "util.h"
@@ -26,6 +27,9 @@ void launcher_close(struct launcher *l);
  * doctor: "user,mount,pid,net,ipc,uts,cgroup,
  * seccomp,no_new_privs,capabilities,ids" without those that are missing. */
 const char *launcher_isolation(const struct launcher *l);
+/* 422 when a sandbox with these limits cannot be made here. */
+int launcher_check_limits(const struct launcher *l, const struct limits *limits,
+                          struct fault *f);
 
 struct sandbox_spec {
     const char *const *lowers; /* "l/12", top first, skeleton last */
@@ -37,6 +41,7 @@ struct sandbox_spec {
     int64_t max_processes;    /* of each user id; 0: 4096, which is also what
                                * all of them together cannot exceed on Linux
                                * 6.14 or newer */
+    struct limits limits;
 };
 
 struct sandbox_exit {
@@ -45,7 +50,10 @@ struct sandbox_exit {
     bool core_dump;
     int pid; /* inside the sandbox */
     struct rusage usage;
-    double seconds;        /* from its start to its end */
+    double seconds; /* from its start to its end */
+    /* Of the main process: "memory" when the sandbox was killed because it
+     * had all it may have, "pids" when it wanted more processes, else NULL. */
+    const char *limit;
     int background_killed; /* spid 1 only: processes that were still there */
 };
 

@@ -287,7 +287,9 @@ static int begin(struct server *s, const struct options *o,
     if (e->dir_fd < 0)
         return -1;
     e->launcher = launcher_open(e->dir_fd, e->ids, f);
-    if (!e->launcher || open_store(e, f) < 0)
+    if (!e->launcher ||
+        launcher_check_limits(e->launcher, &config->limits, f) < 0 ||
+        open_store(e, f) < 0)
         return -1;
     if (o->token_file &&
         read_token(o->token_file, (char **)&config->token, f) < 0)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,6 +185,18 @@ static int open_null(struct pid1 *s, struct failure *f) {
     return 0;
 }
 
+/* Joining oneself is cheap, unlike being moved. What /proc/self/cgroup shows
+ * begins in the new groups. */
+static int join_groups(const struct letter *l, struct failure *f) {
+    uint32_t count = l->order.groups;
+    for (uint32_t i = 0; i < count; i++)
+        if (write(l->fds[i], "0", 1) != 1)
+            return fail_errno(f, "cannot join a control group");
+    if (count > 0 && unshare(CLONE_NEWCGROUP) < 0)
+        return fail_errno(f, "cannot hide the control groups");
+    return 0;
+}
+
 static int handle_setup(struct pid1 *s, struct letter *l, struct failure *f) {
     struct root_spec root = {.hostname = next_string(l),
                              .upper = next_string(l),
@@ -193,8 +206,11 @@ static int handle_setup(struct pid1 *s, struct letter *l, struct failure *f) {
                              .max_file_bytes = l->order.max_file_bytes,
                              .max_processes = l->order.max_processes};
     char **lowers = take_strings(l, root.lower_count);
-    if (!root.work || !lowers || s->null >= 0)
+    if (!root.work || !lowers || s->null >= 0 ||
+        l->order.groups >= ORDER_FDS_MAX)
         return broken_order(f);
+    if (join_groups(l, f) < 0)
+        return -1;
     root.lowers = (const char *const *)lowers;
     int rc = cell_enter(s->limits, &root, f);
     free_strings(lowers);

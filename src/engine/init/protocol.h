@@ -36,7 +36,8 @@ struct cell_report {
 
 /* Engine to PID 1: a struct order, then `payload` bytes of NUL-terminated
  * strings, or, when there are too many, a memfd with them as last descriptor.
- *   SETUP   hostname, upper, work, lower... (top first)
+ *   SETUP   hostname, upper, work, lower... (top first); a descriptor for each
+ *           control group, which whoever writes "0" to it joins
  *   PUT     path; one descriptor
  *   SPAWN   cwd, argc arguments, envc variables; a descriptor for each bit of
  *           `stdio` (1 stdin, 2 stdout, 4 stderr)
@@ -55,6 +56,7 @@ struct order {
     uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories */
     uint32_t envc;      /* SPAWN */
     uint32_t connected; /* SETUP: there is a network with a name server */
+    uint32_t groups;    /* SETUP: descriptors of control groups */
     int64_t max_file_bytes, max_processes; /* SETUP */
 };
 

@@ -1,0 +1,149 @@
+-- Limits on memory, processes and processor time, and what a machine without
+-- control groups says to who asks for them.
+local wire = require("spec.support.wire")
+
+local MEMORY, PIDS = 33554432, 20
+
+-- Who may make control groups; else there is nothing to try.
+local function has_limits()
+  local report = wire.run("d=$(mktemp -d); contree-engine doctor --data-dir $d; rm -rf $d")
+  return report:find("memory, pids, cpus of each run can be limited", 1, true) ~= nil
+end
+
+local function groups()
+  return wire.run("find /sys/fs/cgroup -type d -name 'contree-*.*-*'")
+end
+
+local function includes(list, value)
+  for _, item in ipairs(list) do
+    if item == value then return true end
+  end
+  return false
+end
+
+describe("control groups", function()
+  local engine
+  local limited = has_limits()
+
+  setup(function() engine = wire.start() end)
+  teardown(function() engine:stop() end)
+
+  local function with_limits(text, check)
+    it(text, function()
+      if not limited then pending("no control groups here") end
+      check()
+    end)
+  end
+
+  local function result(options)
+    local operation = engine:run(options)
+    assert.are.equal("SUCCESS", operation.status)
+    return operation.metadata.result, operation
+  end
+
+  local function ran_out(command)
+    local found = result{ command = command, shell = true, timeout = 50,
+      resources_limits = { memory_bytes = MEMORY } }
+    assert.are.equal("memory", found.limit)
+    assert.are.equal(MEMORY, found.limit_value)
+    assert.are.equal(9, found.state.signal)
+    assert.is_false(found.state.timed_out)
+    assert.is_true(includes(found.isolation, "memory"))
+  end
+
+  with_limits("end a run whose one process takes too much memory", function()
+    ran_out("head -c 67108864 /dev/zero | tail -c 67108864; sleep 50")
+  end)
+
+  with_limits("count ten workers together", function()
+    ran_out([[for i in 1 2 3 4 5 6 7 8 9 10; do
+      head -c 6710886 /dev/zero | { tail -c 6710886 | sleep 40; } & done; sleep 40]])
+  end)
+
+  with_limits("count files in memory", function()
+    ran_out("head -c 60000000 /dev/zero > /dev/shm/x; sleep 50")
+  end)
+
+  with_limits("leave enough alone", function()
+    local found, operation = result{ shell = true,
+      command = "head -c 8000000 /dev/zero | tail -c 8000000 | wc -c",
+      resources_limits = { memory_bytes = MEMORY, pids = PIDS, cpus = 0.5 } }
+    assert.are.equal("8000000\n", wire.bytes(found.stdout))
+    assert.is_nil(found.limit)
+    for _, wall in ipairs{ "memory", "pids", "cpu" } do
+      assert.is_true(includes(found.isolation, wall))
+    end
+    local echo = operation.metadata.resources_limits
+    assert.are.equal(MEMORY, echo.memory_bytes)
+    assert.are.equal(PIDS, echo.pids)
+    assert.are.equal(0.5, echo.cpus)
+  end)
+
+  with_limits("report processes that could not be made, others unharmed", function()
+    local bomb = engine:spawn{ command = "while :; do sleep 30 & done", shell = true, timeout = 50,
+      resources_limits = { pids = PIDS } }
+    assert.are.equal(0, result{ command = "true" }.state.exit_code)
+    local found = engine:wait(bomb).metadata.result
+    assert.are.equal("pids", found.limit)
+    assert.are.equal(PIDS, found.limit_value)
+    assert.is_true(found.background_killed <= PIDS)
+  end)
+
+  with_limits("are not seen from inside, and removed afterwards", function()
+    local found = result{ command = "cat /proc/self/cgroup", shell = true,
+      resources_limits = { memory_bytes = MEMORY } }
+    assert.is_nil(wire.bytes(found.stdout):find("contree", 1, true))
+    wire.eventually("the groups to be removed", function() return groups() == "" end)
+    result{ command = "true" }
+    assert.are.equal("", groups())
+  end)
+
+  with_limits("of an engine that was killed go when it starts again", function()
+    local own = wire.start("--memory 64M --pids 50 --cpus 1")
+    local uuid = own:spawn{ command = "sleep 60; true", shell = true }
+    wire.await(own:follow(uuid, "?follow=1"), "spawn")
+    assert.are_not.equal("", groups())
+    own:kill("KILL")
+    assert.are_not.equal("", groups())
+    own:launch()
+    wire.eventually("the groups to be removed", function() return groups() == "" end)
+    own:stop()
+  end)
+
+  it("are for who asks", function()
+    local found, operation = result{ command = "true" }
+    for _, wall in ipairs{ "memory", "pids", "cpu" } do
+      assert.is_false(includes(found.isolation, wall))
+    end
+    assert.is_nil(operation.metadata.resources_limits.memory_bytes)
+  end)
+
+  it("want sensible limits", function()
+    for name, value in pairs{ memory_bytes = 1000, pids = 0, cpus = "two" } do
+      local reply = engine:post("/v1/instances",
+        wire.spawn{ command = "true", resources_limits = { [name] = value } })
+      assert.are.equal(400, reply.status)
+      assert.matches("resources_limits." .. name, reply.body, 1, true)
+    end
+  end)
+
+  it("are refused where there are none, and only then", function()
+    if wire.run("id -u") ~= "0" then pending("needs root") end
+    local without = [[unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"' sh]]
+    local own = wire.start("", without)
+    for name, value in pairs{ memory_bytes = MEMORY, pids = PIDS, cpus = 1 } do
+      local reply = own:post("/v1/instances",
+        wire.spawn{ command = "true", resources_limits = { [name] = value } })
+      assert.are.equal(422, reply.status)
+      assert.matches("a limit on " .. name .. " cannot be kept here", reply.body, 1, true)
+      assert.matches("Fix: ", reply.body, 1, true)
+    end
+    assert.are.equal(0, own:run{ command = "true" }.metadata.result.state.exit_code)
+    local report = wire.run(without .. " contree-engine doctor --data-dir " .. own.data)
+    assert.matches("limited +limits +runs that ask for a limit on memory, pids, cpus", report)
+    own:stop()
+    report = wire.run(without .. " contree-engine serve --memory 1G --data-dir " .. own.data
+      .. " 2>&1; rm -rf " .. own.directory)
+    assert.matches("memory_bytes cannot be kept here", report, 1, true)
+  end)
+end)
