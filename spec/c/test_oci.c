@@ -101,13 +101,13 @@ static void layers(void) {
     struct fault f;
     char first[UUID_SIZE];
     e.o.tag = "two:layers";
-    make_layout(&e, SAMPLE "cwd=/srv; layer 1.tgz; layer 2.tar; finish "
+    make_layout(&e, SAMPLE "cwd=/opq/; layer 1.tgz; layer 2.tar; finish "
                            "PATH=/opt/bin:/bin 'A=b=\\u00e9' bad =x");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK_STRING(f.message, "");
     CHECK_STRING(e.image.env,
                  "{\"A\":\"b=\xc3\xa9\",\"PATH\":\"/opt/bin:/bin\"}");
-    CHECK_STRING(e.image.cwd, "/srv");
+    CHECK_STRING(e.image.cwd, "/opq/");
     CHECK_STRING(e.image.tag, "two:layers");
     CHECK_NUMBER(e.image.size, 8);
     CHECK(has(&e, "/etc/kept") && has(&e, "/opq/new"));
@@ -204,10 +204,16 @@ static void odd_layers(void) {
     make_layout(&e, "(cat 2.tar; head -c 100000 /dev/zero) > long.tar; "
                     "layer long.tar; finish");
     CHECK_NUMBER(import(&e, &f), 0);
-    /* A relative directory is none to run in. */
-    make_layout(&e, "cwd=etc; layer 1.tgz; finish");
-    CHECK_NUMBER(import(&e, &f), 0);
-    CHECK(e.image.cwd == NULL);
+    /* A relative directory, or one that is nowhere, is none to run in. */
+    for (int i = 0; i < 4; i++) {
+        static const char *const dirs[] = {"etc", "/nowhere", "/etc", "/root"};
+        char commands[100];
+        snprintf(commands, sizeof commands, "cwd=%s; layer 1.tgz; finish",
+                 dirs[i]);
+        make_layout(&e, commands);
+        CHECK_NUMBER(import(&e, &f), 0);
+        CHECK_STRING(e.image.cwd ? e.image.cwd : "", i < 2 ? "" : dirs[i]);
+    }
     end_env(&e);
 }
 

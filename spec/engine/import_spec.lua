@@ -152,6 +152,10 @@ describe("POST /images/import", function()
     end)
 
     it("keeps what files are", function()
+      if wire.run("id -u") ~= "0" then
+        pending("only root can give files away")
+        return
+      end
       local long = ("n"):rep(200) .. "/" .. ("m"):rep(200)
       local url = plain:push("good/files", BASE .. [[
         mkdir -p root/d/sub root/opq root/gone root/swap root/]] .. long .. [[;

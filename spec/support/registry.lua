@@ -59,7 +59,7 @@ end
 --- Makes an image and uploads it; the url to import it from.
 function registry:push(name, commands)
   registry.make(self.directory, commands)
-  local login = self.login and "--dest-creds " .. self.login or ""
+  local login = self.login and "--dest-creds " .. self.login or "--dest-no-creds"
   local url = ("docker://%s/%s"):format(self.host, name)
   local result = wire.run(("skopeo --insecure-policy copy -q --dest-tls-verify=false %s "
     .. "oci:%s/oci %s 2>&1 || echo FAILED"):format(login, self.directory, url))

@@ -83,7 +83,7 @@ static int look_into(const struct stack *s, const char *layer, const char *path,
     int dir CLEANUP(cleanup_close) =
         openat(s->m->dir_fd, layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool opaque = dir >= 0 && is_opaque(dir);
-    while (dir >= 0 && *path) {
+    while (dir >= 0 && *(path += strspn(path, "/"))) {
         char name[NAME_MAX + 1];
         size_t length = strcspn(path, "/");
         snprintf(name, sizeof name, "%.*s", (int)length, path);
@@ -94,32 +94,34 @@ static int look_into(const struct stack *s, const char *layer, const char *path,
         close(dir);
         dir = next;
         opaque = opaque || is_opaque(dir);
-        path += length + (path[length] == '/');
+        path += length;
     }
     return dir >= 0 && fstat(dir, st) == 0 ? FOUND : HIDDEN;
 }
 
-static int look_below(const struct stack *s, const char *path,
+/* Looks below the nth of `layers`. */
+static int look_below(const struct stack *s, size_t n, const char *path,
                       struct stat *st) {
     int where = LOWER;
     char layer[32];
-    /* The highest of `layers` is the one that is being unpacked. */
-    for (size_t i = s->count - 1; i > 0 && where == LOWER; i--)
+    for (size_t i = n; i > 0 && where == LOWER; i--)
         if (s->layers[i - 1].has_workspace)
             where = look_into(s, s->layers[i - 1].workspace.upper, path, st);
     for (size_t i = 0; i < s->below_count && where == LOWER; i++) {
         layer_path(s->below[i], layer);
         where = look_into(s, layer, path, st);
     }
-    return where;
+    layer_path(0, layer); /* the skeleton */
+    return where == LOWER ? look_into(s, layer, path, st) : where;
 }
 
 /* A directory that the layer's archive does not describe is like the one that
  * it comes to lie over: many tools leave such out. */
 static int inherit(void *arg, const char *path, int dir, const char *name,
                    struct fault *f) {
+    const struct stack *s = arg; /* the last layer is being unpacked */
     struct stat st;
-    if (look_below(arg, path, &st) != FOUND)
+    if (look_below(s, s->count - 1, path, &st) != FOUND)
         return 0;
     if (fchownat(dir, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
         fchmodat(dir, name, st.st_mode & 07777, 0) < 0)
@@ -347,6 +349,10 @@ int import_oci(const struct importer *m, int blobs, const struct oci_image *oci,
     }
     s.below = below;
     int result = unpack_all(&s, known);
+    /* A directory that is nowhere is none to run in. */
+    struct stat st;
+    if (result == 0 && i.cwd && look_below(&s, s.count, i.cwd, &st) == LOWER)
+        free(steal_pointer(&i.cwd));
     if (result < 0)
         drop_all(&s);
     else
