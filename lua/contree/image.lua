@@ -59,7 +59,8 @@ local make_result = class.define("contree.Result", Image, {
 ---@field exit_code? integer 0 to 255; -1 when a signal ended the command
 ---@field signal? integer    the signal that ended it
 ---@field timed_out boolean
----@field limit? string      which limit ended it
+---@field limit? string      which limit ended it: "timeout", "memory", "pids", "disk", ...
+---@field limit_value? number how much it allowed: seconds, bytes, processes
 ---@field changed? boolean   whether the file system differs; nil if disposable
 ---@field duration? number   seconds
 ---@field resources table    CPU, memory, ... (wire-api.md §5.8)

@@ -134,7 +134,8 @@ local function make_result(self, found)
     uuid = found.image_uuid, stdout = out, stderr = err,
     stdout_truncated = found.truncated.stdout, stderr_truncated = found.truncated.stderr,
     exit_code = found.exit_code, signal = found.signal, timed_out = found.timed_out,
-    limit = found.limit, isolation = found.isolation, background_killed = found.background_killed,
+    limit = found.limit, limit_value = found.limit_value, isolation = found.isolation,
+    background_killed = found.background_killed,
     duration = found.duration, resources = found.resources, changed = changed, operation = self,
   })
 end

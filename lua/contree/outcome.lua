@@ -19,6 +19,7 @@ local outcome = {}
 ---@field resources table
 ---@field truncated table     { stdout = boolean, stderr = boolean }
 ---@field limit? string
+---@field limit_value? number  bytes, processes or seconds
 ---@field isolation? string[]
 ---@field background_killed? integer
 
@@ -43,7 +44,7 @@ function outcome.of_operation(operation)
     duration = resources.elapsed_time or operation.duration,
     resources = resources,
     truncated = { stdout = out.truncated or false, stderr = err.truncated or false },
-    limit = result.limit, isolation = result.isolation,
+    limit = result.limit, limit_value = result.limit_value, isolation = result.isolation,
     background_killed = result.background_killed,
   }, { stdout = stdio.decode(out), stderr = stdio.decode(err) }
 end
@@ -84,11 +85,15 @@ function readers.truncated(self, data)
   if data.stream then self.truncated[data.stream] = true end
 end
 
+local function read_limit(self, data)
+  if data.limit then self.limit, self.limit_value = data.limit, data.limit_value end
+end
+
 function readers.exit(self, data)
   self.exited = true
   self.exit_code, self.signal = data.code, signal_of(data.signal)
   self.timed_out = data.timed_out or false
-  self.limit = data.limit or self.limit
+  read_limit(self, data)
   self.background_killed = data.background_killed
   self.resources = resources_of(data)
   self.duration = self.resources.elapsed_time
@@ -97,7 +102,7 @@ end
 function readers.completion(self, data)
   self.status, self.error = data.status, data.error
   self.image_uuid = data.result_image_uuid
-  self.limit = data.limit or self.limit
+  read_limit(self, data)
 end
 
 --- Takes in one event of the sandbox, or of the process `spid` (default: 1).
@@ -121,6 +126,7 @@ end
 ---@return contree.Error
 function outcome.failure(result)
   local ending = result.timed_out and "ran into its time limit"
+    or result.limit == "memory" and "ran out of the memory it may have"
     or result.signal and "was killed by signal " .. result.signal
     or "ended with exit code " .. tostring(result.exit_code)
   local line = last_line(result.stderr)

@@ -50,6 +50,7 @@ struct box_options {
     const char *hostname; /* "box" */
     int64_t max_file_bytes, max_processes;
     bool networking;
+    struct limits limits;
 };
 
 static inline void box_make_dir(const char *path) {
@@ -215,6 +216,7 @@ static inline struct box *box_start(const struct box_options *o,
         .max_file_bytes = o->max_file_bytes,
         .max_processes = o->max_processes,
         .networking = o->networking,
+        .limits = o->limits,
     };
     b->sandbox = sandbox_start(world.launcher, &spec, &callbacks, b, f);
     if (b->sandbox)

@@ -8,7 +8,7 @@ describe("contree.outcome", function()
         state = { exit_code = 3, signal = -1, timed_out = false },
         resources = { elapsed_time = 0.5, max_rss = 9 },
         stdout = { value = "aGkA", encoding = "base64", truncated = true },
-        limit = "memory", isolation = { "pid" }, background_killed = 2,
+        limit = "memory", limit_value = 5e6, isolation = { "pid" }, background_killed = 2,
       } },
     }
     assert.are.equal("hi\0", streams.stdout)
@@ -16,7 +16,8 @@ describe("contree.outcome", function()
     assert.are.same({
       status = "SUCCESS", image_uuid = "out", input_uuid = "in", exited = true, exit_code = 3,
       timed_out = false, duration = 0.5, resources = { elapsed_time = 0.5, max_rss = 9 },
-      truncated = { stdout = true, stderr = false }, limit = "memory", isolation = { "pid" },
+      truncated = { stdout = true, stderr = false }, limit = "memory", limit_value = 5e6,
+      isolation = { "pid" },
       background_killed = 2,
     }, found)
   end)
@@ -38,13 +39,15 @@ describe("contree.outcome", function()
     tell("truncated", 1, { stream = "stderr", bytes_emitted = 5, bytes_dropped = 5 })
     tell("exit", 2, { code = 9, signal = -1 })
     tell("exit", 1, { code = -1, signal = 9, timed_out = true, duration_ms = 1500,
-      limit = "timeout", resources = { user_time_us = 250000, max_rss_kb = 7, minor_faults = 3 } })
+      limit = "timeout", limit_value = 60,
+      resources = { user_time_us = 250000, max_rss_kb = 7, minor_faults = 3 } })
     assert.is_nil(seen.status)
     tell("completion", 0, { status = "SUCCESS", result_image_uuid = "out" })
     assert.are.equal(-1, seen.exit_code)
     assert.are.equal(9, seen.signal)
     assert.is_true(seen.timed_out)
     assert.are.equal("timeout", seen.limit)
+    assert.are.equal(60, seen.limit_value)
     assert.are.equal("out", seen.image_uuid)
     assert.are.equal(1.5, seen.duration)
     assert.are.equal(0.25, seen.resources.user_cpu_time)

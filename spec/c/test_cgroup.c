@@ -1,0 +1,203 @@
+/* test_cgroup.c: what cgroup.h promises: on machines made up of files, and on
+ * this one as far as it has control groups. */
+#define _GNU_SOURCE
+#include "box.h"
+
+static void put_text(const char *dir, const char *name, const char *text) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *file = fopen(path, "w");
+    if (!file || fputs(text, file) < 0)
+        perror(path);
+    if (file)
+        fclose(file);
+}
+
+/* What is found out on a machine whose mounts lie below `root`. */
+static void probe(const char *root, const char *mounts, const char *cgroup,
+                  bool have[CGROUP_KINDS]) {
+    char text[2048];
+    snprintf(text, sizeof text, mounts, root, root, root);
+    put_text(root, "mountinfo", text);
+    put_text(root, "cgroup", cgroup);
+    struct cgroups *c = cgroups_open(root, AT_FDCWD);
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        have[k] = cgroups_have(c, k);
+    cgroups_close(c);
+}
+
+static void test_version2(void) {
+    struct temp_dir d = temp_dir_make();
+    bool have[CGROUP_KINDS];
+    const char *mounts =
+        "29 23 0:26 / %s/fs rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
+    shell("mkdir -p %s/fs/user.slice/app.slice/x.scope && cd %s/fs && "
+          "for d in . user.slice user.slice/app.slice "
+          "user.slice/app.slice/x.scope; do echo 1 > $d/cgroup.procs; "
+          "echo 'cpu memory pids' > $d/cgroup.controllers; "
+          "echo > $d/cgroup.subtree_control; done; "
+          "echo 'memory pids' > user.slice/app.slice/cgroup.subtree_control",
+          d.path, d.path);
+    probe(d.path, mounts, "0::/user.slice/app.slice/x.scope\n", have);
+    CHECK(have[CGROUP_MEMORY] && have[CGROUP_PIDS] && !have[CGROUP_CPU]);
+    probe(d.path, mounts, "0::/user.slice\n", have);
+    CHECK(!have[CGROUP_MEMORY] && !have[CGROUP_PIDS] && !have[CGROUP_CPU]);
+    /* A container's view: the mount begins at the group itself. */
+    probe(d.path,
+          "29 23 0:26 /docker/1 %s/fs/user.slice rw - cgroup2 cgroup2 rw\n",
+          "0::/docker/1/app.slice\n", have);
+    CHECK(have[CGROUP_MEMORY] && !have[CGROUP_CPU]);
+    temp_dir_remove(&d);
+}
+
+static void test_delegated(void) {
+    struct temp_dir d = temp_dir_make();
+    char text[256];
+    bool have[CGROUP_KINDS];
+    shell("mkdir -p %s/fs/x/contree-engine && cd %s/fs/x && "
+          "echo 'memory' > cgroup.controllers; echo %d > cgroup.procs; "
+          "echo > contree-engine/cgroup.procs; echo > cgroup.subtree_control",
+          d.path, d.path, (int)getpid());
+    probe(d.path, "29 23 0:26 / %s/fs rw - cgroup2 cgroup2 rw\n", "0::/x\n",
+          have);
+    snprintf(text, sizeof text,
+             "grep -q '^0' %s/fs/x/contree-engine/cgroup.procs && "
+             "grep -q + %s/fs/x/cgroup.subtree_control",
+             d.path, d.path);
+    CHECK(system(text) == 0);
+    temp_dir_remove(&d);
+}
+
+static void test_mixed(void) {
+    struct temp_dir d = temp_dir_make();
+    bool have[CGROUP_KINDS];
+    const char *mounts = "1 0 0:1 / %s/memory rw - cgroup cgroup rw,memory\n"
+                         "2 0 0:2 / %s/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
+                         "3 0 0:3 / %s/fs rw - cgroup2 cgroup2 rw\n";
+    const char *own = "3:cpu,cpuacct:/a\n2:memory:/gone\n0::/u/v\n";
+    shell("cd %s && mkdir -p memory cpu/a fs/u/v && touch memory/tasks "
+          "cpu/a/tasks fs/cgroup.procs fs/u/cgroup.procs "
+          "fs/u/v/cgroup.procs && echo pids > fs/u/cgroup.subtree_control",
+          d.path);
+    probe(d.path, mounts, own, have);
+    CHECK(have[CGROUP_MEMORY] && have[CGROUP_PIDS] && have[CGROUP_CPU]);
+    shell("rm %s/cpu/a/tasks", d.path);
+    probe(d.path, mounts, own, have);
+    CHECK(!have[CGROUP_CPU]);
+    temp_dir_remove(&d);
+}
+
+static void test_none(void) {
+    struct temp_dir d = temp_dir_make();
+    struct cgroups *c = cgroups_open(d.path, d.fd);
+    struct limits none = {0}, some[] = {{.memory_bytes = 1 << 30},
+                                        {.pids = 5},
+                                        {.cpus = 1}};
+    const char *const says[] = {"memory_bytes", "pids", "cpus"};
+    CHECK_NUMBER(cgroups_check(c, &none, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        struct fault f = {0};
+        CHECK(!cgroup_make(c, &some[i], &f));
+        CHECK_NUMBER(f.status, 422);
+        CHECK(strstr(f.message, says[i]) && strstr(f.message, "Fix: "));
+    }
+    cgroups_close(c);
+    temp_dir_remove(&d);
+}
+
+static struct box *limited_shell(struct limits limits, const char *script) {
+    char *argv[] = {"sh", "-c", (char *)script, NULL};
+    return box_run(&(struct box_options){.limits = limits},
+                   (struct sandbox_process){.argv = argv, .stdin_fd = -1});
+}
+
+static bool groups_exist(void) {
+    char command[192];
+    struct stat st = {0};
+    fstat(world.dir.fd, &st);
+    snprintf(command, sizeof command,
+             "find /sys/fs/cgroup -type d -name 'contree-%llx.%llx-*' | "
+             "grep -q .",
+             (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    return system(command) == 0;
+}
+
+static void test_memory(void) {
+    struct limits limits = {.memory_bytes = 16 << 20};
+    const char *const scripts[] = {
+        "head -c 40000000 /dev/zero | tail -c 40000000; sleep 60",
+        "head -c 40000000 /dev/zero > /dev/shm/x; sleep 60",
+        "for i in 1 2 3 4 5 6 7 8 9 10; do head -c 4000000 /dev/zero | "
+        "{ tail -c 4000000 | sleep 60; } & done; sleep 60"};
+    for (int i = 0; i < 3; i++) {
+        struct box *b = limited_shell(limits, scripts[i]);
+        CHECK(b->has_exited[1] && !b->failed);
+        CHECK_NUMBER(b->exits[1].signal, SIGKILL);
+        CHECK_STRING(b->exits[1].limit, "memory");
+        free(b);
+    }
+    struct box *b = limited_shell(limits, "head -c 4000000 /dev/zero|tail -c1");
+    CHECK_NUMBER(b->exits[1].code, 0);
+    CHECK(!b->exits[1].limit);
+    free(b);
+}
+
+static void test_pids(void) {
+    struct box *b = limited_shell((struct limits){.pids = 10},
+                                  "for i in 1 2 3 4 5 6 7 8 9 10 11; do "
+                                  "sleep 60 & done; wait");
+    CHECK(b->exits[1].code > 0);
+    CHECK_STRING(b->exits[1].limit, "pids");
+    CHECK_NUMBER(b->exits[1].background_killed, 9);
+    free(b);
+}
+
+static void test_all_at_once(void) {
+    struct limits all = {.memory_bytes = 64 << 20, .pids = 50, .cpus = 0.5};
+    struct box *b = limited_shell(all, "cat /proc/self/cgroup");
+    CHECK_NUMBER(b->exits[1].code, 0);
+    CHECK(!b->exits[1].limit);
+    CHECK(b->out.length > 0 && !strstr(b->out.data, "contree-"));
+    free(b);
+}
+
+static void test_removed(void) {
+    for (int i = 0; i < 200 && groups_exist(); i++) {
+        uv_run(world.loop, UV_RUN_NOWAIT);
+        usleep(10000);
+    }
+    CHECK(!groups_exist());
+    struct cgroups *c = cgroups_open("/proc/self", world.dir.fd);
+    struct limits limits = {.memory_bytes = 8 << 20, .pids = 5, .cpus = 1};
+    struct fault f = {0};
+    pid_t child = fork();
+    if (child == 0) /* dies with a group of its own */
+        _exit(cgroup_make(c, &limits, &f) ? 0 : 1);
+    int status = 1;
+    waitpid(child, &status, 0);
+    CHECK_NUMBER(status, 0);
+    CHECK(groups_exist());
+    cgroups_recover(c);
+    CHECK(!groups_exist());
+    cgroups_close(c);
+}
+
+int main(void) {
+    RUN(test_version2, "version 2: what groups above ours give is found");
+    RUN(test_delegated, "version 2: a delegated group gets a leaf for us");
+    RUN(test_mixed, "each controller is taken where it is");
+    RUN(test_none, "without controllers limits are refused, with the fix");
+    if (!world_open())
+        return 1;
+    struct limits all = {.memory_bytes = 8 << 20, .pids = 5, .cpus = 1};
+    if (launcher_check_limits(world.launcher, &all, NULL) < 0) {
+        puts("skip limits: no control groups here");
+    } else {
+        RUN(test_memory, "what takes too much memory is killed as a whole");
+        RUN(test_pids, "too many processes are reported");
+        RUN(test_all_at_once, "all limits at once, unseen from inside");
+        RUN(test_removed, "groups are removed, stale ones too");
+    }
+    world_close();
+    return CHECK_DONE();
+}
