@@ -194,6 +194,28 @@ static void remember(const struct env *e, int64_t a, int64_t b) {
     sqlite3_close(db);
 }
 
+/* The disk was full, or the engine killed, after the image was saved and before
+ * its operation could say so. */
+static void untold(void) {
+    struct env e = make_env();
+    struct fault f = {0};
+    struct image images[3];
+    static const char *const status[] = {"FAILED", "SUCCESS", "FAILED"};
+    for (int i = 0; i < 3; i++) {
+        struct operation_row o = make_operation(&e, "", i == 2 ? 0 : 2, NULL);
+        o.status = status[i];
+        CHECK(store_operation_finish(e.s, &o, NULL, 0, &f) == 0);
+        images[i] = (struct image){.created = o.created, .layer = 0};
+        uuid_random(images[i].uuid);
+        memcpy(images[i].operation, o.uuid, UUID_SIZE);
+        CHECK(store_image_add(e.s, &images[i], &f) == 0);
+    }
+    CHECK_NUMBER(collect(&e, usual, NULL).images, 1);
+    CHECK(!has_image(&e, &images[0]) && has_image(&e, &images[1]) &&
+          has_image(&e, &images[2]));
+    end_env(&e);
+}
+
 static void pinned(void) {
     struct env e = make_env();
     int64_t base = make_layer(&e, 0), top = make_layer(&e, base);
@@ -329,6 +351,7 @@ static void killed_after_the_rows(void) {
 
 int main(void) {
     RUN(images, "old untagged images go, with the layers nobody else has");
+    RUN(untold, "images that nobody was told of go after a day");
     RUN(pinned, "what is in use stays");
     RUN(operations_and_files, "old operations, logs and uploads go");
     RUN(killed_after_the_rows, "a kill after the rows leaves nothing for ever");

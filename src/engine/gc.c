@@ -13,6 +13,7 @@
 /* The log of an operation that nobody asked for has no row while it runs, but
  * is written to. */
 #define ORPHAN_LOG_SECONDS 86400
+#define UNTOLD_SECONDS 86400
 
 struct gc {
     int dir_fd;
@@ -148,6 +149,7 @@ int gc_remove_rows(struct gc *g, const struct gc_pins *p, struct fault *f) {
     int64_t now = wall_microseconds();
     const struct gc_options *o = &g->options;
     struct gc_times t = {.untagged = now - o->untagged * 1000000,
+                         .untold = now - UNTOLD_SECONDS * INT64_C(1000000),
                          .operations = now - o->operations * 1000000,
                          .files = now - o->files * 1000000};
     return store_remove_garbage(g->store, &t, p, &g->report, &g->garbage, f);

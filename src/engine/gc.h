@@ -15,7 +15,8 @@
 
 /* Ages in seconds: what was not used for longer goes. An image was used when
  * it was made, and when an operation began or ended with it; a file when it
- * was uploaded. */
+ * was uploaded. An untagged image that nobody was told of, because its
+ * operation failed after it was saved, goes after a day. */
 struct gc_options {
     bool dry_run; /* only report */
     int64_t untagged, operations, files;
@@ -69,7 +70,7 @@ struct gc_garbage {
 void gc_garbage_free(struct gc_garbage *g);
 /* Times in microseconds since 1970. In a dry run all is rolled back. */
 struct gc_times {
-    int64_t untagged, operations, files;
+    int64_t untagged, untold, operations, files;
 };
 int store_remove_garbage(struct store *s, const struct gc_times *t,
                          const struct gc_pins *p, struct gc_report *r,

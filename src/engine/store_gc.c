@@ -105,7 +105,9 @@ static int remove_images(struct store *s, const struct gc_times *t,
         "WITH recent AS (SELECT image, result_image FROM operation"
         " WHERE created >= ?1 - " LONGEST_OPERATION
         " AND (finished = 0 OR finished >= ?1))"
-        " DELETE FROM image WHERE tag IS NULL AND created < ?1"
+        " DELETE FROM image WHERE tag IS NULL AND (created < ?1"
+        " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
+        " WHERE status = 'FAILED' AND result_image IS NULL)))"
         " AND layer NOT IN (SELECT layer FROM temp.pinned)"
         " AND uuid NOT IN (SELECT image FROM recent WHERE image IS NOT NULL)"
         " AND uuid NOT IN (SELECT result_image FROM recent"
@@ -114,6 +116,7 @@ static int remove_images(struct store *s, const struct gc_times *t,
     if (!q)
         return -1;
     sqlite3_bind_int64(q, 1, t->untagged);
+    sqlite3_bind_int64(q, 2, t->untold);
     if (store_run(s, q, f) < 0)
         return -1;
     r->images = sqlite3_changes(s->db);
