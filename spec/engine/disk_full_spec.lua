@@ -12,12 +12,6 @@ describe("on a full disk", function()
   end
   local function restart()
     engine:kill("KILL")
-    -- Its last thread takes the socket along.
-    wire.eventually("the socket to close", function()
-      local open, connection = pcall(engine.connect, engine)
-      if open then connection:close() end
-      return not open
-    end)
     engine:launch()
   end
   local function fill()

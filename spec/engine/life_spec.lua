@@ -20,7 +20,7 @@ describe("contree-engine serve", function()
   it("comes back from kill -9 with every image it told of", function()
     local image = image_with("kept")
     local done = engine:run{ command = "echo done", shell = true }.uuid
-    local uuid = engine:spawn{ command = "echo lost > /x; echo out; sleep 60", shell = true,
+    local uuid = engine:spawn{ command = "echo lost > /x; echo out; sleep 61234", shell = true,
       disposable = false }
     local connection = engine:follow(uuid, "?follow=1")
     wire.await(connection, "stdout")
@@ -38,7 +38,9 @@ describe("contree-engine serve", function()
     local frames = engine:events(uuid, "?follow=1")
     assert.are.equal("completion", frames[#frames].event)
     assert.are.equal("FAILED", frames[#frames].data.data.status)
-    assert.are.equal("", wire.run("pgrep -f 'sleep 60' -x"))
+    wire.eventually("the run to die", function()
+      return wire.run("pgrep -x -f 'sleep 61234'") == ""
+    end)
     wire.eventually("the workspaces to be emptied", function() return engine:is_clean() end)
   end)
 

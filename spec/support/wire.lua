@@ -189,12 +189,16 @@ end
 local Engine = {}
 Engine.__index = Engine
 
--- A dead one may stay a zombie for as long as its new parent likes.
+-- A dead one may stay a zombie for as long as its new parent likes; but while
+-- one of its threads has not ended it still holds its socket.
 local function alive(pid)
   local file = io.open(("/proc/%d/stat"):format(pid))
   local stat = file and file:read("*a")
   if file then file:close() end
-  return stat ~= nil and stat:match("%) (%a)") ~= "Z"
+  if not stat then return false end
+  local fields = {}
+  for field in stat:match("%) (.*)"):gmatch("%S+") do fields[#fields + 1] = field end
+  return fields[1] ~= "Z" or tonumber(fields[18]) > 1
 end
 
 -- Once more, with the prefix of wire.start().
