@@ -76,6 +76,21 @@ describe("/gc", function()
       done.result_image_uuid)).body)
   end)
 
+  it("leaves alone what is being read", function()
+    local image = save("for i in 1 2 3 4 5 6 7 8; do head -c 4000000 /dev/urandom > /$i; done")
+    local connection = engine:connect()
+    connection:request("GET", ("/v1/inspect/%s/archive?path=/"):format(image))
+    assert.are.equal(200, connection:head().status)
+    socket.sleep(0.01)
+    assert.are.equal(0, collect(everything).layers)
+    local bytes = 0
+    for chunk in function() return connection:chunk() end do bytes = bytes + #chunk end
+    connection:close()
+    assert.is_true(bytes > 32000000, bytes .. " bytes")
+    wire.eventually("the layer to go", function() return collect(everything).layers == 1 end)
+    assert.is_false(has(image))
+  end)
+
   it("is refused with a reason", function()
     for body, status in pairs{ ['{"untagged_older_than":-1}'] = 400, ['{"dry_run":1}'] = 400,
       ['{"data_dir":"/"}'] = 409 } do
