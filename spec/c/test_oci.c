@@ -705,6 +705,38 @@ static void failures(void) {
     end_env(&e);
 }
 
+static void saved(void) {
+    struct env e = make_env();
+    struct fault f = {0};
+    struct image i;
+    char source[200];
+    if (!shell("skopeo --version >/dev/null 2>&1")) {
+        printf("# not tried: there is no skopeo\n");
+        end_env(&e);
+        return;
+    }
+    make_layout(&e, SAMPLE "layer 1.tgz; layer 2.tar; finish A=1; for x in oci "
+                           "docker; do skopeo --insecure-policy copy -q "
+                           "oci:oci $x-archive:$x.tar:a/b:1; done");
+    for (int n = 0; n < 4; n++) {
+        snprintf(source, sizeof source, "%s-archive:%s/%s.tar%s",
+                 n % 2 ? "oci" : "docker", e.from.path,
+                 n % 2 ? "oci" : "docker", n < 2 ? "" : ":a/b:1");
+        CHECK_NUMBER(import_saved(&e.m, source, &e.o, &i, &f), 0);
+        CHECK_STRING(f.message, "");
+        CHECK_STRING(i.env, "{\"A\":\"1\"}");
+        image_clear(&e.image);
+        e.image = i;
+        CHECK(has(&e, "/etc/kept") && !has(&e, "/etc/gone"));
+        CHECK_NUMBER(layer_count(&e), 2);
+    }
+    CHECK_NUMBER(import_saved(&e.m, "oci-archive:/dev/null", &e.o, &i, &f), -1);
+    CHECK_NUMBER(import_saved(&e.m, "docker-archive:no", &e.o, &i, &f), -1);
+    CHECK_NUMBER(f.status, 502);
+    CHECK(left_nothing(&e));
+    end_env(&e);
+}
+
 /* Skopeo must not outlive an engine that is killed. */
 static void killed(void) {
     struct env e = make_env();
@@ -742,6 +774,7 @@ int main(void) {
     RUN(references, "what may be imported");
     RUN(calls, "skopeo is called without secrets, and for what is not here");
     RUN(failures, "skopeo fails, hangs, floods");
+    RUN(saved, "archives that other programs saved");
     RUN(killed, "skopeo dies with us");
     return CHECK_DONE();
 }

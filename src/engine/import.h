@@ -67,4 +67,11 @@ int import_registry(const struct importer *m, const char *url,
                     const struct import_options *o, struct image *out,
                     struct fault *f);
 
+/* The same of what other programs saved: docker-archive:FILE[:NAME] ("docker
+ * save"), oci-archive:FILE[:NAME]. Not for remote clients: it reads files of
+ * this machine. */
+int import_saved(const struct importer *m, const char *source,
+                 const struct import_options *o, struct image *out,
+                 struct fault *f);
+
 #endif

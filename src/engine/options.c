@@ -13,8 +13,10 @@ static const struct {
     const char *name, *arguments, *what;
 } commands[] = {
     {"serve", "[OPTIONS]", "run sandboxes for clients, over HTTP"},
-    {"import", "FILE|-|oci:DIR|docker://NAME [--tag NAME] [--data-dir DIR]",
-     "make an image of a tar, of an OCI layout, or of a registry's"},
+    {"import", "SOURCE [--tag NAME] [--data-dir DIR]",
+     "make an image of a tar (FILE, -), of a registry's image\n"
+     "            (docker://HOST/NAME:TAG), of oci:DIR, oci-archive:FILE,\n"
+     "            docker-archive:FILE"},
     {"export", "IMAGE [-o FILE | --oci DIR] [--data-dir DIR]",
      "write an image as a tar, or as an OCI layout"},
     {"gc", "[OPTIONS]", "remove what was not used for long"},

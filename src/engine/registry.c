@@ -102,7 +102,9 @@ static bool is_path(const char *path) {
 int reference_parse(const char *url, struct reference *out, struct fault *f) {
     const char *rest = url + strlen(SCHEME);
     if (strncmp(url, SCHEME, strlen(SCHEME)) != 0 || !is_written_well(rest))
-        return refuse(f, url, "is not docker://HOST/NAME:TAG");
+        return refuse(f, url,
+                      "is not docker://HOST/NAME:TAG (what is on this machine "
+                      "is imported with: contree-engine import)");
     const char *path = split_host(rest, out->host);
     char name[REFERENCE_MAX];
     snprintf(name, sizeof name, "%s", path);
@@ -384,35 +386,87 @@ static void explain(struct fetch *x, const char *username,
               hint(why.message, !username || !*username));
 }
 
+/* Does `work` with a directory of its own and skopeo set up. What is fetched
+ * goes the way of every workspace, even if we are killed. */
+static int with_directory(struct fetch *x, const char *auth,
+                          int (*work)(struct fetch *x, struct image *out),
+                          struct image *out) {
+    const struct import_options *o = x->o;
+    struct workspace w;
+    if (o->tag && !tag_is_valid(o->tag))
+        return fault_set(x->f, 400, "malformed tag '%.64s'", o->tag);
+    if (workspace_take_for_import(x->m->layers, &w, x->f) < 0)
+        return -1;
+    int dir CLEANUP(cleanup_close) =
+        openat(x->m->dir_fd, w.upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    x->skopeo = (struct skopeo){
+        .dir = dir, .auth = auth, .patience = {o->deadline, o->cancelled}};
+    int result =
+        dir < 0 ? fault_errno(x->f, "opening a workspace") : work(x, out);
+    workspace_drop(x->m->layers, &w);
+    oci_image_clear(&x->oci);
+    return result;
+}
+
 int import_registry(const struct importer *m, const char *url,
                     const char *username, const char *password,
                     const struct import_options *o, struct image *out,
                     struct fault *f) {
     struct fetch x = {.m = m, .o = o, .f = f};
-    struct workspace w;
-    if (o->tag && !tag_is_valid(o->tag))
-        return fault_set(f, 400, "malformed tag '%.64s'", o->tag);
     if (reference_parse(url, &x.reference, f) < 0)
         return -1;
     char *auth = make_auth(&x.reference, username, password);
     if (!auth)
         return fault_set(f, 400, "these registry credentials are too long");
-    int result = workspace_take_for_import(m->layers, &w, f);
-    if (result == 0) {
-        /* What is fetched goes the way of every workspace, even if we are
-         * killed. */
-        int dir CLEANUP(cleanup_close) =
-            openat(m->dir_fd, w.upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        x.skopeo = (struct skopeo){
-            .dir = dir, .auth = auth, .patience = {o->deadline, o->cancelled}};
-        result = dir < 0 ? fault_errno(f, "opening a workspace")
-                         : fetch_image(&x, out);
-        workspace_drop(m->layers, &w);
-    }
+    int result = with_directory(&x, auth, fetch_image, out);
     if (result < 0)
         explain(&x, username, password);
-    oci_image_clear(&x.oci);
     explicit_bzero(auth, strlen(auth));
     free(auth);
+    return result;
+}
+
+/* ---- archives ---- */
+
+static int watch_disk(void *arg, struct fault *f) {
+    struct fetch *x = arg;
+    struct statvfs v;
+    if (fstatvfs(x->skopeo.dir, &v) < 0 ||
+        (int64_t)(v.f_bavail * v.f_frsize) > SPARE_BYTES)
+        return 0;
+    return fault_set(f, 507, "the image would fill the disk");
+}
+
+static int copy_archive(struct fetch *x, struct image *out) {
+    const char *args[] = {"copy",
+                          "--quiet",
+                          "--dest-oci-accept-uncompressed-layers",
+                          x->reference.full,
+                          "oci:" LAYOUT ":image",
+                          NULL};
+    x->skopeo.watch = watch_disk;
+    x->skopeo.arg = x;
+    if (skopeo_run(&x->skopeo, args, NULL, x->f) < 0)
+        return -1;
+    int layout CLEANUP(cleanup_close) =
+        openat(x->skopeo.dir, LAYOUT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return import_layout(x->m, layout, NULL, x->o, out, x->f);
+}
+
+int import_saved(const struct importer *m, const char *source,
+                 const struct import_options *o, struct image *out,
+                 struct fault *f) {
+    struct fetch x = {.m = m, .o = o, .f = f};
+    char *here CLEANUP(cleanup_free) = getcwd(NULL, 0);
+    const char *path = strchr(source, ':') + 1;
+    int length = snprintf(x.reference.full, sizeof x.reference.full,
+                          "%.*s%s%s%s", (int)(path - source), source,
+                          *path == '/' || !here ? "" : here,
+                          *path == '/' ? "" : "/", path);
+    if (length >= (int)sizeof x.reference.full)
+        return fault_set(f, 400, "too long a name for a file");
+    int result = with_directory(&x, "{}", copy_archive, out);
+    if (result < 0)
+        explain(&x, NULL, NULL);
     return result;
 }

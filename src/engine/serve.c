@@ -386,6 +386,9 @@ static int import_source(const struct options *o, const struct importer *m,
     struct image image;
     int result = strncmp(source, "docker://", 9) == 0
                      ? import_registry(m, source, NULL, NULL, &how, &image, f)
+                 : strncmp(source, "docker-archive:", 15) == 0 ||
+                         strncmp(source, "oci-archive:", 12) == 0
+                     ? import_saved(m, source, &how, &image, f)
                  : strncmp(source, "oci:", 4) == 0
                      ? import_directory(m, source + 4, &how, &image, f)
                      : import_archive(m, source, &how, &image, f);
