@@ -89,6 +89,11 @@ describe("control groups", function()
     assert.is_true(found.background_killed <= PIDS)
   end)
 
+  with_limits("on processors show in their number", function()
+    local found = result{ command = "nproc", resources_limits = { cpus = 0.5 } }
+    assert.are.equal("1\n", wire.bytes(found.stdout))
+  end)
+
   with_limits("are not seen from inside, and removed afterwards", function()
     local found = result{ command = "cat /proc/self/cgroup", shell = true,
       resources_limits = { memory_bytes = MEMORY } }

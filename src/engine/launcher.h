@@ -31,6 +31,8 @@ bool launcher_take(struct launcher *l, struct cell_request *r,
  * took one. */
 void launcher_refill(struct launcher *l);
 struct cgroups *launcher_cgroups(struct launcher *l);
+/* Another one each time, so that sandboxes are spread over them. */
+unsigned launcher_processor(struct launcher *l);
 /* A group was dropped, and may still be busy. */
 void launcher_sweep(struct launcher *l);
 uv_loop_t *launcher_loop(struct launcher *l);

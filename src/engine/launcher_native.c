@@ -54,6 +54,7 @@ struct launcher {
     } waiting[CELL_KINDS];
     uv_timer_t refill, sweep;
     struct cgroups *cgroups;
+    unsigned processor, processors;
     int open_handles; /* on the loop */
     bool closing;
     char isolation[128];
@@ -361,6 +362,10 @@ struct cgroups *launcher_cgroups(struct launcher *l) {
     return l->cgroups;
 }
 
+unsigned launcher_processor(struct launcher *l) {
+    return l->processor++ % l->processors;
+}
+
 int launcher_check_limits(const struct launcher *l, const struct limits *limits,
                           struct fault *f) {
     return cgroups_check(l->cgroups, limits, f);
@@ -418,6 +423,7 @@ static int open_all(struct launcher *l, struct fault *f) {
         (l->filter_fd = filter_compile(f)) < 0)
         return -1;
     int wanted = (core_count() + 1) / 2;
+    l->processors = (unsigned)core_count();
     if (wanted > FORKSERVERS_MAX)
         wanted = FORKSERVERS_MAX;
     while (l->forkserver_count < wanted) {

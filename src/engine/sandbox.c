@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -459,6 +460,8 @@ static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
     if (s->group && (count = cgroup_doors(s->group, doors, f)) < 0)
         return -1;
     o.groups = (uint32_t)count;
+    o.processors = (uint32_t)ceil(spec->limits.cpus);
+    o.first_processor = launcher_processor(s->launcher);
     return give_order(s, &o, sets, 2, doors, count, f);
 }
 

@@ -197,6 +197,24 @@ static int join_groups(const struct letter *l, struct failure *f) {
     return 0;
 }
 
+/* So that nproc tells what there is to use. The quota is the wall: who likes
+ * may spread it. */
+static void stay_on(uint32_t count, uint32_t first) {
+    cpu_set_t all, chosen;
+    if (count == 0 || sched_getaffinity(0, sizeof all, &all) < 0 ||
+        (uint32_t)CPU_COUNT(&all) <= count)
+        return;
+    CPU_ZERO(&chosen);
+    for (uint32_t i = first % CPU_SETSIZE; count > 0; i = (i + 1) % CPU_SETSIZE)
+        if (CPU_ISSET(i, &all)) {
+            CPU_SET(i, &chosen);
+            CPU_CLR(i, &all);
+            count--;
+        }
+    if (sched_setaffinity(0, sizeof chosen, &chosen) < 0)
+        errno = 0; /* then all of them share the quota */
+}
+
 static int handle_setup(struct pid1 *s, struct letter *l, struct failure *f) {
     struct root_spec root = {.hostname = next_string(l),
                              .upper = next_string(l),
@@ -211,6 +229,7 @@ static int handle_setup(struct pid1 *s, struct letter *l, struct failure *f) {
         return broken_order(f);
     if (join_groups(l, f) < 0)
         return -1;
+    stay_on(l->order.processors, l->order.first_processor);
     root.lowers = (const char *const *)lowers;
     int rc = cell_enter(s->limits, &root, f);
     free_strings(lowers);

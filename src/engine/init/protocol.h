@@ -57,6 +57,8 @@ struct order {
     uint32_t envc;      /* SPAWN */
     uint32_t connected; /* SETUP: there is a network with a name server */
     uint32_t groups;    /* SETUP: descriptors of control groups */
+    uint32_t processors, first_processor;  /* SETUP: how many to run on, 0 all;
+                                            * the one to begin with */
     int64_t max_file_bytes, max_processes; /* SETUP */
 };
 
