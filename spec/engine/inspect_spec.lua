@@ -154,7 +154,9 @@ describe("/inspect/{image}", function()
       for _ = 1, 20 do
         local connection = engine:connect()
         connection:request("GET", ("/v1/inspect/%s/archive?path=/"):format(image))
-        assert.are.equal(200, connection:head().status)
+        -- 429: some of those that were left are not yet forgotten.
+        local status = connection:head().status
+        assert.is_true(status == 200 or status == 429, status)
         connection:close()
       end
       wire.eventually("all to be forgotten", function()
