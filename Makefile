@@ -20,8 +20,8 @@ OPT     := $(if $(SAN),-O1 -fsanitize=address$(comma)undefined -fno-omit-frame-p
 CFLAGS  ?= -g
 ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CFLAGS) -MMD -MP
 
-# libcurl is opened when it is first needed: src/core/curl_api.h.
-CORE_LIBS   := libcrypto zlib
+# libcurl and libcrypto are opened when they are first needed: src/core/curl_api.h.
+CORE_LIBS   := zlib
 ENGINE_LIBS := libuv libmicrohttpd sqlite3 jansson libarchive libseccomp libcrypto libpcre2-8 zlib
 
 CORE_SRC   := $(wildcard src/core/*.c)
@@ -41,7 +41,7 @@ all: tools core engine
 # Says what to do on a machine that lacks a library, before a compiler does.
 tools:
 	@command -v pkg-config >/dev/null && command -v $(CC) >/dev/null && \
-	  pkg-config --exists lua5.4 luajit libcurl $(CORE_LIBS) $(ENGINE_LIBS) || \
+	  pkg-config --exists lua5.4 luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) || \
 	  { echo "A compiler or a library is missing: 'make deps' installs what is needed." >&2; exit 1; }
 
 core: $(B)/lua5.4/contree/core.so $(B)/luajit/contree/core.so

@@ -23,7 +23,7 @@ dependencies = {
   "lua-cjson >= 2.1.0",
 }
 
--- libcurl is opened when it is first needed (src/core/curl_api.h), so it is
+-- libcurl and libcrypto are opened when first needed (src/core/curl_api.h), so they are
 -- looked for here, but not linked. No header keys: LuaRocks does not find
 -- headers in Debian's multiarch directories.
 external_dependencies = {
@@ -59,7 +59,7 @@ build = {
       },
       incdirs = { "$(CURL_INCDIR)", "$(CRYPTO_INCDIR)", "$(ZLIB_INCDIR)" },
       libdirs = { "$(CRYPTO_LIBDIR)", "$(ZLIB_LIBDIR)" },
-      libraries = { "crypto", "z", "dl", "pthread" },
+      libraries = { "z", "dl", "pthread" },
     },
     ["contree.class"] = "lua/contree/class.lua",
     ["contree.client"] = "lua/contree/client.lua",

@@ -3,7 +3,6 @@
 
 local core = require("contree.core")
 local class = require("contree.class")
-local config = require("contree.config")
 local engine = require("contree.engine")
 local errors = require("contree.errors")
 local json = require("contree.json")
@@ -109,7 +108,7 @@ local function stderr_log(line) io.stderr:write("contree: ", line, "\n") end
 function client.new(given, safe)
   if type(given) == "string" then given = { url = given } end
   given = options.check("contree.new", SPEC, given)
-  local found = config.resolve(given)
+  local found = require("contree.config").resolve(given)
   local self = { safe = safe, timeout = given.timeout or 300, policy = retry.policy(given.retry) }
   if found.engine then
     self.engine = engine.new(found.engine)

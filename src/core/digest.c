@@ -1,11 +1,69 @@
 #include "digest.h"
 #include "lua_compat.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Loading libcrypto takes most of a millisecond, which nobody should pay for a
+ * `require`: it is opened when a digest is first wanted, once a process. */
+#if defined(__APPLE__)
+#define CRYPTO_LIBRARY "libcrypto.3.dylib"
+#elif OPENSSL_VERSION_NUMBER >= 0x30000000L
+#define CRYPTO_LIBRARY "libcrypto.so.3"
+#else
+#define CRYPTO_LIBRARY "libcrypto.so.1.1"
+#endif
+
+#define CRYPTO_API(X)                                                          \
+    X(EVP_MD_CTX_new)                                                          \
+    X(EVP_MD_CTX_free)                                                         \
+    X(EVP_DigestInit_ex)                                                       \
+    X(EVP_DigestUpdate)                                                        \
+    X(EVP_DigestFinal_ex)                                                      \
+    X(EVP_sha256)
+
+/* Written once, under pthread_once. */
+static struct {
+#define CRYPTO_API_MEMBER(name) __typeof__(&name) name;
+    CRYPTO_API(CRYPTO_API_MEMBER)
+#undef CRYPTO_API_MEMBER
+} crypto;
+static bool loaded;
+
+static bool resolve(void *library, const char *name, void *slot) {
+    void *symbol = dlsym(library, name);
+
+    memcpy(slot, &symbol, sizeof symbol);
+    return symbol != NULL;
+}
+
+static void load(void) {
+    void *library = dlopen(CRYPTO_LIBRARY, RTLD_LAZY | RTLD_LOCAL);
+
+    loaded = library != NULL;
+#define CRYPTO_API_RESOLVE(name)                                               \
+    loaded = loaded && resolve(library, #name, &crypto.name);
+    CRYPTO_API(CRYPTO_API_RESOLVE)
+#undef CRYPTO_API_RESOLVE
+}
+
+static bool available(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, load);
+    return loaded;
+}
+
+static void check_available(lua_State *L) {
+    if (!available())
+        luaL_error(L, "contree: " CRYPTO_LIBRARY " (OpenSSL), which computes "
+                      "SHA-256, cannot be loaded");
+}
 
 /* An EVP context is all there is to it; the type keeps OpenSSL in here. */
 static EVP_MD_CTX *context(struct digest *digest) {
@@ -13,21 +71,21 @@ static EVP_MD_CTX *context(struct digest *digest) {
 }
 
 struct digest *digest_new(void) {
-    EVP_MD_CTX *new = EVP_MD_CTX_new();
+    EVP_MD_CTX *new = available() ? crypto.EVP_MD_CTX_new() : NULL;
 
-    if (new &&EVP_DigestInit_ex(new, EVP_sha256(), NULL) != 1) {
-        EVP_MD_CTX_free(new);
+    if (new &&crypto.EVP_DigestInit_ex(new, crypto.EVP_sha256(), NULL) != 1) {
+        crypto.EVP_MD_CTX_free(new);
         new = NULL;
     }
     return (struct digest *)(void *)new;
 }
 
 void digest_add(struct digest *digest, const void *data, size_t size) {
-    EVP_DigestUpdate(context(digest), data, size);
+    crypto.EVP_DigestUpdate(context(digest), data, size);
 }
 
 void digest_restart(struct digest *digest) {
-    EVP_DigestInit_ex(context(digest), EVP_sha256(), NULL);
+    crypto.EVP_DigestInit_ex(context(digest), crypto.EVP_sha256(), NULL);
 }
 
 static void to_hex(const unsigned char *sum, char hex[DIGEST_HEX_SIZE]) {
@@ -43,23 +101,26 @@ static void to_hex(const unsigned char *sum, char hex[DIGEST_HEX_SIZE]) {
 void digest_finish(struct digest *digest, char hex[DIGEST_HEX_SIZE]) {
     unsigned char sum[EVP_MAX_MD_SIZE] = {0};
 
-    EVP_DigestFinal_ex(context(digest), sum, NULL);
+    crypto.EVP_DigestFinal_ex(context(digest), sum, NULL);
     to_hex(sum, hex);
 }
 
 void digest_free(struct digest *digest) {
-    EVP_MD_CTX_free(context(digest));
+    if (digest)
+        crypto.EVP_MD_CTX_free(context(digest));
 }
 
 int digest_lua_string(lua_State *L) {
     size_t size;
     const char *data = luaL_checklstring(L, 1, &size);
-    unsigned char sum[EVP_MAX_MD_SIZE];
     char hex[DIGEST_HEX_SIZE];
+    struct digest *digest = (check_available(L), digest_new());
 
-    if (EVP_Digest(data, size, sum, NULL, EVP_sha256(), NULL) != 1)
-        return luaL_error(L, "SHA-256 failed");
-    to_hex(sum, hex);
+    if (!digest)
+        return luaL_error(L, "not enough memory");
+    digest_add(digest, data, size);
+    digest_finish(digest, hex);
+    digest_free(digest);
     lua_pushlstring(L, hex, DIGEST_HEX_SIZE - 1);
     return 1;
 }
@@ -85,7 +146,7 @@ static long long add_file(struct digest *digest, int fd, char *buffer,
 int digest_lua_file(lua_State *L) {
     enum { BUFFER = 256 * 1024 };
     const char *path = luaL_checkstring(L, 1);
-    char *buffer = lua_newuserdata(L, BUFFER);
+    char *buffer = (check_available(L), lua_newuserdata(L, BUFFER));
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct digest *digest = fd >= 0 ? digest_new() : NULL;
     char hex[DIGEST_HEX_SIZE];

@@ -8,8 +8,8 @@
 
 #pragma GCC visibility push(hidden)
 
-/* A running digest. digest_new() gives NULL when there is no memory;
- * free with digest_free(), which takes NULL. */
+/* A running digest. digest_new() gives NULL when there is no memory, or no
+ * libcrypto; free with digest_free(), which takes NULL. */
 struct digest;
 
 enum { DIGEST_HEX_SIZE = 65 };

@@ -316,7 +316,7 @@ static bool open_ends(struct transfer *t) {
     if (t->want_sha256 && (incoming || t->source.kind != SOURCE_NONE)) {
         *digest = digest_new();
         if (!*digest)
-            return fail(&t->failure, "other", "not enough memory");
+            return fail(&t->failure, "other", "no memory, or no libcrypto");
     }
     if (!source_open(&t->source, &t->failure) ||
         !sink_open(&t->sink, &t->failure))
