@@ -115,6 +115,17 @@ describe("control groups", function()
     own:stop()
   end)
 
+  with_limits("that the engine fills in change no request: a key stands for it as it was made",
+    function()
+      local own = wire.start("--cpus 64")
+      local body = wire.spawn{ command = "true", idempotency_key = "key" }
+      local first = own:post("/v1/instances", body, { Prefer = "wait=30" })
+      local second = own:post("/v1/instances", body, { Prefer = "wait=30" })
+      own:stop()
+      assert.are.equal(201, second.status, second.body)
+      assert.are.equal(first.json.uuid, second.json.uuid)
+    end)
+
   it("are for who asks", function()
     local found, operation = result{ command = "true" }
     for _, wall in ipairs{ "memory", "pids", "cpu" } do

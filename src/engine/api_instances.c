@@ -119,16 +119,6 @@ static void answer(struct request *r, struct operation *op, bool keyed) {
 
 /* ---- one run for one key ---- */
 
-static char *request_text(const struct run *run) {
-    struct buffer b;
-    buffer_init(&b, 128 << 20);
-    json_open(&b, NULL, '{');
-    run_write(&b, run);
-    json_close(&b, '}');
-    json_end(&b);
-    return buffer_take(&b);
-}
-
 static void reply_same(struct request *r, const char *uuid,
                        struct operation *op, const char *request) {
     if (op) {
@@ -156,7 +146,7 @@ static bool answer_by_key(struct request *r, const struct run *run) {
         return true;
     }
     const char *before = op ? operation_request(op) : row.metadata;
-    char *text CLEANUP(cleanup_free) = request_text(run);
+    char *text CLEANUP(cleanup_free) = run_text(run);
     if (before && text && strcmp(before, text) == 0)
         reply_same(r, uuid, op, text);
     else

@@ -142,17 +142,6 @@ static int find_files(struct operation *op, struct fault *f) {
     return 0;
 }
 
-static int write_request(struct operation *op, struct fault *f) {
-    struct buffer b;
-    buffer_init(&b, 128 << 20);
-    json_open(&b, NULL, '{');
-    run_write(&b, &op->run);
-    json_close(&b, '}');
-    json_end(&b);
-    op->request = buffer_take(&b);
-    return op->request ? 0 : fault_set(f, 500, "out of memory");
-}
-
 static int settle_limits(struct operation *op, struct fault *f) {
     const struct engine *e = op->all->engine;
     const struct limits *defaults = &e->config->limits;
@@ -168,6 +157,10 @@ static int settle_limits(struct operation *op, struct fault *f) {
 
 static int prepare(struct operation *op, struct fault *f) {
     struct store *store = op->all->engine->store;
+    /* As it was made, whatever is filled in below: a key stands for it. */
+    op->request = run_text(&op->run);
+    if (!op->request)
+        return fault_set(f, 500, "out of memory");
     if (settle_limits(op, f) < 0)
         return -1;
     if (store_image_resolve(store, op->run.image, &op->image, f) < 0 ||
@@ -175,9 +168,6 @@ static int prepare(struct operation *op, struct fault *f) {
         return -1;
     if (op->image.env)
         op->image_env = json_loads(op->image.env, 0, NULL);
-    if (write_request(op, f) < 0)
-        return -1;
-    /* The request stays as it was made. */
     if (!*op->run.process.cwd && op->image.cwd)
         op->run.process.cwd = op->image.cwd;
     return 0;

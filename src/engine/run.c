@@ -367,7 +367,7 @@ static void write_limits(struct buffer *b, const struct limits *l) {
         json_add_number(b, "cpus", l->cpus);
 }
 
-void run_write(struct buffer *b, const struct run *r) {
+static void write_run(struct buffer *b, const struct run *r) {
     const struct run_process *p = &r->process;
     json_add_string(b, "command", p->command);
     json_add_string(b, "image", r->image);
@@ -391,6 +391,16 @@ void run_write(struct buffer *b, const struct run *r) {
     json_add_int(b, "timeout", p->timeout);
     json_add_int(b, "truncate_output_at", p->truncate);
     write_files(b, r);
+}
+
+char *run_text(const struct run *r) {
+    struct buffer b;
+    buffer_init(&b, 128 << 20);
+    json_open(&b, NULL, '{');
+    write_run(&b, r);
+    json_close(&b, '}');
+    json_end(&b);
+    return buffer_take(&b);
 }
 
 /* ---- command line and environment ---- */

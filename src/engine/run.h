@@ -56,9 +56,10 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
               struct fault *f);
 void run_clear(struct run *r);
 
-/* Adds every member of the request with its defaults filled in: the echo of the
- * spawn and the operation's metadata. */
-void run_write(struct buffer *b, const struct run *r);
+/* The request as a JSON object with its defaults filled in: the echo of the
+ * spawn and the operation's metadata. The caller frees it; NULL without memory.
+ */
+char *run_text(const struct run *r);
 
 /* The argument vector, NULL-terminated; one allocation the caller frees. Shell
  * commands become /bin/sh -c. */
