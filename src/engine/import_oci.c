@@ -427,14 +427,14 @@ int import_layout(const struct importer *m, int dir, const char *name,
                   struct fault *f) {
     const struct patience p = {o->deadline, o->cancelled};
     struct oci_image oci = {0};
+    if (o->tag && !tag_is_valid(o->tag))
+        return fault_set(f, 400, "malformed tag '%.64s'", o->tag);
     int blobs CLEANUP(cleanup_close) =
         openat(dir, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (blobs < 0)
         return fault_set(f, 422,
                          "bad image: no OCI layout: it has no "
                          "blobs/sha256");
-    if (o->tag && !tag_is_valid(o->tag))
-        return fault_set(f, 400, "malformed tag '%.64s'", o->tag);
     int result = read_layout(dir, blobs, name, &p, &oci, f);
     char *config CLEANUP(cleanup_free) =
         result < 0 ? NULL : oci_load_blob(blobs, &oci.config, &p, f);

@@ -1,0 +1,115 @@
+-- Images in and out by the command line.
+local wire = require("spec.support.wire")
+
+describe("contree-engine export and import", function()
+  local engine, directory
+
+  -- Runs the program on the engine's data directory: output, ok.
+  local function command(line)
+    local name, rest = line:match("^(%S+)(.*)$")
+    local output = wire.run(("cd %s; exec 2>&1; contree-engine %s --data-dir data %s; echo $?")
+      :format(directory, name, rest))
+    local text, code = output:match("^(.-)\n?(%d+)$")
+    return text, code == "0"
+  end
+
+  local function done(line)
+    local text, ok = command(line)
+    assert.is_true(ok, text)
+    return text
+  end
+
+  local function refused(pattern, line)
+    local text, ok = command(line)
+    assert.is_false(ok, text)
+    assert.matches(pattern, text)
+    assert.is_nil(text:find("\n", 1, true))
+  end
+
+  local function sh(image, script)
+    local operation = engine:run{ image = image, command = script, shell = true }
+    assert.are.equal("SUCCESS", operation.status, operation.error)
+    return wire.bytes(operation.metadata.result.stdout)
+  end
+
+  -- An image of two layers on top of busybox, of an engine that has gone.
+  setup(function()
+    engine = wire.start()
+    directory = engine.directory
+    local first = engine:run{ shell = true, disposable = false, preserve_env = true,
+      env = { GREETING = "hello there" }, command = "mkdir -p /srv/app /gone; echo 1 > /srv/app/a; "
+        .. "echo 2 > /gone/b; chmod 4711 /srv/app/a; ln /srv/app/a /srv/app/link" }
+    local second = engine:run{ shell = true, disposable = false, image = first.result.image,
+      command = "rm -r /gone; echo new > /srv/app/c; chown 12:34 /srv/app/c" }
+    local reply = engine:request("PATCH", "/v1/images/" .. second.result.image .. "/tag",
+      { body = '{"tag":"made:1"}' })
+    assert.are.equal(200, reply.status)
+    engine:kill("TERM")
+  end)
+  teardown(function() engine:stop() end)
+
+  local LOOK = "cd /srv/app; stat -c '%n %a %u:%g %h' a c link; cat a c; ls -d /gone; "
+    .. "echo $GREETING"
+  local SAME = "a 4711 0:0 2\nc 644 12:34 1\nlink 4711 0:0 2\n1\nnew\n"
+
+  it("writes a tar that can be imported again", function()
+    done("export made:1 -o made.tar")
+    assert.are.equal("", wire.run("ls " .. directory .. "/*.part 2>/dev/null"))
+    assert.are.equal("srv/app/c", wire.run(("tar -tf %s/made.tar | grep app/c"):format(directory)))
+    done("export tag:made:1 > out.tar")
+    assert.are.equal("", wire.run(("cd %s && cmp made.tar out.tar"):format(directory)))
+    done("import made.tar --tag again:tar")
+    done("import - --tag again:stdin < made.tar")
+    engine:launch()
+    for _, tag in ipairs{ "again:tar", "again:stdin" } do
+      assert.are.equal(SAME .. "\n", sh("tag:" .. tag, LOOK))
+    end
+    engine:kill("TERM")
+  end)
+
+  it("writes an OCI layout that others take", function()
+    done("export made:1 --oci layout")
+    refused("not an empty directory", "export made:1 --oci layout")
+    done("import oci:layout --tag again:oci")
+    done("import oci:layout:made:1 --tag again:named")
+    refused("no image of the name", "import oci:layout:other")
+    wire.run(("cd %s && skopeo --insecure-policy copy -q oci:layout:made:1 "
+      .. "docker-archive:saved.tar"):format(directory))
+    done("import docker-archive:saved.tar --tag again:saved")
+    if wire.run("id -u") == "0" then
+      local unpacked = wire.run(("cd %s && umoci unpack --image layout:made:1 bundle 2>&1 && "
+        .. "cat bundle/rootfs/srv/app/c && grep -o GREETING.*there bundle/config.json")
+        :format(directory))
+      assert.are.equal("new\nGREETING=hello there", unpacked)
+    end
+    engine:launch()
+    for _, tag in ipairs{ "again:oci", "again:named", "again:saved" } do
+      assert.are.equal(SAME .. "hello there\n", sh("tag:" .. tag, LOOK))
+    end
+    engine:kill("TERM")
+  end)
+
+  it("says what is wrong in one line", function()
+    refused("no image has the tag", "export nothing:1")
+    refused("no image", "export 00000000-0000-0000-0000-000000000000")
+    refused("wants an image", "export")
+    refused("needs no %-o", "export made:1 -o x --oci y")
+    refused("wants a value", "export made:1 -o")
+    refused("no option", "import x -o y")
+    refused("cannot read", "import nothing.tar")
+    refused("cannot read", "import oci:nowhere")
+    refused("no such file", "import docker-archive:nothing.tar")
+    refused("no OCI layout", "import oci:.")
+    refused("malformed tag", "import oci:. --tag Bad")
+    refused("registry.url", "import docker://")
+    refused("No space left", "export made:1 -o /dev/full")
+  end)
+
+  it("does not meddle with an engine that serves", function()
+    engine:launch()
+    refused("must not run meanwhile", "export made:1 -o x.tar")
+    refused("must not run meanwhile", "import x.tar")
+    engine:kill("TERM")
+    assert.are.equal("", wire.run("ls " .. directory .. "/x.tar* 2>/dev/null"))
+  end)
+end)
