@@ -1,7 +1,6 @@
 -- Start to exit of /bin/true: image:run beside a bare sandbox of the same
 -- kind, crun and podman. All in one run, a few of each in turn, so that the
 -- machine's moods hit all alike. Usage: lua bench/latency.lua [ROUNDS]
-local contree = require("contree")
 local core = require("contree.core")
 local home = require("spec.support.home")
 
@@ -46,8 +45,8 @@ local peers = {
   { "image:run, command", 10, lua_runs{ command = "/bin/true" } },
   { "image:run, kept", 10, lua_runs{ command = "/bin/touch", args = { "/kept" },
     disposable = false } },
-  { "crun run", 5, program(hide .. "build/bench/peer %N crun --cgroup-manager=disabled run --bundle "
-    .. scratch .. " contree-bench") },
+  { "crun run", 5, program(hide .. "build/bench/peer %N crun --cgroup-manager=disabled run "
+    .. "--bundle " .. scratch .. " contree-bench") },
   { "podman run --rm", 1, program(hide .. "build/bench/peer %N podman run --rm --network none "
     .. "--cgroups=disabled --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --rootfs "
     .. scratch .. "/root /bin/true") },

@@ -50,7 +50,6 @@ static bool check_ok;
         fflush(stdout);                                                        \
     } while (0)
 
-#define CHECK_DONE()                                                           \
-    (printf("1..%d\n", check_number), check_failures ? 1 : 0)
+#define CHECK_DONE() (printf("1..%d\n", check_number), check_failures ? 1 : 0)
 
 #endif

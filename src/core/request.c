@@ -122,7 +122,7 @@ static void read_socket(lua_State *L, struct transfer *t, const char *key) {
     if (strlen(path) >= sizeof t->socket_path)
         luaL_error(L, "bad request: '%s' is longer than %d bytes", key,
                    (int)sizeof t->socket_path - 1);
-    strcpy(t->socket_path, path);
+    memcpy(t->socket_path, path, strlen(path) + 1);
     set_text(L, t, CURLOPT_UNIX_SOCKET_PATH, path);
 }
 

@@ -223,7 +223,7 @@ static int compare_name(struct diff *d, const char *name,
         char *end = d->path + s->length;
         if (s->length)
             *end++ = '/';
-        strcpy(end, name);
+        memcpy(end, name, strlen(name) + 1);
         result = compare(d, n, found);
     }
     level_free(&n[BASE].level);

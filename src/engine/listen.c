@@ -102,7 +102,7 @@ static void name_bound(int fd, char bound[64]) {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
     char host[48], port[8];
-    strcpy(bound, "?");
+    snprintf(bound, 64, "?");
     if (getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
         getnameinfo((struct sockaddr *)&address, length, host, sizeof host,
                     port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0)

@@ -167,10 +167,12 @@ static int lock_directory(int dir_fd, const char *dir, struct fault *f) {
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK)
             return fault_errno(f, "locking %s/lock", dir);
-        if (pread(fd, pid, sizeof pid - 1, 0) <= 0 || atoi(pid) <= 0)
+        long holder =
+            pread(fd, pid, sizeof pid - 1, 0) > 0 ? strtol(pid, NULL, 10) : 0;
+        if (holder <= 0)
             return fault_set(f, 409, "another contree-engine uses %s", dir);
-        return fault_set(f, 409, "another contree-engine (pid %d) uses %s",
-                         atoi(pid), dir);
+        return fault_set(f, 409, "another contree-engine (pid %ld) uses %s",
+                         holder, dir);
     }
     int length = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)length, 0) != length)
