@@ -214,12 +214,32 @@ function Engine:launch(arguments)
   end)
 end
 
+-- A spec that fails halfway, or a start that does, leaves its engine to this:
+-- what was started and not stopped ends with the interpreter.
+local started = {}
+
+local function stop_all()
+  for engine in pairs(started) do
+    if engine.pid then run(("kill -KILL %d 2>/dev/null"):format(engine.pid)) end
+    run("umount " .. engine.data .. " 2>/dev/null")
+    wire.remove(engine.directory)
+  end
+end
+
+if newproxy then -- LuaJIT: tables have no finalizers
+  wire.last = newproxy(true)
+  getmetatable(wire.last).__gc = stop_all
+else
+  wire.last = setmetatable({}, { __gc = stop_all })
+end
+
 --- Starts an engine; `prefix` is a command that executes what follows it.
 function wire.start(arguments, prefix)
   local self = setmetatable({ prefix = prefix or "" }, Engine)
   self.directory = run("mktemp -d -t contree-spec-XXXXXX")
   self.data = self.directory .. "/data"
   self.path = self.directory .. "/s"
+  started[self] = true
   self:launch(arguments)
   return self
 end
@@ -233,6 +253,7 @@ function Engine:is_alive() return alive(self.pid) end
 
 --- Ends the engine and removes all it had.
 function Engine:stop()
+  started[self] = nil
   run(("kill -TERM %d 2>/dev/null"):format(self.pid))
   local ok = pcall(wire.eventually, "", function() return not alive(self.pid) end)
   if not ok then self:kill("KILL") end
