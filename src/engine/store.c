@@ -340,9 +340,12 @@ bool store_checkpoint_due(struct store *s) {
 int store_checkpoint(struct store *s, struct fault *f) {
     pthread_mutex_t *held CLEANUP(store_release) = &s->checkpoint_lock;
     pthread_mutex_lock(held);
-    if (sqlite3_wal_checkpoint_v2(s->checkpoint_db, NULL,
-                                  SQLITE_CHECKPOINT_PASSIVE, NULL,
-                                  NULL) != SQLITE_OK)
+    int result = sqlite3_wal_checkpoint_v2(
+        s->checkpoint_db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    /* A writer may just be starting the log anew: next time, then. */
+    if (result == SQLITE_BUSY)
+        return 0;
+    if (result != SQLITE_OK)
         return store_fault(s->checkpoint_db, f);
     /* The next commit starts the log anew, or counts what is left. */
     s->wal_pages = 0;
