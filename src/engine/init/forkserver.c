@@ -92,6 +92,11 @@ static pid_t clone_cell(const struct forkserver *s, int control, int *pidfd,
     pid_t pid = syscall(SYS_clone3, &args, sizeof args);
     if (pid == 0)
         run_cell(s, control);
+    if (pid < 0 && errno == EPERM)
+        return fail(f, 503,
+                    "user namespaces are not allowed here (inside a chroot, "
+                    "or by the kernel's settings); contree-engine doctor "
+                    "tells more");
     if (pid < 0 && errno == ENOSPC)
         return fail(f, 503,
                     "too many user, network or other namespaces; raise "
