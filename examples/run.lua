@@ -14,13 +14,12 @@ print("shell:   " .. result.stdout:gsub("\n", " "))
 result = image:run{ command = "/bin/echo", args = { "$HOME", "*", "two  spaces" } }
 io.write("command: ", result.stdout)
 
--- Where, as whom, with what.
+-- Where, and with what. (As whom: uid = and gid =, root without.)
 result = image:run{
-  shell = 'echo "$GREETING from $(hostname):$PWD, $(id -u)"',
+  shell = 'echo "$GREETING from $(hostname):$PWD"',
   env = { GREETING = "hi" },
   cwd = "/tmp",
   hostname = "box",
-  uid = 1000,
 }
 io.write("options: ", result.stdout)
 
