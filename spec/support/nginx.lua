@@ -56,7 +56,7 @@ function Request:wait()
   wait_until(self.path, function() return self:done() end)
   local result = self.transfer:result()
   assert(not result.error, result.error and result.error.message)
-  return result.status, result.body, result.headers
+  return result.status, result.body, self.transfer:headers()
 end
 
 --- Hangs up.
@@ -102,8 +102,12 @@ end
 
 --- Waits until nginx has ended; returns its exit code.
 function Server:ended()
-  wait_until("the end of nginx", function() return read(self.directory .. "/code") end)
-  return tonumber(read(self.directory .. "/code"))
+  local code
+  wait_until("the end of nginx", function()
+    code = (read(self.directory .. "/code") or ""):match("^(%d+)\n")
+    return code
+  end)
+  return tonumber(code)
 end
 
 --- Ends it, if it is there still, and removes its directory.
