@@ -279,7 +279,7 @@ describe("in nginx", function()
     -- Waits until so many of those commands run.
     local function wait_for_runs(count)
       nginx.wait_until(count .. " commands", function()
-        return tonumber(home.capture("pgrep -fcx 'sleep 517317'")) == count
+        return tonumber(home.capture("LD_PRELOAD= pgrep -fcx 'sleep 517317'")) == count
       end)
     end
 
