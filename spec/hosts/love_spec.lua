@@ -11,8 +11,17 @@ local CONF = [[
   end
 ]]
 
+-- AddressSanitizer, preloaded, breaks the lock of gettext in some programs, and
+-- the next library that uses it hangs.
+local sanitized = (os.getenv("LD_PRELOAD") or ""):find("asan", 1, true)
+
 describe("in LÖVE", function()
   local engine, directory
+
+  if sanitized then
+    pending("not with AddressSanitizer preloaded")
+    return
+  end
 
   setup(function()
     engine = host.engine()
@@ -26,7 +35,8 @@ describe("in LÖVE", function()
 
   local function love(game, arguments)
     return host.run("luajit",
-      ("SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy love %s %s"):format(game, arguments or ""),
+      ("exec env SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy love %s %s")
+        :format(game, arguments or ""),
       { CONTREE_URL = engine.url })
   end
 
