@@ -154,3 +154,75 @@ describe("after a fork", function()
     ]])
   end)
 end)
+
+-- A program that uses libcurl itself, by LuaJIT's ffi: of another make and for
+-- all to see, or the very one that we use.
+for name, library in pairs{ another = "libcurl-gnutls.so.4", ["the same"] = "libcurl.so.4" } do
+  describe("beside " .. name .. " libcurl in the process", function()
+    local engine, directory
+
+    setup(function()
+      engine = host.engine()
+      directory = home.directory()
+    end)
+    teardown(function()
+      engine.stop()
+      os.execute("rm -rf " .. directory)
+    end)
+
+    local function prints(wanted, code)
+      local script = host.write(directory, "script.lua", ([[
+        local ffi = require("ffi")
+        ffi.cdef[=[
+          int curl_global_init(long flags);
+          void curl_global_cleanup(void);
+          void *curl_easy_init(void);
+          int curl_easy_setopt(void *handle, int option, ...);
+          int curl_easy_perform(void *handle);
+          void curl_easy_cleanup(void *handle);
+        ]=]
+        local theirs = ffi.load(%q, true)
+        local URL, UNIX_SOCKET_PATH, NOBODY = 10002, 10231, 44
+        local function fetch()
+          local handle = theirs.curl_easy_init()
+          theirs.curl_easy_setopt(handle, URL, "http://engine/v1/whoami")
+          theirs.curl_easy_setopt(handle, UNIX_SOCKET_PATH, %q)
+          theirs.curl_easy_setopt(handle, NOBODY, ffi.cast("long", 1))
+          local code = theirs.curl_easy_perform(handle)
+          theirs.curl_easy_cleanup(handle)
+          return code
+        end
+        local function run(word)
+          local contree = require("contree")
+          return contree.new().images:use("busybox:latest"):run("printf " .. word).stdout
+        end
+      ]]):format(library, engine.directory .. "/engine.sock") .. code)
+      local output, status = host.run("luajit", "luajit " .. script, { CONTREE_URL = engine.url })
+      assert.are.same({ wanted, 0 }, { output, status })
+    end
+
+    it("works, whoever comes first", function()
+      prints("0 one 0", [[
+        theirs.curl_global_init(3)
+        io.write(fetch(), " ", run("one"), " ", fetch())
+      ]])
+      prints("one 0", [[
+        io.write(run("one"), " ")
+        theirs.curl_global_init(3)
+        io.write(fetch())
+      ]])
+    end)
+
+    it("is not disturbed when the other user of it is done while we are not", function()
+      prints("0 late", [[
+        local contree = require("contree")
+        theirs.curl_global_init(3)
+        local task = contree.spawn(run, "late")
+        contree.sleep(0.001)
+        io.write(fetch(), " ")
+        theirs.curl_global_cleanup()
+        io.write(task:wait())
+      ]])
+    end)
+  end)
+end

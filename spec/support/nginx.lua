@@ -66,10 +66,10 @@ local Server = {}
 Server.__index = Server
 
 --- Sends a request; a body makes it a POST.
-function Server:request(path, body)
+function Server:request(path, body, headers)
   local transfer = reactor:add{
     method = body and "POST" or "GET", url = "http://nginx" .. path, unix_socket = self.socket,
-    body = body,
+    body = body, headers = headers,
   }
   return setmetatable({ path = path, transfer = transfer }, Request)
 end
@@ -118,6 +118,9 @@ function Server:stop()
   end
   os.execute("rm -rf " .. home.quote(self.directory))
 end
+
+--- Any HTTP server on a socket, to send requests to.
+function nginx.at(socket) return setmetatable({ socket = socket }, Server) end
 
 --- The directory for one; what is written there can be required.
 function nginx.directory() return home.directory() end

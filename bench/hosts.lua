@@ -1,0 +1,315 @@
+-- What contree costs the hosts that it lives in: how late a 10 ms timer of
+-- theirs is while 50 runs stream, beside a ticker that has nothing to do with
+-- contree (the control: what the machine gives to anybody); what a frame of a
+-- game pays; what other requests of an nginx worker notice.
+-- Usage: bench/hosts [HOST...]
+local contree = require("contree")
+local core = require("contree.core")
+local home = require("spec.support.home")
+local host = require("spec.support.host")
+local nginx = require("spec.support.nginx")
+
+local wanted = {}
+for _, name in ipairs(arg) do wanted[name] = true end
+local function asked_for(name) return next(wanted) == nil or wanted[name] end
+
+local directory = home.directory()
+local engine = host.engine()
+local bin = host.root .. "/build/bench/"
+
+local function numbers(text)
+  local list = {}
+  for line in text:gmatch("[^\n]+") do
+    list[#list + 1] = assert(tonumber(line), text)
+  end
+  table.sort(list)
+  return list
+end
+
+local function read(path)
+  local file = assert(io.open(path))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+local function at(sorted, q) return sorted[math.max(1, math.ceil(#sorted * q))] end
+
+local ROW = "%-24s %7d %8.2f %8.2f %8.2f %8.2f"
+local function head(what, unit)
+  print(("\n%-24s %7s %8s %8s %8s %8s"):format(what .. ", " .. unit, "n", "p50", "p95", "p99", "max"))
+end
+local function row(name, list, scale)
+  scale = scale or 1
+  print(ROW:format(name, #list, at(list, 0.5) * scale, at(list, 0.95) * scale,
+    at(list, 0.99) * scale, at(list, 1) * scale))
+end
+
+-- Timers -------------------------------------------------------------------
+
+local PREAMBLE = [[
+  pcall(require, LIBRARY)
+  local contree = require("contree")
+  local core = require("contree.core")
+  local image = contree.new().images:use("busybox:latest")
+  local load = require("bench.load")
+  local clock = load.clock(core.now)
+  image:run("true")
+]]
+
+-- Each ticks every 10 ms, calls clock.tick(), and ends when the load has.
+local TIMERS = {
+  { "nvim", "luajit", "nvim --headless -u NONE -i NONE -n -c 'luafile %s' -c 'qa!'", [[
+    local buffer = vim.api.nvim_create_buf(false, true)
+    local done
+    vim.loop.new_timer():start(10, 10, clock.tick)
+    load.start(contree, image, function(text)
+      vim.api.nvim_buf_set_lines(buffer, -1, -1, false, vim.split(text, "\n", { trimempty = true }))
+    end, function() done = true end)
+    assert(vim.wait(120000, function() return done end, 5))
+    clock.print()
+  ]] },
+  { "luv", "lua5.4", "lua5.4 %s", [[
+    local uv = require("luv")
+    local timer = uv.new_timer()
+    timer:start(10, 10, clock.tick)
+    load.start(contree, image, function() end, function() timer:close() end)
+    uv.run()
+    clock.print()
+  ]] },
+  { "cqueues", "lua5.4", "lua5.4 %s", [[
+    local cqueues = require("cqueues")
+    local controller = cqueues.new()
+    local done
+    controller:wrap(function()
+      load.start(contree, image, function() end, function() done = true end)
+      while not done do
+        clock.tick()
+        cqueues.sleep(0.01)
+      end
+    end)
+    assert(controller:loop())
+    clock.print()
+  ]] },
+  { "plain", "lua5.4", "lua5.4 %s", [[
+    contree.async(function()
+      local done
+      load.start(contree, image, function() end, function() done = true end)
+      while not done do
+        clock.tick()
+        contree.sleep(0.01)
+      end
+    end)
+    clock.print()
+  ]] },
+}
+
+local function timers()
+  head("gap of a 10 ms timer", "ms")
+  for _, one in ipairs(TIMERS) do
+    local name, lua, command, code = one[1], one[2], one[3], one[4]
+    if asked_for(name) then
+      local script = host.write(directory, name .. ".lua", ("local LIBRARY = %q\n"):format(name) .. PREAMBLE .. code)
+      local output, status = host.run(lua, ("%sticker >%s/control & control=$!; %s; code=$?; kill $control; wait; exit $code")
+        :format(bin, directory, command:format(script)), { CONTREE_URL = engine.url })
+      assert(status == 0, output)
+      row(name, numbers(output))
+      row("  beside it: control", numbers(read(directory .. "/control")))
+    end
+  end
+end
+
+-- Frames -------------------------------------------------------------------
+
+local GAME = [[
+  local contree = require("contree")
+  local core = require("contree.core")
+  local image = contree.new().images:use("busybox:latest")
+  local load = require("bench.load")
+  local costs, part, frame, busy = {}, "idle", 0, false
+
+  function love.load() image:run("true") end
+
+  local function begin(name, fn)
+    part, busy = name, true
+    fn()
+  end
+
+  local function one_a_frame()
+    local left = 300
+    contree.spawn(function()
+      for _ = 1, left do image:run("true") end
+      busy = false
+    end)
+  end
+
+  local function fifty()
+    load.ROUNDS = 4
+    load.start(contree, image, function() end, function() busy = false end)
+  end
+
+  local parts = { { "50 runs stream", fifty }, { "short runs, one after the other", one_a_frame } }
+
+  function love.update()
+    local begun = core.now()
+    contree.step()
+    costs[part] = costs[part] or {}
+    table.insert(costs[part], (core.now() - begun) * 1000)
+    frame = frame + 1
+    if frame < 300 or busy then return end
+    local next_part = table.remove(parts, 1)
+    if next_part then return begin(next_part[1], next_part[2]) end
+    for name, list in pairs(costs) do
+      for _, cost in ipairs(list) do io.write(name, "\t", ("%.4f\n"):format(cost)) end
+    end
+    love.event.quit()
+  end
+
+  function love.run()
+    love.load()
+    return function()
+      love.event.pump()
+      for name, code in love.event.poll() do
+        if name == "quit" then return code or 0 end
+      end
+      love.update()
+      love.timer.sleep(1 / 60)
+    end
+  end
+]]
+
+local CONF = [[
+  function love.conf(t)
+    t.window = false
+    for _, name in ipairs{ "window", "graphics", "audio", "joystick" } do
+      t.modules[name] = false
+    end
+  end
+]]
+
+local function frames()
+  if not asked_for("love") then return end
+  host.write(directory, "conf.lua", CONF)
+  host.write(directory, "main.lua", GAME)
+  local output, status = host.run("luajit",
+    "SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy love " .. directory, { CONTREE_URL = engine.url })
+  assert(status == 0, output)
+  head("LÖVE: contree.step()", "ms")
+  for _, part in ipairs{ "idle", "50 runs stream", "short runs, one after the other" } do
+    local list = {}
+    for name, cost in output:gmatch("([^\t\n]+)\t([%d.]+)\n") do
+      if name == part then list[#list + 1] = tonumber(cost) end
+    end
+    table.sort(list)
+    row(part:sub(1, 24), list)
+  end
+end
+
+-- nginx --------------------------------------------------------------------
+
+local HTTP = [[
+  server {
+    listen SOCKET backlog=4096;
+    location = /static { return 204; }
+    location = /run { content_by_lua_block {
+      local app = require("app")
+      local result = app.image:run(ngx.req.get_uri_args().shell)
+      ngx.print(result.exit_code)
+    } }
+  }
+]]
+local APP = [[
+  return { image = require("contree").new().images:use("busybox:latest") }
+]]
+local CONCURRENT, GETS = 200, 1500
+
+-- Measures the static location while so many requests are in flight all the
+-- time; `begin` sends one.
+local function beside(server, begin)
+  local out = directory .. "/static"
+  os.execute(("{ %sget %s/http.sock /static %d >%s; echo >%s.done; } &"):format(bin,
+    server.directory, GETS, out, out))
+  local jobs, times, over = {}, {}, not begin
+  local function done()
+    local file = io.open(out .. ".done")
+    if file then file:close() end
+    return file ~= nil
+  end
+  if begin then
+    nginx.wait_until("the static requests", function()
+      for n = 1, CONCURRENT do
+        local job = jobs[n]
+        if job and job.request:done() then
+          times[#times + 1] = (core.now() - job.begun) * 1000
+          job.request:wait()
+          job = nil
+        end
+        if not job and not over then job = { request = begin(), begun = core.now() } end
+        jobs[n] = job
+      end
+      over = over or done()
+      return over and next(jobs) == nil
+    end)
+  else
+    nginx.wait_until("the static requests", done)
+  end
+  os.remove(out .. ".done")
+  table.sort(times)
+  return numbers(read(out)), times
+end
+
+local function web(name, init)
+  if not asked_for("nginx") then return end
+  local place = nginx.directory()
+  host.write(place, "app.lua", APP)
+  local server = nginx.start(place, init .. HTTP, { CONTREE_URL = engine.url })
+  local direct = nginx.at(engine.directory .. "/engine.sock")
+  server:get("/run?shell=true")
+
+  head("nginx, " .. name, "ms")
+  row("static, idle", beside(server), 0.001)
+  for _, shell in ipairs{ "sleep 1", "true" } do
+    local static, runs = beside(server, function()
+      return server:request("/run?shell=" .. shell:gsub(" ", "%%20"))
+    end)
+    row(("static, 200 x %s"):format(shell), static, 0.001)
+    local control, peers = beside(server, function()
+      return direct:request("/v1/instances", ('{"image":"tag:busybox:latest","shell":true,'
+        .. '"disposable":true,"command":"%s"}'):format(shell),
+        { "Content-Type: application/json", "Prefer: wait=20" })
+    end)
+    row("  control: no nginx", control, 0.001)
+    row(("request, 200 x %s"):format(shell), runs)
+    row("  control: no nginx", peers)
+  end
+  server:stop()
+end
+
+-- Loading ------------------------------------------------------------------
+
+local function loading()
+  if not asked_for("require") then return end
+  head('require("contree")', "ms")
+  for _, lua in ipairs{ "lua5.4", "luajit" } do
+    local list = {}
+    local script = host.write(directory, "require.lua", [[
+      local clock = os.clock
+      local begun = clock()
+      require("contree")
+      print((clock() - begun) * 1000)
+    ]])
+    for n = 1, 40 do list[n] = tonumber((host.run(lua, lua .. " " .. script))) end
+    table.sort(list)
+    row(lua, list)
+  end
+end
+
+timers()
+frames()
+web("timers", "")
+web("thread pool", [[
+  init_worker_by_lua_block { require("contree").host("nginx", { thread_pool = "spec" }) }
+]])
+loading()
+engine.stop()
+os.execute("rm -rf " .. home.quote(directory))

@@ -1,0 +1,44 @@
+--- What the hosts are measured under: 50 runs in flight, all the time, that
+--- write a line every 50 ms, which is delivered while they run.
+local load = {}
+
+load.IN_FLIGHT, load.ROUNDS = 50, 8
+load.SHELL = "for i in 1 2 3 4 5; do echo line; sleep 0.05; done"
+
+--- A clock for a 10 ms timer: call it at each tick. print() writes the gaps in
+--- milliseconds, one a line.
+function load.clock(now)
+  local clock = { gaps = {} }
+  local last
+  function clock.tick()
+    local time = now()
+    if last then clock.gaps[#clock.gaps + 1] = (time - last) * 1000 end
+    last = time
+  end
+  function clock.print()
+    for _, gap in ipairs(clock.gaps) do io.write(("%.3f\n"):format(gap)) end
+  end
+  return clock
+end
+
+--- Starts it; `done` is called when all has ended. Returns the first task.
+---@param on_text fun(text: string)
+---@param done fun()
+function load.start(contree, image, on_text, done)
+  local left = load.IN_FLIGHT
+  local function lane()
+    for _ = 1, load.ROUNDS do
+      image:run{ shell = load.SHELL, stdout = on_text }
+    end
+    left = left - 1
+    if left == 0 then done() end
+  end
+  local first
+  for _ = 1, load.IN_FLIGHT do
+    local task = contree.spawn(lane)
+    first = first or task
+  end
+  return first
+end
+
+return load
