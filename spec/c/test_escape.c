@@ -321,15 +321,32 @@ static void test_sweep(void) {
     CHECK_STRING(box_output("echo next"), "next\n");
 }
 
+#ifdef __x86_64__
+/* A kernel may be built without calls of 32 bits: they then fault before any
+ * filter sees them. */
+static bool kernel_has_i386(void) {
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        probe_i386();
+        _exit(0);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status);
+}
+
+static void check_killed(const char *name, int signal) {
+    struct box *b = run_probe(name);
+    CHECK_STRING(b->out.data, "");
+    CHECK_NUMBER(b->exits[1].signal, signal);
+    free(b);
+}
+#endif
+
 static void test_other_abis(void) {
 #ifdef __x86_64__
-    static const char *const names[] = {"x32", "i386"};
-    for (int i = 0; i < 2; i++) {
-        struct box *b = run_probe(names[i]);
-        CHECK_STRING(b->out.data, "");
-        CHECK_NUMBER(b->exits[1].signal, SIGSYS);
-        free(b);
-    }
+    check_killed("x32", SIGSYS);
+    check_killed("i386", kernel_has_i386() ? SIGSYS : SIGSEGV);
 #endif
 }
 
@@ -384,7 +401,7 @@ static void test_host_is_out_of_sight(void) {
     CHECK_STRING(box_output("ls /sys/class/net; ls /sys/firmware /sys/kernel "
                             "2>/dev/null | grep -v :"),
                  "lo\n\n");
-    CHECK_STRING(box_output("ls /proc | grep -c '^[0-9]'"), "4\n");
+    CHECK_STRING(box_output("set -- /proc/[0-9]*; echo $#"), "2\n");
     CHECK_STRING(box_output("ip addr show lo | grep -c 127.0.0.1/8; "
                             "ip link | grep -c ^[0-9]"),
                  "1\n1\n");

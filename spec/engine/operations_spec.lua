@@ -283,24 +283,29 @@ describe("/operations", function()
 
   describe("many at a time", function()
     it("run beside each other, and queue beyond the limit", function()
-      local count = 100
-      local uuids = {}
-      for i = 1, count do uuids[i] = spawn("sleep 0.5; echo " .. i) end
-      local pending = engine:get("/v1/operations?status=PENDING&limit=1000").json
-      local executing = engine:get("/v1/operations?status=EXECUTING&limit=1000").json
-      assert.is_true(#pending > 0)
-      assert.is_true(#executing <= 64)
-      -- A stream of one that waits is open and quiet; it can be cancelled, too.
-      local connection = engine:follow(uuids[count], "?follow=1")
-      refuses(425, "not started", engine:post(process(uuids[count], ""), { command = "true" }))
-      local reply = cancel(uuids[count - 1])
-      assert.are.equal(202, reply.status)
-      assert.are.equal("CANCELLED", engine:wait(uuids[count - 1]).status)
-      assert.are.equal(count .. "\n", wire.await(connection, "stdout").data.data.value)
-      connection:close()
-      for i = 1, count - 2 do
-        assert.are.equal(i .. "\n", engine:wait(uuids[i]).metadata.result.stdout.value)
+      local limit, holders, waiting = 64, {}, {}
+      for i = 1, limit do holders[i] = spawn("exec sleep 300") end
+      for i = 1, 40 do waiting[i] = spawn("echo " .. i) end
+      local last = waiting[#waiting]
+      local function count(status)
+        return #engine:get(("/v1/operations?status=%s&limit=1000"):format(status)).json
       end
+      assert.are.equal(#waiting, count("PENDING"))
+      assert.are.equal(limit, count("EXECUTING"))
+      -- A stream of one that waits is open and quiet; it can be cancelled, too.
+      local connection = engine:follow(last, "?follow=1")
+      refuses(425, "not started", engine:post(process(last, ""), { command = "true" }))
+      assert.are.equal(202, cancel(waiting[1]).status)
+      assert.are.equal("CANCELLED", engine:wait(waiting[1]).status)
+      -- One place is enough for all of them, one after the other.
+      assert.are.equal(202, cancel(holders[1]).status)
+      assert.are.equal(#waiting .. "\n", wire.await(connection, "stdout").data.data.value)
+      connection:close()
+      for i = 2, #waiting do
+        assert.are.equal(i .. "\n", engine:wait(waiting[i]).metadata.result.stdout.value)
+      end
+      for i = 2, limit do cancel(holders[i]) end
+      for i = 2, limit do engine:wait(holders[i]) end
     end)
   end)
 end)
