@@ -38,7 +38,8 @@ int main(int argc, char **argv) {
     for (long i = strtol(argv[3], NULL, 10); i > 0; i--) {
         double begin = now();
         /* The answer has no body: one piece, that ends with an empty line. */
-        if (fd < 0 || write(fd, request, (size_t)length) != length ||
+        if (fd < 0 ||
+            send(fd, request, (size_t)length, MSG_NOSIGNAL) != length ||
             read(fd, answer, sizeof answer) <= 0 ||
             strncmp(answer, "HTTP/1.1 204", 12) != 0) {
             fprintf(stderr, "get: no answer from %s\n", argv[1]);

@@ -3,7 +3,6 @@
 -- contree (the control: what the machine gives to anybody); what a frame of a
 -- game pays; what other requests of an nginx worker notice.
 -- Usage: bench/hosts [HOST...]
-local contree = require("contree")
 local core = require("contree.core")
 local home = require("spec.support.home")
 local host = require("spec.support.host")
@@ -37,7 +36,8 @@ local function at(sorted, q) return sorted[math.max(1, math.ceil(#sorted * q))] 
 
 local ROW = "%-24s %7d %8.2f %8.2f %8.2f %8.2f"
 local function head(what, unit)
-  print(("\n%-24s %7s %8s %8s %8s %8s"):format(what .. ", " .. unit, "n", "p50", "p95", "p99", "max"))
+  print(("\n%-24s %7s %8s %8s %8s %8s"):format(what .. ", " .. unit, "n", "p50", "p95", "p99",
+    "max"))
 end
 local function row(name, list, scale)
   scale = scale or 1
@@ -104,14 +104,18 @@ local TIMERS = {
   ]] },
 }
 
+-- Runs a host's command with the control ticking beside it.
+local BESIDE = "%sticker >%s/control & control=$!; %s; code=$?; kill $control; wait; exit $code"
+
 local function timers()
   head("gap of a 10 ms timer", "ms")
   for _, one in ipairs(TIMERS) do
     local name, lua, command, code = one[1], one[2], one[3], one[4]
     if asked_for(name) then
-      local script = host.write(directory, name .. ".lua", ("local LIBRARY = %q\n"):format(name) .. PREAMBLE .. code)
-      local output, status = host.run(lua, ("%sticker >%s/control & control=$!; %s; code=$?; kill $control; wait; exit $code")
-        :format(bin, directory, command:format(script)), { CONTREE_URL = engine.url })
+      local script = host.write(directory, name .. ".lua",
+        ("local LIBRARY = %q\n"):format(name) .. PREAMBLE .. code)
+      local output, status = host.run(lua, BESIDE:format(bin, directory, command:format(script)),
+        { CONTREE_URL = engine.url })
       assert(status == 0, output)
       row(name, numbers(output))
       row("  beside it: control", numbers(read(directory .. "/control")))
@@ -210,6 +214,7 @@ end
 local HTTP = [[
   server {
     listen SOCKET backlog=4096;
+    keepalive_requests 1000000;
     location = /static { return 204; }
     location = /run { content_by_lua_block {
       local app = require("app")
@@ -255,7 +260,9 @@ local function beside(server, begin)
   end
   os.remove(out .. ".done")
   table.sort(times)
-  return numbers(read(out)), times
+  local gets = numbers(read(out))
+  assert(#gets == GETS, "the static location did not answer")
+  return gets, times
 end
 
 local function web(name, init)
