@@ -269,24 +269,28 @@ function Port:wait(seconds)
   return true
 end
 
-local function drain()
-  local handle = reactor:next_ready()
-  while handle do
+-- Fires those whose transfers have news, at most so many; true: there are more.
+local function drain(most)
+  for _ = 1, most do
+    local handle = reactor:next_ready()
+    if not handle then return false end
     local port = ports[handle]
     if port then
       if handle:done() then forget(handle) end
       port.news = true
       if port.waiter then loop.fire(port.waiter) end
     end
-    handle = reactor:next_ready()
   end
+  return true
 end
 
 -- Turning ------------------------------------------------------------------
 
 --- One turn of the loop, for hosts: waits up to `seconds` (nil: until there is
 --- something to do), then fires what is ready. Never resumes a coroutine.
-function loop.turn(seconds)
+---@param most? integer fires no more transfers than that
+---@return boolean? more there may be more to do right now
+function loop.turn(seconds, most)
   if forked() then return disown() end
   local first = queue:first()
   if not seconds and not first and in_flight == 0 then
@@ -298,7 +302,7 @@ function loop.turn(seconds)
   else
     the_reactor():step()
   end
-  drain()
+  local more = drain(most or math.huge)
   local timer = queue:due(core.now())
   while timer do
     timer.fn(timer.value)
@@ -306,6 +310,7 @@ function loop.turn(seconds)
   end
   expect_timer()
   pause()
+  return more
 end
 
 --- Aborts everything, without telling anybody: for a host that is about to end.

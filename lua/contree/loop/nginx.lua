@@ -20,6 +20,9 @@ local optional = require("contree.options")
 -- that looking costs little and adds little to what we wait for. nginx has no
 -- finer timer than the shortest.
 local SHORTEST, LONGEST, PART = 0.001, 0.004, 1 / 8
+-- So many requests that wait are woken in one go; then it is the turn of those
+-- that have nothing to do with us.
+local MOST = 8
 -- How often we look for threads that are gone.
 local ROUNDS = 0.1
 -- Who waits looks so often whether the loop is still turned.
@@ -135,19 +138,21 @@ return function(loop, options)
   end
 
   local function turn_while_parked()
-    local round = core.now() + ROUNDS
+    local round, more = core.now() + ROUNDS, false
     while count > 0 or next(guards) do
       local now = core.now()
       if now >= round then
         bury_the_dead()
         round = now + ROUNDS
       end
-      if pool then
+      if more then
+        ngx.sleep(0)
+      elseif pool then
         sleep_in_thread()
       else
         ngx.sleep(math.max(SHORTEST, math.min((now - news) * PART, LONGEST)))
       end
-      loop.turn(0)
+      more = loop.turn(0, MOST)
     end
   end
 
@@ -169,7 +174,7 @@ return function(loop, options)
     local turned = see_to_turning()
     local ok, problem = w.parked:wait(turned and PATIENCE or SHORTEST)
     if not ok and problem ~= "timeout" then error("contree: " .. problem, 0) end
-    if not turned then loop.turn(0) end
+    if not turned then loop.turn(0, MOST) end
   end
 
   local function refuse()
@@ -182,7 +187,7 @@ return function(loop, options)
 
   function nginx.wait(w)
     if not core.isyieldable() then refuse() end
-    loop.turn(0)
+    loop.turn(0, MOST)
     if w.fired then return end
     w.parked = assert(semaphore.new())
     parked[w] = true
