@@ -20,7 +20,7 @@ OPT     := $(if $(SAN),-O1 -fsanitize=address$(comma)undefined -fno-omit-frame-p
 CFLAGS  ?= -g
 ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CFLAGS) -MMD -MP
 
-# libcurl and libcrypto are opened when they are first needed: src/core/curl_api.h.
+# libcurl, libcrypto and libsqlite3 are opened when they are first needed: src/core/curl_api.h.
 CORE_LIBS   := zlib
 ENGINE_LIBS := libuv libmicrohttpd sqlite3 jansson libarchive libseccomp libcrypto libpcre2-8 zlib
 

@@ -23,12 +23,13 @@ dependencies = {
   "lua-cjson >= 2.1.0",
 }
 
--- libcurl and libcrypto are opened when first needed (src/core/curl_api.h), so they are
+-- libcurl, libcrypto and libsqlite3 are opened when first needed (src/core/curl_api.h), so they are
 -- looked for here, but not linked. No header keys: LuaRocks does not find
 -- headers in Debian's multiarch directories.
 external_dependencies = {
   CURL = { library = "curl" },
   CRYPTO = { library = "crypto" },
+  SQLITE = { library = "sqlite3" },
   ZLIB = { library = "z" },
 }
 
@@ -44,10 +45,12 @@ build = {
         "src/core/codec.c",
         "src/core/core.c",
         "src/core/curl_api.c",
+        "src/core/database.c",
         "src/core/digest.c",
         "src/core/directory.c",
         "src/core/head.c",
         "src/core/inflate.c",
+        "src/core/lines.c",
         "src/core/loop.c",
         "src/core/poller.c",
         "src/core/request.c",
@@ -57,7 +60,7 @@ build = {
         "src/core/sse.c",
         "src/core/transfer.c",
       },
-      incdirs = { "$(CURL_INCDIR)", "$(CRYPTO_INCDIR)", "$(ZLIB_INCDIR)" },
+      incdirs = { "$(CURL_INCDIR)", "$(CRYPTO_INCDIR)", "$(SQLITE_INCDIR)", "$(ZLIB_INCDIR)" },
       libdirs = { "$(CRYPTO_LIBDIR)", "$(ZLIB_LIBDIR)" },
       libraries = { "z", "dl", "pthread" },
     },

@@ -2,8 +2,10 @@
 #define _GNU_SOURCE /* dladdr */
 #include "codec.h"
 #include "curl_api.h"
+#include "database.h"
 #include "digest.h"
 #include "directory.h"
+#include "lines.h"
 #include "loop.h"
 #include "lua_compat.h"
 #include "spawn.h"
@@ -77,6 +79,8 @@ static const luaL_Reg functions[] = {
     {"tidy", codec_tidy},
     {"buffer", codec_buffer_new},
     {"sse", sse_lua_new},
+    {"diff_lines", lines_lua_diff},
+    {"database", database_lua_open},
     {"start_detached", spawn_lua_start},
     {"loop", loop_lua_new},
     {NULL, NULL},
@@ -92,6 +96,7 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     transfer_register(L);
     loop_register(L);
     spawn_register(L);
+    database_register(L);
     luaL_newlib(L, functions);
     lua_pushliteral(L, CORE_VERSION);
     lua_setfield(L, -2, "version");

@@ -1,9 +1,8 @@
 #include "curl_api.h"
+#include "library.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 
 #ifdef __APPLE__
 #define CURL_LIBRARY "libcurl.4.dylib"
@@ -18,11 +17,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char problem[256];
 
 static void resolve(void *library, const char *name, void *slot) {
-    void *symbol = dlsym(library, name);
-
-    if (symbol)
-        memcpy(slot, &symbol, sizeof symbol);
-    else if (!*problem)
+    if (!library_resolve(library, name, slot) && !*problem)
         snprintf(problem, sizeof problem, "%s is too old: it has no %s",
                  CURL_LIBRARY, name);
 }

@@ -1,7 +1,7 @@
 #include "digest.h"
+#include "library.h"
 #include "lua_compat.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -35,19 +35,12 @@ static struct {
 } crypto;
 static bool loaded;
 
-static bool resolve(void *library, const char *name, void *slot) {
-    void *symbol = dlsym(library, name);
-
-    memcpy(slot, &symbol, sizeof symbol);
-    return symbol != NULL;
-}
-
 static void load(void) {
     void *library = dlopen(CRYPTO_LIBRARY, RTLD_LAZY | RTLD_LOCAL);
 
     loaded = library != NULL;
 #define CRYPTO_API_RESOLVE(name)                                               \
-    loaded = loaded && resolve(library, #name, &crypto.name);
+    loaded = loaded && library_resolve(library, #name, &crypto.name);
     CRYPTO_API(CRYPTO_API_RESOLVE)
 #undef CRYPTO_API_RESOLVE
 }
