@@ -117,6 +117,9 @@ function client.new(given, safe)
   self.unix_socket = self.unix_socket or found.unix_socket
   self.base = (found.url or ENGINE_HOST) .. "/v1"
   self.address = self.unix_socket and "unix:" .. self.unix_socket or found.url
+  -- Whose images a uuid names, for what is kept longer than the client.
+  self.origin = found.engine and "the local engine in " .. self.engine.data_dir
+    or found.project and ("%s, project %s"):format(self.address, found.project) or self.address
   self.headers = common_headers(found, given)
   self.redact = redactor(found.token)
   local debug_wanted = (os.getenv("CONTREE_DEBUG") or "0") ~= "0"
@@ -384,6 +387,12 @@ end
 function Client:whoami()
   return client.request(self, { method = "GET", path = "/whoami" }).json
 end
+
+--- Takes up a session of a store where it was left, or begins it at `image`.
+---@async
+---@param given { store: string|contree.Sessions, id: string, image: contree.Image|string|nil }
+---@return contree.Session
+function Client:session(given) return require("contree.session").open(self, given) end
 
 --- Ends the client; what is in flight is not waited for.
 function Client:close()

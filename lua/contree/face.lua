@@ -82,6 +82,15 @@ function face.make(safe)
     ---@return contree.Client
     new = guard(function(given) return client.new(given, safe) end),
 
+    --- A store of sessions in a file, for session{ store = } and to list and
+    --- delete what it holds.
+    ---@param path string
+    ---@param given? { timeout: number? }
+    ---@return contree.Sessions
+    sessions = guard(function(path, given)
+      return require("contree.sessions").new(path, given, safe)
+    end),
+
     --- Starts a task.
     ---@param fn function
     ---@return contree.Task

@@ -153,12 +153,14 @@ function Image:prepare(given)
   return run.prepare(self, run.plan("image:prepare", given))
 end
 
---- A session: an image that moves with every run.
+--- A session: an image that moves with every run. With store = and id = it
+--- outlives the program; one that is there already goes on where it was.
+---@async
+---@param given? contree.SessionOptions
 ---@return contree.Session
 function Image:session(given)
-  options.check("image:session", {}, given)
   image.reference(self)
-  return require("contree.session").new(self)
+  return require("contree.session").new(self, given)
 end
 
 --- Puts files into the image; returns the new image.

@@ -161,9 +161,28 @@ local function conclude(self, found)
   return result
 end
 
-local function run_to_end(self, deadline)
+local job = { name = "the operation" }
+
+-- Whether an error is the operation's own end, rather than our wait's.
+function job.owns(self, err) return errors.is(err) and err.operation == self end
+
+local function conclude_all(self, deadline)
   delivery.begin(self)
   return conclude(self, collect(self, deadline))
+end
+
+-- A session keeps what the operation left; should it not be able to, the end
+-- is remembered until it can.
+function job.run(self, deadline)
+  local ending = self.ending
+  if not ending then
+    ending = { pcall(conclude_all, self, deadline) }
+    if not ending[1] and not job.owns(self, ending[2]) then error(ending[2], 0) end
+    self.ending = ending
+  end
+  if self.plan.keep then self.plan.keep(self, ending[1] and ending[2] or nil) end
+  if not ending[1] then error(ending[2], 0) end
+  return ending[2]
 end
 
 --- Cancels an operation on behalf of somebody who can no longer wait for it,
@@ -172,11 +191,6 @@ function operation.cancel_quietly(self, uuid)
   pcall(client.request, self, { method = "DELETE", retry = false,
     path = "/operations/" .. client.segment(uuid), deadline = core.now() + CANCEL_TIMEOUT })
 end
-
-local job = { name = "the operation", run = run_to_end }
-
--- Whether an error is the operation's own end, rather than our wait's.
-function job.owns(self, err) return errors.is(err) and err.operation == self end
 
 function job.ended(self, result)
   if self.plan.on_end then self.plan.on_end(result) end

@@ -137,10 +137,11 @@ function run.plan(where, given, disposable, spec)
 end
 
 --- One run of a plan: what belongs to this run alone.
-function run.begin(plan, on_end)
+function run.begin(plan, on_end, keep)
   local this = {
     body = {}, disposable = plan.disposable, check = plan.check, tag = plan.tag,
     on_event = plan.on_event, timeout = plan.timeout, on_end = on_end,
+    keep = keep,
     sinks = { stdout = plan.stdout(), stderr = plan.stderr() },
   }
   for name, value in pairs(plan.body) do this.body[name] = value end
@@ -230,8 +231,8 @@ local function spawn(from, plan, this, wait)
   error(result, 0)
 end
 
-local function launch(from, plan, wait, on_end)
-  local this = run.begin(plan, on_end)
+local function launch(from, plan, wait, on_end, keep)
+  local this = run.begin(plan, on_end, keep)
   local ok, answer = pcall(spawn, from, plan, this, wait)
   if not ok then
     delivery.close(this.sinks)
@@ -260,9 +261,11 @@ end
 --- Starts a plan.
 ---@async
 ---@param on_end? fun(result: contree.Result?) called once, when the end is known
+---@param keep? fun(started: contree.Operation, result: contree.Result?) called before that; it
+---  may wait, and what it raises is the end when it names the operation, else it is called again
 ---@return contree.Operation
-function run.start(from, plan, on_end)
-  return launch(from, plan, false, on_end)
+function run.start(from, plan, on_end, keep)
+  return launch(from, plan, false, on_end, keep)
 end
 
 ---@class contree.Prepared a run to be called as often as wanted

@@ -1,10 +1,12 @@
 --- A session: a reference to an image that moves with every run, and remembers
---- how it came there.
+--- how it came there, in memory or in a store that outlives the program.
 
 local class = require("contree.class")
 local errors = require("contree.errors")
 local filesystem = require("contree.filesystem")
+local history = require("contree.history")
 local image = require("contree.image")
+local operation = require("contree.operation")
 local options = require("contree.options")
 local run = require("contree.run")
 
@@ -13,11 +15,13 @@ local session = {}
 ---@class contree.Session
 ---@field image contree.Image   where it is
 ---@field branch_name string
+---@field id? string            its name in the store
 ---@field client contree.Client
 ---@field prepare fun(self, given: contree.RunOptions|string): contree.Prepared
 ---@field tag_as fun(self, name: string): contree.Image
 ---@field untag fun(self, name: string?): contree.Image
----@field session fun(self): contree.Session
+---@field session fun(self, given: contree.SessionOptions?): contree.Session
+---@field lineage fun(self, limit: integer?): contree.LineageEntry[]
 ---@field ls fun(self, path: string?): contree.FileEntry[]
 ---@field stat fun(self, path: string): contree.FileEntry
 ---@field exists fun(self, path: string): boolean
@@ -26,30 +30,131 @@ local session = {}
 ---@field download fun(self, path: string, to: string?): string
 ---@field archive fun(self, path: string, to: string): string
 ---@field grep fun(self, given: string|table): table
+---@field diff fun(self, other: any, given: contree.DiffOptions?): contree.Changes, boolean
 local Session = {}
 
 local make = class.define("contree.Session", Session, {
   __tostring = function(self)
-    return ("contree.Session(%s at %s)"):format(self.branch_name, tostring(self.image))
+    local where = self.id and self.id .. ", " or ""
+    return ("contree.Session(%s%s at %s)"):format(where, self.branch_name, tostring(self.image))
   end,
 })
 
 ---@class contree.HistoryEntry
+---@field id integer
+---@field parent? integer       the entry it came from
 ---@field image contree.Image
 ---@field uuid? string
----@field title string       the command, or how it began
+---@field kind "start"|"run"|"files"|"commit"
+---@field title string          the command, or how it began
 ---@field exit_code? integer
+---@field operation? contree.Operation what made the image
+---@field created_at integer    seconds since 1970
 
---- A session that begins at an image.
----@param from contree.Image
----@return contree.Session
-function session.new(from)
-  local start = { image = from, uuid = from.uuid, title = "start" }
-  return make({ client = from.client, image = from, branch_name = "main",
-    branches = { main = { start } } }, from.client.safe)
+---@class contree.SessionOptions
+---@field store? string|contree.Sessions the file that keeps it (contree.sessions)
+---@field id? string            its name there
+
+-- Beginning ------------------------------------------------------------------
+
+-- past: the contree.History; tip: the entry that it is at; busy: a run of this
+-- object is under way; started: operations by id; stranded: results that found
+-- their branch moved, with where they belong.
+local function new(client, past, branch, entry, id)
+  return make({ client = client, past = past, branch_name = branch, tip = entry.id, id = id,
+    image = entry.image or image.new(client, { uuid = entry.uuid }), started = {},
+    stranded = setmetatable({}, { __mode = "k" }) }, client.safe)
 end
 
-local function line(self) return self.branches[self.branch_name] end
+local function in_memory(from, id)
+  local rows = require("contree.store.memory").new()
+  local name = id or "session"
+  local past = history.open(rows, name, from.client.origin,
+    { { image = from, uuid = from.uuid, kind = "start", title = "start" } })
+  local branch, entry = past:current()
+  return new(from.client, past, branch, entry, id)
+end
+
+local function is_store(value)
+  if class.of(value) == "contree.Sessions" then return nil end
+  return options.name(value) and "the path of a file, or what contree.sessions returned"
+end
+
+local SPEC = { store = is_store, id = options.name }
+
+local function rows_of(store)
+  return type(store) == "string" and require("contree.store.sqlite").new(store) or store.rows
+end
+
+-- A tag may mean something else tomorrow, so what is kept is what it means now.
+local function in_store(client, where, given, from)
+  local rows, id = rows_of(given.store), given.id
+  if not id then errors.misuse(where .. ": in a store a session has a name", "id = gives it") end
+  local start
+  if from and not history.exists(rows, id) then
+    start = { { uuid = image.uuid_of(from), kind = "start", title = from.tag or "start" } }
+  end
+  local past, server = history.open(rows, id, client.origin, start)
+  if not past then
+    errors.raise("not_found", ("the store has no session %q, and there is no image to begin one")
+      :format(id), { hint = "image:session{…} or image = begins one" })
+  end
+  if server ~= client.origin then
+    errors.raise("conflict", ("the session %q is one of %s, and this client's images are at %s")
+      :format(id, server, client.origin))
+  end
+  local branch, entry = past:current()
+  return new(client, past, branch, entry, id)
+end
+
+--- A session that begins at an image.
+---@async
+---@param from contree.Image
+---@param given? contree.SessionOptions
+---@return contree.Session
+function session.new(from, given)
+  given = options.check("image:session", SPEC, given)
+  if not given.store then return in_memory(from, given.id) end
+  return in_store(from.client, "image:session", given, from)
+end
+
+local function is_image(value)
+  local kind = class.of(value)
+  if kind == "contree.Image" or kind == "contree.Result" then return nil end
+  return "an image"
+end
+
+local SPEC_OF_CLIENT = { store = is_store, id = options.name,
+  image = options.one_of(options.name, is_image) }
+
+--- The session of that name in a store; `image` is what a new one begins at.
+---@async
+---@param client contree.Client
+---@param given { store: string|contree.Sessions, id: string, image: contree.Image|string|nil }
+---@return contree.Session
+function session.open(client, given)
+  given = options.check("client:session", SPEC_OF_CLIENT, given)
+  local from = given.image
+  if type(from) == "string" then from = client.images:use(from) end
+  if from then image.reference(from) end
+  if given.store then return in_store(client, "client:session", given, from) end
+  if not from then errors.misuse("client:session needs store = and id =, or image =") end
+  return in_memory(from, given.id)
+end
+
+-- Moving ---------------------------------------------------------------------
+
+local function place_of(self) return { branch = self.branch_name, tip = self.tip } end
+
+local function image_of(self, entry)
+  return entry.image or image.new(self.client, { uuid = entry.uuid })
+end
+
+local function go(self, entry, found)
+  if self.tip == entry.id then return end
+  self.tip = entry.id
+  self.image = found or image_of(self, entry)
+end
 
 local function check_free(self)
   if self.busy then
@@ -58,48 +163,130 @@ local function check_free(self)
   end
 end
 
-local function title_of(given, plan)
-  local command = plan.body.command
-  local args = type(given) == "table" and given.args or {}
-  return table.concat({ command, (table.unpack or unpack)(args) }, " ")
+local function raise_moved(self, fields)
+  fields.hint = fields.result and 'session:commit(err.result, "name") keeps it as a branch'
+    or ('session:checkout("%s") goes to where it is now'):format(self.branch_name)
+  errors.raise("conflict", ("somebody else has moved the branch %q meanwhile")
+    :format(fields.branch or self.branch_name), fields)
 end
 
-local function move(self, result, title)
-  local history = line(self)
-  history[#history + 1] = { image = result, uuid = result.uuid, title = title,
-    exit_code = result.exit_code }
-  self.image = result
+-- Makes the session busy, at where its branch is now.
+---@return contree.Place
+local function enter(self)
+  check_free(self)
+  self.busy = true
+  local ok, entry, pending = pcall(self.past.position, self.past, self.branch_name)
+  if ok and entry and not pending then
+    go(self, entry)
+    return place_of(self)
+  end
+  self.busy = false
+  if not ok then error(entry, 0) end
+  if not entry then
+    errors.raise("gone", ("the branch %q has been deleted"):format(self.branch_name),
+      { hint = "session:checkout goes to another one" })
+  end
+  errors.raise("conflict", ("the run %s of this branch has not been waited for")
+    :format(pending.operation), { hint = "session:wait() takes its result" })
+end
+
+local function title_of(given, plan)
+  local args = type(given) == "table" and given.args or {}
+  return table.concat({ plan.body.command, (table.unpack or unpack)(args) }, " ")
 end
 
 -- What a run leaves is where the session goes, unless nothing was kept, or the
 -- command was stopped half-way.
-local function settle(self, plan, result, title)
-  self.busy = false
-  if result and not plan.disposable and result.uuid and not result.timed_out then
-    move(self, result, title)
-  end
+local function is_kept(result)
+  return result and result.uuid and not result.timed_out
 end
 
-local function run_here(self, plan, title)
-  check_free(self)
-  self.busy = true
+local function entry_of(result, kind, title)
+  return { image = result, uuid = result.uuid, kind = kind, title = title,
+    exit_code = result.exit_code, operation = result.operation and result.operation.uuid }
+end
+
+local function strand(self, place, entry)
+  self.stranded[entry.image] = { place = place, entry = entry }
+end
+
+local function add(self, place, entry)
+  -- Should this fail in any way, the result is still there to be committed.
+  strand(self, place, entry)
+  local ok, added = pcall(self.past.add, self.past, place, entry)
+  if not ok then
+    if errors.is(added) then added.result = added.result or entry.image end
+    error(added, 0)
+  end
+  if not added then
+    raise_moved(self, { result = entry.image, operation = entry.image.operation })
+  end
+  self.stranded[entry.image] = nil
+  go(self, entry, entry.image)
+end
+
+local function run_here(self, plan, kind, title)
+  local place = enter(self)
   local ok, result = pcall(run.run, self.image, plan)
-  settle(self, plan, ok and result or nil, title)
+  if ok and not plan.disposable and is_kept(result) then
+    ok, result = pcall(function()
+      add(self, place, entry_of(result, kind, title))
+      return result
+    end)
+  end
+  self.busy = false
   if not ok then error(result, 0) end
   return result
 end
 
+-- Takes the end of a run that was noted; `result` is nil when it left nothing.
+local function take_end(self, row, started, result)
+  local entry = is_kept(result) and entry_of(result, row.kind, row.title) or nil
+  local found = self.past:settle(row.operation, entry)
+  self.started[row.operation] = nil
+  if found == "moved" then
+    local place = { branch = row.branch, tip = row.tip }
+    strand(self, place, entry)
+    raise_moved(self, { result = result, operation = started, branch = row.branch })
+  end
+  if row.branch ~= self.branch_name then return end
+  if found == "placed" and entry and self.tip == row.tip then
+    go(self, entry, result)
+  elseif found == "done" then
+    go(self, (self.past:position(self.branch_name)))
+  end
+end
+
 -- A run whose end somebody else waits for; until then the session is busy.
 local function start_here(self, plan, title)
-  check_free(self)
-  self.busy = true
-  local ok, started = pcall(run.start, self.image, plan, function(result)
-    settle(self, plan, result, title)
-  end)
+  local place = enter(self)
+  local row = { branch = place.branch, tip = place.tip, kind = "run", title = title }
+  local function ended(result)
+    self.busy = false
+    if result or plan.disposable then return end
+    self.started[row.operation] = nil
+    self.past:forget(row.operation)
+  end
+  local keep = not plan.disposable and function(started, result)
+    take_end(self, row, started, result)
+  end or nil
+  local ok, started = pcall(run.start, self.image, plan, ended, keep)
+  if ok and keep then
+    row.operation = started.uuid
+    local noted, err = pcall(self.past.expect, self.past, row)
+    if noted then
+      self.started[row.operation] = started
+    else
+      operation.cancel_quietly(self.client, started.uuid)
+      ok, started = false, err
+    end
+  end
   if ok then return started end
   self.busy = false
   error(started, 0)
 end
+
+-- Running --------------------------------------------------------------------
 
 --- Runs a command and moves to what it left. A run that fails leaves the
 --- session where it was.
@@ -108,10 +295,11 @@ end
 ---@return contree.Result
 function Session:run(given)
   local plan = run.plan("session:run", given, false)
-  return run_here(self, plan, title_of(given, plan))
+  return run_here(self, plan, "run", title_of(given, plan))
 end
 
---- Starts a command; the session moves when its end has been waited for.
+--- Starts a command; the session moves when its end has been waited for. In a
+--- store, any program may do that: see pending and wait.
 ---@async
 ---@param given contree.RunOptions|string
 ---@return contree.Operation
@@ -141,83 +329,198 @@ end
 function Session:apply_files(given)
   local plan = run.plan("session:apply_files",
     { command = "true", files = given, check = true }, false)
-  return run_here(self, plan, "apply_files")
+  return run_here(self, plan, "files", "apply_files")
+end
+
+-- A run that was started here, or by whoever.
+local function operation_of(self, row)
+  return self.started[row.operation] or operation.new(self.client, row.operation, nil, {
+    disposable = false,
+    keep = function(started, result) take_end(self, row, started, result) end,
+  })
+end
+
+--- The runs of this session, of all its branches, that were started and whose
+--- end nobody has taken, the oldest first. To wait for one takes it.
+---@async
+---@return contree.Operation[]
+function Session:pending()
+  local list = {}
+  for i, row in ipairs(self.past:pending()) do list[i] = operation_of(self, row) end
+  return list
+end
+
+--- Waits for the run that was started on this branch, here or by a program that
+--- has ended since, and moves to what it left. Nil: there is none.
+---@async
+---@param seconds? number raises `timeout` after so long; the run goes on
+---@return contree.Result?
+function Session:wait(seconds)
+  local entry, row = self.past:position(self.branch_name)
+  for _, each in ipairs(row and {} or self.past:pending()) do
+    if each.branch == self.branch_name then row = row or each end
+  end
+  if not row then
+    if entry and not self.busy then go(self, entry) end
+    return nil
+  end
+  if not self.busy and entry then go(self, entry) end
+  return operation.methods.wait(operation_of(self, row), seconds)
+end
+
+--- Gives a run up whose end nobody wants: it is cancelled, if it still runs, and
+--- is pending no more.
+---@async
+---@param pending contree.Operation
+---@return contree.Session self
+function Session:abandon(pending)
+  if class.of(pending) ~= "contree.Operation" then
+    errors.misuse("session:abandon takes one of session:pending()")
+  end
+  operation.cancel_quietly(self.client, pending.uuid)
+  self.past:settle(pending.uuid)
+  if self.started[pending.uuid] then
+    self.started[pending.uuid] = nil
+    self.busy = false
+  end
+  return self
+end
+
+--- Goes on with an image that no run of this session made, or with the result
+--- of a run that found its branch moved (err.result).
+---@async
+---@param result contree.Image
+---@param branch? string a new branch from where the run was started
+---@return contree.Session self
+function Session:commit(result, branch)
+  options.argument("session:commit", "the image", is_image, result)
+  if branch ~= nil then options.argument("session:commit", "the branch", options.name, branch) end
+  check_free(self)
+  image.uuid_of(result)
+  local stranded = self.stranded[result]
+  local place = stranded and stranded.place or place_of(self)
+  local entry = stranded and stranded.entry
+    or { image = result, uuid = result.uuid, kind = "commit", title = result.tag or "commit" }
+  if not self.past:add(place, entry, branch) then
+    if branch then
+      errors.misuse(("session:commit: there is a branch %q"):format(branch), "choose another name")
+    end
+    raise_moved(self, { result = result })
+  end
+  self.stranded[result] = nil
+  self.branch_name = branch or place.branch
+  go(self, entry, result)
+  return self
+end
+
+-- History --------------------------------------------------------------------
+
+local function shown(self, entry)
+  local found = image_of(self, entry)
+  return { id = entry.id, parent = entry.parent, image = found, uuid = entry.uuid or found.uuid,
+    kind = entry.kind, title = entry.title, exit_code = entry.exit_code,
+    created_at = entry.created_at,
+    operation = found.operation or entry.operation
+      and operation.new(self.client, entry.operation) or nil }
 end
 
 --- How the session came to where it is, the oldest first.
+---@async
 ---@return contree.HistoryEntry[]
 function Session:history()
-  local copy = {}
-  for i, entry in ipairs(line(self)) do copy[i] = entry end
-  return copy
+  local list = {}
+  for i, entry in ipairs(self.past:chain(self.tip)) do list[i] = shown(self, entry) end
+  return list
 end
 
 --- Goes back by some runs.
+---@async
 ---@param steps? integer default 1
 ---@return contree.Session self
 function Session:rollback(steps)
   steps = steps or 1
   options.argument("session:rollback", "the number of runs", options.integer(1), steps)
   check_free(self)
-  local history = line(self)
-  if steps >= #history then
+  local chain = self.past:chain(self.tip)
+  if steps >= #chain then
     errors.misuse(("session:rollback: there are %d runs to go back by, not %d")
-      :format(#history - 1, steps))
+      :format(#chain - 1, steps))
   end
-  for _ = 1, steps do history[#history] = nil end
-  self.image = history[#history].image
+  local target = chain[#chain - steps]
+  if not self.past:move(place_of(self), target.id) then raise_moved(self, {}) end
+  go(self, target)
   return self
 end
 
 --- Begins a branch here, and goes on on it.
+---@async
 ---@param name string
 ---@return contree.Session self
 function Session:branch(name)
   options.argument("session:branch", "the name", options.name, name)
   check_free(self)
-  if self.branches[name] then
+  if not self.past:branch(name, self.tip) then
     errors.misuse(("session:branch: there is a branch %q"):format(name),
       "session:checkout goes to it")
   end
-  self.branches[name] = Session.history(self)
   self.branch_name = name
   return self
 end
 
---- Goes to a branch.
+local function no_branch(self, where, name)
+  errors.misuse(("%s: there is no branch %q"):format(where, name),
+    "there are " .. table.concat(self.past:branches(), ", "))
+end
+
+--- Goes to a branch, to where it is now.
+---@async
 ---@param name string
 ---@return contree.Session self
 function Session:checkout(name)
   options.argument("session:checkout", "the name", options.name, name)
   check_free(self)
-  if not self.branches[name] then
-    errors.misuse(("session:checkout: there is no branch %q"):format(name),
-      "there are " .. table.concat(Session.list_branches(self), ", "))
-  end
+  local entry = self.past:select(name)
+  if not entry then no_branch(self, "session:checkout", name) end
   self.branch_name = name
-  self.image = line(self)[#line(self)].image
+  go(self, entry)
   return self
 end
 
 --- The names of the branches.
+---@async
 ---@return string[]
-function Session:list_branches()
-  local names = {}
-  for name in pairs(self.branches) do names[#names + 1] = name end
-  table.sort(names)
-  return names
+function Session:list_branches() return self.past:branches() end
+
+--- Removes a branch that the session is not on.
+---@async
+---@param name string
+---@return contree.Session self
+function Session:delete_branch(name)
+  options.argument("session:delete_branch", "the name", options.name, name)
+  local what = name == self.branch_name and "selected" or self.past:remove_branch(name)
+  if what == "selected" then
+    errors.misuse(("session:delete_branch: the session is on %q"):format(name),
+      "session:checkout goes to another one")
+  end
+  if what == "none" then no_branch(self, "session:delete_branch", name) end
+  return self
 end
 
---- An independent session that begins where this one is, with its history.
+--- An independent session that begins where this one is, with its history; in a
+--- store, under a name of its own.
+---@async
+---@param id? string default: this one's, and a number
 ---@return contree.Session
-function Session:fork()
-  local copy = session.new(self.image)
-  copy.branches.main = Session.history(self)
-  return copy
+function Session:fork(id)
+  if id ~= nil then options.argument("session:fork", "the id", options.name, id) end
+  local past = self.past:fork(id, self.tip)
+  if not past then errors.misuse(("session:fork: there is a session %q"):format(id)) end
+  local branch, entry = past:current()
+  return new(self.client, past, branch, entry, id or self.id and past.id)
 end
 
 -- What is asked of the session is asked of the image that it is at.
-local PASSED_ON = { "prepare", "tag_as", "untag", "session" }
+local PASSED_ON = { "prepare", "tag_as", "untag", "session", "lineage" }
 for name in pairs(filesystem) do PASSED_ON[#PASSED_ON + 1] = name end
 
 for _, name in ipairs(PASSED_ON) do
