@@ -69,6 +69,7 @@ build = {
     ["contree.config"] = "lua/contree/config.lua",
     ["contree.control"] = "lua/contree/control.lua",
     ["contree.delivery"] = "lua/contree/delivery.lua",
+    ["contree.diff"] = "lua/contree/diff.lua",
     ["contree.engine"] = "lua/contree/engine.lua",
     ["contree.errors"] = "lua/contree/errors.lua",
     ["contree.face"] = "lua/contree/face.lua",

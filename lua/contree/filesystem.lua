@@ -4,7 +4,6 @@
 local client = require("contree.client")
 local errors = require("contree.errors")
 local options = require("contree.options")
-local reference = require("contree.reference")
 local stdio = require("contree.stdio")
 
 local filesystem = {}
@@ -49,16 +48,12 @@ local function list(self, uuid, directory)
   return entries
 end
 
-local function normal(path)
-  return (path:gsub("/+", "/"):gsub("(.)/$", "%1"))
-end
-
 --- What a directory holds.
 ---@async
 ---@param path? string absolute; default "/"
 ---@return contree.FileEntry[]
 function filesystem.ls(self, uuid, path)
-  return list(self, uuid, normal(absolute("ls", path or "/")))
+  return list(self, uuid, options.normal(absolute("ls", path or "/")))
 end
 
 --- What is known of one file or directory; a link is not followed.
@@ -66,7 +61,7 @@ end
 ---@param path string
 ---@return contree.FileEntry
 function filesystem.stat(self, uuid, path)
-  path = normal(absolute("stat", path))
+  path = options.normal(absolute("stat", path))
   if path == "/" then
     list(self, uuid, path)
     return { name = "/", path = "/", type = "directory" }
@@ -152,40 +147,16 @@ function filesystem.grep(self, uuid, given)
   return client.request(self, { method = "GET", path = inspect(uuid, "grep"), query = given }).json
 end
 
----@class contree.Change
----@field path string             absolute
----@field change "added"|"changed"|"removed"
----@field type "file"|"directory"|"link"|"other"
----@field size integer
----@field mode integer            permission bits; of what is removed, what they were
-
--- What an image, a session, a uuid or a tag is called in a request.
-local function named(other)
-  if type(other) == "table" then
-    local image = other.image or other
-    other = image.uuid or image.tag
-  end
-  options.argument("diff", "the other image", options.name, other)
-  local tag = other:gsub("^tag:", "")
-  return reference.uuid(tag) or "tag:" .. tag
-end
-
 --- What changed from another image (or session, uuid, tag) to this one: parents
---- before what they hold. At most 100,000 changes, unless `limit` says otherwise.
+--- before what they hold, at most 100,000 changes unless `limit` says otherwise.
+--- With text = true each changed file has its hunks, and tostring() of the list
+--- is a patch for patch(1) and git apply.
 ---@async
 ---@param other contree.Image|contree.Session|string
----@param limit? integer
----@return contree.Change[] changes, boolean truncated there are more
-function filesystem.diff(self, uuid, other, limit)
-  if limit ~= nil then options.argument("diff", "the limit", options.integer(1), limit) end
-  local result = client.request(self, { method = "GET", path = inspect(uuid, "diff"),
-    query = { base = named(other), limit = limit } })
-  local changes = {}
-  for i, each in ipairs(client.member(result, "changes")) do
-    changes[i] = { path = each.path, change = each.change, size = each.size,
-      type = each.kind == "symlink" and "link" or each.kind, mode = each.mode and each.mode % 4096 }
-  end
-  return changes, result.json.truncated == true
+---@param given? contree.DiffOptions
+---@return contree.Changes changes, boolean truncated there are more
+function filesystem.diff(self, uuid, other, given)
+  return require("contree.diff").between(self, uuid, other, given)
 end
 
 return filesystem

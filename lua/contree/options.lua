@@ -135,6 +135,11 @@ function options.absolute(value)
   if value:sub(1, 1) ~= "/" then return "an absolute path (it is inside the sandbox)" end
 end
 
+--- An absolute path without slashes that say nothing.
+function options.normal(path)
+  return (path:gsub("/+", "/"):gsub("(.)/$", "%1"))
+end
+
 function options.integer(least, most)
   local range = most and ("an integer from %d to %d"):format(least, most)
     or ("an integer of at least %d"):format(least)

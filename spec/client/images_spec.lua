@@ -207,7 +207,7 @@ describe("images", function()
         { path = "/a", change = "added", kind = "file", size = 3, mode = 33188 },
         { path = "/l", change = "removed", kind = "symlink", size = 1, mode = 41471 } } } } } } }
     local image = client.images:use(fake.IMAGE)
-    local changes, truncated = image:diff(client.images:use(other), 2)
+    local changes, truncated = image:diff(client.images:use(other), { limit = 2 })
     assert.is_true(truncated)
     assert.are.equal(2, #changes)
     assert.are.equal("/a added file", ("%s %s %s"):format(changes[1].path, changes[1].change,
@@ -224,6 +224,23 @@ describe("images", function()
     for _, wrong in ipairs{ false, 1, "", {} } do
       assert.is_true(failure(image.diff, image, wrong).misuse)
     end
+    assert.matches('did you mean "context"', tostring(failure(image.diff, image, other,
+      { contxt = 1 })))
+  end)
+
+  it("are not compared by a server that does not know how to", function()
+    local other = "11111111-2222-4333-8444-555555555555"
+    local function rule(uuid, status)
+      return { path = ("/v1/inspect/%s/"):format(uuid),
+        replies = { { status = status, json = { uuid = uuid } } } }
+    end
+    local image = client.images:use(fake.IMAGE)
+    server:rules{ rule(fake.IMAGE, 200), rule(other, 200) }
+    local err = failure(image.diff, image, other)
+    assert.are.equal("not_supported", err.kind)
+    assert.matches("the local engine does", tostring(err))
+    server:rules{ rule(fake.IMAGE, 200), rule(other, 404) }
+    assert.are.equal("not_found", failure(image.diff, image, other).kind)
   end)
 
   it("are copied out whole or not at all", function()

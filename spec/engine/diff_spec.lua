@@ -63,6 +63,36 @@ describe("/inspect/{image}/diff", function()
     error("no /d/sub/h")
   end)
 
+  it("tells what a changed path was", function()
+    local was = {}
+    local changed = save(image, "chmod 600 /d/f; echo longer > /d/f; rm /d/l; echo > /d/l")
+    for _, c in ipairs(diff(changed, "?base=" .. image).json.changes) do was[c.path] = c.was end
+    assert.are.same({ kind = "file", size = 2, mode = 33188 }, was["/d/f"])
+    assert.are.equal("symlink", was["/d/l"].kind)
+    for _, c in ipairs(diff(image, "?base=" .. base).json.changes) do
+      assert.are.equal(c.change == "changed", c.was ~= nil)
+    end
+  end)
+
+  it("tells of one path only", function()
+    local function paths(path)
+      local list = {}
+      for i, c in ipairs(diff(image, "?base=" .. base .. "&path=" .. path).json.changes) do
+        list[i] = c.path
+      end
+      return table.concat(list, " ")
+    end
+    assert.are.equal("/d/sub/g /d/sub/h", paths("/d/sub"))
+    assert.are.equal("/d/sub/g /d/sub/h", paths("/d/sub/"))
+    assert.are.equal("/gone/x/y", paths("/gone/x/y"))
+    assert.are.equal("/d/f", paths("/d/f"))
+    assert.are.equal("", paths("/d/fi"))
+    assert.are.equal("", paths("/d/su"))
+    assert.are.equal("", paths("/d/same"))
+    assert.are.equal("", paths("/no/such"))
+    assert.matches("^/bin/vi /d/f .*/gone/x/y$", paths("/"))
+  end)
+
   it("stops at the limit and says so", function()
     local reply = diff(image, "?limit=2&base=" .. base)
     assert.are.equal(2, #reply.json.changes)

@@ -451,6 +451,12 @@ static const char *kind_of(mode_t mode) {
                            : "other";
 }
 
+static void add_node(struct buffer *b, const struct stat *st) {
+    json_add_string(b, "kind", kind_of(st->st_mode));
+    json_add_int(b, "size", st->st_size);
+    json_add_int(b, "mode", st->st_mode);
+}
+
 static bool add_change(void *arg, const struct change *c) {
     static const char *const words[] = {"added", "changed", "removed"};
     char path[INSPECT_PATH + 1];
@@ -459,9 +465,12 @@ static bool add_change(void *arg, const struct change *c) {
     json_open(b, NULL, '{');
     json_add_string(b, "path", path);
     json_add_string(b, "change", words[c->kind]);
-    json_add_string(b, "kind", kind_of(c->st.st_mode));
-    json_add_int(b, "size", c->st.st_size);
-    json_add_int(b, "mode", c->st.st_mode);
+    add_node(b, &c->st);
+    if (c->was) {
+        json_open(b, "was", '{');
+        add_node(b, c->was);
+        json_close(b, '}');
+    }
     json_close(b, '}');
     return !b->failed;
 }
@@ -491,11 +500,22 @@ static int diff_work(struct look *l, struct view *v) {
     return result;
 }
 
+/* "/etc/" as "etc". */
+static const char *trimmed(char *path) {
+    char *end = path + strlen(path);
+    while (end > path && end[-1] == '/')
+        *--end = 0;
+    while (*path == '/')
+        path++;
+    return path;
+}
+
 static int read_diff(struct look *l, struct fault *f) {
     const struct url *u = request_url(l->at.request);
     const char *base = url_parameter(u, "base");
     struct image image;
     l->diff.limit = DIFF_LIMIT;
+    l->diff.path = l->at.path ? trimmed(l->at.path) : NULL;
     l->base.engine = l->at.engine;
     if (!base || !*base)
         return fault_set(f, 400, "base is required: a uuid or tag:NAME");

@@ -125,8 +125,11 @@ static const char *next_name(struct step *s, size_t from[2]) {
     return order <= 0 ? a : b;
 }
 
-static void tell(struct diff *d, enum change_kind kind, const struct node *n) {
-    struct change c = {d->path, kind, n->st};
+static void tell(struct diff *d, enum change_kind kind,
+                 const struct node n[2]) {
+    struct change c = {d->path, kind,
+                       n[kind == CHANGE_REMOVED ? BASE : IMAGE].st,
+                       kind == CHANGE_CHANGED ? &n[BASE].st : NULL};
     if (d->told == d->options->limit)
         d->truncated = true;
     else if (d->visit(d->arg, &c))
@@ -184,11 +187,27 @@ static int same_node(struct diff *d, const struct node n[2]) {
     return S_ISLNK(a->st_mode) ? same_target(d, n) : 1;
 }
 
+enum { OUTSIDE, ABOVE, INSIDE };
+
+/* Where the path is, seen from the one that is asked for. */
+static int place_of(const struct diff *d) {
+    const char *wanted = d->options->path ? d->options->path : "";
+    size_t n = strlen(d->path), m = strlen(wanted);
+    size_t common = n < m ? n : m;
+    const char *longer = n < m ? wanted : d->path;
+    if (memcmp(d->path, wanted, common) != 0 ||
+        (common && longer[common] && longer[common] != '/'))
+        return OUTSIDE;
+    return n < m ? ABOVE : INSIDE;
+}
+
 /* Tells of one path and goes into it if it is a directory. */
 static int compare(struct diff *d, struct node n[2], const bool found[2]) {
-    if (!found[BASE] && !found[IMAGE])
+    int place = place_of(d), same = 1;
+    if (place == OUTSIDE || (!found[BASE] && !found[IMAGE]))
         return 0;
-    int same = found[BASE] && found[IMAGE] ? same_node(d, n) : 0;
+    if (place == INSIDE)
+        same = found[BASE] && found[IMAGE] ? same_node(d, n) : 0;
     if (same < 0)
         return -1;
     if (!same)
@@ -196,7 +215,7 @@ static int compare(struct diff *d, struct node n[2], const bool found[2]) {
              !found[BASE]    ? CHANGE_ADDED
              : !found[IMAGE] ? CHANGE_REMOVED
                              : CHANGE_CHANGED,
-             &n[found[IMAGE] ? IMAGE : BASE]);
+             n);
     if (d->stopped || d->truncated ||
         !(n[BASE].level.count + n[IMAGE].level.count))
         return 0;

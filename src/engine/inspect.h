@@ -93,11 +93,13 @@ enum change_kind { CHANGE_ADDED, CHANGE_CHANGED, CHANGE_REMOVED };
 struct change {
     const char *path; /* "etc/passwd"; "" the root */
     enum change_kind kind;
-    struct stat st; /* as it is now, or was if it was removed */
+    struct stat st;         /* as it is now, or was if it was removed */
+    const struct stat *was; /* of what is changed; else NULL */
 };
 
 struct diff_options {
-    int64_t limit; /* changes; at least 1 */
+    int64_t limit;    /* changes; at least 1 */
+    const char *path; /* "etc": only it and what is below; NULL: all */
     struct patience patience;
 };
 
