@@ -17,11 +17,14 @@ local history = {}
 local History = {}
 History.__index = History
 
+-- As servers write it.
+local function now() return os.date("!%Y-%m-%dT%H:%M:%SZ") end
+
 local function at(rows, id) return setmetatable({ rows = rows, id = id }, History) end
 
 local function insert(rows, id, entry, parent)
   entry.session, entry.parent = id, parent
-  entry.created_at = entry.created_at or os.time()
+  entry.created_at = entry.created_at or now()
   entry.id = rows:add_entry(entry)
   return entry.id
 end
@@ -34,8 +37,9 @@ local function free_name(rows, id)
 end
 
 local function create(rows, id, server, entries)
-  local now = os.time()
-  rows:add_session{ id = id, server = server, branch = "main", created_at = now, updated_at = now }
+  local moment = now()
+  rows:add_session{ id = id, server = server, branch = "main", created_at = moment,
+    updated_at = moment }
   local tip
   for _, entry in ipairs(entries) do tip = insert(rows, id, entry, tip) end
   rows:set_tip(id, "main", tip)
@@ -152,7 +156,7 @@ end
 ---@async
 ---@param row { operation: string, branch: string, tip: integer, kind: string, title: string }
 function History:expect(row)
-  row.session, row.created_at = self.id, os.time()
+  row.session, row.created_at = self.id, now()
   self.rows:write(function()
     check(self)
     self.rows:add_pending(row)

@@ -22,6 +22,7 @@ local image = {}
 ---@field download fun(self, path: string, to: string?): string
 ---@field archive fun(self, path: string, to: string): string
 ---@field grep fun(self, given: string|table): table
+---@field diff fun(self, other: any, given: contree.DiffOptions?): contree.Changes, boolean
 local Image = {}
 
 image.methods = Image
@@ -200,6 +201,39 @@ function Image:untag(name)
   client.request(self.client, { method = "DELETE", path = tag_path(self), query = { tag = name } })
   if not name or name == self.tag then self.tag = nil end
   return self
+end
+
+-- Where it comes from ------------------------------------------------------
+
+--- The image and those that it comes from, with the runs that made them, the
+--- newest first. Ends where the server does not know further.
+---@async
+---@param limit? integer no more than so many
+---@return contree.LineageEntry[]
+function Image:lineage(limit)
+  return require("contree.lineage").list(self.client, image.uuid_of(self), limit)
+end
+
+--- The run that last changed a path (or anything below it), and what it did to
+--- it; no change: it came with the oldest image that is known. Links are not
+--- followed.
+---@async
+---@param path string absolute
+---@return contree.LineageEntry entry, contree.Change? change
+function Image:blame(path)
+  local lineage = require("contree.lineage")
+  return lineage.blame(self.client, lineage.walk(self.client, image.uuid_of(self)), path)
+end
+
+--- Which of the runs that made this image broke it: see session:bisect.
+---@async
+---@param test contree.BisectBy
+---@param given? contree.BisectOptions
+---@return contree.LineageEntry entry, contree.BisectTest[] tests
+function Image:bisect(test, given)
+  local newest_first, entries = Image.lineage(self), {}
+  for i = #newest_first, 1, -1 do entries[#entries + 1] = newest_first[i] end
+  return require("contree.bisect").search("image:bisect", entries, test, given)
 end
 
 -- Reading ------------------------------------------------------------------

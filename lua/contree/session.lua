@@ -49,7 +49,7 @@ local make = class.define("contree.Session", Session, {
 ---@field title string          the command, or how it began
 ---@field exit_code? integer
 ---@field operation? contree.Operation what made the image
----@field created_at integer    seconds since 1970
+---@field created_at string     as the server writes times
 
 ---@class contree.SessionOptions
 ---@field store? string|contree.Sessions the file that keeps it (contree.sessions)
@@ -517,6 +517,29 @@ function Session:fork(id)
   if not past then errors.misuse(("session:fork: there is a session %q"):format(id)) end
   local branch, entry = past:current()
   return new(self.client, past, branch, entry, id or self.id and past.id)
+end
+
+--- The run that last changed a path, and what it did to it: see image:blame.
+---@async
+---@param path string absolute
+---@return contree.HistoryEntry|contree.LineageEntry entry, contree.Change? change
+function Session:blame(path)
+  local lineage = require("contree.lineage")
+  return lineage.blame(self.client, lineage.behind(self.client, Session.history(self)), path)
+end
+
+--- Finds the run that broke it, by disposable runs of a test in the images of the
+--- history: as many as the logarithm of its length. The test is a command, which
+--- ends with 0 where all is well, with 125 where it cannot tell, and else with
+--- anything else; or a function that returns true, nil or false.
+---@async
+---@param test contree.BisectBy
+---@param given? contree.BisectOptions
+---@return contree.HistoryEntry entry, contree.BisectTest[] tests
+function Session:bisect(test, given)
+  local entries = Session.history(self)
+  for _, entry in ipairs(entries) do entry.uuid = entry.uuid or image.uuid_of(entry.image) end
+  return require("contree.bisect").search("session:bisect", entries, test, given)
 end
 
 -- What is asked of the session is asked of the image that it is at.

@@ -32,8 +32,8 @@ end
 ---@field branch string      the one it was last on
 ---@field uuid string        the image that it is at
 ---@field title string       the last command
----@field created_at integer seconds since 1970
----@field updated_at integer
+---@field created_at string ISO 8601
+---@field updated_at string
 
 --- The sessions of the store, those first that were used last.
 ---@async

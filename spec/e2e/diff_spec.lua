@@ -7,7 +7,7 @@ describe("image:diff", function()
   setup(function()
     client, directory, stop = home.client()
     base = client.images:use("busybox:latest"):run{ disposable = false, shell = [[
-      mkdir -p /d/sub; cd /d
+      mkdir -p /d/sub; cd /d; echo keep > sub/keep
       seq 1 20 > numbers; printf 'no newline' > open; echo tool > tool; echo gone > gone
       echo 'with space' > 'my file'; printf 'a\000b' > binary; echo same > same
       ln -s numbers link; echo file > became; echo big > big; : > empty

@@ -66,9 +66,9 @@ for name, open in pairs(STORES) do
 
     it("grows, moves back, and keeps every field", function()
       assert.is_true(past:add({ branch = "main", tip = tip() },
-        entry("1", { exit_code = 3, operation = "op-1", created_at = 17 })))
+        entry("1", { exit_code = 3, operation = "op-1", created_at = "then" })))
       local found = same:position("main")
-      assert.are.same({ "run", "1", "image of 1", 3, "op-1", 17 }, { found.kind, found.title,
+      assert.are.same({ "run", "1", "image of 1", 3, "op-1", "then" }, { found.kind, found.title,
         found.uuid, found.exit_code, found.operation, found.created_at })
       add("2")
       assert.are.equal("start|1|2", titles(same, tip()))

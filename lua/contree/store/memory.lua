@@ -7,8 +7,8 @@ local memory = {}
 ---@field id string
 ---@field server string         whose images its entries name
 ---@field branch string         the one it was last on
----@field created_at integer
----@field updated_at integer
+---@field created_at string
+---@field updated_at string
 
 ---@class contree.store.Entry
 ---@field id integer
@@ -19,7 +19,7 @@ local memory = {}
 ---@field title string
 ---@field exit_code? integer
 ---@field operation? string     the id of the operation that made the image
----@field created_at integer    seconds since 1970
+---@field created_at string    ISO 8601
 ---@field image? contree.Image  not in a file
 
 ---@class contree.store.Pending a run whose end nobody has taken yet
@@ -29,7 +29,7 @@ local memory = {}
 ---@field tip integer           the entry it was started from
 ---@field kind string
 ---@field title string
----@field created_at integer
+---@field created_at string
 
 ---@class contree.Rows
 local Rows = {}

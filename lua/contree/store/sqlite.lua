@@ -21,13 +21,13 @@ local VERSION = 1
 local SCHEMA = {
   [[CREATE TABLE session (
     id TEXT PRIMARY KEY, server TEXT NOT NULL, branch TEXT NOT NULL,
-    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL)]],
+    created_at TEXT NOT NULL, updated_at TEXT NOT NULL)]],
   [[CREATE TABLE entry (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     session TEXT NOT NULL REFERENCES session ON DELETE CASCADE,
     parent INTEGER REFERENCES entry, uuid TEXT NOT NULL, kind TEXT NOT NULL,
     title TEXT NOT NULL, exit_code INTEGER, operation TEXT,
-    created_at INTEGER NOT NULL)]],
+    created_at TEXT NOT NULL)]],
   "CREATE INDEX entry_operation ON entry (session, operation)",
   "CREATE INDEX entry_parent ON entry (parent)",
   [[CREATE TABLE branch (
@@ -38,7 +38,7 @@ local SCHEMA = {
     operation TEXT PRIMARY KEY,
     session TEXT NOT NULL REFERENCES session ON DELETE CASCADE,
     branch TEXT NOT NULL, tip INTEGER NOT NULL, kind TEXT NOT NULL,
-    title TEXT NOT NULL, created_at INTEGER NOT NULL)]],
+    title TEXT NOT NULL, created_at TEXT NOT NULL)]],
   "PRAGMA application_id = " .. APPLICATION,
   "PRAGMA user_version = " .. VERSION,
 }
@@ -189,7 +189,8 @@ local function one(self, sql, ...) return query(self, sql, ...)[1] end
 
 -- That the session was used now.
 local function touch(self, id)
-  query(self, "UPDATE session SET updated_at = ? WHERE id = ?", os.time(), id)
+  query(self, [[UPDATE session SET updated_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now')
+    WHERE id = ?]], id)
 end
 
 function Rows:session(id) return one(self, "SELECT * FROM session WHERE id = ?", id) end
