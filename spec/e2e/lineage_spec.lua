@@ -78,7 +78,7 @@ describe("the past of an image", function()
 
     setup(function()
       broken = base:session()
-      for i = 1, 14 do broken:run(i == 9 and "echo broken >> /log" or "echo " .. i .. " >> /log") end
+      for i = 1, 14 do broken:run(("echo %s >> /log"):format(i == 9 and "broken" or i)) end
       broken:run("true")
     end)
     before_each(function() runs = 0 end)
