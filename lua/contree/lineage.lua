@@ -14,8 +14,6 @@ local unpack = table.unpack or unpack
 
 local lineage = {}
 
--- No chain of layers is as long; a server that goes on has a loop in it.
-local LONGEST = 10000
 -- How many images are compared at a time.
 local WINDOW, READERS = 8, 4
 
@@ -70,13 +68,13 @@ end
 ---@param uuid string
 ---@return fun(): contree.LineageEntry?
 function lineage.walk(self, uuid)
-  local count = 0
+  local seen = {}
   return function()
-    if not uuid or count == LONGEST then return nil end
+    if not uuid or seen[uuid] then return nil end
     local details, problem = fetch(self, ("/inspect/%s/"):format(client.segment(uuid)))
-    if not details and count == 0 then error(problem, 0) end
+    if not details and not next(seen) then error(problem, 0) end
     if not details then return nil end
-    count = count + 1
+    seen[uuid] = true
     local entry
     entry, uuid = entry_of(self, details)
     return entry
