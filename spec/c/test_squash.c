@@ -133,7 +133,7 @@ static int squash(struct env *e, int64_t layer, size_t first, size_t count,
 }
 
 static void any_changes(void) {
-    for (unsigned seed = 1; seed <= 5; seed++) {
+    for (unsigned seed = 1; seed <= 3; seed++) {
         struct env e = make_env();
         struct fault f = {0};
         char lower[4096];
@@ -283,7 +283,7 @@ static int64_t some_files(struct env *e, int64_t parent) {
 }
 
 static void killed(void) {
-    enum { ROUNDS = 10 };
+    enum { ROUNDS = 6 };
     struct env e = make_env();
     struct fault f = {0};
     char lower[4096];
