@@ -153,13 +153,14 @@ describe("a session of many runs", function()
     local tagged = engine:request("PATCH", ("/v1/images/%s/tag"):format(image),
       { body = '{"tag":"last"}' })
     assert.are.equal(200, tagged.status)
-    local report = engine:post("/v1/gc", { untagged_older_than = 0, operations_older_than = 0 }).json
+    local all = { untagged_older_than = 0, operations_older_than = 0 }
+    local report = engine:post("/v1/gc", all).json
     assert.is_true(report.layers > 20, report.layers .. " layers")
     assert.are.equal(201, engine:post(("/v1/operations/%s/subprocesses"):format(busy),
       { command = "touch", args = { "/go" } }).status)
     assert.are.equal("1\n19\n", wire.bytes(engine:wait(busy).metadata.result.stdout))
     wire.eventually("the run's layers to go", function()
-      engine:post("/v1/gc", { untagged_older_than = 0, operations_older_than = 0 })
+      engine:post("/v1/gc", all)
       return tonumber(wire.run("ls " .. engine.data .. "/l | wc -l")) < 40
     end)
     done = engine:run{ image = "tag:last", shell = true, command = "ls -d /d* | wc -l; cat /last" }

@@ -18,22 +18,13 @@ struct process_entry {
     struct spawn_waiter *waiter;
 };
 
-struct import; /* operation_squash.c: squashes a chain if it is due; true: takes it over. */
-bool operations_squash(struct operations *all, struct chain_layer *chain,
-                       size_t count);
-/* Has it squashed, and begins again; takes `chain` over. */
-int operation_await_squash(struct operation *op, struct chain_layer *chain,
-                           size_t count, struct fault *f);
-void operations_stop_squash(struct operations *all);
-bool operations_pin_squash(const struct operations *all, struct gc_pins *p);
-
-/* operation_import.c */
+struct import; /* operation_import.c */
 
 struct operation {
     struct operations *all;
     struct operation *next, *previous; /* active, newest first */
     struct operation *queue_next; /* in the queue, or among squash_waiters */
-    int references; /* the list's, the sandbox's, a job's */
+    int references;               /* the list's, the sandbox's, a job's */
 
     char uuid[UUID_SIZE];
     const char *kind, *status;
@@ -121,6 +112,15 @@ void operation_save(struct operation *op);
 void operation_succeed(struct operation *op);
 /* Appends the completion event with the final state, unseen yet. */
 void operation_complete(struct operation *op, const char *status);
+
+/* operation_squash.c: squashes a chain if it is due; true: takes it over. */
+bool operations_squash(struct operations *all, struct chain_layer *chain,
+                       size_t count);
+/* Has it squashed, and begins again; takes `chain` over. */
+int operation_await_squash(struct operation *op, struct chain_layer *chain,
+                           size_t count, struct fault *f);
+void operations_stop_squash(struct operations *all);
+bool operations_pin_squash(const struct operations *all, struct gc_pins *p);
 
 /* operation_import.c */
 void operation_cancel_import(struct operation *op);
