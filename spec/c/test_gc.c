@@ -3,6 +3,7 @@
 #include "blob.h"
 #include "check.h"
 #include "gc.h"
+#include "squash.h"
 #include "temp_dir.h"
 #include <errno.h>
 #include <signal.h>
@@ -247,6 +248,59 @@ static void pinned(void) {
     end_env(&e);
 }
 
+/* What a squashed layer stands for goes when nobody needs it alone, and what
+ * named it names the squashed layer then. */
+static void squashed(void) {
+    struct env e = make_env();
+    struct fault f = {0};
+    static const atomic_bool go_on;
+    int64_t a = make_layer(&e, 0), b = make_layer(&e, a), c = make_layer(&e, b),
+            d = make_layer(&e, c), alone = make_layer(&e, 0);
+    struct image at_c = make_image(&e, c, "c", 900);
+    make_image(&e, b, "", 900);
+    make_image(&e, d, "d", 900);
+    remember(&e, c, alone);
+    struct chain_layer *chain;
+    size_t count;
+    CHECK_NUMBER(store_layer_list(e.s, d, &chain, &count, &f), 0);
+    const struct squash_range range = {1, 2};
+    CHECK_NUMBER(squash_layers(e.l, chain, count, range, &go_on, &f), 0);
+    free(chain);
+    CHECK_NUMBER(store_layer_list(e.s, d, &chain, &count, &f), 0);
+    CHECK(count == 3 && chain[0].id == d && chain[1].name == c &&
+          chain[1].level == 1 && chain[1].parent == a && chain[2].id == a);
+    int64_t by = chain[1].id;
+    free(chain);
+    /* A run that began before has all of the old chain. */
+    struct gc_pins pins = {0};
+    CHECK(gc_pin_layer(&pins, d) && gc_pin_layer(&pins, c) &&
+          gc_pin_layer(&pins, b) && gc_pin_layer(&pins, a));
+    CHECK_NUMBER(collect(&e, usual, &pins).layers, 1);
+    CHECK(exists(&e, "l/%lld", b) && exists(&e, "l/%lld", c) &&
+          !exists(&e, "l/%lld", alone));
+    gc_pins_free(&pins);
+    /* One that began later has not. */
+    CHECK(gc_pin_layer(&pins, d) && gc_pin_layer(&pins, by) &&
+          gc_pin_layer(&pins, a));
+    CHECK_NUMBER(collect(&e, usual, &pins).layers, 2);
+    gc_pins_free(&pins);
+    CHECK(!exists(&e, "l/%lld", b) && !exists(&e, "l/%lld", c) &&
+          exists(&e, "l/%lld", by) && exists(&e, "l/%lld", a));
+    int64_t found = 0;
+    CHECK_NUMBER(store_imported_layer(e.s, "a", &found, &f), 0);
+    CHECK_NUMBER(found, by);
+    struct image i;
+    CHECK_NUMBER(store_image_by_uuid(e.s, at_c.uuid, &i, &f), 0);
+    CHECK_NUMBER(i.layer, by);
+    CHECK_NUMBER(store_layer_list(e.s, d, &chain, &count, &f), 0);
+    CHECK(count == 3 && chain[1].name == by && chain[1].id == by);
+    free(chain);
+    close_env(&e);
+    CHECK(open_env(&e));
+    CHECK_NUMBER(collect(&e, usual, NULL).layers, 0);
+    end_env(&e);
+}
+
 static void operations_and_files(void) {
     struct env e = make_env();
     struct operation_row old = make_operation(&e, "", 181, "12345"),
@@ -353,6 +407,7 @@ int main(void) {
     RUN(images, "old untagged images go, with the layers nobody else has");
     RUN(untold, "images that nobody was told of go after a day");
     RUN(pinned, "what is in use stays");
+    RUN(squashed, "what a squashed layer stands for goes when it can");
     RUN(operations_and_files, "old operations, logs and uploads go");
     RUN(killed_after_the_rows, "a kill after the rows leaves nothing for ever");
     RUN(killed, "killed at any time: what has a row is whole");

@@ -81,8 +81,9 @@ static void finish_done(struct job *j) {
 
 static int make_pins(struct engine *e, struct gc_pins *p, struct fault *f) {
     for (struct inspection *i = e->inspections; i; i = i->next)
-        if (i->layer_count && !gc_pin_layer(p, i->layers[0]))
-            return fault_set(f, 500, "out of memory");
+        for (size_t n = 0; n < i->layer_count; n++)
+            if (!gc_pin_layer(p, i->layers[n]))
+                return fault_set(f, 500, "out of memory");
     return operations_pin(e->operations, p, f);
 }
 

@@ -72,17 +72,12 @@ int import_known(const struct importer *m, const struct oci_image *oci,
 /* Where a search among layers stands. */
 enum { FOUND, HIDDEN, LOWER };
 
-static bool is_opaque(int dir) {
-    char mark;
-    return fgetxattr(dir, "user.overlay.opaque", &mark, 1) == 1;
-}
-
 /* Looks for the directory `path` in one layer. */
 static int look_into(const struct stack *s, const char *layer, const char *path,
                      struct stat *st) {
     int dir CLEANUP(cleanup_close) =
         openat(s->m->dir_fd, layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool opaque = dir >= 0 && is_opaque(dir);
+    bool opaque = dir >= 0 && layer_is_opaque(dir);
     while (dir >= 0 && *(path += strspn(path, "/"))) {
         char name[NAME_MAX + 1];
         size_t length = strcspn(path, "/");
@@ -93,7 +88,7 @@ static int look_into(const struct stack *s, const char *layer, const char *path,
             return errno == ENOENT && !opaque ? LOWER : HIDDEN;
         close(dir);
         dir = next;
-        opaque = opaque || is_opaque(dir);
+        opaque = opaque || layer_is_opaque(dir);
         path += length;
     }
     return dir >= 0 && fstat(dir, st) == 0 ? FOUND : HIDDEN;
@@ -252,7 +247,7 @@ static int unpack_into(struct stack *s, struct workspace_layer *w, int blob,
     if (result.skipped)
         log_line("import: %lld device nodes or attributes were left out",
                  (long long)result.skipped);
-    w->row.base = is_opaque(root);
+    w->row.base = layer_is_opaque(root);
     if (result.entries > 0)
         return 0;
     /* It changes nothing: the layer below stands for it, too. */

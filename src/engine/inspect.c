@@ -5,6 +5,7 @@
  * to the kernel as it is. */
 #define _GNU_SOURCE
 #include "inspect_internal.h"
+#include "layer.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -54,10 +55,6 @@ static int out_of_memory(struct fault *f) {
 bool patience_over(const struct patience *p) {
     return (p->cancelled && *p->cancelled) ||
            (p->deadline > 0 && monotonic_seconds() > p->deadline);
-}
-
-static bool is_whiteout(const struct stat *st) {
-    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
 }
 
 /* The path of `name` in the directory `dir` of a layer, with a prefix that
@@ -122,7 +119,7 @@ int view_find(const struct view *v, const struct level *in, const char *dir,
             return -1;
         if (!there)
             continue;
-        if (is_whiteout(&st) || (found && !S_ISDIR(st.st_mode)))
+        if (layer_is_whiteout(&st) || (found && !S_ISDIR(st.st_mode)))
             break;
         if (!found) {
             out->st = st;
@@ -429,6 +426,11 @@ void entries_free(struct entries *e) {
     *e = (struct entries){0};
 }
 
+void entries_init(struct entries *e) {
+    *e = (struct entries){0};
+    buffer_init(&e->text, SIZE_MAX / 2);
+}
+
 static int add_entry(struct entries *e, const char *name, uint32_t position) {
     if (e->count == e->capacity) {
         size_t capacity = e->capacity ? e->capacity * 2 : 32;
@@ -445,9 +447,7 @@ static int add_entry(struct entries *e, const char *name, uint32_t position) {
     return 0;
 }
 
-static int read_layer(const struct view *v, const struct level *l,
-                      uint32_t position, const char *path, struct entries *e) {
-    int fd = layer_open(v, l->layers[position], path, "", O_DIRECTORY);
+int entries_read(struct entries *e, int fd, uint32_t position) {
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d) {
         if (fd >= 0)
@@ -479,20 +479,9 @@ static int compare_entries(const void *a, const void *b, void *text) {
     return (x->position > y->position) - (x->position < y->position);
 }
 
-int view_entries(const struct view *v, const struct level *l, const char *path,
-                 struct entries *e, struct fault *f) {
-    *e = (struct entries){0};
-    buffer_init(&e->text, SIZE_MAX / 2);
-    for (uint32_t i = 0; i < l->count; i++) {
-        if (read_layer(v, l, i, path, e) == 0)
-            continue;
-        if (errno == EFBIG)
-            return fault_set(f, 422, "/%.300s has more than %d entries", path,
-                             MAX_ENTRIES);
-        return fault_errno(f, "reading /%.300s", path);
-    }
+void entries_sort(struct entries *e) {
     if (e->count == 0)
-        return 0;
+        return;
     qsort_r(e->list, e->count, sizeof *e->list, compare_entries, e->text.data);
     size_t kept = 1;
     for (size_t i = 1; i < e->count; i++)
@@ -500,6 +489,21 @@ int view_entries(const struct view *v, const struct level *l, const char *path,
                    e->text.data + e->list[kept - 1].name) != 0)
             e->list[kept++] = e->list[i];
     e->count = kept;
+}
+
+int view_entries(const struct view *v, const struct level *l, const char *path,
+                 struct entries *e, struct fault *f) {
+    entries_init(e);
+    for (uint32_t i = 0; i < l->count; i++) {
+        int fd = layer_open(v, l->layers[i], path, "", O_DIRECTORY);
+        if (entries_read(e, fd, i) == 0)
+            continue;
+        if (errno == EFBIG)
+            return fault_set(f, 422, "/%.300s has more than %d entries", path,
+                             MAX_ENTRIES);
+        return fault_errno(f, "reading /%.300s", path);
+    }
+    entries_sort(e);
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* inspect_internal.h: what inspect.c and diff.c share; nobody else includes it.
- */
+/* inspect_internal.h: what inspect.c, diff.c and squash.c share; nobody else
+ * includes it. */
 #ifndef CONTREE_INSPECT_INTERNAL_H
 #define CONTREE_INSPECT_INTERNAL_H
 
@@ -72,6 +72,12 @@ struct entries {
  * freed whatever the outcome. */
 int view_entries(const struct view *v, const struct level *l, const char *path,
                  struct entries *e, struct fault *f);
+/* The same by hand: init, read (takes `fd`, a directory, over; -1 with errno,
+ * EFBIG when there are more than a million) for each position, sort, which
+ * leaves each name once, with its lowest position. */
+void entries_init(struct entries *e);
+int entries_read(struct entries *e, int fd, uint32_t position);
+void entries_sort(struct entries *e);
 void entries_free(struct entries *e);
 
 #endif

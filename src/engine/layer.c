@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -53,6 +54,21 @@ static void release(struct layers *l) {
 
 void layer_path(int64_t id, char out[32]) {
     snprintf(out, 32, "l/%lld", (long long)id);
+}
+
+bool layer_is_whiteout(const struct stat *st) {
+    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
+}
+
+bool layer_is_opaque(int dir) {
+    char mark;
+    return fgetxattr(dir, "user.overlay.opaque", &mark, 1) == 1 && mark == 'y';
+}
+
+/* What a sandbox sets under this prefix is stored as user.overlay.overlay. */
+bool layer_owns_attribute(const char *name) {
+    return strncmp(name, "user.overlay.", 13) == 0 &&
+           strncmp(name + 13, "overlay.", 8) != 0;
 }
 
 /* The umask must not decide. */
@@ -288,6 +304,10 @@ void layers_close(struct layers *l) {
     free(l);
 }
 
+int layers_directory(const struct layers *l) {
+    return l->dir_fd;
+}
+
 static void name_workspace(struct layers *l, int64_t number,
                            struct workspace *out) {
     *out = (struct workspace){.number = number,
@@ -357,13 +377,6 @@ int workspace_inherit_root(struct layers *l, struct workspace *w,
     return 0;
 }
 
-/* Only overlay's own attributes: those that a program in the sandbox gives the
- * same prefix are stored as user.overlay.overlay. */
-static bool is_own_attribute(const char *name) {
-    return strncmp(name, "user.overlay.", 13) == 0 &&
-           strncmp(name + 13, "overlay.", 8) != 0;
-}
-
 /* 1: there are attributes that somebody set. */
 static int has_attributes(int fd) {
     char names[1024];
@@ -371,7 +384,7 @@ static int has_attributes(int fd) {
     if (length < 0)
         return errno == ERANGE ? 1 : -1;
     for (char *name = names; name < names + length; name += strlen(name) + 1)
-        if (!is_own_attribute(name))
+        if (!layer_owns_attribute(name))
             return 1;
     return 0;
 }
@@ -597,17 +610,29 @@ static int move_and_sync(struct layers *l, int fd, const char *from,
     return fault_errno(f, "syncing a layer");
 }
 
-static int add_rows(struct layers *l, int64_t id, int64_t parent, int64_t bytes,
-                    struct image *i, struct fault *f) {
+/* What a layer is for: on top of `parent`, for an image that may be NULL, or
+ * instead of the first layers of a chain. */
+struct purpose {
+    int64_t parent;
+    struct image *image;
+    const struct chain_layer *chain;
+    size_t count;
+};
+
+static int add_rows(struct layers *l, int64_t id, int64_t bytes,
+                    const struct purpose *p, struct fault *f) {
+    struct image *i = p->image;
+    if (p->chain)
+        return store_layer_squash(l->store, id, bytes, p->chain, p->count, f);
     if (!i)
-        return store_layer_add(l->store, id, parent, bytes, f);
+        return store_layer_add(l->store, id, p->parent, bytes, f);
     i->layer = id;
     i->size = bytes;
-    return store_snapshot_add(l->store, id, parent, bytes, i, f);
+    return store_snapshot_add(l->store, id, p->parent, bytes, i, f);
 }
 
-static int publish(struct layers *l, const struct workspace *w, int64_t parent,
-                   struct image *i, int64_t *id, int64_t *bytes,
+static int publish(struct layers *l, const struct workspace *w,
+                   const struct purpose *p, int64_t *id, int64_t *bytes,
                    struct fault *f) {
     struct survey v;
     char path[32];
@@ -618,7 +643,7 @@ static int publish(struct layers *l, const struct workspace *w, int64_t parent,
         return -1;
     layer_path(*id, path);
     if (move_and_sync(l, fd, w->upper, path, v.entries, f) < 0 ||
-        add_rows(l, *id, parent, v.bytes, i, f) < 0) {
+        add_rows(l, *id, v.bytes, p, f) < 0) {
         to_trash(l, path);
         return -1;
     }
@@ -626,10 +651,10 @@ static int publish(struct layers *l, const struct workspace *w, int64_t parent,
     return 0;
 }
 
-static int consume(struct layers *l, const struct workspace *w, int64_t parent,
-                   struct image *i, int64_t *id, int64_t *bytes,
+static int consume(struct layers *l, const struct workspace *w,
+                   const struct purpose *p, int64_t *id, int64_t *bytes,
                    struct fault *f) {
-    int result = publish(l, w, parent, i, id, bytes, f);
+    int result = publish(l, w, p, id, bytes, f);
     if (result == 0)
         renew_workspace(l, w);
     else
@@ -640,8 +665,9 @@ static int consume(struct layers *l, const struct workspace *w, int64_t parent,
 int workspace_publish(struct layers *l, const struct workspace *w,
                       int64_t parent, int64_t *layer, int64_t *bytes,
                       struct fault *f) {
+    const struct purpose p = {.parent = parent};
     int64_t unused;
-    if (consume(l, w, parent, NULL, layer, bytes ? bytes : &unused, f) < 0)
+    if (consume(l, w, &p, layer, bytes ? bytes : &unused, f) < 0)
         return -1;
     /* The rows are there, so the layer stays even when this fails. */
     return store_sync(l->store, f);
@@ -650,13 +676,24 @@ int workspace_publish(struct layers *l, const struct workspace *w,
 int workspace_publish_unsynced(struct layers *l, const struct workspace *w,
                                int64_t parent, struct image *i,
                                struct fault *f) {
+    const struct purpose p = {.parent = parent, .image = i};
     int64_t id, bytes;
-    return consume(l, w, parent, i, &id, &bytes, f);
+    return consume(l, w, &p, &id, &bytes, f);
 }
 
 int workspace_publish_image(struct layers *l, const struct workspace *w,
                             int64_t parent, struct image *i, struct fault *f) {
     if (workspace_publish_unsynced(l, w, parent, i, f) < 0)
+        return -1;
+    return store_sync(l->store, f);
+}
+
+int workspace_publish_squashed(struct layers *l, const struct workspace *w,
+                               const struct chain_layer *chain, size_t count,
+                               struct fault *f) {
+    const struct purpose p = {.chain = chain, .count = count};
+    int64_t id, bytes;
+    if (consume(l, w, &p, &id, &bytes, f) < 0)
         return -1;
     return store_sync(l->store, f);
 }

@@ -98,8 +98,8 @@ static void on_gone(void *arg);
 static void conclude(struct operation *op);
 
 /* Mounts the image below a fresh workspace. */
-static int start_sandbox(struct operation *op, const int64_t *chain,
-                         size_t count, struct fault *f) {
+static int start_sandbox(struct operation *op, struct fault *f) {
+    size_t count = op->layer_count;
     static const struct sandbox_callbacks callbacks = {
         on_started, on_failed, on_spawned, on_spawn_failed, on_exited, on_gone};
     char(*paths)[32] CLEANUP(cleanup_free) = calloc(count + 1, sizeof *paths);
@@ -108,7 +108,8 @@ static int start_sandbox(struct operation *op, const int64_t *chain,
     if (!paths || !lowers)
         return fault_set(f, 500, "out of memory");
     for (size_t i = 0; i <= count; i++) {
-        layer_path(i < count ? chain[i] : 0, paths[i]); /* 0: the skeleton */
+        layer_path(i < count ? op->layers[i] : 0,
+                   paths[i]); /* 0: the skeleton */
         lowers[i] = paths[i];
     }
     struct sandbox_spec spec = {
@@ -134,25 +135,41 @@ static uint64_t free_space(const struct operation *op) {
     return (uint64_t)v.f_bavail * v.f_frsize;
 }
 
+/* Notes the layers of the image, and has them squashed if they are many; too
+ * many: *wait. */
+static int find_layers(struct operation *op, bool *wait, struct fault *f) {
+    struct chain_layer *chain = NULL;
+    size_t count = 0;
+    *wait = false;
+    if (op->image.layer &&
+        store_layer_list(op->all->engine->store, op->image.layer, &chain,
+                         &count, f) < 0)
+        return -1;
+    *wait = count > LAYERS_MAX;
+    if (*wait)
+        return operation_await_squash(op, chain, count, f);
+    op->layers = calloc(count + 1, sizeof *op->layers);
+    for (size_t i = 0; op->layers && i < count; i++)
+        op->layers[i] = chain[i].id;
+    op->layer_count = count;
+    if (!operations_squash(op->all, chain, count))
+        free(chain);
+    return op->layers ? 0 : fault_set(f, 500, "out of memory");
+}
+
 int operation_begin(struct operation *op, struct fault *f) {
     struct engine *e = op->all->engine;
-    int64_t *chain CLEANUP(cleanup_free) = NULL;
-    size_t count = 0;
-    if (op->image.layer &&
-        store_layer_chain(e->store, op->image.layer, &chain, &count, f) < 0)
+    bool wait;
+    if (find_layers(op, &wait, f) < 0)
         return -1;
-    if (count > LAYERS_MAX)
-        return fault_set(f, 422,
-                         "the image is a chain of %zu layers, and a run takes "
-                         "at most %d: make one layer of it with "
-                         "\"contree-engine export\" and \"import\"",
-                         count, LAYERS_MAX);
+    if (wait)
+        return 0;
     if (workspace_take(e->layers, &op->workspace, f) < 0)
         return -1;
     op->has_workspace = true;
-    if (workspace_inherit_root(e->layers, &op->workspace, op->image.layer, f) <
+    if (workspace_inherit_root(e->layers, &op->workspace, op->layers[0], f) <
             0 ||
-        start_sandbox(op, chain, count, f) < 0)
+        start_sandbox(op, f) < 0)
         return -1;
     op->references++; /* on_gone() gives it back */
     op->all->running++;

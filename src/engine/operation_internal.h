@@ -3,6 +3,7 @@
 #ifndef CONTREE_OPERATION_INTERNAL_H
 #define CONTREE_OPERATION_INTERNAL_H
 
+#include "gc.h"
 #include "layer.h"
 #include "operation.h"
 #include "process.h"
@@ -22,8 +23,8 @@ struct import; /* operation_import.c */
 struct operation {
     struct operations *all;
     struct operation *next, *previous; /* active, newest first */
-    struct operation *queue_next;
-    int references; /* the list's, the sandbox's, a job's */
+    struct operation *queue_next; /* in the queue, or among squash_waiters */
+    int references;               /* the list's, the sandbox's, a job's */
 
     char uuid[UUID_SIZE];
     const char *kind, *status;
@@ -44,6 +45,8 @@ struct operation {
     struct sandbox *sandbox;
     struct workspace workspace;
     bool has_workspace, measuring;
+    int64_t *layers; /* that its sandbox has mounted */
+    size_t layer_count;
     uint64_t free_at_start; /* bytes of the data directory's file system */
     struct process_entry *processes;
     int next_spid;
@@ -63,6 +66,9 @@ struct operations {
     size_t count;   /* that exist, listed or not */
     size_t running; /* that have a sandbox */
     size_t importing;
+    struct squashing *squashing; /* operation_squash.c */
+    struct operation *squash_waiters;
+    double squash_after;
     bool stopping;
     uv_timer_t timer, housekeeping;
     double timer_due;
@@ -74,6 +80,8 @@ struct operations {
 /* operations.c */
 struct operation *operation_new(struct operations *all, const char *kind,
                                 const char *key);
+/* It begins when a sandbox may. */
+void operation_enqueue(struct operation *op);
 /* Puts it on the list of the active. */
 void operation_enlist(struct operation *op);
 void operation_unref(struct operation *op);
@@ -86,7 +94,7 @@ void operations_next(struct operations *all);
 /* Tells all waiters that it has ended, and takes it off the list. */
 void operation_ended(struct operation *op);
 
-/* operation.c */
+/* operation.c: 0 also when it has to wait for its layers to be squashed. */
 int operation_begin(struct operation *op, struct fault *f);
 /* Ends one that could not begin. */
 void operation_fail(struct operation *op, const struct fault *why);
@@ -104,6 +112,15 @@ void operation_save(struct operation *op);
 void operation_succeed(struct operation *op);
 /* Appends the completion event with the final state, unseen yet. */
 void operation_complete(struct operation *op, const char *status);
+
+/* operation_squash.c: squashes a chain if it is due; true: takes it over. */
+bool operations_squash(struct operations *all, struct chain_layer *chain,
+                       size_t count);
+/* Has it squashed, and begins again; takes `chain` over. */
+int operation_await_squash(struct operation *op, struct chain_layer *chain,
+                           size_t count, struct fault *f);
+void operations_stop_squash(struct operations *all);
+bool operations_pin_squash(const struct operations *all, struct gc_pins *p);
 
 /* operation_import.c */
 void operation_cancel_import(struct operation *op);

@@ -51,6 +51,7 @@ static void operation_free(struct operation *op) {
     import_free(op->import);
     free(op->request);
     free(op->contents);
+    free(op->layers);
     free(op);
 }
 
@@ -173,7 +174,7 @@ static int prepare(struct operation *op, struct fault *f) {
     return 0;
 }
 
-static void enqueue(struct operation *op) {
+void operation_enqueue(struct operation *op) {
     op->references++;
     *op->all->queue_end = op;
     op->all->queue_end = &op->queue_next;
@@ -200,7 +201,7 @@ struct operation *operation_start(struct operations *all, struct run *run,
     }
     operation_enlist(op);
     if (!now)
-        enqueue(op);
+        operation_enqueue(op);
     return op;
 }
 
@@ -505,6 +506,7 @@ struct operations *operations_open(struct engine *e, struct fault *f) {
 
 void operations_stop(struct operations *all) {
     all->stopping = true;
+    operations_stop_squash(all);
     for (struct operation *op = all->active, *after; op; op = after) {
         after = op->next;
         operation_cancel(op, NULL);

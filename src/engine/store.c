@@ -55,6 +55,11 @@ static const char *const migrations[] = {
     "ALTER TABLE image ADD COLUMN cwd TEXT;"
     "ALTER TABLE image ADD COLUMN config TEXT;"
     "CREATE INDEX image_config ON image (config) WHERE config IS NOT NULL;",
+
+    /* See struct chain_layer; `squashed` is the layer that stands for it. */
+    "ALTER TABLE layer ADD COLUMN level INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE layer ADD COLUMN squashed INTEGER;"
+    "UPDATE layer SET level = 100 WHERE size > 64 << 20;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof *migrations))
 
@@ -369,17 +374,23 @@ int store_layer_reserve(struct store *s, int64_t *id, struct fault *f) {
     return 0;
 }
 
-int store_insert_layer(struct store *s, int64_t id, int64_t parent,
-                       int64_t size, struct fault *f) {
-    sqlite3_stmt *q CLEANUP(store_done) =
-        store_query(s, QUERY_LAYER_ADD,
-                    "INSERT INTO layer (id, parent, size) VALUES (?, ?, ?)", f);
+static int insert_layer(struct store *s, int64_t id, int64_t parent,
+                        int64_t size, int level, struct fault *f) {
+    sqlite3_stmt *q CLEANUP(store_done) = store_query(
+        s, QUERY_LAYER_ADD,
+        "INSERT INTO layer (id, parent, size, level) VALUES (?, ?, ?, ?)", f);
     if (!q)
         return -1;
     sqlite3_bind_int64(q, 1, id);
     sqlite3_bind_int64(q, 2, parent);
     sqlite3_bind_int64(q, 3, size);
+    sqlite3_bind_int(q, 4, size > LARGE_BYTES ? LEVEL_LARGE : level);
     return store_run(s, q, f);
+}
+
+int store_insert_layer(struct store *s, int64_t id, int64_t parent,
+                       int64_t size, struct fault *f) {
+    return insert_layer(s, id, parent, size, 0, f);
 }
 
 int store_layer_add(struct store *s, int64_t id, int64_t parent, int64_t size,
@@ -404,51 +415,106 @@ int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
 /* One statement, since each statement takes and drops SQLite's file locks. The
  * limit ends the loop of a damaged table. */
 #define CHAIN_QUERY(result)                                                    \
-    "WITH RECURSIVE chain (id, parent, size) AS ("                             \
-    " SELECT id, parent, size FROM layer WHERE id = ?"                         \
-    " UNION ALL SELECT layer.id, layer.parent, layer.size FROM chain"          \
-    " JOIN layer ON layer.id = chain.parent LIMIT 100000)"                     \
+    "WITH RECURSIVE chain (name, id, parent, size, level) AS ("                \
+    " SELECT n.id, l.id, l.parent, l.size, l.level FROM layer n"               \
+    " JOIN layer l ON l.id = ifnull(n.squashed, n.id) WHERE n.id = ?"          \
+    " UNION ALL SELECT n.id, l.id, l.parent, l.size, l.level FROM chain"       \
+    " JOIN layer n ON n.id = chain.parent"                                     \
+    " JOIN layer l ON l.id = ifnull(n.squashed, n.id) LIMIT 100000)"           \
     " SELECT " result " FROM chain"
 
-static bool append_id(int64_t **ids, size_t *count, int64_t id) {
+static bool append_layer(struct chain_layer **list, size_t *count,
+                         sqlite3_stmt *q) {
     /* Grows at the powers of two. */
     if ((*count & (*count - 1)) == 0) {
         size_t capacity = *count ? *count * 2 : 1;
-        int64_t *more = realloc(*ids, capacity * sizeof **ids);
+        struct chain_layer *more = realloc(*list, capacity * sizeof **list);
         if (!more)
             return false;
-        *ids = more;
+        *list = more;
     }
-    (*ids)[(*count)++] = id;
+    (*list)[(*count)++] =
+        (struct chain_layer){.name = sqlite3_column_int64(q, 0),
+                             .id = sqlite3_column_int64(q, 1),
+                             .parent = sqlite3_column_int64(q, 2),
+                             .size = sqlite3_column_int64(q, 3),
+                             .level = sqlite3_column_int(q, 4)};
     return true;
 }
 
-int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
-                      size_t *count, struct fault *f) {
+int store_layer_list(struct store *s, int64_t layer, struct chain_layer **list,
+                     size_t *count, struct fault *f) {
     pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
     (void)held;
-    int64_t *chain CLEANUP(cleanup_free) = NULL;
+    struct chain_layer *chain CLEANUP(cleanup_free) = NULL;
     int64_t next = layer;
     size_t used = 0;
     int row = 0;
-    sqlite3_stmt *q CLEANUP(store_done) =
-        store_query(s, QUERY_LAYER_CHAIN, CHAIN_QUERY("id, parent"), f);
+    sqlite3_stmt *q CLEANUP(store_done) = store_query(
+        s, QUERY_LAYER_CHAIN, CHAIN_QUERY("name, id, parent, size, level"), f);
     if (!q)
         return -1;
     sqlite3_bind_int64(q, 1, layer);
     while (next && (row = store_row(s, q, f)) == 1) {
-        if (!append_id(&chain, &used, sqlite3_column_int64(q, 0)))
+        if (!append_layer(&chain, &used, q))
             return fault_set(f, 500, "out of memory");
-        next = sqlite3_column_int64(q, 1);
+        next = chain[used - 1].parent;
     }
     if (next && row == 0)
         fault_set(f, 500, "contree.db is damaged: layer %lld is missing",
                   (long long)next);
     if (next)
         return -1;
-    *ids = steal_pointer(&chain);
+    *list = steal_pointer(&chain);
     *count = used;
     return 0;
+}
+
+int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
+                      size_t *count, struct fault *f) {
+    struct chain_layer *chain CLEANUP(cleanup_free) = NULL;
+    if (store_layer_list(s, layer, &chain, count, f) < 0)
+        return -1;
+    *ids = malloc((*count + 1) * sizeof **ids);
+    if (!*ids)
+        return fault_set(f, 500, "out of memory");
+    for (size_t i = 0; i < *count; i++)
+        (*ids)[i] = chain[i].id;
+    return 0;
+}
+
+/* 404 when the layer is gone. */
+static int replace_layer(struct store *s, int64_t name, int64_t by,
+                         struct fault *f) {
+    sqlite3_stmt *q CLEANUP(store_done) =
+        store_query(s, QUERY_LAYER_SQUASH,
+                    "UPDATE layer SET squashed = ?2 WHERE id = ?1", f);
+    if (!q)
+        return -1;
+    sqlite3_bind_int64(q, 1, name);
+    sqlite3_bind_int64(q, 2, by);
+    if (store_run(s, q, f) < 0)
+        return -1;
+    return sqlite3_changes(s->db) == 1
+               ? 0
+               : fault_set(f, 404, "layer %lld is gone", (long long)name);
+}
+
+int store_layer_squash(struct store *s, int64_t id, int64_t size,
+                       const struct chain_layer *chain, size_t count,
+                       struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    int level = 1;
+    for (size_t i = 0; i < count; i++)
+        if (chain[i].level < LEVEL_LARGE && chain[i].level >= level)
+            level = chain[i].level + 1;
+    if (store_begin(s, f) < 0)
+        return -1;
+    int result = insert_layer(s, id, chain[count - 1].parent, size, level, f);
+    if (result == 0)
+        result = replace_layer(s, chain[0].name, id, f);
+    return store_end(s, result, f);
 }
 
 int store_sum_layers(struct store *s, int64_t layer, int64_t *bytes,

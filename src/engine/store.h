@@ -87,15 +87,37 @@ int store_layer_add(struct store *s, int64_t id, int64_t parent, int64_t size,
  * transaction: a snapshot exists whole or not. */
 int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
                        int64_t size, const struct image *i, struct fault *f);
-/* Sum of the sizes of a layer and all below it. */
+/* Sum of the sizes of a layer and all below it, as they are in its chain. */
 int store_layer_bytes(struct store *s, int64_t layer, int64_t *bytes,
                       struct fault *f);
 /* Every layer id, ascending. */
 int store_layer_each(struct store *s, bool (*visit)(void *arg, int64_t id),
                      void *arg, struct fault *f);
-/* The chain from `layer` down to its base, top first; caller frees *ids. */
+/* The chain from `layer` down to its base, top first; caller frees *ids. A
+ * squashed layer is there instead of those it stands for. */
 int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
                       size_t *count, struct fault *f);
+
+/* A layer of a chain. What is above it, or an image, knows it as `name`; what
+ * it shows is in the directory of `id`. The two differ when `id` was squashed:
+ * it shows what `name` and some layers below it show. */
+struct chain_layer {
+    int64_t name, id;
+    int64_t parent; /* the name of the next */
+    int64_t size;   /* bytes */
+    int level;      /* squashed so many times, or LEVEL_LARGE */
+};
+enum { LEVEL_LARGE = 100 }; /* a layer of more than LARGE_BYTES */
+#define LARGE_BYTES (INT64_C(64) << 20)
+/* As store_layer_chain(), and all about each layer. */
+int store_layer_list(struct store *s, int64_t layer, struct chain_layer **list,
+                     size_t *count, struct fault *f);
+/* Adds layer `id` that stands from now on for the first `count` of a chain, in
+ * the chains of all images that have them. One transaction; 404 when they are
+ * not there any more. */
+int store_layer_squash(struct store *s, int64_t id, int64_t size,
+                       const struct chain_layer *chain, size_t count,
+                       struct fault *f);
 
 /* Which layer an imported layer became, so that images share it. The key names
  * its content and that of all below (oci.h). 0 found, 1 unknown, -1. */

@@ -123,14 +123,44 @@ static int remove_images(struct store *s, const struct gc_times *t,
     return 0;
 }
 
+/* Notes the layers that chains of images, and what is pinned, are made of. One
+ * that another stands for is none of them, although it is named: the other one
+ * takes its name's place. */
+static int find_used_layers(struct store *s, struct fault *f) {
+    return run_sql(
+        s,
+        "CREATE TEMP TABLE IF NOT EXISTS used (id INTEGER PRIMARY KEY);"
+        "DELETE FROM used;"
+        "WITH RECURSIVE chain (id) AS ("
+        " SELECT ifnull(squashed, layer.id) FROM image"
+        " JOIN layer ON layer.id = image.layer"
+        " UNION SELECT layer FROM temp.pinned"
+        " UNION SELECT ifnull(n.squashed, n.id) FROM chain"
+        " JOIN layer l USING (id) JOIN layer n ON n.id = l.parent)"
+        "INSERT INTO used SELECT id FROM chain;"
+        "CREATE TEMP TABLE IF NOT EXISTS renamed"
+        " (id INTEGER PRIMARY KEY, squashed INTEGER);"
+        "DELETE FROM renamed;"
+        "INSERT INTO renamed SELECT id, squashed FROM main.layer WHERE"
+        " squashed IS NOT NULL AND id NOT IN (SELECT id FROM used);"
+        "UPDATE image SET layer = (SELECT squashed FROM renamed"
+        " WHERE id = layer) WHERE layer IN (SELECT id FROM renamed);"
+        "UPDATE imported_layer SET layer = (SELECT squashed FROM renamed"
+        " WHERE id = layer) WHERE layer IN (SELECT id FROM renamed);"
+        "UPDATE layer SET parent = (SELECT r.squashed FROM renamed r"
+        " WHERE r.id = parent) WHERE parent IN (SELECT id FROM renamed);"
+        "UPDATE layer SET squashed = NULL WHERE squashed IN"
+        " (SELECT id FROM layer WHERE id NOT IN (SELECT id FROM used))",
+        f);
+}
+
 static int remove_layers(struct store *s, struct gc_report *r,
                          struct gc_garbage *g, struct fault *f) {
+    if (find_used_layers(s, f) < 0)
+        return -1;
     sqlite3_stmt *q CLEANUP(cleanup_statement) =
         prepare(s,
-                "WITH RECURSIVE used (id) AS (SELECT layer FROM image"
-                " UNION SELECT layer FROM temp.pinned"
-                " UNION SELECT layer.parent FROM layer JOIN used USING (id))"
-                " DELETE FROM layer WHERE id NOT IN (SELECT id FROM used)"
+                "DELETE FROM layer WHERE id NOT IN (SELECT id FROM temp.used)"
                 " RETURNING id, size",
                 f);
     int row = -1;

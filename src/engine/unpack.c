@@ -2,6 +2,7 @@
  * any order, replace what it made, lie about sizes and never end. */
 #define _GNU_SOURCE
 #include "unpack.h"
+#include "layer.h"
 #include "tree.h"
 #include <archive.h>
 #include <archive_entry.h>
@@ -178,10 +179,6 @@ static void forget_parent(struct unpack *u) {
     u->parent = -1;
 }
 
-static bool is_whiteout(const struct stat *st) {
-    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
-}
-
 static int set_opaque(struct unpack *u, int parent, const char *name) {
     int fd CLEANUP(cleanup_close) =
         openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -200,7 +197,7 @@ static int make_way(struct unpack *u, int parent, const char *name,
         return errno == ENOENT ? 0 : failed(u, "replacing", name);
     if (directory && S_ISDIR(st.st_mode))
         return 1;
-    *whiteout = is_whiteout(&st);
+    *whiteout = layer_is_whiteout(&st);
     if (tree_delete_at(parent, name) < 0)
         return failed(u, "replacing", name);
     return 0;
@@ -241,7 +238,7 @@ static int make_parents(struct unpack *u, const char *path) {
             struct stat st;
             const char *name = prefix + (p - path);
             if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                !is_whiteout(&st))
+                !layer_is_whiteout(&st))
                 return refuse(u, path, "is below what is not a directory");
             if (count_entry(u) < 0 || make_directory(u, at, name) < 0 ||
                 tell_implied(u, prefix, at, name) < 0)
@@ -512,7 +509,7 @@ static int open_target(struct unpack *u, const char *path, const char *target,
     *name = slash ? slash + 1 : target;
     int fd = **name ? open_inside(u, dir, O_PATH | O_DIRECTORY) : -1;
     if (fd >= 0 && fstatat(fd, *name, st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        !S_ISDIR(st->st_mode) && !is_whiteout(st))
+        !S_ISDIR(st->st_mode) && !layer_is_whiteout(st))
         return fd;
     if (fd >= 0)
         close(fd);
