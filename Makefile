@@ -34,7 +34,7 @@ LIB_OBJ    := $(filter-out $(B)/engine/main.o,$(ENGINE_OBJ)) $(B)/engine/init_bl
 
 # Kept between runs, although only rules name them.
 .SECONDARY:
-.PHONY: all tools core engine c-tests demo test env deps lint format fuzz bench check install clean help
+.PHONY: all tools core engine c-tests demo test vm-test env deps lint format fuzz bench check install clean help
 
 all: tools core engine
 
@@ -108,6 +108,12 @@ test:
 	@$(MAKE) -s -j2 all c-tests SAN=$(SAN)
 	@SAN=$(SAN) scripts/test $(B)
 
+# On the kernel of Debian 12, slowly: see scripts/vm.
+vm-test:
+	@scripts/deps build vm
+	@$(MAKE) -s -j2 all c-tests
+	@scripts/vm $(B)
+
 lint:
 	@scripts/deps build test
 	@scripts/lint
@@ -150,6 +156,7 @@ help:
 	@sed -n 's/^# make/make/p' Makefile; \
 	printf '%s\n' 'make deps     install what building needs (DEPS="build test bench": more)' \
 	  'make lint     clang-format, luacheck, compiler warnings' \
+	  'make vm-test  the tests in a virtual machine with the kernel of Debian 12' \
 	  'make bench    the benchmarks (see docs/performance.md)' \
 	  'make install  into PREFIX (default /usr/local)' 'make clean    remove build/'
 

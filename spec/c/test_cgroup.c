@@ -13,14 +13,22 @@ static void put_text(const char *dir, const char *name, const char *text) {
         fclose(file);
 }
 
-/* What is found out on a machine whose mounts lie below `root`. */
+/* A machine whose mounts lie below `root`. */
+static struct cgroups *open_machine(const char *root, const char *mounts,
+                                    const char *cgroup) {
+    char text[2048], self[512];
+    shell("mkdir -p %s/self", root);
+    snprintf(self, sizeof self, "%s/self", root);
+    snprintf(text, sizeof text, mounts, root, root, root);
+    put_text(self, "mountinfo", text);
+    put_text(self, "cgroup", cgroup);
+    return cgroups_open(self, AT_FDCWD);
+}
+
+/* What is found out on it. */
 static void probe(const char *root, const char *mounts, const char *cgroup,
                   bool have[CGROUP_KINDS]) {
-    char text[2048];
-    snprintf(text, sizeof text, mounts, root, root, root);
-    put_text(root, "mountinfo", text);
-    put_text(root, "cgroup", cgroup);
-    struct cgroups *c = cgroups_open(root, AT_FDCWD);
+    struct cgroups *c = open_machine(root, mounts, cgroup);
     for (int k = 0; k < CGROUP_KINDS; k++)
         have[k] = cgroups_have(c, k);
     cgroups_close(c);
@@ -34,6 +42,7 @@ static void test_version2(void) {
     shell("mkdir -p %s/fs/user.slice/app.slice/x.scope && cd %s/fs && "
           "for d in . user.slice user.slice/app.slice "
           "user.slice/app.slice/x.scope; do echo 1 > $d/cgroup.procs; "
+          "echo domain > $d/cgroup.type; "
           "echo 'cpu memory pids' > $d/cgroup.controllers; "
           "echo > $d/cgroup.subtree_control; done; "
           "echo 'memory pids' > user.slice/app.slice/cgroup.subtree_control",
@@ -50,21 +59,62 @@ static void test_version2(void) {
     temp_dir_remove(&d);
 }
 
+/* What becomes of our own group, fs/x, in which are `processes`, seen from
+ * where the mount begins: "fs" or "fs/x". */
+static void open_own_group(const struct temp_dir *d, const char *processes,
+                           const char *type, const char *top) {
+    char mounts[128];
+    shell("mkdir -p %s/fs/x/contree-engine && cd %s/fs/x && "
+          "printf '%s' > cgroup.procs && rm -f cgroup.type && %s && "
+          "echo memory > cgroup.controllers && echo > cgroup.subtree_control "
+          "&& echo > contree-engine/cgroup.procs",
+          d->path, d->path, processes, type);
+    snprintf(mounts, sizeof mounts, "29 23 0:26 / %%s/%s rw - cgroup2 x rw\n",
+             top);
+    cgroups_close(open_machine(d->path, mounts,
+                               strcmp(top, "fs") == 0 ? "0::/x\n" : "0::/\n"));
+}
+
+static bool file_has(const struct temp_dir *d, const char *path,
+                     const char *text) {
+    char command[512];
+    snprintf(command, sizeof command, "grep -qF -- '%s' %s/fs/x/%s", text,
+             d->path, path);
+    return system(command) == 0;
+}
+
 static void test_delegated(void) {
     struct temp_dir d = temp_dir_make();
-    char text[256];
-    bool have[CGROUP_KINDS];
-    shell("mkdir -p %s/fs/x/contree-engine && cd %s/fs/x && "
-          "echo 'memory' > cgroup.controllers; echo %d > cgroup.procs; "
-          "echo > contree-engine/cgroup.procs; echo > cgroup.subtree_control",
-          d.path, d.path, (int)getpid());
-    probe(d.path, "29 23 0:26 / %s/fs rw - cgroup2 cgroup2 rw\n", "0::/x\n",
-          have);
-    snprintf(text, sizeof text,
-             "grep -q '^0' %s/fs/x/contree-engine/cgroup.procs && "
-             "grep -q + %s/fs/x/cgroup.subtree_control",
-             d.path, d.path);
-    CHECK(system(text) == 0);
+    const char *leaf = "contree-engine/cgroup.procs";
+    const char *control = "cgroup.subtree_control", *type = "touch cgroup.type";
+    char own[16];
+    snprintf(own, sizeof own, "%d\\n", (int)getpid());
+    open_own_group(&d, "7\\n", type, "fs");
+    CHECK(!file_has(&d, leaf, "7") && !file_has(&d, control, "+"));
+    open_own_group(&d, own, type, "fs");
+    own[strlen(own) - 2] = '\0';
+    CHECK(file_has(&d, leaf, own) && file_has(&d, control, "+memory"));
+    CHECK(!file_has(&d, control, "cpu"));
+    /* A container's. */
+    open_own_group(&d, "7\\n", type, "fs/x");
+    CHECK(file_has(&d, leaf, "7") && file_has(&d, control, "+memory"));
+    /* The root of all: without a type, and nobody need go. */
+    open_own_group(&d, "7\\n", "true", "fs/x");
+    CHECK(!file_has(&d, leaf, "7") && file_has(&d, control, "+memory"));
+    temp_dir_remove(&d);
+}
+
+static void test_fixes(void) {
+    struct temp_dir d = temp_dir_make();
+    shell("mkdir %s/fs", d.path);
+    put_text(d.path, "cgroups",
+             "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
+             "cpu\t0\t52\t1\nmemory\t0\t1\t0\n");
+    struct cgroups *c = open_machine(
+        d.path, "29 23 0:26 / %s/fs rw - cgroup2 cgroup2 rw\n", "0::/\n");
+    CHECK(strstr(cgroups_fix(c, CGROUP_MEMORY), "cgroup_disable=memory"));
+    CHECK(strstr(cgroups_fix(c, CGROUP_CPU), "Delegate=yes"));
+    cgroups_close(c);
     temp_dir_remove(&d);
 }
 
@@ -184,7 +234,9 @@ static void test_removed(void) {
 
 int main(void) {
     RUN(test_version2, "version 2: what groups above ours give is found");
-    RUN(test_delegated, "version 2: a delegated group gets a leaf for us");
+    RUN(test_delegated,
+        "version 2: a delegated group gets a leaf for all, the root none");
+    RUN(test_fixes, "what is switched off says how to switch it on");
     RUN(test_mixed, "each controller is taken where it is");
     RUN(test_none, "without controllers limits are refused, with the fix");
     if (!world_open())

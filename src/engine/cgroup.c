@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 #include <uv.h>
@@ -19,6 +21,7 @@ enum {
     CPU_PERIOD = 100000, /* microseconds */
     CLOSE_ATTEMPTS = 200,
     CLOSE_PAUSE_MS = 5,
+    MOVE_ATTEMPTS = 20,
 };
 
 static const char *const names[CGROUP_KINDS] = {"memory", "pids", "cpu"};
@@ -40,6 +43,8 @@ struct remnant {
 
 struct cgroups {
     struct place places[CGROUP_KINDS];
+    bool off[CGROUP_KINDS]; /* switched off when the machine was booted */
+    bool read_only;         /* no hierarchy can be written to */
     char prefix[NAME_SIZE / 2];
     uint64_t next;
     struct remnant *remnants;
@@ -187,23 +192,53 @@ static bool are_alone(int dir) {
            strcmp(end, "\n") == 0;
 }
 
-/* A group whose only process we are, as systemd delegates it: its groups may
- * have controllers if it has no process itself. */
+/* Whether the group and what is below it are ours to manage: systemd marks
+ * such a one, and a container's begins at the top of what it sees. */
+static bool is_delegated(int dir, bool topmost) {
+    char mark = '0';
+    return topmost || are_alone(dir) ||
+           (fgetxattr(dir, "user.delegate", &mark, 1) == 1 && mark == '1') ||
+           (fgetxattr(dir, "trusted.delegate", &mark, 1) == 1 && mark == '1');
+}
+
+/* Moves whoever is in the group to its leaf: ourselves and, say, the script
+ * that started us. Who forks meanwhile leaves a child, so it tries again. */
 static void move_to_leaf(int dir) {
-    char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.controllers");
-    if (!text || !*text || !are_alone(dir))
-        return;
-    if (mkdirat(dir, "contree-engine", 0755) < 0 && errno != EEXIST)
-        return;
-    if (write_text(dir, "contree-engine/cgroup.procs", "0") < 0)
-        return;
+    for (int i = 0; i < MOVE_ATTEMPTS; i++) {
+        char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.procs");
+        char *rest = text, *pid;
+        if (!text || !*text)
+            return;
+        while ((pid = strsep(&rest, "\n")))
+            if (*pid)
+                write_text(dir, "contree-engine/cgroup.procs", pid);
+    }
+}
+
+static void enable_controllers(int dir, const char *there_are) {
     for (int k = 0; k < CGROUP_KINDS; k++) {
         char order[16];
         snprintf(order, sizeof order, "+%s", names[k]);
-        if (write_text(dir, "cgroup.subtree_control", order) < 0)
-            log_line("no %s limits in the delegated control group: %s",
-                     names[k], strerror(errno));
+        if (has_word(there_are, " \n", names[k]) &&
+            write_text(dir, "cgroup.subtree_control", order) < 0)
+            log_line("no %s limits in the engine's control group: %s", names[k],
+                     strerror(errno));
     }
+}
+
+/* Has our own group give its controllers on, if that is for us to decide. Only
+ * the root of all groups may do so and have processes itself. */
+static void prepare_own(int dir, bool topmost) {
+    char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.controllers");
+    bool root = faccessat(dir, "cgroup.type", F_OK, 0) < 0;
+    if (!text || !*text || (!root && !is_delegated(dir, topmost)))
+        return;
+    if (!root) {
+        if (mkdirat(dir, "contree-engine", 0755) < 0 && errno != EEXIST)
+            return;
+        move_to_leaf(dir);
+    }
+    enable_controllers(dir, text);
 }
 
 /* Uses what `dir`'s groups have and nobody else has given; false for nothing.
@@ -230,7 +265,7 @@ static void find_version2(struct cgroups *c, const struct machine *m) {
     for (bool own = true;; own = false) {
         int dir CLEANUP(cleanup_close) = open_place(path, "cgroup.procs");
         if (dir >= 0 && own)
-            move_to_leaf(dir);
+            prepare_own(dir, strlen(path) == top);
         if (dir >= 0 && use_unified(c, dir))
             return;
         char *slash = strrchr(path, '/');
@@ -238,6 +273,28 @@ static void find_version2(struct cgroups *c, const struct machine *m) {
             return;
         *slash = '\0';
     }
+}
+
+/* Lines of "name hierarchy groups enabled". */
+static void find_switched_off(struct cgroups *c, const char *text) {
+    for (const char *line = text; line && *line;
+         line = strchr(line, '\n'), line += line != NULL) {
+        char name[32];
+        int enabled;
+        if (sscanf(line, "%31s %*d %*d %d", name, &enabled) != 2 || enabled)
+            continue;
+        for (int k = 0; k < CGROUP_KINDS; k++)
+            if (strcmp(name, names[k]) == 0)
+                c->off[k] = true;
+    }
+}
+
+static bool is_read_only(const struct machine *m) {
+    char path[4096];
+    size_t top;
+    struct statvfs fs;
+    return find_directory(m, NULL, path, sizeof path, &top) &&
+           statvfs(path, &fs) == 0 && fs.f_flag & ST_RDONLY;
 }
 
 struct cgroups *cgroups_open(const char *proc, int dir_fd) {
@@ -257,7 +314,10 @@ struct cgroups *cgroups_open(const char *proc, int dir_fd) {
     if (m.mounts && m.cgroups) {
         find_version1(c, &m);
         find_version2(c, &m);
+        c->read_only = is_read_only(&m);
     }
+    char *table CLEANUP(cleanup_free) = read_text(dir, "../cgroups");
+    find_switched_off(c, table);
     free(m.mounts);
     free(m.cgroups);
     return c;
@@ -265,6 +325,17 @@ struct cgroups *cgroups_open(const char *proc, int dir_fd) {
 
 bool cgroups_have(const struct cgroups *c, int kind) {
     return c->places[kind].fd >= 0;
+}
+
+const char *cgroups_fix(const struct cgroups *c, int kind) {
+    if (c->off[kind])
+        return "boot Linux without cgroup_disable=memory; a Raspberry Pi: with "
+               "cgroup_enable=memory, in cmdline.txt";
+    if (c->read_only)
+        return "make /sys/fs/cgroup writable: sudo mount -o remount,rw "
+               "/sys/fs/cgroup, or for a container docker run --privileged";
+    return "start the engine by systemd-run --user --scope -p Delegate=yes "
+           "contree-engine serve (as root without --user)";
 }
 
 static bool is_wanted(const struct limits *l, int kind) {
@@ -280,8 +351,8 @@ int cgroups_check(const struct cgroups *c, const struct limits *limits,
             return fault_set(f, 422,
                              "a limit on %s cannot be kept here: the engine "
                              "has no %s controller of control groups that it "
-                             "may use. Fix: " CGROUP_FIX,
-                             fields[k], names[k]);
+                             "may use. Fix: %s",
+                             fields[k], names[k], cgroups_fix(c, k));
     return 0;
 }
 
@@ -396,6 +467,11 @@ static int limit_memory(struct cgroup *g, int64_t bytes, struct fault *f) {
     if (faccessat(dir, swap, F_OK, 0) == 0 &&
         set_number(g, CGROUP_MEMORY, swap, unified ? 0 : bytes, f) < 0)
         return -1;
+    /* The kernel kills them all at once, so none carries on with half of the
+     * others gone; one that cannot (before 4.19) leaves it to us. */
+    if (unified && write_text(dir, "memory.oom.group", "1") < 0 &&
+        errno != ENOENT)
+        return fault_errno(f, "cannot set memory.oom.group");
     g->memory_events =
         openat(dir, unified ? "memory.events" : "memory.oom_control",
                O_RDONLY | O_CLOEXEC);
@@ -520,6 +596,26 @@ const char *cgroup_limit_hit(struct cgroup *g) {
     return g->out_of_memory                     ? "memory"
            : counter(g->pids_events, "max") > 0 ? "pids"
                                                 : NULL;
+}
+
+static long number_in(int dir, const char *file, const char *name) {
+    int fd CLEANUP(cleanup_close) = openat(dir, file, O_RDONLY | O_CLOEXEC);
+    return counter(fd, name);
+}
+
+void cgroup_usage(const struct cgroup *g, struct rusage *usage) {
+    enum { MICROSECONDS = 1000000, KIB = 1024 };
+    int dir = g->dirs[CGROUP_MEMORY];
+    if (dir < 0 || !g->all->places[CGROUP_MEMORY].unified)
+        return;
+    long user = number_in(dir, "cpu.stat", "user_usec");
+    long system = number_in(dir, "cpu.stat", "system_usec");
+    usage->ru_utime =
+        (struct timeval){user / MICROSECONDS, user % MICROSECONDS};
+    usage->ru_stime =
+        (struct timeval){system / MICROSECONDS, system % MICROSECONDS};
+    char *peak CLEANUP(cleanup_free) = read_text(dir, "memory.peak");
+    usage->ru_maxrss = peak ? strtol(peak, NULL, 10) / KIB : 0;
 }
 
 void cgroup_drop(struct cgroup *g) {

@@ -9,6 +9,7 @@
 #define CONTREE_CGROUP_H
 
 #include "util.h"
+#include <sys/resource.h>
 
 /* 0 each: none. */
 struct limits {
@@ -25,9 +26,9 @@ enum { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CPU, CGROUP_KINDS };
 
 /* What controllers this machine lets the engine use; none is no error. `proc`
  * is where mountinfo and cgroup are read: "/proc/self". The number of the data
- * directory names the groups. Where version 2 is delegated to the engine alone,
- * this moves it into a leaf of its own, so call it before anything is started.
- * NULL: out of memory. */
+ * directory names the groups. Where version 2 is delegated to the engine, or to
+ * the script that started it, this moves all who are in that group into a leaf
+ * below it, so call it before anything is started. NULL: out of memory. */
 struct cgroups *cgroups_open(const char *proc, int dir_fd);
 /* Removes what an engine that was killed left of this data directory. Call it
  * when no other engine can be using it. */
@@ -40,9 +41,8 @@ bool cgroups_have(const struct cgroups *c, int kind);
 /* 422 naming the first limit that cannot be kept here, and the fix. */
 int cgroups_check(const struct cgroups *c, const struct limits *limits,
                   struct fault *f);
-#define CGROUP_FIX                                                             \
-    "start the engine by systemd-run --user --scope -p Delegate=yes "          \
-    "contree-engine serve, or as a root that may write to /sys/fs/cgroup"
+/* What to do to have a controller that is not there. */
+const char *cgroups_fix(const struct cgroups *c, int kind);
 
 /* Makes a group with these limits. NULL with the fault, also of
  * cgroups_check(). */
@@ -59,6 +59,9 @@ void cgroup_woken(struct cgroup *g);
 /* The limit that was hit: "memory" when something was killed for it, "pids"
  * when a process could not be made, else NULL. */
 const char *cgroup_limit_hit(struct cgroup *g);
+/* What a group with a limit on memory used, when no process of it is left to
+ * tell; untouched by version 1. */
+void cgroup_usage(const struct cgroup *g, struct rusage *usage);
 /* All processes of it are dead, or as good as. Accepts NULL. */
 void cgroup_drop(struct cgroup *g);
 

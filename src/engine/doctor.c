@@ -247,19 +247,22 @@ static void check_cgroups(FILE *out) {
     static const char *const what[CGROUP_KINDS] = {"memory", "pids", "cpus"};
     struct cgroups *c = cgroups_open("/proc/self", AT_FDCWD);
     char have[64] = "", lack[64] = "";
-    for (int k = 0; k < CGROUP_KINDS; k++) {
-        char *list = c && cgroups_have(c, k) ? have : lack;
+    const char *fix = c ? NULL : "free some memory";
+    for (int k = 0; c && k < CGROUP_KINDS; k++) {
+        char *list = cgroups_have(c, k) ? have : lack;
+        if (list == lack && !fix)
+            fix = cgroups_fix(c, k);
         size_t length = strlen(list);
         snprintf(list + length, sizeof have - length, "%s%s",
                  length ? ", " : "", what[k]);
     }
     cgroups_close(c);
-    if (!*lack)
+    if (!fix)
         say(out, "ok", "limits", "%s of each run can be limited", have);
     else
         say(out, "limited", "limits",
             "runs that ask for a limit on %s are refused%s%s. Fix: %s", lack,
-            *have ? "; there are limits on " : "", have, CGROUP_FIX);
+            *have ? "; there are limits on " : "", have, fix);
 }
 
 static bool find_program(const char *name) {

@@ -317,7 +317,8 @@ static void on_closed(uv_handle_t *handle) {
         sandbox_gone(s);
 }
 
-/* Memory ran out, and the kernel chose init, the sandbox's last reporter. */
+/* Memory ran out, and init, the sandbox's last reporter, went with the rest (as
+ * version 2 has it) or was chosen. */
 static void tell_lost_exit(struct sandbox *s) {
     const char *limit = s->group ? cgroup_limit_hit(s->group) : NULL;
     if (!limit || strcmp(limit, "memory") != 0 || s->killed || s->settled)
@@ -332,6 +333,7 @@ static void tell_lost_exit(struct sandbox *s) {
                              .pid = s->main_pid,
                              .seconds = monotonic_seconds() - s->spawned_at,
                              .limit = limit};
+    cgroup_usage(s->group, &e.usage);
     s->settled = true;
     s->on.exited(s->arg, 1, &e);
     launcher_refill(s->launcher);
