@@ -574,7 +574,9 @@ static void climb(void) {
     struct store *s = open_store(&d);
     add(s, "a", 1, NULL);
     store_close(s);
-    CHECK(run_sql(&d, "DROP TABLE imported_layer; DROP INDEX image_config; "
+    CHECK(run_sql(&d, "ALTER TABLE layer DROP COLUMN level; "
+                      "ALTER TABLE layer DROP COLUMN squashed; "
+                      "DROP TABLE imported_layer; DROP INDEX image_config; "
                       "ALTER TABLE image DROP COLUMN cwd; "
                       "ALTER TABLE image DROP COLUMN config; "
                       "PRAGMA user_version = 1"));
