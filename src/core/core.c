@@ -68,6 +68,7 @@ static const luaL_Reg functions[] = {
     {"getpid", core_getpid},
     {"geteuid", core_geteuid},
     {"stat", directory_lua_stat},
+    {"lstat", directory_lua_lstat},
     {"list", directory_lua_list},
     {"mkdir", directory_lua_mkdir},
     {"sha256", digest_lua_string},

@@ -5,8 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <lauxlib.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int failed(lua_State *L, const char *path) {
     int error = errno;
@@ -37,6 +40,42 @@ int directory_lua_stat(lua_State *L) {
     set_integer(L, "uid", status.st_uid);
     lua_pushboolean(L, S_ISLNK(own.st_mode));
     lua_setfield(L, -2, "link");
+    return 1;
+}
+
+/* Adds what a symbolic link says. It may change while it is read, and its size
+ * is not always known before. */
+static bool set_target(lua_State *L, const char *path) {
+    char target[PATH_MAX];
+    ssize_t length = readlink(path, target, sizeof target);
+
+    if (length < 0)
+        return false;
+    if (length == (ssize_t)sizeof target) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    lua_pushlstring(L, target, (size_t)length);
+    lua_setfield(L, -2, "target");
+    return true;
+}
+
+int directory_lua_lstat(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    struct stat status;
+
+    if (lstat(path, &status) < 0)
+        return failed(L, path);
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, S_ISREG(status.st_mode)   ? "file"
+                      : S_ISDIR(status.st_mode) ? "directory"
+                      : S_ISLNK(status.st_mode) ? "link"
+                                                : "other");
+    lua_setfield(L, -2, "type");
+    set_integer(L, "size", status.st_size);
+    set_integer(L, "mode", status.st_mode & 07777);
+    if (S_ISLNK(status.st_mode) && !set_target(L, path))
+        return failed(L, path);
     return 1;
 }
 

@@ -12,6 +12,10 @@
  * Links are followed; mode is the permission bits. */
 int directory_lua_stat(lua_State *L);
 
+/* core.lstat(path) -> {type = "file"|"directory"|"link"|"other", size =,
+ * mode =, target = what a link says} | nil, message. Links are not followed. */
+int directory_lua_lstat(lua_State *L);
+
 /* core.list(path) -> {name, ...} without "." and "..", unsorted | nil,
  * message */
 int directory_lua_list(lua_State *L);
