@@ -116,6 +116,7 @@ function client.new(given, safe)
   end
   self.unix_socket = self.unix_socket or found.unix_socket
   self.base = (found.url or ENGINE_HOST) .. "/v1"
+  self.project = found.project
   self.address = self.unix_socket and "unix:" .. self.unix_socket or found.url
   -- Whose images a uuid names, for what is kept longer than the client.
   self.origin = found.engine and "the local engine in " .. self.engine.data_dir

@@ -186,10 +186,14 @@ local function fetch(self, entry, digest)
   return file
 end
 
--- Uploads one entry unless the server has it; returns { uuid, sha256, size }.
+-- Uploads one entry unless the server has it; returns { uuid, sha256, size }. One
+-- that says its sha256 must still be that.
 -- Of many that want the same content at once, one does it.
 local function ensure(self, entry)
   local digest = hash(entry)
+  if entry.sha256 and digest ~= entry.sha256 then
+    errors.raise("file", ("files: %s has changed meanwhile"):format(entry.path))
+  end
   while self.uploading[digest] do
     local w = {}
     table.insert(self.uploading[digest], w)

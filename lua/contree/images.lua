@@ -18,6 +18,8 @@ local IMPORT_TIMEOUT = 300
 ---@field client contree.Client
 local Images = {}
 
+images.methods = Images
+
 local make = class.define("contree.Images", Images)
 
 ---@return contree.Images
@@ -173,6 +175,15 @@ function Images:oci(ref, given)
   end
   return import(self, source, given or {})
 end
+
+-- Building -----------------------------------------------------------------
+
+--- Builds an image from a Dockerfile (docs/build.md). A step that ran before is
+--- not run again. A lone string is the context, or the Dockerfile.
+---@async
+---@param given contree.BuildOptions|string
+---@return contree.BuiltImage
+function Images:build(given) return require("contree.build").build(self.client, given) end
 
 Images.docker, Images.podman, Images.pull = Images.oci, Images.oci, Images.oci
 

@@ -32,7 +32,9 @@ function ignore.parse(text, file)
   for each in (text .. "\n"):gmatch("(.-)\r?\n") do
     line = line + 1
     local trimmed = each:match("^%s*(.-)%s*$")
-    if trimmed ~= "" and each:sub(1, 1) ~= "#" then add(self, trimmed, { file = file, line = line }) end
+    if trimmed ~= "" and each:sub(1, 1) ~= "#" then
+      add(self, trimmed, { file = file, line = line })
+    end
   end
   return self
 end

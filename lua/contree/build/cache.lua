@@ -1,0 +1,114 @@
+--- What became of steps that ran before: a file of lines "KEY VALUE" that is
+--- only ever appended to, one for each server and project. It is safe to lose,
+--- and to share: what it says of an image is checked before it is relied on.
+--
+-- Why here and not on the server, as tags: a server gives an image at most one
+-- tag, which is the user's to set and to move; a tagged image is never collected;
+-- and a list of images would be full of ours.
+
+local core = require("contree.core")
+
+local cache = {}
+
+-- So many lines make the file be written anew, with the newest half of them.
+local LINES_MAX = 8192
+
+---@class contree.build.Cache
+---@field path? string nil where there is no place for it: then it is not kept
+local Cache = {}
+Cache.__index = Cache
+
+local function directory(getenv)
+  local own, xdg, home = getenv("CONTREE_CACHE_DIR"), getenv("XDG_CACHE_HOME"), getenv("HOME")
+  if own and own ~= "" then return own end
+  if xdg and xdg:sub(1, 1) == "/" then return xdg .. "/contree" end
+  return home and home:sub(1, 1) == "/" and home .. "/.cache/contree" or nil
+end
+
+local function make_directory(path)
+  local at = 1
+  while true do
+    local slash = path:find("/", at + 1, true)
+    core.mkdir(path:sub(1, (slash or 0) - 1), 448)
+    if not slash then return end
+    at = slash
+  end
+end
+
+local function escape(char) return ("%%%02X"):format(char:byte()) end
+local function unescape(digits) return string.char(tonumber(digits, 16)) end
+
+local function line_of(key, value)
+  return key .. " " .. value:gsub("[^%w%-._/:=,+]", escape) .. "\n"
+end
+
+-- Keeps the newest half. A line that another process adds meanwhile is lost,
+-- which costs it a run.
+local function shorten(self, lines)
+  local temporary = ("%s.%d"):format(self.path, core.getpid())
+  local file = io.open(temporary, "wb")
+  if not file then return end
+  local text = table.concat(lines, "\n", #lines - LINES_MAX / 2 + 1) .. "\n"
+  local ok = file:write(text)
+  if file:close() and ok and os.rename(temporary, self.path) then return end
+  os.remove(temporary)
+end
+
+local function load(self)
+  local file = io.open(self.path, "rb")
+  if not file then return end
+  local lines = {}
+  for line in file:lines() do
+    local key, value = line:match("^(%S+) (%S*)$")
+    if key then
+      self.known[key] = value:gsub("%%(%x%x)", unescape)
+      lines[#lines + 1] = line
+    end
+  end
+  file:close()
+  if #lines > LINES_MAX then shorten(self, lines) end
+end
+
+--- The cache for a client's server.
+---@param client contree.Client
+---@param getenv? fun(name: string): string?
+---@return contree.build.Cache
+function cache.open(client, getenv)
+  local self = setmetatable({ known = {} }, Cache)
+  local place = directory(getenv or os.getenv)
+  if not place then return self end
+  make_directory(place .. "/build")
+  local scope = core.sha256(client.address .. "\n" .. (client.project or ""))
+  self.path = ("%s/build/%s"):format(place, scope:sub(1, 32))
+  load(self)
+  return self
+end
+
+---@param key string
+---@return string? value
+function Cache:get(key) return self.known[key] end
+
+--- Keeps a value. That it cannot be written is no reason to fail.
+---@param key string without spaces
+---@param value string
+function Cache:put(key, value)
+  if self.known[key] == value then return end
+  self.known[key] = value
+  local file = self.path and io.open(self.path, "ab")
+  if not file then return end
+  -- One write, so that lines of two processes do not mix.
+  file:setvbuf("full", 65536)
+  file:write(line_of(key, value))
+  file:close()
+end
+
+--- The key of a list of texts that nothing but an equal list has.
+---@param texts string[]
+---@return string
+function cache.key(texts)
+  local parts = {}
+  for i, text in ipairs(texts) do parts[i] = #text .. ":" .. text end
+  return core.sha256(table.concat(parts))
+end
+
+return cache
