@@ -3,6 +3,7 @@
 --- at once), with the script that unpacks them.
 
 local core = require("contree.core")
+local client = require("contree.client")
 local copy = require("contree.build.copy")
 local errors = require("contree.errors")
 local fetch = require("contree.build.fetch")
@@ -241,7 +242,10 @@ end
 
 local function download(self, source, path)
   local file_path = self.build:temporary()
-  filesystem.archive(self.build.client, source.image, path, file_path)
+  -- Not filesystem.archive: others on this machine may not read it.
+  client.request(self.build.client, { method = "GET", query = { path = path },
+    path = ("/inspect/%s/archive"):format(client.segment(source.image)),
+    sink = { path = file_path, mode = 384 } })
   local file, wrong = io.open(file_path, "rb")
   if not file then errors.raise("file", "cannot read " .. wrong) end
   return file, tar.reader(file), file_path

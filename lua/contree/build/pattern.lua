@@ -88,26 +88,6 @@ function pattern.name(name)
   return function(given) return given:find(lua) ~= nil end
 end
 
--- Whether names[at..] fit the parts[from..] of a pattern. Of "**" in a row one is
--- enough, so this takes no more than names to the power of the "**" there are.
-local function fits(parts, from, names, at)
-  while true do
-    local part = parts[from]
-    if not part then return at > #names end
-    if part == "**" then
-      if from == #parts then return at <= #names end
-      for start = at, #names do
-        if fits(parts, from + 1, names, start) then return true end
-      end
-      return false
-    end
-    if not names[at] or not names[at]:find(part) then return false end
-    from, at = from + 1, at + 1
-  end
-end
-
-local STARS_MAX = 8 -- of "**" in a pattern: each may multiply the work
-
 ---@class contree.build.Rule
 ---@field parts string[]
 ---@field keep boolean  begins with "!"
@@ -118,21 +98,23 @@ local STARS_MAX = 8 -- of "**" in a pattern: each may multiply the work
 function pattern.compile(text)
   local names = pattern.split(text)
   if not names then return nil, "leads out of the context" end
-  local parts, stars = {}, 0
+  local parts = {}
   for _, name in ipairs(names) do
     if name == "**" then
-      if parts[#parts] ~= "**" then
-        parts[#parts + 1] = name
-        stars = stars + 1
-      end
+      if parts[#parts] ~= "**" then parts[#parts + 1] = name end
     else
       local part = translate(name:gsub("%*%*+", "*"))
       if not part then return nil, "has a [ without its ]" end
       parts[#parts + 1] = part
     end
   end
-  if stars > STARS_MAX then return nil, ("has more than %d **"):format(STARS_MAX) end
   return parts
+end
+
+-- Adds a place in the parts; "**" may stand for no name, but at the end.
+local function reach(parts, states, i)
+  states[i] = true
+  if parts[i] == "**" and i < #parts then states[i + 1] = true end
 end
 
 --- Whether a path, or a directory that it is in, fits a compiled pattern.
@@ -140,10 +122,20 @@ end
 ---@param names string[]
 ---@return boolean
 function pattern.covers(parts, names)
-  local upper = {}
-  for i = 1, #names do
-    upper[i] = names[i]
-    if fits(parts, 1, upper, 1) then return true end
+  local states = {}
+  reach(parts, states, 1)
+  for _, name in ipairs(names) do
+    local following = {}
+    for i in pairs(states) do
+      if parts[i] == "**" then
+        reach(parts, following, i)
+        if i == #parts then return true end
+      elseif name:find(parts[i]) then
+        if i == #parts then return true end
+        reach(parts, following, i + 1)
+      end
+    end
+    states = following
   end
   return false
 end

@@ -263,10 +263,14 @@ local function exec_form(self, step)
   return line
 end
 
-function handlers.CMD(self, step) self.config.cmd = exec_form(self, step) end
+function handlers.CMD(self, step)
+  self.config.cmd, self.own_cmd = exec_form(self, step), true
+end
 
+-- The command of the image before is not for another entry point.
 function handlers.ENTRYPOINT(self, step)
-  self.config.entrypoint, self.config.cmd = exec_form(self, step), nil
+  self.config.entrypoint = exec_form(self, step)
+  if not self.own_cmd then self.config.cmd = nil end
 end
 
 local function adder(name)
