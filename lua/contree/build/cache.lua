@@ -71,11 +71,11 @@ end
 
 --- The cache for a client's server.
 ---@param client contree.Client
----@param getenv? fun(name: string): string?
+---@param place? string directory; default: the user's for caches
 ---@return contree.build.Cache
-function cache.open(client, getenv)
+function cache.open(client, place)
   local self = setmetatable({ known = {} }, Cache)
-  local place = directory(getenv or os.getenv)
+  place = place or directory(os.getenv)
   if not place then return self end
   make_directory(place .. "/build")
   local scope = core.sha256(client.address .. "\n" .. (client.project or ""))

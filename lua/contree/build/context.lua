@@ -176,10 +176,8 @@ local function match(self, step, names, at, done, found)
     found[#found + 1] = copy_of(done)
     return
   end
-  local fits = pattern.name(names[at])
-  if not fits then
-    problem.raise(step, ("the pattern %s has a [ without its ]"):format(names[at]))
-  end
+  local fits, wrong = pattern.name(names[at])
+  if not fits then problem.raise(step, ("the pattern %s %s"):format(names[at], wrong)) end
   local here, stat = resolve(self, step, done)
   if not here or stat.type ~= "directory" then return end
   for _, name in ipairs(listing(step, host_path(self, here))) do

@@ -33,8 +33,13 @@ local function class(text, at)
   return "[" .. (negated and "^/" or "") .. table.concat(out) .. "]", at + 1
 end
 
--- One name of a pattern as a Lua pattern, or nil.
+local WILD_MAX = 50 -- of "*" and "?" in a name: what Lua's own patterns bear
+
+-- One name of a pattern as a Lua pattern, or nil and what is wrong with it.
 local function translate(name)
+  if select(2, name:gsub("[*?]", "")) > WILD_MAX then
+    return nil, ("has more than %d * and ? in a name"):format(WILD_MAX)
+  end
   local out, at = { "^" }, 1
   while at <= #name do
     local char = name:sub(at, at)
@@ -45,7 +50,7 @@ local function translate(name)
       out[#out + 1] = "[^/\128-\191][\128-\191]*"
     elseif char == "[" then
       local text, following = class(name, at)
-      if not text then return nil end
+      if not text then return nil, "has a [ without its ]" end
       out[#out + 1], at = text, following - 1
     else
       if char == "\\" and at < #name then
@@ -79,12 +84,13 @@ end
 --- Whether a name means more than itself.
 function pattern.is_wild(name) return name:find("[*?%[\\]") ~= nil end
 
---- A function that tells whether a name fits a pattern; nil for a bad pattern.
+--- A function that tells whether a name fits a pattern; nil and what is wrong
+--- with a bad one.
 ---@param name string
----@return fun(name: string): boolean?
+---@return fun(name: string): boolean? fits, string? problem
 function pattern.name(name)
-  local lua = translate(name)
-  if not lua then return nil end
+  local lua, wrong = translate(name)
+  if not lua then return nil, wrong end
   return function(given) return given:find(lua) ~= nil end
 end
 
@@ -103,8 +109,8 @@ function pattern.compile(text)
     if name == "**" then
       if parts[#parts] ~= "**" then parts[#parts + 1] = name end
     else
-      local part = translate(name:gsub("%*%*+", "*"))
-      if not part then return nil, "has a [ without its ]" end
+      local part, wrong = translate((name:gsub("%*%*+", "*")))
+      if not part then return nil, wrong end
       parts[#parts + 1] = part
     end
   end

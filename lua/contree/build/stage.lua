@@ -1,6 +1,7 @@
 --- A stage: its instructions turned into layers, and what the image is to be
 --- told beside its files.
 
+local arguments = require("contree.build.arguments")
 local copy = require("contree.build.copy")
 local expand = require("contree.build.expand")
 local parser = require("contree.build.parser")
@@ -27,13 +28,6 @@ local stage = {}
 ---@field volumes string[]
 ---@field stopsignal? string
 ---@field shell? string[]
-
--- What any program may be told with args=, without an ARG.
-local PROXIES = {}
-for _, name in ipairs{ "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY" } do
-  PROXIES[name], PROXIES[name:lower()] = true, true
-end
-stage.proxies = PROXIES
 
 -- Of the probed image: set for every command, whatever the image says.
 local NOT_OF_IMAGE = { HOME = true, PWD = true, OLDPWD = true, SHLVL = true, HOSTNAME = true,
@@ -70,7 +64,7 @@ Planner.__index = Planner
 -- A variable's value: ENV, then ARG, then what the base image has.
 local function value_of(self, name)
   local value = self.config.env[name] or self.args[name]
-  if value == nil and PROXIES[name] then value = self.build.args[name] end
+  if value == nil and arguments.proxies[name] then value = self.build.args[name] end
   if value == nil and not NOT_OF_IMAGE[name] then value = self.probe().env[name] end
   return value
 end
@@ -129,22 +123,8 @@ function handlers.LABEL(self, step, lookup)
   end
 end
 
---- The names and defaults of an ARG.
-function stage.arguments(step, lookup)
-  local list = {}
-  for i, word in ipairs(parser.words(step.text, lookup.escape)) do
-    local name, default = word:match("^([^=]*)=(.*)$")
-    name = expand.text(name or word, lookup)
-    if not name:find("^[%a_][%w_.-]*$") then
-      problem.raise(step, ("ARG: %q is no name"):format(name))
-    end
-    list[i] = { name = name, default = default }
-  end
-  return list
-end
-
 function handlers.ARG(self, step, lookup)
-  for _, each in ipairs(stage.arguments(step, lookup)) do
+  for _, each in ipairs(arguments.of(step, lookup)) do
     local value = self.build.args[each.name]
     if value == nil and each.default then value = expand.text(each.default, lookup) end
     if value == nil then value = self.build.globals[each.name] end
@@ -233,7 +213,7 @@ function handlers.RUN(self, step)
   check_mounts(step)
   local extra, keyed = copy_map(self.args), copy_map(self.args)
   -- How the network is reached makes no other image.
-  for name in pairs(PROXIES) do
+  for name in pairs(arguments.proxies) do
     extra[name], keyed[name] = extra[name] or self.build.args[name], nil
   end
   local user = self.config.user
@@ -347,16 +327,16 @@ end
 ---@param steps contree.build.Instruction[]
 ---@param file string
 ---@return contree.build.Stage[] stages
----@return contree.build.Instruction[] arguments
+---@return contree.build.Instruction[] before
 function stage.split(steps, file)
-  local stages, arguments, current = {}, {}, nil
+  local stages, before, current = {}, {}, nil
   for _, step in ipairs(steps) do
     if step.name == "FROM" then
       current = begin(stages, step)
     elseif current then
       table.insert(current.steps, step)
     elseif step.name == "ARG" then
-      arguments[#arguments + 1] = step
+      before[#before + 1] = step
     else
       problem.raise(step, step.name .. " before the first FROM", "only ARG may come before it")
     end
@@ -364,7 +344,17 @@ function stage.split(steps, file)
   if not current then
     problem.raise({ file = file, line = 1 }, "there is no FROM", "FROM busybox:latest")
   end
-  return stages, arguments
+  return stages, before
+end
+
+--- The stage of a name or number among the first `count`; of a name, the last.
+---@return contree.build.Stage?
+function stage.named(stages, name, count)
+  for i = count, 1, -1 do
+    if stages[i].name == name:lower() or tostring(stages[i].index) == name then
+      return stages[i]
+    end
+  end
 end
 
 --- How a stage is called in events and results.
