@@ -200,7 +200,7 @@ end
 -- Where a stage begins.
 local function base_of(self, this)
   local step = this.from
-  local name = self:enter(step, function() return expand.text(this.base, arguments.lookup(self, step)) end)
+  local name = expand.text(this.base, arguments.lookup(self, step))
   if name == "" then problem.raise(step, ("FROM %s names no image"):format(this.base)) end
   local named = stage.named(self.stages, name, this.index)
   if named then

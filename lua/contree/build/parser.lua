@@ -221,9 +221,11 @@ local function check(step)
   end
 end
 
+-- nil for a line that is nothing but continued.
 local function read_instruction(self, at)
   local text, next_line = logical_line(self, at)
   local word, rest = text:match("^(%S+)%s*(.*)$")
+  if not word then return nil, next_line end
   local step = { name = word:upper(), file = self.file, line = at, text = rest }
   if not FLAGS[step.name] then
     problem.raise(step, ("there is no instruction %q"):format(word:sub(1, 40)),

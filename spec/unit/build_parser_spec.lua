@@ -1,0 +1,196 @@
+local errors = require("contree.errors")
+local expand = require("contree.build.expand")
+local parser = require("contree.build.parser")
+local stage = require("contree.build.stage")
+
+local function parse(text) return parser.parse(text, "Dockerfile") end
+
+local function refused(text)
+  local ok, err = pcall(function() return stage.split(parse(text), "Dockerfile") end)
+  assert.is_false(ok, text)
+  assert.is_true(errors.is(err, "invalid_argument"), tostring(err))
+  return tostring(err)
+end
+
+describe("a Dockerfile", function()
+  local function only(text)
+    local list = parse(text)
+    assert.equal(1, #list)
+    return list[1]
+  end
+
+  it("is instructions, in any case, with the lines where they begin", function()
+    local list = parse("# a comment\n\nfrom a\n  Run  b \n\tcmd c\n")
+    assert.same({ "FROM", "RUN", "CMD" }, { list[1].name, list[2].name, list[3].name })
+    assert.same({ 3, 4, 5 }, { list[1].line, list[2].line, list[3].line })
+    assert.same({ "a", "b", "c" }, { list[1].text, list[2].text, list[3].text })
+    assert.equal("RUN b", list[2].source)
+  end)
+
+  it("may come from Windows, with a byte order mark and no last line end", function()
+    assert.equal("a b", only("\239\187\191RUN a\\\r\n b").text)
+    assert.equal("x", only("RUN x\r\n").text)
+  end)
+
+  it("continues lines, past comments and empty lines", function()
+    assert.equal("a  b c", only("RUN a \\\n# no\n\n   # no\\\n b \\  \nc\n").text)
+    assert.same({}, (parse("\\\n\n")))
+    assert.equal("a", only("RUN a \\\n").text)
+    assert.equal("a \\\\", parse("RUN a \\\\\nRUN b")[1].text)
+    assert.equal("a # b", only("RUN a # b").text)
+  end)
+
+  it("says its escape character at the top", function()
+    local list, escape = parse("# syntax=docker/dockerfile:1\n# Escape = `\nRUN a `\n b \\\nRUN c")
+    assert.equal("`", escape)
+    assert.equal("a  b \\", list[1].text)
+    assert.equal(2, #list)
+    local _, other = parse("# words\n# escape=`\nRUN a")
+    assert.equal("\\", other)
+    assert.matches("Dockerfile:1: the escape character", refused("# escape=x\nFROM a"))
+    assert.matches("Dockerfile:2: the directive syntax is there twice",
+      refused("#syntax=a\n#syntax=b\nFROM a"))
+  end)
+
+  it("has flags", function()
+    local copy = only("COPY --from=a --chown=1:2 --link --exclude=x --exclude=y b c")
+    assert.same({ from = "a", chown = "1:2", link = true, exclude = "y" }, copy.flags)
+    assert.equal(5, #copy.flag_list)
+    assert.equal("b c", copy.text)
+    assert.equal("--x", only("CMD --x").text)
+    assert.matches("COPY has no flag %-%-form %(did you mean from%?%)",
+      refused("COPY --form=a b c"))
+    assert.matches("needs a value", refused("COPY --from a b"))
+  end)
+
+  it("has JSON lists; what only looks like one is for the shell", function()
+    assert.same({ "a b", "c\n", "ä" }, only([[RUN ["a b", "c\n", "ä"] ]]).list)
+    assert.same({}, only("CMD []").list)
+    for _, text in ipairs{ "[a]", "['a']", '["a", 1]', '["a"', '["a\\u0000"]', '[["a"]]' } do
+      assert.is_nil(only("RUN " .. text).list, text)
+    end
+  end)
+
+  it("has here-documents", function()
+    local run = only("RUN <<EOF\n# not a comment\na \\\n\nEOF\n")
+    assert.same({ { name = "EOF", body = "# not a comment\na \\\n\n", expand = true } },
+      run.heredocs)
+    local copy = parse("COPY <<'A' <<-\"B\" /d/\n$x\nA\n\t\ty\n\tB\nRUN z")
+    assert.same({ { name = "A", body = "$x\n", expand = false },
+      { name = "B", body = "y\n", expand = false } }, copy[1].heredocs)
+    assert.equal(6, copy[2].line)
+    assert.same({}, only('RUN echo "<<EOF"').heredocs)
+    assert.same({}, only("RUN cat <<<word").heredocs)
+    assert.same({}, only("ENV A <<EOF").heredocs)
+    assert.matches("Dockerfile:2: the here%-document EOF does not end",
+      refused("FROM a\nRUN <<EOF\nx"))
+  end)
+
+  it("says where it is wrong, and what was meant", function()
+    assert.matches('Dockerfile:3: there is no instruction "COPPY" %(did you mean COPY%?%)',
+      refused("FROM a\n\nCOPPY a b"))
+    assert.matches("did you mean FROM", refused("FORM a"))
+    assert.matches("there are ADD, ARG", refused("XYZZY a"))
+    assert.matches("Dockerfile:2: ENV needs an argument", refused("FROM a\nENV"))
+    assert.matches("NUL", refused("FROM a\nRUN a\0b"))
+    assert.matches("Dockerfile:1: RUN before the first FROM", refused("RUN a"))
+    assert.matches("there is no FROM", refused("# nothing"))
+    assert.matches("there is no FROM", refused(""))
+    assert.matches("FROM is not understood", refused("FROM a b"))
+    assert.matches("is no name for a stage", refused("FROM a AS 1"))
+  end)
+
+  it("has stages", function()
+    local stages, before = stage.split(
+      parse("ARG a=1\nFROM x AS One\nRUN y\nFROM one\nRUN z\nRUN w"), "Dockerfile")
+    assert.equal(1, #before)
+    assert.same({ "one", "1" }, { stage.label(stages[1]), stage.label(stages[2]) })
+    assert.same({ 1, 2 }, { #stages[1].steps, #stages[2].steps })
+    assert.equal(stages[1], stage.named(stages, "ONE", 2))
+    assert.equal(stages[2], stage.named(stages, "1", 2))
+    assert.is_nil(stage.named(stages, "1", 1))
+  end)
+end)
+
+describe("variables", function()
+  local VALUES = { A = "1", EMPTY = "", S = "a b" }
+  local lookup = { escape = "\\", value = function(name) return VALUES[name] end,
+    fail = function(message) errors.raise("invalid_argument", message) end }
+
+  it("are put in, with quotes and escapes taken away", function()
+    for text, expected in pairs{
+      ["$A"] = "1", ["${A}b"] = "1b", ["x$Ay"] = "x", ["$NO"] = "", ["'$A'"] = "$A",
+      ['"$A"'] = "1", ["\\$A"] = "$A", ['"\\$A"'] = "$A", ["a\\ b"] = "a b", ['"a\\b"'] = "a\\b",
+      ["$"] = "$", ["$-"] = "$-", ["a\\"] = "a\\", ["'a\\'"] = "a\\", ['"\\""'] = '"',
+      ["${A:-x}"] = "1", ["${NO:-x}"] = "x", ["${EMPTY:-x}"] = "x", ["${EMPTY-x}"] = "",
+      ["${NO-x}"] = "x", ["${A:+x}"] = "x", ["${NO:+x}"] = "", ["${EMPTY:+x}"] = "",
+      ["${EMPTY+x}"] = "x", ["${A:?no}"] = "1", ["${NO:-$A}"] = "1", ["${NO:-${NO:-${A}}}"] = "1",
+      ["${NO:-'}'}"] = "}", ["$S"] = "a b", ["$1"] = "", ["${1}"] = "", [""] = "",
+    } do
+      assert.equal(expected, expand.text(text, lookup), text)
+    end
+  end)
+
+  it("say what is wrong with them", function()
+    for text, message in pairs{
+      ["${A"] = "is not understood", ["${"] = "name of a variable", ["${A%x}"] = "not understood",
+      ["'a"] = "has no partner", ['"a'] = "has no partner",
+      ["${NO:?must be}"] = "NO is not set: must be",
+      ["${NO:-a"] = "lacks its }",
+    } do
+      local ok, err = pcall(expand.text, text, lookup)
+      assert.is_false(ok, text)
+      assert.matches(message, tostring(err), 1, true)
+    end
+  end)
+
+  it("are put into here-documents, whose quotes stay", function()
+    assert.equal([["1" '1' $A \n]], expand.variables([["$A" '$A' \$A \n]], lookup))
+  end)
+
+  it("are set in pairs, or one with the rest of the line", function()
+    assert.same({ { name = "a", value = "1" }, { name = "b", value = "2 3" },
+      { name = "c", value = "" } }, expand.pairs([[a=$A b="2 3" c=]], lookup))
+    assert.same({ { name = "a", value = "b c=d" } }, expand.pairs("a b c=d", lookup))
+    assert.same({ { name = "a", value = "b=c" } }, expand.pairs("a=b=c", lookup))
+    for _, text in ipairs{ "a", "a=1 b", "=1" } do
+      assert.is_false((pcall(expand.pairs, text, lookup)), text)
+    end
+  end)
+end)
+
+describe("any bytes", function()
+  local PIECES = { "FROM a\n", "RUN ", "COPY ", "ENV ", "ARG ", "<<EOF", "<<-'X'", "\nEOF\n", "\\\n",
+    "\n", " ", "$", "${", "}", ":-", '"', "'", "[", "]", ",", "=", "--from=", "--",
+    "# escape=`\n", "#", "`", "\0", "\255", "\r\n", "a", "**", "*", "?", "!", "/", "..", "\t" }
+
+  -- The same each time, so that a failure can be looked at.
+  local function generator(seed)
+    return function(most)
+      seed = (seed * 16807) % 2147483647
+      return seed % most + 1
+    end
+  end
+
+  it("are a Dockerfile, or refused in order", function()
+    local lookup = { escape = "\\", value = function(name) return #name > 1 and name or nil end,
+      fail = function(message) errors.raise("invalid_argument", message) end }
+    local random, good = generator(42), 0
+    for _ = 1, 3000 do
+      local parts = {}
+      for i = 1, random(30) do parts[i] = PIECES[random(#PIECES)] end
+      local text = table.concat(parts)
+      local ok, err = pcall(function()
+        for _, step in ipairs((parse(text))) do
+          expand.text(step.text, lookup)
+          expand.variables(step.text, lookup)
+          if step.name == "ENV" then expand.pairs(step.text, lookup) end
+        end
+        stage.split(parse(text), "Dockerfile")
+      end)
+      if ok then good = good + 1 end
+      assert.is_true(ok or errors.is(err), tostring(err))
+    end
+    assert.is_true(good > 0)
+  end)
+end)
