@@ -215,7 +215,8 @@ describe("tar", function()
 
   it("is read in each of the forms that there are", function()
     local long = ("n"):rep(150) .. "/" .. ("m"):rep(160)
-    shell(([[mkdir -p in/%s && cd in && echo hi > %s/f && ln %s/f hard && ln -s %s sym && mkfifo p]])
+    shell(([[mkdir -p in/%s && cd in && echo hi > %s/f && ln %s/f hard && ln -s %s sym &&
+      mkfifo p]])
       :format(long, long, long, long))
     for _, format in ipairs{ "gnu", "pax", "posix" } do
       shell("tar --format=" .. format .. " -C in -cf " .. format .. ".tar . 2>/dev/null")

@@ -33,6 +33,7 @@ local SINGLE_MAX = 64
 ---@field image? string         the uuid that it is copied from
 ---@field path? string          in that image, or a local archive's
 ---@field sha256? string        of the archive
+---@field letter? string        with which tar unpacks it
 
 -- What is asked for -----------------------------------------------------------
 
@@ -80,9 +81,11 @@ end
 
 -- Sources ---------------------------------------------------------------------
 
-local MAGIC = { "^\31\139", "^BZh%d", "^\253" .. "7zXZ%z" }
+-- How a compressed file begins, and how tar is told.
+local MAGIC = { ["^\31\139"] = "z", ["^BZh%d"] = "j", ["^\253" .. "7zXZ%z"] = "J" }
 
--- Whether a file may be one that ADD unpacks; the sandbox's tar has the last word.
+-- tar's letter for a file that ADD may unpack, or nil. The sandbox's tar has the last
+-- word on what is in it.
 local function looks_packed(step, path)
   local file = io.open(path, "rb")
   local head = file and file:read(512) or ""
@@ -91,10 +94,10 @@ local function looks_packed(step, path)
     problem.raise(step, path .. " is compressed with zstd, which is not supported",
       "use gzip, bzip2 or xz")
   end
-  for _, magic in ipairs(MAGIC) do
-    if head:find(magic) then return true end
+  for magic, letter in pairs(MAGIC) do
+    if head:find(magic) then return letter end
   end
-  return head:sub(258, 262) == "ustar"
+  return head:sub(258, 262) == "ustar" and "" or nil
 end
 
 local function digest(step, path)
@@ -105,15 +108,18 @@ end
 
 local function packed(step, source)
   local entry = source.entries[1]
-  if step.name ~= "ADD" or source.type ~= "file" or step.flags.unpack == "false"
-    or not looks_packed(step, entry.path) then
-    return nil
-  end
-  return { kind = "archive", type = "file", name = source.name, path = entry.path,
+  local may_be = step.name == "ADD" and source.type == "file" and step.flags.unpack ~= "false"
+  local letter = may_be and looks_packed(step, entry.path)
+  if not letter then return nil end
+  return { kind = "archive", type = "file", name = source.name, path = entry.path, letter = letter,
     entries = source.entries, sha256 = digest(step, entry.path) }
 end
 
-local function from_url(build, step, url)
+local function from_url(build, op, url)
+  local step, name = op.step, fetch.name(url)
+  if name == "" and op.directory then
+    problem.raise(step, url .. " names no file", "say it in the destination")
+  end
   local checksum = step.flags.checksum
   local wanted = checksum and checksum:match("^sha256:(%x+)$")
   if checksum and not (wanted and #wanted == 64) then
@@ -125,7 +131,7 @@ local function from_url(build, step, url)
     entry.path = build:temporary()
     entry.sha256 = fetch.get(step, url, entry.path)
   end
-  return { kind = "tree", type = "file", name = fetch.name(url), entries = { entry } }
+  return { kind = "tree", type = "file", name = name, entries = { entry } }
 end
 
 local function from_heredoc(step, doc, lookup)
@@ -174,7 +180,7 @@ local function find_sources(build, op, words, lookup)
       problem.raise(step, "ADD of a Git repository is not supported",
         "clone it before, or with RUN git clone")
     elseif step.name == "ADD" and fetch.is_url(word) then
-      sources[#sources + 1] = from_url(build, step, word)
+      sources[#sources + 1] = from_url(build, op, word)
     else
       from_context(build, op, word, sources)
     end
@@ -239,11 +245,6 @@ local function check_destination(op, raw)
   if #op.sources > 1 and not op.directory then
     problem.raise(op.step, ("%d sources need a directory to go to"):format(#op.sources),
       ('write the destination as "%s/"'):format(raw))
-  end
-  for _, source in ipairs(op.sources) do
-    if source.name == "" and source.type == "file" and op.directory then
-      problem.raise(op.step, "the URL names no file", "say it in the destination")
-    end
   end
 end
 

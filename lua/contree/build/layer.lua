@@ -70,11 +70,15 @@ local function teller(build, step)
 end
 
 local NO_NETWORK = "a local engine gives RUN no network unless networking = true"
+local OFFLINE = { "resolv", "network", "unreachable", "connect", "bad address" }
 
+-- What a command says that found no network.
 local function with_hint(build, self, err)
-  if errors.is(err, "command_failed") and build.client.unix_socket and not err.hint
-    and self.networking == nil then
-    err.hint = NO_NETWORK
+  local failed = errors.is(err, "command_failed") and build.client.unix_socket
+    and self.networking == nil and err.result
+  local said = failed and (failed.stdout .. failed.stderr):sub(-4096):lower() or ""
+  for _, word in ipairs(OFFLINE) do
+    if said:find(word, 1, true) then err.hint = err.hint or NO_NETWORK end
   end
   return err
 end

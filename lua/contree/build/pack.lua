@@ -151,12 +151,14 @@ local function open_archive(self)
   return { path = path, file = file, writer = tar.writer(file) }
 end
 
--- Ends an archive and has it unpacked at the root.
-local function close_archive(self, archive, flags)
+-- Ends an archive and has it unpacked at the root. It gets the owner of what is in it,
+-- for a tar says nothing of ids that it cannot give, but the server refuses them.
+local function close_archive(self, archive, flags, owner)
   archive.writer:finish()
   archive.file:close()
   if archive.writer.count == 0 then return end
-  local aside = put_aside(self, { path = archive.path, mode = 384 })
+  local aside = put_aside(self,
+    { path = archive.path, mode = 420, uid = owner.uid, gid = owner.gid })
   table.insert(self.script, ('"$b" tar -%sf %s -C /'):format(flags, aside))
 end
 
@@ -213,9 +215,9 @@ local function add_packed(self, op, source, owner)
   local file = op.directory and paths.join(op.dest, source.name) or op.dest
   local into = paths.quote(op.dest)
   local lines = {
-    ('if "$b" tar -tf %s >/dev/null 2>&1; then'):format(aside),
+    ('if "$b" tar -t%sf %s >/dev/null 2>&1; then'):format(source.letter, aside),
     ('"$b" mkdir -p %s.x %s'):format(aside, into),
-    ('"$b" tar -xf %s -C %s.x'):format(aside, aside),
+    ('"$b" tar -x%sf %s -C %s.x'):format(source.letter, aside, aside),
     op.chown and ('"$b" chown -hR %d:%d %s.x'):format(owner.uid, owner.gid, aside) or ":",
     op.chmod and ('"$b" chmod -R %o %s.x'):format(op.chmod, aside) or ":",
     ('"$b" cp -a %s.x/. %s/'):format(aside, into),
@@ -332,8 +334,8 @@ function Pack:add(op)
     end
   end
   if op.heavy then
-    close_archive(self, ours, "xm")
-    close_archive(self, theirs, "x")
+    close_archive(self, ours, "xm", owner)
+    close_archive(self, theirs, "x", owner)
   end
 end
 

@@ -1,0 +1,526 @@
+-- Images from Dockerfiles, on the embedded engine with real sandboxes.
+local contree = require("contree")
+local fake = require("spec.support.fake")
+local home = require("spec.support.home")
+local safe = require("contree.safe")
+local wire = require("spec.support.wire")
+
+-- A user without subordinate ids has one id to give (scripts/as-user).
+local SINGLE = os.getenv("CONTREE_TEST_IDS") == "single"
+
+describe("images:build", function()
+  local client, directory, stop, cache
+
+  setup(function()
+    client, directory, stop = home.client()
+    cache = directory .. "/cache"
+  end)
+  teardown(function() stop() end)
+
+  local function shell(command) return home.capture("cd " .. directory .. " && " .. command) end
+
+  local function write(name, data)
+    local path = directory .. "/" .. name
+    os.execute("mkdir -p " .. home.quote(path:match("^(.*)/")))
+    local file = assert(io.open(path, "wb"))
+    file:write(data)
+    file:close()
+    return path
+  end
+
+  -- Builds a text; returns the image, and what was done with each line.
+  local function build(text, given)
+    local done, copy = {}, { dockerfile = { data = text }, cache_dir = cache }
+    for name, value in pairs(given or {}) do copy[name] = value end
+    copy.on_step = function(event) done[event.line] = event.type end
+    return client.images:build(copy), done
+  end
+
+  local function refused(text, given)
+    local ok, err = pcall(build, text, given)
+    assert.is_false(ok)
+    assert.is_true(contree.is_error(err), tostring(err))
+    return err
+  end
+
+  local function cat(image, path) return image:read(path) end
+
+  -- "path type mode owner" of all that is below a path.
+  local function tree(image, path)
+    return image:run{ shell = "cd " .. path .. [[ && find . | sort | while read f; do
+      stat -c '%n %A %u:%g %N' "$f"; done]] }.stdout
+  end
+
+  it("makes an image of a Dockerfile and its context", function()
+    write("app/Dockerfile", [[
+# what the image is made of
+FROM busybox:latest
+ENV GREETING=hello NAME="the world"
+WORKDIR /app
+COPY main.sh ./
+RUN ./main.sh > out \
+  # a comment between
+  && pwd >> out
+LABEL org.name=test
+EXPOSE 80 81/udp
+CMD ["./main.sh"]
+]])
+    shell("printf '#!/bin/sh\\necho \"$GREETING, $NAME\"\\n' > app/main.sh; chmod 755 app/main.sh")
+    local image = client.images:build{ context = directory .. "/app", cache_dir = cache,
+      tag = "app:1" }
+    assert.equal("hello, the world\n/app\n", cat(image, "/app/out"))
+    assert.equal("app:1", image.tag)
+    assert.equal(image.uuid, client.images:use("app:1", { strict = true }).uuid)
+    assert.equal("hello", image:run('printf "$GREETING"').stdout)
+    assert.same({ env = { GREETING = "hello", NAME = "the world" }, workdir = "/app",
+      cmd = { "./main.sh" }, labels = { ["org.name"] = "test" }, exposed = { "80", "81/udp" },
+      volumes = {} }, image.config)
+    assert.equal(image.uuid, image.stages[0].uuid)
+  end)
+
+  describe("runs again only what changed:", function()
+    local TEXT = "FROM busybox:latest\nRUN cat /proc/sys/kernel/random/uuid > /1\nCOPY a /a\n"
+      .. "RUN cat /a /1 > /2\nRUN touch /3"
+
+    setup(function() write("reuse/a", "one") end)
+
+    local function again(no_cache)
+      return build(TEXT, { context = directory .. "/reuse", no_cache = no_cache })
+    end
+
+    it("nothing, the second time", function()
+      local first, done = again()
+      assert.same({ "step_completed", "step_completed", "step_completed", "step_completed",
+        "step_completed" }, done)
+      local second
+      second, done = again()
+      assert.equal(first.uuid, second.uuid)
+      assert.same({ "step_completed", "cache_hit", "cache_hit", "cache_hit", "cache_hit" }, done)
+    end)
+
+    it("what comes after a file that is another one", function()
+      local before = cat(again(), "/2")
+      write("reuse/a", "two")
+      local after, done = again()
+      assert.same({ "step_completed", "cache_hit", "step_completed", "step_completed",
+        "step_completed" }, done)
+      assert.equal((before:gsub("one", "two")), cat(after, "/2"))
+      write("reuse/a", "one")
+      assert.equal(before, cat(again(), "/2"))
+      shell("chmod 755 reuse/a")
+      done = select(2, again())
+      assert.equal("step_completed", done[4])
+      shell("chmod 644 reuse/a; touch reuse/a")
+      done = select(2, again())
+      assert.equal("cache_hit", done[4])
+    end)
+
+    it("what comes after a line that is another one", function()
+      local _, done = build("FROM busybox:latest\nENV A=1\nRUN :\nUSER 0\nRUN echo $A")
+      assert.equal("step_completed", done[5])
+      _, done = build("FROM busybox:latest\nENV A=1\nRUN :\nUSER 0\nRUN echo $A")
+      assert.equal("cache_hit", done[5])
+      for _, text in ipairs{ "FROM busybox:latest\nENV A=2\nRUN :\nUSER 0\nRUN echo $A",
+        "FROM busybox:latest\nENV A=1\nRUN :\nWORKDIR /tmp\nRUN echo $A" } do
+        _, done = build(text)
+        assert.equal("step_completed", done[5])
+      end
+    end)
+
+    it("all, when that is wanted", function()
+      local before = cat(again(), "/1")
+      local image, done = again(true)
+      assert.equal("step_completed", done[2])
+      assert.not_equal(before, cat(image, "/1"))
+      assert.equal(cat(image, "/1"), cat(again(), "/1"))
+    end)
+
+    it("what is no longer there", function()
+      again()
+      local path = shell("ls " .. cache .. "/build/*"):gsub("%s+$", "")
+      -- As if all but the first step's image had been collected.
+      shell(([[awk '{ u = $2; if (u ~ /^[0-9a-f]+-/ && n++ > 0) sub(/^......../, "00000000", u);
+        print $1, u }' %s > new && mv new %s]]):format(path, path))
+      local image, done = again()
+      assert.equal("step_completed", done[5])
+      assert.equal("one", cat(image, "/2"):sub(1, 3))
+      image, done = again()
+      assert.equal("cache_hit", done[5])
+      assert.is_true(image:exists("/3"))
+    end)
+  end)
+
+  describe("COPY", function()
+    local context
+
+    setup(function()
+      context = directory .. "/copy"
+      shell([[mkdir -p copy/src/empty copy/src/sub copy/many && cd copy && echo a > a.txt &&
+        echo b > b.txt && echo x > src/x && chmod 755 src/x && echo y > src/sub/y &&
+        ln -s x src/link && echo no > src/z.log && echo no > z.log &&
+        echo '**/*.log' > .dockerignore &&
+        for i in $(seq 70); do echo $i > many/f$i; done && head -c 1100000 /dev/zero > many/large]])
+    end)
+
+    local function copied(lines, path)
+      return tree(build("FROM busybox:latest\n" .. lines, { context = context }), path)
+    end
+
+    it("puts a file under a name, or into a directory", function()
+      assert.equal([[
+. drwxr-xr-x 0:0 .
+./a -rw-r--r-- 0:0 ./a
+./c drwxr-xr-x 0:0 ./c
+./c/a.txt -rw-r--r-- 0:0 ./c/a.txt
+]], copied("COPY a.txt /d/a\nCOPY a.txt /d/c/", "/d"))
+      local image = build("FROM busybox:latest\nRUN mkdir /there && ln -s there /link\n"
+        .. "COPY a.txt /there\nCOPY b.txt /link\nCOPY a.txt /tmp\nWORKDIR /w\nCOPY a.txt .\n"
+        .. 'COPY ["b.txt", "a b"]\nWORKDIR sub\nCOPY a.txt ..//c\nCOPY a.txt b.txt ./',
+        { context = context })
+      for path, data in pairs{ ["/there/a.txt"] = "a", ["/there/b.txt"] = "b", ["/tmp/a.txt"] = "a",
+        ["/w/a.txt"] = "a", ["/w/a b"] = "b", ["/w/c"] = "a", ["/w/sub/b.txt"] = "b" } do
+        assert.equal(data .. "\n", cat(image, path), path)
+      end
+    end)
+
+    it("puts what is in a directory, but for what is ignored", function()
+      assert.equal([[
+. drwxr-xr-x 0:0 .
+./empty drwxr-xr-x 0:0 ./empty
+./link lrwxrwxrwx 0:0 './link' -> 'x'
+./sub drwxr-xr-x 0:0 ./sub
+./sub/y -rw-r--r-- 0:0 ./sub/y
+./x -rwxr-xr-x 0:0 ./x
+]], copied("COPY src /d", "/d"))
+      local image = build("FROM busybox:latest\nCOPY *.txt /d/\n"
+        .. "COPY --exclude=*.txt --exclude=many . /e", { context = context })
+      assert.equal("a.txt\nb.txt\n", image:run("ls /d").stdout)
+      assert.equal("src\n", image:run("ls /e").stdout)
+    end)
+
+    it("gives modes", function()
+      assert.equal([[
+. drwxr-x--- 0:0 .
+./empty drwxr-x--- 0:0 ./empty
+./link lrwxrwxrwx 0:0 './link' -> 'x'
+./sub drwxr-x--- 0:0 ./sub
+./sub/y -rwxr-x--- 0:0 ./sub/y
+./x -rwxr-x--- 0:0 ./x
+]], copied("COPY --chmod=750 src /d", "/d"))
+      assert.equal(384, build("FROM busybox:latest\nCOPY --chmod=0600 a.txt /f",
+        { context = context }):stat("/f").mode)
+    end)
+
+    it("gives owners, where there are ids to give", function()
+      local trees = "FROM busybox:latest\nCOPY --chown=nobody src /d"
+      local files = "FROM busybox:latest\nCOPY --chown=5:root a.txt /f"
+      if SINGLE then
+        assert.matches("one id to give", tostring(refused(trees, { context = context })))
+        assert.matches("one id to give", tostring(refused(files, { context = context })))
+        return
+      end
+      local image = build(trees, { context = context })
+      for _, path in ipairs{ "/d", "/d/empty", "/d/sub/y", "/d/x" } do
+        assert.equal(65534, image:stat(path).uid, path)
+        assert.equal(65534, image:stat(path).gid, path)
+      end
+      image = build(files, { context = context })
+      assert.same({ 5, 0 }, { image:stat("/f").uid, image:stat("/f").gid })
+      assert.matches('Dockerfile:2: the image has no user "nobdy"', tostring(refused(
+        "FROM busybox:latest\nCOPY --chown=nobdy a.txt /f", { context = context })))
+    end)
+
+    it("takes many files, and large ones", function()
+      local image = build("FROM busybox:latest\nCOPY many /many", { context = context })
+      assert.equal("71 2485 1100000\n", image:run(
+        "cd /many; echo $(ls | wc -l) $(cat f* | awk '{ n += $1 } END { print n }') $(wc -c < large)")
+        .stdout)
+    end)
+
+    it("takes here-documents", function()
+      local image = build("FROM busybox:latest\nARG V=1\n"
+        .. 'COPY <<one <<"two" /d/\nv=$V\none\nv=$V\ntwo\n'
+        .. "COPY --chmod=755 <<-EOF /run.sh\n\t#!/bin/sh\n\techo ran\nEOF\nRUN /run.sh > /out")
+      assert.equal("v=1\n", cat(image, "/d/one"))
+      assert.equal("v=$V\n", cat(image, "/d/two"))
+      assert.equal("ran\n", cat(image, "/out"))
+    end)
+
+    it("refuses what is not there, or not in the context", function()
+      for text, message in pairs{
+        ["COPY none /d"] = "Dockerfile:2: there is no none in the context",
+        ["COPY ../app/main.sh /d"] = "Dockerfile:2: ../app/main.sh is outside of the context",
+        ["COPY z.log /d"] = ".dockerignore leaves it out",
+        ["COPY a.txt b.txt /d"] = '2 sources need a directory to go to (write the destination'
+          .. ' as "/d/")',
+        ["COPY a.txt"] = "COPY needs a source and a destination",
+        ["COPY --chmod=u+x a.txt /d"] = "octal digits",
+        ["COPY --parents a.txt /d"] = "--parents is not supported",
+        ["COPY --from=7 a /d"] = "there is no stage 7 before this one",
+        ["COPY --from=busybox /none /d"] = "no such path",
+      } do
+        local err = refused("FROM busybox:latest\n" .. text, { context = context })
+        assert.matches(message, tostring(err), 1, true)
+        assert.equal(2, err.line)
+      end
+      assert.matches("there is no context", tostring(refused("FROM busybox:latest\nCOPY a /a")))
+    end)
+
+    it("does not mix two states of a file", function()
+      write("race/f", "before")
+      local ok, err = pcall(client.images.build, client.images, {
+        dockerfile = { data = "FROM busybox:latest\nCOPY f /f" }, context = directory .. "/race",
+        cache_dir = cache, on_event = function(event)
+          if event.type == "step_started" and event.line == 2 then write("race/f", "after") end
+        end })
+      assert.is_false(ok)
+      assert.matches("f has changed meanwhile", tostring(err))
+    end)
+  end)
+
+  describe("ADD", function()
+    it("unpacks archives that are in the context", function()
+      shell([[mkdir -p add/t/d && cd add && echo 1 > t/d/f && tar -czf a.tgz -C t . &&
+        tar -cf a.tar t && tar -cJf a.bin t && echo plain | gzip > one.gz && cp a.tar copied.tar]])
+      local image = build("FROM busybox:latest\nADD a.tgz /1\nADD a.tar a.bin /2/\nADD one.gz /3/\n"
+        .. "ADD --chmod=700 a.tgz /4\nCOPY copied.tar /5/\nADD --unpack=false a.tar /6",
+        { context = directory .. "/add" })
+      assert.equal("1\n", cat(image, "/1/d/f"))
+      assert.equal("1\n", cat(image, "/2/t/d/f"))
+      assert.equal("plain\n", image:run("zcat /3/one.gz").stdout)
+      assert.equal(448, image:stat("/4/d/f").mode)
+      assert.is_true(image:exists("/5/copied.tar"))
+      assert.equal("file", image:stat("/6").type)
+    end)
+
+    it("fetches URLs, and checks them", function()
+      local server = fake.start()
+      finally(function() server:stop() end)
+      server:rules{
+        { method = "GET", path = "/a/moved", replies = { { status = 302,
+          headers = { Location = "../file?x=1" } } } },
+        { method = "GET", path = "/a/../file", replies = { { status = 200, body = "hello" } } },
+        { method = "GET", path = "/file", replies = { { status = 200, body = "hello" } } },
+        { method = "GET", path = "/round", replies = { { status = 302,
+          headers = { Location = "/round" } } } },
+      }
+      local sum = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+      local image = build(("FROM busybox:latest\nADD %s/file /d/\nADD %s/a/moved /moved\n"
+        .. "ADD --checksum=sha256:%s --chmod=644 %s/file /sum"):format(server.url, server.url, sum,
+        server.url))
+      assert.equal("hello", cat(image, "/d/file"))
+      assert.equal("hello", cat(image, "/moved"))
+      assert.equal(384, image:stat("/d/file").mode)
+      assert.equal(420, image:stat("/sum").mode)
+      for text, message in pairs{
+        ["ADD %s/none /d"] = "the server answers",
+        ["ADD %s/round /d"] = "more than 10 redirects",
+        ["ADD %s/ /d/"] = "names no file",
+        ["ADD --checksum=sha256:" .. ("0"):rep(64) .. " %s/file /d"] = "it is sha256:" .. sum,
+        ["ADD --checksum=md5:1 %s/file /d"] = "64 hexadecimal digits",
+        ["ADD %s/x.git /d"] = "Git",
+      } do
+        local err = refused("FROM busybox:latest\n" .. text:format(server.url))
+        assert.matches(message, tostring(err), 1, true)
+        assert.equal(2, err.line)
+      end
+    end)
+  end)
+
+  it("has stages, and builds those that are needed", function()
+    local text = [[
+ARG BASE=busybox
+FROM $BASE AS Base
+ENV A=1
+WORKDIR /out
+FROM base AS made
+RUN mkdir -p d/e && echo $A > d/e/f && ln -s d/e/f l && ln d/e/f h && mkdir empty && chown $OWNER d
+RUN echo 1 > 'file1.x'; echo 2 > file2.x
+FROM busybox AS unused
+RUN exit 1
+FROM scratch
+COPY --from=made /out /all
+COPY --from=1 /out/l /followed
+COPY --from=made --chown=$OWNED /out/d /owned
+COPY --from=made /out/*.x /globbed/
+COPY --from=busybox:latest /bin/busybox /bin/sh
+COPY --from=made out/d/e/f /
+]]
+    local owner, owned = SINGLE and "0:0" or "3:4", SINGLE and "0:0" or "7:8"
+    text = text:gsub("%$OWNER", owner):gsub("%$OWNED", owned)
+    local image, done = build(text)
+    assert.is_nil(done[9])
+    local expected = [[
+./all drwxr-xr-x 0:0 ./all
+./all/d drwxr-xr-x 3:4 ./all/d
+./all/d/e drwxr-xr-x 0:0 ./all/d/e
+./all/d/e/f -rw-r--r-- 0:0 ./all/d/e/f
+./all/empty drwxr-xr-x 0:0 ./all/empty
+./all/file1.x -rw-r--r-- 0:0 ./all/file1.x
+./all/file2.x -rw-r--r-- 0:0 ./all/file2.x
+./all/h -rw-r--r-- 0:0 ./all/h
+./all/l lrwxrwxrwx 0:0 './all/l' -> 'd/e/f'
+./followed -rw-r--r-- 0:0 ./followed
+./globbed drwxr-xr-x 0:0 ./globbed
+./globbed/file1.x -rw-r--r-- 0:0 ./globbed/file1.x
+./globbed/file2.x -rw-r--r-- 0:0 ./globbed/file2.x
+./owned drwxr-xr-x 7:8 ./owned
+./owned/e drwxr-xr-x 7:8 ./owned/e
+./owned/e/f -rw-r--r-- 7:8 ./owned/e/f
+]]
+    assert.equal(expected:gsub("3:4", owner):gsub("7:8", owned), build("FROM busybox:latest\nCOPY --from=" .. image.uuid .. " / /x"):run(
+      [[cd /x && find ./all ./followed ./globbed ./owned | sort | while read f; do
+        stat -c '%n %A %u:%g %N' "$f"; done]]).stdout)
+    local names = {}
+    for _, entry in ipairs(image:ls("/")) do names[#names + 1] = entry.name end
+    assert.equal("all bin dev f followed globbed owned proc sys", table.concat(names, " "))
+    assert.equal("1\n", image:run{ command = "/bin/sh", args = { "-c", "read a < /f; echo $a" } }
+      .stdout)
+    assert.is_nil(image.stages.unused)
+    assert.equal(image.stages.made.uuid, image.stages[1].uuid)
+    assert.equal(image.stages.made.uuid, build(text, { target = "MADE" }).uuid)
+    assert.matches('no stage "mad" %(did you mean made%?%)',
+      tostring(refused(text, { target = "mad" })))
+  end)
+
+  it("tells variables apart: ENV stays, ARG does not", function()
+    local text = [[
+ARG GLOBAL=g
+FROM busybox:latest
+ARG GLOBAL
+ARG A=1 B=${A:-0}2 C
+ENV D=$A$B PATH=/mine:$PATH
+ENV A=env
+RUN echo "$GLOBAL $A $B $C $D $http_proxy" > /out
+]]
+    local image = build(text)
+    assert.equal("g env 12  112 \n", cat(image, "/out"))
+    assert.equal("env||/mine:", image:run('printf "$A|$B|${PATH%%/usr*}"').stdout)
+    image = build(text, { args = { B = "b", C = "c", GLOBAL = "x", http_proxy = "p" } })
+    assert.equal("x env b c 1b p\n", cat(image, "/out"))
+    assert.is_nil(image.config.env.C)
+    local err = refused(text, { args = { GLOBL = "x" } })
+    assert.is_true(err.misuse)
+    assert.matches("build_spec.lua:%d+: .* has no ARG GLOBL %(did you mean GLOBAL%?%)",
+      tostring(err))
+  end)
+
+  it("runs as a user, in a directory, with a shell", function()
+    local text = [[
+FROM busybox:latest
+RUN echo 'app:x:12:34::/home/app:/bin/sh' >> /etc/passwd && echo 'web:x:56:' >> /etc/group
+USER app
+WORKDIR /home/app
+RUN echo "$(id -u):$(id -g) $HOME $PWD" > /tmp/1
+USER 99:web
+RUN ["sh", "-c", "echo \"$(id -u):$(id -g)\" > /tmp/2"]
+SHELL ["/bin/sh", "-e", "-c"]
+RUN echo "$-" | tr -cd e > /tmp/3
+RUN <<EOF
+#!/bin/busybox sh
+echo "ran $(basename "$0" | cut -c 1-3)" > /tmp/4
+EOF
+RUN cat <<A <<B > /tmp/5
+$((1 + 1))
+A
+two
+B
+]]
+    assert.matches('no user "nope"', tostring(refused("FROM busybox:latest\nUSER nope\nRUN true")))
+    if SINGLE then
+      assert.matches("Dockerfile:5: RUN .*one id to give", tostring(refused(text)))
+      text = text:gsub("USER app", "ENV HOME=/home/app"):gsub("USER 99:web", "USER root:0")
+    end
+    local image = build(text)
+    assert.equal((SINGLE and "0:0" or "12:34") .. " /home/app /home/app\n", cat(image, "/tmp/1"))
+    assert.equal(SINGLE and "0:0\n" or "99:56\n", cat(image, "/tmp/2"))
+    assert.equal("e", cat(image, "/tmp/3"))
+    assert.equal("ran tmp\n", cat(image, "/tmp/4"))
+    assert.equal("two\n", cat(image, "/tmp/5"))
+    assert.equal(SINGLE and "/home/app" or "/root", image:run('printf "$HOME"').stdout)
+    assert.equal(SINGLE and "root:0" or "99:web", image.config.user)
+  end)
+
+  it("says what failed, where, and with what", function()
+    local seen = {}
+    local ok, err = pcall(client.images.build, client.images, { cache_dir = cache,
+      dockerfile = { data = "FROM busybox:latest\n\nRUN echo out; \\\n  echo why >&2; exit 3\n" },
+      on_event = function(event) seen[#seen + 1] = event.type .. (event.data or "") end })
+    assert.is_false(ok)
+    assert.equal("command_failed", err.kind)
+    assert.equal(3, err.line)
+    assert.equal(3, err.result.exit_code)
+    assert.equal("out\n", err.result.stdout)
+    assert.equal("RUN echo out;   echo why >&2; exit 3", err.step)
+    assert.matches("^contree: Dockerfile:3: RUN echo out; echo why.*: the command ended with "
+      .. "exit code 3: why", tostring(err))
+    assert.is_nil(err.hint)
+    assert.matches("networking = true", refused(
+      "FROM busybox:latest\nRUN wget http://example.invalid/").hint)
+    table.sort(seen)
+    assert.same({ "stderrwhy\n", "stdoutout\n", "step_completed", "step_failed", "step_started",
+      "step_started" }, seen)
+    assert.matches("Dockerfile:1: FROM no:such/thing", tostring(refused("FROM no:such/thing")))
+    assert.matches("type=secret is not supported",
+      tostring(refused("FROM busybox:latest\nRUN --mount=type=secret,id=x true")))
+    assert.equal("step_completed", select(2, build(
+      "FROM busybox:latest\nRUN --mount=type=cache,target=/c --network=none true"))[2])
+    assert.equal("timeout",
+      refused("FROM busybox:latest\nRUN sleep 60", { timeout = 1 }).result.limit)
+  end)
+
+  it("refuses calls that are wrong, and Dockerfiles that are not there", function()
+    for _, given in ipairs{ {}, { dockerfile = {} }, { contxt = "x" }, { context = 5 },
+      { context = directory, username = "x" } } do
+      local ok, err = pcall(client.images.build, client.images, given)
+      assert.is_false(ok)
+      assert.is_true(err.misuse)
+      assert.matches("build_spec.lua:%d+", tostring(err))
+    end
+    local ok, err = pcall(client.images.build, client.images, directory .. "/none")
+    assert.is_false(ok)
+    assert.equal("file", err.kind)
+    local careful = safe.new{ engine = { data_dir = directory .. "/data",
+      socket = directory .. "/engine.sock" } }
+    local image, problem = careful.images:build{ dockerfile = { data = "FRM x" } }
+    assert.is_nil(image)
+    assert.equal("invalid_argument", problem.kind)
+    image = careful.images:build{ dockerfile = { data = "FROM busybox:latest\nRUN true" },
+      cache_dir = cache }
+    assert.is_nil(select(2, image:run{ shell = "exit 1", check = true }).misuse)
+  end)
+
+  it("takes no image's tag away", function()
+    local base = client.images:use("busybox:latest", { strict = true }).uuid
+    local one = build("FROM busybox:latest", { tag = "mine:1" })
+    assert.equal(base, client.images:use("busybox:latest", { strict = true }).uuid)
+    assert.not_equal(base, one.uuid)
+    local two = build("FROM busybox:latest", { tag = "mine:2" })
+    assert.equal(one.uuid, client.images:use("mine:1", { strict = true }).uuid)
+    assert.equal(two.uuid, client.images:use("mine:2", { strict = true }).uuid)
+    assert.equal(two.uuid, build("FROM busybox:latest", { tag = "mine:2" }).uuid)
+    assert.equal("x\n", one:run("echo x").stdout)
+  end)
+
+  it("may be many at once, and be cancelled", function()
+    local text = "FROM busybox:latest\nRUN sleep 0.2; echo 1 > /f\nRUN echo 2 >> /f"
+    local built = contree.gather{ function() return build(text) end,
+      function() return build(text) end, function() return build(text) end }
+    for _, image in ipairs(built) do assert.equal("1\n2\n", cat(image, "/f")) end
+    contree.async(function()
+      local running
+      local task = contree.spawn(function()
+        build("FROM busybox:latest\nRUN echo up; sleep 100",
+          { on_event = function(event) running = running or event.type == "stdout" end })
+      end)
+      repeat contree.sleep(0.02) until running
+      task:cancel()
+      local ok, err = pcall(task.wait, task)
+      assert.is_false(ok)
+      assert.equal("cancelled", err.kind)
+    end)
+    wire.eventually("the end of what was cancelled", function()
+      return client.operations:list{ limit = 1 }[1].status == "CANCELLED"
+    end)
+  end)
+end)
