@@ -90,6 +90,8 @@ end
 local function new_image(self, tag, contents)
   local image = { uuid = new_uuid(self), tag = tag, created_at = "2026-01-01T00:00:00Z",
     files = {} }
+  -- What images:build takes out of it.
+  if tag == "busybox:latest" then image.files["/bin/busybox"] = "" end
   for path, bytes in pairs(contents or {}) do image.files[path] = bytes end
   self.images[image.uuid] = image
   table.insert(self.in_order, image)
@@ -120,8 +122,14 @@ local function find_rule(self, command)
   end
 end
 
+-- What the library runs by itself: apply_files and images:build.
+local function is_ours(call)
+  return call.argv ~= nil and (call.command == "true" or call.command:find("^/%.contree%-build/"))
+end
+
 local function answer_to(self, call)
   local rule = find_rule(self, call.command)
+  if not rule and is_ours(call) then return {} end
   if not rule then
     errors.misuse(("contree.testing has no answer for the command %q"):format(call.command),
       "testing.client{ run = { [pattern] = answer } } or fake:on(pattern, answer)")
@@ -353,6 +361,9 @@ on("GET", "/inspect/([^/]+)/list", function(self, request, uuid)
       list[#list + 1] = { path = name, is_dir = rest ~= "", is_regular = rest == "",
         size = rest == "" and #bytes or 0, mode = 420, mtime = 0, uid = 0, gid = 0 }
     end
+  end
+  if #list == 0 and prefix ~= "/" then
+    fail("not_found", 404, ("there is no directory %s in the image"):format(request.query.path))
   end
   table.sort(list, function(a, b) return a.path < b.path end)
   return { files = list }

@@ -232,9 +232,8 @@ CMD ["./main.sh"]
 
     it("takes many files, and large ones", function()
       local image = build("FROM busybox:latest\nCOPY many /many", { context = context })
-      assert.equal("71 2485 1100000\n", image:run(
-        "cd /many; echo $(ls | wc -l) $(cat f* | awk '{ n += $1 } END { print n }') $(wc -c < large)")
-        .stdout)
+      assert.equal("71 2485 1100000\n", image:run([[cd /many; echo $(ls | wc -l) \
+        $(cat f* | awk '{ n += $1 } END { print n }') $(wc -c < large)]]).stdout)
     end)
 
     it("takes here-documents", function()
@@ -368,8 +367,9 @@ COPY --from=made out/d/e/f /
 ./owned/e drwxr-xr-x 7:8 ./owned/e
 ./owned/e/f -rw-r--r-- 7:8 ./owned/e/f
 ]]
-    assert.equal(expected:gsub("3:4", owner):gsub("7:8", owned), build("FROM busybox:latest\nCOPY --from=" .. image.uuid .. " / /x"):run(
-      [[cd /x && find ./all ./followed ./globbed ./owned | sort | while read f; do
+    local all = build("FROM busybox:latest\nCOPY --from=" .. image.uuid .. " / /x")
+    assert.equal((expected:gsub("3:4", owner):gsub("7:8", owned)), all:run([[
+      cd /x && find ./all ./followed ./globbed ./owned | sort | while read f; do
         stat -c '%n %A %u:%g %N' "$f"; done]]).stdout)
     local names = {}
     for _, entry in ipairs(image:ls("/")) do names[#names + 1] = entry.name end

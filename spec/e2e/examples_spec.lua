@@ -19,8 +19,8 @@ describe("examples/", function()
   local function run(arguments)
     local here = home.quote(directory)
     local text = home.capture(("env -u CONTREE_URL -u CONTREE_TOKEN CONTREE_HOME=%s"
-      .. " CONTREE_DATA_DIR=%s/data XDG_RUNTIME_DIR=%s %s %s 2>&1; printf %%s $?")
-      :format(here, here, here, lua, arguments))
+      .. " CONTREE_DATA_DIR=%s/data CONTREE_CACHE_DIR=%s/cache XDG_RUNTIME_DIR=%s %s %s 2>&1;"
+      .. " printf %%s $?"):format(here, here, here, here, lua, arguments))
     return text:match("^(.*)(%d)$")
   end
 

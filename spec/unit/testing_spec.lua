@@ -96,6 +96,33 @@ describe("contree.testing", function()
     assert.are.equal(6, #fake.calls)
   end)
 
+  it("builds Dockerfiles as far as it can", function()
+    local client, fake = testing.client{ run = { ["^make"] = { files = { ["/app/bin"] = "made" } },
+      fail = { exit_code = 2, stderr = "no\n" } } }
+    local image = client.images:build{ dockerfile = { data = [[
+FROM busybox:latest
+ARG FLAGS
+WORKDIR /app
+COPY <<EOF Makefile
+all:
+EOF
+RUN make $FLAGS
+ENV A=1
+COPY <<x /etc/y
+x
+CMD ["/app/bin"]
+]] }, args = { FLAGS = "-j" } }
+    assert.are.equal("made", image:read("/app/bin"))
+    assert.are.equal("all:\n", image:read("/app/Makefile"))
+    assert.are.same({ "/app/bin" }, image.config.cmd)
+    local call = fake:called("^make")[1]
+    assert.are.equal("-j", call.env.FLAGS)
+    assert.are.equal("/app", call.request.cwd)
+    local err = refuses("command_failed", "Dockerfile:2: RUN fail: .* exit code 2: no",
+      client.images.build, client.images, { dockerfile = { data = "FROM x\nRUN fail" } })
+    assert.are.equal(2, err.line)
+  end)
+
   it("plays a client of contree.safe, too", function()
     local client = testing.client{ safe = true, run = { x = { raises = "server" } } }
     local result, err = client.images:use("a"):run("x")

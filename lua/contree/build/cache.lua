@@ -75,6 +75,7 @@ end
 ---@return contree.build.Cache
 function cache.open(client, place)
   local self = setmetatable({ known = {} }, Cache)
+  if client.respond then return self end -- contree.testing: its images live no longer
   place = place or directory(os.getenv)
   if not place then return self end
   make_directory(place .. "/build")
