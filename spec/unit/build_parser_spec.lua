@@ -2,6 +2,7 @@ local errors = require("contree.errors")
 local expand = require("contree.build.expand")
 local parser = require("contree.build.parser")
 local stage = require("contree.build.stage")
+local testing = require("contree.testing")
 
 local function parse(text) return parser.parse(text, "Dockerfile") end
 
@@ -192,5 +193,31 @@ describe("any bytes", function()
       assert.is_true(ok or errors.is(err), tostring(err))
     end
     assert.is_true(good > 0)
+  end)
+
+  local LINES = { "RUN a", "RUN [\"a\", \"b\"]", "RUN <<E\nx\nE", "COPY a b", 
+    "COPY --from=0 a b", "COPY <<E /x/\n$A\nE", "COPY --chown=a:b --chmod=7 <<E <<F x/\nE\nF", "ADD http:///x y",
+    "ENV A=$B C=${A:-d}", "ENV A", "ARG A=1 B", "ARG ${A}", "WORKDIR ../..", "WORKDIR $A", "USER $A",
+    "USER 5:x", "SHELL [\"a\"]", "SHELL []", "CMD", "ENTRYPOINT [", "LABEL a='b", "EXPOSE $A 1",
+    "VOLUME [\"/x\"]", "STOPSIGNAL", "HEALTHCHECK NONE", "ONBUILD RUN x", "MAINTAINER me",
+    "FROM x AS y", "FROM $A", "FROM y", "FROM scratch", "RUN --mount=type=cache,target=/x y",
+    "RUN --network=x y", "COPY --exclude=[ a b", "ENV \255=\255", "RUN \255", "WORKDIR /\255" }
+
+  it("are built, or refused in order", function()
+    local random, good = generator(11), 0
+    for _ = 1, 400 do
+      local lines = { "FROM busybox:latest" }
+      for i = 2, 1 + random(6) do
+        lines[i] = LINES[random(#LINES)]
+        local at = random(60)
+        if at <= #lines[i] then lines[i] = lines[i]:sub(1, at - 1) .. lines[i]:sub(at + 1) end
+      end
+      local client = testing.client{ run = { ["."] = "" } }
+      local ok, err = pcall(client.images.build, client.images,
+        { dockerfile = { data = table.concat(lines, "\n") } })
+      if ok then good = good + 1 end
+      assert.is_true(ok or errors.is(err), tostring(err) .. "\n" .. table.concat(lines, "\n"))
+    end
+    assert.is_true(good > 20)
   end)
 end)

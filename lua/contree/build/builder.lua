@@ -215,6 +215,15 @@ local function base_of(self, this)
   return { uuid = uuid, probe = prober(self, uuid) }
 end
 
+-- Makes the stages that a stage copies from, as far as their names can be seen.
+local function make_sources(self, this)
+  for _, step in ipairs(this.steps) do
+    local from = step.flags.from
+    local named = from and stage.named(self.stages, from, this.index)
+    if named then self:make(named, false) end
+  end
+end
+
 --- Makes a stage, and those that it needs, once. One that is the final one has the
 --- variables in its image.
 ---@async
@@ -224,6 +233,7 @@ end
 function Build:make(this, final)
   if this.made then return this.made end
   local outer = self.current
+  make_sources(self, this)
   self.current = this
   local base = base_of(self, this)
   self.current = this

@@ -69,7 +69,7 @@ end
 local function words_of(step, lookup)
   local words = {}
   for i, word in ipairs(step.list or parser.words(step.text, lookup.escape)) do
-    words[i] = step.list and word or expand.text(word, lookup)
+    words[i] = expand.text(word, lookup)
     if words[i]:find("\0", 1, true) then problem.raise(step, "a path contains a NUL byte") end
   end
   if #words < 2 then
@@ -120,6 +120,7 @@ local function from_url(build, op, url)
   if name == "" and op.directory then
     problem.raise(step, url .. " names no file", "say it in the destination")
   end
+  if step.flags.unpack then problem.raise(step, "--unpack is not supported with a URL") end
   local checksum = step.flags.checksum
   local wanted = checksum and checksum:match("^sha256:(%x+)$")
   if checksum and not (wanted and #wanted == 64) then

@@ -53,7 +53,7 @@ end
 ---@param to string local path
 ---@return string sha256 of its content
 function fetch.get(step, url, to)
-  local from = url
+  local from = url:gsub("//[^/@]*@", "//***@")
   for _ = 1, REDIRECTS_MAX do
     local result, headers = get(url, to)
     if result.error then
