@@ -195,13 +195,15 @@ describe("any bytes", function()
     assert.is_true(good > 0)
   end)
 
-  local LINES = { "RUN a", "RUN [\"a\", \"b\"]", "RUN <<E\nx\nE", "COPY a b", 
-    "COPY --from=0 a b", "COPY <<E /x/\n$A\nE", "COPY --chown=a:b --chmod=7 <<E <<F x/\nE\nF", "ADD http:///x y",
-    "ENV A=$B C=${A:-d}", "ENV A", "ARG A=1 B", "ARG ${A}", "WORKDIR ../..", "WORKDIR $A", "USER $A",
-    "USER 5:x", "SHELL [\"a\"]", "SHELL []", "CMD", "ENTRYPOINT [", "LABEL a='b", "EXPOSE $A 1",
-    "VOLUME [\"/x\"]", "STOPSIGNAL", "HEALTHCHECK NONE", "ONBUILD RUN x", "MAINTAINER me",
-    "FROM x AS y", "FROM $A", "FROM y", "FROM scratch", "RUN --mount=type=cache,target=/x y",
-    "RUN --network=x y", "COPY --exclude=[ a b", "ENV \255=\255", "RUN \255", "WORKDIR /\255" }
+  local LINES = {
+    "RUN a", "RUN [\"a\", \"b\"]", "RUN <<E\nx\nE", "COPY a b", "COPY --from=0 a b",
+    "COPY <<E /x/\n$A\nE", "COPY --chown=a:b --chmod=7 <<E <<F x/\nE\nF", "ADD http:///x y",
+    "ENV A=$B C=${A:-d}", "ENV A", "ARG A=1 B", "ARG ${A}", "WORKDIR ../..", "WORKDIR $A",
+    "USER $A", "USER 5:x", "SHELL [\"a\"]", "SHELL []", "CMD", "ENTRYPOINT [", "LABEL a='b",
+    "EXPOSE $A 1", "VOLUME [\"/x\"]", "STOPSIGNAL", "HEALTHCHECK NONE", "ONBUILD RUN x",
+    "MAINTAINER me", "FROM x AS y", "FROM $A", "FROM y", "FROM scratch",
+    "RUN --mount=type=cache,target=/x y", "RUN --network=x y", "COPY --exclude=[ a b",
+    "ENV \255=\255", "RUN \255", "WORKDIR /\255" }
 
   it("are built, or refused in order", function()
     local random, good = generator(11), 0

@@ -28,11 +28,13 @@ function problem.nearest(given, names)
   if #list > 0 then return "there are " .. table.concat(list, ", ") end
 end
 
---- Says of an error where it struck. The result and the operation stay.
+--- Says of an error where it struck. The result and the operation stay. What would
+--- be the caller's mistake in a call is the Dockerfile's here.
 ---@param err any
 ---@param step contree.build.Instruction
 function problem.locate(err, step)
   if not errors.is(err) or err.line then return err end
+  err.misuse, err.where = nil, nil
   err.message = ("%s:%d: %s: %s"):format(step.file, step.line, problem.title(step), err.message)
   err.dockerfile, err.line, err.step = step.file, step.line, step.source
   return err
