@@ -70,6 +70,7 @@ build = {
     ["contree.build.cache"] = "lua/contree/build/cache.lua",
     ["contree.build.context"] = "lua/contree/build/context.lua",
     ["contree.build.copy"] = "lua/contree/build/copy.lua",
+    ["contree.build.disk"] = "lua/contree/build/disk.lua",
     ["contree.build.expand"] = "lua/contree/build/expand.lua",
     ["contree.build.fetch"] = "lua/contree/build/fetch.lua",
     ["contree.build.ignore"] = "lua/contree/build/ignore.lua",

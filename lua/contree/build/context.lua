@@ -3,6 +3,7 @@
 --- is refused.
 
 local core = require("contree.core")
+local disk = require("contree.build.disk")
 local errors = require("contree.errors")
 local ignore = require("contree.build.ignore")
 local pattern = require("contree.build.pattern")
@@ -30,13 +31,6 @@ local LINKS_MAX = 40
 local Context = {}
 Context.__index = Context
 
-local function read_file(path)
-  local file = io.open(path, "rb")
-  local text = file and file:read("*a")
-  if file then file:close() end
-  return text
-end
-
 --- A context.
 ---@param root string a directory
 ---@param dockerfile? string whose FILE.dockerignore comes before .dockerignore
@@ -48,9 +42,9 @@ function context.open(root, dockerfile)
   end
   root = root:gsub("(.)/+$", "%1")
   local own = dockerfile and dockerfile .. ".dockerignore"
-  local text = own and read_file(own)
+  local text = own and disk.read(own)
   local file = text and own or ".dockerignore"
-  text = text or read_file(root .. "/.dockerignore") or ""
+  text = text or disk.read(root .. "/.dockerignore") or ""
   return setmetatable({ root = root, ignore = ignore.parse(text, file) }, Context)
 end
 

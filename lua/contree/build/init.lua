@@ -7,6 +7,7 @@ local arguments = require("contree.build.arguments")
 local builder = require("contree.build.builder")
 local cache = require("contree.build.cache")
 local context = require("contree.build.context")
+local disk = require("contree.build.disk")
 local errors = require("contree.errors")
 local image = require("contree.image")
 local loop = require("contree.loop")
@@ -64,11 +65,9 @@ local SPEC = {
 
 local function read_dockerfile(path)
   local stat, wrong = core.stat(path)
+  local text
   if stat and stat.type ~= "file" then wrong = path .. " is no file" end
-  local file
-  if not wrong then file, wrong = io.open(path, "rb") end
-  local text = file and file:read("*a")
-  if file then file:close() end
+  if stat and not wrong then text, wrong = disk.read(path) end
   if not text then
     errors.raise("file", "images:build: cannot read " .. (wrong or path),
       { hint = path:find("\n", 1, true) and "a text goes into dockerfile = { data = … }" or nil })

@@ -5,6 +5,7 @@
 local core = require("contree.core")
 local client = require("contree.client")
 local copy = require("contree.build.copy")
+local disk = require("contree.build.disk")
 local errors = require("contree.errors")
 local fetch = require("contree.build.fetch")
 local filesystem = require("contree.filesystem")
@@ -101,23 +102,15 @@ end
 ---@return string? content
 function Pack:content(path)
   local entry = self.by_path[path]
-  if not entry or entry.data then return entry and entry.data end
-  local file = io.open(entry.path, "rb")
-  local text = file and file:read("*a")
-  if file then file:close() end
-  return text
+  return entry and (entry.data or disk.read(entry.path))
 end
 
 -- Bytes of an entry's file; those that the build had seen before, or none.
 local function bytes_of(op, entry)
-  local data = entry.data
-  if not data then
-    local file, wrong = io.open(entry.path, "rb")
-    if not file then problem.raise(op.step, "cannot read " .. wrong) end
-    data = file:read("*a")
-    file:close()
-  end
-  if not data or core.sha256(data) ~= entry.sha256 then
+  local data, wrong = entry.data, nil
+  if not data then data, wrong = disk.read(entry.path) end
+  if not data then problem.raise(op.step, "cannot read " .. wrong) end
+  if core.sha256(data) ~= entry.sha256 then
     problem.raise(op.step, entry.path .. " has changed during the build")
   end
   return data
