@@ -383,6 +383,31 @@ COPY --from=made out/d/e/f /
       tostring(refused(text, { target = "mad" })))
   end)
 
+  it("makes stages side by side; one that fails ends the others", function()
+    local ended = {}
+    local ok, err = pcall(client.images.build, client.images, { cache_dir = cache,
+      dockerfile = { data = [[
+FROM busybox:latest AS slow
+RUN sleep 3600
+FROM busybox:latest AS broken
+RUN exit 3
+FROM scratch
+COPY --from=slow /x /
+COPY --from=broken /y /
+]] }, on_event = function(event)
+        if event.type == "step_failed" then ended[event.line] = event.error.kind end
+      end })
+    assert.is_false(ok)
+    assert.equal(4, err.line)
+    assert.same({ [2] = "cancelled", [4] = "command_failed" }, ended)
+    wire.eventually("the end of the slow one", function()
+      local last = client.operations:list{ limit = 2 }
+      for _, each in ipairs(last) do
+        if each.status == "CANCELLED" then return true end
+      end
+    end)
+  end)
+
   it("tells variables apart: ENV stays, ARG does not", function()
     local text = [[
 ARG GLOBAL=g

@@ -16,7 +16,9 @@ local paths = require("contree.build.paths")
 local pattern = require("contree.build.pattern")
 local problem = require("contree.build.problem")
 local reference = require("contree.reference")
+local shared = require("contree.shared")
 local stage = require("contree.build.stage")
+local tasks = require("contree.loop.task")
 
 local builder = {}
 
@@ -33,7 +35,7 @@ Build.__index = Build
 --- A build; `fields` are those of contree.build.Build.
 ---@return contree.build.Build
 function builder.new(fields)
-  fields.found, fields.temporaries = {}, {}
+  fields.slots, fields.temporaries = {}, {}
   fields.tells = fields.on_event ~= nil or fields.on_step ~= nil
   return setmetatable(fields, Build)
 end
@@ -45,7 +47,7 @@ local STEP_ENDS = { cache_hit = true, step_completed = true, step_failed = true 
 --- Tells the user of something.
 function Build:emit(kind, step, fields)
   if not step or not self.tells then return end
-  local event = { type = kind, stage = stage.label(self.current), file = step.file,
+  local event = { type = kind, stage = stage.label(step.stage), file = step.file,
     line = step.line, name = step.name, text = step.source }
   for name, value in pairs(fields or {}) do event[name] = value end
   if self.on_event then self.on_event(event) end
@@ -73,6 +75,27 @@ local function perform(self, steps, fn)
     self:emit("step_completed", step, { uuid = uuid, duration = took })
   end
   return uuid
+end
+
+-- Work that many stages may ask for at once.
+local job = { name = "a part of the build" }
+
+function job.run(slot) return slot.fn() end
+
+function job.owns(_, err) return not errors.is(err, "cancelled") end
+
+job.forsake = function() end
+
+--- Calls fn once for a key, however many ask; all get what came of it.
+---@async
+---@param key any
+---@param fn fun(): any
+function Build:once(key, fn)
+  local slot = self.slots[key] or { fn = fn }
+  self.slots[key] = slot
+  local ok, value = shared.wait(slot, job)
+  if ok then return value end
+  error(value, 0)
 end
 
 -- Temporary files -----------------------------------------------------------------
@@ -119,8 +142,7 @@ end
 ---@param name string
 ---@return string uuid
 function Build:image_of(name)
-  self.found[name] = self.found[name] or import(self, name)
-  return self.found[name]
+  return self:once("image " .. name, function() return import(self, name) end)
 end
 
 -- An image without files, made of one that can empty itself.
@@ -129,7 +151,7 @@ local EMPTY = {
   '*) "$b" rm -rf "$f" || : ;; esac; done',
 }
 
-local function scratch(self)
+local function make_scratch(self)
   local from = self:image_of("busybox:latest")
   local key = cache.key{ "scratch", from }
   local uuid = self:cached(key)
@@ -138,6 +160,10 @@ local function scratch(self)
     self.cache:put(key, uuid)
   end
   return uuid
+end
+
+local function scratch(self)
+  return self:once("scratch", function() return make_scratch(self) end)
 end
 
 -- What ran before ---------------------------------------------------------------------
@@ -215,13 +241,37 @@ local function base_of(self, this)
   return { uuid = uuid, probe = prober(self, uuid) }
 end
 
--- Makes the stages that a stage copies from, as far as their names can be seen.
-local function make_sources(self, this)
-  for _, step in ipairs(this.steps) do
-    local from = step.flags.from
-    local named = from and stage.named(self.stages, from, this.index)
-    if named then self:make(named, false) end
+-- The stages that a stage begins with or copies from, as far as their names can be
+-- seen before its variables are known.
+local function sources_of(self, this)
+  local list, seen = {}, {}
+  local function add(name)
+    local named = name and stage.named(self.stages, name, this.index)
+    if named and not seen[named] then
+      seen[named], list[#list + 1] = true, named
+    end
   end
+  add(expand.text(this.base, arguments.lookup(self, this.from)))
+  for _, step in ipairs(this.steps) do add(step.flags.from) end
+  return list
+end
+
+-- Side by side; the first that fails ends the others.
+local function make_sources(self, this)
+  local jobs = {}
+  for i, each in ipairs(sources_of(self, this)) do
+    jobs[i] = function() return self:make(each, false) end
+  end
+  if #jobs == 1 then jobs[1]() else tasks.gather(jobs) end
+end
+
+local function make_stage(self, this, final)
+  make_sources(self, this)
+  local base = base_of(self, this)
+  local plan = stage.plan(self, this, base, final)
+  this.made = { uuid = make_layers(self, plan.layers, base.uuid), config = plan.config,
+    baked = plan.baked, probe = base.probe }
+  return this.made
 end
 
 --- Makes a stage, and those that it needs, once. One that is the final one has the
@@ -231,26 +281,16 @@ end
 ---@param final boolean
 ---@return { uuid: string, config: contree.BuildConfig, baked: table, probe: function } made
 function Build:make(this, final)
-  if this.made then return this.made end
-  local outer = self.current
-  make_sources(self, this)
-  self.current = this
-  local base = base_of(self, this)
-  self.current = this
-  local plan = stage.plan(self, this, base, final)
-  this.made = { uuid = make_layers(self, plan.layers, base.uuid), config = plan.config,
-    baked = plan.baked, probe = base.probe }
-  self.current = outer
-  return this.made
+  return self:once(this, function() return make_stage(self, this, final) end)
 end
 
 --- The image that COPY --from= names: a stage before this one, or any image.
 ---@async
 ---@return string uuid
 function Build:image_named(step, name)
-  local found = stage.named(self.stages, name, self.current.index)
+  local found = stage.named(self.stages, name, step.stage.index)
   if found then return self:make(found, false).uuid end
-  if name:find("^%d+$") or name:lower() == self.current.name then
+  if name:find("^%d+$") or name:lower() == step.stage.name then
     problem.raise(step, ("there is no stage %s before this one"):format(name))
   end
   return self:image_of(name)

@@ -107,11 +107,11 @@ end
 -- A busybox of our own does what must be done in a sandbox, since an image may
 -- have neither shell nor tar.
 local function helper(build)
-  if not build.busybox then
+  local bytes = build:once("helper", function()
     local found = build:image_of(HELPER_IMAGE)
-    build.busybox = image.methods.read(image.new(build.client, { uuid = found }), HELPER_PATH)
-  end
-  return { destination = HELPER, data = build.busybox, mode = "0755" }
+    return image.methods.read(image.new(build.client, { uuid = found }), HELPER_PATH)
+  end)
+  return { destination = HELPER, data = bytes, mode = "0755" }
 end
 
 local function script_of(lines)

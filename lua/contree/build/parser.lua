@@ -16,6 +16,7 @@ local parser = {}
 ---@field flag_list { name: string, value: string|true }[] those given more than once, too
 ---@field list? string[]    the arguments when they are a JSON list
 ---@field heredocs contree.build.Heredoc[]
+---@field stage? contree.build.Stage   set by stage.split
 
 ---@class contree.build.Heredoc
 ---@field name string       the word that ends it

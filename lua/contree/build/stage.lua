@@ -319,7 +319,7 @@ local function begin(list, step)
       "a letter, then letters, digits, _ - and .")
   end
   local new = { index = #list, name = name or nil, from = step, base = words[1], steps = {} }
-  list[#list + 1] = new
+  list[#list + 1], step.stage = new, new
   return new
 end
 
@@ -334,6 +334,7 @@ function stage.split(steps, file)
     if step.name == "FROM" then
       current = begin(stages, step)
     elseif current then
+      step.stage = current
       table.insert(current.steps, step)
     elseif step.name == "ARG" then
       before[#before + 1] = step
