@@ -83,7 +83,7 @@ local function with_hint(build, self, err)
   return err
 end
 
-local function checked(given)
+local function plan_of(given)
   local wrong = options.env()(given.env)
   if wrong then errors.raise("invalid_argument", "the variables must be " .. wrong) end
   return run.plan("images:build", given)
@@ -95,7 +95,7 @@ local function run_in(build, uuid, step, given, files)
   given.resources_limits = build.resources_limits
   given.on_event = step and teller(build, step)
   if not next(given.env) then given.preserve_env = nil end
-  local plan = checked(given)
+  local plan = plan_of(given)
   plan.files = #files > 0 and files or nil
   local result = run.run(image.new(build.client, { uuid = uuid }), plan)
   if not result.uuid then errors.raise("server", "the run succeeded but made no image") end
@@ -169,7 +169,7 @@ local function place_files(build, self, uuid, files)
   local given = variables(self)
   given.command, given.cwd = "true", "/"
   local result = run_in(build, uuid, nil, given, files)
-  if result.exit_code == 126 or result.exit_code == 127 then
+  if result.exit_code ~= 0 then
     return layer.script(build, uuid, {}, variables(self), files)
   end
   return result
