@@ -114,7 +114,7 @@ describe("a Dockerfile", function()
 end)
 
 describe("variables", function()
-  local VALUES = { A = "1", EMPTY = "", S = "a b" }
+  local VALUES = { A = "1", P = "a/b/c.tar.gz", EMPTY = "", S = "a b" }
   local lookup = { escape = "\\", value = function(name) return VALUES[name] end,
     fail = function(message) errors.raise("invalid_argument", message) end }
 
@@ -126,7 +126,13 @@ describe("variables", function()
       ["${A:-x}"] = "1", ["${NO:-x}"] = "x", ["${EMPTY:-x}"] = "x", ["${EMPTY-x}"] = "",
       ["${NO-x}"] = "x", ["${A:+x}"] = "x", ["${NO:+x}"] = "", ["${EMPTY:+x}"] = "",
       ["${EMPTY+x}"] = "x", ["${A:?no}"] = "1", ["${NO:-$A}"] = "1", ["${NO:-${NO:-${A}}}"] = "1",
-      ["${NO:-'}'}"] = "}", ["$S"] = "a b", ["$1"] = "", ["${1}"] = "", [""] = "",
+      ["${NO:-'}'}"] = "}", ["${P#*/}"] = "b/c.tar.gz", ["${P##*/}"] = "c.tar.gz",
+      ["${P%.*}"] = "a/b/c.tar", ["${P%%.*}"] = "a/b/c", ["${P#x}"] = "a/b/c.tar.gz",
+      ["${P%x}"] = "a/b/c.tar.gz", ["${P/?}"] = "/b/c.tar.gz",
+      ["${P//\\//-%1}"] = "a-%1b-%1c.tar.gz",
+      ["${P/b*r/$A}"] = "a/1.gz", ["${NO#x}"] = "", ["${NO/x/y}"] = "",
+      ["${P//}"] = "a/b/c.tar.gz",
+      ["${P%${P##*.}}"] = "a/b/c.tar.", ["$S"] = "a b", ["$1"] = "", ["${1}"] = "", [""] = "",
     } do
       assert.equal(expected, expand.text(text, lookup), text)
     end
@@ -134,7 +140,9 @@ describe("variables", function()
 
   it("say what is wrong with them", function()
     for text, message in pairs{
-      ["${A"] = "is not understood", ["${"] = "name of a variable", ["${A%x}"] = "not understood",
+      ["${A"] = "lacks its }", ["${"] = "name of a variable", ["${A^x}"] = "not understood",
+      ["${A:x}"] = "not understood", ["${A/x"] = "lacks its }",
+      ["${A#" .. ("*"):rep(60) .. "}"] = "more than 50 *",
       ["'a"] = "has no partner", ['"a'] = "has no partner",
       ["${NO:?must be}"] = "NO is not set: must be",
       ["${NO:-a"] = "lacks its }",
@@ -162,8 +170,8 @@ end)
 
 describe("any bytes", function()
   local PIECES = { "FROM a\n", "RUN ", "COPY ", "ENV ", "ARG ", "<<EOF", "<<-'X'", "\nEOF\n",
-    "\\\n", "\n", " ", "$", "${", "}", ":-", '"', "'", "[", "]", ",", "=", "--from=", "--",
-    "# escape=`\n", "#", "`", "\0", "\255", "\r\n", "a", "**", "*", "?", "!", "/", "..", "\t" }
+    "\\\n", "\n", " ", "$", "${", "}", ":-", "${A", "%", "//", '"', "'",
+    "[", "]", ",", "=", "--from=", "--", "# escape=`\n", "#", "`", "\0", "\255", "\r\n", "a", "**", "*", "?", "!", "/", "..", "\t" }
 
   -- The same each time, so that a failure can be looked at.
   local function generator(seed)

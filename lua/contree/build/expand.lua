@@ -20,7 +20,54 @@ end
 
 local read_word
 
--- ${name}, ${name:-word}, ${name:+word}, ${name:?word}, and those without ":".
+local STARS_MAX = 50 -- what Lua's own patterns bear
+
+-- A pattern in which "*" is any text, as Lua's; `star` says how much of it.
+local function glob(self, text, star)
+  if select(2, text:gsub("%*", "")) > STARS_MAX then
+    self.lookup.fail(("a pattern has more than %d *"):format(STARS_MAX))
+  end
+  return (text:gsub("%W", function(char)
+    return char == "*" and star or char == "?" and "." or "%" .. char
+  end))
+end
+
+-- Takes away what fits at the end, trying from one place to another.
+local function cut_end(value, lua, first, last, step)
+  for at = first, last, step do
+    if value:find("^" .. lua .. "$", at) then return value:sub(1, at - 1) end
+  end
+  return value
+end
+
+-- ${name#pattern} and its kin; the word is a pattern.
+local CUTS = {
+  ["#"] = function(self, value, word)
+    return (value:gsub("^" .. glob(self, word, ".-"), "", 1))
+  end,
+  ["##"] = function(self, value, word)
+    return (value:gsub("^" .. glob(self, word, ".*"), "", 1))
+  end,
+  ["%"] = function(self, value, word)
+    return cut_end(value, glob(self, word, ".*"), #value + 1, 1, -1)
+  end,
+  ["%%"] = function(self, value, word)
+    return cut_end(value, glob(self, word, ".*"), 1, #value + 1, 1)
+  end,
+}
+
+-- ${name/pattern/text} for the first that fits, ${name//pattern/text} for all.
+local function replace(self, value, all)
+  local what, by = read_word(self, "/}"), ""
+  if peek(self) == "/" then
+    self.at = self.at + 1
+    by = read_word(self, "}")
+  end
+  if what == "" then return value end
+  return (value:gsub(glob(self, what, ".*"), (by:gsub("%%", "%%%%")), not all and 1 or nil))
+end
+
+-- ${name:-word}, ${name:+word}, ${name:?word}, and those without ":".
 local MODIFIERS = {
   ["-"] = function(_, value, word) return value or word end,
   ["+"] = function(_, value, word) return value and word or "" end,
@@ -30,24 +77,34 @@ local MODIFIERS = {
   end,
 }
 
-local function read_braced(self)
-  local name, colon, modifier, rest = self.text:match("^([%a_][%w_]*)(:?)([-+?]?)()", self.at)
-  if not name then
-    name, rest = self.text:match("^(%d+)()", self.at)
-    colon, modifier = "", ""
-  end
-  if not name then self.lookup.fail("${ must be followed by the name of a variable") end
-  self.at = rest
-  local value = self.lookup.value(name)
-  if modifier == "" then
-    if colon == "" and take(self) == "}" then return value or "" end
+-- What comes after the name, up to the "}".
+local function read_modifier(self, name, value)
+  local cut = self.text:match("^##?", self.at) or self.text:match("^%%%%?", self.at)
+  local slashes = self.text:match("^//?", self.at)
+  local colon, modifier = self.text:match("^(:?)([-+?])", self.at)
+  self.at = self.at + #(cut or slashes or modifier and colon .. modifier or "")
+  if cut then
+    return CUTS[cut](self, value or "", read_word(self, "}"))
+  elseif slashes then
+    return replace(self, value or "", slashes == "//")
+  elseif modifier then
+    if colon == ":" and value == "" then value = nil end
+    return MODIFIERS[modifier](self, value, read_word(self, "}"), name)
+  elseif peek(self) ~= "}" and peek(self) ~= "" then
     self.lookup.fail(("${%s…} is not understood"):format(name),
-      "there are ${name}, ${name:-word}, ${name:+word} and ${name:?message}")
+      "there are :- :+ :? # ## % %% / and //")
   end
-  local word = read_word(self, "}")
+  return value or ""
+end
+
+-- After a "${".
+local function read_braced(self)
+  local name = self.text:match("^[%a_][%w_]*", self.at) or self.text:match("^%d+", self.at)
+  if not name then self.lookup.fail("${ must be followed by the name of a variable") end
+  self.at = self.at + #name
+  local text = read_modifier(self, name, self.lookup.value(name))
   if take(self) ~= "}" then self.lookup.fail(("${%s… lacks its }"):format(name)) end
-  if colon == ":" and value == "" then value = nil end
-  return MODIFIERS[modifier](self, value, word, name)
+  return text
 end
 
 -- After a "$".
@@ -91,7 +148,7 @@ function read_word(self, stop)
   local out = {}
   while true do
     local char = peek(self)
-    if char == "" or char == stop then return table.concat(out) end
+    if char == "" or stop and stop:find(char, 1, true) then return table.concat(out) end
     self.at = self.at + 1
     if char == "'" then
       char = read_single(self)

@@ -61,7 +61,7 @@ end
 
 -- What the build tells of output, as the run's on_event.
 local function teller(build, step)
-  if not build.tells then return nil end
+  if not build.on_event then return nil end
   return function(event)
     if event.type == "stdout" or event.type == "stderr" then
       build:emit(event.type, step, { data = stdio.decode(event.data) })
