@@ -171,7 +171,8 @@ end)
 describe("any bytes", function()
   local PIECES = { "FROM a\n", "RUN ", "COPY ", "ENV ", "ARG ", "<<EOF", "<<-'X'", "\nEOF\n",
     "\\\n", "\n", " ", "$", "${", "}", ":-", "${A", "%", "//", '"', "'",
-    "[", "]", ",", "=", "--from=", "--", "# escape=`\n", "#", "`", "\0", "\255", "\r\n", "a", "**", "*", "?", "!", "/", "..", "\t" }
+    "[", "]", ",", "=", "--from=", "--", "# escape=`\n", "#", "`", "\0", "\255", "\r\n",
+    "a", "**", "*", "?", "!", "/", "..", "\t" }
 
   -- The same each time, so that a failure can be looked at.
   local function generator(seed)
