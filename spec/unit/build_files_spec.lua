@@ -159,6 +159,14 @@ describe("the context", function()
     assert.matches("without its %]", refused("a["))
   end)
 
+  it("may be seen differently by each Dockerfile", function()
+    write(directory .. "/other.dockerignore", "*\n!b.txt\n")
+    local other = context.open(directory .. "/c", directory .. "/other")
+    local names = {}
+    for i, entry in ipairs(other:find(STEP, ".")[1].entries) do names[i] = entry.rel end
+    assert.same({ "", "b.txt" }, names)
+  end)
+
   it("says what is not there, and why", function()
     assert.matches("there is no none in the context", refused("none"))
     assert.matches("%.dockerignore leaves it out", refused("skipped/z"))
