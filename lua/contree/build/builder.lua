@@ -54,27 +54,20 @@ function Build:emit(kind, step, fields)
   if self.on_step and STEP_ENDS[kind] then self.on_step(event) end
 end
 
---- Calls fn, and says of its errors where they struck.
-function Build.enter(_, step, fn)
-  local ok, result = pcall(fn)
-  if ok then return result end
-  error(problem.locate(result, step), 0)
-end
-
 -- Calls fn for some instructions, and tells of it.
 local function perform(self, steps, fn)
   local begun = core.now()
   for _, step in ipairs(steps) do self:emit("step_started", step) end
-  local ok, uuid = pcall(fn)
+  local ok, result = pcall(fn)
   local took = core.now() - begun
   if not ok then
-    self:emit("step_failed", steps[#steps], { error = uuid, duration = took })
-    error(uuid, 0)
+    self:emit("step_failed", steps[#steps], { error = result, duration = took })
+    error(result, 0)
   end
   for _, step in ipairs(steps) do
-    self:emit("step_completed", step, { uuid = uuid, duration = took })
+    self:emit("step_completed", step, { uuid = result, duration = took })
   end
-  return uuid
+  return result
 end
 
 -- Work that many stages may ask for at once.
@@ -112,8 +105,9 @@ end
 -- Images ----------------------------------------------------------------------------
 
 local function is_there(self, uuid)
-  return client.request(self.client, { method = "GET", accept = { [404] = true },
-    path = ("/inspect/%s/"):format(client.segment(uuid)) }).status ~= 404
+  return client.request(self.client, { method = "GET",
+    accept = { [404] = true, [410] = true },
+    path = ("/inspect/%s/"):format(client.segment(uuid)) }).status == 200
 end
 
 -- The image with exactly this tag.
@@ -234,7 +228,7 @@ local function base_of(self, this)
     return { uuid = made.uuid, config = made.config, baked = made.baked, probe = made.probe }
   end
   local uuid = perform(self, { step }, function()
-    return self:enter(step, function()
+    return problem.within(step, function()
       return name == "scratch" and scratch(self) or self:image_of(name)
     end)
   end)
@@ -262,7 +256,7 @@ local function make_sources(self, this)
   for i, each in ipairs(sources_of(self, this)) do
     jobs[i] = function() return self:make(each, false) end
   end
-  if #jobs == 1 then jobs[1]() else tasks.gather(jobs) end
+  if #jobs == 1 then jobs[1]() elseif #jobs > 1 then tasks.gather(jobs) end
 end
 
 local function make_stage(self, this, final)

@@ -40,6 +40,15 @@ function problem.locate(err, step)
   return err
 end
 
+--- Calls fn for an instruction, and says of its errors where they struck.
+---@param step contree.build.Instruction
+---@param fn fun(): any
+function problem.within(step, fn)
+  local ok, result = pcall(fn)
+  if ok then return result end
+  error(problem.locate(result, step), 0)
+end
+
 --- An instruction in so few characters that it fits a message.
 function problem.title(step)
   local text = step.source:gsub("%s+", " ")

@@ -297,7 +297,9 @@ function stage.plan(build, self, base, final)
     config = base.config and copy_config(base.config) or new_config(),
     baked = base.baked or {}, probe = base.probe }, Planner)
   for _, step in ipairs(self.steps) do
-    build:enter(step, function() handlers[step.name](plan, step, lookup_at(plan, step)) end)
+    problem.within(step, function()
+      handlers[step.name](plan, step, lookup_at(plan, step))
+    end)
   end
   flush(plan)
   if final and not same(plan.baked, plan.config.env) then new_layer(plan, {}, {}, {}) end
