@@ -139,6 +139,25 @@ function Build:image_of(name)
   return self:once("image " .. name, function() return import(self, name) end)
 end
 
+-- What ran before ---------------------------------------------------------------------
+
+--- What is known under a key.
+---@return string?
+function Build:cached(key)
+  return not self.no_cache and self.cache:get(key) or nil
+end
+
+-- What a script makes of an image: the one that is remembered and still there, or a
+-- new one.
+local function derived(self, from, key, script)
+  local uuid = self:cached(key)
+  if not uuid or not is_there(self, uuid) then
+    uuid = layer.script(self, from, script, { env = {} }).uuid
+    self.cache:put(key, uuid)
+  end
+  return uuid
+end
+
 -- An image without files, made of one that can empty itself.
 local EMPTY = {
   'for f in /* /.[!.]*; do case "$f" in /proc|/sys|/dev|/.contree-build) ;;',
@@ -147,25 +166,11 @@ local EMPTY = {
 
 local function make_scratch(self)
   local from = self:image_of("busybox:latest")
-  local key = cache.key{ "scratch", from }
-  local uuid = self:cached(key)
-  if not uuid or not is_there(self, uuid) then
-    uuid = layer.script(self, from, EMPTY, { env = {} }).uuid
-    self.cache:put(key, uuid)
-  end
-  return uuid
+  return derived(self, from, cache.key{ "scratch", from }, EMPTY)
 end
 
 local function scratch(self)
   return self:once("scratch", function() return make_scratch(self) end)
-end
-
--- What ran before ---------------------------------------------------------------------
-
---- What is known under a key.
----@return string?
-function Build:cached(key)
-  return not self.no_cache and self.cache:get(key) or nil
 end
 
 -- A function that gives what a plain run of an image sees, once it is asked.
@@ -335,13 +340,7 @@ function Build:to_be_tagged(uuid, tag)
   local details = client.request(self.client, { method = "GET",
     path = ("/inspect/%s/"):format(client.segment(uuid)) }).json
   if not details.tag or details.tag == tag then return uuid end
-  local key = cache.key{ "copy", uuid, tag }
-  local clone = self:cached(key)
-  if not clone or not is_there(self, clone) then
-    clone = layer.script(self, uuid, CLONE, { env = {} }).uuid
-    self.cache:put(key, clone)
-  end
-  return clone
+  return derived(self, uuid, cache.key{ "copy", uuid, tag }, CLONE)
 end
 
 return builder
