@@ -147,6 +147,13 @@ CMD ["./main.sh"]
       image, done = again()
       assert.equal("cache_hit", done[5])
       assert.is_true(image:exists("/3"))
+      -- And as if somebody else had written there.
+      build("FROM busybox:latest\nENV P=$PATH\nRUN :")
+      shell(("sed -i 's/ .*/ {junk}/' %s"):format(path))
+      done = select(2, again())
+      assert.equal("step_completed", done[2])
+      done = select(2, build("FROM busybox:latest\nENV P=$PATH\nRUN :"))
+      assert.equal("step_completed", done[3])
     end)
   end)
 

@@ -105,6 +105,7 @@ end
 -- Images ----------------------------------------------------------------------------
 
 local function is_there(self, uuid)
+  if not reference.uuid(uuid) then return false end
   return client.request(self.client, { method = "GET",
     accept = { [404] = true, [410] = true },
     path = ("/inspect/%s/"):format(client.segment(uuid)) }).status == 200
@@ -180,7 +181,7 @@ local function prober(self, uuid)
     if found then return found end
     local key = "probe:" .. uuid
     found = json.decode(self:cached(key) or "")
-    if not found then
+    if not found or type(found.env) ~= "table" or type(found.cwd) ~= "string" then
       found = layer.probe(self, uuid)
       local text = json.encode(found)
       if text then self.cache:put(key, text) end
