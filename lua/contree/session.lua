@@ -243,6 +243,7 @@ end
 local function take_end(self, row, started, result)
   local entry = is_kept(result) and entry_of(result, row.kind, row.title) or nil
   local found = self.past:settle(row.operation, entry)
+  row.taken = true
   self.started[row.operation] = nil
   if found == "moved" then
     local place = { branch = row.branch, tip = row.tip }
@@ -263,7 +264,7 @@ local function start_here(self, plan, title)
   local row = { branch = place.branch, tip = place.tip, kind = "run", title = title }
   local function ended(result)
     self.busy = false
-    if result or plan.disposable then return end
+    if result or plan.disposable or row.taken then return end
     self.started[row.operation] = nil
     self.past:forget(row.operation)
   end

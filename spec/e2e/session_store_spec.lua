@@ -230,6 +230,16 @@ describe("a session in a store", function()
     session:commit(err.result, "late")
     assert.are.equal("late\n", session:read("/late"))
     assert.are.same({}, session:pending())
+    -- The same for a run of one's own, which anybody may commit.
+    operation = session:start("echo own > /own")
+    rows:write(function() rows:set_tip("late", "late", rows:tip("late", "other")) end)
+    assert.are.equal("conflict", failure(operation.wait, operation).kind)
+    local other = client:session{ store = store, id = "late" }
+    assert.are.equal(operation.uuid, other:pending()[1].uuid)
+    assert.are.equal("1\n", session:run("cat /f").stdout)
+    err = failure(other.pending(other)[1].wait, other:pending()[1])
+    assert.are.equal("own\n", other:commit(err.result, "own"):read("/own"))
+    assert.are.same({}, session:pending())
   end)
 
   it("belongs to one server", function()
