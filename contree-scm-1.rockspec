@@ -114,6 +114,7 @@ build = {
     ["contree.loop.plain"] = "lua/contree/loop/plain.lua",
     ["contree.loop.task"] = "lua/contree/loop/task.lua",
     ["contree.loop.timers"] = "lua/contree/loop/timers.lua",
+    ["contree.moves"] = "lua/contree/moves.lua",
     ["contree.operation"] = "lua/contree/operation.lua",
     ["contree.options"] = "lua/contree/options.lua",
     ["contree.outcome"] = "lua/contree/outcome.lua",

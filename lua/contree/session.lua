@@ -6,6 +6,7 @@ local errors = require("contree.errors")
 local filesystem = require("contree.filesystem")
 local history = require("contree.history")
 local image = require("contree.image")
+local moves = require("contree.moves")
 local operation = require("contree.operation")
 local options = require("contree.options")
 local run = require("contree.run")
@@ -142,152 +143,12 @@ function session.open(client, given)
   return in_memory(from, given.id)
 end
 
--- Moving ---------------------------------------------------------------------
-
-local function place_of(self) return { branch = self.branch_name, tip = self.tip } end
-
-local function image_of(self, entry)
-  return entry.image or image.new(self.client, { uuid = entry.uuid })
-end
-
-local function go(self, entry, found)
-  if self.tip == entry.id then return end
-  self.tip = entry.id
-  self.image = found or image_of(self, entry)
-end
-
-local function check_free(self)
-  if self.busy then
-    errors.raise("conflict", "this session is running a command",
-      { hint = "wait for it, or fork() the session" })
-  end
-end
-
-local function raise_moved(self, fields)
-  fields.hint = fields.result and 'session:commit(err.result, "name") keeps it as a branch'
-    or ('session:checkout("%s") goes to where it is now'):format(self.branch_name)
-  errors.raise("conflict", ("somebody else has moved the branch %q meanwhile")
-    :format(fields.branch or self.branch_name), fields)
-end
-
--- Makes the session busy, at where its branch is now.
----@return contree.Place
-local function enter(self)
-  check_free(self)
-  self.busy = true
-  local ok, entry, pending = pcall(self.past.position, self.past, self.branch_name)
-  if ok and entry and not pending then
-    go(self, entry)
-    return place_of(self)
-  end
-  self.busy = false
-  if not ok then error(entry, 0) end
-  if not entry then
-    errors.raise("gone", ("the branch %q has been deleted"):format(self.branch_name),
-      { hint = "session:checkout goes to another one" })
-  end
-  errors.raise("conflict", ("the run %s of this branch has not been waited for")
-    :format(pending.operation), { hint = "session:wait() takes its result" })
-end
+-- Running --------------------------------------------------------------------
 
 local function title_of(given, plan)
   local args = type(given) == "table" and given.args or {}
   return table.concat({ plan.body.command, (table.unpack or unpack)(args) }, " ")
 end
-
--- What a run leaves is where the session goes, unless nothing was kept, or the
--- command was stopped half-way.
-local function is_kept(result)
-  return result and result.uuid and not result.timed_out
-end
-
-local function entry_of(result, kind, title)
-  return { image = result, uuid = result.uuid, kind = kind, title = title,
-    exit_code = result.exit_code, operation = result.operation and result.operation.uuid }
-end
-
-local function strand(self, place, entry)
-  self.stranded[entry.image] = { place = place, entry = entry }
-end
-
-local function add(self, place, entry)
-  -- Should this fail in any way, the result is still there to be committed.
-  strand(self, place, entry)
-  local ok, added = pcall(self.past.add, self.past, place, entry)
-  if not ok then
-    if errors.is(added) then added.result = added.result or entry.image end
-    error(added, 0)
-  end
-  if not added then
-    raise_moved(self, { result = entry.image, operation = entry.image.operation })
-  end
-  self.stranded[entry.image] = nil
-  go(self, entry, entry.image)
-end
-
-local function run_here(self, plan, kind, title)
-  local place = enter(self)
-  local ok, result = pcall(run.run, self.image, plan)
-  if ok and not plan.disposable and is_kept(result) then
-    ok, result = pcall(function()
-      add(self, place, entry_of(result, kind, title))
-      return result
-    end)
-  end
-  self.busy = false
-  if not ok then error(result, 0) end
-  return result
-end
-
--- Takes the end of a run that was noted; `result` is nil when it left nothing.
-local function take_end(self, row, started, result)
-  local entry = is_kept(result) and entry_of(result, row.kind, row.title) or nil
-  local found = self.past:settle(row.operation, entry)
-  row.taken = true
-  self.started[row.operation] = nil
-  if found == "moved" then
-    local place = { branch = row.branch, tip = row.tip }
-    strand(self, place, entry)
-    raise_moved(self, { result = result, operation = started, branch = row.branch })
-  end
-  if row.branch ~= self.branch_name then return end
-  if found == "placed" and entry and self.tip == row.tip then
-    go(self, entry, result)
-  elseif found == "done" then
-    go(self, (self.past:position(self.branch_name)))
-  end
-end
-
--- A run whose end somebody else waits for; until then the session is busy.
-local function start_here(self, plan, title)
-  local place = enter(self)
-  local row = { branch = place.branch, tip = place.tip, kind = "run", title = title }
-  local function ended(result)
-    self.busy = false
-    if result or plan.disposable or row.taken then return end
-    self.started[row.operation] = nil
-    self.past:forget(row.operation)
-  end
-  local keep = not plan.disposable and function(started, result)
-    take_end(self, row, started, result)
-  end or nil
-  local ok, started = pcall(run.start, self.image, plan, ended, keep)
-  if ok and keep then
-    row.operation = started.uuid
-    local noted, err = pcall(self.past.expect, self.past, row)
-    if noted then
-      self.started[row.operation] = started
-    else
-      operation.cancel_quietly(self.client, started.uuid)
-      ok, started = false, err
-    end
-  end
-  if ok then return started end
-  self.busy = false
-  error(started, 0)
-end
-
--- Running --------------------------------------------------------------------
 
 --- Runs a command and moves to what it left. A run that fails leaves the
 --- session where it was.
@@ -296,7 +157,7 @@ end
 ---@return contree.Result
 function Session:run(given)
   local plan = run.plan("session:run", given, false)
-  return run_here(self, plan, "run", title_of(given, plan))
+  return moves.run(self, plan, "run", title_of(given, plan))
 end
 
 --- Starts a command; the session moves when its end has been waited for. In a
@@ -306,7 +167,7 @@ end
 ---@return contree.Operation
 function Session:start(given)
   local plan = run.plan("session:start", given, false)
-  return start_here(self, plan, title_of(given, plan))
+  return moves.start(self, plan, title_of(given, plan))
 end
 
 --- Starts a command that is talked to while it runs, see image:popen. It runs
@@ -319,7 +180,7 @@ end
 function Session:popen(argv, given)
   return require("contree.process").open("session:popen", function(plan, translated)
     if plan.disposable then return run.start(self.image, plan) end
-    return start_here(self, plan, title_of(translated, plan))
+    return moves.start(self, plan, title_of(translated, plan))
   end, argv, given)
 end
 
@@ -330,15 +191,7 @@ end
 function Session:apply_files(given)
   local plan = run.plan("session:apply_files",
     { command = "true", files = given, check = true }, false)
-  return run_here(self, plan, "files", "apply_files")
-end
-
--- A run that was started here, or by whoever.
-local function operation_of(self, row)
-  return self.started[row.operation] or operation.new(self.client, row.operation, nil, {
-    disposable = false,
-    keep = function(started, result) take_end(self, row, started, result) end,
-  })
+  return moves.run(self, plan, "files", "apply_files")
 end
 
 --- The runs of this session, of all its branches, that were started and whose
@@ -347,7 +200,7 @@ end
 ---@return contree.Operation[]
 function Session:pending()
   local list = {}
-  for i, row in ipairs(self.past:pending()) do list[i] = operation_of(self, row) end
+  for i, row in ipairs(self.past:pending()) do list[i] = moves.operation_of(self, row) end
   return list
 end
 
@@ -362,11 +215,11 @@ function Session:wait(seconds)
     if each.branch == self.branch_name then row = row or each end
   end
   if not row then
-    if entry and not self.busy then go(self, entry) end
+    if entry and not self.busy then moves.go(self, entry) end
     return nil
   end
-  if not self.busy and entry then go(self, entry) end
-  return operation.methods.wait(operation_of(self, row), seconds)
+  if not self.busy and entry then moves.go(self, entry) end
+  return operation.methods.wait(moves.operation_of(self, row), seconds)
 end
 
 --- Gives a run up whose end nobody wants: it is cancelled, if it still runs, and
@@ -396,28 +249,28 @@ end
 function Session:commit(result, branch)
   options.argument("session:commit", "the image", is_image, result)
   if branch ~= nil then options.argument("session:commit", "the branch", options.name, branch) end
-  check_free(self)
+  moves.check_free(self)
   image.uuid_of(result)
   local stranded = self.stranded[result]
-  local place = stranded and stranded.place or place_of(self)
+  local place = stranded and stranded.place or moves.place_of(self)
   local entry = stranded and stranded.entry
     or { image = result, uuid = result.uuid, kind = "commit", title = result.tag or "commit" }
   if not self.past:add(place, entry, branch) then
     if branch then
       errors.misuse(("session:commit: there is a branch %q"):format(branch), "choose another name")
     end
-    raise_moved(self, { result = result })
+    moves.raise_moved(self, { result = result })
   end
   self.stranded[result] = nil
   self.branch_name = branch or place.branch
-  go(self, entry, result)
+  moves.go(self, entry, result)
   return self
 end
 
 -- History --------------------------------------------------------------------
 
 local function shown(self, entry)
-  local found = image_of(self, entry)
+  local found = moves.image_of(self, entry)
   return { id = entry.id, parent = entry.parent, image = found, uuid = entry.uuid or found.uuid,
     kind = entry.kind, title = entry.title, exit_code = entry.exit_code,
     created_at = entry.created_at,
@@ -441,15 +294,15 @@ end
 function Session:rollback(steps)
   steps = steps or 1
   options.argument("session:rollback", "the number of runs", options.integer(1), steps)
-  check_free(self)
+  moves.check_free(self)
   local chain = self.past:chain(self.tip)
   if steps >= #chain then
     errors.misuse(("session:rollback: there are %d runs to go back by, not %d")
       :format(#chain - 1, steps))
   end
   local target = chain[#chain - steps]
-  if not self.past:move(place_of(self), target.id) then raise_moved(self, {}) end
-  go(self, target)
+  if not self.past:move(moves.place_of(self), target.id) then moves.raise_moved(self, {}) end
+  moves.go(self, target)
   return self
 end
 
@@ -459,7 +312,7 @@ end
 ---@return contree.Session self
 function Session:branch(name)
   options.argument("session:branch", "the name", options.name, name)
-  check_free(self)
+  moves.check_free(self)
   if not self.past:branch(name, self.tip) then
     errors.misuse(("session:branch: there is a branch %q"):format(name),
       "session:checkout goes to it")
@@ -479,11 +332,11 @@ end
 ---@return contree.Session self
 function Session:checkout(name)
   options.argument("session:checkout", "the name", options.name, name)
-  check_free(self)
+  moves.check_free(self)
   local entry = self.past:select(name)
   if not entry then no_branch(self, "session:checkout", name) end
   self.branch_name = name
-  go(self, entry)
+  moves.go(self, entry)
   return self
 end
 
