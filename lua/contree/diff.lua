@@ -260,10 +260,7 @@ function diff.between(self, uuid, other, given)
       changes[#changes + 1] = change
     end
   end
-  if given.text then
-    local base_uuid = result.json.base or reference.uuid(base)
-    add_text(self, base_uuid, uuid, changes, given)
-  end
+  if given.text then add_text(self, client.member(result, "base"), uuid, changes, given) end
   return changes, result.json.truncated == true
 end
 
