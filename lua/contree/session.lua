@@ -211,14 +211,12 @@ end
 ---@return contree.Result?
 function Session:wait(seconds)
   local entry, row = self.past:position(self.branch_name)
+  if entry and not self.busy then moves.go(self, entry) end
+  -- One that was started before the branch moved ends in a conflict.
   for _, each in ipairs(row and {} or self.past:pending()) do
     if each.branch == self.branch_name then row = row or each end
   end
-  if not row then
-    if entry and not self.busy then moves.go(self, entry) end
-    return nil
-  end
-  if not self.busy and entry then moves.go(self, entry) end
+  if not row then return nil end
   return operation.methods.wait(moves.operation_of(self, row), seconds)
 end
 
