@@ -6,6 +6,7 @@
 #include "squash.h"
 #include "temp_dir.h"
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
@@ -339,6 +340,35 @@ static void operations_and_files(void) {
     end_env(&e);
 }
 
+struct sweeper {
+    struct env *e;
+    atomic_bool stop;
+};
+
+static void *sweep(void *arg) {
+    struct sweeper *s = arg;
+    while (!s->stop)
+        collect(s->e, usual, NULL);
+    return NULL;
+}
+
+/* What an upload has written and not yet noted may be swept away under it. */
+static void uploads_meanwhile(void) {
+    struct env e = make_env();
+    struct sweeper s = {.e = &e};
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, sweep, &s) == 0);
+    for (int i = 0; i < 300 && check_ok; i++) {
+        char text[40];
+        snprintf(text, sizeof text, "content %d", i);
+        struct stored_file x = make_file(&e, text);
+        CHECK(has_file(&e, &x));
+    }
+    s.stop = true;
+    pthread_join(thread, NULL);
+    end_env(&e);
+}
+
 /* Collects in a child that is killed after `microseconds`. */
 static void collect_and_die(struct env *e, unsigned microseconds) {
     close_env(e);
@@ -409,6 +439,7 @@ int main(void) {
     RUN(pinned, "what is in use stays");
     RUN(squashed, "what a squashed layer stands for goes when it can");
     RUN(operations_and_files, "old operations, logs and uploads go");
+    RUN(uploads_meanwhile, "an upload goes on while garbage is collected");
     RUN(killed_after_the_rows, "a kill after the rows leaves nothing for ever");
     RUN(killed, "killed at any time: what has a row is whole");
     return CHECK_DONE();

@@ -185,7 +185,7 @@ describe(("an engine that is killed %d times under load, seed %d,"):format(ROUND
 
   -- Nothing but what is told of is there: no workspace, mount, process.
   local function check_leftovers(before)
-    assert.is_true(engine:is_clean())
+    wire.eventually("the trash to be emptied", function() return engine:is_clean() end)
     wire.eventually("the sandboxes of the killed engine to be gone", function()
       return wire.run(("for p in %s; do test -d /proc/$p && cat /proc/$p/comm; done | "
         .. "grep contree"):format(before)) == ""

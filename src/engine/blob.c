@@ -155,6 +155,25 @@ static int publish(struct upload *u, const char *sha256, struct fault *f) {
     return sync_directories(u, sha256, f);
 }
 
+/* A file that had a name and has none any more gets no other: the upload goes
+ * on with a copy. */
+static int renew(struct upload *u, struct fault *f) {
+    char piece[16384];
+    ssize_t n;
+    int fd CLEANUP(cleanup_close) =
+        openat(u->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+    if (fd < 0 || lseek(u->fd, 0, SEEK_SET) < 0)
+        return fault_errno(f, "making a file in the data directory");
+    while ((n = read_all(u->fd, piece, sizeof piece)) > 0)
+        if (write_all(fd, piece, (size_t)n) < 0)
+            return fault_errno(f, "writing an upload");
+    if (n < 0)
+        return fault_errno(f, "reading an upload");
+    close(u->fd);
+    u->fd = steal_fd(&fd);
+    return 0;
+}
+
 static int finish(struct upload *u, struct store *s, struct stored_file *out,
                   struct fault *f) {
     char sha256[65], path[80];
@@ -172,7 +191,8 @@ static int finish(struct upload *u, struct store *s, struct stored_file *out,
         return -1;
     /* Garbage collection spares the content from now on, but may have taken it
      * just before. */
-    if (!is_published(u, path) && publish(u, sha256, f) < 0)
+    if (!is_published(u, path) &&
+        (renew(u, f) < 0 || publish(u, sha256, f) < 0))
         return -1;
     return store_sync(s, f);
 }
