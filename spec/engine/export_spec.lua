@@ -7,8 +7,8 @@ describe("contree-engine export and import", function()
   -- Runs the program on the engine's data directory: output, ok.
   local function command(line)
     local name, rest = line:match("^(%S+)(.*)$")
-    local output = wire.run(("cd %s; exec 2>&1; contree-engine %s --data-dir data %s; echo $?")
-      :format(directory, name, rest))
+    local output = wire.run(("bash -c 'cd %s; exec 2>&1; contree-engine %s --data-dir data %s; "
+      .. "echo $?'"):format(directory, name, rest))
     local text, code = output:match("^(.-)\n?(%d+)$")
     return text, code == "0"
   end
@@ -105,11 +105,41 @@ describe("contree-engine export and import", function()
     refused("No space left", "export made:1 -o /dev/full")
   end)
 
-  it("does not meddle with an engine that serves", function()
+  it("has it done by the engine that serves", function()
+    done("export made:1 -o before.tar")
+    done("export made:1 --oci before")
     engine:launch()
-    refused("must not run meanwhile", "export made:1 -o x.tar")
-    refused("must not run meanwhile", "import x.tar")
-    engine:kill("TERM")
+    local at = " --socket s"
+    done("export made:1 -o beside.tar" .. at)
+    done("export made:1" .. at .. " > stdout.tar")
+    done("export made:1" .. at .. " | cat > pipe.tar")
+    for _, name in ipairs{ "beside", "stdout", "pipe" } do
+      assert.are.equal("", wire.run(("cd %s && cmp before.tar %s.tar"):format(directory, name)))
+    end
+    done("export made:1 --oci beside" .. at)
+    assert.are.equal("", wire.run(("diff -r %s/before %s/beside"):format(directory, directory)))
+    assert.matches("^%x+%-%x+%-%x+%-%x+%-%x+$", done("import beside.tar --tag b:tar" .. at))
+    done("import - --tag b:file < beside.tar" .. at)
+    done("import - --tag b:pipe" .. at .. " < <(cat beside.tar)")
+    done("import oci:beside --tag b:oci" .. at)
+    for _, tag in ipairs{ "tar", "file", "pipe", "oci" } do
+      assert.matches(SAME, sh("tag:b:" .. tag, LOOK), 1, true)
+    end
+    refused("no image has the tag", "export nothing:1 -o x.tar" .. at)
+    refused("no image has the tag", "export nothing:1" .. at .. " > empty")
+    refused("cannot read /.*/nothing.tar", "import nothing.tar" .. at)
+    refused("bad archive", "import - < /dev/null" .. at)
+    refused("malformed tag", "import - --tag Bad < beside.tar" .. at)
+    refused("not an empty directory", "export made:1 --oci beside" .. at)
+    refused("No space left", "export made:1 -o /dev/full" .. at)
+    refused("not on /nowhere: say %-%-socket", "export made:1 -o x.tar --socket /nowhere")
     assert.are.equal("", wire.run("ls " .. directory .. "/x.tar* 2>/dev/null"))
+    assert.are.equal(400, engine:post("/v1/import", '{"operand":"-"}').status)
+    assert.are.equal(400, engine:post("/v1/export", '{"operand":"made:1"}').status)
+    -- A client that goes leaves nothing half behind.
+    wire.run(("cd %s; (cat beside.tar 2>&-; sleep 30) | contree-engine import - --tag never --data-dir "
+      .. "data --socket s & sleep 0.3; kill $!; wait $! 2>/dev/null"):format(directory))
+    assert.are.equal(0, #engine:get("/v1/images?tag=never").json.images)
+    engine:kill("TERM")
   end)
 end)

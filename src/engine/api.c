@@ -28,6 +28,8 @@ const struct route api_routes[] = {
     {"POST", "operations/*/subprocesses/*/stdin", BODY_JSON, subprocess_stdin,
      NULL, NULL},
     {"POST", "gc", BODY_JSON, gc_post, NULL, NULL},
+    {"POST", "import", BODY_JSON, import_post, NULL, NULL},
+    {"POST", "export", BODY_JSON, export_post, NULL, NULL},
     {"GET", "inspect", BODY_NONE, inspect_find, NULL, NULL},
     {"GET", "inspect/*", BODY_NONE, inspect_image, NULL, NULL},
     {"GET", "inspect/*/list", BODY_NONE, inspect_list_get, NULL, NULL},

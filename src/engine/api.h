@@ -56,6 +56,11 @@ void subprocess_kill(struct request *r);
 void subprocess_stdin(struct request *r);
 
 void gc_post(struct request *r);
+void import_post(struct request *r);
+void export_post(struct request *r);
+/* The data directory that a command means is ours; NULL: it did not say. 409
+ * when it is not. */
+int api_directory(struct engine *e, const char *asked, struct fault *f);
 /* Begins to collect garbage, with the usual ages, if that was not done today;
  * true when it did. */
 bool gc_when_due(struct engine *e);

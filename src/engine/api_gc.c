@@ -84,6 +84,7 @@ static int make_pins(struct engine *e, struct gc_pins *p, struct fault *f) {
         for (size_t n = 0; n < i->layer_count; n++)
             if (!gc_pin_layer(p, i->layers[n]))
                 return fault_set(f, 500, "out of memory");
+    p->importing = e->importing > 0;
     return operations_pin(e->operations, p, f);
 }
 
@@ -140,9 +141,10 @@ bool gc_when_due(struct engine *e) {
     return !fresh && start(e, &usual, NULL, &f) == 0;
 }
 
-static int check_directory(struct engine *e, const char *asked,
-                           struct fault *f) {
+int api_directory(struct engine *e, const char *asked, struct fault *f) {
     struct stat theirs, ours;
+    if (!asked)
+        return 0;
     if (fstat(e->dir_fd, &ours) < 0)
         return fault_errno(f, "the data directory");
     if (stat(asked, &theirs) == 0 && theirs.st_dev == ours.st_dev &&
@@ -169,7 +171,7 @@ static int read_options(struct request *r, struct gc_options *o,
         *f = in.fault;
         return -1;
     }
-    return directory ? check_directory(request_engine(r), directory, f) : 0;
+    return api_directory(request_engine(r), directory, f);
 }
 
 void gc_post(struct request *r) {

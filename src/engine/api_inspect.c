@@ -24,10 +24,10 @@ enum {
 
 /* ---- what all share ---- */
 
-/* Takes the image's chain of layers; clears the image. */
-static int use_image(struct inspection *i, struct image *image,
-                     struct fault *f) {
+int inspection_use(struct inspection *i, struct engine *e, struct image *image,
+                   struct fault *f) {
     int64_t layer = image->layer;
+    i->engine = e;
     memcpy(i->image, image->uuid, UUID_SIZE);
     image_clear(image);
     if (!layer)
@@ -49,10 +49,9 @@ int inspection_start(struct request *r, struct inspection *i, struct fault *f) {
     char uuid[UUID_SIZE];
     const char *path = url_parameter(request_url(r), "path");
     i->request = r;
-    i->engine = e;
     if (api_uuid(r, 0, "image", uuid, f) < 0 ||
         store_image_by_uuid(e->store, uuid, &image, f) < 0 ||
-        use_image(i, &image, f) < 0)
+        inspection_use(i, e, &image, f) < 0)
         return -1;
     if (path && !(i->path = strdup(path)))
         return fault_set(f, 500, "out of memory");
@@ -522,7 +521,7 @@ static int read_diff(struct look *l, struct fault *f) {
     if (url_int(u, "limit", 1, DIFF_LIMIT_MAX, &l->diff.limit, f) < 0 ||
         store_image_resolve(l->at.engine->store, base, &image, f) < 0)
         return -1;
-    return use_image(&l->base, &image, f);
+    return inspection_use(&l->base, l->at.engine, &image, f);
 }
 
 void inspect_diff_get(struct request *r) {

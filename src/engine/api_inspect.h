@@ -20,6 +20,9 @@ struct inspection {
  * (on the loop). Clear it in any case, and do not move it before. */
 int inspection_start(struct request *r, struct inspection *i, struct fault *f);
 void inspection_clear(struct inspection *i);
+/* The same for an image, which it clears. */
+int inspection_use(struct inspection *i, struct engine *e, struct image *image,
+                   struct fault *f);
 /* Worker. */
 struct view *inspection_view(const struct inspection *i, struct fault *f);
 

@@ -39,6 +39,7 @@ struct engine {
     struct id_range ids;
     size_t jobs;                    /* in workers now; see work.h */
     size_t archives;                /* being sent now */
+    size_t importing;               /* for contree-engine import, now */
     struct inspection *inspections; /* of images, now; see api_inspect.h */
     bool collecting;                /* garbage */
 };

@@ -3,6 +3,7 @@
 #include "gc_command.h"
 #include "options.h"
 #include "serve.h"
+#include "transfer.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -37,10 +37,10 @@ static const struct option {
      "($CONTREE_DATA_DIR, else ~/.local/share/contree)",
      SERVE | IMPORT | EXPORT | GC | DOCTOR},
     {"socket", "PATH",
-     "the Unix socket to serve on\n"
+     "the Unix socket of the engine\n"
      "($XDG_RUNTIME_DIR/contree/engine.sock, else\n"
      "/tmp/contree-UID/engine.sock)",
-     SERVE | GC},
+     SERVE | IMPORT | EXPORT | GC},
     {"listen", "ADDRESS:PORT",
      "serve TCP too, such as 127.0.0.1:0; needs\n"
      "--token-file",

@@ -12,9 +12,5 @@ int serve(const struct options *o, struct fault *f);
  * engine serves it. data_close() in any case. */
 int data_open(struct engine *e, struct fault *f);
 void data_close(struct engine *e);
-/* Makes an image of what the operand names and prints its uuid. */
-int import_command(const struct options *o, struct fault *f);
-/* Writes an image to where the options say. */
-int export_command(const struct options *o, struct fault *f);
 
 #endif

@@ -1,0 +1,307 @@
+/* transfer.c: see transfer.h. */
+#define _GNU_SOURCE
+#include "transfer.h"
+#include "export.h"
+#include "json.h"
+#include "local.h"
+#include "serve.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Who gave a FIFO is to open it within this time. */
+enum { FIFO_MS = 10000, PIECE = 1 << 17 };
+
+/* ---- the work ---- */
+
+static int set_blocking(int fd) {
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
+/* Waits for somebody at the other end of a FIFO, or something in it. */
+static int await_fifo(int fd, struct fault *f) {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    struct stat st;
+    if (fstat(fd, &st) < 0 || set_blocking(fd) < 0)
+        return fault_errno(f, "opening the source");
+    if (S_ISFIFO(st.st_mode) && poll(&p, 1, FIFO_MS) <= 0)
+        return fault_set(f, 422, "nobody writes what is to be imported");
+    return 0;
+}
+
+static int open_source(const char *source, struct fault *f) {
+    if (strcmp(source, "-") == 0)
+        return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    /* Not blocking, so that a FIFO without a writer holds nobody up. */
+    int fd CLEANUP(cleanup_close) =
+        open(source, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return fault_errno(f, "cannot read %s", source);
+    return await_fifo(fd, f) < 0 ? -1 : steal_fd(&fd);
+}
+
+/* DIR or DIR:NAME. */
+static int import_directory(const struct importer *m, const char *source,
+                            const struct import_options *how, struct image *i,
+                            struct fault *f) {
+    char *path CLEANUP(cleanup_free) = strdup(source);
+    char *name = path ? strchr(path, ':') : NULL;
+    if (name)
+        *name++ = 0;
+    int dir CLEANUP(cleanup_close) =
+        path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (dir < 0)
+        return fault_errno(f, "cannot read %s", path ? path : "");
+    return import_layout(m, dir, name, how, i, f);
+}
+
+static int import_archive(const struct importer *m, const char *source,
+                          const struct import_options *how, struct image *i,
+                          struct fault *f) {
+    int fd CLEANUP(cleanup_close) = open_source(source, f);
+    return fd < 0 ? -1 : import_tar(m, fd, how, i, f);
+}
+
+static bool starts(const char *text, const char *with) {
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+static int import_source(const struct importer *m, const struct transfer *t,
+                         struct image *image, struct fault *f) {
+    const struct import_options how = {.tag = t->tag,
+                                       .cancelled = t->cancelled};
+    const char *source = t->operand;
+    if (starts(source, "docker://"))
+        return import_registry(m, source, NULL, NULL, &how, image, f);
+    if (starts(source, "docker-archive:") || starts(source, "oci-archive:"))
+        return import_saved(m, source, &how, image, f);
+    if (starts(source, "oci:"))
+        return import_directory(m, source + 4, &how, image, f);
+    return import_archive(m, source, &how, image, f);
+}
+
+/* The file appears when it is complete, or not at all. What is there already
+ * and no file, such as /dev/stdout, is written to. */
+static int export_file(const struct importer *m, const struct image *i,
+                       const char *name, struct fault *f) {
+    char part[PATH_MAX];
+    struct stat st;
+    bool whole = stat(name, &st) < 0 || S_ISREG(st.st_mode);
+    if (snprintf(part, sizeof part, "%s%s", name, whole ? ".part" : "") >=
+        (int)sizeof part)
+        return fault_set(f, 400, "too long a name for a file");
+    int fd CLEANUP(cleanup_close) =
+        open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (fd < 0 || set_blocking(fd) < 0)
+        return fault_errno(f, "cannot make %s", part);
+    int result = export_tar(m, i, fd, f);
+    if (result == 0 && whole && rename(part, name) < 0)
+        result = fault_errno(f, "cannot make %s", name);
+    if (result < 0 && whole)
+        unlink(part);
+    return result;
+}
+
+static bool is_stdout(const char *output) {
+    return !output || strcmp(output, "-") == 0;
+}
+
+static int export_image(const struct importer *m, const struct transfer *t,
+                        struct image *image, struct fault *f) {
+    if (export_resolve(m->store, t->operand, image, f) < 0)
+        return -1;
+    int result = t->oci                 ? export_oci(m, image, t->oci, f)
+                 : is_stdout(t->output) ? export_tar(m, image, STDOUT_FILENO, f)
+                                        : export_file(m, image, t->output, f);
+    if (result < 0)
+        image_clear(image);
+    return result;
+}
+
+int transfer_run(const struct importer *m, const struct transfer *t,
+                 char uuid[UUID_SIZE], struct fault *f) {
+    struct image image;
+    if ((t->out ? export_image : import_source)(m, t, &image, f) < 0)
+        return -1;
+    memcpy(uuid, image.uuid, UUID_SIZE);
+    image_clear(&image);
+    return 0;
+}
+
+/* ---- a standard stream of ours, for the engine ---- */
+
+/* A FIFO that the engine opens, and the thread that copies between the two. */
+struct relay {
+    char directory[64], path[80];
+    bool out;
+    int in_fd; /* out: our end, open before the engine's */
+    pthread_t thread;
+    bool started;
+};
+
+static void copy_all(int from, int to) {
+    char *piece CLEANUP(cleanup_free) = malloc(PIECE);
+    ssize_t n = 0;
+    while (piece && (n = read(from, piece, PIECE)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 || write_all(to, piece, (size_t)n) < 0)
+            return; /* the engine finds what it got to be cut */
+    }
+}
+
+static void *run_relay(void *arg) {
+    struct relay *r = arg;
+    if (r->out) {
+        struct pollfd p = {.fd = r->in_fd, .events = POLLIN};
+        if (poll(&p, 1, -1) > 0)
+            copy_all(r->in_fd, STDOUT_FILENO);
+        close(r->in_fd); /* the engine learns that nobody reads any more */
+        return NULL;
+    }
+    int to CLEANUP(cleanup_close) = open(r->path, O_WRONLY | O_CLOEXEC);
+    if (to >= 0)
+        copy_all(STDIN_FILENO, to);
+    return NULL;
+}
+
+static int relay_start(struct relay *r, bool out, struct fault *f) {
+    const char *base = getenv("TMPDIR");
+    *r = (struct relay){.out = out, .in_fd = -1};
+    snprintf(r->directory, sizeof r->directory, "%.40s/contree-XXXXXX",
+             base && strlen(base) <= 40 ? base : "/tmp");
+    if (!mkdtemp(r->directory))
+        return fault_errno(f, "making %s", r->directory);
+    snprintf(r->path, sizeof r->path, "%s/tar", r->directory);
+    if (mkfifo(r->path, 0600) < 0)
+        return fault_errno(f, "making %s", r->path);
+    if (out &&
+        ((r->in_fd = open(r->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) < 0 ||
+         set_blocking(r->in_fd) < 0))
+        return fault_errno(f, "opening %s", r->path);
+    r->started = pthread_create(&r->thread, NULL, run_relay, r) == 0;
+    return r->started ? 0 : fault_set(f, 500, "no thread for the archive");
+}
+
+/* After the engine's reply: what it wrote is still to be copied. */
+static void relay_end(struct relay *r, bool copied) {
+    if (r->started && r->out && copied)
+        pthread_join(r->thread, NULL);
+    if (*r->path)
+        unlink(r->path);
+    if (*r->directory)
+        rmdir(r->directory);
+}
+
+/* ---- the commands ---- */
+
+/* "oci:DIR" and its like, FILE, or what is no path. */
+static char *absolute_operand(const char *operand) {
+    static const char *const prefixes[] = {
+        "oci:", "oci-archive:", "docker-archive:", ""};
+    char *cwd CLEANUP(cleanup_free) = getcwd(NULL, 0);
+    char *out = NULL;
+    size_t i = 0;
+    if (starts(operand, "docker://"))
+        return strdup(operand);
+    while (!starts(operand, prefixes[i]))
+        i++;
+    const char *path = operand + strlen(prefixes[i]);
+    bool relative = *path != '/' && cwd;
+    if (asprintf(&out, "%s%s%s%s", prefixes[i], relative ? cwd : "",
+                 relative ? "/" : "", path) < 0)
+        return NULL;
+    return out;
+}
+
+static int post(const struct options *o, const struct transfer *t,
+                const char *fifo, char uuid[UUID_SIZE], struct fault *f) {
+    struct buffer body;
+    const char *paths[] = {t->out || fifo ? NULL : t->operand, t->output,
+                           t->oci};
+    char *absolute[3] = {0};
+    for (int i = 0; i < 3; i++)
+        absolute[i] = paths[i] ? absolute_operand(paths[i]) : NULL;
+    buffer_init(&body, 65536);
+    json_open(&body, NULL, '{');
+    json_add_string(&body, "operand",
+                    t->out ? t->operand
+                    : fifo ? fifo
+                           : absolute[0]);
+    json_add_optional(&body, "tag", t->tag ? t->tag : "");
+    json_add_optional(&body, "output",
+                      t->oci           ? ""
+                      : t->out && fifo ? fifo
+                      : absolute[1]    ? absolute[1]
+                                       : "");
+    json_add_optional(&body, "oci", absolute[2] ? absolute[2] : "");
+    json_t *reply = local_post(o, t->out ? "export" : "import", &body, f);
+    for (int i = 0; i < 3; i++)
+        free(absolute[i]);
+    if (!reply)
+        return -1;
+    const char *got = json_string_value(json_object_get(reply, "uuid"));
+    snprintf(uuid, UUID_SIZE, "%s", got ? got : "");
+    json_decref(reply);
+    return 0;
+}
+
+/* Has the engine do it that serves the data directory. */
+static int ask_engine(const struct options *o, const struct transfer *t,
+                      char uuid[UUID_SIZE], struct fault *f) {
+    bool streamed =
+        t->out ? !t->oci && is_stdout(t->output) : strcmp(t->operand, "-") == 0;
+    struct relay r;
+    if (!streamed)
+        return post(o, t, NULL, uuid, f);
+    int result = relay_start(&r, t->out, f);
+    if (result == 0)
+        result = post(o, t, r.path, uuid, f);
+    relay_end(&r, result == 0);
+    return result;
+}
+
+static int run_command(const struct options *o, const struct transfer *t,
+                       char uuid[UUID_SIZE], struct fault *f) {
+    struct engine e = {.config = &o->config, .dir_fd = -1};
+    signal(SIGPIPE, SIG_IGN);
+    int result = data_open(&e, f);
+    if (result == 0) {
+        const struct importer m = {e.dir_fd, e.store, e.layers, e.ids};
+        result = transfer_run(&m, t, uuid, f);
+        trash_empty(e.layers);
+    } else if (local_is_served(&e, f)) {
+        result = ask_engine(o, t, uuid, f);
+    }
+    data_close(&e);
+    return result;
+}
+
+int import_command(const struct options *o, struct fault *f) {
+    const struct transfer t = {.operand = o->operand, .tag = o->tag};
+    char uuid[UUID_SIZE];
+    if (run_command(o, &t, uuid, f) < 0)
+        return -1;
+    puts(uuid);
+    return 0;
+}
+
+int export_command(const struct options *o, struct fault *f) {
+    const struct transfer t = {
+        .out = true, .operand = o->operand, .output = o->output, .oci = o->oci};
+    char uuid[UUID_SIZE];
+    if (!o->oci && is_stdout(o->output) && isatty(STDOUT_FILENO))
+        return fault_set(f, 400,
+                         "a tar does no terminal good: use -o FILE, or send "
+                         "it into a pipe or a file");
+    return run_command(o, &t, uuid, f);
+}
