@@ -454,6 +454,10 @@ static void operations(void) {
     free(log);
     CHECK_NUMBER(operations_like(s, NULL, NULL), 3);
     CHECK_NUMBER(operations_like(s, "EXECUTING", NULL), 1);
+    CHECK_NUMBER(operations_like(s, "EXECUTING", "instance"), 0);
+    CHECK_NUMBER(operations_like(s, "EXECUTING", "image_import"), 1);
+    CHECK_NUMBER(operations_like(s, "SUCCESS", NULL), 1);
+    CHECK_NUMBER(operations_like(s, NULL, "image_import"), 1);
     CHECK_NUMBER(operations_like(s, NULL, "instance"), 2);
     CHECK_NUMBER(operations_like(s, "SUCCESS", "instance"), 1);
     CHECK_NUMBER(operations_like(s, "SUCCESS", "image_import"), 0);
@@ -574,15 +578,25 @@ static void climb(void) {
     struct store *s = open_store(&d);
     add(s, "a", 1, NULL);
     store_close(s);
-    CHECK(run_sql(&d, "ALTER TABLE layer DROP COLUMN level; "
-                      "ALTER TABLE layer DROP COLUMN squashed; "
-                      "DROP TABLE imported_layer; DROP INDEX image_config; "
-                      "ALTER TABLE image DROP COLUMN cwd; "
-                      "ALTER TABLE image DROP COLUMN config; "
-                      "PRAGMA user_version = 1"));
+    CHECK(run_sql(&d,
+                  "DROP TABLE imported_layer; DROP INDEX image_config; "
+                  "ALTER TABLE image DROP COLUMN cwd; "
+                  "ALTER TABLE image DROP COLUMN config; "
+                  "ALTER TABLE layer DROP COLUMN level; "
+                  "ALTER TABLE layer DROP COLUMN squashed; "
+                  "DROP INDEX operation_other; DROP INDEX operation_import; "
+                  "CREATE INDEX operation_status ON operation (status); "
+                  "CREATE INDEX operation_kind ON operation (kind); "
+                  "INSERT INTO layer VALUES (7, 0, 100 << 20); "
+                  "PRAGMA user_version = 1"));
     s = open_store(&d);
     CHECK_NUMBER(list(s, (struct image_filter){.page.limit = 5}).count, 1);
     CHECK_NUMBER(store_imported_layer(s, "k", &layer, &f), 1);
+    struct chain_layer *chain = NULL;
+    size_t count = 0;
+    CHECK_NUMBER(store_layer_list(s, 7, &chain, &count, &f), 0);
+    CHECK(count == 1 && chain[0].level == LEVEL_LARGE && chain[0].id == 7);
+    free(chain);
     store_close(s);
     temp_dir_remove(&d);
 }
