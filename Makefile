@@ -144,6 +144,8 @@ bench:
 
 install: all
 	install -D $(B)/bin/contree-engine $(DESTDIR)$(PREFIX)/bin/contree-engine
+	sed 's|@bindir@|$(PREFIX)/bin|' src/engine/contree-engine.service | \
+	  install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/user/contree-engine.service
 	for v in 5.4:lua5.4 5.1:luajit; do \
 	  install -D $(B)/$${v#*:}/contree/core.so $(DESTDIR)$(PREFIX)/lib/lua/$${v%:*}/contree/core.so; \
 	  (cd lua && find . -name '*.lua' -exec install -D -m 644 {} $(abspath $(DESTDIR)$(PREFIX))/share/lua/$${v%:*}/{} \;); \

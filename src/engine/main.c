@@ -2,6 +2,7 @@
 #include "doctor.h"
 #include "gc_command.h"
 #include "options.h"
+#include "purge.h"
 #include "serve.h"
 #include "transfer.h"
 #include <stdio.h>
@@ -37,5 +38,7 @@ int main(int argc, char *argv[]) {
         return export_command(&o, &f) < 0 ? complain(&f) : 0;
     if (strcmp(o.command, "gc") == 0)
         return gc_command(&o, &f) < 0 ? complain(&f) : 0;
+    if (strcmp(o.command, "purge") == 0)
+        return purge_command(&o, &f) < 0 ? complain(&f) : 0;
     return serve(&o, &f) < 0 ? complain(&f) : 0;
 }

@@ -21,12 +21,15 @@ static const struct {
      "write an image as a tar, or as an OCI layout"},
     {"gc", "[OPTIONS]", "remove what was not used for long"},
     {"doctor", "[--data-dir DIR]", "say what this machine lacks, and the fix"},
+    {"purge", "--yes [--data-dir DIR]",
+     "remove a data directory, with all images"},
     {"version", "", "print the version"},
     {"help", "[COMMAND]", "print this"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-enum { SERVE = 1, IMPORT = 2, EXPORT = 4, GC = 8, DOCTOR = 16 };
+/* 1 << the index above. */
+enum { SERVE = 1, IMPORT = 2, EXPORT = 4, GC = 8, DOCTOR = 16, PURGE = 32 };
 
 static const struct option {
     const char *name, *value, *what;
@@ -35,7 +38,7 @@ static const struct option {
     {"data-dir", "DIR",
      "where images are kept\n"
      "($CONTREE_DATA_DIR, else ~/.local/share/contree)",
-     SERVE | IMPORT | EXPORT | GC | DOCTOR},
+     SERVE | IMPORT | EXPORT | GC | DOCTOR | PURGE},
     {"socket", "PATH",
      "the Unix socket of the engine\n"
      "($XDG_RUNTIME_DIR/contree/engine.sock, else\n"
@@ -75,6 +78,7 @@ static const struct option {
      "operations that ended so long ago (default 180d)", GC},
     {"files-older-than", "AGE", "files uploaded so long ago (default 180d)",
      GC},
+    {"yes", NULL, "it is meant: nothing brings images back", PURGE},
 };
 enum { OPTIONS = sizeof known / sizeof *known };
 
@@ -276,6 +280,8 @@ static int set_option(struct options *o, const char *name, const char *value,
                 f, 400, "no runtime \"%.40s\"; this build has: native", value);
     } else if (strcmp(name, "dry-run") == 0 || strstr(name, "-older-than")) {
         return set_gc_option(o, name, value, f);
+    } else if (strcmp(name, "yes") == 0) {
+        o->yes = true;
     } else if (strcmp(name, "output") == 0) {
         o->output = value;
     } else if (strcmp(name, "oci") == 0) {
@@ -340,7 +346,7 @@ static int read_arguments(int argc, char *const argv[], unsigned command,
             i = read_option(argv, i, command, o, f);
             if (i < 0)
                 return -1;
-        } else if (!(command & (SERVE | GC | DOCTOR)) && !o->operand) {
+        } else if (!(command & (SERVE | GC | DOCTOR | PURGE)) && !o->operand) {
             o->operand = argv[i];
         } else {
             return fault_set(f, 400, "what is \"%.40s\" for?", argv[i]);
@@ -387,7 +393,8 @@ int options_parse(int argc, char *const argv[], struct options *out,
                        : strcmp(out->command, "export") == 0 ? EXPORT
                        : strcmp(out->command, "doctor") == 0 ? DOCTOR
                        : strcmp(out->command, "gc") == 0     ? GC
-                                                             : 32;
+                       : strcmp(out->command, "purge") == 0  ? PURGE
+                                                             : 64;
     if (read_arguments(argc, argv, command, out, f) < 0 || check(out, f) < 0)
         return -1;
     if (!*out->data_dir)
@@ -421,7 +428,7 @@ static void print_command(int i) {
     printf("usage: contree-engine %s %s\n\n%s\n", commands[i].name,
            commands[i].arguments, commands[i].what);
     for (int j = 0, first = 1; j < OPTIONS; j++) {
-        if (!(known[j].commands & bit) || i > 4)
+        if (!(known[j].commands & bit) || i > 5)
             continue;
         if (first)
             puts("");

@@ -10,6 +10,7 @@ struct options {
     bool help;
     const char *operand; /* what to import, or the image to export */
     const char *tag, *token_file, *output, *oci;
+    bool yes;                               /* purge */
     char data_dir[4096], socket_path[4096]; /* what config points to */
     struct gc_options gc;
     struct engine_config config;

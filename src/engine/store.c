@@ -171,8 +171,7 @@ bool store_dup_text(sqlite3_stmt *q, int column, char **out) {
     return !text || *out;
 }
 
-/* One engine a directory, for life. */
-static int lock_directory(int dir_fd, const char *dir, struct fault *f) {
+int store_lock(int dir_fd, const char *dir, struct fault *f) {
     int fd CLEANUP(cleanup_close) =
         openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
@@ -316,7 +315,7 @@ struct store *store_open(int dir_fd, const char *dir, struct fault *f) {
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->checkpoint_lock, NULL);
     s->wal_fd = -1;
-    s->lock_fd = lock_directory(dir_fd, dir, f);
+    s->lock_fd = store_lock(dir_fd, dir, f);
     if (s->lock_fd < 0 || open_database(s, dir_fd, dir, f) < 0) {
         store_close(s);
         return NULL;

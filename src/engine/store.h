@@ -17,6 +17,8 @@ struct store;
  * helpers before. */
 struct store *store_open(int dir_fd, const char *dir, struct fault *f);
 void store_close(struct store *s);
+/* The lock alone: its descriptor, which keeps it, or -1. */
+int store_lock(int dir_fd, const char *dir, struct fault *f);
 /* Makes all that was written so far survive a power cut. May take milliseconds:
  * call it in a worker; other callers of the store do not wait for it. */
 int store_sync(struct store *s, struct fault *f);
