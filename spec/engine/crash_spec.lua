@@ -99,7 +99,8 @@ describe(("an engine that is killed %d times under load, seed %d,"):format(ROUND
     return function() end
   end
 
-  local kinds = { "keep", "keep", "keep", "keep", "run", "run", "start", "upload", "tag", "collect" }
+  local kinds = { "keep", "keep", "keep", "keep", "run", "run", "start", "upload", "tag",
+    "collect" }
 
   local function next_ask(client)
     client.take = asks[kinds[random(#kinds)]](client)
@@ -117,7 +118,8 @@ describe(("an engine that is killed %d times under load, seed %d,"):format(ROUND
     end
     local limit, killed = socket.gettime() + seconds, false
     while #sockets > 0 do
-      local ready = socket.select(sockets, nil, killed and 1 or math.max(0, limit - socket.gettime()))
+      local left = killed and 1 or math.max(0, limit - socket.gettime())
+      local ready = socket.select(sockets, nil, left)
       for _, sock in ipairs(ready) do
         local client = clients[sock]
         local ok, reply = pcall(client.connection.response, client.connection)

@@ -30,7 +30,7 @@ struct layers *layers_open(int dir_fd, struct store *s, uid_t id_base,
                            struct fault *f);
 void layers_close(struct layers *l);
 int layers_directory(const struct layers *l); /* dir_fd */
-void layer_path(int64_t id, char out[32]); /* "l/123" */
+void layer_path(int64_t id, char out[32]);    /* "l/123" */
 /* What overlay says with them: that there is nothing here; that this directory
  * hides what is below it; and whether an attribute is overlay's, not one that a
  * program in a sandbox gave the same prefix. */
@@ -76,8 +76,8 @@ int workspace_publish_image(struct layers *l, const struct workspace *w,
 int workspace_publish_unsynced(struct layers *l, const struct workspace *w,
                                int64_t parent, struct image *i,
                                struct fault *f);
-/* The same for a layer that shows what `count` layers of a chain (its first, see
- * store_layer_squash()) show together. */
+/* The same for a layer that shows what `count` layers of a chain (its first,
+ * see store_layer_squash()) show together. */
 int workspace_publish_squashed(struct layers *l, const struct workspace *w,
                                const struct chain_layer *chain, size_t count,
                                struct fault *f);
