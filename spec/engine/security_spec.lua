@@ -19,7 +19,8 @@ describe("a hostile sandbox", function()
 
   -- Whatever was tried, the machine is as it was.
   after_each(function()
-    assert.are.equal("d f safe", wire.run(("ls %s | tr '\\n' ' '; cat %s/f"):format(canary, canary)))
+    local look = ("ls %s | tr '\\n' ' '; cat %s/f"):format(canary, canary)
+    assert.are.equal("d f safe", wire.run(look))
     assert.is_true(engine:is_alive())
     assert.are.equal(200, engine:get("/v1/whoami").status)
   end)
@@ -160,8 +161,10 @@ describe("a hostile sandbox", function()
   it("neither hides nor reveals files of lower layers by names and attributes", function()
     local base = image("mkdir /d; echo one > /d/one; echo two > /d/two; rm /d/two")
     local hostile = sh([[mknod /d/one2 c 0 0; echo > /d/.wh.one; echo > /d/.wh..wh..opq;
-      mkdir '/d/.wh.'; rm -f /d/one2; true]], { image = base, disposable = false }).result_image_uuid
-    assert.are.equal("one\n", output("cat /d/one; cat /d/two 2>/dev/null; true", { image = hostile }))
+      mkdir '/d/.wh.'; rm -f /d/one2; true]], { image = base, disposable = false })
+      .result_image_uuid
+    local seen = output("cat /d/one; cat /d/two 2>/dev/null; true", { image = hostile })
+    assert.are.equal("one\n", seen)
     assert.are.equal("one\n", get(hostile, "download", "/d/one").body)
     assert.are.equal(404, get(hostile, "download", "/d/two").status)
   end)
@@ -216,18 +219,17 @@ describe("a hostile sandbox", function()
   end)
 
   it("names no image, tag or operation but by its whole id", function()
-    for _, id in ipairs{ "..", "%2e%2e", "*", "00000000-0000-0000-0000-000000000000", "%27%20OR%201",
-      "tag:busybox:latest" } do
+    for _, id in ipairs{ "..", "%2e%2e", "*", "00000000-0000-0000-0000-000000000000",
+      "%27%20OR%201", "tag:busybox:latest" } do
       local status = engine:get("/v1/operations/" .. id).status
       assert.is_true(status == 404, id .. ": " .. status)
       assert.are.equal(404, engine:get("/v1/inspect/" .. id .. "/list?path=/").status, id)
     end
     local busybox = engine:get("/v1/images?tag=busybox:latest").json.images[1].uuid
-    for _, tag in ipairs{ "../x", "a/../b", "a//b", "/a", "a\\b", "a b", "A", "a\n", "-", ":", "ä" } do
+    for _, tag in ipairs{ "../x", "a/../b", "a//b", "/a", "a\\b", "a b", "A", "a\n", ":", "ä" } do
       local reply = engine:request("PATCH", ("/v1/images/%s/tag"):format(busybox),
         { body = wire.json.encode{ tag = tag } })
-      assert.is_true(reply.status == 400 or tag == "-", tag .. ": " .. reply.status)
+      assert.are.equal(400, reply.status, tag)
     end
-    engine:request("PATCH", ("/v1/images/%s/tag"):format(busybox), { body = '{"tag":"busybox:latest"}' })
   end)
 end)

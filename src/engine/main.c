@@ -3,6 +3,7 @@
 #include "gc_command.h"
 #include "options.h"
 #include "serve.h"
+#include "unpack_jail.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +17,8 @@ static int complain(const struct fault *f) {
 int main(int argc, char *argv[]) {
     struct options o;
     struct fault f;
+    if (unpack_is_child(argv))
+        return unpack_child();
     if (options_parse(argc, argv, &o, &f) < 0) {
         complain(&f);
         return 2;
