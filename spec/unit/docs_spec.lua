@@ -29,7 +29,8 @@ local function references(page, see)
 end
 
 describe("what the docs say is tested", function()
-  for _, path in ipairs{ "docs/api.md", "docs/security-checks.md" } do
+  for _, path in ipairs{ "docs/api.md", "docs/security-checks.md",
+    "docs/promises.md" } do
     it("is, in " .. path, function()
       local known, count = {}, 0
       references(assert(read(path)), function(name, title)

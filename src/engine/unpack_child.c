@@ -84,7 +84,8 @@ static void offer_to_oom_killer(void) {
 static int leave_ids(struct child *c, struct fault *f) {
     struct unpack_answer a;
     if (unshare(CLONE_NEWUSER) < 0)
-        return fault_errno(f, "making a user namespace to unpack in");
+        return fault_errno(f, "cannot make a user namespace to unpack in "
+                              "(contree-engine doctor tells more)");
     c->m.kind = UNPACK_MAP;
     if (ask(c, &a) < 0 || a.status < 0)
         return fault_set(f, 503, "nobody maps the ids");
