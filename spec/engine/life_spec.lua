@@ -154,17 +154,17 @@ describe("contree-engine", function()
   end)
 
   it("tells by doctor what is there, and the fix for what is not", function()
-    local directory = wire.run("mktemp -d -t contree-spec-XXXXXX")
-    local code, text = call("doctor --data-dir " .. directory)
+    local data = wire.run("mktemp -d -t contree-spec-XXXXXX")
+    local code, text = call("doctor --data-dir " .. data)
     assert.are.equal(0, code, text)
     for _, what in ipairs{ "kernel", "data directory", "sandbox", "user ids", "seccomp" } do
       assert.matches("ok +" .. what, text)
     end
     local program = wire.run("command -v contree-engine")
-    text = wire.run(("env PATH=/nonexistent %s doctor --data-dir %s"):format(program, directory))
+    text = wire.run(("env PATH=/nonexistent %s doctor --data-dir %s"):format(program, data))
     assert.matches("limited +skopeo +[^\n]*Fix: ", text)
     assert.matches("limited +networking +[^\n]*Fix: ", text)
-    wire.remove(directory)
+    wire.remove(data)
   end)
 
   it("runs and unpacks nothing where it may not have namespaces, and says why", function()
