@@ -6,11 +6,14 @@
 #include <link.h>
 #include <linux/netlink.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 
 /* ---- the attacker ---- */
 
@@ -235,6 +238,58 @@ static void probe_privileges(void) {
            EPERM);
 }
 
+/* What overlay keeps for itself: none of it may reach the upper directory as
+ * overlay would read it. */
+static void probe_overlay(void) {
+    static const char *const names[] = {
+        "user.overlay.opaque",       "user.overlay.redirect",
+        "user.overlay.metacopy",     "user.overlay.origin",
+        "trusted.overlay.opaque",    "trusted.overlay.redirect",
+        "trusted.overlay.metacopy",  "security.capability",
+        "system.posix_acl_nonsense", "security.selinux"};
+    if (mkdir("/tmp/o", 0755) < 0)
+        puts("no directory");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (setxattr("/tmp/o", names[i], "/../..", 6, 0) == 0)
+            printf("# %s\n", names[i]); /* the outside looks what became */
+    if (setxattr("/tmp/o", "user.mine", "x", 1, 0) < 0)
+        puts("no attribute of our own");
+    expect("whiteout", mknod("/tmp/w", S_IFCHR | 0600, 0), EPERM);
+}
+
+/* More of anything than there is to have. */
+static void probe_limits(void) {
+    struct sched_param fifo = {.sched_priority = 1};
+    static const int resources[] = {RLIMIT_NPROC, RLIMIT_FSIZE};
+    expect("SCHED_FIFO", sched_setscheduler(0, SCHED_FIFO, &fifo), EPERM);
+    expect("SCHED_RR", sched_setscheduler(0, SCHED_RR, &fifo), EPERM);
+    errno = 0;
+    expect("nice", setpriority(PRIO_PROCESS, 0, -20), EACCES);
+    expect("ioprio", syscall(SYS_ioprio_set, 1, 0, 1 << 13), EPERM);
+    for (size_t i = 0; i < sizeof resources / sizeof *resources; i++) {
+        struct rlimit now;
+        if (getrlimit((__rlimit_resource_t)resources[i], &now) < 0 ||
+            now.rlim_max == RLIM_INFINITY)
+            continue;
+        now.rlim_max++;
+        expect("setrlimit", setrlimit((__rlimit_resource_t)resources[i], &now),
+               EPERM);
+    }
+    expect("PR_SET_MM", prctl(PR_SET_MM, PR_SET_MM_START_CODE, 0, 0, 0), EPERM);
+    expect("filter off", prctl(PR_SET_SECCOMP, 0, 0, 0, 0), EINVAL);
+    expect("privileges", prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0), EINVAL);
+}
+
+/* "held" when the file that both share was locked here, "free" when not. */
+static void probe_lock(void) {
+    int fd = open("/bin/probe", O_RDONLY);
+    puts(flock(fd, LOCK_EX | LOCK_NB) == 0 ? "free" : "held");
+    struct flock range = {.l_type = F_RDLCK};
+    puts(fcntl(fd, F_SETLK, &range) == 0 ? "free" : "held");
+    fflush(stdout);
+    usleep(500000);
+}
+
 static int probe(const char *name) {
     static const struct {
         const char *name;
@@ -248,6 +303,9 @@ static int probe(const char *name) {
         {"init", probe_init},
         {"namespaces", probe_namespaces},
         {"privileges", probe_privileges},
+        {"overlay", probe_overlay},
+        {"limits", probe_limits},
+        {"lock", probe_lock},
 #ifdef __x86_64__
         {"x32", probe_x32},
         {"i386", probe_i386},
@@ -348,6 +406,57 @@ static void test_other_abis(void) {
     check_killed("x32", SIGSYS);
     check_killed("i386", kernel_has_i386() ? SIGSYS : SIGSEGV);
 #endif
+}
+
+static void test_limits(void) {
+    check_probe("limits");
+}
+
+/* Whether anything in the upper directory speaks to overlay. */
+static bool speaks_to_overlay(const struct box *b) {
+    char path[300], names[4096];
+    snprintf(path, sizeof path, "%s/%s/tmp/o", world.dir.path, b->upper);
+    ssize_t length = listxattr(path, names, sizeof names);
+    bool mine = false;
+    for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
+        const char *name = names + at;
+        mine = mine || strcmp(name, "user.mine") == 0;
+        if (strncmp(name, "trusted.", 8) == 0 ||
+            (strncmp(name, "user.overlay.", 13) == 0 &&
+             strncmp(name, "user.overlay.overlay.", 21) != 0 &&
+             strcmp(name, "user.overlay.impure") != 0 &&
+             strcmp(name, "user.overlay.origin") != 0)) {
+            printf("# %s\n", name);
+            return true;
+        }
+    }
+    CHECK(mine);
+    return false;
+}
+
+static void test_overlay(void) {
+    struct box *b = run_probe("overlay");
+    CHECK(strstr(b->out.data, "done\n"));
+    CHECK_NUMBER(b->exits[1].code, 0);
+    CHECK(!speaks_to_overlay(b));
+    free(b);
+}
+
+/* Two at a time, of one image: what one locks is free for the other. */
+static void test_locks_are_private(void) {
+    char *argv[] = {"/bin/probe", "probe", "lock", NULL};
+    struct sandbox_process p = {.argv = argv, .stdin_fd = -1};
+    struct box_options o = {.image = "l/3"};
+    struct box *both[2];
+    for (int i = 0; i < 2; i++) {
+        both[i] = box_start(&o, NULL);
+        box_spawn(both[i], 1, &p);
+    }
+    for (int i = 0; i < 2; i++) {
+        box_wait(both[i]);
+        CHECK_STRING(both[i]->out.data, "free\nfree\ndone\n");
+        free(both[i]);
+    }
 }
 
 static void test_chroot(void) {
@@ -576,6 +685,11 @@ static void test_network_is_private(void) {
     CHECK(box_code(script) != 0);
     close(server);
     CHECK(box_code("ping -c1 -W1 1.1.1.1 >/dev/null 2>&1") != 0);
+    CHECK(box_code("nc -w 1 169.254.169.254 80 </dev/null 2>/dev/null") != 0);
+    /* No socket has a name, no route leads anywhere. */
+    CHECK_STRING(box_output("awk 'NR > 1 && NF > 7' /proc/net/unix; "
+                            "tail -n +2 /proc/net/route"),
+                 "");
     CHECK_STRING(box_output("(echo hi | nc -l -p 80 &) ; "
                             "sleep 0.2; nc 127.0.0.1 80 </dev/null"),
                  "hi\n");
@@ -629,6 +743,9 @@ static int run_all(void) {
     RUN(test_calls, "forbidden system calls, namespaces, sockets, ioctls");
     RUN(test_sweep, "every system call number");
     RUN(test_other_abis, "x32 and i386 calls kill the process");
+    RUN(test_limits, "no priority, limit or filter is changed from inside");
+    RUN(test_overlay, "nothing written inside speaks to overlay");
+    RUN(test_locks_are_private, "locks on shared files are private");
     RUN(test_chroot, "chroot and .. end at the sandbox's root");
     RUN(test_init_is_out_of_reach, "init cannot be read, killed or stopped");
     RUN(test_capabilities, "capabilities, no_new_privs, seccomp");

@@ -4,6 +4,7 @@
 #include "export.h"
 #include "inspect.h"
 #include "temp_dir.h"
+#include "unpack_jail.h"
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -201,7 +202,10 @@ static void references(void) {
     end_env(&e);
 }
 
-int main(void) {
+int main(int argc, char *argv[]) {
+    (void)argc;
+    if (unpack_is_child(argv))
+        return unpack_child();
     signal(SIGPIPE, SIG_IGN);
     RUN(tars, "a tar has all that the image has");
     RUN(layouts, "a layout can be imported again");

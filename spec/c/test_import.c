@@ -4,6 +4,7 @@
 #include "import.h"
 #include "tar_maker.h"
 #include "temp_dir.h"
+#include "unpack_jail.h"
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -700,7 +701,126 @@ static void ordinary_user(void) {
     temp_dir_remove(&e.d);
 }
 
-int main(void) {
+/* Compressed twice, in two members, with something after its end; a window that
+ * nobody has the memory for. */
+static void streams(void) {
+    static const char window[] = "\x28\xb5\x2f\xfd\x00\xa8\x01\x40\x00";
+    struct env e = make_env();
+    struct fault f;
+    char path[100];
+    CHECK(shell("cd %s && mkdir in && echo 1 > in/f && tar -cf t in && "
+                "gzip < t | gzip > twice && (head -c 700 t | gzip; "
+                "tail -c +701 t | gzip) > parts && (cat t; echo rest) > more",
+                e.d.path));
+    static const char *const names[] = {"twice", "parts", "more"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", e.d.path, names[i]);
+        CHECK_NUMBER(import(&e, open(path, O_RDONLY | O_CLOEXEC), &f), 0);
+        CHECK(shell("test $(cat %s/in/f) = 1", e.layer));
+    }
+    CHECK_NUMBER(import_text(&e, window, sizeof window, &f), 422);
+    end_env(&e);
+}
+
+/* Imports what a pipe has not given yet, in a process of its own. */
+static pid_t start_import(struct env *e, int *input) {
+    struct tar t = tar_begin();
+    struct fault f;
+    int ends[2];
+    tar_add(&t, (struct member){.name = "f", .data = "x"});
+    CHECK(pipe2(ends, O_CLOEXEC) == 0);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[1]);
+        _exit(import(e, ends[0], &f) == 422 && strstr(f.message, "signal 9"));
+    }
+    close(ends[0]);
+    *input = ends[1];
+    CHECK_NUMBER(write_all(ends[1], t.b.data, 1024), 0);
+    buffer_free(&t.b);
+    return pid;
+}
+
+/* Its child, once it has given everything away; "/proc/PID". */
+static bool find_unpacker(pid_t parent, char *out, size_t size) {
+    char file[100];
+    snprintf(file, sizeof file, "/var/tmp/contree-test-%d", parent);
+    bool found = shell(
+        "for i in $(seq 500); do for p in /proc/[0-9]*; do "
+        "grep -qs '^PPid:.%d$' $p/status && "
+        "grep -qs '^Seccomp:.2' $p/status && echo -n $p > %s && exit 0; done; "
+        "sleep 0.02; done; exit 1",
+        parent, file);
+    FILE *f = found ? fopen(file, "r") : NULL;
+    found = f && fgets(out, (int)size, f);
+    if (f)
+        fclose(f);
+    unlink(file);
+    return found;
+}
+
+static void nothing_to_lose(void) {
+    struct env e = make_env();
+    char p[64] = "";
+    int input;
+    pid_t pid = start_import(&e, &input);
+    CHECK(find_unpacker(pid, p, sizeof p));
+    CHECK(shell("grep -q '^Uid:.%d.%d.%d.%d$' %s/status", BASE, BASE, BASE,
+                BASE, p));
+    CHECK(shell("grep -q '^Groups:.*[0-9]' %s/status && exit 1; "
+                "grep -q '^NoNewPrivs:.1' %s/status && "
+                "grep -q '^CapEff:.000000008000001b' %s/status && "
+                "grep -q '^CapPrm:.000000008000001b' %s/status",
+                p, p, p, p));
+    CHECK(shell("awk '{ exit !($1 == 0 && $2 == %d && $3 == 65536) }' "
+                "%s/uid_map",
+                BASE, p));
+    /* Its root is the workspace; it has no other descriptor, no environment. */
+    CHECK(shell("readlink %s/root | grep -q '^%s/w/'", p, e.d.path));
+    CHECK(
+        shell("for l in %s/fd/*; do readlink $l; done | grep -v -e ^/dev/null "
+              "-e ^pipe: -e ^socket: -e '^%s/w/' && exit 1; exit 0",
+              p, e.d.path));
+    CHECK(shell("test \"$(cat %s/environ | wc -c)\" = 0", p));
+    CHECK(shell("test $(cat %s/oom_score_adj) = 1000", p));
+    CHECK(shell("awk '/Max core/ { exit $5 != 0 }' %s/limits", p));
+    close(input);
+    waitpid(pid, NULL, 0);
+    CHECK(shell("test ! -e %s", p));
+    end_env(&e);
+}
+
+static void dies_with_us(void) {
+    struct env e = make_env();
+    char p[64] = "";
+    int input;
+    pid_t pid = start_import(&e, &input);
+    CHECK(find_unpacker(pid, p, sizeof p));
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    CHECK(shell("for i in $(seq 500); do grep -qs '^State:.[^Z]' %s/status || "
+                "exit 0; sleep 0.02; done; exit 1",
+                p));
+    /* And when it dies, that is an error in words. */
+    close(input);
+    pid = start_import(&e, &input);
+    CHECK(find_unpacker(pid, p, sizeof p));
+    CHECK(shell("kill -9 $(basename %s)", p));
+    int status = 0;
+    waitpid(pid, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    close(input);
+    end_env(&e);
+    e = make_env(); /* what was left is gone at the next start */
+    CHECK(left_nothing(&e));
+    end_env(&e);
+}
+
+int main(int argc, char *argv[]) {
+    (void)argc;
+    if (unpack_is_child(argv))
+        return unpack_child();
     RUN(busybox, "busybox:latest is made of the machine's busybox, once");
     RUN(formats, "tar formats and compressions come in whole");
     RUN(attributes, "attributes are kept, but not overlay's");
@@ -711,6 +831,9 @@ int main(void) {
     RUN(odd_names, "odd and too long names");
     RUN(sparse_lies, "lies about holes");
     RUN(bombs, "bombs stop at the limits");
+    RUN(streams, "streams of streams, windows and what follows the end");
+    RUN(nothing_to_lose, "the process that unpacks has nothing to lose");
+    RUN(dies_with_us, "unpacking ends with who asked for it");
     RUN(slow_peers, "a peer that hangs is given up");
     RUN(damaged, "damaged archives do no harm");
     RUN(whiteouts, "whiteouts become overlay's");

@@ -174,7 +174,7 @@ static void publishing(void) {
     struct env e = make_env();
     struct fault f;
     struct workspace w;
-    int64_t a, b, bytes, *ids;
+    int64_t a, b, bytes, entries, *ids;
     size_t count;
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
     int64_t number = w.number;
@@ -182,10 +182,12 @@ static void publishing(void) {
                  "mkdir -p a/b; head -c 100000 /dev/zero > a/b/f; "
                  "ln a/b/f a/g; mkfifo p; ln -s nowhere s; chmod 0 a/b; "
                  "truncate -s 1T sparse; rmdir run; echo hello > etc/x"));
-    CHECK_NUMBER(workspace_size(e.l, &w, &bytes, &f), 0);
+    CHECK_NUMBER(workspace_size(e.l, &w, &bytes, &entries, &f), 0);
     CHECK(bytes >= 100006 && bytes < 110000);
+    CHECK(entries > 8 && entries < 20);
     CHECK_NUMBER(workspace_publish(e.l, &w, 0, &a, &bytes, &f), 0);
     CHECK(bytes >= 100006 && bytes < 110000);
+    CHECK(entries > 8 && entries < 20);
     char path[32];
     layer_path(a, path);
     CHECK(exists(&e, path));
@@ -375,7 +377,7 @@ static void nasty_trees(void) {
     struct temp_dir canary = temp_dir_make();
     struct fault f;
     struct workspace w;
-    int64_t bytes;
+    int64_t bytes, entries;
     CHECK(shell("mkdir %s/keep && echo > %s/keep/f", canary.path, canary.path));
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
     int fd = openat(e.d.fd, w.upper, O_RDONLY | O_DIRECTORY);
@@ -394,7 +396,7 @@ static void nasty_trees(void) {
     CHECK(make_immutable(fd, "frozen"));
     close(fd);
     /* Walked whole, though no path leads to its bottom. */
-    CHECK_NUMBER(workspace_size(e.l, &w, &bytes, &f), 0);
+    CHECK_NUMBER(workspace_size(e.l, &w, &bytes, &entries, &f), 0);
     CHECK_NUMBER(bytes, 302);
     workspace_drop(e.l, &w);
     trash_empty(e.l);

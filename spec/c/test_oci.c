@@ -5,6 +5,7 @@
 #include "inspect.h"
 #include "registry.h"
 #include "temp_dir.h"
+#include "unpack_jail.h"
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -763,7 +764,10 @@ static void killed(void) {
     end_env(&e);
 }
 
-int main(void) {
+int main(int argc, char *argv[]) {
+    (void)argc;
+    if (unpack_is_child(argv))
+        return unpack_child();
     RUN(layers, "layers are stacked and shared");
     RUN(again, "the same image again");
     RUN(odd_layers, "empty layers, and one that hides all");

@@ -20,7 +20,8 @@ static void test_segments(void) {
 static void test_bad_targets(void) {
     static const char *const bad[] = {
         "",    "*",    "x",    "http://x/v1", "/%",
-        "/%4", "/%zz", "/%00", "/a?b=%",      "/a?%00=b"};
+        "/%4", "/%zz", "/%00", "/a?b=%",      "/a?%00=b",
+        "/ ",  "/a b", "/\t",  "/a?b=\1",     "/\x7f"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct url u;
         struct fault f = {0};
@@ -34,6 +35,33 @@ static void test_bad_targets(void) {
     struct fault f;
     CHECK(url_parse(&u, deep, &f) < 0);
     url_clear(&u);
+}
+
+static void test_long_targets(void) {
+    char long_target[URL_BYTES + 2] = "/";
+    struct url u;
+    struct fault f;
+    memset(long_target + 1, 'a', URL_BYTES - 1);
+    CHECK(url_parse(&u, long_target, &f) == 0);
+    url_clear(&u);
+    long_target[URL_BYTES] = 'a';
+    CHECK(url_parse(&u, long_target, &f) < 0 && f.status == 414);
+    url_clear(&u);
+}
+
+static void test_slashes_and_escapes(void) {
+    struct url u;
+    struct fault f;
+    struct buffer b;
+    CHECK(url_parse(&u, "/v1/inspect/?tag=x", &f) == 0 && u.slash);
+    url_clear(&u);
+    CHECK(url_parse(&u, "/v1/inspect?tag=x", &f) == 0 && !u.slash);
+    url_clear(&u);
+    buffer_init(&b, 100);
+    url_add_segment(&b, "a-b._~Z9");
+    url_add_segment(&b, "c/d\r\n\xc3\xa4 %");
+    CHECK_STRING(b.data, "/a-b._~Z9/c%2Fd%0D%0A%C3%A4%20%25");
+    buffer_free(&b);
 }
 
 static void test_parameters(void) {
@@ -124,6 +152,8 @@ static void test_times(void) {
 int main(void) {
     RUN(test_segments, "a path is split before it is decoded");
     RUN(test_bad_targets, "broken targets are refused");
+    RUN(test_long_targets, "a target has a greatest length");
+    RUN(test_slashes_and_escapes, "a last slash is told, a segment escaped");
     RUN(test_parameters, "parameters repeat, and may be bare or empty");
     RUN(test_flags, "a flag is absent, bare, 0 or 1");
     RUN(test_integers, "integers are decimals and nothing else");

@@ -163,3 +163,47 @@ describe("control groups", function()
     assert.matches("memory_bytes cannot be kept here", report, 1, true)
   end)
 end)
+
+-- Nobody has limited a run here; the machine, or this group in its place, has
+-- no more to give.
+describe("runs without a limit", function()
+  local bytes = 120 * 1048576
+
+  -- A group of that much memory, for the engine and all it starts; nil where
+  -- we may not make one.
+  local function bounded_group()
+    return wire.run(([[
+      if [ -d /sys/fs/cgroup/memory ]; then
+        g=/sys/fs/cgroup/memory/contree-spec-%d
+        mkdir $g && echo %d > $g/memory.limit_in_bytes && echo $g
+      elif grep -qs memory /sys/fs/cgroup/cgroup.subtree_control; then
+        g=/sys/fs/cgroup/contree-spec-%d
+        mkdir $g && echo %d > $g/memory.max && echo 0 > $g/memory.swap.max && echo $g
+      fi 2>/dev/null]]):format(os.time(), bytes, os.time(), bytes)):match("/%S+")
+  end
+
+  it("are first to be killed when the machine is out of memory", function()
+    local group = wire.run("id -u") == "0" and bounded_group()
+    if not group then pending("no control groups here") end
+    local engine = wire.start("",
+      ([[sh -c 'echo $$ > %s/cgroup.procs && exec "$@"' sh]]):format(group))
+    assert.are.equal("500\n", engine:run{ command = "cat", args = { "/proc/self/oom_score_adj" } }
+      .metadata.result.stdout.value)
+    assert.are.equal("0", wire.run(("cat /proc/%d/oom_score_adj"):format(engine.pid)))
+    -- Each smaller than the engine, together more than there is.
+    local result = engine:run{ shell = true, timeout = 30, command = [[
+      for i in $(seq 70); do head -c 3000000 /dev/zero | { tail -c 3000000 | sleep 25; } & done
+      sleep 3; echo over]] }.metadata.result
+    local killed = wire.run(("cat %s/memory.events %s/memory.oom_control 2>/dev/null")
+      :format(group, group)):match("oom_kill (%d+)")
+    assert.is_true(tonumber(killed) > 0, "the memory sufficed")
+    assert.is_true(engine:is_alive())
+    assert.is_false(result.state.timed_out)
+    assert.are.equal("next\n", engine:run{ command = "echo", args = { "next" } }
+      .metadata.result.stdout.value)
+    engine:stop()
+    wire.eventually("the group to be empty", function()
+      return wire.run(("rmdir %s 2>&1"):format(group)) == ""
+    end)
+  end)
+end)

@@ -136,6 +136,115 @@ describe("the HTTP server", function()
     end)
   end)
 
+  -- Sends bytes as they are; the reply, or nil when the connection just ends.
+  local function raw(text, patience)
+    local connection = engine:connect()
+    if patience then connection.sock:settimeout(patience) end
+    connection:send(text)
+    local reply = connection:response()
+    connection:close()
+    return reply
+  end
+
+  describe("a request line", function()
+    it("may be 32 KiB long, and is refused in JSON beyond", function()
+      local long = "/v1/images?tag=" .. ("a"):rep(256) .. "&x=" .. ("b"):rep(32000)
+      assert.are.equal(200, engine:get(long).status)
+      for _, target in ipairs{ "/v1/" .. ("a"):rep(33000), "/v1/images?" .. ("a=b&"):rep(300),
+        "/v1/images?" .. ("a&"):rep(16000) } do
+        local reply = refuses(414, "[rq]ue%a+ %a+e", engine:get(target))
+        assert.are.equal("close", reply.headers.connection)
+      end
+    end)
+
+    it("is refused in JSON when it is not one", function()
+      refuses(400, "space", raw("GET /v1/who ami HTTP/1.1\r\nHost: x\r\n\r\n"))
+      refuses(400, "space", raw("GET /v1/whoami  HTTP/1.1\r\nHost: x\r\n\r\n"))
+      refuses(400, "must be a path", raw("GET http://x/v1/whoami HTTP/1.1\r\nHost: x\r\n\r\n"))
+      refuses(400, "must be a path", raw("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"))
+      refuses(405, "get is not allowed", raw("get /v1/whoami HTTP/1.1\r\nHost: x\r\n\r\n"))
+    end)
+  end)
+
+  describe("headers", function()
+    local function with(lines)
+      return raw("POST /v1/files HTTP/1.1\r\n" .. lines .. "\r\n\r\nab")
+    end
+
+    it("that two parsers could read in two ways are refused, and the connection ends", function()
+      for _, lines in ipairs{ "Host: x\r\nContent-Length: 1\r\nContent-Length: 2",
+        "Host: x\r\nContent-Length: 2\r\nContent-Length: 2", "Host: a\r\nHost: b",
+        "Host: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity" } do
+        local reply = refuses(400, "twice", with(lines))
+        assert.are.equal("close", reply.headers.connection)
+      end
+      refuses(400, "name", with("Host: x\r\nContent-Length : 2"))
+      refuses(400, "name", with("Host: x\r\nA(b): 2"))
+      refuses(400, "control", with("Host: x\r\nA: b\rContent-Length: 2"))
+      refuses(400, "Content%-Length", with("Host: x\r\nContent-Length: 9223372036854775808"))
+      refuses(400, "chunked", with("Host: x\r\nTransfer-Encoding: gzip, chunked"))
+    end)
+
+    it("need a Host in HTTP/1.1, none in 1.0", function()
+      refuses(400, "Host", raw("GET /v1/whoami HTTP/1.1\r\n\r\n"))
+      local connection = engine:connect()
+      connection:send("GET /v1/whoami HTTP/1.0\r\n\r\n")
+      assert.are.equal(200, connection:response().status)
+      connection:close()
+    end)
+  end)
+
+  -- libmicrohttpd answers these before it calls anybody: the status is right,
+  -- the body is a page of its own (docs/api.md).
+  it("closes the connection on what libmicrohttpd cannot read", function()
+    for text, status in pairs{ ["\1\2 \3\r\n\r\n"] = 400, ["GET /v1/whoami\r\n\r\n"] = 400,
+      ["GET /v1/whoami HTTP/2.0\r\nHost: x\r\n\r\n"] = 505,
+      ["GET /v1/whoami HTTP/1.1\r\nno colon\r\n\r\n"] = 400,
+      ["POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n"] = 400,
+      ["POST /v1/files HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"] = 400,
+      ["GET /" .. ("a"):rep(70000) .. " HTTP/1.1\r\nHost: x\r\n\r\n"] = 414,
+      ["GET / HTTP/1.1\r\nA: " .. ("a"):rep(70000) .. "\r\n\r\n"] = 431 } do
+      local reply = assert(raw(text), text:sub(1, 40))
+      assert.are.equal(status, reply.status, text:sub(1, 40))
+      assert.are.equal("close", reply.headers.connection, text:sub(1, 40))
+      assert.is_nil(reply.body:find("contree", 1, true))
+    end
+  end)
+
+  it("ends a connection whose chunk never begins", function()
+    local function jiffies()
+      local stat = wire.read_file(("/proc/%d/stat"):format(engine.pid)):match("%) (.*)")
+      local fields = {}
+      for field in stat:gmatch("%S+") do fields[#fields + 1] = tonumber(field) or 0 end
+      return fields[12] + fields[13]
+    end
+    local reply = raw("POST /v1/files HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2;"
+      .. ("a"):rep(200000))
+    assert.is_nil(reply)
+    local before = jiffies()
+    for _ = 1, 20 do engine:get("/v1/whoami") end
+    require("socket").sleep(0.3)
+    assert.is_true(jiffies() - before < 20, "the engine is still busy with it")
+  end)
+
+  it("waits for slow clients, one byte at a time", function()
+    local connection = engine:connect()
+    local text = "POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    for byte in text:gmatch(".") do connection:send(byte) end
+    local reply = connection:response()
+    assert.are.equal(201, reply.status)
+    assert.are.equal(3, reply.json.size)
+    connection:close()
+  end)
+
+  it("answers requests that were sent before the answer to the last", function()
+    local connection = engine:connect()
+    connection.method = "GET"
+    connection:send(("GET /v1/whoami HTTP/1.1\r\nHost: x\r\n\r\n"):rep(3))
+    for _ = 1, 3 do assert.are.equal(200, connection:response().status) end
+    connection:close()
+  end)
+
   it("refuses bodies of two lengths", function()
     local connection = engine:connect()
     connection:send("POST /v1/instances HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"

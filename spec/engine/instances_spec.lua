@@ -49,6 +49,25 @@ describe("POST /instances", function()
     it("keeps the prefix in Location", function()
       local reply = engine:post("/sandboxes/v1/instances", wire.spawn{ command = "true" })
       assert.are.equal("/sandboxes/v1/operations/" .. reply.json.uuid, reply.headers.location)
+      reply = engine:post("/a%20b%2Fc%0d%0aX:%20y/v1/instances", wire.spawn{ command = "true" })
+      assert.are.equal("/a%20b%2Fc%0D%0AX%3A%20y/v1/operations/" .. reply.json.uuid,
+        reply.headers.location)
+      assert.is_nil(reply.headers.x)
+    end)
+
+    it("takes null for every field that may be absent, and unknown ones anywhere", function()
+      local body = wire.spawn{ command = "cat", result = wire.null, unknown = { 1 },
+        stdin = { value = "in", encoding = wire.null, close = wire.null, truncated = false },
+        resources_limits = { max_layer_bytes = wire.null, more = 1 } }
+      for _, name in ipairs{ "hostname", "args", "shell", "env", "preserve_env", "cwd", "uid",
+        "gid", "networking", "timeout", "truncate_output_at", "files", "idempotency_key" } do
+        body[name] = wire.null
+      end
+      local reply = engine:post("/v1/instances", body, { Prefer = "wait=30" })
+      assert.are.equal(201, reply.status, reply.body)
+      assert.are.equal("in", reply.json.metadata.result.stdout.value)
+      assert.are.equal(60, reply.json.metadata.timeout)
+      assert.are.equal("linuxkit", reply.json.metadata.hostname)
     end)
 
     it("is the finished operation when the client prefers to wait", function()

@@ -153,6 +153,40 @@ describe("contree-engine", function()
     assert.matches("^contree%-engine %d", select(2, call("version")))
   end)
 
+  it("tells by doctor what is there, and the fix for what is not", function()
+    local data = wire.run("mktemp -d -t contree-spec-XXXXXX")
+    local code, text = call("doctor --data-dir " .. data)
+    assert.are.equal(0, code, text)
+    for _, what in ipairs{ "kernel", "data directory", "sandbox", "user ids", "seccomp" } do
+      assert.matches("ok +" .. what, text)
+    end
+    local program = wire.run("command -v contree-engine")
+    text = wire.run(("env PATH=/nonexistent %s doctor --data-dir %s"):format(program, data))
+    assert.matches("limited +skopeo +[^\n]*Fix: ", text)
+    assert.matches("limited +networking +[^\n]*Fix: ", text)
+    wire.remove(data)
+  end)
+
+  it("runs and unpacks nothing where it may not have namespaces, and says why", function()
+    if wire.run("id -u") ~= "0" then pending("needs root") end
+    -- In a chroot the kernel gives no user namespaces, not even to root.
+    local root = wire.run("mktemp -d -t contree-spec-XXXXXX")
+    local prefix = ([[unshare -m sh -c 'mount --rbind / %s && exec chroot %s "$@"' sh]])
+      :format(root, root)
+    local engine = wire.start("", prefix)
+    local operation = engine:run{ command = "true" }
+    assert.are.equal("FAILED", operation.status)
+    assert.matches("user namespaces are not allowed here", operation.error, 1, true)
+    wire.run(("tar -C / -cf %s/x.tar etc/hostname"):format(engine.directory))
+    local text = wire.run(("%s contree-engine import %s/x.tar --data-dir %s/other 2>&1")
+      :format(prefix, engine.directory, engine.directory))
+    assert.matches("cannot make a user namespace to unpack in", text, 1, true)
+    text = wire.run(("%s contree-engine doctor --data-dir %s 2>&1"):format(prefix, engine.data))
+    assert.matches("missing +sandbox +user namespaces are not allowed here", text)
+    engine:stop()
+    wire.run("rmdir " .. root)
+  end)
+
   it("names the nearest when it does not know a name", function()
     local code, text = call("srve")
     assert.are.equal(2, code)

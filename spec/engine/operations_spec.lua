@@ -294,7 +294,9 @@ describe("/operations", function()
       assert.are.equal(limit, count("EXECUTING"))
       -- A stream of one that waits is open and quiet; it can be cancelled, too.
       local connection = engine:follow(last, "?follow=1")
-      refuses(425, "not started", engine:post(process(last, ""), { command = "true" }))
+      local early = engine:post(process(last, ""), { command = "true" })
+      refuses(425, "not started", early)
+      assert.are.equal("1", early.headers["retry-after"])
       assert.are.equal(202, cancel(waiting[1]).status)
       assert.are.equal("CANCELLED", engine:wait(waiting[1]).status)
       -- One place is enough for all of them, one after the other.

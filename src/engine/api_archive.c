@@ -127,6 +127,17 @@ static void stream_archive(struct archive *a) {
                  &(struct stream_source){archive_read, archive_close, a, NULL});
 }
 
+static ssize_t nothing_read(void *arg, char *out, size_t max) {
+    (void)arg;
+    (void)out;
+    (void)max;
+    return STREAM_END;
+}
+
+static void nothing_close(void *arg) {
+    (void)arg;
+}
+
 /* Whether there is anything to archive is known before the 200 goes out. */
 static void look_work(struct job *j) {
     struct archive *a = (struct archive *)j;
@@ -146,8 +157,10 @@ static void look_done(struct job *j) {
     if (a->fault.status) {
         reply_fault(r, &a->fault);
     } else {
-        reply_header(r, "Content-Type", "application/x-tar");
-        reply_empty(r, 200);
+        /* The headers of the GET, which has no Content-Length. */
+        reply_stream(
+            r, "application/x-tar",
+            &(struct stream_source){nothing_read, nothing_close, NULL, NULL});
     }
     a->at.engine->archives--;
     archive_free(a);
@@ -174,7 +187,6 @@ void inspect_archive_get(struct request *r) {
     struct engine *e = request_engine(r);
     struct fault f;
     if (e->archives >= ARCHIVES_AT_A_TIME) {
-        reply_header(r, "Retry-After", "1");
         reply_error(r, 429, "%d archives are being read already",
                     ARCHIVES_AT_A_TIME);
         return;

@@ -211,7 +211,7 @@ void inspect_find(struct request *r) {
     const char *tag = url_parameter(request_url(r), "tag");
     struct image image;
     struct fault f;
-    char location[UUID_SIZE + 1];
+    char location[UUID_SIZE + 16];
     if (!tag || !*tag) {
         reply_error(r, 400, "tag is required");
         return;
@@ -220,8 +220,10 @@ void inspect_find(struct request *r) {
         reply_fault(r, &f);
         return;
     }
-    /* Relative to /v1/inspect/ (wire-api.md §2.4). */
-    snprintf(location, sizeof location, "%s/", image.uuid);
+    /* Relative to what was asked for: /v1/inspect/ (wire-api.md §2.4), or
+     * /v1/inspect, whose last segment a relative reference replaces. */
+    snprintf(location, sizeof location, "%s%s/",
+             request_url(r)->slash ? "" : "inspect/", image.uuid);
     image_clear(&image);
     reply_header(r, "Location", location);
     reply_empty(r, 302);

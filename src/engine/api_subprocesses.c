@@ -30,13 +30,6 @@ static int read_spid(struct request *r, int *out, struct fault *f) {
     return 0;
 }
 
-/* 425 and 429 promise that asking again is safe, and say when. */
-static void refuse(struct request *r, const struct fault *f) {
-    if (f->status == 425 || f->status == 429)
-        reply_header(r, "Retry-After", "1");
-    reply_fault(r, f);
-}
-
 struct creation {
     struct spawn_waiter waiter;
     struct request *request;
@@ -51,7 +44,7 @@ static void on_started(struct spawn_waiter *w, int spid,
     free(c);
     request_on_gone(r, NULL, NULL);
     if (why) {
-        refuse(r, why);
+        reply_fault(r, why);
         return;
     }
     buffer_init(&b, 256);
@@ -75,7 +68,7 @@ void subprocess_create(struct request *r) {
     if (!c) {
         if (op)
             fault_set(&f, 500, "out of memory");
-        refuse(r, &f);
+        reply_fault(r, &f);
         return;
     }
     *c = (struct creation){{on_started}, r, op};
@@ -87,7 +80,7 @@ void subprocess_create(struct request *r) {
         return;
     }
     free(c);
-    refuse(r, &f);
+    reply_fault(r, &f);
 }
 
 /* "TERM", "SIGTERM" or "15". */
@@ -121,7 +114,7 @@ void subprocess_kill(struct request *r) {
         parse_signal(url_parameter(request_url(r), "signal"), &signal, &f) <
             0 ||
         operation_signal(op, spid, signal, &f) < 0)
-        refuse(r, &f);
+        reply_fault(r, &f);
     else
         reply_empty(r, 204);
 }
@@ -156,7 +149,7 @@ void subprocess_stdin(struct request *r) {
     if (!op || read_spid(r, &spid, &f) < 0 ||
         read_input(r, &data, &length, &close, &f) < 0 ||
         operation_write(op, spid, data, length, close, &f) < 0)
-        refuse(r, &f);
+        reply_fault(r, &f);
     else
         reply_empty(r, 204);
 }

@@ -72,7 +72,7 @@ static void on_exited(void *arg, int spid, const struct sandbox_exit *e) {
 
 static void on_gone(void *arg) {
     struct trial *t = arg;
-    launcher_close(t->launcher);
+    launcher_close(steal_pointer(&t->launcher));
 }
 
 static int make_image(int dir, uid_t base, struct fault *f) {

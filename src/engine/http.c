@@ -1,6 +1,7 @@
 /* http.c: the server of http.h: listeners on the loop, and a request from its
  * first byte to the handler. Replies are in reply.c. */
 #define _GNU_SOURCE
+#include "head.h"
 #include "http_internal.h"
 #include "listen.h"
 #include <openssl/crypto.h>
@@ -8,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -90,7 +92,7 @@ void request_set_location(struct request *r, const char *operation) {
     struct buffer b;
     buffer_init(&b, 4096);
     for (size_t i = 0; i < r->prefix_count; i++)
-        buffer_addf(&b, "/%s", r->url.segments[i]);
+        url_add_segment(&b, r->url.segments[i]);
     buffer_addf(&b, "/v1/operations/%s", operation);
     if (!b.failed)
         reply_header(r, "Location", b.data);
@@ -125,6 +127,25 @@ static void touch(struct http_server *s) {
     s->last_activity = uv_now(s->engine->loop);
 }
 
+/* libmicrohttpd has no memory for what follows such a request line, and would
+ * answer with a page of its own, or not at all. */
+static void refuse_at_once(struct request *r) {
+    struct buffer b;
+    buffer_init(&b, 4096);
+    struct buffer body = fault_body(&r->fault);
+    buffer_addf(&b,
+                "HTTP/1.1 %d URI Too Long\r\nContent-Type: application/json"
+                "\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+                r->fault.status, body.length, body.data ? body.data : "");
+    if (!b.failed && send(r->connection->fd, b.data, b.length,
+                          MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_line("a request line was too long, and so was the answer");
+    shutdown(r->connection->fd, SHUT_RDWR);
+    r->aborted = true;
+    buffer_free(&body);
+    buffer_free(&b);
+}
+
 /* libmicrohttpd's first word of a request; its result is the request that the
  * other callbacks get. */
 static void *request_new(void *listener, const char *target,
@@ -140,10 +161,11 @@ static void *request_new(void *listener, const char *target,
     r->mhd = mhd;
     r->since = monotonic_seconds();
     buffer_init(&r->body, JSON_BODY_MAX);
-    url_parse(&r->url, target, &r->fault);
     r->connection->request = r;
     r->server->active++;
     touch(r->server);
+    if (url_parse(&r->url, target, &r->fault) < 0 && r->fault.status == 414)
+        refuse_at_once(r);
     return r;
 }
 
@@ -270,35 +292,6 @@ static void authorize(struct request *r) {
 
 /* ---- receiving ---- */
 
-/* Whether the client takes gzip: named, or any, and not with q=0. */
-static bool accepts_gzip(const char *header) {
-    while (header && *header) {
-        header += strspn(header, " \t,");
-        size_t name = strcspn(header, " \t,;"), item = strcspn(header, ",");
-        bool named = (name == 4 && strncasecmp(header, "gzip", 4) == 0) ||
-                     (name == 1 && *header == '*');
-        const char *q = memmem(header, item, "q=", 2);
-        if (named)
-            return !q || strtod(q + 2, NULL) > 0;
-        header += item;
-    }
-    return false;
-}
-
-/* The length of the body to come: -1 chunked, 0 none. 400 for what two
- * parsers could understand in two ways. */
-static int64_t announced_length(struct request *r) {
-    const char *encoding = request_header(r, "Transfer-Encoding");
-    const char *text = request_header(r, "Content-Length");
-    int64_t length = 0;
-    if (encoding && (text || strcasecmp(encoding, "chunked") != 0))
-        fault_set(&r->fault, 400,
-                  "Transfer-Encoding must be chunked, without Content-Length");
-    else if (text && (!parse_int(text, &length) || length < 0))
-        fault_set(&r->fault, 400, "Content-Length is not a number");
-    return encoding ? -1 : length;
-}
-
 static enum MHD_Result queue(struct request *r) {
     if (r->aborted || !r->response)
         return MHD_NO;
@@ -315,11 +308,14 @@ static void admit(struct request *r, int64_t length) {
 }
 
 /* All headers are there, no byte of the body is. */
-static enum MHD_Result begin(struct request *r, const char *method) {
+static enum MHD_Result begin(struct request *r, const char *method,
+                             const char *version) {
+    struct head head = {0};
     r->begun = true;
     r->head = strcmp(method, "HEAD") == 0;
-    r->gzip = accepts_gzip(request_header(r, "Accept-Encoding"));
-    int64_t length = announced_length(r);
+    if (!r->fault.status && head_read(r->mhd, version, &head, &r->fault) < 0)
+        reply_header(r, "Connection", "close");
+    r->gzip = head.gzip;
     if (!r->fault.status)
         authorize(r);
     /* Of a stranger, or with a length in doubt, no body is read at all. */
@@ -327,10 +323,10 @@ static enum MHD_Result begin(struct request *r, const char *method) {
     if (!r->fault.status)
         find_route(r, method);
     if (!r->fault.status)
-        admit(r, length);
+        admit(r, head.length);
     /* Nor is one that is large, or waits for our word. */
     if (r->fault.status &&
-        (at_once || length > DISCARD_MAX || request_header(r, "Expect"))) {
+        (at_once || head.length > DISCARD_MAX || request_header(r, "Expect"))) {
         reply_fault(r, &r->fault);
         return queue(r);
     }
@@ -345,6 +341,7 @@ static enum MHD_Result discard(struct request *r, size_t length) {
 /* A piece of the body. */
 static enum MHD_Result receive(struct request *r, const char *data,
                                size_t length) {
+    r->received += (int64_t)length;
     if (r->fault.status || r->route->body == BODY_NONE)
         return discard(r, length);
     if (r->route->body == BODY_STREAM) {
@@ -383,11 +380,10 @@ static enum MHD_Result access_handler(void *arg, struct MHD_Connection *mhd,
     (void)arg;
     (void)mhd;
     (void)url;
-    (void)version;
-    if (!r)
+    if (!r || r->aborted)
         return MHD_NO;
     if (!r->begun)
-        return begin(r, method);
+        return begin(r, method, version);
     if (*length) {
         size_t n = *length;
         *length = 0;
@@ -459,10 +455,26 @@ static void check_waiting(struct request *r) {
     request_resume(r);
 }
 
+/* libmicrohttpd spins on a chunk's head that does not fit into its memory: it
+ * reads no more, and waits for more. Bytes that it leaves lying from one tick
+ * to the next, though it took none in between, show it; it ends what is idle
+ * for longer than its time limit, and cannot be told to otherwise. */
+static void check_receiving(struct request *r) {
+    int lying = 0;
+    if (ioctl(r->connection->fd, FIONREAD, &lying) < 0)
+        return;
+    if (lying > 0 && r->lying && r->received == r->received_before)
+        MHD_set_connection_option(r->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
+    r->lying = lying > 0;
+    r->received_before = r->received;
+}
+
 static void check_connection(struct connection *c, double now) {
     struct request *r = c->request;
     if (r && r->suspended)
         check_waiting(r);
+    else if (r && r->begun && !r->complete)
+        check_receiving(r);
     else if (!(r && r->begun) &&
              now - (r ? r->since : c->since) > HEADER_SECONDS)
         shutdown(c->fd, SHUT_RDWR);
@@ -547,7 +559,7 @@ static int listener_open(struct http_server *s, struct listener *l, int fd,
         l, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 0,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_UNESCAPE_CALLBACK,
         keep_escapes, NULL, MHD_OPTION_URI_LOG_CALLBACK, request_new, l,
         MHD_OPTION_NOTIFY_COMPLETED, request_free, NULL,

@@ -25,7 +25,9 @@ struct request {
     /* receiving */
     bool begun, complete;
     struct buffer body;
+    int64_t received, received_before; /* bytes of the body; at the last tick */
     int64_t discarded;
+    bool lying; /* there were bytes to read at the last tick */
     json_t *json;
     struct fault fault; /* status 0: none so far */
 
@@ -47,6 +49,8 @@ struct request {
     struct reply_body *stream;
 };
 
+/* The API's error object (wire-api.md §2.1). */
+struct buffer fault_body(const struct fault *f);
 /* Lets the connection go on, if it was waiting. */
 void request_resume(struct request *r);
 /* The stream that a request sends, in reply.c. */

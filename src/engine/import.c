@@ -1,6 +1,7 @@
 /* import.c: see import.h. */
 #define _GNU_SOURCE
 #include "import.h"
+#include "unpack_jail.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static int unpack_into(const struct importer *m, const struct workspace *w,
         openat(m->dir_fd, w->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return fault_errno(f, "opening a workspace");
-    if (unpack_tar(root, fd, &unpack, &result, f) < 0)
+    if (unpack_jailed(root, fd, &unpack, NULL, &result, f) < 0)
         return -1;
     if (result.entries == 0)
         return fault_set(f, 422, "bad archive: it holds nothing");

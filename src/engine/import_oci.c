@@ -1,12 +1,10 @@
 /* import_oci.c: container images become layers and an image (import.h). */
 #define _GNU_SOURCE
 #include "import_oci.h"
-#include <archive.h>
-#include <archive_entry.h>
+#include "unpack_jail.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +16,6 @@
 /* As in unpack.c. */
 #define MAX_BYTES (12LL << 30)
 #define MAX_ENTRIES 2000000
-#define MAX_RATIO 2000
-#define RATIO_FROM (256LL << 20)
-/* Zeros after an archive's end. */
-#define MAX_PADDING (64LL << 20)
 /* Of the disk is left to the store and to runs. */
 #define SPARE_BYTES (256LL << 20)
 
@@ -110,91 +104,20 @@ static int look_below(const struct stack *s, size_t n, const char *path,
     return where == LOWER ? look_into(s, layer, path, st) : where;
 }
 
-/* A directory that the layer's archive does not describe is like the one that
- * it comes to lie over: many tools leave such out. */
-static int inherit(void *arg, const char *path, int dir, const char *name,
-                   struct fault *f) {
+static int find_below(void *arg, const char *path, struct unpack_owner *out,
+                      struct fault *f) {
     const struct stack *s = arg; /* the last layer is being unpacked */
     struct stat st;
+    (void)f;
     if (look_below(s, s->count - 1, path, &st) != FOUND)
         return 0;
-    if (fchownat(dir, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-        fchmodat(dir, name, st.st_mode & 07777, 0) < 0)
-        return fault_errno(f, "making directory '%.200s'", path);
-    return 0;
+    *out =
+        (struct unpack_owner){st.st_uid - s->m->ids.base,
+                              st.st_gid - s->m->ids.base, st.st_mode & 07777};
+    return 1;
 }
 
 /* ---- one layer ---- */
-
-/* What is compressed in a blob, and its digest. */
-struct content {
-    struct archive *a;
-    EVP_MD_CTX *hash;
-    int64_t bytes, padding;
-};
-
-static int content_fault(struct content *c, struct fault *f) {
-    const char *why = archive_error_string(c->a);
-    return fault_set(f, 422, "bad image: a layer cannot be decompressed: %s",
-                     why ? why : "no reason given");
-}
-
-static int content_open(struct content *c, int blob, struct fault *f) {
-    struct archive_entry *e;
-    *c = (struct content){.a = archive_read_new(), .hash = EVP_MD_CTX_new()};
-    if (!c->a || !c->hash || !EVP_DigestInit_ex(c->hash, EVP_sha256(), NULL) ||
-        archive_read_support_filter_gzip(c->a) != ARCHIVE_OK ||
-        archive_read_support_filter_zstd(c->a) != ARCHIVE_OK ||
-        archive_read_support_format_raw(c->a) != ARCHIVE_OK)
-        return fault_set(f, 500, "libarchive lacks a filter");
-    if (archive_read_open_fd(c->a, blob, 1 << 18) != ARCHIVE_OK ||
-        archive_read_next_header(c->a, &e) != ARCHIVE_OK)
-        return content_fault(c, f);
-    return 0;
-}
-
-static void content_close(struct content *c) {
-    archive_read_free(c->a);
-    EVP_MD_CTX_free(c->hash);
-}
-
-static ssize_t content_read(void *arg, void *data, size_t size,
-                            struct fault *f) {
-    struct content *c = arg;
-    la_ssize_t n = archive_read_data(c->a, data, size);
-    if (n < 0)
-        return content_fault(c, f);
-    EVP_DigestUpdate(c->hash, data, (size_t)n);
-    c->bytes += n;
-    if (c->bytes > RATIO_FROM &&
-        c->bytes / MAX_RATIO > archive_filter_bytes(c->a, -1))
-        return fault_set(f, 413,
-                         "a layer grows more than %d times: refused as a "
-                         "decompression bomb",
-                         MAX_RATIO);
-    return n;
-}
-
-/* Reads what follows the archive, and compares. */
-static int content_check(struct content *c, const char *diff_id,
-                         struct fault *f) {
-    char block[16384], digest[OCI_DIGEST] = "sha256:";
-    unsigned char hash[EVP_MAX_MD_SIZE] = {0};
-    ssize_t n;
-    while ((n = content_read(c, block, sizeof block, f)) > 0)
-        if ((c->padding += n) > MAX_PADDING)
-            return fault_set(f, 413, "a layer goes on after its end");
-    if (n < 0)
-        return -1;
-    EVP_DigestFinal_ex(c->hash, hash, NULL);
-    oci_print_digest(hash, digest);
-    if (strcmp(digest, diff_id) == 0)
-        return 0;
-    return fault_set(f, 422,
-                     "bad image: a layer is not what the config says "
-                     "(%.19s...)",
-                     diff_id);
-}
 
 /* What the archive may hold: the rest of what the image may, or of the disk. */
 static int64_t room(const struct stack *s) {
@@ -207,10 +130,11 @@ static int64_t room(const struct stack *s) {
     return space < 1 ? 1 : space < left ? space : left;
 }
 
-static int unpack_content(struct stack *s, int root, struct content *c,
-                          struct unpack_result *result) {
+static int unpack_content(struct stack *s, int root, int blob,
+                          const char *diff_id, struct unpack_result *result) {
     const struct import_options *o = s->o;
     int64_t most = o->max_entries ? o->max_entries : MAX_ENTRIES;
+    char digest[OCI_DIGEST];
     const struct unpack_options unpack = {
         .ids = s->m->ids,
         .whiteouts = true,
@@ -218,31 +142,27 @@ static int unpack_content(struct stack *s, int root, struct content *c,
         .max_entries = most > s->entries ? most - s->entries : 1,
         .deadline = o->deadline,
         .cancelled = o->cancelled,
-        .read = content_read,
-        .read_arg = c,
-        .implied = inherit,
-        .implied_arg = s};
-    int status = unpack_tar(root, -1, &unpack, result, s->f);
+        .below = find_below,
+        .below_arg = s};
+    int status = unpack_jailed(root, blob, &unpack, digest, result, s->f);
     s->bytes += result->bytes;
     s->entries += result->entries;
-    return status;
+    if (status < 0 || strcmp(digest, diff_id) == 0)
+        return status;
+    return fault_set(s->f, 422,
+                     "bad image: a layer is not what the config says "
+                     "(%.19s...)",
+                     diff_id);
 }
 
 static int unpack_into(struct stack *s, struct workspace_layer *w, int blob,
                        const char *diff_id) {
     struct unpack_result result;
-    struct content c;
     int root CLEANUP(cleanup_close) = openat(
         s->m->dir_fd, w->workspace.upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return fault_errno(s->f, "opening a workspace");
-    int status = content_open(&c, blob, s->f);
-    if (status == 0)
-        status = unpack_content(s, root, &c, &result);
-    if (status == 0)
-        status = content_check(&c, diff_id, s->f);
-    content_close(&c);
-    if (status < 0)
+    if (unpack_content(s, root, blob, diff_id, &result) < 0)
         return -1;
     if (result.skipped)
         log_line("import: %lld device nodes or attributes were left out",

@@ -495,7 +495,7 @@ static int survey_tree(int fd, struct survey *v, struct fault *f) {
 }
 
 int workspace_size(struct layers *l, const struct workspace *w, int64_t *bytes,
-                   struct fault *f) {
+                   int64_t *entries, struct fault *f) {
     struct survey v;
     int fd CLEANUP(cleanup_close) = openat(l->dir_fd, w->upper, OPEN_DIRECTORY);
     if (fd < 0)
@@ -503,6 +503,7 @@ int workspace_size(struct layers *l, const struct workspace *w, int64_t *bytes,
     if (survey_tree(fd, &v, f) < 0)
         return -1;
     *bytes = v.bytes;
+    *entries = v.entries;
     return 0;
 }
 

@@ -58,9 +58,10 @@ int workspace_inherit_root(struct layers *l, struct workspace *w,
 int workspace_is_empty(struct layers *l, const struct workspace *w, bool *empty,
                        struct fault *f);
 /* Sum of the sizes of the regular files below the upper directory: hard links
- * once, holes not at all, directories not at all. Worker. */
+ * once, holes not at all, directories not at all; and the number of all names.
+ * Worker. */
 int workspace_size(struct layers *l, const struct workspace *w, int64_t *bytes,
-                   struct fault *f);
+                   int64_t *entries, struct fault *f);
 /* Publishes the upper directory as a new layer on top of `parent`, durable on
  * return: moves it, syncs it, adds the row, syncs the store. `bytes` may be
  * NULL. The workspace is consumed, whatever the outcome. Worker. */

@@ -5,6 +5,7 @@
 #include "purge.h"
 #include "serve.h"
 #include "transfer.h"
+#include "unpack_jail.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,8 @@ static int complain(const struct fault *f) {
 int main(int argc, char *argv[]) {
     struct options o;
     struct fault f;
+    if (unpack_is_child(argv))
+        return unpack_child();
     if (options_parse(argc, argv, &o, &f) < 0) {
         complain(&f);
         return 2;

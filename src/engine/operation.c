@@ -128,11 +128,12 @@ static int start_sandbox(struct operation *op, struct fault *f) {
     return op->sandbox ? 0 : -1;
 }
 
-static uint64_t free_space(const struct operation *op) {
+static void note_free_space(struct operation *op) {
     struct statvfs v;
     if (fstatvfs(op->all->engine->dir_fd, &v) < 0)
-        return 0;
-    return (uint64_t)v.f_bavail * v.f_frsize;
+        return;
+    op->free_at_start = (uint64_t)v.f_bavail * v.f_frsize;
+    op->inodes_at_start = v.f_favail;
 }
 
 /* Notes the layers of the image, and has them squashed if they are many; too
@@ -174,7 +175,7 @@ int operation_begin(struct operation *op, struct fault *f) {
     op->references++; /* on_gone() gives it back */
     op->all->running++;
     op->status = "EXECUTING";
-    op->free_at_start = free_space(op);
+    note_free_space(op);
     op->deadline = monotonic_seconds() + (double)op->run.process.timeout;
     operations_due(op->all, op->deadline);
     operations_housekeep(op->all);

@@ -47,7 +47,8 @@ struct operation {
     bool has_workspace, measuring;
     int64_t *layers; /* that its sandbox has mounted */
     size_t layer_count;
-    uint64_t free_at_start; /* bytes of the data directory's file system */
+    /* Of the data directory's file system. */
+    uint64_t free_at_start, inodes_at_start;
     struct process_entry *processes;
     int next_spid;
     double deadline; /* monotonic seconds; 0 none */
@@ -108,6 +109,12 @@ void operation_settle(struct operation *op, const char *status);
 
 /* operation_save.c: publishes what it wrote, then settles it. */
 void operation_save(struct operation *op);
+/* 507 when it wrote more bytes than its limit, or more names than that has room
+ * for: an empty file takes none of the bytes, but an inode. */
+int operation_check_layer(const struct operation *op, int64_t bytes,
+                          int64_t entries, struct fault *f);
+#define LAYER_BYTES_A_NAME 4096
+#define LAYER_NAMES_MIN 1024
 /* Ends it as a success, durably: its result image is safe already. */
 void operation_succeed(struct operation *op);
 /* Appends the completion event with the final state, unseen yet. */

@@ -109,23 +109,37 @@ static int keep_layer(struct save *s) {
     return store_image_add(op->all->engine->store, &s->image, &s->fault);
 }
 
+int operation_check_layer(const struct operation *op, int64_t bytes,
+                          int64_t entries, struct fault *f) {
+    int64_t limit = op->run.max_layer_bytes;
+    if (bytes > limit)
+        return fault_set(f, 507,
+                         "the run wrote %lld bytes, more than "
+                         "max_layer_bytes = %lld",
+                         (long long)bytes, (long long)limit);
+    if (entries > LAYER_NAMES_MIN && entries > limit / LAYER_BYTES_A_NAME)
+        return fault_set(f, 507,
+                         "the run made %lld files, more than max_layer_bytes "
+                         "= %lld allows at %d bytes each",
+                         (long long)entries, (long long)limit,
+                         LAYER_BYTES_A_NAME);
+    return 0;
+}
+
 /* Worker. */
 static int publish(struct save *s) {
     struct operation *op = s->op;
     struct layers *layers = op->all->engine->layers;
-    int64_t bytes, limit = op->run.max_layer_bytes;
+    int64_t bytes, entries;
     bool empty;
     if (workspace_is_empty(layers, &op->workspace, &empty, &s->fault) < 0)
         return -1;
     if (empty)
         return keep_layer(s);
-    if (workspace_size(layers, &op->workspace, &bytes, &s->fault) < 0)
+    if (workspace_size(layers, &op->workspace, &bytes, &entries, &s->fault) <
+            0 ||
+        operation_check_layer(op, bytes, entries, &s->fault) < 0)
         return -1;
-    if (bytes > limit)
-        return fault_set(&s->fault, 507,
-                         "the run wrote %lld bytes, more than "
-                         "max_layer_bytes = %lld",
-                         (long long)bytes, (long long)limit);
     s->changed = s->published = true;
     /* The sync that makes it durable comes with the operation's end. */
     return workspace_publish_unsynced(layers, &op->workspace, op->image.layer,

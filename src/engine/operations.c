@@ -361,7 +361,7 @@ static void on_timer(uv_timer_t *timer) {
 struct measure {
     struct job job;
     struct operation *op;
-    int64_t bytes;
+    int64_t bytes, entries;
     uint64_t free_now;
     int result;
 };
@@ -369,7 +369,7 @@ struct measure {
 static void measure_work(struct job *j) {
     struct measure *m = (struct measure *)j;
     m->result = workspace_size(m->op->all->engine->layers, &m->op->workspace,
-                               &m->bytes, NULL);
+                               &m->bytes, &m->entries, NULL);
 }
 
 /* Too much for its own limit, or for the disk's sake when most of what is
@@ -378,14 +378,11 @@ static void measure_done(struct job *j) {
     struct measure *m = (struct measure *)j;
     struct operation *op = m->op;
     struct fault why = {.status = 0};
-    int64_t limit = op->run.max_layer_bytes;
     op->measuring = false;
-    if (m->result == 0 && m->bytes > limit)
-        fault_set(&why, 507,
-                  "the run wrote %lld bytes, more than max_layer_bytes = %lld",
-                  (long long)m->bytes, (long long)limit);
-    else if (m->result == 0 && m->free_now < SPARE_BYTES &&
-             (uint64_t)m->bytes > (op->free_at_start - m->free_now) / 2)
+    if (m->result == 0 &&
+        operation_check_layer(op, m->bytes, m->entries, &why) == 0 &&
+        m->free_now < SPARE_BYTES &&
+        (uint64_t)m->bytes > (op->free_at_start - m->free_now) / 2)
         fault_set(&why, 507,
                   "the run wrote %lld bytes and left less than %llu free on "
                   "the disk",
@@ -407,6 +404,10 @@ static void measure_run(struct operation *op, uint64_t free_now) {
     job_start(op->all->engine, &m->job, measure_work, measure_done);
 }
 
+static uint64_t fallen(uint64_t from, uint64_t to) {
+    return from > to ? from - to : 0;
+}
+
 /* The free space of the whole disk tells cheaply that nobody has written much;
  * only if somebody has are the workspaces measured. */
 static void watch_disk(struct operations *all) {
@@ -415,14 +416,16 @@ static void watch_disk(struct operations *all) {
         return;
     uint64_t free_now = (uint64_t)v.f_bavail * v.f_frsize;
     for (struct operation *op = all->active; op; op = op->next) {
-        uint64_t start = op->free_at_start;
-        uint64_t gone = start > free_now ? start - free_now : 0;
+        uint64_t limit = (uint64_t)op->run.max_layer_bytes;
+        uint64_t gone = fallen(op->free_at_start, free_now);
+        uint64_t names = fallen(op->inodes_at_start, v.f_favail);
         if (!op->sandbox || op->concluded || op->measuring)
             continue;
         if (event_log_fault(op->log))
             operation_abort(op, "disk", event_log_fault(op->log));
-        else if (gone > (uint64_t)op->run.max_layer_bytes ||
-                 (gone && free_now < SPARE_BYTES))
+        else if (gone > limit || (gone && free_now < SPARE_BYTES) ||
+                 (names > LAYER_NAMES_MIN &&
+                  names > limit / LAYER_BYTES_A_NAME))
             measure_run(op, free_now);
     }
 }

@@ -45,8 +45,9 @@ static int parse_path(struct url *u, char *path, struct fault *f) {
     if (!path || *segment)
         return fault_set(f, 400, "the request target must be a path");
     while ((segment = strsep(&path, "/")) != NULL) {
-        if (!*segment && !path)
-            break; /* a trailing slash */
+        u->slash = !*segment && !path;
+        if (u->slash)
+            break;
         if (add_segment(u, segment, f) < 0)
             return -1;
     }
@@ -58,7 +59,7 @@ static int parse_parameters(struct url *u, char *query, struct fault *f) {
     for (char *pair = strtok_r(query, "&", &state); pair;
          pair = strtok_r(NULL, "&", &state)) {
         if (u->parameter_count == URL_PARAMETERS)
-            return fault_set(f, 400, "more than %d query parameters",
+            return fault_set(f, 414, "more than %d query parameters",
                              URL_PARAMETERS);
         char *value = strchr(pair, '=');
         if (value)
@@ -77,6 +78,12 @@ int url_parse(struct url *u, const char *target, struct fault *f) {
     *u = (struct url){.text = strdup(target)};
     if (!u->text)
         return fault_set(f, 500, "out of memory");
+    if (strlen(target) > URL_BYTES)
+        return fault_set(f, 414, "the request target is longer than %d bytes",
+                         URL_BYTES);
+    for (const char *p = target; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == 127)
+            return fault_set(f, 400, "the request target has a space in it");
     char *query = u->text;
     char *path = strsep(&query, "?");
     if (parse_path(u, path, f) < 0)
@@ -87,6 +94,15 @@ int url_parse(struct url *u, const char *target, struct fault *f) {
 void url_clear(struct url *u) {
     free(u->text);
     u->text = NULL;
+}
+
+void url_add_segment(struct buffer *b, const char *segment) {
+    buffer_add(b, "/", 1);
+    for (; *segment; segment++)
+        if (isalnum((unsigned char)*segment) || strchr("-._~", *segment))
+            buffer_add(b, segment, 1);
+        else
+            buffer_addf(b, "%%%02X", (unsigned char)*segment);
 }
 
 const char *url_next(const struct url *u, const char *name, size_t *at) {

@@ -5,12 +5,13 @@
 
 #include "util.h"
 
-enum { URL_SEGMENTS = 24, URL_PARAMETERS = 256 };
+enum { URL_SEGMENTS = 24, URL_PARAMETERS = 256, URL_BYTES = 32 << 10 };
 
 struct url {
     char *text; /* what the others point into */
     const char *segments[URL_SEGMENTS];
     size_t segment_count;
+    bool slash; /* the path ended in one */
     struct {
         const char *name, *value; /* value "" for a bare name */
     } parameters[URL_PARAMETERS];
@@ -18,9 +19,12 @@ struct url {
 };
 
 /* Splits and then percent-decodes a raw request target. A trailing slash makes
- * no segment. 400 for a broken escape, an encoded NUL, more than fits. */
+ * no segment. 400 for a broken escape, an encoded NUL, a space; 414 for more
+ * than URL_BYTES or URL_PARAMETERS. */
 int url_parse(struct url *u, const char *target, struct fault *f);
 void url_clear(struct url *u);
+/* Adds a slash and the segment, percent-encoded. */
+void url_add_segment(struct buffer *b, const char *segment);
 
 /* The value of the first parameter of that name, or NULL. */
 const char *url_parameter(const struct url *u, const char *name);

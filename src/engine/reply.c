@@ -156,17 +156,25 @@ void reply_text(struct request *r, const char *type, struct buffer *b) {
         reply_error(r, 500, "the reply does not fit into memory");
 }
 
-void reply_fault(struct request *r, const struct fault *f) {
+struct buffer fault_body(const struct fault *f) {
     struct buffer b;
     buffer_init(&b, 16 * 1024);
     json_open(&b, NULL, '{');
     json_add_string(&b, "error", f->message);
     json_add_int(&b, "status", f->status);
     json_close(&b, '}');
+    json_end(&b);
+    return b;
+}
+
+void reply_fault(struct request *r, const struct fault *f) {
+    struct buffer b = fault_body(f);
     if (f->status >= 500)
         log_line("%s %s: %d: %s", r->route ? r->route->method : "?",
                  r->route ? r->route->pattern : "?", f->status, f->message);
-    json_end(&b);
+    /* These promise that asking again is safe, and say when (§2.3). */
+    if (f->status == 425 || f->status == 429)
+        reply_header(r, "Retry-After", "1");
     size_t length = b.length;
     char *data = buffer_take(&b);
     send_whole(r, f->status, "application/json", data, data ? length : 0);

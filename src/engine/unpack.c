@@ -217,10 +217,22 @@ static int make_directory(struct unpack *u, int parent, const char *name) {
     return whiteout ? set_opaque(u, parent, name) : 0;
 }
 
-static int tell_implied(struct unpack *u, const char *path, int dir,
-                        const char *name) {
+/* A directory that the archive does not describe, or not yet, is like the one
+ * that it comes to lie over. */
+static int inherit(struct unpack *u, const char *path, int dir,
+                   const char *name) {
     const struct unpack_options *o = u->o;
-    return o->implied ? o->implied(o->implied_arg, path, dir, name, u->f) : 0;
+    struct unpack_owner like = {.uid = 0};
+    uint32_t base = o->ids.base;
+    int found = o->below ? o->below(o->below_arg, path, &like, u->f) : 0;
+    u->stopped = u->stopped || found < 0;
+    if (found <= 0)
+        return found;
+    if (fchownat(dir, name, base + like.uid, base + like.gid,
+                 AT_SYMLINK_NOFOLLOW) < 0 ||
+        fchmodat(dir, name, like.mode & 07777, 0) < 0)
+        return failed(u, "making directory", path);
+    return 0;
 }
 
 /* Makes what is missing of `path`. Only what is not there is made, and only
@@ -241,7 +253,7 @@ static int make_parents(struct unpack *u, const char *path) {
                 !layer_is_whiteout(&st))
                 return refuse(u, path, "is below what is not a directory");
             if (count_entry(u) < 0 || make_directory(u, at, name) < 0 ||
-                tell_implied(u, prefix, at, name) < 0)
+                inherit(u, prefix, at, name) < 0)
                 return -1;
             next = open_inside(u, prefix, O_PATH | O_DIRECTORY);
         }
@@ -609,7 +621,7 @@ static int open_archive(struct unpack *u) {
 }
 
 static int unpack_all(struct unpack *u) {
-    if (open_archive(u) < 0 || tell_implied(u, "", u->root, ".") < 0)
+    if (open_archive(u) < 0 || inherit(u, "", u->root, ".") < 0)
         return -1;
     for (;;) {
         struct archive_entry *e;

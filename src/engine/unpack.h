@@ -6,6 +6,11 @@
 #include "util.h"
 #include <stdatomic.h>
 
+/* With ids as they are in the sandbox. */
+struct unpack_owner {
+    uint32_t uid, gid, mode;
+};
+
 struct unpack_options {
     struct id_range ids;
     /* .wh.NAME and .wh..wh..opq become overlay's whiteouts and opaque marks
@@ -19,13 +24,13 @@ struct unpack_options {
      * end, -1 with the fault. NULL: there is a descriptor. */
     ssize_t (*read)(void *arg, void *data, size_t size, struct fault *f);
     void *read_arg;
-    /* Told of a directory that was made because something is below it, `name`
-     * in `dir`, before anything is: the archive may never say what it is like.
-     * First of all of the root (path ""). -1 with the fault ends it. NULL: such
-     * directories are root's, with mode 0755. */
-    int (*implied)(void *arg, const char *path, int dir, const char *name,
-                   struct fault *f);
-    void *implied_arg;
+    /* Asked what the directory `path` is like that this one comes to lie over:
+     * 1 and `out`, 0 for none, -1 with the fault to end it. Asked of those that
+     * are made because something is in them, and first of all of the root (path
+     * ""): the archive may never say. NULL: such are root's, with mode 0755. */
+    int (*below)(void *arg, const char *path, struct unpack_owner *out,
+                 struct fault *f);
+    void *below_arg;
 };
 
 struct unpack_result {

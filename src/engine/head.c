@@ -1,0 +1,104 @@
+/* head.c: see head.h. */
+#define _GNU_SOURCE
+#include "head.h"
+#include "query.h"
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Headers that must not come twice. */
+enum { HOST, LENGTH, ENCODING, SINGLE };
+static const char *const single[SINGLE] = {"Host", "Content-Length",
+                                           "Transfer-Encoding"};
+
+struct scan {
+    const char *values[SINGLE]; /* NULL: not there */
+    struct fault *f;
+    bool refused;
+};
+
+/* RFC 9110 §5.6.2. */
+static bool is_token(const char *name, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)name[i]) &&
+            (!name[i] || !strchr("!#$%&'*+-.^_`|~", name[i])))
+            return false;
+    return length > 0;
+}
+
+static bool has_control(const char *value, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if (((unsigned char)value[i] < ' ' && value[i] != '\t') ||
+            value[i] == 127)
+            return true;
+    return false;
+}
+
+static enum MHD_Result refuse(struct scan *s, const char *why) {
+    fault_set(s->f, 400, "%s", why);
+    s->refused = true;
+    return MHD_NO;
+}
+
+static enum MHD_Result see(void *arg, enum MHD_ValueKind kind, const char *name,
+                           size_t name_length, const char *value,
+                           size_t length) {
+    struct scan *s = arg;
+    (void)kind;
+    if (!is_token(name, name_length))
+        return refuse(s, "the name of a header is not one");
+    if (value && has_control(value, length))
+        return refuse(s, "a header has a control character in it");
+    for (int i = 0; i < SINGLE; i++) {
+        if (strcasecmp(name, single[i]) != 0)
+            continue;
+        if (s->values[i])
+            return refuse(s, "Host, Content-Length and Transfer-Encoding must "
+                             "not come twice");
+        s->values[i] = value ? value : "";
+    }
+    return MHD_YES;
+}
+
+/* -1 chunked, 0 none. */
+static int read_length(const struct scan *s, int64_t *out, struct fault *f) {
+    const char *encoding = s->values[ENCODING], *text = s->values[LENGTH];
+    *out = encoding ? -1 : 0;
+    if (encoding && (text || strcasecmp(encoding, "chunked") != 0))
+        return fault_set(
+            f, 400,
+            "Transfer-Encoding must be chunked, without Content-Length");
+    if (text && (!parse_int(text, out) || *out < 0))
+        return fault_set(f, 400, "Content-Length is not a number");
+    return 0;
+}
+
+/* Whether the client takes gzip: named, or any, and not with q=0. */
+static bool accepts_gzip(const char *header) {
+    while (header && *header) {
+        header += strspn(header, " \t,");
+        size_t name = strcspn(header, " \t,;"), item = strcspn(header, ",");
+        bool named = (name == 4 && strncasecmp(header, "gzip", 4) == 0) ||
+                     (name == 1 && *header == '*');
+        const char *q = memmem(header, item, "q=", 2);
+        if (named)
+            return !q || strtod(q + 2, NULL) > 0;
+        header += item;
+    }
+    return false;
+}
+
+int head_read(struct MHD_Connection *mhd, const char *version, struct head *out,
+              struct fault *f) {
+    struct scan s = {.f = f};
+    *out = (struct head){0};
+    MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, see, &s);
+    if (s.refused)
+        return -1;
+    if (!s.values[HOST] && strcmp(version, MHD_HTTP_VERSION_1_1) == 0)
+        return fault_set(f, 400, "HTTP/1.1 wants a Host header");
+    out->gzip = accepts_gzip(
+        MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Accept-Encoding"));
+    return read_length(&s, &out->length, f);
+}
