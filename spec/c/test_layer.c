@@ -437,6 +437,10 @@ static void full_disk(void) {
     struct fault f = {0};
     struct workspace w;
     int64_t layer;
+    if (!temp_dir_holds_layers(&e.d)) {
+        temp_dir_remove(&e.d);
+        return;
+    }
     CHECK(open_env(&e, BASE));
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
     CHECK(shell("echo > %s/%s/f", e.d.path, w.upper));

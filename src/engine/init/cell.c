@@ -216,8 +216,7 @@ static int explain_mount(struct failure *f) {
     if (errno == EINVAL)
         return fail(f, 503,
                     "the image cannot be mounted as overlay. Fix: Linux 5.11 "
-                    "or newer, and a data directory on ext4, XFS, Btrfs or "
-                    "tmpfs");
+                    "or newer, and a data directory on ext4, XFS or Btrfs");
     return fail_errno(f, "cannot mount the image as overlay");
 }
 
