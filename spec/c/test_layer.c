@@ -7,6 +7,7 @@
 #include "tree.h"
 #include <errno.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -338,6 +339,8 @@ static void killed(void) {
         close(ends[1]);
         CHECK(read_all(ends[0], first, sizeof first) == sizeof first);
         usleep(20000 + 9000 * (useconds_t)round);
+        struct pollfd another = {.fd = ends[0], .events = POLLIN};
+        CHECK_NUMBER(poll(&another, 1, 10000), 1);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         check_survivors(&e, ends[0]);
