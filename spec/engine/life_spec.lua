@@ -153,6 +153,13 @@ describe("contree-engine", function()
     assert.matches("^contree%-engine %d", select(2, call("version")))
   end)
 
+  it("tells in the doctor what keeps sandboxes from being made", function()
+    local report = wire.run([[d=$(mktemp -d)
+      unshare --user --map-root-user sh -c 'echo 0 >/proc/sys/user/max_user_namespaces &&
+        contree-engine doctor --data-dir '$d' 2>&1'; rm -rf $d]])
+    assert.matches("missing +sandbox .* Fix: sudo sysctl %-w user%.max_user_namespaces=15000", report)
+  end)
+
   it("names the nearest when it does not know a name", function()
     local code, text = call("srve")
     assert.are.equal(2, code)

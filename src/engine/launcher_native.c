@@ -324,6 +324,8 @@ static void on_forkserver(uv_poll_t *poll, int status, int events) {
     int rc = status < 0 ? -1 : 1;
     while (rc > 0)
         rc = receive_answer(s);
+    if (uv_is_closing((uv_handle_t *)poll))
+        return; /* an answer had the launcher closed */
     if (rc < 0)
         uv_close((uv_handle_t *)poll, on_forkserver_closed);
     else
