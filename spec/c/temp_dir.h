@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 struct temp_dir {
@@ -46,6 +47,14 @@ static inline struct temp_dir temp_dir_small(int kilobytes) {
     close(d.fd);
     d.fd = open(d.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return d;
+}
+
+/* Whether layers can be there: in a tmpfs from Linux 6.6 on. Says so if not. */
+static inline bool temp_dir_holds_layers(const struct temp_dir *d) {
+    bool holds = fsetxattr(d->fd, "user.x", "", 0, 0) == 0;
+    if (!holds)
+        puts("# not tried: this kernel's tmpfs has no user attributes");
+    return holds;
 }
 
 static inline void temp_dir_remove(struct temp_dir *d) {

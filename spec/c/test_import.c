@@ -640,6 +640,10 @@ static void whiteouts(void) {
 static void full_disk(void) {
     struct env e = {.d = temp_dir_small(2048)};
     struct fault f;
+    if (!temp_dir_holds_layers(&e.d)) {
+        temp_dir_remove(&e.d);
+        return;
+    }
     CHECK(open_env(&e, (struct id_range){BASE, 65536}));
     CHECK_NUMBER(import(&e, zeros(8 << 20, archive_write_add_filter_gzip), &f),
                  507);

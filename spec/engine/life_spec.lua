@@ -187,6 +187,13 @@ describe("contree-engine", function()
     wire.run("rmdir " .. root)
   end)
 
+  it("tells in the doctor what keeps sandboxes from being made", function()
+    local report = wire.run([[d=$(mktemp -d)
+      unshare --user --map-root-user sh -c 'echo 0 >/proc/sys/user/max_user_namespaces &&
+        contree-engine doctor --data-dir '$d' 2>&1'; rm -rf $d]])
+    assert.matches("missing +sandbox .* Fix: sudo sysctl %-w user%.max_user_namespaces=", report)
+  end)
+
   it("names the nearest when it does not know a name", function()
     local code, text = call("srve")
     assert.are.equal(2, code)

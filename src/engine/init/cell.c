@@ -204,6 +204,22 @@ static int mount_long_chain(const struct root_spec *root, struct failure *f) {
     return rc;
 }
 
+static int explain_mount(struct failure *f) {
+    if (errno == EPERM)
+        return fail(f, 503,
+                    "this kernel mounts no overlay in a user namespace. Fix: "
+                    "Linux 5.11 or newer");
+    if (errno == ENODEV)
+        return fail(f, 503,
+                    "this kernel has no overlays. Fix: sudo modprobe overlay, "
+                    "or a reboot when the kernel was just upgraded");
+    if (errno == EINVAL)
+        return fail(f, 503,
+                    "the image cannot be mounted as overlay. Fix: Linux 5.11 "
+                    "or newer, and a data directory on ext4, XFS or Btrfs");
+    return fail_errno(f, "cannot mount the image as overlay");
+}
+
 static int mount_root(const struct root_spec *root, struct failure *f) {
     const unsigned long flags = MS_NODEV | MS_NOSUID;
     char options[4096];
@@ -217,7 +233,7 @@ static int mount_root(const struct root_spec *root, struct failure *f) {
         options_for_mount(root, options, sizeof options, "userxattr,") == 0 &&
         mount("overlay", "/new", "overlay", flags, options) == 0)
         return 0;
-    return fail_errno(f, "cannot mount the image as overlay");
+    return explain_mount(f);
 }
 
 /* Moves the mount at `from` to the directory `name` of the new root, which is

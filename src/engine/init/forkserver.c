@@ -99,8 +99,9 @@ static pid_t clone_cell(const struct forkserver *s, int control, int *pidfd,
                     "tells more");
     if (pid < 0 && errno == ENOSPC)
         return fail(f, 503,
-                    "too many user, network or other namespaces; raise "
-                    "the limits in /proc/sys/user");
+                    "no more namespaces are allowed. Fix: sudo sysctl -w "
+                    "user.max_user_namespaces=15000, or another of the limits "
+                    "in /proc/sys/user");
     if (pid < 0)
         return fail_errno(f, "cannot make the sandbox's namespaces");
     return pid;
