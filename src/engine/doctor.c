@@ -112,7 +112,7 @@ static int try_in(int dir, struct finding *found) {
     uv_loop_t loop;
     if (make_image(dir, found->ids.base, f) < 0)
         return -1;
-    t.launcher = launcher_open(dir, found->ids, f);
+    t.launcher = launcher_open(dir, found->ids, NULL, f);
     if (!t.launcher || uv_loop_init(&loop) < 0)
         return -1;
     snprintf(found->isolation, sizeof found->isolation, "%s",
