@@ -626,6 +626,7 @@ static void test_launcher_isolation(void) {
     const char *walls = launcher_isolation(world.launcher);
     CHECK(strstr(walls, "user,mount,pid,net"));
     CHECK((strstr(walls, ",ids") != NULL) == (world.ids.count > 1));
+    CHECK((strstr(walls, ",runtime:crun") != NULL) == (world.runtime != NULL));
 }
 
 static int run_all(void) {
@@ -689,10 +690,12 @@ static int run_as(const char *self, uid_t uid, bool with_range) {
             overlay_file("/etc/subuid", "contree-test:1000000:65536");
             overlay_file("/etc/subgid", "contree-test:1000000:65536");
         }
-        if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
-            setresuid(uid, uid, uid) < 0)
+        if (uid != getuid() &&
+            (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
+             setresuid(uid, uid, uid) < 0))
             _exit(1);
-        execl(self, self, with_range ? "a range of ids" : "one id", NULL);
+        execl(self, self, with_range ? "a range of ids" : "the ids it has",
+              NULL);
         _exit(1);
     }
     int status;
@@ -705,10 +708,15 @@ int main(int argc, char **argv) {
         printf("# as user %d, %s\n", getuid(), argv[1]);
         return run_all();
     }
+    const char *self = "/proc/self/exe";
     int failures = run_all();
     if (getuid() == 0) {
-        failures += run_as("/proc/self/exe", 65534, false);
-        failures += run_as("/proc/self/exe", 54321, true);
+        failures += run_as(self, 65534, false);
+        failures += run_as(self, 54321, true);
     }
+    setenv(RUNTIME_VARIABLE, "crun", 1);
+    failures += run_as(self, getuid(), false);
+    if (getuid() == 0)
+        failures += run_as(self, 54321, true);
     return failures != 0;
 }
