@@ -12,6 +12,8 @@ struct options {
     const char *tag, *token_file, *output, *oci;
     char data_dir[4096], socket_path[4096]; /* what config points to */
     struct gc_options gc;
+    bool runtime_given;
+    struct runtime runtime; /* what config points to, if any */
     struct engine_config config;
 };
 

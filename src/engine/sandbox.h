@@ -9,7 +9,6 @@
 
 #include "cgroup.h"
 #include "engine.h"
-#include "runtime.h"
 #include "userns.h"
 #include "util.h"
 #include <sys/resource.h>

@@ -101,6 +101,7 @@ struct inheritance {
     int64_t max_file_bytes, max_processes;
     uint64_t namespaces[RUNTIME_NAMESPACES]; /* of the cell: not to be ours */
     uint32_t door_count;
+    uint32_t begun; /* by that init */
     uint32_t filter_length;
     struct sock_filter filter[];
 };

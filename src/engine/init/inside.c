@@ -79,13 +79,13 @@ static int check_proc(struct failure *f) {
 }
 
 /* NULL when nobody left us anything: then we were started by hand. */
-static const struct inheritance *read_inheritance(void) {
+static struct inheritance *take_inheritance(void) {
     struct stat st;
     if (fstat(INSIDE_INHERITANCE, &st) < 0 ||
         st.st_size < (off_t)sizeof(struct inheritance))
         return NULL;
-    void *map =
-        mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, INSIDE_INHERITANCE, 0);
+    void *map = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                     INSIDE_INHERITANCE, 0);
     return map == MAP_FAILED ? NULL : map;
 }
 
@@ -117,10 +117,11 @@ static int build_walls(const struct inheritance *i, struct failure *f) {
 }
 
 int inside_main(void) {
-    const struct inheritance *i = read_inheritance();
+    struct inheritance *i = take_inheritance();
     struct failure f = {0};
     if (!i || fcntl(INSIDE_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
         return 2;
+    i->begun = 1;
     if (build_walls(i, &f) < 0)
         end_with(INSIDE_CONTROL, &f);
     pid1_main(INSIDE_CONTROL, NULL);

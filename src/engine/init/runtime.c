@@ -96,11 +96,12 @@ static int write_inheritance(const struct cell_limits *limits,
                             .max_processes = root->max_processes,
                             .door_count = door_count,
                             .filter_length = limits->filter_length};
+    const ssize_t head = offsetof(struct inheritance, filter);
     const ssize_t size = limits->filter_length * sizeof *limits->filter;
     if (runtime_namespaces(i.namespaces, f) < 0)
         return -1;
     int fd = memfd_create("inheritance", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, &i, sizeof i) != sizeof i ||
+    if (fd < 0 || write(fd, &i, head) != head ||
         write(fd, limits->filter, size) != size) {
         fail_errno(f, "cannot tell the sandbox's init its limits");
         if (fd >= 0)
@@ -182,8 +183,8 @@ _Noreturn static void be_runtime(const struct runtime *r,
     _exit(127);
 }
 
-/* The last line of what the runtime said; NULL: nothing. */
-static char *last_words(char *text, size_t size) {
+/* The end of what the runtime said, in one line; "" if it said nothing. */
+static void read_words(char *text, size_t size) {
     int fd = open(ERRORS, O_RDONLY | O_CLOEXEC);
     off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
     off_t begin = end >= (off_t)size ? end - (off_t)size + 1 : 0;
@@ -192,35 +193,40 @@ static char *last_words(char *text, size_t size) {
         close(fd);
     while (got > 0 && text[got - 1] == '\n')
         got--;
-    if (got <= 0)
-        return NULL;
-    text[got] = '\0';
-    char *newline = strrchr(text, '\n');
-    return newline ? newline + 1 : text;
+    text[got > 0 ? got : 0] = '\0';
+    for (char *c = text; *c; c++)
+        if (*c == '\n')
+            *c = ' ';
 }
 
-/* Whatever the container's init had to say it has said before: this is news
- * only if there was none. */
-static void report_failure(const struct runtime *r) {
-    char text[300];
+/* If the init inside has begun, it says itself what there is to say. */
+static void report_end(const struct runtime *r, const struct baggage *b,
+                       int status) {
+    struct inheritance i;
+    char words[300];
     const char *name = strrchr(r->command[0], '/') + 1;
-    const char *words = last_words(text, sizeof text);
     struct failure f;
-    if (words)
+    if (pread(b->fds[1], &i, sizeof i, 0) == sizeof i && i.begun)
+        return;
+    read_words(words, sizeof words);
+    if (*words)
         fail(&f, 503, "%.60s cannot make the sandbox: %s", name, words);
-    if (words)
-        end_with(INSIDE_CONTROL, &f);
+    else
+        fail(&f, 503, "%.60s made no sandbox, ended with %s %d and said nothing",
+             name, WIFSIGNALED(status) ? "signal" : "code",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    end_with(INSIDE_CONTROL, &f);
 }
 
 /* We are PID 1 of the runtime, too: when it ends, all else does. */
-_Noreturn static void attend(const struct runtime *r, pid_t pid) {
+_Noreturn static void attend(const struct runtime *r, const struct baggage *b,
+                             pid_t pid) {
     int status = 0;
     pid_t ended;
     do
         ended = wait(&status);
     while (ended != pid && (ended > 0 || errno == EINTR));
-    if (status != 0)
-        report_failure(r);
+    report_end(r, b, status);
     _exit(0);
 }
 
@@ -240,5 +246,5 @@ int runtime_enter(const struct cell_limits *limits,
         be_runtime(limits->runtime, &b);
     if (pid < 0)
         return fail_errno(f, "cannot start the runtime");
-    attend(limits->runtime, pid);
+    attend(limits->runtime, &b, pid);
 }
