@@ -51,10 +51,18 @@ static const char *own_option(const char *name) {
     return strstr(name, "crun") ? "--cgroup-manager=disabled" : NULL;
 }
 
+/* A symbolic link stays one: crun is krun when it is called so. */
+static bool locate(const char *name, char path[PATH_MAX]) {
+    if (!strchr(name, '/'))
+        return search(name, path);
+    if (*name != '/')
+        return realpath(name, path) && is_program(path);
+    return snprintf(path, PATH_MAX, "%s", name) < PATH_MAX && is_program(path);
+}
+
 int runtime_find(const char *name, struct runtime *out, struct fault *f) {
     *out = (struct runtime){.name = NULL};
-    if (strchr(name, '/') ? !realpath(name, out->path) || !is_program(out->path)
-                          : !search(name, out->path))
+    if (!locate(name, out->path))
         return fault_set(f, 503,
                          "there is no runtime \"%.200s\"%s. Fix: sudo apt-get "
                          "install crun, or name another OCI runtime's program, "
@@ -70,10 +78,17 @@ int runtime_find(const char *name, struct runtime *out, struct fault *f) {
     return 0;
 }
 
+static bool is_same_file(const char *a, const char *b) {
+    struct stat one, two;
+    return stat(a, &one) == 0 && stat(b, &two) == 0 &&
+           one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
 bool runtime_is(const struct runtime *r, const char *name) {
     if (!r)
         return strcmp(name, RUNTIME_NATIVE) == 0;
-    return strcmp(name, strchr(name, '/') ? r->path : r->name) == 0;
+    return strchr(name, '/') ? is_same_file(name, r->path)
+                             : strcmp(name, r->name) == 0;
 }
 
 /* ---- config.json ---- */
