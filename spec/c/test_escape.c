@@ -683,8 +683,8 @@ static int run_as(uid_t uid) {
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
-        if (uid != getuid() && (setresgid(uid, uid, uid) < 0 ||
-                                setresuid(uid, uid, uid) < 0))
+        if (uid != getuid() &&
+            (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
             _exit(1);
         execl("/proc/self/exe", "test_escape", "again", NULL);
         _exit(1);

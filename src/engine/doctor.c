@@ -46,10 +46,9 @@ static void try_sandbox(const char *data_dir, const struct runtime *runtime,
     int dir CLEANUP(cleanup_close) =
         open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     snprintf(name, sizeof name, "doctor.%d", (int)getpid());
-    found->works =
-        dir < 0 ? fault_errno(f, "cannot open %s", data_dir) == 0
-                : trial_run(dir, name, found->ids, runtime, found->isolation,
-                            f) == 0;
+    found->works = dir < 0 ? fault_errno(f, "cannot open %s", data_dir) == 0
+                           : trial_run(dir, name, found->ids, runtime,
+                                       found->isolation, f) == 0;
 }
 
 static void try_in_child(const char *data_dir, const struct runtime *runtime,

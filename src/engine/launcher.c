@@ -3,9 +3,9 @@
  * itself, with the kernel's own calls (init/cell.c), or has an OCI runtime do
  * it (init/runtime.c). */
 #define _GNU_SOURCE
+#include "launcher.h"
 #include "filter.h"
 #include "init/protocol.h"
-#include "launcher.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>

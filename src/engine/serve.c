@@ -278,7 +278,8 @@ static void close_engine(struct engine *e) {
     data_close(e);
 }
 
-/* A runtime is somebody else's program: better it fails now than in each run. */
+/* A runtime is somebody else's program: better it fails now than in each run.
+ */
 static int try_runtime(struct engine *e, struct fault *f) {
     const struct runtime *r = e->config->runtime;
     const char *place = "trash/trial";

@@ -275,8 +275,8 @@ static int place_resolv_conf(int root, struct failure *f) {
             close(target);
         return 0; /* such an image gets along without names */
     }
-    int tree = open_tree(AT_FDCWD, "resolv.conf",
-                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    int tree =
+        open_tree(AT_FDCWD, "resolv.conf", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     int rc =
         tree < 0
             ? -1

@@ -233,9 +233,9 @@ static int close_streams(struct failure *f) {
 }
 
 static int build_stage(const struct runtime *runtime, struct failure *f) {
-    return runtime ? stage_build_for_runtime(FORKSERVER_DATA_DIR,
-                                             runtime->stage, f)
-                   : stage_build(FORKSERVER_DATA_DIR, f);
+    return runtime
+               ? stage_build_for_runtime(FORKSERVER_DATA_DIR, runtime->stage, f)
+               : stage_build(FORKSERVER_DATA_DIR, f);
 }
 
 static int prepare(struct forkserver *s, struct failure *f) {

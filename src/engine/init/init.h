@@ -65,7 +65,7 @@ int stage_build_for_runtime(int data_dir, const char *path, struct failure *f);
 struct cell_limits {
     const struct sock_filter *filter;
     unsigned filter_length;
-    bool one_id; /* no ids but 0 are mapped */
+    bool one_id;                   /* no ids but 0 are mapped */
     const struct runtime *runtime; /* NULL: cells are sandboxes themselves */
 };
 int cell_prepare(const struct cell_limits *limits, struct failure *f);
@@ -90,8 +90,9 @@ int cell_confine(const struct cell_limits *limits, const struct root_spec *root,
 
 /* runtime.c: has the runtime make a container of the cell and attends it;
  * `doors` as in ORDER_SETUP. Returns only on failure. */
-int runtime_enter(const struct cell_limits *limits, const struct root_spec *root,
-                  const int *doors, unsigned door_count, struct failure *f);
+int runtime_enter(const struct cell_limits *limits,
+                  const struct root_spec *root, const int *doors,
+                  unsigned door_count, struct failure *f);
 /* The namespaces that a runtime must make. */
 enum { RUNTIME_NAMESPACES = 4 };
 int runtime_namespaces(uint64_t out[RUNTIME_NAMESPACES], struct failure *f);

@@ -164,8 +164,9 @@ static void execute(const struct runtime *r, unsigned fd_count) {
     snprintf(count, sizeof count, "%u", fd_count);
     for (int i = 0; r->command[i] && i < OPTIONS_MAX; i++)
         *next++ = r->command[i];
-    char *const own[OWN] = {"--root", state,            "run", "--bundle",
-                            bundle,   "--preserve-fds", count, CONTAINER};
+    char *const own[OWN] = {"--root",   state,    "run",
+                            "--bundle", bundle,   "--preserve-fds",
+                            count,      CONTAINER};
     memcpy(next, own, sizeof own);
     next[OWN] = NULL;
     execve(argv[0], argv, env);
@@ -212,8 +213,9 @@ static void report_end(const struct runtime *r, const struct baggage *b,
     if (*words)
         fail(&f, 503, "%.60s cannot make the sandbox: %s", name, words);
     else
-        fail(&f, 503, "%.60s made no sandbox, ended with %s %d and said nothing",
-             name, WIFSIGNALED(status) ? "signal" : "code",
+        fail(&f, 503,
+             "%.60s made no sandbox, ended with %s %d and said nothing", name,
+             WIFSIGNALED(status) ? "signal" : "code",
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     end_with(INSIDE_CONTROL, &f);
 }
