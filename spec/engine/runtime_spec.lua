@@ -143,23 +143,46 @@ describe("--runtime crun", function()
     end
   end)
 
-  it("leaves nothing behind when the engine is killed", function()
+  -- The processes that descend from the engine.
+  local function descendants()
+    local pids = wire.run(([[f() { for c in $(cat /proc/$1/task/*/children 2>/dev/null); do
+      echo $c; f $c; done; }; f %d]]):format(engine.pid))
+    return (pids:gsub("\n", ","))
+  end
+  local function sleep()
     local uuid = engine:spawn{ command = "echo lost > /x; sleep 81234", shell = true,
       disposable = false }
     wire.await(engine:follow(uuid, "?follow=1"), "spawn")
-    local function left()
-      -- The state of a container is in a tmpfs of its cell.
-      return wire.run("pgrep -x -f 'sleep 81234'; pgrep -f -- '--root /[a-z]*/run/state'; "
-        .. "ls -d /run/crun/contree 2>/dev/null; grep -F " .. engine.directory
-        .. " /proc/mounts; grep -E '^overlay /(mnt|media|srv|tmp)/new' /proc/mounts")
+    return uuid
+  end
+
+  it("leaves nothing behind when the engine is killed", function()
+    local uuid = sleep()
+    local function left(pids)
+      -- The state of a container is in a tmpfs of its cell, so not there.
+      return wire.run(("ps -o pid=,args= -p %s; ls -d /run/crun/contree /run/runc/contree "
+        .. "/run/user/*/crun/contree 2>/dev/null; grep -F %s /proc/mounts; "
+        .. "grep -E '^overlay /(mnt|media|srv|tmp)/new' /proc/mounts")
+        :format(pids, engine.directory))
     end
-    assert.are_not.equal("", left())
+    local pids = descendants()
+    assert.matches("crun .*run.*\n.*sleep 81234", left(pids))
     engine:kill("KILL")
-    wire.eventually("the runtime and its sandbox to die", function() return left() == "" end)
+    wire.eventually("the runtime and its sandbox to die", function() return left(pids) == "" end)
     engine:launch("--runtime crun")
     assert.are.equal("FAILED", engine:get("/v1/operations/" .. uuid).json.status)
     wire.eventually("the workspaces to be emptied", function() return engine:is_clean() end)
     assert.are.equal("again\n", sh("echo again").stdout.value)
+  end)
+
+  it("ends a run whose runtime is killed, with all that was in it", function()
+    local uuid = sleep()
+    local pids = descendants()
+    wire.run(("kill -KILL $(ps -o pid=,comm= -p %s | sed -n 's/ crun$//p')"):format(pids))
+    local operation = engine:wait(uuid)
+    assert.are.equal("FAILED", operation.status)
+    assert.matches("ended unexpectedly", operation.error)
+    assert.are.equal("", wire.run(("ps -o args= -p %s | grep 'sleep 81234'"):format(pids)))
   end)
 end)
 

@@ -33,8 +33,11 @@ static bool search(const char *name, char path[PATH_MAX]) {
 }
 
 /* Directories that every machine has some of, and no runtime needs. */
-static const char *find_stage(const char *program) {
+static const char *find_stage(const char *path) {
     static const char *const dirs[] = {"/mnt", "/media", "/srv", "/tmp"};
+    char program[PATH_MAX];
+    if (!realpath(path, program))
+        return NULL;
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
         struct stat st;
         size_t length = strlen(dirs[i]);

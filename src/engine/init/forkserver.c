@@ -72,12 +72,8 @@ _Noreturn static void run_cell(const struct forkserver *s, int control) {
         close_range(FORKSERVER_SOCKET + 1, ~0U, 0) < 0 ||
         read(FORKSERVER_SOCKET, &byte, 1) != 1)
         _exit(1);
-    if (cell_prepare(&s->limits, &f) < 0) {
-        struct report r = {.type = REPORT_FAULT, .status = f.status};
-        memcpy(r.message, f.message, sizeof r.message);
-        packet_send(FORKSERVER_SOCKET, &r, sizeof r, NULL, 0);
-        _exit(1);
-    }
+    if (cell_prepare(&s->limits, &f) < 0)
+        end_with(FORKSERVER_SOCKET, &f);
     pid1_main(FORKSERVER_SOCKET, &s->limits);
 }
 
