@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TRIAL_MS = 10000 };
+enum { TRIAL_MS = 30000 };
 
 struct trial {
     struct launcher *launcher;
