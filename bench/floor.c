@@ -2,7 +2,7 @@
  * the launcher alone: no HTTP, no store, no Lua. What the engine's own runs
  * are measured against.
  *
- *   floor [-s] [-c IN_FLIGHT] [-p PAUSE_MS] RUNS DIRECTORY
+ *   floor [-s] [-c IN_FLIGHT] [-p PAUSE_MS] [-r RUNTIME] RUNS DIRECTORY
  *
  * Image and upper directories go below DIRECTORY. Prints the microseconds of
  * each run on a line of its own, or with -s a summary in ms. */
@@ -21,6 +21,8 @@ enum { SLOTS = 256 };
 struct bench {
     uv_loop_t *loop;
     struct launcher *launcher;
+    const char *runtime_name; /* NULL: native */
+    struct runtime runtime;
     int dir_fd;
     struct id_range ids;
     int runs, started, ended, failures;
@@ -186,13 +188,15 @@ static bool parse(int argc, char **argv, struct bench *b, bool *summary,
                   int *in_flight) {
     int option;
     *in_flight = 1;
-    while ((option = getopt(argc, argv, "sc:p:")) != -1) {
+    while ((option = getopt(argc, argv, "sc:p:r:")) != -1) {
         if (option == 's')
             *summary = true;
         else if (option == 'c')
             *in_flight = atoi(optarg);
         else if (option == 'p')
             b->pause_ms = atoi(optarg);
+        else if (option == 'r')
+            b->runtime_name = optarg;
         else
             return false;
     }
@@ -201,7 +205,9 @@ static bool parse(int argc, char **argv, struct bench *b, bool *summary,
 
 static void open_all(struct bench *b, char *path) {
     struct fault f;
-    if (userns_enter(&b->ids, &f) < 0) {
+    if ((b->runtime_name &&
+         runtime_find(b->runtime_name, &b->runtime, &f) < 0) ||
+        userns_enter(&b->ids, &f) < 0) {
         fprintf(stderr, "floor: %s\n", f.message);
         exit(1);
     }
@@ -214,7 +220,8 @@ static void open_all(struct bench *b, char *path) {
     b->loop = uv_default_loop();
     uv_timer_init(b->loop, &b->pause);
     b->pause.data = b;
-    b->launcher = launcher_open(b->dir_fd, b->ids, &f);
+    b->launcher = launcher_open(b->dir_fd, b->ids,
+                                b->runtime_name ? &b->runtime : NULL, &f);
     if (!b->launcher || launcher_attach(b->launcher, b->loop, &f) < 0) {
         fprintf(stderr, "floor: %s\n", f.message);
         exit(1);
@@ -237,8 +244,8 @@ int main(int argc, char **argv) {
     bool summary = false;
     int in_flight;
     if (!parse(argc, argv, &b, &summary, &in_flight)) {
-        fprintf(stderr, "usage: floor [-s] [-c IN_FLIGHT] [-p PAUSE_MS] RUNS "
-                        "DIRECTORY\n");
+        fprintf(stderr, "usage: floor [-s] [-c IN_FLIGHT] [-p PAUSE_MS] "
+                        "[-r RUNTIME] RUNS DIRECTORY\n");
         return 2;
     }
     char where[4096], command[8192];

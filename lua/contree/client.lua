@@ -35,7 +35,7 @@ local make = class.define("contree.Client", Client, {
 ---@field profile? string      of auth.ini
 ---@field timeout? number      seconds that one request may take; default 300
 ---@field retry? false|{ max_attempts: integer?, max_delay: number? }
----@field engine? boolean|table  the local engine: { path, data_dir, socket, idle }
+---@field engine? boolean|table  the local engine: { path, data_dir, socket, idle, runtime }
 ---@field headers? table<string, string>
 ---@field user_agent? string   put before ours
 ---@field log? fun(line: string)  told of each request; CONTREE_DEBUG=1 prints them
@@ -67,6 +67,8 @@ local function common_headers(found, given)
     .. "contree-lua/" .. client.version .. " " .. runtime() }
   if found.token then list[#list + 1] = "Authorization: Bearer " .. found.token end
   if found.project then list[#list + 1] = "Project: " .. found.project end
+  -- An engine that somebody else started may use another.
+  if found.runtime then list[#list + 1] = "Contree-Runtime: " .. found.runtime end
   for name, value in pairs(given.headers or {}) do list[#list + 1] = name .. ": " .. value end
   local function with(first, more)
     local headers = {}
@@ -112,6 +114,7 @@ function client.new(given, safe)
   local self = { safe = safe, timeout = given.timeout or 300, policy = retry.policy(given.retry) }
   if found.engine then
     self.engine = engine.new(found.engine)
+    found.runtime = self.engine.runtime
     self.unix_socket = self.engine.socket
   end
   self.unix_socket = self.unix_socket or found.unix_socket

@@ -23,6 +23,7 @@ engine.spec = {
   data_dir = options.absolute,
   socket = options.absolute,
   idle = options.seconds,     -- it leaves after so long without work
+  runtime = options.name,     -- what makes the sandboxes: native, crun, runc, /a/path
 }
 
 -- The permission bits as three octal digits.
@@ -66,6 +67,16 @@ local function default_socket(data_dir, is_default, getenv)
   return ("%s/%s.sock"):format(directory, name), directory
 end
 
+-- The engine is started in another directory than ours.
+local function find_runtime(given, getenv)
+  local runtime = given or getenv("CONTREE_RUNTIME")
+  if runtime == "" then return nil end
+  if runtime and runtime:find("/", 1, true) and runtime:sub(1, 1) ~= "/" then
+    errors.misuse(('the runtime "%s" must be a name or an absolute path'):format(runtime))
+  end
+  return runtime
+end
+
 local Engine = {}
 Engine.__index = Engine
 
@@ -88,7 +99,8 @@ function engine.new(given, getenv)
   end
   local path, problem = find(given.path, getenv)
   return setmetatable({ path = path, problem = problem, data_dir = data_dir, socket = socket,
-    directory = directory, idle = given.idle, starts = 0 }, Engine)
+    directory = directory, idle = given.idle, runtime = find_runtime(given.runtime, getenv),
+    starts = 0 }, Engine)
 end
 
 --- In a directory that somebody else could make, somebody else's socket may
@@ -132,6 +144,10 @@ local function launch(self)
   if self.idle then
     argv[#argv + 1] = "--idle-exit"
     argv[#argv + 1] = ("%g"):format(self.idle)
+  end
+  if self.runtime then
+    argv[#argv + 1] = "--runtime"
+    argv[#argv + 1] = self.runtime
   end
   local program, message = core.start_detached(self.path, argv, log_path(self))
   if not program then unavailable(self, message) end

@@ -15,6 +15,8 @@
 static struct {
     uv_loop_t *loop;
     struct launcher *launcher;
+    struct runtime found;
+    const struct runtime *runtime; /* NULL: the native launcher */
     struct temp_dir dir;
     struct id_range ids;
     int next_workspace;
@@ -79,16 +81,28 @@ static inline void box_make_image(void) {
     box_own("l/1");
 }
 
+/* Which runtime makes the sandboxes of this process, if any. */
+#define RUNTIME_VARIABLE "CONTREE_TEST_RUNTIME"
+
+static inline int world_find_runtime(struct fault *f) {
+    const char *name = getenv(RUNTIME_VARIABLE);
+    if (!name)
+        return 0;
+    printf("# made by %s\n", name);
+    world.runtime = &world.found;
+    return runtime_find(name, &world.found, f);
+}
+
 static inline bool world_open(void) {
     struct fault f = {0};
     world.loop = uv_default_loop();
-    if (userns_enter(&world.ids, &f) < 0) {
+    if (world_find_runtime(&f) < 0 || userns_enter(&world.ids, &f) < 0) {
         printf("# %s\n", f.message);
         return false;
     }
     world.dir = temp_dir_make();
     box_make_image();
-    world.launcher = launcher_open(world.dir.fd, world.ids, &f);
+    world.launcher = launcher_open(world.dir.fd, world.ids, world.runtime, &f);
     if (!world.launcher ||
         launcher_attach(world.launcher, world.loop, &f) < 0) {
         printf("# %s\n", f.message);

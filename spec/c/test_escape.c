@@ -5,6 +5,7 @@
 #include "box.h"
 #include <link.h>
 #include <linux/netlink.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <sys/xattr.h>
 
 /* ---- the attacker ---- */
@@ -290,6 +292,23 @@ static void probe_lock(void) {
     usleep(500000);
 }
 
+static void *sleep_on(void *arg) {
+    pause();
+    return arg;
+}
+
+/* Threads are as good as processes here, and cheaper. */
+static void probe_processes(void) {
+    pthread_attr_t small;
+    pthread_t thread;
+    int count = 0;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 65536);
+    while (pthread_create(&thread, &small, sleep_on, NULL) == 0)
+        count++;
+    printf("%d\n", count);
+}
+
 static int probe(const char *name) {
     static const struct {
         const char *name;
@@ -306,6 +325,7 @@ static int probe(const char *name) {
         {"overlay", probe_overlay},
         {"limits", probe_limits},
         {"lock", probe_lock},
+        {"processes", probe_processes},
 #ifdef __x86_64__
         {"x32", probe_x32},
         {"i386", probe_i386},
@@ -348,7 +368,7 @@ static struct box *run_probe(const char *name) {
                           "handle_sigbus=0:handle_sigill=0",
                           NULL};
     char *argv[] = {"/bin/probe", "probe", (char *)name, NULL};
-    struct box_options o = {.image = "l/3"};
+    struct box_options o = {.image = "l/3", .max_processes = 100000};
     struct box *b = box_run(
         &o, (struct sandbox_process){.argv = argv, .env = env, .stdin_fd = -1});
     if (b->err.length)
@@ -567,7 +587,8 @@ static void test_writes(void) {
 
 static void test_devices(void) {
     CHECK_STRING(
-        box_output("ls /dev | tr '\\n' ' '"),
+        /* Some runtimes add a link to the hidden /proc/kcore. */
+        box_output("ls /dev | grep -v '^core$' | tr '\\n' ' '"),
         "fd full mqueue null ptmx pts random shm stderr stdin stdout tty "
         "urandom zero ");
     CHECK(box_code("mknod /tmp/disk b 8 0 2>/dev/null") != 0);
@@ -658,13 +679,21 @@ static void test_core_limit(void) {
     free(b);
 }
 
+/* The cap that is none of the rlimits. */
 static void test_process_ids(void) {
     char before[32] = "", after[32] = "";
     int fd = open("/proc/sys/kernel/pid_max", O_RDONLY);
     if (read(fd, before, sizeof before - 1) < 0)
         perror("pid_max");
-    int inside = atoi(box_output("cat /proc/sys/kernel/pid_max"));
-    CHECK(inside == 4396 || inside == atoi(before)); /* before Linux 6.14 */
+    struct utsname u;
+    int major = 0, minor = 0;
+    uname(&u);
+    sscanf(u.release, "%d.%d", &major, &minor);
+    if (major > 6 || (major == 6 && minor >= 14)) {
+        struct box *b = run_probe("processes");
+        CHECK(atoi(b->out.data) > 1000 && atoi(b->out.data) < 4400);
+        free(b);
+    }
     if (pread(fd, after, sizeof after - 1, 0) < 0)
         perror("pid_max");
     CHECK_STRING(after, before);
@@ -766,13 +795,13 @@ static int run_all(void) {
     return CHECK_DONE();
 }
 
-/* The same as a normal user. */
-static int run_as_nobody(void) {
+/* The same as another user. */
+static int run_as(uid_t uid) {
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
-        if (setresgid(65534, 65534, 65534) < 0 ||
-            setresuid(65534, 65534, 65534) < 0)
+        if (uid != getuid() &&
+            (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
             _exit(1);
         execl("/proc/self/exe", "test_escape", "again", NULL);
         _exit(1);
@@ -785,11 +814,16 @@ static int run_as_nobody(void) {
 int main(int argc, char **argv) {
     if (argc > 2 && strcmp(argv[1], "probe") == 0)
         return probe(argv[2]);
-    bool root = argc == 1 && getuid() == 0;
-    if (!root)
-        printf("# as user %d\n", getuid());
+    printf("# as user %d\n", getuid());
     int failures = run_all();
+    if (argc > 1)
+        return failures != 0;
+    bool root = getuid() == 0;
     if (root)
-        failures += run_as_nobody();
+        failures += run_as(65534);
+    setenv(RUNTIME_VARIABLE, "crun", 1);
+    failures += run_as(getuid());
+    if (root)
+        failures += run_as(65534);
     return failures != 0;
 }

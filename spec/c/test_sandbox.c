@@ -525,7 +525,8 @@ static void test_engine_dies(void) {
         uv_loop_t loop;
         uv_loop_init(&loop);
         world.loop = &loop;
-        world.launcher = launcher_open(world.dir.fd, world.ids, &f);
+        world.launcher =
+            launcher_open(world.dir.fd, world.ids, world.runtime, &f);
         launcher_attach(world.launcher, &loop, &f);
         struct box *b = box_start(NULL, &f);
         char *argv[] = {"sh", "-c", "setsid sleep 987651 & sleep 987651", NULL};
@@ -626,6 +627,7 @@ static void test_launcher_isolation(void) {
     const char *walls = launcher_isolation(world.launcher);
     CHECK(strstr(walls, "user,mount,pid,net"));
     CHECK((strstr(walls, ",ids") != NULL) == (world.ids.count > 1));
+    CHECK((strstr(walls, ",runtime:crun") != NULL) == (world.runtime != NULL));
 }
 
 static int run_all(void) {
@@ -689,10 +691,12 @@ static int run_as(const char *self, uid_t uid, bool with_range) {
             overlay_file("/etc/subuid", "contree-test:1000000:65536");
             overlay_file("/etc/subgid", "contree-test:1000000:65536");
         }
-        if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
-            setresuid(uid, uid, uid) < 0)
+        if (uid != getuid() &&
+            (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
+             setresuid(uid, uid, uid) < 0))
             _exit(1);
-        execl(self, self, with_range ? "a range of ids" : "one id", NULL);
+        execl(self, self, with_range ? "a range of ids" : "the ids it has",
+              NULL);
         _exit(1);
     }
     int status;
@@ -705,10 +709,15 @@ int main(int argc, char **argv) {
         printf("# as user %d, %s\n", getuid(), argv[1]);
         return run_all();
     }
+    const char *self = "/proc/self/exe";
     int failures = run_all();
     if (getuid() == 0) {
-        failures += run_as("/proc/self/exe", 65534, false);
-        failures += run_as("/proc/self/exe", 54321, true);
+        failures += run_as(self, 65534, false);
+        failures += run_as(self, 54321, true);
     }
+    setenv(RUNTIME_VARIABLE, "crun", 1);
+    failures += run_as(self, getuid(), false);
+    if (getuid() == 0)
+        failures += run_as(self, 54321, true);
     return failures != 0;
 }

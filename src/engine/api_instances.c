@@ -1,9 +1,12 @@
 /* api_instances.c: POST /instances (wire-api.md §4.8), with two extensions that
  * clients may ask for: the answer when the run is over (Prefer: wait, RFC
- * 7240), and one run for any number of requests with one idempotency key. */
+ * 7240), one run for any number of requests with one idempotency key, and no
+ * run in a sandbox of another make than they were told to use
+ * (Contree-Runtime). */
 #include "api.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the reply at once ---- */
 
@@ -159,8 +162,23 @@ static bool answer_by_key(struct request *r, const struct run *run) {
 
 /* ---- the handler ---- */
 
+static int check_runtime(struct request *r, struct fault *f) {
+    const char *wanted = request_header(r, "Contree-Runtime");
+    const struct runtime *own = request_engine(r)->config->runtime;
+    if (!wanted || runtime_is(own, wanted))
+        return 0;
+    return fault_set(f, 409,
+                     "the engine that runs makes its sandboxes with the "
+                     "runtime %.100s, not with %.100s. Fix: kill %d, and the "
+                     "next client starts another one; or have an engine for "
+                     "each, with a data directory of its own",
+                     own ? own->path : RUNTIME_NATIVE, wanted, (int)getpid());
+}
+
 static int read_run(struct request *r, struct run *run, struct fault *f) {
     const char *key = request_header(r, "Idempotency-Key");
+    if (check_runtime(r, f) < 0)
+        return -1;
     if (run_parse(request_json(r), request_engine(r)->ids, run, f) < 0)
         return -1;
     if (key && (!*key || strlen(key) > RUN_KEY_MAX))
@@ -172,7 +190,7 @@ static int read_run(struct request *r, struct run *run, struct fault *f) {
 }
 
 void instances_spawn(struct request *r) {
-    struct run run;
+    struct run run = {.idempotency_key = NULL};
     struct fault f;
     if (read_run(r, &run, &f) < 0) {
         run_clear(&run);

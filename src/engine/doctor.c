@@ -3,8 +3,7 @@
 #include "doctor.h"
 #include "cgroup.h"
 #include "import.h"
-#include "sandbox.h"
-#include "tree.h"
+#include "trial.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -34,115 +33,26 @@ static void say(FILE *out, const char *state, const char *what,
 struct finding {
     bool works;
     struct id_range ids;
-    char isolation[128];
+    char isolation[ISOLATION_SIZE];
     struct fault fault;
 };
 
-struct trial {
-    struct launcher *launcher;
-    struct finding *finding;
-};
-
-static void on_started(void *arg) {
-    (void)arg;
-}
-
-static void on_failed(void *arg, const struct fault *why) {
-    struct trial *t = arg;
-    t->finding->fault = *why;
-}
-
-static void on_spawned(void *arg, int spid, int pid) {
-    (void)arg;
-    (void)spid;
-    (void)pid;
-}
-
-static void on_spawn_failed(void *arg, int spid, const struct fault *why) {
-    (void)spid;
-    on_failed(arg, why);
-}
-
-/* An empty image has no program to run: 127 is what a shell would say. */
-static void on_exited(void *arg, int spid, const struct sandbox_exit *e) {
-    struct trial *t = arg;
-    (void)spid;
-    t->finding->works = e->code == 127;
-}
-
-static void on_gone(void *arg) {
-    struct trial *t = arg;
-    launcher_close(steal_pointer(&t->launcher));
-}
-
-static int make_image(int dir, uid_t base, struct fault *f) {
-    static const char *const dirs[] = {"l",        "w",       "l/0",
-                                       "l/0/proc", "l/0/sys", "l/0/dev",
-                                       "w/1",      "w/1/u",   "w/1/w"};
-    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
-        if (mkdirat(dir, dirs[i], 0755) < 0 ||
-            fchownat(dir, dirs[i], base, base, 0) < 0)
-            return fault_errno(f, "cannot make %s", dirs[i]);
-    return 0;
-}
-
-static int start_trial(struct trial *t, struct fault *f) {
-    static const struct sandbox_callbacks callbacks = {
-        on_started, on_failed, on_spawned, on_spawn_failed, on_exited, on_gone};
-    static const char *const lowers[] = {"l/0"};
-    static const struct sandbox_spec spec = {.lowers = lowers,
-                                             .lower_count = 1,
-                                             .upper = "w/1/u",
-                                             .work = "w/1/w",
-                                             .hostname = "doctor"};
-    char *argv[] = {"/no/program", NULL}, *env[] = {NULL};
-    struct sandbox_process p = {.argv = argv,
-                                .env = env,
-                                .cwd = "/",
-                                .stdin_fd = -1,
-                                .stdout_fd = -1,
-                                .stderr_fd = -1};
-    struct sandbox *s = sandbox_start(t->launcher, &spec, &callbacks, t, f);
-    return s ? sandbox_spawn(s, 1, &p, f) : -1;
-}
-
-static int try_in(int dir, struct finding *found) {
-    struct trial t = {.finding = found};
+static void try_sandbox(const char *data_dir, const struct runtime *runtime,
+                        struct finding *found) {
     struct fault *f = &found->fault;
-    uv_loop_t loop;
-    if (make_image(dir, found->ids.base, f) < 0)
-        return -1;
-    t.launcher = launcher_open(dir, found->ids, f);
-    if (!t.launcher || uv_loop_init(&loop) < 0)
-        return -1;
-    snprintf(found->isolation, sizeof found->isolation, "%s",
-             launcher_isolation(t.launcher));
-    if (launcher_attach(t.launcher, &loop, f) < 0 || start_trial(&t, f) < 0)
-        return -1;
-    uv_run(&loop, UV_RUN_DEFAULT);
-    return 0;
-}
-
-static void try_sandbox(const char *data_dir, struct finding *found) {
-    struct fault *f = &found->fault;
-    char name[] = "doctor.XXXXXX";
+    char name[32];
     if (userns_enter(&found->ids, f) < 0)
         return;
-    if (chdir(data_dir) < 0 || !mkdtemp(name)) {
-        fault_errno(f, "cannot write in %s", data_dir);
-        return;
-    }
-    int dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        fault_errno(f, "cannot open %s/%s", data_dir, name);
-    else
-        try_in(dir, found);
-    cleanup_close(&dir);
-    if (tree_delete_at(AT_FDCWD, name) < 0)
-        log_line("cannot delete %s/%s: %s", data_dir, name, strerror(errno));
+    int dir CLEANUP(cleanup_close) =
+        open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(name, sizeof name, "doctor.%d", (int)getpid());
+    found->works = dir < 0 ? fault_errno(f, "cannot open %s", data_dir) == 0
+                           : trial_run(dir, name, found->ids, runtime,
+                                       found->isolation, f) == 0;
 }
 
-static void try_in_child(const char *data_dir, struct finding *found) {
+static void try_in_child(const char *data_dir, const struct runtime *runtime,
+                         struct finding *found) {
     int ends[2];
     *found = (struct finding){0};
     fault_set(&found->fault, 500, "cannot try it");
@@ -150,7 +60,7 @@ static void try_in_child(const char *data_dir, struct finding *found) {
         return;
     pid_t child = fork();
     if (child == 0) {
-        try_sandbox(data_dir, found);
+        try_sandbox(data_dir, runtime, found);
         _exit(write_all(ends[1], found, sizeof *found) < 0);
     }
     close(ends[1]);
@@ -302,13 +212,27 @@ static void check_programs(FILE *out) {
             "slirp4netns; sudo modprobe tun; sudo chmod 666 /dev/net/tun");
 }
 
-int doctor_run(FILE *out, const char *data_dir) {
+static void check_runtime(FILE *out, const struct runtime *runtime,
+                          const struct finding *found) {
+    if (!runtime)
+        return;
+    if (found->works)
+        say(out, "ok", "runtime", "%s makes sandboxes", runtime->path);
+    else
+        say(out, "missing", "runtime",
+            "%s makes no sandbox. Fix: what it says above, or --runtime "
+            "native, which needs none",
+            runtime->path);
+}
+
+int doctor_run(FILE *out, const char *data_dir, const struct runtime *runtime) {
     struct finding found = {0};
     fault_set(&found.fault, 503, "not tried without a data directory");
     check_kernel(out);
     if (check_data_dir(out, data_dir))
-        try_in_child(data_dir, &found);
+        try_in_child(data_dir, runtime, &found);
     check_sandbox(out, &found);
+    check_runtime(out, runtime, &found);
     check_ids(out, &found);
     check_seccomp(out);
     check_cgroups(out);

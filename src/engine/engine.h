@@ -5,6 +5,7 @@
 #define CONTREE_ENGINE_H
 
 #include "cgroup.h"
+#include "runtime.h"
 #include "userns.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,6 +26,7 @@ struct engine_config {
     double idle_seconds;     /* leave after this long without work; 0 never */
     struct limits limits;    /* of a run that asks for none; 0 each: none */
     int ready_fd;            /* gets one byte when serving; -1 none */
+    const struct runtime *runtime; /* makes the sandboxes; NULL: native */
 };
 
 struct engine {

@@ -1,7 +1,7 @@
 /* launcher.h: between sandbox.c and what makes sandboxes.
  *
  * A launcher delivers cells: an init (init/protocol.h) that waits on its
- * control socket for ORDER_SETUP. launcher_native.c keeps some ready. */
+ * control socket for ORDER_SETUP. launcher.c keeps some ready. */
 #ifndef CONTREE_LAUNCHER_H
 #define CONTREE_LAUNCHER_H
 
@@ -35,6 +35,9 @@ struct cgroups *launcher_cgroups(struct launcher *l);
 unsigned launcher_processor(struct launcher *l);
 /* A group was dropped, and may still be busy. */
 void launcher_sweep(struct launcher *l);
+/* What ORDER_SETUP tells the runtime: "" if there is none. The caller frees it;
+ * NULL: out of memory. */
+char *launcher_config(const struct launcher *l, const char *hostname);
 uv_loop_t *launcher_loop(struct launcher *l);
 
 #endif

@@ -222,9 +222,11 @@ static void write_isolation(struct buffer *b, const char *list,
 static void on_started(void *arg) {
     struct operation *op = arg;
     op->started = true;
+    const struct runtime *runtime = op->all->engine->config->runtime;
     struct buffer *b = event_begin(op->log, "init", 0);
     json_add_time(b, "started_at", wall_microseconds());
-    json_add_string(b, "runtime_path", "contree-init");
+    json_add_string(b, "runtime_path",
+                    runtime ? runtime->path : "contree-init");
     json_add_bool(b, "verbose", false);
     json_add_int(b, "init_pid", 1);
     json_add_string(b, "hostname", op->run.hostname);

@@ -20,7 +20,7 @@ static const struct {
     {"export", "IMAGE [-o FILE | --oci DIR] [--data-dir DIR]",
      "write an image as a tar, or as an OCI layout"},
     {"gc", "[OPTIONS]", "remove what was not used for long"},
-    {"doctor", "[--data-dir DIR]", "say what this machine lacks, and the fix"},
+    {"doctor", "[OPTIONS]", "say what this machine lacks, and the fix"},
     {"purge", "--yes [--data-dir DIR]",
      "remove a data directory, with all images"},
     {"version", "", "print the version"},
@@ -64,7 +64,11 @@ static const struct option {
      "processes a run may have (default 4096 by rlimit;\n"
      "a limit given here or by a run is also reported)",
      SERVE},
-    {"runtime", "NAME", "what makes the sandboxes: native", SERVE},
+    {"runtime", "NAME",
+     "what makes the sandboxes: native, or the program of\n"
+     "an OCI runtime, such as crun, runc, /opt/bin/crun\n"
+     "($CONTREE_RUNTIME, else native)",
+     SERVE | DOCTOR},
     {"tag", "NAME", "the tag that the image gets", IMPORT},
     {"output", "FILE", "where the tar goes, instead of standard output",
      EXPORT},
@@ -247,6 +251,16 @@ static int set_cpus(const char *value, double *out, struct fault *f) {
     return 0;
 }
 
+static int set_runtime(const char *value, struct options *o, struct fault *f) {
+    o->runtime_given = true;
+    if (strcmp(value, RUNTIME_NATIVE) == 0) {
+        o->config.runtime = NULL;
+        return 0;
+    }
+    o->config.runtime = &o->runtime;
+    return runtime_find(value, &o->runtime, f);
+}
+
 static int set_option(struct options *o, const char *name, const char *value,
                       struct fault *f) {
     int64_t number;
@@ -275,9 +289,7 @@ static int set_option(struct options *o, const char *name, const char *value,
             return fault_set(f, 400, "--ready-fd wants a descriptor's number");
         c->ready_fd = (int)number;
     } else if (strcmp(name, "runtime") == 0) {
-        if (strcmp(value, "native") != 0)
-            return fault_set(
-                f, 400, "no runtime \"%.40s\"; this build has: native", value);
+        return set_runtime(value, o, f);
     } else if (strcmp(name, "dry-run") == 0 || strstr(name, "-older-than")) {
         return set_gc_option(o, name, value, f);
     } else if (strcmp(name, "yes") == 0) {
@@ -401,6 +413,10 @@ int options_parse(int argc, char *const argv[], struct options *out,
         default_data_dir(out);
     if (!*out->socket_path)
         default_socket(out);
+    const char *runtime = variable("CONTREE_RUNTIME");
+    if (runtime && !out->runtime_given && command & (SERVE | DOCTOR) &&
+        set_runtime(runtime, out, f) < 0)
+        return -1;
     out->config.data_dir = out->data_dir;
     out->config.socket_path = out->socket_path;
     return 0;

@@ -455,8 +455,13 @@ static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
                       .connected = spec->networking,
                       .max_file_bytes = spec->max_file_bytes,
                       .max_processes = spec->max_processes};
-    const char *const first[] = {spec->hostname, spec->upper, spec->work};
-    const struct strings sets[] = {{first, 3},
+    char *config CLEANUP(cleanup_free) =
+        launcher_config(s->launcher, spec->hostname);
+    if (!config)
+        return fault_set(f, 507, "out of memory");
+    const char *const first[] = {spec->hostname, spec->upper, spec->work,
+                                 config};
+    const struct strings sets[] = {{first, 4},
                                    {spec->lowers, spec->lower_count}};
     int doors[CGROUP_KINDS], count = 0;
     if (s->group && (count = cgroup_doors(s->group, doors, f)) < 0)

@@ -4,6 +4,8 @@
 #include "api.h"
 #include "import.h"
 #include "sandbox.h"
+#include "tree.h"
+#include "trial.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -275,6 +277,23 @@ static void close_engine(struct engine *e) {
     data_close(e);
 }
 
+/* A runtime is somebody else's program: better it fails now than in each run.
+ */
+static int try_runtime(struct engine *e, struct fault *f) {
+    const struct runtime *r = e->config->runtime;
+    const char *place = "trash/trial";
+    char isolation[ISOLATION_SIZE];
+    struct fault why;
+    if (!r || (tree_delete_at(e->dir_fd, place) == 0 &&
+               trial_run(e->dir_fd, place, e->ids, r, isolation, &why) == 0))
+        return 0;
+    return fault_set(f, 503,
+                     "%.280s. Fix it (contree-engine doctor --runtime %.40s "
+                     "tries it again), or use --runtime native, which needs "
+                     "no runtime",
+                     why.message, r->name);
+}
+
 /* The order matters: the user namespace before anything, the forkservers
  * before the store's lock, threads and secrets. */
 static int begin(struct server *s, const struct options *o,
@@ -285,10 +304,10 @@ static int begin(struct server *s, const struct options *o,
     e->dir_fd = open_data_dir(config->data_dir, f);
     if (e->dir_fd < 0)
         return -1;
-    e->launcher = launcher_open(e->dir_fd, e->ids, f);
+    e->launcher = launcher_open(e->dir_fd, e->ids, config->runtime, f);
     if (!e->launcher ||
         launcher_check_limits(e->launcher, &config->limits, f) < 0 ||
-        open_store(e, f) < 0)
+        open_store(e, f) < 0 || try_runtime(e, f) < 0)
         return -1;
     if (o->token_file &&
         read_token(o->token_file, (char **)&config->token, f) < 0)

@@ -1,10 +1,10 @@
 /* cell.c: see init.h. Every wall that cannot be built is a failure. */
 #define _GNU_SOURCE
 #include "init.h"
+#include "walls.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/openat2.h>
@@ -20,13 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What root of the sandbox may do to its own. Nothing here reaches out of its
- * user namespace. */
-#define CAPABILITIES                                                           \
-    (1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_FOWNER |             \
-     1U << CAP_FSETID | 1U << CAP_KILL | 1U << CAP_SETGID | 1U << CAP_SETUID | \
-     1U << CAP_SETPCAP | 1U << CAP_NET_BIND_SERVICE | 1U << CAP_SYS_CHROOT |   \
-     1U << CAP_AUDIT_WRITE | 1U << CAP_SETFCAP)
+#define BIT(capability) 1U << capability |
+enum { CAPABILITY_BITS = CAPABILITIES(BIT) 0 };
 
 enum { DEFAULT_PROCESSES = 4096, OPEN_FILES_SOFT = 1024, OPEN_FILES = 524288 };
 
@@ -40,32 +35,37 @@ static int become_root(const struct cell_limits *limits, struct failure *f) {
     return 0;
 }
 
-/* Hides `path` behind an empty file or directory; what is not there need not
- * be hidden. */
-static int hide(const char *path, const char *behind, struct failure *f) {
+/* Hides what is called `name` in the new /proc behind an empty file or
+ * directory; what is not there need not be hidden. */
+static int hide(const char *name, const char *behind, struct failure *f) {
+    char path[64];
+    snprintf(path, sizeof path, "/new.proc/%s", name);
     if (mount(behind, path, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
-        return fail_errno(f, "cannot hide %s", path + strlen("/new."));
+        return fail_errno(f, "cannot hide /proc/%s", name);
     return 0;
 }
 
-static int make_read_only(const char *path, struct failure *f) {
+static int make_read_only(const char *name, struct failure *f) {
     const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
+    char path[64];
+    snprintf(path, sizeof path, "/new.proc/%s", name);
     if (mount(path, path, NULL, MS_BIND, NULL) < 0) {
         if (errno == ENOENT)
             return 0;
-        return fail_errno(f, "cannot bind %s", path + strlen("/new."));
+        return fail_errno(f, "cannot bind /proc/%s", name);
     }
     if (mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | flags, NULL) < 0)
-        return fail_errno(f, "cannot make %s read-only",
-                          path + strlen("/new."));
+        return fail_errno(f, "cannot make /proc/%s read-only", name);
     return 0;
 }
 
 /* Caps the number of processes and threads in this pid namespace, on kernels
  * that have such a cap (6.14); RLIMIT_NPROC, set later, is one for each user
  * id. */
-static void limit_pids(void) {
-    int fd = open("/new.proc/sys/kernel/pid_max", O_WRONLY | O_CLOEXEC);
+static void limit_pids(const char *proc) {
+    char path[64];
+    snprintf(path, sizeof path, "%s/sys/kernel/pid_max", proc);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;
     char line[32];
@@ -75,23 +75,20 @@ static void limit_pids(void) {
     close(fd);
 }
 
-static int make_proc(struct failure *f) {
-    /* What real root alone can read needs no cover: nobody in here is that. */
-    static const char *const files[] = {
-        "/new.proc/kcore",       "/new.proc/keys",
-        "/new.proc/kallsyms",    "/new.proc/timer_list",
-        "/new.proc/interrupts",  "/new.proc/sysrq-trigger",
-        "/new.proc/sched_debug", "/new.proc/latency_stats",
-    };
-    static const char *const dirs[] = {"/new.proc/acpi", "/new.proc/asound",
-                                       "/new.proc/scsi"};
-    static const char *const fixed[] = {"/new.proc/sys", "/new.proc/irq",
-                                        "/new.proc/bus", "/new.proc/fs"};
-    if (mount("proc", "/new.proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-              NULL) < 0)
+static int mount_proc(const char *path, struct failure *f) {
+    if (mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return fail_errno(f, "cannot mount a new /proc (is the engine in a "
                              "container that masks /proc?)");
-    limit_pids();
+    limit_pids(path);
+    return 0;
+}
+
+static int make_proc(struct failure *f) {
+    static const char *const files[] = {PROC_HIDDEN_FILES};
+    static const char *const dirs[] = {PROC_HIDDEN_DIRS};
+    static const char *const fixed[] = {PROC_READ_ONLY};
+    if (mount_proc("/new.proc", f) < 0)
+        return -1;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (hide(files[i], "/dev/null", f) < 0)
             return -1;
@@ -137,16 +134,13 @@ static int make_dev(const struct cell_limits *limits, struct failure *f) {
 /* Capabilities that no program in the sandbox can ever get. */
 static int bound_capabilities(struct failure *f) {
     for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-        if ((cap >= 32 || !(CAPABILITIES & 1U << cap)) &&
+        if ((cap >= 32 || !(CAPABILITY_BITS & 1U << cap)) &&
             prctl(PR_CAPBSET_DROP, cap) < 0)
             return fail_errno(f, "cannot drop capability %d", cap);
     return 0;
 }
 
-int cell_prepare(const struct cell_limits *limits, struct failure *f) {
-    if (become_root(limits, f) < 0 || make_proc(f) < 0 ||
-        copy_template("/sys", "/new.sys", f) < 0 || make_dev(limits, f) < 0)
-        return -1;
+int cell_settle(struct failure *f) {
     /* Keyrings are not namespaced by anything else we have. */
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 &&
         errno != ENOSYS)
@@ -158,6 +152,28 @@ int cell_prepare(const struct cell_limits *limits, struct failure *f) {
     setsid();
     umask(022);
     return 0;
+}
+
+/* A new /proc, for process ids to be those of this namespace, and a directory
+ * that nobody else has. */
+static int prepare_for_runtime(struct failure *f) {
+    if (mount_proc("/proc", f) < 0)
+        return -1;
+    if (mount("run", "run", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "mode=700,size=4m") < 0)
+        return fail_errno(f, "cannot mount a tmpfs for the runtime");
+    return 0;
+}
+
+int cell_prepare(const struct cell_limits *limits, struct failure *f) {
+    if (become_root(limits, f) < 0)
+        return -1;
+    if (limits->runtime)
+        return prepare_for_runtime(f);
+    if (make_proc(f) < 0 || copy_template("/sys", "/new.sys", f) < 0 ||
+        make_dev(limits, f) < 0)
+        return -1;
+    return cell_settle(f);
 }
 
 /* mount(2) takes a page of options. */
@@ -196,7 +212,7 @@ static int mount_long_chain(const struct root_spec *root, struct failure *f) {
         mounted =
             fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
     if (mounted < 0 ||
-        move_mount(mounted, "", AT_FDCWD, "/new", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        move_mount(mounted, "", AT_FDCWD, "new", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         rc = fail_errno(f, "cannot mount the image's %u layers",
                         root->lower_count);
     close(mounted);
@@ -226,20 +242,19 @@ static int mount_root(const struct root_spec *root, struct failure *f) {
     if (options_for_mount(root, options, sizeof options,
                           "userxattr,volatile,") < 0)
         return mount_long_chain(root, f);
-    if (mount("overlay", "/new", "overlay", flags, options) == 0)
+    if (mount("overlay", "new", "overlay", flags, options) == 0)
         return 0;
     /* Linux before 5.10 does not know volatile. */
     if (errno == EINVAL &&
         options_for_mount(root, options, sizeof options, "userxattr,") == 0 &&
-        mount("overlay", "/new", "overlay", flags, options) == 0)
+        mount("overlay", "new", "overlay", flags, options) == 0)
         return 0;
     return explain_mount(f);
 }
 
-/* Moves the mount at `from` to the directory `name` of the new root, which is
- * under the image's control: it must be a directory and nothing else. */
-static int place(const char *from, int root, const char *name,
-                 struct failure *f) {
+/* Opens the directory `name` of the new root, where a mount goes. It is under
+ * the image's control: it must be a directory and nothing else. */
+static int open_mount_point(int root, const char *name, struct failure *f) {
     struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
                                       RESOLVE_NO_XDEV};
@@ -248,6 +263,14 @@ static int place(const char *from, int root, const char *name,
         return fail(f, 422, "the image's /%s is not a directory", name);
     if (target < 0)
         return fail_errno(f, "cannot open the image's /%s", name);
+    return target;
+}
+
+static int place(const char *from, int root, const char *name,
+                 struct failure *f) {
+    int target = open_mount_point(root, name, f);
+    if (target < 0)
+        return -1;
     int rc = move_mount(AT_FDCWD, from, target, "", MOVE_MOUNT_T_EMPTY_PATH);
     if (rc < 0)
         fail_errno(f, "cannot mount /%s", name);
@@ -268,8 +291,8 @@ static int place_resolv_conf(int root, struct failure *f) {
             close(target);
         return 0; /* such an image gets along without names */
     }
-    int tree = open_tree(AT_FDCWD, "/resolv.conf",
-                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    int tree =
+        open_tree(AT_FDCWD, "resolv.conf", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     int rc =
         tree < 0
             ? -1
@@ -282,11 +305,15 @@ static int place_resolv_conf(int root, struct failure *f) {
     return rc;
 }
 
+static int open_root(struct failure *f) {
+    int root = open("new", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return root < 0 ? fail_errno(f, "cannot open the new root") : root;
+}
+
 static int change_root(const struct root_spec *spec, struct failure *f) {
-    int root = open("/new", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int root = open_root(f), rc = -1;
     if (root < 0)
-        return fail_errno(f, "cannot open the new root");
-    int rc = -1;
+        return -1;
     if (place("/new.proc", root, "proc", f) == 0 &&
         place("/new.sys", root, "sys", f) == 0 &&
         place("/new.dev", root, "dev", f) == 0 &&
@@ -333,7 +360,7 @@ static int drop_capabilities(struct failure *f) {
     struct __user_cap_header_struct header = {.version =
                                                   _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {
-        {.effective = CAPABILITIES, .permitted = CAPABILITIES}};
+        {.effective = CAPABILITY_BITS, .permitted = CAPABILITY_BITS}};
     if (syscall(SYS_capset, &header, data) < 0)
         return fail_errno(f, "cannot drop capabilities");
     return 0;
@@ -369,6 +396,39 @@ static int wait_for_route(struct failure *f) {
     return fail(f, 503, "the network did not come up within 5 seconds");
 }
 
+/* Runtimes were led astray by images that have links where mounts go: such an
+ * image is not handed to one. */
+static int check_mount_points(int root, struct failure *f) {
+    static const char *const names[] = {"proc", "sys", "dev"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int target = open_mount_point(root, names[i], f);
+        if (target < 0)
+            return -1;
+        close(target);
+    }
+    return 0;
+}
+
+int cell_mount(const struct root_spec *spec, struct failure *f) {
+    if (mount_root(spec, f) < 0)
+        return -1;
+    int root = open_root(f);
+    if (root < 0)
+        return -1;
+    int rc = check_mount_points(root, f);
+    if (rc == 0 && spec->connected)
+        rc = place_resolv_conf(root, f);
+    close(root);
+    return rc < 0 || !spec->connected ? rc : wait_for_route(f);
+}
+
+int cell_confine(const struct cell_limits *limits, const struct root_spec *root,
+                 struct failure *f) {
+    if (set_limits(root, f) < 0 || drop_capabilities(f) < 0)
+        return -1;
+    return filter_system_calls(limits, f);
+}
+
 int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
                struct failure *f) {
     if (mount_root(root, f) < 0 || change_root(root, f) < 0)
@@ -377,10 +437,10 @@ int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
         return fail_errno(f, "cannot set the host name");
     if (root->connected && wait_for_route(f) < 0)
         return -1;
-    if (set_limits(root, f) < 0 || drop_capabilities(f) < 0)
+    if (cell_confine(limits, root, f) < 0)
         return -1;
     /* Cleared by every change of credentials, so not before here. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return fail_errno(f, "PR_SET_PDEATHSIG");
-    return filter_system_calls(limits, f);
+    return 0;
 }

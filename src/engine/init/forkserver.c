@@ -72,12 +72,8 @@ _Noreturn static void run_cell(const struct forkserver *s, int control) {
         close_range(FORKSERVER_SOCKET + 1, ~0U, 0) < 0 ||
         read(FORKSERVER_SOCKET, &byte, 1) != 1)
         _exit(1);
-    if (cell_prepare(&s->limits, &f) < 0) {
-        struct report r = {.type = REPORT_FAULT, .status = f.status};
-        memcpy(r.message, f.message, sizeof r.message);
-        packet_send(FORKSERVER_SOCKET, &r, sizeof r, NULL, 0);
-        _exit(1);
-    }
+    if (cell_prepare(&s->limits, &f) < 0)
+        end_with(FORKSERVER_SOCKET, &f);
     pid1_main(FORKSERVER_SOCKET, &s->limits);
 }
 
@@ -233,6 +229,12 @@ static int close_streams(struct failure *f) {
     return 0;
 }
 
+static int build_stage(const struct runtime *runtime, struct failure *f) {
+    return runtime
+               ? stage_build_for_runtime(FORKSERVER_DATA_DIR, runtime->stage, f)
+               : stage_build(FORKSERVER_DATA_DIR, f);
+}
+
 static int prepare(struct forkserver *s, struct failure *f) {
     offer_to_oom_killer();
     signal(SIGPIPE, SIG_IGN);
@@ -244,7 +246,7 @@ static int prepare(struct forkserver *s, struct failure *f) {
         return fail_errno(f, "PR_SET_DUMPABLE");
     /* The first one also before the stage, whose /sys shows it. */
     if (close_streams(f) < 0 || load_filter(&s->limits, f) < 0 ||
-        add_net(s, f) < 0 || stage_build(FORKSERVER_DATA_DIR, f) < 0)
+        add_net(s, f) < 0 || build_stage(s->limits.runtime, f) < 0)
         return -1;
     close(FORKSERVER_DATA_DIR);
     return 0;
@@ -280,10 +282,12 @@ static void serve(struct forkserver *s) {
     }
 }
 
-int forkserver_main(unsigned id_base, unsigned id_count) {
-    struct forkserver s = {.id_base = id_base,
-                           .id_count = id_count,
-                           .limits.one_id = id_count == 1};
+int forkserver_main(unsigned id_base, unsigned id_count,
+                    const struct runtime *runtime) {
+    struct forkserver s = {
+        .id_base = id_base,
+        .id_count = id_count,
+        .limits = {.one_id = id_count == 1, .runtime = runtime}};
     struct failure f = {0};
     if (prepare(&s, &f) < 0) {
         report_failure(&f, 0);

@@ -28,8 +28,15 @@ int packet_send(int socket, const void *data, size_t length, const int *fds,
 long packet_receive(int socket, void *data, size_t size,
                     int fds[ORDER_FDS_MAX]);
 
-/* forkserver.c */
-int forkserver_main(unsigned id_base, unsigned id_count);
+/* An OCI runtime, which makes the sandboxes. */
+struct runtime {
+    const char *stage;    /* the directory of the host that the stage covers */
+    char *const *command; /* program, options that all its commands have */
+};
+
+/* forkserver.c; `runtime` may be NULL */
+int forkserver_main(unsigned id_base, unsigned id_count,
+                    const struct runtime *runtime);
 
 /* net.c: a new network namespace, which the caller is then in, and where these
  * group ids may ping; entering one; and whether nothing ever happened in it
@@ -46,19 +53,26 @@ bool net_is_unused(int net);
  *   /sys /dev   the templates of every sandbox's
  *   /empty   hides directories
  *   /resolv.conf   of sandboxes with a network
- *   /new.proc /new.sys /new.dev /new   where a cell mounts its own */
+ *   /new.proc /new.sys /new.dev /new   where a cell mounts its own
+ *
+ * A runtime needs its libraries, and so sees the host; then the stage is the
+ * working directory, mounted at `path`, with only /l /w /sys /empty
+ * /resolv.conf /new and /run, the runtime's own. */
 int stage_build(int data_dir, struct failure *f);
+int stage_build_for_runtime(int data_dir, const char *path, struct failure *f);
 
 /* cell.c: what a cell does before it knows what it will run ... */
 struct cell_limits {
     const struct sock_filter *filter;
     unsigned filter_length;
-    bool one_id; /* no ids but 0 are mapped */
+    bool one_id;                   /* no ids but 0 are mapped */
+    const struct runtime *runtime; /* NULL: cells are sandboxes themselves */
 };
 int cell_prepare(const struct cell_limits *limits, struct failure *f);
 /* ... and when it does: root, host name, limits, and all privileges gone. */
 struct root_spec {
     const char *hostname, *upper, *work;
+    const char *config; /* for the runtime */
     const char *const *lowers;
     unsigned lower_count;
     int64_t max_file_bytes, max_processes;
@@ -66,6 +80,42 @@ struct root_spec {
 };
 int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
                struct failure *f);
+/* The parts of it that are ours when a runtime makes the rest: the root's
+ * mount, at "new"; then, inside, a keyring and no way to new privileges; the
+ * limits, and all privileges gone. */
+int cell_mount(const struct root_spec *root, struct failure *f);
+int cell_settle(struct failure *f);
+int cell_confine(const struct cell_limits *limits, const struct root_spec *root,
+                 struct failure *f);
+
+/* runtime.c: has the runtime make a container of the cell and attends it;
+ * `doors` as in ORDER_SETUP. Returns only on failure. */
+int runtime_enter(const struct cell_limits *limits,
+                  const struct root_spec *root, const int *doors,
+                  unsigned door_count, struct failure *f);
+/* The namespaces that a runtime must make. */
+enum { RUNTIME_NAMESPACES = 4 };
+int runtime_namespaces(uint64_t out[RUNTIME_NAMESPACES], struct failure *f);
+extern const char *const runtime_namespace_names[RUNTIME_NAMESPACES];
+/* What a cell leaves for the init inside, in a memfd. */
+struct inheritance {
+    int64_t max_file_bytes, max_processes;
+    uint64_t namespaces[RUNTIME_NAMESPACES]; /* of the cell: not to be ours */
+    uint32_t door_count;
+    uint32_t begun; /* by that init */
+    uint32_t filter_length;
+    struct sock_filter filter[];
+};
+/* The descriptors that the runtime passes on. */
+enum {
+    INSIDE_CONTROL = FORKSERVER_SOCKET,
+    INSIDE_INHERITANCE,
+    INSIDE_PROGRAM, /* RUNTIME_INIT_PROGRAM */
+    INSIDE_DOORS,   /* of control groups */
+};
+/* inside.c: PID 1 of that container, which believes no wall that it has not
+ * seen. */
+int inside_main(void);
 
 /* put.c: opens what the image calls `path`, its links included; -1 with errno.
  */
@@ -85,7 +135,14 @@ struct process_spec {
  * it says why on its standard error and exits with 126 or 127. */
 int process_start(const struct process_spec *p, struct failure *f);
 
-/* pid1.c: carries out orders until the main process has ended. */
+/* pid1.c: carries out orders until the main process has ended. The first one
+ * is to enter a root, unless `limits` is NULL: then we are there. */
 _Noreturn void pid1_main(int control, const struct cell_limits *limits);
+/* Joins the control groups, and has what /proc/self/cgroup shows begin there.
+ */
+int join_groups(const int *doors, unsigned count, struct failure *f);
+int hide_groups(struct failure *f);
+/* Says why there will be no sandbox, to the engine, and ends. */
+_Noreturn void end_with(int control, const struct failure *f);
 
 #endif

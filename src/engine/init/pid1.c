@@ -49,10 +49,10 @@ static void send_report(const struct pid1 *s, const struct report *r) {
         _exit(0); /* the engine is gone, and with us everything in here */
 }
 
-_Noreturn static void end_with(const struct pid1 *s, const struct failure *f) {
+void end_with(int control, const struct failure *f) {
     struct report r = {.type = REPORT_FAULT, .status = f->status};
     memcpy(r.message, f->message, sizeof r.message);
-    send_report(s, &r);
+    packet_send(control, &r, sizeof r, NULL, 0);
     _exit(1);
 }
 
@@ -185,14 +185,16 @@ static int open_null(struct pid1 *s, struct failure *f) {
     return 0;
 }
 
-/* Joining oneself is cheap, unlike being moved. What /proc/self/cgroup shows
- * begins in the new groups. */
-static int join_groups(const struct letter *l, struct failure *f) {
-    uint32_t count = l->order.groups;
-    for (uint32_t i = 0; i < count; i++)
-        if (write(l->fds[i], "0", 1) != 1)
+/* Joining oneself is cheap, unlike being moved. */
+int join_groups(const int *doors, unsigned count, struct failure *f) {
+    for (unsigned i = 0; i < count; i++)
+        if (write(doors[i], "0", 1) != 1)
             return fail_errno(f, "cannot join a control group");
-    if (count > 0 && unshare(CLONE_NEWCGROUP) < 0)
+    return 0;
+}
+
+int hide_groups(struct failure *f) {
+    if (unshare(CLONE_NEWCGROUP) < 0)
         return fail_errno(f, "cannot hide the control groups");
     return 0;
 }
@@ -215,29 +217,44 @@ static void stay_on(uint32_t count, uint32_t first) {
         errno = 0; /* then all of them share the quota */
 }
 
+static int enter(const struct pid1 *s, const struct letter *l,
+                 const struct root_spec *root, struct failure *f) {
+    uint32_t groups = l->order.groups;
+    stay_on(l->order.processors, l->order.first_processor);
+    if (s->limits->runtime)
+        return runtime_enter(s->limits, root, l->fds, groups, f);
+    if (groups > 0 &&
+        (join_groups(l->fds, groups, f) < 0 || hide_groups(f) < 0))
+        return -1;
+    return cell_enter(s->limits, root, f);
+}
+
+/* The root is entered: other orders are welcome. */
+static int begin(struct pid1 *s, struct failure *f) {
+    struct report r = {.type = REPORT_STARTED};
+    if (open_null(s, f) < 0)
+        return -1;
+    send_report(s, &r);
+    return 0;
+}
+
 static int handle_setup(struct pid1 *s, struct letter *l, struct failure *f) {
     struct root_spec root = {.hostname = next_string(l),
                              .upper = next_string(l),
                              .work = next_string(l),
+                             .config = next_string(l),
                              .lower_count = l->order.argc,
                              .connected = l->order.connected,
                              .max_file_bytes = l->order.max_file_bytes,
                              .max_processes = l->order.max_processes};
     char **lowers = take_strings(l, root.lower_count);
-    if (!root.work || !lowers || s->null >= 0 ||
+    if (!root.config || !lowers || s->null >= 0 ||
         l->order.groups >= ORDER_FDS_MAX)
         return broken_order(f);
-    if (join_groups(l, f) < 0)
-        return -1;
-    stay_on(l->order.processors, l->order.first_processor);
     root.lowers = (const char *const *)lowers;
-    int rc = cell_enter(s->limits, &root, f);
+    int rc = enter(s, l, &root, f);
     free_strings(lowers);
-    if (rc < 0 || open_null(s, f) < 0)
-        return -1;
-    struct report r = {.type = REPORT_STARTED};
-    send_report(s, &r);
-    return 0;
+    return rc < 0 ? -1 : begin(s, f);
 }
 
 static int handle_put(struct letter *l, struct failure *f) {
@@ -346,13 +363,13 @@ static void receive(struct pid1 *s) {
         _exit(0); /* the engine has let go of us */
     if (got < (long)sizeof l.order) {
         broken_order(&f);
-        end_with(s, &f);
+        end_with(s->control, &f);
     }
     memcpy(&l.order, packet, sizeof l.order);
     if (open_payload(&l, packet + sizeof l.order, got - sizeof l.order, &f) <
             0 ||
         carry_out(s, &l, &f) < 0)
-        end_with(s, &f);
+        end_with(s->control, &f);
     close_letter(&l);
 }
 
@@ -370,6 +387,9 @@ _Noreturn void pid1_main(int control, const struct cell_limits *limits) {
     sigaddset(&blocked, SIGCHLD);
     sigprocmask(SIG_BLOCK, &blocked, NULL);
     sigaction(SIGCHLD, &action, NULL);
+    struct failure f = {0};
+    if (!limits && begin(&s, &f) < 0)
+        end_with(control, &f);
     for (;;) {
         struct pollfd p = {.fd = control, .events = POLLIN};
         int rc = ppoll(&p, 1, NULL, &none);

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
-/* Arguments of the forkserver: id base, id count. Its inherited descriptors: */
+/* The forkserver's arguments are in main.c. Its inherited descriptors: */
 enum {
     FORKSERVER_SOCKET = 3,
     FORKSERVER_DATA_DIR = 4,
@@ -36,8 +36,9 @@ struct cell_report {
 
 /* Engine to PID 1: a struct order, then `payload` bytes of NUL-terminated
  * strings, or, when there are too many, a memfd with them as last descriptor.
- *   SETUP   hostname, upper, work, lower... (top first); a descriptor for each
- *           control group, which whoever writes "0" to it joins
+ *   SETUP   hostname, upper, work, the configuration for a runtime ("": none),
+ *           lower... (top first); a descriptor for each control group, which
+ *           whoever writes "0" to it joins
  *   PUT     path; one descriptor
  *   SPAWN   cwd, argc arguments, envc variables; a descriptor for each bit of
  *           `stdio` (1 stdin, 2 stdout, 4 stderr)
@@ -61,6 +62,15 @@ struct order {
                                             * the one to begin with */
     int64_t max_file_bytes, max_processes; /* SETUP */
 };
+
+/* How a runtime starts PID 1 of a sandbox: the program among the descriptors
+ * that it passes on (runtime.c), with this argument. Where the cell, whose
+ * namespaces the runtime works in, has the image's root, the templates, and a
+ * directory for it alone, below the stage. */
+#define RUNTIME_INIT_PROGRAM "/proc/self/fd/5"
+#define RUNTIME_INIT_ARGUMENT "inside"
+#define RUNTIME_ROOT "new"
+#define RUNTIME_SYS "sys"
 
 /* PID 1 to engine: a struct report. FAULT ends the sandbox. */
 enum {

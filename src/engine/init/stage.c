@@ -110,9 +110,8 @@ static int make_sys(struct failure *f) {
     return 0;
 }
 
-/* An empty tmpfs, attached over the data directory, which this mount
- * namespace has no other use for, and made the working directory. */
-static int enter_tmpfs(struct failure *f) {
+/* An empty tmpfs, attached at `path` and made the working directory. */
+static int enter_tmpfs(const char *path, struct failure *f) {
     int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
     if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
         fsconfig(fs, FSCONFIG_SET_STRING, "size", "1m", 0) < 0 ||
@@ -122,8 +121,8 @@ static int enter_tmpfs(struct failure *f) {
     close(fs);
     if (root < 0)
         return fail_errno(f, "cannot mount a tmpfs");
-    if (move_mount(root, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-        return fail_errno(f, "cannot attach the stage");
+    if (move_mount(root, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return fail_errno(f, "cannot attach the stage at %s", path);
     if (fchdir(root) < 0)
         return fail_errno(f, "cannot enter the stage");
     close(root);
@@ -135,8 +134,12 @@ static int leave_host(struct failure *f) {
         return fail_errno(f, "pivot_root into the stage");
     if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
         return fail_errno(f, "cannot let go of the host's mounts");
-    /* The whole file system read-only, so that copies of its parts are. */
-    if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID, NULL) < 0)
+    return 0;
+}
+
+/* The whole file system, so that copies of its parts are. */
+static int make_read_only(struct failure *f) {
+    if (mount(NULL, ".", NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID, NULL) < 0)
         return fail_errno(f, "cannot make the stage read-only");
     return 0;
 }
@@ -152,37 +155,89 @@ static int make_resolv_conf(struct failure *f) {
     return rc < 0 ? fail_errno(f, "cannot make resolv.conf") : 0;
 }
 
+/* A mount namespace of our own. The working directory follows into it, which a
+ * descriptor does not. */
+static int leave_mounts(int data_dir, unsigned long propagation,
+                        struct failure *f) {
+    if (fchdir(data_dir) < 0 || unshare(CLONE_NEWNS) < 0)
+        return fail_errno(f, "cannot make a mount namespace");
+    if (mount(NULL, "/", NULL, MS_REC | propagation, NULL) < 0)
+        return fail_errno(f, "cannot make mounts private");
+    return 0;
+}
+
+static int make_dirs(const char *const names[], size_t count,
+                     struct failure *f) {
+    for (size_t i = 0; i < count; i++)
+        if (make_dir(names[i], 0755, f) < 0)
+            return -1;
+    return 0;
+}
+
+/* Copies of these mounts, before the stage hides them ... */
+static int clone_all(const char *const paths[], int trees[], size_t count,
+                     struct failure *f) {
+    for (size_t i = 0; i < count; i++)
+        if ((trees[i] = clone_mount(AT_FDCWD, paths[i], f)) < 0)
+            return -1;
+    return 0;
+}
+
+/* ... and then in the stage, each by the end of its name. */
+static int attach_all(const char *const paths[], const int trees[],
+                      size_t count, struct failure *f) {
+    for (size_t i = 0; i < count; i++)
+        if (attach(trees[i], paths[i] + (paths[i][0] == '/'), f) < 0)
+            return -1;
+    return 0;
+}
+
+enum { TREES_MAX = 3 };
+
 int stage_build(int data_dir, struct failure *f) {
     static const char *const dirs[] = {
         "l",     "w",        "proc",    "sys",     "dev",
         "empty", "new.proc", "new.sys", "new.dev", "new"};
-    enum { L, W, PROC, TREES };
-    /* The working directory follows into the new namespace, which a
-     * descriptor does not. */
-    if (fchdir(data_dir) < 0 || unshare(CLONE_NEWNS) < 0)
-        return fail_errno(f, "cannot make a mount namespace");
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return fail_errno(f, "cannot make mounts private");
-    int trees[TREES], nodes[DEVICE_COUNT];
-    trees[L] = clone_mount(AT_FDCWD, "l", f);
-    trees[W] = clone_mount(AT_FDCWD, "w", f);
-    trees[PROC] = clone_mount(AT_FDCWD, "/proc", f);
-    for (int i = 0; i < TREES; i++)
-        if (trees[i] < 0)
-            return -1;
+    static const char *const mounts[] = {"l", "w", "/proc"};
+    int trees[TREES_MAX], nodes[DEVICE_COUNT];
+    if (leave_mounts(data_dir, MS_PRIVATE, f) < 0 ||
+        clone_all(mounts, trees, 3, f) < 0)
+        return -1;
     for (int i = 0; i < DEVICE_COUNT; i++)
         if ((nodes[i] = clone_device(&devices[i], f)) < 0)
             return -1;
-    if (enter_tmpfs(f) < 0)
+    /* Over the data directory, which we have no other use for. */
+    if (enter_tmpfs(".", f) < 0 ||
+        make_dirs(dirs, sizeof dirs / sizeof *dirs, f) < 0 ||
+        attach_all(mounts, trees, 3, f) < 0)
         return -1;
-    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
-        if (make_dir(dirs[i], 0755, f) < 0)
-            return -1;
-    for (int i = 0; i < TREES; i++)
-        if (attach(trees[i], dirs[i], f) < 0)
-            return -1;
     if (make_sys(f) < 0 || make_dev(f) < 0 || make_devices(nodes, f) < 0 ||
-        make_resolv_conf(f) < 0)
+        make_resolv_conf(f) < 0 || leave_host(f) < 0)
         return -1;
-    return leave_host(f);
+    return make_read_only(f);
+}
+
+/* A machine with both versions of control groups is too much for some runtimes,
+ * which are to make none anyhow: the second is hidden. */
+static int hide_unified_groups(struct failure *f) {
+    const char *path = "/sys/fs/cgroup/unified";
+    if (mount("empty", path, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
+        return fail_errno(f, "cannot hide %s", path);
+    return 0;
+}
+
+int stage_build_for_runtime(int data_dir, const char *path, struct failure *f) {
+    static const char *const dirs[] = {"l", "w", "sys", "empty", "new", "run"};
+    static const char *const mounts[] = {"l", "w"};
+    int trees[TREES_MAX];
+    /* What is unmounted on the host is here, too, and so not held busy. */
+    if (leave_mounts(data_dir, MS_SLAVE, f) < 0 ||
+        clone_all(mounts, trees, 2, f) < 0 || enter_tmpfs(path, f) < 0 ||
+        make_dirs(dirs, sizeof dirs / sizeof *dirs, f) < 0 ||
+        attach_all(mounts, trees, 2, f) < 0)
+        return -1;
+    if (make_sys(f) < 0 || make_resolv_conf(f) < 0 ||
+        hide_unified_groups(f) < 0)
+        return -1;
+    return make_read_only(f);
 }

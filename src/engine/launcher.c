@@ -1,10 +1,11 @@
-/* launcher_native.c: makes sandboxes with the kernel's own calls, through
- * forkservers (init/forkserver.c), and keeps cells ready, so that a run does
- * not wait for namespaces. */
+/* launcher.c: has cells made by forkservers (init/forkserver.c) and keeps some
+ * ready, so that a run does not wait for namespaces. A cell makes a sandbox of
+ * itself, with the kernel's own calls (init/cell.c), or has an OCI runtime do
+ * it (init/runtime.c). */
 #define _GNU_SOURCE
+#include "launcher.h"
 #include "filter.h"
 #include "init/protocol.h"
-#include "launcher.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -43,6 +44,7 @@ struct forkserver {
 struct launcher {
     uv_loop_t *loop;
     struct id_range ids;
+    const struct runtime *runtime; /* NULL: native */
     int dir_fd, init_fd, filter_fd;
     struct forkserver forkservers[FORKSERVERS_MAX];
     int forkserver_count;
@@ -57,7 +59,7 @@ struct launcher {
     unsigned processor, processors;
     int open_handles; /* on the loop */
     bool closing;
-    char isolation[128];
+    char isolation[384];
 };
 
 /* ---- starting a forkserver ---- */
@@ -122,8 +124,15 @@ static void stop_forkserver(struct forkserver *s) {
 
 static int start_forkserver(struct launcher *l, struct forkserver *s,
                             struct fault *f) {
+    const struct runtime *r = l->runtime;
     char base[16], count[16];
-    char *argv[] = {"contree-init", base, count, NULL};
+    char *argv[] = {"contree-init",
+                    base,
+                    count,
+                    r ? (char *)r->stage : NULL,
+                    r ? (char *)r->path : NULL,
+                    r ? (char *)r->option : NULL,
+                    NULL};
     int pair[2];
     snprintf(base, sizeof base, "%u", (unsigned)l->ids.base);
     snprintf(count, sizeof count, "%u", (unsigned)l->ids.count);
@@ -439,21 +448,23 @@ static int open_all(struct launcher *l, struct fault *f) {
 }
 
 struct launcher *launcher_open(int dir_fd, struct id_range ids,
-                               struct fault *f) {
+                               const struct runtime *runtime, struct fault *f) {
     struct launcher *l = calloc(1, sizeof *l);
     if (!l) {
         fault_set(f, 507, "out of memory");
         return NULL;
     }
     l->ids = ids;
+    l->runtime = runtime;
     l->dir_fd = dir_fd;
     l->init_fd = l->filter_fd = -1;
     for (int kind = 0; kind < CELL_KINDS; kind++)
         l->waiting[kind].last = &l->waiting[kind].first;
     snprintf(l->isolation, sizeof l->isolation,
              "user,mount,pid,net,ipc,uts,cgroup,seccomp,no_new_privs,"
-             "capabilities%s",
-             ids.count > 1 ? ",ids" : "");
+             "capabilities%s%s%s",
+             ids.count > 1 ? ",ids" : "", runtime ? ",runtime:" : "",
+             runtime ? runtime->name : "");
     if (open_all(l, f) < 0) {
         launcher_close(l);
         return NULL;
@@ -507,4 +518,9 @@ void launcher_close(struct launcher *l) {
 
 const char *launcher_isolation(const struct launcher *l) {
     return l->isolation;
+}
+
+char *launcher_config(const struct launcher *l, const char *hostname) {
+    return l->runtime ? runtime_config(l->runtime, hostname, l->ids)
+                      : strdup("");
 }

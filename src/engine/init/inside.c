@@ -1,0 +1,128 @@
+/* inside.c: PID 1 of a container that an OCI runtime made. It looks at the
+ * walls that the runtime was told to build, builds the others itself, exactly
+ * as a cell does, and then serves orders. Nothing of the image runs before. */
+#define _GNU_SOURCE
+#include "init.h"
+#include "walls.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+static int missing(struct failure *f, const char *wall, const char *name) {
+    return fail(f, 503,
+                "the runtime did not build a wall that it was told to: %s %s",
+                wall, name);
+}
+
+static int check_namespaces(const struct inheritance *i, struct failure *f) {
+    uint64_t ours[RUNTIME_NAMESPACES];
+    if (runtime_namespaces(ours, f) < 0)
+        return -1;
+    for (int k = 0; k < RUNTIME_NAMESPACES; k++)
+        if (ours[k] == i->namespaces[k])
+            return missing(f, "namespace", runtime_namespace_names[k]);
+    return getpid() == 1 ? 0 : missing(f, "process id", "1");
+}
+
+static bool is_of_type(const char *path, long type) {
+    struct statfs s;
+    return statfs(path, &s) == 0 && s.f_type == type;
+}
+
+static bool is_read_only(const char *path) {
+    struct statvfs s;
+    return statvfs(path, &s) == 0 && s.f_flag & ST_RDONLY;
+}
+
+/* The image's root and not the host's, and a /proc that tells the truth. */
+static int check_root(struct failure *f) {
+    if (!is_of_type("/", OVERLAYFS_SUPER_MAGIC))
+        return missing(f, "root", "/");
+    if (!is_of_type("/proc", PROC_SUPER_MAGIC))
+        return missing(f, "mount", "/proc");
+    if (!is_of_type("/dev", TMPFS_MAGIC) || !is_read_only("/dev"))
+        return missing(f, "mount", "/dev");
+    return is_read_only("/sys") ? 0 : missing(f, "mount", "/sys");
+}
+
+/* A hidden file is /dev/null, a hidden directory a read-only one. */
+static bool is_hidden(const char *path) {
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return errno == ENOENT;
+    return S_ISCHR(st.st_mode) || is_read_only(path);
+}
+
+static int check_proc(struct failure *f) {
+    static const char *const hidden[] = {PROC_HIDDEN_FILES, PROC_HIDDEN_DIRS};
+    static const char *const fixed[] = {PROC_READ_ONLY};
+    char path[64];
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++) {
+        snprintf(path, sizeof path, "/proc/%s", hidden[i]);
+        if (!is_hidden(path))
+            return missing(f, "cover of", path);
+    }
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+        snprintf(path, sizeof path, "/proc/%s", fixed[i]);
+        if (!is_read_only(path) && access(path, F_OK) == 0)
+            return missing(f, "cover of", path);
+    }
+    return 0;
+}
+
+/* NULL when nobody left us anything: then we were started by hand. */
+static struct inheritance *take_inheritance(void) {
+    struct stat st;
+    if (fstat(INSIDE_INHERITANCE, &st) < 0 ||
+        st.st_size < (off_t)sizeof(struct inheritance))
+        return NULL;
+    void *map = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                     INSIDE_INHERITANCE, 0);
+    return map == MAP_FAILED ? NULL : map;
+}
+
+static int join(const struct inheritance *i, struct failure *f) {
+    int doors[ORDER_FDS_MAX];
+    for (unsigned k = 0; k < i->door_count && k < ORDER_FDS_MAX; k++)
+        doors[k] = INSIDE_DOORS + (int)k;
+    return join_groups(doors, i->door_count, f);
+}
+
+static int build_walls(const struct inheritance *i, struct failure *f) {
+    const struct cell_limits limits = {.filter = i->filter,
+                                       .filter_length = i->filter_length};
+    const struct root_spec root = {.max_file_bytes = i->max_file_bytes,
+                                   .max_processes = i->max_processes};
+    /* Nobody may look into us, not even root. */
+    if (prctl(PR_SET_DUMPABLE, 0) < 0)
+        return fail_errno(f, "PR_SET_DUMPABLE");
+    prctl(PR_SET_NAME, "contree-init"); /* it was that of a descriptor */
+    signal(SIGPIPE, SIG_IGN);
+    if (check_namespaces(i, f) < 0 || check_root(f) < 0 || check_proc(f) < 0 ||
+        join(i, f) < 0)
+        return -1;
+    if (close_range(INSIDE_CONTROL + 1, ~0U, 0) < 0)
+        return fail_errno(f, "cannot close descriptors");
+    if (cell_settle(f) < 0)
+        return -1;
+    return cell_confine(&limits, &root, f);
+}
+
+int inside_main(void) {
+    struct inheritance *i = take_inheritance();
+    struct failure f = {0};
+    if (!i || fcntl(INSIDE_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
+        return 2;
+    i->begun = 1;
+    if (build_walls(i, &f) < 0)
+        end_with(INSIDE_CONTROL, &f);
+    pid1_main(INSIDE_CONTROL, NULL);
+}
