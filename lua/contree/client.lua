@@ -26,6 +26,7 @@ local Client = {}
 
 local make = class.define("contree.Client", Client, {
   __tostring = function(self) return ("contree.Client(%s)"):format(self.address) end,
+  __close = function(self) self.closed = true end,
 })
 
 ---@class contree.ClientOptions
@@ -34,6 +35,10 @@ local make = class.define("contree.Client", Client, {
 ---@field project? string
 ---@field profile? string      of auth.ini
 ---@field timeout? number      seconds that one request may take; default 300
+---@field operation_timeout? number         of runs and imports that name none
+---@field operation_run_timeout? number     of runs, before operation_timeout
+---@field operation_import_timeout? number  of imports, before operation_timeout
+---@field default_truncate_output_at? integer  of runs that do not say
 ---@field retry? false|{ max_attempts: integer?, max_delay: number? }
 ---@field engine? boolean|table  the local engine: { path, data_dir, socket, idle }
 ---@field headers? table<string, string>
@@ -46,6 +51,10 @@ local SPEC = {
   project = options.name,
   profile = options.name,
   timeout = options.seconds,
+  operation_timeout = options.seconds,
+  operation_run_timeout = options.seconds,
+  operation_import_timeout = options.seconds,
+  default_truncate_output_at = options.integer(0),
   retry = options.one_of(options.exactly(false), options.nested(retry.spec)),
   engine = options.one_of(options.boolean, options.nested(engine.spec)),
   headers = options.env(),
@@ -99,6 +108,14 @@ local function redactor(token)
   end
 end
 
+-- What runs and imports get that do not ask for it themselves.
+local function set_defaults(self, given)
+  local run = given.operation_run_timeout or given.operation_timeout
+  self.run_defaults = { timeout = run and math.ceil(run),
+    truncate_output_at = given.default_truncate_output_at }
+  self.import_timeout = given.operation_import_timeout or given.operation_timeout
+end
+
 local function stderr_log(line) io.stderr:write("contree: ", line, "\n") end
 
 --- A client; contree.new. Decides whom it talks to, but sends nothing yet.
@@ -123,6 +140,7 @@ function client.new(given, safe)
     or found.project and ("%s, project %s"):format(self.address, found.project) or self.address
   self.headers = common_headers(found, given)
   self.redact = redactor(found.token)
+  set_defaults(self, given)
   local debug_wanted = (os.getenv("CONTREE_DEBUG") or "0") ~= "0"
   self.log = given.log or (debug_wanted and stderr_log) or nil
   self.images = require("contree.images").new(self)
@@ -383,10 +401,25 @@ function client.open_events(self, request)
     or status_error(self, request, result), 0)
 end
 
---- Who the token belongs to, its rights and limits (GET /whoami).
+---@class contree.WhoAmI
+---@field token_uuid string
+---@field token_expiration? integer          Unix time; nil: never
+---@field permissions table<string, boolean> "list", "spawn", "spawn_disposable", "import", ...
+---@field limits table<string, integer>      "instance_max_timeout", ...
+---@field operations_stat table<string, integer> "running_instances", "running_imports"
+
+--- Who the token belongs to, its rights and limits, as they are now.
 ---@async
+---@return contree.WhoAmI
 function Client:whoami()
-  return client.request(self, { method = "GET", path = "/whoami" }).json
+  local answer = client.request(self, { method = "GET", path = "/whoami" })
+  client.member(answer, "token_uuid")
+  local found = answer.json
+  for _, name in ipairs{ "permissions", "limits", "operations_stat" } do
+    found[name] = found[name] or {}
+  end
+  self.token_info = found
+  return found
 end
 
 --- Takes up a session of a store where it was left, or begins it at `image`.
@@ -395,7 +428,17 @@ end
 ---@return contree.Session
 function Client:session(given) return require("contree.session").open(self, given) end
 
---- Ends the client; what is in flight is not waited for.
+--- The same as it was when last asked for; `refresh` asks again.
+---@async
+---@param given? { refresh: boolean? }
+---@return contree.WhoAmI
+function Client:get_token_info(given)
+  given = options.check("client:get_token_info", { refresh = options.boolean }, given)
+  return not given.refresh and self.token_info or Client.whoami(self)
+end
+
+--- Ends the client; what is in flight is not waited for. In Lua 5.4 so does the
+--- end of the scope of a `local client <close>`.
 function Client:close()
   self.closed = true
 end

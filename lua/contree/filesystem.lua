@@ -1,6 +1,7 @@
 --- Reading an image without running anything. Each function gets the client
 --- and the image's uuid, and is a method of images and sessions by its name.
 
+local class = require("contree.class")
 local client = require("contree.client")
 local errors = require("contree.errors")
 local options = require("contree.options")
@@ -12,6 +13,9 @@ local filesystem = {}
 ---@field name string
 ---@field path string     absolute
 ---@field type "file"|"directory"|"link"|"socket"|"fifo"|"device"
+---@field is_dir boolean
+---@field is_file boolean a regular file
+---@field is_symlink boolean
 ---@field size integer
 ---@field mode integer    permission bits
 ---@field mtime integer
@@ -21,6 +25,11 @@ local filesystem = {}
 ---@field group string|integer
 ---@field nlink integer
 ---@field target? string  of a link
+local Entry = {}
+
+local make_entry = class.define("contree.FileEntry", Entry, {
+  __tostring = function(self) return ("contree.FileEntry(%s, %s)"):format(self.path, self.type) end,
+})
 
 local function inspect(uuid, what) return ("/inspect/%s/%s"):format(client.segment(uuid), what) end
 
@@ -28,23 +37,30 @@ local function absolute(where, path)
   return options.argument(where, "the path", options.absolute, path)
 end
 
-local function entry(item, directory)
-  local name = tostring(item.path):match("([^/]+)/*$") or item.path
-  return {
-    name = name, path = (directory == "/" and "" or directory) .. "/" .. name,
-    type = item.is_symlink and "link" or item.is_dir and "directory" or item.is_regular and "file"
-      or item.is_socket and "socket" or item.is_fifo and "fifo" or "device",
-    size = item.size, mode = item.mode and item.mode % 4096, mtime = item.mtime,
+local function type_of(item)
+  return item.is_symlink and "link" or item.is_dir and "directory" or item.is_regular and "file"
+    or item.is_socket and "socket" or item.is_fifo and "fifo" or "device"
+end
+
+local function entry(self, uuid, item, directory)
+  local name, kind = tostring(item.path):match("([^/]+)/*$") or "", type_of(item)
+  return make_entry({
+    client = self, image_uuid = uuid,
+    name = name == "" and "/" or name, path = (directory == "/" and "" or directory) .. "/" .. name,
+    type = kind, is_dir = kind == "directory", is_file = kind == "file",
+    is_symlink = kind == "link", size = item.size, mode = item.mode and item.mode % 4096, mtime = item.mtime,
     uid = item.uid, gid = item.gid, owner = item.owner, group = item.group, nlink = item.nlink,
     target = item.symlink_to ~= "" and item.symlink_to or nil,
-  }
+  }, self.safe)
 end
 
 local function list(self, uuid, directory)
   local result = client.request(self, { method = "GET", path = inspect(uuid, "list"),
     query = { path = directory } })
   local entries = {}
-  for i, item in ipairs(client.member(result, "files")) do entries[i] = entry(item, directory) end
+  for i, item in ipairs(client.member(result, "files")) do
+    entries[i] = entry(self, uuid, item, directory)
+  end
   return entries
 end
 
@@ -64,7 +80,7 @@ function filesystem.stat(self, uuid, path)
   path = options.normal(absolute("stat", path))
   if path == "/" then
     list(self, uuid, path)
-    return { name = "/", path = "/", type = "directory" }
+    return entry(self, uuid, { path = "/", is_dir = true }, "")
   end
   local directory, name = path:match("^(.*)/([^/]+)$")
   for _, each in ipairs(list(self, uuid, directory == "" and "/" or directory)) do
@@ -126,6 +142,23 @@ function filesystem.archive(self, uuid, path, to)
   client.request(self, { method = "GET", path = inspect(uuid, "archive"),
     query = { path = path }, sink = { path = to, mode = 420 } })
   return to
+end
+
+-- What a listing found is read by its own methods, too. (It has not the others'
+-- names: those begin at the image's root.)
+for _, name in ipairs{ "read", "lines", "download" } do
+  Entry[name] = function(self, ...)
+    return filesystem[name](self.client, self.image_uuid, self.path, ...)
+  end
+end
+
+--- What a directory that a listing found holds.
+---@async
+---@param sub? string a path below it
+---@return contree.FileEntry[]
+function Entry:ls(sub)
+  if sub ~= nil then options.argument("ls", "the path", options.text, sub) end
+  return filesystem.ls(self.client, self.image_uuid, self.path .. "/" .. (sub or ""))
 end
 
 local GREP = {

@@ -166,10 +166,11 @@ end
 
 --- Puts files into the image; returns the new image.
 ---@async
----@param given table as run's files=
+---@param given table|string as run's files=, or one local file
 ---@return contree.Result
 function Image:apply_files(given)
   local run = runner()
+  if type(given) == "string" then given = { given } end
   image.reference(self)
   return run.run(self, run.plan("image:apply_files",
     { command = "true", files = given, disposable = false, check = true }))

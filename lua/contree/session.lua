@@ -186,9 +186,10 @@ end
 
 --- Puts files into the image and moves to the new one.
 ---@async
----@param given table as run's files=
+---@param given table|string as run's files=, or one local file
 ---@return contree.Result
 function Session:apply_files(given)
+  if type(given) == "string" then given = { given } end
   local plan = run.plan("session:apply_files",
     { command = "true", files = given, check = true }, false)
   return moves.run(self, plan, "files", "apply_files")
