@@ -68,6 +68,17 @@ function Operation:cancel()
   return ok
 end
 
+-- Follows the events on behalf of an iterator. A loop that is left early leaves
+-- the connection behind. A finaliser may strike anywhere, so it is closed at the
+-- loop's next turn.
+local function follow_in_loop(self, choice)
+  local follower = follow.new(self.client, self.uuid, choice)
+  follower.sentinel = class.on_collect(function()
+    if follower.port then pcall(loop.timer, 0, function() follower:close() end) end
+  end)
+  return follower
+end
+
 --- Iterates over the events, from the first on, until the operation has ended:
 --- { id, ts, type, spid, data }; `bytes` holds what an output event carries.
 ---@async
@@ -75,16 +86,41 @@ end
 function Operation:events(choice)
   options.check("operation:events",
     { since = options.integer(-1), spid = options.integer(0) }, choice)
-  local follower = follow.new(self.client, self.uuid, choice)
-  -- A loop that is left early leaves the connection behind. A finaliser may
-  -- strike anywhere, so it is closed at the loop's next turn.
-  follower.sentinel = class.on_collect(function()
-    if follower.port then pcall(loop.timer, 0, function() follower:close() end) end
-  end)
+  local follower = follow_in_loop(self, choice)
   return function()
     local event = follower:next()
     if event and event.data.value then event.bytes = stdio.decode(event.data) end
     return event
+  end
+end
+
+-- A server without event streams tells all at the end.
+local function rest_of_output(final)
+  local _, streams = outcome.of_operation(final)
+  local rest = {}
+  for _, name in ipairs{ "stdout", "stderr" } do
+    if streams[name] ~= "" then rest[#rest + 1] = { streams[name], name } end
+  end
+  return rest
+end
+
+--- Iterates over what the command writes, from its beginning, as it comes: the
+--- bytes, and "stdout" or "stderr". wait() tells how it ended.
+---@async
+---@return fun(): string?, string?
+function Operation:output()
+  local follower, rest = follow_in_loop(self, { spid = 1 }), nil
+  return function()
+    while not rest do
+      local event = follower:next()
+      local kind = event and event.type
+      if kind == "stdout" or kind == "stderr" then return stdio.decode(event.data), kind end
+      if not event or kind == "exit" or kind == "completion" then
+        follower:close()
+        rest = event and follower.polling and rest_of_output(follower.final) or {}
+      end
+    end
+    return (table.unpack or unpack)(table.remove(rest, 1) or {})
   end
 end
 

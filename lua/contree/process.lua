@@ -161,6 +161,10 @@ end
 local Process = {}
 
 local make = class.define("contree.Process", Process, {
+  -- Lua 5.4: a `local p <close>` does not outlive its scope.
+  __close = function(self)
+    if not self.returncode then pcall(control.kill, self.operation, 1, "KILL") end
+  end,
   __tostring = function(self)
     local state = self.returncode and "returned " .. self.returncode or "running"
     return ("contree.Process(%s, %s)"):format(self.args[1], state)
