@@ -15,7 +15,7 @@ local client = {}
 client.version = "0.1.0"
 
 local CONNECT_TIMEOUT = 10
-local IDLE_TIMEOUT = 60       -- of bodies without an end in sight
+local IDLE_TIMEOUT = 60       -- of bodies without an end in sight, at most
 local ENGINE_HOST = "http://localhost"
 
 ---@class contree.Client
@@ -48,7 +48,7 @@ local make = class.define("contree.Client", Client, {
 local SPEC = {
   url = options.name,
   token = options.one_of(options.name, options.exactly(false)),
-  project = options.name,
+  project = options.header,
   profile = options.name,
   timeout = options.seconds,
   operation_timeout = options.seconds,
@@ -57,8 +57,8 @@ local SPEC = {
   default_truncate_output_at = options.integer(0),
   retry = options.one_of(options.exactly(false), options.nested(retry.spec)),
   engine = options.one_of(options.boolean, options.nested(engine.spec)),
-  headers = options.env(),
-  user_agent = options.name,
+  headers = options.map(options.header, options.header),
+  user_agent = options.header,
   log = options.callable,
 }
 
@@ -190,7 +190,14 @@ local HINTS = {
 }
 
 local function kind_of(status)
-  return KINDS[status] or (status >= 500 and "server") or "invalid_argument"
+  local sound = status >= 400 and status < 500
+  return KINDS[status] or sound and "invalid_argument" or "server"
+end
+
+-- Redirects are not followed: they would take the token along.
+local function hint_of(status, headers)
+  local to = status >= 300 and status < 400 and headers.location
+  return HINTS[status] or to and ("it points to %s: is url right?"):format(to:sub(1, 200))
 end
 
 -- What the body of an error says: {"error": text or object}, or plain text.
@@ -206,9 +213,10 @@ end
 local function status_error(self, request, result)
   local status, headers = result.status, result.headers
   local text = said(result.body) or ("%s %s was refused"):format(request.method, request.path)
-  return errors.new(kind_of(status), ("%s [%d]"):format(self.redact(text), status), {
+  text = redactor(request.secret)(self.redact(text))
+  return errors.new(kind_of(status), ("%s [%d]"):format(text, status), {
     status = status,
-    hint = HINTS[status],
+    hint = hint_of(status, headers),
     request_id = headers["x-request-id"] or headers["request-id"] or headers.traceparent,
     retry_after = retry.after(headers["retry-after"]),
   })
@@ -226,6 +234,8 @@ local function transfer_error(self, request, result)
     kind, fields.unsent = "file", nil
   elseif err.kind == "aborted" then
     kind, fields.unsent = "cancelled", nil
+  elseif err.kind == "too_large" then
+    kind = "server"
   elseif err.kind == "tls" then
     fields.unsent = nil
     fields.hint = "does this machine trust the server's certificate authority?"
@@ -250,6 +260,8 @@ end
 
 local function start(self, request, body, seconds)
   local endless = request.sink or type(body) == "table"
+  -- A stream of events may be silent between its keepalives.
+  local patience = request.sink == "events" and IDLE_TIMEOUT or math.min(IDLE_TIMEOUT, self.timeout)
   return loop.transfer{
     method = request.method,
     url = self.base .. request.path .. query_string(request.query),
@@ -260,7 +272,7 @@ local function start(self, request, body, seconds)
     max_body = request.max_body,
     sha256 = request.sha256,
     connect_timeout = CONNECT_TIMEOUT,
-    idle_timeout = endless and IDLE_TIMEOUT or nil,
+    idle_timeout = endless and patience or nil,
     timeout = not endless and seconds or nil,
     compressed = not self.unix_socket or nil,
   }
@@ -349,6 +361,7 @@ end
 -- request = { method, path, query, json | body, headers, sink, sha256,
 --   accept = { [status] = true } beyond 2xx, repeatable = twice does no harm,
 --   retry = false, raise = a status to raise at once, deadline = core.now() based, max_body,
+--   secret = what no error may say,
 --   inherit = see contree.Port }
 ---@async
 ---@return table result { status, body, json, sha256, headers if not 2xx }
@@ -365,14 +378,29 @@ function client.request(self, request)
     end
     local result, err = attempt(self, request, body)
     if result then return decoded(request, result) end
+    -- What an earlier attempt has removed is gone.
+    if tries > 1 and request.method == "DELETE" and err.status == 404 then return {} end
     before_retry(self, request, err, tries, revival)
   end
 end
 
+--- Sends a request whose answer must be JSON; returns the object or list in it.
+---@async
+---@return table
+function client.fetch(self, request)
+  local result = client.request(self, request)
+  if type(result.json) ~= "table" then
+    errors.raise("server", ("%s %s: the answer is no JSON, but %s"):format(request.method,
+      request.path, result.content_type or "of no known type"))
+  end
+  return result.json
+end
+
 --- The member of a JSON answer that must be there.
-function client.member(result, name)
-  local value = result.json and result.json[name]
-  if value == nil then
+---@param kind? type what it must be; default "string"
+function client.member(result, name, kind)
+  local value = type(result.json) == "table" and result.json[name]
+  if type(value) ~= (kind or "string") then
     errors.raise("server", ("the server's answer lacks %q"):format(name))
   end
   return value
@@ -416,7 +444,7 @@ function Client:whoami()
   client.member(answer, "token_uuid")
   local found = answer.json
   for _, name in ipairs{ "permissions", "limits", "operations_stat" } do
-    found[name] = found[name] or {}
+    found[name] = json.as("table", found[name]) or {}
   end
   self.token_info = found
   return found

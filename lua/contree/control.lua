@@ -77,7 +77,7 @@ local function write_piece(self, spid, bytes, close)
     if ok then return end
     -- The process has not read what it got before: it is given the time.
     if not errors.is(err, "rate_limited") then error(err, 0) end
-    loop.sleep(err.retry_after or PAUSE)
+    loop.sleep(math.min(err.retry_after or PAUSE, self.client.policy.max_delay))
   end
 end
 
@@ -107,14 +107,14 @@ end
 ---@return integer spid
 function control.spawn(self, body)
   local answer = order(self, 1, { method = "POST", path = path_of(self), json = body })
-  return client.member(answer, "spid")
+  return math.floor(client.member(answer, "spid", "number"))
 end
 
 --- What is known of a process (wire-api.md §4.14).
 ---@async
 function control.state(self, spid, deadline)
-  return client.request(self.client,
-    { method = "GET", path = path_of(self, spid), deadline = deadline }).json
+  return client.fetch(self.client,
+    { method = "GET", path = path_of(self, spid), deadline = deadline })
 end
 
 return control

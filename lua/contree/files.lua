@@ -183,22 +183,22 @@ local function hash(entry)
 end
 
 local function look_up(self, digest)
-  local ok, found = pcall(client.request, self, { method = "GET", path = "/files/" .. digest })
-  if ok then return found.json end
+  local ok, found = pcall(client.fetch, self, { method = "GET", path = "/files/" .. digest })
+  if ok then return found end
   if not errors.is(found, "not_found") then error(found, 0) end
 end
 
 -- Sending a content twice does no harm: the server keeps it once.
 local function post(self, entry)
-  return client.request(self, {
+  return client.fetch(self, {
     method = "POST", path = "/files", repeatable = true,
     body = entry.data or { path = entry.path },
-  }).json
+  })
 end
 
 local function fetch(self, entry, digest)
   local file = look_up(self, digest) or post(self, entry)
-  if not (type(file) == "table" and file.uuid) then
+  if type(file.uuid) ~= "string" then
     errors.raise("server", "the server's answer to an upload lacks the file's uuid")
   end
   self.known_files[digest] = file

@@ -4,6 +4,7 @@
 local class = require("contree.class")
 local client = require("contree.client")
 local errors = require("contree.errors")
+local json = require("contree.json")
 local options = require("contree.options")
 local stdio = require("contree.stdio")
 
@@ -42,13 +43,17 @@ local function type_of(item)
     or item.is_socket and "socket" or item.is_fifo and "fifo" or "device"
 end
 
+local function permissions(item)
+  return json.as("number", item.mode) and item.mode % 4096 or nil
+end
+
 local function entry(self, uuid, item, directory)
   local name, kind = tostring(item.path):match("([^/]+)/*$") or "", type_of(item)
   return make_entry({
     client = self, image_uuid = uuid,
     name = name == "" and "/" or name, path = (directory == "/" and "" or directory) .. "/" .. name,
     type = kind, is_dir = kind == "directory", is_file = kind == "file",
-    is_symlink = kind == "link", size = item.size, mode = item.mode and item.mode % 4096, mtime = item.mtime,
+    is_symlink = kind == "link", size = item.size, mode = permissions(item), mtime = item.mtime,
     uid = item.uid, gid = item.gid, owner = item.owner, group = item.group, nlink = item.nlink,
     target = item.symlink_to ~= "" and item.symlink_to or nil,
   }, self.safe)
@@ -58,8 +63,10 @@ local function list(self, uuid, directory)
   local result = client.request(self, { method = "GET", path = inspect(uuid, "list"),
     query = { path = directory } })
   local entries = {}
-  for i, item in ipairs(client.member(result, "files")) do
-    entries[i] = entry(self, uuid, item, directory)
+  for _, item in ipairs(client.member(result, "files", "table")) do
+    if json.as("table", item) then
+      entries[#entries + 1] = entry(self, uuid, item, directory)
+    end
   end
   return entries
 end
@@ -177,7 +184,10 @@ function filesystem.grep(self, uuid, given)
   if type(given) == "string" then given = { pattern = given } end
   given = options.check("grep", GREP, given)
   if not given.pattern then errors.misuse("grep needs a pattern") end
-  return client.request(self, { method = "GET", path = inspect(uuid, "grep"), query = given }).json
+  local result = client.request(self, { method = "GET", path = inspect(uuid, "grep"),
+    query = given })
+  client.member(result, "matches", "table")
+  return result.json
 end
 
 --- What changed from another image (or session, uuid, tag) to this one: parents

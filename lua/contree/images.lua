@@ -5,6 +5,7 @@ local class = require("contree.class")
 local client = require("contree.client")
 local errors = require("contree.errors")
 local image = require("contree.image")
+local json = require("contree.json")
 local operation = require("contree.operation")
 local options = require("contree.options")
 local reference = require("contree.reference")
@@ -29,7 +30,9 @@ local make = class.define("contree.Images", Images, {
 function images.new(self) return make({ client = self }, self.safe) end
 
 local function of_json(self, item)
-  return image.new(self.client, { uuid = item.uuid, tag = item.tag, created_at = item.created_at })
+  local function text(name) return json.as("string", item[name]) end
+  return image.new(self.client, { uuid = text("uuid"), tag = text("tag"),
+    created_at = text("created_at") })
 end
 
 local function details(self, uuid)
@@ -78,20 +81,22 @@ local LIST = {
 }
 
 local function fetch_page(self, given, size, offset)
-  local answer = client.request(self.client, { method = "GET", path = "/images", query = {
+  local answer = client.fetch(self.client, { method = "GET", path = "/images", query = {
     limit = size, offset = offset, tagged = given.tagged, tag = given.tag, uuid = given.uuid,
     since = given.since, ["until"] = given.before,
   } })
-  return answer.json and answer.json.images or {}
+  return json.as("table", answer.images) or {}
 end
 
 -- What is made meanwhile comes first, and moves the last of a page to the next.
 local function without_seen(page, seen)
   local fresh = {}
   for _, item in ipairs(page) do
-    local uuid = tostring(item.uuid)
-    if not seen[uuid] then fresh[#fresh + 1] = item end
-    seen[uuid] = true
+    local uuid = json.as("string", json.as("table", item) and item.uuid)
+    if uuid and not seen[uuid] then
+      seen[uuid] = true
+      fresh[#fresh + 1] = item
+    end
   end
   return fresh
 end
@@ -151,7 +156,7 @@ local function import(self, source, given)
     registry = { url = source.url, credentials = given.username
       and { username = given.username, password = given.password } or nil },
     tag = source.tag, timeout = timeout,
-  } })
+  }, secret = given.password })
   local started = operation.new(self.client, client.member(answer, "uuid"), nil,
     { on_event = given.progress, live = given.progress ~= nil })
   local result = operation.await(started, core.now() + timeout + self.client.timeout)

@@ -82,6 +82,12 @@ function encode_value(value, path)
   return encode_object(value, path)
 end
 
+--- A value if it is of that type, else nil: a server may send anything.
+---@param kind type
+function json.as(kind, value)
+  if type(value) == kind then return value end
+end
+
 --- The JSON text of a value, or nil and what is wrong with it.
 ---@return string? text, string? message
 function json.encode(value)

@@ -8,6 +8,7 @@ local delivery = require("contree.delivery")
 local errors = require("contree.errors")
 local follow = require("contree.follow")
 local image = require("contree.image")
+local json = require("contree.json")
 local loop = require("contree.loop")
 local options = require("contree.options")
 local outcome = require("contree.outcome")
@@ -46,8 +47,8 @@ end
 local function path(self) return "/operations/" .. client.segment(self.uuid) end
 
 local function fetch(self, deadline)
-  return client.request(self.client,
-    { method = "GET", path = path(self), deadline = deadline }).json
+  return client.fetch(self.client,
+    { method = "GET", path = path(self), deadline = deadline })
 end
 
 --- The operation's status, and everything that the server says of it.
@@ -337,10 +338,11 @@ local LIST = {
 ---@return table[]
 function Operations:list(given)
   given = options.check("operations:list", LIST, given)
-  return client.request(self.client, { method = "GET", path = "/operations", query = {
+  local found = client.fetch(self.client, { method = "GET", path = "/operations", query = {
     status = given.status, kind = given.kind, limit = given.limit, offset = given.offset,
     since = given.since, ["until"] = given.before,
-  } }).json
+  } })
+  return json.as("table", found.operations) or found
 end
 
 return operation

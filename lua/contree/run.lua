@@ -137,7 +137,7 @@ function run.plan(where, given, disposable, spec)
 end
 
 --- One run of a plan: what belongs to this run alone.
----@param keep? table see launch
+---@param keep? function see run.start
 ---@param defaults? table what the request says where the plan says nothing
 function run.begin(plan, on_end, keep, defaults)
   local this = {

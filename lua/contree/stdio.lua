@@ -138,7 +138,8 @@ end
 
 local function checked(chunk, where, who)
   if chunk ~= nil and type(chunk) ~= "string" then
-    errors.misuse(("%s: %s must return strings, then nil, not a %s"):format(where, who, type(chunk)))
+    errors.misuse(("%s: %s must return strings, then nil, not a %s")
+      :format(where, who, type(chunk)))
   end
   return chunk
 end
@@ -163,8 +164,8 @@ local function from_object(object, where)
   end
 end
 
-local INPUTS = "a string, a file handle, a function, { path = }, a contree.buffer or an object with "
-  .. "a read method"
+local INPUTS = "a string, a file handle, a function, { path = }, a contree.buffer or an object "
+  .. "with a read method"
 
 --- Checks stdin= and returns how to read it: opener() -> function that returns
 --- chunks and then nil. Nothing is opened before opener() is called.
@@ -197,8 +198,8 @@ function stdio.input(value, where)
   return function() return from_file(open(path, "rb", where), where, true) end
 end
 
-local OUTPUTS = "a function, a file handle, { path = }, contree.PIPE, a contree.buffer or an object "
-  .. "with a write method"
+local OUTPUTS = "a function, a file handle, { path = }, contree.PIPE, a contree.buffer or an "
+  .. "object with a write method"
 
 local function to_file(file, where, close, value)
   return {
@@ -265,8 +266,8 @@ end
 --- The bytes that a representation stands for; "" for none.
 ---@return string
 function stdio.decode(representation)
-  if not representation then return "" end
-  local value = representation.value or ""
+  local value = type(representation) == "table" and representation.value
+  if type(value) ~= "string" then return "" end
   if representation.encoding ~= "base64" then return value end
   return core.base64_decode(value) or ""
 end

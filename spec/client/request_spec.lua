@@ -110,7 +110,7 @@ describe("a request", function()
 
   local KINDS = { [400] = "invalid_argument", [401] = "auth", [403] = "forbidden",
     [404] = "not_found", [405] = "not_supported", [409] = "conflict", [413] = "unprocessable",
-    [422] = "unprocessable", [501] = "not_supported", [302] = "invalid_argument" }
+    [422] = "unprocessable", [501] = "not_supported", [302] = "server" }
   for status, kind in pairs(KINDS) do
     it(("fails once with %d: %s"):format(status, kind), function()
       answer({ status = status, json = { error = "why", status = status },
