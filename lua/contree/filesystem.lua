@@ -179,14 +179,19 @@ local GREP = {
 --- Searches files for lines: grep("regex") or grep{ pattern =, path =, glob =,
 --- max_count =, max_total =, case =, before =, after = }.
 ---@async
----@return table found { path, patterns, matches, truncated } (wire-api.md §5.14)
+---@return table found { path, patterns, matches, truncated } (wire-api.md §5.14), but that
+---  the paths of matches are absolute
 function filesystem.grep(self, uuid, given)
   if type(given) == "string" then given = { pattern = given } end
   given = options.check("grep", GREP, given)
   if not given.pattern then errors.misuse("grep needs a pattern") end
   local result = client.request(self, { method = "GET", path = inspect(uuid, "grep"),
     query = given })
-  client.member(result, "matches", "table")
+  for _, match in ipairs(client.member(result, "matches", "table")) do
+    -- On the wire paths begin at the root without saying so.
+    local path = json.as("table", match) and json.as("string", match.path)
+    if path and not path:find("^/") then match.path = "/" .. path end
+  end
   return result.json
 end
 
