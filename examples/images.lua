@@ -21,7 +21,9 @@ local two = one:run{ shell = "echo 2 > /app/version; echo new > /app/notes", dis
 one:tag_as("demo/app:v1")
 two:tag_as("demo/app:v2")
 local names = {}
-for image in client.images:each{ tag = "demo/app", tagged = true } do names[#names + 1] = image.tag end
+for image in client.images:each{ tag = "demo/app", tagged = true } do
+  names[#names + 1] = image.tag
+end
 table.sort(names)
 print("list:      " .. table.concat(names, " "))
 

@@ -62,8 +62,8 @@ describe("files=", function()
   end)
 
   it("goes below the root, where its name begins with no slash", function()
-    local found = plan{ ["dest.txt"] = directory .. "/a.txt", ["./s/run.sh"] = directory .. "/run.sh",
-      ["...odd"] = { data = "" } }
+    local path = directory .. "/a.txt"
+    local found = plan{ ["dest.txt"] = path, ["./s/run.sh"] = path, ["...odd"] = { data = "" } }
     assert.is_table(found["/dest.txt"])
     assert.is_table(found["/s/run.sh"])
     assert.is_table(found["/...odd"])
