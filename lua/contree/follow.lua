@@ -28,12 +28,14 @@ Follower.__index = Follower
 
 ---@param self contree.Client
 ---@param uuid string of the operation
----@param choice? { since: integer?, spid: integer? }
+---@param choice? { since: integer?, spid: integer?, without: string? } `without`: a type of
+---  events that nobody wants
 ---@return contree.Follower
 function follow.new(self, uuid, choice)
   choice = choice or {}
   return setmetatable({ client = self, path = "/operations/" .. client.segment(uuid),
-    since = choice.since, spid = choice.spid, tries = 0, drains = 0, malformed = 0 }, Follower)
+    since = choice.since, spid = choice.spid, without = choice.without,
+    tries = 0, drains = 0, malformed = 0 }, Follower)
 end
 
 local function check_deadline(self, deadline)
@@ -78,7 +80,8 @@ local function probe(self, deadline)
 end
 
 local function connect(self, deadline)
-  local query = { follow = not self.final, spid = self.spid, since = self.since }
+  local query = { follow = not self.final, spid = self.spid, since = self.since,
+    without = self.client.unix_socket and self.without } -- what only our engine knows
   local headers = { "Accept: text/event-stream" }
   if self.cursor then headers[2] = "Last-Event-Id: " .. self.cursor end
   self.moved = false
@@ -180,7 +183,9 @@ end
 -- must be opened again. The cursor does not pass a frame that is broken.
 local function event_of(self, frame)
   local event, problem
-  if frame.data and frame.event ~= "sse_error" then
+  local unwanted = frame.event == "sse_error"
+    or self.without and frame.id and frame.event == self.without
+  if frame.data and not unwanted then
     event, problem = json.decode(frame.data)
     if not event then
       malformed(self, problem)

@@ -18,14 +18,6 @@ function json.array(list)
   return setmetatable(list or {}, Array)
 end
 
-local ESCAPES = {
-  ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t",
-}
-
-local function escape(char)
-  return ESCAPES[char] or ("\\u%04x"):format(char:byte())
-end
-
 local function fail(path, what)
   error({ path = #path > 0 and table.concat(path, ".") or "the value", what = what }, 0)
 end
@@ -33,8 +25,7 @@ end
 local encode_value
 
 local function encode_string(text, path)
-  if not core.is_utf8(text) then fail(path, "is not valid UTF-8") end
-  return '"' .. text:gsub('[%c"\\]', escape) .. '"'
+  return core.json_string(text) or fail(path, "is not valid UTF-8")
 end
 
 local function encode_number(number, path)

@@ -110,7 +110,7 @@ end
 ---@async
 ---@return fun(): string?, string?
 function Operation:output()
-  local follower, rest = follow_in_loop(self, { spid = 1 }), nil
+  local follower, rest = follow_in_loop(self, { spid = 1, without = "stdin" }), nil
   return function()
     while not rest do
       local event = follower:next()
@@ -143,7 +143,8 @@ local function collect(self, deadline)
   if self.final then return delivery.take_json(self, self.final) end
   local live = self.plan.live
   self.follower = self.follower
-    or follow.new(self.client, self.uuid, { spid = not live and 0 or nil })
+    or follow.new(self.client, self.uuid, { spid = not live and 0 or nil,
+      without = not self.plan.on_event and "stdin" or nil })
   repeat
     local event = self.follower:next(deadline)
     if event and live then delivery.take(self, event) end

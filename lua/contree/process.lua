@@ -79,7 +79,8 @@ end
 -- A stream that is dropped half-way leaves its connection behind. A finaliser
 -- may strike anywhere, so that is closed at the loop's next turn.
 local function open(self)
-  local follower = follow.new(self.operation.client, self.operation.uuid, { spid = 1 })
+  local follower = follow.new(self.operation.client, self.operation.uuid,
+    { spid = 1, without = "stdin" })
   self.follower = follower
   self.sentinel = class.on_collect(function()
     if follower.port then pcall(loop.timer, 0, function() follower:close() end) end
