@@ -78,7 +78,8 @@ describe("json_string", function()
   it("escapes what must be, and nothing else", function()
     assert.equal('""', core.json_string(""))
     assert.equal('"plain"', core.json_string("plain"))
-    assert.equal([["\"\\\n\r\t\u0000\u001f\u007f/é\u0001"]], core.json_string('"\\\n\r\t\0\31\127/é\1'))
+    assert.equal([["\"\\\n\r\t\u0000\u001f\u007f/é\u0001"]],
+      core.json_string('"\\\n\r\t\0\31\127/é\1'))
     local all = {}
     for byte = 0, 127 do all[#all + 1] = string.char(byte) end
     local text = table.concat(all):rep(100)
