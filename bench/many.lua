@@ -16,7 +16,8 @@ local function measure(count, concurrency, options)
     list[i] = function() return image:run(options).exit_code end
   end
   local ours, theirs, begun = process.cpu("self"), process.cpu(engine), core.now()
-  for _, code in ipairs(contree.gather(list, { concurrency = concurrency })) do assert(code == 0) end
+  local codes = contree.gather(list, { concurrency = concurrency })
+  for _, code in ipairs(codes) do assert(code == 0) end
   local took = core.now() - begun
   print(("%4d runs, %3d in flight: %6.2f s, %6.0f a second, %.2f ms of client and %.2f ms of "
     .. "engine each"):format(count, concurrency, took, count / took,
