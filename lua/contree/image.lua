@@ -232,9 +232,11 @@ end
 ---@param given? contree.BisectOptions
 ---@return contree.LineageEntry entry, contree.BisectTest[] tests
 function Image:bisect(test, given)
-  local newest_first, entries = Image.lineage(self), {}
-  for i = #newest_first, 1, -1 do entries[#entries + 1] = newest_first[i] end
-  return require("contree.bisect").search("image:bisect", entries, test, given)
+  return require("contree.bisect").search("image:bisect", function()
+    local newest_first, entries = Image.lineage(self), {}
+    for i = #newest_first, 1, -1 do entries[#entries + 1] = newest_first[i] end
+    return entries
+  end, test, given)
 end
 
 -- Reading ------------------------------------------------------------------

@@ -36,6 +36,7 @@ local contree, safe = load_all()
 local testing = require("contree.testing")
 
 local SUM = ("0"):rep(64)
+local STORE = os.tmpname()
 
 -- A row: `args` with which the method meets the server, which refuses (or, with
 -- `kind`, what it meets); `pure` for methods that meet nobody; `iterator` for those
@@ -55,16 +56,21 @@ local SIGNAL = { args = { "TERM" }, bad = { "term!" } }
 local IMAGE = {
   run = RUN, start = RUN, popen = POPEN, apply_files = FILES,
   prepare = { pure = true, args = { "x" }, bad = { 5 }, option = "shell" },
-  session = { pure = true, option = "" },
+  session = { pure = true, bad = { 5 }, option = "store" },
   tag_as = { args = { "a:1" }, bad = { 5 } }, untag = { args = {}, bad = { 5 } },
   ls = PATH, stat = PATH, exists = PATH, read = PATH, lines = PATH, download = PATH,
   archive = { args = { "/x", "/tmp/x" }, bad = { "/x", 5 } },
   grep = { args = { "x" }, bad = { {} }, option = "pattern" },
-  diff = { args = { fake.KEPT }, bad = { 5 } },
+  diff = { args = { fake.KEPT }, bad = { 5 }, option = "context", at = 2 },
+  lineage = { args = {}, bad = { 0 } }, blame = PATH,
+  bisect = { args = { "x" }, bad = { 5 }, option = "parallel", at = 2 },
 }
 
 local SESSION = {
-  history = PURE, list_branches = PURE, fork = PURE,
+  history = PURE, list_branches = PURE, pending = PURE, fork = { pure = true, bad = { 5 } },
+  wait = { pure = true, bad = { "5" } }, abandon = { bad = { 5 } }, commit = { bad = { 5 } },
+  delete_branch = { bad = { 5 } },
+  bisect = { bad = { 5 }, option = "parallel", at = 2, first = "x" }, -- of one entry there is none
   rollback = { bad = { 0 } }, branch = { pure = true, args = { "b" }, bad = { 5 } },
   checkout = { pure = true, args = { "main" }, bad = { "none" } },
 }
@@ -73,6 +79,11 @@ for name, row in pairs(IMAGE) do SESSION[name] = SESSION[name] or row end
 local ROWS = {
   ["contree.Client"] = {
     whoami = NONE, get_token_info = { args = {}, option = "refresh" }, close = PURE,
+    session = { args = { { store = STORE, id = "new", image = "a:1" } }, bad = { 5 },
+      option = "store" },
+  },
+  ["contree.Sessions"] = {
+    list = PURE, delete = { pure = true, args = { "x" }, bad = { 5 } }, close = PURE,
   },
   ["contree.Images"] = {
     use = { args = { "a:1", { strict = true } }, bad = { 5 }, option = "strict", at = 2 },
@@ -123,6 +134,7 @@ local ROWS = {
 }
 
 local FUNCTIONS = {
+  sessions = { pure = true, args = { STORE }, bad = { 5 }, option = "timeout", at = 2 },
   new = { pure = true, bad = { 5 }, option = "token" },
   spawn = { pure = true, args = { function() end }, bad = { 5 } },
   async = { args = { function() errors.raise("forbidden", "x") end }, bad = { 5 } },
@@ -146,6 +158,7 @@ describe("both faces", function()
   teardown(function()
     server:stop()
     contree.on_error = nil
+    os.execute("rm -f '" .. STORE .. "'*")
   end)
 
   local finished = { status = 201, json = fake.operation{ uuid = "op-1" } }
@@ -155,6 +168,7 @@ describe("both faces", function()
   local makers = {
     ["contree.Client"] = function(client) return client end,
     ["contree.Images"] = function(client) return client.images end,
+    ["contree.Sessions"] = function(_, _, api) return api.sessions(STORE) end,
     ["contree.Image"] = function(_, image) return image end,
     ["contree.Result"] = function(_, image)
       server:rules{ { path = ".*", replies = { { status = 201,

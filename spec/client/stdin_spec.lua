@@ -19,7 +19,7 @@ describe("a long stdin", function()
   local ending = fake.frames({ "done" })
 
   local function rules(replies)
-    local stream = { frames[1], frames[2], 0.3, ending[3], ending[4], ending[5] }
+    local stream = { frames[1], frames[2], 1, ending[3], ending[4], ending[5] }
     local list = fake.run{ events = { fake.stream(stream) } }
     list[5] = { method = "POST", path = "/v1/operations/op-1/subprocesses/1/stdin",
       replies = replies }

@@ -13,7 +13,7 @@ local contree = require("contree")
 local testing = require("contree.testing")
 local client = contree.new()
 local image = client.images:use("busybox:latest")
-local id, session, my_program, list_of_functions
+local id, session, base, my_program, list_of_functions
 ]]
 
 -- What some blocks stand on.
@@ -26,6 +26,19 @@ local BEFORE = {
       local result = app:run{ shell = "make test", env = { CI = "1" } }
       return result.exit_code ~= 0 and result.stderr:gsub("\n", "") or nil
     end
+  ]],
+  ["image:diff(base"] = [[
+    base = image
+    image = base:apply_files{ ["/src/a"] = { data = "x\n" } }
+  ]],
+  ["session:blame"] = 'session = image:session()\nsession:run("echo x >> /etc/passwd")\n',
+  ["session:commit"] = "session = image:session()\n",
+  ["session:bisect"] = [[
+    local make = "#!/bin/sh\ntest ! -e /broken\n"
+    session = image:apply_files{ ["/bin/make"] = { data = make, mode = "0755" },
+      ["/app"] = { data = "x" } }:session()
+    session:run("true > /fine")
+    session:run("touch /broken; rm /app")
   ]],
   -- Registries are not at hand: the names are known to a server that is played.
   ["images:import_from"] = "client = testing.client()\n",
