@@ -19,7 +19,9 @@ local id, session, base, my_program, list_of_functions
 -- What some blocks stand on.
 local BEFORE = {
   ["operations:get(id)"] = 'id = image:start("echo x").uuid\n',
-  ["list_of_functions"] = 'list_of_functions = { function() return image:run("echo x").stdout end }\n',
+  ["list_of_functions"] = [[
+    list_of_functions = { function() return image:run("echo x").stdout end }
+  ]],
   ["my_program"] = [[
     my_program = function(fake_client)
       local app = fake_client.images:use("app:v1")
