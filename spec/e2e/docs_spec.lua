@@ -6,7 +6,7 @@ local host = require("spec.support.host")
 
 local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
 
-local PAGES = { "README.md", "docs/guide.md", "docs/testing.md", "docs/engine.md" }
+local PAGES = { "README.md", "docs/guide.md", "docs/build.md", "docs/testing.md", "docs/engine.md" }
 
 local PRELUDE = [[
 local contree = require("contree")
@@ -42,6 +42,7 @@ local BEFORE = {
     session:run("true > /fine")
     session:run("touch /broken; rm /app")
   ]],
+  ["image.config"] = 'image = client.images:build("app")\n',
   -- Registries are not at hand: the names are known to a server that is played.
   ["images:import_from"] = "client = testing.client()\n",
 }
@@ -72,10 +73,12 @@ describe("the code in", function()
 
   setup(function()
     directory = home.directory()
-    os.execute(("cd %s && mkdir -p build share work && echo 1,2 > data.csv"
+    os.execute(("cd %s && mkdir -p build share app && echo 1,2 > data.csv"
       .. " && printf '#!/bin/sh\\necho main\\n' > build/main && echo x > share/file"
       .. " && tar cf big.tar share && echo 'int main(void) { return 0; }' > app.c")
       :format(home.quote(directory)))
+    host.write(directory .. "/app", "Dockerfile",
+      'FROM busybox:latest\nARG V\nRUN echo $V > /v\nWORKDIR /\nCMD ["true"]\n')
   end)
   teardown(function()
     home.stop_engine(directory .. "/data")
