@@ -52,6 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     apply(L, codec_is_utf8);
     lua_pushvalue(L, 1);
     apply(L, codec_is_ascii);
+    lua_pushvalue(L, 1);
+    apply(L, codec_json_string);
     lua_settop(L, 0);
     return 0;
 }

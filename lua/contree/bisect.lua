@@ -136,13 +136,15 @@ end
 --- The first entry that is bad while the one before it is good.
 ---@async
 ---@param where string how the caller's method is named
----@param entries table[] { image, uuid, title }, the oldest first
+---@param list fun(): table[]  { image, uuid, title }, the oldest first
 ---@param test contree.BisectBy
 ---@param given? contree.BisectOptions
 ---@return table entry, contree.BisectTest[] tests in the order in which they ended
-function bisect.search(where, entries, test, given)
+function bisect.search(where, list, test, given)
   given = options.check(where, OPTIONS, given)
-  local search = { entries = entries, test = tester(where, test), verdicts = {}, tests = {},
+  test = tester(where, test)
+  local entries = list()
+  local search = { entries = entries, test = test, verdicts = {}, tests = {},
     good = index_of(where, entries, given.good, 1), parallel = given.parallel or 1,
     bad = index_of(where, entries, given.bad, #entries) }
   if search.good >= search.bad then

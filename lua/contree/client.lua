@@ -15,7 +15,7 @@ local client = {}
 client.version = "0.1.0"
 
 local CONNECT_TIMEOUT = 10
-local IDLE_TIMEOUT = 60       -- of bodies without an end in sight
+local IDLE_TIMEOUT = 60       -- of bodies without an end in sight, at most
 local ENGINE_HOST = "http://localhost"
 
 ---@class contree.Client
@@ -26,6 +26,7 @@ local Client = {}
 
 local make = class.define("contree.Client", Client, {
   __tostring = function(self) return ("contree.Client(%s)"):format(self.address) end,
+  __close = function(self) self.closed = true end,
 })
 
 ---@class contree.ClientOptions
@@ -34,6 +35,10 @@ local make = class.define("contree.Client", Client, {
 ---@field project? string
 ---@field profile? string      of auth.ini
 ---@field timeout? number      seconds that one request may take; default 300
+---@field operation_timeout? number         of runs and imports that name none
+---@field operation_run_timeout? number     of runs, before operation_timeout
+---@field operation_import_timeout? number  of imports, before operation_timeout
+---@field default_truncate_output_at? integer  of runs that do not say
 ---@field retry? false|{ max_attempts: integer?, max_delay: number? }
 ---@field engine? boolean|table  the local engine: { path, data_dir, socket, idle, runtime }
 ---@field headers? table<string, string>
@@ -43,13 +48,17 @@ local make = class.define("contree.Client", Client, {
 local SPEC = {
   url = options.name,
   token = options.one_of(options.name, options.exactly(false)),
-  project = options.name,
+  project = options.header,
   profile = options.name,
   timeout = options.seconds,
+  operation_timeout = options.seconds,
+  operation_run_timeout = options.seconds,
+  operation_import_timeout = options.seconds,
+  default_truncate_output_at = options.integer(0),
   retry = options.one_of(options.exactly(false), options.nested(retry.spec)),
   engine = options.one_of(options.boolean, options.nested(engine.spec)),
-  headers = options.env(),
-  user_agent = options.name,
+  headers = options.map(options.header, options.header),
+  user_agent = options.header,
   log = options.callable,
 }
 
@@ -101,6 +110,14 @@ local function redactor(token)
   end
 end
 
+-- What runs and imports get that do not ask for it themselves.
+local function set_defaults(self, given)
+  local run = given.operation_run_timeout or given.operation_timeout
+  self.run_defaults = { timeout = run and math.ceil(run),
+    truncate_output_at = given.default_truncate_output_at }
+  self.import_timeout = given.operation_import_timeout or given.operation_timeout
+end
+
 local function stderr_log(line) io.stderr:write("contree: ", line, "\n") end
 
 --- A client; contree.new. Decides whom it talks to, but sends nothing yet.
@@ -126,6 +143,7 @@ function client.new(given, safe)
     or found.project and ("%s, project %s"):format(self.address, found.project) or self.address
   self.headers = common_headers(found, given)
   self.redact = redactor(found.token)
+  set_defaults(self, given)
   local debug_wanted = (os.getenv("CONTREE_DEBUG") or "0") ~= "0"
   self.log = given.log or (debug_wanted and stderr_log) or nil
   self.images = require("contree.images").new(self)
@@ -175,7 +193,14 @@ local HINTS = {
 }
 
 local function kind_of(status)
-  return KINDS[status] or (status >= 500 and "server") or "invalid_argument"
+  local sound = status >= 400 and status < 500
+  return KINDS[status] or sound and "invalid_argument" or "server"
+end
+
+-- Redirects are not followed: they would take the token along.
+local function hint_of(status, headers)
+  local to = status >= 300 and status < 400 and headers.location
+  return HINTS[status] or to and ("it points to %s: is url right?"):format(to:sub(1, 200))
 end
 
 -- What the body of an error says: {"error": text or object}, or plain text.
@@ -191,9 +216,10 @@ end
 local function status_error(self, request, result)
   local status, headers = result.status, result.headers
   local text = said(result.body) or ("%s %s was refused"):format(request.method, request.path)
-  return errors.new(kind_of(status), ("%s [%d]"):format(self.redact(text), status), {
+  text = redactor(request.secret)(self.redact(text))
+  return errors.new(kind_of(status), ("%s [%d]"):format(text, status), {
     status = status,
-    hint = HINTS[status],
+    hint = hint_of(status, headers),
     request_id = headers["x-request-id"] or headers["request-id"] or headers.traceparent,
     retry_after = retry.after(headers["retry-after"]),
   })
@@ -211,6 +237,8 @@ local function transfer_error(self, request, result)
     kind, fields.unsent = "file", nil
   elseif err.kind == "aborted" then
     kind, fields.unsent = "cancelled", nil
+  elseif err.kind == "too_large" then
+    kind = "server"
   elseif err.kind == "tls" then
     fields.unsent = nil
     fields.hint = "does this machine trust the server's certificate authority?"
@@ -235,6 +263,8 @@ end
 
 local function start(self, request, body, seconds)
   local endless = request.sink or type(body) == "table"
+  -- A stream of events may be silent between its keepalives.
+  local patience = request.sink == "events" and IDLE_TIMEOUT or math.min(IDLE_TIMEOUT, self.timeout)
   return loop.transfer{
     method = request.method,
     url = self.base .. request.path .. query_string(request.query),
@@ -245,7 +275,7 @@ local function start(self, request, body, seconds)
     max_body = request.max_body,
     sha256 = request.sha256,
     connect_timeout = CONNECT_TIMEOUT,
-    idle_timeout = endless and IDLE_TIMEOUT or nil,
+    idle_timeout = endless and patience or nil,
     timeout = not endless and seconds or nil,
     compressed = not self.unix_socket or nil,
   }
@@ -334,6 +364,7 @@ end
 -- request = { method, path, query, json | body, headers, sink, sha256,
 --   accept = { [status] = true } beyond 2xx, repeatable = twice does no harm,
 --   retry = false, raise = a status to raise at once, deadline = core.now() based, max_body,
+--   secret = what no error may say,
 --   inherit = see contree.Port }
 ---@async
 ---@return table result { status, body, json, sha256, headers if not 2xx }
@@ -350,14 +381,29 @@ function client.request(self, request)
     end
     local result, err = attempt(self, request, body)
     if result then return decoded(request, result) end
+    -- What an earlier attempt has removed is gone.
+    if tries > 1 and request.method == "DELETE" and err.status == 404 then return {} end
     before_retry(self, request, err, tries, revival)
   end
 end
 
+--- Sends a request whose answer must be JSON; returns the object or list in it.
+---@async
+---@return table
+function client.fetch(self, request)
+  local result = client.request(self, request)
+  if type(result.json) ~= "table" then
+    errors.raise("server", ("%s %s: the answer is no JSON, but %s"):format(request.method,
+      request.path, result.content_type or "of no known type"))
+  end
+  return result.json
+end
+
 --- The member of a JSON answer that must be there.
-function client.member(result, name)
-  local value = result.json and result.json[name]
-  if value == nil then
+---@param kind? type what it must be; default "string"
+function client.member(result, name, kind)
+  local value = type(result.json) == "table" and result.json[name]
+  if type(value) ~= (kind or "string") then
     errors.raise("server", ("the server's answer lacks %q"):format(name))
   end
   return value
@@ -386,10 +432,25 @@ function client.open_events(self, request)
     or status_error(self, request, result), 0)
 end
 
---- Who the token belongs to, its rights and limits (GET /whoami).
+---@class contree.WhoAmI
+---@field token_uuid string
+---@field token_expiration? integer          Unix time; nil: never
+---@field permissions table<string, boolean> "list", "spawn", "spawn_disposable", "import", ...
+---@field limits table<string, integer>      "instance_max_timeout", ...
+---@field operations_stat table<string, integer> "running_instances", "running_imports"
+
+--- Who the token belongs to, its rights and limits, as they are now.
 ---@async
+---@return contree.WhoAmI
 function Client:whoami()
-  return client.request(self, { method = "GET", path = "/whoami" }).json
+  local answer = client.request(self, { method = "GET", path = "/whoami" })
+  client.member(answer, "token_uuid")
+  local found = answer.json
+  for _, name in ipairs{ "permissions", "limits", "operations_stat" } do
+    found[name] = json.as("table", found[name]) or {}
+  end
+  self.token_info = found
+  return found
 end
 
 --- Takes up a session of a store where it was left, or begins it at `image`.
@@ -398,7 +459,17 @@ end
 ---@return contree.Session
 function Client:session(given) return require("contree.session").open(self, given) end
 
---- Ends the client; what is in flight is not waited for.
+--- The same as it was when last asked for; `refresh` asks again.
+---@async
+---@param given? { refresh: boolean? }
+---@return contree.WhoAmI
+function Client:get_token_info(given)
+  given = options.check("client:get_token_info", { refresh = options.boolean }, given)
+  return not given.refresh and self.token_info or Client.whoami(self)
+end
+
+--- Ends the client; what is in flight is not waited for. In Lua 5.4 so does the
+--- end of the scope of a `local client <close>`.
 function Client:close()
   self.closed = true
 end

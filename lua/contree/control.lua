@@ -10,6 +10,7 @@ local stdio = require("contree.stdio")
 local control = {}
 
 local PIECE = 1048576 -- of input, in one request
+local LARGE = 16384   -- a piece for which another form of request is worth it
 local PAUSE = 0.2     -- before input that found no room is sent again
 
 -- The names travel; these have numbers that all architectures of Linux share.
@@ -68,16 +69,31 @@ function control.is_over(err)
   return errors.is(err) and (err.status == 404 or err.status == 410 or err.kind == "conflict")
 end
 
+-- A local engine takes bytes as they are, too.
+local function request_to_write(self, spid, bytes, close)
+  local request = { method = "POST", path = path_of(self, spid, "/stdin") }
+  if self.client.unix_socket and #bytes >= LARGE and not self.client.wants_json then
+    request.body, request.query = bytes, { close = close }
+  else
+    request.json = stdio.encode(bytes)
+    request.json.close = close
+  end
+  return request
+end
+
 local function write_piece(self, spid, bytes, close)
-  local body = stdio.encode(bytes)
-  body.close = close
   while true do
-    local ok, err = pcall(order, self, spid, { method = "POST", json = body,
-      path = path_of(self, spid, "/stdin") })
+    local request = request_to_write(self, spid, bytes, close)
+    local ok, err = pcall(order, self, spid, request)
     if ok then return end
+    local too_new = request.body and errors.is(err) and err.status == 400
+    if too_new then
+      self.client.wants_json = true
+      return write_piece(self, spid, bytes, close)
+    end
     -- The process has not read what it got before: it is given the time.
     if not errors.is(err, "rate_limited") then error(err, 0) end
-    loop.sleep(err.retry_after or PAUSE)
+    loop.sleep(math.min(err.retry_after or PAUSE, self.client.policy.max_delay))
   end
 end
 
@@ -107,14 +123,14 @@ end
 ---@return integer spid
 function control.spawn(self, body)
   local answer = order(self, 1, { method = "POST", path = path_of(self), json = body })
-  return client.member(answer, "spid")
+  return math.floor(client.member(answer, "spid", "number"))
 end
 
 --- What is known of a process (wire-api.md §4.14).
 ---@async
 function control.state(self, spid, deadline)
-  return client.request(self.client,
-    { method = "GET", path = path_of(self, spid), deadline = deadline }).json
+  return client.fetch(self.client,
+    { method = "GET", path = path_of(self, spid), deadline = deadline })
 end
 
 return control

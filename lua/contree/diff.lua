@@ -6,6 +6,7 @@ local client = require("contree.client")
 local errors = require("contree.errors")
 local filesystem = require("contree.filesystem")
 local image = require("contree.image")
+local json = require("contree.json")
 local options = require("contree.options")
 local reference = require("contree.reference")
 local tasks = require("contree.loop.task")
@@ -214,7 +215,7 @@ end
 
 local function node_of(found)
   return { type = found.kind == "symlink" and "link" or found.kind, size = found.size,
-    mode = found.mode and found.mode % 4096 }
+    mode = json.as("number", found.mode) and found.mode % 4096 or nil }
 end
 
 local function below(path, wanted)
@@ -252,11 +253,13 @@ function diff.between(self, uuid, other, given)
   local result = ask(self, uuid, base,
     { limit = given.limit, path = wanted ~= "/" and wanted or nil })
   local changes = make({}, self.safe)
-  for _, found in ipairs(client.member(result, "changes")) do
-    if not wanted or below(found.path, wanted) then
+  for _, each in ipairs(client.member(result, "changes", "table")) do
+    local found = json.as("table", each)
+    local path = found and json.as("string", found.path)
+    if path and (not wanted or below(path, wanted)) then
       local change = node_of(found)
       change.path, change.change = found.path, found.change
-      change.was = found.was and node_of(found.was) or nil
+      change.was = json.as("table", found.was) and node_of(found.was) or nil
       changes[#changes + 1] = change
     end
   end

@@ -29,7 +29,7 @@ local function mode_check(value)
 end
 
 local SPEC = {
-  source = options.any, data = options.any,
+  source = options.any, data = options.any, path = options.name,
   uid = options.integer(0, 2 ^ 32 - 2), gid = options.integer(0, 2 ^ 32 - 2), mode = mode_check,
 }
 
@@ -120,16 +120,38 @@ local function put_spec(plan, destination, spec)
   put(plan, destination, attributes)
 end
 
-local function put_mapped(plan, destination, what)
-  local wrong = options.absolute(destination)
+-- Where a file goes: a path below the root, whether it begins with a slash or not.
+local function rooted(destination)
+  local wrong = options.name(destination)
   if wrong then
-    errors.misuse(("files: the destination %s must be %s"):format(destination, wrong))
+    errors.misuse(("files: the destination %s must be %s"):format(tostring(destination), wrong))
   end
+  local path = "/" .. destination:gsub("^/+", ""):gsub("^%./+", "")
+  if ("/" .. path .. "/"):find("/%.%.?/") then
+    errors.misuse(("files: the destination %s must have no . and .. in it"):format(destination))
+  end
+  return path
+end
+
+local function put_mapped(plan, destination, what)
+  destination = rooted(destination)
   if type(what) == "table" and not class.of(what) then
     put_spec(plan, destination, what)
   else
     put_source(plan, destination, what, {})
   end
+end
+
+-- A member of a list: a local path, or a table that says more and where it goes.
+local function put_listed(plan, what)
+  local is_spec = type(what) == "table" and not class.of(what)
+  if is_spec and what.path ~= nil then return put_mapped(plan, what.path, what) end
+  local source = is_spec and what.source or what
+  if type(source) ~= "string" then
+    errors.misuse("files: in a list only local files know where they go",
+      'say it: ["/in/the/sandbox"] = …, or path = "/in/the/sandbox"')
+  end
+  put_mapped(plan, base_name(source), what)
 end
 
 --- Checks files= and looks at the local files that it names; sends nothing.
@@ -142,13 +164,10 @@ function files.plan(given)
   end
   local plan = { by_path = {} }
   for key, what in pairs(given) do
-    if type(key) == "string" then
-      put_mapped(plan, key, what)
-    elseif type(what) == "string" then
-      put_local(plan, "/" .. base_name(what), what, {})
+    if type(key) == "number" then
+      put_listed(plan, what)
     else
-      errors.misuse("files: only local paths may stand in a list",
-        'say where it goes: ["/in/the/sandbox"] = …')
+      put_mapped(plan, key, what)
     end
   end
   return plan
@@ -164,22 +183,22 @@ local function hash(entry)
 end
 
 local function look_up(self, digest)
-  local ok, found = pcall(client.request, self, { method = "GET", path = "/files/" .. digest })
-  if ok then return found.json end
+  local ok, found = pcall(client.fetch, self, { method = "GET", path = "/files/" .. digest })
+  if ok then return found end
   if not errors.is(found, "not_found") then error(found, 0) end
 end
 
 -- Sending a content twice does no harm: the server keeps it once.
 local function post(self, entry)
-  return client.request(self, {
+  return client.fetch(self, {
     method = "POST", path = "/files", repeatable = true,
     body = entry.data or { path = entry.path },
-  }).json
+  })
 end
 
 local function fetch(self, entry, digest)
   local file = look_up(self, digest) or post(self, entry)
-  if not (type(file) == "table" and file.uuid) then
+  if type(file.uuid) ~= "string" then
     errors.raise("server", "the server's answer to an upload lacks the file's uuid")
   end
   self.known_files[digest] = file

@@ -1,8 +1,10 @@
 --- Reading an image without running anything. Each function gets the client
 --- and the image's uuid, and is a method of images and sessions by its name.
 
+local class = require("contree.class")
 local client = require("contree.client")
 local errors = require("contree.errors")
+local json = require("contree.json")
 local options = require("contree.options")
 local stdio = require("contree.stdio")
 
@@ -12,6 +14,9 @@ local filesystem = {}
 ---@field name string
 ---@field path string     absolute
 ---@field type "file"|"directory"|"link"|"socket"|"fifo"|"device"
+---@field is_dir boolean
+---@field is_file boolean a regular file
+---@field is_symlink boolean
 ---@field size integer
 ---@field mode integer    permission bits
 ---@field mtime integer
@@ -21,6 +26,11 @@ local filesystem = {}
 ---@field group string|integer
 ---@field nlink integer
 ---@field target? string  of a link
+local Entry = {}
+
+local make_entry = class.define("contree.FileEntry", Entry, {
+  __tostring = function(self) return ("contree.FileEntry(%s, %s)"):format(self.path, self.type) end,
+})
 
 local function inspect(uuid, what) return ("/inspect/%s/%s"):format(client.segment(uuid), what) end
 
@@ -28,23 +38,36 @@ local function absolute(where, path)
   return options.argument(where, "the path", options.absolute, path)
 end
 
-local function entry(item, directory)
-  local name = tostring(item.path):match("([^/]+)/*$") or item.path
-  return {
-    name = name, path = (directory == "/" and "" or directory) .. "/" .. name,
-    type = item.is_symlink and "link" or item.is_dir and "directory" or item.is_regular and "file"
-      or item.is_socket and "socket" or item.is_fifo and "fifo" or "device",
-    size = item.size, mode = item.mode and item.mode % 4096, mtime = item.mtime,
+local function type_of(item)
+  return item.is_symlink and "link" or item.is_dir and "directory" or item.is_regular and "file"
+    or item.is_socket and "socket" or item.is_fifo and "fifo" or "device"
+end
+
+local function permissions(item)
+  return json.as("number", item.mode) and item.mode % 4096 or nil
+end
+
+local function entry(self, uuid, item, directory)
+  local name, kind = tostring(item.path):match("([^/]+)/*$") or "", type_of(item)
+  return make_entry({
+    client = self, image_uuid = uuid,
+    name = name == "" and "/" or name, path = (directory == "/" and "" or directory) .. "/" .. name,
+    type = kind, is_dir = kind == "directory", is_file = kind == "file",
+    is_symlink = kind == "link", size = item.size, mode = permissions(item), mtime = item.mtime,
     uid = item.uid, gid = item.gid, owner = item.owner, group = item.group, nlink = item.nlink,
     target = item.symlink_to ~= "" and item.symlink_to or nil,
-  }
+  }, self.safe)
 end
 
 local function list(self, uuid, directory)
   local result = client.request(self, { method = "GET", path = inspect(uuid, "list"),
     query = { path = directory } })
   local entries = {}
-  for i, item in ipairs(client.member(result, "files")) do entries[i] = entry(item, directory) end
+  for _, item in ipairs(client.member(result, "files", "table")) do
+    if json.as("table", item) then
+      entries[#entries + 1] = entry(self, uuid, item, directory)
+    end
+  end
   return entries
 end
 
@@ -64,7 +87,7 @@ function filesystem.stat(self, uuid, path)
   path = options.normal(absolute("stat", path))
   if path == "/" then
     list(self, uuid, path)
-    return { name = "/", path = "/", type = "directory" }
+    return entry(self, uuid, { path = "/", is_dir = true }, "")
   end
   local directory, name = path:match("^(.*)/([^/]+)$")
   for _, each in ipairs(list(self, uuid, directory == "" and "/" or directory)) do
@@ -128,6 +151,23 @@ function filesystem.archive(self, uuid, path, to)
   return to
 end
 
+-- What a listing found is read by its own methods, too. (It has not the others'
+-- names: those begin at the image's root.)
+for _, name in ipairs{ "read", "lines", "download" } do
+  Entry[name] = function(self, ...)
+    return filesystem[name](self.client, self.image_uuid, self.path, ...)
+  end
+end
+
+--- What a directory that a listing found holds.
+---@async
+---@param sub? string a path below it
+---@return contree.FileEntry[]
+function Entry:ls(sub)
+  if sub ~= nil then options.argument("ls", "the path", options.text, sub) end
+  return filesystem.ls(self.client, self.image_uuid, self.path .. "/" .. (sub or ""))
+end
+
 local GREP = {
   pattern = options.one_of(options.name, options.texts),
   path = options.one_of(options.absolute, options.texts),
@@ -139,12 +179,20 @@ local GREP = {
 --- Searches files for lines: grep("regex") or grep{ pattern =, path =, glob =,
 --- max_count =, max_total =, case =, before =, after = }.
 ---@async
----@return table found { path, patterns, matches, truncated } (wire-api.md §5.14)
+---@return table found { path, patterns, matches, truncated } (wire-api.md §5.14), but that
+---  the paths of matches are absolute
 function filesystem.grep(self, uuid, given)
   if type(given) == "string" then given = { pattern = given } end
   given = options.check("grep", GREP, given)
   if not given.pattern then errors.misuse("grep needs a pattern") end
-  return client.request(self, { method = "GET", path = inspect(uuid, "grep"), query = given }).json
+  local result = client.request(self, { method = "GET", path = inspect(uuid, "grep"),
+    query = given })
+  for _, match in ipairs(client.member(result, "matches", "table")) do
+    -- On the wire paths begin at the root without saying so.
+    local path = json.as("table", match) and json.as("string", match.path)
+    if path and not path:find("^/") then match.path = "/" .. path end
+  end
+  return result.json
 end
 
 --- What changed from another image (or session, uuid, tag) to this one: parents

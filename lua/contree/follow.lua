@@ -28,12 +28,14 @@ Follower.__index = Follower
 
 ---@param self contree.Client
 ---@param uuid string of the operation
----@param choice? { since: integer?, spid: integer? }
+---@param choice? { since: integer?, spid: integer?, without: string? } `without`: a type of
+---  events that nobody wants
 ---@return contree.Follower
 function follow.new(self, uuid, choice)
   choice = choice or {}
   return setmetatable({ client = self, path = "/operations/" .. client.segment(uuid),
-    since = choice.since, spid = choice.spid, tries = 0, drains = 0, malformed = 0 }, Follower)
+    since = choice.since, spid = choice.spid, without = choice.without,
+    tries = 0, drains = 0, malformed = 0 }, Follower)
 end
 
 local function check_deadline(self, deadline)
@@ -43,7 +45,8 @@ local function check_deadline(self, deadline)
   end
 end
 
-local function pause(seconds, deadline)
+local function pause(self, seconds, deadline)
+  seconds = math.min(seconds, math.max(self.client.policy.max_delay, NO_PROGRESS_PAUSE))
   if deadline then seconds = math.min(seconds, math.max(0, deadline - core.now())) end
   loop.sleep(seconds)
 end
@@ -63,13 +66,12 @@ end
 
 -- The operation as it is now, or nil and why when that is not to be had now.
 local function probe(self, deadline)
-  local ok, found = pcall(client.request, self.client,
+  local ok, found = pcall(client.fetch, self.client,
     { method = "GET", path = self.path, retry = false, deadline = deadline })
   if ok then
     self.tries = 0
-    local operation = found.json or {}
-    if TERMINAL[operation.status] then self.final = operation end
-    return operation
+    if TERMINAL[found.status] then self.final = found end
+    return found
   end
   if not transient(found) then error(found, 0) end
   check_deadline(self, deadline)
@@ -78,7 +80,8 @@ local function probe(self, deadline)
 end
 
 local function connect(self, deadline)
-  local query = { follow = not self.final, spid = self.spid, since = self.since }
+  local query = { follow = not self.final, spid = self.spid, since = self.since,
+    without = self.client.unix_socket and self.without } -- what only our engine knows
   local headers = { "Accept: text/event-stream" }
   if self.cursor then headers[2] = "Last-Event-Id: " .. self.cursor end
   self.moved = false
@@ -95,7 +98,7 @@ local function synthetic(self)
     data = {
       status = operation.status, error = operation.error,
       result_image_uuid = operation.result_image_uuid,
-      duration_ms = math.floor((operation.duration or 0) * 1000 + 0.5),
+      duration_ms = math.floor((tonumber(operation.duration) or 0) * 1000 + 0.5),
     },
   }
 end
@@ -108,12 +111,12 @@ local function recover(self, deadline, err)
   if self.final then
     self.drains = self.drains + 1
     if self.drains > DRAINS or self.polling then return synthetic(self) end
-    if self.drains > 1 then pause(NO_PROGRESS_PAUSE, deadline) end
+    if self.drains > 1 then pause(self, NO_PROGRESS_PAUSE, deadline) end
   elseif err then
-    pause(err.retry_after and retry.delay(1, err.retry_after)
+    pause(self, err.retry_after and retry.delay(1, err.retry_after)
       or retry.delay(self.tries + 1), deadline)
   elseif not self.moved then
-    pause(NO_PROGRESS_PAUSE, deadline)
+    pause(self, NO_PROGRESS_PAUSE, deadline)
   end
 end
 
@@ -153,15 +156,16 @@ local function poll(self, deadline)
     local operation, err = probe(self, deadline)
     if operation and TERMINAL[operation.status] then break end
     check_deadline(self, deadline)
-    pause(retry.delay(step, err and err.retry_after), deadline)
+    pause(self, retry.delay(step, err and err.retry_after), deadline)
   end
   return synthetic(self)
 end
 
 -- A broken frame is fetched again, but not for ever.
-local function malformed(self, what)
+local function malformed(self, what, for_good)
   self.malformed = self.malformed + 1
-  if self.malformed >= MALFORMED then
+  if for_good or self.malformed >= MALFORMED then
+    self:close()
     errors.raise("server", "the event stream is broken: " .. what)
   end
 end
@@ -179,7 +183,9 @@ end
 -- must be opened again. The cursor does not pass a frame that is broken.
 local function event_of(self, frame)
   local event, problem
-  if frame.data and frame.event ~= "sse_error" then
+  local unwanted = frame.event == "sse_error"
+    or self.without and frame.id and frame.event == self.without
+  if frame.data and not unwanted then
     event, problem = json.decode(frame.data)
     if not event then
       malformed(self, problem)
@@ -205,7 +211,8 @@ local function read(self, deadline)
       if broken then break end
     elseif handle:done() then
       local err = handle:result().error
-      if err and err.kind == "protocol" then malformed(self, err.message) end
+      local endless = err and err.kind == "too_large"
+      if endless or err and err.kind == "protocol" then malformed(self, err.message, endless) end
       break
     elseif not self.port:wait(deadline and math.max(0, deadline - core.now())) then
       check_deadline(self, deadline)

@@ -166,10 +166,11 @@ end
 
 --- Puts files into the image; returns the new image.
 ---@async
----@param given table as run's files=
+---@param given table|string as run's files=, or one local file
 ---@return contree.Result
 function Image:apply_files(given)
   local run = runner()
+  if type(given) == "string" then given = { given } end
   image.reference(self)
   return run.run(self, run.plan("image:apply_files",
     { command = "true", files = given, disposable = false, check = true }))
@@ -231,9 +232,11 @@ end
 ---@param given? contree.BisectOptions
 ---@return contree.LineageEntry entry, contree.BisectTest[] tests
 function Image:bisect(test, given)
-  local newest_first, entries = Image.lineage(self), {}
-  for i = #newest_first, 1, -1 do entries[#entries + 1] = newest_first[i] end
-  return require("contree.bisect").search("image:bisect", entries, test, given)
+  return require("contree.bisect").search("image:bisect", function()
+    local newest_first, entries = Image.lineage(self), {}
+    for i = #newest_first, 1, -1 do entries[#entries + 1] = newest_first[i] end
+    return entries
+  end, test, given)
 end
 
 -- Reading ------------------------------------------------------------------

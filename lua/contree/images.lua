@@ -5,6 +5,7 @@ local class = require("contree.class")
 local client = require("contree.client")
 local errors = require("contree.errors")
 local image = require("contree.image")
+local json = require("contree.json")
 local operation = require("contree.operation")
 local options = require("contree.options")
 local reference = require("contree.reference")
@@ -20,13 +21,18 @@ local Images = {}
 
 images.methods = Images
 
-local make = class.define("contree.Images", Images)
+-- images{…} is images:list{…}.
+local make = class.define("contree.Images", Images, {
+  __call = function(self, given) return Images.list(self, given) end,
+})
 
 ---@return contree.Images
 function images.new(self) return make({ client = self }, self.safe) end
 
 local function of_json(self, item)
-  return image.new(self.client, { uuid = item.uuid, tag = item.tag, created_at = item.created_at })
+  local function text(name) return json.as("string", item[name]) end
+  return image.new(self.client, { uuid = text("uuid"), tag = text("tag"),
+    created_at = text("created_at") })
 end
 
 local function details(self, uuid)
@@ -74,18 +80,38 @@ local LIST = {
   before = options.time, limit = options.integer(1),
 }
 
+local function fetch_page(self, given, size, offset)
+  local answer = client.fetch(self.client, { method = "GET", path = "/images", query = {
+    limit = size, offset = offset, tagged = given.tagged, tag = given.tag, uuid = given.uuid,
+    since = given.since, ["until"] = given.before,
+  } })
+  return json.as("table", answer.images) or {}
+end
+
+-- What is made meanwhile comes first, and moves the last of a page to the next.
+local function without_seen(page, seen)
+  local fresh = {}
+  for _, item in ipairs(page) do
+    local uuid = json.as("string", json.as("table", item) and item.uuid)
+    if uuid and not seen[uuid] then
+      seen[uuid] = true
+      fresh[#fresh + 1] = item
+    end
+  end
+  return fresh
+end
+
 local function each(self, where, given)
   given = options.check(where, LIST, given)
-  local offset, page, at, left, last = 0, {}, 0, given.limit or math.huge, false
+  local offset, left, last, seen = 0, given.limit or math.huge, false, {}
+  local page, at = {}, 0
   return function()
     at = at + 1
-    if at > #page and not last and left > 0 then
+    while at > #page and not last and left > 0 do
       local size = math.min(PAGE, left)
-      page = client.request(self.client, { method = "GET", path = "/images", query = {
-        limit = size, offset = offset, tagged = given.tagged, tag = given.tag, uuid = given.uuid,
-        since = given.since, ["until"] = given.before,
-      } }).json.images or {}
-      offset, left, at, last = offset + #page, left - #page, 1, #page < size
+      local got = fetch_page(self, given, size, offset)
+      page, at = without_seen(got, seen), 1
+      offset, left, last = offset + #got, left - #page, #got < size or #page == 0
     end
     return page[at] and of_json(self, page[at])
   end
@@ -125,12 +151,12 @@ local function import(self, source, given)
   if (given.username == nil) ~= (given.password == nil) then
     errors.misuse("the " .. (given.username and "password" or "username") .. " is missing")
   end
-  local timeout = math.ceil(given.timeout or IMPORT_TIMEOUT)
+  local timeout = math.ceil(given.timeout or self.client.import_timeout or IMPORT_TIMEOUT)
   local answer = client.request(self.client, { method = "POST", path = "/images/import", json = {
     registry = { url = source.url, credentials = given.username
       and { username = given.username, password = given.password } or nil },
     tag = source.tag, timeout = timeout,
-  } })
+  }, secret = given.password })
   local started = operation.new(self.client, client.member(answer, "uuid"), nil,
     { on_event = given.progress, live = given.progress ~= nil })
   local result = operation.await(started, core.now() + timeout + self.client.timeout)
@@ -160,20 +186,40 @@ function Images:import_from(ref, given)
   return import(self, source_of("images:import_from", ref, given), given or {})
 end
 
---- The image that has the reference's tag, or is imported now.
+-- The image of a tag, or nil.
+local function look_up(self, tag)
+  local ok, found = pcall(find, self, tag)
+  if ok then return found end
+  if not errors.is(found, "not_found") then error(found, 0) end
+end
+
+--- The image that has the reference's tag, or is imported now. One that can only
+--- be there already, a uuid or "tag:NAME", is never imported.
 ---@async
 ---@param ref string
 ---@param given? contree.ImportOptions
 ---@return contree.Image
 function Images:oci(ref, given)
-  if type(ref) == "string" and reference.uuid(ref) then return find(self, ref) end
+  local name = type(ref) == "string" and (ref:match("^tag:(.+)$") or reference.uuid(ref))
+  if name then return find(self, name) end
   local source = source_of("images:oci", ref, given)
-  if source.tag then
-    local ok, found = pcall(find, self, source.tag)
-    if ok then return found end
-    if not errors.is(found, "not_found") then error(found, 0) end
+  local found = source.tag and look_up(self, source.tag)
+  -- Other clients leave out the ":latest" that nobody wrote.
+  if not found and source.short and not (given and given.tag) then
+    found = look_up(self, source.short)
   end
-  return import(self, source, given or {})
+  return found or import(self, source, given or {})
+end
+
+Images.docker, Images.podman, Images.pull_by_oci = Images.oci, Images.oci, Images.oci
+Images.pull = Images.oci
+
+--- Where an image comes from, and the tag that it gets here; nothing is sent.
+---@param ref string "busybox", "ghcr.io/a/b:1", "docker://…"
+---@return { url: string, tag: string? }
+function Images:reference(ref) -- luacheck: no self
+  local source = source_of("images:reference", ref)
+  return { url = source.url, tag = source.tag }
 end
 
 -- Building -----------------------------------------------------------------
@@ -184,7 +230,5 @@ end
 ---@param given contree.BuildOptions|string
 ---@return contree.BuiltImage
 function Images:build(given) return require("contree.build").build(self.client, given) end
-
-Images.docker, Images.podman, Images.pull = Images.oci, Images.oci, Images.oci
 
 return images

@@ -18,14 +18,6 @@ function json.array(list)
   return setmetatable(list or {}, Array)
 end
 
-local ESCAPES = {
-  ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t",
-}
-
-local function escape(char)
-  return ESCAPES[char] or ("\\u%04x"):format(char:byte())
-end
-
 local function fail(path, what)
   error({ path = #path > 0 and table.concat(path, ".") or "the value", what = what }, 0)
 end
@@ -33,8 +25,7 @@ end
 local encode_value
 
 local function encode_string(text, path)
-  if not core.is_utf8(text) then fail(path, "is not valid UTF-8") end
-  return '"' .. text:gsub('[%c"\\]', escape) .. '"'
+  return core.json_string(text) or fail(path, "is not valid UTF-8")
 end
 
 local function encode_number(number, path)
@@ -80,6 +71,12 @@ function encode_value(value, path)
   if #path > 100 then fail(path, "is nested too deeply") end
   if #value > 0 or getmetatable(value) == Array then return encode_array(value, path) end
   return encode_object(value, path)
+end
+
+--- A value if it is of that type, else nil: a server may send anything.
+---@param kind type
+function json.as(kind, value)
+  if type(value) == kind then return value end
 end
 
 --- The JSON text of a value, or nil and what is wrong with it.

@@ -27,8 +27,8 @@ local WINDOW, READERS = 8, 4
 ---@field created_at? string
 
 local function fetch(self, path)
-  local ok, result = pcall(client.request, self, { method = "GET", path = path })
-  if ok then return result.json end
+  local ok, result = pcall(client.fetch, self, { method = "GET", path = path })
+  if ok then return result end
   if not errors.is(result, "not_found") then error(result, 0) end
   return nil, result
 end

@@ -8,6 +8,7 @@ local delivery = require("contree.delivery")
 local errors = require("contree.errors")
 local follow = require("contree.follow")
 local image = require("contree.image")
+local json = require("contree.json")
 local loop = require("contree.loop")
 local options = require("contree.options")
 local outcome = require("contree.outcome")
@@ -46,8 +47,8 @@ end
 local function path(self) return "/operations/" .. client.segment(self.uuid) end
 
 local function fetch(self, deadline)
-  return client.request(self.client,
-    { method = "GET", path = path(self), deadline = deadline }).json
+  return client.fetch(self.client,
+    { method = "GET", path = path(self), deadline = deadline })
 end
 
 --- The operation's status, and everything that the server says of it.
@@ -68,6 +69,17 @@ function Operation:cancel()
   return ok
 end
 
+-- Follows the events on behalf of an iterator. A loop that is left early leaves
+-- the connection behind. A finaliser may strike anywhere, so it is closed at the
+-- loop's next turn.
+local function follow_in_loop(self, choice)
+  local follower = follow.new(self.client, self.uuid, choice)
+  follower.sentinel = class.on_collect(function()
+    if follower.port then pcall(loop.timer, 0, function() follower:close() end) end
+  end)
+  return follower
+end
+
 --- Iterates over the events, from the first on, until the operation has ended:
 --- { id, ts, type, spid, data }; `bytes` holds what an output event carries.
 ---@async
@@ -75,16 +87,41 @@ end
 function Operation:events(choice)
   options.check("operation:events",
     { since = options.integer(-1), spid = options.integer(0) }, choice)
-  local follower = follow.new(self.client, self.uuid, choice)
-  -- A loop that is left early leaves the connection behind. A finaliser may
-  -- strike anywhere, so it is closed at the loop's next turn.
-  follower.sentinel = class.on_collect(function()
-    if follower.port then pcall(loop.timer, 0, function() follower:close() end) end
-  end)
+  local follower = follow_in_loop(self, choice)
   return function()
     local event = follower:next()
     if event and event.data.value then event.bytes = stdio.decode(event.data) end
     return event
+  end
+end
+
+-- A server without event streams tells all at the end.
+local function rest_of_output(final)
+  local _, streams = outcome.of_operation(final)
+  local rest = {}
+  for _, name in ipairs{ "stdout", "stderr" } do
+    if streams[name] ~= "" then rest[#rest + 1] = { streams[name], name } end
+  end
+  return rest
+end
+
+--- Iterates over what the command writes, from its beginning, as it comes: the
+--- bytes, and "stdout" or "stderr". wait() tells how it ended.
+---@async
+---@return fun(): string?, string?
+function Operation:output()
+  local follower, rest = follow_in_loop(self, { spid = 1, without = "stdin" }), nil
+  return function()
+    while not rest do
+      local event = follower:next()
+      local kind = event and event.type
+      if kind == "stdout" or kind == "stderr" then return stdio.decode(event.data), kind end
+      if not event or kind == "exit" or kind == "completion" then
+        follower:close()
+        rest = event and follower.polling and rest_of_output(follower.final) or {}
+      end
+    end
+    return (table.unpack or unpack)(table.remove(rest, 1) or {})
   end
 end
 
@@ -106,7 +143,8 @@ local function collect(self, deadline)
   if self.final then return delivery.take_json(self, self.final) end
   local live = self.plan.live
   self.follower = self.follower
-    or follow.new(self.client, self.uuid, { spid = not live and 0 or nil })
+    or follow.new(self.client, self.uuid, { spid = not live and 0 or nil,
+      without = not self.plan.on_event and "stdin" or nil })
   repeat
     local event = self.follower:next(deadline)
     if event and live then delivery.take(self, event) end
@@ -301,10 +339,11 @@ local LIST = {
 ---@return table[]
 function Operations:list(given)
   given = options.check("operations:list", LIST, given)
-  return client.request(self.client, { method = "GET", path = "/operations", query = {
+  local found = client.fetch(self.client, { method = "GET", path = "/operations", query = {
     status = given.status, kind = given.kind, limit = given.limit, offset = given.offset,
     since = given.since, ["until"] = given.before,
-  } }).json
+  } })
+  return json.as("table", found.operations) or found
 end
 
 return operation

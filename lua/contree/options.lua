@@ -133,6 +133,12 @@ function options.name(value)
   return options.text(value)
 end
 
+--- What stands in a header's line.
+function options.header(value)
+  local wrong = options.name(value)
+  return wrong or value:find("%c") and "a string without control characters" or nil
+end
+
 function options.absolute(value)
   local wrong = options.text(value)
   if wrong then return wrong end

@@ -2,6 +2,7 @@
 --- that tell: the operation's JSON, or its events.
 
 local errors = require("contree.errors")
+local json = require("contree.json")
 local stdio = require("contree.stdio")
 
 local outcome = {}
@@ -23,30 +24,41 @@ local outcome = {}
 ---@field isolation? string[]
 ---@field background_killed? integer
 
+local function number(value) return json.as("number", value) end
+local function text(value) return json.as("string", value) end
+local function map(value) return json.as("table", value) or {} end
+
 -- -1 says that there was none.
-local function signal_of(number)
-  if number and number > 0 then return number end
+local function signal_of(value)
+  local found = number(value)
+  if found and found > 0 then return found end
+end
+
+local function read_limit(self, data)
+  if text(data.limit) then self.limit, self.limit_value = data.limit, number(data.limit_value) end
 end
 
 --- From an OperationResponse (wire-api.md §5.10).
 ---@return contree.Outcome found, table streams { stdout = bytes, stderr = bytes }
 function outcome.of_operation(operation)
-  local result = operation.metadata and operation.metadata.result or {}
-  local state, resources = result.state or {}, result.resources or {}
-  local out, err = result.stdout or {}, result.stderr or {}
-  return {
-    status = operation.status, error = operation.error,
-    image_uuid = operation.result_image_uuid or operation.result and operation.result.image,
-    input_uuid = operation.image_uuid,
-    exited = state.exit_code ~= nil,
-    exit_code = state.exit_code, signal = signal_of(state.signal),
-    timed_out = state.timed_out or false,
-    duration = resources.elapsed_time or operation.duration,
+  local result = map(map(operation.metadata).result)
+  local state, resources = map(result.state), map(result.resources)
+  local out, err = map(result.stdout), map(result.stderr)
+  local found = {
+    status = text(operation.status), error = text(operation.error),
+    image_uuid = text(operation.result_image_uuid) or text(map(operation.result).image),
+    input_uuid = text(operation.image_uuid),
+    exited = number(state.exit_code) ~= nil,
+    exit_code = number(state.exit_code), signal = signal_of(state.signal),
+    timed_out = state.timed_out == true,
+    duration = number(resources.elapsed_time) or number(operation.duration),
     resources = resources,
-    truncated = { stdout = out.truncated or false, stderr = err.truncated or false },
-    limit = result.limit, limit_value = result.limit_value, isolation = result.isolation,
-    background_killed = result.background_killed,
-  }, { stdout = stdio.decode(out), stderr = stdio.decode(err) }
+    truncated = { stdout = out.truncated == true, stderr = err.truncated == true },
+    isolation = json.as("table", result.isolation),
+    background_killed = number(result.background_killed),
+  }
+  read_limit(found, result)
+  return found, { stdout = stdio.decode(out), stderr = stdio.decode(err) }
 end
 
 -- EventResources under the names of InstanceResources (wire-api.md §5.8, §5.18).
@@ -60,13 +72,14 @@ local RENAMED = {
 }
 
 local function resources_of(data)
-  local from, to = data.resources or {}, {}
+  local from, to = map(data.resources), {}
   for name, value in pairs(from) do
     if RENAMED[name] then to[RENAMED[name]] = value end
   end
-  to.user_cpu_time = (from.user_time_us or 0) / 1e6
-  to.system_cpu_time = (from.sys_time_us or 0) / 1e6
-  to.elapsed_time = data.elapsed_us and data.elapsed_us / 1e6 or (data.duration_ms or 0) / 1000
+  to.user_cpu_time = (number(from.user_time_us) or 0) / 1e6
+  to.system_cpu_time = (number(from.sys_time_us) or 0) / 1e6
+  to.elapsed_time = number(data.elapsed_us) and data.elapsed_us / 1e6
+    or (number(data.duration_ms) or 0) / 1000
   return to
 end
 
@@ -79,29 +92,25 @@ end
 
 local readers = {}
 
-function readers.init(self, data) self.isolation = data.isolation end
+function readers.init(self, data) self.isolation = json.as("table", data.isolation) end
 
 function readers.truncated(self, data)
   if data.stream then self.truncated[data.stream] = true end
 end
 
-local function read_limit(self, data)
-  if data.limit then self.limit, self.limit_value = data.limit, data.limit_value end
-end
-
 function readers.exit(self, data)
   self.exited = true
-  self.exit_code, self.signal = data.code, signal_of(data.signal)
-  self.timed_out = data.timed_out or false
+  self.exit_code, self.signal = number(data.code), signal_of(data.signal)
+  self.timed_out = data.timed_out == true
   read_limit(self, data)
-  self.background_killed = data.background_killed
+  self.background_killed = number(data.background_killed)
   self.resources = resources_of(data)
   self.duration = self.resources.elapsed_time
 end
 
 function readers.completion(self, data)
-  self.status, self.error = data.status, data.error
-  self.image_uuid = data.result_image_uuid
+  self.status, self.error = text(data.status), text(data.error)
+  self.image_uuid = text(data.result_image_uuid)
   read_limit(self, data)
 end
 
@@ -113,8 +122,8 @@ function outcome.add_event(self, event, spid)
   if reader and (source == 0 or source == (spid or 1)) then reader(self, event.data) end
 end
 
-local function last_line(text)
-  return type(text) == "string" and text:match("([^\n]*%S[^\n]*)%s*$") or nil
+local function last_line(output)
+  return type(output) == "string" and output:match("([^\n]*%S[^\n]*)%s*$") or nil
 end
 
 --- Whether a command did not do what it should have.

@@ -79,7 +79,8 @@ end
 -- A stream that is dropped half-way leaves its connection behind. A finaliser
 -- may strike anywhere, so that is closed at the loop's next turn.
 local function open(self)
-  local follower = follow.new(self.operation.client, self.operation.uuid, { spid = 1 })
+  local follower = follow.new(self.operation.client, self.operation.uuid,
+    { spid = 1, without = "stdin" })
   self.follower = follower
   self.sentinel = class.on_collect(function()
     if follower.port then pcall(loop.timer, 0, function() follower:close() end) end
@@ -161,6 +162,10 @@ end
 local Process = {}
 
 local make = class.define("contree.Process", Process, {
+  -- Lua 5.4: a `local p <close>` does not outlive its scope.
+  __close = function(self)
+    if not self.returncode then pcall(control.kill, self.operation, 1, "KILL") end
+  end,
   __tostring = function(self)
     local state = self.returncode and "returned " .. self.returncode or "running"
     return ("contree.Process(%s, %s)"):format(self.args[1], state)

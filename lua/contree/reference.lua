@@ -24,6 +24,7 @@ local function split_host(text)
 end
 
 local function in_registry(text)
+  if text:find("^/") then return nil end
   local host, path = split_host(text)
   if host == "index.docker.io" then host = "docker.io" end
   if host == "docker.io" then
@@ -32,17 +33,21 @@ local function in_registry(text)
   end
   local last = path:match("[^/]+$")
   if not last or last:find("^[:@]") then return nil end
-  if not last:find("[:@]") then path = path .. ":latest" end
+  local prefix = host == "docker.io" and "" or host .. "/"
+  local short = not last:find("[:@]") and prefix .. path or nil
+  if short then path = path .. ":latest" end
   local official = host == "docker.io" and not path:find("/", 1, true)
   return {
     url = ("docker://%s/%s%s"):format(host, official and "library/" or "", path),
-    tag = host == "docker.io" and path or host .. "/" .. path,
+    tag = prefix .. path, short = short,
   }
 end
 
 --- Where an image comes from and the tag that it gets here.
 ---@param text string
----@return { url: string, tag: string? }? source, string? problem
+---@return { url: string, tag: string?, short: string? }? source `short`: the tag less the
+---  ":latest" that the text had not
+---@return string? problem
 function reference.parse(text)
   if reference.uuid(text) then return nil, "a uuid cannot be imported" end
   local scheme, rest = text:match("^([%w%-]+):(.+)$")
@@ -52,7 +57,10 @@ function reference.parse(text)
     return nil, ("the transport %s:// is unknown"):format(scheme)
   end
   local source = in_registry(scheme and rest or text)
-  if not source then return nil, ("%q names no image"):format(text) end
+  if not source then
+    return nil, ("%q names no image%s"):format(text,
+      text:find("^/") and " (a file is oci-archive:/PATH or docker-archive:/PATH)" or "")
+  end
   return source
 end
 

@@ -131,19 +131,21 @@ function run.plan(where, given, disposable, spec)
     stdout = stdio.output(given.stdout, "stdout"),
     stderr = stdio.output(given.stderr, "stderr"),
     files = given.files and files.plan(given.files),
-    on_event = given.on_event, check = given.check, tag = given.tag, timeout = given.timeout,
+    on_event = given.on_event, check = given.check, tag = given.tag,
     key = given.idempotency_key,
   }
 end
 
 --- One run of a plan: what belongs to this run alone.
-function run.begin(plan, on_end, keep)
+---@param keep? function see run.start
+---@param defaults? table what the request says where the plan says nothing
+function run.begin(plan, on_end, keep, defaults)
   local this = {
     body = {}, disposable = plan.disposable, check = plan.check, tag = plan.tag,
-    on_event = plan.on_event, timeout = plan.timeout, on_end = on_end,
-    keep = keep,
+    on_event = plan.on_event, on_end = on_end, keep = keep,
     sinks = { stdout = plan.stdout(), stderr = plan.stderr() },
   }
+  for name, value in pairs(defaults or {}) do this.body[name] = value end
   for name, value in pairs(plan.body) do this.body[name] = value end
   if plan.stdin_open then this.body.stdin = { value = "", encoding = "ascii", close = false } end
   if plan.stdin then this.body.stdin, this.rest_of_stdin = stdin.begin(plan.stdin()) end
@@ -232,13 +234,13 @@ local function spawn(from, plan, this, wait)
 end
 
 local function launch(from, plan, wait, on_end, keep)
-  local this = run.begin(plan, on_end, keep)
+  local this = run.begin(plan, on_end, keep, from.client.run_defaults)
   local ok, answer = pcall(spawn, from, plan, this, wait)
   if not ok then
     delivery.close(this.sinks)
     error(answer, 0)
   end
-  this.body = nil
+  this.timeout, this.body = this.body.timeout, nil
   local started = operation.new(from.client, client.member(answer, "uuid"), from, this)
   if follow.is_terminal(answer.json.status) then started.final = answer.json end
   return started
@@ -254,7 +256,7 @@ function run.run(from, plan)
       "image:start returns an operation to write to")
   end
   local started = launch(from, plan, true)
-  local deadline = core.now() + (plan.timeout or LONGEST) + from.client.timeout
+  local deadline = core.now() + (started.plan.timeout or LONGEST) + from.client.timeout
   return operation.await(started, deadline)
 end
 

@@ -186,9 +186,10 @@ end
 
 --- Puts files into the image and moves to the new one.
 ---@async
----@param given table as run's files=
+---@param given table|string as run's files=, or one local file
 ---@return contree.Result
 function Session:apply_files(given)
+  if type(given) == "string" then given = { given } end
   local plan = run.plan("session:apply_files",
     { command = "true", files = given, check = true }, false)
   return moves.run(self, plan, "files", "apply_files")
@@ -210,6 +211,9 @@ end
 ---@param seconds? number raises `timeout` after so long; the run goes on
 ---@return contree.Result?
 function Session:wait(seconds)
+  if seconds ~= nil then
+    options.argument("session:wait", "the timeout", options.seconds, seconds)
+  end
   local entry, row = self.past:position(self.branch_name)
   if entry and not self.busy then moves.go(self, entry) end
   -- One that was started before the branch moved ends in a conflict.
@@ -389,9 +393,11 @@ end
 ---@param given? contree.BisectOptions
 ---@return contree.HistoryEntry entry, contree.BisectTest[] tests
 function Session:bisect(test, given)
-  local entries = Session.history(self)
-  for _, entry in ipairs(entries) do entry.uuid = entry.uuid or image.uuid_of(entry.image) end
-  return require("contree.bisect").search("session:bisect", entries, test, given)
+  return require("contree.bisect").search("session:bisect", function()
+    local entries = Session.history(self)
+    for _, entry in ipairs(entries) do entry.uuid = entry.uuid or image.uuid_of(entry.image) end
+    return entries
+  end, test, given)
 end
 
 -- What is asked of the session is asked of the image that it is at.

@@ -3,6 +3,7 @@
 local core = require("contree.core")
 local class = require("contree.class")
 local errors = require("contree.errors")
+local options = require("contree.options")
 
 local stdio = {}
 
@@ -31,6 +32,10 @@ function stdio.buffer(text)
   return self
 end
 
+local function check_open(self)
+  if self.closed then errors.misuse("this buffer is closed") end
+end
+
 -- Everything unread as one string from `at` on.
 local function gather(self)
   if #self.fresh > 0 then
@@ -53,6 +58,7 @@ function Buffer:write(text)
   if type(text) ~= "string" then
     errors.misuse("buffer:write takes a string, got a " .. type(text))
   end
+  check_open(self)
   self.fresh:add(text)
   return self
 end
@@ -69,6 +75,7 @@ end
 ---@return string?
 function Buffer:read(format)
   format = format or "a"
+  check_open(self)
   local text, at = gather(self)
   if type(format) == "number" then
     if at > #text then return format == 0 and "" or nil end
@@ -88,6 +95,16 @@ end
 --- Iterates over the lines that are there.
 function Buffer:lines()
   return function() return Buffer.read(self, "l") end
+end
+
+--- Does nothing: a buffer may stand where code expects a file.
+---@return contree.Buffer self
+function Buffer:flush() return self end
+
+--- Drops what is unread, and refuses more.
+function Buffer:close()
+  self.closed, self.held, self.at = true, "", 1
+  self.fresh:take()
 end
 
 -- Local files --------------------------------------------------------------
@@ -119,17 +136,36 @@ local function from_file(file, where, close)
   end
 end
 
-local function from_function(fn)
+local function checked(chunk, where, who)
+  if chunk ~= nil and type(chunk) ~= "string" then
+    errors.misuse(("%s: %s must return strings, then nil, not a %s")
+      :format(where, who, type(chunk)))
+  end
+  return chunk
+end
+
+local function from_function(fn, where)
+  return function() return checked(fn(), where, "the function") end
+end
+
+-- Objects of the user's own, with a method of that name.
+local function has_method(value, name)
+  local kind = type(value)
+  if kind ~= "table" and kind ~= "userdata" or io.type(value) then return false end
+  local ok, method = pcall(function() return value[name] end)
+  return ok and options.callable(method) == nil
+end
+
+local function from_object(object, where)
   return function()
-    local chunk = fn()
-    if chunk ~= nil and type(chunk) ~= "string" then
-      errors.misuse("stdin: the function must return strings, then nil, not a " .. type(chunk))
-    end
-    return chunk
+    local chunk, problem = object:read(CHUNK)
+    if chunk == nil and problem then errors.raise("file", ("%s: %s"):format(where, problem)) end
+    return checked(chunk, where, "the object's read")
   end
 end
 
-local INPUTS = "a string, a file handle, a function, { path = } or a contree.buffer"
+local INPUTS = "a string, a file handle, a function, { path = }, a contree.buffer or an object "
+  .. "with a read method"
 
 --- Checks stdin= and returns how to read it: opener() -> function that returns
 --- chunks and then nil. Nothing is opened before opener() is called.
@@ -145,13 +181,15 @@ function stdio.input(value, where)
       end
     end
   elseif kind == "function" then
-    return function() return from_function(value) end
+    return function() return from_function(value, where) end
   elseif class.of(value) == "contree.Buffer" then
     return function()
       return function() return Buffer.read(value, CHUNK) end
     end
   elseif io.type(value) == "file" then
     return function() return from_file(value, where) end
+  elseif has_method(value, "read") then
+    return function() return from_object(value, where) end
   end
   local path = path_of(value, where)
   if not path then
@@ -160,7 +198,8 @@ function stdio.input(value, where)
   return function() return from_file(open(path, "rb", where), where, true) end
 end
 
-local OUTPUTS = "a function, a file handle, { path = }, contree.PIPE or a contree.buffer"
+local OUTPUTS = "a function, a file handle, { path = }, contree.PIPE, a contree.buffer or an "
+  .. "object with a write method"
 
 local function to_file(file, where, close, value)
   return {
@@ -202,6 +241,11 @@ function stdio.output(value, where)
     end
   elseif io.type(value) == "file" then
     return function() return to_file(value, where, false, value) end
+  elseif has_method(value, "write") then
+    return function()
+      return { live = true, write = function(chunk) value:write(chunk) end,
+        finish = function() return value end }
+    end
   end
   local path = path_of(value, where)
   if not path then
@@ -222,8 +266,8 @@ end
 --- The bytes that a representation stands for; "" for none.
 ---@return string
 function stdio.decode(representation)
-  if not representation then return "" end
-  local value = representation.value or ""
+  local value = type(representation) == "table" and representation.value
+  if type(value) ~= "string" then return "" end
   if representation.encoding ~= "base64" then return value end
   return core.base64_decode(value) or ""
 end

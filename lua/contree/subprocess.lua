@@ -83,7 +83,8 @@ end
 
 -- Follows it to its exit; the operation's end is its end, too.
 local function collect(self, deadline)
-  self.follower = self.follower or follow.new(self.client, self.uuid, { spid = self.spid })
+  self.follower = self.follower or follow.new(self.client, self.uuid,
+    { spid = self.spid, without = not self.plan.on_event and "stdin" or nil })
   repeat
     local event = self.follower:next(deadline)
     if event then delivery.take(self, event) end

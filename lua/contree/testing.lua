@@ -69,6 +69,7 @@ end
 ---@param pattern string
 ---@return contree.testing.Call[]
 function Fake:called(pattern)
+  options.argument("called", "the pattern", options.text, pattern)
   local found = {}
   for _, call in ipairs(self.calls) do
     if call.command == pattern or call.command:find(pattern) then found[#found + 1] = call end

@@ -168,6 +168,20 @@ describe("following an operation", function()
     assert.are.equal("follow=1&since=4&spid=1", server:requests()[1].query)
   end)
 
+  it("iterates over output, wherever it is to be had", function()
+    local function output()
+      local seen = {}
+      for bytes, stream in operation:output() do seen[#seen + 1] = stream .. " " .. bytes end
+      return seen
+    end
+    server:rules(fake.run{ events = { fake.stream(slice(1, 4), { ["end"] = "cut" }),
+      fake.stream(slice(5, 99)) }, operations = { executing } })
+    assert.are.same({ "stdout a", "stdout b", "stdout c" }, output())
+    server:rules(fake.run{ events = { { status = 404 } },
+      operations = { done{ stdout = "abc", stderr = "d" } } })
+    assert.are.same({ "stdout abc", "stderr d" }, output())
+  end)
+
   it("hangs up when a loop over events is left early", function()
     local function open_files()
       local pipe = io.popen(("ls /proc/%d/fd | wc -l"):format(core.getpid()))

@@ -72,6 +72,35 @@ describe("images", function()
     assert.are.same({}, client.images:list())
   end)
 
+  it("are listed once each, whatever is made meanwhile", function()
+    local function page(first, last)
+      local images = {}
+      for i = first, last do images[#images + 1] = { uuid = ("u-%d"):format(i) } end
+      return { status = 200, json = { images = images } }
+    end
+    server:rules{ { path = "/v1/images", replies = { page(1, 1000), page(998, 1997),
+      page(1998, 2000) } } }
+    local list = client.images{}
+    assert.are.equal(2000, #list)
+    assert.are.equal("u-2000", list[2000].uuid)
+    -- A server that gives the same page for ever is not asked for ever.
+    server:rules{ { path = "/v1/images", replies = { page(1, 1000) } } }
+    assert.are.equal(1000, #client.images{ limit = 5000 })
+  end)
+
+  it("are found under the tag that another client gave them", function()
+    server:rules{ { path = "/v1/inspect/", replies = { { status = 404 }, found(fake.IMAGE) } } }
+    assert.are.equal("ubuntu", client.images:oci("docker.io/library/ubuntu").tag)
+    assert.are.equal("tag=ubuntu%3Alatest", server:requests()[1].query)
+    assert.are.equal("tag=ubuntu", server:requests()[2].query)
+  end)
+
+  it("of a reference are named without a request", function()
+    assert.are.same({ url = "docker://docker.io/library/ubuntu:latest", tag = "ubuntu:latest" },
+      client.images:reference("ubuntu"))
+    assert.is_true(failure(client.images.reference, client.images, "/a/file.tar").misuse)
+  end)
+
   local function imports(events)
     return {
       { method = "POST", path = "/v1/images/import", replies = { { status = 201,
@@ -82,6 +111,13 @@ describe("images", function()
       { path = "/v1/inspect/", replies = { { status = 404, json = { error = "no such tag" } } } },
     }
   end
+
+  it("that can only be there are never imported", function()
+    server:rules(imports())
+    assert.are.equal("not_found", failure(client.images.oci, client.images, "tag:mine").kind)
+    assert.are.equal("not_found", failure(client.images.oci, client.images, fake.IMAGE).kind)
+    for _, asked in ipairs(server:asked()) do assert.is_nil(asked:find("POST")) end
+  end)
 
   it("are imported when they are not there", function()
     server:rules(imports())

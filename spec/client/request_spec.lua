@@ -59,6 +59,21 @@ describe("a request", function()
     assert.are.equal("tag=a/b%20c%3A1", server:requests()[1].query)
   end)
 
+  it("tells who we are, in full, and again when asked to", function()
+    answer(OK, { status = 200, json = { token_uuid = "u", permissions = { list = true } } })
+    local who = client:get_token_info()
+    assert.are.equal("t", who.token_uuid)
+    assert.are.same({}, who.permissions)
+    assert.are.same({}, who.limits)
+    assert.are.same({}, who.operations_stat)
+    assert.are.equal(who, client:get_token_info())
+    assert.are.equal(1, #server:requests())
+    assert.is_true(client:get_token_info{ refresh = true }.permissions.list)
+    assert.are.equal("u", client:get_token_info().token_uuid)
+    answer({ status = 200, json = { permissions = {} } })
+    assert.matches("token_uuid", tostring(failure(function() client:whoami() end)))
+  end)
+
   it("is repeated while the server has trouble", function()
     answer({ status = 503, headers = quick }, { status = 429, headers = quick },
       { status = 410, headers = quick }, { status = 425, headers = quick },
@@ -95,7 +110,7 @@ describe("a request", function()
 
   local KINDS = { [400] = "invalid_argument", [401] = "auth", [403] = "forbidden",
     [404] = "not_found", [405] = "not_supported", [409] = "conflict", [413] = "unprocessable",
-    [422] = "unprocessable", [501] = "not_supported", [302] = "invalid_argument" }
+    [422] = "unprocessable", [501] = "not_supported", [302] = "server" }
   for status, kind in pairs(KINDS) do
     it(("fails once with %d: %s"):format(status, kind), function()
       answer({ status = status, json = { error = "why", status = status },
@@ -171,6 +186,13 @@ describe("a request", function()
     search({ client = client, err = err, lines = lines, text = tostring(client) }, {})
     assert.is_true(#lines > 0)
     assert.matches("GET /whoami 400", lines[1])
+  end)
+
+  it("is refused after the scope of a client that is closed with it", function()
+    -- The syntax of Lua 5.4, which LuaJIT has not.
+    local scope = load("local closing <close> = ...") or client.close
+    scope(client)
+    assert.matches("closed", tostring(failure(function() client:whoami() end)))
   end)
 
   it("is refused after close", function()

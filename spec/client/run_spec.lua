@@ -91,6 +91,25 @@ describe("image:run", function()
     assert.are.equal("tag:busybox:latest", asked[4].json.image)
   end)
 
+  it("gets the client's limits where it has none of its own", function()
+    local function sent(options, given)
+      options.url, options.token = server.url, "t"
+      server:rules(fake.run{ spawned = { status = 201, json = fake.operation{ uuid = "op-1" } } })
+      contree.new(options).images:use(fake.IMAGE):run(given)
+      return server:requests()[1].json
+    end
+    local limits = { operation_timeout = 7.5, default_truncate_output_at = 1000 }
+    local body = sent(limits, { shell = "x" })
+    assert.are.equal(8, body.timeout)
+    assert.are.equal(1000, body.truncate_output_at)
+    body = sent(limits, { shell = "x", timeout = 3, truncate_output_at = 0 })
+    assert.are.equal(3, body.timeout)
+    assert.are.equal(0, body.truncate_output_at)
+    limits.operation_run_timeout = 20
+    assert.are.equal(20, sent(limits, { shell = "x" }).timeout)
+    assert.is_nil(sent({ operation_import_timeout = 20 }, { shell = "x" }).timeout)
+  end)
+
   it("takes stdin from anything", function()
     server:rules(fake.run{ spawned = finished{} })
     local chunks = { "a", "b" }

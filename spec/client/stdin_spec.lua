@@ -1,5 +1,7 @@
 -- Input that is too long for the spawn request.
 local contree = require("contree")
+local control = require("contree.control")
+local errors = require("contree.errors")
 local fake = require("spec.support.fake")
 local stdio = require("contree.stdio")
 
@@ -17,7 +19,7 @@ describe("a long stdin", function()
   local ending = fake.frames({ "done" })
 
   local function rules(replies)
-    local stream = { frames[1], frames[2], 0.3, ending[3], ending[4], ending[5] }
+    local stream = { frames[1], frames[2], 1, ending[3], ending[4], ending[5] }
     local list = fake.run{ events = { fake.stream(stream) } }
     list[5] = { method = "POST", path = "/v1/operations/op-1/subprocesses/1/stdin",
       replies = replies }
@@ -45,6 +47,18 @@ describe("a long stdin", function()
     assert.is_true(sent == data)
     assert.is_true(closed)
     assert.is_false(server:requests()[1].json.stdin.close)
+  end)
+
+  it("is sent as JSON to an engine that knows no other form", function()
+    local sent = {}
+    client.unix_socket = "/an/older/engine.sock"
+    client.respond = function(request)
+      sent[#sent + 1] = request.body and "bytes" or "json"
+      if request.body then errors.raise("invalid_argument", "not JSON", { status = 400 }) end
+      return { status = 204 }
+    end
+    control.write(client.operations:get("op-1"), 1, ("x"):rep(3000000), true)
+    assert.are.same({ "bytes", "json", "json", "json" }, sent)
   end)
 
   it("waits for a process that is not there yet", function()

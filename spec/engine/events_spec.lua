@@ -99,6 +99,31 @@ describe("the events of an operation", function()
     connection:close()
   end)
 
+  it("may be had without those of a type", function()
+    local uuid = ended("echo one; echo two >&2")
+    assert.are.equal("init spawn stderr exit shutdown completion",
+      wire.types(engine:events(uuid, "?follow=1&without=stdout")))
+    assert.are.equal(7, #engine:events(uuid, "?without=nothing-that-is-a-type-of-event"))
+  end)
+
+  it("follow input that comes as bytes, not as JSON", function()
+    local uuid = spawn("cat", { stdin = { value = "", close = false } })
+    local connection = engine:follow(uuid, "?follow=1")
+    wire.await(connection, "spawn")
+    local path = ("/v1/operations/%s/subprocesses/1/stdin"):format(uuid)
+    local function send(bytes, query)
+      return engine:request("POST", path .. query, { body = bytes,
+        headers = { ["Content-Type"] = "application/octet-stream" } })
+    end
+    assert.are.equal(204, send("{\0\255", "").status)
+    assert.are.equal("{\0\255", wire.bytes(wire.await(connection, "stdout").data.data))
+    assert.are.equal(400, send("x", "?close=maybe").status)
+    assert.are.equal(413, send(("x"):rep(16777217), "").status)
+    assert.are.equal(204, send("", "?close=1").status)
+    assert.are.equal(0, wire.await(connection, "exit").data.data.code)
+    assert.are.equal(409, send("x", "").status)
+  end)
+
   it("replay from a cursor, and the header beats the query", function()
     local uuid = ended("echo a; echo b >&2")
     assert.are.equal(7, #engine:events(uuid))

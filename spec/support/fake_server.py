@@ -7,9 +7,11 @@ asked is read by GET /_requests; POST /_quit ends it. A rule is
 where path is a regular expression for the whole path without the query, and
 the last reply repeats. The first rule that fits answers. A reply is
   {"status": 200, "headers": {}, "json": VALUE | "body": TEXT |
-   "chunks": [TEXT, SECONDS, ...], "delay": SECONDS, "end": "cut" | "reset"}
+   "chunks": [TEXT, SECONDS, [TEXT, TIMES], ...], "delay": SECONDS,
+   "gzip": true, "repeat": TIMES, "end": "cut" | "reset"}
 "cut" closes the connection before the announced end, with nothing sent at all
-when there is no status.
+when there is no status. With "gzip" the body travels compressed, and "cut" cuts
+that; "repeat" makes it many times as long.
 
 Started as `fake_server.py serve --data-dir D --socket S --ready-fd N` it plays
 the engine: one per data directory, on a Unix socket. FAKE_ENGINE=fail makes it
@@ -26,6 +28,7 @@ import struct
 import sys
 import threading
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler
 
 lock = threading.Lock()
@@ -118,24 +121,43 @@ class Handler(BaseHTTPRequestHandler):
             body = json.dumps(reply["json"]).encode()
         else:
             body = reply.get("body", "").encode("latin-1")
+        body *= reply.get("repeat", 1)
         extra = 10 if "end" in reply else 0
+        if reply.get("gzip"):
+            headers["Content-Encoding"] = "gzip"
+            packer = zlib.compressobj(1, wbits=31)
+            body = packer.compress(body) + packer.flush()
+            if reply.get("end") == "cut":
+                reply, body, extra = {**reply}, body[:-8], 0
+                del reply["end"]
         headers.setdefault("Content-Length", len(body) + extra)
         self.send(reply["status"], headers, body)
         if "end" in reply:
             self.hang_up(reply["end"])
 
+    def send_chunk(self, data):
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
     def play_chunks(self, reply, headers):
         headers["Transfer-Encoding"] = "chunked"
+        packer = zlib.compressobj(1, wbits=31) if reply.get("gzip") else None
+        if packer:
+            headers["Content-Encoding"] = "gzip"
         self.send(reply["status"], headers)
         for chunk in reply["chunks"]:
-            if not isinstance(chunk, str):
+            if isinstance(chunk, (int, float)):
                 time.sleep(chunk)
                 continue
-            data = chunk.encode("latin-1")
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            self.wfile.flush()
+            text, times = (chunk, 1) if isinstance(chunk, str) else chunk
+            data = text.encode("latin-1") * times
+            if packer:
+                data = packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+            self.send_chunk(data)
         if "end" in reply:
             return self.hang_up(reply["end"])
+        if packer:
+            self.send_chunk(packer.flush())
         self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()
 

@@ -52,6 +52,23 @@ describe("files=", function()
     assert.are.equal("0755", found["/w"].mode)
   end)
 
+  it("may be a list that says more of some", function()
+    local found = plan{ { source = directory .. "/a.txt", mode = "0755", uid = 7 },
+      { source = directory .. "/a.txt", path = "/x/y" }, { data = "z", path = "z" } }
+    assert.are.equal("0755", found["/a.txt"].mode)
+    assert.are.equal(7, found["/a.txt"].uid)
+    assert.are.equal(directory .. "/a.txt", found["/x/y"].path)
+    assert.are.equal("z", found["/z"].data)
+  end)
+
+  it("goes below the root, where its name begins with no slash", function()
+    local path = directory .. "/a.txt"
+    local found = plan{ ["dest.txt"] = path, ["./s/run.sh"] = path, ["...odd"] = { data = "" } }
+    assert.is_table(found["/dest.txt"])
+    assert.is_table(found["/s/run.sh"])
+    assert.is_table(found["/...odd"])
+  end)
+
   it("takes a tree", function()
     for _, slash in ipairs{ "", "/" } do
       local found = plan{ ["/t" .. slash] = directory .. "/tree" .. slash }
@@ -79,7 +96,9 @@ describe("files=", function()
   it("refuses what cannot be a file", function()
     local path = directory .. "/a.txt"
     for _, given in ipairs{
-      path, { 5 }, { { data = "x" } }, { ["rel"] = path }, { ["/x"] = 5 }, { ["/x"] = {} },
+      path, { 5 }, { { data = "x" } }, { ["../rel"] = path },
+      { ["/a/./b"] = path }, { ["/a/.."] = path }, { [true] = path }, { { path = "/x" } },
+      { { source = path, path = 5 } }, { [""] = path }, { ["/x"] = 5 }, { ["/x"] = {} },
       { ["/x"] = { data = "x", source = path } }, { ["/x"] = { data = 5 } },
       { ["/x"] = { data = "x", mode = 99999 } }, { ["/x"] = { data = "x", mode = "rwx" } },
       { ["/x"] = { data = "x", uid = -1 } }, { ["/x"] = { dat = "x" } },

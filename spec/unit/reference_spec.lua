@@ -26,9 +26,17 @@ describe("contree.reference", function()
   }
   for _, case in ipairs(cases) do
     it("reads " .. case[1], function()
-      assert.are.same({ url = "docker://" .. case[2], tag = case[3] }, reference.parse(case[1]))
+      local source = reference.parse(case[1])
+      assert.are.same({ "docker://" .. case[2], case[3] }, { source.url, source.tag })
     end)
   end
+
+  it("knows the tag as it was written, where that had no version", function()
+    assert.are.equal("ubuntu", reference.parse("docker.io/library/ubuntu").short)
+    assert.are.equal("ghcr.io/a/b", reference.parse("ghcr.io/a/b").short)
+    assert.is_nil(reference.parse("ubuntu:latest").short)
+    assert.is_nil(reference.parse("a@sha256:abc").short)
+  end)
 
   it("passes other transports on", function()
     assert.are.same({ url = "oci-archive:/tmp/x.tar" }, reference.parse("oci-archive:/tmp/x.tar"))
@@ -38,6 +46,7 @@ describe("contree.reference", function()
 
   it("refuses what names no image", function()
     for _, text in ipairs{ ":x", "https://a/b", "docker://", "a/", "docker.io/library/",
+      "/abs/x", "/var/lib/image.tar",
       "12345678-9abc-baba-deda-0123456789ab" } do
       local source, problem = reference.parse(text)
       assert.is_nil(source)

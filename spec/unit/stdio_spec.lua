@@ -50,6 +50,15 @@ describe("contree.buffer", function()
     assert.are.equal(20000, n)
   end)
 
+  it("may stand where a file is expected", function()
+    local buffer = stdio.buffer()
+    assert.are.equal(buffer, buffer:write("a"):flush())
+    buffer:close()
+    assert.is_true(buffer.closed)
+    assert.is_true(refused(buffer.write, buffer, "b").misuse)
+    assert.is_true(refused(buffer.read, buffer).misuse)
+  end)
+
   it("refuses what is no string", function()
     local buffer = stdio.buffer()
     assert.is_true(refused(buffer.write, buffer, 5).misuse)
@@ -95,6 +104,18 @@ describe("stdin=", function()
     err = refused(stdio.input(function() return 5 end, "stdin")())
     assert.matches("not a number", tostring(err))
   end)
+
+  it("may be an object that reads", function()
+    local source = { left = { "a", "b" } }
+    function source:read() return table.remove(self.left, 1) end
+    assert.are.equal("ab", read_all(stdio.input(source, "stdin")()))
+    function source.read() return nil, "unplugged" end
+    local err = refused(stdio.input(source, "stdin")())
+    assert.are.equal("file", err.kind)
+    assert.matches("unplugged", tostring(err))
+    function source.read() return true end
+    assert.is_true(refused(stdio.input(source, "stdin")()).misuse)
+  end)
 end)
 
 describe("stdout=", function()
@@ -136,6 +157,15 @@ describe("stdout=", function()
     assert.are.equal("a\0ba\0b", file:read("*a"))
     file:close()
     os.remove(path)
+  end)
+
+  it("may be an object that writes", function()
+    local log = { "" }
+    function log:write(chunk) self[1] = self[1] .. chunk end
+    local value, sink = send(log)
+    assert.are.equal(log, value)
+    assert.is_true(sink.live)
+    assert.are.equal("a\0b", log[1])
   end)
 
   it("is refused when it is anything else", function()

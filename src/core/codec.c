@@ -161,6 +161,82 @@ int codec_is_utf8(lua_State *L) {
     return 1;
 }
 
+/* The bytes of a JSON string that stand for themselves and need no look at
+ * their neighbours. */
+static bool is_plain(unsigned char c) {
+    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
+/* Writes the escape of a byte, at most 6 characters; their number. */
+static size_t escape(unsigned char c, char *out) {
+    static const char short_for[] = "\"\"\\\\\nn\rr\tt";
+    static const char hex[] = "0123456789abcdef";
+
+    for (const char *s = short_for; *s; s += 2)
+        if ((unsigned char)*s == c) {
+            out[0] = '\\';
+            out[1] = s[1];
+            return 2;
+        }
+    memcpy(out, "\\u00", 4);
+    out[4] = hex[c >> 4];
+    out[5] = hex[c & 15];
+    return 6;
+}
+
+/* Writes `size` bytes as they stand in a JSON string to `out`, which has room
+ * for six times as many; the end of what was written, or NULL when they are
+ * not UTF-8. */
+static char *write_json(const unsigned char *s, size_t size, char *out) {
+    for (size_t at = 0; at < size;) {
+        size_t run = at, length;
+        while (run < size && is_plain(s[run]))
+            run++;
+        memcpy(out, s + at, run - at);
+        out += run - at;
+        at = run;
+        if (at == size)
+            break;
+        length = utf8_sequence(s + at, size - at);
+        if (length == 0)
+            return NULL;
+        if (length == 1)
+            out += escape(s[at], out);
+        else
+            out = (char *)memcpy(out, s + at, length) + length;
+        at += length;
+    }
+    return out;
+}
+
+/* Bytes that write_json() makes of `size` bytes, at most. */
+static size_t json_room(const unsigned char *s, size_t size) {
+    size_t room = size;
+
+    for (size_t i = 0; i < size; i++)
+        room += is_plain(s[i]) ? 0 : 5;
+    return room;
+}
+
+int codec_json_string(lua_State *L) {
+    size_t size;
+    const unsigned char *s =
+        (const unsigned char *)luaL_checklstring(L, 1, &size);
+    char *start, *end;
+
+    luaL_argcheck(L, size <= SIZE_MAX / 8, 1, "too large");
+    start = lua_newuserdata(L, json_room(s, size) + 2);
+    *start = '"';
+    end = write_json(s, size, start + 1);
+    if (!end) {
+        lua_pushnil(L);
+        return 1;
+    }
+    *end++ = '"';
+    lua_pushlstring(L, start, (size_t)(end - start));
+    return 1;
+}
+
 /* The replacement for the value on top of the stack, put in its place. False:
  * it can stay. */
 static bool replace(lua_State *L) {

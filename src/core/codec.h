@@ -16,6 +16,9 @@ int codec_base64_decode(lua_State *L);
 int codec_is_ascii(lua_State *L);
 /* core.is_utf8(s): no surrogates, no overlong forms, at most U+10FFFF. */
 int codec_is_utf8(lua_State *L);
+/* core.json_string(s) -> s as a JSON string with its quotes, or nil when it is
+ * not UTF-8. */
+int codec_json_string(lua_State *L);
 /* core.tidy(table) -> table: drops the nulls (light userdata NULL) that it and
  * the tables in it hold, and gives Lua 5.4 whole numbers as integers. */
 int codec_tidy(lua_State *L);

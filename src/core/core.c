@@ -77,6 +77,7 @@ static const luaL_Reg functions[] = {
     {"base64_decode", codec_base64_decode},
     {"is_ascii", codec_is_ascii},
     {"is_utf8", codec_is_utf8},
+    {"json_string", codec_json_string},
     {"tidy", codec_tidy},
     {"buffer", codec_buffer_new},
     {"sse", sse_lua_new},

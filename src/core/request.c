@@ -418,6 +418,8 @@ static void set_limits(struct transfer *t) {
         set_long(t, CURLOPT_TIMEOUT_MS, milliseconds(t->timeout));
     if (t->sink.kind == SINK_FILE || t->sink.kind == SINK_CHUNKS)
         set_long(t, CURLOPT_BUFFERSIZE, 128 * 1024);
+    else if (t->sink.kind == SINK_EVENTS)
+        set_long(t, CURLOPT_BUFFERSIZE, 64 * 1024);
 }
 
 void request_read(lua_State *L, int index, struct transfer *t) {

@@ -25,7 +25,7 @@ const struct route api_routes[] = {
      NULL},
     {"DELETE", "operations/*/subprocesses/*", BODY_NONE, subprocess_kill, NULL,
      NULL},
-    {"POST", "operations/*/subprocesses/*/stdin", BODY_JSON, subprocess_stdin,
+    {"POST", "operations/*/subprocesses/*/stdin", BODY_BYTES, subprocess_stdin,
      NULL, NULL},
     {"POST", "gc", BODY_JSON, gc_post, NULL, NULL},
     {"POST", "import", BODY_JSON, import_post, NULL, NULL},

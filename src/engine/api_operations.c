@@ -384,7 +384,8 @@ struct follower {
     struct event_log *log;
     struct event_reader *reader;
     struct event_subscriber subscriber;
-    int64_t spid; /* -1: all */
+    int64_t spid;     /* -1: all */
+    char without[16]; /* events of this type are left out */
     bool follow;
     struct buffer frame;
     size_t sent; /* of the frame */
@@ -405,13 +406,18 @@ static void make_error_frame(struct follower *w) {
                            "\n\n");
 }
 
+static bool is_wanted(const struct follower *w, const struct event_line *line) {
+    return (w->spid < 0 || line->spid == w->spid) &&
+           !(*w->without && event_is(line, w->without));
+}
+
 /* The next frame; STREAM_WAIT or STREAM_END when there is none. */
 static int next_frame(struct follower *w) {
     struct event_line line;
     enum event_status status;
     do
         status = event_next(w->reader, &line);
-    while (status == EVENT_LINE && w->spid >= 0 && line.spid != w->spid);
+    while (status == EVENT_LINE && !is_wanted(w, &line));
     if (status == EVENT_LINE)
         make_frame(w, &line);
     else if (status == EVENT_BROKEN)
@@ -522,6 +528,9 @@ void operation_events(struct request *r) {
         reply_error(r, 500, "out of memory");
         return;
     }
+    /* Ours, beyond wire-api.md: who sends long input need not read it again. */
+    const char *without = url_parameter(u, "without");
+    snprintf(w->without, sizeof w->without, "%s", without ? without : "");
     w->spid = spid;
     w->follow = follow;
     reply_stream(r, "text/event-stream",

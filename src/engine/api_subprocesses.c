@@ -119,37 +119,52 @@ void subprocess_kill(struct request *r) {
         reply_empty(r, 204);
 }
 
-static int read_input(struct request *r, char **data, size_t *length,
-                      bool *close, struct fault *f) {
+struct input {
+    const void *data;
+    char *decoded; /* what data points into, when it was JSON */
+    size_t length;
+    bool close;
+};
+
+static int read_json_input(struct request *r, struct input *in,
+                           struct fault *f) {
     const char *value = NULL, *encoding = "ascii";
     struct fields fields;
     fields_init(&fields, request_json(r), "");
-    *close = true;
+    in->close = true;
     field_string(&fields, "encoding", &encoding);
-    field_bool(&fields, "close", close);
+    field_bool(&fields, "close", &in->close);
     if (!field_string(&fields, "value", &value) && !fields.fault.status)
         field_refuse(&fields, "value", "is missing");
-    if (!fields.fault.status && !stream_decode(value, encoding, data, length))
+    if (!fields.fault.status &&
+        !stream_decode(value, encoding, &in->decoded, &in->length))
         field_refuse(&fields, "value",
                      "is not what its encoding says: ascii, or base64 with "
                      "padding");
+    in->data = in->decoded;
     if (!fields.fault.status)
         return 0;
     *f = fields.fault;
     return -1;
 }
 
+/* Ours, beyond wire-api.md: bytes as they are, with close in the query. */
+static int read_input(struct request *r, struct input *in, struct fault *f) {
+    in->data = request_bytes(r, &in->length);
+    if (!in->data)
+        return read_json_input(r, in, f);
+    return url_flag(request_url(r), "close", &in->close, f);
+}
+
 void subprocess_stdin(struct request *r) {
     struct fault f;
-    char *data CLEANUP(cleanup_free) = NULL;
-    size_t length;
-    bool close;
+    struct input in = {0};
     int spid;
     struct operation *op = find_active(r, &f);
-    if (!op || read_spid(r, &spid, &f) < 0 ||
-        read_input(r, &data, &length, &close, &f) < 0 ||
-        operation_write(op, spid, data, length, close, &f) < 0)
+    if (!op || read_spid(r, &spid, &f) < 0 || read_input(r, &in, &f) < 0 ||
+        operation_write(op, spid, in.data, in.length, in.close, &f) < 0)
         reply_fault(r, &f);
     else
         reply_empty(r, 204);
+    free(in.decoded);
 }

@@ -76,6 +76,17 @@ const json_t *request_json(const struct request *r) {
     return r->json;
 }
 
+static bool is_bytes(const struct request *r) {
+    const char *type = request_header(r, "Content-Type");
+    return r->route->body == BODY_BYTES && type &&
+           strcasecmp(type, "application/octet-stream") == 0;
+}
+
+const void *request_bytes(const struct request *r, size_t *length) {
+    *length = r->body.length;
+    return !is_bytes(r) ? NULL : r->body.data ? r->body.data : "";
+}
+
 const char *request_header(const struct request *r, const char *name) {
     return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
 }
@@ -300,7 +311,8 @@ static enum MHD_Result queue(struct request *r) {
 
 /* Whether the route takes a body of that length, -1 if unknown. */
 static void admit(struct request *r, int64_t length) {
-    if (r->route->body == BODY_JSON && length > JSON_BODY_MAX)
+    bool kept = r->route->body == BODY_JSON || r->route->body == BODY_BYTES;
+    if (kept && length > JSON_BODY_MAX)
         fault_set(&r->fault, 413, "the body is larger than %d bytes",
                   JSON_BODY_MAX);
     else if (r->route->body == BODY_STREAM)
@@ -358,9 +370,14 @@ static enum MHD_Result handle(struct request *r) {
     r->complete = true;
     if (!r->fault.status && r->server->closing)
         fault_set(&r->fault, 503, "the engine is stopping");
-    if (!r->fault.status && r->route->body == BODY_JSON)
+    bool is_json =
+        r->route &&
+        (r->route->body == BODY_JSON || r->route->body == BODY_BYTES) &&
+        !is_bytes(r);
+    if (!r->fault.status && is_json)
         r->json = json_parse(r->body.data, r->body.length, &r->fault);
-    buffer_free(&r->body);
+    if (is_json)
+        buffer_free(&r->body);
     if (r->fault.status)
         reply_fault(r, &r->fault);
     else

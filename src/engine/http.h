@@ -14,8 +14,11 @@
 struct request;
 
 enum body_kind {
-    BODY_NONE,  /* read and thrown away */
-    BODY_JSON,  /* an object, at most JSON_BODY_MAX; request_json() */
+    BODY_NONE, /* read and thrown away */
+    BODY_JSON, /* an object, at most JSON_BODY_MAX; request_json() */
+    /* The same, or with Content-Type: application/octet-stream any bytes, as
+     * many; request_bytes() */
+    BODY_BYTES,
     BODY_STREAM /* handed to the route's write() as it arrives */
 };
 enum { JSON_BODY_MAX = 16 << 20 };
@@ -53,6 +56,8 @@ const struct url *request_url(const struct request *r);
 /* The path segment that matched the nth "*". */
 const char *request_param(const struct request *r, size_t n);
 const json_t *request_json(const struct request *r);
+/* NULL when the body is JSON. */
+const void *request_bytes(const struct request *r, size_t *length);
 const char *request_header(const struct request *r, const char *name);
 /* It came over the Unix socket, from the engine's own user. */
 bool request_is_local(const struct request *r);

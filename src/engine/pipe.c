@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { WIDE_BYTES = 256 * 1024 };
+
 struct pipe_end *pipe_open(uv_loop_t *loop, bool we_read, int *theirs,
                            void (*ready)(void *arg), void *arg,
                            struct fault *f) {
@@ -61,6 +63,12 @@ void pipe_unwatch(struct pipe_end *p) {
     if (p->watched)
         uv_poll_stop(p->poll);
     p->watched = false;
+}
+
+void pipe_widen(struct pipe_end *p) {
+    if (!p->widened)
+        fcntl(p->fd, F_SETPIPE_SZ, WIDE_BYTES);
+    p->widened = true;
 }
 
 void pipe_close(struct pipe_end **pipe) {

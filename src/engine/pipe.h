@@ -9,7 +9,7 @@ struct pipe_end {
     int fd; /* non-blocking */
     uv_loop_t *loop;
     uv_poll_t *poll; /* NULL until it is watched for the first time */
-    bool watched;
+    bool watched, widened;
     void (*ready)(void *arg);
     void *arg;
 };
@@ -23,6 +23,9 @@ struct pipe_end *pipe_open(uv_loop_t *loop, bool we_read, int *theirs,
 /* UV_READABLE or UV_WRITABLE. */
 void pipe_watch(struct pipe_end *p, int events);
 void pipe_unwatch(struct pipe_end *p);
+/* It is busy: makes it hold more, once, if the system lets us, so that who
+ * writes and who reads take fewer turns. */
+void pipe_widen(struct pipe_end *p);
 /* Sets *p to NULL; does nothing when it is. */
 void pipe_close(struct pipe_end **p);
 

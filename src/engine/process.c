@@ -89,6 +89,7 @@ static bool read_output(struct output *o, size_t *got) {
         *got += (size_t)n;
         if (n < (ssize_t)sizeof data)
             break; /* most likely empty now; else the loop says so */
+        pipe_widen(o->pipe);
     }
     return !o->pipe;
 }
@@ -170,6 +171,7 @@ static void write_input(struct process *p) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
+            pipe_widen(p->input);
             pipe_watch(p->input, UV_WRITABLE);
             return;
         }

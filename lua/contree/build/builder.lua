@@ -338,8 +338,8 @@ local CLONE = {
 ---@async
 ---@return string uuid
 function Build:to_be_tagged(uuid, tag)
-  local details = client.request(self.client, { method = "GET",
-    path = ("/inspect/%s/"):format(client.segment(uuid)) }).json
+  local details = client.fetch(self.client, { method = "GET",
+    path = ("/inspect/%s/"):format(client.segment(uuid)) })
   if not details.tag or details.tag == tag then return uuid end
   return derived(self, uuid, cache.key{ "copy", uuid, tag }, CLONE)
 end

@@ -4,6 +4,7 @@
 local class = require("contree.class")
 local errors = require("contree.errors")
 local loop = require("contree.loop")
+local options = require("contree.options")
 
 local unpack = table.unpack or unpack
 
@@ -146,6 +147,7 @@ end
 ---@async
 ---@param seconds? number raises `timeout` after so long; the task goes on
 function Task:wait(seconds)
+  if seconds ~= nil then options.argument("task:wait", "the timeout", options.duration, seconds) end
   if not await_end(self, seconds) then
     errors.raise("timeout", ("the task has not ended after %g s"):format(seconds))
   end

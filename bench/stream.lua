@@ -1,0 +1,62 @@
+-- A large file through a sandbox: stdin from a file, `cat`, stdout to a file,
+-- beside `cat | cat` and SHA-256 of the same bytes; then how soon a line that
+-- a command writes is here. Usage: lua bench/stream.lua [MB]
+local core = require("contree.core")
+local home = require("spec.support.home")
+local process = require("bench.process")
+
+local mb = tonumber(arg[1]) or 1024
+local client, directory, stop = home.client()
+local image = client.images:use("busybox:latest")
+local from, to = directory .. "/from", directory .. "/to"
+image:run("true")
+local engine = home.pid(directory .. "/data")
+
+local function timed(fn)
+  local begun = core.now()
+  fn()
+  return core.now() - begun
+end
+
+local function shell(command)
+  return timed(function() assert(os.execute(command)) end)
+end
+
+shell(("head -c %d /dev/urandom > %s"):format(mb * 1048576, from))
+local cat = shell(("cat %s | cat > %s"):format(from, to))
+local sum = timed(function() core.sha256_file(from) end)
+
+local ours, theirs = process.cpu("self"), process.cpu(engine)
+local took = timed(function()
+  local result = image:run{ command = "cat", stdin = { path = from }, stdout = { path = to },
+    truncate_output_at = 2 * mb * 1048576, timeout = 3600 }
+  assert(result.exit_code == 0 and not result.stdout_truncated)
+end)
+assert(core.sha256_file(from) == core.sha256_file(to), "what came out is not what went in")
+
+print(("%d MB through a sandbox"):format(mb))
+print(("  cat | cat %34.2f s %8.0f MB/s"):format(cat, mb / cat))
+print(("  SHA-256 alone %30.2f s %8.0f MB/s"):format(sum, mb / sum))
+print(("  stdin file, cat in the sandbox, stdout file %.2f s %8.0f MB/s   x cat %.1f")
+  :format(took, mb / took, took / cat))
+for name, pid in pairs{ client = "self", engine = engine } do
+  local used = process.cpu(pid) - (name == "client" and ours or theirs)
+  print(("  %s: %.1f MB at most, %.2f s of processor time, %.2f ms a MB")
+    :format(name, process.peak(pid), used, used * 1000 / mb))
+end
+
+-- From a line's departure to the command to its echo's arrival: more than the
+-- way of the output alone.
+local times, p = {}, image:popen{ "cat" }
+for i = 1, 1000 do
+  local begun = core.now()
+  p.stdin:write("line\n")
+  assert(p.stdout:read("l") == "line")
+  times[i] = (core.now() - begun) * 1000
+end
+p.stdin:close()
+p:wait()
+table.sort(times)
+print(("a line to the command and its echo back: p50 %.2f ms, p99 %.2f, most %.2f")
+  :format(times[500], times[990], times[1000]))
+stop()

@@ -1,0 +1,45 @@
+-- What an agent needs of a sandbox: execute, upload, download, and a way back.
+
+local contree = require("contree")
+
+local session = contree.new().images:use("busybox:latest"):session()
+
+-- What a model may call. Each answer is a table of plain values, errors as well:
+-- they are something to learn from, not the end of the program.
+local tools = {}
+
+function tools.execute(command)
+  local ok, result = pcall(session.run, session,
+    { shell = command, cwd = "/work", timeout = 30, truncate_output_at = 65536 })
+  if not ok then return { error = tostring(result) } end
+  return { output = result.stdout .. result.stderr, exit_code = result.exit_code,
+    truncated = result.stdout_truncated or result.stderr_truncated }
+end
+
+function tools.upload(files)
+  local given = {}
+  for path, bytes in pairs(files) do given[path] = { data = bytes } end
+  session:apply_files(given)
+end
+
+function tools.download(path)
+  local ok, content = pcall(session.read, session, path)
+  if ok then return { content = content } end
+  return { error = content.kind }
+end
+
+tools.upload{ ["/work/numbers"] = "3\n1\n2\n" }
+print("sorted:   " .. tools.execute("sort numbers | tee sorted").output:gsub("\n", " "))
+print("download: " .. tools.download("/work/sorted").content:gsub("\n", " "))
+print("missing:  " .. tools.download("/work/none").error)
+
+-- Every command that ran is a step that can be taken back.
+tools.execute("rm numbers")
+print("removed:  " .. tostring(not session:exists("/work/numbers")))
+session:rollback()
+print("back:     " .. tostring(session:exists("/work/numbers")))
+
+-- What could not be run says why, and has changed nothing.
+local answer = tools.execute("exit 3")
+print("exit:     " .. answer.exit_code)
+for _, entry in ipairs(session:history()) do print("history:  " .. entry.title) end

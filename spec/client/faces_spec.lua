@@ -1,0 +1,312 @@
+-- Every public method of every class, on both faces: contree raises what the
+-- world causes, contree.safe returns nil and the error; misuse raises on both;
+-- and an option that there is not is refused with the nearest that there is.
+-- A method without a row here fails the first test.
+local class = require("contree.class")
+local errors = require("contree.errors")
+local fake = require("spec.support.fake")
+
+-- All classes: modules are loaded anew, and say what they define.
+local classes = {}
+
+local function load_all()
+  local define = class.define
+  function class.define(name, methods, meta)
+    classes[name] = methods
+    return define(name, methods, meta)
+  end
+  for name in pairs(package.loaded) do
+    local ours = name == "contree" or name:find("^contree%.")
+    local kept = name == "contree.core" or name == "contree.class" or name == "contree.errors"
+    if ours and not kept then package.loaded[name] = nil end
+  end
+  local contree, safe = require("contree"), require("contree.safe")
+  local directory = debug.getinfo(errors.new, "S").source:match("^@(.*)errors%.lua$")
+  -- All but the loop's drivers, which are for other programs than this.
+  local pipe = assert(io.popen(("cd '%s' && ls *.lua */*.lua"):format(directory)))
+  for file in pipe:lines() do
+    local name = file:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
+    if not name:find("^loop%.") then require("contree." .. name) end
+  end
+  pipe:close()
+  class.define = define
+  return contree, safe
+end
+
+local contree, safe = load_all()
+local testing = require("contree.testing")
+
+local SUM = ("0"):rep(64)
+local STORE = os.tmpname()
+
+-- A row: `args` with which the method meets the server, which refuses (or, with
+-- `kind`, what it meets); `pure` for methods that meet nobody; `iterator` for those
+-- that give one, and begin later. Without either it is only misused. `bad`:
+-- arguments that are misuse. `option`: one that it knows, in argument number `at`.
+local RUN = { args = { "x" }, bad = { 5 }, option = "shell" }
+local POPEN = { args = { { "x" } }, bad = { 5 }, option = "check", at = 2 }
+local PATH = { args = { "/x" }, bad = { "x" } }
+local FILES = { args = { { ["/x"] = { data = "y" } } }, bad = { 5 } }
+local OCI = { args = { "a:1" }, bad = { 5 }, option = "username", at = 2 }
+local NONE = { args = {} }
+local PURE = { pure = true }
+local WAIT = { args = { 5 }, bad = { "5" } }
+local WRITE = { args = { "x" }, bad = { 5 } }
+local SIGNAL = { args = { "TERM" }, bad = { "term!" } }
+
+local IMAGE = {
+  run = RUN, start = RUN, popen = POPEN, apply_files = FILES,
+  prepare = { pure = true, args = { "x" }, bad = { 5 }, option = "shell" },
+  session = { pure = true, bad = { 5 }, option = "store" },
+  tag_as = { args = { "a:1" }, bad = { 5 } }, untag = { args = {}, bad = { 5 } },
+  ls = PATH, stat = PATH, exists = PATH, read = PATH, lines = PATH, download = PATH,
+  archive = { args = { "/x", "/tmp/x" }, bad = { "/x", 5 } },
+  grep = { args = { "x" }, bad = { {} }, option = "pattern" },
+  diff = { args = { fake.KEPT }, bad = { 5 }, option = "context", at = 2 },
+  lineage = { args = {}, bad = { 0 } }, blame = PATH,
+  bisect = { args = { "x" }, bad = { 5 }, option = "parallel", at = 2 },
+}
+
+local SESSION = {
+  history = PURE, list_branches = PURE, pending = PURE, fork = { pure = true, bad = { 5 } },
+  wait = { pure = true, bad = { "5" } }, abandon = { bad = { 5 } }, commit = { bad = { 5 } },
+  delete_branch = { bad = { 5 } },
+  bisect = { bad = { 5 }, option = "parallel", at = 2, first = "x" }, -- of one entry there is none
+  rollback = { bad = { 0 } }, branch = { pure = true, args = { "b" }, bad = { 5 } },
+  checkout = { pure = true, args = { "main" }, bad = { "none" } },
+}
+for name, row in pairs(IMAGE) do SESSION[name] = SESSION[name] or row end
+
+local ROWS = {
+  ["contree.Client"] = {
+    whoami = NONE, get_token_info = { args = {}, option = "refresh" }, close = PURE,
+    session = { args = { { store = STORE, id = "new", image = "a:1" } }, bad = { 5 },
+      option = "store" },
+  },
+  ["contree.Sessions"] = {
+    list = PURE, delete = { pure = true, args = { "x" }, bad = { 5 } }, close = PURE,
+  },
+  ["contree.Images"] = {
+    use = { args = { "a:1", { strict = true } }, bad = { 5 }, option = "strict", at = 2 },
+    list = { args = {}, bad = { 5 }, option = "tagged" },
+    each = { iterator = true, args = {}, bad = { 5 }, option = "tagged" },
+    build = { args = { { dockerfile = { data = "FROM a:1\n" }, cache_dir = STORE .. ".d" } },
+      bad = { 5 }, option = "dockerfile" },
+    import_from = OCI, oci = OCI, docker = OCI, podman = OCI, pull = OCI, pull_by_oci = OCI,
+    reference = { pure = true, args = { "a" }, bad = { "/a" } },
+  },
+  ["contree.Image"] = IMAGE,
+  ["contree.Result"] = IMAGE,
+  ["contree.Session"] = SESSION,
+  ["contree.Prepared"] = { run = NONE, start = NONE },
+  ["contree.Operation"] = {
+    status = NONE, cancel = NONE, wait = WAIT, write = WRITE, close_stdin = NONE, kill = SIGNAL,
+    spawn = RUN, events = { iterator = true, args = {}, bad = { 5 }, option = "since" },
+    output = { iterator = true, args = {} },
+  },
+  ["contree.Operations"] = {
+    get = { pure = true, args = { "x" }, bad = { 5 } },
+    list = { args = {}, bad = { 5 }, option = "status" },
+  },
+  ["contree.Subprocess"] = { wait = WAIT, write = WRITE, close_stdin = NONE, kill = SIGNAL },
+  ["contree.SubprocessResult"] = {},
+  ["contree.Process"] = {
+    poll = NONE, wait = WAIT, communicate = { args = {}, bad = { 5 } }, send_signal = SIGNAL,
+    terminate = NONE, kill = NONE, lines = { iterator = true, args = {} },
+  },
+  ["contree.ProcessInput"] = { write = WRITE, close = NONE },
+  ["contree.ProcessOutput"] = { read = { args = { "l" } }, lines = { iterator = true, args = {} } },
+  ["contree.Files"] = {
+    upload = { args = { { data = "x" } }, bad = { 5 }, option = "data" },
+    find = { args = { SUM }, bad = { "x" } },
+  },
+  ["contree.UploadedFile"] = {},
+  ["contree.FileEntry"] = {
+    read = NONE, lines = NONE, download = { args = { "/tmp/x" }, bad = { 5 } },
+    ls = { args = {}, bad = { 5 } },
+  },
+  ["contree.Buffer"] = {
+    write = { pure = true, args = { "x" }, bad = { 5 } }, length = PURE,
+    read = { pure = true, bad = { "x" } }, lines = PURE, flush = PURE, close = PURE,
+  },
+  ["contree.Task"] = { wait = { args = {}, bad = { "x" } }, cancel = PURE },
+  ["contree.testing.Fake"] = {
+    on = { pure = true, args = { "x", "y" }, bad = { 5 }, option = "stdout", at = 2 },
+    called = { pure = true, args = { "x" }, bad = { 5 } },
+  },
+}
+
+local FUNCTIONS = {
+  sessions = { pure = true, args = { STORE }, bad = { 5 }, option = "timeout", at = 2 },
+  new = { pure = true, bad = { 5 }, option = "token" },
+  spawn = { pure = true, args = { function() end }, bad = { 5 } },
+  async = { args = { function() errors.raise("forbidden", "x") end }, bad = { 5 } },
+  gather = { args = { function() errors.raise("forbidden", "x") end }, bad = { { 5 } },
+    option = "concurrency", at = 2, first = {} },
+  sleep = { pure = true, args = { 0 }, bad = { "x" } },
+  timeout = { args = { 5, function() errors.raise("forbidden", "x") end }, bad = { 5 } },
+  step = { pure = true, args = { 0 }, bad = { "x" } },
+  host = { pure = true, bad = { 5 } }, pollfd = PURE, is_error = PURE, buffer = PURE, array = PURE,
+}
+
+local unpack = table.unpack or unpack
+
+describe("both faces", function()
+  local server
+
+  setup(function()
+    server = fake.start()
+    contree.on_error = function() end -- of tasks that nobody waits for
+  end)
+  teardown(function()
+    server:stop()
+    contree.on_error = nil
+    os.execute("rm -rf '" .. STORE .. "'*")
+  end)
+
+  local finished = { status = 201, json = fake.operation{ uuid = "op-1" } }
+  local started = { status = 201, json = { uuid = "op-1" } }
+
+  -- How to get at a new object of each class, from a server that helps.
+  local makers = {
+    ["contree.Client"] = function(client) return client end,
+    ["contree.Images"] = function(client) return client.images end,
+    ["contree.Sessions"] = function(_, _, api) return api.sessions(STORE) end,
+    ["contree.Image"] = function(_, image) return image end,
+    ["contree.Result"] = function(_, image)
+      server:rules{ { path = ".*", replies = { { status = 201,
+        json = fake.operation{ uuid = "op-1", result = fake.KEPT } } } } }
+      return image:run{ shell = "x", disposable = false }
+    end,
+    ["contree.Session"] = function(_, image) return image:session() end,
+    ["contree.Prepared"] = function(_, image) return image:prepare("x") end,
+    ["contree.Operation"] = function(client) return client.operations:get("op-1") end,
+    ["contree.Operations"] = function(client) return client.operations end,
+    ["contree.Subprocess"] = function(client)
+      server:rules{ { path = ".*", replies = { { status = 201, json = { spid = 2 } } } } }
+      return client.operations:get("op-1"):spawn("x")
+    end,
+    ["contree.Process"] = function(_, image) return image:popen{ "x" } end,
+    ["contree.ProcessInput"] = function(_, image) return image:popen({ "x" }).stdin end,
+    ["contree.ProcessOutput"] = function(_, image) return image:popen({ "x" }).stdout end,
+    ["contree.Files"] = function(client) return client.files end,
+    ["contree.FileEntry"] = function(_, image)
+      server:rules{ { path = ".*", replies = { { status = 200,
+        json = { files = { { path = "x", is_regular = true } } } } } } }
+      return image:ls("/")[1]
+    end,
+    ["contree.Buffer"] = function() return contree.buffer() end,
+    ["contree.Task"] = function(_, _, api)
+      return api.spawn(function() errors.raise("forbidden", "x") end)
+    end,
+    ["contree.testing.Fake"] = function(_, _, api)
+      return select(2, testing.client{ safe = api == safe })
+    end,
+  }
+
+  local function make(name, api)
+    local client = api.new{ url = server.url, token = "t", retry = false }
+    server:rules{ { method = "POST", path = ".*", replies = { started } } }
+    local object = makers[name](client, client.images:use(fake.IMAGE), api)
+    assert.are.equal(name, class.of(object))
+    server:rules{ { path = ".*", replies = { { status = 403, json = { error = "no" } } } } }
+    return object
+  end
+
+  local function misused(where, fn, ...)
+    local ok, err = pcall(fn, ...)
+    assert.is_false(ok, where .. " accepts what it must refuse")
+    assert.is_true(errors.is(err), where .. ": " .. tostring(err))
+    assert.is_true(err.misuse, where .. ": " .. tostring(err))
+    return err
+  end
+
+  -- Checks one function; new() gives it bound to a new object.
+  local function check(where, row, api, new)
+    local args = row.args or {}
+    local call = new()
+    if row.pure or row.iterator then
+      assert.is_true((pcall(call, unpack(args))), where)
+    elseif row.args == nil then
+      assert.is_table(row.bad)
+    elseif api == safe then
+      local value, err = call(unpack(args))
+      assert.is_nil(value, where)
+      assert.is_true(errors.is(err, row.kind or "forbidden"), where .. ": " .. tostring(err))
+    else
+      local ok, err = pcall(call, unpack(args))
+      assert.is_false(ok, where)
+      assert.is_true(errors.is(err, row.kind or "forbidden"), where .. ": " .. tostring(err))
+    end
+    if row.bad then misused(where, new(), unpack(row.bad)) end
+    if row.option then
+      local given = { unpack(row.at == 2 and { row.first or args[1] } or {}) }
+      given[row.at or 1] = { [row.option .. "z"] = "x" }
+      local err = misused(where, new(), unpack(given))
+      assert.matches(row.option .. "z", err.message, 1, true)
+      if row.option ~= "" then
+        assert.are.equal(('did you mean "%s"?'):format(row.option), err.hint, where)
+      end
+    end
+  end
+
+  it("are known in full here", function()
+    local missing = {}
+    for name, methods in pairs(classes) do
+      for method in pairs(methods) do
+        if not (ROWS[name] and ROWS[name][method]) then
+          missing[#missing + 1] = name .. ":" .. tostring(method)
+        end
+      end
+    end
+    for name, value in pairs(contree) do
+      local known = FUNCTIONS[name] or name == "on_error"
+      if type(value) == "function" and not known then missing[#missing + 1] = name end
+    end
+    table.sort(missing)
+    assert.are.same({}, missing)
+    for name, rows in pairs(ROWS) do
+      for method in pairs(rows) do
+        assert.is_function(classes[name] and classes[name][method], name .. ":" .. method)
+      end
+    end
+    for name in pairs(FUNCTIONS) do
+      assert.is_function(contree[name], name)
+      assert.is_function(safe[name], name)
+    end
+  end)
+
+  for face, api in pairs{ raising = contree, safe = safe } do
+    for name, rows in pairs(ROWS) do
+      it(("of %s: %s"):format(name, face), function()
+        for method, row in pairs(rows) do
+          check(name .. ":" .. method, row, api, function()
+            local object = make(name, api)
+            return function(...) return object[method](object, ...) end
+          end)
+        end
+      end)
+    end
+
+    it("of the module: " .. face, function()
+      for name, row in pairs(FUNCTIONS) do
+        check("contree." .. name, row, api, function() return api[name] end)
+      end
+    end)
+
+    it("of what is called: " .. face, function()
+      check("images()", { args = {}, bad = { 5 }, option = "tagged" }, api, function()
+        return make("contree.Images", api)
+      end)
+      check("prepared()", { args = {} }, api, function() return make("contree.Prepared", api) end)
+    end)
+  end
+
+  it("of a run that has ended know what it means", function()
+    server:rules{ { path = ".*", replies = { finished } } }
+    local image = safe.new{ url = server.url, token = "t" }.images:use(fake.IMAGE)
+    local result, err = image:run("x")
+    assert.are.equal(0, result.exit_code)
+    assert.is_nil(err)
+  end)
+end)

@@ -1,0 +1,113 @@
+-- Every Lua block of these pages runs as it stands, after a few lines that give
+-- it the names that the page has introduced; what it prints is what its comments
+-- (--> …) say.
+local home = require("spec.support.home")
+local host = require("spec.support.host")
+
+local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
+
+local PAGES = { "README.md", "docs/guide.md", "docs/build.md", "docs/testing.md", "docs/engine.md" }
+
+local PRELUDE = [[
+local contree = require("contree")
+local testing = require("contree.testing")
+local client = contree.new()
+local image = client.images:use("busybox:latest")
+local id, session, base, my_program, list_of_functions
+]]
+
+-- What some blocks stand on.
+local BEFORE = {
+  ["operations:get(id)"] = 'id = image:start("echo x").uuid\n',
+  ["list_of_functions"] = [[
+    list_of_functions = { function() return image:run("echo x").stdout end }
+  ]],
+  ["my_program"] = [[
+    my_program = function(fake_client)
+      local app = fake_client.images:use("app:v1")
+      local result = app:run{ shell = "make test", env = { CI = "1" } }
+      return result.exit_code ~= 0 and result.stderr:gsub("\n", "") or nil
+    end
+  ]],
+  ["image:diff(base"] = [[
+    base = image
+    image = base:apply_files{ ["/src/a"] = { data = "x\n" } }
+  ]],
+  ["session:blame"] = 'session = image:session()\nsession:run("echo x >> /etc/passwd")\n',
+  ["session:commit"] = "session = image:session()\n",
+  ["session:bisect"] = [[
+    local make = "#!/bin/sh\ntest ! -e /broken\n"
+    session = image:apply_files{ ["/bin/make"] = { data = make, mode = "0755" },
+      ["/app"] = { data = "x" } }:session()
+    session:run("true > /fine")
+    session:run("touch /broken; rm /app")
+  ]],
+  ["image.config"] = 'image = client.images:build("app")\n',
+  -- Registries are not at hand: the names are known to a server that is played.
+  ["images:import_from"] = "client = testing.client()\n",
+}
+
+local function blocks(page)
+  local file = assert(io.open(page, "rb"))
+  local text = file:read("*a")
+  file:close()
+  local list = {}
+  for at, block in text:gmatch("()```lua\n(.-)```") do
+    local line = select(2, text:sub(1, at):gsub("\n", "")) + 1
+    list[#list + 1] = { line = line, text = block }
+  end
+  return list
+end
+
+-- What the comments say is printed.
+local function promised(text)
+  local words = {}
+  for comment in text:gmatch("print%b()[^\n]-%-%->([^\n]*)") do
+    for word in comment:gmatch("%S+") do words[#words + 1] = word end
+  end
+  return table.concat(words, " ")
+end
+
+describe("the code in", function()
+  local directory
+
+  setup(function()
+    directory = home.directory()
+    os.execute(("cd %s && mkdir -p build share app && echo 1,2 > data.csv"
+      .. " && printf '#!/bin/sh\\necho main\\n' > build/main && echo x > share/file"
+      .. " && tar cf big.tar share && echo 'int main(void) { return 0; }' > app.c")
+      :format(home.quote(directory)))
+    host.write(directory .. "/app", "Dockerfile",
+      'FROM busybox:latest\nARG V\nRUN echo $V > /v\nWORKDIR /\nCMD ["true"]\n')
+  end)
+  teardown(function()
+    home.stop_engine(directory .. "/data")
+    os.execute("rm -rf " .. home.quote(directory))
+  end)
+
+  for _, page in ipairs(PAGES) do
+    for _, block in ipairs(blocks(page)) do
+      it(("%s, line %d, runs"):format(page, block.line), function()
+        local before = {}
+        for sign, text in pairs(BEFORE) do
+          if block.text:find(sign, 1, true) then before[#before + 1] = text end
+        end
+        local path = host.write(directory, "block.lua", PRELUDE .. table.concat(before)
+          .. "do\n" .. block.text .. "end\n")
+        local output, code = host.run(lua, ("cd %s && %s %s"):format(home.quote(directory), lua,
+          home.quote(path)), { CONTREE_HOME = directory, CONTREE_DATA_DIR = directory .. "/data",
+          XDG_RUNTIME_DIR = directory, CONTREE_URL = "" })
+        assert.are.equal(0, code, output)
+        local words = promised(block.text)
+        if words ~= "" then
+          assert.are.equal(words, (output:gsub("%s+", " "):gsub(" $", "")))
+        end
+      end)
+    end
+  end
+
+  it("is there", function()
+    for _, page in ipairs(PAGES) do assert.is_true(#blocks(page) > 0, page) end
+    assert.are.equal("a b c", promised('print(x)   --> a  b\nrun(y) --> no\nprint(z(1)) --> c\n'))
+  end)
+end)
