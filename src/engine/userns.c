@@ -142,15 +142,16 @@ bool userns_is_restricted(void) {
 }
 
 static int explain_refusal(struct fault *f) {
+    int error = errno;
     const char *fix = "sudo sysctl -w kernel.unprivileged_userns_clone=1";
     if (userns_is_restricted())
         fix = USERNS_FIX;
-    else if (errno == ENOSPC)
+    else if (error == ENOSPC)
         fix = "sudo sysctl -w user.max_user_namespaces=15000";
     return fault_set(f, 503,
                      "this machine does not let a normal user have user "
                      "namespaces (%s). Fix: %s, or run the engine as root",
-                     strerror(errno), fix);
+                     strerror(error), fix);
 }
 
 static int write_file(const char *path, const char *text) {
