@@ -141,7 +141,7 @@ int transfer_run(const struct importer *m, const struct transfer *t,
 
 /* A FIFO that the engine opens, and the thread that copies between the two. */
 struct relay {
-    char directory[64], path[80];
+    char directory[256], path[264];
     bool out;
     int in_fd; /* out: our end, open before the engine's */
     pthread_t thread;
@@ -159,17 +159,24 @@ static void copy_all(int from, int to) {
     }
 }
 
+/* Both ends are open: whatever ends us now, no name is left behind. */
+static bool drop_name(const struct relay *r) {
+    unlink(r->path);
+    rmdir(r->directory);
+    return true;
+}
+
 static void *run_relay(void *arg) {
     struct relay *r = arg;
     if (r->out) {
         struct pollfd p = {.fd = r->in_fd, .events = POLLIN};
-        if (poll(&p, 1, -1) > 0)
+        if (poll(&p, 1, -1) > 0 && drop_name(r))
             copy_all(r->in_fd, STDOUT_FILENO);
         close(r->in_fd); /* the engine learns that nobody reads any more */
         return NULL;
     }
     int to CLEANUP(cleanup_close) = open(r->path, O_WRONLY | O_CLOEXEC);
-    if (to >= 0)
+    if (to >= 0 && drop_name(r))
         copy_all(STDIN_FILENO, to);
     return NULL;
 }
@@ -177,8 +184,8 @@ static void *run_relay(void *arg) {
 static int relay_start(struct relay *r, bool out, struct fault *f) {
     const char *base = getenv("TMPDIR");
     *r = (struct relay){.out = out, .in_fd = -1};
-    snprintf(r->directory, sizeof r->directory, "%.40s/contree-XXXXXX",
-             base && strlen(base) <= 40 ? base : "/tmp");
+    snprintf(r->directory, sizeof r->directory, "%.200s/contree-XXXXXX",
+             base && strlen(base) <= 200 ? base : "/tmp");
     if (!mkdtemp(r->directory))
         return fault_errno(f, "making %s", r->directory);
     snprintf(r->path, sizeof r->path, "%s/tar", r->directory);
@@ -196,10 +203,7 @@ static int relay_start(struct relay *r, bool out, struct fault *f) {
 static void relay_end(struct relay *r, bool copied) {
     if (r->started && r->out && copied)
         pthread_join(r->thread, NULL);
-    if (*r->path)
-        unlink(r->path);
-    if (*r->directory)
-        rmdir(r->directory);
+    drop_name(r);
 }
 
 /* ---- the commands ---- */
