@@ -300,12 +300,13 @@ describe("contree.step", function()
     end)
     local begun, turns = core.now(), 0
     while not done and core.now() - begun < 5 do
-      assert.are.equal(1, contree.step())
+      local left = contree.step()
+      assert.are.equal(done and 0 or 1, left)
       turns = turns + 1
       contree.step(0.001)
     end
     assert.is_true(done)
-    assert.is_true(turns > 1)
+    assert.is_true(turns > 0)
     assert.are.equal("done", task.status)
     assert.are.equal(0, contree.step())
   end)
