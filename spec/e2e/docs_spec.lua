@@ -85,6 +85,9 @@ describe("the code in", function()
     os.execute("rm -rf " .. home.quote(directory))
   end)
 
+  -- scripts/as-user says so.
+  local one_id = os.getenv("CONTREE_TEST_IDS") == "single"
+
   for _, page in ipairs(PAGES) do
     for _, block in ipairs(blocks(page)) do
       it(("%s, line %d, runs"):format(page, block.line), function()
@@ -97,6 +100,10 @@ describe("the code in", function()
         local output, code = host.run(lua, ("cd %s && %s %s"):format(home.quote(directory), lua,
           home.quote(path)), { CONTREE_HOME = directory, CONTREE_DATA_DIR = directory .. "/data",
           XDG_RUNTIME_DIR = directory, CONTREE_URL = "" })
+        if one_id and block.text:find("uid = [1-9]") then
+          assert.matches("this engine has one id to give", output, 1, true)
+          return
+        end
         assert.are.equal(0, code, output)
         local words = promised(block.text)
         if words ~= "" then
