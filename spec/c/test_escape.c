@@ -362,15 +362,18 @@ static void make_probe_image(void) {
     box_own("l/3");
 }
 
+/* A sanitizer has no business in the probe. */
+static char *probe_env[] = {"PATH=/bin",
+                            "ASAN_OPTIONS=detect_leaks=0:handle_segv=0:"
+                            "handle_sigbus=0:handle_sigill=0",
+                            NULL};
+
 static struct box *run_probe(const char *name) {
-    static char *env[] = {"PATH=/bin",
-                          "ASAN_OPTIONS=detect_leaks=0:handle_segv=0:"
-                          "handle_sigbus=0:handle_sigill=0",
-                          NULL};
     char *argv[] = {"/bin/probe", "probe", (char *)name, NULL};
     struct box_options o = {.image = "l/3", .max_processes = 100000};
-    struct box *b = box_run(
-        &o, (struct sandbox_process){.argv = argv, .env = env, .stdin_fd = -1});
+    struct box *b =
+        box_run(&o, (struct sandbox_process){
+                        .argv = argv, .env = probe_env, .stdin_fd = -1});
     if (b->err.length)
         printf("# %s\n", b->err.data);
     return b;
@@ -465,7 +468,7 @@ static void test_overlay(void) {
 /* Two at a time, of one image: what one locks is free for the other. */
 static void test_locks_are_private(void) {
     char *argv[] = {"/bin/probe", "probe", "lock", NULL};
-    struct sandbox_process p = {.argv = argv, .stdin_fd = -1};
+    struct sandbox_process p = {.argv = argv, .env = probe_env, .stdin_fd = -1};
     struct box_options o = {.image = "l/3"};
     struct box *both[2];
     for (int i = 0; i < 2; i++) {
