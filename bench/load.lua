@@ -21,7 +21,7 @@ function load.clock(now)
   return clock
 end
 
---- Starts it; `done` is called when all has ended. Returns the first task.
+--- Starts it; `done` is called when all has ended.
 ---@param on_text fun(text: string)
 ---@param done fun()
 function load.start(contree, image, on_text, done)
@@ -33,12 +33,7 @@ function load.start(contree, image, on_text, done)
     left = left - 1
     if left == 0 then done() end
   end
-  local first
-  for _ = 1, load.IN_FLIGHT do
-    local task = contree.spawn(lane)
-    first = first or task
-  end
-  return first
+  for _ = 1, load.IN_FLIGHT do contree.spawn(lane) end
 end
 
 return load
