@@ -220,8 +220,9 @@ static void open_all(struct bench *b, char *path) {
     b->loop = uv_default_loop();
     uv_timer_init(b->loop, &b->pause);
     b->pause.data = b;
-    b->launcher = launcher_open(b->dir_fd, b->ids,
-                                b->runtime_name ? &b->runtime : NULL, &f);
+    b->launcher =
+        launcher_open(b->dir_fd, b->ids, b->runtime_name ? &b->runtime : NULL,
+                      SANDBOX_NICE, &f);
     if (!b->launcher || launcher_attach(b->launcher, b->loop, &f) < 0) {
         fprintf(stderr, "floor: %s\n", f.message);
         exit(1);

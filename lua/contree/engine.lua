@@ -23,6 +23,7 @@ engine.spec = {
   data_dir = options.absolute,
   socket = options.absolute,
   idle = options.seconds,     -- it leaves after so long without work
+  nice = options.integer(0, 19), -- by how much its sandboxes have a lower priority
   runtime = options.name,     -- what makes the sandboxes: native, crun, runc, /a/path
 }
 
@@ -99,8 +100,8 @@ function engine.new(given, getenv)
   end
   local path, problem = find(given.path, getenv)
   return setmetatable({ path = path, problem = problem, data_dir = data_dir, socket = socket,
-    directory = directory, idle = given.idle, runtime = find_runtime(given.runtime, getenv),
-    starts = 0 }, Engine)
+    directory = directory, idle = given.idle, nice = given.nice,
+    runtime = find_runtime(given.runtime, getenv), starts = 0 }, Engine)
 end
 
 --- In a directory that somebody else could make, somebody else's socket may
@@ -144,6 +145,10 @@ local function launch(self)
   if self.idle then
     argv[#argv + 1] = "--idle-exit"
     argv[#argv + 1] = ("%g"):format(self.idle)
+  end
+  if self.nice then
+    argv[#argv + 1] = "--nice"
+    argv[#argv + 1] = ("%d"):format(self.nice)
   end
   if self.runtime then
     argv[#argv + 1] = "--runtime"

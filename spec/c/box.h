@@ -102,7 +102,8 @@ static inline bool world_open(void) {
     }
     world.dir = temp_dir_make();
     box_make_image();
-    world.launcher = launcher_open(world.dir.fd, world.ids, world.runtime, &f);
+    world.launcher =
+        launcher_open(world.dir.fd, world.ids, world.runtime, SANDBOX_NICE, &f);
     if (!world.launcher ||
         launcher_attach(world.launcher, world.loop, &f) < 0) {
         printf("# %s\n", f.message);

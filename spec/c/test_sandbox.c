@@ -525,8 +525,8 @@ static void test_engine_dies(void) {
         uv_loop_t loop;
         uv_loop_init(&loop);
         world.loop = &loop;
-        world.launcher =
-            launcher_open(world.dir.fd, world.ids, world.runtime, &f);
+        world.launcher = launcher_open(world.dir.fd, world.ids, world.runtime,
+                                       SANDBOX_NICE, &f);
         launcher_attach(world.launcher, &loop, &f);
         struct box *b = box_start(NULL, &f);
         char *argv[] = {"sh", "-c", "setsid sleep 987651 & sleep 987651", NULL};

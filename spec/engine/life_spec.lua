@@ -208,7 +208,8 @@ describe("contree-engine", function()
     for arguments, pattern in pairs{
       ["serve --data-dir"] = "wants a value", ["serve --idle-exit x"] = "wants seconds",
       ["serve --idle-exit -1"] = "wants seconds", ["serve --ready-fd x"] = "descriptor",
-      ["serve --runtime dockr"] = "native", ["serve extra"] = "extra",
+      ["serve --runtime dockr"] = "native", ["serve --nice 20"] = "from 0 to 19",
+      ["serve --nice -1"] = "from 0 to 19", ["serve extra"] = "extra",
       ["serve --listen 127.0.0.1:0"] = "token%-file", ["import"] = "FILE" } do
       local code, text = call(arguments)
       assert.are.equal(2, code, arguments)

@@ -34,6 +34,30 @@ describe("limits", function()
     assert.are.equal("disk", operation.metadata.result.limit)
   end)
 
+  it("on the processors leave those first who are no sandbox", function()
+    local function seen(from, command)
+      local operation = from:run{ command = command .. "cut -d' ' -f19 /proc/self/stat",
+        shell = true }
+      return tonumber(wire.bytes(operation.metadata.result.stdout))
+    end
+    local own = tonumber(wire.run("nice"))
+    assert.are.equal(math.min(own + 10, 19), seen(engine, ""))
+    assert.are.equal(math.min(own + 10, 19), seen(engine, "renice -n -5 $$ >/dev/null 2>&1;"))
+    local other = wire.start("--nice 3")
+    assert.are.equal(math.min(own + 3, 19), seen(other, ""))
+    other:stop()
+  end)
+
+  it("on the processors do not grow with the number of sandboxes", function()
+    -- sched_autogroup gives each session a share. The session of a sandbox is
+    -- one that it cannot see, and has no terminal.
+    local operation = engine:run{ shell = true,
+      command = "cut -d' ' -f6,7 /proc/self/stat; : </dev/tty" }
+    local result = operation.metadata.result
+    assert.are.equal("0 0\n", wire.bytes(result.stdout))
+    assert.matches("No such device", wire.bytes(result.stderr))
+  end)
+
   it("leave the engine's memory flat, whatever a run prints", function()
     engine:run{ command = "seq 1000", shell = true }
     local before = engine:memory("VmHWM")

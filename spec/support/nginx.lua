@@ -41,6 +41,7 @@ local function wait_until(what, ready)
   while not ready() do
     assert(core.now() < limit, "waited too long for " .. what)
     reactor:wait(20)
+    while reactor:next_ready() do end -- done() tells; unheard, they end each wait at once
   end
 end
 

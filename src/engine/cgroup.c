@@ -48,6 +48,7 @@ struct cgroups {
     char prefix[NAME_SIZE / 2];
     uint64_t next;
     struct remnant *remnants;
+    char nice[16]; /* of the groups that are made */
 };
 
 struct cgroup {
@@ -438,8 +439,11 @@ static int make_directory(struct cgroup *g, int kind, struct fault *f) {
         return fault_errno(f, "cannot make a control group for %s",
                            names[kind]);
     g->dirs[kind] = openat(p->fd, g->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (g->dirs[kind] >= 0)
+    if (g->dirs[kind] >= 0) {
+        if (p->unified && *g->all->nice)
+            write_text(g->dirs[kind], "cpu.weight.nice", g->all->nice);
         return 0;
+    }
     fault_errno(f, "cannot open the control group for %s", names[kind]);
     unlinkat(p->fd, g->name, AT_REMOVEDIR);
     return -1;
@@ -518,6 +522,10 @@ static int apply(struct cgroup *g, const struct limits *l, struct fault *f) {
     if (l->pids > 0 && limit_pids(g, l->pids, f) < 0)
         return -1;
     return l->cpus > 0 ? limit_cpu(g, l->cpus, f) : 0;
+}
+
+void cgroups_set_nice(struct cgroups *c, int nice) {
+    snprintf(c->nice, sizeof c->nice, "%d", nice);
 }
 
 struct cgroup *cgroup_make(struct cgroups *c, const struct limits *limits,

@@ -30,6 +30,10 @@ enum { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CPU, CGROUP_KINDS };
  * the script that started it, this moves all who are in that group into a leaf
  * below it, so call it before anything is started. NULL: out of memory. */
 struct cgroups *cgroups_open(const char *proc, int dir_fd);
+/* Groups made from now on have the share of the processors that a process with
+ * this nice value has beside one with 0, where the kernel lets groups have one
+ * (Linux 4.15, version 2). */
+void cgroups_set_nice(struct cgroups *c, int nice);
 /* Removes what an engine that was killed left of this data directory. Call it
  * when no other engine can be using it. */
 void cgroups_recover(struct cgroups *c);

@@ -27,6 +27,7 @@ struct engine_config {
     struct limits limits;    /* of a run that asks for none; 0 each: none */
     int ready_fd;            /* gets one byte when serving; -1 none */
     const struct runtime *runtime; /* makes the sandboxes; NULL: native */
+    int nice; /* by how much the priority of sandboxes is lower than ours */
 };
 
 struct engine {

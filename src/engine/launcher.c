@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -45,6 +46,7 @@ struct launcher {
     uv_loop_t *loop;
     struct id_range ids;
     const struct runtime *runtime; /* NULL: native */
+    int nice;
     int dir_fd, init_fd, filter_fd;
     struct forkserver forkservers[FORKSERVERS_MAX];
     int forkserver_count;
@@ -76,7 +78,12 @@ static int seal_init(struct fault *f) {
     return steal_fd(&fd);
 }
 
-/* In the child: descriptors 3 to 5 as the protocol says, and nothing else. */
+/* In the child: descriptors 3 to 5 as the protocol says, and nothing else.
+ *
+ * One session for all sandboxes of a forkserver, and a lower priority: fifty
+ * that compute leave the program that embeds us its processor. The kernel may
+ * give each session an equal share (sched_autogroup), and each process
+ * otherwise. */
 _Noreturn static void exec_forkserver(const struct launcher *l, int socket,
                                       char *const argv[]) {
     enum { CLEAR = 16 };
@@ -92,6 +99,8 @@ _Noreturn static void exec_forkserver(const struct launcher *l, int socket,
         if (dup2(fds[i], FORKSERVER_SOCKET + i) < 0)
             _exit(1);
     close_range(FORKSERVER_SOCKET + 3, ~0U, CLOSE_RANGE_CLOEXEC);
+    setsid();
+    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + l->nice);
     fexecve(fds[3], argv, env);
     _exit(1);
 }
@@ -431,6 +440,7 @@ static int open_all(struct launcher *l, struct fault *f) {
     l->cgroups = cgroups_open("/proc/self", l->dir_fd);
     if (!l->cgroups)
         return fault_set(f, 507, "out of memory");
+    cgroups_set_nice(l->cgroups, l->nice);
     if (make_dirs(l->dir_fd, f) < 0 || (l->init_fd = seal_init(f)) < 0 ||
         (l->filter_fd = filter_compile(f)) < 0)
         return -1;
@@ -448,7 +458,8 @@ static int open_all(struct launcher *l, struct fault *f) {
 }
 
 struct launcher *launcher_open(int dir_fd, struct id_range ids,
-                               const struct runtime *runtime, struct fault *f) {
+                               const struct runtime *runtime, int nice,
+                               struct fault *f) {
     struct launcher *l = calloc(1, sizeof *l);
     if (!l) {
         fault_set(f, 507, "out of memory");
@@ -456,6 +467,7 @@ struct launcher *launcher_open(int dir_fd, struct id_range ids,
     }
     l->ids = ids;
     l->runtime = runtime;
+    l->nice = nice;
     l->dir_fd = dir_fd;
     l->init_fd = l->filter_fd = -1;
     for (int kind = 0; kind < CELL_KINDS; kind++)

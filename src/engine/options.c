@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "options.h"
 #include "query.h"
+#include "sandbox.h"
 #include <math.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -69,6 +70,11 @@ static const struct option {
      "an OCI runtime, such as crun, runc, /opt/bin/crun\n"
      "($CONTREE_RUNTIME, else native)",
      SERVE | DOCTOR},
+    {"nice", "N",
+     "by how much sandboxes have a lower priority than the\n"
+     "engine and the programs that use it: 0 to 19\n"
+     "(default 10)",
+     SERVE},
     {"tag", "NAME", "the tag that the image gets", IMPORT},
     {"output", "FILE", "where the tar goes, instead of standard output",
      EXPORT},
@@ -290,6 +296,12 @@ static int set_option(struct options *o, const char *name, const char *value,
         c->ready_fd = (int)number;
     } else if (strcmp(name, "runtime") == 0) {
         return set_runtime(value, o, f);
+    } else if (strcmp(name, "nice") == 0) {
+        if (!parse_int(value, &number) || number < 0 ||
+            number > SANDBOX_NICE_MAX)
+            return fault_set(f, 400, "--nice wants a number from 0 to %d",
+                             SANDBOX_NICE_MAX);
+        c->nice = (int)number;
     } else if (strcmp(name, "dry-run") == 0 || strstr(name, "-older-than")) {
         return set_gc_option(o, name, value, f);
     } else if (strcmp(name, "yes") == 0) {
@@ -388,7 +400,8 @@ static int check(const struct options *o, struct fault *f) {
 int options_parse(int argc, char *const argv[], struct options *out,
                   struct fault *f) {
     *out = (struct options){.command = argc > 1 ? argv[1] : "help"};
-    out->config = (struct engine_config){.idle_seconds = 300, .ready_fd = -1};
+    out->config = (struct engine_config){
+        .idle_seconds = 300, .ready_fd = -1, .nice = SANDBOX_NICE};
     out->gc = (struct gc_options){
         .untagged = GC_AGE, .operations = GC_AGE, .files = GC_AGE};
     if (is_help(out->command))

@@ -13,13 +13,19 @@
 #include "util.h"
 #include <sys/resource.h>
 
+#define SANDBOX_NICE 10 /* unless one says otherwise */
+#define SANDBOX_NICE_MAX 19
+
 /* Starts the forkservers that make sandboxes and waits until they can; call
  * before any thread exists, from the loop's thread: they end with it. Makes l/
  * and w/ in the data directory, where layers and workspaces must be owned by
  * (or open to) id base, who mounts them. dir_fd must stay open, and so must
- * `runtime` (NULL: native). 503 with the wall that cannot be built. */
+ * `runtime` (NULL: native). Sandboxes get a priority lower by `nice` (0 to
+ * SANDBOX_NICE_MAX)
+ * than ours. 503 with the wall that cannot be built. */
 struct launcher *launcher_open(int dir_fd, struct id_range ids,
-                               const struct runtime *runtime, struct fault *f);
+                               const struct runtime *runtime, int nice,
+                               struct fault *f);
 /* Attaches it to the loop, and has the first sandboxes made ahead. */
 int launcher_attach(struct launcher *l, uv_loop_t *loop, struct fault *f);
 void launcher_close(struct launcher *l);

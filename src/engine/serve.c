@@ -304,7 +304,8 @@ static int begin(struct server *s, const struct options *o,
     e->dir_fd = open_data_dir(config->data_dir, f);
     if (e->dir_fd < 0)
         return -1;
-    e->launcher = launcher_open(e->dir_fd, e->ids, config->runtime, f);
+    e->launcher =
+        launcher_open(e->dir_fd, e->ids, config->runtime, config->nice, f);
     if (!e->launcher ||
         launcher_check_limits(e->launcher, &config->limits, f) < 0 ||
         open_store(e, f) < 0 || try_runtime(e, f) < 0)

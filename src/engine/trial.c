@@ -106,7 +106,7 @@ static int try_in(int dir, struct id_range ids, const struct runtime *runtime,
     fault_set(f, 503, "the sandbox ended unexpectedly");
     if (make_image(dir, ids.base, f) < 0)
         return -1;
-    t.launcher = launcher_open(dir, ids, runtime, f);
+    t.launcher = launcher_open(dir, ids, runtime, 0, f);
     if (!t.launcher)
         return -1;
     snprintf(isolation, ISOLATION_SIZE, "%s", launcher_isolation(t.launcher));

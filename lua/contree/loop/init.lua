@@ -16,8 +16,9 @@
 --
 -- and may have step(seconds) and pending(), where the user drives the loop, and
 -- report(text), which tells the user of a failure, and concurrent(): whether this
--- code is one of several flows that run side by side, such as requests. One that
--- kills coroutines has will(fn, value), see loop.will(). A waiter
+-- code is one of several flows that run side by side, such as requests. Before a
+-- transfer is started admit() is called, if there is one, and may suspend. A host
+-- that kills coroutines has will(fn, value), see loop.will(). A waiter
 -- is a table { fired, value, parked }: fired once, awaited by one. Everything
 -- that waits does so in loop.await().
 
@@ -208,9 +209,11 @@ end
 local Port = {}
 Port.__index = Port
 
---- Starts a transfer; `request` is what the core's loop:add takes.
+--- Starts a transfer, perhaps not at once; `request` is what the core's loop:add takes.
 ---@return contree.Port
 function loop.transfer(request)
+  local admit = loop.host().admit
+  if admit then admit() end
   local port = setmetatable({ handle = the_reactor():add(request), news = false }, Port)
   begin()
   ports[port.handle] = port

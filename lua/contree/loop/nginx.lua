@@ -20,9 +20,9 @@ local optional = require("contree.options")
 -- that looking costs little and adds little to what we wait for. nginx has no
 -- finer timer than the shortest.
 local SHORTEST, LONGEST, PART = 0.001, 0.004, 1 / 8
--- So many requests that wait are woken in one go; then it is the turn of those
--- that have nothing to do with us.
-local MOST = 8
+-- So many requests that wait are woken in one go, and so many begin to in that
+-- time: then it is the turn of those that have nothing to do with us.
+local MOST = 4
 -- How often we look for threads that are gone.
 local ROUNDS = 0.1
 -- Who waits looks so often whether the loop is still turned.
@@ -46,6 +46,7 @@ return function(loop, options)
   local guard_of = setmetatable({}, { __mode = "k" })  -- a request's ngx.ctx -> its guard
   local news = 0                  -- when a thread was parked or woken last
   local turning = false
+  local slot = 0                  -- when a transfer started last, or will be
   local pool = options.thread_pool
 
   local function leave(w)
@@ -146,7 +147,9 @@ return function(loop, options)
         round = now + ROUNDS
       end
       if more then
-        ngx.sleep(0)
+        -- Not 0: an nginx without OpenResty's patches would come back to us
+        -- before it looks at anything else.
+        ngx.sleep(SHORTEST)
       elseif pool then
         sleep_in_thread()
       else
@@ -197,6 +200,14 @@ return function(loop, options)
   end
 
   nginx.block = nginx.wait
+
+  -- Of many requests that come at once each lets others pass.
+  function nginx.admit()
+    if not core.isyieldable() or not PHASES[ngx.get_phase()] then return end
+    local now = core.now()
+    slot = math.max(slot + SHORTEST / MOST, now)
+    if slot - now >= SHORTEST then ngx.sleep(slot - now) end
+  end
 
   function nginx.wake(w)
     leave(w)

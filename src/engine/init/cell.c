@@ -149,7 +149,6 @@ int cell_settle(struct failure *f) {
         return -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return fail_errno(f, "PR_SET_NO_NEW_PRIVS");
-    setsid();
     umask(022);
     return 0;
 }

@@ -141,7 +141,7 @@ static void run_child(const struct process_spec *p,
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
     o->step = "process group";
-    if (setsid() < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+    if (setpgid(0, 0) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
         goto failed;
     o->step = "standard streams";
     if (set_stdio(p->stdio) < 0)
