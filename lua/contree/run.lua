@@ -155,12 +155,10 @@ function run.begin(plan, on_end, keep, defaults)
 end
 
 -- Nobody waits for the answer to a spawn any more: it is waited for a little
--- longer, having the id by which to cancel what it started. An engine on a socket
--- that holds its answer back cancels by itself when we hang up.
+-- longer, having the id by which to cancel what it started.
 local function take_back(sent)
   local task, self = sent.task, sent.client
-  local answered, late
-  if not sent.hang_up then answered, late = pcall(task.wait, task, GRACE) end
+  local answered, late = pcall(task.wait, task, GRACE)
   if answered and late.json and late.json.uuid then
     operation.cancel_quietly(self, late.json.uuid)
   else
@@ -184,11 +182,12 @@ local function inheritor(self)
 end
 
 local function send(self, request, held_back)
-  local hang_up = held_back and self.unix_socket
-  if not hang_up then request.inherit = inheritor(self) end
+  -- An engine on a socket that holds its answer back cancels when we hang up.
+  if held_back and self.unix_socket then return client.request(self, request) end
+  request.inherit = inheritor(self)
   local task = tasks.spawn(client.request, self, request)
   task.shielded = true
-  local sent = { task = task, client = self, hang_up = hang_up }
+  local sent = { task = task, client = self }
   local revoke = loop.will(take_back, sent)
   local ok, result = pcall(task.wait, task)
   revoke()

@@ -174,12 +174,10 @@ describe("runs without a limit", function()
   local function bounded_group()
     return wire.run(([[
       if [ -d /sys/fs/cgroup/memory ]; then
-        g=/sys/fs/cgroup/memory/contree-spec-%d
-        mkdir $g && echo %d > $g/memory.limit_in_bytes && echo $g
+        g=$(mktemp -d /sys/fs/cgroup/memory/contree-spec-XXXXXX) && echo %d > $g/memory.limit_in_bytes && echo $g
       elif grep -qs memory /sys/fs/cgroup/cgroup.subtree_control; then
-        g=/sys/fs/cgroup/contree-spec-%d
-        mkdir $g && echo %d > $g/memory.max && echo 0 > $g/memory.swap.max && echo $g
-      fi 2>/dev/null]]):format(os.time(), bytes, os.time(), bytes)):match("/%S+")
+        g=$(mktemp -d /sys/fs/cgroup/contree-spec-XXXXXX) && echo %d > $g/memory.max && echo 0 > $g/memory.swap.max && echo $g
+      fi 2>/dev/null]]):format(bytes, bytes)):match("/%S+")
   end
 
   it("are first to be killed when the machine is out of memory", function()
