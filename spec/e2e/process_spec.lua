@@ -349,9 +349,6 @@ describe("a running command", function()
     end)
 
     it("waits for a slow consumer without filling the memory", function()
-      if (os.getenv("LD_PRELOAD") or ""):find("asan") then
-        return pending("the sanitizer keeps freed memory")
-      end
       local function resident()
         return tonumber(home.capture("grep VmRSS /proc/$PPID/status"):match("%d+"))
       end
