@@ -4,7 +4,7 @@
 -- game pays; what other requests of an nginx worker notice.
 -- Usage: bench/hosts [HOST...]
 local core = require("contree.core")
-local home = require("spec.support.home")
+local disk = require("spec.support.disk")
 local host = require("spec.support.host")
 local nginx = require("spec.support.nginx")
 
@@ -12,7 +12,7 @@ local wanted = {}
 for _, name in ipairs(arg) do wanted[name] = true end
 local function asked_for(name) return next(wanted) == nil or wanted[name] end
 
-local directory = home.directory()
+local directory = disk.directory()
 local engine = host.engine()
 local bin = host.root .. "/build/bench/"
 
@@ -23,13 +23,6 @@ local function numbers(text)
   end
   table.sort(list)
   return list
-end
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read("*a")
-  file:close()
-  return text
 end
 
 local function at(sorted, q) return sorted[math.max(1, math.ceil(#sorted * q))] end
@@ -112,13 +105,13 @@ local function timers()
   for _, one in ipairs(TIMERS) do
     local name, lua, command, code = one[1], one[2], one[3], one[4]
     if asked_for(name) then
-      local script = host.write(directory, name .. ".lua",
+      local script = disk.write(("%s/%s.lua"):format(directory, name),
         ("local LIBRARY = %q\n"):format(name) .. PREAMBLE .. code)
       local output, status = host.run(lua, BESIDE:format(bin, directory, command:format(script)),
         { CONTREE_URL = engine.url })
       assert(status == 0, output)
       row(name, numbers(output))
-      row("  beside it: control", numbers(read(directory .. "/control")))
+      row("  beside it: control", numbers(disk.read(directory .. "/control")))
     end
   end
 end
@@ -193,8 +186,8 @@ local CONF = [[
 
 local function frames()
   if not asked_for("love") then return end
-  host.write(directory, "conf.lua", CONF)
-  host.write(directory, "main.lua", GAME)
+  disk.write(directory .. "/conf.lua", CONF)
+  disk.write(directory .. "/main.lua", GAME)
   local output, status = host.run("luajit",
     "SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy love " .. directory, { CONTREE_URL = engine.url })
   assert(status == 0, output)
@@ -260,7 +253,7 @@ local function beside(server, begin)
   end
   os.remove(out .. ".done")
   table.sort(times)
-  local gets = numbers(read(out))
+  local gets = numbers(disk.read(out))
   assert(#gets == GETS, "the static location did not answer")
   return gets, times
 end
@@ -268,7 +261,7 @@ end
 local function web(name, init)
   if not asked_for("nginx") then return end
   local place = nginx.directory()
-  host.write(place, "app.lua", APP)
+  disk.write(place .. "/app.lua", APP)
   local server = nginx.start(place, init .. HTTP, { CONTREE_URL = engine.url })
   local direct = nginx.at(engine.directory .. "/engine.sock")
   server:get("/run?shell=true")
@@ -299,7 +292,7 @@ local function loading()
   head('require("contree")', "ms")
   for _, lua in ipairs{ "lua5.4", "luajit" } do
     local list = {}
-    local script = host.write(directory, "require.lua", [[
+    local script = disk.write(directory .. "/require.lua", [[
       local clock = os.clock
       local begun = clock()
       require("contree")
@@ -319,4 +312,4 @@ web("thread pool", [[
 ]])
 loading()
 engine.stop()
-os.execute("rm -rf " .. home.quote(directory))
+os.execute("rm -rf " .. disk.quote(directory))

@@ -1,5 +1,6 @@
 -- What is cancelled or interrupted is cancelled on the server, too.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 local fake = require("spec.support.fake")
 
 local function failure(fn, ...)
@@ -105,15 +106,12 @@ describe("cancelling", function()
   for _, live in ipairs{ "plain code", "a task" } do
     it("Ctrl-C in " .. live .. " cancels what runs", function()
       endless()
-      local script = os.tmpname()
-      local file = assert(io.open(script, "w"))
-      file:write(([[
+      local script = disk.write(os.tmpname(), ([[
         local contree = require("contree")
         local image = contree.new{ url = %q, token = "t" }.images:use(%q)
         local function main() image:run("sleep 50") end
         if %q == "a task" then contree.async(main) else main() end
       ]]):format(server.url, fake.IMAGE, live))
-      file:close()
       local lua = os.getenv("CONTREE_TEST_LUA") or (jit and "luajit" or "lua5.4")
       local pipe = io.popen(("%s %s 2>&1 & pid=$!; sleep 0.5; kill -INT $pid; wait $pid")
         :format(lua, script))

@@ -1,6 +1,7 @@
 -- Finding, starting and reaching the local engine, which a program plays here.
 local contree = require("contree")
 local core = require("contree.core")
+local disk = require("spec.support.disk")
 local engine = require("contree.engine")
 local fake = require("spec.support.fake")
 
@@ -10,21 +11,10 @@ local function failure(fn, ...)
   return err
 end
 
-local function capture(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read("*a")
-  pipe:close()
-  return text
-end
-
-local function new_directory()
-  return (capture("mktemp -d -t contree-spec.XXXXXX"):gsub("\n", ""))
-end
-
 describe("the local engine", function()
   local directory
 
-  before_each(function() directory = new_directory() end)
+  before_each(function() directory = disk.directory() end)
   after_each(function()
     os.execute(("[ ! -e %s/data/starts ] || kill $(cat %s/data/starts) 2>/dev/null; rm -rf %s")
       :format(directory, directory, directory))
@@ -38,15 +28,13 @@ describe("the local engine", function()
   end
 
   local function starts()
-    return select(2, capture("cat " .. directory .. "/data/starts"):gsub("\n", ""))
+    return select(2, disk.capture("cat " .. directory .. "/data/starts"):gsub("\n", ""))
   end
 
   local function with_environment(name, value, fn)
     -- The engine inherits our environment; Lua cannot change it, a wrapper can.
-    local wrapper = directory .. "/wrapper"
-    local file = assert(io.open(wrapper, "w"))
-    file:write(("#!/bin/sh\n%s=%s exec '%s' \"$@\"\n"):format(name, value, fake.program))
-    file:close()
+    local wrapper = disk.write(directory .. "/wrapper",
+      ("#!/bin/sh\n%s=%s exec '%s' \"$@\"\n"):format(name, value, fake.program))
     os.execute("chmod +x " .. wrapper)
     return fn(wrapper)
   end
@@ -77,15 +65,13 @@ describe("the local engine", function()
 
   it("is shared by scripts that start it at once", function()
     with_environment("FAKE_ENGINE", "slow", function(wrapper)
-      local script = directory .. "/script.lua"
-      local file = assert(io.open(script, "w"))
-      file:write(([[
+      local script = disk.write(directory .. "/script.lua", ([[
         local options = { path = %q, data_dir = %q, socket = %q }
         print(require('contree').new{ engine = options }:whoami().token_uuid)
       ]]):format(wrapper, directory .. "/data", directory .. "/engine.sock"))
-      file:close()
       local lua = jit and "luajit" or "lua5.4"
-      local text = capture(("for i in 1 2 3 4; do %s %s 2>&1 & done; wait"):format(lua, script))
+      local text = disk.capture(("for i in 1 2 3 4; do %s %s 2>&1 & done; wait")
+        :format(lua, script))
       assert.are.equal("local\nlocal\nlocal\nlocal\n", text)
       assert.are.equal(1, starts())
     end)
@@ -122,11 +108,9 @@ describe("the local engine", function()
   end)
 
   it("is ended when it does not become ready", function()
-    local wrapper = directory .. "/wrapper"
-    local file = assert(io.open(wrapper, "w"))
-    file:write(("#!/bin/sh\ntrap 'touch %s/ended; exit' TERM\n"
-      .. "echo still reading; while :; do sleep 0.05; done\n"):format(directory))
-    file:close()
+    local wrapper = disk.write(directory .. "/wrapper",
+      ("#!/bin/sh\ntrap 'touch %s/ended; exit' TERM\n"
+        .. "echo still reading; while :; do sleep 0.05; done\n"):format(directory))
     os.execute("chmod +x " .. wrapper)
     local real, ahead = core.now, 0
     finally(function() core.now = real end)
@@ -213,7 +197,7 @@ describe("contree.engine", function()
   end)
 
   it("does not trust a directory that others can write to", function()
-    local directory = new_directory()
+    local directory = disk.directory()
     os.execute(("mkdir -p %s/contree && chmod 755 %s/contree"):format(directory, directory))
     local found = new({}, { XDG_RUNTIME_DIR = directory })
     local err = failure(found.check, found)
@@ -225,7 +209,7 @@ describe("contree.engine", function()
   end)
 
   it("looks for the program where it is told, then in PATH", function()
-    local directory = new_directory()
+    local directory = disk.directory()
     os.execute(("touch %s/contree-engine"):format(directory))
     assert.is_nil(new({}, { PATH = directory .. ":relative" }).path
       and new({}, { PATH = directory }).path:find(directory, 1, true))

@@ -1,5 +1,6 @@
 -- Every kind of error, reached the way the world reaches it (docs/errors.md).
 local contree = require("contree")
+local disk = require("spec.support.disk")
 local errors = require("contree.errors")
 local fake = require("spec.support.fake")
 
@@ -238,9 +239,7 @@ describe("every kind of error", function()
 
   it("is here", function()
     local source = debug.getinfo(errors.new, "S").source:match("^@(.*)$")
-    local file = assert(io.open(source))
-    local text = file:read("*a"):match("%-%-%-@alias contree.ErrorKind\n(.-)\n\n")
-    file:close()
+    local text = disk.read(source):match("%-%-%-@alias contree.ErrorKind\n(.-)\n\n")
     local count = 0
     for kind in text:gmatch('"([%w_]+)"') do
       count = count + 1

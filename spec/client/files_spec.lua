@@ -1,6 +1,7 @@
 -- Uploads: hashed, looked up, sent once, four at a time.
 local contree = require("contree")
 local core = require("contree.core")
+local disk = require("spec.support.disk")
 local fake = require("spec.support.fake")
 
 local function failure(fn, ...)
@@ -14,9 +15,7 @@ describe("files", function()
 
   setup(function()
     server = fake.start()
-    local pipe = io.popen("mktemp -d -t contree-spec.XXXXXX")
-    directory = pipe:read("*l")
-    pipe:close()
+    directory = disk.directory()
   end)
   teardown(function()
     server:stop()
@@ -27,13 +26,7 @@ describe("files", function()
     image = client.images:use(fake.IMAGE)
   end)
 
-  local function write(name, data)
-    local path = directory .. "/" .. name
-    local file = assert(io.open(path, "wb"))
-    file:write(data)
-    file:close()
-    return path
-  end
+  local function write(name, data) return disk.write(directory .. "/" .. name, data) end
 
   local function rules(lookups, uploads)
     local list = fake.run{ spawned = { status = 201, json = fake.operation{} } }

@@ -1,5 +1,6 @@
 -- The images manager, tags, and reading images.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 local fake = require("spec.support.fake")
 
 local function failure(fn, ...)
@@ -283,27 +284,21 @@ describe("images", function()
     local path = os.tmpname()
     local image = client.images:use(fake.IMAGE)
     local base = "/v1/inspect/" .. fake.IMAGE
-    local function content()
-      local file = io.open(path, "rb")
-      local data = file and file:read("*a")
-      if file then file:close() end
-      return data
-    end
     server:rules{ { path = base .. "/download", replies = { { status = 200, body = "data" } } },
       { path = base .. "/archive", replies = { { status = 200, chunks = { "tar", "ball" } } } } }
     assert.are.equal(path, image:download("/f", path))
-    assert.are.equal("data", content())
+    assert.are.equal("data", disk.peek(path))
     assert.are.equal(path, image:archive("/d", path))
-    assert.are.equal("tarball", content())
+    assert.are.equal("tarball", disk.peek(path))
     server:rules{ { path = base .. "/download", replies = { { status = 404,
       json = { error = "no such file" } } } } }
     assert.matches("no such file", tostring(failure(image.download, image, "/f", path)))
-    assert.are.equal("tarball", content())
+    assert.are.equal("tarball", disk.peek(path))
     server:rules{ { path = base .. "/download", replies = { { status = 200, body = "half",
       ["end"] = "cut" } } } }
     client.policy.max_attempts = 1
     assert.are.equal("connection", failure(image.download, image, "/f", path).kind)
-    assert.are.equal("tarball", content())
+    assert.are.equal("tarball", disk.peek(path))
     assert.are.equal("file", failure(image.download, image, "/f", "/no/such/dir/x").kind)
     os.remove(path)
   end)

@@ -1,5 +1,6 @@
 -- Images from Dockerfiles, on the embedded engine with real sandboxes.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 local fake = require("spec.support.fake")
 local home = require("spec.support.home")
 local safe = require("contree.safe")
@@ -17,15 +18,12 @@ describe("images:build", function()
   end)
   teardown(function() stop() end)
 
-  local function shell(command) return home.capture("cd " .. directory .. " && " .. command) end
+  local function shell(command) return disk.capture("cd " .. directory .. " && " .. command) end
 
   local function write(name, data)
     local path = directory .. "/" .. name
-    os.execute("mkdir -p " .. home.quote(path:match("^(.*)/")))
-    local file = assert(io.open(path, "wb"))
-    file:write(data)
-    file:close()
-    return path
+    os.execute("mkdir -p " .. disk.quote(path:match("^(.*)/")))
+    return disk.write(path, data)
   end
 
   -- Builds a text; returns the image, and what was done with each line.

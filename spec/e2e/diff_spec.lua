@@ -1,4 +1,5 @@
 -- What changed between two images, line by line, and as a patch.
+local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
 describe("image:diff", function()
@@ -67,21 +68,19 @@ describe("image:diff", function()
   -- Copies /d of an image to a directory here.
   local function copy(from, name)
     from:archive("/d", directory .. "/d.tar")
-    home.capture(("cd %s && rm -rf %s && mkdir %s && tar xf d.tar -C %s 2>&1")
-      :format(home.quote(directory), name, name, name))
+    disk.capture(("cd %s && rm -rf %s && mkdir %s && tar xf d.tar -C %s 2>&1")
+      :format(disk.quote(directory), name, name, name))
   end
 
   -- What is left of the difference when the patch has been applied, and which
   -- files are programs then.
   local function left(program, from, to)
-    local file = io.open(directory .. "/the.patch", "wb")
-    file:write(tostring(to:diff(from, { text = true })))
-    file:close()
+    disk.write(directory .. "/the.patch", tostring(to:diff(from, { text = true })))
     copy(from, "a")
     copy(to, "b")
-    return home.capture(([[cd %s/a && %s -p1 < ../the.patch 2>&1
+    return disk.capture(([[cd %s/a && %s -p1 < ../the.patch 2>&1
       cd .. && diff -r --no-dereference a b
-      find a -type f -perm -100 | sort]]):format(home.quote(directory), program))
+      find a -type f -perm -100 | sort]]):format(disk.quote(directory), program))
   end
 
   for _, program in ipairs{ "git apply", "patch -s" } do

@@ -1,6 +1,7 @@
 -- Every Lua block of these pages runs as it stands, after a few lines that give
 -- it the names that the page has introduced; what it prints is what its comments
 -- (--> …) say.
+local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 local host = require("spec.support.host")
 
@@ -48,10 +49,7 @@ local BEFORE = {
 }
 
 local function blocks(page)
-  local file = assert(io.open(page, "rb"))
-  local text = file:read("*a")
-  file:close()
-  local list = {}
+  local list, text = {}, disk.read(page)
   for at, block in text:gmatch("()```lua\n(.-)```") do
     local line = select(2, text:sub(1, at):gsub("\n", "")) + 1
     list[#list + 1] = { line = line, text = block }
@@ -72,17 +70,17 @@ describe("the code in", function()
   local directory
 
   setup(function()
-    directory = home.directory()
+    directory = disk.directory()
     os.execute(("cd %s && mkdir -p build share app && echo 1,2 > data.csv"
       .. " && printf '#!/bin/sh\\necho main\\n' > build/main && echo x > share/file"
       .. " && tar cf big.tar share && echo 'int main(void) { return 0; }' > app.c")
-      :format(home.quote(directory)))
-    host.write(directory .. "/app", "Dockerfile",
+      :format(disk.quote(directory)))
+    disk.write(directory .. "/app/Dockerfile",
       'FROM busybox:latest\nARG V\nRUN echo $V > /v\nWORKDIR /\nCMD ["true"]\n')
   end)
   teardown(function()
     home.stop_engine(directory .. "/data")
-    os.execute("rm -rf " .. home.quote(directory))
+    os.execute("rm -rf " .. disk.quote(directory))
   end)
 
   -- scripts/as-user says so.
@@ -95,10 +93,10 @@ describe("the code in", function()
         for sign, text in pairs(BEFORE) do
           if block.text:find(sign, 1, true) then before[#before + 1] = text end
         end
-        local path = host.write(directory, "block.lua", PRELUDE .. table.concat(before)
+        local path = disk.write(directory .. "/block.lua", PRELUDE .. table.concat(before)
           .. "do\n" .. block.text .. "end\n")
-        local output, code = host.run(lua, ("cd %s && %s %s"):format(home.quote(directory), lua,
-          home.quote(path)), { CONTREE_HOME = directory, CONTREE_DATA_DIR = directory .. "/data",
+        local output, code = host.run(lua, ("cd %s && %s %s"):format(disk.quote(directory), lua,
+          disk.quote(path)), { CONTREE_HOME = directory, CONTREE_DATA_DIR = directory .. "/data",
           XDG_RUNTIME_DIR = directory, CONTREE_URL = "" })
         if one_id and block.text:find("uid = [1-9]") then
           assert.matches("this engine has one id to give", output, 1, true)

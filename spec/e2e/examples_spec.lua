@@ -1,4 +1,5 @@
 -- Every example runs as it stands, and prints what spec/e2e/examples says.
+local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
 local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
@@ -9,34 +10,27 @@ local SPECIAL = { quickstart = true, detached = true }
 describe("examples/", function()
   local directory
 
-  setup(function() directory = home.directory() end)
+  setup(function() directory = disk.directory() end)
   teardown(function()
     home.stop_engine(directory .. "/data")
-    os.execute("rm -rf " .. home.quote(directory))
+    os.execute("rm -rf " .. disk.quote(directory))
   end)
 
   -- Prints of an example, and how it ended.
   local function run(arguments)
-    local here = home.quote(directory)
-    local text = home.capture(("env -u CONTREE_URL -u CONTREE_TOKEN CONTREE_HOME=%s"
+    local here = disk.quote(directory)
+    local text = disk.capture(("env -u CONTREE_URL -u CONTREE_TOKEN CONTREE_HOME=%s"
       .. " CONTREE_DATA_DIR=%s/data CONTREE_CACHE_DIR=%s/cache XDG_RUNTIME_DIR=%s %s %s 2>&1;"
       .. " printf %%s $?"):format(here, here, here, here, lua, arguments))
     return text:match("^(.*)(%d)$")
   end
 
-  local function read(path)
-    local file = io.open(path, "rb")
-    local text = file and file:read("*a")
-    if file then file:close() end
-    return text
-  end
-
-  for path in home.capture("ls examples/*.lua"):gmatch("%S+") do
+  for path in disk.capture("ls examples/*.lua"):gmatch("%S+") do
     local name = path:match("([^/]+)%.lua$")
     if not SPECIAL[name] then
       it(name .. " prints what it should", function()
         local output, status = run(path)
-        assert.are.equal(read(("spec/e2e/examples/%s.txt"):format(name)), output)
+        assert.are.equal(disk.read(("spec/e2e/examples/%s.txt"):format(name)), output)
         assert.are.equal("0", status)
       end)
     end

@@ -1,6 +1,7 @@
 -- What a user can get wrong, and what can be wrong with the machine: each is
 -- a clear error, and nothing is left behind.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
 local function failure(fn, ...)
@@ -68,7 +69,7 @@ describe("a mistake", function()
 
   it("leaves the engine healthy", function()
     assert.are.equal(0, busybox:run("true").exit_code)
-    assert.are.equal("", home.capture("ls " .. home.quote(directory .. "/data/w") ..
+    assert.are.equal("", disk.capture("ls " .. disk.quote(directory .. "/data/w") ..
       " 2>/dev/null | grep -v -E '^[0-9]+$'"))
   end)
 end)
@@ -92,16 +93,15 @@ describe("a machine", function()
   end)
 
   it("with a data directory that cannot be written says which", function()
-    local directory = home.directory()
-    local file = assert(io.open(directory .. "/data", "w"))
-    file:close()
+    local directory = disk.directory()
+    disk.write(directory .. "/data", "")
     local client = contree.new{ engine = { data_dir = directory .. "/data",
       socket = directory .. "/engine.sock" } }
     local err = failure(function() client:whoami() end)
     assert.are.equal("engine_unavailable", err.kind)
     assert.matches(directory .. "/data", tostring(err), 1, true)
     client:close()
-    os.execute("rm -rf " .. home.quote(directory))
+    os.execute("rm -rf " .. disk.quote(directory))
   end)
 
   it("with an engine that was killed loses no image", function()

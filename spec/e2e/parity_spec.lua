@@ -2,6 +2,7 @@
 -- as no other spec shows it: on the embedded engine.
 local contree = require("contree")
 local core = require("contree.core")
+local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
 describe("what the Python SDK does,", function()
@@ -13,20 +14,7 @@ describe("what the Python SDK does,", function()
   end)
   teardown(function() stop() end)
 
-  local function write(name, data)
-    local path = directory .. "/" .. name
-    local file = assert(io.open(path, "wb"))
-    file:write(data)
-    file:close()
-    return path
-  end
-
-  local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local data = file:read("*a")
-    file:close()
-    return data
-  end
+  local function write(name, data) return disk.write(directory .. "/" .. name, data) end
 
   local function kept(files) return image:apply_files(files) end
 
@@ -146,7 +134,7 @@ describe("what the Python SDK does,", function()
     local lines = {}
     for line in text:lines() do lines[#lines + 1] = line end
     assert.are.same({ "one", "two" }, lines)
-    assert.are.equal("one\ntwo\n", read(text:download(directory .. "/loaded")))
+    assert.are.equal("one\ntwo\n", disk.read(text:download(directory .. "/loaded")))
     assert.are.equal("/srv/a/deep/b", deep:ls()[1].path)
     assert.are.equal("/srv/a/deep/b", found:stat("/srv"):ls("a/deep")[1].path)
     assert.are.equal("/", found:stat("/").name)
@@ -157,7 +145,7 @@ describe("what the Python SDK does,", function()
     local name = ("parity-%d.tmp"):format(core.getpid())
     local found = kept{ ["/srv/" .. name] = { data = "here" } }
     assert.are.equal(name, found:download("/srv/" .. name))
-    assert.are.equal("here", read(name))
+    assert.are.equal("here", disk.read(name))
     os.remove(name)
   end)
 
@@ -194,7 +182,7 @@ describe("what the Python SDK does,", function()
     assert.are.equal("from a handle", image:run{ command = "cat", stdin = handle }.stdout)
     handle:close()
     result = image:run{ shell = "printf file", stdout = { path = directory .. "/out.txt" } }
-    assert.are.equal("file", read(result.stdout))
+    assert.are.equal("file", disk.read(result.stdout))
   end)
 
   it("popen ends with the scope that closes it", function()

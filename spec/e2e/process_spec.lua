@@ -1,5 +1,6 @@
 -- Commands that are talked to while they run, on the embedded engine.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 local safe = require("contree.safe")
 local home = require("spec.support.home")
 
@@ -103,15 +104,12 @@ describe("a running command", function()
           io.write(image:start{ shell = "sleep 0.5; echo late; echo by both > /made",
             disposable = false }.uuid)
         end]]
-      local path = directory .. "/detached.lua"
-      local file = assert(io.open(path, "w"))
-      file:write(script)
-      file:close()
+      local path = disk.write(directory .. "/detached.lua", script)
       local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
-      local command = ("%s %s %s "):format(lua, home.quote(path), home.quote(directory))
-      local id = home.capture(command)
+      local command = ("%s %s %s "):format(lua, disk.quote(path), disk.quote(directory))
+      local id = disk.capture(command)
       assert.matches("^%x+%-", id)
-      assert.are.equal("0 late\nby both\n", home.capture(command .. id))
+      assert.are.equal("0 late\nby both\n", disk.capture(command .. id))
     end)
   end)
 
@@ -350,7 +348,7 @@ describe("a running command", function()
 
     it("waits for a slow consumer without filling the memory", function()
       local function resident()
-        return tonumber(home.capture("grep VmRSS /proc/$PPID/status"):match("%d+"))
+        return tonumber(disk.capture("grep VmRSS /proc/$PPID/status"):match("%d+"))
       end
       collectgarbage()
       collectgarbage()

@@ -2,6 +2,7 @@
 -- sandboxes.
 local contree = require("contree")
 local core = require("contree.core")
+local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
 describe("image:run on the embedded engine", function()
@@ -13,13 +14,7 @@ describe("image:run on the embedded engine", function()
   end)
   teardown(function() stop() end)
 
-  local function write(name, data)
-    local path = directory .. "/" .. name
-    local file = assert(io.open(path, "wb"))
-    file:write(data)
-    file:close()
-    return path
-  end
+  local function write(name, data) return disk.write(directory .. "/" .. name, data) end
 
   it("runs a shell command", function()
     local result = busybox:run{ shell = "echo hello | tr a-z A-Z" }
@@ -253,7 +248,7 @@ describe("image:run on the embedded engine", function()
     -- A number that no other suite uses at the same time.
     local seconds = ("86%d"):format(math.floor(core.now() * 1e6 % 1e9))
     busybox:run(("sleep %s & setsid sleep %s & true"):format(seconds, seconds))
-    assert.are.equal("", home.capture("grep " .. home.quote(directory) .. " /proc/mounts"))
-    assert.are.equal("", home.capture("pgrep -f '[s]leep " .. seconds .. "'"))
+    assert.are.equal("", disk.capture("grep " .. disk.quote(directory) .. " /proc/mounts"))
+    assert.are.equal("", disk.capture("pgrep -f '[s]leep " .. seconds .. "'"))
   end)
 end)

@@ -1,5 +1,6 @@
 -- An OCI runtime in the engine's place of making sandboxes, asked for in Lua.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
 local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
@@ -63,9 +64,9 @@ describe("engine = { runtime = }", function()
 
   for _, runtime in ipairs{ "crun", "runc" } do
     it(("by CONTREE_RUNTIME=%s: the quickstart is none the wiser"):format(runtime), function()
-      local directory = home.directory()
-      local here = home.quote(directory)
-      local text = home.capture(("env -u CONTREE_URL -u CONTREE_TOKEN CONTREE_HOME=%s"
+      local directory = disk.directory()
+      local here = disk.quote(directory)
+      local text = disk.capture(("env -u CONTREE_URL -u CONTREE_TOKEN CONTREE_HOME=%s"
         .. " CONTREE_DATA_DIR=%s/data XDG_RUNTIME_DIR=%s CONTREE_RUNTIME=%s"
         .. " %s examples/quickstart.lua 2>&1; printf %%s $?")
         :format(here, here, here, runtime, lua))

@@ -1,6 +1,7 @@
 -- Sessions that outlive their scripts: one store, one engine, many processes.
 local contree = require("contree")
 local core = require("contree.core")
+local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
 local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
@@ -34,16 +35,13 @@ describe("a session in a store", function()
   local scripts = 0
   local function write(script)
     scripts = scripts + 1
-    local path = ("%s/%d.lua"):format(directory, scripts)
-    local file = assert(io.open(path, "w"))
-    file:write(PREAMBLE:format(directory), script)
-    file:close()
-    return home.quote(path)
+    return disk.quote(disk.write(("%s/%d.lua"):format(directory, scripts),
+      PREAMBLE:format(directory) .. script))
   end
 
   -- What a script of its own prints.
   local function run(script)
-    return home.capture(("%s %s 2>&1"):format(lua, write(script)))
+    return disk.capture(("%s %s 2>&1"):format(lua, write(script)))
   end
 
   local function titles(session)
@@ -115,7 +113,7 @@ describe("a session in a store", function()
     for i = 1, 3 do
       commands[i] = ("%s %s 2>&1 &"):format(lua, write(script:format(i)))
     end
-    assert.are.equal("", home.capture(table.concat(commands, "\n") .. "\nwait"))
+    assert.are.equal("", disk.capture(table.concat(commands, "\n") .. "\nwait"))
     local session = client:session{ store = store, id = "shared" }
     assert.are.equal(13, #session:history())
     local lines = {}
@@ -173,7 +171,7 @@ describe("a session in a store", function()
     ]]
     local paths = {}
     for i = 1, 2 do paths[i] = ("%s %s &"):format(lua, write(script)) end
-    local printed = home.capture(table.concat(paths, "\n") .. "\nwait")
+    local printed = disk.capture(table.concat(paths, "\n") .. "\nwait")
     assert.are.equal(2, select(2, printed:gsub("done\n\t2\n", "")), printed)
     assert.are.equal("ok\n", pending[1]:wait().stdout) -- taken before; we follow
     assert.are.equal("done\n", session:read("/result"))

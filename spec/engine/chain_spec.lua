@@ -1,4 +1,5 @@
 -- Chains of layers never end: they are squashed.
+local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
 -- Makes COUNT layers on top of busybox and images of all and of half of them, as
@@ -27,7 +28,7 @@ db.commit()
 local function with_layers(count)
   local engine = wire.start()
   engine:kill("TERM")
-  wire.write_file(engine.directory .. "/deep.py", SCRIPT)
+  disk.write(engine.directory .. "/deep.py", SCRIPT)
   assert.are.equal("", wire.run(("python3 %s/deep.py %s %d 2>&1"):format(engine.directory,
     engine.data, count)))
   engine:launch()

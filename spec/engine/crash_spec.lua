@@ -1,5 +1,6 @@
 -- An engine that is killed at any moment under load loses nothing that it told
 -- of. CONTREE_CRASHES rounds (5), CONTREE_SEED to have the same moments again.
+local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 local socket = require("socket")
 
@@ -178,7 +179,7 @@ describe(("an engine that is killed %d times under load, seed %d,"):format(ROUND
     for sha256, text in pairs(uploads) do
       local path = ("%s/b/%s/%s"):format(engine.data, sha256:sub(1, 2), sha256)
       assert(engine:get("/v1/files?sha256=" .. sha256).status == 200, sha256)
-      assert(wire.read_file(path) == text, path)
+      assert(disk.read(path) == text, path)
       uploads[sha256] = nil
     end
   end

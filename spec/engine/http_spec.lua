@@ -1,4 +1,5 @@
 -- What every route has in common.
+local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
 describe("the HTTP server", function()
@@ -213,7 +214,7 @@ describe("the HTTP server", function()
 
   it("ends a connection whose chunk never begins", function()
     local function jiffies()
-      local stat = wire.read_file(("/proc/%d/stat"):format(engine.pid)):match("%) (.*)")
+      local stat = disk.read(("/proc/%d/stat"):format(engine.pid)):match("%) (.*)")
       local fields = {}
       for field in stat:gmatch("%S+") do fields[#fields + 1] = tonumber(field) or 0 end
       return fields[12] + fields[13]
@@ -336,7 +337,7 @@ print(s.recv(4096).decode().split()[1])
 ]]
     wire.run(("chmod 755 %s; chmod 666 %s"):format(engine.directory, engine.path))
     local path = engine.directory .. "/other.py"
-    wire.write_file(path, script:format(engine.path))
+    disk.write(path, script:format(engine.path))
     assert.are.equal("403", wire.run("python3 " .. path))
     wire.run("chmod 600 " .. engine.path)
   end)
@@ -347,10 +348,10 @@ describe("the HTTP server on TCP", function()
 
   setup(function()
     local token = wire.run("mktemp -t contree-spec-token-XXXXXX")
-    wire.write_file(token, "s3cret\n")
+    disk.write(token, "s3cret\n")
     engine = wire.start("--listen 127.0.0.1:0 --token-file " .. token)
     os.remove(token)
-    local port = wire.read_file(engine.log):match("http://127%.0%.0%.1:(%d+)")
+    local port = disk.read(engine.log):match("http://127%.0%.0%.1:(%d+)")
     engine.unix = engine.path
     engine.port = tonumber(port)
   end)

@@ -1,4 +1,5 @@
 -- /images, tags, /files, and what /inspect tells about an image.
+local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
 describe("/images", function()
@@ -132,7 +133,7 @@ describe("/files", function()
   local function upload(data) return engine:request("POST", "/v1/files", { body = data }) end
   local function sha256(data)
     local path = engine.directory .. "/data-to-hash"
-    wire.write_file(path, data)
+    disk.write(path, data)
     return wire.run("sha256sum < " .. path):match("^%x+")
   end
 

@@ -1,4 +1,5 @@
 -- Images from registries (wire-api.md §4.4, §8.7).
+local disk = require("spec.support.disk")
 local registry = require("spec.support.registry")
 local wire = require("spec.support.wire")
 
@@ -269,7 +270,7 @@ for p in glob.glob("*/d/owned"):
         local operation = fails("unauthorized", url,
           { credentials = { username = "someone", password = wrong } })
         assert.is_nil(operation.error:find(wrong, 1, true))
-        assert.is_nil(wire.read_file(engine.log):find(wrong, 1, true))
+        assert.is_nil(disk.read(engine.log):find(wrong, 1, true))
         local everything = engine:get("/v1/operations/" .. operation.uuid).body
         for _, frame in ipairs(engine:events(operation.uuid)) do
           everything = everything .. frame.text
@@ -307,7 +308,7 @@ for p in glob.glob("*/d/owned"):
     setup(function()
       fake = registry.fake(BASE .. "head -c 3000000 /dev/urandom > root/noise; tree root > b.tar; "
         .. "layer base.tgz; layer b.tar; finish BAD=1")
-      wire.write_file(fake.directory .. "/oci/away", "file:///etc/passwd")
+      disk.write(fake.directory .. "/oci/away", "file:///etc/passwd")
     end)
     teardown(function() fake:stop() end)
 
@@ -335,7 +336,7 @@ for p in glob.glob("*/d/owned"):
     it("cannot lead elsewhere, and not fill the disk", function()
       leaves_nothing(function()
         fails("file", fake:url("away/x"))
-        wire.write_file(fake.directory .. "/oci/away", "http://169.254.169.254/latest/meta-data")
+        disk.write(fake.directory .. "/oci/away", "http://169.254.169.254/latest/meta-data")
         fails("refused", fake:url("away/x"))
         local operation = fails("sends more", fake:url("endless/x"))
         local frames = engine:events(operation.uuid)

@@ -1,4 +1,5 @@
 -- Reading an image: list, download, archive, grep.
+local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
 describe("/inspect/{image}", function()
@@ -113,7 +114,7 @@ describe("/inspect/{image}", function()
     local function unpack(data)
       local directory = engine.directory .. "/tar"
       wire.run("rm -rf " .. directory .. "; mkdir " .. directory)
-      wire.write_file(directory .. ".tar", data)
+      disk.write(directory .. ".tar", data)
       assert.are.equal("", wire.run(("tar -C %s -xf %s.tar 2>&1"):format(directory, directory)))
       return directory
     end
@@ -125,17 +126,17 @@ describe("/inspect/{image}", function()
       assert.are.equal("chunked", reply.headers["transfer-encoding"])
       assert.is_nil(reply.cut)
       local directory = unpack(reply.body)
-      assert.are.equal("one\ntwo\nthree\n", wire.read_file(directory .. "/d/a.txt"))
-      assert.are.equal("TWO\n", wire.read_file(directory .. "/d/sub/b.bak"))
+      assert.are.equal("one\ntwo\nthree\n", disk.read(directory .. "/d/a.txt"))
+      assert.are.equal("TWO\n", disk.read(directory .. "/d/sub/b.bak"))
       assert.are.equal("a.txt", wire.run("readlink " .. directory .. "/d/link"))
-      assert.are.equal(300000, #wire.read_file(directory .. "/d/large"))
+      assert.are.equal(300000, #disk.read(directory .. "/d/large"))
     end)
 
     it("is a tar of a file, compressed if the client likes", function()
       local reply = inspect("archive", "?path=/d/a.txt", "GET", { ["Accept-Encoding"] = "gzip" })
       assert.are.equal("gzip", reply.headers["content-encoding"])
       assert.are.equal("one\ntwo\nthree\n",
-        wire.read_file(unpack(reply.body) .. "/d/a.txt"))
+        disk.read(unpack(reply.body) .. "/d/a.txt"))
     end)
 
     it("answers HEAD", function()

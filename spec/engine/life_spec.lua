@@ -1,4 +1,5 @@
 -- The engine as a process: start, stop, kill, restart, command line.
+local disk = require("spec.support.disk")
 local socket = require("socket")
 local wire = require("spec.support.wire")
 
@@ -257,7 +258,7 @@ describe("contree-engine", function()
       --ready-fd 3 >/dev/null 2>&1 & echo $!]]
     local pid = wire.run(command:format(directory, directory, directory))
     wire.eventually("the ready byte", function()
-      return #wire.read_file(directory .. "/ready") == 1
+      return #disk.read(directory .. "/ready") == 1
     end)
     assert.are.equal("srw-------", wire.run(("stat -c %%A %s/r.sock"):format(directory)))
     wire.run("kill " .. pid)

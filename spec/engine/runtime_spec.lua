@@ -1,6 +1,7 @@
 -- Sandboxes that an OCI runtime makes: what a run can do in them, what the
 -- engine says when there is none, and that no wall is missing silently. The
 -- escape suite runs with one, too: spec/c/test_escape.c.
+local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
 local function walls(found) return table.concat(found.isolation, " ") end
@@ -196,10 +197,7 @@ describe("a runtime", function()
 
   -- A program that does something else than crun.
   local function write_program(name, text)
-    local path = directory .. "/" .. name
-    local file = assert(io.open(path, "w"))
-    file:write("#!/bin/sh\n", text)
-    file:close()
+    local path = disk.write(directory .. "/" .. name, "#!/bin/sh\n" .. text)
     wire.run("chmod 755 " .. path)
     return path
   end

@@ -1,4 +1,5 @@
 -- The engine as a user's service, and the end of its data directory.
+local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
 describe("the unit of the engine", function()
@@ -20,7 +21,7 @@ describe("the unit of the engine", function()
   end)
 
   it("starts an engine where clients look for it", function()
-    local command = wire.read_file(unit):match("\nExecStart=(%S+ [^\n]+)\n")
+    local command = disk.read(unit):match("\nExecStart=(%S+ [^\n]+)\n")
     assert.matches("/contree%-engine serve", command)
     local pid = wire.run(("cd /; XDG_RUNTIME_DIR=%s XDG_DATA_HOME=%s CONTREE_DATA_DIR= "
       .. "%s >%s/log 2>&1 & echo $!"):format(directory, directory, command, directory))

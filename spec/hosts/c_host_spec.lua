@@ -1,16 +1,16 @@
 -- Programs that own their loop: examples/c-host, which has two Lua states in one
 -- process, and examples/own-loop, which has a driver of its own.
+local disk = require("spec.support.disk")
 local host = require("spec.support.host")
-local home = require("spec.support.home")
 
 describe("a host in C", function()
   local engine, directory
 
   setup(function()
     engine = host.engine()
-    directory = home.directory()
+    directory = disk.directory()
     local output, status = host.run("lua5.4", ("cc -Wall -Wextra -Werror -O1 %s -o %s/host %s")
-      :format(home.quote(host.root .. "/examples/c-host/host.c"), directory,
+      :format(disk.quote(host.root .. "/examples/c-host/host.c"), directory,
         "$(pkg-config --cflags --libs lua5.4)"))
     assert.are.equal("", output)
     assert.are.equal(0, status)
@@ -21,7 +21,7 @@ describe("a host in C", function()
   end)
 
   local function script(name, code)
-    return host.write(directory, name, [[
+    return disk.write(directory .. "/" .. name, [[
       io.stdout:setvbuf("no")
       local contree = require("contree")
       local image = contree.new().images:use("busybox:latest")
@@ -34,13 +34,13 @@ describe("a host in C", function()
   end
 
   it("links nothing but Lua", function()
-    local needed = home.capture(("readelf -d %s/host | grep NEEDED | grep -v 'liblua5.4\\|libc.so'")
+    local needed = disk.capture(("readelf -d %s/host | grep NEEDED | grep -v 'liblua5.4\\|libc.so'")
       :format(directory))
     assert.are.equal("", needed)
   end)
 
   it("ticks while the commands of two Lua states run", function()
-    local example = home.quote(host.root .. "/examples/c-host/script.lua")
+    local example = disk.quote(host.root .. "/examples/c-host/script.lua")
     local output, status = run(example, example)
     local _, lines = output:gsub("run %d+\n", "")
     assert.are.equal(20, lines)
@@ -74,18 +74,14 @@ describe("a host in C", function()
     local output, status = run(script("one.lua", code), script("two.lua", code))
     assert.matches("^stopped: ", output)
     assert.are.equal(1, status)
-    assert.is_nil(home.capture("ls -A " .. directory):match("%.close[^\n]*"))
+    assert.is_nil(disk.capture("ls -A " .. directory):match("%.close[^\n]*"))
   end)
 
   it("or another one: the documentation shows the driver that is tested here", function()
-    local function read(path)
-      local file = assert(io.open(host.root .. "/" .. path))
-      local text = file:read("*a")
-      file:close()
-      return text
-    end
-    local driver = read("examples/own-loop/driver.lua"):match("\n(local mine.*)$")
-    local shown = read("docs/hosts/writing-a-driver.md"):match("```lua\n(local mine.-)```")
+    local driver = disk.read(host.root .. "/examples/own-loop/driver.lua")
+    local shown = disk.read(host.root .. "/docs/hosts/writing-a-driver.md")
+    driver = driver:match("\n(local mine.*)$")
+    shown = shown:match("```lua\n(local mine.-)```")
     assert.are.equal(driver, shown)
   end)
 
@@ -93,7 +89,7 @@ describe("a host in C", function()
     it("or one around an event loop of its own, with its own driver, in " .. lua, function()
       local output, status = host.run(lua,
         ("cd %s && LUA_PATH=\"./?.lua;$LUA_PATH\" %s main.lua")
-          :format(home.quote(host.root .. "/examples/own-loop"), lua),
+          :format(disk.quote(host.root .. "/examples/own-loop"), lua),
         { CONTREE_URL = engine.url })
       assert.matches("run 10\nthe loop ticked all the time", output, 1, true)
       assert.are.equal(0, status)
@@ -101,7 +97,7 @@ describe("a host in C", function()
 
     it("or one around an event loop of its own keeps the rules, in " .. lua, function()
       local output, status = host.run(lua, ("cd %s && LUA_PATH=\"./?.lua;$LUA_PATH\" %s %s"):format(
-        home.quote(host.root .. "/examples/own-loop"), lua, script("own.lua", [[
+        disk.quote(host.root .. "/examples/own-loop"), lua, script("own.lua", [[
           contree.host(require("driver"))
           local check = require("spec.support.any_host")
           check(contree, image)

@@ -1,6 +1,6 @@
 -- contree in Copas: the packaged 1.x, and what stands in for 4.
+local disk = require("spec.support.disk")
 local host = require("spec.support.host")
-local home = require("spec.support.home")
 
 -- Runs until done() is true; 1.x has no end of its own.
 local OLD = [[
@@ -24,7 +24,7 @@ for _, case in ipairs{
 
     setup(function()
       engine = host.engine()
-      directory = home.directory()
+      directory = disk.directory()
     end)
     teardown(function()
       engine.stop()
@@ -32,7 +32,7 @@ for _, case in ipairs{
     end)
 
     local function prints(wanted, code)
-      local script = host.write(directory, "script.lua", case.prelude .. [[
+      local script = disk.write(directory .. "/script.lua", case.prelude .. [[
         io.stdout:setvbuf("no")
         local contree = require("contree")
         local image = contree.new().images:use("busybox:latest")

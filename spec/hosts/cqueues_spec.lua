@@ -1,6 +1,6 @@
 -- contree in coroutines of cqueues.
+local disk = require("spec.support.disk")
 local host = require("spec.support.host")
-local home = require("spec.support.home")
 
 for _, lua in ipairs{ "lua5.4", "luajit" } do
   describe("with cqueues in " .. lua, function()
@@ -8,7 +8,7 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
 
     setup(function()
       engine = host.engine()
-      directory = home.directory()
+      directory = disk.directory()
     end)
     teardown(function()
       engine.stop()
@@ -16,7 +16,7 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
     end)
 
     local function prints(wanted, code)
-      local script = host.write(directory, "script.lua", [[
+      local script = disk.write(directory .. "/script.lua", [[
         io.stdout:setvbuf("no")
         local cqueues = require("cqueues")
         local contree = require("contree")

@@ -1,6 +1,6 @@
 -- contree in LÖVE, without a window.
+local disk = require("spec.support.disk")
 local host = require("spec.support.host")
-local home = require("spec.support.home")
 
 local CONF = [[
   function love.conf(t)
@@ -25,8 +25,8 @@ describe("in LÖVE", function()
 
   setup(function()
     engine = host.engine()
-    directory = home.directory()
-    host.write(directory, "conf.lua", CONF)
+    directory = disk.directory()
+    disk.write(directory .. "/conf.lua", CONF)
   end)
   teardown(function()
     engine.stop()
@@ -42,7 +42,7 @@ describe("in LÖVE", function()
 
   -- Plays this main.lua, which ends by calling finish(words…).
   local function prints(wanted, code)
-    host.write(directory, "main.lua", [[
+    disk.write(directory .. "/main.lua", [[
       local contree = require("contree")
       local image = contree.new().images:use("busybox:latest")
       local function finish(...)

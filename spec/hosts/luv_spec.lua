@@ -1,6 +1,6 @@
 -- contree in programs around luv.
+local disk = require("spec.support.disk")
 local host = require("spec.support.host")
-local home = require("spec.support.home")
 
 for _, lua in ipairs{ "lua5.4", "luajit" } do
   describe("with luv in " .. lua, function()
@@ -8,7 +8,7 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
 
     setup(function()
       engine = host.engine()
-      directory = home.directory()
+      directory = disk.directory()
     end)
     teardown(function()
       engine.stop()
@@ -16,7 +16,7 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
     end)
 
     local function run(code)
-      local script = host.write(directory, "script.lua", [[
+      local script = disk.write(directory .. "/script.lua", [[
         io.stdout:setvbuf("no")
         local uv = require("luv")
         local contree = require("contree")
@@ -118,7 +118,7 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
         io.write("leaving")
         os.exit(0, true)
       ]]):format(directory))
-      assert.is_nil(home.capture("ls -A " .. directory):match("%.exit[^\n]*"))
+      assert.is_nil(disk.capture("ls -A " .. directory):match("%.exit[^\n]*"))
     end)
   end)
 end

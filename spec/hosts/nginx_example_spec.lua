@@ -1,6 +1,6 @@
 -- examples/nginx: the endpoint that runs code.
 local cjson = require("cjson")
-local home = require("spec.support.home")
+local disk = require("spec.support.disk")
 local host = require("spec.support.host")
 local nginx = require("spec.support.nginx")
 
@@ -10,7 +10,7 @@ describe("examples/nginx", function()
   setup(function()
     engine = host.engine()
     local directory = nginx.directory()
-    home.capture(([[
+    disk.capture(([[
       cp %s/examples/nginx/* %s
       sed -i 's#127.0.0.1:8080#unix:%s/http.sock#' %s/nginx.conf
     ]]):format(host.root, directory, directory, directory))
@@ -74,7 +74,7 @@ describe("examples/nginx", function()
     assert.are.equal(429, (requests[refused()]:wait()))
     for _, request in ipairs(requests) do request:cancel() end
     nginx.wait_until("the end of all runs", function()
-      return home.capture("LD_PRELOAD= pgrep -fcx 'sleep 517318'") == "0\n"
+      return disk.capture("LD_PRELOAD= pgrep -fcx 'sleep 517318'") == "0\n"
     end)
   end)
 

@@ -1,4 +1,5 @@
 -- contree in nginx with the Lua module, as in OpenResty.
+local disk = require("spec.support.disk")
 local fake = require("spec.support.fake")
 local host = require("spec.support.host")
 local home = require("spec.support.home")
@@ -59,7 +60,7 @@ describe("in nginx", function()
   local function start(http)
     if not http:find("listen", 1, true) then http = "server { listen SOCKET; " .. http .. "}" end
     local directory = nginx.directory()
-    host.write(directory, "app.lua", APP)
+    disk.write(directory .. "/app.lua", APP)
     server = nginx.start(directory, http, { CONTREE_URL = engine.url })
     return server
   end
@@ -299,7 +300,7 @@ describe("in nginx", function()
     -- Waits until so many of those commands run.
     local function wait_for_runs(count)
       nginx.wait_until(count .. " commands", function()
-        return tonumber(home.capture("LD_PRELOAD= pgrep -fcx 'sleep 517317'")) == count
+        return tonumber(disk.capture("LD_PRELOAD= pgrep -fcx 'sleep 517317'")) == count
       end)
     end
 
@@ -428,7 +429,7 @@ describe("in nginx", function()
   end)
 
   it("starts the engine that it needs", function()
-    local directory = home.directory()
+    local directory = disk.directory()
     finally(function()
       home.stop_engine(directory .. "/data")
       os.execute("rm -rf " .. directory)

@@ -1,13 +1,13 @@
 -- contree in Neovim, headless.
+local disk = require("spec.support.disk")
 local host = require("spec.support.host")
-local home = require("spec.support.home")
 
 describe("in Neovim", function()
   local engine, directory
 
   setup(function()
     engine = host.engine()
-    directory = home.directory()
+    directory = disk.directory()
   end)
   teardown(function()
     engine.stop()
@@ -17,12 +17,12 @@ describe("in Neovim", function()
   -- Runs Lua code in a Neovim of its own; `image` is there. What it writes by
   -- io.write is the output, and so is all that Neovim complains of.
   local function nvim(code, options)
-    local script = host.write(directory, "script.lua", [[
+    local script = disk.write(directory .. "/script.lua", [[
       contree = require("contree")
       client = contree.new()
       image = client.images:use("busybox:latest")
     ]] .. code)
-    local runner = host.write(directory, "runner.lua", ([[
+    local runner = disk.write(directory .. "/runner.lua", ([[
       local ok, err = xpcall(dofile, function(e) return debug.traceback(tostring(e)) end, %q)
       if not ok then
         io.stderr:write(err, "\n")
@@ -54,7 +54,7 @@ describe("in Neovim", function()
   end)
 
   it("does not start a thread or a process when it is loaded", function()
-    local script = host.write(directory, "load.lua", [[
+    local script = disk.write(directory .. "/load.lua", [[
       local function count()
         local threads = #vim.fn.glob("/proc/self/task/*", true, true)
         local children = vim.fn.readfile("/proc/self/task/" .. vim.loop.getpid() .. "/children")
@@ -133,7 +133,7 @@ describe("in Neovim", function()
   end)
 
   it("starts as the first thing in a callback of the event loop", function()
-    local script = host.write(directory, "first.lua", [[
+    local script = disk.write(directory .. "/first.lua", [[
       local seen
       vim.loop.new_timer():start(1, 0, function()
         local contree = require("contree")
@@ -184,7 +184,7 @@ describe("in Neovim", function()
       contree.sleep(0.02)
       io.write("leaving")
     ]]):format(directory))
-    assert.is_nil(home.capture("ls -A " .. directory):match("%.quit[^\n]*"))
+    assert.is_nil(disk.capture("ls -A " .. directory):match("%.quit[^\n]*"))
   end)
 
   it("can be used by what runs when Neovim leaves", function()
@@ -201,7 +201,7 @@ describe("in Neovim", function()
 
     setup(function()
       local plugin = directory .. "/plugin"
-      os.execute(("cp -r %s %s"):format(home.quote(host.root .. "/examples/neovim"), plugin))
+      os.execute(("cp -r %s %s"):format(disk.quote(host.root .. "/examples/neovim"), plugin))
       options = ("--cmd 'set rtp^=%s' --cmd 'runtime! plugin/contree.lua' --cmd 'helptags %s/doc'")
         :format(plugin, plugin)
     end)

@@ -1,6 +1,6 @@
 -- contree in scripts that have no event loop.
+local disk = require("spec.support.disk")
 local host = require("spec.support.host")
-local home = require("spec.support.home")
 
 for _, lua in ipairs{ "lua5.4", "luajit" } do
   describe("in a script of " .. lua, function()
@@ -8,7 +8,7 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
 
     setup(function()
       engine = host.engine()
-      directory = home.directory()
+      directory = disk.directory()
     end)
     teardown(function()
       engine.stop()
@@ -16,7 +16,7 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
     end)
 
     local function script(code)
-      return host.run(lua, lua .. " " .. host.write(directory, "script.lua", code),
+      return host.run(lua, lua .. " " .. disk.write(directory .. "/script.lua", code),
         { CONTREE_URL = engine.url })
     end
 
@@ -68,7 +68,7 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
         io.write("leaving")
         os.exit(0, true)
       ]]):format(directory))
-      assert.is_nil(home.capture("ls -A " .. directory):match("%.exit[^\n]*"))
+      assert.is_nil(disk.capture("ls -A " .. directory):match("%.exit[^\n]*"))
     end)
 
     it("takes a driver by name, once and before it is needed", function()
@@ -89,7 +89,7 @@ describe("after a fork", function()
 
   setup(function()
     engine = host.engine()
-    directory = home.directory()
+    directory = disk.directory()
   end)
   teardown(function()
     engine.stop()
@@ -99,7 +99,7 @@ describe("after a fork", function()
   -- fork() is called through LuaJIT's ffi; `child()` returns in the parent what
   -- the function wrote in the child.
   local function prints(wanted, code)
-    local script = host.write(directory, "fork.lua", [[
+    local script = disk.write(directory .. "/fork.lua", [[
       local ffi = require("ffi")
       ffi.cdef("int fork(void); int waitpid(int, int *, int); void _exit(int);")
       local contree = require("contree")
@@ -163,7 +163,7 @@ for name, library in pairs{ another = "libcurl-gnutls.so.4", ["the same"] = "lib
 
     setup(function()
       engine = host.engine()
-      directory = home.directory()
+      directory = disk.directory()
     end)
     teardown(function()
       engine.stop()
@@ -171,7 +171,7 @@ for name, library in pairs{ another = "libcurl-gnutls.so.4", ["the same"] = "lib
     end)
 
     local function prints(wanted, code)
-      local script = host.write(directory, "script.lua", ([[
+      local script = disk.write(directory .. "/script.lua", ([[
         local ffi = require("ffi")
         ffi.cdef[=[
           int curl_global_init(long flags);

@@ -1,6 +1,7 @@
 -- Starts support/core_peer.py for a spec, and drives loops with a limit, so
 -- that no spec hangs.
 local core = require("contree.core")
+local disk = require("spec.support.disk")
 
 local core_peer = {}
 
@@ -11,32 +12,9 @@ local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
 local prelude = 'p=$LD_PRELOAD; unset LD_PRELOAD; with_sanitizer() { LD_PRELOAD=$p "$@"; }; '
 
 -- What a shell command prints.
-local function capture(command)
-  local pipe = assert(io.popen(prelude .. command))
-  local text = pipe:read("*a")
-  pipe:close()
-  return text
-end
+local function capture(command) return disk.capture(prelude .. command) end
 
 core_peer.capture = capture
-
---- A new empty directory.
-function core_peer.directory()
-  return (capture("mktemp -d -t contree-spec.XXXXXX"):gsub("\n$", ""))
-end
-
-function core_peer.read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local data = file:read("*a")
-  file:close()
-  return data
-end
-
-function core_peer.write_file(path, data)
-  local file = assert(io.open(path, "wb"))
-  file:write(data)
-  file:close()
-end
 
 --- What a directory holds, sorted, one name a line.
 function core_peer.list(directory)
@@ -54,7 +32,7 @@ end
 
 --- A field of /proc/self/status in KiB.
 function core_peer.memory(field)
-  local status = core_peer.read_file("/proc/" .. core.getpid() .. "/status")
+  local status = disk.read("/proc/" .. core.getpid() .. "/status")
   return tonumber(status:match(field .. ":%s*(%d+)"))
 end
 
@@ -68,7 +46,7 @@ end
 --- options.tls: with a certificate. Returns the peer: directory, socket,
 --- url, tls_url, ca_file.
 function core_peer.start(options)
-  local directory = core_peer.directory()
+  local directory = disk.directory()
   local peer = {directory = directory, socket = directory .. "/peer.sock"}
   local arguments = peer.socket
   if options and options.tls then

@@ -2,28 +2,9 @@
 -- a new temporary directory, and a stop() that ends the engine and removes
 -- the directory.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 
 local home = {}
-
-local function capture(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read("*a")
-  pipe:close()
-  return text
-end
-
-local function quote(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
---- A new empty directory whose name tells that a spec made it.
-function home.directory()
-  return (capture("mktemp -d -t contree-spec.XXXXXX"):gsub("\n$", ""))
-end
-
---- Runs a shell command on this machine; returns what it printed.
-home.capture = capture
-home.quote = quote
 
 --- The engine's process id, from the directory lock it holds, or nil.
 function home.pid(directory)
@@ -44,7 +25,7 @@ end
 
 ---@return table client, string directory, function stop
 function home.client(options)
-  local directory = home.directory()
+  local directory = disk.directory()
   options = options or {}
   options.engine = options.engine or {}
   options.engine.data_dir = directory .. "/data"
@@ -53,7 +34,7 @@ function home.client(options)
   local function stop()
     client:close()
     home.stop_engine(directory .. "/data")
-    os.execute("rm -rf " .. quote(directory) .. " 2>/dev/null")
+    os.execute("rm -rf " .. disk.quote(directory) .. " 2>/dev/null")
   end
   return client, directory, stop
 end

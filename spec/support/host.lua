@@ -1,6 +1,7 @@
 -- Runs the programs that contree lives in, with this build tree's module, for
 -- specs that look at what they print and how they exit.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
 local host = {}
@@ -10,7 +11,7 @@ local core = assert(package.searchpath("contree.core", package.cpath))
 local build = assert(core:match("^(.*)/[^/]+/contree/core%.so$"), core .. " is not a build tree's")
 
 --- The repository, and what may be run from it.
-host.root = home.capture("cd " .. home.quote(here .. "../..") .. " && pwd"):gsub("\n$", "")
+host.root = disk.capture("cd " .. disk.quote(here .. "../..") .. " && pwd"):gsub("\n$", "")
 
 local function environment(lua, more)
   local list = {
@@ -19,7 +20,7 @@ local function environment(lua, more)
     "CONTREE_PROFILE=", "CONTREE_TOKEN=", "NEBIUS_API_KEY=", "http_proxy=", "https_proxy=",
   }
   for name, value in pairs(more or {}) do list[#list + 1] = name .. "=" .. value end
-  for i, item in ipairs(list) do list[i] = home.quote(item) end
+  for i, item in ipairs(list) do list[i] = disk.quote(item) end
   return table.concat(list, " ")
 end
 
@@ -29,19 +30,10 @@ end
 ---@return string output what it wrote, on both streams
 ---@return integer code
 function host.run(lua, command, env)
-  local text = home.capture(("env %s timeout -k 5 60 sh -c %s </dev/null 2>&1; echo \":$?\"")
-    :format(environment(lua, env), home.quote(command)))
+  local text = disk.capture(("env %s timeout -k 5 60 sh -c %s </dev/null 2>&1; echo \":$?\"")
+    :format(environment(lua, env), disk.quote(command)))
   local output, code = text:match("^(.*):(%d+)\n$")
   return output, tonumber(code)
-end
-
---- Writes a file into a directory; returns its path.
-function host.write(directory, name, text)
-  local path = directory .. "/" .. name
-  local file = assert(io.open(path, "wb"))
-  assert(file:write(text))
-  file:close()
-  return path
 end
 
 --- An engine that runs, on a socket of its own. running() tells how many

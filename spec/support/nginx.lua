@@ -1,6 +1,6 @@
 -- An nginx for specs, in a directory of its own, that listens on a socket there.
 local core = require("contree.core")
-local home = require("spec.support.home")
+local disk = require("spec.support.disk")
 local host = require("spec.support.host")
 
 local nginx = {}
@@ -78,14 +78,7 @@ end
 --- Sends a request and waits for its answer: status, body, headers.
 function Server:get(path, body) return self:request(path, body):wait() end
 
-local function read(path)
-  local file = io.open(path, "rb")
-  local text = file and file:read("*a")
-  if file then file:close() end
-  return text
-end
-
-function Server:log() return read(self.directory .. "/error.log") or "" end
+function Server:log() return disk.peek(self.directory .. "/error.log") or "" end
 
 --- Waits until the log has a line that matches; returns the match.
 function Server:logged(pattern)
@@ -98,14 +91,14 @@ function Server:logged(pattern)
 end
 
 function Server:signal(name)
-  home.capture(("kill -%s %s"):format(name, read(self.directory .. "/nginx.pid")))
+  disk.capture(("kill -%s %s"):format(name, disk.peek(self.directory .. "/nginx.pid")))
 end
 
 --- Waits until nginx has ended; returns its exit code.
 function Server:ended()
   local code
   wait_until("the end of nginx", function()
-    code = (read(self.directory .. "/code") or ""):match("^(%d+)\n")
+    code = (disk.peek(self.directory .. "/code") or ""):match("^(%d+)\n")
     return code
   end)
   return tonumber(code)
@@ -113,18 +106,18 @@ end
 
 --- Ends it, if it is there still, and removes its directory.
 function Server:stop()
-  if not read(self.directory .. "/code") then
+  if not disk.peek(self.directory .. "/code") then
     self:signal("TERM")
     self:ended()
   end
-  os.execute("rm -rf " .. home.quote(self.directory))
+  os.execute("rm -rf " .. disk.quote(self.directory))
 end
 
 --- Any HTTP server on a socket, to send requests to.
 function nginx.at(socket) return setmetatable({ socket = socket }, Server) end
 
 --- The directory for one; what is written there can be required.
-function nginx.directory() return home.directory() end
+function nginx.directory() return disk.directory() end
 
 --- Runs nginx in a directory.
 ---@param command string what is after "nginx -p DIRECTORY "
@@ -133,16 +126,16 @@ function nginx.run(directory, command, env)
     directory, command, directory, directory), env)
   local server = setmetatable({ directory = directory, socket = directory .. "/http.sock" }, Server)
   wait_until("nginx", function()
-    return (read(directory .. "/nginx.pid") or "") ~= "" or read(directory .. "/code")
+    return (disk.peek(directory .. "/nginx.pid") or "") ~= "" or disk.peek(directory .. "/code")
   end)
-  assert(not read(directory .. "/code"), read(directory .. "/output"))
+  assert(not disk.peek(directory .. "/code"), disk.peek(directory .. "/output"))
   return server
 end
 
 --- Starts one with this http { … }, in which SOCKET stands for what to listen on.
 function nginx.start(directory, http, env)
   http = http:gsub("SOCKET", "unix:" .. directory .. "/http.sock")
-  host.write(directory, "nginx.conf", CONF:format(http))
+  disk.write(directory .. "/nginx.conf", CONF:format(http))
   return nginx.run(directory, "-c nginx.conf", env)
 end
 

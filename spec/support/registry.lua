@@ -1,6 +1,7 @@
 --- Registries to import from, on loopback: Debian's docker-registry, and one
 -- of our own that misbehaves (registry.py). Images are made by hand with the
 -- shell functions of layout.sh.
+local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
 local registry = {}
@@ -13,7 +14,7 @@ local function start(command, directory, port_pattern)
   local self = setmetatable({ directory = directory, log = directory .. "/log" }, registry)
   self.pid = tonumber(wire.run(("%s >%s 2>&1 & echo $!"):format(command, self.log)))
   self.port = wire.eventually("a registry: " .. self.log, function()
-    return wire.read_file(self.log):match(port_pattern)
+    return disk.read(self.log):match(port_pattern)
   end)
   self.host = "127.0.0.1:" .. self.port
   return self
@@ -33,7 +34,7 @@ function registry.start(login)
     local user, password = login:match("^(.-):(.*)$")
     wire.run(("htpasswd -Bbn %s %s > %s/users"):format(user, password, directory))
   end
-  wire.write_file(directory .. "/config.yml", config)
+  disk.write(directory .. "/config.yml", config)
   local self = start("docker-registry serve " .. directory .. "/config.yml", directory,
     "listening on 127%.0%.0%.1:(%d+)")
   self.login = login
@@ -50,7 +51,7 @@ end
 
 --- Makes a layout in DIRECTORY/oci.
 function registry.make(directory, commands)
-  wire.write_file(directory .. "/make",
+  disk.write(directory .. "/make",
     (". %s/spec/support/layout.sh\n%s\n"):format(root, commands))
   local result = wire.run(("cd %s && sh -e make 2>&1 || echo FAILED"):format(directory))
   assert(not result:match("FAILED$"), result)
@@ -72,7 +73,7 @@ function registry:url(name) return ("docker://%s/%s"):format(self.host, name) en
 --- What our registry was asked for: how many paths match.
 function registry:asked(pattern)
   local count = 0
-  for line in wire.read_file(self.log):gmatch("[^\n]+") do
+  for line in disk.read(self.log):gmatch("[^\n]+") do
     if line:match(pattern) then count = count + 1 end
   end
   return count

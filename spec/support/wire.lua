@@ -1,6 +1,7 @@
 --- A real contree-engine on a directory of its own, and HTTP by hand to talk to
 -- it: what the wire carries is what the specs see.
 local cjson = require("cjson").new()
+local disk = require("spec.support.disk")
 local socket = require("socket")
 local unix = require("socket.unix")
 
@@ -9,27 +10,8 @@ local wire = { json = cjson, null = cjson.null }
 -- How long anything may take before a spec fails instead of hanging.
 local PATIENCE = 30
 
-local function run(command)
-  local pipe = assert(io.popen(command, "r"))
-  local output = pipe:read("*a")
-  pipe:close()
-  return (output:gsub("%s+$", ""))
-end
+local function run(command) return (disk.capture(command):gsub("%s+$", "")) end
 wire.run = run
-
-local function write_file(path, data)
-  local file = assert(io.open(path, "wb"))
-  file:write(data)
-  file:close()
-end
-wire.write_file = write_file
-
-function wire.read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local data = file:read("*a")
-  file:close()
-  return data
-end
 
 --- Removes a tree, with what belongs to the ids of a rootless engine.
 function wire.remove(path)
@@ -40,10 +22,8 @@ end
 
 function wire.gunzip(data)
   local path = os.tmpname()
-  write_file(path, data)
-  local pipe = assert(io.popen(("gzip -dc %s 2>&1"):format(path), "r"))
-  local plain = pipe:read("*a")
-  pipe:close()
+  disk.write(path, data)
+  local plain = disk.capture(("gzip -dc %s 2>&1"):format(path))
   os.remove(path)
   return plain
 end
@@ -210,7 +190,7 @@ function Engine:launch(arguments)
   wire.eventually("the engine to listen: " .. self.log, function()
     local connection = connect(self)
     if connection then connection:close() end
-    return connection or (not alive(self.pid) and error(wire.read_file(self.log), 0))
+    return connection or (not alive(self.pid) and error(disk.read(self.log), 0))
   end)
 end
 
@@ -278,7 +258,7 @@ end
 
 --- A memory figure of the engine in KiB: VmRSS, VmHWM.
 function Engine:memory(name)
-  return tonumber(wire.read_file(("/proc/%d/status"):format(self.pid)):match(name .. ":%s*(%d+)"))
+  return tonumber(disk.read(("/proc/%d/status"):format(self.pid)):match(name .. ":%s*(%d+)"))
 end
 
 function Engine:connect() return assert(connect(self)) end

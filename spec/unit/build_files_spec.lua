@@ -2,8 +2,8 @@
 -- and what it remembers.
 local cache = require("contree.build.cache")
 local context = require("contree.build.context")
+local disk = require("spec.support.disk")
 local errors = require("contree.errors")
-local home = require("spec.support.home")
 local ignore = require("contree.build.ignore")
 local pattern = require("contree.build.pattern")
 local tar = require("contree.build.tar")
@@ -14,12 +14,6 @@ local function names_of(path)
   local names = {}
   for name in path:gmatch("[^/]+") do names[#names + 1] = name end
   return names
-end
-
-local function write(path, data)
-  local file = assert(io.open(path, "wb"))
-  file:write(data)
-  file:close()
 end
 
 describe(".dockerignore", function()
@@ -92,7 +86,7 @@ describe("the context", function()
   local directory, here
 
   setup(function()
-    directory = home.directory()
+    directory = disk.directory()
     os.execute(([[cd %s && mkdir -p c/src/empty c/src/deep c/skipped && cd c && echo 1 > a.txt &&
       echo 2 > b.txt && echo 3 > src/x && chmod 750 src/x && echo 4 > src/deep/y &&
       ln -s deep src/link && ln -s nowhere src/dangling && ln -s a.txt top && ln -s src tree &&
@@ -101,7 +95,7 @@ describe("the context", function()
       printf 'skipped\n**/*.tmp\n' > .dockerignore && echo 6 > src/q.tmp]]):format(directory))
     here = context.open(directory .. "/c/")
   end)
-  teardown(function() os.execute("rm -rf " .. home.quote(directory)) end)
+  teardown(function() os.execute("rm -rf " .. disk.quote(directory)) end)
 
   local function find(text)
     local found = {}
@@ -160,7 +154,7 @@ describe("the context", function()
   end)
 
   it("may be seen differently by each Dockerfile", function()
-    write(directory .. "/other.dockerignore", "*\n!b.txt\n")
+    disk.write(directory .. "/other.dockerignore", "*\n!b.txt\n")
     local other = context.open(directory .. "/c", directory .. "/other")
     local names = {}
     for i, entry in ipairs(other:find(STEP, ".")[1].entries) do names[i] = entry.rel end
@@ -180,10 +174,10 @@ end)
 describe("tar", function()
   local directory
 
-  setup(function() directory = home.directory() end)
-  teardown(function() os.execute("rm -rf " .. home.quote(directory)) end)
+  setup(function() directory = disk.directory() end)
+  teardown(function() os.execute("rm -rf " .. disk.quote(directory)) end)
 
-  local function shell(command) return home.capture("cd " .. directory .. " && " .. command) end
+  local function shell(command) return disk.capture("cd " .. directory .. " && " .. command) end
 
   it("is written so that others unpack it", function()
     local file = assert(io.open(directory .. "/a.tar", "wb"))
@@ -252,7 +246,7 @@ describe("tar", function()
     local bytes = good:read("*a")
     good:close()
     local function read(text)
-      write(directory .. "/bad.tar", text)
+      disk.write(directory .. "/bad.tar", text)
       local file = assert(io.open(directory .. "/bad.tar", "rb"))
       local ok, err = pcall(function()
         local reader = tar.reader(file)
@@ -275,10 +269,10 @@ describe("what a build remembers", function()
   local directory, client
 
   setup(function()
-    directory = home.directory()
+    directory = disk.directory()
     client = { address = "unix:/x" }
   end)
-  teardown(function() os.execute("rm -rf " .. home.quote(directory)) end)
+  teardown(function() os.execute("rm -rf " .. disk.quote(directory)) end)
 
   it("is there for the next, for the same server and project only", function()
     local place = directory .. "/deep/er"
@@ -286,7 +280,7 @@ describe("what a build remembers", function()
     assert.equal("value with\nall \255 %41 kinds", cache.open(client, place):get("key"))
     assert.is_nil(cache.open({ address = "unix:/y" }, place):get("key"))
     assert.is_nil(cache.open({ address = "unix:/x", project = "p" }, place):get("key"))
-    assert.equal("700\n", home.capture("stat -c %a " .. place .. "/build"))
+    assert.equal("700\n", disk.capture("stat -c %a " .. place .. "/build"))
   end)
 
   it("does not need a place", function()

@@ -1,15 +1,12 @@
 local config = require("contree.config")
+local disk = require("spec.support.disk")
 
 local SERVICE = "https://api.tokenfactory.nebius.com/sandboxes"
 
 describe("config.resolve", function()
   local home
 
-  local function write(name, text)
-    local file = assert(io.open(home .. "/" .. name, "w"))
-    file:write(text)
-    file:close()
-  end
+  local function write(name, text) disk.write(home .. "/" .. name, text) end
 
   local function resolve(options, env)
     env = env or {}
@@ -24,11 +21,7 @@ describe("config.resolve", function()
     return tostring(err)
   end
 
-  before_each(function()
-    local pipe = io.popen("mktemp -d -t contree-spec.XXXXXX")
-    home = pipe:read("*l")
-    pipe:close()
-  end)
+  before_each(function() home = disk.directory() end)
   after_each(function() os.execute("rm -rf '" .. home .. "'") end)
 
   it("ends at the local engine", function()

@@ -1,11 +1,11 @@
 local core = require("contree.core")
-local home = require("spec.support.home")
+local disk = require("spec.support.disk")
 
 describe("core.database", function()
   local directory, path, db
 
-  setup(function() directory = home.directory() end)
-  teardown(function() os.execute("rm -rf " .. home.quote(directory)) end)
+  setup(function() directory = disk.directory() end)
+  teardown(function() os.execute("rm -rf " .. disk.quote(directory)) end)
   before_each(function()
     path = os.tmpname():gsub(".*/", directory .. "/")
     db = assert(core.database(path))
@@ -51,10 +51,10 @@ describe("core.database", function()
   end)
 
   it("does not open the file to others, nor touch what is there", function()
-    assert.are.equal("600\n", home.capture("stat -c %a " .. home.quote(path)))
+    assert.are.equal("600\n", disk.capture("stat -c %a " .. disk.quote(path)))
     local other = directory .. "/mine"
-    home.capture("umask 027; : > " .. home.quote(other))
+    disk.capture("umask 027; : > " .. disk.quote(other))
     core.database(other):close()
-    assert.are.equal("640\n", home.capture("stat -c %a " .. home.quote(other)))
+    assert.are.equal("640\n", disk.capture("stat -c %a " .. disk.quote(other)))
   end)
 end)

@@ -1,4 +1,5 @@
 local core = require("contree.core")
+local disk = require("spec.support.disk")
 local socket = require("socket")
 local support = require("spec.support.core_peer")
 
@@ -28,8 +29,8 @@ describe("loop", function()
   -- An interpreter like ours that runs `script`; what it printed.
   local function in_a_process(script)
     local path = peer.directory .. "/script.lua"
-    support.write_file(path, script)
-    local interpreter = support.read_file("/proc/" .. core.getpid() .. "/cmdline"):match("^[^%z]+")
+    disk.write(path, script)
+    local interpreter = disk.read("/proc/" .. core.getpid() .. "/cmdline"):match("^[^%z]+")
     local command = "with_sanitizer timeout 20 %s %s %s 2>&1; echo code $?"
     return support.capture(command:format(interpreter, path, peer.socket))
   end
@@ -238,7 +239,7 @@ describe("loop", function()
   it("keeps descriptors and memory over 1,000 transfers", function()
     local function many(count)
       local path = peer.directory .. "/upload"
-      support.write_file(path, "from a file")
+      disk.write(path, "from a file")
       for i = 1, count do
         local kind = i % 5
         local transfer = add(kind == 0 and "/short" or "/echo", {

@@ -1,10 +1,11 @@
 local core = require("contree.core")
+local disk = require("spec.support.disk")
 local support = require("spec.support.core_peer")
 
 describe("start_detached", function()
   local directory
 
-  before_each(function() directory = support.directory() end)
+  before_each(function() directory = disk.directory() end)
   after_each(function() os.execute("rm -rf " .. directory) end)
 
   -- Starts a shell script whose $1 $2 are what start_detached() appended.
@@ -33,7 +34,7 @@ describe("start_detached", function()
   it("tells when the program says that it is ready", function()
     local path = directory .. "/out"
     assert.is_true(spawn("echo \"$@\" >" .. path .. "; printf x >&3; exec sleep 0"))
-    assert.equal("--ready-fd 3\n", support.read_file(path))
+    assert.equal("--ready-fd 3\n", disk.read(path))
   end)
 
   it("gives it a world of its own", function()
@@ -48,12 +49,12 @@ describe("start_detached", function()
       printf x >&3]]):format(path)))
     kept:close()
     local lines = {}
-    for line in support.read_file(path):gmatch("[^\n]+") do lines[#lines + 1] = line end
+    for line in disk.read(path):gmatch("[^\n]+") do lines[#lines + 1] = line end
     assert.equal("/", lines[1])
     local parent, session = lines[2]:match("(%d+) (%d+)")
     assert.not_equal(core.getpid(), tonumber(parent))
     assert.not_equal(lines[3], session) -- cannot get a terminal again
-    local own = support.read_file("/proc/" .. core.getpid() .. "/stat"):match("%) %S %d+ %d+ (%d+)")
+    local own = disk.read("/proc/" .. core.getpid() .. "/stat"):match("%) %S %d+ %d+ (%d+)")
     assert.not_equal(own, session)
     -- 0 to 3, the total line, and what the shell itself opened for ls
     assert.is_true(tonumber(lines[4]) <= 7)
@@ -73,7 +74,7 @@ describe("start_detached", function()
 
   it("leaves our signals and descriptors as they were", function()
     local function ours()
-      local status = support.read_file("/proc/" .. core.getpid() .. "/status")
+      local status = disk.read("/proc/" .. core.getpid() .. "/status")
       return status:match("SigBlk:%s*(%x+)") .. status:match("SigIgn:%s*(%x+)")
         .. status:match("SigCgt:%s*(%x+)") .. support.open_files()
     end
@@ -92,7 +93,7 @@ describe("start_detached", function()
     local log = directory .. "/log"
     assert.is_true(spawn("echo out; echo err >&2; printf x >&3", log))
     assert.is_true(spawn("echo more; printf x >&3", log))
-    assert.equal("out\nerr\nmore\n", support.read_file(log))
+    assert.equal("out\nerr\nmore\n", disk.read(log))
     assert.equal(384, core.stat(log).mode)
   end)
 

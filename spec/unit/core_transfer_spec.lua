@@ -1,4 +1,5 @@
 local core = require("contree.core")
+local disk = require("spec.support.disk")
 local support = require("spec.support.core_peer")
 
 local finish, wait_until, linger = support.finish, support.wait_until, support.linger
@@ -19,7 +20,7 @@ describe("transfer", function()
 
   before_each(function()
     loop = core.loop()
-    directory = support.directory()
+    directory = disk.directory()
   end)
   after_each(function()
     loop:close()
@@ -283,7 +284,7 @@ describe("transfer", function()
   describe("file body", function()
     it("sends a file, or a part of it", function()
       local path, data = directory .. "/in", sample(2500000)
-      support.write_file(path, data)
+      disk.write(path, data)
       local result = run("/echo", {method = "POST", body = {path = path}, sha256 = true})
       assert.is_true(result.body == data)
       assert.equal(core.sha256(data), result.sha256)
@@ -297,13 +298,13 @@ describe("transfer", function()
     end)
 
     it("sends an empty file with its length", function()
-      support.write_file(directory .. "/in", "")
+      disk.write(directory .. "/in", "")
       local result = run("/head", {method = "POST", body = {path = directory .. "/in"}})
       assert.matches("Content%-Length: 0", result.body)
     end)
 
     it("fails at once when there is no such file, or no such part", function()
-      support.write_file(directory .. "/in", "short")
+      disk.write(directory .. "/in", "short")
       for path, body in pairs{
         ["No such file"] = {path = directory .. "/none"},
         ["not a regular file"] = {path = directory},
@@ -324,10 +325,10 @@ describe("transfer", function()
 
     it("fails when the file gets shorter meanwhile", function()
       local path = directory .. "/in"
-      support.write_file(path, sample(20000000))
+      disk.write(path, sample(20000000))
       local transfer = add("/pit?n=100000", {method = "POST", body = {path = path}})
       linger(loop, 0.2)
-      support.write_file(path, "")
+      disk.write(path, "")
       local drain = add("/echo")
       finish(loop, drain)
       assert.is_false(transfer:done()) -- nobody reads on
@@ -443,7 +444,7 @@ describe("transfer", function()
     end)
 
     it("is no different for other bodies", function()
-      support.write_file(directory .. "/in", sample(9000000))
+      disk.write(directory .. "/in", sample(9000000))
       for _, body in ipairs{sample(9000000), {path = directory .. "/in"}} do
         local result = run("/refuse_body?pause=0.01", {method = "POST", body = body})
         assert.equal(413, result.status)
@@ -464,18 +465,18 @@ describe("transfer", function()
   describe("file sink", function()
     it("puts the whole body in place, with its mode and digest", function()
       local path = directory .. "/out"
-      support.write_file(path, "old")
+      disk.write(path, "old")
       local data = sample(3000000)
       local result = run("/echo", {method = "POST", body = data, sink = {path = path, mode = 420},
                                    sha256 = true})
       assert.is_nil(result.error)
       assert.is_nil(result.body)
-      assert.is_true(support.read_file(path) == data)
+      assert.is_true(disk.read(path) == data)
       assert.equal(420, core.stat(path).mode)
       assert.equal(core.sha256(data), result.sha256)
       run("/echo", {sink = {path = path}})
       assert.equal(384, core.stat(path).mode)
-      assert.equal("", support.read_file(path))
+      assert.equal("", disk.read(path))
       assert.equal("out\n", support.list(directory))
     end)
 
@@ -498,10 +499,10 @@ describe("transfer", function()
 
     it("leaves nothing after failure, cancelling, closing or collection", function()
       local path = directory .. "/out"
-      support.write_file(path, "old")
+      disk.write(path, "old")
       local function untouched()
         assert.equal("out\n", support.list(directory))
-        assert.equal("old", support.read_file(path))
+        assert.equal("old", disk.read(path))
       end
       failure("closed", run("/short", {sink = {path = path}}))
       untouched()
@@ -789,7 +790,7 @@ describe("transfer", function()
       result = finish(loop, loop:add{url = "http://x/", unix_socket = directory .. "/none"})
       assert.matches("none: No such file", failure("connect", result).message)
       assert.is_false(result.sent)
-      support.write_file(directory .. "/file", "")
+      disk.write(directory .. "/file", "")
       result = finish(loop, loop:add{url = "http://x/", unix_socket = directory .. "/file"})
       assert.matches("refused", failure("connect", result).message)
     end)
@@ -911,7 +912,7 @@ describe("transfer", function()
     end)
 
     it("aborted while it sends", function()
-      support.write_file(directory .. "/in", sample(9000000))
+      disk.write(directory .. "/in", sample(9000000))
       for _, body in ipairs{("x"):rep(9000000), {path = directory .. "/in"}, {chunks = true}} do
         local transfer = add("/pit?n=10", {method = "POST", body = body})
         linger(loop, 0.05)
@@ -943,7 +944,7 @@ describe("transfer", function()
     end)
 
     it("is an error for the others, which are sent once", function()
-      support.write_file(directory .. "/in", "from a file")
+      disk.write(directory .. "/in", "from a file")
       for _, method in ipairs{"POST", "PATCH"} do
         for _, body in ipairs{"", "x", {path = directory .. "/in"}} do
           local name = "dropped " .. method
@@ -959,7 +960,7 @@ describe("transfer", function()
 
     it("sends a file again from its start", function()
       local path, data = directory .. "/in", sample(100000)
-      support.write_file(path, data)
+      disk.write(path, data)
       run("/poison")
       local result = run("/sha", {method = "PUT", body = {path = path}, sha256 = true})
       assert.is_nil(result.error)

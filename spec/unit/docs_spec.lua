@@ -1,19 +1,13 @@
 -- The pages that say which test proves what name tests that are there.
-local function read(path)
-  local file = io.open(path, "rb")
-  local text = file and file:read("*a")
-  if file then file:close() end
-  return text
-end
-
 -- What the tests of one name say they prove: a set of titles.
+local disk = require("spec.support.disk")
 local function titles(name)
   local found = {}
   for _, directory in ipairs{ "unit", "client", "engine", "e2e", "hosts" } do
-    local text = read(("spec/%s/%s.lua"):format(directory, name)) or ""
+    local text = disk.peek(("spec/%s/%s.lua"):format(directory, name)) or ""
     for title in text:gmatch('[%w_]%(%s*"([^"]+)",%s*function') do found[title] = true end
   end
-  local text = read(("spec/c/%s.c"):format(name)) or ""
+  local text = disk.peek(("spec/c/%s.c"):format(name)) or ""
   for title in text:gmatch('RUN%([%w_]+,%s*(".-")%);') do
     found[title:gsub('"%s+"', ""):sub(2, -2)] = true
   end
@@ -33,7 +27,7 @@ describe("what the docs say is tested", function()
     "docs/promises.md" } do
     it("is, in " .. path, function()
       local known, count = {}, 0
-      references(assert(read(path)), function(name, title)
+      references(disk.read(path), function(name, title)
         known[name] = known[name] or titles(name)
         assert.is_true(known[name][title], ("there is no test %s: %s"):format(name, title))
         count = count + 1
@@ -43,7 +37,7 @@ describe("what the docs say is tested", function()
 
     it("has in each numbered row a test or a reason, in " .. path, function()
       local last = 0
-      for line in assert(read(path)):gmatch("[^\n]+") do
+      for line in disk.read(path):gmatch("[^\n]+") do
         local number = tonumber(line:match("^| (%d+) |"))
         if number and number < 100 then -- else it is a status
           assert.are.equal(last + 1, number)
@@ -58,8 +52,8 @@ describe("what the docs say is tested", function()
   end
 
   it("is every route of the engine", function()
-    local page = assert(read("docs/api.md")):gsub("{[%w_]+}", "*")
-    local source = assert(read("src/engine/api.c"))
+    local page = disk.read("docs/api.md"):gsub("{[%w_]+}", "*")
+    local source = disk.read("src/engine/api.c")
     local count = 0
     for method, pattern in source:gmatch('{"(%u+)", "([^"]+)"') do
       local route = ("%s /%s"):format(method, pattern)

@@ -1,13 +1,11 @@
+local disk = require("spec.support.disk")
 local files = require("contree.files")
 
 describe("files=", function()
   local directory
 
   local function write(name, mode)
-    local path = directory .. "/" .. name
-    local file = assert(io.open(path, "w"))
-    file:write(name)
-    file:close()
+    local path = disk.write(directory .. "/" .. name, name)
     if mode then os.execute("chmod " .. mode .. " '" .. path .. "'") end
     return path
   end
@@ -25,9 +23,7 @@ describe("files=", function()
   end
 
   setup(function()
-    local pipe = io.popen("mktemp -d -t contree-spec.XXXXXX")
-    directory = pipe:read("*l")
-    pipe:close()
+    directory = disk.directory()
     os.execute(("mkdir -p '%s/tree/sub/deep' '%s/empty'"):format(directory, directory))
     write("a.txt", "600")
     write("run.sh", "755")

@@ -1,8 +1,8 @@
 -- What sessions remember, by both stores: the same calls, the same answers.
 local core = require("contree.core")
+local disk = require("spec.support.disk")
 local errors = require("contree.errors")
 local history = require("contree.history")
-local home = require("spec.support.home")
 local memory = require("contree.store.memory")
 local sqlite = require("contree.store.sqlite")
 
@@ -40,8 +40,8 @@ for name, open in pairs(STORES) do
   describe("a history kept by " .. name, function()
     local directory, rows, others, past, same
 
-    setup(function() directory = home.directory() end)
-    teardown(function() os.execute("rm -rf " .. home.quote(directory)) end)
+    setup(function() directory = disk.directory() end)
+    teardown(function() os.execute("rm -rf " .. disk.quote(directory)) end)
     before_each(function()
       rows, others = open(directory)
       past = history.open(rows, "demo", "here", { entry("start", { kind = "start" }) })
@@ -149,8 +149,8 @@ end
 describe("a store in a file", function()
   local directory, path
 
-  setup(function() directory = home.directory() end)
-  teardown(function() os.execute("rm -rf " .. home.quote(directory)) end)
+  setup(function() directory = disk.directory() end)
+  teardown(function() os.execute("rm -rf " .. disk.quote(directory)) end)
   before_each(function() path = os.tmpname():gsub(".*/", directory .. "/") end)
 
   local function open(rows)
@@ -159,7 +159,7 @@ describe("a store in a file", function()
 
   it("is the owner's alone", function()
     open(sqlite.new(path))
-    assert.are.equal("600\n", home.capture("stat -c %a " .. home.quote(path)))
+    assert.are.equal("600\n", disk.capture("stat -c %a " .. disk.quote(path)))
   end)
 
   it("waits for who has it locked, but not for ever", function()
@@ -211,9 +211,7 @@ describe("a store in a file", function()
       assert.are.equal("file", err.kind)
       assert.matches(text, tostring(err))
     end
-    local file = io.open(path, "w")
-    file:write(("not a database"):rep(100))
-    file:close()
+    disk.write(path, ("not a database"):rep(100))
     refused("not a database")
     os.remove(path)
     local db = core.database(path)

@@ -1,12 +1,8 @@
 -- What the documentation says is there: the specs that it names.
+local disk = require("spec.support.disk")
 local here = debug.getinfo(1, "S").source:match("^@(.*/)spec/") or "./"
 
-local function read(path)
-  local file = io.open(here .. path, "rb")
-  local text = file and file:read("*a")
-  if file then file:close() end
-  return text
-end
+local function read(path) return disk.peek(here .. path) end
 
 local function pages()
   local pipe = assert(io.popen("cd '" .. here .. "' && ls *.md docs/*.md docs/*/*.md"))

@@ -1,3 +1,4 @@
+local disk = require("spec.support.disk")
 local stdio = require("contree.stdio")
 
 local function read_all(reader)
@@ -68,11 +69,7 @@ end)
 
 describe("stdin=", function()
   local path = os.tmpname()
-  setup(function()
-    local file = assert(io.open(path, "wb"))
-    file:write(("x"):rep(3000000))
-    file:close()
-  end)
+  setup(function() disk.write(path, ("x"):rep(3000000)) end)
   teardown(function() os.remove(path) end)
 
   it("may be anything that has bytes", function()

@@ -1,0 +1,43 @@
+-- Files, and the shell commands that deal with them, for specs.
+local disk = {}
+
+--- Runs a shell command on this machine; returns what it printed.
+function disk.capture(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read("*a")
+  pipe:close()
+  return text
+end
+
+--- A text as one word of a shell command.
+function disk.quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- A new empty directory whose name tells that a spec made it.
+function disk.directory()
+  return (disk.capture("mktemp -d -t contree-spec.XXXXXX"):gsub("\n$", ""))
+end
+
+--- What a file holds, or nil if it is not there.
+function disk.peek(path)
+  local file = io.open(path, "rb")
+  local data = file and file:read("*a")
+  if file then file:close() end
+  return data
+end
+
+--- What a file holds, which must be there.
+function disk.read(path)
+  return disk.peek(path) or error("there is no " .. path, 2)
+end
+
+--- Writes a file; returns its path.
+function disk.write(path, data)
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(data))
+  file:close()
+  return path
+end
+
+return disk
