@@ -12,8 +12,7 @@ local wanted = {}
 for _, name in ipairs(arg) do wanted[name] = true end
 local function asked_for(name) return next(wanted) == nil or wanted[name] end
 
-local directory = disk.directory()
-local engine = host.engine()
+local place = host.place()
 local bin = host.root .. "/build/bench/"
 
 local function numbers(text)
@@ -105,13 +104,13 @@ local function timers()
   for _, one in ipairs(TIMERS) do
     local name, lua, command, code = one[1], one[2], one[3], one[4]
     if asked_for(name) then
-      local script = disk.write(("%s/%s.lua"):format(directory, name),
+      local script = place:write(name .. ".lua",
         ("local LIBRARY = %q\n"):format(name) .. PREAMBLE .. code)
-      local output, status = host.run(lua, BESIDE:format(bin, directory, command:format(script)),
-        { CONTREE_URL = engine.url })
+      local output, status = place:run(lua,
+        BESIDE:format(bin, place.directory, command:format(script)))
       assert(status == 0, output)
       row(name, numbers(output))
-      row("  beside it: control", numbers(disk.read(directory .. "/control")))
+      row("  beside it: control", numbers(disk.read(place.directory .. "/control")))
     end
   end
 end
@@ -186,10 +185,10 @@ local CONF = [[
 
 local function frames()
   if not asked_for("love") then return end
-  disk.write(directory .. "/conf.lua", CONF)
-  disk.write(directory .. "/main.lua", GAME)
-  local output, status = host.run("luajit",
-    "SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy love " .. directory, { CONTREE_URL = engine.url })
+  place:write("conf.lua", CONF)
+  place:write("main.lua", GAME)
+  local output, status = place:run("luajit",
+    "SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy love " .. place.directory)
   assert(status == 0, output)
   head("LÖVE: contree.step()", "ms")
   for _, part in ipairs{ "idle", "50 runs stream", "short runs, one after the other" } do
@@ -224,7 +223,7 @@ local CONCURRENT, GETS = 200, 1500
 -- Measures the static location while so many requests are in flight all the
 -- time; `begin` sends one.
 local function beside(server, begin)
-  local out = directory .. "/static"
+  local out = place.directory .. "/static"
   os.execute(("{ %sget %s/http.sock /static %d >%s; echo >%s.done; } &"):format(bin,
     server.directory, GETS, out, out))
   local jobs, times, over = {}, {}, not begin
@@ -260,10 +259,10 @@ end
 
 local function web(name, init)
   if not asked_for("nginx") then return end
-  local place = nginx.directory()
-  disk.write(place .. "/app.lua", APP)
-  local server = nginx.start(place, init .. HTTP, { CONTREE_URL = engine.url })
-  local direct = nginx.at(engine.directory .. "/engine.sock")
+  local directory = nginx.directory()
+  disk.write(directory .. "/app.lua", APP)
+  local server = nginx.start(directory, init .. HTTP, { CONTREE_URL = place.url })
+  local direct = nginx.at(place.socket)
   server:get("/run?shell=true")
 
   head("nginx, " .. name, "ms")
@@ -292,7 +291,7 @@ local function loading()
   head('require("contree")', "ms")
   for _, lua in ipairs{ "lua5.4", "luajit" } do
     local list = {}
-    local script = disk.write(directory .. "/require.lua", [[
+    local script = place:write("require.lua", [[
       local clock = os.clock
       local begun = clock()
       require("contree")
@@ -311,5 +310,4 @@ web("thread pool", [[
   init_worker_by_lua_block { require("contree").host("nginx", { thread_pool = "spec" }) }
 ]])
 loading()
-engine.stop()
-os.execute("rm -rf " .. disk.quote(directory))
+place:stop()

@@ -4,38 +4,25 @@ local disk = require("spec.support.disk")
 local host = require("spec.support.host")
 
 describe("a host in C", function()
-  local engine, directory
+  local place
 
   setup(function()
-    engine = host.engine()
-    directory = disk.directory()
-    local output, status = host.run("lua5.4", ("cc -Wall -Wextra -Werror -O1 %s -o %s/host %s")
-      :format(disk.quote(host.root .. "/examples/c-host/host.c"), directory,
-        "$(pkg-config --cflags --libs lua5.4)"))
-    assert.are.equal("", output)
-    assert.are.equal(0, status)
+    place = host.place()
+    assert.are.same({ "", 0 }, { host.run("lua5.4",
+      ("cc -Wall -Wextra -Werror -O1 %s -o %s/host $(pkg-config --cflags --libs lua5.4)")
+        :format(disk.quote(host.root .. "/examples/c-host/host.c"), place.directory)) })
   end)
-  teardown(function()
-    engine.stop()
-    os.execute("rm -rf " .. directory)
-  end)
+  teardown(function() place:stop() end)
 
-  local function script(name, code)
-    return disk.write(directory .. "/" .. name, [[
-      io.stdout:setvbuf("no")
-      local contree = require("contree")
-      local image = contree.new().images:use("busybox:latest")
-    ]] .. code)
-  end
+  local function script(name, code) return place:write(name, host.PREAMBLE .. code) end
 
   local function run(...)
-    return host.run("lua5.4", directory .. "/host " .. table.concat({ ... }, " "),
-      { CONTREE_URL = engine.url })
+    return place:run("lua5.4", place.directory .. "/host " .. table.concat({ ... }, " "))
   end
 
   it("links nothing but Lua", function()
     local needed = disk.capture(("readelf -d %s/host | grep NEEDED | grep -v 'liblua5.4\\|libc.so'")
-      :format(directory))
+      :format(place.directory))
     assert.are.equal("", needed)
   end)
 
@@ -62,19 +49,14 @@ describe("a host in C", function()
   it("can close its states while commands run and files come in", function()
     local code = ([[
       contree.spawn(function()
-        local made = image:run{ shell = "head -c 50000000 /dev/zero > /big", disposable = false }
-        for i = 1, 5 do
-          contree.spawn(function() image:run("sleep 1") end)
-          contree.spawn(function() made:download("/big", %q .. "/close" .. i) end)
-        end
-        contree.sleep(0.02)
+        require("spec.support.busy")(contree, image, %q .. "/close")
         io.popen("kill -INT $PPID"):close()
       end)
-    ]]):format(directory)
+    ]]):format(place.directory)
     local output, status = run(script("one.lua", code), script("two.lua", code))
     assert.matches("^stopped: ", output)
     assert.are.equal(1, status)
-    assert.is_nil(disk.capture("ls -A " .. directory):match("%.close[^\n]*"))
+    assert.is_nil(disk.capture("ls -A " .. place.directory):match("%.close[^\n]*"))
   end)
 
   it("or another one: the documentation shows the driver that is tested here", function()
@@ -86,26 +68,25 @@ describe("a host in C", function()
   end)
 
   for _, lua in ipairs{ "lua5.4", "luajit" } do
+    local function own_loop(path)
+      return place:run(lua, ("cd %s && LUA_PATH=\"./?.lua;$LUA_PATH\" %s %s")
+        :format(disk.quote(host.root .. "/examples/own-loop"), lua, path))
+    end
+
     it("or one around an event loop of its own, with its own driver, in " .. lua, function()
-      local output, status = host.run(lua,
-        ("cd %s && LUA_PATH=\"./?.lua;$LUA_PATH\" %s main.lua")
-          :format(disk.quote(host.root .. "/examples/own-loop"), lua),
-        { CONTREE_URL = engine.url })
+      local output, status = own_loop("main.lua")
       assert.matches("run 10\nthe loop ticked all the time", output, 1, true)
       assert.are.equal(0, status)
     end)
 
     it("or one around an event loop of its own keeps the rules, in " .. lua, function()
-      local output, status = host.run(lua, ("cd %s && LUA_PATH=\"./?.lua;$LUA_PATH\" %s %s"):format(
-        disk.quote(host.root .. "/examples/own-loop"), lua, script("own.lua", [[
-          contree.host(require("driver"))
-          local check = require("spec.support.any_host")
-          check(contree, image)
-          contree.async(check, contree, image)
-          io.write("kept by ", contree.host())
-        ]])), { CONTREE_URL = engine.url })
-      assert.are.equal("kept by custom", output)
-      assert.are.equal(0, status)
+      assert.are.same({ "kept by custom", 0 }, { own_loop(script("own.lua", [[
+        contree.host(require("driver"))
+        local check = require("spec.support.any_host")
+        check(contree, image)
+        contree.async(check, contree, image)
+        io.write("kept by ", contree.host())
+      ]])) })
     end)
   end
 end)

@@ -1,5 +1,4 @@
 -- contree in Copas: the packaged 1.x, and what stands in for 4.
-local disk = require("spec.support.disk")
 local host = require("spec.support.host")
 
 -- Runs until done() is true; 1.x has no end of its own.
@@ -20,26 +19,14 @@ for _, case in ipairs{
   { name = "Copas 4 in luajit", lua = "luajit", prelude = NEW, modern = true },
 } do
   describe("with " .. case.name, function()
-    local engine, directory
+    local place
 
-    setup(function()
-      engine = host.engine()
-      directory = disk.directory()
-    end)
-    teardown(function()
-      engine.stop()
-      os.execute("rm -rf " .. directory)
-    end)
+    setup(function() place = host.place() end)
+    teardown(function() place:stop() end)
 
     local function prints(wanted, code)
-      local script = disk.write(directory .. "/script.lua", case.prelude .. [[
-        io.stdout:setvbuf("no")
-        local contree = require("contree")
-        local image = contree.new().images:use("busybox:latest")
-      ]] .. code)
-      local output, status = host.run(case.lua, case.lua .. " " .. script,
-        { CONTREE_URL = engine.url })
-      assert.are.same({ wanted, 0 }, { output, status })
+      assert.are.same({ wanted, 0 },
+        { place:script(case.lua, case.prelude .. host.PREAMBLE .. code) })
     end
 
     it("is recognised", function()

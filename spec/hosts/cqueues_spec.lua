@@ -1,30 +1,20 @@
 -- contree in coroutines of cqueues.
-local disk = require("spec.support.disk")
 local host = require("spec.support.host")
+
+local PREAMBLE = [[
+  local cqueues = require("cqueues")
+  local controller = cqueues.new()
+]] .. host.PREAMBLE
 
 for _, lua in ipairs{ "lua5.4", "luajit" } do
   describe("with cqueues in " .. lua, function()
-    local engine, directory
+    local place
 
-    setup(function()
-      engine = host.engine()
-      directory = disk.directory()
-    end)
-    teardown(function()
-      engine.stop()
-      os.execute("rm -rf " .. directory)
-    end)
+    setup(function() place = host.place() end)
+    teardown(function() place:stop() end)
 
     local function prints(wanted, code)
-      local script = disk.write(directory .. "/script.lua", [[
-        io.stdout:setvbuf("no")
-        local cqueues = require("cqueues")
-        local contree = require("contree")
-        local image = contree.new().images:use("busybox:latest")
-        local controller = cqueues.new()
-      ]] .. code)
-      local output, status = host.run(lua, lua .. " " .. script, { CONTREE_URL = engine.url })
-      assert.are.same({ wanted, 0 }, { output, status })
+      assert.are.same({ wanted, 0 }, { place:script(lua, PREAMBLE .. code) })
     end
 
     it("is recognised", function()

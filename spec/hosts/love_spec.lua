@@ -1,5 +1,4 @@
 -- contree in LÖVE, without a window.
-local disk = require("spec.support.disk")
 local host = require("spec.support.host")
 
 local CONF = [[
@@ -16,7 +15,7 @@ local CONF = [[
 local sanitized = (os.getenv("LD_PRELOAD") or ""):find("asan", 1, true)
 
 describe("in LÖVE", function()
-  local engine, directory
+  local place
 
   if sanitized then
     pending("not with AddressSanitizer preloaded")
@@ -24,35 +23,26 @@ describe("in LÖVE", function()
   end
 
   setup(function()
-    engine = host.engine()
-    directory = disk.directory()
-    disk.write(directory .. "/conf.lua", CONF)
+    place = host.place()
+    place:write("conf.lua", CONF)
   end)
-  teardown(function()
-    engine.stop()
-    os.execute("rm -rf " .. directory)
-  end)
+  teardown(function() place:stop() end)
 
   local function love(game, arguments)
-    return host.run("luajit",
-      ("exec env SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy love %s %s")
-        :format(game, arguments or ""),
-      { CONTREE_URL = engine.url })
+    return place:run("luajit", ("exec env SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy love %s %s")
+      :format(game, arguments or ""))
   end
 
   -- Plays this main.lua, which ends by calling finish(words…).
   local function prints(wanted, code)
-    disk.write(directory .. "/main.lua", [[
-      local contree = require("contree")
-      local image = contree.new().images:use("busybox:latest")
+    place:write("main.lua", host.PREAMBLE .. [[
       local function finish(...)
         io.write(table.concat({ ... }, " "))
         love.event.quit(7)
       end
       function love.update() contree.step() end
     ]] .. code)
-    local output, status = love(directory)
-    assert.are.same({ wanted, 7 }, { output, status })
+    assert.are.same({ wanted, 7 }, { love(place.directory) })
   end
 
   it("is recognised", function()
@@ -153,7 +143,7 @@ describe("in LÖVE", function()
         if frames == 20 then finish("leaving") end
       end
     ]])
-    assert.are.equal(0, engine.running())
+    assert.are.equal(0, place:running())
   end)
 
   it("plays the example to its end", function()

@@ -4,31 +4,17 @@ local host = require("spec.support.host")
 
 for _, lua in ipairs{ "lua5.4", "luajit" } do
   describe("with luv in " .. lua, function()
-    local engine, directory
+    local place
 
-    setup(function()
-      engine = host.engine()
-      directory = disk.directory()
-    end)
-    teardown(function()
-      engine.stop()
-      os.execute("rm -rf " .. directory)
-    end)
+    setup(function() place = host.place() end)
+    teardown(function() place:stop() end)
 
     local function run(code)
-      local script = disk.write(directory .. "/script.lua", [[
-        io.stdout:setvbuf("no")
-        local uv = require("luv")
-        local contree = require("contree")
-        local image = contree.new().images:use("busybox:latest")
-      ]] .. code)
-      return host.run(lua, ("%s %s"):format(lua, script), { CONTREE_URL = engine.url })
+      return place:script(lua, 'local uv = require("luv")\n' .. host.PREAMBLE .. code)
     end
 
     local function prints(wanted, code)
-      local output, status = run(code)
-      assert.are.equal(wanted, output)
-      assert.are.equal(0, status)
+      assert.are.same({ wanted, 0 }, { run(code) })
     end
 
     it("is recognised", function()
@@ -109,16 +95,11 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
 
     it("can be left while commands run and files come in", function()
       prints("leaving", ([[
-        local made = image:run{ shell = "head -c 50000000 /dev/zero > /big", disposable = false }
-        for i = 1, 5 do
-          contree.spawn(function() image:run("sleep 1") end)
-          contree.spawn(function() made:download("/big", %q .. "/exit" .. i) end)
-        end
-        contree.sleep(0.02)
+        require("spec.support.busy")(contree, image, %q .. "/exit")
         io.write("leaving")
         os.exit(0, true)
-      ]]):format(directory))
-      assert.is_nil(disk.capture("ls -A " .. directory):match("%.exit[^\n]*"))
+      ]]):format(place.directory))
+      assert.is_nil(disk.capture("ls -A " .. place.directory):match("%.exit[^\n]*"))
     end)
   end)
 end

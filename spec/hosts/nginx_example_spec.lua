@@ -5,20 +5,20 @@ local host = require("spec.support.host")
 local nginx = require("spec.support.nginx")
 
 describe("examples/nginx", function()
-  local engine, server
+  local place, server
 
   setup(function()
-    engine = host.engine()
+    place = host.place()
     local directory = nginx.directory()
     disk.capture(([[
       cp %s/examples/nginx/* %s
       sed -i 's#127.0.0.1:8080#unix:%s/http.sock#' %s/nginx.conf
     ]]):format(host.root, directory, directory, directory))
-    server = nginx.run(directory, "-c nginx.conf -g 'user root;'", { CONTREE_URL = engine.url })
+    server = nginx.run(directory, "-c nginx.conf -g 'user root;'", { CONTREE_URL = place.url })
   end)
   teardown(function()
     if server then server:stop() end
-    engine.stop()
+    place:stop()
   end)
 
   local function run(code, query)
@@ -79,7 +79,7 @@ describe("examples/nginx", function()
   end)
 
   it("says that it cannot, when there is no engine", function()
-    engine.stop()
+    place:stop()
     local status, answer = run("true")
     assert.are.equal(503, status)
     assert.are.equal("the code could not be run", answer.error)

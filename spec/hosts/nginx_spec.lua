@@ -47,10 +47,10 @@ local APP = [[
 ]]
 
 describe("in nginx", function()
-  local engine, server
+  local place, server
 
-  setup(function() engine = host.engine() end)
-  teardown(function() engine.stop() end)
+  setup(function() place = host.place() end)
+  teardown(function() place:stop() end)
   after_each(function()
     if server then server:stop() end
     server = nil
@@ -61,7 +61,7 @@ describe("in nginx", function()
     if not http:find("listen", 1, true) then http = "server { listen SOCKET; " .. http .. "}" end
     local directory = nginx.directory()
     disk.write(directory .. "/app.lua", APP)
-    server = nginx.start(directory, http, { CONTREE_URL = engine.url })
+    server = nginx.start(directory, http, { CONTREE_URL = place.url })
     return server
   end
 
@@ -309,7 +309,7 @@ describe("in nginx", function()
         local request = server:request(path)
         wait_for_runs(runs)
         request:cancel()
-        assert.are.equal(0, engine.running())
+        assert.are.equal(0, place:running())
         wait_for_runs(0)
         assert.are.equal("0", state())
         if path == "/caught" then server:logged("caught: contree: the task was cancelled") end

@@ -3,40 +3,32 @@ local disk = require("spec.support.disk")
 local host = require("spec.support.host")
 
 describe("in Neovim", function()
-  local engine, directory
+  local place
 
-  setup(function()
-    engine = host.engine()
-    directory = disk.directory()
-  end)
-  teardown(function()
-    engine.stop()
-    os.execute("rm -rf " .. directory)
-  end)
+  setup(function() place = host.place() end)
+  teardown(function() place:stop() end)
+
+  local function luafile(script, options)
+    return place:run("luajit", ("nvim --headless -u NONE -i NONE -n %s -c 'luafile %s' -c 'qa!'")
+      :format(options or "", script))
+  end
 
   -- Runs Lua code in a Neovim of its own; `image` is there. What it writes by
   -- io.write is the output, and so is all that Neovim complains of.
   local function nvim(code, options)
-    local script = disk.write(directory .. "/script.lua", [[
-      contree = require("contree")
-      client = contree.new()
-      image = client.images:use("busybox:latest")
-    ]] .. code)
-    local runner = disk.write(directory .. "/runner.lua", ([[
+    local script = place:write("script.lua", host.PREAMBLE .. code)
+    local runner = place:write("runner.lua", ([[
       local ok, err = xpcall(dofile, function(e) return debug.traceback(tostring(e)) end, %q)
       if not ok then
         io.stderr:write(err, "\n")
         vim.cmd("cquit 1")
       end
     ]]):format(script))
-    return host.run("luajit", ("nvim --headless -u NONE -i NONE -n %s -c 'luafile %s' -c 'qa!'")
-      :format(options or "", runner), { CONTREE_URL = engine.url })
+    return luafile(runner, options)
   end
 
   local function prints(wanted, code, options)
-    local output, status = nvim(code, options)
-    assert.are.equal(wanted, output)
-    assert.are.equal(0, status)
+    assert.are.same({ wanted, 0 }, { nvim(code, options) })
   end
 
   it("is recognised", function()
@@ -54,7 +46,7 @@ describe("in Neovim", function()
   end)
 
   it("does not start a thread or a process when it is loaded", function()
-    local script = disk.write(directory .. "/load.lua", [[
+    local script = place:write("load.lua", [[
       local function count()
         local threads = #vim.fn.glob("/proc/self/task/*", true, true)
         local children = vim.fn.readfile("/proc/self/task/" .. vim.loop.getpid() .. "/children")
@@ -64,8 +56,7 @@ describe("in Neovim", function()
       require("contree")
       io.write(before == count() and "same" or before .. " became " .. count())
     ]])
-    assert.are.equal("same", (host.run("luajit",
-      "nvim --headless -u NONE -i NONE -c 'luafile " .. script .. "' -c 'qa!'")))
+    assert.are.equal("same", (luafile(script)))
   end)
 
   it("goes on while plain code waits", function()
@@ -133,7 +124,7 @@ describe("in Neovim", function()
   end)
 
   it("starts as the first thing in a callback of the event loop", function()
-    local script = disk.write(directory .. "/first.lua", [[
+    local script = place:write("first.lua", [[
       local seen
       vim.loop.new_timer():start(1, 0, function()
         local contree = require("contree")
@@ -145,8 +136,7 @@ describe("in Neovim", function()
       vim.wait(5000, function() return seen end)
       io.write(seen or "nothing")
     ]])
-    assert.are.equal("nvim", (host.run("luajit",
-      "nvim --headless -u NONE -i NONE -c 'luafile " .. script .. "' -c 'qa!'")))
+    assert.are.equal("nvim", (luafile(script)))
   end)
 
   it("can be interrupted, which cancels the command", function()
@@ -158,7 +148,7 @@ describe("in Neovim", function()
       io.write(tostring(err))
     ]])
     assert.are.equal("contree: interrupted!", output)
-    assert.are.equal(0, engine.running())
+    assert.are.equal(0, place:running())
   end)
 
   it("tells of a task that failed unseen", function()
@@ -176,15 +166,10 @@ describe("in Neovim", function()
 
   it("can quit while commands run and files come in", function()
     prints("leaving", ([[
-      local made = image:run{ shell = "head -c 50000000 /dev/zero > /big", disposable = false }
-      for i = 1, 5 do
-        contree.spawn(function() image:run("sleep 1") end)
-        contree.spawn(function() made:download("/big", %q .. "/quit" .. i) end)
-      end
-      contree.sleep(0.02)
+      require("spec.support.busy")(contree, image, %q .. "/quit")
       io.write("leaving")
-    ]]):format(directory))
-    assert.is_nil(disk.capture("ls -A " .. directory):match("%.quit[^\n]*"))
+    ]]):format(place.directory))
+    assert.is_nil(disk.capture("ls -A " .. place.directory):match("%.quit[^\n]*"))
   end)
 
   it("can be used by what runs when Neovim leaves", function()
@@ -200,7 +185,7 @@ describe("in Neovim", function()
     local options
 
     setup(function()
-      local plugin = directory .. "/plugin"
+      local plugin = place.directory .. "/plugin"
       os.execute(("cp -r %s %s"):format(disk.quote(host.root .. "/examples/neovim"), plugin))
       options = ("--cmd 'set rtp^=%s' --cmd 'runtime! plugin/contree.lua' --cmd 'helptags %s/doc'")
         :format(plugin, plugin)
@@ -273,7 +258,7 @@ describe("in Neovim", function()
         end))
         io.write(text)
       ]])
-      assert.are.equal(0, engine.running())
+      assert.are.equal(0, place:running())
     end)
 
     it("remembers, and goes back", function()

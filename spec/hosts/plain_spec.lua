@@ -4,30 +4,13 @@ local host = require("spec.support.host")
 
 for _, lua in ipairs{ "lua5.4", "luajit" } do
   describe("in a script of " .. lua, function()
-    local engine, directory
+    local place
 
-    setup(function()
-      engine = host.engine()
-      directory = disk.directory()
-    end)
-    teardown(function()
-      engine.stop()
-      os.execute("rm -rf " .. directory)
-    end)
-
-    local function script(code)
-      return host.run(lua, lua .. " " .. disk.write(directory .. "/script.lua", code),
-        { CONTREE_URL = engine.url })
-    end
+    setup(function() place = host.place() end)
+    teardown(function() place:stop() end)
 
     local function prints(wanted, code)
-      local output, status = script([[
-        io.stdout:setvbuf("no")
-        local contree = require("contree")
-        local image = contree.new().images:use("busybox:latest")
-      ]] .. code)
-      assert.are.equal(wanted, output)
-      assert.are.equal(0, status)
+      assert.are.same({ wanted, 0 }, { place:script(lua, host.PREAMBLE .. code) })
     end
 
     it("keeps the rules in plain code and in tasks", function()
@@ -42,7 +25,7 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
     end)
 
     it("does not start a thread or a process when it is loaded", function()
-      local output = script([[
+      local output = place:script(lua, [[
         local function count()
           local pipe = io.popen("ls /proc/$PPID/task; cat /proc/$PPID/task/$PPID/children | wc -w")
           local text = pipe:read("*a")
@@ -59,16 +42,11 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
 
     it("can be left while commands run and files come in", function()
       prints("leaving", ([[
-        local made = image:run{ shell = "head -c 50000000 /dev/zero > /big", disposable = false }
-        for i = 1, 5 do
-          contree.spawn(function() image:run("sleep 1") end)
-          contree.spawn(function() made:download("/big", %q .. "/exit" .. i) end)
-        end
-        contree.sleep(0.02)
+        require("spec.support.busy")(contree, image, %q .. "/exit")
         io.write("leaving")
         os.exit(0, true)
-      ]]):format(directory))
-      assert.is_nil(disk.capture("ls -A " .. directory):match("%.exit[^\n]*"))
+      ]]):format(place.directory))
+      assert.is_nil(disk.capture("ls -A " .. place.directory):match("%.exit[^\n]*"))
     end)
 
     it("takes a driver by name, once and before it is needed", function()
@@ -85,26 +63,18 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
 end
 
 describe("after a fork", function()
-  local engine, directory
+  local place
 
-  setup(function()
-    engine = host.engine()
-    directory = disk.directory()
-  end)
-  teardown(function()
-    engine.stop()
-    os.execute("rm -rf " .. directory)
-  end)
+  setup(function() place = host.place() end)
+  teardown(function() place:stop() end)
 
   -- fork() is called through LuaJIT's ffi; `child()` returns in the parent what
   -- the function wrote in the child.
   local function prints(wanted, code)
-    local script = disk.write(directory .. "/fork.lua", [[
+    local output, status = place:script("luajit", host.PREAMBLE .. ([[
       local ffi = require("ffi")
       ffi.cdef("int fork(void); int waitpid(int, int *, int); void _exit(int);")
-      local contree = require("contree")
-      local image = contree.new().images:use("busybox:latest")
-      local path = ]] .. ("%q"):format(directory) .. [[ .. "/child"
+      local path = %q .. "/child"
       local function child(fn)
         local pid = ffi.C.fork()
         if pid == 0 then
@@ -120,8 +90,7 @@ describe("after a fork", function()
         file:close()
         return text
       end
-    ]] .. code)
-    local output, status = host.run("luajit", "luajit " .. script, { CONTREE_URL = engine.url })
+    ]]):format(place.directory) .. code)
     assert.are.equal(wanted, output)
     assert.are.equal(0, status)
   end
@@ -159,19 +128,13 @@ end)
 -- all to see, or the very one that we use.
 for name, library in pairs{ another = "libcurl-gnutls.so.4", ["the same"] = "libcurl.so.4" } do
   describe("beside " .. name .. " libcurl in the process", function()
-    local engine, directory
+    local place
 
-    setup(function()
-      engine = host.engine()
-      directory = disk.directory()
-    end)
-    teardown(function()
-      engine.stop()
-      os.execute("rm -rf " .. directory)
-    end)
+    setup(function() place = host.place() end)
+    teardown(function() place:stop() end)
 
     local function prints(wanted, code)
-      local script = disk.write(directory .. "/script.lua", ([[
+      local output, status = place:script("luajit", ([[
         local ffi = require("ffi")
         ffi.cdef[=[
           int curl_global_init(long flags);
@@ -196,8 +159,7 @@ for name, library in pairs{ another = "libcurl-gnutls.so.4", ["the same"] = "lib
           local contree = require("contree")
           return contree.new().images:use("busybox:latest"):run("printf " .. word).stdout
         end
-      ]]):format(library, engine.directory .. "/engine.sock") .. code)
-      local output, status = host.run("luajit", "luajit " .. script, { CONTREE_URL = engine.url })
+      ]]):format(library, place.socket) .. code)
       assert.are.same({ wanted, 0 }, { output, status })
     end
 

@@ -13,6 +13,13 @@ local build = assert(core:match("^(.*)/[^/]+/contree/core%.so$"), core .. " is n
 --- The repository, and what may be run from it.
 host.root = disk.capture("cd " .. disk.quote(here .. "../..") .. " && pwd"):gsub("\n$", "")
 
+--- What most scripts begin with.
+host.PREAMBLE = [[
+  io.stdout:setvbuf("no")
+  local contree = require("contree")
+  local image = contree.new().images:use("busybox:latest")
+]]
+
 local function environment(lua, more)
   local list = {
     ("LUA_PATH=%s/lua/?.lua;%s/lua/?/init.lua;%s/?.lua;;"):format(host.root, host.root, host.root),
@@ -36,23 +43,42 @@ function host.run(lua, command, env)
   return output, tonumber(code)
 end
 
---- An engine that runs, on a socket of its own. running() tells how many
---- operations go on, after some patience with those that are being cancelled.
----@return table engine { url, directory, running(), stop() }
-function host.engine()
+local Place = {}
+Place.__index = Place
+
+--- An engine that runs, and the directory that it is in, for scripts that use it.
+---@return table place { directory, socket, url }, and the methods below
+function host.place()
   local client, directory, stop = home.client()
-  local function running()
-    local count
-    for _ = 1, 50 do
-      count = #client.operations:list{ status = "EXECUTING" }
-      if count == 0 then break end
-      contree.sleep(0.1)
-    end
-    return count
-  end
-  running()
-  return { url = "unix:" .. directory .. "/engine.sock", directory = directory, running = running,
-    stop = stop }
+  client:whoami() -- starts it
+  local socket = directory .. "/engine.sock"
+  return setmetatable({ client = client, directory = directory, socket = socket,
+    url = "unix:" .. socket, stop_engine = stop }, Place)
 end
+
+--- Writes a file into the directory; returns its path.
+function Place:write(name, text) return disk.write(self.directory .. "/" .. name, text) end
+
+--- As host.run, and contree finds the engine.
+function Place:run(lua, command) return host.run(lua, command, { CONTREE_URL = self.url }) end
+
+--- Runs Lua code as a script.
+function Place:script(lua, code)
+  return self:run(lua, lua .. " " .. self:write("script.lua", code))
+end
+
+--- How many operations go on, after some patience with those that are being
+--- cancelled.
+function Place:running()
+  local count
+  for _ = 1, 50 do
+    count = #self.client.operations:list{ status = "EXECUTING" }
+    if count == 0 then break end
+    contree.sleep(0.1)
+  end
+  return count
+end
+
+function Place:stop() self.stop_engine() end
 
 return host
