@@ -1,15 +1,11 @@
 /* test_export.c: what is exported is what was imported. */
 #define _GNU_SOURCE
-#include "check.h"
 #include "export.h"
+#include "importing.h"
 #include "inspect.h"
-#include "temp_dir.h"
 #include "unpack_jail.h"
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
-
-#define BASE 100000
 
 struct env {
     struct temp_dir d;   /* the engine's */
@@ -19,18 +15,12 @@ struct env {
 
 static struct env make_env(void) {
     struct env e = {.d = temp_dir_make(), .out = temp_dir_make()};
-    struct fault f = {0};
-    e.m.dir_fd = e.d.fd;
-    e.m.ids = (struct id_range){BASE, 65536};
-    e.m.store = store_open(e.d.fd, e.d.path, &f);
-    e.m.layers = layers_open(e.d.fd, e.m.store, BASE, &f);
-    CHECK(e.m.layers != NULL);
+    CHECK(open_importer(&e.m, &e.d, usual_ids));
     return e;
 }
 
 static void end_env(struct env *e) {
-    layers_close(e->m.layers);
-    store_close(e->m.store);
+    close_importer(&e->m);
     temp_dir_remove(&e->d);
     temp_dir_remove(&e->out);
 }
@@ -38,16 +28,10 @@ static void end_env(struct env *e) {
 /* An image of the layout that shell commands make in out/. */
 static struct image make_image(struct env *e, const char *tag,
                                const char *commands) {
-    char path[100], here[PATH_MAX];
     struct import_options o = {.tag = tag};
     struct image i = {.layer = 0};
     struct fault f = {0};
-    snprintf(path, sizeof path, "%s/make", e->out.path);
-    FILE *script = fopen(path, "w");
-    fprintf(script, ". %s/spec/support/layout.sh\n%s\n",
-            getcwd(here, sizeof here), commands);
-    fclose(script);
-    CHECK(shell("cd %s && sh -e make", e->out.path));
+    make_layout(&e->out, commands);
     int dir = openat(e->out.fd, "oci", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHECK_NUMBER(import_layout(&e->m, dir, NULL, &o, &i, &f), 0);
     CHECK_STRING(f.message, "");

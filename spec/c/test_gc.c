@@ -1,10 +1,9 @@
 /* test_gc.c: what must stay stays, whatever happens; the rest goes. */
 #define _GNU_SOURCE
 #include "blob.h"
-#include "check.h"
+#include "env.h"
 #include "gc.h"
 #include "squash.h"
-#include "temp_dir.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,36 +12,10 @@
 
 #define DAY (INT64_C(86400) * 1000000)
 
-struct env {
-    struct temp_dir d;
-    struct store *s;
-    struct layers *l;
-};
-
-static bool open_env(struct env *e) {
-    struct fault f = {0};
-    e->s = store_open(e->d.fd, e->d.path, &f);
-    e->l = e->s ? layers_open(e->d.fd, e->s, 100000, &f) : NULL;
-    if (!e->l)
-        printf("# open: %s\n", f.message);
-    return e->l;
-}
-
 static struct env make_env(void) {
-    struct env e = {.d = temp_dir_make()};
-    CHECK(open_env(&e));
+    struct env e = make_env_in(temp_dir_make());
     CHECK(shell("mkdir %s/e", e.d.path));
     return e;
-}
-
-static void close_env(struct env *e) {
-    layers_close(e->l);
-    store_close(e->s);
-}
-
-static void end_env(struct env *e) {
-    close_env(e);
-    temp_dir_remove(&e->d);
 }
 
 static bool exists(const struct env *e, const char *format, long long number) {
@@ -297,7 +270,7 @@ static void squashed(void) {
     CHECK(count == 3 && chain[1].name == by && chain[1].id == by);
     free(chain);
     close_env(&e);
-    CHECK(open_env(&e));
+    CHECK(open_env(&e, BASE));
     CHECK_NUMBER(collect(&e, usual, NULL).layers, 0);
     end_env(&e);
 }
@@ -374,7 +347,7 @@ static void collect_and_die(struct env *e, unsigned microseconds) {
     close_env(e);
     pid_t child = fork();
     if (child == 0) {
-        if (!open_env(e))
+        if (!open_env(e, BASE))
             _exit(1);
         collect(e, (struct gc_options){.files = -1}, NULL);
         _exit(0);
@@ -382,7 +355,7 @@ static void collect_and_die(struct env *e, unsigned microseconds) {
     usleep(microseconds);
     kill(child, SIGKILL);
     CHECK(waitpid(child, NULL, 0) == child);
-    CHECK(open_env(e));
+    CHECK(open_env(e, BASE));
 }
 
 static void killed(void) {
@@ -425,7 +398,7 @@ static void killed_after_the_rows(void) {
     gc_free(g);
     CHECK(exists(&e, "l/%lld", layer));
     close_env(&e);
-    CHECK(open_env(&e));
+    CHECK(open_env(&e, BASE));
     CHECK(!has_image(&e, &image) && !exists(&e, "l/%lld", layer));
     struct gc_report r = collect(&e, usual, NULL);
     CHECK_NUMBER(r.files, 1);

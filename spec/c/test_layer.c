@@ -1,52 +1,17 @@
 /* test_layer.c: layers are published whole, workspaces are clean, and what is
  * left over goes, however nasty it is. */
 #define _GNU_SOURCE
-#include "check.h"
-#include "layer.h"
-#include "temp_dir.h"
+#include "child.h"
+#include "env.h"
 #include "tree.h"
 #include <errno.h>
 #include <linux/fs.h>
-#include <poll.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 
-#define BASE 100000
-
-struct env {
-    struct temp_dir d;
-    struct store *s;
-    struct layers *l;
-};
-
-static bool open_env(struct env *e, uid_t base) {
-    struct fault f = {0};
-    e->s = store_open(e->d.fd, e->d.path, &f);
-    e->l = e->s ? layers_open(e->d.fd, e->s, base, &f) : NULL;
-    if (!e->l)
-        printf("# open: %s\n", f.message);
-    return e->l;
-}
-
 static struct env make_env(void) {
-    struct env e = {.d = temp_dir_make()};
-    CHECK(open_env(&e, BASE));
-    return e;
-}
-
-static void close_env(struct env *e) {
-    layers_close(e->l);
-    store_close(e->s);
-}
-
-static void end_env(struct env *e) {
-    close_env(e);
-    temp_dir_remove(&e->d);
+    return make_env_in(temp_dir_make());
 }
 
 static bool exists(const struct env *e, const char *path) {
@@ -281,12 +246,13 @@ static void recovery(void) {
     end_env(&e);
 }
 
-static void publish_until_killed(struct env *e, int report) {
+static void publish(void *arg, int report) {
+    struct env *e = arg;
     struct fault f;
     struct workspace w;
     int64_t parent = 0;
     if (!open_env(e, BASE))
-        _exit(1);
+        return;
     while (workspace_take(e->l, &w, &f) == 0) {
         char path[64];
         struct image i = {.created = 1};
@@ -301,7 +267,6 @@ static void publish_until_killed(struct env *e, int report) {
             break;
         parent = i.layer;
     }
-    _exit(1);
 }
 
 /* Every reported image is whole, and there is not one layer more than rows. */
@@ -328,25 +293,10 @@ static void check_survivors(struct env *e, int reported) {
 static void killed(void) {
     struct env e = {.d = temp_dir_make()};
     for (int round = 0; round < 4; round++) {
-        int ends[2];
-        char first[UUID_SIZE];
-        CHECK(pipe(ends) == 0);
-        fcntl(ends[0], F_SETPIPE_SZ, 1 << 20);
-        fflush(stdout);
-        pid_t child = fork();
-        if (child == 0) {
-            close(ends[0]);
-            publish_until_killed(&e, ends[1]);
-        }
-        close(ends[1]);
-        CHECK(read_all(ends[0], first, sizeof first) == sizeof first);
-        usleep(20000 + 9000 * (useconds_t)round);
-        struct pollfd another = {.fd = ends[0], .events = POLLIN};
-        CHECK_NUMBER(poll(&another, 1, 10000), 1);
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
-        check_survivors(&e, ends[0]);
-        close(ends[0]);
+        int reported =
+            killed_at_work(publish, &e, 20000 + 9000 * (unsigned)round);
+        check_survivors(&e, reported);
+        close(reported);
     }
     temp_dir_remove(&e.d);
 }
@@ -500,26 +450,12 @@ static void threads(void) {
     end_env(&e);
 }
 
-static bool write_text(const char *path, const char *text) {
-    int fd = open(path, O_WRONLY);
-    bool ok = fd >= 0 && write_all(fd, text, strlen(text)) == 0;
-    close(fd);
-    return ok;
-}
-
-/* In the child: an engine of an ordinary user with one id. */
-static int as_nobody(struct env *e) {
+/* As an ordinary user with one id. */
+static int as_nobody(void *arg) {
+    struct env *e = arg;
     struct fault f;
     struct workspace w;
     int64_t layer;
-    /* Without the prctl /proc/self would be root's after setuid. */
-    if (setgid(65534) < 0 || setuid(65534) < 0 ||
-        prctl(PR_SET_DUMPABLE, 1) < 0 || unshare(CLONE_NEWUSER) < 0)
-        return 77;
-    if (!write_text("/proc/self/setgroups", "deny") ||
-        !write_text("/proc/self/uid_map", "0 65534 1") ||
-        !write_text("/proc/self/gid_map", "0 65534 1"))
-        return 1;
     if (!open_env(e, 0) || workspace_take(e->l, &w, &f) < 0)
         return 2;
     char path[64];
@@ -539,17 +475,7 @@ static int as_nobody(struct env *e) {
 
 static void ordinary_user(void) {
     struct env e = {.d = temp_dir_make()};
-    int status = -1;
-    CHECK(fchown(e.d.fd, 65534, 65534) == 0);
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0)
-        _exit(as_nobody(&e));
-    waitpid(child, &status, 0);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
-        printf("# not tried: no user namespaces here\n");
-    else
-        CHECK_NUMBER(status, 0);
+    check_as_nobody(&e.d, as_nobody, &e);
     temp_dir_remove(&e.d);
 }
 

@@ -1,17 +1,12 @@
 /* test_oci.c: images from OCI layouts and registries. */
 #define _GNU_SOURCE
-#include "check.h"
-#include "import.h"
+#include "importing.h"
 #include "inspect.h"
 #include "registry.h"
-#include "temp_dir.h"
 #include "unpack_jail.h"
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <sys/wait.h>
-
-#define BASE 100000
 
 struct env {
     struct temp_dir d;    /* the engine's */
@@ -24,32 +19,15 @@ struct env {
 
 static struct env make_env(void) {
     struct env e = {.d = temp_dir_make(), .from = temp_dir_make()};
-    struct fault f = {0};
-    e.m.dir_fd = e.d.fd;
-    e.m.ids = (struct id_range){BASE, 65536};
-    e.m.store = store_open(e.d.fd, e.d.path, &f);
-    e.m.layers = layers_open(e.d.fd, e.m.store, BASE, &f);
-    CHECK(e.m.layers != NULL);
+    CHECK(open_importer(&e.m, &e.d, usual_ids));
     return e;
 }
 
 static void end_env(struct env *e) {
     image_clear(&e->image);
-    layers_close(e->m.layers);
-    store_close(e->m.store);
+    close_importer(&e->m);
     temp_dir_remove(&e->d);
     temp_dir_remove(&e->from);
-}
-
-/* Runs shell commands that make a layout (see the script) in from/. */
-static void make_layout(const struct env *e, const char *commands) {
-    char path[100], here[PATH_MAX];
-    snprintf(path, sizeof path, "%s/make", e->from.path);
-    FILE *script = fopen(path, "w");
-    fprintf(script, ". %s/spec/support/layout.sh\n%s\n",
-            getcwd(here, sizeof here), commands);
-    fclose(script);
-    CHECK(shell("cd %s && sh -e make", e->from.path));
 }
 
 /* Two layers: one with files, one that changes them. */
@@ -102,8 +80,8 @@ static void layers(void) {
     struct fault f;
     char first[UUID_SIZE];
     e.o.tag = "two:layers";
-    make_layout(&e, SAMPLE "cwd=/opq/; layer 1.tgz; layer 2.tar; finish "
-                           "PATH=/opt/bin:/bin 'A=b=\\u00e9' bad =x");
+    make_layout(&e.from, SAMPLE "cwd=/opq/; layer 1.tgz; layer 2.tar; finish "
+                                "PATH=/opt/bin:/bin 'A=b=\\u00e9' bad =x");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK_STRING(f.message, "");
     CHECK_STRING(e.image.env,
@@ -117,8 +95,8 @@ static void layers(void) {
     /* Another image: only what it does not share is unpacked. */
     memcpy(first, e.image.uuid, UUID_SIZE);
     int64_t top = e.image.layer;
-    make_layout(&e, "mkdir three; echo 5 > three/x; tree three > 3.tar; "
-                    "layer 1.tgz; layer 3.tar; finish");
+    make_layout(&e.from, "mkdir three; echo 5 > three/x; tree three > 3.tar; "
+                         "layer 1.tgz; layer 3.tar; finish");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK(e.image.env == NULL && e.image.cwd == NULL);
     CHECK_NUMBER(layer_count(&e), 3);
@@ -128,18 +106,18 @@ static void layers(void) {
     CHECK_NUMBER(store_image_by_tag(e.m.store, "two:layers", &e.image, &f), 0);
     CHECK(strcmp(e.image.uuid, first) != 0);
     /* The same layers under another config. */
-    make_layout(&e, "layer 1.tgz; layer 2.tar; finish B=1");
+    make_layout(&e.from, "layer 1.tgz; layer 2.tar; finish B=1");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK_NUMBER(e.image.layer, top);
     CHECK_STRING(e.image.env, "{\"B\":\"1\"}");
     CHECK_NUMBER(layer_count(&e), 3);
     /* The same content, compressed in another way. */
-    make_layout(&e, "gzip -dc 1.tgz | zstd -q > 1.zst; layer 1.zst; "
-                    "layer 2.tar; finish");
+    make_layout(&e.from, "gzip -dc 1.tgz | zstd -q > 1.zst; layer 1.zst; "
+                         "layer 2.tar; finish");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK_NUMBER(e.image.layer, top);
     /* A layer on top of something else is another layer. */
-    make_layout(&e, "layer 3.tar; layer 1.tgz; finish");
+    make_layout(&e.from, "layer 3.tar; layer 1.tgz; finish");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK_NUMBER(layer_count(&e), 5);
     /* A layer whose directory is gone is unpacked again. */
@@ -154,7 +132,7 @@ static void again(void) {
     struct env e = make_env();
     struct fault f;
     char first[UUID_SIZE], second[UUID_SIZE];
-    make_layout(&e, SAMPLE "layer 1.tgz; finish A=1");
+    make_layout(&e.from, SAMPLE "layer 1.tgz; finish A=1");
     CHECK_NUMBER(import(&e, &f), 0);
     memcpy(first, e.image.uuid, UUID_SIZE);
     /* The image had no tag, so it can have this one; and with it, it is the
@@ -185,25 +163,26 @@ static void again(void) {
 static void odd_layers(void) {
     struct env e = make_env();
     struct fault f;
-    make_layout(&e, SAMPLE "head -c 1024 /dev/zero > none.tar; layer none.tar; "
-                           "layer 1.tgz; layer none.tar; finish");
+    make_layout(&e.from,
+                SAMPLE "head -c 1024 /dev/zero > none.tar; layer none.tar; "
+                       "layer 1.tgz; layer none.tar; finish");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK(has(&e, "/etc/kept"));
     CHECK_NUMBER(layer_count(&e), 1);
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK_NUMBER(layer_count(&e), 1);
     /* No layers at all. */
-    make_layout(&e, "finish");
+    make_layout(&e.from, "finish");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK_NUMBER(e.image.layer, 0);
     /* A layer that hides everything below. */
-    make_layout(&e, "mkdir z; : > z/.wh..wh..opq; echo > z/only; "
-                    "tree z > z.tar; layer 1.tgz; layer z.tar; finish");
+    make_layout(&e.from, "mkdir z; : > z/.wh..wh..opq; echo > z/only; "
+                         "tree z > z.tar; layer 1.tgz; layer z.tar; finish");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK(has(&e, "/only") && !has(&e, "/opq"));
     /* Zeros after the archive's end are part of the content. */
-    make_layout(&e, "(cat 2.tar; head -c 100000 /dev/zero) > long.tar; "
-                    "layer long.tar; finish");
+    make_layout(&e.from, "(cat 2.tar; head -c 100000 /dev/zero) > long.tar; "
+                         "layer long.tar; finish");
     CHECK_NUMBER(import(&e, &f), 0);
     /* A relative directory, or one that is nowhere, is none to run in. */
     for (int i = 0; i < 4; i++) {
@@ -211,7 +190,7 @@ static void odd_layers(void) {
         char commands[100];
         snprintf(commands, sizeof commands, "cwd=%s; layer 1.tgz; finish",
                  dirs[i]);
-        make_layout(&e, commands);
+        make_layout(&e.from, commands);
         CHECK_NUMBER(import(&e, &f), 0);
         CHECK_STRING(e.image.cwd ? e.image.cwd : "", i < 2 ? "" : dirs[i]);
     }
@@ -240,13 +219,14 @@ static void implied(void) {
     const char *bare = "tree one > 1.tar; tar --no-recursion -C two -cf 2.tar "
                        "tmp/x opq/in/x gone/x; layer 1.tar; layer mid.tar; "
                        "layer 2.tar; finish";
-    make_layout(&e, "mkdir -p one/tmp one/opq/in one/gone two/tmp two/opq/in "
-                    "two/gone mid/opq mid/root; echo > two/tmp/x; "
-                    "echo > two/opq/in/x; echo > two/gone/x; : > mid/.wh.gone; "
-                    ": > mid/opq/.wh..wh..opq; chmod 1777 one/tmp; "
-                    "chmod 700 one/opq/in one/gone; chown 5 one/tmp one/gone; "
-                    "chmod 555 one mid; chmod 711 mid/opq; tree mid > mid.tar");
-    make_layout(&e, bare);
+    make_layout(&e.from,
+                "mkdir -p one/tmp one/opq/in one/gone two/tmp two/opq/in "
+                "two/gone mid/opq mid/root; echo > two/tmp/x; "
+                "echo > two/opq/in/x; echo > two/gone/x; : > mid/.wh.gone; "
+                ": > mid/opq/.wh..wh..opq; chmod 1777 one/tmp; "
+                "chmod 700 one/opq/in one/gone; chown 5 one/tmp one/gone; "
+                "chmod 555 one mid; chmod 711 mid/opq; tree mid > mid.tar");
+    make_layout(&e.from, bare);
     CHECK_NUMBER(import(&e, &f), 0);
     for (int i = 0; i < 2; i++) {
         CHECK(is_like(&e, "/tmp", 01777, 5));
@@ -255,12 +235,12 @@ static void implied(void) {
         CHECK(is_like(&e, "/gone", 0755, 0));
         CHECK(is_like(&e, "/", 0555, 0));
         /* The same on top of layers that are here. */
-        make_layout(&e, "tree two > 3.tar; layer 1.tar; layer mid.tar; "
-                        "layer 3.tar; finish");
+        make_layout(&e.from, "tree two > 3.tar; layer 1.tar; layer mid.tar; "
+                             "layer 3.tar; finish");
         CHECK_NUMBER(import(&e, &f), 0);
         CHECK(is_like(&e, "/tmp", 0755, 0));
-        make_layout(&e, "tar -C two -cf 4.tar tmp/x opq/in/x gone/x; "
-                        "layer 1.tar; layer mid.tar; layer 4.tar; finish");
+        make_layout(&e.from, "tar -C two -cf 4.tar tmp/x opq/in/x gone/x; "
+                             "layer 1.tar; layer mid.tar; layer 4.tar; finish");
         CHECK_NUMBER(import(&e, &f), 0);
     }
     end_env(&e);
@@ -276,7 +256,7 @@ static void choices(void) {
                "b=$(entry manifest.v1+json \",\\\"annotations\\\":{"
                "\\\"org.opencontainers.image.ref.name\\\":\\\"both\\\"}\"); "
                "index \"$a,$b\"";
-    make_layout(&e, two);
+    make_layout(&e.from, two);
     CHECK_NUMBER(import(&e, &f), 422);
     CHECK(strstr(f.message, "no telling which") != NULL);
     e.name = "one";
@@ -290,7 +270,7 @@ static void choices(void) {
     e.name = NULL;
     /* By platform; the index may be a blob itself. */
     make_layout(
-        &e,
+        &e.from,
         "p() { entry manifest.v1+json \",\\\"platform\\\":{"
         "\\\"os\\\":\\\"$1\\\",\\\"architecture\\\":\\\"$2\\\","
         "\\\"variant\\\":\\\"$3\\\"}\"; }; "
@@ -307,7 +287,7 @@ static void choices(void) {
 static void refused(const char *commands, const char *why) {
     struct env e = make_env();
     struct fault f;
-    make_layout(&e, commands);
+    make_layout(&e.from, commands);
     CHECK_NUMBER(import(&e, &f), 422);
     if (!strstr(f.message, why)) {
         CHECK_STRING(f.message, why);
@@ -402,7 +382,7 @@ static void limits(void) {
     struct env e = make_env();
     struct fault f;
     atomic_bool cancelled = true;
-    make_layout(&e, SAMPLE "layer 1.tgz; layer 2.tar; finish");
+    make_layout(&e.from, SAMPLE "layer 1.tgz; layer 2.tar; finish");
     e.o.max_bytes = 7;
     CHECK_NUMBER(import(&e, &f), 413);
     e.o.max_bytes = 0;
@@ -422,12 +402,13 @@ static void limits(void) {
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK_NUMBER(layer_count(&e), 2);
     /* A gigabyte of zeros in a megabyte. */
-    make_layout(&e, "head -c 1G /dev/zero | gzip -1 | gzip -9 > t.gz; "
-                    "h=$(digest t.gz); ids=\"\\\"sha256:$h\\\"\"; blob t.gz; "
-                    "layers=$(entry layer.v1.tar+gzip); finish");
+    make_layout(&e.from,
+                "head -c 1G /dev/zero | gzip -1 | gzip -9 > t.gz; "
+                "h=$(digest t.gz); ids=\"\\\"sha256:$h\\\"\"; blob t.gz; "
+                "layers=$(entry layer.v1.tar+gzip); finish");
     CHECK_NUMBER(import(&e, &f), 413);
-    make_layout(&e, "mkdir big; truncate -s 1G big/f; tar -C big -c . | "
-                    "zstd -q > t.zst; layer t.zst; finish");
+    make_layout(&e.from, "mkdir big; truncate -s 1G big/f; tar -C big -c . | "
+                         "zstd -q > t.zst; layer t.zst; finish");
     CHECK_NUMBER(import(&e, &f), 413);
     CHECK(strstr(f.message, "bomb") != NULL);
     CHECK_NUMBER(layer_count(&e), 2);
@@ -562,7 +543,7 @@ static void calls(void) {
     char *path = strdup(getenv("PATH"));
     e.o.progress = note;
     e.o.progress_arg = told;
-    make_layout(&e, SAMPLE "layer 1.tgz; layer 2.tar; finish");
+    make_layout(&e.from, SAMPLE "layer 1.tgz; layer 2.tar; finish");
 #define RECORD                                                                 \
     "echo \"$@\" >> $F/args; cat /proc/self/fd/3 > $F/auth; "                  \
     "env > $F/env; pwd > $F/pwd; ls -l /proc/self/fd > $F/fds; find . > "      \
@@ -598,14 +579,15 @@ static void calls(void) {
     CHECK_NUMBER(fetch(&e, "docker://a/b", "", "", &f), 0);
     CHECK_STRING(e.image.uuid, first);
     /* Another config for the same layers: nothing is copied. */
-    make_layout(&e, "layer 1.tgz; layer 2.tar; finish X=1");
+    make_layout(&e.from, "layer 1.tgz; layer 2.tar; finish X=1");
     fake_skopeo(&e, MANIFEST, CONFIG, "exit 1");
     CHECK_NUMBER(fetch(&e, "docker://a/b", "", "", &f), 0);
     CHECK_STRING(e.image.env, "{\"X\":\"1\"}");
     /* One more layer: only that is copied, for the others there is a hole. The
      * same blob twice is one that is needed. */
-    make_layout(&e, "mkdir -p 3; echo > 3/new; tree 3 > 3.tar; layer 1.tgz; "
-                    "layer 2.tar; layer 3.tar; layer 1.tgz; finish");
+    make_layout(&e.from,
+                "mkdir -p 3; echo > 3/new; tree 3 > 3.tar; layer 1.tgz; "
+                "layer 2.tar; layer 3.tar; layer 1.tgz; finish");
     fake_skopeo(&e, MANIFEST, CONFIG,
                 RECORD "ls -s oci/blobs/sha256 > $F/there; "
                        "cp -rn $F/oci .; exit 0");
@@ -657,7 +639,7 @@ static void failures(void) {
     /* It says that all is well and brought nothing, or something else. */
     fake_skopeo(&e, "", "", "");
     CHECK_NUMBER(fetch(&e, "docker://a/b", NULL, NULL, &f), 422);
-    make_layout(&e, SAMPLE "layer 1.tgz; finish");
+    make_layout(&e.from, SAMPLE "layer 1.tgz; finish");
     fake_skopeo(&e, MANIFEST, "echo '{}'", COPY);
     CHECK_NUMBER(fetch(&e, "docker://a/b", NULL, NULL, &f), 422);
     CHECK(strstr(f.message, "config is not what") != NULL);
@@ -716,9 +698,10 @@ static void saved(void) {
         end_env(&e);
         return;
     }
-    make_layout(&e, SAMPLE "layer 1.tgz; layer 2.tar; finish A=1; for x in oci "
-                           "docker; do skopeo --insecure-policy copy -q "
-                           "oci:oci $x-archive:$x.tar:a/b:1; done");
+    make_layout(&e.from,
+                SAMPLE "layer 1.tgz; layer 2.tar; finish A=1; for x in oci "
+                       "docker; do skopeo --insecure-policy copy -q "
+                       "oci:oci $x-archive:$x.tar:a/b:1; done");
     for (int n = 0; n < 4; n++) {
         snprintf(source, sizeof source, "%s-archive:%s/%s.tar%s",
                  n % 2 ? "oci" : "docker", e.from.path,
@@ -743,7 +726,7 @@ static void killed(void) {
     struct env e = make_env();
     struct fault f;
     char *path = strdup(getenv("PATH"));
-    make_layout(&e, SAMPLE "layer 1.tgz; finish");
+    make_layout(&e.from, SAMPLE "layer 1.tgz; finish");
     fake_skopeo(&e, MANIFEST, CONFIG, "echo $$ > $F/self; exec sleep 1000");
     fflush(stdout);
     pid_t child = fork();

@@ -1,53 +1,24 @@
 /* test_squash.c: a squashed layer shows what its layers showed, whatever they
  * are, and exists whole or not at all. */
 #define _GNU_SOURCE
-#include "check.h"
+#include "env.h"
 #include "inspect.h"
-#include "layer.h"
 #include "squash.h"
-#include "temp_dir.h"
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
-#define BASE 100000
-
-struct env {
-    struct temp_dir d;
-    struct store *s;
-    struct layers *l;
-};
-
-static bool open_env(struct env *e) {
-    struct fault f = {0};
-    e->s = store_open(e->d.fd, e->d.path, &f);
-    e->l = e->s ? layers_open(e->d.fd, e->s, BASE, &f) : NULL;
-    if (!e->l)
-        printf("# open: %s\n", f.message);
-    return e->l;
-}
-
 /* In memory, where syncing costs nothing, if layers can be there. */
 static struct env make_env(void) {
-    struct env e = {.d = temp_dir_small(1 << 20)};
-    if (!temp_dir_holds_layers(&e.d)) {
-        temp_dir_remove(&e.d);
-        e.d = temp_dir_make();
+    struct temp_dir d = temp_dir_small(1 << 20);
+    if (!temp_dir_holds_layers(&d)) {
+        temp_dir_remove(&d);
+        d = temp_dir_make();
     }
-    CHECK(open_env(&e));
+    struct env e = make_env_in(d);
     CHECK(shell("mkdir %s/m", e.d.path));
     return e;
-}
-
-static void close_env(struct env *e) {
-    layers_close(e->l);
-    store_close(e->s);
-}
-
-static void end_env(struct env *e) {
-    close_env(e);
-    temp_dir_remove(&e->d);
 }
 
 /* The chain of a layer as lowerdir. */
@@ -263,7 +234,7 @@ static double squash_and_die(struct env *e, int64_t layer, double seconds) {
     double start = monotonic_seconds();
     pid_t child = fork();
     if (child == 0) {
-        if (open_env(e))
+        if (open_env(e, BASE))
             squash(e, layer, 0, 3, &f);
         _exit(0);
     }
@@ -273,7 +244,7 @@ static double squash_and_die(struct env *e, int64_t layer, double seconds) {
     }
     CHECK(waitpid(child, NULL, 0) == child);
     double lived = monotonic_seconds() - start;
-    CHECK(open_env(e));
+    CHECK(open_env(e, BASE));
     return lived;
 }
 

@@ -1,12 +1,11 @@
 /* test_store.c: the store keeps what it reported, in the order it promises. */
 #define _GNU_SOURCE
 #include "check.h"
+#include "child.h"
 #include "store.h"
 #include "temp_dir.h"
 #include <pthread.h>
-#include <signal.h>
 #include <sqlite3.h>
-#include <sys/wait.h>
 
 #define MANY 10100
 
@@ -499,11 +498,11 @@ static void one_engine(void) {
     temp_dir_remove(&d);
 }
 
-/* The child makes snapshots and reports each one after it was stored. */
-static void snapshot_until_killed(const struct temp_dir *d, int report) {
+/* Makes snapshots and reports each one after it was stored. */
+static void make_snapshots(void *dir, int report) {
     struct fault f;
     int64_t id;
-    struct store *s = open_store(d);
+    struct store *s = open_store(dir);
     while (store_layer_reserve(s, &id, &f) == 0) {
         struct image i = new_image("last", id);
         i.layer = id;
@@ -513,7 +512,6 @@ static void snapshot_until_killed(const struct temp_dir *d, int report) {
         if (id % 100 == 0 && store_checkpoint(s, &f) < 0)
             break;
     }
-    _exit(1);
 }
 
 static void check_reported(const struct temp_dir *d, int reported) {
@@ -538,24 +536,10 @@ static void check_reported(const struct temp_dir *d, int reported) {
 static void killed(void) {
     struct temp_dir d = temp_dir_make();
     for (int round = 0; round < 5; round++) {
-        int ends[2];
-        char byte[UUID_SIZE];
-        CHECK(pipe(ends) == 0);
-        fcntl(ends[0], F_SETPIPE_SZ, 1 << 20);
-        fflush(stdout);
-        pid_t child = fork();
-        if (child == 0) {
-            close(ends[0]);
-            snapshot_until_killed(&d, ends[1]);
-        }
-        close(ends[1]);
-        /* Alive for sure, then killed wherever it is. */
-        CHECK(read_all(ends[0], byte, sizeof byte) == sizeof byte);
-        usleep(20000 + 7000 * (useconds_t)round);
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
-        check_reported(&d, ends[0]);
-        close(ends[0]);
+        int reported =
+            killed_at_work(make_snapshots, &d, 20000 + 7000 * (unsigned)round);
+        check_reported(&d, reported);
+        close(reported);
     }
     temp_dir_remove(&d);
 }

@@ -1,0 +1,44 @@
+/* importing.h: an importer on a data directory, and layouts for it. */
+#ifndef CONTREE_IMPORTING_H
+#define CONTREE_IMPORTING_H
+
+#include "check.h"
+#include "import.h"
+#include "temp_dir.h"
+#include <limits.h>
+
+#define BASE 100000 /* the first id of the sandboxes */
+
+static const struct id_range usual_ids = {BASE, 65536};
+
+/* Opens what is in a directory for images to come in; says why it cannot. */
+static inline bool open_importer(struct importer *m, const struct temp_dir *d,
+                                 struct id_range ids) {
+    struct fault f = {0};
+    m->dir_fd = d->fd;
+    m->ids = ids;
+    m->store = store_open(d->fd, d->path, &f);
+    m->layers = m->store ? layers_open(d->fd, m->store, ids.base, &f) : NULL;
+    if (!m->layers)
+        printf("# open: %s\n", f.message);
+    return m->layers;
+}
+
+static inline void close_importer(struct importer *m) {
+    layers_close(m->layers);
+    store_close(m->store);
+}
+
+/* Runs shell commands that make a layout, oci/, in a directory (see the
+ * script). */
+static inline void make_layout(const struct temp_dir *d, const char *commands) {
+    char path[100], here[PATH_MAX];
+    snprintf(path, sizeof path, "%s/make", d->path);
+    FILE *script = fopen(path, "w");
+    fprintf(script, ". %s/spec/support/layout.sh\n%s\n",
+            getcwd(here, sizeof here), commands);
+    fclose(script);
+    CHECK(shell("cd %s && sh -e make", d->path));
+}
+
+#endif
