@@ -2,6 +2,7 @@
 -- and kept, milliseconds, a few of each in turn. Usage: lua bench/depth.lua [RUNS]
 local core = require("contree.core")
 local home = require("spec.support.home")
+local percentiles = require("bench.percentiles")
 
 local deepest = tonumber(arg[1]) or 1000
 local ROUNDS = 100
@@ -34,15 +35,10 @@ for i = 1, ROUNDS do
   end
 end
 
-local function percentile(times, p)
-  table.sort(times)
-  return times[math.max(1, math.ceil(#times * p))]
-end
-
 print(("%-10s %10s %10s %10s %10s"):format("runs deep", "p50", "p95", "kept p50", "kept p95"))
 for _, mark in ipairs(marks) do
   print(("%-10d %10.2f %10.2f %10.2f %10.2f"):format(mark.depth,
-    percentile(mark.disposable, .5), percentile(mark.disposable, .95),
-    percentile(mark.kept, .5), percentile(mark.kept, .95)))
+    percentiles.at(mark.disposable, .5), percentiles.at(mark.disposable, .95),
+    percentiles.at(mark.kept, .5), percentiles.at(mark.kept, .95)))
 end
 stop()

@@ -7,6 +7,7 @@ local core = require("contree.core")
 local disk = require("spec.support.disk")
 local host = require("spec.support.host")
 local nginx = require("spec.support.nginx")
+local percentiles = require("bench.percentiles")
 
 local wanted = {}
 for _, name in ipairs(arg) do wanted[name] = true end
@@ -20,22 +21,12 @@ local function numbers(text)
   for line in text:gmatch("[^\n]+") do
     list[#list + 1] = assert(tonumber(line), text)
   end
-  table.sort(list)
   return list
 end
 
-local function at(sorted, q) return sorted[math.max(1, math.ceil(#sorted * q))] end
+local function head(what) print("\n" .. percentiles.head(what .. ", ms")) end
 
-local ROW = "%-24s %7d %8.2f %8.2f %8.2f %8.2f"
-local function head(what, unit)
-  print(("\n%-24s %7s %8s %8s %8s %8s"):format(what .. ", " .. unit, "n", "p50", "p95", "p99",
-    "max"))
-end
-local function row(name, list, scale)
-  scale = scale or 1
-  print(ROW:format(name, #list, at(list, 0.5) * scale, at(list, 0.95) * scale,
-    at(list, 0.99) * scale, at(list, 1) * scale))
-end
+local function row(...) print(percentiles.row(...)) end
 
 -- Timers -------------------------------------------------------------------
 
@@ -100,7 +91,7 @@ local TIMERS = {
 local BESIDE = "%sticker >%s/control & control=$!; %s; code=$?; kill $control; wait; exit $code"
 
 local function timers()
-  head("gap of a 10 ms timer", "ms")
+  head("gap of a 10 ms timer")
   for _, one in ipairs(TIMERS) do
     local name, lua, command, code = one[1], one[2], one[3], one[4]
     if asked_for(name) then
@@ -190,13 +181,12 @@ local function frames()
   local output, status = place:run("luajit",
     "SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy love " .. place.directory)
   assert(status == 0, output)
-  head("LÖVE: contree.step()", "ms")
+  head("LÖVE: contree.step()")
   for _, part in ipairs{ "idle", "50 runs stream", "short runs, one after the other" } do
     local list = {}
     for name, cost in output:gmatch("([^\t\n]+)\t([%d.]+)\n") do
       if name == part then list[#list + 1] = tonumber(cost) end
     end
-    table.sort(list)
     row(part:sub(1, 24), list)
   end
 end
@@ -251,7 +241,6 @@ local function beside(server, begin)
     nginx.wait_until("the static requests", done)
   end
   os.remove(out .. ".done")
-  table.sort(times)
   local gets = numbers(disk.read(out))
   assert(#gets == GETS, "the static location did not answer")
   return gets, times
@@ -265,7 +254,7 @@ local function web(name, init)
   local direct = nginx.at(place.socket)
   server:get("/run?shell=true")
 
-  head("nginx, " .. name, "ms")
+  head("nginx, " .. name)
   row("static, idle", beside(server), 0.001)
   for _, shell in ipairs{ "sleep 1", "true" } do
     local static, runs = beside(server, function()
@@ -288,7 +277,7 @@ end
 
 local function loading()
   if not asked_for("require") then return end
-  head('require("contree")', "ms")
+  head('require("contree")')
   for _, lua in ipairs{ "lua5.4", "luajit" } do
     local list = {}
     local script = place:write("require.lua", [[
@@ -298,7 +287,6 @@ local function loading()
       print((clock() - begun) * 1000)
     ]])
     for n = 1, 40 do list[n] = tonumber((host.run(lua, lua .. " " .. script))) end
-    table.sort(list)
     row(lua, list)
   end
 end

@@ -3,6 +3,7 @@
 -- machine's moods hit all alike. Usage: lua bench/latency.lua [ROUNDS]
 local core = require("contree.core")
 local home = require("spec.support.home")
+local percentiles = require("bench.percentiles")
 
 local rounds = tonumber(arg[1]) or 20
 local scratch = arg[2] or "/tmp"
@@ -61,18 +62,9 @@ for _ = 1, rounds do
 end
 stop()
 
-local function at(sorted, q) return sorted[math.max(1, math.ceil(#sorted * q))] / 1000 end
-print(("%-26s %6s %8s %8s %8s %8s %9s"):format("start to exit, ms", "n", "p50", "p95", "p99", "max",
-  "x floor"))
-local floor
-for i, peer in ipairs(peers) do
-  table.sort(peer.times)
-  local p50 = at(peer.times, 0.5)
-  if i == 2 then floor = p50 end
-  peer.p50 = p50
-end
+print(percentiles.head("start to exit, ms") .. "   x floor")
+local floor = percentiles.at(peers[2].times, 0.5)
 for _, peer in ipairs(peers) do
-  local t = peer.times
-  print(("%-26s %6d %8.2f %8.2f %8.2f %8.2f %9.2f"):format(peer[1], #t, peer.p50, at(t, 0.95),
-    at(t, 0.99), at(t, 1), peer.p50 / floor))
+  print(percentiles.row(peer[1], peer.times, 1e-3)
+    .. ("%10.2f"):format(percentiles.at(peer.times, 0.5) / floor))
 end

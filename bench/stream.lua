@@ -3,6 +3,7 @@
 -- a command writes is here. Usage: lua bench/stream.lua [MB]
 local core = require("contree.core")
 local home = require("spec.support.home")
+local percentiles = require("bench.percentiles")
 local process = require("bench.process")
 
 local mb = tonumber(arg[1]) or 1024
@@ -56,7 +57,6 @@ for i = 1, 1000 do
 end
 p.stdin:close()
 p:wait()
-table.sort(times)
 print(("a line to the command and its echo back: p50 %.2f ms, p99 %.2f, most %.2f")
-  :format(times[500], times[990], times[1000]))
+  :format(percentiles.at(times, 0.5), percentiles.at(times, 0.99), percentiles.at(times, 1)))
 stop()
