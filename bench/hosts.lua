@@ -6,6 +6,7 @@
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local host = require("spec.support.host")
+local love = require("spec.support.love")
 local nginx = require("spec.support.nginx")
 local percentiles = require("bench.percentiles")
 
@@ -165,21 +166,9 @@ local GAME = [[
   end
 ]]
 
-local CONF = [[
-  function love.conf(t)
-    t.window = false
-    for _, name in ipairs{ "window", "graphics", "audio", "joystick" } do
-      t.modules[name] = false
-    end
-  end
-]]
-
 local function frames()
   if not asked_for("love") then return end
-  place:write("conf.lua", CONF)
-  place:write("main.lua", GAME)
-  local output, status = place:run("luajit",
-    "SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy love " .. place.directory)
+  local output, status = love.play_main(place, GAME)
   assert(status == 0, output)
   head("LÖVE: contree.step()")
   for _, part in ipairs{ "idle", "50 runs stream", "short runs, one after the other" } do

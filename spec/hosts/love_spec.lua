@@ -1,14 +1,6 @@
 -- contree in LÖVE, without a window.
 local host = require("spec.support.host")
-
-local CONF = [[
-  function love.conf(t)
-    t.window = false
-    for _, name in ipairs{ "window", "graphics", "audio", "joystick" } do
-      t.modules[name] = false
-    end
-  end
-]]
+local love = require("spec.support.love")
 
 -- AddressSanitizer, preloaded, breaks the lock of gettext in some programs, and
 -- the next library that uses it hangs.
@@ -22,27 +14,18 @@ describe("in LÖVE", function()
     return
   end
 
-  setup(function()
-    place = host.place()
-    place:write("conf.lua", CONF)
-  end)
+  setup(function() place = host.place() end)
   teardown(function() place:stop() end)
-
-  local function love(game, arguments)
-    return place:run("luajit", ("exec env SDL_VIDEODRIVER=dummy SDL_AUDIODRIVER=dummy love %s %s")
-      :format(game, arguments or ""))
-  end
 
   -- Plays this main.lua, which ends by calling finish(words…).
   local function prints(wanted, code)
-    place:write("main.lua", host.PREAMBLE .. [[
+    assert.are.same({ wanted, 7 }, { love.play_main(place, host.PREAMBLE .. [[
       local function finish(...)
         io.write(table.concat({ ... }, " "))
         love.event.quit(7)
       end
       function love.update() contree.step() end
-    ]] .. code)
-    assert.are.same({ wanted, 7 }, { love(place.directory) })
+    ]] .. code) })
   end
 
   it("is recognised", function()
@@ -147,7 +130,7 @@ describe("in LÖVE", function()
   end)
 
   it("plays the example to its end", function()
-    local output, status = love(host.root .. "/examples/love", "--headless")
+    local output, status = love.play(place, host.root .. "/examples/love", "--headless")
     assert.are.equal(0, status)
     assert.matches("has won\n$", output)
     assert.is_nil(output:match("rogue"))
