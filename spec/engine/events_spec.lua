@@ -8,11 +8,7 @@ describe("the events of an operation", function()
   setup(function() engine = wire.start() end)
   teardown(function() engine:stop() end)
 
-  local function spawn(command, options)
-    local request = { command = command, shell = true }
-    for key, value in pairs(options or {}) do request[key] = value end
-    return engine:spawn(request)
-  end
+  local function spawn(command, options) return engine:spawn(wire.shell(command, options)) end
   local function ended(command, options)
     local uuid = spawn(command, options)
     engine:wait(uuid)

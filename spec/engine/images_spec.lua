@@ -26,12 +26,6 @@ describe("/images", function()
     return engine:request("DELETE", ("/v1/images/%s/tag%s"):format(uuid, query or ""))
   end
   local function find(name) return engine:get("/v1/inspect/?tag=" .. name) end
-  local function refuses(status, pattern, reply)
-    assert.are.equal(status, reply.status, reply.body)
-    assert.are.equal(status, reply.json.status)
-    assert.matches(pattern, reply.json.error)
-  end
-
   it("has busybox from the start", function()
     local one = engine:get("/v1/inspect/" .. busybox .. "/").json
     assert.are.equal("busybox:latest", one.tag)
@@ -58,7 +52,7 @@ describe("/images", function()
     -- An exact match comes first: some clients take what is on top.
     tag(b, "list/one:1-newer")
     assert.are.same({ a, b }, list("?tag=list/one:1"))
-    refuses(400, "tag", engine:get("/v1/images?tag=busybox:"))
+    wire.refuses(400, "tag", engine:get("/v1/images?tag=busybox:"))
     assert.are.equal("[]", engine:get("/v1/images?tag=nothing").body:match("%[.*%]"))
   end)
 
@@ -73,33 +67,33 @@ describe("/images", function()
     assert.are.equal(b .. "/", find("move").headers.location)
     tag(b, "moved")
     assert.are.equal("moved", engine:get("/v1/inspect/" .. b).json.tag)
-    refuses(404, "move", find("move"))
+    wire.refuses(404, "move", find("move"))
   end)
 
   it("takes a tag away", function()
     local a = image()
     tag(a, "gone")
-    refuses(404, "", untag(a, "?tag=other"))
+    wire.refuses(404, "", untag(a, "?tag=other"))
     local reply = untag(a, "?tag=gone")
     assert.are.equal(204, reply.status)
     assert.are.equal("", reply.body)
-    refuses(404, "gone", find("gone"))
+    wire.refuses(404, "gone", find("gone"))
     tag(a, "gone2")
     assert.are.equal(204, untag(a).status)
-    refuses(404, "", untag(a))
-    refuses(404, "", untag(nothing))
+    wire.refuses(404, "", untag(a))
+    wire.refuses(404, "", untag(nothing))
   end)
 
   it("refuses malformed tags", function()
     for _, name in ipairs{ "", "a:", "/a", "A", "a b", "a.", "../a/", "ä", ("a"):rep(257) } do
-      refuses(400, "tag", tag(busybox, name))
+      wire.refuses(400, "tag", tag(busybox, name))
     end
-    refuses(400, "tag is missing", engine:request("PATCH", ("/v1/images/%s/tag"):format(busybox),
-      { body = "{}" }))
-    refuses(400, "tag must be a string", engine:request("PATCH",
+    wire.refuses(400, "tag is missing", engine:request("PATCH",
+      ("/v1/images/%s/tag"):format(busybox), { body = "{}" }))
+    wire.refuses(400, "tag must be a string", engine:request("PATCH",
       ("/v1/images/%s/tag"):format(busybox), { body = '{"tag":1}' }))
-    refuses(404, "image", tag(nothing, "x"))
-    refuses(404, "image", tag("x", "x"))
+    wire.refuses(404, "image", tag(nothing, "x"))
+    wire.refuses(404, "image", tag("x", "x"))
     assert.are.equal(busybox .. "/", find("busybox:latest").headers.location)
   end)
 
@@ -112,15 +106,15 @@ describe("/images", function()
     reply = engine:get("/v1/inspect?tag=busybox:latest")
     assert.are.equal(302, reply.status)
     assert.are.equal("inspect/" .. busybox .. "/", reply.headers.location)
-    refuses(400, "tag is required", engine:get("/v1/inspect/"))
-    refuses(404, "busybox", find("busybox"))
+    wire.refuses(400, "tag is required", engine:get("/v1/inspect/"))
+    wire.refuses(404, "busybox", find("busybox"))
   end)
 
   it("inspects an image by its id", function()
     assert.are.equal(busybox, engine:get("/v1/inspect/" .. busybox).json.uuid)
     assert.are.equal(busybox, engine:get("/v1/inspect/" .. busybox:upper() .. "/").json.uuid)
-    refuses(404, "image", engine:get("/v1/inspect/" .. nothing .. "/"))
-    refuses(404, "image", engine:get("/v1/inspect/x/"))
+    wire.refuses(404, "image", engine:get("/v1/inspect/" .. nothing .. "/"))
+    wire.refuses(404, "image", engine:get("/v1/inspect/x/"))
   end)
 end)
 

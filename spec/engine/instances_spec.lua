@@ -8,11 +8,7 @@ describe("POST /instances", function()
   teardown(function() engine:stop() end)
 
   local function result(options) return engine:run(options).metadata.result end
-  local function sh(command, options)
-    local request = { command = command, shell = true }
-    for key, value in pairs(options or {}) do request[key] = value end
-    return result(request)
-  end
+  local function sh(command, options) return result(wire.shell(command, options)) end
   local function upload(data)
     local reply = engine:request("POST", "/v1/files", { body = data })
     assert.are.equal(201, reply.status, reply.body)

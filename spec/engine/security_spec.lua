@@ -25,11 +25,7 @@ describe("a hostile sandbox", function()
     assert.are.equal(200, engine:get("/v1/whoami").status)
   end)
 
-  local function sh(command, options)
-    local all = { command = command, shell = true }
-    for key, value in pairs(options or {}) do all[key] = value end
-    return engine:run(all)
-  end
+  local function sh(command, options) return engine:run(wire.shell(command, options)) end
 
   local function output(command, options)
     local operation = sh(command, options)

@@ -2,6 +2,7 @@
 -- it: what the wire carries is what the specs see.
 local cjson = require("cjson").new()
 local disk = require("spec.support.disk")
+local luassert = require("luassert")
 local socket = require("socket")
 local unix = require("socket.unix")
 
@@ -279,11 +280,26 @@ function Engine:post(path, value, headers)
     body = type(value) == "string" and value or cjson.encode(value) })
 end
 
+--- Checks that a reply is this error; returns it.
+function wire.refuses(status, pattern, reply)
+  luassert.are.equal(status, reply.status, reply.body)
+  luassert.are.equal(status, reply.json.status)
+  luassert.matches(pattern, reply.json.error)
+  return reply
+end
+
 --- A spawn request with sensible defaults.
 function wire.spawn(options)
   local body = { image = "tag:busybox:latest", disposable = true }
   for key, value in pairs(options) do body[key] = value end
   return body
+end
+
+--- One of a shell command.
+function wire.shell(command, options)
+  local request = { command = command, shell = true }
+  for key, value in pairs(options or {}) do request[key] = value end
+  return request
 end
 
 --- Runs to the end: the finished OperationResponse.
