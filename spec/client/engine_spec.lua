@@ -3,13 +3,8 @@ local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local engine = require("contree.engine")
+local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
-end
 
 describe("the local engine", function()
   local directory

@@ -1,13 +1,8 @@
 -- Following an operation whatever happens to the connection (wire-api.md §6, §7).
 local contree = require("contree")
 local core = require("contree.core")
+local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
-end
 
 describe("following an operation", function()
   local server, client, operation

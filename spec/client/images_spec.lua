@@ -1,13 +1,8 @@
 -- The images manager, tags, and reading images.
 local contree = require("contree")
 local disk = require("spec.support.disk")
+local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
-end
 
 describe("images", function()
   local server, client

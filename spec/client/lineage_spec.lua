@@ -1,14 +1,9 @@
 -- Lineage and blame where the server knows less than the local engine.
 local contree = require("contree")
+local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
 
 local function uuid(i) return ("%08d-9abc-4aba-8eda-0123456789ab"):format(i) end
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
-end
 
 describe("lineage", function()
   local server, client

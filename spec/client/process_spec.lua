@@ -1,5 +1,6 @@
 -- Orders to running processes, and their output, on a server that has bad days.
 local contree = require("contree")
+local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
 local stdio = require("contree.stdio")
 
@@ -36,12 +37,6 @@ describe("a process", function()
       if fits then found[#found + 1] = request end
     end
     return found
-  end
-
-  local function failure(fn, ...)
-    local ok, err = pcall(fn, ...)
-    assert.is_false(ok)
-    return err
   end
 
   describe("as it is told what to do", function()

@@ -1,14 +1,9 @@
 -- What every call goes through: addresses, credentials, retries, errors.
 local contree = require("contree")
+local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
 
 local TOKEN = "s3cret-token-value"
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
-end
 
 describe("a request", function()
   local server, client, lines

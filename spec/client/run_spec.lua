@@ -1,12 +1,7 @@
 -- image:run against servers that do, and do not, what they should.
 local contree = require("contree")
+local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
-end
 
 describe("image:run", function()
   local server, client, image
@@ -289,7 +284,8 @@ describe("image:run", function()
     assert.is_nil(result.uuid)
     assert.is_nil(result.changed)
     for _, method in ipairs{ "run", "start", "session", "read", "tag_as" } do
-      local err = failure(result[method], result, method ~= "session" and "/x" or nil)
+      local given = method ~= "session" and "/x" or nil
+      local err = failure(function() result[method](result, given) end)
       assert.is_true(err.misuse)
       assert.matches("disposable = false", tostring(err))
       assert.matches("run_spec.lua", tostring(err))
@@ -310,7 +306,7 @@ describe("image:run", function()
       { shell = "x", truncate_output_at = -1 }, { shell = "x", networking = "off" },
       { shell = "x", on_event = true }, { shell = "x", check = 1 }, { shell = "x", tag = "" },
     } do
-      local err = failure(image.run, image, options)
+      local err = failure(function() image:run(options) end)
       assert.are.equal("invalid_argument", err.kind)
       assert.is_true(err.misuse)
       assert.matches("run_spec.lua:%d+: contree: ", tostring(err))

@@ -1,11 +1,6 @@
 local contree = require("contree")
+local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
-end
 
 describe("a session", function()
   local server, client, session

@@ -2,13 +2,8 @@
 -- a clear error, and nothing is left behind.
 local contree = require("contree")
 local disk = require("spec.support.disk")
+local failure = require("spec.support.failure")
 local home = require("spec.support.home")
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
-end
 
 describe("a mistake", function()
   local client, directory, stop, busybox

@@ -1,12 +1,7 @@
 -- Where images come from, who wrote a file last, and who broke it.
 local contree = require("contree")
+local failure = require("spec.support.failure")
 local home = require("spec.support.home")
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
-end
 
 describe("the past of an image", function()
   local client, stop, base, session, directory

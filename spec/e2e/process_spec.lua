@@ -1,6 +1,7 @@
 -- Commands that are talked to while they run, on the embedded engine.
 local contree = require("contree")
 local disk = require("spec.support.disk")
+local failure = require("spec.support.failure")
 local safe = require("contree.safe")
 local home = require("spec.support.home")
 
@@ -14,8 +15,7 @@ describe("a running command", function()
   teardown(function() stop() end)
 
   local function refuses(kind, pattern, fn, ...)
-    local ok, err = pcall(fn, ...)
-    assert.is_false(ok)
+    local err = failure(fn, ...)
     assert.are.equal(kind, err.kind)
     assert.matches(pattern, tostring(err))
     return err

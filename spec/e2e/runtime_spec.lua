@@ -1,15 +1,10 @@
 -- An OCI runtime in the engine's place of making sandboxes, asked for in Lua.
 local contree = require("contree")
 local disk = require("spec.support.disk")
+local failure = require("spec.support.failure")
 local home = require("spec.support.home")
 
 local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
-
-local function failure(fn)
-  local ok, err = pcall(fn)
-  assert.is_false(ok)
-  return err
-end
 
 describe("engine = { runtime = }", function()
   it("makes the sandboxes with it", function()

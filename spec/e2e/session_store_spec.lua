@@ -2,6 +2,7 @@
 local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
+local failure = require("spec.support.failure")
 local home = require("spec.support.home")
 
 local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
@@ -15,12 +16,6 @@ local image = client.images:use("busybox:latest")
 local store = directory .. "/sessions.db"
 local function die() os.execute("kill -9 " .. core.getpid()) end
 ]]
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
-end
 
 describe("a session in a store", function()
   local client, directory, stop, image, store

@@ -2,6 +2,7 @@
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local errors = require("contree.errors")
+local failure = require("spec.support.failure")
 local history = require("contree.history")
 local memory = require("contree.store.memory")
 local sqlite = require("contree.store.sqlite")
@@ -16,12 +17,6 @@ local function titles(past, tip)
   local list = {}
   for i, each in ipairs(past:chain(tip)) do list[i] = each.title end
   return table.concat(list, "|")
-end
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
 end
 
 -- Two views of one store: for memory there is only one.

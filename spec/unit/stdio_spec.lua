@@ -1,16 +1,11 @@
 local disk = require("spec.support.disk")
+local failure = require("spec.support.failure")
 local stdio = require("contree.stdio")
 
 local function read_all(reader)
   local parts = {}
   for chunk in reader do parts[#parts + 1] = chunk end
   return table.concat(parts)
-end
-
-local function refused(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
 end
 
 describe("contree.buffer", function()
@@ -56,14 +51,14 @@ describe("contree.buffer", function()
     assert.are.equal(buffer, buffer:write("a"):flush())
     buffer:close()
     assert.is_true(buffer.closed)
-    assert.is_true(refused(buffer.write, buffer, "b").misuse)
-    assert.is_true(refused(buffer.read, buffer).misuse)
+    assert.is_true(failure(buffer.write, buffer, "b").misuse)
+    assert.is_true(failure(buffer.read, buffer).misuse)
   end)
 
   it("refuses what is no string", function()
     local buffer = stdio.buffer()
-    assert.is_true(refused(buffer.write, buffer, 5).misuse)
-    assert.is_true(refused(buffer.read, buffer, "n").misuse)
+    assert.is_true(failure(buffer.write, buffer, 5).misuse)
+    assert.is_true(failure(buffer.read, buffer, "n").misuse)
   end)
 end)
 
@@ -90,15 +85,15 @@ describe("stdin=", function()
     closed:close()
     for _, value in ipairs{ 5, true, {}, { path = 5 }, { path = path, mode = 1 }, closed,
       stdio.PIPE } do
-      assert.is_true(refused(stdio.input, value, "stdin").misuse)
+      assert.is_true(failure(stdio.input, value, "stdin").misuse)
     end
   end)
 
   it("names a file that is not there, and a function that returns no string", function()
-    local err = refused(stdio.input({ path = "/no/such" }, "stdin"))
+    local err = failure(stdio.input({ path = "/no/such" }, "stdin"))
     assert.are.equal("file", err.kind)
     assert.matches("/no/such", tostring(err), 1, true)
-    err = refused(stdio.input(function() return 5 end, "stdin")())
+    err = failure(stdio.input(function() return 5 end, "stdin")())
     assert.matches("not a number", tostring(err))
   end)
 
@@ -107,11 +102,11 @@ describe("stdin=", function()
     function source:read() return table.remove(self.left, 1) end
     assert.are.equal("ab", read_all(stdio.input(source, "stdin")()))
     function source.read() return nil, "unplugged" end
-    local err = refused(stdio.input(source, "stdin")())
+    local err = failure(stdio.input(source, "stdin")())
     assert.are.equal("file", err.kind)
     assert.matches("unplugged", tostring(err))
     function source.read() return true end
-    assert.is_true(refused(stdio.input(source, "stdin")()).misuse)
+    assert.is_true(failure(stdio.input(source, "stdin")()).misuse)
   end)
 end)
 
@@ -167,9 +162,9 @@ describe("stdout=", function()
 
   it("is refused when it is anything else", function()
     for _, value in ipairs{ "out.txt", 5, {}, true } do
-      assert.is_true(refused(stdio.output, value, "stdout").misuse)
+      assert.is_true(failure(stdio.output, value, "stdout").misuse)
     end
-    local err = refused(stdio.output({ path = "/no/such/dir/x" }, "stdout"))
+    local err = failure(stdio.output({ path = "/no/such/dir/x" }, "stdout"))
     assert.are.equal("file", err.kind)
   end)
 
@@ -178,7 +173,7 @@ describe("stdout=", function()
     if not full then return end
     full:close()
     local sink = stdio.output({ path = "/dev/full" }, "stdout")()
-    local err = refused(function()
+    local err = failure(function()
       sink.write(("x"):rep(100000))
       sink.finish()
     end)

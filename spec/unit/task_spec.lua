@@ -1,12 +1,7 @@
 local contree = require("contree")
 local core = require("contree.core")
+local failure = require("spec.support.failure")
 local loop = require("contree.loop")
-
-local function failure(fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  return err
-end
 
 describe("contree.async", function()
   it("runs a main function and returns what it returns", function()

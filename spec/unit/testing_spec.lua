@@ -1,11 +1,11 @@
 -- The client for the tests of others.
 local contree = require("contree")
+local failure = require("spec.support.failure")
 local testing = require("contree.testing")
 
 describe("contree.testing", function()
   local function refuses(kind, pattern, fn, ...)
-    local ok, err = pcall(fn, ...)
-    assert.is_false(ok)
+    local err = failure(fn, ...)
     assert.are.equal(kind, err.kind)
     assert.matches(pattern, tostring(err))
     return err
