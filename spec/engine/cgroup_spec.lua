@@ -174,9 +174,11 @@ describe("runs without a limit", function()
   local function bounded_group()
     return wire.run(([[
       if [ -d /sys/fs/cgroup/memory ]; then
-        g=$(mktemp -d /sys/fs/cgroup/memory/contree-spec-XXXXXX) && echo %d > $g/memory.limit_in_bytes && echo $g
+        g=$(mktemp -d /sys/fs/cgroup/memory/contree-spec-XXXXXX) &&
+          echo %d > $g/memory.limit_in_bytes && echo $g
       elif grep -qs memory /sys/fs/cgroup/cgroup.subtree_control; then
-        g=$(mktemp -d /sys/fs/cgroup/contree-spec-XXXXXX) && echo %d > $g/memory.max && echo 0 > $g/memory.swap.max && echo $g
+        g=$(mktemp -d /sys/fs/cgroup/contree-spec-XXXXXX) &&
+          echo %d > $g/memory.max && echo 0 > $g/memory.swap.max && echo $g
       fi 2>/dev/null]]):format(bytes, bytes)):match("/%S+")
   end
 

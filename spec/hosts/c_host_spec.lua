@@ -17,7 +17,8 @@ describe("a host in C", function()
   local function script(name, code) return place:write(name, host.PREAMBLE .. code) end
 
   local function run(...)
-    return place:run("lua5.4", place.directory .. "/host " .. table.concat({ ... }, " "))
+    local command = host.PREFIX .. place.directory .. "/host " .. table.concat({ ... }, " ")
+    return place:run("lua5.4", command)
   end
 
   it("links nothing but Lua", function()

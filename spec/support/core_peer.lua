@@ -7,18 +7,12 @@ local core_peer = {}
 
 local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
 
--- A sanitizer that is preloaded into us is not into what we run, but for
--- `with_sanitizer command`.
-local prelude = 'p=$LD_PRELOAD; unset LD_PRELOAD; with_sanitizer() { LD_PRELOAD=$p "$@"; }; '
-
--- What a shell command prints.
-local function capture(command) return disk.capture(prelude .. command) end
-
-core_peer.capture = capture
+--- An interpreter like ours.
+core_peer.interpreter = rawget(_G, "jit") and "luajit" or "lua5.4"
 
 --- What a directory holds, sorted, one name a line.
 function core_peer.list(directory)
-  return capture("ls -A '" .. directory .. "'")
+  return disk.capture("ls -A '" .. directory .. "'")
 end
 
 --- Open files of this process, as text.
@@ -27,7 +21,7 @@ function core_peer.open_files()
   collectgarbage()
   -- Not their inodes, and not what our end of this pipe was about to close.
   local list = "cd /proc/" .. core.getpid() .. "/fd; for f in *; do readlink $f; done"
-  return (capture(list):gsub("%[%d+%]", ""))
+  return (disk.capture(list):gsub("%[%d+%]", ""))
 end
 
 --- A field of /proc/self/status in KiB.
@@ -54,7 +48,7 @@ function core_peer.start(options)
     peer.ca_file = directory .. "/cert.pem"
     arguments = ("%s %s/cert.pem %s/key.pem"):format(arguments, directory, directory)
   end
-  local command = prelude .. "exec python3 " .. here .. "core_peer.py "
+  local command = "exec python3 " .. here .. "core_peer.py "
   peer.pipe = assert(io.popen(command .. arguments))
   local line = assert(peer.pipe:read("*l"), "the peer did not start")
   local pid, port, tls_port = line:match("(%d+) (%d+) (%d+)")

@@ -13,6 +13,10 @@ local build = assert(core:match("^(.*)/[^/]+/contree/core%.so$"), core .. " is n
 --- The repository, and what may be run from it.
 host.root = disk.capture("cd " .. disk.quote(here .. "../..") .. " && pwd"):gsub("\n$", "")
 
+--- What goes before a program that loads the module and is not in PATH: in
+--- a sanitizer run it needs the sanitizer's libraries.
+host.PREFIX = (os.getenv("CONTREE_TEST_SANITIZER") or "") .. " "
+
 --- What most scripts begin with.
 host.PREAMBLE = [[
   io.stdout:setvbuf("no")

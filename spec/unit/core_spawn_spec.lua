@@ -68,7 +68,7 @@ describe("start_detached", function()
 
   it("is not our child", function()
     assert.is_true(spawn("printf x >&3; sleep 0.1"))
-    local children = support.capture("ps -o pid= --ppid " .. core.getpid() .. " | wc -l")
+    local children = disk.capture("ps -o pid= --ppid " .. core.getpid() .. " | wc -l")
     assert.equal(1, tonumber(children)) -- the shell that counts
   end)
 
