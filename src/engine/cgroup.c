@@ -435,12 +435,13 @@ static bool is_made(const struct cgroup *g) {
 
 static int make_directory(struct cgroup *g, int kind, struct fault *f) {
     const struct place *p = &g->all->places[kind];
-    if (!(p->unified && is_made(g)) && mkdirat(p->fd, g->name, 0755) < 0)
+    bool fresh = !(p->unified && is_made(g));
+    if (fresh && mkdirat(p->fd, g->name, 0755) < 0)
         return fault_errno(f, "cannot make a control group for %s",
                            names[kind]);
     g->dirs[kind] = openat(p->fd, g->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (g->dirs[kind] >= 0) {
-        if (p->unified && *g->all->nice)
+        if (fresh && p->unified && *g->all->nice)
             write_text(g->dirs[kind], "cpu.weight.nice", g->all->nice);
         return 0;
     }
