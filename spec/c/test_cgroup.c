@@ -232,6 +232,20 @@ static void test_removed(void) {
     cgroups_close(c);
 }
 
+static void test_weight(void) {
+    struct cgroups *c = cgroups_open("/proc/self", world.dir.fd);
+    struct fault f = {0};
+    cgroups_set_nice(c, 7);
+    struct cgroup *g = cgroup_make(c, &(struct limits){.pids = 5}, &f);
+    CHECK(g);
+    /* Version 1 has no such file, nor has a group without that controller. */
+    CHECK(system("files=$(find /sys/fs/cgroup -path '*/contree-*' "
+                 "-name cpu.weight.nice); "
+                 "[ -z \"$files\" ] || grep -qx 7 $files") == 0);
+    cgroup_drop(g);
+    cgroups_close(c);
+}
+
 int main(void) {
     RUN(test_version2, "version 2: what groups above ours give is found");
     RUN(test_delegated,
@@ -248,6 +262,7 @@ int main(void) {
         RUN(test_memory, "what takes too much memory is killed as a whole");
         RUN(test_pids, "too many processes are reported");
         RUN(test_all_at_once, "all limits at once, unseen from inside");
+        RUN(test_weight, "a group has the weight of its nice value");
         RUN(test_removed, "groups are removed, stale ones too");
     }
     world_close();
