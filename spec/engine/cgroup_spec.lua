@@ -203,7 +203,7 @@ describe("runs without a limit", function()
       .metadata.result.stdout.value)
     engine:stop()
     wire.eventually("the group to be empty", function()
-      return wire.run(("rmdir %s 2>&1"):format(group)) == ""
+      return wire.run(("find %s -depth -type d -exec rmdir {} + 2>&1"):format(group)) == ""
     end)
   end)
 end)
