@@ -245,7 +245,7 @@ local function web(name, init)
 
   head("nginx, " .. name)
   row("static, idle", beside(server), 0.001)
-  for _, shell in ipairs{ "sleep 1", "true" } do
+  for _, shell in ipairs{ "sleep 4", "sleep 1", "true" } do
     local static, runs = beside(server, function()
       return server:request("/run?shell=" .. shell:gsub(" ", "%%20"))
     end)
