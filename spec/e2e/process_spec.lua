@@ -352,15 +352,19 @@ describe("a running command", function()
       end
       collectgarbage()
       collectgarbage()
-      local before, most, total = resident(), 0, 0
+      local before, most, total, cleaning, pause = resident(), 0, 0, 0, 0
       busybox:run{ shell = "head -c 100000000 /dev/zero", truncate_output_at = 200000000,
         stdout = function(chunk)
           -- Garbage is not what this is about.
-          if total % 4000000 < #chunk then collectgarbage() end
+          if total >= cleaning then
+            collectgarbage()
+            cleaning = total + 4000000
+          end
           -- Everything would be here after the first pause, were it not held back.
-          if total % 40000000 < #chunk then
+          if total >= pause then
             contree.sleep(0.5)
             most = math.max(most, resident())
+            pause = total + 40000000
           end
           total = total + #chunk
         end }
