@@ -5,7 +5,7 @@ local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 local host = require("spec.support.host")
 
-local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
+local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
 
 local PAGES = { "README.md", "docs/guide.md", "docs/build.md", "docs/testing.md", "docs/engine.md" }
 

@@ -2,7 +2,7 @@
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
-local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
+local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
 
 -- Those that do not always print the same have a test of their own.
 local SPECIAL = { quickstart = true, detached = true }

@@ -105,7 +105,7 @@ describe("a running command", function()
             disposable = false }.uuid)
         end]]
       local path = disk.write(directory .. "/detached.lua", script)
-      local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
+      local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
       local command = ("%s %s %s "):format(lua, disk.quote(path), disk.quote(directory))
       local id = disk.capture(command)
       assert.matches("^%x+%-", id)

@@ -4,7 +4,7 @@ local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
 
-local lua = os.getenv("CONTREE_TEST_LUA") or "lua5.4"
+local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
 
 describe("engine = { runtime = }", function()
   it("makes the sandboxes with it", function()
