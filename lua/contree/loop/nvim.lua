@@ -60,9 +60,16 @@ return function(loop)
     vim.schedule(function() vim.notify(text, vim.log.levels.ERROR) end)
   end
 
+  -- Neovim runs what is scheduled to its very end: a task that began now would
+  -- not be told to stop.
+  local function leave()
+    loop.close()
+    nvim.drop()
+  end
+
   -- Autocommands cannot be made in a callback of the event loop.
   vim.schedule(function()
-    vim.api.nvim_create_autocmd("VimLeavePre", { callback = loop.close })
+    vim.api.nvim_create_autocmd("VimLeavePre", { callback = leave })
   end)
 
   return nvim

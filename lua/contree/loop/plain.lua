@@ -48,6 +48,12 @@ return function(loop)
     return plain.pending()
   end
 
+  --- Forgets what is ready.
+  function plain.drop()
+    for i = head, tail do ready[i] = nil end
+    head = tail + 1
+  end
+
   --- Whether run() has something to do.
   function plain.pending() return head <= tail end
 
