@@ -172,6 +172,17 @@ describe("in Neovim", function()
     assert.is_nil(disk.capture("ls -A " .. place.directory):match("%.quit[^\n]*"))
   end)
 
+  it("begins no task when it leaves", function()
+    prints("leaving", [[
+      vim.schedule(function()
+        contree.spawn(function() io.write(" late") end)
+        io.write("leaving")
+        vim.cmd("qa!")
+      end)
+      vim.wait(1000)
+    ]])
+  end)
+
   it("can be used by what runs when Neovim leaves", function()
     prints("last words", [[
       image:run("true")

@@ -67,10 +67,12 @@ return function(loop)
     nvim.drop()
   end
 
-  -- Autocommands cannot be made in a callback of the event loop.
-  vim.schedule(function()
+  local function watch_leaving()
     vim.api.nvim_create_autocmd("VimLeavePre", { callback = leave })
-  end)
+  end
+
+  -- Autocommands cannot be made in a callback of the event loop.
+  if vim.in_fast_event() then vim.schedule(watch_leaving) else watch_leaving() end
 
   return nvim
 end
