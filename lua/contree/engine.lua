@@ -142,18 +142,14 @@ end
 local function launch(self)
   -- argv[0] is the program's own path.
   local argv = { self.path, "serve", "--data-dir", self.data_dir, "--socket", self.socket }
-  if self.idle then
-    argv[#argv + 1] = "--idle-exit"
-    argv[#argv + 1] = ("%g"):format(self.idle)
+  local function add(option, format, value)
+    if not value then return end
+    argv[#argv + 1] = option
+    argv[#argv + 1] = format:format(value)
   end
-  if self.nice then
-    argv[#argv + 1] = "--nice"
-    argv[#argv + 1] = ("%d"):format(self.nice)
-  end
-  if self.runtime then
-    argv[#argv + 1] = "--runtime"
-    argv[#argv + 1] = self.runtime
-  end
+  add("--idle-exit", "%g", self.idle)
+  add("--nice", "%d", self.nice)
+  add("--runtime", "%s", self.runtime)
   local program, message = core.start_detached(self.path, argv, log_path(self))
   if not program then unavailable(self, message) end
   self.starts = self.starts + 1

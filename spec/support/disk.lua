@@ -16,7 +16,8 @@ end
 
 --- A new empty directory whose name tells that a spec made it.
 function disk.directory()
-  return (disk.capture("mktemp -d -t contree-spec.XXXXXX"):gsub("\n$", ""))
+  -- Of "" specs would make their files in the root directory.
+  return assert(disk.capture("mktemp -d -t contree-spec.XXXXXX"):match("^(/.+)\n$"))
 end
 
 --- What a file holds, or nil if it is not there.

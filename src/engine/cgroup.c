@@ -441,6 +441,7 @@ static int make_directory(struct cgroup *g, int kind, struct fault *f) {
                            names[kind]);
     g->dirs[kind] = openat(p->fd, g->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (g->dirs[kind] >= 0) {
+        /* Without that file groups have no shares here. */
         if (fresh && p->unified && *g->all->nice)
             write_text(g->dirs[kind], "cpu.weight.nice", g->all->nice);
         return 0;

@@ -20,9 +20,9 @@
  * before any thread exists, from the loop's thread: they end with it. Makes l/
  * and w/ in the data directory, where layers and workspaces must be owned by
  * (or open to) id base, who mounts them. dir_fd must stay open, and so must
- * `runtime` (NULL: native). Sandboxes get a priority lower by `nice` (0 to
- * SANDBOX_NICE_MAX)
- * than ours. 503 with the wall that cannot be built. */
+ * `runtime` (NULL: native). `nice` (0 to SANDBOX_NICE_MAX) is by
+ * how much their priority is lower than ours. 503 with the wall that cannot be
+ * built. */
 struct launcher *launcher_open(int dir_fd, struct id_range ids,
                                const struct runtime *runtime, int nice,
                                struct fault *f);

@@ -160,24 +160,27 @@ static void copy_all(int from, int to) {
 }
 
 /* Both ends are open: whatever ends us now, no name is left behind. */
-static bool drop_name(const struct relay *r) {
+static void drop_name(const struct relay *r) {
     unlink(r->path);
     rmdir(r->directory);
-    return true;
 }
 
 static void *run_relay(void *arg) {
     struct relay *r = arg;
     if (r->out) {
         struct pollfd p = {.fd = r->in_fd, .events = POLLIN};
-        if (poll(&p, 1, -1) > 0 && drop_name(r))
+        if (poll(&p, 1, -1) > 0) {
+            drop_name(r);
             copy_all(r->in_fd, STDOUT_FILENO);
+        }
         close(r->in_fd); /* the engine learns that nobody reads any more */
         return NULL;
     }
     int to CLEANUP(cleanup_close) = open(r->path, O_WRONLY | O_CLOEXEC);
-    if (to >= 0 && drop_name(r))
+    if (to >= 0) {
+        drop_name(r);
         copy_all(STDIN_FILENO, to);
+    }
     return NULL;
 }
 

@@ -49,6 +49,8 @@ return function(loop, options)
   local slot = 0                  -- when a transfer started last, or will be
   local pool = options.thread_pool
 
+  local function can_suspend() return core.isyieldable() and PHASES[ngx.get_phase()] end
+
   local function leave(w)
     if not parked[w] then return end
     parked[w] = nil
@@ -111,7 +113,7 @@ return function(loop, options)
   end
 
   function nginx.will(fn, value)
-    if not core.isyieldable() or not PHASES[ngx.get_phase()] then return end
+    if not can_suspend() then return end
     local guard = guard_here()
     local will = { fn = fn, value = value, thread = coroutine.running() }
     guard.wills[will] = true
@@ -203,7 +205,7 @@ return function(loop, options)
 
   -- Of many requests that come at once each lets others pass.
   function nginx.admit()
-    if not core.isyieldable() or not PHASES[ngx.get_phase()] then return end
+    if not can_suspend() then return end
     local now = core.now()
     slot = math.max(slot + SHORTEST / MOST, now)
     if slot - now >= SHORTEST then ngx.sleep(slot - now) end
@@ -217,7 +219,7 @@ return function(loop, options)
 
   -- A task is a light thread of its request, or a timer where there can be none.
   function nginx.spawn(fn)
-    if core.isyieldable() and PHASES[ngx.get_phase()] then
+    if can_suspend() then
       assert(ngx.thread.spawn(fn))
       return
     end
