@@ -113,7 +113,8 @@ function Connection:chunk()
   return data
 end
 
-local function read_body(self, reply)
+--- The body of a reply whose head was read, as it came.
+function Connection:body(reply)
   local length = tonumber(reply.headers["content-length"])
   if self.method == "HEAD" or reply.status == 204 or length == 0 then return "" end
   if length then return assert(self.sock:receive(length)) end
@@ -137,7 +138,7 @@ end
 function Connection:response()
   local reply, problem = self:head()
   if not reply then return nil, problem end
-  reply.raw = read_body(self, reply)
+  reply.raw = self:body(reply)
   reply.body = reply.headers["content-encoding"] == "gzip" and wire.gunzip(reply.raw) or reply.raw
   if reply.headers["content-type"] == "application/json" and #reply.body > 0 then
     reply.json = cjson.decode(reply.body)

@@ -108,9 +108,24 @@ static void whole_free(void *arg) {
     free(w);
 }
 
-/* Takes over data. */
-static struct MHD_Response *whole_response(char *data, size_t length) {
-    if (length <= LENGTH_MAX)
+/* A body of unknown length goes out in chunks. To a HEAD libmicrohttpd before
+ * 0.9.77 would send the last chunk all the same, which a client that keeps the
+ * connection takes for its next answer: without chunks the connection ends. */
+static struct MHD_Response *
+chunked_response(const struct request *r, MHD_ContentReaderCallback read,
+                 void *arg, MHD_ContentReaderFreeCallback release) {
+    struct MHD_Response *response = MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, STREAM_BLOCK, read, arg, release);
+    if (response && r->head)
+        MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
+                                 MHD_RO_END);
+    return response;
+}
+
+/* Takes over data. A HEAD is told the length however large it is. */
+static struct MHD_Response *whole_response(const struct request *r, char *data,
+                                           size_t length) {
+    if (r->head || length <= LENGTH_MAX)
         return MHD_create_response_from_buffer(length, data,
                                                MHD_RESPMEM_MUST_FREE);
     struct whole *w = calloc(1, sizeof *w);
@@ -119,8 +134,7 @@ static struct MHD_Response *whole_response(char *data, size_t length) {
         return NULL;
     }
     *w = (struct whole){data, length};
-    return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
-                                             whole_read, w, whole_free);
+    return chunked_response(r, whole_read, w, whole_free);
 }
 
 static void send_whole(struct request *r, int status, const char *type,
@@ -134,7 +148,7 @@ static void send_whole(struct request *r, int status, const char *type,
         length = packed_length;
         reply_header(r, "Content-Encoding", "gzip");
     }
-    send_response(r, (unsigned)status, whole_response(data, length), type);
+    send_response(r, (unsigned)status, whole_response(r, data, length), type);
 }
 
 void reply_json(struct request *r, int status, struct buffer *b) {
@@ -315,8 +329,5 @@ void reply_stream(struct request *r, const char *type,
     if (b->gzip)
         reply_header(r, "Content-Encoding", "gzip");
     reply_header(r, "Cache-Control", "no-cache");
-    send_response(r, 200,
-                  MHD_create_response_from_callback(
-                      MHD_SIZE_UNKNOWN, STREAM_BLOCK, body_read, b, NULL),
-                  type);
+    send_response(r, 200, chunked_response(r, body_read, b, NULL), type);
 }
