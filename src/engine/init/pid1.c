@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -130,19 +131,30 @@ static bool child_ended(struct pid1 *s, pid_t pid, int status,
     return false;
 }
 
+/* wait4 for any process that ended. One that had itself traced by its parent,
+ * which is us, is let go when it stops: so SIGCHLD also tells of stops. */
+static pid_t wait_end(int *status, int flags, struct rusage *usage) {
+    pid_t pid;
+    while ((pid = wait4(-1, status, flags, usage)) > 0 && WIFSTOPPED(*status)) {
+        int signal = WSTOPSIG(*status);
+        ptrace(PTRACE_DETACH, pid, NULL, signal == SIGTRAP ? 0 : signal);
+    }
+    return pid;
+}
+
 /* Kills what the main process left behind and waits until it is gone.
  * Processes that forked while we killed are killed in the next round. */
 static int kill_all(struct pid1 *s) {
     int killed = 0, status;
     struct rusage usage;
     while (kill(-1, SIGKILL) == 0 || errno != ESRCH) {
-        pid_t pid = wait4(-1, &status, 0, &usage);
+        pid_t pid = wait_end(&status, 0, &usage);
         if (pid < 0)
             break;
         do {
             child_ended(s, pid, status, &usage);
             killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-        } while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0);
+        } while ((pid = wait_end(&status, WNOHANG, &usage)) > 0);
     }
     return killed;
 }
@@ -160,7 +172,7 @@ static void reap(struct pid1 *s) {
     int status;
     struct rusage usage;
     pid_t pid;
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+    while ((pid = wait_end(&status, WNOHANG, &usage)) > 0) {
         for (size_t i = 0; i < s->count; i++) {
             if (s->children[i].pid == pid && s->children[i].spid == 1) {
                 struct child main = s->children[i];
@@ -379,8 +391,7 @@ static void on_child(int signal_number) {
 
 _Noreturn void pid1_main(int control, const struct cell_limits *limits) {
     struct pid1 s = {.control = control, .null = -1, .limits = limits};
-    struct sigaction action = {.sa_handler = on_child,
-                               .sa_flags = SA_NOCLDSTOP};
+    struct sigaction action = {.sa_handler = on_child};
     sigset_t blocked, none;
     sigemptyset(&none);
     sigemptyset(&blocked);

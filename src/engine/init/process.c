@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -114,11 +115,13 @@ static int set_stdio(const int stdio[3]) {
 }
 
 /* Plain system calls: the library's versions would tell it about a change of
- * identity that is only the child's. */
+ * identity that is only the child's. On machines with fs.suid_dumpable = 1 the
+ * change lets the new user trace this memory, which is init's. */
 static int set_identity(const struct process_spec *p) {
-    if (syscall(SYS_setresgid, p->gid, p->gid, p->gid) < 0)
+    if (syscall(SYS_setresgid, p->gid, p->gid, p->gid) < 0 ||
+        syscall(SYS_setresuid, p->uid, p->uid, p->uid) < 0)
         return -1;
-    return syscall(SYS_setresuid, p->uid, p->uid, p->uid) < 0 ? -1 : 0;
+    return prctl(PR_SET_DUMPABLE, 0);
 }
 
 /* A directory that cannot be named from the root is not ours to start in. */
