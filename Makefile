@@ -29,7 +29,8 @@ ENGINE_SRC := $(wildcard src/engine/*.c)
 INIT_SRC   := $(wildcard src/engine/init/*.c)
 C_TESTS    := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/test_*.c))
 
-ENGINE_OBJ := $(ENGINE_SRC:src/engine/%.c=$(B)/engine/%.o)
+# place.c is the module's, too: both look for the engine at the same place.
+ENGINE_OBJ := $(ENGINE_SRC:src/engine/%.c=$(B)/engine/%.o) $(B)/engine/place.o
 LIB_OBJ    := $(filter-out $(B)/engine/main.o,$(ENGINE_OBJ)) $(B)/engine/init_blob.o
 
 # Kept between runs, although only rules name them.
@@ -63,6 +64,10 @@ $(eval $(call core_rules,luajit,luajit))
 $(B)/engine/%.o: src/engine/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(shell pkg-config --cflags $(ENGINE_LIBS)) -Isrc/engine -c -o $@ $<
+
+$(B)/engine/place.o: src/core/place.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # PID 1 of the sandbox is static, never sanitized, and travels inside the engine.
 $(B)/bin/contree-init: $(INIT_SRC) $(wildcard src/engine/init/*.h)

@@ -52,6 +52,7 @@ build = {
         "src/core/inflate.c",
         "src/core/lines.c",
         "src/core/loop.c",
+        "src/core/place.c",
         "src/core/poller.c",
         "src/core/request.c",
         "src/core/sink.c",

@@ -51,21 +51,14 @@ local function find(given, getenv)
   return nil, PROGRAM .. " is neither in PATH nor in " .. table.concat(PLACES, ", ")
 end
 
-local function default_data_dir(getenv)
-  local own, xdg = getenv("CONTREE_DATA_DIR"), getenv("XDG_DATA_HOME")
-  if own and own ~= "" then return own, true end
-  if xdg and xdg:sub(1, 1) == "/" then return xdg .. "/contree" end
-  return (getenv("HOME") or "/tmp") .. "/.local/share/contree"
-end
-
--- Two data directories must not share a socket: but for the default one, its
--- name carries a hash of the directory's.
-local function default_socket(data_dir, is_default, getenv)
-  local runtime = getenv("XDG_RUNTIME_DIR")
-  local directory = runtime and runtime:sub(1, 1) == "/" and #runtime < 60 and runtime .. "/contree"
-    or ("/tmp/contree-%d"):format(core.geteuid())
-  local name = is_default and "engine" or "engine-" .. core.sha256(data_dir):sub(1, 16)
-  return ("%s/%s.sock"):format(directory, name), directory
+-- The program decides by the same C code: src/core/place.c.
+local function find_place(data_dir, getenv)
+  local found, socket, directory = core.place{
+    data_dir = data_dir, own = getenv("CONTREE_DATA_DIR"), home = getenv("HOME"),
+    xdg_data_home = getenv("XDG_DATA_HOME"), xdg_runtime_dir = getenv("XDG_RUNTIME_DIR"),
+  }
+  if not found then errors.misuse(socket) end
+  return found, socket, directory
 end
 
 -- The engine is started in another directory than ours.
@@ -85,15 +78,8 @@ Engine.__index = Engine
 ---@param given table contree.new's engine=
 function engine.new(given, getenv)
   getenv = getenv or os.getenv
-  local default, explicit = default_data_dir(getenv)
-  local data_dir = (given.data_dir or default):gsub("(.)/+$", "%1")
-  if data_dir:sub(1, 1) ~= "/" then
-    errors.misuse("CONTREE_DATA_DIR must be an absolute path")
-  end
-  local socket, directory = given.socket, nil
-  if not socket then
-    socket, directory = default_socket(data_dir, not given.data_dir and not explicit, getenv)
-  end
+  local data_dir, socket, directory = find_place(given.data_dir, getenv)
+  if given.socket then socket, directory = given.socket, nil end
   if #socket > SOCKET_MAX then
     errors.misuse(("the socket's path %s is too long: %d bytes fit"):format(socket, SOCKET_MAX),
       "pass a shorter one as engine = { socket = }")

@@ -8,6 +8,7 @@
 #include "lines.h"
 #include "loop.h"
 #include "lua_compat.h"
+#include "place.h"
 #include "spawn.h"
 #include "sse.h"
 #include "transfer.h"
@@ -41,6 +42,40 @@ static int core_geteuid(lua_State *L) {
     return 1;
 }
 
+/* A string member of the table at 1, or NULL; it lives as long as the table. */
+static const char *member(lua_State *L, const char *name) {
+    lua_getfield(L, 1, name);
+    const char *text = lua_tostring(L, -1);
+    lua_pop(L, 1);
+    return text;
+}
+
+/* core.place{ data_dir =, own =, xdg_data_home =, home =, xdg_runtime_dir = }
+ * -> data_dir, socket, socket_dir | nil, message: see place.h. All members are
+ * strings or nil. */
+static int core_place(lua_State *L) {
+    struct place place;
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    const struct place_input in = {
+        .data_dir = member(L, "data_dir"),
+        .own = member(L, "own"),
+        .xdg_data_home = member(L, "xdg_data_home"),
+        .home = member(L, "home"),
+        .xdg_runtime_dir = member(L, "xdg_runtime_dir"),
+    };
+    const char *problem = place_find(&in, &place);
+    if (problem) {
+        lua_pushnil(L);
+        lua_pushstring(L, problem);
+        return 2;
+    }
+    lua_pushstring(L, place.data_dir);
+    lua_pushstring(L, place.socket);
+    lua_pushstring(L, place.socket_dir);
+    return 3;
+}
+
 /* core.curl_version, which is not known before libcurl is loaded. */
 static int core_index(lua_State *L) {
     const char *name = luaL_checkstring(L, 2);
@@ -67,6 +102,7 @@ static const luaL_Reg functions[] = {
     {"now", core_now},
     {"getpid", core_getpid},
     {"geteuid", core_geteuid},
+    {"place", core_place},
     {"stat", directory_lua_stat},
     {"lstat", directory_lua_lstat},
     {"list", directory_lua_list},

@@ -1,10 +1,10 @@
 /* options.c: see options.h. */
 #define _GNU_SOURCE
 #include "options.h"
+#include "../core/place.h"
 #include "query.h"
 #include "sandbox.h"
 #include <math.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,9 +41,9 @@ static const struct option {
      "($CONTREE_DATA_DIR, else ~/.local/share/contree)",
      SERVE | IMPORT | EXPORT | GC | DOCTOR | PURGE},
     {"socket", "PATH",
-     "the Unix socket of the engine\n"
-     "($XDG_RUNTIME_DIR/contree/engine.sock, else\n"
-     "/tmp/contree-UID/engine.sock)",
+     "the Unix socket of the engine (engine.sock, for another\n"
+     "data directory engine-HASH.sock, below\n"
+     "$XDG_RUNTIME_DIR/contree, else /tmp/contree-UID)",
      SERVE | IMPORT | EXPORT | GC},
     {"listen", "ADDRESS:PORT",
      "serve TCP too, such as 127.0.0.1:0; needs\n"
@@ -157,30 +157,23 @@ static void set_path(char *out, size_t size, const char *path) {
     snprintf(out, size, "%s%s%s", cwd ? cwd : "", cwd ? "/" : "", path);
 }
 
-static void default_data_dir(struct options *o) {
-    const char *own = variable("CONTREE_DATA_DIR");
-    const char *xdg = variable("XDG_DATA_HOME");
-    const char *home = variable("HOME");
-    struct passwd *user = home ? NULL : getpwuid(getuid());
-    if (own)
-        set_path(o->data_dir, sizeof o->data_dir, own);
-    else if (xdg && *xdg == '/')
-        snprintf(o->data_dir, sizeof o->data_dir, "%s/contree", xdg);
-    else
-        snprintf(o->data_dir, sizeof o->data_dir, "%s/.local/share/contree",
-                 home   ? home
-                 : user ? user->pw_dir
-                        : "/tmp");
-}
-
-static void default_socket(struct options *o) {
-    const char *runtime = variable("XDG_RUNTIME_DIR");
-    if (runtime && *runtime == '/')
-        snprintf(o->socket_path, sizeof o->socket_path,
-                 "%s/contree/engine.sock", runtime);
-    else
-        snprintf(o->socket_path, sizeof o->socket_path,
-                 "/tmp/contree-%u/engine.sock", (unsigned)getuid());
+/* What was not given, as the module decides it. */
+static int find_place(struct options *o, struct fault *f) {
+    const struct place_input in = {
+        .data_dir = o->data_dir,
+        .own = variable("CONTREE_DATA_DIR"),
+        .xdg_data_home = variable("XDG_DATA_HOME"),
+        .home = variable("HOME"),
+        .xdg_runtime_dir = variable("XDG_RUNTIME_DIR"),
+    };
+    struct place place;
+    const char *problem = place_find(&in, &place);
+    if (problem)
+        return fault_set(f, 400, "%s", problem);
+    snprintf(o->data_dir, sizeof o->data_dir, "%s", place.data_dir);
+    if (!*o->socket_path)
+        snprintf(o->socket_path, sizeof o->socket_path, "%s", place.socket);
+    return 0;
 }
 
 /* ---- parsing ---- */
@@ -422,10 +415,8 @@ int options_parse(int argc, char *const argv[], struct options *out,
                                                              : 64;
     if (read_arguments(argc, argv, command, out, f) < 0 || check(out, f) < 0)
         return -1;
-    if (!*out->data_dir)
-        default_data_dir(out);
-    if (!*out->socket_path)
-        default_socket(out);
+    if (find_place(out, f) < 0)
+        return -1;
     const char *runtime = variable("CONTREE_RUNTIME");
     if (runtime && !out->runtime_given && command & (SERVE | DOCTOR) &&
         set_runtime(runtime, out, f) < 0)
