@@ -9,13 +9,22 @@
 
 /* ---- the outside ---- */
 
+static void copy_into_image(const char *path) {
+    shell("mkdir -p %s/l/3$(dirname %s) && cp -L %s %s/l/3%s", world.dir.path,
+          path, path, world.dir.path, path);
+}
+
+/* The loader may be listed under another name than the one that programs ask
+ * for. */
 static int copy_library(struct dl_phdr_info *info, size_t size, void *arg) {
     (void)size;
     (void)arg;
     if (info->dlpi_name && info->dlpi_name[0] == '/')
-        shell("mkdir -p %s/l/3$(dirname %s) && cp -L %s %s/l/3%s",
-              world.dir.path, info->dlpi_name, info->dlpi_name, world.dir.path,
-              info->dlpi_name);
+        copy_into_image(info->dlpi_name);
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_INTERP)
+            copy_into_image(
+                (const char *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr));
     return 0;
 }
 

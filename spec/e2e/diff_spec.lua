@@ -85,6 +85,13 @@ describe("image:diff", function()
 
   for _, program in ipairs{ "git apply", "patch -s" } do
     it("is what " .. program .. " makes one of the other with, both ways", function()
+      local base, image = base, image -- luacheck: ignore 431
+      if program == "patch -s" then
+        -- POSIX of 2024 has no newline in names, and so has no patch from 2.8 on.
+        local odd = "rm /d/q*line*"
+        base, image = base:run{ shell = odd, disposable = false },
+          image:run{ shell = odd, disposable = false }
+      end
       -- No patch holds the pipe, nor what is binary.
       assert.are.equal("Binary files a/d/binary and b/d/binary differ\nOnly in b/d: pipe\n"
         .. "a/d/sub/new\na/d/tool\n", left(program, base, image))

@@ -267,7 +267,7 @@ for p in glob.glob("*/d/owned"):
     it("that are wrong are told as such, and told to nobody", function()
       leaves_nothing(function()
         local wrong = "wr0ng" .. secret
-        local operation = fails("unauthorized", url,
+        local operation = fails("refuses these registry.credentials", url,
           { credentials = { username = "someone", password = wrong } })
         assert.is_nil(operation.error:find(wrong, 1, true))
         assert.is_nil(disk.read(engine.log):find(wrong, 1, true))

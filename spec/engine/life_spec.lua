@@ -195,6 +195,85 @@ describe("contree-engine", function()
     assert.matches("missing +sandbox .* Fix: sudo sysctl %-w user%.max_user_namespaces=", report)
   end)
 
+  it("E4: the doctor refuses what serve refuses", function()
+    local open, other = directory .. "/doctor-open", directory .. "/doctor"
+    wire.run("mkdir -m 755 " .. open)
+    for arguments, what in pairs{
+      ["--data-dir " .. open] = "data directory",
+      ["--data-dir /proc/none"] = "data directory",
+      [("--data-dir %s --socket %s/s"):format(other, open .. ("/s"):rep(60))] = "socket",
+      [("--data-dir %s --socket /proc/none/s"):format(other)] = "socket",
+    } do
+      local code, text = call("doctor " .. arguments)
+      assert.are.equal(1, code, text)
+      assert.matches("missing +" .. what, text)
+      local problem = text:match("missing +" .. what .. " +([^\n]+)"):sub(1, 30)
+      local refused, why = call("serve " .. arguments)
+      assert.are.equal(1, refused)
+      assert.matches(problem, why, 1, true)
+    end
+  end)
+
+  it("E4: the doctor sees a full disk", function()
+    if wire.run("id -u") ~= "0" then pending("needs root") end
+    local text = wire.run(([[unshare -m sh -c 'mkdir -p %s/full &&
+      mount -t tmpfs -o size=1M,mode=700 full %s/full && head -c 900000 /dev/zero >%s/full/x
+      contree-engine doctor --data-dir %s/full']]):format(directory, directory, directory,
+      directory))
+    assert.matches("missing +disk +cannot write to [^\n]+No space left on device", text)
+  end)
+
+  it("E4: the doctor offers subordinate ids that nobody has", function()
+    if wire.run("id -u") ~= "0" then pending("needs root") end
+    local text = wire.run(([[unshare -m sh -c '
+      printf "a:100000:65536\nb:165536:65536\nc:250000:1000000\n" >%s/subuid
+      printf "b:231072:100\n" >%s/subgid
+      mount --bind %s/subuid /etc/subuid && mount --bind %s/subgid /etc/subgid
+      d=$(mktemp -d -p /tmp contree-spec-XXXXXX) && chown 65533 $d
+      setpriv --reuid 65533 --regid 65533 --clear-groups env XDG_RUNTIME_DIR= \
+        contree-engine doctor --data-dir $d --socket $d/s; rm -r $d' 2>&1]])
+      :format(directory, directory, directory, directory))
+    assert.matches("limited +user ids .*%-%-add%-subuids 1250000%-1315535 %-%-add%-subgids "
+      .. "1250000%-1315535", text)
+  end)
+
+  it("E4: the doctor advises systemd only where it is", function()
+    local text = wire.run("contree-engine doctor --data-dir " .. directory .. "/doctor")
+    if wire.run("test -d /run/systemd/system && echo yes") ~= "yes" then
+      assert.is_nil(text:find("systemd-run", 1, true), text)
+    end
+  end)
+
+  it("E5: suggests a command only when it is near, and none that deletes", function()
+    for _, name in ipairs{ "ps", "list", "run", "g", "gcc", "purg", "purge-all", "images" } do
+      local code, text = call(name)
+      assert.are.equal(2, code)
+      assert.matches(('no command "%s"'):format(name), text, 1, true)
+      assert.is_nil(text:find("did you mean", 1, true), text)
+    end
+    assert.matches('did you mean "doctor"', select(2, call("docter")), 1, true)
+  end)
+
+  it("E5: help of what is no command is refused", function()
+    local code, text = call("help nosuch")
+    assert.are.equal(2, code)
+    assert.matches('no command "nosuch"', text, 1, true)
+    assert.matches('did you mean "import"', select(2, call("help improt")), 1, true)
+  end)
+
+  it("E5: takes options before the command", function()
+    local data = directory .. "/before"
+    for _, arguments in ipairs{ "--data-dir %s doctor", "--data-dir=%s doctor" } do
+      local code, text = call(arguments:format(data))
+      assert.are.equal(0, code, text)
+      assert.matches("data directory   " .. data .. "\n", text, 1, true)
+    end
+    local code, text = call("--data-dir " .. data)
+    assert.are.equal(2, code)
+    assert.matches("the command is missing", text)
+    assert.matches("no option %-%-socket", select(2, call("--socket x version")))
+  end)
+
   it("names the nearest when it does not know a name", function()
     local code, text = call("srve")
     assert.are.equal(2, code)
@@ -287,10 +366,74 @@ describe("contree-engine", function()
       image = "tag:mine:1" }
     assert.are.equal("hi\n", operation.metadata.result.stdout.value)
     assert.are.equal(uuid, operation.image_uuid)
-    -- Not while an engine serves that directory.
-    local busy, why = call(("import %s/root.tar --data-dir %s"):format(directory, engine.data))
+    engine:stop()
+  end)
+
+  it("E2: finds the engine that serves a data directory, wherever that listens", function()
+    local engine = wire.start()
+    wire.run(("tar -C / -cf %s/hostname.tar etc/hostname"):format(directory))
+    local import = ("import %s/hostname.tar --tag found:1 --data-dir %s"):format(directory,
+      engine.data)
+    local code, uuid = call(import)
+    assert.are.equal(0, code, uuid)
+    assert.are.equal(uuid, engine:get("/v1/images?tag=found:1").json.images[1].uuid)
+    local busy, why = call(import .. " --socket " .. directory .. "/none.sock")
     assert.are.equal(1, busy)
-    assert.matches("stop it", why)
+    assert.matches("an engine serves the data directory, but not on " .. directory
+      .. "/none.sock", why, 1, true)
+    engine:stop()
+  end)
+
+  it("E2: looks for data and socket where the module does", function()
+    local engine = require("contree.engine")
+    local runtime = directory .. "/run"
+    wire.run("mkdir -m 700 " .. runtime)
+    for _, environment in ipairs{
+      { HOME = directory .. "/h" }, { HOME = directory .. "/h", XDG_RUNTIME_DIR = runtime },
+      { HOME = directory .. "/h", XDG_RUNTIME_DIR = "relative" },
+      { HOME = directory .. "/h", XDG_RUNTIME_DIR = runtime .. ("/."):rep(40) },
+      { HOME = directory .. "/h", XDG_DATA_HOME = directory .. "/x", XDG_RUNTIME_DIR = runtime },
+      { HOME = directory .. "/h", XDG_DATA_HOME = "x" },
+      { HOME = directory .. "/h", CONTREE_DATA_DIR = directory .. "//c/./d/",
+        XDG_RUNTIME_DIR = runtime },
+      { HOME = directory .. "/h", CONTREE_DATA_DIR = directory .. "/h/.local/share/contree",
+        XDG_RUNTIME_DIR = runtime },
+      { HOME = directory .. "/h", CONTREE_DATA_DIR = "", XDG_RUNTIME_DIR = "" },
+      { XDG_RUNTIME_DIR = runtime },
+    } do
+      local words = {}
+      for name, value in pairs(environment) do words[#words + 1] = name .. "='" .. value .. "'" end
+      local report = wire.run(("env -i PATH=\"$PATH\" %s contree-engine doctor"):format(
+        table.concat(words, " ")))
+      local place = engine.new({}, function(name) return environment[name] end)
+      local said = table.concat(words, " ") .. "\n" .. report
+      assert.are.equal(place.data_dir, report:match("data directory +([^\n]+)"), said)
+      assert.are.equal(place.socket, report:match("socket +([^\n]+)"), said)
+    end
+    local code, text = call("doctor --data-dir " .. directory .. "/other")
+    assert.are.equal(0, code)
+    assert.matches(engine.new{ data_dir = directory .. "/other" }.socket, text, 1, true)
+  end)
+
+  it("E1: imports what is written slowly, through an engine and without", function()
+    local engine = wire.start()
+    wire.run(("tar -C / -cf %s/slow.tar etc/hostname"):format(directory))
+    -- More than the ten seconds after which this was given up.
+    for _, data in ipairs{ engine.data, directory .. "/slow" } do
+      local text = wire.run(("{ sleep 11; cat %s/slow.tar; } | contree-engine import - "
+        .. "--data-dir %s 2>&1"):format(directory, data))
+      assert.matches("^%x+%-%x+%-%x+%-%x+%-%x+$", text)
+    end
+    engine:stop()
+  end)
+
+  it("E1: gives up a FIFO without a writer when the command is gone", function()
+    local engine = wire.start()
+    wire.run(("mkfifo %s/silent; timeout 1 contree-engine import %s/silent --data-dir %s; true")
+      :format(directory, directory, engine.data))
+    wire.eventually("the engine to close the FIFO", function()
+      return wire.run(("ls -l /proc/%d/fd | grep -c silent"):format(engine.pid)) == "0"
+    end)
     engine:stop()
   end)
 

@@ -335,6 +335,10 @@ const char *cgroups_fix(const struct cgroups *c, int kind) {
     if (c->read_only)
         return "make /sys/fs/cgroup writable: sudo mount -o remount,rw "
                "/sys/fs/cgroup, or for a container docker run --privileged";
+    if (access("/run/systemd/system", F_OK) < 0)
+        return "run the engine as root (there is no systemd here that could "
+               "give a user control groups), and if /sys/fs/cgroup is empty: "
+               "mount -t cgroup2 none /sys/fs/cgroup";
     return "start the engine by systemd-run --user --scope -p Delegate=yes "
            "contree-engine serve (as root without --user)";
 }

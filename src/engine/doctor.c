@@ -2,17 +2,26 @@
 #define _GNU_SOURCE
 #include "doctor.h"
 #include "cgroup.h"
+#include "data.h"
 #include "import.h"
+#include "listen.h"
 #include "trial.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum {
+    TRIAL_BYTES = 1 << 20, /* what is written to see whether that works */
+    SUBIDS = 65536,        /* what a user gets, and from where on */
+    SUBID_MIN = 100000
+};
+#define FREE_BYTES_WANTED 1e9
 
 static void say(FILE *out, const char *state, const char *what,
                 const char *format, ...) PRINTF_LIKE(4, 5);
@@ -74,34 +83,54 @@ static void try_in_child(const char *data_dir, const struct runtime *runtime,
 
 /* ---- the lines ---- */
 
-static int make_directories(const char *path) {
-    char part[4096];
-    for (const char *slash = path; slash && *slash; slash++) {
-        slash = strchrnul(slash, '/');
-        snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
-        if (*part && mkdir(part, 0700) < 0 && errno != EEXIST)
-            return -1;
-        if (!*slash)
-            break;
-    }
-    return 0;
-}
-
-static bool check_data_dir(FILE *out, const char *path) {
-    if (make_directories(path) < 0) {
-        say(out, "missing", "data directory",
-            "cannot make %s (%s). Fix: contree-engine --data-dir "
-            "DIRECTORY-YOU-OWN",
+/* Whether what an engine keeps would fit: by writing, since quotas count, too.
+ */
+static bool check_disk(FILE *out, int dir, const char *path) {
+    static const char piece[65536] = "";
+    struct statvfs v = {0};
+    int fd CLEANUP(cleanup_close) =
+        openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    bool failed = fd < 0;
+    for (size_t i = 0; !failed && i < TRIAL_BYTES / sizeof piece; i++)
+        failed = write_all(fd, piece, sizeof piece) < 0;
+    if (failed || fdatasync(fd) < 0) {
+        say(out, "missing", "disk",
+            "cannot write to %s (%s). Fix: make room there, or --data-dir "
+            "DIRECTORY on another disk",
             path, strerror(errno));
         return false;
     }
-    if (access(path, R_OK | W_OK | X_OK) < 0) {
+    fstatvfs(dir, &v);
+    double free_bytes = (double)v.f_bavail * (double)v.f_frsize;
+    if (free_bytes < FREE_BYTES_WANTED)
+        say(out, "limited", "disk",
+            "%.0f MB are free. Fix: make room, or contree-engine gc "
+            "--untagged-older-than 1d",
+            free_bytes / 1e6);
+    else
+        say(out, "ok", "disk", "%.1f GB are free", free_bytes / 1e9);
+    return true;
+}
+
+static bool check_data_dir(FILE *out, const char *path) {
+    struct fault f;
+    int dir CLEANUP(cleanup_close) = data_directory(path, &f);
+    if (dir < 0) {
         say(out, "missing", "data directory",
-            "%s is not writable (%s). Fix: sudo chown -R $(id -u) %s", path,
-            strerror(errno), path);
+            "%s. Fix: that, or --data-dir DIRECTORY-YOU-OWN", f.message);
         return false;
     }
     say(out, "ok", "data directory", "%s", path);
+    return check_disk(out, dir, path);
+}
+
+static bool check_socket(FILE *out, const char *path) {
+    struct fault f;
+    if (listen_check(path, &f) < 0) {
+        say(out, "missing", "socket", "%s", f.message);
+        return false;
+    }
+    say(out, "ok", "socket", "%s", path);
     return true;
 }
 
@@ -131,17 +160,49 @@ static void check_sandbox(FILE *out, const struct finding *found) {
         say(out, "missing", "sandbox", "%s", found->fault.message);
 }
 
+/* Moves `*first` behind each range of a file of subordinate ids that overlaps
+ * with the SUBIDS ids from it on; true if one did. */
+static bool skip_taken(const char *path, unsigned long *first) {
+    FILE *file = fopen(path, "re");
+    char line[512];
+    bool moved = false;
+    while (file && fgets(line, sizeof line, file)) {
+        unsigned long start, count;
+        const char *numbers = strchr(line, ':');
+        if (!numbers || sscanf(numbers, ":%lu:%lu", &start, &count) != 2 ||
+            start >= *first + SUBIDS || start + count <= *first)
+            continue;
+        *first = start + count;
+        moved = true;
+    }
+    if (file)
+        fclose(file);
+    return moved;
+}
+
+/* The first of SUBIDS ids that nobody has. */
+static unsigned long free_subids(void) {
+    unsigned long first = SUBID_MIN;
+    while (first < UINT32_MAX - SUBIDS && (skip_taken("/etc/subuid", &first) ||
+                                           skip_taken("/etc/subgid", &first)))
+        continue;
+    return first;
+}
+
 static void check_ids(FILE *out, const struct finding *found) {
     if (!found->works)
         return;
     if (found->ids.count > 1)
         say(out, "ok", "user ids", "%u ids from %u on", found->ids.count,
             (unsigned)found->ids.base);
-    else
+    else {
+        unsigned long first = free_subids(), last = first + SUBIDS - 1;
         say(out, "limited", "user ids",
             "root is the only user in a sandbox. Fix: sudo apt-get install "
-            "uidmap && sudo usermod --add-subuids 100000-165535 "
-            "--add-subgids 100000-165535 $(id -un)");
+            "uidmap && sudo usermod --add-subuids %lu-%lu --add-subgids "
+            "%lu-%lu $(id -un)",
+            first, last, first, last);
+    }
 }
 
 static void check_seccomp(FILE *out) {
@@ -225,12 +286,16 @@ static void check_runtime(FILE *out, const struct runtime *runtime,
             runtime->path);
 }
 
-int doctor_run(FILE *out, const char *data_dir, const struct runtime *runtime) {
+int doctor_run(FILE *out, const struct engine_config *config) {
+    const struct runtime *runtime = config->runtime;
     struct finding found = {0};
-    fault_set(&found.fault, 503, "not tried without a data directory");
+    fault_set(&found.fault, 503,
+              "not tried without a data directory and a socket");
     check_kernel(out);
-    if (check_data_dir(out, data_dir))
-        try_in_child(data_dir, runtime, &found);
+    bool place = check_data_dir(out, config->data_dir);
+    place = check_socket(out, config->socket_path) && place;
+    if (place)
+        try_in_child(config->data_dir, runtime, &found);
     check_sandbox(out, &found);
     check_runtime(out, runtime, &found);
     check_ids(out, &found);

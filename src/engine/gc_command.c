@@ -1,9 +1,9 @@
 /* gc_command.c: see gc_command.h. */
 #define _GNU_SOURCE
 #include "gc_command.h"
+#include "data.h"
 #include "json.h"
 #include "local.h"
-#include "serve.h"
 #include <stdio.h>
 
 static void print_line(int64_t count, const char *what, int64_t bytes) {

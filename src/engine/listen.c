@@ -42,15 +42,20 @@ static int prepare_directory(const char *path, char *directory, size_t size,
     return 0;
 }
 
-int listen_unix(const char *path, struct fault *f) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+int listen_check(const char *path, struct fault *f) {
+    struct sockaddr_un address;
     char directory[sizeof address.sun_path];
     if (strlen(path) >= sizeof address.sun_path - 8)
         return fault_set(f, 400,
                          "the socket path %s is longer than %zu bytes, the "
                          "most a socket can have; choose another with --socket",
                          path, sizeof address.sun_path - 9);
-    if (prepare_directory(path, directory, sizeof directory, f) < 0)
+    return prepare_directory(path, directory, sizeof directory, f);
+}
+
+int listen_unix(const char *path, struct fault *f) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (listen_check(path, f) < 0)
         return -1;
     int fd CLEANUP(cleanup_close) =
         socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -8,6 +8,8 @@
  * renamed, so that a stale one is replaced at once. Its directory is made
  * (0700) when missing; 403 when it belongs to somebody else. */
 int listen_unix(const char *path, struct fault *f);
+/* Whether listen_unix() may make its socket there; makes the directory. */
+int listen_check(const char *path, struct fault *f);
 /* Whether the process at the other end is of our own user. */
 bool peer_is_us(int fd);
 

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "local.h"
 #include "json.h"
+#include "store.h"
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,14 +67,17 @@ static json_t *read_reply(int fd, int *status, struct fault *f) {
     return json_parse(body + 4, strlen(body + 4), f);
 }
 
-json_t *local_post(const struct options *o, const char *path,
+json_t *local_post(const struct options *o, const char *what,
                    struct buffer *body, struct fault *f) {
     int status = 0;
     json_add_string(body, "data_dir", o->config.data_dir);
     json_close(body, '}');
     json_end(body);
-    int fd CLEANUP(cleanup_close) = connect_engine(o->socket_path, f);
-    json_t *reply = fd >= 0 && send_request(fd, path, body, f) == 0
+    char path[PATH_MAX];
+    if (o->socket_given || !store_served_on(o->data_dir, path, sizeof path))
+        snprintf(path, sizeof path, "%s", o->socket_path);
+    int fd CLEANUP(cleanup_close) = connect_engine(path, f);
+    json_t *reply = fd >= 0 && send_request(fd, what, body, f) == 0
                         ? read_reply(fd, &status, f)
                         : NULL;
     buffer_free(body);

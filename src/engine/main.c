@@ -34,7 +34,7 @@ int main(int argc, char *argv[]) {
         return 0;
     }
     if (strcmp(o.command, "doctor") == 0)
-        return doctor_run(stdout, o.config.data_dir, o.config.runtime);
+        return doctor_run(stdout, &o.config);
     if (strcmp(o.command, "import") == 0)
         return import_command(&o, &f) < 0 ? complain(&f) : 0;
     if (strcmp(o.command, "export") == 0)

@@ -44,7 +44,7 @@ static const struct option {
      "the Unix socket of the engine (engine.sock, for another\n"
      "data directory engine-HASH.sock, below\n"
      "$XDG_RUNTIME_DIR/contree, else /tmp/contree-UID)",
-     SERVE | IMPORT | EXPORT | GC},
+     SERVE | IMPORT | EXPORT | GC | DOCTOR},
     {"listen", "ADDRESS:PORT",
      "serve TCP too, such as 127.0.0.1:0; needs\n"
      "--token-file",
@@ -92,6 +92,9 @@ static const struct option {
 };
 enum { OPTIONS = sizeof known / sizeof *known };
 
+/* More than so many edits make another word. */
+enum { NEAR = 2 };
+
 /* ---- near misses ---- */
 
 static size_t smallest(size_t a, size_t b, size_t c) {
@@ -119,25 +122,48 @@ static size_t distance(const char *a, const char *b) {
     return row[n];
 }
 
+/* The nearest of the commands, if it is near. One that deletes is never
+ * suggested: whoever takes the suggestion may not have meant that. */
+static const char *nearest_command(const char *name) {
+    const char *nearest = NULL;
+    size_t best = smallest(strlen(name) / 3, NEAR, NEAR) + 1;
+    for (int i = 0; i < COMMANDS; i++) {
+        size_t d = distance(name, commands[i].name);
+        if (d > best || (nearest && d == best) || (1u << i & (GC | PURGE)))
+            continue;
+        best = d;
+        nearest = commands[i].name;
+    }
+    return nearest;
+}
+
+static int command_index(const char *name) {
+    int i = 0;
+    while (i < COMMANDS && strcmp(commands[i].name, name) != 0)
+        i++;
+    return i;
+}
+
 static int refuse_command(const char *name, struct fault *f) {
-    int nearest = 0;
-    for (int i = 1; i < COMMANDS; i++)
-        if (distance(name, commands[i].name) <
-            distance(name, commands[nearest].name))
-            nearest = i;
+    const char *nearest = nearest_command(name);
     return fault_set(f, 400,
-                     "no command \"%.40s\"; did you mean \"%s\"? "
-                     "(contree-engine help lists all)",
-                     name, commands[nearest].name);
+                     "no command \"%.40s\"%s%s%s (contree-engine help lists "
+                     "all)",
+                     name, nearest ? "; did you mean \"" : "",
+                     nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
 static int refuse_option(const char *name, unsigned command, struct fault *f) {
     const struct option *nearest = NULL;
-    for (int i = 0; i < OPTIONS; i++)
-        if ((known[i].commands & command) &&
-            (!nearest ||
-             distance(name, known[i].name) < distance(name, nearest->name)))
-            nearest = &known[i];
+    size_t best = strlen(name) / 3 + 1;
+    for (int i = 0; i < OPTIONS; i++) {
+        size_t d = distance(name, known[i].name);
+        if (!(known[i].commands & command) || d > best ||
+            (nearest && d == best))
+            continue;
+        best = d;
+        nearest = &known[i];
+    }
     if (!nearest)
         return fault_set(f, 400, "no option --%.40s", name);
     return fault_set(f, 400, "no option --%.40s; did you mean --%s?", name,
@@ -171,7 +197,7 @@ static int find_place(struct options *o, struct fault *f) {
     if (problem)
         return fault_set(f, 400, "%s", problem);
     snprintf(o->data_dir, sizeof o->data_dir, "%s", place.data_dir);
-    if (!*o->socket_path)
+    if (!o->socket_given)
         snprintf(o->socket_path, sizeof o->socket_path, "%s", place.socket);
     return 0;
 }
@@ -268,6 +294,7 @@ static int set_option(struct options *o, const char *name, const char *value,
         set_path(o->data_dir, sizeof o->data_dir, value);
     } else if (strcmp(name, "socket") == 0) {
         set_path(o->socket_path, sizeof o->socket_path, value);
+        o->socket_given = true;
     } else if (strcmp(name, "listen") == 0) {
         c->listen = value;
     } else if (strcmp(name, "token-file") == 0) {
@@ -353,9 +380,10 @@ static bool is_help(const char *text) {
     return strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0;
 }
 
-static int read_arguments(int argc, char *const argv[], unsigned command,
-                          struct options *o, struct fault *f) {
-    for (int i = 2; i < argc; i++) {
+static int read_arguments(int from, int to, char *const argv[],
+                          unsigned command, struct options *o,
+                          struct fault *f) {
+    for (int i = from; i < to; i++) {
         if (is_help(argv[i])) {
             o->help = true;
         } else if (strncmp(argv[i], "--", 2) == 0 ||
@@ -375,6 +403,9 @@ static int read_arguments(int argc, char *const argv[], unsigned command,
 static int check(const struct options *o, struct fault *f) {
     if (o->help)
         return 0;
+    if (strcmp(o->command, "help") == 0 && o->operand &&
+        command_index(o->operand) == COMMANDS)
+        return refuse_command(o->operand, f);
     if (o->config.listen && !o->token_file)
         return fault_set(f, 400,
                          "--listen needs --token-file: anybody on this "
@@ -390,36 +421,52 @@ static int check(const struct options *o, struct fault *f) {
     return 0;
 }
 
+/* The index of the command: behind the options that stand before it, each
+ * with its value. argc if there is none. */
+static int find_command(int argc, char *const argv[]) {
+    int i = 1;
+    while (i < argc && strncmp(argv[i], "--", 2) == 0 && !is_help(argv[i]) &&
+           strcmp(argv[i], "--version") != 0) {
+        const char *name = argv[i] + 2;
+        size_t length = strcspn(name, "=");
+        const struct option *option = find_option(name, length, ~0u);
+        i += option && option->value && !name[length] ? 2 : 1;
+    }
+    return i < argc ? i : argc;
+}
+
+static int read_environment(struct options *o, unsigned command,
+                            struct fault *f) {
+    const char *runtime = variable("CONTREE_RUNTIME");
+    if (find_place(o, f) < 0)
+        return -1;
+    if (runtime && !o->runtime_given && command & (SERVE | DOCTOR))
+        return set_runtime(runtime, o, f);
+    return 0;
+}
+
 int options_parse(int argc, char *const argv[], struct options *out,
                   struct fault *f) {
-    *out = (struct options){.command = argc > 1 ? argv[1] : "help"};
+    int at = find_command(argc, argv);
+    *out = (struct options){.command = at < argc ? argv[at] : "help"};
     out->config = (struct engine_config){
         .idle_seconds = 300, .ready_fd = -1, .nice = SANDBOX_NICE};
     out->gc = (struct gc_options){
         .untagged = GC_AGE, .operations = GC_AGE, .files = GC_AGE};
+    if (at == argc && argc > 1)
+        return fault_set(
+            f, 400, "the command is missing (contree-engine help lists all)");
     if (is_help(out->command))
         out->command = "help";
     if (strcmp(out->command, "--version") == 0)
         out->command = "version";
-    int found = 0;
-    while (found < COMMANDS && strcmp(commands[found].name, out->command) != 0)
-        found++;
+    int found = command_index(out->command);
     if (found == COMMANDS)
         return refuse_command(out->command, f);
-    unsigned command = strcmp(out->command, "serve") == 0    ? SERVE
-                       : strcmp(out->command, "import") == 0 ? IMPORT
-                       : strcmp(out->command, "export") == 0 ? EXPORT
-                       : strcmp(out->command, "doctor") == 0 ? DOCTOR
-                       : strcmp(out->command, "gc") == 0     ? GC
-                       : strcmp(out->command, "purge") == 0  ? PURGE
-                                                             : 64;
-    if (read_arguments(argc, argv, command, out, f) < 0 || check(out, f) < 0)
-        return -1;
-    if (find_place(out, f) < 0)
-        return -1;
-    const char *runtime = variable("CONTREE_RUNTIME");
-    if (runtime && !out->runtime_given && command & (SERVE | DOCTOR) &&
-        set_runtime(runtime, out, f) < 0)
+    unsigned command = 1u << found;
+    if (read_arguments(1, at, argv, command, out, f) < 0 ||
+        read_arguments(at + 1, argc, argv, command, out, f) < 0 ||
+        check(out, f) < 0 || read_environment(out, command, f) < 0)
         return -1;
     out->config.data_dir = out->data_dir;
     out->config.socket_path = out->socket_path;
@@ -448,7 +495,7 @@ static void print_command(int i) {
     printf("usage: contree-engine %s %s\n\n%s\n", commands[i].name,
            commands[i].arguments, commands[i].what);
     for (int j = 0, first = 1; j < OPTIONS; j++) {
-        if (!(known[j].commands & bit) || i > 5)
+        if (!(known[j].commands & bit))
             continue;
         if (first)
             puts("");

@@ -13,7 +13,7 @@ struct options {
     bool yes;                               /* purge */
     char data_dir[4096], socket_path[4096]; /* what config points to */
     struct gc_options gc;
-    bool runtime_given;
+    bool runtime_given, socket_given;
     struct runtime runtime; /* what config points to, if any */
     struct engine_config config;
 };

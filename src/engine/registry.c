@@ -364,11 +364,12 @@ static void mask(char *message, const char *secret) {
 static const char *hint(const char *message, bool anonymous) {
     if (strstr(message, "HTTP response to HTTPS client"))
         return " (plain HTTP is spoken with registries on loopback only)";
-    if (anonymous && (strstr(message, "unauthorized") ||
-                      strstr(message, "authentication required") ||
-                      strstr(message, "denied")))
-        return " (does it need registry.credentials?)";
-    return "";
+    if (!strstr(message, "unauthorized") &&
+        !strstr(message, "authentication required") &&
+        !strstr(message, "denied"))
+        return "";
+    return anonymous ? " (does it need registry.credentials?)"
+                     : " (the registry refuses these registry.credentials)";
 }
 
 /* Says in one line what was to be done and what came of it. */

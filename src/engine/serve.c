@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "serve.h"
 #include "api.h"
+#include "data.h"
 #include "import.h"
 #include "sandbox.h"
 #include "tree.h"
@@ -40,51 +41,6 @@ struct server {
     uint64_t stop_since, idle_since;
     bool stopping;
 };
-
-/* ---- the data directory ---- */
-
-/* mkdir -p with mode 0700. */
-static int make_directories(const char *path, struct fault *f) {
-    char *copy CLEANUP(cleanup_free) = strdup(path);
-    if (!copy)
-        return fault_set(f, 500, "out of memory");
-    for (char *p = copy + 1; *p; p++) {
-        if (*p != '/')
-            continue;
-        *p = 0;
-        if (mkdir(copy, 0700) < 0 && errno != EEXIST)
-            return fault_errno(f, "cannot make %s", copy);
-        *p = '/';
-    }
-    if (mkdir(copy, 0700) < 0 && errno != EEXIST)
-        return fault_errno(f, "cannot make %s", copy);
-    return 0;
-}
-
-/* Whoever can look into the directory finds set-id programs of images there:
- * it must be ours alone. */
-static int open_data_dir(const char *path, struct fault *f) {
-    struct stat st;
-    if (make_directories(path, f) < 0)
-        return -1;
-    int fd CLEANUP(cleanup_close) =
-        open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return fault_errno(f, "cannot open the data directory %s", path);
-    if (st.st_uid != geteuid())
-        return fault_set(f, 403,
-                         "the data directory %s belongs to another user; "
-                         "choose one of yours with --data-dir",
-                         path);
-    if (st.st_mode & 077)
-        return fault_set(f, 403,
-                         "the data directory %s is open to others; run "
-                         "\"chmod 700 %s\" if it is meant for the engine alone",
-                         path, path);
-    if (faccessat(fd, ".", W_OK, AT_EACCESS) < 0)
-        return fault_errno(f, "cannot write to the data directory %s", path);
-    return steal_fd(&fd);
-}
 
 /* ---- the token ---- */
 
@@ -238,19 +194,6 @@ static void raise_descriptor_limit(void) {
     }
 }
 
-static int open_store(struct engine *e, struct fault *f) {
-    struct fault why;
-    e->store = store_open(e->dir_fd, e->config->data_dir, &why);
-    if (!e->store && why.status == 409)
-        return fault_set(f, 409, "%.400s, whose lock it holds", why.message);
-    if (!e->store) {
-        *f = why;
-        return -1;
-    }
-    e->layers = layers_open(e->dir_fd, e->store, e->ids.base, f);
-    return e->layers ? 0 : -1;
-}
-
 static int run(struct server *s, struct fault *f) {
     struct engine *e = &s->engine;
     if (launcher_attach(e->launcher, e->loop, f) < 0)
@@ -260,7 +203,7 @@ static int run(struct server *s, struct fault *f) {
         return -1;
     make_first_image(e);
     e->http = http_open(e, api_routes, f);
-    if (!e->http)
+    if (!e->http || store_announce(e->store, e->config->socket_path, f) < 0)
         return -1;
     watch(s);
     operations_housekeep(e->operations); /* what the last engine left */
@@ -301,33 +244,19 @@ static int begin(struct server *s, const struct options *o,
     struct engine *e = &s->engine;
     if (userns_enter(&e->ids, f) < 0)
         return -1;
-    e->dir_fd = open_data_dir(config->data_dir, f);
+    e->dir_fd = data_directory(config->data_dir, f);
     if (e->dir_fd < 0)
         return -1;
     e->launcher =
         launcher_open(e->dir_fd, e->ids, config->runtime, config->nice, f);
     if (!e->launcher ||
         launcher_check_limits(e->launcher, &config->limits, f) < 0 ||
-        open_store(e, f) < 0 || try_runtime(e, f) < 0)
+        data_open_store(e, f) < 0 || try_runtime(e, f) < 0)
         return -1;
     if (o->token_file &&
         read_token(o->token_file, (char **)&config->token, f) < 0)
         return -1;
     return run(s, f);
-}
-
-int data_open(struct engine *e, struct fault *f) {
-    if (userns_enter(&e->ids, f) < 0)
-        return -1;
-    e->dir_fd = open_data_dir(e->config->data_dir, f);
-    return e->dir_fd < 0 ? -1 : open_store(e, f);
-}
-
-void data_close(struct engine *e) {
-    layers_close(e->layers);
-    store_close(e->store);
-    if (e->dir_fd >= 0)
-        close(e->dir_fd);
 }
 
 int serve(const struct options *o, struct fault *f) {

@@ -5,6 +5,7 @@
 #include "store_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +192,34 @@ int store_lock(int dir_fd, const char *dir, struct fault *f) {
     if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)length, 0) != length)
         return fault_errno(f, "writing %s/lock", dir);
     return steal_fd(&fd);
+}
+
+int store_announce(struct store *s, const char *socket, struct fault *f) {
+    char text[PATH_MAX + 32];
+    int length = snprintf(text, sizeof text, "%d\n%s\n", (int)getpid(), socket);
+    if (length >= (int)sizeof text ||
+        pwrite(s->lock_fd, text, (size_t)length, 0) != length)
+        return fault_errno(f, "writing the lock");
+    return 0;
+}
+
+bool store_served_on(const char *dir, char *socket, size_t size) {
+    char path[PATH_MAX], text[PATH_MAX + 32];
+    if (snprintf(path, sizeof path, "%s/lock", dir) >= (int)sizeof path)
+        return false;
+    int fd CLEANUP(cleanup_close) =
+        open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t n = fd < 0 ? -1 : read_all(fd, text, sizeof text - 1);
+    if (n <= 0)
+        return false;
+    text[n] = 0;
+    char *line = strchr(text, '\n');
+    char *end = line ? strchr(++line, '\n') : NULL;
+    if (!end || end == line || (size_t)(end - line) >= size)
+        return false;
+    *end = 0;
+    memcpy(socket, line, (size_t)(end - line) + 1);
+    return true;
 }
 
 static int exec_sql(sqlite3 *db, const char *sql, struct fault *f) {

@@ -19,6 +19,10 @@ struct store *store_open(int dir_fd, const char *dir, struct fault *f);
 void store_close(struct store *s);
 /* The lock alone: its descriptor, which keeps it, or -1. */
 int store_lock(int dir_fd, const char *dir, struct fault *f);
+/* Adds to the lock on which socket its holder serves. */
+int store_announce(struct store *s, const char *socket, struct fault *f);
+/* Reads that socket's path of the engine that serves DIR; false: not told. */
+bool store_served_on(const char *dir, char *socket, size_t size);
 /* Makes all that was written so far survive a power cut. May take milliseconds:
  * call it in a worker; other callers of the store do not wait for it. */
 int store_sync(struct store *s, struct fault *f);

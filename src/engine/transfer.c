@@ -1,10 +1,10 @@
 /* transfer.c: see transfer.h. */
 #define _GNU_SOURCE
 #include "transfer.h"
+#include "data.h"
 #include "export.h"
 #include "json.h"
 #include "local.h"
-#include "serve.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Who gave a FIFO is to open it within this time. */
-enum { FIFO_MS = 10000, PIECE = 1 << 17 };
+/* While a FIFO is silent, it is asked this often whether the caller is gone. */
+enum { SILENT_MS = 100, PIECE = 1 << 17 };
 
 /* ---- the work ---- */
 
@@ -27,26 +27,34 @@ static int set_blocking(int fd) {
     return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
-/* Waits for somebody at the other end of a FIFO, or something in it. */
-static int await_fifo(int fd, struct fault *f) {
+/* Waits until a FIFO has its first byte, or its writer has come and gone. There
+ * is no time limit: what writes may itself work for minutes before it does. */
+static int await_fifo(int fd, const struct transfer *t, struct fault *f) {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     struct stat st;
     if (fstat(fd, &st) < 0 || set_blocking(fd) < 0)
         return fault_errno(f, "opening the source");
-    if (S_ISFIFO(st.st_mode) && poll(&p, 1, FIFO_MS) <= 0)
-        return fault_set(f, 422, "nobody writes what is to be imported");
+    while (S_ISFIFO(st.st_mode)) {
+        int n = poll(&p, 1, SILENT_MS);
+        if (n > 0)
+            break;
+        if (n < 0 && errno != EINTR)
+            return fault_errno(f, "waiting for %s", t->operand);
+        if (t->cancelled && *t->cancelled)
+            return fault_set(f, 409, "cancelled");
+    }
     return 0;
 }
 
-static int open_source(const char *source, struct fault *f) {
-    if (strcmp(source, "-") == 0)
+static int open_source(const struct transfer *t, struct fault *f) {
+    if (strcmp(t->operand, "-") == 0)
         return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
-    /* Not blocking, so that a FIFO without a writer holds nobody up. */
+    /* Not blocking, so that a FIFO without a writer can be given up. */
     int fd CLEANUP(cleanup_close) =
-        open(source, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        open(t->operand, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
-        return fault_errno(f, "cannot read %s", source);
-    return await_fifo(fd, f) < 0 ? -1 : steal_fd(&fd);
+        return fault_errno(f, "cannot read %s", t->operand);
+    return await_fifo(fd, t, f) < 0 ? -1 : steal_fd(&fd);
 }
 
 /* DIR or DIR:NAME. */
@@ -64,10 +72,10 @@ static int import_directory(const struct importer *m, const char *source,
     return import_layout(m, dir, name, how, i, f);
 }
 
-static int import_archive(const struct importer *m, const char *source,
+static int import_archive(const struct importer *m, const struct transfer *t,
                           const struct import_options *how, struct image *i,
                           struct fault *f) {
-    int fd CLEANUP(cleanup_close) = open_source(source, f);
+    int fd CLEANUP(cleanup_close) = open_source(t, f);
     return fd < 0 ? -1 : import_tar(m, fd, how, i, f);
 }
 
@@ -86,7 +94,7 @@ static int import_source(const struct importer *m, const struct transfer *t,
         return import_saved(m, source, &how, image, f);
     if (starts(source, "oci:"))
         return import_directory(m, source + 4, &how, image, f);
-    return import_archive(m, source, &how, image, f);
+    return import_archive(m, t, &how, image, f);
 }
 
 /* The file appears when it is complete, or not at all. What is there already
