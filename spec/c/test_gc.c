@@ -406,12 +406,47 @@ static void killed_after_the_rows(void) {
     end_env(&e);
 }
 
+/* E6: beside work, each step takes few rows. */
+static void in_steps(void) {
+    static const struct gc_pins nothing;
+    struct env e = make_env();
+    struct fault f = {0};
+    struct image used = make_image(&e, 0, "", 300);
+    make_operation(&e, used.uuid, 100, "log");
+    for (int i = 0; i < 450; i++)
+        make_operation(&e, used.uuid, 200, "log");
+    for (int i = 0; i < 250; i++)
+        make_image(&e, 0, "", 200);
+    struct gc_options o = usual;
+    o.operations = 50 * 86400;
+    struct gc *g = gc_new(e.d.fd, e.s, e.l, &o, &f);
+    int steps = 0;
+    int64_t before = 0;
+    do {
+        CHECK_NUMBER(gc_remove_rows(g, &nothing, &f), 0);
+        CHECK_NUMBER(gc_finish(g, &f), 0);
+        const struct gc_report *r = gc_result(g);
+        CHECK(r->images + r->operations - before <= 400);
+        CHECK(r->operations == 0 || r->images == 250);
+        before = r->images + r->operations;
+        steps++;
+    } while (gc_has_more(g) && steps < 10);
+    CHECK_NUMBER(gc_result(g)->images, 250);
+    CHECK_NUMBER(gc_result(g)->operations, 451);
+    CHECK_NUMBER(gc_result(g)->logs, 451);
+    CHECK(steps > 2 && steps < 10);
+    CHECK(has_image(&e, &used));
+    gc_free(g);
+    end_env(&e);
+}
+
 int main(void) {
     RUN(images, "old untagged images go, with the layers nobody else has");
     RUN(untold, "images that nobody was told of go after a day");
     RUN(pinned, "what is in use stays");
     RUN(squashed, "what a squashed layer stands for goes when it can");
     RUN(operations_and_files, "old operations, logs and uploads go");
+    RUN(in_steps, "E6: many rows go in small steps, images first");
     RUN(uploads_meanwhile, "an upload goes on while garbage is collected");
     RUN(killed_after_the_rows, "a kill after the rows leaves nothing for ever");
     RUN(killed, "killed at any time: what has a row is whole");

@@ -114,6 +114,22 @@ describe("an engine that leaves", function()
   end)
 end)
 
+describe("an engine that is never idle", function()
+  it("E6: collects garbage beside its work", function()
+    local engine = wire.start()
+    engine:kill("TERM")
+    wire.run(("mkdir -p %s/b/aa && echo x > %s/b/aa/orphan; touch -d '2 days ago' %s/gc")
+      :format(engine.data, engine.data, engine.data))
+    engine:launch()
+    local id = engine:spawn{ command = "sleep 60", shell = true }
+    wire.eventually("garbage to go", function()
+      return wire.run(("find %s/b -type f"):format(engine.data)) == ""
+    end)
+    assert.are.equal("EXECUTING", engine:get("/v1/operations/" .. id).json.status)
+    engine:stop()
+  end)
+end)
+
 describe("contree-engine gc", function()
   local engine
 

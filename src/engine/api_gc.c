@@ -75,8 +75,14 @@ static void finish_work(struct job *j) {
         fault_set(&c->fault, 500, "garbage collection failed");
 }
 
+static void remove_rows(struct collection *c);
+
 static void finish_done(struct job *j) {
-    end((struct collection *)j);
+    struct collection *c = (struct collection *)j;
+    if (c->fault.status || !gc_has_more(c->gc))
+        end(c);
+    else
+        remove_rows(c);
 }
 
 static int make_pins(struct engine *e, struct gc_pins *p, struct fault *f) {
@@ -88,6 +94,19 @@ static int make_pins(struct engine *e, struct gc_pins *p, struct fault *f) {
     return operations_pin(e->operations, p, f);
 }
 
+/* As few as a turn of the loop can take, with others' turns between. */
+static void remove_rows(struct collection *c) {
+    struct engine *e = c->job.engine;
+    struct gc_pins pins = {0};
+    if (!c->fault.status && make_pins(e, &pins, &c->fault) == 0)
+        gc_remove_rows(c->gc, &pins, &c->fault);
+    gc_pins_free(&pins);
+    if (c->fault.status)
+        end(c);
+    else
+        job_start(e, &c->job, finish_work, finish_done);
+}
+
 static void sweep_work(struct job *j) {
     struct collection *c = (struct collection *)j;
     if (gc_sweep(c->gc, &c->fault) < 0 && !c->fault.status)
@@ -95,15 +114,7 @@ static void sweep_work(struct job *j) {
 }
 
 static void sweep_done(struct job *j) {
-    struct collection *c = (struct collection *)j;
-    struct gc_pins pins = {0};
-    if (!c->fault.status && make_pins(j->engine, &pins, &c->fault) == 0)
-        gc_remove_rows(c->gc, &pins, &c->fault);
-    gc_pins_free(&pins);
-    if (c->fault.status)
-        end(c);
-    else
-        job_start(j->engine, &c->job, finish_work, finish_done);
+    remove_rows((struct collection *)j);
 }
 
 static void on_gone(void *arg) {

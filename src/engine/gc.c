@@ -14,6 +14,8 @@
  * is written to. */
 #define ORPHAN_LOG_SECONDS 86400
 #define UNTOLD_SECONDS 86400
+/* Rows of each table that go in one step: some milliseconds of the loop. */
+#define STEP_ROWS 200
 
 struct gc {
     int dir_fd;
@@ -151,7 +153,10 @@ int gc_remove_rows(struct gc *g, const struct gc_pins *p, struct fault *f) {
     struct gc_times t = {.untagged = now - o->untagged * 1000000,
                          .untold = now - UNTOLD_SECONDS * INT64_C(1000000),
                          .operations = now - o->operations * 1000000,
-                         .files = now - o->files * 1000000};
+                         .files = now - o->files * 1000000,
+                         .rows = o->dry_run ? -1 : STEP_ROWS,
+                         .no_images = g->garbage.images_gone};
+    gc_garbage_free(&g->garbage);
     return store_remove_garbage(g->store, &t, p, &g->report, &g->garbage, f);
 }
 
@@ -189,13 +194,20 @@ int gc_finish(struct gc *g, struct fault *f) {
     return 0;
 }
 
+bool gc_has_more(const struct gc *g) {
+    return g->garbage.more;
+}
+
 int gc_run(int dir_fd, struct store *s, struct layers *l,
            const struct gc_options *o, struct gc_report *out, struct fault *f) {
     static const struct gc_pins nothing;
     struct gc *g = gc_new(dir_fd, s, l, o, f);
-    int result = -1;
-    if (g && gc_sweep(g, f) == 0 && gc_remove_rows(g, &nothing, f) == 0)
-        result = gc_finish(g, f);
+    int result = g ? gc_sweep(g, f) : -1;
+    if (result == 0) {
+        do
+            result = gc_remove_rows(g, &nothing, f) < 0 ? -1 : gc_finish(g, f);
+        while (result == 0 && gc_has_more(g));
+    }
     if (g)
         *out = g->report;
     gc_free(g);

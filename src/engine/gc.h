@@ -46,11 +46,14 @@ struct gc *gc_new(int dir_fd, struct store *s, struct layers *l,
                   const struct gc_options *o, struct fault *f);
 /* Contents and logs without a row. Worker. */
 int gc_sweep(struct gc *g, struct fault *f);
-/* Removes rows, in one transaction. Nobody may begin to use an image or a file
- * between the making of the pins and the return. */
+/* Removes rows, in one transaction, and so few that a loop can wait for it.
+ * Nobody may begin to use an image or a file between the making of the pins and
+ * the return. */
 int gc_remove_rows(struct gc *g, const struct gc_pins *p, struct fault *f);
 /* Deletes what the rows were about. Worker. */
 int gc_finish(struct gc *g, struct fault *f);
+/* There may be more rows to remove, and then to finish. */
+bool gc_has_more(const struct gc *g);
 const struct gc_report *gc_result(const struct gc *g);
 void gc_free(struct gc *g);
 
@@ -66,11 +69,16 @@ struct gc_garbage {
     size_t file_count;
     char (*operations)[UUID_SIZE];
     size_t operation_count;
+    bool more;        /* a statement removed as many rows as it may */
+    bool images_gone; /* all that may go */
 };
 void gc_garbage_free(struct gc_garbage *g);
-/* Times in microseconds since 1970. In a dry run all is rolled back. */
+/* Times in microseconds since 1970, and how many rows of each table may go at
+ * most; -1: all. In a dry run all is rolled back. */
 struct gc_times {
     int64_t untagged, untold, operations, files;
+    int64_t rows;
+    bool no_images; /* they have gone already */
 };
 int store_remove_garbage(struct store *s, const struct gc_times *t,
                          const struct gc_pins *p, struct gc_report *r,

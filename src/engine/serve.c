@@ -27,6 +27,7 @@ enum {
     /* Whether garbage collection is due, and whether the one before leaving is
      * over, is looked at so often. */
     DAILY_MS = 600000,
+    FIRST_DAILY_MS = 5000,
     LAST_GC_MS = 100
 };
 
@@ -118,10 +119,11 @@ static bool is_busy(struct engine *e) {
            e->jobs > 0;
 }
 
-/* Garbage is collected when nobody waits for anything. */
+/* Garbage is collected in small steps beside work: a busy engine may never be
+ * idle. */
 static void on_daily(uv_timer_t *timer) {
     struct server *s = timer->data;
-    if (!s->stopping && !is_busy(&s->engine))
+    if (!s->stopping)
         gc_when_due(&s->engine);
 }
 
@@ -154,7 +156,7 @@ static void watch(struct server *s) {
     uv_timer_init(loop, &s->idle);
     uv_timer_init(loop, &s->stop);
     uv_timer_init(loop, &s->daily);
-    uv_timer_start(&s->daily, on_daily, DAILY_MS, DAILY_MS);
+    uv_timer_start(&s->daily, on_daily, FIRST_DAILY_MS, DAILY_MS);
     if (s->engine.config->idle_seconds > 0)
         uv_timer_start(&s->idle, on_idle,
                        (uint64_t)(s->engine.config->idle_seconds * 1000), 0);

@@ -98,29 +98,39 @@ static int pin(struct store *s, const struct gc_pins *p, struct fault *f) {
     return 0;
 }
 
+/* One of the statements below took `count` rows. */
+static void note_rows(struct gc_garbage *g, const struct gc_times *t,
+                      int64_t count) {
+    g->more = g->more || count == t->rows;
+}
+
 static int remove_images(struct store *s, const struct gc_times *t,
-                         struct gc_report *r, struct fault *f) {
+                         struct gc_report *r, struct gc_garbage *g,
+                         struct fault *f) {
     sqlite3_stmt *q CLEANUP(cleanup_statement) = prepare(
         s,
         "WITH recent AS (SELECT image, result_image FROM operation"
         " WHERE created >= ?1 - " LONGEST_OPERATION
         " AND (finished = 0 OR finished >= ?1))"
-        " DELETE FROM image WHERE tag IS NULL AND (created < ?1"
+        " DELETE FROM image WHERE uuid IN (SELECT uuid FROM image"
+        " WHERE tag IS NULL AND (created < ?1"
         " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
         " WHERE status = 'FAILED' AND status <> 'SUCCESS'"
         " AND result_image IS NULL)))"
         " AND layer NOT IN (SELECT layer FROM temp.pinned)"
         " AND uuid NOT IN (SELECT image FROM recent WHERE image IS NOT NULL)"
         " AND uuid NOT IN (SELECT result_image FROM recent"
-        " WHERE result_image IS NOT NULL)",
+        " WHERE result_image IS NOT NULL) LIMIT ?3)",
         f);
     if (!q)
         return -1;
     sqlite3_bind_int64(q, 1, t->untagged);
     sqlite3_bind_int64(q, 2, t->untold);
+    sqlite3_bind_int64(q, 3, t->rows);
     if (store_run(s, q, f) < 0)
         return -1;
-    r->images = sqlite3_changes(s->db);
+    r->images += sqlite3_changes(s->db);
+    note_rows(g, t, sqlite3_changes(s->db));
     return 0;
 }
 
@@ -184,12 +194,16 @@ static int remove_files(struct store *s, const struct gc_times *t,
                         struct fault *f) {
     sqlite3_stmt *q CLEANUP(cleanup_statement) =
         prepare(s,
-                "DELETE FROM file WHERE updated < ? AND sha256 NOT IN"
-                " (SELECT sha256 FROM temp.pinned_file) RETURNING sha256, size",
+                "DELETE FROM file WHERE sha256 IN (SELECT sha256 FROM file"
+                " WHERE updated < ?1 AND sha256 NOT IN"
+                " (SELECT sha256 FROM temp.pinned_file) LIMIT ?2)"
+                " RETURNING sha256, size",
                 f);
     if (!q)
         return -1;
     sqlite3_bind_int64(q, 1, t->files);
+    sqlite3_bind_int64(q, 2, t->rows);
+    size_t before = g->file_count;
     int row;
     while ((row = store_row(s, q, f)) == 1) {
         if (!add_text(&g->files, &g->file_count, sizeof *g->files,
@@ -198,22 +212,26 @@ static int remove_files(struct store *s, const struct gc_times *t,
         r->files++;
         r->file_bytes += sqlite3_column_int64(q, 1);
     }
+    note_rows(g, t, (int64_t)(g->file_count - before));
     return row;
 }
 
-#define OLD_OPERATION "finished <> 0 AND finished < ?1 AND created < ?1"
+/* Both statements take the same ones: the oldest. */
+#define OLD_OPERATIONS                                                         \
+    "(SELECT id FROM operation WHERE finished <> 0 AND finished < ?1"          \
+    " AND created < ?1 ORDER BY id LIMIT ?2)"
 
-static int remove_logs(struct store *s, int64_t before, struct gc_report *r,
-                       struct fault *f) {
+static int remove_logs(struct store *s, const struct gc_times *t,
+                       struct gc_report *r, struct fault *f) {
     sqlite3_stmt *q CLEANUP(cleanup_statement) =
         prepare(s,
-                "DELETE FROM operation_log WHERE operation IN"
-                " (SELECT id FROM operation WHERE " OLD_OPERATION ")"
+                "DELETE FROM operation_log WHERE operation IN " OLD_OPERATIONS
                 " RETURNING length(log)",
                 f);
     if (!q)
         return -1;
-    sqlite3_bind_int64(q, 1, before);
+    sqlite3_bind_int64(q, 1, t->operations);
+    sqlite3_bind_int64(q, 2, t->rows);
     int row;
     while ((row = store_row(s, q, f)) == 1) {
         r->logs++;
@@ -222,16 +240,20 @@ static int remove_logs(struct store *s, int64_t before, struct gc_report *r,
     return row;
 }
 
-static int remove_operations(struct store *s, int64_t before,
+static int remove_operations(struct store *s, const struct gc_times *t,
                              struct gc_report *r, struct gc_garbage *g,
                              struct fault *f) {
-    if (remove_logs(s, before, r, f) < 0)
+    if (remove_logs(s, t, r, f) < 0)
         return -1;
     sqlite3_stmt *q CLEANUP(cleanup_statement) = prepare(
-        s, "DELETE FROM operation WHERE " OLD_OPERATION " RETURNING uuid", f);
+        s,
+        "DELETE FROM operation WHERE id IN " OLD_OPERATIONS " RETURNING uuid",
+        f);
     if (!q)
         return -1;
-    sqlite3_bind_int64(q, 1, before);
+    sqlite3_bind_int64(q, 1, t->operations);
+    sqlite3_bind_int64(q, 2, t->rows);
+    size_t before = g->operation_count;
     int row;
     while ((row = store_row(s, q, f)) == 1) {
         if (!add_text(&g->operations, &g->operation_count,
@@ -240,7 +262,24 @@ static int remove_operations(struct store *s, int64_t before,
             return fault_set(f, 500, "out of memory");
         r->operations++;
     }
+    note_rows(g, t, (int64_t)(g->operation_count - before));
     return row;
+}
+
+/* Operations tell which images were used: they go only when all images have
+ * gone that may, and then no image is looked at any more. */
+static int remove_all(struct store *s, const struct gc_times *t,
+                      const struct gc_pins *p, struct gc_report *r,
+                      struct gc_garbage *out, struct fault *f) {
+    if (!p->importing && !t->no_images &&
+        (remove_images(s, t, r, out, f) < 0 || remove_layers(s, r, out, f) < 0))
+        return -1;
+    out->images_gone = !out->more;
+    if (out->more)
+        return 0;
+    if (remove_files(s, t, r, out, f) < 0)
+        return -1;
+    return remove_operations(s, t, r, out, f);
 }
 
 int store_remove_garbage(struct store *s, const struct gc_times *t,
@@ -250,14 +289,7 @@ int store_remove_garbage(struct store *s, const struct gc_times *t,
     (void)held;
     if (pin(s, p, f) < 0 || store_begin(s, f) < 0)
         return -1;
-    int result = 0;
-    /* Images first: the operations tell which were used. */
-    if (!p->importing &&
-        (remove_images(s, t, r, f) < 0 || remove_layers(s, r, out, f) < 0))
-        result = -1;
-    if (result == 0 && (remove_files(s, t, r, out, f) < 0 ||
-                        remove_operations(s, t->operations, r, out, f) < 0))
-        result = -1;
+    int result = remove_all(s, t, p, r, out, f);
     if (result == 0 && r->dry_run) {
         gc_garbage_free(out);
         store_end(s, -1, f);
