@@ -35,7 +35,7 @@ LIB_OBJ    := $(filter-out $(B)/engine/main.o,$(ENGINE_OBJ)) $(B)/engine/init_bl
 
 # Kept between runs, although only rules name them.
 .SECONDARY:
-.PHONY: all tools core engine c-tests demo test vm-test env deps lint format fuzz bench check install clean help
+.PHONY: all tools core engine c-tests demo test soak vm-test env deps lint format fuzz bench check install clean help
 
 all: tools core engine
 
@@ -119,6 +119,12 @@ vm-test:
 	@$(MAKE) -s -j2 all c-tests
 	@scripts/vm $(B)
 
+# What is too long for the gate: some hours.
+soak:
+	@scripts/deps build test room
+	@$(MAKE) -s -j2 all c-tests
+	@scripts/soak $(B)
+
 lint:
 	@scripts/deps build test
 	@scripts/lint
@@ -164,6 +170,7 @@ help:
 	printf '%s\n' 'make deps     install what building needs (DEPS="build test bench": more)' \
 	  'make lint     clang-format, luacheck, compiler warnings' \
 	  'make vm-test  the tests in a virtual machine with the kernel of Debian 12' \
+	  'make soak     checks that are too long for make test: see scripts/soak' \
 	  'make bench    the benchmarks (see docs/performance.md)' \
 	  'make install  into PREFIX (default /usr/local)' 'make clean    remove build/'
 
