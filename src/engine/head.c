@@ -3,6 +3,7 @@
 #include "head.h"
 #include "query.h"
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -14,6 +15,7 @@ static const char *const single[SINGLE] = {"Host", "Content-Length",
 
 struct scan {
     const char *values[SINGLE]; /* NULL: not there */
+    size_t bytes;               /* of the lines of the headers */
     struct fault *f;
     bool refused;
 };
@@ -58,7 +60,26 @@ static enum MHD_Result see(void *arg, enum MHD_ValueKind kind, const char *name,
                              "not come twice");
         s->values[i] = value ? value : "";
     }
+    s->bytes += (value ? (size_t)(value - name) + length : name_length + 1) + 2;
     return MHD_YES;
+}
+
+int head_strictness(void) {
+    int major = 0, minor = 0, patch = 0;
+    sscanf(MHD_get_version(), "%d.%d.%d", &major, &minor, &patch);
+    return major > 0 || minor > 9 || patch >= 77;
+}
+
+/* libmicrohttpd before 0.9.77 ends a header at a NUL, loses what a folded line
+ * has, and takes a lone line feed for the end of a line. It tells how long the
+ * head was and where each header lies in it: bytes that are in no header show
+ * that another parser may have read something else. */
+static bool has_hidden_bytes(struct MHD_Connection *mhd, size_t request_line,
+                             const struct scan *s) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return head_strictness() == 0 && info &&
+           info->header_size != request_line + 2 + s->bytes + 2;
 }
 
 /* -1 chunked, 0 none. */
@@ -89,13 +110,17 @@ static bool accepts_gzip(const char *header) {
     return false;
 }
 
-int head_read(struct MHD_Connection *mhd, const char *version, struct head *out,
-              struct fault *f) {
+int head_read(struct MHD_Connection *mhd, size_t request_line,
+              const char *version, struct head *out, struct fault *f) {
     struct scan s = {.f = f};
     *out = (struct head){0};
     MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, see, &s);
     if (s.refused)
         return -1;
+    if (has_hidden_bytes(mhd, request_line, &s))
+        return fault_set(f, 400,
+                         "a header has a NUL, a folded line or a line feed "
+                         "without a carriage return in it");
     if (!s.values[HOST] && strcmp(version, MHD_HTTP_VERSION_1_1) == 0)
         return fault_set(f, 400, "HTTP/1.1 wants a Host header");
     out->gzip = accepts_gzip(

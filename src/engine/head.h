@@ -12,10 +12,16 @@ struct head {
     bool gzip;      /* the client takes gzip */
 };
 
-/* Reads what matters of the headers. 400 for a header whose name is no token
- * or whose value has a control character, for a second Host, Content-Length or
- * Transfer-Encoding, for no Host in HTTP/1.1, for a body of no clear length. */
-int head_read(struct MHD_Connection *mhd, const char *version, struct head *out,
-              struct fault *f);
+/* For MHD_OPTION_STRICT_FOR_CLIENT: what libmicrohttpd cannot refuse itself is
+ * refused here, and the other way round. */
+int head_strictness(void);
+
+/* Reads what matters of the headers; `request_line` is the length of what came
+ * before them, without the end of the line. 400 for a header whose name is no
+ * token or whose value has a control character, that is folded or ends with a
+ * lone line feed, for a second Host, Content-Length or Transfer-Encoding, for
+ * no Host in HTTP/1.1, for a body of no clear length. */
+int head_read(struct MHD_Connection *mhd, size_t request_line,
+              const char *version, struct head *out, struct fault *f);
 
 #endif

@@ -171,6 +171,7 @@ static void *request_new(void *listener, const char *target,
     r->connection = info->socket_context;
     r->mhd = mhd;
     r->since = monotonic_seconds();
+    r->target_length = strlen(target);
     buffer_init(&r->body, JSON_BODY_MAX);
     r->connection->request = r;
     r->server->active++;
@@ -285,19 +286,15 @@ static bool token_is_right(struct request *r) {
     return CRYPTO_memcmp(hash, r->server->token_hash, sizeof hash) == 0;
 }
 
+/* On TCP the token is all that counts, whatever name the client knows us by: a
+ * page whose own name was pointed at us (DNS rebinding) has no token to send.
+ */
 static void authorize(struct request *r) {
-    const struct engine_config *config = r->server->engine->config;
     if (r->connection->refused) {
         fault_set(&r->fault, 403, "this engine serves another user");
-    } else if (r->connection->listener->tcp) {
-        if (!host_is_ours(request_header(r, "Host"), config->listen)) {
-            fault_set(&r->fault, 403,
-                      "the Host header names neither this machine nor %s",
-                      config->listen);
-        } else if (!token_is_right(r)) {
-            fault_set(&r->fault, 401, "missing or wrong bearer token");
-            reply_header(r, "WWW-Authenticate", "Bearer");
-        }
+    } else if (r->connection->listener->tcp && !token_is_right(r)) {
+        fault_set(&r->fault, 401, "missing or wrong bearer token");
+        reply_header(r, "WWW-Authenticate", "Bearer");
     }
 }
 
@@ -323,9 +320,11 @@ static void admit(struct request *r, int64_t length) {
 static enum MHD_Result begin(struct request *r, const char *method,
                              const char *version) {
     struct head head = {0};
+    size_t line = strlen(method) + 1 + r->target_length + 1 + strlen(version);
     r->begun = true;
     r->head = strcmp(method, "HEAD") == 0;
-    if (!r->fault.status && head_read(r->mhd, version, &head, &r->fault) < 0)
+    if (!r->fault.status &&
+        head_read(r->mhd, line, version, &head, &r->fault) < 0)
         reply_header(r, "Connection", "close");
     r->gzip = head.gzip;
     if (!r->fault.status)
@@ -457,6 +456,14 @@ static bool peer_has_gone(int fd) {
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
+/* The peer sends no more: what it has not completed by now never will be. */
+static bool peer_has_finished(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    int lying = 0;
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLRDHUP) &&
+           ioctl(fd, FIONREAD, &lying) == 0 && lying == 0;
+}
+
 /* libmicrohttpd does not look at a connection that waits for us. */
 static void check_waiting(struct request *r) {
     if (!peer_has_gone(r->connection->fd))
@@ -490,6 +497,8 @@ static void check_connection(struct connection *c, double now) {
     struct request *r = c->request;
     if (r && r->suspended)
         check_waiting(r);
+    else if (!(r && r->complete) && peer_has_finished(c->fd))
+        shutdown(c->fd, SHUT_RDWR);
     else if (r && r->begun && !r->complete)
         check_receiving(r);
     else if (!(r && r->begun) &&
@@ -576,9 +585,10 @@ static int listener_open(struct http_server *s, struct listener *l, int fd,
         l, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 0,
-        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_UNESCAPE_CALLBACK,
-        keep_escapes, NULL, MHD_OPTION_URI_LOG_CALLBACK, request_new, l,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT,
+        head_strictness(), MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, request_new, l,
         MHD_OPTION_NOTIFY_COMPLETED, request_free, NULL,
         MHD_OPTION_NOTIFY_CONNECTION, notify_connection, l, MHD_OPTION_END);
     if (!l->daemon) {

@@ -21,6 +21,7 @@ struct request {
     size_t prefix_count; /* segments before v1 */
     bool head, gzip;
     double since; /* monotonic seconds */
+    size_t target_length;
 
     /* receiving */
     bool begun, complete;

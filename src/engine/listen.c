@@ -141,24 +141,3 @@ int listen_tcp(const char *address, char bound[64], struct fault *f) {
     name_bound(fd, bound);
     return steal_fd(&fd);
 }
-
-/* The length of the host in "host:port" or "[v6]:port". */
-static size_t host_length(const char *text) {
-    const char *end = *text == '[' ? strchr(text, ']') : NULL;
-    return end ? (size_t)(end - text) + 1 : strcspn(text, ":");
-}
-
-bool host_is_ours(const char *header, const char *address) {
-    static const char *const loopback[] = {"localhost", "127.0.0.1", "[::1]"};
-    if (!header)
-        return false;
-    size_t length = host_length(header);
-    if (header[length] && header[length] != ':')
-        return false;
-    for (size_t i = 0; i < sizeof loopback / sizeof *loopback; i++)
-        if (length == strlen(loopback[i]) &&
-            strncasecmp(header, loopback[i], length) == 0)
-            return true;
-    return length == host_length(address) &&
-           strncasecmp(header, address, length) == 0;
-}

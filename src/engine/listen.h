@@ -16,9 +16,5 @@ bool peer_is_us(int fd);
 /* A listening TCP socket for "HOST:PORT" ("127.0.0.1:0", "[::1]:8080");
  * `bound` gets the address with the real port. */
 int listen_tcp(const char *address, char bound[64], struct fault *f);
-/* Whether a Host header may be answered on the listener of `address`: a
- * loopback name or the host listened on. Other names come from a web page that
- * had its own name resolved to us. */
-bool host_is_ours(const char *host_header, const char *address);
 
 #endif
