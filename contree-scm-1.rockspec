@@ -46,6 +46,7 @@ build = {
         "src/core/core.c",
         "src/core/curl_api.c",
         "src/core/database.c",
+        "src/core/descriptors.c",
         "src/core/digest.c",
         "src/core/directory.c",
         "src/core/head.c",

@@ -121,8 +121,15 @@ local function path_of(value, where)
   return path
 end
 
-local function open(path, mode, where)
+--- io.open, for files that programs which the host starts do not inherit.
+---@return file*? file, string? problem
+function stdio.open_file(path, mode)
   local file, problem = io.open(path, mode)
+  return file and core.keep(file), problem
+end
+
+local function open(path, mode, where)
+  local file, problem = stdio.open_file(path, mode)
   if not file then errors.raise("file", ("%s: %s"):format(where, problem)) end
   return file
 end

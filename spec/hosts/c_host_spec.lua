@@ -47,6 +47,13 @@ describe("a host in C", function()
     assert.are.equal(0, status)
   end)
 
+  it("D2: lets no program that it starts inherit a descriptor", function()
+    local output, status = run(script("inherited.lua", "contree.spawn(function()\n"
+      .. place:inherited() .. 'io.write("none\\n")\nend)'))
+    assert.matches("^none\ndone", output)
+    assert.are.equal(0, status)
+  end)
+
   it("can close its states while commands run and files come in", function()
     local code = ([[
       contree.spawn(function()

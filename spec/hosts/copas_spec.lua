@@ -51,6 +51,11 @@ for _, case in ipairs{
       ]])
     end)
 
+    it("D2: lets no program that it starts inherit a descriptor", function()
+      prints("none", "local done\ncopas.addthread(function()\n" .. place:inherited()
+        .. 'done = true\nend)\nloop(function() return done end)\nio.write("none")')
+    end)
+
     it("lets other threads go on while one waits", function()
       prints("done ticked", [[
         local ticks, done = 0, false

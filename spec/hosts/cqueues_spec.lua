@@ -36,6 +36,11 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
       ]])
     end)
 
+    it("D2: lets no program that it starts inherit a descriptor", function()
+      prints("none", "controller:wrap(function()\n" .. place:inherited()
+        .. 'io.write("none")\nend)\nassert(controller:loop())')
+    end)
+
     it("lets other coroutines go on while one waits", function()
       prints("done ticked", [[
         local ticks, done = 0, false

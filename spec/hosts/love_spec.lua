@@ -43,6 +43,10 @@ describe("in LÖVE", function()
     ]])
   end)
 
+  it("D2: lets no program that it starts inherit a descriptor", function()
+    prints("none", "contree.spawn(function()\n" .. place:inherited() .. 'finish("none")\nend)')
+  end)
+
   it("draws frames while commands run", function()
     prints("done, and frames", [[
       local frames = 0

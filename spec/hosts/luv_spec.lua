@@ -36,6 +36,10 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
       ]])
     end)
 
+    it("D2: lets no program that it starts inherit a descriptor", function()
+      prints("none", place:inherited() .. 'io.write("none")')
+    end)
+
     it("runs tasks in uv.run, which ends when they have ended", function()
       prints("started 1 2 ended", [[
         local ticks = 0

@@ -81,6 +81,13 @@ describe("in nginx", function()
     assert.matches("nginx does that", (select(2, server:get("/step"))))
   end)
 
+  it("D2: lets no program that it starts inherit a descriptor", function()
+    start("location = / { content_by_lua_block {\n"
+      .. "local contree, image = require('app').contree, require('app').image\n"
+      .. place:inherited() .. "ngx.print('none') } }")
+    answers("none", "/")
+  end)
+
   it("keeps the rules in requests, threads, tasks and timers", function()
     start[[
       location = /request { content_by_lua_block {

@@ -45,6 +45,10 @@ describe("in Neovim", function()
     ]])
   end)
 
+  it("D2: lets no program that it starts inherit a descriptor", function()
+    prints("none", place:inherited() .. 'io.write("none")')
+  end)
+
   it("does not start a thread or a process when it is loaded", function()
     local script = place:write("load.lua", [[
       local function count()

@@ -49,6 +49,10 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
       assert.is_nil(disk.capture("ls -A " .. place.directory):match("%.exit[^\n]*"))
     end)
 
+    it("D2: lets no program that it starts inherit a descriptor", function()
+      prints("none", place:inherited() .. 'io.write("none")')
+    end)
+
     it("takes a driver by name, once and before it is needed", function()
       prints("plain plain the host is plain already there is no host oven", [[
         local function refusal(name)

@@ -71,6 +71,11 @@ function Place:script(lua, code)
   return self:run(lua, lua .. " " .. self:write("script.lua", code))
 end
 
+--- Lua code that raises when a program that the host starts inherits something of ours.
+function Place:inherited()
+  return ('require("spec.support.inherited").check(contree, image, %q)\n'):format(self.directory)
+end
+
 --- How many operations go on, after some patience with those that are being
 --- cancelled.
 function Place:running()

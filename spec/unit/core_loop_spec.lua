@@ -400,6 +400,22 @@ describe("loop", function()
     assert.equal("contree.loop", getmetatable(loop))
   end)
 
+  it("D2: is not inherited, nor what wakes it, nor what resolves a name for it", function()
+    assert.equal("nothing\ncode 0\n", in_a_process[[
+      local core = require("contree.core")
+      local inherited = require("spec.support.inherited")
+      local before = inherited.list()
+      local loop = core.loop()
+      loop:fd()
+      inherited.compare(before)
+      local transfers = {}
+      for i = 1, 20 do transfers[i] = loop:add{ url = "http://a-name.invalid" } end
+      transfers[21] = loop:add{ url = "http://localhost/echo", unix_socket = arg[1] }
+      loop:step()
+      inherited.compare(before)
+      print("nothing")]])
+  end)
+
   it("starts no thread", function()
     finish(loop, add("/echo"))
     assert.equal(1, support.memory("Threads"))

@@ -3,6 +3,7 @@
 #include "codec.h"
 #include "curl_api.h"
 #include "database.h"
+#include "descriptors.h"
 #include "digest.h"
 #include "directory.h"
 #include "lines.h"
@@ -107,6 +108,7 @@ static const luaL_Reg functions[] = {
     {"lstat", directory_lua_lstat},
     {"list", directory_lua_list},
     {"mkdir", directory_lua_mkdir},
+    {"keep", descriptors_lua_keep},
     {"sha256", digest_lua_string},
     {"sha256_file", digest_lua_file},
     {"base64_encode", codec_base64_encode},

@@ -1,4 +1,5 @@
 #include "loop.h"
+#include "descriptors.h"
 #include "lua_compat.h"
 #include "transfer.h"
 
@@ -107,8 +108,10 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user,
         wanted |= POLLER_READ;
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
         wanted |= POLLER_WRITE;
-    if (!known)
+    if (!known) {
+        descriptors_keep(fd);
         curl.multi_assign(loop->multi, fd, loop);
+    }
     return poller_watch(&loop->poller, fd, wanted, known != NULL) ? 0 : -1;
 }
 
@@ -187,7 +190,10 @@ void loop_queue(struct loop *loop, struct transfer *transfer) {
 /* Opening and closing */
 
 static bool set_up(struct loop *loop) {
+    struct descriptors before = descriptors_look();
+
     loop->multi = curl.multi_init();
+    descriptors_keep_new(&before);
     if (!loop->multi)
         return false;
     curl.multi_setopt(loop->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);

@@ -1,4 +1,5 @@
 #include "request.h"
+#include "descriptors.h"
 #include "lua_compat.h"
 
 #include <math.h>
@@ -357,6 +358,8 @@ static long milliseconds(double seconds) {
 /* Options that are the same for every request. */
 static void set_constants(struct transfer *t) {
     set_long(t, CURLOPT_NOSIGNAL, 1);
+    curl.easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION,
+                     descriptors_open_socket);
 #if LIBCURL_VERSION_NUM >= 0x075700
     /* Else ending a transfer waits for the resolver. */
     set_long(t, CURLOPT_QUICK_EXIT, 1);

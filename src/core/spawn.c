@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* clone */
+#define _GNU_SOURCE /* clone, pipe2 */
 #include "spawn.h"
 #include "lua_compat.h"
 
@@ -159,14 +159,12 @@ static bool open_files(struct files *files, const char *log) {
     files->log =
         above_standard(open(log ? log : "/dev/null",
                             O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
-    if (files->null < 0 || files->log < 0 || pipe(ends) < 0)
+    if (files->null < 0 || files->log < 0 || pipe2(ends, O_CLOEXEC) < 0)
         return false;
     files->read = above_standard(ends[0]);
     files->write = above_standard(ends[1]);
     if (files->read < 0 || files->write < 0)
         return false;
-    fcntl(files->read, F_SETFD, FD_CLOEXEC);
-    fcntl(files->write, F_SETFD, FD_CLOEXEC);
     fcntl(files->read, F_SETFL, O_NONBLOCK);
     return true;
 }

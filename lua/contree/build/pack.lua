@@ -11,6 +11,7 @@ local fetch = require("contree.build.fetch")
 local filesystem = require("contree.filesystem")
 local paths = require("contree.build.paths")
 local problem = require("contree.build.problem")
+local stdio = require("contree.stdio")
 local tar = require("contree.build.tar")
 local users = require("contree.build.users")
 
@@ -139,7 +140,7 @@ end
 
 local function open_archive(self)
   local path = self.build:temporary()
-  local file, wrong = io.open(path, "wb")
+  local file, wrong = stdio.open_file(path, "wb")
   if not file then errors.raise("file", "cannot write " .. wrong) end
   return { path = path, file = file, writer = tar.writer(file) }
 end
@@ -241,7 +242,7 @@ local function download(self, source, path)
   client.request(self.build.client, { method = "GET", query = { path = path },
     path = ("/inspect/%s/archive"):format(client.segment(source.image)),
     sink = { path = file_path, mode = 384 } })
-  local file, wrong = io.open(file_path, "rb")
+  local file, wrong = stdio.open_file(file_path, "rb")
   if not file then errors.raise("file", "cannot read " .. wrong) end
   return file, tar.reader(file), file_path
 end
