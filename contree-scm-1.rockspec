@@ -120,6 +120,7 @@ build = {
     ["contree.operation"] = "lua/contree/operation.lua",
     ["contree.options"] = "lua/contree/options.lua",
     ["contree.outcome"] = "lua/contree/outcome.lua",
+    ["contree.place"] = "lua/contree/place.lua",
     ["contree.process"] = "lua/contree/process.lua",
     ["contree.reference"] = "lua/contree/reference.lua",
     ["contree.retry"] = "lua/contree/retry.lua",

@@ -1,31 +1,74 @@
 --- Classes with two faces: one raises, its twin (contree.safe) returns nil, err.
 
 local errors = require("contree.errors")
+local place = require("contree.place")
 
 local class = {}
 
-local function settle(ok, ...)
+--- Tests set it: a string that is raised by a line of ours ends the process.
+class.strict = os.getenv("CONTREE_STRICT") == "1"
+
+-- What Lua itself says of the script's doings, wherever it strikes.
+local function is_lua_s_own(message)
+  return message:find("interrupted!$") or message:find("stack overflow", 1, true)
+    or message:find("not enough memory", 1, true)
+end
+
+-- An object of what a fault of ours has left a string.
+local function internal(message)
+  if class.strict then
+    io.stderr:write("contree: a string was raised: ", message, "\n", debug.traceback(), "\n")
+    os.exit(70)
+  end
+  return errors.new("internal", message,
+    { hint = "this is a fault of contree itself; please report it with err.traceback" })
+end
+
+-- What leaves the module: an object that says where the script called.
+local function told(err, func, line)
+  if type(err) == "string" and place.is_ours(err) and not is_lua_s_own(err) then
+    err = internal(err)
+  end
+  if errors.is(err) and not err.traceback then
+    local where, traceback = place.of_entry(2, func, line)
+    if where then err.where, err.traceback = where, traceback end
+  end
+  return err
+end
+
+local function leave(safe, func, line, ok, ...)
   if ok then return ... end
-  local err = ...
-  if errors.is(err) and not err.misuse then return nil, err end
+  local err = told((...), func, line)
+  if safe and errors.is(err) and not err.misuse then return nil, err end
   error(err, 0)
 end
 
---- The safe face of a function.
-function class.guard(fn)
-  return function(...) return settle(pcall(fn, ...)) end
+--- What the script gets to call for a function of ours.
+---@param safe boolean? whether failures are returned as nil, err
+---@param lookup contree.Lookup? who looked it up
+function class.entry(fn, safe, lookup)
+  return function(...)
+    local func, line
+    if lookup then func, line = place.take(lookup) end
+    return leave(safe, func, line, pcall(fn, ...))
+  end
 end
 
--- The safe face of a method table, made as its methods are asked for.
-local function twin(methods)
-  return setmetatable({}, { __index = function(faces, name)
+-- What a metatable's __index does for objects with these methods.
+local function index(methods, safe)
+  local entries, lookups = {}, {}
+  return function(_, name)
     local value = methods[name]
-    if type(value) == "function" then
-      value = class.guard(value)
-      rawset(faces, name, value)
+    if type(value) ~= "function" then return value end
+    local entry = entries[value]
+    if not entry then
+      lookups[value] = place.lookup()
+      entry = class.entry(value, safe, lookups[value])
+      entries[value] = entry
     end
-    return value
-  end })
+    place.note(lookups[value])
+    return entry
+  end
 end
 
 --- Defines a class; returns its constructor: make(object, safe) gives `object`
@@ -35,11 +78,11 @@ function class.define(name, methods, meta)
   meta = meta or {}
   meta.__tostring = meta.__tostring or function() return name end
   for key, value in pairs(meta) do
-    raising[key] = value
-    safe[key] = key == "__call" and class.guard(value) or value
+    raising[key] = key == "__call" and class.entry(value) or value
+    safe[key] = key == "__call" and class.entry(value, true) or value
   end
-  raising.__name, raising.__index = name, methods
-  safe.__name, safe.__index = name, twin(methods)
+  raising.__name, raising.__index = name, index(methods)
+  safe.__name, safe.__index = name, index(methods, true)
   return function(object, is_safe)
     return setmetatable(object, is_safe and safe or raising)
   end

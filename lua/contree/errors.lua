@@ -1,7 +1,8 @@
 --- The error object, its kinds, and the two ways to raise it.
 --
 -- A failed call raises one of these (contree.safe returns it instead). Misuse
--- (a wrong type, an unknown option) always raises, and names the caller's line.
+-- (a wrong type, an unknown option) always raises. Where the script called is
+-- added when an error leaves the module (class.lua).
 
 ---@class contree.Error
 ---@field kind contree.ErrorKind
@@ -13,19 +14,19 @@
 ---@field operation? contree.Operation
 ---@field process? contree.Subprocess
 ---@field result? contree.Result  what is known of the run
----@field where? string         the caller's file:line, for misuse
----@field misuse? boolean
+---@field where? string         the script's file:line that called
+---@field traceback? string     the script's functions that led there, the innermost first
+---@field misuse? boolean       the script's text is wrong, whatever the world is like
 
 ---@alias contree.ErrorKind
 ---| "invalid_argument" | "auth" | "forbidden" | "not_found" | "conflict" | "gone"
 ---| "too_early" | "rate_limited" | "unprocessable" | "server" | "connection"
 ---| "timeout" | "cancelled" | "operation_failed" | "command_failed"
----| "engine_unavailable" | "not_supported" | "file"
+---| "engine_unavailable" | "not_supported" | "file" | "internal"
+
+local place = require("contree.place")
 
 local errors = {}
-
--- Frames whose source starts so are ours, not the caller's.
-local ours = debug.getinfo(1, "S").source:match("^(.*)errors%.lua$")
 
 local Error = { __name = "contree.Error" }
 
@@ -36,22 +37,10 @@ function Error:__tostring()
   return text
 end
 
--- A server's words end up in terminals and logs: one line, no control bytes.
+-- A server's words end up in terminals and logs: one line, no control characters.
+-- Those of ISO 8859-1 (U+0080 to U+009F) are some, too: \194\155 begins a sequence.
 local function one_line(text)
-  return (text:gsub("%s+", " "):gsub("%c", "?"):gsub(" $", ""))
-end
-
---- Where the code that called into this library is.
-local function caller()
-  local level = 2
-  local info = debug.getinfo(level, "Sl")
-  while info do
-    if info.currentline > 0 and info.source:sub(1, #ours) ~= ours then
-      return info.short_src .. ":" .. info.currentline
-    end
-    level = level + 1
-    info = debug.getinfo(level, "Sl")
-  end
+  return (text:gsub("%s+", " "):gsub("%c", "?"):gsub("\194[\128-\159]", "?"):gsub(" $", ""))
 end
 
 ---@param kind contree.ErrorKind
@@ -70,10 +59,10 @@ function errors.raise(kind, message, fields)
   error(errors.new(kind, message, fields), 0)
 end
 
---- Raises what the caller did wrong, at the caller's line.
+--- Raises what the script did wrong.
 function errors.misuse(message, hint)
   error(errors.new("invalid_argument", message,
-    { where = caller(), misuse = true, hint = hint }), 0)
+    { where = place.of(), misuse = true, hint = hint }), 0)
 end
 
 ---@return boolean

@@ -72,7 +72,7 @@ end
 --- The module's table.
 ---@param safe boolean
 function face.make(safe)
-  local guard = safe and class.guard or function(fn) return fn end
+  local function guard(fn) return class.entry(fn, safe) end
   return {
     version = client.version,
     is_error = errors.is,
@@ -94,10 +94,10 @@ function face.make(safe)
     --- Starts a task.
     ---@param fn function
     ---@return contree.Task
-    spawn = function(fn, ...)
+    spawn = guard(function(fn, ...)
       options.argument("contree.spawn", "the task", options.callable, fn)
       return tasks.start(safe, fn, ...)
-    end,
+    end),
 
     async = guard(async),
     gather = guard(gather),
@@ -109,7 +109,7 @@ function face.make(safe)
     --- poll for reading, and the seconds after which to call step() all the
     --- same (nil: no need).
     ---@return integer? fd, number? seconds
-    pollfd = tasks.pollfd,
+    pollfd = guard(tasks.pollfd),
 
     --- The name of the event loop that contree is driven by. It is recognised
     --- on first use; an argument chooses it before: "plain", "nvim", "luv",
@@ -118,10 +118,10 @@ function face.make(safe)
     ---@param driver? string|fun(loop: table, options: table): table
     ---@param given? table the driver's options, see docs/hosts
     ---@return string name
-    host = host,
+    host = guard(host),
 
     PIPE = stdio.PIPE,
-    buffer = stdio.buffer,
+    buffer = guard(stdio.buffer),
     null = json.null,
     array = json.array,
   }

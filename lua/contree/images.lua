@@ -121,7 +121,7 @@ end
 ---@async
 ---@param given? contree.ImageFilter
 ---@return fun(): contree.Image?
-function Images:each(given) return each(self, "images:each", given) end
+function Images:each(given) return class.entry(each(self, "images:each", given)) end
 
 --- A list of images.
 ---@async

@@ -70,13 +70,10 @@ function Operation:cancel()
 end
 
 -- Follows the events on behalf of an iterator. A loop that is left early leaves
--- the connection behind. A finaliser may strike anywhere, so it is closed at the
--- loop's next turn.
+-- the connection behind: it is closed when the iterator is collected.
 local function follow_in_loop(self, choice)
   local follower = follow.new(self.client, self.uuid, choice)
-  follower.sentinel = class.on_collect(function()
-    if follower.port then pcall(loop.timer, 0, function() follower:close() end) end
-  end)
+  follower.sentinel = class.on_collect(function() loop.later(follower.close, follower) end)
   return follower
 end
 
@@ -88,11 +85,11 @@ function Operation:events(choice)
   options.check("operation:events",
     { since = options.integer(-1), spid = options.integer(0) }, choice)
   local follower = follow_in_loop(self, choice)
-  return function()
+  return class.entry(function()
     local event = follower:next()
     if event and event.data.value then event.bytes = stdio.decode(event.data) end
     return event
-  end
+  end)
 end
 
 -- A server without event streams tells all at the end.
@@ -111,7 +108,7 @@ end
 ---@return fun(): string?, string?
 function Operation:output()
   local follower, rest = follow_in_loop(self, { spid = 1, without = "stdin" }), nil
-  return function()
+  return class.entry(function()
     while not rest do
       local event = follower:next()
       local kind = event and event.type
@@ -122,7 +119,7 @@ function Operation:output()
       end
     end
     return (table.unpack or unpack)(table.remove(rest, 1) or {})
-  end
+  end)
 end
 
 -- Waiting ------------------------------------------------------------------

@@ -76,15 +76,13 @@ local function complete(self, bytes)
   take_in(self, bytes:sub(self.got + 1))
 end
 
--- A stream that is dropped half-way leaves its connection behind. A finaliser
--- may strike anywhere, so that is closed at the loop's next turn.
+-- A stream that is dropped half-way leaves its connection behind, which is closed
+-- when the stream is collected.
 local function open(self)
   local follower = follow.new(self.operation.client, self.operation.uuid,
     { spid = 1, without = "stdin" })
   self.follower = follower
-  self.sentinel = class.on_collect(function()
-    if follower.port then pcall(loop.timer, 0, function() follower:close() end) end
-  end)
+  self.sentinel = class.on_collect(function() loop.later(follower.close, follower) end)
 end
 
 -- Waits for more; false at the end.
@@ -146,7 +144,7 @@ end
 --- Iterates over the lines as they come.
 ---@async
 function Output:lines()
-  return function() return Output.read(self, "l") end
+  return class.entry(function() return Output.read(self, "l") end)
 end
 
 -- The process ----------------------------------------------------------------

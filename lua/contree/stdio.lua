@@ -94,7 +94,7 @@ end
 
 --- Iterates over the lines that are there.
 function Buffer:lines()
-  return function() return Buffer.read(self, "l") end
+  return class.entry(function() return Buffer.read(self, "l") end)
 end
 
 --- Does nothing: a buffer may stand where code expects a file.

@@ -237,6 +237,17 @@ describe("every kind of error", function()
     end
   end)
 
+  it("internal: a fault of our own", function()
+    local class = require("contree.class")
+    local strict, module = class.strict, require("contree.image")
+    local find_tag = module.find_tag
+    class.strict = false
+    module.find_tag = function() return find_tag(nil) end
+    finally(function() class.strict, module.find_tag = strict, find_tag end)
+    local image = new().images:use("a:1")
+    failure("internal", image.read, image, "/x")
+  end)
+
   it("is here", function()
     local source = debug.getinfo(errors.new, "S").source:match("^@(.*)$")
     local text = disk.read(source):match("%-%-%-@alias contree.ErrorKind\n(.-)\n\n")

@@ -482,7 +482,7 @@ B
     assert.equal(3, err.result.exit_code)
     assert.equal("out\n", err.result.stdout)
     assert.equal("RUN echo out;   echo why >&2; exit 3", err.step)
-    assert.matches("^contree: Dockerfile:3: RUN echo out; echo why.*: the command ended with "
+    assert.matches("contree: Dockerfile:3: RUN echo out; echo why.*: the command ended with "
       .. "exit code 3: why", tostring(err))
     assert.is_nil(err.hint)
     assert.matches("networking = true", refused(

@@ -328,6 +328,9 @@ static int run(struct loop *loop, const struct poller_event *events, int n) {
 static struct loop *loop_of(lua_State *L) {
     struct loop **slot = luaL_checkudata(L, 1, LOOP_TYPE);
 
+    /* When the state is closed, finalisers may still call after ours. */
+    if (!*slot)
+        luaL_error(L, "contree: this loop is closed");
     return *slot;
 }
 

@@ -38,6 +38,7 @@ local ports, in_flight = {}, 0    -- running transfers by their handle
 local queue = timers.new()
 local expected                    -- the timer the core loop's deadline is set for
 local expect_timer                -- function, below
+local notes = {}                  -- what finalisers want done, see loop.later()
 
 --- coroutine -> the task that runs in it
 loop.tasks = setmetatable({}, { __mode = "k" })
@@ -194,6 +195,25 @@ function loop.stop(timer)
   pause()
 end
 
+--- For finalisers: has fn(value) called at the loop's next turn, which comes soon
+--- while something is in flight. A finaliser strikes anywhere that memory is asked
+--- for, and so in the middle of a change to the timers or the ports: it must not
+--- touch them itself.
+function loop.later(fn, value)
+  notes[#notes + 1] = { fn = fn, value = value }
+  if reactor and not forked() then
+    reactor:deadline(0)
+    expected = false -- that is no timer's
+  end
+end
+
+local function do_later()
+  if #notes == 0 then return end
+  local list = notes
+  notes = {}
+  for _, note in ipairs(list) do note.fn(note.value) end
+end
+
 --- Suspends (or blocks, in plain code) for some seconds.
 ---@async
 function loop.sleep(seconds)
@@ -289,6 +309,12 @@ end
 
 -- Turning ------------------------------------------------------------------
 
+--- For hosts that find that nothing will ever happen.
+function loop.deadlock()
+  errors.raise("conflict", "everything waits, and nothing is left that could end the wait",
+    { hint = "two tasks wait for each other, or one for itself" })
+end
+
 --- One turn of the loop, for hosts: waits up to `seconds` (nil: until there is
 --- something to do), then fires what is ready. Never resumes a coroutine.
 ---@param most? integer fires no more transfers than that
@@ -297,7 +323,7 @@ function loop.turn(seconds, most)
   if forked() then return disown() end
   local first = queue:first()
   if not seconds and not first and in_flight == 0 then
-    error("contree: everything waits, and nothing is left that could end the wait", 0)
+    loop.deadlock()
   end
   seconds = math.min(seconds or FOREVER, first and first.at - core.now() or FOREVER)
   if seconds > 0 then
@@ -311,6 +337,7 @@ function loop.turn(seconds, most)
     timer.fn(timer.value)
     timer = queue:due(core.now())
   end
+  do_later()
   expect_timer()
   pause()
   return more

@@ -1,8 +1,6 @@
 --- The host for programs around luv (libuv): the uv loop watches ours, and runs
 --- while plain code waits.
 
-local DEADLOCK = "contree: everything waits, and nothing is left that could end the wait"
-
 return function(loop)
   local uv = require("luv")
   local luv = require("contree.loop.plain")(loop)
@@ -30,7 +28,7 @@ return function(loop)
   function luv.pump(w)
     if uv.loop_mode() then return pump(w) end
     while not w.fired do
-      if not uv.run("once") and not w.fired then error(DEADLOCK, 0) end
+      if not uv.run("once") and not w.fired then loop.deadlock() end
     end
   end
 

@@ -178,7 +178,9 @@ return function(loop, options)
   local function sleep(w)
     local turned = see_to_turning()
     local ok, problem = w.parked:wait(turned and PATIENCE or SHORTEST)
-    if not ok and problem ~= "timeout" then error("contree: " .. problem, 0) end
+    if not ok and problem ~= "timeout" then
+      errors.raise("not_supported", "nginx cannot wait here: " .. problem)
+    end
     if not turned then loop.turn(0, MOST) end
   end
 
