@@ -142,13 +142,13 @@ describe("D8: the place of an error", function()
     local line
     local ok, err = pcall(function()
       local next_image = image.client.images:each{}
-      line = here() for _ in next_image do break end
+      line = here() for _ in next_image do error("no") end
     end)
     assert.is_false(ok)
     at(line, err)
     ok, err = pcall(function()
       local next_event = image.client.operations:get("op-1"):events()
-      line = here() for _ in next_event do break end
+      line = here() for _ in next_event do error("no") end
     end)
     assert.is_false(ok)
     at(line, err)
@@ -212,7 +212,7 @@ describe("D16: an error that leaves the module", function()
     end
     local ok, err = pcall(function()
       for _ = 1, 3 do
-        for _ in image:start("x"):events() do break end
+        image:start("x"):events()()
         contree.sleep(0.001)
       end
     end)
