@@ -113,7 +113,10 @@ static void test_fixes(void) {
     struct cgroups *c = open_machine(
         d.path, "29 23 0:26 / %s/fs rw - cgroup2 cgroup2 rw\n", "0::/\n");
     CHECK(strstr(cgroups_fix(c, CGROUP_MEMORY), "cgroup_disable=memory"));
-    CHECK(strstr(cgroups_fix(c, CGROUP_CPU), "Delegate=yes"));
+    CHECK(strstr(cgroups_fix(c, CGROUP_CPU),
+                 access("/run/systemd/system", F_OK) == 0
+                     ? "Delegate=yes"
+                     : "run the engine as root"));
     cgroups_close(c);
     temp_dir_remove(&d);
 }
