@@ -52,6 +52,7 @@ void cleanup_close(int *fd) {
         int error = errno;
         close(*fd);
         errno = error;
+        *fd = -1; /* a member closed twice would hit somebody else's */
     }
 }
 
