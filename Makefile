@@ -1,6 +1,8 @@
 # make          build the module for both Luas and the engine into build/
 # make demo     install what is needed, build, run examples/quickstart.lua
-# make test     install what is needed, build, run every test (SAN=1: sanitizers)
+# make test     install what is needed, build, run every test (SAN=1: sanitizers,
+#               SPEC="spec/e2e/run_spec.lua spec/c": only these)
+# make quick    while you work: lint of what changed, C units, unit specs, one Lua
 # make env      print the shell exports for the build tree (LUA=luajit for LuaJIT)
 # make help     the other targets
 
@@ -24,6 +26,14 @@ ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CFLAGS) -MMD -MP
 CORE_LIBS   := zlib
 ENGINE_LIBS := libuv libmicrohttpd sqlite3 jansson libarchive libseccomp libcrypto libpcre2-8 zlib
 
+# Asked once, and only when something is built.
+lazy = $(eval $(1) := $(shell pkg-config $(2)))$($(1))
+ENGINE_CFLAGS  = $(call lazy,ENGINE_CFLAGS,--cflags $(ENGINE_LIBS))
+ENGINE_LDLIBS  = $(call lazy,ENGINE_LDLIBS,--libs $(ENGINE_LIBS)) -lpthread
+CORE_LDLIBS    = $(call lazy,CORE_LDLIBS,--libs $(CORE_LIBS)) -ldl -lpthread
+lua5.4_CFLAGS  = $(call lazy,lua5.4_CFLAGS,--cflags lua5.4 $(CORE_LIBS))
+luajit_CFLAGS  = $(call lazy,luajit_CFLAGS,--cflags luajit $(CORE_LIBS))
+
 CORE_SRC   := $(wildcard src/core/*.c)
 ENGINE_SRC := $(wildcard src/engine/*.c)
 INIT_SRC   := $(wildcard src/engine/init/*.c)
@@ -35,7 +45,7 @@ LIB_OBJ    := $(filter-out $(B)/engine/main.o,$(ENGINE_OBJ)) $(B)/engine/init_bl
 
 # Kept between runs, although only rules name them.
 .SECONDARY:
-.PHONY: all tools core engine c-tests demo test soak vm-test env deps lint format fuzz bench check install clean help
+.PHONY: all tools core engine c-tests demo test quick soak vm-test env deps lint format fuzz bench check install clean help
 
 all: tools core engine
 
@@ -53,17 +63,17 @@ engine: $(B)/bin/contree-engine
 define core_rules
 $(B)/$(1)/obj/%.o: src/core/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) -fPIC -fvisibility=hidden $$(shell pkg-config --cflags $(2) $$(CORE_LIBS)) -c -o $$@ $$<
+	$$(CC) $$(ALL_CFLAGS) -fPIC -fvisibility=hidden $$($(1)_CFLAGS) -c -o $$@ $$<
 $(B)/$(1)/contree/core.so: $(CORE_SRC:src/core/%.c=$(B)/$(1)/obj/%.o)
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) -shared -Wl,-z,nodelete -o $$@ $$^ $$(shell pkg-config --libs $$(CORE_LIBS)) -ldl -lpthread
+	$$(CC) $$(ALL_CFLAGS) -shared -Wl,-z,nodelete -o $$@ $$^ $$(CORE_LDLIBS)
 endef
-$(eval $(call core_rules,lua5.4,lua5.4))
-$(eval $(call core_rules,luajit,luajit))
+$(eval $(call core_rules,lua5.4))
+$(eval $(call core_rules,luajit))
 
 $(B)/engine/%.o: src/engine/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(shell pkg-config --cflags $(ENGINE_LIBS)) -Isrc/engine -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(ENGINE_CFLAGS) -Isrc/engine -c -o $@ $<
 
 $(B)/engine/place.o: src/core/place.c
 	@mkdir -p $(@D)
@@ -84,17 +94,17 @@ $(B)/engine/libengine.a: $(LIB_OBJ)
 
 $(B)/bin/contree-engine: $(B)/engine/main.o $(B)/engine/libengine.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(shell pkg-config --libs $(ENGINE_LIBS)) -lpthread
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ENGINE_LDLIBS)
 
 $(B)/spec/%: spec/c/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Isrc/engine -Ispec/c $(shell pkg-config --cflags $(ENGINE_LIBS)) -o $@ $(filter %.c %.a,$^) $(shell pkg-config --libs $(ENGINE_LIBS)) -lpthread
+	$(CC) $(ALL_CFLAGS) -Isrc/engine -Ispec/c $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
 
 c-tests: $(C_TESTS)
 
 $(B)/bench/%: bench/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Isrc/engine $(shell pkg-config --cflags $(ENGINE_LIBS)) -o $@ $(filter %.c %.a,$^) $(shell pkg-config --libs $(ENGINE_LIBS)) -lpthread
+	$(CC) $(ALL_CFLAGS) -Isrc/engine $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
 
 # Absolute paths, so that it works from any directory: eval "$(make -s env)"
 env:
@@ -118,6 +128,10 @@ vm-test:
 	@scripts/deps build vm
 	@$(MAKE) -s -j2 all c-tests
 	@scripts/vm $(B)
+
+quick:
+	@$(MAKE) -s -j2 all c-tests
+	@LINT=changed LUAS=lua5.4 ONLY="lint c unit" scripts/test $(B)
 
 # What is too long for the gate: some hours.
 soak:
