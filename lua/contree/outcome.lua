@@ -111,6 +111,7 @@ end
 function readers.completion(self, data)
   self.status, self.error = text(data.status), text(data.error)
   self.image_uuid = text(data.result_image_uuid)
+  self.resources.layer_bytes = number(data.layer_bytes)
   read_limit(self, data)
 end
 

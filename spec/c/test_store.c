@@ -215,14 +215,22 @@ static void lists(void) {
     CHECK_NUMBER(l.count, 0);
     l = list(s, (struct image_filter){.page.limit = 9, .tag_prefix = ""});
     CHECK_NUMBER(l.count, 6);
-    l = list(s, (struct image_filter){.page.limit = 9, .uuid = first});
+    l = list(s, (struct image_filter){.page.limit = 9, .uuid_prefix = first});
     CHECK_NUMBER(l.count, 1);
-    l = list(s, (struct image_filter){.page = {9, 1, 0, 0}, .uuid = first});
+    l = list(s,
+             (struct image_filter){.page = {9, 1, 0, 0}, .uuid_prefix = first});
     CHECK_NUMBER(l.count, 0);
     l = list(s, (struct image_filter){
-                    .page.limit = 9, .uuid = first, .tag_prefix = "b"});
+                    .page.limit = 9, .uuid_prefix = first, .tag_prefix = "b"});
     CHECK_NUMBER(l.count, 0);
-    l = list(s, (struct image_filter){.page.limit = 9, .uuid = "junk"});
+    char begin[UUID_SIZE];
+    for (size_t n = 22; n < UUID_SIZE; n += 7) {
+        snprintf(begin, sizeof begin, "%.*s", (int)n, first);
+        l = list(s,
+                 (struct image_filter){.page.limit = 9, .uuid_prefix = begin});
+        CHECK_NUMBER(l.count, 1);
+    }
+    l = list(s, (struct image_filter){.page.limit = 9, .uuid_prefix = "x"});
     CHECK_NUMBER(l.count, 0);
     struct seen stopped = {.stop_after = 2};
     struct image_filter all = {.page.limit = 9};

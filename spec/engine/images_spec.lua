@@ -47,6 +47,7 @@ describe("/images", function()
     assert.are.same({ a }, list("?tag=list%2Fone%3A1"))
     assert.are.same({ b }, list("?uuid=" .. b))
     assert.are.same({}, list("?uuid=x"))
+    assert.are.same({}, list("?uuid="))
     assert.are.same({}, list("?tag=nothing"))
     for _, uuid in ipairs(list("?tagged=1")) do assert.are_not.equal(b, uuid) end
     -- An exact match comes first: some clients take what is on top.

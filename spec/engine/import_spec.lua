@@ -93,8 +93,8 @@ describe("POST /images/import", function()
       assert.are.equal(wire.null, operation.image_uuid)
       assert.are.equal(operation.result_image_uuid, operation.result.image)
       assert.are.equal("first:1", operation.result.tag)
-      assert.are.same({ registry = { url = url, credentials = wire.null }, tag = "first:1",
-        timeout = 60 }, operation.metadata)
+      assert.are.same({ registry = { url = url, credentials = {
+        username = "", password = "" } }, tag = "first:1", timeout = 60 }, operation.metadata)
       assert.is_true(operation.image_size > 100000)
       local image = engine:get("/v1/inspect/" .. operation.result.image .. "/").json
       assert.are.equal("first:1", image.tag)
@@ -262,6 +262,12 @@ for p in glob.glob("*/d/owned"):
         fails("registry.credentials", url, { credentials = { username = "", password = "" } })
         fails("registry.credentials", url, { credentials = wire.null })
       end)
+    end)
+
+    it("C7: that are short are masked as words, not as letters", function()
+      local operation = fails("refuses these registry.credentials", url,
+        { credentials = { username = "someone", password = "e" } })
+      assert.matches("reading manifest .*unauthorized", operation.error)
     end)
 
     it("that are wrong are told as such, and told to nobody", function()

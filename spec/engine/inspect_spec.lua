@@ -70,12 +70,34 @@ describe("/inspect/{image}", function()
 
     it("is refused with a reason", function()
       wire.refuses(400, "path is required", inspect("list"))
-      wire.refuses(400, "", inspect("list", "?path=d"))
+      wire.refuses(400, "path is required", inspect("list", "?path="))
       wire.refuses(404, "", inspect("list", "?path=/no"))
       wire.refuses(422, "", inspect("list", "?path=/d/a.txt"))
       wire.refuses(400, "text", inspect("list", "?path=/d&text=x"))
       wire.refuses(404, "image", engine:get(("/v1/inspect/%s/list?path=/"):format(nothing)))
     end)
+  end)
+
+  it("C2: takes a path without its first slash, wherever it takes one", function()
+    for _, path in ipairs{ "d", "./d", "d/", "/d" } do
+      assert.are.equal(5, #inspect("list", "?path=" .. path).json.files, path)
+      assert.matches("ustar", inspect("archive", "?path=" .. path).body)
+      assert.are.equal(200, inspect("archive", "?path=" .. path, "HEAD").status)
+      assert.are.equal("/d/a.txt", "/" .. inspect("grep", "?pattern=one&path=" .. path)
+        .json.matches[1].path:gsub("^/", ""))
+      local changes = inspect("diff", "?base=tag:busybox:latest&path=" .. path).json.changes
+      assert.are.equal("/d", changes[1].path)
+      for _, change in ipairs(changes) do assert.matches("^/d", change.path) end
+      assert.are.equal("one\ntwo\nthree\n",
+        inspect("download", ("?path=%s/a.txt"):format(path)).body)
+    end
+    assert.is_true(#inspect("list", "?path=.").json.files > 5)
+    for _, what in ipairs{ "list", "download", "archive", "grep", "diff" } do
+      for _, path in ipairs{ "..", "../etc/passwd", "d/../d", "./..", "d/.." } do
+        wire.refuses(400, "%.%.", inspect(what,
+          "?pattern=x&base=tag:busybox:latest&path=" .. path))
+      end
+    end
   end)
 
   describe("download", function()

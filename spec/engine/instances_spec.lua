@@ -144,6 +144,14 @@ describe("POST /instances", function()
         engine:id(1) == 1 and "/" or "/root"), r.stdout.value)
     end)
 
+    it("C2: runs below / when its directory is relative", function()
+      for given, want in pairs{ tmp = "/tmp", ["./tmp"] = "/tmp", ["."] = "/" } do
+        local operation = engine:run{ command = "pwd", cwd = given }
+        assert.are.equal(want .. "\n", operation.metadata.result.stdout.value)
+        assert.are.equal(given, operation.metadata.cwd)
+      end
+    end)
+
     it("that is not there is 127, one that cannot run 126", function()
       local operation = engine:run{ command = "no-such-program" }
       assert.are.equal("SUCCESS", operation.status)
@@ -165,7 +173,7 @@ describe("POST /instances", function()
       local operation = engine:run{ command = "true", cwd = "/no/such" }
       assert.are.equal("FAILED", operation.status)
       assert.matches("/no/such", operation.error)
-      assert.are.equal(wire.null, operation.metadata.result)
+      assert.are.equal(-1, operation.metadata.result.state.exit_code)
       assert.are.equal(wire.null, operation.result_image_uuid)
     end)
 
@@ -269,6 +277,18 @@ describe("POST /instances", function()
         files = { ["/f"] = { uuid = uuid, mode = 416 } } }.stdout.value)
     end)
 
+    it("C2: go below / when their path is relative, and are echoed as they were sent", function()
+      local uuid = upload("x\n")
+      for given, want in pairs{ ["app.py"] = "/app.py", ["./app.py"] = "/app.py",
+        ["./a/./b//c"] = "/a/b/c", ["a b/\195\164"] = "/a b/\195\164", ["//a"] = "/a",
+        ["..a/b.."] = "/..a/b..", ["/a/./b"] = "/a/b", [".a"] = "/.a", ["..."] = "/..." } do
+        local operation = engine:run{ command = "cat", args = { want }, cwd = "/tmp",
+          files = { [given] = { uuid = uuid } } }
+        assert.are.equal("x\n", operation.metadata.result.stdout.value, given)
+        assert.are.equal(uuid, operation.metadata.files[given].uuid)
+      end
+    end)
+
     it("become part of the image", function()
       local operation = engine:run{ command = "true", disposable = false,
         files = { ["/new/file"] = { uuid = upload("kept") } } }
@@ -280,11 +300,14 @@ describe("POST /instances", function()
     it("are refused when they make no sense", function()
       local uuid = upload("x")
       local function file(path, spec) return { command = "true", files = { [path] = spec } } end
-      refuses(400, "absolute", file("relative", { uuid = uuid }))
-      refuses(400, "absolute", file("/a/../b", { uuid = uuid }))
-      refuses(400, "absolute", file("/a/..", { uuid = uuid }))
-      refuses(400, "absolute", file("/", { uuid = uuid }))
-      refuses(400, "absolute", file("/a/", { uuid = uuid }))
+      for _, path in ipairs{ "/a/../b", "/a/..", "..", "../a", "a/../b", "./..", "/.." } do
+        refuses(400, 'files has ".*must have no "%.%."', file(path, { uuid = uuid }))
+      end
+      for _, path in ipairs{ "/", "", ".", "./", "/./", "//", "/a/", "a/", "./a/" } do
+        refuses(400, "files has \".*\": it must be the path of a file", file(path, { uuid = uuid }))
+      end
+      refuses(400, 'files has "/a/b" twice', { command = "true", files = {
+        ["/a/b"] = { uuid = uuid }, ["./a//b"] = { uuid = uuid } } })
       refuses(400, "uuid is missing", file("/a", {}))
       refuses(400, "uuid", file("/a", { uuid = "no" }))
       refuses(400, "mode", file("/a", { uuid = uuid, mode = "0999" }))
@@ -388,7 +411,7 @@ describe("POST /instances", function()
       refuses(400, "env must map names to strings", { command = "true", env = { A = 1 } })
       refuses(400, "env has a name", { command = "true", env = { ["A=B"] = "1" } })
       refuses(400, "env has a name", { command = "true", env = { [""] = "1" } })
-      refuses(400, "cwd must be an absolute path", { command = "true", cwd = "tmp" })
+      refuses(400, "cwd .*\"%.%./tmp\"", { command = "true", cwd = "../tmp" })
       refuses(400, "hostname", { command = "true", hostname = "a b" })
       refuses(400, "hostname", { command = "true", hostname = ("a"):rep(65) })
       refuses(400, "hostname", { command = "true", hostname = "" })

@@ -175,7 +175,7 @@ static struct archive *archive_new(struct request *r, struct fault *f) {
     a->from = a->to = -1;
     a->head = request_is_head(r);
     int result = inspection_start(r, &a->at, f);
-    if (result == 0 && (!a->at.path || !*a->at.path))
+    if (result == 0 && !a->at.path)
         result = fault_set(f, 400, "path is required");
     if (result == 0)
         return a;

@@ -25,7 +25,7 @@ static int read_filter(struct request *r, struct image_filter *out,
                        struct fault *f) {
     const struct url *u = request_url(r);
     *out = (struct image_filter){.tag_prefix = url_parameter(u, "tag"),
-                                 .uuid = url_parameter(u, "uuid")};
+                                 .uuid_prefix = url_parameter(u, "uuid")};
     if (out->tag_prefix && !tag_is_valid(out->tag_prefix))
         return fault_set(f, 400, "malformed tag \"%.80s\"", out->tag_prefix);
     return api_page(r, &out->page, f) < 0 ||
@@ -43,12 +43,15 @@ void images_list(struct request *r) {
     json_open(&b, NULL, '{');
     json_open(&b, "images", '[');
     int result = read_filter(r, &filter, &f);
-    if (result == 0 && filter.uuid) {
-        /* What is no uuid is no image's. */
-        filter.uuid = uuid_parse(filter.uuid, uuid) ? uuid : "";
-    }
-    if (result < 0 || store_image_list(request_engine(r)->store, &filter,
-                                       add_image, &b, &f) < 0) {
+    /* A malformed uuid matches no image. */
+    bool none = result == 0 && filter.uuid_prefix &&
+                !uuid_begins(filter.uuid_prefix, uuid);
+    if (filter.uuid_prefix)
+        filter.uuid_prefix = uuid;
+    if (result == 0 && !none)
+        result = store_image_list(request_engine(r)->store, &filter, add_image,
+                                  &b, &f);
+    if (result < 0) {
         buffer_free(&b);
         reply_fault(r, &f);
         return;

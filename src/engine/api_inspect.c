@@ -53,8 +53,8 @@ int inspection_start(struct request *r, struct inspection *i, struct fault *f) {
         store_image_by_uuid(e->store, uuid, &image, f) < 0 ||
         inspection_use(i, e, &image, f) < 0)
         return -1;
-    if (path && !(i->path = strdup(path)))
-        return fault_set(f, 500, "out of memory");
+    if (path && *path && !(i->path = path_rooted(path, f)))
+        return -1;
     return 0;
 }
 
@@ -162,7 +162,7 @@ static void refuse(struct look *l, const struct fault *f) {
 
 static bool path_given(struct look *l) {
     static const struct fault missing = {400, "path is required"};
-    if (l->at.path && *l->at.path)
+    if (l->at.path)
         return true;
     refuse(l, &missing);
     return false;
@@ -359,6 +359,8 @@ static int grep_work(struct look *l, struct view *v) {
     return 0;
 }
 
+enum { PATTERNS, PATHS, GLOBS };
+
 /* Copies the values of a repeated parameter into the look. */
 static int copy_values(struct look *l, int slot, const char *name,
                        const char *const **out, size_t *count,
@@ -368,12 +370,17 @@ static int copy_values(struct look *l, int slot, const char *name,
     size_t at = 0;
     *out = l->strings[slot];
     while ((value = url_next(u, name, &at)) != NULL) {
+        char *path CLEANUP(cleanup_free) =
+            slot == PATHS ? path_rooted(value, f) : NULL;
+        if (slot == PATHS && !path)
+            return -1;
         if (*count == GREP_PARAMETERS)
             return fault_set(f, 400, "more than %d of %s", GREP_PARAMETERS,
                              name);
         /* Offsets for now: the buffer may still move. */
         l->strings[slot][(*count)++] = (const char *)copies->length;
-        buffer_add(copies, value, strlen(value) + 1);
+        buffer_add(copies, path ? path : value,
+                   strlen(path ? path : value) + 1);
     }
     return 0;
 }
@@ -382,12 +389,12 @@ static int read_strings(struct look *l, struct fault *f) {
     struct grep_options *g = &l->grep;
     struct buffer copies;
     buffer_init(&copies, 1 << 20);
-    int result = copy_values(l, 0, "pattern", &g->patterns, &g->pattern_count,
-                             &copies, f) < 0 ||
-                         copy_values(l, 1, "path", &g->paths, &g->path_count,
-                                     &copies, f) < 0 ||
-                         copy_values(l, 2, "glob", &g->globs, &g->glob_count,
-                                     &copies, f) < 0
+    int result = copy_values(l, PATTERNS, "pattern", &g->patterns,
+                             &g->pattern_count, &copies, f) < 0 ||
+                         copy_values(l, PATHS, "path", &g->paths,
+                                     &g->path_count, &copies, f) < 0 ||
+                         copy_values(l, GLOBS, "glob", &g->globs,
+                                     &g->glob_count, &copies, f) < 0
                      ? -1
                      : 0;
     l->copies = buffer_take(&copies);

@@ -47,7 +47,7 @@ static void write_metadata(struct buffer *b, const struct operation_row *o,
         buffer_add(b, ",", 1);
     }
     if (result)
-        result_write(b, "result", result);
+        result_write(b, "result", result, !is_active(o->status));
     else if (strcmp(o->kind, "instance") == 0)
         json_add_raw(b, "result", NULL, 0);
     json_close(b, '}');
@@ -90,7 +90,7 @@ static void send_report(struct report *p) {
     struct buffer b;
     buffer_init(&b, REPLY_MAX);
     if (p->spid)
-        result_write(&b, NULL, &p->result);
+        result_write(&b, NULL, &p->result, false);
     else
         write_operation(&b, &p->row, p->reader ? &p->result : NULL);
     reply_json(p->request, p->status, &b);

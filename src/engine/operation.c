@@ -444,6 +444,8 @@ static void write_completion(struct buffer *b, const struct operation *op,
     json_add_string(b, "error", op->fault.status ? op->fault.message : NULL);
     if (op->image_size >= 0)
         json_add_int(b, "image_size_bytes", op->image_size);
+    if (!op->import)
+        json_add_int(b, "layer_bytes", op->layer_bytes);
     if (op->limit)
         json_add_string(b, "limit", op->limit);
     if (limit_value(op))

@@ -165,14 +165,12 @@ static char *write_request(const struct import_request *r) {
     json_open(&b, NULL, '{');
     json_open(&b, "registry", '{');
     json_add_string(&b, "url", r->url);
-    if (r->username) {
-        json_open(&b, "credentials", '{');
-        json_add_string(&b, "username", r->username);
-        json_add_string(&b, "password", "<MASKED>");
-        json_close(&b, '}');
-    } else {
-        json_add_raw(&b, "credentials", NULL, 0);
-    }
+    /* Always an object, since clients take it for one: without a login it says
+     * what they send for an anonymous import. */
+    json_open(&b, "credentials", '{');
+    json_add_string(&b, "username", r->username ? r->username : "");
+    json_add_string(&b, "password", r->username ? "<MASKED>" : "");
+    json_close(&b, '}');
     json_close(&b, '}');
     json_add_string(&b, "tag", r->tag);
     json_add_int(&b, "timeout", r->timeout);

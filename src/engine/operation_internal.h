@@ -56,6 +56,7 @@ struct operation {
 
     char result_image[UUID_SIZE];
     int64_t image_size;
+    int64_t layer_bytes; /* that it wrote, where a layer was made of them */
     double cpu;
     int64_t memory; /* KiB */
 };

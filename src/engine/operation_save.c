@@ -38,6 +38,7 @@ static void take_back(struct finish *s) {
     event_log_rollback(op->log);
     op->result_image[0] = 0;
     op->image_size = -1;
+    op->layer_bytes = 0;
     op->recorded = s->recorded;
     op->fault = s->fault;
     operation_settle(op, "FAILED");
@@ -81,6 +82,7 @@ struct save {
     struct image image; /* the result */
     bool changed;       /* it is a new one */
     bool published;     /* the workspace is consumed */
+    int64_t bytes;      /* that it held */
     struct fault fault; /* status 0: none */
 };
 
@@ -130,15 +132,15 @@ int operation_check_layer(const struct operation *op, int64_t bytes,
 static int publish(struct save *s) {
     struct operation *op = s->op;
     struct layers *layers = op->all->engine->layers;
-    int64_t bytes, entries;
+    int64_t entries;
     bool empty;
     if (workspace_is_empty(layers, &op->workspace, &empty, &s->fault) < 0)
         return -1;
     if (empty)
         return keep_layer(s);
-    if (workspace_size(layers, &op->workspace, &bytes, &entries, &s->fault) <
+    if (workspace_size(layers, &op->workspace, &s->bytes, &entries, &s->fault) <
             0 ||
-        operation_check_layer(op, bytes, entries, &s->fault) < 0)
+        operation_check_layer(op, s->bytes, entries, &s->fault) < 0)
         return -1;
     s->changed = s->published = true;
     /* The sync that makes it durable comes with the operation's end. */
@@ -174,6 +176,7 @@ static void publish_done(struct job *j) {
     }
     memcpy(op->result_image, s->image.uuid, UUID_SIZE);
     op->image_size = s->image.size;
+    op->layer_bytes = s->bytes;
     operation_succeed(op);
     save_free(s);
 }

@@ -119,6 +119,43 @@ const char *url_parameter(const struct url *u, const char *name) {
     return url_next(u, name, &at);
 }
 
+char *path_normal(const char *given, struct fault *f) {
+    char *out = malloc(strlen(given) + 2);
+    size_t used = 0;
+    if (!out) {
+        fault_set(f, 500, "out of memory");
+        return NULL;
+    }
+    for (const char *p = given; *p;) {
+        size_t length = strcspn(p, "/");
+        if (length == 2 && memcmp(p, "..", 2) == 0) {
+            free(out);
+            fault_set(f, 400, "the path \"%.100s\" must have no \"..\" in it",
+                      given);
+            return NULL;
+        }
+        if (length && !(length == 1 && *p == '.')) {
+            out[used++] = '/';
+            memcpy(out + used, p, length);
+            used += length;
+        }
+        p += length + (p[length] == '/');
+    }
+    if (!used)
+        out[used++] = '/';
+    out[used] = 0;
+    return out;
+}
+
+char *path_rooted(const char *given, struct fault *f) {
+    if (*given != '/')
+        return path_normal(given, f);
+    char *out = strdup(given);
+    if (!out)
+        fault_set(f, 500, "out of memory");
+    return out;
+}
+
 int url_flag(const struct url *u, const char *name, bool *out,
              struct fault *f) {
     const char *value = url_parameter(u, name);

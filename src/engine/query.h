@@ -40,6 +40,12 @@ int url_int(const struct url *u, const char *name, int64_t low, int64_t high,
  * seconds ago; *out stays when absent. `now` in microseconds. */
 int url_time(const struct url *u, const char *name, int64_t now, int64_t *out,
              struct fault *f);
+/* A path inside an image, as clients give it: "etc", "./etc" and "/etc" are
+ * one. A relative one is below "/" and must not have "..": 400. The caller
+ * frees it; NULL with `f` filled. */
+char *path_rooted(const char *given, struct fault *f);
+/* The same without empty parts, ".", and at all without "..". */
+char *path_normal(const char *given, struct fault *f);
 /* A decimal integer and nothing else. */
 bool parse_int(const char *text, int64_t *out);
 

@@ -25,6 +25,8 @@
 #define SLACK_BYTES (64LL << 20)
 #define MAX_BYTES (12LL << 30)
 #define SPARE_BYTES (256LL << 20)
+/* So long a secret is no part of a word by chance. */
+#define SECRET_ANYWHERE 8
 
 /* ---- references ---- */
 
@@ -354,11 +356,24 @@ static int fetch_image(struct fetch *x, struct image *out) {
 
 /* ---- errors ---- */
 
+/* Whether the `length` bytes at `p` are no part of a longer word. */
+static bool is_word(const char *message, const char *p, size_t length) {
+    return (p == message || !isalnum((unsigned char)p[-1])) &&
+           !isalnum((unsigned char)p[length]);
+}
+
+/* A short secret is found in many words that are not it. */
 static void mask(char *message, const char *secret) {
-    if (!secret || !*secret)
-        return;
-    for (char *p = message; (p = strstr(p, secret)); p += strlen(secret))
-        memset(p, '*', strlen(secret));
+    size_t length = secret ? strlen(secret) : 0;
+    char *p = message;
+    while (length && (p = strstr(p, secret))) {
+        if (length >= SECRET_ANYWHERE || is_word(message, p, length)) {
+            memset(p, '*', length);
+            p += length;
+        } else {
+            p++;
+        }
+    }
 }
 
 static const char *hint(const char *message, bool anonymous) {

@@ -188,6 +188,8 @@ static int fold_line(struct result *r, const struct event_line *line) {
     } else {
         if (event_is(line, "exit"))
             fold_exit(r, line);
+        else
+            r->layer_bytes = number(line, "layer_bytes");
         fold_limit(r, line);
     }
     return 0;
@@ -254,15 +256,19 @@ static void write_extensions(struct buffer *b, const struct result *r) {
         json_add_int(b, "background_killed", r->background_killed);
 }
 
-void result_write(struct buffer *b, const char *key, const struct result *r) {
-    if (!r->started) {
+void result_write(struct buffer *b, const char *key, const struct result *r,
+                  bool over) {
+    if (!r->started && !over) {
         json_add_raw(b, key, NULL, 0);
         return;
     }
     json_open(b, key, '{');
     json_open(b, "resources", '{');
-    if (r->resources)
+    if (r->resources) {
         buffer_add(b, r->resources, strlen(r->resources));
+        buffer_add(b, ",", 1);
+        json_add_int(b, "layer_bytes", r->layer_bytes);
+    }
     json_close(b, '}');
     write_state(b, r);
     write_stream(b, "stdout", &r->out);

@@ -28,7 +28,7 @@ struct result {
     char *resources; /* members of InstanceResources */
     char *isolation; /* JSON array */
     char limit[16];
-    int64_t limit_value;
+    int64_t limit_value, layer_bytes;
     struct result_stream out, err;
 };
 /* Folds the events of one process. A log in a file may be folded in a worker:
@@ -36,7 +36,9 @@ struct result {
 int result_fold(struct event_reader *r, int spid, struct result *out,
                 struct fault *f);
 void result_clear(struct result *r);
-/* Adds the InstanceResult as member `key`, or null when never started. */
-void result_write(struct buffer *b, const char *key, const struct result *r);
+/* Adds the InstanceResult as member `key`: null when it has not started, unless
+ * it is `over` and never will. */
+void result_write(struct buffer *b, const char *key, const struct result *r,
+                  bool over);
 
 #endif

@@ -1,6 +1,7 @@
 /* run.c: see run.h. */
 #define _GNU_SOURCE
 #include "run.h"
+#include "query.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,16 +40,16 @@ static bool read_id(struct fields *r, const char *name, struct id_range ids,
     return true;
 }
 
-static bool read_path(struct fields *r, const char *name, const char *path) {
-    if (*path != '/') {
-        field_refuse(r, name, "must be an absolute path, not \"%.80s\"", path);
-        return false;
-    }
-    if (strlen(path) > PATH_BYTES_MAX) {
-        field_refuse(r, name, "is longer than %d bytes", PATH_BYTES_MAX);
-        return false;
-    }
-    return true;
+static void read_cwd(struct fields *r, struct run_process *p) {
+    struct fault why;
+    if (!field_string(r, "cwd", &p->cwd) || !*p->cwd)
+        return;
+    if (strlen(p->cwd) > PATH_BYTES_MAX)
+        field_refuse(r, "cwd", "is longer than %d bytes", PATH_BYTES_MAX);
+    else if ((p->directory = path_rooted(p->cwd, &why)))
+        p->cwd = p->directory;
+    else
+        field_refuse(r, "cwd", "is not right: %.200s", why.message);
 }
 
 /* One string of the command line or the environment. */
@@ -133,8 +134,7 @@ static void read_process(struct fields *r, struct id_range ids,
     field_strings(r, "args", &p->args);
     field_bool(r, "shell", &p->shell);
     field_object(r, "env", &p->env);
-    if (field_string(r, "cwd", &p->cwd) && *p->cwd)
-        read_path(r, "cwd", p->cwd);
+    read_cwd(r, p);
     read_id(r, "uid", ids, &p->uid);
     read_id(r, "gid", ids, &p->gid);
     read_stdin(r, p);
@@ -158,6 +158,7 @@ int run_process_parse(const json_t *body, struct id_range ids,
 void run_process_clear(struct run_process *p) {
     json_decref(p->json);
     free(p->stdin_data);
+    free(p->directory);
     *p = (struct run_process){0};
 }
 
@@ -186,13 +187,21 @@ static void read_mode(struct fields *r, uint32_t *mode) {
         field_refuse(r, "mode", "must be an octal mode such as \"0644\"");
 }
 
-/* The sandbox resolves the path inside the image; what is refused here could
- * only be a mistake. */
-static bool is_file_path(const char *path) {
-    size_t length = strlen(path);
-    return *path == '/' && length > 1 && length <= PATH_BYTES_MAX &&
-           path[length - 1] != '/' && !strstr(path, "/../") &&
-           strcmp(path + length - (length > 2 ? 3 : 1), "/..") != 0;
+/* Where a file goes: the sandbox resolves it inside the image. */
+static void read_destination(struct fields *parent, struct run_file *out) {
+    const char *given = out->given;
+    size_t length = strlen(given);
+    struct fault why;
+    if (length > PATH_BYTES_MAX) {
+        field_refuse(parent, "files", "has a path longer than %d bytes",
+                     PATH_BYTES_MAX);
+    } else if (!(out->path = path_normal(given, &why))) {
+        field_refuse(parent, "files", "has \"%.100s\": %.200s", given,
+                     why.message);
+    } else if (!out->path[1] || given[length - 1] == '/') {
+        field_refuse(parent, "files",
+                     "has \"%.100s\": it must be the path of a file", given);
+    }
 }
 
 static void read_file(struct fields *parent, const char *path,
@@ -201,15 +210,11 @@ static void read_file(struct fields *parent, const char *path,
     char where[160];
     struct fields r;
     const char *uuid = NULL;
-    *out = (struct run_file){.path = path, .mode = 0644};
+    *out = (struct run_file){.given = path, .mode = 0644};
     snprintf(where, sizeof where, "files[\"%.100s\"].", path);
     fields_init(&r, spec, where);
-    if (!is_file_path(path))
-        field_refuse(parent, "files",
-                     "has \"%.100s\": it must be the absolute "
-                     "path of a file, without \"..\"",
-                     path);
-    else if (!json_is_object(spec))
+    read_destination(parent, out);
+    if (!json_is_object(spec))
         field_refuse(parent, "files", "must map paths to objects");
     if (parent->fault.status)
         return;
@@ -221,6 +226,26 @@ static void read_file(struct fields *parent, const char *path,
     read_id(&r, "gid", ids, &out->gid);
     read_mode(&r, &out->mode);
     parent->fault = r.fault;
+}
+
+static int compare_paths(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Two spellings of one path would be two files in one place. */
+static void check_destinations(struct fields *r, const struct run *run) {
+    const char **paths CLEANUP(cleanup_free) =
+        calloc(run->file_count, sizeof *paths);
+    if (!paths) {
+        fault_set(&r->fault, 500, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < run->file_count; i++)
+        paths[i] = run->files[i].path;
+    qsort(paths, run->file_count, sizeof *paths, compare_paths);
+    for (size_t i = 1; i < run->file_count; i++)
+        if (strcmp(paths[i - 1], paths[i]) == 0)
+            field_refuse(r, "files", "has \"%.100s\" twice", paths[i]);
 }
 
 static void read_files(struct fields *r, struct id_range ids, struct run *out) {
@@ -244,6 +269,7 @@ static void read_files(struct fields *r, struct id_range ids, struct run *out) {
         if (r->fault.status)
             return;
     }
+    check_destinations(r, out);
 }
 
 static void read_limits(struct fields *r, struct run *out) {
@@ -315,6 +341,8 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
 
 void run_clear(struct run *r) {
     run_process_clear(&r->process);
+    for (size_t i = 0; i < r->file_count; i++)
+        free(r->files[i].path);
     free(r->files);
     r->files = NULL;
 }
@@ -327,7 +355,7 @@ static void write_files(struct buffer *b, const struct run *r) {
         const struct run_file *file = &r->files[i];
         char mode[8];
         snprintf(mode, sizeof mode, "%04o", file->mode);
-        json_open(b, file->path, '{');
+        json_open(b, file->given, '{');
         json_add_string(b, "uuid", file->uuid);
         json_add_int(b, "uid", file->uid);
         json_add_int(b, "gid", file->gid);
@@ -345,14 +373,16 @@ static void write_member(struct buffer *b, const char *key, const json_t *value,
         json_add_raw(b, key, fallback, strlen(fallback));
 }
 
+/* As it was sent, completed: always an object, since clients take it for one.
+ */
 static void write_stdin(struct buffer *b, const struct run_process *p) {
     const json_t *given = json_object_get(p->json, "stdin");
-    if (!json_is_object(given)) {
-        json_add_raw(b, "stdin", NULL, 0);
-        return;
-    }
+    const char *value = json_string_value(json_object_get(given, "value"));
+    const char *encoding =
+        json_string_value(json_object_get(given, "encoding"));
     json_open(b, "stdin", '{');
-    json_add_stream(b, p->stdin_data, p->stdin_length);
+    json_add_string(b, "value", value ? value : "");
+    json_add_string(b, "encoding", encoding ? encoding : "ascii");
     json_add_bool(b, "close", !p->stdin_open);
     json_close(b, '}');
 }
@@ -369,6 +399,7 @@ static void write_limits(struct buffer *b, const struct limits *l) {
 
 static void write_run(struct buffer *b, const struct run *r) {
     const struct run_process *p = &r->process;
+    const char *cwd = json_string_value(json_object_get(p->json, "cwd"));
     json_add_string(b, "command", p->command);
     json_add_string(b, "image", r->image);
     json_add_bool(b, "disposable", r->disposable);
@@ -377,7 +408,7 @@ static void write_run(struct buffer *b, const struct run *r) {
     json_add_bool(b, "shell", p->shell);
     write_member(b, "env", p->env, "{}");
     json_add_bool(b, "preserve_env", r->preserve_env);
-    json_add_string(b, "cwd", p->cwd);
+    json_add_string(b, "cwd", cwd ? cwd : "");
     json_add_int(b, "uid", p->uid);
     json_add_int(b, "gid", p->gid);
     json_open(b, "resources_limits", '{');

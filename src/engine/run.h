@@ -21,6 +21,7 @@ enum {
 struct run_process {
     json_t *json;
     const char *command, *cwd;
+    char *directory;          /* cwd, where it was given as a relative path */
     const json_t *args, *env; /* may be NULL */
     bool shell;
     uint32_t uid, gid;
@@ -32,7 +33,8 @@ struct run_process {
 };
 
 struct run_file {
-    const char *path;
+    const char *given; /* borrowed from the request's JSON */
+    char *path;        /* the same from the root on */
     char uuid[UUID_SIZE];
     uint32_t uid, gid, mode;
 };

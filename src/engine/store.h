@@ -53,7 +53,7 @@ struct page {
 struct image_filter {
     struct page page;
     bool tagged;
-    const char *tag_prefix, *uuid; /* NULL: any */
+    const char *tag_prefix, *uuid_prefix; /* in lower case; NULL: any */
 };
 
 /* 404 with "no image ..." when there is none. */

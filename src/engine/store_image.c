@@ -230,6 +230,32 @@ static int list_prefix(struct store *s, const struct image_filter *filter,
     return visit_rows(s, q, visit, arg, f);
 }
 
+/* All whose uuid begins with the prefix. */
+static int list_uuids(struct store *s, struct image_filter *filter,
+                      bool (*visit)(void *arg, const struct image *i),
+                      void *arg, struct fault *f) {
+    char end[UUID_SIZE + 1];
+    int row, more = 1;
+    sqlite3_stmt *q CLEANUP(store_done) =
+        store_query(s, QUERY_IMAGE_LIST_UUID,
+                    COLUMNS "FROM image WHERE uuid >= ? AND uuid < ?"
+                            " ORDER BY created DESC, id DESC",
+                    f);
+    if (!q)
+        return -1;
+    /* A letter above all that a uuid has. */
+    snprintf(end, sizeof end, "%sg", filter->uuid_prefix);
+    store_bind_text(q, 1, filter->uuid_prefix);
+    store_bind_text(q, 2, end);
+    while ((row = store_row(s, q, f)) == 1 && more && filter->page.limit > 0) {
+        struct image i;
+        if (read_image(q, &i, f) < 0)
+            return -1;
+        more = visit_one(1, &i, filter, visit, arg);
+    }
+    return row < 0 ? -1 : 0;
+}
+
 int store_image_list(struct store *s, const struct image_filter *filter,
                      bool (*visit)(void *arg, const struct image *i), void *arg,
                      struct fault *f) {
@@ -237,10 +263,8 @@ int store_image_list(struct store *s, const struct image_filter *filter,
     (void)held;
     struct image_filter rest = *filter;
     struct image one;
-    if (filter->uuid) {
-        int found = find_by_uuid(s, filter->uuid, &one, f);
-        return visit_one(found, &one, &rest, visit, arg) < 0 ? -1 : 0;
-    }
+    if (filter->uuid_prefix)
+        return list_uuids(s, &rest, visit, arg, f);
     if (filter->tag_prefix && *filter->tag_prefix) {
         int found = find_by_tag(s, filter->tag_prefix, &one, f);
         int more = visit_one(found, &one, &rest, visit, arg);

@@ -250,20 +250,23 @@ void uuid_ordered(char out[UUID_SIZE]) {
     uuid_print(b, 7, out);
 }
 
-bool uuid_parse(const char *text, char out[UUID_SIZE]) {
-    char lower[UUID_SIZE];
-    if (!text)
-        return false;
-    for (int i = 0; i < UUID_SIZE - 1; i++) {
+bool uuid_begins(const char *text, char out[UUID_SIZE]) {
+    int i = 0;
+    for (; text[i] && i < UUID_SIZE - 1; i++) {
         unsigned char c = (unsigned char)text[i];
         bool dash = i == 8 || i == 13 || i == 18 || i == 23;
         if (dash ? c != '-' : !isxdigit(c))
             return false;
-        lower[i] = (char)tolower(c);
+        out[i] = (char)tolower(c);
     }
-    if (text[UUID_SIZE - 1])
+    out[i] = 0;
+    return i > 0 && !text[i];
+}
+
+bool uuid_parse(const char *text, char out[UUID_SIZE]) {
+    char lower[UUID_SIZE];
+    if (!text || !uuid_begins(text, lower) || strlen(lower) != UUID_SIZE - 1)
         return false;
-    lower[UUID_SIZE - 1] = 0;
     if (out)
         memcpy(out, lower, UUID_SIZE);
     return true;

@@ -69,6 +69,9 @@ void uuid_random(char out[UUID_SIZE]);  /* version 4 */
 void uuid_ordered(char out[UUID_SIZE]); /* version 7 */
 /* 8-4-4-4-12 hex of either case; copies it lower-cased to `out` if given. */
 bool uuid_parse(const char *text, char out[UUID_SIZE]);
+/* Whether `text` is how a uuid begins, at least by one digit; copies it
+ * lower-cased. */
+bool uuid_begins(const char *text, char out[UUID_SIZE]);
 
 /* Engine log: one line to standard error, prefixed with the time. Never gets
  * a token, an environment value or the output of a command. */
