@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -144,22 +146,73 @@ static inline void probe_namespaces(void) {
     }
 }
 
+/* Families and protocols: nothing but what filter.c lists. */
+static inline bool may_have(int family, int type, int protocol) {
+    if (family == AF_UNIX)
+        return true;
+    if (family == AF_NETLINK)
+        return protocol == NETLINK_ROUTE;
+    int ping = family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+    if (family != AF_INET && family != AF_INET6)
+        return false;
+    return type == SOCK_STREAM ? protocol == 0 || protocol == IPPROTO_TCP
+           : type == SOCK_DGRAM
+               ? protocol == 0 || protocol == IPPROTO_UDP || protocol == ping
+               : false;
+}
+
+static inline int refusal(int family, int type) {
+    if (family == AF_NETLINK)
+        return EPROTONOSUPPORT;
+    if (family == AF_INET || family == AF_INET6)
+        return type == SOCK_RAW ? EPERM : EPROTONOSUPPORT;
+    return EAFNOSUPPORT;
+}
+
+static inline void try_socket(int family, int type, int protocol) {
+    char what[64];
+    int flags = protocol & 1 ? SOCK_CLOEXEC : SOCK_NONBLOCK;
+    snprintf(what, sizeof what, "socket %d %d %d", family, type, protocol);
+    if (may_have(family, type, protocol))
+        return;
+    expect(what, socket(family, type | flags, protocol), refusal(family, type));
+    /* The kernel does not look at the upper halves. */
+    expect(what,
+           syscall(SYS_socket, 1L << 32 | family, 1L << 33 | type,
+                   1L << 34 | protocol),
+           refusal(family, type));
+}
+
 static inline void probe_sockets(void) {
-    for (int family = 0; family < 64; family++) {
-        bool allowed = family == AF_UNIX || family == AF_INET ||
-                       family == AF_INET6 || family == AF_NETLINK;
-        if (!allowed && family != AF_UNSPEC)
-            expect("socket family", socket(family, SOCK_DGRAM, 0),
-                   EAFNOSUPPORT);
-    }
-    expect("high bits", syscall(SYS_socket, (1L << 32) | 40, SOCK_STREAM, 0),
-           EAFNOSUPPORT);
-    expect("raw", socket(AF_INET, SOCK_RAW, 1), EPERM);
+    static const int protocols[] = {0,  1,   2,   6,   17,  33,  58,
+                                    89, 115, 132, 136, 255, 256, 262};
+    int pair[2];
+    for (int family = 0; family < 64; family++)
+        for (int type = 1; type <= 10; type++)
+            for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++)
+                try_socket(family, type, protocols[i]);
+    for (int family = 0; family < 64; family++)
+        for (int type = 1; type <= 10 && family != AF_UNIX; type++)
+            expect("socketpair", socketpair(family, type, 0, pair), EOPNOTSUPP);
     for (int protocol = 1; protocol < 32; protocol++)
-        expect("netlink", socket(AF_NETLINK, SOCK_RAW, protocol),
-               EPROTONOSUPPORT);
-    if (socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) < 0)
-        puts("no route netlink");
+        try_socket(AF_NETLINK, SOCK_RAW, protocol);
+    if (socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) < 0 ||
+        socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP) < 0 ||
+        socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0) < 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0)
+        puts("no socket that there should be");
+}
+
+/* What a whole machine has a number of. */
+static inline void probe_shared(void) {
+    void *context = NULL;
+    expect("io_setup", syscall(SYS_io_setup, 1, &context), ENOSYS);
+    expect("memfd_secret", syscall(447, 0), ENOSYS);
+    expect("huge memfd", memfd_create("huge", MFD_HUGETLB), ENOMEM);
+    expect("huge pages",
+           (long)mmap(NULL, 1 << 21, PROT_READ,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0),
+           ENOMEM);
 }
 
 static inline void probe_terminal(void) {
@@ -360,6 +413,7 @@ static inline int probe(const char *name) {
         {"calls", probe_calls},
         {"sweep", probe_sweep},
         {"sockets", probe_sockets},
+        {"shared", probe_shared},
         {"terminal", probe_terminal},
         {"chroot", probe_chroot},
         {"init", probe_init},

@@ -67,9 +67,16 @@ static void check_probe(const char *name) {
 static void test_calls(void) {
     check_probe("calls");
     check_probe("namespaces");
-    check_probe("sockets");
     check_probe("terminal");
     check_probe("privileges");
+}
+
+static void test_sockets(void) {
+    check_probe("sockets");
+}
+
+static void test_shared(void) {
+    check_probe("shared");
 }
 
 static void test_sweep(void) {
@@ -458,7 +465,9 @@ static int run_all(void) {
     if (!world_open())
         return 1;
     make_probe_image();
-    RUN(test_calls, "forbidden system calls, namespaces, sockets, ioctls");
+    RUN(test_calls, "forbidden system calls, namespaces, ioctls");
+    RUN(test_sockets, "F10: only the sockets of the list, in pairs too");
+    RUN(test_shared, "F6: nothing that a whole machine has a number of");
     RUN(test_sweep, "every system call number");
     RUN(test_other_abis, "x32 and i386 calls kill the process");
     RUN(test_limits, "no priority, limit or filter is changed from inside");

@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -12,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* mseal, Linux 6.10. Numbers above are the same on all machines, and nobody
@@ -95,6 +97,12 @@ static const char *const forbidden[] = {
     "move_pages",
 };
 
+/* Calls that a program finds on some machines only, and that take what all of
+ * a machine has in common: of asynchronous requests there are fs.aio-max-nr,
+ * and while memory is secret the machine does not hibernate. clone3 has its
+ * flags in memory, where no filter can see them. */
+static const char *const missing[] = {"io_setup", "memfd_secret", "clone3"};
+
 static int forbid(scmp_filter_ctx c, const char *name, int error) {
     int number = seccomp_syscall_resolve_name(name);
     if (number < 0) /* this machine never had it */
@@ -107,7 +115,23 @@ static int forbid_calls(scmp_filter_ctx c) {
     for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++)
         if (rc == 0)
             rc = forbid(c, forbidden[i], EPERM);
-    return rc == 0 ? forbid(c, "clone3", ENOSYS) : rc;
+    for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
+        if (rc == 0)
+            rc = forbid(c, missing[i], ENOSYS);
+    return rc;
+}
+
+/* The machine has set them aside for some program, not for sandboxes. */
+static int forbid_huge_pages(scmp_filter_ctx c) {
+    const uint32_t none_left = SCMP_ACT_ERRNO(ENOMEM);
+    int rc =
+        seccomp_rule_add(c, none_left, SCMP_SYS(mmap), 1,
+                         SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_HUGETLB, MAP_HUGETLB));
+    if (rc < 0)
+        return rc;
+    return seccomp_rule_add(
+        c, none_left, SCMP_SYS(memfd_create), 1,
+        SCMP_A1(SCMP_CMP_MASKED_EQ, MFD_HUGETLB, MFD_HUGETLB));
 }
 
 static int forbid_new_namespaces(scmp_filter_ctx c) {
@@ -119,24 +143,6 @@ static int forbid_new_namespaces(scmp_filter_ctx c) {
     for (size_t i = 0; rc == 0 && i < sizeof flags / sizeof *flags; i++)
         rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
                               SCMP_A0(SCMP_CMP_MASKED_EQ, flags[i], flags[i]));
-    return rc;
-}
-
-/* Unix, IPv4, IPv6 and, for the list of interfaces, route netlink; no vsock,
- * which reaches the host of a virtual machine, and no rare protocols. */
-static int forbid_sockets(scmp_filter_ctx c) {
-    const uint32_t refuse = SCMP_ACT_ERRNO(EAFNOSUPPORT);
-    int rc = seccomp_rule_add(c, refuse, SCMP_SYS(socket), 1,
-                              SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
-    for (int family = AF_INET + 1; rc == 0 && family < AF_NETLINK; family++)
-        if (family != AF_INET6)
-            rc = seccomp_rule_add(c, refuse, SCMP_SYS(socket), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, family));
-    if (rc == 0)
-        rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(EPROTONOSUPPORT),
-                              SCMP_SYS(socket), 2,
-                              SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
-                              SCMP_A2(SCMP_CMP_NE, NETLINK_ROUTE));
     return rc;
 }
 
@@ -166,14 +172,90 @@ static int keep_core_limit(scmp_filter_ctx c) {
         SCMP_A2(SCMP_CMP_NE, 0));
 }
 
+/* ---- what comes before libseccomp's part ---- */
+
+/* The kernel looks at 32 bits of these arguments, and so do we. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+enum { LOW_HALF = 0 };
+#else
+enum { LOW_HALF = 4 };
+#endif
+
+#define NUMBER                                                                 \
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
+#define ARGUMENT(n)                                                            \
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS,                                         \
+             offsetof(struct seccomp_data, args[n]) + LOW_HALF)
+/* Leaves out the next `count` instructions if what was loaded is not `value`;
+ * ends this part, for libseccomp's to decide; refuses the call. */
+#define UNLESS(value, count)                                                   \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, count)
+#define DONE BPF_STMT(BPF_JMP | BPF_JA, UINT32_MAX)
+#define REFUSE(error) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (error))
+
+#define ALLOW_FAMILY(family) ARGUMENT(0), UNLESS(family, 1), DONE
+#define ALLOW_PROTOCOL(family, protocol)                                       \
+    ARGUMENT(0), UNLESS(family, 3), ARGUMENT(2), UNLESS(protocol, 1), DONE
+#define TYPE(family, type, count)                                              \
+    ARGUMENT(0), UNLESS(family, (count) + 3), ARGUMENT(1),                     \
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf), UNLESS(type, count)
+#define ALLOW(family, type, protocol)                                          \
+    TYPE(family, type, 3), ARGUMENT(2), UNLESS(protocol, 1), DONE
+#define REFUSE_TYPE(family, type, error) TYPE(family, type, 1), REFUSE(error)
+#define REFUSE_FAMILY(family, error)                                           \
+    ARGUMENT(0), UNLESS(family, 1), REFUSE(error)
+
+static int write_part(int fd, struct sock_filter *part, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (part[i].code == (BPF_JMP | BPF_JA) && part[i].k == UINT32_MAX)
+            part[i].k = (uint32_t)(count - i - 1);
+    return write_all(fd, part, count * sizeof *part);
+}
+
 static int write_newer_calls(int fd) {
-    static const struct sock_filter start[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    struct sock_filter part[] = {
+        NUMBER,
         BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, LAST_KNOWN_CALL, 0, 2),
         BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        REFUSE(ENOSYS),
     };
-    return write_all(fd, start, sizeof start);
+    return write_part(fd, part, sizeof part / sizeof *part);
+}
+
+/* Unix, TCP, UDP and ping sockets and, for the list of interfaces, route
+ * netlink. For nothing else the kernel even begins to make one or loads a
+ * module: not for vsock, which reaches the host of a virtual machine, and for
+ * no rare protocol. libseccomp cannot say this: a rule of its looks at an
+ * argument once. */
+static int write_sockets(int fd) {
+    struct sock_filter part[] = {
+        NUMBER,
+        UNLESS(SYS_socketpair, 4),
+        ALLOW_FAMILY(AF_UNIX),
+        REFUSE(EOPNOTSUPP),
+        UNLESS(SYS_socket, 1),
+        BPF_STMT(BPF_JMP | BPF_JA, 1),
+        DONE,
+        ALLOW_FAMILY(AF_UNIX),
+        ALLOW(AF_INET, SOCK_STREAM, 0),
+        ALLOW(AF_INET, SOCK_STREAM, IPPROTO_TCP),
+        ALLOW(AF_INET, SOCK_DGRAM, 0),
+        ALLOW(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
+        ALLOW(AF_INET, SOCK_DGRAM, IPPROTO_ICMP),
+        ALLOW(AF_INET6, SOCK_STREAM, 0),
+        ALLOW(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
+        ALLOW(AF_INET6, SOCK_DGRAM, 0),
+        ALLOW(AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
+        ALLOW(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6),
+        ALLOW_PROTOCOL(AF_NETLINK, NETLINK_ROUTE),
+        REFUSE_TYPE(AF_INET, SOCK_RAW, EPERM),
+        REFUSE_TYPE(AF_INET6, SOCK_RAW, EPERM),
+        REFUSE_FAMILY(AF_INET, EPROTONOSUPPORT),
+        REFUSE_FAMILY(AF_INET6, EPROTONOSUPPORT),
+        REFUSE_FAMILY(AF_NETLINK, EPROTONOSUPPORT),
+        REFUSE(EAFNOSUPPORT),
+    };
+    return write_part(fd, part, sizeof part / sizeof *part);
 }
 
 static int build(scmp_filter_ctx c) {
@@ -188,7 +270,7 @@ static int build(scmp_filter_ctx c) {
     if (rc == 0)
         rc = forbid_new_namespaces(c);
     if (rc == 0)
-        rc = forbid_sockets(c);
+        rc = forbid_huge_pages(c);
     if (rc == 0)
         rc = forbid_terminal_tricks(c);
     return rc == 0 ? keep_core_limit(c) : rc;
@@ -202,7 +284,7 @@ int filter_compile(struct fault *f) {
     if (!c)
         return fault_set(f, 500, "cannot make a system call filter");
     int rc = build(c);
-    if (rc == 0 && write_newer_calls(fd) < 0)
+    if (rc == 0 && (write_newer_calls(fd) < 0 || write_sockets(fd) < 0))
         rc = -errno;
     if (rc == 0)
         rc = seccomp_export_bpf(c, fd);
