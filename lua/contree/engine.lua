@@ -95,10 +95,10 @@ end
 function Engine:check()
   local stat = self.directory and core.stat(self.directory)
   if not stat then return end
-  if stat.type ~= "directory" or stat.uid ~= core.geteuid()
+  if stat.link or stat.type ~= "directory" or stat.uid ~= core.geteuid()
     or not permissions(stat):find("^.00$") then
     errors.raise("engine_unavailable",
-      self.directory .. " must be a directory of yours with mode 0700",
+      self.directory .. " must be a directory of yours with mode 0700, and no link",
       { hint = "remove it, or set XDG_RUNTIME_DIR" })
   end
   self.directory = nil
@@ -118,7 +118,8 @@ local function log_path(self)
   local directory = self.socket:match("^(.+)/[^/]+$") or "/"
   core.mkdir(directory, 448)
   local stat = core.stat(directory)
-  if stat and stat.uid == core.geteuid() and permissions(stat):find("^.[0145][0145]$") then
+  if stat and not stat.link and stat.uid == core.geteuid()
+    and permissions(stat):find("^.[0145][0145]$") then
     return self.socket .. ".log"
   end
 end

@@ -86,7 +86,7 @@ static void layers(void) {
     CHECK_STRING(f.message, "");
     CHECK_STRING(e.image.env,
                  "{\"A\":\"b=\xc3\xa9\",\"PATH\":\"/opt/bin:/bin\"}");
-    CHECK_STRING(e.image.cwd, "/opq/");
+    CHECK_STRING(e.image.cwd, "/opq");
     CHECK_STRING(e.image.tag, "two:layers");
     CHECK_NUMBER(e.image.size, 8);
     CHECK(has(&e, "/etc/kept") && has(&e, "/opq/new"));

@@ -111,6 +111,23 @@ describe("POST /images/import", function()
       assert.are.equal(operation.uuid, engine:get("/v1/operations?kind=image_import").json[1].uuid)
     end)
 
+    it("F8: has a directory to start in that tells nothing of the machine", function()
+      local here = wire.run("mktemp -d -t contree-here-XXXXXX")
+      local missing = here .. "-not"
+      for number, dir in ipairs{ here, missing } do
+        local url = plain:push("good/oracle" .. number, BASE
+          .. ("mkdir -p root%s; tree root > r.tar; layer r.tar; cwd=%s%s/./x/..; finish")
+            :format(dir, ("/.."):rep(12), dir))
+        local image = succeeds(url).result.image
+        assert.are.equal(dir .. "\n", sh(image, "pwd"))
+        -- A directory that only the machine has is none.
+        url = plain:push("good/only" .. number, BASE
+          .. ("layer base.tgz; cwd=%s%s; finish"):format(("/.."):rep(12), dir))
+        assert.are.equal("/\n", sh(succeeds(url).result.image, "pwd"))
+      end
+      wire.run("rmdir " .. here)
+    end)
+
     it("comes again as the one that is here", function()
       local url = plain:push("good/again", BASE .. "layer base.tgz; finish A=1")
       local first = succeeds(url, { tag = "again:a" }).result.image

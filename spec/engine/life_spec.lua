@@ -110,6 +110,23 @@ describe("contree-engine serve", function()
     assert.are.equal(200, engine:get("/v1/whoami").status)
   end)
 
+  it("F13: puts its socket through no link that anybody could have made", function()
+    local own = wire.run("mktemp -d")
+    local function answer(directory)
+      return wire.run(([[cd %s && mkdir -p data mine shared && chmod 700 data mine &&
+        chmod 1777 shared && ln -sfn ../mine shared/link && ln -sfn mine link
+        echo kept > mine/s.new
+        timeout 2 contree-engine serve --data-dir $PWD/data --socket $PWD/%s/s 2>&1
+        cat mine/s.new 2>&1]]):format(own, directory))
+    end
+    local output = answer("shared/link")
+    assert.matches("shared/link is no directory, or a link where everybody can make one", output)
+    assert.matches("\nkept$", output)
+    -- A link in a directory of ours is ours.
+    assert.matches("s.new: No such file", answer("link"))
+    wire.remove(own)
+  end)
+
   it("takes a stale socket over", function()
     engine:kill("KILL")
     assert.are_not.equal("", wire.run("ls " .. engine.path))

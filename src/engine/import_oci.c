@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +67,8 @@ int import_known(const struct importer *m, const struct oci_image *oci,
 /* Where a search among layers stands. */
 enum { FOUND, HIDDEN, LOWER };
 
-/* Looks for the directory `path` in one layer. */
+/* Looks for the directory `path` in one layer. The path is the image's or that
+ * of a process that unpacks: ".." in it finds nothing, wherever it leads. */
 static int look_into(const struct stack *s, const char *layer, const char *path,
                      struct stat *st) {
     int dir CLEANUP(cleanup_close) =
@@ -76,8 +78,9 @@ static int look_into(const struct stack *s, const char *layer, const char *path,
         char name[NAME_MAX + 1];
         size_t length = strcspn(path, "/");
         snprintf(name, sizeof name, "%.*s", (int)length, path);
-        int next =
-            openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int next = open_scoped(
+            dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+            RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
         if (next < 0)
             return errno == ENOENT && !opaque ? LOWER : HIDDEN;
         close(dir);

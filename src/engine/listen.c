@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "listen.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -15,66 +16,104 @@
 
 enum { BACKLOG = 1024, OVERFLOW_ID = 65534 };
 
-/* The directory part of `path`, made if missing. Others must not be able to
- * put a socket of theirs there. */
-static int prepare_directory(const char *path, char *directory, size_t size,
-                             struct fault *f) {
+/* Where everybody can make names, a link may be somebody else's. The kernel
+ * follows such a link when fs.protected_symlinks is off. */
+static bool is_shared(const char *directory) {
+    char parent[sizeof((struct sockaddr_un *)0)->sun_path];
+    struct stat st;
+    const char *slash = strrchr(directory, '/');
+    snprintf(parent, sizeof parent, "%.*s",
+             (int)(slash == directory ? 1 : slash - directory), directory);
+    return stat(parent, &st) < 0 || st.st_mode & 002;
+}
+
+static int open_directory(const char *directory) {
+    const int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    int fd = open(directory, flags | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOTDIR && !is_shared(directory))
+        fd = open(directory, flags);
+    return fd;
+}
+
+/* The directory part of `path`, made if missing, and opened. Others must not be
+ * able to put a socket of theirs there. */
+static int prepare_directory(const char *path, struct fault *f) {
+    char directory[sizeof((struct sockaddr_un *)0)->sun_path];
     const char *slash = strrchr(path, '/');
     struct stat st;
     if (*path != '/' || !slash || !slash[1])
         return fault_set(f, 400, "the socket path %s is not absolute", path);
-    snprintf(directory, size, "%.*s", (int)(slash == path ? 1 : slash - path),
-             path);
+    snprintf(directory, sizeof directory, "%.*s",
+             (int)(slash == path ? 1 : slash - path), path);
     if (mkdir(directory, 0700) < 0 && errno != EEXIST)
         return fault_errno(f, "cannot make the socket directory %s", directory);
-    if (stat(directory, &st) < 0)
+    int fd CLEANUP(cleanup_close) = open_directory(directory);
+    if (fd < 0 && errno == ENOTDIR)
+        return fault_set(f, 403,
+                         "%s is no directory, or a link where everybody can "
+                         "make one; choose another with --socket",
+                         directory);
+    if (fd < 0 || fstat(fd, &st) < 0)
         return fault_errno(f, "cannot use the socket directory %s", directory);
     /* In a user namespace root's /tmp shows the overflow id. */
     bool sticky = st.st_mode & S_ISVTX;
     bool ours = st.st_uid == geteuid() || st.st_uid == 0 ||
                 (sticky && st.st_uid == OVERFLOW_ID);
     bool open = (st.st_mode & 022) && !sticky;
-    if (!S_ISDIR(st.st_mode) || !ours || open)
+    if (!ours || open)
         return fault_set(f, 403,
                          "%s is not a directory of yours that nobody else can "
                          "write to; choose another with --socket",
                          directory);
-    return 0;
+    return steal_fd(&fd);
+}
+
+static int open_place(const char *path, struct fault *f) {
+    enum { MOST = sizeof((struct sockaddr_un *)0)->sun_path - 9 };
+    if (strlen(path) > MOST)
+        return fault_set(f, 400,
+                         "the socket path %s is longer than %d bytes, the "
+                         "most a socket can have; choose another with --socket",
+                         path, (int)MOST);
+    return prepare_directory(path, f);
 }
 
 int listen_check(const char *path, struct fault *f) {
-    struct sockaddr_un address;
-    char directory[sizeof address.sun_path];
-    if (strlen(path) >= sizeof address.sun_path - 8)
-        return fault_set(f, 400,
-                         "the socket path %s is longer than %zu bytes, the "
-                         "most a socket can have; choose another with --socket",
-                         path, sizeof address.sun_path - 9);
-    return prepare_directory(path, directory, sizeof directory, f);
+    int directory CLEANUP(cleanup_close) = open_place(path, f);
+    return directory < 0 ? -1 : 0;
+}
+
+/* Makes the socket as `name` in the directory, under another name first. Only
+ * the holder of the data directory's lock comes here for a path, so that needs
+ * to be free of leftovers only. */
+static int bind_in(int directory, int fd, const char *name) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char fresh[72];
+    snprintf(fresh, sizeof fresh, "%.64s.new", name); /* it must fit below */
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s",
+             directory, fresh);
+    unlinkat(directory, fresh, 0);
+    mode_t old = umask(0177);
+    int rc = bind(fd, (struct sockaddr *)&address, sizeof address);
+    umask(old);
+    if (rc < 0 || listen(fd, BACKLOG) < 0)
+        return -1;
+    rc = renameat(directory, fresh, directory, name);
+    if (rc < 0)
+        unlinkat(directory, fresh, 0);
+    return rc;
 }
 
 int listen_unix(const char *path, struct fault *f) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (listen_check(path, f) < 0)
+    int directory CLEANUP(cleanup_close) = open_place(path, f);
+    if (directory < 0)
         return -1;
     int fd CLEANUP(cleanup_close) =
         socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return fault_errno(f, "cannot make a socket");
-    /* Only the holder of the data directory's lock comes here for a path, so
-     * the temporary name needs to be free of leftovers only. */
-    snprintf(address.sun_path, sizeof address.sun_path, "%s.new", path);
-    unlink(address.sun_path);
-    mode_t old = umask(0177);
-    int bound = bind(fd, (struct sockaddr *)&address, sizeof address);
-    umask(old);
-    if (bound < 0 || listen(fd, BACKLOG) < 0)
+    if (bind_in(directory, fd, strrchr(path, '/') + 1) < 0)
         return fault_errno(f, "cannot listen on %s", path);
-    if (rename(address.sun_path, path) < 0) {
-        fault_errno(f, "cannot listen on %s", path);
-        unlink(address.sun_path);
-        return -1;
-    }
     return steal_fd(&fd);
 }
 

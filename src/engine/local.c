@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "local.h"
 #include "json.h"
+#include "listen.h"
 #include "store.h"
 #include <limits.h>
 #include <stdio.h>
@@ -29,6 +30,9 @@ static int connect_engine(const char *path, struct fault *f) {
                          "say --socket, or stop it (contree-engine leaves when "
                          "idle, or on SIGTERM)",
                          path);
+    if (!peer_is_us(fd))
+        return fault_set(
+            f, 403, "who listens on %s is another user; say --socket", path);
     return steal_fd(&fd);
 }
 

@@ -295,11 +295,32 @@ static int read_diff_ids(const json_t *list, struct oci_image *out,
     return 0;
 }
 
+/* Takes "", "." and ".." out of an absolute path; above the root is the root.
+ */
+static void clean_path(const char *path, char *out) {
+    size_t used = 0;
+    while (*(path += strspn(path, "/"))) {
+        size_t length = strcspn(path, "/");
+        if (length == 2 && memcmp(path, "..", 2) == 0) {
+            while (used > 0 && out[--used] != '/')
+                continue;
+        } else if (length != 1 || *path != '.') {
+            out[used++] = '/';
+            memcpy(out + used, path, length);
+            used += length;
+        }
+        path += length;
+    }
+    out[used] = 0;
+}
+
 static int read_settings(const json_t *settings, struct oci_image *out,
                          struct fault *f) {
-    const char *cwd = text_of(settings, "WorkingDir");
-    if (*cwd == '/' && cwd[1] && strlen(cwd) < INSPECT_PATH &&
-        !(out->cwd = strdup(cwd)))
+    char cwd[INSPECT_PATH] = "";
+    const char *given = text_of(settings, "WorkingDir");
+    if (*given == '/' && strlen(given) < sizeof cwd)
+        clean_path(given, cwd);
+    if (*cwd && !(out->cwd = strdup(cwd)))
         return fault_set(f, 500, "out of memory");
     return read_env(json_object_get(settings, "Env"), &out->env, f);
 }
