@@ -294,7 +294,12 @@ static void test_devices(void) {
                           "test -c /dev/pts/ptmx && echo > /dev/shm/x"),
                  0);
     CHECK(box_code("echo x 2>/dev/null > /dev/full") != 0);
-    CHECK(box_code("chmod 000 /dev/null 2>/dev/null") != 0);
+    /* F16: also where the host's node belongs to an id of the sandbox. */
+    CHECK_STRING(box_output("cd /dev; for i in null zero full random urandom "
+                            "tty; do for c in 'chmod 0' 'chown 0' 'touch'; do "
+                            "$c $i 2>&1 | grep -vi 'read-only'; "
+                            "done; done"),
+                 "");
     /* A device that came with the image is dead. */
     box_make_dir("l/4");
     if (getuid() == 0 && shell("mknod %s/l/4/zero c 1 5 2>/dev/null && "

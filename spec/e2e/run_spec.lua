@@ -49,6 +49,19 @@ describe("image:run on the embedded engine", function()
     assert.is_true(busybox:run{ command = "cat", stdin = data }.stdout == data)
   end)
 
+  it("A1: has streams that a program opens again by name", function()
+    local command = "cat < /dev/stdin; echo a > /dev/stdout; echo b > /proc/self/fd/2; "
+      .. "exec 5>/dev/stderr; echo c >&5"
+    local result = busybox:run{ shell = command, stdin = "in\n" }
+    assert.are.equal("b\nc\n", result.stderr)
+    assert.are.equal("in\na\n", result.stdout)
+    local process = busybox:popen({ "sh", "-c", command },
+      { stdin = contree.PIPE, stdout = contree.PIPE, stderr = contree.PIPE })
+    local out, err = process:communicate("in\n")
+    assert.are.equal("b\nc\n", err)
+    assert.are.equal("in\na\n", out)
+  end)
+
   it("passes env and cwd", function()
     local result = busybox:run{ shell = 'echo "$GREETING from $PWD"', env = { GREETING = "hi" },
       cwd = "/tmp" }

@@ -82,6 +82,33 @@ describe("a hostile sandbox", function()
     end)
   end)
 
+  -- A mount namespace for the engine, with device nodes that belong to the
+  -- first id of its sandboxes: where a user makes them, or a container does.
+  local PREFIX = [[unshare -m sh -c 'd=$1; shift; mount -t tmpfs dev $d || exit
+    for n in null:3 zero:5 full:7 random:8 urandom:9; do
+      mknod -m 666 $d/${n%%:*} c 1 ${n#*:} && chown %s $d/${n%%:*} &&
+      mount --bind $d/${n%%:*} /dev/${n%%:*} || exit
+    done
+    exec "$@"' sh %s]]
+
+  it("F16: cannot change the host's device nodes, even if it owns them", function()
+    if wire.run("id -u") ~= "0" then return pending("needs root, to make device nodes") end
+    local base = engine:first_id()
+    local nodes = canary .. "/d"
+    for _, runtime in ipairs{ "native", "crun" } do
+      local other = wire.start("--runtime " .. runtime, PREFIX:format(base, nodes))
+      local found = other:run(wire.shell([[cd /dev; ls -ln null | awk '{ print $3 }'
+        for n in null zero full random urandom; do
+          chmod 0 $n; chown 1 $n; touch -d 2001-01-01 $n; mv $n x; rm -f $n
+        done 2>&1 | grep -civ 'read-only'
+        echo x > null && head -c 1 zero | od -An -c]])).metadata.result
+      assert.are.equal("0\n0\n  \\0\n", wire.bytes(found.stdout), wire.bytes(found.stderr))
+      assert.are.equal(("0 0666 %s\n"):rep(5):format(base, base, base, base, base),
+        wire.run(("nsenter -m -t %d sh -c 'stat -c \"0 0%%a %%u\" %s/*'"):format(other.pid, nodes)) .. "\n")
+      other:stop()
+    end
+  end)
+
   it("cannot change what another image shares by sending a file onto it", function()
     local base = image("echo base > /a; ln /a /b; mkfifo /p; mkdir /dir; ln -s /a /l")
     local file = upload("new")

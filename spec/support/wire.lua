@@ -258,6 +258,10 @@ function Engine:id(n)
   return self.many and n or 0
 end
 
+--- The machine's name for root of this engine's sandboxes: its layers are
+-- theirs.
+function Engine:first_id() return tonumber(run("stat -c %u " .. self.data .. "/l/0")) end
+
 --- A memory figure of the engine in KiB: VmRSS, VmHWM.
 function Engine:memory(name)
   return tonumber(disk.read(("/proc/%d/status"):format(self.pid)):match(name .. ":%s*(%d+)"))

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -51,6 +52,28 @@ static const struct device {
 };
 enum { DEVICE_COUNT = sizeof devices / sizeof *devices };
 
+/* So that nobody who owns the host's node can change it: its mode, its owner,
+ * its times. Writing to the device needs no writable mount. What the mount
+ * forbids already must stay forbidden. */
+static int make_node_read_only(const char *path, struct failure *f) {
+    static const struct {
+        unsigned long seen, flag;
+    } kept[] = {{ST_NOSUID, MS_NOSUID},
+                {ST_NOEXEC, MS_NOEXEC},
+                {ST_NOATIME, MS_NOATIME},
+                {ST_NODIRATIME, MS_NODIRATIME},
+                {ST_RELATIME, MS_RELATIME}};
+    unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY;
+    struct statvfs fs;
+    if (statvfs(path, &fs) < 0)
+        return fail_errno(f, "cannot look at the mount of %s", path);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        flags |= fs.f_flag & kept[i].seen ? kept[i].flag : 0;
+    if (mount(NULL, path, NULL, flags, NULL) < 0)
+        return fail_errno(f, "cannot make %s read-only", path);
+    return 0;
+}
+
 /* The host's device, if it is what its name says. */
 static int clone_device(const struct device *d, struct failure *f) {
     int fd = open(d->host, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -72,7 +95,8 @@ static int make_devices(const int trees[DEVICE_COUNT], struct failure *f) {
         if (fd < 0)
             return fail_errno(f, "cannot make %s", devices[i].name);
         close(fd);
-        if (attach(trees[i], devices[i].name, f) < 0)
+        if (attach(trees[i], devices[i].name, f) < 0 ||
+            make_node_read_only(devices[i].name, f) < 0)
             return -1;
     }
     return 0;
@@ -192,6 +216,13 @@ static int attach_all(const char *const paths[], const int trees[],
     return 0;
 }
 
+static int clone_devices(int trees[DEVICE_COUNT], struct failure *f) {
+    for (int i = 0; i < DEVICE_COUNT; i++)
+        if ((trees[i] = clone_device(&devices[i], f)) < 0)
+            return -1;
+    return 0;
+}
+
 enum { TREES_MAX = 3 };
 
 int stage_build(int data_dir, struct failure *f) {
@@ -201,11 +232,8 @@ int stage_build(int data_dir, struct failure *f) {
     static const char *const mounts[] = {"l", "w", "/proc"};
     int trees[TREES_MAX], nodes[DEVICE_COUNT];
     if (leave_mounts(data_dir, MS_PRIVATE, f) < 0 ||
-        clone_all(mounts, trees, 3, f) < 0)
+        clone_all(mounts, trees, 3, f) < 0 || clone_devices(nodes, f) < 0)
         return -1;
-    for (int i = 0; i < DEVICE_COUNT; i++)
-        if ((nodes[i] = clone_device(&devices[i], f)) < 0)
-            return -1;
     /* Over the data directory, which we have no other use for. */
     if (enter_tmpfs(".", f) < 0 ||
         make_dirs(dirs, sizeof dirs / sizeof *dirs, f) < 0 ||
@@ -226,13 +254,26 @@ static int hide_unified_groups(struct failure *f) {
     return 0;
 }
 
+/* A runtime takes the devices from where the host has them. */
+static int cover_devices(struct failure *f) {
+    int trees[DEVICE_COUNT];
+    if (clone_devices(trees, f) < 0)
+        return -1;
+    for (int i = 0; i < DEVICE_COUNT; i++)
+        if (attach(trees[i], devices[i].host, f) < 0 ||
+            make_node_read_only(devices[i].host, f) < 0)
+            return -1;
+    return 0;
+}
+
 int stage_build_for_runtime(int data_dir, const char *path, struct failure *f) {
     static const char *const dirs[] = {"l", "w", "sys", "empty", "new", "run"};
     static const char *const mounts[] = {"l", "w"};
     int trees[TREES_MAX];
     /* What is unmounted on the host is here, too, and so not held busy. */
     if (leave_mounts(data_dir, MS_SLAVE, f) < 0 ||
-        clone_all(mounts, trees, 2, f) < 0 || enter_tmpfs(path, f) < 0 ||
+        clone_all(mounts, trees, 2, f) < 0 || cover_devices(f) < 0 ||
+        enter_tmpfs(path, f) < 0 ||
         make_dirs(dirs, sizeof dirs / sizeof *dirs, f) < 0 ||
         attach_all(mounts, trees, 2, f) < 0)
         return -1;
