@@ -57,6 +57,18 @@ static void cleanups(void) {
     CHECK(p == NULL);
 }
 
+/* F1: by hand, twice: between the two the number may be somebody else's. */
+static void closed_twice(void) {
+    int fd = open("/dev/null", O_RDONLY), number = fd;
+    cleanup_close(&fd);
+    CHECK_NUMBER(fd, -1);
+    int other = open("/dev/null", O_RDONLY);
+    CHECK_NUMBER(other, number);
+    cleanup_close(&fd);
+    CHECK(fcntl(other, F_GETFD) >= 0);
+    cleanup_close(&other);
+}
+
 static void buffers(void) {
     struct buffer b;
     buffer_init(&b, 10);
@@ -202,6 +214,7 @@ static void scoped(void) {
 int main(void) {
     RUN(faults, "faults carry status and message");
     RUN(cleanups, "cleanup helpers close, free and keep errno");
+    RUN(closed_twice, "F1: what was closed by hand is not closed again");
     RUN(buffers, "buffers grow, stop at their maximum, stay failed");
     RUN(whole_io, "whole reads and writes");
     RUN(times, "times are spelled in UTC with microseconds");

@@ -48,12 +48,10 @@ void cleanup_free(void *p) {
 }
 
 void cleanup_close(int *fd) {
-    if (*fd >= 0) {
-        int error = errno;
-        close(*fd);
-        errno = error;
-        *fd = -1; /* a member closed twice would hit somebody else's */
-    }
+    int error = errno, mine = steal_fd(fd);
+    if (mine >= 0)
+        close(mine);
+    errno = error;
 }
 
 int steal_fd(int *fd) {

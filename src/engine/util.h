@@ -29,8 +29,10 @@ int fault_errno(struct fault *f, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Scope-exit cleanup. */
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
-void cleanup_free(void *p);  /* char *p CLEANUP(cleanup_free) = NULL; */
-void cleanup_close(int *fd); /* int fd CLEANUP(cleanup_close) = -1; */
+void cleanup_free(void *p); /* char *p CLEANUP(cleanup_free) = NULL; */
+/* int fd CLEANUP(cleanup_close) = -1; also closes a member by hand: *fd is -1
+ * afterwards, so that a second call cannot close somebody else's. */
+void cleanup_close(int *fd);
 /* Hands the value out of a cleanup variable: return steal_fd(&fd). */
 int steal_fd(int *fd);
 void *steal_pointer(void *p);
