@@ -238,7 +238,7 @@ local function transfer_error(self, request, result)
   elseif err.kind == "aborted" then
     kind, fields.unsent = "cancelled", nil
   elseif err.kind == "too_large" then
-    kind = "server"
+    kind, fields.hint = "server", request.too_large
   elseif err.kind == "tls" then
     fields.unsent = nil
     fields.hint = "does this machine trust the server's certificate authority?"

@@ -36,11 +36,11 @@ local function path_of(self, spid, rest)
 end
 
 -- Waits until a process is there; false when it has ended already.
-local function await_start(self, spid)
+local function await_start(self, spid, deadline)
   local follower = follow.new(self.client, self.uuid, { spid = spid })
   local event
   repeat
-    event = follower:next()
+    event = follower:next(deadline)
     local kind = event and event.type
   until not event or kind == "spawn" or kind == "exit" or kind == "completion"
   follower:close()
@@ -56,7 +56,7 @@ local function order(self, spid, request)
   if not errors.is(answer) or answer.status ~= 404 and answer.status ~= 425 then
     error(answer, 0)
   end
-  if not await_start(self, spid) then
+  if not await_start(self, spid, request.deadline) then
     errors.raise("conflict", "the operation is not running any more")
   end
   request.raise = nil

@@ -106,21 +106,34 @@ function filesystem.exists(self, uuid, path)
   return result.status ~= 404
 end
 
+-- What is read in one piece has to fit into memory, twice for a moment, and a few
+-- bytes on the wire can be very many.
+local MAX_SIZE = 256 * 1024 * 1024
+
+local READ = { max_size = options.integer(1, 2 ^ 31 - 1) }
+
+---@class contree.ReadOptions
+---@field max_size? integer bytes; a larger file is an error; default 256 MiB
+
 --- The content of a file.
 ---@async
 ---@param path string
+---@param given? contree.ReadOptions
 ---@return string
-function filesystem.read(self, uuid, path)
+function filesystem.read(self, uuid, path, given)
+  given = options.check("read", READ, given)
   return client.request(self, { method = "GET", path = inspect(uuid, "download"), raw = true,
-    query = { path = absolute("read", path) }, max_body = 2 ^ 31 }).body or ""
+    query = { path = absolute("read", path) }, max_body = given.max_size or MAX_SIZE,
+    too_large = "max_size = takes more, download() writes a file of any size" }).body or ""
 end
 
 --- Iterates over the lines of a file.
 ---@async
 ---@param path string
+---@param given? contree.ReadOptions
 ---@return fun(): string?
-function filesystem.lines(self, uuid, path)
-  return stdio.buffer(filesystem.read(self, uuid, path)):lines()
+function filesystem.lines(self, uuid, path, given)
+  return stdio.buffer(filesystem.read(self, uuid, path, given)):lines()
 end
 
 --- Copies a file out, by default into the working directory under its own

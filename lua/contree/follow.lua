@@ -204,6 +204,8 @@ end
 local function read(self, deadline)
   local handle = self.port.handle
   while true do
+    -- Also while frames come: a server may repeat what was seen for ever.
+    check_deadline(self, deadline)
     local frame = handle:next_event()
     if frame then
       local event, broken = event_of(self, frame)
@@ -214,8 +216,8 @@ local function read(self, deadline)
       local endless = err and err.kind == "too_large"
       if endless or err and err.kind == "protocol" then malformed(self, err.message, endless) end
       break
-    elseif not self.port:wait(deadline and math.max(0, deadline - core.now())) then
-      check_deadline(self, deadline)
+    else
+      self.port:wait(deadline and math.max(0, deadline - core.now()))
     end
   end
   self:close()

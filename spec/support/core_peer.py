@@ -284,6 +284,37 @@ class Connection:
             self.send(b"X-%d: " % i + b"x" * 60000 + b"\r\n")
         self.answer("")
 
+    def do_switch(self):
+        """Agrees to something that nobody has asked for."""
+        self.drain()
+        self.start(101, Upgrade="h2c", Connection="Upgrade")
+        self.send(bytes(100))
+        raise Closed
+
+    def do_endless_head(self):
+        """Heads, or trailers, as long as somebody takes them."""
+        self.drain()
+        kind = self.query["of"]
+        if kind == "trailers":
+            self.start(Transfer_Encoding="chunked")
+            self.send(b"2\r\n{}\r\n0\r\n")
+        elif kind == "headers":
+            self.send(b"HTTP/1.1 200 OK\r\n")
+        with lock:
+            counts["flood"] = 0
+        while True:
+            if kind == "interim":
+                self.start(100)
+            else:
+                self.send(b"X-A: " + b"x" * 1000 + b"\r\n")
+            count("flood", 1000)
+
+    def do_gzip_zeros(self):
+        """So many MiB of nothing, which are small on the wire."""
+        packer, zeros = zlib.compressobj(9, wbits=31), bytes(1 << 20)
+        data = [packer.compress(zeros) for _ in range(int(self.query["n"]))]
+        self.packed(b"".join(data) + packer.flush())
+
     def do_reset(self):
         self.drain()
         self.reset()

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LARGE = 16 * 1024 * 1024 };
+
 bool bytes_reserve(struct bytes *bytes, size_t extra) {
     size_t capacity = bytes->capacity ? bytes->capacity : 256;
     char *data;
@@ -12,8 +14,9 @@ bool bytes_reserve(struct bytes *bytes, size_t extra) {
         return true;
     if (extra > SIZE_MAX / 2 - bytes->length)
         return false;
+    /* Doubling takes long steps where much is held already. */
     while (capacity < bytes->length + extra)
-        capacity *= 2;
+        capacity += capacity < LARGE ? capacity : capacity / 4;
     data = realloc(bytes->data, capacity);
     if (!data)
         return false;

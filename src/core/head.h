@@ -10,8 +10,9 @@
 
 #pragma GCC visibility push(hidden)
 
-/* A header block larger than this is an error. */
-enum { HEAD_LIMIT = 256 * 1024 };
+/* A header block larger than this is an error, and so are all blocks of an
+ * answer together: interim answers, the final one and trailers. */
+enum { HEAD_LIMIT = 256 * 1024, HEADS_LIMIT = 1024 * 1024 };
 
 /* The lines are kept as they came. */
 struct head {

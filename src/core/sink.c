@@ -86,6 +86,7 @@ static bool begin_decoding(struct sink *sink, const struct head *head,
 }
 
 static bool too_large(struct sink *sink, struct failure *failure) {
+    bytes_free(&sink->bytes); /* nobody wants a part of it */
     return fail(failure, "too_large", "the body is larger than %zu bytes",
                 sink->max_body);
 }

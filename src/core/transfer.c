@@ -40,6 +40,14 @@ static size_t on_header(char *line, size_t one, size_t size, void *user) {
     bool blank = size > 0 && (line[0] == '\r' || line[0] == '\n');
 
     (void)one;
+    /* libcurl keeps them all. */
+    t->heads += size;
+    if (t->heads > HEADS_LIMIT) {
+        fail(&t->failure, "too_large",
+             "the server sends headers without end, more than %d bytes",
+             HEADS_LIMIT);
+        return 0;
+    }
     if (t->status != 0)
         return size; /* a trailer */
     if (!blank && !head_add(&t->head, line, size)) {
@@ -160,7 +168,9 @@ static const char *kind_of(const struct transfer *t, CURLcode code) {
     case CURLE_OPERATION_TIMEDOUT:
         return "timeout";
     case CURLE_RECV_ERROR:
-        /* libcurl has no code of its own for a bad chunk. */
+        /* libcurl has no codes of their own for these. */
+        if (says(t, "Too large response headers"))
+            return "too_large";
         return says(t, "chunk") ? "protocol" : "closed";
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
@@ -241,6 +251,9 @@ void transfer_complete(struct transfer *t, CURLcode code) {
     measure(t, code);
     if (code != CURLE_OK)
         explain(t, code);
+    else if (t->status == 0)
+        fail(&t->failure, "protocol", "status %d is no answer to this request",
+             t->head.status);
     else if (!t->failure.kind)
         sink_finish(&t->sink, &t->failure);
     if (digest && !t->failure.kind)

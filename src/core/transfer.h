@@ -62,7 +62,8 @@ struct transfer {
     struct source source;
     struct sink sink;
     struct head head;
-    int status; /* 0 until the final headers are there */
+    size_t heads; /* bytes of all header blocks so far */
+    int status;   /* 0 until the final headers are there */
     bool done;
     bool has_result; /* its table is with the userdata */
     bool repeatable; /* the method may be sent twice (RFC 9110, 9.2.2) */

@@ -1,0 +1,48 @@
+-- A server that sends without end, or what nobody has asked for: what it costs is
+-- bounded, in memory and in time.
+local core = require("contree.core")
+local support = require("spec.support.core_peer")
+
+describe("a hostile server", function()
+  local peer, loop
+
+  setup(function() peer = support.start() end)
+  teardown(function() peer.stop() end)
+  before_each(function() loop = core.loop() end)
+  after_each(function() loop:close() end)
+
+  local function run(path, fields)
+    return support.finish(loop, loop:add(peer.request(path, fields)))
+  end
+
+  for _, kind in ipairs{ "headers", "interim", "trailers" } do
+    for _, sink in ipairs{ "string", "chunks", "events" } do
+      it(("F11: %s without end, to a sink of %s"):format(kind, sink), function()
+        local before = support.memory("VmRSS")
+        local result = run("/endless_head?of=" .. kind, { sink = sink, idle_timeout = 20 })
+        local kind = result.error.kind
+        assert.is_true(kind == "too_large" or kind == "protocol", result.error.message)
+        assert.matches("headers", result.error.message)
+        -- Not 75 MB a second.
+        assert.is_true(support.memory("VmRSS") - before < 40000)
+      end)
+    end
+  end
+
+  it("F11: few bytes that are very many when they are decoded", function()
+    local result = run("/gzip_zeros?n=400", { max_body = 300 * 1024 * 1024 })
+    assert.are.equal("too_large", result.error.kind)
+    assert.matches("larger than 314572800 bytes", result.error.message)
+    -- What is held never is twice what it may be.
+    assert.is_true(support.memory("VmHWM") < 550000, support.memory("VmHWM"))
+  end)
+
+  it("F15: a status that ends no request", function()
+    for _, sink in ipairs{ "string", "chunks", "events" } do
+      local result = run("/switch", { sink = sink })
+      assert.are.equal("protocol", result.error.kind)
+      assert.matches("status 101", result.error.message)
+      assert.is_nil(result.status)
+    end
+  end)
+end)
