@@ -221,6 +221,9 @@ static void explain(struct transfer *t, CURLcode code) {
     curl.easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
     if (code == CURLE_OPERATION_TIMEDOUT)
         explain_timeout(t);
+    else if (code == CURLE_OUT_OF_MEMORY && t->status == 0)
+        fail(&t->failure, "too_large",
+             "a header of the answer is too long, or there is no memory");
     else if (code == CURLE_COULDNT_CONNECT && *t->socket_path && error != 0)
         fail(&t->failure, "connect", "cannot connect to %s: %s", t->socket_path,
              strerror((int)error));
