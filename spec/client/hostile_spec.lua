@@ -87,7 +87,8 @@ describe("a hostile server", function()
 
   it("F15: no control character of any kind is in an error's text", function()
     local text = "a\27[2J b\194\155 31m c\194\128d\127e\0f g\195\155h"
-    for _, err in ipairs{ errors.new("server", text), errors.new("server", "x", { hint = text }) } do
+    for _, err in ipairs{ errors.new("server", text),
+      errors.new("server", "x", { hint = text }) } do
       local shown = tostring(err)
       assert.is_nil(shown:find("%c"))
       assert.is_nil(shown:find("\194[\128-\159]"))
