@@ -337,7 +337,8 @@ local function before_retry(self, request, err, tries, revival)
   local last = tries >= self.policy.max_attempts or request.retry == false
     or err.status ~= nil and err.status == request.raise
   if last or not retry.allowed(request, err) or delay > self.policy.max_delay
-    or (remaining and delay > remaining) then
+    or (remaining and delay > remaining)
+    or (err.status == 429 and request.patience and core.now() + delay > request.patience) then
     error(err, 0)
   end
   if self.log then self.log(("again in %.2f s: %s"):format(delay, err.message)) end
@@ -364,7 +365,7 @@ end
 -- request = { method, path, query, json | body, headers, sink, sha256,
 --   accept = { [status] = true } beyond 2xx, repeatable = twice does no harm,
 --   retry = false, raise = a status to raise at once, deadline = core.now() based, max_body,
---   secret = what no error may say,
+--   secret = what no error may say, patience = until when a 429 is worth asking again,
 --   inherit = see contree.Port }
 ---@async
 ---@return table result { status, body, json, sha256, headers if not 2xx }

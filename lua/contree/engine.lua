@@ -24,6 +24,8 @@ engine.spec = {
   socket = options.absolute,
   idle = options.seconds,     -- it leaves after so long without work
   nice = options.integer(0, 19), -- by how much its sandboxes have a lower priority
+  max_runs = options.integer(1, 64), -- sandboxes at a time
+  max_queued = options.integer(0), -- runs that may wait for one; others are rate_limited
   runtime = options.name,     -- what makes the sandboxes: native, crun, runc, /a/path
 }
 
@@ -87,6 +89,7 @@ function engine.new(given, getenv)
   local path, problem = find(given.path, getenv)
   return setmetatable({ path = path, problem = problem, data_dir = data_dir, socket = socket,
     directory = directory, idle = given.idle, nice = given.nice,
+    max_runs = given.max_runs, max_queued = given.max_queued,
     runtime = find_runtime(given.runtime, getenv), starts = 0 }, Engine)
 end
 
@@ -136,6 +139,8 @@ local function launch(self)
   end
   add("--idle-exit", "%g", self.idle)
   add("--nice", "%d", self.nice)
+  add("--max-runs", "%d", self.max_runs)
+  add("--max-queued", "%d", self.max_queued)
   add("--runtime", "%s", self.runtime)
   local program, message = core.start_detached(self.path, argv, log_path(self))
   if not program then unavailable(self, message) end

@@ -183,6 +183,9 @@ local function conclude(self, found)
     err = self.feed_error
   elseif found.status == "CANCELLED" then
     err = errors.new("cancelled", "the operation was cancelled")
+  elseif found.limit == "queue" then
+    err = errors.new("rate_limited", found.error or "no sandbox was free in time",
+      { hint = "nothing has run; a longer queue_timeout waits for longer" })
   elseif found.status ~= "SUCCESS" then
     err = errors.new("operation_failed", found.error or "the operation failed")
   elseif self.plan.check and outcome.is_failure(result) then

@@ -183,14 +183,15 @@ end
 ---@field cwd? string
 ---@field env? table<string, string>
 ---@field timeout? number       seconds until the server kills it
+---@field queue_timeout? number seconds to wait for a sandbox at most
 ---@field check? boolean        wait() and communicate() raise for an exit code other than 0
 ---@field text? boolean         means nothing: Lua strings are bytes
 
 local SPEC = { shell = options.boolean, input = options.any, text = options.boolean,
   stdin = options.any, stdout = exactly_pipe, stderr = exactly_pipe }
-for _, name in ipairs{ "cwd", "env", "timeout", "check", "files", "uid", "gid", "hostname",
-  "preserve_env", "truncate_output_at", "disposable", "tag", "networking", "resources_limits",
-  "idempotency_key" } do
+for _, name in ipairs{ "cwd", "env", "timeout", "queue_timeout", "check", "files", "uid", "gid",
+  "hostname", "preserve_env", "truncate_output_at", "disposable", "tag", "networking",
+  "resources_limits", "idempotency_key" } do
   SPEC[name] = options.any -- run.plan checks them
 end
 

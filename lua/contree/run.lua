@@ -47,6 +47,7 @@ local GRACE = 5
 ---@field disposable? boolean    false keeps what changed as a new image
 ---@field tag? string            names the image that is kept
 ---@field timeout? number        seconds
+---@field queue_timeout? number   seconds to wait for a sandbox at most (local engine)
 ---@field check? boolean         an exit code other than 0 raises
 ---@field networking? boolean|{ enabled: boolean }
 ---@field resources_limits? table<string, integer>
@@ -60,7 +61,7 @@ local SPEC = {
   hostname = options.name, uid = options.integer(0, 2 ^ 32 - 2),
   gid = options.integer(0, 2 ^ 32 - 2), truncate_output_at = options.integer(0),
   on_event = options.callable, disposable = options.boolean, tag = options.name,
-  timeout = options.seconds, check = options.boolean,
+  timeout = options.seconds, queue_timeout = options.duration, check = options.boolean,
   networking = options.one_of(options.boolean, options.nested{ enabled = options.boolean }),
   resources_limits = options.map(options.name, options.integer(1)),
   idempotency_key = options.name,
@@ -95,7 +96,7 @@ local function body_of(given)
     env = given.env, preserve_env = given.preserve_env, cwd = given.cwd,
     hostname = given.hostname, uid = given.uid, gid = given.gid,
     truncate_output_at = given.truncate_output_at,
-    timeout = given.timeout and math.ceil(given.timeout),
+    timeout = given.timeout and math.ceil(given.timeout), queue_timeout = given.queue_timeout,
     networking = networking, resources_limits = given.resources_limits,
     disposable = given.disposable,
   }
@@ -208,7 +209,9 @@ local function request_of(from, plan, this, wait)
   local headers = {}
   if held_back then headers[1] = ("Prefer: wait=%d"):format(seconds) end
   if plan.key then headers[1] = "Idempotency-Key: " .. plan.key end
+  local queue = this.body.queue_timeout
   return { method = "POST", path = "/instances", json = this.body, headers = headers,
+    patience = queue and core.now() + queue,
     repeatable = plan.key ~= nil and self.unix_socket ~= nil }, held_back
 end
 
@@ -239,7 +242,8 @@ local function launch(from, plan, wait, on_end, keep)
     delivery.close(this.sinks)
     error(answer, 0)
   end
-  this.timeout, this.body = this.body.timeout, nil
+  this.timeout = (this.body.timeout or LONGEST) + (this.body.queue_timeout or 0)
+  this.body = nil
   local started = operation.new(from.client, client.member(answer, "uuid"), from, this)
   if follow.is_terminal(answer.json.status) then started.final = answer.json end
   return started
@@ -255,7 +259,7 @@ function run.run(from, plan)
       "image:start returns an operation to write to")
   end
   local started = launch(from, plan, true)
-  local deadline = core.now() + (started.plan.timeout or LONGEST) + from.client.timeout
+  local deadline = core.now() + started.plan.timeout + from.client.timeout
   return operation.await(started, deadline)
 end
 

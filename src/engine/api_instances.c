@@ -202,8 +202,8 @@ void instances_spawn(struct request *r) {
         run_clear(&run);
         return;
     }
-    struct operation *op =
-        operation_start(request_engine(r)->operations, &run, &f);
+    struct operation *op = operation_start(request_engine(r)->operations, &run,
+                                           request_client(r), &f);
     /* A key must hold from now on, even if the engine is killed. */
     if (!op || (keyed && operation_record(op, &f) < 0))
         reply_fault(r, &f);

@@ -10,10 +10,10 @@ static void write_permissions(struct buffer *b) {
     json_close(b, '}');
 }
 
-static void write_limits(struct buffer *b) {
+static void write_limits(struct buffer *b, const struct engine_config *c) {
     json_open(b, "limits", '{');
     json_add_int(b, "instance_max_timeout", RUN_TIMEOUT_MAX);
-    json_add_int(b, "instance_max_concurrency", RUNS_AT_A_TIME);
+    json_add_int(b, "instance_max_concurrency", (int64_t)c->max_runs);
     json_add_int(b, "instance_max_layer_bytes", RUN_LAYER_BYTES);
     json_add_int(b, "images_import_max_timeout", RUN_TIMEOUT_MAX);
     json_add_int(b, "images_import_max_concurrency", IMPORTS_AT_A_TIME);
@@ -29,7 +29,7 @@ void whoami_get(struct request *r) {
     json_add_string(&b, "token_uuid", "00000000-0000-0000-0000-000000000000");
     json_add_string(&b, "token_expiration", NULL);
     write_permissions(&b);
-    write_limits(&b);
+    write_limits(&b, request_engine(r)->config);
     json_open(&b, "operations_stat", '{');
     json_add_int(&b, "running_instances",
                  (int64_t)operations_running(all, "instance"));

@@ -27,6 +27,8 @@ struct engine_config {
     struct limits limits;    /* of a run that asks for none; 0 each: none */
     int ready_fd;            /* gets one byte when serving; -1 none */
     const struct runtime *runtime; /* makes the sandboxes; NULL: native */
+    /* Runs that have a sandbox at a time; that wait for one. */
+    size_t max_runs, max_queued;
     int nice; /* by how much the priority of sandboxes is lower than ours */
 };
 

@@ -95,6 +95,10 @@ bool request_is_local(const struct request *r) {
     return !r->connection->listener->tcp;
 }
 
+long request_client(const struct request *r) {
+    return request_is_local(r) ? peer_process(r->connection->fd) : 0;
+}
+
 bool request_is_head(const struct request *r) {
     return r->head;
 }

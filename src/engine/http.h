@@ -62,6 +62,8 @@ const char *request_header(const struct request *r, const char *name);
 /* It came over the Unix socket, from the engine's own user. */
 bool request_is_local(const struct request *r);
 bool request_is_head(const struct request *r);
+/* The process that sent it; 0 for all that come over TCP. */
+long request_client(const struct request *r);
 /* Path of the operation, with the prefix that this request came by. */
 void request_set_location(struct request *r, const char *operation);
 /* State that lives until the request is gone. Set again with NULLs to take it

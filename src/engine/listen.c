@@ -124,6 +124,13 @@ bool peer_is_us(int fd) {
            peer.uid == geteuid();
 }
 
+long peer_process(int fd) {
+    struct ucred peer = {.pid = 0};
+    socklen_t length = sizeof peer;
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+    return peer.pid;
+}
+
 /* "host:port" or "[v6]:port" in two parts. */
 static int split_address(const char *address, char *host, size_t size,
                          const char **port, struct fault *f) {

@@ -12,6 +12,8 @@ int listen_unix(const char *path, struct fault *f);
 int listen_check(const char *path, struct fault *f);
 /* Whether the process at the other end is of our own user. */
 bool peer_is_us(int fd);
+/* That process; 0 when it is not to be known. */
+long peer_process(int fd);
 
 /* A listening TCP socket for "HOST:PORT" ("127.0.0.1:0", "[::1]:8080");
  * `bound` gets the address with the real port. */

@@ -173,7 +173,7 @@ int operation_begin(struct operation *op, struct fault *f) {
         start_sandbox(op, f) < 0)
         return -1;
     op->references++; /* on_gone() gives it back */
-    op->all->running++;
+    operation_take_place(op);
     op->status = "EXECUTING";
     note_free_space(op);
     op->deadline = monotonic_seconds() + (double)op->run.process.timeout;
@@ -314,6 +314,7 @@ static int64_t limit_value(const struct operation *op) {
     return strcmp(op->limit, "memory") == 0    ? op->run.limits.memory_bytes
            : strcmp(op->limit, "pids") == 0    ? op->run.limits.pids
            : strcmp(op->limit, "timeout") == 0 ? op->run.process.timeout
+           : strcmp(op->limit, "queue") == 0   ? (int64_t)op->run.queue_timeout
                                                : 0;
 }
 
@@ -341,6 +342,7 @@ static void conclude(struct operation *op) {
     const struct fault *broken;
     op->concluded = true;
     op->deadline = 0;
+    operation_dequeue(op);
     judge_main(op);
     if (op->cancelled)
         op->limit = "cancelled";
@@ -392,7 +394,7 @@ static void on_exited(void *arg, int spid, const struct sandbox_exit *x) {
 static void on_gone(void *arg) {
     struct operation *op = arg;
     op->sandbox = NULL;
-    op->all->running--;
+    operation_leave_place(op);
     if (!op->concluded) {
         drain_all(op);
         conclude(op);
@@ -406,8 +408,12 @@ static void on_gone(void *arg) {
 void operation_expire(struct operation *op) {
     struct process_entry *e = find_process(op, 1);
     bool first = !op->timed_out;
-    op->timed_out = true;
     op->deadline = 0;
+    if (!op->sandbox && strcmp(op->status, "PENDING") == 0) {
+        operation_overdue(op);
+        return;
+    }
+    op->timed_out = true;
     if (!op->sandbox)
         return;
     /* Killing the main process alone first lets init tell what it used. */
@@ -429,7 +435,7 @@ int operation_cancel(struct operation *op, struct fault *f) {
     } else if (op->sandbox) {
         sandbox_kill(op->sandbox);
     } else {
-        conclude(op); /* the queue forgets it when its turn comes */
+        conclude(op);
     }
     return 0;
 }

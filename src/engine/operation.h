@@ -12,7 +12,6 @@
 #include "store.h"
 
 enum {
-    RUNS_AT_A_TIME = 64,
     IMPORTS_AT_A_TIME = 8,
     /* What fits into the options of an overlay mount on every kernel. */
     LAYERS_MAX = 400,
@@ -37,10 +36,12 @@ size_t operations_active(const struct operations *all);
 size_t operations_running(const struct operations *all, const char *kind);
 
 /* Starts or queues a run; takes over what is in `run`, whatever the outcome.
- * The operation is the caller's to use until it returns to the loop. 404 for
- * an image or file that is not there; what the sandbox refuses. */
+ * The operation is the caller's to use until it returns to the loop. `client`
+ * tells clients apart, who take turns when there is a queue. 404 for an image
+ * or file that is not there; 429 when the queue is full; what the sandbox
+ * refuses. */
 struct operation *operation_start(struct operations *all, struct run *run,
-                                  struct fault *f);
+                                  long client, struct fault *f);
 /* What POST /images/import asks for (wire-api.md §4.4); all but url may be
  * NULL. */
 struct import_request {
@@ -50,8 +51,8 @@ struct import_request {
 /* Frees what it owns, the password's bytes wiped. */
 void import_request_clear(struct import_request *r);
 /* Starts or queues an import; takes over what is in `r`, whatever the outcome.
- * 400 for a url or tag that is none, 501 with the fix when this machine cannot
- * import. */
+ * 400 for a url or tag that is none, 429 when too many wait, 501 with the fix
+ * when this machine cannot import. */
 struct operation *operation_import(struct operations *all,
                                    struct import_request *r, struct fault *f);
 /* The active operation of that uuid, or NULL. */

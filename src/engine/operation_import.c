@@ -206,10 +206,23 @@ static struct operation *operation_new_import(struct operations *all,
     return NULL;
 }
 
+static size_t waiting(const struct operations *all) {
+    size_t n = 0;
+    for (const struct operation *op = all->active; op; op = op->next)
+        n += op->import && !op->import->begun;
+    return n;
+}
+
 static int check(const struct operations *all, const struct import_request *r,
                  struct fault *f) {
+    size_t most = all->engine->config->max_queued;
     if (all->stopping)
         return fault_set(f, 503, "the engine is stopping");
+    if (all->importing >= IMPORTS_AT_A_TIME && waiting(all) >= most)
+        return fault_set(f, 429,
+                         "%zu imports wait for their turn, as many as may "
+                         "(--max-queued)",
+                         most);
     if (r->tag && !tag_is_valid(r->tag))
         return fault_set(f, 400, "malformed tag '%.64s'", r->tag);
     return registry_check(r->url, f);

@@ -24,6 +24,8 @@ struct operation {
     struct operations *all;
     struct operation *next, *previous; /* active, newest first */
     struct operation *queue_next; /* in the queue, or among squash_waiters */
+    bool queued;                  /* in the queue */
+    struct client *client;        /* who asked for the run; of imports NULL */
     int references;               /* the list's, the sandbox's, a job's */
 
     char uuid[UUID_SIZE];
@@ -65,8 +67,10 @@ struct operations {
     struct engine *engine;
     struct operation *active;
     struct operation *queue, **queue_end;
-    size_t count;   /* that exist, listed or not */
-    size_t running; /* that have a sandbox */
+    size_t queued;          /* in it */
+    struct client *clients; /* operation_queue.c */
+    size_t count;           /* that exist, listed or not */
+    size_t running;         /* that have a sandbox */
     size_t importing;
     struct squashing *squashing; /* operation_squash.c */
     struct operation *squash_waiters;
@@ -82,8 +86,6 @@ struct operations {
 /* operations.c */
 struct operation *operation_new(struct operations *all, const char *kind,
                                 const char *key);
-/* It begins when a sandbox may. */
-void operation_enqueue(struct operation *op);
 /* Puts it on the list of the active. */
 void operation_enlist(struct operation *op);
 void operation_unref(struct operation *op);
@@ -91,10 +93,28 @@ void operation_unref(struct operation *op);
 void operation_drop_workspace(struct operation *op);
 /* Wakes the timer for `deadline` at the latest. */
 void operations_due(struct operations *all, double deadline);
-/* A sandbox is gone: the next one may come. */
-void operations_next(struct operations *all);
 /* Tells all waiters that it has ended, and takes it off the list. */
 void operation_ended(struct operation *op);
+
+/* operation_queue.c: `id` is the same for all runs of one client. False without
+ * memory. */
+bool operation_set_client(struct operation *op, long id);
+void operation_drop_client(struct operation *op);
+/* It has a sandbox, and has it no more. */
+void operation_take_place(struct operation *op);
+void operation_leave_place(struct operation *op);
+bool operations_have_place(const struct operations *all);
+/* 429 when one more may not wait, or says that it does not. */
+int operations_check_queue(const struct operations *all, const struct run *run,
+                           struct fault *f);
+/* It begins when its turn comes. */
+void operation_enqueue(struct operation *op);
+/* Takes it off the queue, if it is there. */
+void operation_dequeue(struct operation *op);
+/* A sandbox is gone: the next one may come. */
+void operations_next(struct operations *all);
+/* Ends one that waited for longer than it may. */
+void operation_overdue(struct operation *op);
 
 /* operation.c: 0 also when it has to wait for its layers to be squashed. */
 int operation_begin(struct operation *op, struct fault *f);

@@ -32,10 +32,11 @@ static void wake_waiters(struct operations *all, int64_t layer,
     struct operation *op = steal_pointer(&all->squash_waiters);
     while (op) {
         struct operation *next = steal_pointer(&op->queue_next);
-        if (!why->status || op->image.layer != layer)
-            operation_enqueue(op);
-        else if (!op->concluded)
+        bool failed = why->status && op->image.layer == layer;
+        if (!op->concluded && failed)
             operation_fail(op, why);
+        else if (!op->concluded)
+            operation_enqueue(op);
         operation_unref(op);
         op = next;
     }

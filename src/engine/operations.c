@@ -46,6 +46,7 @@ static void operation_free(struct operation *op) {
     op->all->count--;
     event_log_unref(op->log);
     image_clear(&op->image);
+    operation_drop_client(op);
     json_decref(op->image_env);
     run_clear(&op->run);
     import_free(op->import);
@@ -174,26 +175,43 @@ static int prepare(struct operation *op, struct fault *f) {
     return 0;
 }
 
-void operation_enqueue(struct operation *op) {
-    op->references++;
-    *op->all->queue_end = op;
-    op->all->queue_end = &op->queue_next;
+static struct operation *new_run(struct operations *all, struct run *run,
+                                 long client, struct fault *f) {
+    if (all->stopping) {
+        fault_set(f, 503, "the engine is stopping");
+        return NULL;
+    }
+    struct operation *op = operation_new(all, "instance", run->idempotency_key);
+    if (op && operation_set_client(op, client))
+        return op;
+    if (op)
+        operation_unref(op);
+    fault_set(f, 500, "out of memory");
+    return NULL;
+}
+
+/* What does not begin at once waits for so long, or until there is a place. */
+static void await_turn(struct operation *op) {
+    if (op->run.queue_timeout >= 0) {
+        op->deadline = monotonic_seconds() + op->run.queue_timeout;
+        operations_due(op->all, op->deadline);
+    }
+    operation_enqueue(op);
 }
 
 struct operation *operation_start(struct operations *all, struct run *run,
-                                  struct fault *f) {
-    struct operation *op =
-        all->stopping ? NULL
-                      : operation_new(all, "instance", run->idempotency_key);
+                                  long client, struct fault *f) {
+    bool now = operations_have_place(all) && !all->queue;
+    struct operation *op = NULL;
+    if (now || operations_check_queue(all, run, f) == 0)
+        op = new_run(all, run, client, f);
     if (!op) {
         run_clear(run);
-        fault_set(f, 503, "the engine is stopping");
         return NULL;
     }
     op->run = *run;
     *run = (struct run){0};
     op->run.idempotency_key = NULL; /* borrowed for the call */
-    bool now = all->running < RUNS_AT_A_TIME && !all->queue;
     if (prepare(op, f) < 0 || (now && operation_begin(op, f) < 0)) {
         operation_drop_workspace(op);
         operation_unref(op);
@@ -201,22 +219,8 @@ struct operation *operation_start(struct operations *all, struct run *run,
     }
     operation_enlist(op);
     if (!now)
-        operation_enqueue(op);
+        await_turn(op);
     return op;
-}
-
-void operations_next(struct operations *all) {
-    operations_housekeep(all);
-    while (all->queue && all->running < RUNS_AT_A_TIME) {
-        struct operation *op = all->queue;
-        struct fault f;
-        all->queue = op->queue_next;
-        if (!all->queue)
-            all->queue_end = &all->queue;
-        if (!op->concluded && operation_begin(op, &f) < 0)
-            operation_fail(op, &f);
-        operation_unref(op);
-    }
 }
 
 /* ---- looking ---- */
@@ -346,11 +350,13 @@ static void on_timer(uv_timer_t *timer) {
     double now = monotonic_seconds(), next = INFINITY;
     for (struct operation *op = all->active, *after; op; op = after) {
         after = op->next;
+        op->references++;
         if (op->deadline && op->deadline <= now)
             operation_expire(op);
         if (op->deadline)
             next = sooner(next, op->deadline);
         next = sooner(next, expire_waiters(op, now));
+        operation_unref(op);
     }
     if (isfinite(next))
         operations_due(all, next);

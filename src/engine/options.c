@@ -75,6 +75,11 @@ static const struct option {
      "engine and the programs that use it: 0 to 19\n"
      "(default 10)",
      SERVE},
+    {"max-runs", "N", "runs that have a sandbox at a time (default 64)", SERVE},
+    {"max-queued", "N",
+     "runs, and imports, that may wait for their turn;\n"
+     "others get 429 (default 1024)",
+     SERVE},
     {"tag", "NAME", "the tag that the image gets", IMPORT},
     {"output", "FILE", "where the tar goes, instead of standard output",
      EXPORT},
@@ -91,6 +96,8 @@ static const struct option {
     {"yes", NULL, "it is meant: nothing brings images back", PURGE},
 };
 enum { OPTIONS = sizeof known / sizeof *known };
+
+enum { RUNS_MAX = 64, QUEUED_MAX = 100000 };
 
 /* More than so many edits make another word. */
 enum { NEAR = 2 };
@@ -276,6 +283,17 @@ static int set_cpus(const char *value, double *out, struct fault *f) {
     return 0;
 }
 
+static int set_count(const char *name, const char *value, int64_t low,
+                     int64_t high, size_t *out, struct fault *f) {
+    int64_t number;
+    if (!parse_int(value, &number) || number < low || number > high)
+        return fault_set(f, 400,
+                         "--%s wants a number from %lld to %lld, not \"%.40s\"",
+                         name, (long long)low, (long long)high, value);
+    *out = (size_t)number;
+    return 0;
+}
+
 static int set_runtime(const char *value, struct options *o, struct fault *f) {
     o->runtime_given = true;
     if (strcmp(value, RUNTIME_NATIVE) == 0) {
@@ -322,6 +340,10 @@ static int set_option(struct options *o, const char *name, const char *value,
             return fault_set(f, 400, "--nice wants a number from 0 to %d",
                              SANDBOX_NICE_MAX);
         c->nice = (int)number;
+    } else if (strcmp(name, "max-runs") == 0) {
+        return set_count(name, value, 1, RUNS_MAX, &c->max_runs, f);
+    } else if (strcmp(name, "max-queued") == 0) {
+        return set_count(name, value, 0, QUEUED_MAX, &c->max_queued, f);
     } else if (strcmp(name, "dry-run") == 0 || strstr(name, "-older-than")) {
         return set_gc_option(o, name, value, f);
     } else if (strcmp(name, "yes") == 0) {
@@ -449,8 +471,11 @@ int options_parse(int argc, char *const argv[], struct options *out,
                   struct fault *f) {
     int at = find_command(argc, argv);
     *out = (struct options){.command = at < argc ? argv[at] : "help"};
-    out->config = (struct engine_config){
-        .idle_seconds = 300, .ready_fd = -1, .nice = SANDBOX_NICE};
+    out->config = (struct engine_config){.idle_seconds = 300,
+                                         .ready_fd = -1,
+                                         .nice = SANDBOX_NICE,
+                                         .max_runs = RUNS_MAX,
+                                         .max_queued = 1024};
     out->gc = (struct gc_options){
         .untagged = GC_AGE, .operations = GC_AGE, .files = GC_AGE};
     if (at == argc && argc > 1)

@@ -294,6 +294,7 @@ static void read_limits(struct fields *r, struct run *out) {
         r->fault = inner.fault;
     }
     field_int(r, "timeout", 1, RUN_TIMEOUT_MAX, &out->process.timeout);
+    field_number(r, "queue_timeout", 0, RUN_QUEUE_MAX, &out->queue_timeout);
 }
 
 static void read_names(struct fields *r, struct run *out) {
@@ -321,6 +322,7 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
     *out = (struct run){
         .hostname = "linuxkit",
         .max_layer_bytes = RUN_LAYER_BYTES,
+        .queue_timeout = -1,
         /* The hosted service connects a run by default (wire-api.md §5.5); on
          * one's own machine it gets loopback only, unless asked. */
         .networking = false,
@@ -420,6 +422,8 @@ static void write_run(struct buffer *b, const struct run *r) {
     json_close(b, '}');
     write_stdin(b, p);
     json_add_int(b, "timeout", p->timeout);
+    if (r->queue_timeout >= 0)
+        json_add_number(b, "queue_timeout", r->queue_timeout);
     json_add_int(b, "truncate_output_at", p->truncate);
     write_files(b, r);
 }

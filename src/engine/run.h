@@ -12,6 +12,7 @@
 enum {
     RUN_TIMEOUT = 60,
     RUN_TIMEOUT_MAX = 3600,
+    RUN_QUEUE_MAX = 86400, /* seconds */
     RUN_TRUNCATE = 1 << 20,
     RUN_FILES_MAX = 4096,
     RUN_KEY_MAX = 255 /* bytes of an idempotency key */
@@ -44,6 +45,7 @@ struct run {
     const char *image, *hostname, *idempotency_key;
     bool disposable, preserve_env, networking;
     int64_t max_layer_bytes;
+    double queue_timeout; /* seconds to wait for a sandbox; < 0: any time */
     struct limits limits; /* 0 each: the engine's default */
     struct run_file *files;
     size_t file_count;
