@@ -99,7 +99,7 @@ static void test_ids(void) {
     }
     free(b);
     b = box_run(NULL, (struct sandbox_process){
-                          .argv = argv, .uid = 0x7fffffff, .stdin_fd = -1});
+                          .argv = argv, .uid = 0xfffffffe, .stdin_fd = -1});
     CHECK(b->spawn_failed);
     free(b);
 }
@@ -275,11 +275,11 @@ static void test_put_fails(void) {
     struct box *b = box_start(NULL, NULL);
     struct fault f = {0};
     CHECK_NUMBER(
-        sandbox_put(b->sandbox, "/x", box_file(""), 0644, 0x7fffffff, 0, &f),
+        sandbox_put(b->sandbox, "/x", box_file(""), 0644, 0xfffffffe, 0, &f),
         0);
     finish(b, "true");
     CHECK(b->failed);
-    CHECK(strstr(b->fault.message, "user 2147483647"));
+    CHECK(strstr(b->fault.message, "user 4294967294"));
     free(b);
 }
 

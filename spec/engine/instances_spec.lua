@@ -1,4 +1,5 @@
 -- POST /instances: what is run, what comes back, what is refused.
+local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
 describe("POST /instances", function()
@@ -398,6 +399,25 @@ describe("POST /instances", function()
     end)
   end)
 
+  -- Root has all ids above the users' of the machine to give, a user what
+  -- /etc/subuid says: test_userns has what they are.
+  it("A6: has as many ids as its engine can give", function()
+    local command = [[cd /tmp && echo > a && chown 197609:2000001 a && tar cf t.tar a &&
+      rm a && tar xf t.tar && stat -c '%u %g' a /f; id -u; id -g]]
+    local body = { image = "tag:busybox:latest", command = command, shell = true,
+      files = { ["/f"] = { uuid = upload("x"), uid = 70000, gid = 70001 } } }
+    local map = disk.read("/proc/self/uid_map")
+    if wire.run("id -u") == "0" and map:find("^%s+0%s+0%s+4294967295") then
+      local as_root = engine:run(body).metadata.result
+      assert.are.equal("197609 2000001\n70000 70001\n0\n0\n", wire.bytes(as_root.stdout))
+      body.uid, body.gid, body.command = 1234567890, 99999, "stat -c '%u %g' /f; id -u; id -g"
+      assert.are.equal("70000 70001\n1234567890\n99999\n",
+        wire.bytes(engine:run(body).metadata.result.stdout))
+    else
+      refuses(400, "/etc/subuid", { command = "true", uid = 1234567890 })
+    end
+  end)
+
   describe("refuses", function()
     it("what is missing or of another type", function()
       refuses(400, "command is missing", { command = wire.null })
@@ -415,7 +435,7 @@ describe("POST /instances", function()
       refuses(400, "hostname", { command = "true", hostname = "a b" })
       refuses(400, "hostname", { command = "true", hostname = ("a"):rep(65) })
       refuses(400, "hostname", { command = "true", hostname = "" })
-      refuses(400, "uid must be .*0.* 65536?5?", { command = "true", uid = 65536 })
+      refuses(400, "uid must be .*0.*/etc/subuid", { command = "true", uid = 4294967295 })
       refuses(400, "gid must be", { command = "true", gid = -1 })
       refuses(400, "disposable must be", { command = "true", disposable = "yes" })
       refuses(400, "preserve_env must be", { command = "true", preserve_env = 1 })

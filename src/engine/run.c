@@ -25,13 +25,12 @@ static bool read_id(struct fields *r, const char *name, struct id_range ids,
         !r->fault.status) {
         if (ids.count == 1)
             field_refuse(r, name,
-                         "must be 0: this engine has one id to give; a range "
-                         "for its user in /etc/subuid and /etc/subgid gives "
-                         "65536");
+                         "must be 0: this engine has one id to give; " IDS_FIX);
         else
-            field_refuse(r, name,
-                         "must be from 0 to %u, the ids this engine has",
-                         ids.count - 1);
+            field_refuse(
+                r, name,
+                "must be from 0 to %u, the ids this engine has; " IDS_FIX,
+                ids.count - 1);
         return false;
     }
     if (!field_int(r, name, 0, (int64_t)ids.count - 1, &id))

@@ -294,7 +294,7 @@ static int shift_id(struct unpack *u, const char *name, int64_t id,
     if (id < 0 || id >= u->o->ids.count)
         return fault_set(u->f, 422,
                          "'" NAME "' belongs to id %lld: this engine has ids 0 "
-                         "to %u (see /etc/subuid)",
+                         "to %u; " IDS_FIX,
                          name, (long long)id, u->o->ids.count - 1);
     *out += (uint32_t)id;
     return 0;

@@ -15,31 +15,69 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ROOT_BASE = 1879048192, IDS = 65536 };
+/* Below RESERVED are the ids of users, services and what systemd gives to
+ * containers; -1 is none. */
+enum { RESERVED = 1879048192, IDS_MIN = 65536, RANGES_MAX = 32 };
 
-/* A line NAME:FIRST:COUNT of /etc/subuid or /etc/subgid whose name is `name`
- * or the number `uid`. */
-static bool find_range(const char *path, const char *name, uid_t uid,
-                       struct id_range *out) {
+/* The ranges of one user in /etc/subuid or /etc/subgid. */
+struct ranges {
+    struct id_range list[RANGES_MAX];
+    int count;
+    uint64_t ids; /* in all of them */
+};
+
+/* Ids that are given twice would make the whole map invalid. */
+static void add_range(struct ranges *r, uint64_t base, uint64_t count) {
+    if (count == 0 || base + count > UINT32_MAX || r->count == RANGES_MAX)
+        return;
+    for (int i = 0; i < r->count; i++)
+        if (base < (uint64_t)r->list[i].base + r->list[i].count &&
+            r->list[i].base < base + count)
+            return;
+    r->list[r->count++] =
+        (struct id_range){.base = (uid_t)base, .count = (uint32_t)count};
+    r->ids += count;
+}
+
+/* The lines NAME:FIRST:COUNT whose name is `name` or the number `uid`, but for
+ * those that have the user's own id, `self`, in them. */
+static void find_ranges(const char *path, const char *name, uid_t uid,
+                        uid_t self, struct ranges *out) {
     FILE *file = fopen(path, "re");
     char line[256], number[16];
-    bool found = false;
+    *out = (struct ranges){.count = 0};
     snprintf(number, sizeof number, "%u", (unsigned)uid);
-    while (file && !found && fgets(line, sizeof line, file)) {
+    while (file && fgets(line, sizeof line, file)) {
+        unsigned long base, count;
         char *first = strchr(line, ':');
         if (!first)
             continue;
         *first++ = '\0';
-        unsigned base, count;
-        if (sscanf(first, "%u:%u", &base, &count) != 2 || count < IDS ||
-            (strcmp(line, name) != 0 && strcmp(line, number) != 0))
-            continue;
-        *out = (struct id_range){.base = base, .count = IDS};
-        found = true;
+        if (sscanf(first, "%lu:%lu", &base, &count) == 2 &&
+            (strcmp(line, name) == 0 || strcmp(line, number) == 0) &&
+            (self < base || self - base >= count))
+            add_range(out, base, count);
     }
     if (file)
         fclose(file);
-    return found;
+}
+
+/* The first range of `name` that both its users and its groups have. */
+static bool find_common_range(const char *name, uid_t uid,
+                              struct id_range *out) {
+    struct ranges users, groups;
+    find_ranges("/etc/subuid", name, uid, UINT32_MAX, &users);
+    find_ranges("/etc/subgid", name, uid, UINT32_MAX, &groups);
+    for (int i = 0; i < users.count; i++)
+        for (int k = 0; k < groups.count; k++) {
+            const struct id_range *u = &users.list[i], *g = &groups.list[k];
+            uint32_t count = u->count < g->count ? u->count : g->count;
+            if (u->base != g->base || count < IDS_MIN)
+                continue;
+            *out = (struct id_range){.base = u->base, .count = count};
+            return true;
+        }
+    return false;
 }
 
 /* How many ids from 0 on this user namespace has, by one of its maps. */
@@ -64,39 +102,55 @@ static bool has_admin_capability(void) {
            data[0].effective & 1U << CAP_SETGID;
 }
 
-/* Ids for an engine that is root where it stands: real root, root of a
- * container, or after enter_namespace. */
-static void take_ids_as_root(struct id_range *out) {
+/* How many ids there are here for users and groups alike. */
+static uint32_t own_ids(void) {
     uint32_t users = mapped_ids("/proc/self/uid_map");
     uint32_t groups = mapped_ids("/proc/self/gid_map");
-    uint32_t ids = users < groups ? users : groups;
-    struct id_range listed;
-    *out = (struct id_range){.base = ROOT_BASE, .count = IDS};
-    if ((find_range("/etc/subuid", "contree", UINT32_MAX, &listed) ||
-         find_range("/etc/subuid", "root", 0, &listed)) &&
-        (uint64_t)listed.base + IDS <= ids)
-        *out = listed;
-    else if (ids > ROOT_BASE + IDS)
-        return;
-    else if (ids > 1)
-        *out = (struct id_range){.base = 1, .count = ids > IDS ? IDS : ids - 1};
-    else
-        *out = (struct id_range){.base = 0, .count = 1};
+    return users < groups ? users : groups;
 }
 
-/* Runs newuidmap or newgidmap on our parent. */
+/* All but 0, which is the engine, if there are others. */
+static void take_all_ids(uint32_t ids, struct id_range *out) {
+    *out = ids > 1 ? (struct id_range){.base = 1, .count = ids - 1}
+                   : (struct id_range){.base = 0, .count = 1};
+}
+
+/* Ids for real root and root of a container. */
+static void take_ids_as_root(struct id_range *out) {
+    uint32_t ids = own_ids();
+    if ((find_common_range("contree", UINT32_MAX, out) ||
+         find_common_range("root", 0, out)) &&
+        (uint64_t)out->base + out->count <= ids)
+        return;
+    if (ids >= RESERVED + (uint32_t)IDS_MIN)
+        *out = (struct id_range){.base = RESERVED, .count = ids - RESERVED};
+    else
+        take_all_ids(ids, out);
+}
+
+/* Runs newuidmap or newgidmap on our parent: id 0 is itself, the ranges follow
+ * one after the other. */
 static int run_mapper(const char *program, pid_t target, unsigned self,
-                      const struct id_range *range) {
-    char pid[16], own[16], base[16], count[16];
-    snprintf(pid, sizeof pid, "%d", target);
-    snprintf(own, sizeof own, "%u", self);
-    snprintf(base, sizeof base, "%u", (unsigned)range->base);
-    snprintf(count, sizeof count, "%u", (unsigned)range->count);
+                      const struct ranges *r) {
+    char text[3 * (RANGES_MAX + 1) + 1][16], *argv[3 * (RANGES_MAX + 1) + 3];
+    int used = 0;
+    unsigned long next = 1;
+    argv[0] = (char *)program;
+#define ADD(number)                                                            \
+    (snprintf(text[used], sizeof text[used], "%lu", (unsigned long)(number)),  \
+     argv[used + 1] = text[used], used++)
+    ADD(target), ADD(0), ADD(self), ADD(1);
+    for (int i = 0; i < r->count; i++) {
+        ADD(next), ADD(r->list[i].base), ADD(r->list[i].count);
+        next += r->list[i].count;
+    }
+#undef ADD
+    argv[used + 1] = NULL;
     pid_t child = fork();
     if (child == 0) {
         int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
         dup2(null, STDERR_FILENO);
-        execlp(program, program, pid, "0", own, "1", "1", base, count, NULL);
+        execvp(program, argv);
         _exit(127);
     }
     int status;
@@ -105,19 +159,21 @@ static int run_mapper(const char *program, pid_t target, unsigned self,
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }
 
-struct ranges {
-    struct id_range users, groups;
+struct subordinates {
+    struct ranges users, groups;
 };
 
-static bool find_ranges(struct ranges *r) {
+/* Fewer than IDS_MIN would be too few for most images. */
+static bool find_subordinates(struct subordinates *s) {
     const struct passwd *user = getpwuid(getuid());
     const char *name = user ? user->pw_name : "";
-    return find_range("/etc/subuid", name, getuid(), &r->users) &&
-           find_range("/etc/subgid", name, getuid(), &r->groups);
+    find_ranges("/etc/subuid", name, getuid(), getuid(), &s->users);
+    find_ranges("/etc/subgid", name, getuid(), getgid(), &s->groups);
+    return s->users.ids >= IDS_MIN && s->groups.ids >= IDS_MIN;
 }
 
 /* A child that stays outside, waits until we are inside, maps our ids. */
-static pid_t start_mapper(const struct ranges *r, int go[2]) {
+static pid_t start_mapper(const struct subordinates *s, int go[2]) {
     pid_t parent = getpid();
     unsigned uid = getuid(), gid = getgid();
     pid_t child = fork();
@@ -127,8 +183,8 @@ static pid_t start_mapper(const struct ranges *r, int go[2]) {
     close(go[1]);
     if (read(go[0], &byte, 1) != 1)
         _exit(1);
-    if (run_mapper("newuidmap", parent, uid, &r->users) < 0 ||
-        run_mapper("newgidmap", parent, gid, &r->groups) < 0)
+    if (run_mapper("newuidmap", parent, uid, &s->users) < 0 ||
+        run_mapper("newgidmap", parent, gid, &s->groups) < 0)
         _exit(1);
     _exit(0);
 }
@@ -180,12 +236,12 @@ static bool map_range(pid_t mapper, int go[2]) {
 }
 
 static int enter_namespace(struct fault *f) {
-    struct ranges ranges;
+    struct subordinates found;
     unsigned uid = getuid(), gid = getgid();
     int go[2] = {-1, -1};
     pid_t mapper = -1;
-    if (find_ranges(&ranges) && pipe2(go, O_CLOEXEC) == 0)
-        mapper = start_mapper(&ranges, go);
+    if (find_subordinates(&found) && pipe2(go, O_CLOEXEC) == 0)
+        mapper = start_mapper(&found, go);
     int rc = unshare(CLONE_NEWUSER) < 0 ? explain_refusal(f) : 0;
     bool mapped = false;
     if (mapper > 0 && rc == 0)
@@ -207,9 +263,12 @@ static int enter_namespace(struct fault *f) {
 }
 
 int userns_enter(struct id_range *out, struct fault *f) {
-    bool root = geteuid() == 0 && has_admin_capability();
-    if (!root && enter_namespace(f) < 0)
+    if (geteuid() == 0 && has_admin_capability()) {
+        take_ids_as_root(out);
+        return 0;
+    }
+    if (enter_namespace(f) < 0)
         return -1;
-    take_ids_as_root(out);
+    take_all_ids(own_ids(), out);
     return 0;
 }

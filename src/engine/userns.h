@@ -1,11 +1,13 @@
 /* userns.h: which user and group ids the engine has to give away.
  *
  * The sandbox's id i is the engine's id `base + i`. An engine run by real root
- * stays in the initial user namespace and takes base from /etc/subuid
- * (contree's or root's range) or 1,879,048,192 when there is none. An engine
- * run by anybody else moves into a user namespace where it is 0: with a subuid
- * range base is 1 (so that root of the sandbox is not the user), without one
- * there is a single id, base 0 count 1. */
+ * stays in the initial user namespace: it takes the range that /etc/subuid and
+ * /etc/subgid both give to contree or root, and where there is none all ids
+ * from 1,879,048,192 on, over two billion that nobody has. An engine run by
+ * anybody else moves into a user namespace where it is 0: with subordinate ids,
+ * at least 65536 in all, base is 1 (so that root of the sandbox is not the
+ * user) and all of them follow, without them there is a single id, base 0
+ * count 1. Root of a container gives all ids it has but its own. */
 #ifndef CONTREE_USERNS_H
 #define CONTREE_USERNS_H
 
@@ -13,14 +15,18 @@
 
 struct id_range {
     uid_t base;     /* also the first group id */
-    uint32_t count; /* 65536, fewer in a narrow container, or 1: only id 0
-                     * exists in the sandbox */
+    uint32_t count; /* 1: only id 0 exists in the sandbox */
 };
 
 /* Moves the process into a user namespace if it needs one and fills `out`.
  * Call it first in main, before any thread exists. 503 with the fix in words
  * when the machine forbids it. */
 int userns_enter(struct id_range *out, struct fault *f);
+
+/* What to do for more ids. */
+#define IDS_FIX                                                                \
+    "for more give its user a (larger) range in /etc/subuid and /etc/subgid "  \
+    "and start it again"
 
 /* Whether AppArmor keeps this machine's normal users from using the user
  * namespaces that it lets them make (Ubuntu 24.04), and what to do then. */

@@ -1,0 +1,135 @@
+/* test_userns.c: which ids an engine has to give away. Each case sees files of
+ * its own in the place of /etc/subuid and /etc/subgid, in a mount namespace, so
+ * only root can try them. */
+#define _GNU_SOURCE
+#include "check.h"
+#include "temp_dir.h"
+#include "userns.h"
+#include <grp.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { USER = 54321, SKIPPED = 77 };
+
+static void overlay(const char *path, const char *text) {
+    char copy[] = "/tmp/contree-ids-XXXXXX";
+    int fd = mkstemp(copy);
+    if (fd < 0 || write_all(fd, text, strlen(text)) < 0 ||
+        fchmod(fd, 0644) < 0 || mount(copy, path, NULL, MS_BIND, NULL) < 0)
+        _exit(SKIPPED);
+    unlink(copy);
+    close(fd);
+}
+
+/* In a child; what it got goes into the pipe. */
+_Noreturn static void be_engine(uid_t uid, const char *users,
+                                const char *groups, int to) {
+    struct id_range got;
+    struct fault f;
+    if (unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        _exit(SKIPPED);
+    overlay("/etc/subuid", users);
+    overlay("/etc/subgid", groups);
+    overlay("/etc/passwd", "root:x:0:0::/:/bin/sh\n"
+                           "contree-test:x:54321:54321::/:/bin/sh\n");
+    if (uid && (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
+                setresuid(uid, uid, uid) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0))
+        _exit(SKIPPED);
+    if (userns_enter(&got, &f) < 0) {
+        printf("# %s\n", f.message);
+        fflush(stdout);
+        _exit(SKIPPED);
+    }
+    _exit(write_all(to, &got, sizeof got) < 0);
+}
+
+static void check_ids(uid_t uid, const char *users, const char *groups,
+                      uid_t base, uint32_t count) {
+    struct id_range got = {0};
+    int ends[2], status;
+    CHECK(pipe(ends) == 0);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0)
+        be_engine(uid, users, groups, ends[1]);
+    close(ends[1]);
+    ssize_t length = read_all(ends[0], &got, sizeof got);
+    close(ends[0]);
+    waitpid(child, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
+        printf("# not tried: no namespaces here\n");
+        return;
+    }
+    CHECK_NUMBER(length, sizeof got);
+    CHECK_NUMBER(got.base, base);
+    CHECK_NUMBER(got.count, count);
+}
+
+#define LINE(name, range) name ":" range "\n"
+
+static void test_user(void) {
+    const char *usual = LINE("contree-test", "1000000:65536");
+    const char *more = LINE("other", "100000:65536")
+        LINE("contree-test", "1000000:65536") LINE("54321", "3000000:1000")
+            LINE("contree-test", "5000000:200000");
+    check_ids(USER, usual, usual, 1, 65536);
+    check_ids(USER, more, more, 1, 65536 + 1000 + 200000);
+    check_ids(USER, more, usual, 1, 65536);
+    check_ids(USER, LINE("contree-test", "1000000:1000000000"),
+              LINE("contree-test", "2000000:1000000000"), 1, 1000000000);
+}
+
+static void test_user_with_odd_lines(void) {
+    const char *usual = LINE("contree-test", "1000000:65536");
+    const char *few = LINE("contree-test", "1000000:1000");
+    /* Twice the same, its own id, more than there are. */
+    const char *odd = LINE("contree-test", "1000000:65536")
+        LINE("contree-test", "1065535:10") LINE("contree-test", "54000:1000")
+            LINE("contree-test", "4000000000:4000000000")
+                LINE("contree-test", "x:y") "contree-test\n";
+    check_ids(USER, odd, usual, 1, 65536);
+    check_ids(USER, few, few, 0, 1);
+    check_ids(USER, usual, "", 0, 1);
+    check_ids(USER, "", "", 0, 1);
+}
+
+/* A range is root's to give if it is one of users and of groups. */
+static void test_root(void) {
+    const char *range = LINE("root", "100000:65536");
+    const uid_t base = 1879048192;
+    const uint32_t all = UINT32_MAX - 1879048192;
+    check_ids(0, "", "", base, all);
+    check_ids(0, range, range, 100000, 65536);
+    check_ids(0, LINE("contree", "7000000:500000") LINE("root", "1000:65536"),
+              LINE("contree", "7000000:400000"), 7000000, 400000);
+    check_ids(0, range, "", base, all);
+    check_ids(0, range, LINE("root", "200000:65536"), base, all);
+    check_ids(0, LINE("root", "100000:1000"), range, base, all);
+}
+
+/* This namespace has all ids, and so is not a container's. */
+static bool has_all_ids(void) {
+    unsigned inside, outside, count = 0;
+    FILE *map = fopen("/proc/self/uid_map", "re");
+    if (map && fscanf(map, "%u %u %u", &inside, &outside, &count) != 3)
+        count = 0;
+    if (map)
+        fclose(map);
+    return count == UINT32_MAX;
+}
+
+int main(void) {
+    if (getuid() != 0 || !has_all_ids()) {
+        printf("1..0 # skipped: for root of the machine\n");
+        return 0;
+    }
+    RUN(test_user, "A6: a user gives all ids that /etc/subuid has for it");
+    RUN(test_user_with_odd_lines, "lines that cannot be are left out");
+    RUN(test_root, "F15: root gives what both files have, else two billion");
+    return CHECK_DONE();
+}
