@@ -46,7 +46,7 @@ local READERS = 4
 ---@field [integer] contree.Change
 
 local OPTIONS = {
-  path = options.absolute, limit = options.integer(1), text = options.boolean,
+  path = options.image_path, limit = options.integer(1), text = options.boolean,
   context = options.integer(0, 1000000), max_size = options.integer(1, 2 ^ 27),
 }
 
@@ -255,10 +255,10 @@ function diff.between(self, uuid, other, given)
   local changes = make({}, self.safe)
   for _, each in ipairs(client.member(result, "changes", "table")) do
     local found = json.as("table", each)
-    local path = found and json.as("string", found.path)
+    local path = found and json.file_name(found, "path")
     if path and (not wanted or below(path, wanted)) then
       local change = node_of(found)
-      change.path, change.change = found.path, found.change
+      change.path, change.change = path, found.change
       change.was = json.as("table", found.was) and node_of(found.was) or nil
       changes[#changes + 1] = change
     end

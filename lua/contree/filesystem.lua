@@ -35,7 +35,7 @@ local make_entry = class.define("contree.FileEntry", Entry, {
 local function inspect(uuid, what) return ("/inspect/%s/%s"):format(client.segment(uuid), what) end
 
 local function absolute(where, path)
-  return options.argument(where, "the path", options.absolute, path)
+  return options.argument(where, "the path", options.image_path, path)
 end
 
 local function type_of(item)
@@ -48,14 +48,15 @@ local function permissions(item)
 end
 
 local function entry(self, uuid, item, directory)
-  local name, kind = tostring(item.path):match("([^/]+)/*$") or "", type_of(item)
+  local told = json.file_name(item, "path") or ""
+  local name, kind = told:match("([^/]+)/*$") or "", type_of(item)
   return make_entry({
     client = self, image_uuid = uuid,
     name = name == "" and "/" or name, path = (directory == "/" and "" or directory) .. "/" .. name,
     type = kind, is_dir = kind == "directory", is_file = kind == "file",
     is_symlink = kind == "link", size = item.size, mode = permissions(item), mtime = item.mtime,
     uid = item.uid, gid = item.gid, owner = item.owner, group = item.group, nlink = item.nlink,
-    target = item.symlink_to ~= "" and item.symlink_to or nil,
+    target = item.symlink_to ~= "" and json.file_name(item, "symlink_to") or nil,
   }, self.safe)
 end
 
@@ -145,7 +146,7 @@ end
 function filesystem.download(self, uuid, path, to)
   absolute("download", path)
   to = to or path:match("([^/]+)/*$")
-  options.argument("download", "the local path", options.name, to)
+  options.argument("download", "the local path", options.file_name, to)
   client.request(self, { method = "GET", path = inspect(uuid, "download"),
     query = { path = path }, sink = { path = to, mode = 420 } })
   return to
@@ -158,7 +159,7 @@ end
 ---@return string to
 function filesystem.archive(self, uuid, path, to)
   absolute("archive", path)
-  options.argument("archive", "the local path", options.name, to)
+  options.argument("archive", "the local path", options.file_name, to)
   client.request(self, { method = "GET", path = inspect(uuid, "archive"),
     query = { path = path }, sink = { path = to, mode = 420 } })
   return to
@@ -177,17 +178,28 @@ end
 ---@param sub? string a path below it
 ---@return contree.FileEntry[]
 function Entry:ls(sub)
-  if sub ~= nil then options.argument("ls", "the path", options.text, sub) end
+  if sub ~= nil then options.argument("ls", "the path", options.bytes, sub) end
   return filesystem.ls(self.client, self.image_uuid, self.path .. "/" .. (sub or ""))
 end
 
 local GREP = {
   pattern = options.one_of(options.name, options.texts),
-  path = options.one_of(options.absolute, options.texts),
-  glob = options.one_of(options.name, options.texts),
+  path = options.one_of(options.image_path, options.file_names),
+  glob = options.one_of(options.file_name, options.file_names),
   max_count = options.integer(1), max_total = options.integer(1),
   case = options.name, before = options.integer(0), after = options.integer(0),
 }
+
+-- A line that is not UTF-8 comes as bytes, too, and so do its parts.
+local function take_bytes(match)
+  if not json.as("string", match.line_base64) then return end
+  match.line_text = stdio.decode{ value = match.line_base64, encoding = "base64" }
+  match.line_base64 = nil
+  for _, part in ipairs(json.as("table", match.submatches) or {}) do
+    local from, to = json.as("number", part.start), json.as("number", part["end"])
+    if from and to then part.text = match.line_text:sub(from + 1, to) end
+  end
+end
 
 --- Searches files for lines: grep("regex") or grep{ pattern =, path =, glob =,
 --- max_count =, max_total =, case =, before =, after = }.
@@ -201,10 +213,15 @@ function filesystem.grep(self, uuid, given)
   local result = client.request(self, { method = "GET", path = inspect(uuid, "grep"),
     query = given })
   for _, match in ipairs(client.member(result, "matches", "table")) do
-    -- On the wire paths begin at the root without saying so.
-    local path = json.as("table", match) and json.as("string", match.path)
-    if path and not path:find("^/") then match.path = "/" .. path end
+    if json.as("table", match) then
+      -- On the wire paths begin at the root without saying so.
+      local path = json.file_name(match, "path")
+      match.path, match.path_encoding = path and path:gsub("^/*", "/", 1) or nil, nil
+      take_bytes(match)
+    end
   end
+  result.json.path = json.file_name(result.json, "path")
+  result.json.path_encoding = nil
   return result.json
 end
 

@@ -79,6 +79,19 @@ function json.as(kind, value)
   if type(value) == kind then return value end
 end
 
+local function byte_of(hex) return string.char(tonumber(hex, 16)) end
+
+--- The name of a file in an image. One that is not UTF-8 is percent-encoded on the
+--- wire, and a further member says so.
+---@return string?
+function json.file_name(object, key)
+  local name = json.as("string", object[key])
+  if name and object[key .. "_encoding"] == "percent" then
+    return (name:gsub("%%(%x%x)", byte_of))
+  end
+  return name
+end
+
 --- The JSON text of a value, or nil and what is wrong with it.
 ---@return string? text, string? message
 function json.encode(value)

@@ -162,7 +162,7 @@ end
 ---@param path string
 ---@return contree.LineageEntry entry, contree.Change? change nil: it came with the oldest image
 function lineage.blame(self, next_entry, path)
-  options.argument("blame", "the path", options.absolute, path)
+  options.argument("blame", "the path", options.image_path, path)
   path = options.normal(path)
   local at = next_entry()
   while true do

@@ -145,6 +145,20 @@ function options.absolute(value)
   if value:sub(1, 1) ~= "/" then return "an absolute path (it is inside the sandbox)" end
 end
 
+--- The name of a file, here or in an image: any bytes but NUL.
+function options.file_name(value)
+  if type(value) ~= "string" then return but("a string", value) end
+  if value == "" then return "a string that is not empty" end
+  if value:find("\0", 1, true) then return "a string without NUL bytes" end
+end
+
+--- The path of a file in an image.
+function options.image_path(value)
+  local wrong = options.file_name(value)
+  if wrong then return wrong end
+  if value:sub(1, 1) ~= "/" then return "an absolute path (it is inside the sandbox)" end
+end
+
 --- An absolute path without slashes that say nothing.
 function options.normal(path)
   return (path:gsub("/+", "/"):gsub("(.)/$", "%1"))
@@ -201,16 +215,21 @@ function options.exactly(constant)
 end
 
 --- A list of texts.
-function options.texts(value)
-  if type(value) ~= "table" then return but("a list of strings", value) end
-  local count = 0
-  for _ in pairs(value) do count = count + 1 end
-  if count ~= #value then return "a list of strings without holes or names" end
-  for i = 1, #value do
-    local wrong = options.text(value[i])
-    if wrong then return ("a list of strings: number %d must be %s"):format(i, wrong) end
+local function list_of(check)
+  return function(value)
+    if type(value) ~= "table" then return but("a list of strings", value) end
+    local count = 0
+    for _ in pairs(value) do count = count + 1 end
+    if count ~= #value then return "a list of strings without holes or names" end
+    for i = 1, #value do
+      local wrong = check(value[i])
+      if wrong then return ("a list of strings: number %d must be %s"):format(i, wrong) end
+    end
   end
 end
+
+options.texts = list_of(options.text)
+options.file_names = list_of(options.file_name)
 
 --- A moment: ISO 8601, an age such as "2h", or seconds ago.
 function options.time(value)

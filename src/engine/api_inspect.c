@@ -189,7 +189,7 @@ static bool add_item(void *arg, const struct item *i) {
     struct buffer *b = l->out;
     const struct stat *st = &i->st;
     json_open(b, NULL, '{');
-    json_add_string(b, "path", i->name);
+    json_add_name(b, "path", i->name);
     json_add_int(b, "size", st->st_size);
     add_owner(b, "owner", view_user(l->view, st->st_uid), st->st_uid);
     add_owner(b, "group", view_group(l->view, st->st_gid), st->st_gid);
@@ -203,7 +203,7 @@ static bool add_item(void *arg, const struct item *i) {
     json_add_bool(b, "is_symlink", S_ISLNK(st->st_mode));
     json_add_bool(b, "is_socket", S_ISSOCK(st->st_mode));
     json_add_bool(b, "is_fifo", S_ISFIFO(st->st_mode));
-    json_add_string(b, "symlink_to", i->target);
+    json_add_name(b, "symlink_to", i->target);
     json_close(b, '}');
     return !b->failed;
 }
@@ -264,7 +264,7 @@ static int list_work(struct look *l, struct view *v) {
     struct buffer *b = &l->reply;
     if (!l->text) {
         json_open(b, NULL, '{');
-        json_add_string(b, "path", l->at.path);
+        json_add_name(b, "path", l->at.path);
         json_open(b, "files", '[');
     }
     if (inspect_list(v, l->at.path, l->text ? add_line : add_item, &at,
@@ -317,11 +317,13 @@ static bool add_match(void *arg, const struct grep_line *m) {
     struct matches *all = arg;
     struct buffer *b = all->out;
     json_open(b, NULL, '{');
-    json_add_string(b, "path", m->path);
+    json_add_name(b, "path", m->path);
     json_add_int(b, "line_number", m->number);
     json_add_int(b, "absolute_offset", m->offset);
     json_add_text(b, "line_text", m->text, m->length);
     json_add_int(b, "line_bytes", (int64_t)m->length);
+    if (!json_is_utf8(m->text, m->length))
+        json_add_base64(b, "line_base64", m->text, m->length);
     json_open(b, "submatches", '[');
     for (size_t i = 0; i < m->submatch_count; i++) {
         const struct grep_submatch *s = &m->submatches[i];
@@ -345,7 +347,7 @@ static int grep_work(struct look *l, struct view *v) {
     l->grep.patience.deadline = monotonic_seconds() + GREP_SECONDS;
     l->grep.patience.cancelled = &l->cancelled;
     json_open(b, NULL, '{');
-    json_add_string(b, "path", l->grep.path_count ? l->grep.paths[0] : "/");
+    json_add_name(b, "path", l->grep.path_count ? l->grep.paths[0] : "/");
     json_open(b, "patterns", '[');
     for (size_t i = 0; i < l->grep.pattern_count; i++)
         json_add_string(b, NULL, l->grep.patterns[i]);
@@ -469,7 +471,7 @@ static bool add_change(void *arg, const struct change *c) {
     struct buffer *b = arg;
     snprintf(path, sizeof path, "/%s", c->path);
     json_open(b, NULL, '{');
-    json_add_string(b, "path", path);
+    json_add_name(b, "path", path);
     json_add_string(b, "change", words[c->kind]);
     add_node(b, &c->st);
     if (c->was) {

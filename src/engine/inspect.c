@@ -5,7 +5,9 @@
  * to the kernel as it is. */
 #define _GNU_SOURCE
 #include "inspect_internal.h"
+#include "json.h"
 #include "layer.h"
+#include "query.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -286,6 +288,14 @@ static bool next_part(struct pending *rest, char name[NAME_MAX + 1]) {
     return true;
 }
 
+/* The name that a list has percent-encoded because it is not UTF-8: a client
+ * that knows nothing of that asks for what it was told. */
+static bool raw_name(const char *name, char out[NAME_MAX + 1]) {
+    snprintf(out, NAME_MAX + 1, "%s", name);
+    return strchr(name, '%') && percent_decode(out, false) &&
+           !strchr(out, '/') && !json_is_utf8(out, strlen(out));
+}
+
 /* One step. 1: go on, 0: `p` is a leaf, -1 with errno. */
 static int resolve_part(const struct view *v, struct place *p, const char *name,
                         struct pending *rest, bool follow) {
@@ -300,7 +310,13 @@ static int resolve_part(const struct view *v, struct place *p, const char *name,
         errno = ENAMETOOLONG;
         return -1;
     }
+    char raw[NAME_MAX + 1];
     int found = view_find(v, &p->way[p->depth], p->path, name, 0, &n);
+    if (found == 0 && raw_name(name, raw)) {
+        level_free(&n.level);
+        name = raw;
+        found = view_find(v, &p->way[p->depth], p->path, name, 0, &n);
+    }
     bool last = rest->at[strspn(rest->at, "/")] == 0;
     int result = -1;
     if (found == 0) {

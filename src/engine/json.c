@@ -249,6 +249,43 @@ void json_add_string(struct buffer *b, const char *key, const char *value) {
         json_add_raw(b, key, NULL, 0);
 }
 
+bool json_is_utf8(const char *text, size_t length) {
+    size_t i = 0, n = 1;
+    for (; i < length && n; i += n)
+        n = utf8_length((const unsigned char *)text + i, length - i);
+    return n > 0;
+}
+
+/* Bytes that are part of no character, and the sign itself, become %XX. */
+static void add_percent(struct buffer *b, const char *name) {
+    size_t left = strlen(name);
+    while (left) {
+        const unsigned char *s = (const unsigned char *)name;
+        size_t n = utf8_length(s, left);
+        if (!n || *s == '%')
+            buffer_addf(b, "%%%02X", *s);
+        else
+            add_escaped(b, name, n);
+        n = n ? n : 1;
+        name += n;
+        left -= n;
+    }
+}
+
+void json_add_name(struct buffer *b, const char *key, const char *name) {
+    char encoding[64];
+    if (json_is_utf8(name, strlen(name))) {
+        json_add_string(b, key, name);
+        return;
+    }
+    add_key(b, key);
+    buffer_add(b, "\"", 1);
+    add_percent(b, name);
+    buffer_add(b, "\",", 2);
+    snprintf(encoding, sizeof encoding, "%s_encoding", key);
+    json_add_string(b, encoding, "percent");
+}
+
 void json_add_optional(struct buffer *b, const char *key, const char *value) {
     json_add_string(b, key, value && *value ? value : NULL);
 }
@@ -341,16 +378,21 @@ static void add_base64(struct buffer *b, const unsigned char *s, size_t n) {
     }
 }
 
+void json_add_base64(struct buffer *b, const char *key, const void *data,
+                     size_t length) {
+    add_key(b, key);
+    buffer_add(b, "\"", 1);
+    add_base64(b, data, length);
+    buffer_add(b, "\",", 2);
+}
+
 void json_add_stream(struct buffer *b, const void *data, size_t length) {
     if (is_plain(data, length)) {
         json_add_text(b, "value", data ? data : "", length);
         json_add_string(b, "encoding", "ascii");
         return;
     }
-    add_key(b, "value");
-    buffer_add(b, "\"", 1);
-    add_base64(b, data, length);
-    buffer_add(b, "\",", 2);
+    json_add_base64(b, "value", data, length);
     json_add_string(b, "encoding", "base64");
 }
 

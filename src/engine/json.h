@@ -48,6 +48,10 @@ void json_end(struct buffer *b);
 void json_add_string(struct buffer *b, const char *key, const char *value);
 void json_add_text(struct buffer *b, const char *key, const char *value,
                    size_t length);
+/* A name of an image's file. One that is not UTF-8 is percent-encoded, and a
+ * further member, `key` with _encoding, is then "percent". */
+void json_add_name(struct buffer *b, const char *key, const char *name);
+bool json_is_utf8(const char *text, size_t length);
 /* The empty string is written as null too. */
 void json_add_optional(struct buffer *b, const char *key, const char *value);
 void json_add_int(struct buffer *b, const char *key, int64_t value);
@@ -58,6 +62,9 @@ void json_add_time(struct buffer *b, const char *key, int64_t microseconds);
 void json_add_raw(struct buffer *b, const char *key, const char *text,
                   size_t length);
 void json_add_value(struct buffer *b, const char *key, const json_t *value);
+/* Any bytes. */
+void json_add_base64(struct buffer *b, const char *key, const void *data,
+                     size_t length);
 /* Members `value` and `encoding` of a StreamRepr (wire-api.md §5.4). */
 void json_add_stream(struct buffer *b, const void *data, size_t length);
 

@@ -14,8 +14,7 @@ static int hex(char c) {
                                         : -1;
 }
 
-/* In place; false for a broken escape or a NUL. */
-static bool percent_decode(char *s, bool plus_is_space) {
+bool percent_decode(char *s, bool plus_is_space) {
     char *out = s;
     for (; *s; s++, out++) {
         *out = plus_is_space && *s == '+' ? ' ' : *s;

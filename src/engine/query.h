@@ -46,6 +46,8 @@ int url_time(const struct url *u, const char *name, int64_t now, int64_t *out,
 char *path_rooted(const char *given, struct fault *f);
 /* The same without empty parts, ".", and at all without "..". */
 char *path_normal(const char *given, struct fault *f);
+/* In place; false for a broken escape or a NUL. */
+bool percent_decode(char *s, bool plus_is_space);
 /* A decimal integer and nothing else. */
 bool parse_int(const char *text, int64_t *out);
 
