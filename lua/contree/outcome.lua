@@ -44,12 +44,14 @@ function outcome.of_operation(operation)
   local result = map(map(operation.metadata).result)
   local state, resources = map(result.state), map(result.resources)
   local out, err = map(result.stdout), map(result.stderr)
+  local code, signal = number(state.exit_code), signal_of(state.signal)
+  -- Without a signal -1 says that the command has not ended, or never began.
+  local exited = signal ~= nil or state.timed_out == true or code ~= nil and code >= 0
   local found = {
     status = text(operation.status), error = text(operation.error),
     image_uuid = text(operation.result_image_uuid) or text(map(operation.result).image),
     input_uuid = text(operation.image_uuid),
-    exited = number(state.exit_code) ~= nil,
-    exit_code = number(state.exit_code), signal = signal_of(state.signal),
+    exited = exited, exit_code = exited and code or nil, signal = signal,
     timed_out = state.timed_out == true,
     duration = number(resources.elapsed_time) or number(operation.duration),
     resources = resources,
