@@ -1,6 +1,7 @@
 /* import_oci.c: container images become layers and an image (import.h). */
 #define _GNU_SOURCE
 #include "import_oci.h"
+#include "copy.h"
 #include "unpack_jail.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,8 @@ struct stack {
     int64_t *below; /* the layers that are here, the highest first */
     size_t below_count;
     struct workspace_layer *layers;
-    size_t count;           /* of those in `layers` */
+    size_t count;      /* of those in `layers` */
+    struct view *view; /* what the layer that is unpacked comes to lie over */
     int64_t bytes, entries; /* unpacked so far */
     struct import_progress progress;
 };
@@ -64,60 +66,76 @@ int import_known(const struct importer *m, const struct oci_image *oci,
 
 /* ---- what is below ---- */
 
-/* Where a search among layers stands. */
-enum { FOUND, HIDDEN, LOWER };
-
-/* Looks for the directory `path` in one layer. The path is the image's or that
- * of a process that unpacks: ".." in it finds nothing, wherever it leads. */
-static int look_into(const struct stack *s, const char *layer, const char *path,
-                     struct stat *st) {
-    int dir CLEANUP(cleanup_close) =
-        openat(s->m->dir_fd, layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool opaque = dir >= 0 && layer_is_opaque(dir);
-    while (dir >= 0 && *(path += strspn(path, "/"))) {
-        char name[NAME_MAX + 1];
-        size_t length = strcspn(path, "/");
-        snprintf(name, sizeof name, "%.*s", (int)length, path);
-        int next = open_scoped(
-            dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-            RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
-        if (next < 0)
-            return errno == ENOENT && !opaque ? LOWER : HIDDEN;
-        close(dir);
-        dir = next;
-        opaque = opaque || layer_is_opaque(dir);
-        path += length;
+/* The tree that the first `n` of `layers` show on top of what was here. */
+static struct view *open_view(const struct stack *s, size_t n) {
+    int64_t *ids CLEANUP(cleanup_free) =
+        calloc(n + s->below_count + 1, sizeof *ids);
+    size_t count = 0;
+    if (!ids) {
+        fault_set(s->f, 500, "out of memory");
+        return NULL;
     }
-    return dir >= 0 && fstat(dir, st) == 0 ? FOUND : HIDDEN;
-}
-
-/* Looks below the nth of `layers`. */
-static int look_below(const struct stack *s, size_t n, const char *path,
-                      struct stat *st) {
-    int where = LOWER;
-    char layer[32];
-    for (size_t i = n; i > 0 && where == LOWER; i--)
+    for (size_t i = n; i > 0; i--)
         if (s->layers[i - 1].has_workspace)
-            where = look_into(s, s->layers[i - 1].workspace.upper, path, st);
-    for (size_t i = 0; i < s->below_count && where == LOWER; i++) {
-        layer_path(s->below[i], layer);
-        where = look_into(s, layer, path, st);
-    }
-    layer_path(0, layer); /* the skeleton */
-    return where == LOWER ? look_into(s, layer, path, st) : where;
+            ids[count++] = -s->layers[i - 1].workspace.number;
+    for (size_t i = 0; i < s->below_count; i++)
+        ids[count++] = s->below[i];
+    return view_open(s->m->dir_fd, ids, count, s->m->ids, s->f);
 }
 
-static int find_below(void *arg, const char *path, struct unpack_owner *out,
+static int find_below(void *arg, const char *path, struct unpack_below *out,
                       struct fault *f) {
-    const struct stack *s = arg; /* the last layer is being unpacked */
-    struct stat st;
-    (void)f;
-    if (look_below(s, s->count - 1, path, &st) != FOUND)
-        return 0;
-    *out =
-        (struct unpack_owner){st.st_uid - s->m->ids.base,
-                              st.st_gid - s->m->ids.base, st.st_mode & 07777};
+    const struct stack *s = arg;
+    char absolute[PATH_MAX + 1];
+    struct item item;
+    snprintf(absolute, sizeof absolute, "/%s", path);
+    if (inspect_stat(s->view, absolute, false, &item, f) < 0)
+        return f->status < 500 ? 0 : -1;
+    if (strcmp(item.path, path) != 0)
+        return 0; /* where it leads to is not what it is */
+    *out = (struct unpack_below){.uid = item.st.st_uid,
+                                 .gid = item.st.st_gid,
+                                 .mode = item.st.st_mode,
+                                 .inode = item.st.st_ino,
+                                 .bytes = item.st.st_blocks * 512,
+                                 .mtime = item.st.st_mtim};
+    snprintf(out->target, sizeof out->target, "%s", item.target);
     return 1;
+}
+
+static int copy_below(void *arg, const char *path, int root, struct fault *f) {
+    const struct stack *s = arg;
+    char *piece CLEANUP(cleanup_free) = malloc(COPY_PIECE);
+    const struct copier c = {piece, {s->o->deadline, s->o->cancelled}};
+    char absolute[PATH_MAX + 1];
+    struct stat st;
+    if (!piece)
+        return fault_set(f, 500, "out of memory");
+    snprintf(absolute, sizeof absolute, "/%s", path);
+    int from CLEANUP(cleanup_close) = inspect_open(s->view, absolute, NULL, f);
+    if (from < 0)
+        return -1;
+    int to CLEANUP(cleanup_close) =
+        openat(root, UNPACK_COPY,
+               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (to >= 0 && fstat(from, &st) == 0 &&
+        copy_data(&c, from, to, st.st_size) == 0 &&
+        copy_metadata(&c, from, to, &st) == 0)
+        return 0;
+    fault_errno(f, "copying /%.200s of a layer below", path);
+    patience_check(&c.patience, "the import", f);
+    return -1;
+}
+
+/* Whether there is something at `path`. */
+static bool is_somewhere(const struct stack *s, const char *path) {
+    struct view *v = open_view(s, s->count);
+    struct item item;
+    struct fault none;
+    bool there = !v || inspect_stat(v, path, true, &item, &none) == 0 ||
+                 none.status != 404;
+    view_close(v);
+    return there;
 }
 
 /* ---- one layer ---- */
@@ -146,8 +164,12 @@ static int unpack_content(struct stack *s, int root, int blob,
         .deadline = o->deadline,
         .cancelled = o->cancelled,
         .below = find_below,
+        .copy = copy_below,
         .below_arg = s};
-    int status = unpack_jailed(root, blob, &unpack, digest, result, s->f);
+    s->view = open_view(s, s->count - 1);
+    int status =
+        s->view ? unpack_jailed(root, blob, &unpack, digest, result, s->f) : -1;
+    view_close(steal_pointer(&s->view));
     s->bytes += result->bytes;
     s->entries += result->entries;
     if (status < 0 || strcmp(digest, diff_id) == 0)
@@ -268,8 +290,7 @@ int import_oci(const struct importer *m, int blobs, const struct oci_image *oci,
     s.below = below;
     int result = unpack_all(&s, known);
     /* A directory that is nowhere is none to run in. */
-    struct stat st;
-    if (result == 0 && i.cwd && look_below(&s, s.count, i.cwd, &st) == LOWER)
+    if (result == 0 && i.cwd && !is_somewhere(&s, i.cwd))
         free(steal_pointer(&i.cwd));
     if (result < 0)
         drop_all(&s);

@@ -59,6 +59,15 @@ bool patience_over(const struct patience *p) {
            (p->deadline > 0 && monotonic_seconds() > p->deadline);
 }
 
+int patience_check(const struct patience *p, const char *what,
+                   struct fault *f) {
+    if (p->cancelled && *p->cancelled)
+        return fault_set(f, 409, "cancelled");
+    if (patience_over(p))
+        return fault_set(f, 408, "%s took longer than allowed", what);
+    return 0;
+}
+
 /* The path of `name` in the directory `dir` of a layer, with a prefix that
  * makes it absolute; v->prefix_length skips that. */
 struct full {
@@ -67,9 +76,10 @@ struct full {
 
 static void full_path(const struct view *v, uint32_t layer, const char *dir,
                       const char *name, struct full *out) {
-    snprintf(out->text, sizeof out->text, "%sl/%lld%s%s%s%s", v->prefix,
-             (long long)v->layers[layer], *dir ? "/" : "", dir,
-             *name ? "/" : "", name);
+    char path[32];
+    layer_path(v->layers[layer], path);
+    snprintf(out->text, sizeof out->text, "%s%s%s%s%s%s", v->prefix, path,
+             *dir ? "/" : "", dir, *name ? "/" : "", name);
 }
 
 /* 1: it is there, 0: it is not, -1 with errno. */

@@ -22,8 +22,9 @@
 #define INSPECT_PATH 4000
 
 struct view;
-/* `layers` top first, as from store_layer_chain(); copied. The skeleton is
- * added below. 500 when a layer is not on the disk. */
+/* `layers` top first, as from store_layer_chain(), or as layer_path() takes
+ * them; copied. The skeleton is added below. 500 when a layer is not on the
+ * disk. */
 struct view *view_open(int dir_fd, const int64_t *layers, size_t count,
                        struct id_range ids, struct fault *f);
 void view_close(struct view *v);
@@ -79,6 +80,9 @@ struct patience {
     const atomic_bool *cancelled;
 };
 bool patience_over(const struct patience *p);
+/* The same as 0 or -1: 409 when cancelled, 408 past the deadline, when `what`
+ * took longer than allowed. */
+int patience_check(const struct patience *p, const char *what, struct fault *f);
 
 /* Writes a PAX tar of `path` and all below to `to` (blocking), names relative
  * to the image's root. Hard links and holes are kept, of the extended

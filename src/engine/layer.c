@@ -53,7 +53,7 @@ static void release(struct layers *l) {
 }
 
 void layer_path(int64_t id, char out[32]) {
-    snprintf(out, 32, "l/%lld", (long long)id);
+    snprintf(out, 32, id < 0 ? "w/%lld/u" : "l/%lld", llabs(id));
 }
 
 bool layer_is_whiteout(const struct stat *st) {

@@ -30,7 +30,8 @@ struct layers *layers_open(int dir_fd, struct store *s, uid_t id_base,
                            struct fault *f);
 void layers_close(struct layers *l);
 int layers_directory(const struct layers *l); /* dir_fd */
-void layer_path(int64_t id, char out[32]);    /* "l/123" */
+/* "l/123"; of a negative number: "w/123/u", a layer that is being made. */
+void layer_path(int64_t id, char out[32]);
 /* What overlay says with them: that there is nothing here; that this directory
  * hides what is below it; and whether an attribute is overlay's, not one that a
  * program in a sandbox gave the same prefix. */

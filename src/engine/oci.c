@@ -347,14 +347,6 @@ int oci_read_config(const char *text, size_t length, struct oci_image *out,
 
 /* ---- blobs ---- */
 
-static int check_patience(const struct patience *p, struct fault *f) {
-    if (p->cancelled && *p->cancelled)
-        return fault_set(f, 409, "cancelled");
-    if (patience_over(p))
-        return fault_set(f, 408, "the import took longer than allowed");
-    return 0;
-}
-
 static int hash_blob(int fd, EVP_MD_CTX *hash, const struct patience *p,
                      struct fault *f) {
     enum { BLOCK = 1 << 20 };
@@ -369,7 +361,7 @@ static int hash_blob(int fd, EVP_MD_CTX *hash, const struct patience *p,
             return fault_errno(f, "reading a blob");
         if (n == 0)
             return 0;
-        if (check_patience(p, f) < 0)
+        if (patience_check(p, "the import", f) < 0)
             return -1;
         EVP_DigestUpdate(hash, block, (size_t)n);
         at += n;

@@ -239,10 +239,8 @@ static int drain(struct child *c, int *fd, struct buffer *out,
 }
 
 static int check(const struct skopeo *s, struct fault *f) {
-    if (s->patience.cancelled && *s->patience.cancelled)
-        return fault_set(f, 409, "cancelled");
-    if (patience_over(&s->patience))
-        return fault_set(f, 408, "the registry took longer than allowed");
+    if (patience_check(&s->patience, "the registry", f) < 0)
+        return -1;
     return s->watch ? s->watch(s->arg, f) : 0;
 }
 

@@ -5,15 +5,14 @@
  * any depth costs memory only, and no path is ever longer than a name. */
 #define _GNU_SOURCE
 #include "squash.h"
+#include "copy.h"
 #include "inspect_internal.h"
 #include "tree.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -22,8 +21,6 @@
 #define OPEN_DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 /* What must be free beside what is made. */
 #define SPARE_BYTES (UINT64_C(256) << 20)
-
-enum { PIECE = 1 << 18, ATTRIBUTES = 1 << 16 };
 
 /* A directory that is being made. */
 struct step {
@@ -42,7 +39,7 @@ struct squash {
     int links;           /* where each file with several names has one more */
     struct step *top;
     const atomic_bool *cancelled;
-    char *piece; /* PIECE bytes; attributes' names and a value */
+    struct copier copier;
     struct fault *f;
 };
 
@@ -105,69 +102,6 @@ static int check_cancelled(struct squash *s) {
     return *s->cancelled ? fault_set(s->f, 503, "the engine is stopping") : 0;
 }
 
-static int copy_attribute(struct squash *s, int from, int to, const char *name,
-                          char *value) {
-    if (layer_owns_attribute(name) || strncmp(name, "trusted.", 8) == 0 ||
-        (strncmp(name, "security.", 9) == 0 &&
-         strcmp(name, "security.capability") != 0))
-        return 0;
-    ssize_t size = fgetxattr(from, name, value, ATTRIBUTES);
-    if (size < 0 || fsetxattr(to, name, value, (size_t)size, 0) < 0)
-        return failed(s, "copying the attribute", name);
-    return 0;
-}
-
-static int copy_attributes(struct squash *s, int from, int to) {
-    char *names = s->piece, *value = names + ATTRIBUTES;
-    ssize_t length = flistxattr(from, names, ATTRIBUTES);
-    if (length < 0 && errno != ENOTSUP)
-        return failed(s, "reading", "attributes");
-    for (char *name = names; name < names + length; name += strlen(name) + 1)
-        if (copy_attribute(s, from, to, name, value) < 0)
-            return -1;
-    return 0;
-}
-
-/* Owner, mode, attributes and times of an open file or directory, in the order
- * in which none undoes another. */
-static int copy_metadata(struct squash *s, int from, int to,
-                         const struct stat *st, const char *name) {
-    const struct timespec times[2] = {st->st_atim, st->st_mtim};
-    if (fchown(to, st->st_uid, st->st_gid) < 0 ||
-        fchmod(to, st->st_mode & 07777) < 0)
-        return failed(s, "giving an owner to", name);
-    if (copy_attributes(s, from, to) < 0)
-        return -1;
-    return futimens(to, times) < 0 ? failed(s, "setting the time of", name) : 0;
-}
-
-/* Copies the data from `at` to `end`. */
-static int copy_piece(struct squash *s, int from, int to, off_t at, off_t end) {
-    if (lseek(from, at, SEEK_SET) < 0 || lseek(to, at, SEEK_SET) < 0)
-        return -1;
-    while (at < end && !*s->cancelled) {
-        size_t most = end - at < PIECE ? (size_t)(end - at) : PIECE;
-        ssize_t n = read_all(from, s->piece, most);
-        if (n <= 0 || write_all(to, s->piece, (size_t)n) < 0)
-            return -1;
-        at += n;
-    }
-    return 0;
-}
-
-/* The file system shares the data if it can. Holes stay holes. */
-static int copy_data(struct squash *s, int from, int to, off_t size) {
-    off_t data, hole = 0;
-    if (size == 0 || ioctl(to, FICLONE, from) == 0)
-        return 0;
-    while (hole < size && (data = lseek(from, hole, SEEK_DATA)) >= 0) {
-        hole = lseek(from, data, SEEK_HOLE);
-        if (hole < 0 || copy_piece(s, from, to, data, hole) < 0)
-            return -1;
-    }
-    return hole < size && errno != ENXIO ? -1 : ftruncate(to, size);
-}
-
 static int copy_file(struct squash *s, int dir, const char *name,
                      const struct stat *st) {
     int from CLEANUP(cleanup_close) =
@@ -176,9 +110,10 @@ static int copy_file(struct squash *s, int dir, const char *name,
         return failed(s, "reading", name);
     int to CLEANUP(cleanup_close) =
         openat(s->to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (to < 0 || copy_data(s, from, to, st->st_size) < 0)
-        return failed(s, "copying", name);
-    return copy_metadata(s, from, to, st, name);
+    if (to < 0 || copy_data(&s->copier, from, to, st->st_size) < 0 ||
+        copy_metadata(&s->copier, from, to, st) < 0)
+        return check_cancelled(s) < 0 ? -1 : failed(s, "copying", name);
+    return 0;
 }
 
 static int make_special(struct squash *s, int dir, const char *name,
@@ -355,8 +290,8 @@ static int go_back(int *fd) {
 /* What the directory is itself comes last: its content would change it. */
 static int finish_directory(struct squash *s) {
     struct step *d = s->top;
-    if (copy_metadata(s, s->at[d->parts[0]], s->to, &d->st, "a directory") < 0)
-        return -1;
+    if (copy_metadata(&s->copier, s->at[d->parts[0]], s->to, &d->st) < 0)
+        return failed(s, "copying", "a directory");
     s->top = d->up;
     int result = s->top ? go_back(&s->to) : 0;
     for (size_t i = 0; s->top && i < d->count && result == 0; i++)
@@ -441,27 +376,28 @@ static void close_all(struct squash *s) {
     while (s->top)
         s->top = step_free(s->top);
     free(s->at);
-    free(s->piece);
+    free(s->copier.piece);
 }
 
 /* Fills the upper directory of a workspace. */
 static int fill(int dir_fd, const struct workspace *w,
                 const struct chain_layer *chain, size_t count, size_t range,
                 const atomic_bool *cancelled, struct fault *f) {
-    struct squash s = {.count = count + 1,
-                       .range = range,
-                       .to = -1,
-                       .links = -1,
-                       .cancelled = cancelled,
-                       .piece = malloc(PIECE),
-                       .at = malloc((count + 1) * sizeof *s.at),
-                       .f = f};
+    struct squash s = {
+        .count = count + 1,
+        .range = range,
+        .to = -1,
+        .links = -1,
+        .cancelled = cancelled,
+        .copier = {.piece = malloc(COPY_PIECE), .patience = {0, cancelled}},
+        .at = malloc((count + 1) * sizeof *s.at),
+        .f = f};
     char links[48];
     snprintf(links, sizeof links, "w/%lld/links", (long long)w->number);
     for (size_t i = 0; s.at && i < s.count; i++)
         s.at[i] = -1;
     int result = -1;
-    if (!s.at || !s.piece)
+    if (!s.at || !s.copier.piece)
         fault_set(f, 500, "out of memory");
     else if (open_layers(&s, dir_fd, chain) == 0 &&
              open_root(&s, dir_fd, w, links) == 0)

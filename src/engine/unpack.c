@@ -1,17 +1,13 @@
 /* unpack.c: see unpack.h. The archive is the attacker: it may name any path in
  * any order, replace what it made, lie about sizes and never end. */
 #define _GNU_SOURCE
-#include "unpack.h"
-#include "layer.h"
 #include "tree.h"
-#include <archive.h>
+#include "unpack_internal.h"
 #include <archive_entry.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/capability.h>
-#include <linux/openat2.h>
 #include <locale.h>
 #include <poll.h>
 #include <stdio.h>
@@ -28,47 +24,23 @@
 #define MAX_RATIO 2000
 #define RATIO_FROM (256LL << 20)
 #define MAX_ATTRIBUTE 65536
-#define INPUT_BLOCK (256 << 10)
-
-struct unpack {
-    const struct unpack_options *o;
-    struct unpack_result *result;
-    struct fault *f;
-    struct archive *a;
-    int root, input;
-    bool stopped; /* the fault was filled by the reader */
-    /* The directory of the last entry, as most share it with the next. */
-    int parent;
-    char parent_path[PATH_MAX];
-    /* Directories' times, set when nothing will be made in them any more. */
-    struct buffer times;
-    char block[INPUT_BLOCK];
-};
 
 struct dir_time {
     struct timespec mtime;
     size_t length; /* of the name that follows, with its NUL */
 };
 
-/* Names come from the archive: cut, and logged or shown only through fault and
- * log_line. */
-#define NAME "%.200s"
-
-static int refuse(struct unpack *u, const char *name, const char *why) {
+int unpack_refuse(struct unpack *u, const char *name, const char *why) {
     return fault_set(u->f, 422, "bad archive: '" NAME "' %s", name, why);
 }
 
-static int failed(struct unpack *u, const char *doing, const char *name) {
+int unpack_failed(struct unpack *u, const char *doing, const char *name) {
     return fault_errno(u->f, "%s '" NAME "'", doing, name);
 }
 
 static bool must_stop(struct unpack *u) {
-    const struct unpack_options *o = u->o;
-    if (o->cancelled && *o->cancelled)
-        fault_set(u->f, 409, "cancelled");
-    else if (o->deadline > 0 && monotonic_seconds() > o->deadline)
-        fault_set(u->f, 408, "the archive took longer than allowed");
-    else
+    const struct patience p = {u->o->deadline, u->o->cancelled};
+    if (patience_check(&p, "the archive", u->f) == 0)
         return false;
     u->stopped = true;
     return true;
@@ -115,7 +87,7 @@ static int archive_fault(struct unpack *u) {
                      why ? why : "not a tar archive");
 }
 
-static int count_entry(struct unpack *u) {
+int unpack_count_entry(struct unpack *u) {
     int64_t most = u->o->max_entries ? u->o->max_entries : MAX_ENTRIES;
     if (++u->result->entries > most)
         return fault_set(u->f, 413, "the archive has more than %lld entries",
@@ -127,7 +99,7 @@ static int64_t max_bytes(const struct unpack *u) {
     return u->o->max_bytes ? u->o->max_bytes : MAX_BYTES;
 }
 
-static int count_bytes(struct unpack *u, uint64_t more) {
+int unpack_count_bytes(struct unpack *u, uint64_t more) {
     int64_t left = max_bytes(u) - u->result->bytes;
     if (more > (uint64_t)left)
         return fault_set(u->f, 413, "the archive holds more than %lld bytes",
@@ -147,14 +119,14 @@ static int count_bytes(struct unpack *u, uint64_t more) {
 static int clean_name(struct unpack *u, const char *raw, char out[PATH_MAX]) {
     size_t used = 0;
     if (!raw || !*raw)
-        return refuse(u, "", "is no name for an entry");
+        return unpack_refuse(u, "", "is no name for an entry");
     for (const char *p = raw; *p;) {
         size_t length = strcspn(p, "/");
         bool dot = length == 1 && p[0] == '.';
         if (length == 2 && p[0] == '.' && p[1] == '.')
-            return refuse(u, raw, "leads out of its directory");
+            return unpack_refuse(u, raw, "leads out of its directory");
         if (length > NAME_MAX || used + length + 2 > PATH_MAX)
-            return refuse(u, raw, "has too long a name");
+            return unpack_refuse(u, raw, "has too long a name");
         if (length && !dot) {
             if (used)
                 out[used++] = '/';
@@ -167,123 +139,47 @@ static int clean_name(struct unpack *u, const char *raw, char out[PATH_MAX]) {
     return 0;
 }
 
-static int open_inside(const struct unpack *u, const char *path, int flags) {
-    return open_scoped(u->root, *path ? path : ".", (uint64_t)flags | O_CLOEXEC,
-                       RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
-                           RESOLVE_NO_XDEV);
-}
-
-static void forget_parent(struct unpack *u) {
-    if (u->parent >= 0)
-        close(u->parent);
-    u->parent = -1;
-}
-
-static int set_opaque(struct unpack *u, int parent, const char *name) {
+int unpack_set_opaque(struct unpack *u, int parent, const char *name) {
     int fd CLEANUP(cleanup_close) =
         openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fsetxattr(fd, "user.overlay.opaque", "y", 1, 0) < 0)
-        return failed(u, "marking", name);
+        return unpack_failed(u, "marking", name);
     return 0;
 }
 
-/* Removes what is at `name`. *whiteout tells that it was one; a directory that
- * is to become a directory stays, and 1 is returned. */
+/* Removes what this archive has made at `name`: *replaced tells that there was
+ * something. A directory that is to become a directory stays: 1. */
 static int make_way(struct unpack *u, int parent, const char *name,
-                    bool directory, bool *whiteout) {
+                    bool directory, bool *replaced) {
     struct stat st;
-    *whiteout = false;
+    *replaced = false;
     if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 0 : failed(u, "replacing", name);
+        return errno == ENOENT ? 0 : unpack_failed(u, "replacing", name);
     if (directory && S_ISDIR(st.st_mode))
         return 1;
-    *whiteout = layer_is_whiteout(&st);
+    *replaced = true;
     if (tree_delete_at(parent, name) < 0)
-        return failed(u, "replacing", name);
+        return unpack_failed(u, "replacing", name);
     return 0;
 }
 
-static int make_directory(struct unpack *u, int parent, const char *name) {
-    bool whiteout;
-    int there = make_way(u, parent, name, true, &whiteout);
+int unpack_make_way(struct unpack *u, int parent, const char *name) {
+    bool replaced;
+    return make_way(u, parent, name, false, &replaced);
+}
+
+int unpack_make_directory(struct unpack *u, int parent, const char *name) {
+    bool replaced;
+    int there = make_way(u, parent, name, true, &replaced);
     if (there)
         return there < 0 ? -1 : 0;
     if (mkdirat(parent, name, 0700) < 0 ||
         fchownat(parent, name, u->o->ids.base, u->o->ids.base,
                  AT_SYMLINK_NOFOLLOW) < 0 ||
         fchmodat(parent, name, 0755, 0) < 0)
-        return failed(u, "making directory", name);
-    /* What the whiteout hid must not shine through. */
-    return whiteout ? set_opaque(u, parent, name) : 0;
-}
-
-/* A directory that the archive does not describe, or not yet, is like the one
- * that it comes to lie over. */
-static int inherit(struct unpack *u, const char *path, int dir,
-                   const char *name) {
-    const struct unpack_options *o = u->o;
-    struct unpack_owner like = {.uid = 0};
-    uint32_t base = o->ids.base;
-    int found = o->below ? o->below(o->below_arg, path, &like, u->f) : 0;
-    u->stopped = u->stopped || found < 0;
-    if (found <= 0)
-        return found;
-    if (fchownat(dir, name, base + like.uid, base + like.gid,
-                 AT_SYMLINK_NOFOLLOW) < 0 ||
-        fchmodat(dir, name, like.mode & 07777, 0) < 0)
-        return failed(u, "making directory", path);
-    return 0;
-}
-
-/* Makes what is missing of `path`. Only what is not there is made, and only
- * there where the kernel's resolution of the part before it leads. */
-static int make_parents(struct unpack *u, const char *path) {
-    char prefix[PATH_MAX];
-    int at CLEANUP(cleanup_close) = open_inside(u, "", O_PATH | O_DIRECTORY);
-    for (const char *p = path; at >= 0 && *p;) {
-        size_t length = strcspn(p, "/");
-        size_t end = (size_t)(p - path) + length;
-        memcpy(prefix, path, end);
-        prefix[end] = 0;
-        int next = open_inside(u, prefix, O_PATH | O_DIRECTORY);
-        if (next < 0 && (errno == ENOENT || errno == ENOTDIR)) {
-            struct stat st;
-            const char *name = prefix + (p - path);
-            if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                !layer_is_whiteout(&st))
-                return refuse(u, path, "is below what is not a directory");
-            if (count_entry(u) < 0 || make_directory(u, at, name) < 0 ||
-                inherit(u, prefix, at, name) < 0)
-                return -1;
-            next = open_inside(u, prefix, O_PATH | O_DIRECTORY);
-        }
-        close(at);
-        at = next;
-        p += length + (p[length] == '/');
-    }
-    return at < 0 ? failed(u, "making directory", path) : steal_fd(&at);
-}
-
-/* The directory of `path`, made if need be; *name is the last part. The
- * descriptor stays ours. */
-static int open_parent(struct unpack *u, const char *path, const char **name) {
-    const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash - path) : 0;
-    *name = slash ? slash + 1 : path;
-    if (u->parent >= 0 && strlen(u->parent_path) == length &&
-        memcmp(u->parent_path, path, length) == 0)
-        return u->parent;
-    forget_parent(u);
-    memcpy(u->parent_path, path, length);
-    u->parent_path[length] = 0;
-    u->parent = open_inside(u, u->parent_path, O_PATH | O_DIRECTORY);
-    if (u->parent < 0 && (errno == ENOENT || errno == ENOTDIR))
-        u->parent = make_parents(u, u->parent_path);
-    else if (u->parent < 0 && errno == ELOOP)
-        return refuse(u, path, "is behind a loop of links");
-    else if (u->parent < 0)
-        return failed(u, "opening the directory of", path);
-    return u->parent;
+        return unpack_failed(u, "making directory", name);
+    /* What a whiteout or a file hid must not shine through. */
+    return replaced && u->o->whiteouts ? unpack_set_opaque(u, parent, name) : 0;
 }
 
 static int shift_id(struct unpack *u, const char *name, int64_t id,
@@ -354,7 +250,7 @@ static int set_attributes(struct unpack *u, int fd, struct archive_entry *e) {
     size_t size;
     archive_entry_xattr_reset(e);
     while (archive_entry_xattr_next(e, &name, &value, &size) == ARCHIVE_OK) {
-        if (count_bytes(u, size) < 0)
+        if (unpack_count_bytes(u, size) < 0)
             return -1;
         if (set_attribute(u, fd, name, value, size) < 0)
             u->result->skipped++;
@@ -371,11 +267,11 @@ static int set_metadata(struct unpack *u, int fd, const char *name,
     if (entry_owner(u, name, e, &uid, &gid) < 0)
         return -1;
     if (fchown(fd, uid, gid) < 0)
-        return failed(u, "giving an owner to", name);
+        return unpack_failed(u, "giving an owner to", name);
     if (set_attributes(u, fd, e) < 0)
         return -1;
     if (fchmod(fd, archive_entry_perm(e) & 07777) < 0)
-        return failed(u, "setting the mode of", name);
+        return unpack_failed(u, "setting the mode of", name);
     return 0;
 }
 
@@ -397,7 +293,7 @@ static int set_directory_times(struct unpack *u) {
         memcpy(&d, u->times.data + at, sizeof d);
         at += sizeof d;
         int fd CLEANUP(cleanup_close) =
-            open_inside(u, u->times.data + at, O_RDONLY | O_DIRECTORY);
+            place_open(u, u->times.data + at, O_RDONLY | O_DIRECTORY);
         struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, d.mtime};
         at += d.length;
         /* A directory that was replaced later is no fault. */
@@ -409,7 +305,7 @@ static int set_directory_times(struct unpack *u) {
 
 static int unpack_root(struct unpack *u, struct archive_entry *e) {
     if (archive_entry_hardlink(e) || archive_entry_filetype(e) != AE_IFDIR)
-        return refuse(u, "/", "must be a directory");
+        return unpack_refuse(u, "/", "must be a directory");
     if (set_metadata(u, u->root, "/", e) < 0)
         return -1;
     return remember_time(u, "", e);
@@ -417,15 +313,17 @@ static int unpack_root(struct unpack *u, struct archive_entry *e) {
 
 static int unpack_directory(struct unpack *u, int parent, const char *name,
                             const char *path, struct archive_entry *e) {
-    if (make_directory(u, parent, name) < 0)
+    char place[PATH_MAX];
+    if (place_of(u, name, place) < 0 ||
+        unpack_make_directory(u, parent, name) < 0)
         return -1;
     int fd CLEANUP(cleanup_close) =
         openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return failed(u, "opening", path);
+        return unpack_failed(u, "opening", path);
     if (set_metadata(u, fd, path, e) < 0)
         return -1;
-    return remember_time(u, path, e);
+    return remember_time(u, place, e);
 }
 
 static int write_at(int fd, const char *data, size_t length, int64_t offset) {
@@ -454,7 +352,7 @@ static int unpack_content(struct unpack *u, int fd, const char *path,
     while (!must_stop(u)) {
         int got = archive_read_data_block(u->a, &data, &length, &offset);
         if (got == ARCHIVE_EOF && ftruncate(fd, size) < 0)
-            return failed(u, "writing", path);
+            return unpack_failed(u, "writing", path);
         if (got == ARCHIVE_EOF)
             return 0;
         if (got == ARCHIVE_RETRY)
@@ -462,11 +360,11 @@ static int unpack_content(struct unpack *u, int fd, const char *path,
         if (got < ARCHIVE_WARN)
             return archive_fault(u);
         if (offset < 0 || offset > size || length > (uint64_t)(size - offset))
-            return refuse(u, path, "has data beyond its size");
-        if (count_bytes(u, length) < 0)
+            return unpack_refuse(u, path, "has data beyond its size");
+        if (unpack_count_bytes(u, length) < 0)
             return -1;
         if (write_at(fd, data, length, offset) < 0)
-            return failed(u, "writing", path);
+            return unpack_failed(u, "writing", path);
     }
     return -1;
 }
@@ -478,12 +376,12 @@ static int unpack_file(struct unpack *u, int parent, const char *name,
         openat(parent, name,
                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        return failed(u, "making", path);
+        return unpack_failed(u, "making", path);
     if (unpack_content(u, fd, path, e) < 0 || set_metadata(u, fd, path, e) < 0)
         return -1;
     entry_times(e, times);
     if (futimens(fd, times) < 0)
-        return failed(u, "setting the time of", path);
+        return unpack_failed(u, "setting the time of", path);
     return 0;
 }
 
@@ -496,58 +394,55 @@ static int unpack_special(struct unpack *u, int parent, const char *name,
     bool fifo = archive_entry_filetype(e) == AE_IFIFO;
     const char *target = archive_entry_symlink(e);
     if (!fifo && (!target || !*target || strlen(target) >= PATH_MAX))
-        return refuse(u, path, "is a link without a usable target");
+        return unpack_refuse(u, path, "is a link without a usable target");
     if (entry_owner(u, path, e, &uid, &gid) < 0)
         return -1;
     if (fifo ? mknodat(parent, name, S_IFIFO | 0600, 0) < 0
              : symlinkat(target, parent, name) < 0)
-        return failed(u, "making", path);
+        return unpack_failed(u, "making", path);
     entry_times(e, times);
     if (fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 ||
         utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0 ||
         (fifo && fchmodat(parent, name, archive_entry_perm(e) & 07777, 0) < 0))
-        return failed(u, "making", path);
+        return unpack_failed(u, "making", path);
     return 0;
 }
 
-/* Opens the directory of a hard link's target, which must be there. */
-static int open_target(struct unpack *u, const char *path, const char *target,
-                       const char **name, struct stat *st) {
-    char dir[PATH_MAX];
-    const char *slash = strrchr(target, '/');
-    size_t length = slash ? (size_t)(slash - target) : 0;
-    memcpy(dir, target, length);
-    dir[length] = 0;
-    *name = slash ? slash + 1 : target;
-    int fd = **name ? open_inside(u, dir, O_PATH | O_DIRECTORY) : -1;
-    if (fd >= 0 && fstatat(fd, *name, st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        !S_ISDIR(st->st_mode) && !layer_is_whiteout(st))
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return refuse(u, path, "is a hard link to what is not in the archive");
+/* A hard link tells once more what its file is, and is right about it. */
+static int unpack_link_metadata(struct unpack *u, int parent, const char *name,
+                                const char *path, struct archive_entry *e) {
+    struct timespec times[2];
+    struct stat st;
+    int fd CLEANUP(cleanup_close) =
+        openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return 0; /* only files have what could differ */
+    entry_times(e, times);
+    if (set_metadata(u, fd, path, e) < 0)
+        return -1;
+    return futimens(fd, times) < 0
+               ? unpack_failed(u, "setting the time of", path)
+               : 0;
 }
 
 static int unpack_hardlink(struct unpack *u, int parent, const char *name,
                            const char *path, struct archive_entry *e) {
-    char target[PATH_MAX];
-    const char *target_name;
+    char target[PATH_MAX], target_name[NAME_MAX + 1];
     struct stat st, old;
-    bool whiteout;
     if (clean_name(u, archive_entry_hardlink(e), target) < 0)
         return -1;
     int from CLEANUP(cleanup_close) =
-        open_target(u, path, target, &target_name, &st);
+        place_target(u, path, target, target_name);
     if (from < 0)
         return -1;
-    if (fstatat(parent, name, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
-        old.st_ino == st.st_ino)
-        return 0; /* to itself */
-    if (make_way(u, parent, name, false, &whiteout) < 0)
+    bool itself = fstatat(from, target_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                  fstatat(parent, name, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
+                  old.st_ino == st.st_ino;
+    if (!itself && unpack_make_way(u, parent, name) < 0)
         return -1;
-    if (linkat(from, target_name, parent, name, 0) < 0)
-        return failed(u, "linking", path);
-    return 0;
+    if (!itself && linkat(from, target_name, parent, name, 0) < 0)
+        return unpack_failed(u, "linking", path);
+    return unpack_link_metadata(u, parent, name, path, e);
 }
 
 /* A whiteout speaks of lower layers only: what this archive brings itself
@@ -556,24 +451,36 @@ static int unpack_whiteout(struct unpack *u, int parent, const char *name,
                            const char *path) {
     struct stat st;
     if (strcmp(name, ".wh..opq") == 0)
-        return set_opaque(u, parent, ".");
+        return unpack_set_opaque(u, parent, ".");
     if (strncmp(name, ".wh.", 4) == 0)
         return 0; /* aufs' own bookkeeping */
     if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return refuse(u, path, "hides what it must not");
+        return unpack_refuse(u, path, "hides what it must not");
     if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return S_ISDIR(st.st_mode) ? set_opaque(u, parent, name) : 0;
+        return S_ISDIR(st.st_mode) ? unpack_set_opaque(u, parent, name) : 0;
     if (errno != ENOENT ||
         mknodat(parent, name, S_IFCHR | 0600, makedev(0, 0)) < 0)
-        return failed(u, "hiding", path);
+        return unpack_failed(u, "hiding", path);
     return 0;
+}
+
+/* Devices and whatever else there may be. What is below is replaced all the
+ * same. */
+static int leave_out(struct unpack *u, int parent, const char *name) {
+    char place[PATH_MAX];
+    u->result->skipped++;
+    if (place_of(u, name, place) < 0 || unpack_make_way(u, parent, name) < 0)
+        return -1;
+    int below = place_is_below(u, place);
+    if (below == 1 && mknodat(parent, name, S_IFCHR | 0600, makedev(0, 0)) < 0)
+        return unpack_failed(u, "hiding", place);
+    return below < 0 ? -1 : 0;
 }
 
 static int unpack_named(struct unpack *u, const char *path,
                         struct archive_entry *e) {
     const char *name;
-    bool whiteout;
-    int parent = open_parent(u, path, &name);
+    int parent = place_parent(u, path, &name);
     if (parent < 0)
         return -1;
     if (u->o->whiteouts && strncmp(name, ".wh.", 4) == 0)
@@ -584,23 +491,23 @@ static int unpack_named(struct unpack *u, const char *path,
     case AE_IFDIR:
         return unpack_directory(u, parent, name, path, e);
     case AE_IFREG:
-        if (make_way(u, parent, name, false, &whiteout) < 0)
+        if (unpack_make_way(u, parent, name) < 0)
             return -1;
         return unpack_file(u, parent, name, path, e);
     case AE_IFLNK:
     case AE_IFIFO:
-        if (make_way(u, parent, name, false, &whiteout) < 0)
+        if (unpack_make_way(u, parent, name) < 0)
             return -1;
         return unpack_special(u, parent, name, path, e);
     default:
-        u->result->skipped++;
-        return 0;
+        return leave_out(u, parent, name);
     }
 }
 
 static int unpack_entry(struct unpack *u, struct archive_entry *e) {
     char path[PATH_MAX];
-    if (count_entry(u) < 0 || clean_name(u, archive_entry_pathname(e), path))
+    if (unpack_count_entry(u) < 0 ||
+        clean_name(u, archive_entry_pathname(e), path))
         return -1;
     return *path ? unpack_named(u, path, e) : unpack_root(u, e);
 }
@@ -621,13 +528,13 @@ static int open_archive(struct unpack *u) {
 }
 
 static int unpack_all(struct unpack *u) {
-    if (open_archive(u) < 0 || inherit(u, "", u->root, ".") < 0)
+    if (open_archive(u) < 0 || place_root(u) < 0)
         return -1;
     for (;;) {
         struct archive_entry *e;
         int got = archive_read_next_header(u->a, &e);
         if (got == ARCHIVE_EOF)
-            return set_directory_times(u);
+            return place_finish(u) < 0 ? -1 : set_directory_times(u);
         if (got == ARCHIVE_RETRY)
             continue;
         if (got < ARCHIVE_WARN)
@@ -657,9 +564,11 @@ int unpack_tar(int root, int fd, const struct unpack_options *o,
         u->input = fd;
         u->parent = -1;
         buffer_init(&u->times, 64 << 20);
+        buffer_init(&u->linked, 64 << 20);
         status = unpack_all(u);
-        forget_parent(u);
+        cleanup_close(&u->parent);
         buffer_free(&u->times);
+        buffer_free(&u->linked);
         if (utf8) {
             uselocale(before);
             freelocale(utf8);

@@ -47,16 +47,26 @@ static int ask(struct child *c, struct unpack_answer *a) {
     return recv(UNPACK_CONTROL, a, sizeof *a, 0) == (ssize_t)sizeof *a ? 0 : -1;
 }
 
-static int ask_below(void *arg, const char *path, struct unpack_owner *out,
-                     struct fault *f) {
-    struct child *c = arg;
+static int ask_about(struct child *c, int kind, const char *path,
+                     struct unpack_below *out, struct fault *f) {
     struct unpack_answer a;
-    c->m.kind = UNPACK_BELOW;
+    c->m.kind = kind;
     snprintf(c->m.path, sizeof c->m.path, "%s", path);
     if (ask(c, &a) < 0)
         return fault_set(f, 500, "nobody waits for what is unpacked");
-    *out = a.owner;
+    if (out)
+        *out = a.below;
     return a.status;
+}
+
+static int ask_below(void *arg, const char *path, struct unpack_below *out,
+                     struct fault *f) {
+    return ask_about(arg, UNPACK_BELOW, path, out, f);
+}
+
+static int ask_copy(void *arg, const char *path, int root, struct fault *f) {
+    (void)root; /* the parent has it, too */
+    return ask_about(arg, UNPACK_FILE, path, NULL, f);
 }
 
 /* ---- giving away ---- */
@@ -219,6 +229,7 @@ static int unpack(struct child *c, struct fault *f) {
                                .max_entries = order->max_entries,
                                .deadline = order->deadline,
                                .below = order->asks ? ask_below : NULL,
+                               .copy = ask_copy,
                                .below_arg = c};
     if (confine(c, f) < 0)
         return -1;

@@ -25,6 +25,7 @@ struct unpack_message {
     enum {
         UNPACK_MAP,   /* it has left the user namespace: map its ids */
         UNPACK_BELOW, /* what is `path` below? */
+        UNPACK_FILE,  /* copy the file `path` from below */
         UNPACK_DONE
     } kind;
     int status; /* of UNPACK_DONE: 0 or -1, then with the fault */
@@ -34,10 +35,10 @@ struct unpack_message {
     char path[PATH_MAX];
 };
 
-/* To the child, for each of the first two. */
+/* To the child, for each of the first three. */
 struct unpack_answer {
     int status; /* -1: end, it is all over; UNPACK_BELOW: 1 found, 0 not */
-    struct unpack_owner owner;
+    struct unpack_below below;
 };
 
 #endif

@@ -18,6 +18,7 @@ enum { TICK_MS = 100, ABOVE_CHILDS = 16 };
 struct jail {
     const struct unpack_options *o;
     struct fault *f;
+    int root;
     int given[UNPACK_FDS]; /* what becomes the child's descriptors */
     int control;
     pid_t pid;
@@ -131,38 +132,39 @@ static int map_ids(struct jail *j, struct unpack_answer *a) {
 
 static int look_below(struct jail *j, struct unpack_answer *a) {
     const struct unpack_options *o = j->o;
-    j->m.path[sizeof j->m.path - 1] = '\0';
     a->status =
-        o->below ? o->below(o->below_arg, j->m.path, &a->owner, j->f) : 0;
+        o->below ? o->below(o->below_arg, j->m.path, &a->below, j->f) : 0;
     return a->status < 0 ? -1 : 0;
+}
+
+static int copy_below(struct jail *j, struct unpack_answer *a) {
+    const struct unpack_options *o = j->o;
+    if (!o->below)
+        return fault_set(j->f, 500, "unpacking: there is nothing below");
+    a->status = o->copy(o->below_arg, j->m.path, j->root, j->f);
+    return a->status;
 }
 
 /* 1 when it was the last message. */
 static int answer(struct jail *j) {
     struct unpack_answer a = {.status = -1};
+    j->m.path[sizeof j->m.path - 1] = '\0';
     int result = j->m.kind == UNPACK_MAP     ? map_ids(j, &a)
                  : j->m.kind == UNPACK_BELOW ? look_below(j, &a)
+                 : j->m.kind == UNPACK_FILE  ? copy_below(j, &a)
                                              : 1;
     if (result == 0 && send(j->control, &a, sizeof a, MSG_NOSIGNAL) < 0)
         return fault_errno(j->f, "unpacking: talking to the process");
     return result;
 }
 
-static int check_patience(struct jail *j) {
-    const struct unpack_options *o = j->o;
-    if (o->cancelled && *o->cancelled)
-        return fault_set(j->f, 409, "cancelled");
-    if (o->deadline > 0 && monotonic_seconds() > o->deadline)
-        return fault_set(j->f, 408, "the archive took longer than allowed");
-    return 0;
-}
-
 /* Until it is done: 0; or dead: 1; or must not go on: -1. */
 static int converse(struct jail *j) {
     struct pollfd p = {.fd = j->control, .events = POLLIN};
+    const struct patience patience = {j->o->deadline, j->o->cancelled};
     int last = 0;
     while (last == 0) {
-        if (check_patience(j) < 0)
+        if (patience_check(&patience, "the archive", j->f) < 0)
             return -1;
         int ready = poll(&p, 1, TICK_MS);
         if (ready == 0 || (ready < 0 && errno == EINTR))
@@ -226,7 +228,8 @@ int unpack_jailed(int root, int fd, const struct unpack_options *o,
     *result = (struct unpack_result){0};
     if (!j)
         return fault_set(f, 500, "out of memory");
-    *j = (struct jail){.o = o, .f = f, .control = -1, .given = {-1}};
+    *j = (struct jail){
+        .o = o, .f = f, .root = root, .control = -1, .given = {-1}};
     for (int i = 0; i < UNPACK_FDS; i++)
         j->given[i] = -1;
     int outcome = start(j, root, fd);

@@ -5,7 +5,8 @@
  *   - has a user namespace of its own and only the sandbox's ids: nothing of
  *     the engine's user, its files or its memory, which it was not forked from;
  *   - has the directory to unpack into as its root directory, the archive, and
- *     a socket to ask its parent two things, see unpack_options.below;
+ *     a socket to ask its parent what is below, and for copies of files there
+ *     (unpack_options): layers that others share are not in its reach;
  *   - has the capabilities to set owners and modes there, and no others;
  *   - can call what unpacking calls: no socket, no program, no process;
  *   - has 512 MiB, is the first to go when memory is short, and dies with who
