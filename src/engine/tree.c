@@ -46,7 +46,7 @@ struct level {
     dev_t device;
     ino_t inode;
     struct buffer names; /* its directories, each with a NUL */
-    size_t next;         /* the one to visit */
+    size_t at, next;     /* the last one visited, and the one to visit */
 };
 
 static struct level *level_free(struct level *l) {
@@ -109,6 +109,12 @@ static int go_up(int *dir, const struct level *l) {
 }
 
 int tree_walk(int top, tree_visit *visit, void *arg) {
+    return tree_walk_out(top, visit, NULL, arg);
+}
+
+int tree_walk_out(int top, tree_visit *visit,
+                  int (*leave)(void *arg, int dir, const char *name),
+                  void *arg) {
     struct level *way CLEANUP(cleanup_levels) = NULL;
     int dir CLEANUP(cleanup_close) = openat(top, ".", OPEN_DIRECTORY);
     if (dir < 0 || enter(dir, &way, visit, arg) < 0)
@@ -116,6 +122,7 @@ int tree_walk(int top, tree_visit *visit, void *arg) {
     while (way) {
         if (way->next < way->names.length) {
             const char *name = way->names.data + way->next;
+            way->at = way->next;
             way->next += strlen(name) + 1;
             if (change_directory(&dir, name) < 0 ||
                 enter(dir, &way, visit, arg) < 0)
@@ -123,6 +130,8 @@ int tree_walk(int top, tree_visit *visit, void *arg) {
         } else {
             way = level_free(way);
             if (way && go_up(&dir, way) < 0)
+                return -1;
+            if (way && leave && leave(arg, dir, way->names.data + way->at) < 0)
                 return -1;
         }
     }

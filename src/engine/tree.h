@@ -15,6 +15,11 @@ typedef int tree_visit(void *arg, int dir, const char *name,
 
 /* Walks what is below `top`, a directory. 0, or -1 with errno. */
 int tree_walk(int top, tree_visit *visit, void *arg) MUST_CHECK;
+/* The same, and `leave` sees a directory once more after all that it contains.
+ * Both may remove what they are called for. */
+int tree_walk_out(int top, tree_visit *visit,
+                  int (*leave)(void *arg, int dir, const char *name),
+                  void *arg) MUST_CHECK;
 
 /* Deletes everything below `top`, a directory. What cannot be deleted stays:
  * returns how many entries of `top` that were, or -1 with errno. */

@@ -38,7 +38,7 @@ int unpack_failed(struct unpack *u, const char *doing, const char *name) {
     return fault_errno(u->f, "%s '" NAME "'", doing, name);
 }
 
-static bool must_stop(struct unpack *u) {
+bool unpack_must_stop(struct unpack *u) {
     const struct patience p = {u->o->deadline, u->o->cancelled};
     if (patience_check(&p, "the archive", u->f) == 0)
         return false;
@@ -61,7 +61,7 @@ static la_ssize_t read_input(struct archive *a, void *arg, const void **data) {
     struct unpack *u = arg;
     struct pollfd p = {.fd = u->input, .events = POLLIN};
     *data = u->block;
-    while (!must_stop(u)) {
+    while (!unpack_must_stop(u)) {
         if (u->o->read)
             return call_reader(u);
         int ready = poll(&p, 1, 200);
@@ -92,7 +92,7 @@ int unpack_count_entry(struct unpack *u) {
     if (++u->result->entries > most)
         return fault_set(u->f, 413, "the archive has more than %lld entries",
                          (long long)most);
-    return must_stop(u) ? -1 : 0;
+    return unpack_must_stop(u) ? -1 : 0;
 }
 
 static int64_t max_bytes(const struct unpack *u) {
@@ -170,11 +170,13 @@ int unpack_make_way(struct unpack *u, int parent, const char *name) {
 
 int unpack_make_directory(struct unpack *u, int parent, const char *name) {
     bool replaced;
+    struct stat st;
+    uint32_t root = u->o->ids.base;
     int there = make_way(u, parent, name, true, &replaced);
     if (there)
         return there < 0 ? -1 : 0;
-    if (mkdirat(parent, name, 0700) < 0 ||
-        fchownat(parent, name, u->o->ids.base, u->o->ids.base,
+    if (fstat(parent, &st) < 0 || mkdirat(parent, name, 0700) < 0 ||
+        fchownat(parent, name, root, st.st_mode & S_ISGID ? st.st_gid : root,
                  AT_SYMLINK_NOFOLLOW) < 0 ||
         fchmodat(parent, name, 0755, 0) < 0)
         return unpack_failed(u, "making directory", name);
@@ -321,6 +323,8 @@ static int unpack_directory(struct unpack *u, int parent, const char *name,
         openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return unpack_failed(u, "opening", path);
+    if (u->implied_count)
+        place_describe(fd);
     if (set_metadata(u, fd, path, e) < 0)
         return -1;
     return remember_time(u, place, e);
@@ -349,7 +353,7 @@ static int unpack_content(struct unpack *u, int fd, const char *path,
     if (size < 0 || size > max_bytes(u))
         return fault_set(u->f, 413, "'" NAME "' is larger than %lld bytes",
                          path, (long long)max_bytes(u));
-    while (!must_stop(u)) {
+    while (!unpack_must_stop(u)) {
         int got = archive_read_data_block(u->a, &data, &length, &offset);
         if (got == ARCHIVE_EOF && ftruncate(fd, size) < 0)
             return unpack_failed(u, "writing", path);
@@ -441,7 +445,9 @@ static int unpack_hardlink(struct unpack *u, int parent, const char *name,
     if (!itself && unpack_make_way(u, parent, name) < 0)
         return -1;
     if (!itself && linkat(from, target_name, parent, name, 0) < 0)
-        return unpack_failed(u, "linking", path);
+        return errno == ENOENT
+                   ? unpack_refuse(u, path, "is a hard link to what it replaces")
+                   : unpack_failed(u, "linking", path);
     return unpack_link_metadata(u, parent, name, path, e);
 }
 
@@ -451,30 +457,29 @@ static int unpack_whiteout(struct unpack *u, int parent, const char *name,
                            const char *path) {
     struct stat st;
     if (strcmp(name, ".wh..opq") == 0)
-        return unpack_set_opaque(u, parent, ".");
+        return place_hide_all(u, parent);
     if (strncmp(name, ".wh.", 4) == 0)
         return 0; /* aufs' own bookkeeping */
     if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return unpack_refuse(u, path, "hides what it must not");
-    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return S_ISDIR(st.st_mode) ? unpack_set_opaque(u, parent, name) : 0;
-    if (errno != ENOENT ||
-        mknodat(parent, name, S_IFCHR | 0600, makedev(0, 0)) < 0)
-        return unpack_failed(u, "hiding", path);
-    return 0;
+    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? place_hide(u, parent, name)
+                               : unpack_failed(u, "hiding", path);
+    if (!S_ISDIR(st.st_mode))
+        return 0;
+    int brought = place_is_brought(u, parent, name);
+    if (brought == 1)
+        return unpack_set_opaque(u, parent, name);
+    return brought < 0 ? -1 : place_hide(u, parent, name);
 }
 
 /* Devices and whatever else there may be. What is below is replaced all the
  * same. */
 static int leave_out(struct unpack *u, int parent, const char *name) {
-    char place[PATH_MAX];
     u->result->skipped++;
-    if (place_of(u, name, place) < 0 || unpack_make_way(u, parent, name) < 0)
+    if (unpack_make_way(u, parent, name) < 0)
         return -1;
-    int below = place_is_below(u, place);
-    if (below == 1 && mknodat(parent, name, S_IFCHR | 0600, makedev(0, 0)) < 0)
-        return unpack_failed(u, "hiding", place);
-    return below < 0 ? -1 : 0;
+    return u->o->whiteouts ? place_hide(u, parent, name) : 0;
 }
 
 static int unpack_named(struct unpack *u, const char *path,
@@ -565,10 +570,12 @@ int unpack_tar(int root, int fd, const struct unpack_options *o,
         u->parent = -1;
         buffer_init(&u->times, 64 << 20);
         buffer_init(&u->linked, 64 << 20);
+        buffer_init(&u->implied, 64 << 20);
         status = unpack_all(u);
         cleanup_close(&u->parent);
         buffer_free(&u->times);
         buffer_free(&u->linked);
+        buffer_free(&u->implied);
         if (utf8) {
             uselocale(before);
             freelocale(utf8);

@@ -26,6 +26,9 @@ struct unpack {
     struct buffer times;
     /* The files below that hard links named: see place_finish(). */
     struct buffer linked;
+    /* Directories that were made because something is in them, and how many. */
+    struct buffer implied;
+    int64_t implied_count;
     char block[UNPACK_BLOCK];
 };
 
@@ -39,6 +42,7 @@ int unpack_count_entry(struct unpack *u);
 int unpack_count_bytes(struct unpack *u, uint64_t more);
 /* Hides in a directory what the layers below have in it. */
 int unpack_set_opaque(struct unpack *u, int parent, const char *name);
+bool unpack_must_stop(struct unpack *u);
 /* Removes what this archive has made at `name`. */
 int unpack_make_way(struct unpack *u, int parent, const char *name);
 /* Makes a directory that belongs to root, unless there is one. */
@@ -56,8 +60,17 @@ int place_of(struct unpack *u, const char *name, char out[PATH_MAX]);
  * hard link of the entry `path` is to name; one below is copied first. */
 int place_target(struct unpack *u, const char *path, const char *target,
                  char name[NAME_MAX + 1]);
-/* Whether the layers below have something at a place. -1: fault. */
-int place_is_below(struct unpack *u, const char *place);
+/* Hides what the layers below have as `name` in the directory of the last
+ * entry. A whiteout of nothing would be seen in lists of the directory. */
+int place_hide(struct unpack *u, int parent, const char *name);
+/* Hides all that they have in the open directory. What this archive hid there
+ * already has nothing to hide any more. */
+int place_hide_all(struct unpack *u, int dir);
+/* Whether the archive described the directory `name` of `parent`, or anything
+ * is in it that is not hidden; if not, it is removed. */
+int place_is_brought(struct unpack *u, int parent, const char *name);
+/* The archive describes this open directory now. */
+void place_describe(int dir);
 /* Makes the root like the one below. */
 int place_root(struct unpack *u);
 /* The files below that hard links named are one file with these: they get their

@@ -13,6 +13,8 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* As containerd. */
@@ -21,6 +23,10 @@
  * entry of a layer can be called so; aufs kept such files under this name, and
  * its layers link to them. */
 #define LINKED ".wh..wh.plnk"
+
+/* Marks a directory that the archive has not described; taken away at the end,
+ * and overlay shows no attribute under its prefix to anybody. */
+#define IMPLIED "user.overlay.implied"
 
 #define OPEN_DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -137,6 +143,25 @@ static int make_like(struct unpack *u, int parent, const char *name,
     return 0;
 }
 
+/* Takes down that a directory was made because something is in it. */
+static int mark_implied(struct unpack *u, const struct trail *t,
+                        const char *name) {
+    char place[PATH_MAX];
+    int fd CLEANUP(cleanup_close) = openat(t->here, name, OPEN_DIRECTORY);
+    memcpy(place, t->path, t->length + 1);
+    if (!u->o->whiteouts)
+        return 0;
+    if (fd < 0 || fsetxattr(fd, IMPLIED, "y", 1, 0) < 0)
+        return unpack_failed(u, "marking", name);
+    if (append(u, place, name) < 0)
+        return -1;
+    u->implied_count++;
+    /* Beyond the buffer's maximum the mark stays, which does no harm. */
+    if (!u->implied.failed)
+        buffer_add(&u->implied, place, strlen(place) + 1);
+    return 0;
+}
+
 /* One step down a path without links. With `make`, the directory is made. 1;
  * 0: it is something else; -1. */
 static int trail_step(struct unpack *u, struct trail *t, const char *name,
@@ -147,7 +172,8 @@ static int trail_step(struct unpack *u, struct trail *t, const char *name,
     if (s.where != NOWHERE && !is_directory(&s))
         return 0;
     if (make && s.where != HERE) {
-        if (make_like(u, t->here, name, &s) < 0)
+        if (make_like(u, t->here, name, &s) < 0 ||
+            mark_implied(u, t, name) < 0)
             return -1;
         bool below = s.where == BELOW;
         s.where = HERE;
@@ -291,12 +317,82 @@ int place_of(struct unpack *u, const char *name, char out[PATH_MAX]) {
     return append(u, out, name);
 }
 
-int place_is_below(struct unpack *u, const char *place) {
+/* ---- whiteouts ---- */
+
+static int is_below(struct unpack *u, const char *name) {
+    struct trail t CLEANUP(trail_end) = {.here = -1};
     struct spot s;
-    if (!u->o->below)
-        return 0;
-    return ask_below(u, place, &s) < 0 ? -1 : s.where == BELOW;
+    int found = trail_follow(u, &t, u->parent_place, false);
+    if (found <= 0)
+        return found;
+    return trail_look(u, &t, name, &s) < 0 ? -1 : s.where == BELOW;
 }
+
+int place_hide(struct unpack *u, int parent, const char *name) {
+    int below = u->o->below ? is_below(u, name) : u->o->whiteouts;
+    if (below == 1 && mknodat(parent, name, S_IFCHR | 0600, makedev(0, 0)) < 0)
+        return unpack_failed(u, "hiding", name);
+    u->implied_count += below == 1;
+    return below < 0 ? -1 : 0;
+}
+
+static int drop_whiteout(void *arg, int dir, const char *name,
+                         const struct stat *st) {
+    if (unpack_must_stop(arg))
+        return -1;
+    return layer_is_whiteout(st) ? unlinkat(dir, name, 0) : 0;
+}
+
+static bool is_implied(int parent, const char *name) {
+    char mark;
+    int fd CLEANUP(cleanup_close) = openat(parent, name, OPEN_DIRECTORY);
+    return fd >= 0 && fgetxattr(fd, IMPLIED, &mark, 1) == 1;
+}
+
+static int drop_implied(void *arg, int dir, const char *name) {
+    (void)arg;
+    if (is_implied(dir, name) && unlinkat(dir, name, AT_REMOVEDIR) < 0 &&
+        errno != ENOTEMPTY && errno != EEXIST)
+        return -1;
+    return 0;
+}
+
+/* Removes what only was there to hide something. */
+static int drop_hidden(struct unpack *u, int dir) {
+    if (u->implied_count == 0 ||
+        tree_walk_out(dir, drop_whiteout, drop_implied, u) == 0)
+        return 0;
+    return u->stopped ? -1 : unpack_failed(u, "hiding", "a directory");
+}
+
+int place_hide_all(struct unpack *u, int dir) {
+    return drop_hidden(u, dir) < 0 ? -1 : unpack_set_opaque(u, dir, ".");
+}
+
+int place_is_brought(struct unpack *u, int parent, const char *name) {
+    int dir CLEANUP(cleanup_close) = openat(parent, name, OPEN_DIRECTORY);
+    if (dir < 0 || drop_hidden(u, dir) < 0)
+        return dir < 0 ? unpack_failed(u, "opening", name) : -1;
+    if (drop_implied(u, parent, name) < 0)
+        return unpack_failed(u, "hiding", name);
+    return faccessat(parent, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void place_describe(int dir) {
+    fremovexattr(dir, IMPLIED); /* most have none */
+}
+
+static void forget_implied(struct unpack *u) {
+    for (size_t at = 0; at < u->implied.length;
+         at += strlen(u->implied.data + at) + 1) {
+        int fd CLEANUP(cleanup_close) =
+            place_open(u, u->implied.data + at, O_RDONLY | O_DIRECTORY);
+        if (fd >= 0)
+            place_describe(fd);
+    }
+}
+
+/* ---- the root ---- */
 
 int place_root(struct unpack *u) {
     struct spot s;
@@ -456,6 +552,7 @@ int place_finish(struct unpack *u) {
             return -1;
         at += l.length;
     }
+    forget_implied(u);
     return tree_delete_at(u->root, LINKED) < 0
                ? unpack_failed(u, "removing", LINKED)
                : 0;
