@@ -1,10 +1,12 @@
 # Pairs of layers made at random, and what is right to come of them.
-#   layers.py make SEED FIRST COUNT DIR   the pairs FIRST.. as one image of two
-#       layers, an OCI layout DIR/oci: each pair below a directory of its own,
-#       p0, p1, ...; and DIR/want: what they show together
-#   layers.py check DIR WHO [0]    compares what list.sh says of a tree with
-#       DIR/want; prints what differs. 0: owners are not compared
-# A pair is the same for the same seed and number. With COUNT 1 it is the image.
+#   layers.py make SEED FIRST COUNT DIR   the pairs FIRST.. as one image, an OCI
+#       layout DIR/oci: each below a directory of its own, p0, p1, ... (some have
+#       a third layer); DIR/lower: the lowest layer alone; and DIR/want: what
+#       they show together
+#   layers.py list                 prints the commands that list such a tree
+#   layers.py check DIR WHO [0]    compares what those print with DIR/want;
+#       prints what differs. 0: owners are not compared
+# A pair is the same for the same seed and number.
 #
 # What is right is containerd's archive.Apply (pkg/archive/tar.go, applyNaive),
 # put into Python below. umoci differs from it in places, which then are not
@@ -24,6 +26,10 @@ import sys
 import tarfile
 
 BUSYBOX = "/bin/busybox"
+LIST = """
+busybox find p[0-9]* -exec busybox stat -c '%N|%f|%u|%g|%i|%Y' {} +
+busybox find p[0-9]* -type f -exec busybox md5sum {} +
+"""
 
 
 class Refused(Exception):
@@ -257,8 +263,8 @@ class Maker:
 
 def pair(seed, number, top):
     m = Maker(random.Random("%d %d" % (seed, number)), top)
-    lower = m.base()
-    return lower, m.change(), m.tree
+    layers = [m.base(), m.change(), m.change() if m.r.random() < 0.3 else []]
+    return layers, m.tree
 
 
 # ---- layouts ----
@@ -309,13 +315,13 @@ def make(seed, first, count, top):
     with open(BUSYBOX, "rb") as f:
         lower = [entry("d", "bin"), entry("f", "bin/busybox", data=f.read()),
                  entry("l", "bin/sh", target="busybox")]
-    upper, want = [], {}
+    layers, want = [lower, [], []], {}
     for n in range(first, first + count):
         p = "p%d" % n
         lower.append(entry("d", p))
-        a, b, tree = pair(seed, n, p)
-        lower += a
-        upper += b
+        own, tree = pair(seed, n, p)
+        for layer, more in zip(layers, own):
+            layer += more
         names = {}
         for path, node in walk(tree.root):
             if node.kind != "d":
@@ -323,11 +329,13 @@ def make(seed, first, count, top):
         want[p] = {"tree": {"/".join(path): node.describe(True) for path, node in walk(tree.root)},
                    "same": sorted(v for v in names.values() if len(v) > 1),
                    "unlike": ["umoci"] if tree.unlike_umoci else [],
-                   "layers": [[{k: v for k, v in e.items() if k != "data"} for e in l] for l in (a, b)]}
+                   "layers": [[{k: v for k, v in e.items() if k != "data"} for e in l] for l in own]}
     os.makedirs(top, exist_ok=True)
-    pack(lower, top + "/lower.tar")
-    pack(upper, top + "/upper.tar")
-    layout(top + "/oci", [top + "/lower.tar", top + "/upper.tar"])
+    tars = ["%s/%d.tar" % (top, i) for i in range(3)]
+    for layer, path in zip(layers, tars):
+        pack(layer, path)
+    layout(top + "/oci", tars)
+    layout(top + "/lower", tars[:1])
     json.dump(want, open(top + "/want", "w"))
 
 
@@ -380,8 +388,8 @@ def check(top, who, owners):
         if problems:
             wrong += 1
             print("%s, pair %s: %s" % (who, p[1:], "; ".join(problems)))
-            for name, layer in zip(("lower", "upper"), pair_want["layers"]):
-                print("  %s: %s" % (name, "  ".join("%s %s%s" % (
+            for number, layer in enumerate(pair_want["layers"]):
+                print("  layer %d: %s" % (number, "  ".join("%s %s%s" % (
                     e["kind"], e["name"], " -> " + e["target"] if "target" in e else "") for e in layer)))
     return wrong
 
@@ -389,5 +397,7 @@ def check(top, who, owners):
 if __name__ == "__main__":
     if sys.argv[1] == "make":
         make(*map(int, sys.argv[2:5]), sys.argv[5])
+    elif sys.argv[1] == "list":
+        print(LIST)
     else:
         sys.exit(check(sys.argv[2], sys.argv[3], sys.argv[4:] != ["0"]) > 0)

@@ -88,9 +88,11 @@ static int find_below(void *arg, const char *path, struct unpack_below *out,
     const struct stack *s = arg;
     char absolute[PATH_MAX + 1];
     struct item item;
+    struct fault why;
     snprintf(absolute, sizeof absolute, "/%s", path);
-    if (inspect_stat(s->view, absolute, false, &item, f) < 0)
-        return f->status < 500 ? 0 : -1;
+    if (inspect_stat(s->view, absolute, false, &item, &why) < 0)
+        return why.status < 500 ? 0
+                                : fault_set(f, why.status, "%s", why.message);
     if (strcmp(item.path, path) != 0)
         return 0; /* where it leads to is not what it is */
     *out = (struct unpack_below){.uid = item.st.st_uid,

@@ -446,7 +446,8 @@ static int unpack_hardlink(struct unpack *u, int parent, const char *name,
         return -1;
     if (!itself && linkat(from, target_name, parent, name, 0) < 0)
         return errno == ENOENT
-                   ? unpack_refuse(u, path, "is a hard link to what it replaces")
+                   ? unpack_refuse(u, path,
+                                   "is a hard link to what it replaces")
                    : unpack_failed(u, "linking", path);
     return unpack_link_metadata(u, parent, name, path, e);
 }

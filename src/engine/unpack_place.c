@@ -172,8 +172,7 @@ static int trail_step(struct unpack *u, struct trail *t, const char *name,
     if (s.where != NOWHERE && !is_directory(&s))
         return 0;
     if (make && s.where != HERE) {
-        if (make_like(u, t->here, name, &s) < 0 ||
-            mark_implied(u, t, name) < 0)
+        if (make_like(u, t->here, name, &s) < 0 || mark_implied(u, t, name) < 0)
             return -1;
         bool below = s.where == BELOW;
         s.where = HERE;
