@@ -197,6 +197,11 @@ CMD ["./main.sh"]
 ./sub/y -rw-r--r-- 0:0 ./sub/y
 ./x -rwxr-xr-x 0:0 ./x
 ]], copied("COPY src /d", "/d"))
+      local there = build("FROM busybox:latest\nWORKDIR /d\nCOPY *.txt /d\n"
+        .. "COPY a.txt no* ./\nCOPY no* /e",
+        { context = context })
+      assert.equal("a.txt\nb.txt\n", there:run("ls /d").stdout)
+      assert.is_false(there:exists("/e"))
       local image = build("FROM busybox:latest\nCOPY *.txt /d/\n"
         .. "COPY --exclude=*.txt --exclude=many . /e", { context = context })
       assert.equal("a.txt\nb.txt\n", image:run("ls /d").stdout)
@@ -257,6 +262,8 @@ CMD ["./main.sh"]
         ["COPY z.log /d"] = ".dockerignore leaves it out",
         ["COPY a.txt b.txt /d"] = '2 sources need a directory to go to (write the destination'
           .. ' as "/d/")',
+        ["COPY *.txt /new"] = '2 sources need a directory to go to (write the destination'
+          .. ' as "/new/")',
         ["COPY a.txt"] = "COPY needs a source and a destination",
         ["COPY --chmod=u+x a.txt /d"] = "octal digits",
         ["COPY --parents a.txt /d"] = "--parents is not supported",
@@ -285,14 +292,18 @@ CMD ["./main.sh"]
   describe("ADD", function()
     it("unpacks archives that are in the context", function()
       shell([[mkdir -p add/t/d && cd add && echo 1 > t/d/f && tar -czf a.tgz -C t . &&
-        tar -cf a.tar t && tar -cJf a.bin t && echo plain | gzip > one.gz && cp a.tar copied.tar]])
+        tar -cf a.tar t && tar -cJf a.bin t &&
+        tar -cjf a.tar.x -C t . && tar --zstd -cf a.tar.y t &&
+        echo plain | gzip > one.gz && cp a.tar copied.tar]])
       local image = build("FROM busybox:latest\nADD a.tgz /1\nADD a.tar a.bin /2/\nADD one.gz /3/\n"
-        .. "ADD --chmod=700 a.tgz /4\nCOPY copied.tar /5/\nADD --unpack=false a.tar /6",
+        .. "ADD --chmod=700 a.tgz /4\nCOPY copied.tar /5/\nADD --unpack=false a.tar /6\n"
+        .. "ADD a.tar.* /7/",
         { context = directory .. "/add" })
       assert.equal("1\n", cat(image, "/1/d/f"))
       assert.equal("1\n", cat(image, "/2/t/d/f"))
       assert.equal("plain\n", image:run("zcat /3/one.gz").stdout)
-      assert.equal(448, image:stat("/4/d/f").mode)
+      assert.equal(420, image:stat("/4/d/f").mode) -- --chmod is not for what is in archives
+      assert.equal("d t\n", image:run("echo $(ls /7)").stdout)
       assert.is_true(image:exists("/5/copied.tar"))
       assert.equal("file", image:stat("/6").type)
     end)

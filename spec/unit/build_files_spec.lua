@@ -5,8 +5,8 @@ local context = require("contree.build.context")
 local disk = require("spec.support.disk")
 local errors = require("contree.errors")
 local ignore = require("contree.build.ignore")
-local pattern = require("contree.build.pattern")
 local tar = require("contree.build.tar")
+local untar = require("contree.build.untar")
 
 local STEP = { file = "Dockerfile", line = 7, name = "COPY", source = "COPY x y" }
 
@@ -30,33 +30,6 @@ describe(".dockerignore", function()
     for _, path in ipairs{ "x/a", "ab", "c", "c/dd" } do assert.is_false(is(path)) end
   end)
 
-  it("takes patterns", function()
-    for rule, cases in pairs{
-      ["*.o"] = { { "x.o", ".o", "y.o/z" }, { "d/x.o", "x.oo" } },
-      ["**/*.o"] = { { "x.o", "a/b/x.o" }, { "a/b" } },
-      ["a/**"] = { { "a/b", "a/b/c" }, { "a", "b" } },
-      ["a/**/z"] = { { "a/z", "a/b/z", "a/b/c/z" }, { "a/b", "z" } },
-      ["**"] = { { "a", "a/b" }, {} },
-      ["a?c"] = { { "abc", "aäc" }, { "ac", "a/c" } },
-      ["[a-c]x"] = { { "ax", "cx" }, { "dx" } },
-      ["[^a-c]x"] = { { "dx" }, { "ax" } },
-      ["a\\*"] = { { "a*" }, { "ab" } },
-      ["a.b"] = { { "a.b" }, { "axb" } },
-      ["%a+("] = { { "%a+(" }, { "aa(" } },
-      ["[]x"] = false, ["a["] = false, ["../a"] = false,
-    } do
-      if cases then
-        local is = ignored(rule)
-        for _, path in ipairs(cases[1]) do assert.is_true(is(path), rule .. " " .. path) end
-        for _, path in ipairs(cases[2]) do assert.is_false(is(path), rule .. " " .. path) end
-      else
-        local ok, err = pcall(ignored, "\n" .. rule)
-        assert.is_false(ok, rule)
-        assert.matches("%.dockerignore:2: the pattern", tostring(err))
-      end
-    end
-  end)
-
   it("has exceptions, comments and empty lines", function()
     local is = ignored("# x\n\n*\n!keep\n  keep/not  \n!keep/not/but\r\n")
     assert.is_true(is("a"))
@@ -77,8 +50,6 @@ describe(".dockerignore", function()
       local ok, err = pcall(function() return ignored(table.concat(bytes))("a/b/c.a") end)
       assert.is_true(ok or errors.is(err), tostring(err))
     end
-    assert.matches("more than", select(2, pattern.name(("*a"):rep(60))))
-    assert.is_true(pattern.name(("*a"):rep(20))(("a"):rep(20)))
   end)
 end)
 
@@ -90,8 +61,9 @@ describe("the context", function()
     os.execute(([[cd %s && mkdir -p c/src/empty c/src/deep c/skipped && cd c && echo 1 > a.txt &&
       echo 2 > b.txt && echo 3 > src/x && chmod 750 src/x && echo 4 > src/deep/y &&
       ln -s deep src/link && ln -s nowhere src/dangling && ln -s a.txt top && ln -s src tree &&
-      ln -s ../secret out && ln -s /etc abs && ln -s loop loop && echo s > ../secret &&
-      ln -s ../../secret src/out && echo 5 > skipped/z && mkfifo src/pipe &&
+      ln -s ../secret out && ln -s /etc abs && ln -s /a.txt in && ln -s loop loop &&
+      echo s > ../secret &&
+      ln -s ../../secret src/out && echo 5 > skipped/z && mkfifo -m 600 src/pipe &&
       printf 'skipped\n**/*.tmp\n' > .dockerignore && echo 6 > src/q.tmp]]):format(directory))
     here = context.open(directory .. "/c/")
   end)
@@ -115,16 +87,16 @@ describe("the context", function()
     return tostring(err)
   end
 
-  it("holds files, with who may run them", function()
+  it("B2: holds files with their modes", function()
     assert.same({ "a.txt: file 644" }, find("a.txt"))
     assert.same({ "a.txt: file 644" }, find("/./src/../a.txt"))
-    assert.same({ "x: file 755" }, find("src/x"))
+    assert.same({ "x: file 750" }, find("src/x"))
   end)
 
-  it("holds trees: links as they are, neither pipes nor what is ignored", function()
+  it("B2: holds trees: links as they are, but not what is ignored", function()
     assert.same({ "src: directory 755", "src:dangling link 777", "src:deep directory 755",
       "src:deep/y file 644", "src:empty directory 755", "src:link link 777", "src:out link 777",
-      "src:x file 755" }, find("src"))
+      "src:pipe fifo 600", "src:x file 750" }, find("src"))
     for _, line in ipairs(find(".")) do
       assert.not_matches("skipped", line)
       assert.not_matches("secret:", line)
@@ -141,16 +113,59 @@ describe("the context", function()
     assert.matches("outside of the context", refused("../secret"))
     assert.matches("outside of the context", refused("src/../../secret"))
     assert.matches("the link out leads out", refused("out"))
-    assert.matches("the link abs leads out", refused("abs/passwd"))
+    assert.matches("the link abs leads out", refused("abs/no/such"))
+    assert.same({ "in: file 644" }, find("in"), "a link from / is one from the context")
     assert.matches("the link src/out leads out", refused("src/out"))
     assert.matches("circle", refused("loop"))
   end)
 
+  it("B2: holds hard links, and the directories of what is excepted", function()
+    os.execute(("cd %s && mkdir -m 700 -p h/d h/e/f && echo 1 > h/1 && ln h/1 h/2 &&"
+      .. " ln h/1 h/d/3 && echo 2 > h/e/f/x && echo 3 > h/e/y"):format(directory))
+    disk.write(directory .. "/h/.dockerignore", "e\n!e/f/x\n.dockerignore\n")
+    local found = {}
+    for i, entry in ipairs(context.open(directory .. "/h"):find(STEP, ".")[1].entries) do
+      found[i] = ("%s %s %o %s"):format(entry.rel, entry.type, entry.mode, entry.target or "")
+    end
+    assert.same({ " directory 755 ", "1 file 644 ", "2 hardlink 644 1", "d directory 700 ",
+      "d/3 hardlink 644 1", "e directory 755 ", "e/f directory 700 ", "e/f/x file 644 " }, found)
+  end)
+
+  -- What is no file is neither waited for nor read without an end.
+  it("F11: has its .dockerignore within, as a file of a size that can be", function()
+    local function opened(command, dockerfile)
+      os.execute(("cd %s && rm -rf f && mkdir f && cd f && %s"):format(directory, command))
+      local ok, err = pcall(context.open, directory .. "/f", dockerfile)
+      if not ok then assert.is_true(errors.is(err, "file"), tostring(err)) end
+      return ok, tostring(err)
+    end
+    assert.is_true(opened("true"))
+    assert.is_true(opened("echo x > y && ln -s y .dockerignore"))
+    for command, message in pairs{
+      ["ln -s ../secret .dockerignore"] = "leads out",
+      ["ln -s /etc/passwd .dockerignore"] = "leads out",
+      ["ln -s /dev/zero .dockerignore"] = "leads out",
+      ["mkfifo .dockerignore"] = "not a regular file",
+      ["mkdir .dockerignore"] = "not a regular file",
+      ["truncate -s 1G .dockerignore"] = "too large",
+      ["ln -s .dockerignore .dockerignore"] = "levels of symbolic links",
+    } do
+      local ok, err = opened(command)
+      assert.is_false(ok, command)
+      assert.matches(message, err, 1, true)
+    end
+    local ok, err = opened("mkfifo D.dockerignore", directory .. "/f/D")
+    assert.is_false(ok)
+    assert.matches("D.dockerignore is not a regular file", err, 1, true)
+  end)
+
   it("has patterns", function()
     assert.same({ "a.txt: file 644", "b.txt: file 644" }, find("*.txt"))
-    assert.same({ "x: file 755" }, find("s*c/[w-x]"))
-    assert.matches("there is no %*%.none", refused("*.none"))
+    assert.same({ "x: file 750" }, find("s*c/[w-x]"))
+    assert.same({}, find("*.none"))
+    assert.same({}, find("s*/none"))
     assert.matches("without its %]", refused("a["))
+    assert.same({}, find("t*/x"), "a link is not followed on the way")
   end)
 
   it("may be seen differently by each Dockerfile", function()
@@ -215,27 +230,93 @@ describe("tar", function()
     file:close()
   end)
 
+  -- The entries of an archive by name, with what is in the files.
+  local function read_all(name)
+    local file = assert(io.open(directory .. "/" .. name, "rb"))
+    local reader, found = untar.reader(file), {}
+    for entry in function() return reader:next() end do
+      found[entry.name] = entry
+      if entry.type == "file" then
+        local size = 0
+        for _, piece in ipairs(entry.map or { { 0, entry.size } }) do size = size + piece[2] end
+        entry.data = ""
+        for bytes in untar.bytes(file, entry.offset, size) do entry.data = entry.data .. bytes end
+      end
+    end
+    file:close()
+    return found
+  end
+
+  it("B2: is read with its holes, in each of the forms that there are", function()
+    shell([[mkdir holes && cd holes && truncate -s 4M many && truncate -s 200M end &&
+      truncate -s 1M empty && echo x >> end &&
+      for i in $(seq 0 40); do printf $i | dd of=many bs=65536 seek=$i conv=notrunc 2>&1; done &&
+      printf plain > plain && truncate -s 12G huge && echo y >> huge]])
+    for _, form in ipairs{ "--format=gnu", "--format=posix --sparse-version=0.0",
+      "--format=posix --sparse-version=0.1", "--format=posix --sparse-version=1.0" } do
+      shell("tar -S " .. form .. " -C holes -cf holes.tar .")
+      local found = read_all("holes.tar")
+      assert.equal(200 * 1048576 + 2, found["end"].size, form)
+      assert.equal("x", found["end"].data:match("^%z*(x)\n$"))
+      assert.equal(12 * 2 ^ 30 + 2, found.huge.size)
+      assert.equal(1048576, found.empty.size)
+      assert.equal("", found.empty.data)
+      assert.is_nil(found.plain.map)
+      assert.equal("plain", found.plain.data)
+      assert.equal(41, #found.many.map)
+      local numbers = {}
+      for number in found.many.data:gmatch("%d+") do numbers[#numbers + 1] = tonumber(number) end
+      for i = 0, 40 do
+        assert.equal(i, numbers[i + 1])
+        assert.equal(65536 * i, found.many.map[i + 1][1])
+      end
+    end
+  end)
+
+  it("B2: is read with its attributes, and none of its names leads out", function()
+    shell([[cat > make.py <<'P'
+import io, sys, tarfile
+def make(path, *members):
+    t = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)
+    for name, kind, target, pax in members:
+        i = tarfile.TarInfo(name); i.type = kind; i.linkname = target; i.pax_headers = pax
+        t.addfile(i)
+    t.close()
+F, H, D = tarfile.REGTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
+make("names.tar", ("./a//b/../c", F, "", {"SCHILY.xattr.user.x": "1=2"}), ("/d/", D, "", {}),
+     (".", D, "", {}),
+     ("h", H, "./a/c", {}), ("n", F, "", {"path": "new\nline"}))
+for i, m in enumerate([("../x", F, "", {}), ("a/../../x", F, "", {}), ("h", H, "../x", {})]):
+    make("out%d.tar" % i, m)
+P
+python3 make.py]])
+    local found = read_all("names.tar")
+    assert.same({ ["user.x"] = "1=2" }, found["a/c"].xattrs)
+    assert.equal("directory", found.d.type)
+    assert.equal("directory", found[""].type)
+    assert.equal("a/c", found.h.target)
+    assert.equal("file", found["new\nline"].type)
+    for i = 0, 2 do
+      local ok, err = pcall(read_all, ("out%d.tar"):format(i))
+      assert.is_false(ok)
+      assert.matches("leads out of the archive", tostring(err))
+    end
+  end)
+
   it("is read in each of the forms that there are", function()
     local long = ("n"):rep(150) .. "/" .. ("m"):rep(160)
     shell(([[mkdir -p in/%s && cd in && echo hi > %s/f && ln %s/f hard && ln -s %s sym &&
-      mkfifo p]])
-      :format(long, long, long, long))
+      touch -d @-5 %s && mkfifo p]])
+      :format(long, long, long, long, long))
     for _, format in ipairs{ "gnu", "pax", "posix" } do
       shell("tar --format=" .. format .. " -C in -cf " .. format .. ".tar . 2>/dev/null")
-      local file = assert(io.open(directory .. "/" .. format .. ".tar", "rb"))
-      local reader, found = tar.reader(file), {}
-      local entry = reader:next()
-      while entry do
-        found[entry.name] = entry
-        if entry.type == "file" then entry.data = reader:chunk() end
-        entry = reader:next()
-      end
-      file:close()
+      local found = read_all(format .. ".tar")
       local first = found.hard.type == "file" and found.hard or found[long .. "/f"]
       assert.equal("hi\n", first.data)
       assert.equal(long, found.sym.target)
       assert.equal("fifo", found.p.type)
       assert.equal("directory", found[long].type)
+      assert.equal(0, found[long].mtime)
       assert.is_true(first.mtime > 1e9)
     end
   end)
@@ -249,7 +330,7 @@ describe("tar", function()
       disk.write(directory .. "/bad.tar", text)
       local file = assert(io.open(directory .. "/bad.tar", "rb"))
       local ok, err = pcall(function()
-        local reader = tar.reader(file)
+        local reader = untar.reader(file)
         while reader:next() do end
       end)
       file:close()

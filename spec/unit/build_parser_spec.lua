@@ -122,7 +122,7 @@ describe("variables", function()
     for text, expected in pairs{
       ["$A"] = "1", ["${A}b"] = "1b", ["x$Ay"] = "x", ["$NO"] = "", ["'$A'"] = "$A",
       ['"$A"'] = "1", ["\\$A"] = "$A", ['"\\$A"'] = "$A", ["a\\ b"] = "a b", ['"a\\b"'] = "a\\b",
-      ["$"] = "$", ["$-"] = "$-", ["a\\"] = "a\\", ["'a\\'"] = "a\\", ['"\\""'] = '"',
+      ["$"] = "$", ["a\\"] = "a", ["'a\\'"] = "a\\", ['"\\""'] = '"',
       ["${A:-x}"] = "1", ["${NO:-x}"] = "x", ["${EMPTY:-x}"] = "x", ["${EMPTY-x}"] = "",
       ["${NO-x}"] = "x", ["${A:+x}"] = "x", ["${NO:+x}"] = "", ["${EMPTY:+x}"] = "",
       ["${EMPTY+x}"] = "x", ["${A:?no}"] = "1", ["${NO:-$A}"] = "1", ["${NO:-${NO:-${A}}}"] = "1",
@@ -138,11 +138,75 @@ describe("variables", function()
     end
   end)
 
+  -- What a shell has as special parameters is never set here.
+  it("B8: have the names that a shell has", function()
+    for text, expected in pairs{
+      ["$@"] = "", ["$*"] = "", ["$#"] = "", ["$?"] = "", ["$-"] = "", ["$$"] = "", ["$!"] = "",
+      ["$0"] = "", ["a$@b"] = "ab", ["a$$b"] = "ab", ["a$$$$b"] = "ab", ["$$A"] = "A",
+      ["a$$$A"] = "a1", ["$12x"] = "x", ["$1A"] = "A", ["${@}"] = "", ["${*}"] = "", ["${#}"] = "",
+      ["${$}"] = "", ["${12}"] = "", ["${@:-x}"] = "x", ["${1:+x}"] = "", ["$."] = "$.",
+      ["a$/b"] = "a$/b", ["$ A"] = "$ A", ["$%"] = "$%", ["$="] = "$=", ["$,"] = "$,",
+      ["$("] = "$(",
+      ["$)"] = "$)", ["$["] = "$[", ["$}"] = "$}", ["$\\A"] = "$A", ['$"A"'] = "$A",
+      ["$'A'"] = "$A",
+      ['"$"'] = "$", ['"$@"'] = "", ['"$$A"'] = "A", ["'$$'"] = "$$", ["\\$$A"] = "$1",
+      ["\\$\\$"] = "$$", ["$é"] = "", ["$Aé"] = "", ["$A☺"] = "1☺", ["$A—"] = "1—", ["$A."] = "1.",
+      ["$A\255"] = "1\255", ["${A}$"] = "1$", ["$_"] = "", ["$A_"] = "", ["${A:-}"] = "1",
+      ["${NO:-}"] = "", ["${NO-'a b'}"] = "a b", ["${NO:-\\}}"] = "}", ["${NO:-\"}\"}"] = "}",
+      ["${A+\"$A\"}"] = "1", ["${EMPTY?x}"] = "",
+    } do
+      assert.equal(expected, expand.text(text, lookup), text)
+    end
+    for _, text in ipairs{ "${}", "${:x}", "${{A}}", "${A", "${", "${A:", "${A:}", "${A:=x}",
+      "${A=x}",
+      "${A=}", "${#A}", "${!A}", "${.}", "${A B}", "${A@}", "${A,}", "${EMPTY:?x}", "${NO?}" } do
+      assert.is_false((pcall(expand.text, text, lookup)), text)
+    end
+  end)
+
+  it("B8: are cut and replaced by a shell's patterns", function()
+    local values = { F = "()[]{}^$.*?|\\x", X = "xx**", Y = "xxyy", Q = "???y", S = "a***yy*",
+      D = "/foo*/*/*.txt", N = "\\*/", T = "/tmp/tmp/b.txt", M = "/tmp", U = "http://x", P = "é☺é",
+      E = "" }
+    local own = { escape = "\\", value = function(name) return values[name] end,
+      fail = lookup.fail }
+    for text, expected in pairs{
+      ["${F#()[]{\\}^$.\\*\\?|\\\\}"] = "x", ["${X%%\\**}"] = "xx", ["${X%\\*}"] = "xx*",
+      ["${Y#*x*y}"] = "y", ["${Y##*x*y}"] = "", ["${Y#*}"] = "xxyy", ["${Y##*x}"] = "yy",
+      ["${Y#}"] = "xxyy", ["${Y##}"] = "xxyy", ["${Y%}"] = "xxyy", ["${Y%%}"] = "xxyy",
+      ["${Q#?\\?}"] = "?y", ["${Y%x}"] = "xxyy", ["${S%%\\**\\*}"] = "a", ["${Y%y*}"] = "xxy",
+      ["${Y%%y*}"] = "xx", ["${D/$N/.}"] = "/foo.*/*.txt", ["${D//$N/.}"] = "/foo..*.txt",
+      ["${T/$M/}"] = "/tmp/b.txt", ["${T//$M/}"] = "/b.txt", ["${U/http:\\/\\//https:\\/\\/}"] =
+      "https:\\/\\/x", ["${T//\\//-}"] = "-tmp-tmp-b.txt", ["${Y//x/}"] = "yy",
+      ["${Y/y*/-}"] = "xx-",
+      ["${Y//?/-}"] = "----", ["${Y/$E/ww}"] = "wwxxyy", ["${Y/z/w}"] = "xxyy",
+      ["${Y///}"] = "xxyy",
+      ["${P#?}"] = "☺é", ["${P%?}"] = "é☺", ["${P//?/x}"] = "xxx", ["${P//é/e}"] = "e☺e",
+      ["${NO/x/y}"] = "", ["${Y:#x}"] = "xyy", ["${Y/'x'/-}"] = "-xyy", ["${Y#$E}"] = "xxyy",
+    } do
+      assert.equal(expected, expand.text(text, own), text)
+    end
+    for _, text in ipairs{ "${Y#\\x}", "${Y/\\x/y}", "${Y%a", "${Y//a" } do
+      assert.is_false((pcall(expand.text, text, own)), text)
+    end
+  end)
+
+  it("B8: part words only where they are not in quotes", function()
+    local own = { escape = "\\", fail = lookup.fail,
+      value = function(name) return name == "P" and " 80  81 " or nil end }
+    assert.same({ "80", "81" }, expand.words("$P", own))
+    assert.same({ "x80", "81y" }, expand.words("x${P# }${P:+y}", { escape = "\\", fail = own.fail,
+      value = function(name) return name == "P" and " 80  81" or nil end }))
+    assert.same({ " 80  81 " }, expand.words('"$P"', own))
+    assert.same({ "a", "b c", "d e" }, expand.words("a  'b c' d\\ e $NO", own))
+    assert.same({}, expand.words("$NO", own))
+  end)
+
   it("say what is wrong with them", function()
     for text, message in pairs{
-      ["${A"] = "lacks its }", ["${"] = "name of a variable", ["${A^x}"] = "not understood",
+      ["${A"] = "lacks its }", ["${"] = "lacks its }", ["${A^x}"] = "not understood",
       ["${A:x}"] = "not understood", ["${A/x"] = "lacks its }",
-      ["${A#" .. ("*"):rep(60) .. "}"] = "more than 50 *",
+      ["${A#" .. ("*"):rep(201) .. "}"] = "more than 200 *",
       ["'a"] = "has no partner", ['"a'] = "has no partner",
       ["${NO:?must be}"] = "NO is not set: must be",
       ["${NO:-a"] = "lacks its }",
@@ -154,7 +218,9 @@ describe("variables", function()
   end)
 
   it("are put into here-documents, whose quotes stay", function()
-    assert.equal([["1" '1' $A \n]], expand.variables([["$A" '$A' \$A \n]], lookup))
+    assert.equal([["1" '1' $A n \ ']], expand.variables([["$A" '$A' \$A \n \\ ']], lookup))
+    assert.equal("\n\n", expand.variables("\\\n\n", lookup))
+    assert.equal("\\", expand.variables("\\\\", { escape = "`", value = lookup.value }))
   end)
 
   it("are set in pairs, or one with the rest of the line", function()

@@ -3,6 +3,7 @@
 #include "codec.h"
 #include "curl_api.h"
 #include "database.h"
+#include "decompress.h"
 #include "descriptors.h"
 #include "digest.h"
 #include "directory.h"
@@ -10,6 +11,7 @@
 #include "loop.h"
 #include "lua_compat.h"
 #include "place.h"
+#include "regular.h"
 #include "spawn.h"
 #include "sse.h"
 #include "transfer.h"
@@ -109,6 +111,8 @@ static const luaL_Reg functions[] = {
     {"list", directory_lua_list},
     {"mkdir", directory_lua_mkdir},
     {"keep", descriptors_lua_keep},
+    {"read_file", regular_lua_read},
+    {"decompress", decompress_lua_open},
     {"sha256", digest_lua_string},
     {"sha256_file", digest_lua_file},
     {"base64_encode", codec_base64_encode},

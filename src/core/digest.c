@@ -1,9 +1,9 @@
 #include "digest.h"
 #include "library.h"
 #include "lua_compat.h"
+#include "regular.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <string.h>
@@ -139,8 +139,9 @@ static long long add_file(struct digest *digest, int fd, char *buffer,
 int digest_lua_file(lua_State *L) {
     enum { BUFFER = 256 * 1024 };
     const char *path = luaL_checkstring(L, 1);
+    const char *root = luaL_optstring(L, 2, NULL);
     char *buffer = (check_available(L), lua_newuserdata(L, BUFFER));
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = regular_open(path, root);
     struct digest *digest = fd >= 0 ? digest_new() : NULL;
     char hex[DIGEST_HEX_SIZE];
     long long size = -1;
@@ -156,7 +157,7 @@ int digest_lua_file(lua_State *L) {
         close(fd);
     if (size < 0) {
         lua_pushnil(L);
-        lua_pushfstring(L, "%s: %s", path, strerror(error));
+        lua_pushfstring(L, "%s: %s", path, regular_problem(error));
         return 2;
     }
     lua_pushlstring(L, hex, DIGEST_HEX_SIZE - 1);

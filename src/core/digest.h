@@ -24,7 +24,8 @@ void digest_free(struct digest *digest);
 
 /* core.sha256(string) -> hex */
 int digest_lua_string(lua_State *L);
-/* core.sha256_file(path) -> hex, size | nil, message */
+/* core.sha256_file(path[, root]) -> hex, size | nil, message. Only of a regular
+ * file; paths are those of regular_open. */
 int digest_lua_file(lua_State *L);
 
 #pragma GCC visibility pop

@@ -7,6 +7,8 @@
 #include <lauxlib.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -63,17 +65,24 @@ static bool set_target(lua_State *L, const char *path) {
 int directory_lua_lstat(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     struct stat status;
+    char inode[48];
 
     if (lstat(path, &status) < 0)
         return failed(L, path);
-    lua_createtable(L, 0, 4);
-    lua_pushstring(L, S_ISREG(status.st_mode)   ? "file"
-                      : S_ISDIR(status.st_mode) ? "directory"
-                      : S_ISLNK(status.st_mode) ? "link"
-                                                : "other");
+    lua_createtable(L, 0, 6);
+    lua_pushstring(L, S_ISREG(status.st_mode)    ? "file"
+                      : S_ISDIR(status.st_mode)  ? "directory"
+                      : S_ISLNK(status.st_mode)  ? "link"
+                      : S_ISFIFO(status.st_mode) ? "fifo"
+                                                 : "other");
     lua_setfield(L, -2, "type");
     set_integer(L, "size", status.st_size);
     set_integer(L, "mode", status.st_mode & 07777);
+    set_integer(L, "nlink", (long long)status.st_nlink);
+    snprintf(inode, sizeof inode, "%ju.%ju", (uintmax_t)status.st_dev,
+             (uintmax_t)status.st_ino);
+    lua_pushstring(L, inode);
+    lua_setfield(L, -2, "inode");
     if (S_ISLNK(status.st_mode) && !set_target(L, path))
         return failed(L, path);
     return 1;

@@ -12,8 +12,9 @@
  * Links are followed; mode is the permission bits. */
 int directory_lua_stat(lua_State *L);
 
-/* core.lstat(path) -> {type = "file"|"directory"|"link"|"other", size =,
- * mode =, target = what a link says} | nil, message. Links are not followed. */
+/* core.lstat(path) -> {type = "file"|"directory"|"link"|"fifo"|"other", size =,
+ * mode =, nlink =, inode = what all names of a file have in common, target =
+ * what a link says} | nil, message. Links are not followed. */
 int directory_lua_lstat(lua_State *L);
 
 /* core.list(path) -> {name, ...} without "." and "..", unsorted | nil,

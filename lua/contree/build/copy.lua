@@ -2,6 +2,7 @@
 --- the last time. What is decided here does not need the image.
 
 local core = require("contree.core")
+local archive = require("contree.build.archive")
 local cache = require("contree.build.cache")
 local expand = require("contree.build.expand")
 local fetch = require("contree.build.fetch")
@@ -21,6 +22,7 @@ local SINGLE_MAX = 64
 ---@field step contree.build.Instruction
 ---@field dest string           absolute
 ---@field directory boolean     dest can only be a directory
+---@field written string        dest as it is written
 ---@field chown? string
 ---@field chmod? integer
 ---@field excluded? contree.build.Ignore
@@ -31,9 +33,8 @@ local SINGLE_MAX = 64
 ---@class contree.build.CopySource : contree.build.Source
 ---@field kind "tree"|"archive"|"image"
 ---@field image? string         the uuid that it is copied from
----@field path? string          in that image, or a local archive's
----@field sha256? string        of the archive
----@field letter? string        with which tar unpacks it
+---@field path? string          in that image
+---@field packed? boolean       of an archive: it is compressed
 
 -- What is asked for -----------------------------------------------------------
 
@@ -81,38 +82,19 @@ end
 
 -- Sources ---------------------------------------------------------------------
 
--- How a compressed file begins, and how tar is told.
-local MAGIC = { ["^\31\139"] = "z", ["^BZh%d"] = "j", ["^\253" .. "7zXZ%z"] = "J" }
-
--- tar's letter for a file that ADD may unpack, or nil. The sandbox's tar has the last
--- word on what is in it.
-local function looks_packed(step, path)
-  local file = io.open(path, "rb")
-  local head = file and file:read(512) or ""
-  if file then file:close() end
-  if head:sub(1, 4) == "\40\181\47\253" then
-    problem.raise(step, path .. " is compressed with zstd, which is not supported",
-      "use gzip, bzip2 or xz")
-  end
-  for magic, letter in pairs(MAGIC) do
-    if head:find(magic) then return letter end
-  end
-  return head:sub(258, 262) == "ustar" and "" or nil
-end
-
-local function digest(step, path)
-  local sum, wrong = core.sha256_file(path)
+local function digest(step, content)
+  local sum, wrong = core.sha256_file(content.path, content.root)
   if not sum then problem.raise(step, "cannot read " .. wrong) end
   return sum
 end
 
 local function packed(step, source)
-  local entry = source.entries[1]
   local may_be = step.name == "ADD" and source.type == "file" and step.flags.unpack ~= "false"
-  local letter = may_be and looks_packed(step, entry.path)
-  if not letter then return nil end
-  return { kind = "archive", type = "file", name = source.name, path = entry.path, letter = letter,
-    entries = source.entries, sha256 = digest(step, entry.path) }
+  local content = source.entries[1].content
+  local compressed = may_be and archive.looks_like_one(step, content)
+  if not compressed then return nil end
+  return { kind = "archive", type = "file", name = source.name, entries = source.entries,
+    packed = compressed == "compressed" }
 end
 
 local function from_url(build, op, url)
@@ -121,24 +103,25 @@ local function from_url(build, op, url)
     problem.raise(step, url .. " names no file", "say it in the destination")
   end
   if step.flags.unpack then problem.raise(step, "--unpack is not supported with a URL") end
-  local checksum = step.flags.checksum
+  local checksum = op.checksum
   local wanted = checksum and checksum:match("^sha256:(%x+)$")
   if checksum and not (wanted and #wanted == 64) then
     problem.raise(step, "--checksum is sha256: and 64 hexadecimal digits")
   end
   wanted = wanted and wanted:lower()
-  local entry = { rel = "", type = "file", mode = 384, url = url, sha256 = wanted }
+  local content = { url = url, sha256 = wanted }
   if not wanted then
-    entry.path = build:temporary()
-    entry.sha256 = fetch.get(step, url, entry.path)
+    content.path = build:temporary()
+    content.sha256 = fetch.get(step, url, content.path)
   end
-  return { kind = "tree", type = "file", name = name, entries = { entry } }
+  return { kind = "tree", type = "file", name = name,
+    entries = { { rel = "", type = "file", mode = 384, content = content } } }
 end
 
-local function from_heredoc(step, doc, lookup)
+local function from_heredoc(doc, lookup)
   local data = doc.expand and expand.variables(doc.body, lookup) or doc.body
   return { kind = "tree", type = "file", name = doc.name, entries = {
-    { rel = "", type = "file", mode = 420, data = data, size = #data } }, step = step }
+    { rel = "", type = "file", mode = 420, content = { data = data, size = #data } } } }
 end
 
 local function is_repository(text)
@@ -173,7 +156,7 @@ local function find_sources(build, op, words, lookup)
   for _, word in ipairs(words) do
     local doc = step.heredocs[next_doc]
     if doc and word:find("<<", 1, true) then
-      sources[#sources + 1] = from_heredoc(step, doc, lookup)
+      sources[#sources + 1] = from_heredoc(doc, lookup)
       next_doc = next_doc + 1
     elseif image then
       from_image(build, op, image, word, sources)
@@ -186,7 +169,8 @@ local function find_sources(build, op, words, lookup)
       from_context(build, op, word, sources)
     end
   end
-  if step.flags.checksum and not (#sources == 1 and sources[1].entries[1].url) then
+  local first = sources[1] and sources[1].entries[1]
+  if op.checksum and not (#sources == 1 and first and first.content and first.content.url) then
     problem.raise(step, "--checksum is for one URL")
   end
   return sources
@@ -202,16 +186,17 @@ local function fingerprint(op, patterns)
     add(source.kind)
     add(source.name)
     add(source.type)
-    add(source.image or source.sha256)
+    add(source.image)
     add(source.kind == "image" and source.path or "")
     for _, entry in ipairs(source.entries) do
-      if entry.type == "file" and not entry.sha256 then
-        entry.sha256 = entry.data and core.sha256(entry.data) or digest(op.step, entry.path)
+      local content = entry.content or {}
+      if entry.content and not content.sha256 then
+        content.sha256 = content.data and core.sha256(content.data) or digest(op.step, content)
       end
       add(entry.rel)
       add(entry.type)
       add(("%o"):format(entry.mode))
-      add(entry.sha256 or entry.target)
+      add(content.sha256 or entry.target)
     end
   end
   return cache.key(texts)
@@ -220,10 +205,17 @@ end
 -- What travels as it is ---------------------------------------------------------
 
 -- Whether a directory among entries, parents first, holds nothing.
-function copy.is_empty(entries, i)
+local function is_empty(entries, i)
   local rel, following = entries[i].rel, entries[i + 1]
   if not following then return true end
   return rel ~= "" and following.rel:sub(1, #rel + 1) ~= rel .. "/"
+end
+
+-- Whether an entry is a directory as any file makes those above it.
+local function is_implied(entries, i)
+  local entry = entries[i]
+  return entry.type == "directory" and (entry.rel == "" or entry.mode == 493)
+    and not is_empty(entries, i)
 end
 
 local function is_heavy(op)
@@ -233,8 +225,8 @@ local function is_heavy(op)
     if source.type == "directory" and (op.chown or op.chmod) then return true end
     for i, entry in ipairs(source.entries) do
       count = count + 1
-      if entry.type == "link" or not core.is_utf8(entry.rel) or not core.is_utf8(source.name)
-        or entry.type == "directory" and copy.is_empty(source.entries, i) then
+      if not core.is_utf8(entry.rel) or not core.is_utf8(source.name)
+        or entry.type ~= "file" and not is_implied(source.entries, i) then
         return true
       end
     end
@@ -242,11 +234,11 @@ local function is_heavy(op)
   return count > SINGLE_MAX
 end
 
-local function check_destination(op, raw)
-  if #op.sources > 1 and not op.directory then
-    problem.raise(op.step, ("%d sources need a directory to go to"):format(#op.sources),
-      ('write the destination as "%s/"'):format(raw))
-  end
+--- Says that several sources need a directory.
+---@param op contree.build.Copy
+function copy.needs_directory(op)
+  problem.raise(op.step, ("%d sources need a directory to go to"):format(#op.sources),
+    ('write the destination as "%s/"'):format(op.written))
 end
 
 --- What an instruction COPY or ADD asks for.
@@ -264,10 +256,11 @@ function copy.plan(build, step, lookup, cwd)
   local op = {
     kind = "copy", step = step, chown = flag("chown"), chmod = mode_of(step, flag("chmod")),
     dest = paths.absolute(raw, raw:sub(1, 1) ~= "/" and cwd() or nil),
-    directory = paths.names_directory(raw), excluded = excluded,
+    directory = paths.names_directory(raw), written = raw, excluded = excluded,
+    checksum = flag("checksum"),
   }
   op.sources = find_sources(build, op, words, lookup)
-  check_destination(op, raw)
+  if #words > 1 and #op.sources > 1 and not op.directory then copy.needs_directory(op) end
   op.fingerprint, op.heavy = fingerprint(op, patterns), is_heavy(op)
   return op
 end

@@ -1,5 +1,6 @@
 --- Variables, quotes and escapes in the arguments of a Dockerfile. Pure.
 
+local automaton = require("contree.build.automaton")
 local parser = require("contree.build.parser")
 
 local expand = {}
@@ -9,65 +10,131 @@ local expand = {}
 ---@field value fun(name: string): string?     what a variable holds
 ---@field fail fun(message: string, hint: string?)  does not return
 
--- A reader of a text: from where it is, up to an end that the caller knows.
-local function peek(self) return self.text:sub(self.at, self.at) end
+-- A reader of a text: from where it is, up to an end that the caller knows. `raw`
+-- keeps escape characters, `bare` makes quotes characters like others.
+local function peek(self) return automaton.character(self.text, self.at) end
 
 local function take(self)
   local char = peek(self)
-  self.at = self.at + 1
+  self.at = self.at + #char
   return char
 end
 
-local read_word
+local read_until
 
-local STARS_MAX = 50 -- what Lua's own patterns bear
+-- Patterns ----------------------------------------------------------------------
 
--- A pattern in which "*" is any text, as Lua's; `star` says how much of it.
-local function glob(self, text, star)
-  if select(2, text:gsub("%*", "")) > STARS_MAX then
-    self.lookup.fail(("a pattern has more than %d *"):format(STARS_MAX))
+local MANY, ONE = { any = true, many = true }, { any = true }
+local WILD_MAX = 200 -- of "*" in a pattern: the time for a text grows with them
+
+-- The characters of a pattern as parts. A "\" takes "*", "?" and "\" as they are;
+-- before "}" and "/" it has only kept them from ending the pattern.
+local function parts_of(self, text)
+  local parts, stars, at = {}, 0, 1
+  while at <= #text do
+    local char = automaton.character(text, at)
+    at = at + #char
+    local part = char == "*" and MANY or char == "?" and ONE or { char = char }
+    if char == "\\" then
+      char = automaton.character(text, at)
+      if char == "" or not ("*?\\}/"):find(char, 1, true) then
+        self.lookup.fail(("the pattern %s has \\%s, which is no escape"):format(text, char))
+      end
+      part, at = { char = char }, at + #char
+    end
+    stars = stars + (part == MANY and 1 or 0)
+    parts[#parts + 1] = part
   end
-  return (text:gsub("%W", function(char)
-    return char == "*" and star or char == "?" and "." or "%" .. char
-  end))
+  if stars > WILD_MAX then
+    self.lookup.fail(("a pattern has more than %d *"):format(WILD_MAX))
+  end
+  return parts
 end
 
--- Takes away what fits at the end, trying from one place to another.
-local function cut_end(value, lua, first, last, step)
-  for at = first, last, step do
-    if value:find("^" .. lua .. "$", at) then return value:sub(1, at - 1) end
-  end
-  return value
+local function reversed(list)
+  local new = {}
+  for i = #list, 1, -1 do new[#new + 1] = list[i] end
+  return new
 end
 
--- ${name#pattern} and its kin; the word is a pattern.
-local CUTS = {
-  ["#"] = function(self, value, word)
-    return (value:gsub("^" .. glob(self, word, ".-"), "", 1))
-  end,
-  ["##"] = function(self, value, word)
-    return (value:gsub("^" .. glob(self, word, ".*"), "", 1))
-  end,
-  ["%"] = function(self, value, word)
-    return cut_end(value, glob(self, word, ".*"), #value + 1, 1, -1)
-  end,
-  ["%%"] = function(self, value, word)
-    return cut_end(value, glob(self, word, ".*"), 1, #value + 1, 1)
-  end,
-}
-
--- ${name/pattern/text} for the first that fits, ${name//pattern/text} for all.
-local function replace(self, value, all)
-  local what, by = read_word(self, "/}"), ""
-  if peek(self) == "/" then
-    self.at = self.at + 1
-    by = read_word(self, "}")
+local function backwards(text)
+  local chars, at = {}, 1
+  while at <= #text do
+    chars[#chars + 1] = automaton.character(text, at)
+    at = at + #chars[#chars]
   end
-  if what == "" then return value end
-  return (value:gsub(glob(self, what, ".*"), (by:gsub("%%", "%%%%")), not all and 1 or nil))
+  return table.concat(reversed(chars))
 end
 
--- ${name:-word}, ${name:+word}, ${name:?word}, and those without ":".
+-- ${name#pattern} and ${name##pattern}; with "%" from the end.
+local function cut(self, value, word, modifier)
+  local longest = word:sub(1, 1) == modifier
+  local parts = parts_of(self, longest and word:sub(2) or word)
+  if modifier == "%" then
+    local rest = backwards(value)
+    local after = automaton.new(reversed(parts)):match(rest, 1, longest)
+    return after and value:sub(1, #value - (after - 1)) or value
+  end
+  local after = automaton.new(parts):match(value, 1, longest)
+  return after and value:sub(after) or value
+end
+
+-- Replaces the leftmost and longest that fits, or all of them. Where one begins is
+-- read from the end, so that the time grows with the length of the value only.
+local function replace(value, parts, by, all)
+  local before = reversed(parts)
+  table.insert(before, 1, MANY)
+  local begins = automaton.new(before):ends(backwards(value))
+  local fits, out, at = automaton.new(parts), {}, 1
+  while at <= #value + 1 do
+    local after = begins[#value - at + 2] and fits:match(value, at, true)
+    if after then
+      out[#out + 1] = by
+      if not all then return table.concat(out) .. value:sub(after) end
+    end
+    if not after or after == at then
+      local char = automaton.character(value, at)
+      out[#out + 1], after = char, at + math.max(#char, 1)
+    end
+    at = after
+  end
+  return table.concat(out)
+end
+
+-- Variables ---------------------------------------------------------------------
+
+-- Code points above ASCII that no letter has: blanks, punctuation, symbols.
+local NO_LETTERS = { { 0x80, 0xa9 }, { 0xab, 0xb4 }, { 0xb6, 0xb9 }, { 0xbb, 0xbf }, { 0xd7, 0xd7 },
+  { 0xf7, 0xf7 }, { 0x2000, 0x2bff }, { 0x3000, 0x3004 }, { 0x3007, 0x3030 }, { 0xe000, 0xf8ff },
+  { 0xfe00, 0xfe6f }, { 0xff00, 0xff20 }, { 0xfff0, 0xffff }, { 0x1f000, 0x1faff } }
+
+local function is_letter(char)
+  if #char < 2 then return char:find("^[%a_]") ~= nil end
+  local code = automaton.code(char)
+  for _, range in ipairs(NO_LETTERS) do
+    if code >= range[1] and code <= range[2] then return false end
+  end
+  return true
+end
+
+-- A name: digits, or a special parameter of the shell, or letters, digits and "_".
+-- "" when there is none.
+local function read_name(self)
+  local name = self.text:match("^%d+", self.at) or self.text:match("^[@*#?$!-]", self.at)
+  if name then
+    self.at = self.at + #name
+    return name
+  end
+  local from = self.at
+  while is_letter(peek(self)) or self.at > from and peek(self):find("^%d") do take(self) end
+  return self.text:sub(from, self.at - 1)
+end
+
+local function lacks(self, name, what)
+  self.lookup.fail(("${%s… lacks its %s"):format(name, what))
+end
+
+-- ${name-word}, ${name+word}, ${name?word}; with ":", an empty value is none.
 local MODIFIERS = {
   ["-"] = function(_, value, word) return value or word end,
   ["+"] = function(_, value, word) return value and word or "" end,
@@ -77,48 +144,63 @@ local MODIFIERS = {
   end,
 }
 
+-- ${name/pattern/text} for the first that fits, ${name//pattern/text} for all. The
+-- text may be left out, as in a shell.
+local function read_replacement(self, name, value)
+  local all = peek(self) == "/"
+  if all then take(self) end
+  local what, by = read_until(self, "/}", true), ""
+  if peek(self) == "/" then
+    take(self)
+    by = read_until(self, "}", true)
+  end
+  if peek(self) ~= "}" then lacks(self, name, "}") end
+  return replace(value or "", parts_of(self, what), by, all)
+end
+
 -- What comes after the name, up to the "}".
 local function read_modifier(self, name, value)
-  local cut = self.text:match("^##?", self.at) or self.text:match("^%%%%?", self.at)
-  local slashes = self.text:match("^//?", self.at)
-  local colon, modifier = self.text:match("^(:?)([-+?])", self.at)
-  self.at = self.at + #(cut or slashes or modifier and colon .. modifier or "")
-  if cut then
-    return CUTS[cut](self, value or "", read_word(self, "}"))
-  elseif slashes then
-    return replace(self, value or "", slashes == "//")
-  elseif modifier then
-    if colon == ":" and value == "" then value = nil end
-    return MODIFIERS[modifier](self, value, read_word(self, "}"), name)
-  elseif peek(self) ~= "}" and peek(self) ~= "" then
-    self.lookup.fail(("${%s…} is not understood"):format(name),
-      "there are :- :+ :? # ## % %% / and //")
+  local char = take(self)
+  if char == "" then lacks(self, name, "}") end
+  if char == "/" then return read_replacement(self, name, value) end
+  local colon = char == ":"
+  if colon then char = take(self) end
+  local cuts = char == "#" or char == "%"
+  if not cuts and not MODIFIERS[char] then
+    self.lookup.fail(("${%s%s%s…} is not understood"):format(name, colon and ":" or "", char),
+      "there are :- :+ :? - + ? # ## % %% / and //")
   end
-  return value or ""
+  local word = read_until(self, "}", cuts)
+  if cuts then return cut(self, value or "", word, char) end
+  if colon and value == "" then value = nil end
+  return MODIFIERS[char](self, value, word, name)
 end
 
 -- After a "${".
 local function read_braced(self)
-  local name = self.text:match("^[%a_][%w_]*", self.at) or self.text:match("^%d+", self.at)
-  if not name then self.lookup.fail("${ must be followed by the name of a variable") end
-  self.at = self.at + #name
-  local text = read_modifier(self, name, self.lookup.value(name))
-  if take(self) ~= "}" then self.lookup.fail(("${%s… lacks its }"):format(name)) end
-  return text
+  if peek(self) == "" then lacks(self, "", "}") end
+  if ("{}:"):find(peek(self), 1, true) then
+    self.lookup.fail("${ must be followed by the name of a variable")
+  end
+  local name = read_name(self)
+  local text = self.lookup.value(name)
+  if peek(self) ~= "}" then text = read_modifier(self, name, text) end
+  if take(self) ~= "}" then lacks(self, name, "}") end
+  return text or ""
 end
 
 -- After a "$".
 local function read_variable(self)
   if peek(self) == "{" then
-    self.at = self.at + 1
+    take(self)
     return read_braced(self)
   end
-  local name, rest = self.text:match("^([%a_][%w_]*)()", self.at)
-  if not name then name, rest = self.text:match("^(%d)()", self.at) end
-  if not name then return "$" end
-  self.at = rest
+  local name = read_name(self)
+  if name == "" then return "$" end
   return self.lookup.value(name) or ""
 end
+
+-- Words -------------------------------------------------------------------------
 
 local function read_single(self)
   local stop = self.text:find("'", self.at, true)
@@ -126,6 +208,13 @@ local function read_single(self)
   local text = self.text:sub(self.at, stop - 1)
   self.at = stop + 1
   return text
+end
+
+-- After an escape character in double quotes, which mostly is a character like others.
+local function read_escaped_in_quotes(self, char)
+  local following = peek(self)
+  if following ~= '"' and following ~= "$" and following ~= char then return char end
+  return (self.raw and char or "") .. take(self)
 end
 
 local function read_double(self)
@@ -137,30 +226,33 @@ local function read_double(self)
     if char == "$" then
       char = read_variable(self)
     elseif char == self.lookup.escape then
-      local following = peek(self)
-      if following == '"' or following == "$" or following == char then char = take(self) end
+      char = read_escaped_in_quotes(self, char)
     end
     out[#out + 1] = char
   end
 end
 
-function read_word(self, stop)
-  local out = {}
-  while true do
-    local char = peek(self)
-    if char == "" or stop and stop:find(char, 1, true) then return table.concat(out) end
-    self.at = self.at + 1
-    if char == "'" then
-      char = read_single(self)
-    elseif char == '"' then
-      char = read_double(self)
-    elseif char == "$" then
-      char = read_variable(self)
-    elseif char == self.lookup.escape and peek(self) ~= "" then
-      char = take(self)
-    end
-    out[#out + 1] = char
+local READERS = { ["'"] = read_single, ['"'] = read_double }
+
+-- The character at hand, or what it stands for. An escape character at the very end
+-- is nothing.
+local function read_piece(self)
+  local char = take(self)
+  if char == "$" then return read_variable(self) end
+  if char == self.lookup.escape then return (self.raw and char or "") .. take(self) end
+  if READERS[char] and not self.bare then return READERS[char](self) end
+  return char
+end
+
+-- Up to one of the characters of `stop`, which is left, or to the end.
+function read_until(self, stop, raw)
+  local out, before = {}, self.raw
+  self.raw = raw
+  while peek(self) ~= "" and not stop:find(peek(self), 1, true) do
+    out[#out + 1] = read_piece(self)
   end
+  self.raw = before
+  return table.concat(out)
 end
 
 --- The text with its variables, and without its quotes and escapes.
@@ -168,25 +260,43 @@ end
 ---@param lookup contree.build.Lookup
 ---@return string
 function expand.text(text, lookup)
-  return read_word({ text = text, at = 1, lookup = lookup })
+  return read_until({ text = text, at = 1, lookup = lookup }, "", false)
 end
 
---- The text with its variables; quotes stay (for here-documents).
+--- The words of a text with its variables, whose blanks part words, too, unless they
+--- are in quotes.
+---@param text string
+---@param lookup contree.build.Lookup
+---@return string[]
+function expand.words(text, lookup)
+  local self, words, word = { text = text, at = 1, lookup = lookup, raw = false }, {}, {}
+  local function finish()
+    if #word > 0 then words[#words + 1], word = table.concat(word), {} end
+  end
+  while peek(self) ~= "" do
+    local char = peek(self)
+    local piece = read_piece(self)
+    if char == "$" or char:find("^%s") then
+      for before, blanks in piece:gmatch("(%S*)(%s*)") do
+        word[#word + 1] = before ~= "" and before or nil
+        if blanks ~= "" then finish() end
+      end
+    else
+      word[#word + 1] = piece
+    end
+  end
+  finish()
+  return words
+end
+
+--- The text with its variables and without escapes; quotes stay (for here-documents,
+--- whose escape character is always "\\").
 ---@param text string
 ---@param lookup contree.build.Lookup
 ---@return string
 function expand.variables(text, lookup)
-  local self, out = { text = text, at = 1, lookup = lookup }, {}
-  while self.at <= #text do
-    local char = take(self)
-    if char == "$" then
-      char = read_variable(self)
-    elseif char == lookup.escape and (peek(self) == "$" or peek(self) == char) then
-      char = take(self)
-    end
-    out[#out + 1] = char
-  end
-  return table.concat(out)
+  local own = { escape = "\\", value = lookup.value, fail = lookup.fail }
+  return read_until({ text = text, at = 1, lookup = own, bare = true }, "", false)
 end
 
 --- The pairs of ENV and LABEL: "a=1 b='2 3'", or "a the rest of the line".

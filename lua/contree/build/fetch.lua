@@ -17,7 +17,8 @@ function fetch.is_url(text) return text:find("^https?://[^/]") ~= nil end
 
 --- The file's name that a URL suggests; "" for none.
 function fetch.name(url)
-  return url:gsub("[?#].*$", ""):match("^https?://[^/]+/.-([^/]*)$") or ""
+  local path = url:gsub("[?#].*$", ""):match("^https?://[^/]+/(.*)$") or ""
+  return (path:gsub("^.*/", ""))
 end
 
 -- Where a redirect leads; nil when we do not go there.

@@ -1,5 +1,6 @@
 --- .dockerignore: what of a context is not there for a build. Pure.
 
+local paths = require("contree.build.paths")
 local pattern = require("contree.build.pattern")
 local problem = require("contree.build.problem")
 
@@ -13,11 +14,12 @@ Ignore.__index = Ignore
 
 local function add(self, text, at)
   local keep = text:sub(1, 1) == "!"
-  if keep then text = text:sub(2):gsub("^%s+", "") end
-  local parts, wrong = pattern.compile(text)
-  if not parts then problem.raise(at, ("the pattern %q %s"):format(text, wrong)) end
-  if #parts == 0 then return end
-  table.insert(self.rules, { parts = parts, keep = keep })
+  if keep then text = paths.trim(text:sub(2)) end
+  if keep and text == "" then problem.raise(at, "a lone ! excepts nothing", "!NAME") end
+  local found, wrong = pattern.compile(text)
+  if found == nil then problem.raise(at, ("the pattern %q %s"):format(text, wrong)) end
+  if not found then return end
+  table.insert(self.rules, { automaton = found, keep = keep })
   self.exceptions = self.exceptions or keep
 end
 
@@ -29,9 +31,9 @@ function ignore.parse(text, file)
   local self = setmetatable({ rules = {}, exceptions = false }, Ignore)
   local line = 0
   text = text:gsub("^\239\187\191", "")
-  for each in (text .. "\n"):gmatch("(.-)\r?\n") do
+  for each in (text .. "\n"):gmatch("([^\n]*)\n") do
     line = line + 1
-    local trimmed = each:match("^%s*(.-)%s*$")
+    local trimmed = paths.trim(each)
     if trimmed ~= "" and each:sub(1, 1) ~= "#" then
       add(self, trimmed, { file = file, line = line })
     end
@@ -45,7 +47,9 @@ end
 ---@return contree.build.Ignore
 function ignore.of(patterns, at)
   local self = setmetatable({ rules = {}, exceptions = false }, Ignore)
-  for _, text in ipairs(patterns) do add(self, text, at) end
+  for _, text in ipairs(patterns) do
+    if text:find("%S") then add(self, paths.trim(text), at) end
+  end
   return self
 end
 
@@ -53,9 +57,9 @@ end
 ---@param names string[] the names of the path, from the context on
 ---@return boolean
 function Ignore:ignores(names)
-  local ignored = false
+  local ignored, path = false, table.concat(names, "/")
   for _, rule in ipairs(self.rules) do
-    if ignored == rule.keep and pattern.covers(rule.parts, names) then ignored = not rule.keep end
+    if ignored == rule.keep and rule.automaton:covers(path) then ignored = not rule.keep end
   end
   return ignored
 end

@@ -1,6 +1,7 @@
 --- A layer: the runs that take an image one step further. What is in it is known
 --- before the image is; so is whether it ran before.
 
+local core = require("contree.core")
 local errors = require("contree.errors")
 local image = require("contree.image")
 local options = require("contree.options")
@@ -8,15 +9,18 @@ local cache = require("contree.build.cache")
 local pack = require("contree.build.pack")
 local problem = require("contree.build.problem")
 local run = require("contree.run")
+local shipment = require("contree.build.shipment")
 local stdio = require("contree.stdio")
 local users = require("contree.build.users")
 
 local layer = {}
 
-local HELPER = pack.directory .. "/busybox"
+local HELPER = shipment.directory .. "/busybox"
+local SCRIPT = shipment.directory .. "/script"
+local ARGUMENT_MAX = 65536 -- a longer script travels as a file
 local HELPER_IMAGE, HELPER_PATH = "busybox:latest", "/bin/busybox"
 -- Changed when the same instructions come to mean something else.
-local VERSION = "1"
+local VERSION = "2"
 
 ---@class contree.build.Layer
 ---@field steps contree.build.Instruction[] what it comes from; the last one runs
@@ -116,16 +120,20 @@ end
 
 local function script_of(lines)
   return ('set -e\nb=%s\n%s\n"$b" rm -rf %s'):format(HELPER, table.concat(lines, "\n"),
-    pack.directory)
+    shipment.directory)
 end
 
 --- Runs a script for the helper's shell, "$b" being busybox.
 ---@async
 ---@return contree.Result
 function layer.script(build, uuid, lines, given, files)
-  local all = { helper(build) }
+  local all, text = { helper(build) }, script_of(lines)
   for _, file in ipairs(files or {}) do all[#all + 1] = file end
-  given.command, given.args = HELPER, { "sh", "-c", script_of(lines) }
+  given.command, given.args = HELPER, { "sh", "-c", text }
+  if #text > ARGUMENT_MAX or not core.is_utf8(text) then
+    all[#all + 1] = { destination = SCRIPT, data = text, mode = "0600" }
+    given.args = { "sh", SCRIPT }
+  end
   given.cwd, given.check = "/", given.check ~= false
   return run_in(build, uuid, nil, given, all)
 end
@@ -151,13 +159,10 @@ end
 
 local function packed(build, self, uuid)
   local into = pack.new(build, uuid)
-  local directories = {}
   for _, op in ipairs(self.ops) do
-    if op.kind == "copy" then into:add(op) else directories[#directories + 1] = op.path end
+    if op.kind == "copy" then into:add(op) else into:make_directory(op) end
   end
-  -- After the files, which may have made them.
-  for _, path in ipairs(directories) do into:make_directory(path) end
-  return into
+  return into, into:ship()
 end
 
 local function variables(self)
@@ -175,11 +180,11 @@ local function place_files(build, self, uuid, files)
   return result
 end
 
-local function place(build, self, uuid, into)
-  if #into.script > 0 then
-    return layer.script(build, uuid, into.script, variables(self), into.files).uuid
-  elseif #into.files > 0 or self.rebake then
-    return place_files(build, self, uuid, into.files).uuid
+local function place(build, self, uuid, shipped)
+  if #shipped.script > 0 then
+    return layer.script(build, uuid, shipped.script, variables(self), shipped.files).uuid
+  elseif #shipped.files > 0 or self.rebake then
+    return place_files(build, self, uuid, shipped.files).uuid
   end
   return uuid
 end
@@ -193,9 +198,9 @@ local function identity(build, self, uuid, step, given, into)
   if user.uid ~= 0 and not given.env.HOME then given.env.HOME = user.home or "/" end
 end
 
-local function run_command(build, self, uuid, step, into)
-  local files = into.files
-  if #into.script > 0 then uuid, files = place(build, self, uuid, into), {} end
+local function run_command(build, self, uuid, step, into, shipped)
+  local files = shipped.files
+  if #shipped.script > 0 then uuid, files = place(build, self, uuid, shipped), {} end
   local env = {}
   for name, value in pairs(self.extra) do env[name] = value end
   for name, value in pairs(self.env) do env[name] = value end
@@ -215,9 +220,9 @@ end
 function layer.make(build, self, uuid)
   local step = self.steps[#self.steps]
   local ok, result = pcall(function()
-    local into = packed(build, self, uuid)
-    if self.command then return run_command(build, self, uuid, step, into) end
-    return place(build, self, uuid, into)
+    local into, shipped = packed(build, self, uuid)
+    if self.command then return run_command(build, self, uuid, step, into, shipped) end
+    return place(build, self, uuid, shipped)
   end)
   if ok then return result end
   error(step and problem.locate(with_hint(build, self, result), step) or result, 0)

@@ -2,6 +2,7 @@
 --- dropped, flags, here-documents and JSON lists taken apart. Pure.
 
 local json = require("contree.json")
+local paths = require("contree.build.paths")
 local problem = require("contree.build.problem")
 
 local parser = {}
@@ -64,8 +65,8 @@ local DIRECTIVES = { syntax = true, escape = true, check = true }
 local function read_directives(self)
   local at, seen = 1, {}
   while self.lines[at] do
-    local name, value = self.lines[at]:match("^%s*#%s*(%a+)%s*=%s*(.-)%s*$")
-    name = name and name:lower()
+    local name, value = self.lines[at]:match("^%s*#%s*(%a+)%s*=(.*)$")
+    name, value = name and name:lower(), value and paths.trim(value)
     if not DIRECTIVES[name] then break end
     local here = { file = self.file, line = at }
     if seen[name] then problem.raise(here, ("the directive %s is there twice"):format(name)) end
@@ -103,32 +104,37 @@ local function logical_line(self, at)
     if not line then break end
     at = at + 1
   end
-  return (table.concat(parts):gsub("%s+$", "")), at
+  return paths.trim(table.concat(parts)), at
 end
 
 -- Here-documents -------------------------------------------------------------
 
--- Words of a shell line, as far as quotes and spaces go.
-local function words_of(text, escape)
-  local words, word, quote, at = {}, nil, nil, 1
+-- Where the word that begins at a byte ends, as far as quotes and escapes go.
+local function end_of_word(text, at, escape)
+  local quote
   while at <= #text do
     local char = text:sub(at, at)
     if char == escape and quote ~= "'" then
-      word = (word or "") .. text:sub(at, at + 1)
       at = at + 1
     elseif quote then
       if char == quote then quote = nil end
-      word = word .. char
+    elseif char == '"' or char == "'" then
+      quote = char
     elseif char:find("%s") then
-      if word then words[#words + 1] = word end
-      word = nil
-    else
-      if char == '"' or char == "'" then quote = char end
-      word = (word or "") .. char
+      break
     end
     at = at + 1
   end
-  words[#words + 1] = word
+  return at - 1
+end
+
+local function words_of(text, escape)
+  local words, at = {}, text:find("%S")
+  while at do
+    local last = end_of_word(text, at, escape)
+    words[#words + 1] = text:sub(at, last)
+    at = text:find("%S", last + 1)
+  end
   return words
 end
 

@@ -1,4 +1,4 @@
---- Paths inside an image. Pure.
+--- Paths inside an image, and the texts that have them. Pure.
 
 local paths = {}
 
@@ -38,6 +38,10 @@ function paths.parent(path)
   local parent = path:match("^(.*)/[^/]+/*$") or ""
   return parent == "" and "/" or parent
 end
+
+--- A text without blanks at its ends. One pattern for this would take a time that grows
+--- with the square of the blanks.
+function paths.trim(text) return text:find("%S") and text:match("^%s*(.*%S)") or "" end
 
 --- A word of a shell line that is this text.
 function paths.quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end

@@ -1,68 +1,96 @@
---- The patterns of .dockerignore and of the sources of COPY: "*" and "?" stay
---- within a name, "**" does not, "[a-z]" is a class, "\" takes a character as
---- it is. Pure.
+--- The patterns of .dockerignore and of the sources of COPY, as moby's patternmatcher
+--- and Go's path matching have them: "*" and "?" stay within a name, "**" does not,
+--- "[a-z]" is a class, "\" takes a character as it is. Pure.
+
+local automaton = require("contree.build.automaton")
 
 local pattern = {}
 
-local function special(char) return char:gsub("%W", "%%%0") end
+local WITHIN = { within = true }
+local STAR = { within = true, many = true }
+local ALL = { any = true, many = true }
+local DEEP = { deep = true }
 
--- "[a-z]", "[^a]" from its "[" on as a Lua class, and where the text goes on; or
--- nil when it does not end.
-local function class(text, at)
-  local out, negated = {}, false
-  at = at + 1
-  if text:find("^[%^!]", at) then negated, at = true, at + 1 end
-  while true do
-    local char = text:sub(at, at)
-    if char == "" then return nil end
-    if char == "]" and #out > 0 then break end
-    if char == "\\" then
-      at = at + 1
-      char = text:sub(at, at)
-      if char == "" then return nil end
-    end
-    local low, high = char, text:match("^%-([^%]\\])", at + 1)
-    if high then
-      out[#out + 1] = special(low) .. "-" .. special(high)
-      at = at + 3
-    else
-      out[#out + 1] = special(low)
-      at = at + 1
-    end
+-- A character of a class, and the byte after it; nil and what is wrong with it.
+local function class_character(text, at)
+  local char = automaton.character(text, at)
+  if char == "\\" then
+    at = at + 1
+    char = automaton.character(text, at)
+  elseif char == "-" or char == "]" then
+    return nil, ("has a %q in a class where a character should be"):format(char)
   end
-  return "[" .. (negated and "^/" or "") .. table.concat(out) .. "]", at + 1
+  if char == "" then return nil, "has a [ without its ]" end
+  return char, at + #char
 end
 
-local WILD_MAX = 50 -- of "*" and "?" in a name: what Lua's own patterns bear
+-- A range of a class, or one character of it.
+local function class_range(text, at)
+  local low, after = class_character(text, at)
+  if not low then return nil, after end
+  local high = low
+  if text:sub(after, after) == "-" then
+    high, after = class_character(text, after + 1)
+    if not high then return nil, after end
+  end
+  local range = { automaton.code(low), automaton.code(high) }
+  if range[1] > range[2] then
+    return nil, ("has the range %s-%s, which runs backwards"):format(low, high)
+  end
+  return range, after
+end
 
--- One name of a pattern as a Lua pattern, or nil and what is wrong with it.
-local function translate(name)
-  if select(2, name:gsub("[*?]", "")) > WILD_MAX then
-    return nil, ("has more than %d * and ? in a name"):format(WILD_MAX)
-  end
-  local out, at = { "^" }, 1
-  while at <= #name do
-    local char = name:sub(at, at)
-    if char == "*" then
-      out[#out + 1] = "[^/]*"
-    elseif char == "?" then
-      -- A character of UTF-8, not a byte.
-      out[#out + 1] = "[^/\128-\191][\128-\191]*"
-    elseif char == "[" then
-      local text, following = class(name, at)
-      if not text then return nil, "has a [ without its ]" end
-      out[#out + 1], at = text, following - 1
-    else
-      if char == "\\" and at < #name then
-        at = at + 1
-        char = name:sub(at, at)
-      end
-      out[#out + 1] = special(char)
-    end
+-- "[a-z]", "[^a]" from its "[" on as a part, and the byte after it.
+local function class(text, at)
+  local part = { class = {} }
+  at = at + 1
+  if text:sub(at, at) == "^" then part.negated, at = true, at + 1 end
+  repeat
+    local range, after = class_range(text, at)
+    if not range then return nil, after end
+    table.insert(part.class, range)
+    at = after
+  until text:sub(at, at) == "]"
+  return part, at + 1
+end
+
+-- "**", which takes the "/" after it.
+local function deep(text, at)
+  local after = text:sub(at, at) == "/" and at + 1 or at
+  if after > #text then return ALL, after end
+  -- "**.md" without anything special is every path that ends so.
+  local plain = at == 3 and after == at and not text:find("[*?%[%]\\]", at)
+  return plain and ALL or DEEP, after
+end
+
+-- The part that begins at a byte, and the byte after it; nil and what is wrong.
+local function part_at(text, at, deeply)
+  local char = automaton.character(text, at)
+  if char == "*" then
+    if deeply and text:sub(at + 1, at + 1) == "*" then return deep(text, at + 2) end
+    return STAR, at + 1
+  elseif char == "?" then
+    return WITHIN, at + 1
+  elseif char == "[" then
+    return class(text, at)
+  elseif char == "\\" then
     at = at + 1
+    char = automaton.character(text, at)
+    if char == "" then return nil, "ends with a \\" end
   end
-  out[#out + 1] = "$"
-  return table.concat(out)
+  return { char = char }, at + #char
+end
+
+local function translate(text, deeply)
+  local parts, at = {}, 1
+  while at <= #text do
+    local part, after = part_at(text, at, deeply)
+    if not part then return nil, after end
+    -- "***" would only make the automaton larger.
+    if not (part.many and parts[#parts] == part) then parts[#parts + 1] = part end
+    at = after
+  end
+  return automaton.new(parts)
 end
 
 --- The names of a path, without what means nothing; nil when it leads out.
@@ -89,61 +117,24 @@ function pattern.is_wild(name) return name:find("[*?%[\\]") ~= nil end
 ---@param name string
 ---@return fun(name: string): boolean? fits, string? problem
 function pattern.name(name)
-  local lua, wrong = translate(name)
-  if not lua then return nil, wrong end
-  return function(given) return given:find(lua) ~= nil end
+  local found, wrong = translate(name, false)
+  if not found then return nil, wrong end
+  return function(given) return found:fits(given) end
 end
 
 ---@class contree.build.Rule
----@field parts string[]
+---@field automaton contree.build.Automaton
 ---@field keep boolean  begins with "!"
 
---- A pattern of names, or nil and what is wrong with it.
+--- The pattern of a rule, or nil and what is wrong with it; false for one that no
+--- path of a context fits.
 ---@param text string
----@return string[]? parts, string? problem
+---@return contree.build.Automaton|false|nil automaton, string? problem
 function pattern.compile(text)
   local names = pattern.split(text)
-  if not names then return nil, "leads out of the context" end
-  local parts = {}
-  for _, name in ipairs(names) do
-    if name == "**" then
-      if parts[#parts] ~= "**" then parts[#parts + 1] = name end
-    else
-      local part, wrong = translate((name:gsub("%*%*+", "*")))
-      if not part then return nil, wrong end
-      parts[#parts + 1] = part
-    end
-  end
-  return parts
-end
-
--- Adds a place in the parts; "**" may stand for no name, but at the end.
-local function reach(parts, states, i)
-  states[i] = true
-  if parts[i] == "**" and i < #parts then states[i + 1] = true end
-end
-
---- Whether a path, or a directory that it is in, fits a compiled pattern.
----@param parts string[]
----@param names string[]
----@return boolean
-function pattern.covers(parts, names)
-  local states = {}
-  reach(parts, states, 1)
-  for _, name in ipairs(names) do
-    local following = {}
-    for i in pairs(states) do
-      if parts[i] == "**" then
-        reach(parts, following, i)
-        if i == #parts then return true end
-      elseif name:find(parts[i]) then
-        if i == #parts then return true end
-        reach(parts, following, i + 1)
-      end
-    end
-    states = following
-  end
-  return false
+  local found, wrong = translate(names and table.concat(names, "/") or text, true)
+  if not found then return nil, wrong end
+  return names ~= nil and #names > 0 and found
 end
 
 return pattern

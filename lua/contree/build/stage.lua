@@ -138,7 +138,8 @@ function handlers.WORKDIR(self, step, lookup)
   local path = paths.absolute(text, text:sub(1, 1) ~= "/" and cwd_of(self) or nil)
   self.config.workdir = path
   if path == "/" then return end
-  table.insert(self.pending, { kind = "directory", path = path, step = step })
+  table.insert(self.pending, { kind = "directory", path = path, user = self.config.user,
+    fingerprint = path .. "\n" .. (self.config.user or ""), step = step })
 end
 
 function handlers.USER(self, step, lookup)
@@ -253,15 +254,17 @@ function handlers.ENTRYPOINT(self, step)
   if not self.own_cmd then self.config.cmd = nil end
 end
 
-local function adder(name)
-  return function(self, step, lookup)
-    for _, word in ipairs(step.list or parser.words(step.text, lookup.escape)) do
-      table.insert(self.config[name], step.list and word or expand.text(word, lookup))
-    end
+function handlers.EXPOSE(self, step, lookup)
+  for _, word in ipairs(expand.words(step.text, lookup)) do
+    table.insert(self.config.exposed, word)
   end
 end
 
-handlers.EXPOSE, handlers.VOLUME = adder("exposed"), adder("volumes")
+function handlers.VOLUME(self, step, lookup)
+  for _, word in ipairs(step.list or parser.words(step.text, lookup.escape)) do
+    table.insert(self.config.volumes, expand.text(word, lookup))
+  end
+end
 
 function handlers.STOPSIGNAL(self, step, lookup)
   self.config.stopsignal = expand.text(step.text, lookup)

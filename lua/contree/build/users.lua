@@ -72,4 +72,26 @@ function users.find(client, uuid, text, step, content)
   return user
 end
 
+--- The owner that "user", "user:group" and their numbers mean for files. A lone number
+--- is that of the group, too, whatever /etc/passwd says of it.
+---@async
+---@param client contree.Client
+---@param uuid string of the image
+---@param text string
+---@param step contree.build.Instruction
+---@param content? fun(path: string): string? files that are about to be in the image
+---@param lenient? boolean a name that the image does not know is root
+---@return { uid: integer, gid: integer }
+function users.owner(client, uuid, text, step, content, lenient)
+  local alone = text:match("^(%d+):?$")
+  if alone then
+    local id = id_of(step, alone, "user")
+    return { uid = id, gid = id }
+  end
+  local ok, user = pcall(users.find, client, uuid, text, step, content)
+  if ok then return { uid = user.uid, gid = user.gid or user.uid } end
+  if lenient and errors.is(user, "invalid_argument") then return { uid = 0, gid = 0 } end
+  error(user, 0)
+end
+
 return users
