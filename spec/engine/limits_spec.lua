@@ -7,22 +7,42 @@ describe("limits", function()
   setup(function() engine = wire.start() end)
   teardown(function() engine:stop() end)
 
-  it("on what a run writes end it as FAILED", function()
-    local operation = engine:run{ command = "head -c 3000000 /dev/zero > /x", shell = true,
-      disposable = false, resources_limits = { max_layer_bytes = 2000000 } }
-    -- One file is stopped by its size, so nothing above the limit is kept.
-    assert.is_true(operation.status == "FAILED" or operation.metadata.result.state.exit_code ~= 0
-      or operation.metadata.result.state.signal == 25)
-    operation = engine:run{ shell = true, disposable = false, resources_limits = {
-      max_layer_bytes = 2000000 },
-      command = "for i in 1 2 3; do head -c 1000000 /dev/zero > /x$i; done" }
-    assert.are.equal("FAILED", operation.status)
-    assert.matches("3000000 bytes, more than max_layer_bytes = 2000000", operation.error)
-    assert.are.equal("disk", operation.metadata.result.limit)
-    assert.are.equal(wire.null, operation.result_image_uuid)
-    operation = engine:run{ command = "true", disposable = false,
-      resources_limits = { max_layer_bytes = 0 } }
+  -- One large file, several, very many; stopped by a signal, by an error, or
+  -- found when the run is kept; in the main process or below it.
+  it("A10: on what a run writes have one outcome, whatever it wrote", function()
+    local limit = 2000000
+    local function writes(command, options)
+      local body = { command = command, shell = true, disposable = false,
+        resources_limits = { max_layer_bytes = limit } }
+      for key, value in pairs(options or {}) do body[key] = value end
+      return engine:run(body)
+    end
+    for _, command in ipairs{
+      "exec head -c 3000000 /dev/zero > /x",
+      "head -c 3000000 /dev/zero > /x",
+      "head -c 3000000 /dev/zero > /x; exit 0",
+      "trap '' XFSZ; head -c 3000000 /dev/zero > /x; exit 0",
+      "exec dd if=/dev/zero of=/x bs=3000000 count=1",
+      "for i in 1 2 3; do head -c 1000000 /dev/zero > /x$i; done",
+      "seq 1500 | while read i; do : > /f$i; done",
+      "exec truncate -s 3000000 /x",
+    } do
+      local operation = writes(command)
+      assert.are.equal("FAILED", operation.status, command)
+      assert.matches("max_layer_bytes = 2000000", operation.error, 1, true)
+      assert.are.equal("disk", operation.metadata.result.limit, command)
+      assert.are.equal(limit, operation.metadata.result.limit_value, command)
+      assert.are.equal(wire.null, operation.result_image_uuid)
+    end
+    local gone = writes("exec head -c 3000000 /dev/zero > /x", { disposable = true })
+    assert.are.equal("FAILED", gone.status)
+    assert.are.equal(limit, gone.metadata.result.limit_value)
+    -- As much as is allowed is no more than that.
+    local operation = writes("head -c 2000000 /dev/zero > /x")
     assert.are.equal("SUCCESS", operation.status)
+    assert.is_nil(operation.metadata.result.limit)
+    assert.are.equal("SUCCESS", engine:run{ command = "true", disposable = false,
+      resources_limits = { max_layer_bytes = 0 } }.status)
   end)
 
   it("on what a run writes stop it while it runs", function()
@@ -32,6 +52,7 @@ describe("limits", function()
     assert.are.equal("FAILED", operation.status)
     assert.matches("more than max_layer_bytes = 100000000", operation.error)
     assert.are.equal("disk", operation.metadata.result.limit)
+    assert.are.equal(100000000, operation.metadata.result.limit_value)
   end)
 
   it("on the processors leave those first who are no sandbox", function()

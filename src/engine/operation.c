@@ -120,8 +120,11 @@ static int start_sandbox(struct operation *op, struct fault *f) {
         .hostname = op->run.hostname,
         .limits = op->run.limits,
         .networking = op->run.networking,
-        /* 0 would mean none. */
-        .max_file_bytes = op->run.max_layer_bytes ? op->run.max_layer_bytes : 1,
+        /* One byte more than the layer may have: a file that reaches this is
+         * too much for it, and found to be when the run is kept. */
+        .max_file_bytes = op->run.max_layer_bytes < INT64_MAX
+                              ? op->run.max_layer_bytes + 1
+                              : 0,
     };
     op->sandbox =
         sandbox_start(op->all->engine->launcher, &spec, &callbacks, op, f);
@@ -283,6 +286,18 @@ static void drain_all(struct operation *op) {
             process_drain(e->process);
 }
 
+/* Whether the file is still there or not, and whether the run is kept or not:
+ * it is like any run that wrote too much. */
+static void judge_file_size(struct operation *op) {
+    op->limit = "disk";
+    op->layer_full = true;
+    if (!op->fault.status && !op->cancelled)
+        fault_set(&op->fault, 507,
+                  "a file of the run was to become larger than "
+                  "max_layer_bytes = %lld",
+                  (long long)op->run.max_layer_bytes);
+}
+
 /* What the exit of the main process says about limits. */
 static void judge_main(struct operation *op) {
     struct process_entry *e = find_process(op, 1);
@@ -301,7 +316,7 @@ static void judge_main(struct operation *op) {
     else if (op->timed_out)
         op->limit = "timeout";
     else if (x->signal == SIGXFSZ)
-        op->limit = "disk";
+        judge_file_size(op);
     if (!process_has_exited(e->process) && !op->timed_out && !op->cancelled &&
         !op->fault.status)
         fault_set(&op->fault, 500, "the sandbox ended unexpectedly");
@@ -314,6 +329,7 @@ static int64_t limit_value(const struct operation *op) {
     return strcmp(op->limit, "memory") == 0    ? op->run.limits.memory_bytes
            : strcmp(op->limit, "pids") == 0    ? op->run.limits.pids
            : strcmp(op->limit, "timeout") == 0 ? op->run.process.timeout
+           : op->layer_full                    ? op->run.max_layer_bytes
            : strcmp(op->limit, "queue") == 0   ? (int64_t)op->run.queue_timeout
                                                : 0;
 }

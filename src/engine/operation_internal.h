@@ -32,6 +32,7 @@ struct operation {
     const char *kind, *status;
     struct fault fault; /* why it failed; status 0: it did not */
     const char *limit;  /* which limit ended it, or NULL */
+    bool layer_full;    /* that is "disk", for max_layer_bytes */
     int64_t created, finished;
     struct run run;
     struct import *import; /* what to import, or NULL: this is a run */

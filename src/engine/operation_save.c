@@ -82,6 +82,7 @@ struct save {
     struct image image; /* the result */
     bool changed;       /* it is a new one */
     bool published;     /* the workspace is consumed */
+    bool full;          /* too much for max_layer_bytes */
     int64_t bytes;      /* that it held */
     struct fault fault; /* status 0: none */
 };
@@ -139,8 +140,10 @@ static int publish(struct save *s) {
     if (empty)
         return keep_layer(s);
     if (workspace_size(layers, &op->workspace, &s->bytes, &entries, &s->fault) <
-            0 ||
-        operation_check_layer(op, s->bytes, entries, &s->fault) < 0)
+        0)
+        return -1;
+    s->full = operation_check_layer(op, s->bytes, entries, &s->fault) < 0;
+    if (s->full)
         return -1;
     s->changed = s->published = true;
     /* The sync that makes it durable comes with the operation's end. */
@@ -159,6 +162,7 @@ static void publish_failed(struct save *s) {
     op->fault = s->fault;
     if (s->fault.status == 507)
         op->limit = "disk";
+    op->layer_full = s->full;
     operation_settle(op, "FAILED");
     save_free(s);
 }

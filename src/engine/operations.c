@@ -386,9 +386,10 @@ static void measure_done(struct job *j) {
     struct fault why = {.status = 0};
     op->measuring = false;
     if (m->result == 0 &&
-        operation_check_layer(op, m->bytes, m->entries, &why) == 0 &&
-        m->free_now < SPARE_BYTES &&
-        (uint64_t)m->bytes > (op->free_at_start - m->free_now) / 2)
+        operation_check_layer(op, m->bytes, m->entries, &why) < 0)
+        op->layer_full = true;
+    else if (m->result == 0 && m->free_now < SPARE_BYTES &&
+             (uint64_t)m->bytes > (op->free_at_start - m->free_now) / 2)
         fault_set(&why, 507,
                   "the run wrote %lld bytes and left less than %llu free on "
                   "the disk",
