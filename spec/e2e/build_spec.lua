@@ -531,6 +531,66 @@ B
     assert.is_nil(select(2, image:run{ shell = "exit 1", check = true }).misuse)
   end)
 
+  -- Neither is waited for nor read without an end.
+  it("F11: takes Dockerfiles that are files, and the context's from within", function()
+    shell([[mkdir f11 && cd f11 && mkdir out pipe in && echo FROM busybox:latest > out/real &&
+      cp out/real . && ln -s ../real out/Dockerfile && mkfifo pipe/Dockerfile && mkfifo pipe/own &&
+      ln -s Other in/Dockerfile && cp real in/Other && truncate -s 1G large]])
+    local here = directory .. "/f11/"
+    for name, given in pairs{
+      ["leads out of its directory"] = { context = here .. "out" },
+      ["out/Dockerfile: it leads"] = { context = here .. "out/" },
+      ["pipe/Dockerfile: it is not a regular file"] = { context = here .. "pipe" },
+      ["pipe/own: it is not a regular file"] = { dockerfile = here .. "pipe/own" },
+      ["/dev/zero: it is not a regular file"] = { dockerfile = "/dev/zero" },
+      ["out: it is not a regular file"] = { dockerfile = here .. "out" },
+      ["large: it is too large"] = { dockerfile = here .. "large" },
+      ["none: No such file"] = { dockerfile = here .. "none" },
+      ["none/Dockerfile: No such file"] = { context = here .. "none" },
+    } do
+      local ok, err = pcall(client.images.build, client.images, given)
+      assert.is_false(ok, name)
+      assert.equal("file", err.kind)
+      assert.matches(name, tostring(err), 1, true)
+    end
+    for _, given in ipairs{ { context = here .. "in" }, { dockerfile = here .. "out/Dockerfile" } } do
+      assert.is_truthy(client.images:build(given).uuid)
+    end
+  end)
+
+  it("B8: has a shell's forms of $ in each instruction that has variables", function()
+    write("b8/a1", "one")
+    write("b8/$$", "two")
+    local image = build([[
+ARG T=latest
+FROM busybox:${T}$@
+ARG A=1 B=${T:+x}2 C=$0
+ENV X=$@y Y="$$z" Z='$$' W=a$$b V=$A_ U=${A}_$ Q=\$A
+LABEL l=$A$* m="\$$A"
+EXPOSE $P ${P:-80 81}/tcp
+VOLUME /v$A
+STOPSIGNAL SIG${S:-TERM}
+WORKDIR /w$A$!/$1
+COPY a$A /c$A$#
+COPY ["a${A}", "/d$?"]
+COPY \$\$ /e
+USER ${N:-0}
+CMD echo $A $$
+SHELL ["/bin/sh", "-c"]
+RUN echo "$X|$Y|$Z|$W|$V|$U|$Q|$B|$C" > /out; echo "$$" | grep -qv '\$'
+]], { context = directory .. "/b8" })
+    assert.equal("y|z|$$|ab||1_$|$A|2|\n", cat(image, "/out"))
+    assert.same({ l = "1", m = "$1" }, image.config.labels)
+    assert.same({ "80", "81/tcp" }, image.config.exposed)
+    assert.same({ "/v1" }, image.config.volumes)
+    assert.equal("SIGTERM", image.config.stopsignal)
+    assert.equal("/w1", image.config.workdir)
+    assert.equal("one", cat(image, "/c1"))
+    assert.equal("one", cat(image, "/d"))
+    assert.equal("two", cat(image, "/e"))
+    assert.same({ "/bin/sh", "-c", "echo $A $$" }, image.config.cmd)
+  end)
+
   it("takes no image's tag away", function()
     local base = client.images:use("busybox:latest", { strict = true }).uuid
     local one = build("FROM busybox:latest", { tag = "mine:1" })

@@ -156,7 +156,7 @@ describe("the context", function()
     end
     local ok, err = opened("mkfifo D.dockerignore", directory .. "/f/D")
     assert.is_false(ok)
-    assert.matches("D.dockerignore is not a regular file", err, 1, true)
+    assert.matches("D.dockerignore: it is not a regular file", err, 1, true)
   end)
 
   it("has patterns", function()

@@ -83,11 +83,11 @@ int regular_open(const char *path, const char *root) {
 const char *regular_problem(int error) {
     switch (error) {
     case EXDEV:
-        return "leads out of its directory";
+        return "it leads out of its directory";
     case EINVAL:
-        return "is not a regular file";
+        return "it is not a regular file";
     case EFBIG:
-        return "is too large";
+        return "it is too large";
     default:
         return strerror(error);
     }
@@ -137,11 +137,7 @@ static int *push_file(lua_State *L) {
 
 static int failed(lua_State *L, const char *path, int error) {
     lua_pushnil(L);
-    lua_pushfstring(L,
-                    error == EXDEV || error == EINVAL || error == EFBIG
-                        ? "%s %s"
-                        : "%s: %s",
-                    path, regular_problem(error));
+    lua_pushfstring(L, "%s: %s", path, regular_problem(error));
     lua_pushboolean(L, error == ENOENT);
     return 3;
 }

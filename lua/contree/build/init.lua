@@ -63,16 +63,27 @@ local SPEC = {
   on_step = options.callable,
 }
 
-local function read_dockerfile(path)
-  local stat, wrong = core.stat(path)
-  local text
-  if stat and stat.type ~= "file" then wrong = path .. " is no file" end
-  if stat and not wrong then text, wrong = disk.read(path) end
-  if not text then
-    errors.raise("file", "images:build: cannot read " .. (wrong or path),
-      { hint = path:find("\n", 1, true) and "a text goes into dockerfile = { data = … }" or nil })
-  end
-  return text
+local function cannot_read(path, wrong)
+  errors.raise("file", "images:build: cannot read " .. (wrong or path .. ": there is no such file"),
+    { hint = path:find("\n", 1, true) and "a text goes into dockerfile = { data = … }" or nil })
+end
+
+-- The Dockerfile of a path that the call names; a link is followed wherever it leads.
+local function named(given)
+  local path = given.dockerfile
+  local text, wrong = disk.read(path)
+  if not text then cannot_read(path, wrong) end
+  local directory = path:match("^(.*)/[^/]*$")
+  if directory == "" then directory = "/" end
+  return text, path, path, given.context or directory or "."
+end
+
+-- The context's own, which no link leads out of.
+local function of_context(given)
+  local path = paths.join(given.context:gsub("(.)/+$", "%1"), "Dockerfile")
+  local text, wrong = disk.read("Dockerfile", given.context)
+  if not text then cannot_read(path, wrong:gsub("^Dockerfile", function() return path end)) end
+  return text, path, path, given.context
 end
 
 -- The text, how messages name it, its path, and the context's directory.
@@ -81,10 +92,7 @@ local function sources(given)
     if not given.dockerfile.data then errors.misuse("images:build: dockerfile lacks its data") end
     return given.dockerfile.data, "Dockerfile", nil, given.context
   end
-  local path = given.dockerfile or paths.join(given.context:gsub("(.)/+$", "%1"), "Dockerfile")
-  local directory = path:match("^(.*)/[^/]*$")
-  if directory == "" then directory = "/" end
-  return read_dockerfile(path), path, path, given.context or directory or "."
+  return (given.dockerfile and named or of_context)(given)
 end
 
 local function options_of(given)
