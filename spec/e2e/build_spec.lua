@@ -553,7 +553,8 @@ B
       assert.equal("file", err.kind)
       assert.matches(name, tostring(err), 1, true)
     end
-    for _, given in ipairs{ { context = here .. "in" }, { dockerfile = here .. "out/Dockerfile" } } do
+    for _, given in ipairs{ { context = here .. "in" },
+      { dockerfile = here .. "out/Dockerfile" } } do
       assert.is_truthy(client.images:build(given).uuid)
     end
   end)

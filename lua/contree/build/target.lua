@@ -207,9 +207,10 @@ end
 ---@param fields contree.build.Inode
 function Target:change(node, fields) -- luacheck: no self
   local inode = node.inode
-  inode.changed = inode.old ~= nil
-  for _, name in ipairs{ "mode", "uid", "gid", "mtime", "xattrs" } do
-    if fields[name] ~= nil then inode[name] = fields[name] end
+  for _, name in ipairs{ "mode", "uid", "gid", "mtime" } do
+    if fields[name] ~= nil and fields[name] ~= inode[name] then
+      inode[name], inode.changed = fields[name], inode.old ~= nil
+    end
   end
 end
 
