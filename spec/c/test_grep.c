@@ -135,7 +135,13 @@ static void context(void) {
         "f:20:48:m:20[0-2]\n");
     /* Limits: a file's ends with its context, the total ends all. */
     CHECK_STRING(grep(&e, "[12]", WITH(.max_count = 1, .after = 1)),
-                 "f:1:0:m:1[0-1]\nf:2:2:c:2[]\ng:1:0:m:1[0-1]\ng:2:2:c:2[]\n");
+                 "f:1:0:m:1[0-1]\nf:2:2:m:2[0-1]\n"
+                 "g:1:0:m:1[0-1]\ng:2:2:m:2[0-1]\n");
+    /* What matches in the context makes that no longer. */
+    CHECK_STRING(
+        grep(&e, "[12]$",
+             WITH(.paths = f, .path_count = 1, .max_count = 1, .after = 3)),
+        "f:1:0:m:1[0-1]\nf:2:2:m:2[0-1]\nf:3:4:c:3[]\nf:4:6:c:4[]\n");
     CHECK(!e.truncated);
     CHECK_STRING(grep(&e, "[12]", WITH(.max_total = 2, .after = 1)),
                  "f:1:0:m:1[0-1]\nf:2:2:m:2[0-1]\nf:3:4:c:3[]\n");
@@ -183,6 +189,123 @@ static void letter_cases(void) {
     CHECK_STRING(grep(&e, "\xc3\xa4", WITH(.letter_case = GREP_INSENSITIVE)),
                  "f:3:8:m:\xc3\x84x[0-2]\n");
     CHECK_STRING(grep(&e, "^.x", NONE), "f:3:8:m:\xc3\x84x[0-3]\n");
+    end_env(&e);
+}
+
+/* C6: the letters that somebody typed decide, of whatever script, not those of
+ * the pattern's own language. */
+static void smart_case(void) {
+    struct env e = make_env("printf 'stra\303\237e\nSTRASSE\n\303\244rger\n"
+                            "\303\204RGER\n\320\266\n\320\226\n' > f");
+    static const struct {
+        const char *pattern;
+        int lines;
+    } cases[] = {
+        {"\u00e4r", 2},        {"\xc3\xa4r", 2},
+        {"\xc3\x84R", 1},      {"\xd0\xb6", 2},
+        {"\xd0\x96", 1},       {"stra", 2},
+        {"STRA", 1},           {"[s]tra", 2},
+        {"[S]tra", 0},         {"\\x73tra", 2},
+        {"\\x53TRA", 1},       {"\\x{C4}R", 1},
+        {"\\x{e4}r", 2},       {"\\u{C4}R", 1},
+        {"\\u00e4r", 2},       {"\\U000000C4R", 1},
+        {"(?P<Name>stra)", 2}, {"(?<Name>stra)", 2},
+        {"\\Astra", 2},        {"\\S\\Wx|stra", 2},
+        {"\\Bra", 2},          {"\\p{Lu}tra|stra", 2},
+        {"[\\D\\W]?stra", 2},  {"[[:alpha:]]tra", 2},
+        {"[A-B]?stra", 1},     {"(?U)stra", 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *found =
+            grep(&e, cases[i].pattern, WITH(.letter_case = GREP_SMART));
+        int lines = 0;
+        for (const char *p = found; (p = strchr(p, '\n')); p++)
+            lines++;
+        if (lines != cases[i].lines)
+            printf("# %s: %s", cases[i].pattern, found);
+        CHECK_NUMBER(lines, cases[i].lines);
+    }
+    end_env(&e);
+}
+
+/* C6: what PCRE2 would read as something else. */
+static void dialect(void) {
+    struct env e = make_env(
+        "printf 'the cat{start} a&b ~~ aab\n' > f; printf 'x\vy\n' > v; "
+        "printf 'x\fy\n' > w; printf '\303\251 1\n' > u");
+    static const struct {
+        const char *pattern, *path, *found;
+    } cases[] = {
+        {"\\b{start}cat", "/f", "4-7"},
+        {"the\\b{end}", "/f", "0-3"},
+        {"the\\b{end-half}", "/f", "0-3"},
+        {"\\b{start-half}cat", "/f", "4-7"},
+        {"\\b{start}at", "/f", ""},
+        {"\\<cat", "/f", "4-7"},
+        {"\\<at", "/f", ""},
+        {"cat\\>", "/f", "4-7"},
+        {"ca\\>", "/f", ""},
+        {"\\bcat\\b", "/f", "4-7"},
+        {"cat{start}", "/f", "4-14"},
+        {"cat\\{", "/f", "4-8"},
+        {"a{2}b", "/f", "22-25"},
+        {"a{,2}b", "/f", ""},
+        {"a\\&b", "/f", "15-18"},
+        {"a[&]b", "/f", "15-18"},
+        {"[\\&\\&~][~a]", "/f", "19-21"},
+        {"(?:a+)+b", "/f", "22-25"},
+        {"a+?b", "/f", "22-25"},
+        {"x\\vy", "/v", "0-3"},
+        {"x\\vy", "/w", ""},
+        {"x[\\v]y", "/v", "0-3"},
+        {"x[[:space:]]y", "/w", "0-3"},
+        {"[[:alpha:]]", "/u", ""},
+        {"[[:^alpha:]] [[:digit:][:punct:]]", "/u", "0-4"},
+        {"[^[:^alpha:]]", "/u", ""},
+        {"(?x) t [h i] e # Comment", "/f", "0-3"},
+        {"(?i)THE(?-i) (?s:.)at", "/f", "0-7"},
+        {"[]{]", "/f", "7-8"},
+        {"[^]a-z ]", "/f", "7-8,13-14,16-17,19-20,20-21"},
+        {"(?<=the )cat", "/f", "4-7"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *found =
+            grep(&e, cases[i].pattern,
+                 WITH(.paths = &cases[i].path, .path_count = 1));
+        const char *at = strrchr(found, '[');
+        char got[80] = "";
+        if (at)
+            snprintf(got, sizeof got, "%.*s", (int)strcspn(at + 1, "]"),
+                     at + 1);
+        if (strcmp(got, cases[i].found) != 0)
+            printf("# %s: %s\n", cases[i].pattern, found);
+        CHECK_STRING(got, cases[i].found);
+    }
+    static const char *const bad[] = {
+        "[a-z&&[^aeiou]]", "[a-z--m]",    "[a~~b]", "[a[bc]]",
+        "[[:nope:]]",      "a++",         "a*+",    "a?+",
+        "a{2}+",           "\\b{middle}", "(?R)",   "(?iR:a)",
+        "a(*ACCEPT)",      "\\Qa\\E",     "\\x{",   "\\u12",
+        "\\U{}",           "[",           "[a",     "\\y"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_STRING(grep(&e, bad[i], NONE), "400");
+        CHECK(strstr(e.f.message, "bad pattern") != NULL);
+    }
+    end_env(&e);
+}
+
+/* C6: a byte order mark is no part of the first line. */
+static void marks(void) {
+    struct env e = make_env("printf '\357\273\277root\nroot\n' > f; "
+                            "printf '\357\273\277' > g; "
+                            "printf '\357\273root\n' > h; "
+                            "printf 'a\n\357\273\277root\n' > i");
+    CHECK_STRING(grep(&e, "^root", NONE),
+                 "f:1:3:m:root[0-4]\nf:2:8:m:root[0-4]\n");
+    CHECK_STRING(grep(&e, "^$", NONE), "");
+    CHECK_STRING(grep(&e, "^$|t", WITH(.max_count = 1, .before = 1)),
+                 "f:1:3:m:root[3-4]\nh:1:0:m:\xef\xbbroot[5-6]\n"
+                 "i:1:0:c:a[]\ni:2:2:m:\xef\xbb\xbfroot[6-7]\n");
     end_env(&e);
 }
 
@@ -308,6 +431,39 @@ static void globs(void) {
         CHECK(globs_make(&bad[i], 1, &f) == NULL);
         CHECK_NUMBER(f.status, 400);
     }
+    /* F15: stars beyond number match, or do not, in a moment. */
+    char stars[GLOB_MAX + 2] = "", name[256];
+    memset(name, 'a', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    for (size_t i = 0; i < 500; i++)
+        strcat(stars, i % 5 ? "*a" : "?");
+    const char *many = stars;
+    struct globs *all = globs_make(&many, 1, NULL);
+    CHECK(all && !globs_allow(all, name, false) && !globs_failed(all));
+    globs_free(all);
+    static const char *const endless[] = {
+        "*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b", "**a**a**a**a**a**a**a**a**a**b",
+        "**/**/**/**/**/**/**/**/**/**/**/b",
+        "{a,aa,a*}{a,aa,a*}{a,aa,a*}"
+        "{a,aa,a*}{a,aa,a*}{a,aa,a*}{a,aa,a*}{a,aa,a*}{a,aa,a*}b"};
+    for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
+        struct fault f = {0};
+        char path[600];
+        snprintf(path, sizeof path, "%s/%s", name, name);
+        struct globs *g = globs_make(&endless[i], 1, &f);
+        CHECK(g != NULL);
+        CHECK(!globs_allow(g, name, false) && !globs_failed(g));
+        CHECK(!globs_allow(g, path, false) && !globs_failed(g));
+        path[strlen(path) - 1] = 'b';
+        CHECK(globs_allow(g, path, false) == (i != 2) && !globs_failed(g));
+        globs_free(g);
+    }
+    memset(stars, '*', sizeof stars - 1);
+    stars[sizeof stars - 1] = 0;
+    const char *long_one = stars;
+    struct fault too_long = {0};
+    CHECK(globs_make(&long_one, 1, &too_long) == NULL);
+    CHECK_NUMBER(too_long.status, 400);
     struct env e = make_env("mkdir -p src/gen && echo x > src/a.c && echo x > "
                             "src/gen/b.c && echo x > src/c.h");
     const char *some[] = {"*.c", "!gen"};
@@ -329,6 +485,10 @@ int main(void) {
     RUN(context, "context and limits");
     RUN(long_files, "long files, as GNU grep sees them");
     RUN(letter_cases, "letter case");
+    RUN(smart_case, "C6: smart case");
+    RUN(dialect,
+        "C6: expressions mean what they mean elsewhere, or are refused");
+    RUN(marks, "C6: byte order marks");
     RUN(odd_bytes, "bytes that are no UTF-8");
     RUN(bad_patterns, "bad and endless patterns");
     RUN(endings, "every search ends");

@@ -12,9 +12,14 @@ struct glob {
     pcre2_code *code;
 };
 
+/* What the matching may keep in mind at a time: the places in a pattern. */
+enum { WORKSPACE = 64 * 1024, MATCH_LIMIT = 1000000, DEPTH_LIMIT = 100 };
+
 struct globs {
-    bool any_include;
+    bool any_include, failed;
     pcre2_match_data *match;
+    pcre2_match_context *limits;
+    int *workspace;
     size_t count;
     struct glob list[];
 };
@@ -106,6 +111,9 @@ static int make_glob(struct glob *g, const char *text, struct fault *f) {
     g->exclude = *glob == '!';
     glob += g->exclude;
     size_t length = strlen(glob);
+    if (length > GLOB_MAX)
+        return fault_set(f, 400, "the glob '%.100s...' is longer than %d bytes",
+                         text, GLOB_MAX);
     g->directory = length > 1 && glob[length - 1] == '/';
     if (g->directory)
         glob[length - 1] = 0;
@@ -122,13 +130,18 @@ static int make_glob(struct glob *g, const char *text, struct fault *f) {
 struct globs *globs_make(const char *const *patterns, size_t count,
                          struct fault *f) {
     struct globs *g = calloc(1, sizeof *g + count * sizeof *g->list);
-    if (g)
+    if (g) {
         g->match = pcre2_match_data_create(1, NULL);
-    if (!g || !g->match) {
+        g->limits = pcre2_match_context_create(NULL);
+        g->workspace = malloc(WORKSPACE * sizeof *g->workspace);
+    }
+    if (!g || !g->match || !g->limits || !g->workspace) {
         fault_set(f, 500, "out of memory");
         globs_free(g);
         return NULL;
     }
+    pcre2_set_match_limit(g->limits, MATCH_LIMIT);
+    pcre2_set_depth_limit(g->limits, DEPTH_LIMIT);
     for (; g->count < count; g->count++) {
         if (make_glob(&g->list[g->count], patterns[g->count], f) < 0) {
             globs_free(g);
@@ -146,18 +159,28 @@ void globs_free(struct globs *g) {
     for (size_t i = 0; i < g->count; i++)
         pcre2_code_free(g->list[i].code);
     pcre2_match_data_free(g->match);
+    pcre2_match_context_free(g->limits);
+    free(g->workspace);
     free(g);
 }
 
-static bool matches(const struct globs *g, const struct glob *one,
-                    const char *path) {
+/* All ways at once, byte for byte: it never goes back, as pcre2_match() would
+ * do for ever with "*a*a*a*a*b". */
+static bool matches(struct globs *g, const struct glob *one, const char *path) {
     const char *slash = one->whole_path ? NULL : strrchr(path, '/');
     const char *subject = slash ? slash + 1 : path;
-    return pcre2_match(one->code, (PCRE2_SPTR)subject, strlen(subject), 0, 0,
-                       g->match, NULL) >= 0;
+    int n = pcre2_dfa_match(one->code, (PCRE2_SPTR)subject, strlen(subject), 0,
+                            PCRE2_DFA_SHORTEST, g->match, g->limits,
+                            g->workspace, WORKSPACE);
+    g->failed = g->failed || (n < 0 && n != PCRE2_ERROR_NOMATCH);
+    return n >= 0;
 }
 
-bool globs_allow(const struct globs *g, const char *path, bool directory) {
+bool globs_failed(const struct globs *g) {
+    return g->failed;
+}
+
+bool globs_allow(struct globs *g, const char *path, bool directory) {
     for (size_t i = g->count; i-- > 0;)
         if ((directory || !g->list[i].directory) &&
             matches(g, &g->list[i], path))

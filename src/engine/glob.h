@@ -10,7 +10,9 @@
  * whole path from the image's root; a "/" at the end is for directories only.
  */
 struct globs;
-/* NULL with 400 for a malformed pattern. None at all is fine. */
+/* NULL with 400 for a malformed pattern, and for one longer than GLOB_MAX
+ * bytes. None at all is fine. */
+enum { GLOB_MAX = 1024 };
 struct globs *globs_make(const char *const *patterns, size_t count,
                          struct fault *f);
 void globs_free(struct globs *g);
@@ -18,6 +20,8 @@ void globs_free(struct globs *g);
 /* Whether a file is to be searched, or a directory gone into: an exclusion
  * stops both, but only files need an inclusion, if there is one at all. `path`
  * relative to the root. */
-bool globs_allow(const struct globs *g, const char *path, bool directory);
+bool globs_allow(struct globs *g, const char *path, bool directory);
+/* Whether a pattern was too intricate for a path: it counted as no match. */
+bool globs_failed(const struct globs *g);
 
 #endif

@@ -4,7 +4,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "glob.h"
 #include "inspect.h"
-#include <ctype.h>
+#include "regex.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pcre2.h>
@@ -51,54 +51,78 @@ struct search {
     bool eof;
 };
 
-/* Skips an escape: neither \\S nor \\pL nor \\p{Lu} is a letter that somebody
- * typed. `p` is at the character after the backslash. */
-static const char *skip_escape(const char *p) {
-    if (*p != 'p' && *p != 'P')
-        return p;
-    const char *end = p[1] == '{' ? strchr(p, '}') : NULL;
-    return end ? end : p + (p[1] != 0);
-}
-
-static bool has_upper(const char *p) {
-    for (; *p; p++) {
-        if (*p == '\\' && p[1])
-            p = skip_escape(p + 1);
-        else if (isupper((unsigned char)*p))
-            return true;
-    }
-    return false;
-}
-
-static bool is_caseless(const struct grep_options *o) {
-    if (o->letter_case != GREP_SMART)
-        return o->letter_case == GREP_INSENSITIVE;
-    for (size_t i = 0; i < o->pattern_count; i++)
-        if (has_upper(o->patterns[i]))
-            return false;
-    return true;
-}
-
-static int compile(struct search *s, size_t i, uint32_t flags) {
-    const char *pattern = s->o->patterns[i];
-    size_t length = strlen(pattern);
+/* Whether there is a capital letter, of any script. */
+static bool has_upper(const struct buffer *text) {
+    static const char capital[] = "[\\p{Lu}\\p{Lt}]";
     int error;
     PCRE2_SIZE at;
-    /* "(*LIMIT_MATCH=" and the like would lift our limits. */
-    if (length > MAX_PATTERN || strncmp(pattern, "(*", 2) == 0)
-        return fault_set(s->f, 400, "bad pattern '%.100s'", pattern);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)capital, sizeof capital - 1,
+                                     PCRE2_UTF, &error, &at, NULL);
+    pcre2_match_data *match = pcre2_match_data_create(1, NULL);
+    bool found = code && match && text->length &&
+                 pcre2_match(code, (PCRE2_SPTR)text->data, text->length, 0, 0,
+                             match, NULL) >= 0;
+    pcre2_match_data_free(match);
+    pcre2_code_free(code);
+    return found;
+}
+
+static int compile(struct search *s, size_t i, const char *text,
+                   uint32_t flags) {
+    const char *pattern = s->o->patterns[i];
+    int error;
+    PCRE2_SIZE at;
     s->codes[i] =
-        pcre2_compile((PCRE2_SPTR)pattern, length, flags, &error, &at, NULL);
+        pcre2_compile((PCRE2_SPTR)text, strlen(text), flags, &error, &at, NULL);
     if (!s->codes[i]) {
         char why[160] = "";
         pcre2_get_error_message(error, (PCRE2_UCHAR *)why, sizeof why);
-        return fault_set(s->f, 400, "bad pattern '%.100s': %s (at byte %zu)",
-                         pattern, why, (size_t)at);
+        return fault_set(s->f, 400, "bad pattern '%.100s': %s", pattern, why);
     }
     /* Where memory must not be both writable and executable this fails, and
      * matching is slower. */
     pcre2_jit_compile(s->codes[i], PCRE2_JIT_COMPLETE);
     return 0;
+}
+
+/* The patterns as PCRE2 wants them, one after the other, each with its NUL. */
+static int translate(const struct search *s, struct buffer *texts,
+                     struct buffer *literals) {
+    for (size_t i = 0; i < s->o->pattern_count; i++) {
+        const char *pattern = s->o->patterns[i];
+        if (strlen(pattern) > MAX_PATTERN)
+            return fault_set(s->f, 400, "bad pattern '%.100s': it is too long",
+                             pattern);
+        if (regex_translate(pattern, texts, literals, s->f) < 0)
+            return -1;
+        buffer_add(texts, "", 1);
+    }
+    return texts->failed ? fault_set(s->f, 400, "the patterns are too long")
+                         : 0;
+}
+
+static bool is_caseless(const struct grep_options *o,
+                        const struct buffer *literals) {
+    return o->letter_case == GREP_INSENSITIVE ||
+           (o->letter_case == GREP_SMART && !has_upper(literals));
+}
+
+static int compile_all(struct search *s) {
+    struct buffer texts, literals;
+    buffer_init(&texts, 8 << 20);
+    buffer_init(&literals, 8 << 20);
+    int result = translate(s, &texts, &literals);
+    uint32_t flags = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF |
+                     PCRE2_NEVER_BACKSLASH_C |
+                     (is_caseless(s->o, &literals) ? PCRE2_CASELESS : 0);
+    const char *text = texts.data;
+    for (size_t i = 0; result == 0 && i < s->o->pattern_count; i++) {
+        result = compile(s, i, text, flags);
+        text += strlen(text) + 1;
+    }
+    buffer_free(&texts);
+    buffer_free(&literals);
+    return result;
 }
 
 static int prepare(struct search *s) {
@@ -120,13 +144,7 @@ static int prepare(struct search *s) {
     pcre2_set_match_limit(s->limits, MATCH_LIMIT);
     pcre2_set_heap_limit(s->limits, HEAP_LIMIT);
     pcre2_jit_stack_assign(s->limits, NULL, s->stack);
-    uint32_t flags = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF |
-                     PCRE2_NEVER_BACKSLASH_C |
-                     (is_caseless(o) ? PCRE2_CASELESS : 0);
-    for (size_t i = 0; i < o->pattern_count; i++)
-        if (compile(s, i, flags) < 0)
-            return -1;
-    return 0;
+    return compile_all(s);
 }
 
 static void release(struct search *s) {
@@ -207,6 +225,21 @@ static size_t context_begin(const struct search *s, int64_t *lines) {
     return at;
 }
 
+/* The mark that some programs begin a text with is no part of its first line.
+ */
+static int skip_mark(struct search *s) {
+    char mark[3];
+    ssize_t n;
+    do
+        n = pread(s->fd, mark, sizeof mark, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return fault_errno(s->f, "reading /%.300s", s->path);
+    if (n == sizeof mark && memcmp(mark, "\xef\xbb\xbf", sizeof mark) == 0)
+        s->offset = sizeof mark;
+    return 0;
+}
+
 /* Moves what is still needed to the front and reads more. 1: there is more (or
  * the end was seen), 0: the line is too long, -1: fault. */
 static int fill(struct search *s) {
@@ -275,6 +308,13 @@ static void report(struct search *s, size_t begin, size_t end, int64_t number,
         s->stopped = true;
 }
 
+/* A line beyond the limits is only told as one of the context before it, but as
+ * the match it is. */
+static void report_extra(struct search *s) {
+    s->after_left--;
+    report(s, s->line, s->line_end, s->number, true);
+}
+
 static void report_match(struct search *s) {
     int64_t lines;
     size_t at = context_begin(s, &lines);
@@ -310,7 +350,10 @@ static int search_lines(struct search *s) {
         length -= line[length - 1] == '\n';
         if (is_full(s) && s->after_left == 0)
             return 0;
-        if (!is_full(s) && match_line(s, line, length))
+        bool match = match_line(s, line, length);
+        if (match && is_full(s))
+            report_extra(s);
+        else if (match)
             report_match(s);
         else if (s->after_left > 0 && s->after_left--)
             report(s, s->line, s->line_end, s->number, false);
@@ -355,7 +398,7 @@ static int search_file(struct search *s, struct walk *w, const struct item *i) {
     s->length = s->line = s->line_end = s->reported = 0;
     s->offset = s->number = s->count = s->after_left = 0;
     s->eof = false;
-    if (search_lines(s) < 0)
+    if (skip_mark(s) < 0 || search_lines(s) < 0)
         return -1;
     if (s->total >= max_total(s))
         truncate_search(s, true);
@@ -372,6 +415,8 @@ static int search_path(struct search *s, const char *path) {
         bool directory = more == 1 && S_ISDIR(i.st.st_mode);
         bool wanted =
             more == 1 && (first || globs_allow(s->globs, i.path, directory));
+        if (globs_failed(s->globs))
+            truncate_search(s, false);
         if (directory && !wanted)
             walk_skip(w);
         if (wanted && S_ISREG(i.st.st_mode) && search_file(s, w, &i) < 0)
