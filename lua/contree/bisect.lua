@@ -67,7 +67,8 @@ local function index_of(where, entries, value, default)
       return i
     end
   end
-  errors.misuse(("%s: the history has no such entry; it has %d"):format(where, #entries))
+  errors.raise("not_found", ("%s: the history has no entry %s; it has %d"):format(where,
+    type(value) == "table" and tostring(value.title) or tostring(value), #entries))
 end
 
 local function name_of(entries, i) return ("number %d (%s)"):format(i, entries[i].title) end
@@ -148,7 +149,8 @@ function bisect.search(where, list, test, given)
     good = index_of(where, entries, given.good, 1), parallel = given.parallel or 1,
     bad = index_of(where, entries, given.bad, #entries) }
   if search.good >= search.bad then
-    errors.misuse(where .. ": there are no runs between what is good and what is bad")
+    errors.raise("unprocessable", ("%s: there are no runs between what is good, number %d, "
+      .. "and what is bad, number %d"):format(where, search.good, search.bad))
   end
   check_bounds(search)
   local untested = narrow(search)

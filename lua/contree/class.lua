@@ -45,17 +45,42 @@ end
 
 --- What the script gets to call for a function of ours.
 ---@param safe boolean? whether failures are returned as nil, err
----@param lookup contree.Lookup? who looked it up
-function class.entry(fn, safe, lookup)
-  return function(...)
-    local func, line
-    if lookup then func, line = place.take(lookup) end
-    return leave(safe, func, line, pcall(fn, ...))
+function class.entry(fn, safe)
+  return function(...) return leave(safe, nil, nil, pcall(fn, ...)) end
+end
+
+-- metatable -> the methods of its objects
+local methods_of = setmetatable({}, { __mode = "k" })
+
+-- `image.run("x")`: the method got its first argument for the object.
+local function without_object(name)
+  errors.misuse(("%s was called without its object"):format(name),
+    "a colon passes it: object:method(…)")
+end
+
+-- Without any argument, what fails is the first look at the object.
+local function explain(name, ok, ...)
+  if ok then return ... end
+  if type((...)) == "string" and place.is_ours((...)) then without_object(name) end
+  error((...), 0)
+end
+
+local function call_nil(name, fn, ...) return explain(name, pcall(fn, nil, ...)) end
+
+-- The same for a method, which knows who looked it up.
+local function method(name, fn, methods, safe, lookup)
+  return function(self, ...)
+    local func, line = place.take(lookup)
+    if self == nil then return leave(safe, func, line, pcall(call_nil, name, fn, ...)) end
+    if methods_of[getmetatable(self) or false] ~= methods then
+      return leave(safe, func, line, pcall(without_object, name))
+    end
+    return leave(safe, func, line, pcall(fn, self, ...))
   end
 end
 
 -- What a metatable's __index does for objects with these methods.
-local function index(methods, safe)
+local function index(class_name, methods, safe)
   local entries, lookups = {}, {}
   return function(_, name)
     local value = methods[name]
@@ -63,7 +88,8 @@ local function index(methods, safe)
     local entry = entries[value]
     if not entry then
       lookups[value] = place.lookup()
-      entry = class.entry(value, safe, lookups[value])
+      local full_name = class_name .. ":" .. name
+      entry = method(full_name, value, methods, safe, lookups[value])
       entries[value] = entry
     end
     place.note(lookups[value])
@@ -81,8 +107,9 @@ function class.define(name, methods, meta)
     raising[key] = key == "__call" and class.entry(value) or value
     safe[key] = key == "__call" and class.entry(value, true) or value
   end
-  raising.__name, raising.__index = name, index(methods)
-  safe.__name, safe.__index = name, index(methods, true)
+  raising.__name, raising.__index = name, index(name, methods)
+  safe.__name, safe.__index = name, index(name, methods, true)
+  methods_of[raising], methods_of[safe] = methods, methods
   return function(object, is_safe)
     return setmetatable(object, is_safe and safe or raising)
   end

@@ -199,7 +199,7 @@ end
 
 -- Redirects are not followed: they would take the token along.
 local function hint_of(status, headers)
-  local to = status >= 300 and status < 400 and headers.location
+  local to = status >= 300 and status < 400 and headers.location or nil
   return HINTS[status] or to and ("it points to %s: is url right?"):format(to:sub(1, 200))
 end
 

@@ -58,8 +58,8 @@ local function profile(name, getenv)
   local found = sections["profile:" .. (wanted or default.profile or "default")]
   if not found then
     if not wanted then return {} end
-    errors.misuse(('there is no profile "%s"'):format(wanted),
-      "profiles are kept in " .. directory(getenv) .. "/auth.ini")
+    errors.raise("invalid_argument", ('there is no profile "%s"'):format(wanted),
+      { hint = "profiles are kept in " .. directory(getenv) .. "/auth.ini" })
   end
   local kind = found.type or default.type
   return {

@@ -50,7 +50,7 @@ end
 function errors.new(kind, message, fields)
   local err = setmetatable({ kind = kind, message = one_line(message) }, Error)
   for key, value in pairs(fields or {}) do err[key] = value end
-  if err.hint then err.hint = one_line(err.hint) end
+  err.hint = err.hint and one_line(err.hint) or nil
   return err
 end
 

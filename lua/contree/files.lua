@@ -22,10 +22,30 @@ local make_uploaded = class.define("contree.UploadedFile", {}, {
 
 -- What files= means --------------------------------------------------------
 
+-- Whether all bits of a digit are bits of another.
+local function within(a, b)
+  for _, bit in ipairs{ 4, 2, 1 } do
+    if a % (2 * bit) >= bit and b % (2 * bit) < bit then return false end
+  end
+  return true
+end
+
+-- Lua has no octal numbers, so `mode = 755` is a slip for "0755", and would be 01363.
+-- A usual mode gives others no more than the group, and that no more than the owner;
+-- 511, which is 0777, is the only usual one whose decimal digits look like another.
+local function is_slip(value)
+  local owner, group, others = ("%04d"):format(value):match("^[0-7]([4-7])([0-7])([0-7])$")
+  if not owner or value == 511 then return false end
+  return within(tonumber(group), tonumber(owner)) and within(tonumber(others), tonumber(group))
+end
+
 local function mode_check(value)
   if type(value) == "string" and value:match("^0?[0-7][0-7][0-7][0-7]?$") then return nil end
+  if not options.integer(0, 7777)(value) and is_slip(value) then
+    return ('octal digits in a string: "%04d", not the decimal number %d'):format(value, value)
+  end
   return options.integer(0, 4095)(value)
-    and 'permission bits: a number, or octal digits in a string such as "0755"'
+    and 'permission bits: octal digits in a string such as "0755", or a number'
 end
 
 local SPEC = {

@@ -1,6 +1,7 @@
 --- Reading an image without running anything. Each function gets the client
 --- and the image's uuid, and is a method of images and sessions by its name.
 
+local core = require("contree.core")
 local class = require("contree.class")
 local client = require("contree.client")
 local errors = require("contree.errors")
@@ -137,8 +138,25 @@ function filesystem.lines(self, uuid, path, given)
   return stdio.buffer(filesystem.read(self, uuid, path, given)):lines()
 end
 
+local MAX_LINKS = 8
+
+-- Whether a path leads to a program; false where that is not to be known.
+local function is_program(self, uuid, path)
+  for _ = 1, MAX_LINKS do
+    local ok, found = pcall(filesystem.stat, self, uuid, path)
+    if not ok and not errors.is(found) then error(found, 0) end
+    if not ok or not found.is_symlink or not found.target then
+      return ok and found.is_file and ("%03o"):format(found.mode or 0):find("[1357]") ~= nil
+    end
+    local directory = path:match("^(.*)/[^/]+/*$")
+    path = found.target:sub(1, 1) == "/" and found.target or directory .. "/" .. found.target
+  end
+  return false
+end
+
 --- Copies a file out, by default into the working directory under its own
---- name. The local file appears when it is complete, or not at all.
+--- name. The local file appears when it is complete, or not at all; a program is
+--- one there, too.
 ---@async
 ---@param path string in the image
 ---@param to? string local path
@@ -146,9 +164,14 @@ end
 function filesystem.download(self, uuid, path, to)
   absolute("download", path)
   to = to or path:match("([^/]+)/*$")
+  if to == nil then errors.misuse("download: / is no file", "archive() takes directories") end
   options.argument("download", "the local path", options.file_name, to)
-  client.request(self, { method = "GET", path = inspect(uuid, "download"),
-    query = { path = path }, sink = { path = to, mode = 420 } })
+  client.request(self, { method = "GET", path = inspect(uuid, "download"), query = { path = path },
+    sink = { path = to, mode = 420 } })
+  if is_program(self, uuid, path) then
+    local ok, problem = core.chmod(to, 493)
+    if not ok then errors.raise("file", "download: cannot make a program of " .. problem) end
+  end
   return to
 end
 

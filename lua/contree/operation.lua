@@ -93,9 +93,10 @@ function Operation:events(choice)
 end
 
 -- A server without event streams tells all at the end.
-local function rest_of_output(final)
-  local _, streams = outcome.of_operation(final)
+local function rest_of_output(final, truncated)
+  local found, streams = outcome.of_operation(final)
   local rest = {}
+  for name, is in pairs(found.truncated) do truncated[name] = is or nil end
   for _, name in ipairs{ "stdout", "stderr" } do
     if streams[name] ~= "" then rest[#rest + 1] = { streams[name], name } end
   end
@@ -103,11 +104,13 @@ local function rest_of_output(final)
 end
 
 --- Iterates over what the command writes, from its beginning, as it comes: the
---- bytes, and "stdout" or "stderr". wait() tells how it ended.
+--- bytes, and "stdout" or "stderr". wait() tells how it ended. Raises at the end of
+--- what was cut off, unless truncate_output_at was asked for.
 ---@async
 ---@return fun(): string?, string?
 function Operation:output()
   local follower, rest = follow_in_loop(self, { spid = 1, without = "stdin" }), nil
+  local truncated = {}
   return class.entry(function()
     while not rest do
       local event = follower:next()
@@ -115,10 +118,17 @@ function Operation:output()
       if kind == "stdout" or kind == "stderr" then return stdio.decode(event.data), kind end
       if not event or kind == "exit" or kind == "completion" then
         follower:close()
-        rest = event and follower.polling and rest_of_output(follower.final) or {}
+        rest = event and follower.polling and rest_of_output(follower.final, truncated) or {}
+      elseif kind == "truncated" and event.data.stream then
+        truncated[event.data.stream] = true
       end
     end
-    return (table.unpack or unpack)(table.remove(rest, 1) or {})
+    local piece, name = table.remove(rest, 1), next(truncated)
+    if not piece and name and (self.plan.whole or not self.plan.limit) then
+      truncated = {}
+      error(outcome.cut_off(name, self.plan.limit), 0)
+    end
+    return (table.unpack or unpack)(piece or {})
   end)
 end
 

@@ -1,7 +1,8 @@
 --- Checks of what a caller passes: unknown names are refused with the nearest
 --- valid one, wrong values with what was expected. A check is a function that
---- gets the value and returns nil, or what it should be. Messages name types,
---- never values: those may be secrets.
+--- gets the value and returns nil, or what it should be, and then true where only
+--- the bytes of a string are wrong: those are data, and no fault of the script's
+--- text. Messages name types, never values: those may be secrets.
 
 local core = require("contree.core")
 local errors = require("contree.errors")
@@ -66,6 +67,13 @@ local function unknown(where, name, spec)
     near and ('did you mean "%s"?'):format(near) or "it knows: " .. names_of(spec))
 end
 
+-- Raises what a check has returned.
+local function refuse(where, name, expected, is_data)
+  local message = ("%s: %s must be %s"):format(where, name, expected)
+  if is_data then errors.raise("unprocessable", message) end
+  errors.misuse(message)
+end
+
 --- Checks an options table against a spec { name = check }.
 ---@param where string how the called function is named to the caller
 ---@return table given never nil
@@ -80,10 +88,8 @@ function options.check(where, spec, given)
   for name, check in pairs(spec) do
     local value = given[name]
     if value ~= nil then
-      local expected = check(value)
-      if expected then
-        errors.misuse(("%s: %s must be %s"):format(where, name, expected))
-      end
+      local expected, is_data = check(value)
+      if expected then refuse(where, name, expected, is_data) end
     end
   end
   return given
@@ -91,8 +97,8 @@ end
 
 --- Checks one argument.
 function options.argument(where, name, check, value)
-  local expected = check(value)
-  if expected then errors.misuse(("%s: %s must be %s"):format(where, name, expected)) end
+  local expected, is_data = check(value)
+  if expected then refuse(where, name, expected, is_data) end
   return value
 end
 
@@ -122,9 +128,9 @@ end
 --- Text that becomes an argument, a name or a path: no NUL, valid UTF-8.
 function options.text(value)
   if type(value) ~= "string" then return but("a string", value) end
-  if value:find("\0", 1, true) then return "a string without NUL bytes" end
+  if value:find("\0", 1, true) then return "a string without NUL bytes", true end
   if not core.is_utf8(value) then
-    return "valid UTF-8 (bytes of any kind travel through stdin or files)"
+    return "valid UTF-8 (bytes of any kind travel through stdin or files)", true
   end
 end
 
@@ -135,13 +141,15 @@ end
 
 --- What stands in a header's line.
 function options.header(value)
-  local wrong = options.name(value)
-  return wrong or value:find("%c") and "a string without control characters" or nil
+  if type(value) == "string" and value:find("%c") then
+    return "a string without control characters"
+  end
+  return options.name(value)
 end
 
 function options.absolute(value)
-  local wrong = options.text(value)
-  if wrong then return wrong end
+  local wrong, is_data = options.text(value)
+  if wrong then return wrong, is_data end
   if value:sub(1, 1) ~= "/" then return "an absolute path (it is inside the sandbox)" end
 end
 
@@ -149,13 +157,13 @@ end
 function options.file_name(value)
   if type(value) ~= "string" then return but("a string", value) end
   if value == "" then return "a string that is not empty" end
-  if value:find("\0", 1, true) then return "a string without NUL bytes" end
+  if value:find("\0", 1, true) then return "a string without NUL bytes", true end
 end
 
 --- The path of a file in an image.
 function options.image_path(value)
-  local wrong = options.file_name(value)
-  if wrong then return wrong end
+  local wrong, is_data = options.file_name(value)
+  if wrong then return wrong, is_data end
   if value:sub(1, 1) ~= "/" then return "an absolute path (it is inside the sandbox)" end
 end
 
@@ -171,6 +179,13 @@ function options.integer(least, most)
     if type(value) ~= "number" or value % 1 ~= 0 or value < least or value > (most or 2 ^ 53) then
       return but(range, value)
     end
+  end
+end
+
+--- A finite number above 0.
+function options.positive(value)
+  if type(value) ~= "number" or not (value > 0 and value < 2 ^ 53) then
+    return but("a number above 0", value)
   end
 end
 
@@ -198,12 +213,14 @@ end
 function options.one_of(...)
   local checks = { ... }
   return function(value)
-    local expected = {}
+    local expected, is_data = {}, nil
     for i, check in ipairs(checks) do
-      expected[i] = check(value)
+      local data
+      expected[i], data = check(value)
       if not expected[i] then return nil end
+      is_data = is_data or data
     end
-    return table.concat(expected, ", or ")
+    return table.concat(expected, ", or "), is_data
   end
 end
 
@@ -222,8 +239,8 @@ local function list_of(check)
     for _ in pairs(value) do count = count + 1 end
     if count ~= #value then return "a list of strings without holes or names" end
     for i = 1, #value do
-      local wrong = check(value[i])
-      if wrong then return ("a list of strings: number %d must be %s"):format(i, wrong) end
+      local wrong, is_data = check(value[i])
+      if wrong then return ("a list of strings: number %d must be %s"):format(i, wrong), is_data end
     end
   end
 end
@@ -244,9 +261,10 @@ function options.map(check_name, check_value)
   return function(value)
     if type(value) ~= "table" then return but("a map", value) end
     for name, member in pairs(value) do
-      if check_name(name) then return "a map whose names are " .. check_name(name) end
-      local wrong = check_value(member)
-      if wrong then return ("a map whose %s is %s"):format(name, wrong) end
+      local wrong, is_data = check_name(name)
+      if wrong then return "a map whose names are " .. wrong, is_data end
+      wrong, is_data = check_value(member)
+      if wrong then return ("a map whose %s is %s"):format(name, wrong), is_data end
     end
   end
 end
@@ -259,8 +277,11 @@ function options.env(null)
       if type(name) ~= "string" or name == "" or name:find("[=%z]") or options.text(name) then
         return "a map of names (without = and NUL) to strings"
       end
-      local wrong = text ~= null and options.text(text)
-      if wrong then return ("a map of names to strings: %s must be %s"):format(name, wrong) end
+      local wrong, is_data
+      if text ~= null then wrong, is_data = options.text(text) end
+      if wrong then
+        return ("a map of names to strings: %s must be %s"):format(name, wrong), is_data
+      end
     end
   end
 end
@@ -275,8 +296,8 @@ function options.nested(spec)
         return ('a table of %s; it has "%s"%s'):format(names_of(spec), tostring(name),
           near and (', did you mean "%s"?'):format(near) or "")
       end
-      local wrong = spec[name](member)
-      if wrong then return ("a table whose %s is %s"):format(name, wrong) end
+      local wrong, is_data = spec[name](member)
+      if wrong then return ("a table whose %s is %s"):format(name, wrong), is_data end
     end
   end
 end

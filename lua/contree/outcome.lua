@@ -125,6 +125,16 @@ function outcome.add_event(self, event, spid)
   if reader and (source == 0 or source == (spid or 1)) then reader(self, event.data) end
 end
 
+--- The error that the end of a stream becomes that was cut off unasked.
+---@param name "stdout"|"stderr"
+---@param limit? integer what it was cut at, where that is known
+---@return contree.Error
+function outcome.cut_off(name, limit)
+  return errors.new("unprocessable", ("%s was cut off%s: this is not all of it"):format(name,
+    limit and (" after %d bytes"):format(limit) or ""),
+    { hint = "truncate_output_at = says how much is wanted" })
+end
+
 local function last_line(output)
   return type(output) == "string" and output:match("([^\n]*%S[^\n]*)%s*$") or nil
 end

@@ -15,9 +15,6 @@ local stdio = require("contree.stdio")
 
 local process = {}
 
--- More output than this is not in an operation's JSON, only in its events.
-local RESULT_MAX = 10485760
-
 local methods = operations.methods
 local buffers = stdio.buffer_methods
 
@@ -35,7 +32,9 @@ local make_input = class.define("contree.ProcessInput", Input)
 ---@return contree.ProcessInput self
 function Input:write(data)
   options.argument("stdin:write", "the data", options.bytes, data)
-  if self.closed then errors.misuse("stdin:write: the input is closed") end
+  if self.closed then
+    errors.raise("conflict", "stdin:write: the input is closed already")
+  end
   control.write(self.operation, 1, data, false)
   return self
 end
@@ -52,6 +51,7 @@ end
 -- stdout, stderr -------------------------------------------------------------
 
 ---@class contree.ProcessOutput what the command writes, as it comes
+---@field truncated? boolean    something was cut off
 local Output = {}
 
 local make_output = class.define("contree.ProcessOutput", Output)
@@ -69,10 +69,11 @@ local function take_in(self, bytes)
   buffers.write(self.buffer, bytes)
 end
 
--- The whole output is known: takes in what is not here yet.
-local function complete(self, bytes)
+-- All that there will be is known: takes in what is not here yet.
+local function complete(self, bytes, truncated)
   if self.over then return end
   self.over = true
+  self.truncated = self.truncated or truncated
   take_in(self, bytes:sub(self.got + 1))
 end
 
@@ -91,10 +92,12 @@ local function fetch(self)
   local event = self.follower:next()
   if event and event.type == self.name then
     take_in(self, stdio.decode(event.data))
+  elseif event and event.type == "truncated" then
+    if event.data.stream == self.name then self.truncated = true end
   elseif event and event.type == "completion" and self.follower.polling then
     -- A server without event streams tells all at the end.
-    local _, streams = outcome.of_operation(self.follower.final)
-    complete(self, streams[self.name])
+    local found, streams = outcome.of_operation(self.follower.final)
+    complete(self, streams[self.name], found.truncated[self.name])
   elseif not event or event.type == "exit" or event.type == "completion" then
     self.over = true
     self.follower:close()
@@ -114,9 +117,24 @@ local function fill(self)
   return true
 end
 
+-- What was cut off unasked is not all of it, and its last line is none: that is told
+-- once, in place of them.
+local function refuse_part(self, kind)
+  if not self.over or not self.truncated or self.told then return end
+  local plan = self.operation.plan
+  if not plan.whole or kind == "n" and buffers.length(self.buffer) > 0
+    or kind:lower() == "l" and self.newlines > 0 then
+    return
+  end
+  self.told = true
+  error(outcome.cut_off(self.name, plan.limit), 0)
+end
+
 --- Reads as io files do, waiting for output that is not there yet: "a" all of
 --- it to the end, "l" or "L" a line, a number what there is of up to so many
---- bytes (and waits only when there is nothing); nil at the end.
+--- bytes (and waits only when there is nothing); nil at the end. `truncated` says
+--- that something was cut off; unless truncate_output_at was asked for, the end of
+--- what there is raises `unprocessable` then, once.
 ---@async
 ---@param format? "a"|"l"|"L"|"*a"|"*l"|"*L"|integer default "a"
 ---@return string?
@@ -130,6 +148,7 @@ function Output:read(format)
   elseif kind == "l" or kind == "L" then
     while self.newlines == 0 and fill(self) do end
   end
+  refuse_part(self, kind)
   local bytes = buffers.read(self.buffer, format)
   if kind == "a" then
     self.newlines = 0
@@ -197,8 +216,9 @@ end
 
 local function is_argv(value)
   if type(value) == "string" and value ~= "" then return nil end
-  if type(value) ~= "table" or #value == 0 or options.texts(value) then
-    return "a command's name, or a list of it and its arguments"
+  local wrong, is_data = options.texts(value)
+  if wrong or #value == 0 then
+    return "a command's name, or a list of it and its arguments", is_data
   end
 end
 
@@ -218,7 +238,7 @@ local function run_options(where, argv, given)
   for name, value in pairs(given) do translated[name] = value end
   translated.shell, translated.text, translated.input = nil, nil, nil
   -- What is too long for the operation's JSON would pass by while wait() waits.
-  local long = type(given.truncate_output_at) == "number" and given.truncate_output_at > RESULT_MAX
+  local long = type(given.truncate_output_at) == "number" and given.truncate_output_at > run.RESULT_MAX
   translated.stdout = long and discard or nil
   translated.stderr = translated.stdout
   translated.stdin = given.input
@@ -260,7 +280,12 @@ local function settle(self, result)
   self.result, self.returncode = result, code_of(result)
   if self.discards then return end
   for _, output in ipairs{ self.stdout, self.stderr } do
-    if not output.busy then complete(output, result[output.name]) end
+    local truncated = result[output.name .. "_truncated"]
+    -- What is too long for the operation's JSON is in the events.
+    local elsewhere = truncated and (self.operation.plan.limit or 0) > run.RESULT_MAX
+    if not output.busy and not elsewhere then
+      complete(output, result[output.name], truncated)
+    end
   end
 end
 

@@ -23,10 +23,19 @@ local run = {}
 local PREFER_WAIT = 10
 -- The longest that a run without timeout= can take by the server's rules.
 local LONGEST = 3600
--- More output than this is not in an operation's JSON, only in its events.
-local RESULT_MAX = 10485760
+--- More output than this is not in an operation's JSON, only in its events, and no
+--- other server than ours promises to take more.
+run.RESULT_MAX = 10485760
+-- What is asked for where a caller takes output as it comes and names no limit.
+local NO_LIMIT = 2 ^ 40
 -- How long a spawn that is cancelled half-way may still take to be answered.
 local GRACE = 5
+
+---@class contree.Limits
+---@field cpus? number          processors: 0.5, 2
+---@field memory_bytes? integer
+---@field pids? integer         processes and threads
+---@field max_layer_bytes? integer what the run may write
 
 ---@class contree.RunOptions
 ---@field shell? string          run by the sandbox's shell
@@ -50,8 +59,14 @@ local GRACE = 5
 ---@field queue_timeout? number   seconds to wait for a sandbox at most (local engine)
 ---@field check? boolean         an exit code other than 0 raises
 ---@field networking? boolean|{ enabled: boolean }
----@field resources_limits? table<string, integer>
+---@field resources_limits? contree.Limits
 ---@field idempotency_key? string  a local engine runs it once, however often it is asked
+
+--- What one run may take of the machine (docs/engine.md).
+run.limits = options.nested{
+  cpus = options.positive, memory_bytes = options.integer(1), pids = options.integer(1),
+  max_layer_bytes = options.integer(0),
+}
 
 -- stdin, stdout, stderr and files have checks of their own (stdio, files).
 local SPEC = {
@@ -63,7 +78,7 @@ local SPEC = {
   on_event = options.callable, disposable = options.boolean, tag = options.name,
   timeout = options.seconds, queue_timeout = options.duration, check = options.boolean,
   networking = options.one_of(options.boolean, options.nested{ enabled = options.boolean }),
-  resources_limits = options.map(options.name, options.integer(1)),
+  resources_limits = run.limits,
   idempotency_key = options.name,
 }
 
@@ -137,10 +152,25 @@ function run.plan(where, given, disposable, spec)
   }
 end
 
+-- What a stream is cut at. One that is taken as it comes is whole, unless the caller
+-- wants less; else a program that reads lines would be told a part of one is a line.
+local function set_limit(this, self, streamed)
+  local body = this.body
+  local asked = body.truncate_output_at
+  if not asked and (streamed or this.sinks.stdout.live or this.sinks.stderr.live) then
+    body.truncate_output_at = self.unix_socket and NO_LIMIT or run.RESULT_MAX
+    this.whole = true
+  end
+  this.limit = body.truncate_output_at
+  return (asked or 0) > run.RESULT_MAX
+end
+
 --- One run of a plan: what belongs to this run alone.
+---@param self contree.Client
+---@param streamed boolean the output may be read while it runs, by op:output() or popen
 ---@param keep? function see run.start
 ---@param defaults? table what the request says where the plan says nothing
-function run.begin(plan, on_end, keep, defaults)
+function run.begin(plan, self, streamed, on_end, keep, defaults)
   local this = {
     body = {}, disposable = plan.disposable, check = plan.check, tag = plan.tag,
     on_event = plan.on_event, on_end = on_end, keep = keep,
@@ -150,8 +180,9 @@ function run.begin(plan, on_end, keep, defaults)
   for name, value in pairs(plan.body) do this.body[name] = value end
   if plan.stdin_open then this.body.stdin = { value = "", encoding = "ascii", close = false } end
   if plan.stdin then this.body.stdin, this.rest_of_stdin = stdin.begin(plan.stdin()) end
+  local is_long = set_limit(this, self, streamed)
   this.live = this.sinks.stdout.live or this.sinks.stderr.live or this.on_event ~= nil
-    or this.rest_of_stdin ~= nil or (this.body.truncate_output_at or 0) > RESULT_MAX
+    or this.rest_of_stdin ~= nil or is_long
   return this
 end
 
@@ -236,7 +267,7 @@ local function spawn(from, plan, this, wait)
 end
 
 local function launch(from, plan, wait, on_end, keep)
-  local this = run.begin(plan, on_end, keep, from.client.run_defaults)
+  local this = run.begin(plan, from.client, not wait, on_end, keep, from.client.run_defaults)
   local ok, answer = pcall(spawn, from, plan, this, wait)
   if not ok then
     delivery.close(this.sinks)

@@ -67,13 +67,15 @@ local function new(client, past, branch, entry, id)
     stranded = setmetatable({}, { __mode = "k" }) }, client.safe)
 end
 
-local function in_memory(from, id)
+local function in_memory(where, from, id)
+  if id then
+    errors.misuse(where .. ": a session with an id is kept in a store", "store = names its file")
+  end
   local rows = require("contree.store.memory").new()
-  local name = id or "session"
-  local past = history.open(rows, name, from.client.origin,
+  local past = history.open(rows, "session", from.client.origin,
     { { image = from, uuid = from.uuid, kind = "start", title = "start" } })
   local branch, entry = past:current()
-  return new(from.client, past, branch, entry, id)
+  return new(from.client, past, branch, entry)
 end
 
 local function is_store(value)
@@ -115,7 +117,7 @@ end
 ---@return contree.Session
 function session.new(from, given)
   given = options.check("image:session", SPEC, given)
-  if not given.store then return in_memory(from, given.id) end
+  if not given.store then return in_memory("image:session", from, given.id) end
   return in_store(from.client, "image:session", given, from)
 end
 
@@ -140,7 +142,7 @@ function session.open(client, given)
   if from then image.reference(from) end
   if given.store then return in_store(client, "client:session", given, from) end
   if not from then errors.misuse("client:session needs store = and id =, or image =") end
-  return in_memory(from, given.id)
+  return in_memory("client:session", from, given.id)
 end
 
 -- Running --------------------------------------------------------------------
@@ -259,7 +261,8 @@ function Session:commit(result, branch)
     or { image = result, uuid = result.uuid, kind = "commit", title = result.tag or "commit" }
   if not self.past:add(place, entry, branch) then
     if branch then
-      errors.misuse(("session:commit: there is a branch %q"):format(branch), "choose another name")
+      errors.raise("conflict", ("session:commit: there is a branch %q already"):format(branch),
+        { hint = "choose another name" })
     end
     moves.raise_moved(self, { result = result })
   end
@@ -299,8 +302,8 @@ function Session:rollback(steps)
   moves.check_free(self)
   local chain = self.past:chain(self.tip)
   if steps >= #chain then
-    errors.misuse(("session:rollback: there are %d runs to go back by, not %d")
-      :format(#chain - 1, steps))
+    errors.raise("conflict", ("session:rollback: there are %d runs to go back by, not %d")
+      :format(#chain - 1, steps), { hint = "session:history() lists them" })
   end
   local target = chain[#chain - steps]
   if not self.past:move(moves.place_of(self), target.id) then moves.raise_moved(self, {}) end
@@ -316,16 +319,16 @@ function Session:branch(name)
   options.argument("session:branch", "the name", options.name, name)
   moves.check_free(self)
   if not self.past:branch(name, self.tip) then
-    errors.misuse(("session:branch: there is a branch %q"):format(name),
-      "session:checkout goes to it")
+    errors.raise("conflict", ("session:branch: there is a branch %q already"):format(name),
+      { hint = "session:checkout goes to it" })
   end
   self.branch_name = name
   return self
 end
 
 local function no_branch(self, where, name)
-  errors.misuse(("%s: there is no branch %q"):format(where, name),
-    "there are " .. table.concat(self.past:branches(), ", "))
+  errors.raise("not_found", ("%s: there is no branch %q"):format(where, name),
+    { hint = "there are " .. table.concat(self.past:branches(), ", ") })
 end
 
 --- Goes to a branch, to where it is now.
@@ -355,8 +358,8 @@ function Session:delete_branch(name)
   options.argument("session:delete_branch", "the name", options.name, name)
   local what = name == self.branch_name and "selected" or self.past:remove_branch(name)
   if what == "selected" then
-    errors.misuse(("session:delete_branch: the session is on %q"):format(name),
-      "session:checkout goes to another one")
+    errors.raise("conflict", ("session:delete_branch: the session is on %q"):format(name),
+      { hint = "session:checkout goes to another one" })
   end
   if what == "none" then no_branch(self, "session:delete_branch", name) end
   return self
@@ -370,7 +373,10 @@ end
 function Session:fork(id)
   if id ~= nil then options.argument("session:fork", "the id", options.name, id) end
   local past = self.past:fork(id, self.tip)
-  if not past then errors.misuse(("session:fork: there is a session %q"):format(id)) end
+  if not past then
+    errors.raise("conflict", ("session:fork: there is a session %q already"):format(id),
+      { hint = "choose another name" })
+  end
   local branch, entry = past:current()
   return new(self.client, past, branch, entry, id or self.id and past.id)
 end

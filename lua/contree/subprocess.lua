@@ -69,7 +69,8 @@ local make_result = class.define("contree.SubprocessResult", {}, {
 ---@param given contree.SpawnOptions|string
 ---@return contree.Subprocess
 function subprocess.start(operation, given)
-  local plan = run.begin(run.plan("operation:spawn", given, true, run.process_spec))
+  local plan = run.begin(run.plan("operation:spawn", given, true, run.process_spec),
+    operation.client, false)
   plan.body.disposable = nil
   local ok, spid = pcall(control.spawn, operation, plan.body)
   if not ok then

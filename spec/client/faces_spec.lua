@@ -73,7 +73,7 @@ local SESSION = {
   delete_branch = { bad = { 5 } },
   bisect = { bad = { 5 }, option = "parallel", at = 2, first = "x" }, -- of one entry there is none
   rollback = { bad = { 0 } }, branch = { pure = true, args = { "b" }, bad = { 5 } },
-  checkout = { pure = true, args = { "main" }, bad = { "none" } },
+  checkout = { pure = true, args = { "main" }, bad = { 5 } },
 }
 for name, row in pairs(IMAGE) do SESSION[name] = SESSION[name] or row end
 

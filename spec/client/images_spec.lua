@@ -22,7 +22,7 @@ describe("images", function()
     assert.are.equal("x", client.images:use("tag:x").tag)
     assert.are.equal(fake.IMAGE, client.images:use(fake.IMAGE:upper()).uuid)
     assert.are.same({}, server:asked())
-    for _, ref in ipairs{ "", "tag:", 5, "a\0b" } do
+    for _, ref in ipairs{ "", "tag:", 5 } do
       assert.is_true(failure(client.images.use, client.images, ref).misuse)
     end
   end)

@@ -300,11 +300,14 @@ describe("image:run", function()
       { shell = "x", timeout = 0 }, { shell = "x", args = { "y" } }, { args = { "y" } }, {},
       { shell = "x", command = "y" }, { shell = "x", env = { A = 1 } },
       { shell = "x", cwd = "rel" },
-      { shell = "x", uid = -1 }, { shell = "x", uid = 1.5 }, { command = "a\0b" },
-      { command = "a", args = { "x\0" } }, { command = "" }, { shell = "\255" }, { "x" },
+      { shell = "x", uid = -1 }, { shell = "x", uid = 1.5 }, { command = "" }, { "x" },
       { shell = "x", stdin = 5 }, { shell = "x", stdout = "file.txt" },
       { shell = "x", files = "f" },
       { shell = "x", truncate_output_at = -1 }, { shell = "x", networking = "off" },
+      { shell = "x", resources_limits = { memory = 1000000 } },
+      { shell = "x", resources_limits = { cpus = "2" } },
+      { shell = "x", resources_limits = { pids = 0.5 } },
+      { shell = "x", networking = { enable = true } },
       { shell = "x", on_event = true }, { shell = "x", check = 1 }, { shell = "x", tag = "" },
     } do
       local err = failure(function() image:run(options) end)

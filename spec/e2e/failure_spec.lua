@@ -38,7 +38,7 @@ describe("a mistake", function()
       { shell = "true", timeout = -1 }, { shell = "true", args = "x" }, {},
       { shell = "true", command = "true" }, { shell = "true", env = { A = 1 } },
       { shell = "true", cwd = "relative" }, { shell = "true", uid = -1 },
-      { command = "a\0b" }, { command = "a", args = { "x\0y" } },
+      { shell = "true", resources_limits = { memory = 1000000 } },
     } do
       local err = failure(busybox.run, busybox, options)
       assert.are.equal("invalid_argument", err.kind)
@@ -52,8 +52,10 @@ describe("a mistake", function()
 
   it("in a string's encoding is refused, never sent broken", function()
     local err = failure(busybox.run, busybox, { shell = "echo \255\254" })
-    assert.are.equal("invalid_argument", err.kind)
+    assert.are.equal("unprocessable", err.kind)
     assert.matches("UTF%-8", tostring(err))
+    err = failure(busybox.run, busybox, { command = "a", args = { "x\0y" } })
+    assert.are.equal("unprocessable", err.kind)
   end)
 
   it("in cwd fails the operation in words", function()

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -138,6 +139,24 @@ int directory_lua_mkdir(lua_State *L) {
     mode_t mode = (mode_t)luaL_checkinteger(L, 2);
 
     if (mkdir(path, mode) < 0 && errno != EEXIST)
+        return failed(L, path);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+int directory_lua_chmod(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    mode_t mode = (mode_t)luaL_checkinteger(L, 2);
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int done, error;
+
+    if (fd < 0)
+        return failed(L, path);
+    done = fchmod(fd, mode);
+    error = errno;
+    close(fd);
+    errno = error;
+    if (done < 0)
         return failed(L, path);
     lua_pushboolean(L, 1);
     return 1;

@@ -24,6 +24,10 @@ int directory_lua_list(lua_State *L);
 /* core.mkdir(path, mode) -> true (also when it is there) | nil, message */
 int directory_lua_mkdir(lua_State *L);
 
+/* core.chmod(path, mode) -> true | nil, message. A link is refused: somebody
+ * may have put it there. */
+int directory_lua_chmod(lua_State *L);
+
 #pragma GCC visibility pop
 
 #endif

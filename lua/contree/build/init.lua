@@ -15,6 +15,7 @@ local options = require("contree.options")
 local parser = require("contree.build.parser")
 local paths = require("contree.build.paths")
 local problem = require("contree.build.problem")
+local run = require("contree.run")
 local stage = require("contree.build.stage")
 
 local build = {}
@@ -31,7 +32,7 @@ local STEP_TIMEOUT = 3600
 ---@field no_cache? boolean     runs every step
 ---@field timeout? number       seconds that one step may take
 ---@field networking? boolean   of RUN
----@field resources_limits? table<string, integer> of each step
+---@field resources_limits? contree.Limits of each step
 ---@field cache_dir? string     where it is kept what ran before
 ---@field username? string      for images that are imported
 ---@field password? string
@@ -58,7 +59,7 @@ local SPEC = {
   dockerfile = options.one_of(options.name, options.nested{ data = options.bytes }),
   context = options.name, args = options.env(), target = options.name, tag = options.name,
   no_cache = options.boolean, cache_dir = options.name, timeout = options.seconds,
-  networking = options.boolean, resources_limits = options.map(options.name, options.integer(1)),
+  networking = options.boolean, resources_limits = run.limits,
   username = options.text, password = options.text, on_event = options.callable,
   on_step = options.callable,
 }
