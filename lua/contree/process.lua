@@ -238,7 +238,8 @@ local function run_options(where, argv, given)
   for name, value in pairs(given) do translated[name] = value end
   translated.shell, translated.text, translated.input = nil, nil, nil
   -- What is too long for the operation's JSON would pass by while wait() waits.
-  local long = type(given.truncate_output_at) == "number" and given.truncate_output_at > run.RESULT_MAX
+  local limit = given.truncate_output_at
+  local long = type(limit) == "number" and limit > run.RESULT_MAX
   translated.stdout = long and discard or nil
   translated.stderr = translated.stdout
   translated.stdin = given.input
