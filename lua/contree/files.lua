@@ -254,7 +254,8 @@ end
 function files.send(self, plan)
   local jobs, body = {}, {}
   for _, entry in ipairs(plan) do
-    local sent = { uuid = entry.uuid, mode = entry.mode, uid = entry.uid, gid = entry.gid }
+    local sent = { uuid = entry.uuid, mode = entry.mode, uid = entry.uid, gid = entry.gid,
+      xattrs = entry.xattrs }
     body[entry.destination] = sent
     if not entry.uuid then
       jobs[#jobs + 1] = function() sent.uuid = ensure(self, entry).uuid end

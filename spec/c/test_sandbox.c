@@ -131,7 +131,9 @@ static void test_cannot_execute(void) {
 static void put(struct box *b, const char *path, const char *text,
                 mode_t mode) {
     struct fault f = {0};
-    if (sandbox_put(b->sandbox, path, box_file(text), mode, 0, 0, &f) < 0)
+    if (sandbox_put(b->sandbox,
+                    &(struct sandbox_file){.path = path, .mode = mode},
+                    box_file(text), &f) < 0)
         printf("# put %s: %s\n", path, f.message);
 }
 
@@ -169,8 +171,9 @@ static void test_scripts(void) {
         int fd = box_file(cases[i].text);
         if (i == 2 && (ftruncate(fd, 100) < 0)) /* NUL bytes: not text */
             perror("ftruncate");
-        sandbox_put(b->sandbox, cases[i].path, fd, i == 1 ? 0644 : 0755, 0, 0,
-                    &f);
+        struct sandbox_file file = {.path = cases[i].path,
+                                    .mode = i == 1 ? 0644 : 0755};
+        sandbox_put(b->sandbox, &file, fd, &f);
         char *run[] = {(char *)cases[i].path + 5, NULL};
         struct sandbox_process q = {.argv = run, .stdin_fd = -1};
         box_spawn(b, 1, &q);
@@ -274,9 +277,8 @@ static void test_put_fails(void) {
     check_put_fails("l/2", "/dev/null", "cannot replace /dev/null");
     struct box *b = box_start(NULL, NULL);
     struct fault f = {0};
-    CHECK_NUMBER(
-        sandbox_put(b->sandbox, "/x", box_file(""), 0644, 0xfffffffe, 0, &f),
-        0);
+    struct sandbox_file file = {.path = "/x", .uid = 0xfffffffe};
+    CHECK_NUMBER(sandbox_put(b->sandbox, &file, box_file(""), &f), 0);
     finish(b, "true");
     CHECK(b->failed);
     CHECK(strstr(b->fault.message, "user 4294967294"));

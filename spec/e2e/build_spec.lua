@@ -308,6 +308,42 @@ CMD ["./main.sh"]
       assert.equal("file", image:stat("/6").type)
     end)
 
+    it("B2: gives files their extended attributes, out of archives and images", function()
+      write("xattrs/make.py", [[
+import io, tarfile
+cap = bytes.fromhex("0100000200200000000000000000000000000000")
+t = tarfile.open("x.tar", "w", format=tarfile.PAX_FORMAT)
+def add(name, kind=tarfile.REGTYPE, **pax):
+    i = tarfile.TarInfo(name); i.type = kind; i.mode = 0o755; i.mtime = 1000000000
+    i.linkname = "x/f" if kind == tarfile.LNKTYPE else ""
+    i.size = 3 if kind == tarfile.REGTYPE else 0
+    i.pax_headers = {"SCHILY.xattr." + k: v for k, v in pax.items()}
+    t.addfile(i, io.BytesIO(b"new"))
+add("x/f", **{"user.color": "red\nblue", "user.overlay.opaque": "y", "trusted.x": "1"})
+add("x/h", tarfile.LNKTYPE)
+add("x/cap", **{"security.capability": cap.decode("latin-1")})
+t.close()
+]])
+      write("xattrs/show.py", [[
+import sys, tarfile
+for m in tarfile.open(sys.argv[1]):
+    if m.isfile() or m.islnk():
+        print(m.name, oct(m.mode), m.mtime, sorted((k[13:], v) for k, v in m.pax_headers.items()
+            if k.startswith("SCHILY.xattr.")), m.linkname)
+]])
+      shell("cd xattrs && python3 make.py")
+      local image = build("FROM busybox:latest AS a\nRUN mkdir -p /d/x && echo old > /d/x/f\n"
+        .. "ADD x.tar /d\nFROM busybox:latest\nCOPY --from=a /d /e\n",
+        { context = directory .. "/xattrs" })
+      image:archive("/e/x", directory .. "/xattrs/out.tar")
+      local found = shell("cd xattrs && python3 show.py out.tar")
+      assert.matches("e/x/f 0o755 1000000000 [('user.color', 'red\\nblue')] ", found, 1, true)
+      assert.matches("e/x/h 0o755 1000000000 [] e/x/f\n", found, 1, true)
+      assert.equal("newnew", image:run("cat /e/x/f /e/x/h").stdout)
+      assert.matches("e/x/cap 0o755 1000000000 [('security.capability', '\\x01\\x00\\x00\\x02\\x00 "
+        .. ("\\x00"):rep(14) .. "')] \n", found, 1, true)
+    end)
+
     it("fetches URLs, and checks them", function()
       local server = fake.start()
       finally(function() server:stop() end)

@@ -268,6 +268,20 @@ describe("POST /instances", function()
         .. ("750 %d %d /e\n"):format(engine:id(5), engine:id(6)), r.stdout.value)
     end)
 
+    it("B2: have the extended attributes that are given, in hexadecimal digits", function()
+      local uuid = engine:run(wire.shell("true", { disposable = false,
+        files = { ["/x/f"] = { uuid = upload("data"), mode = "0755", xattrs = {
+          ["user.a"] = "00ff0a", ["user.empty"] = "", ["user.b"] = ("Ab"):rep(1000),
+          ["security.capability"] = "0100000200200000000000000000000000000000" } } } }))
+        .result.image
+      local path = "/v1/inspect/" .. uuid .. "/archive?path=/x/f"
+      local archive = engine:request("GET", path).body
+      assert.matches("SCHILY.xattr.user.a=\0\255\n\n", archive, 1, true)
+      assert.matches("SCHILY.xattr.user.empty=\n", archive, 1, true)
+      assert.matches("SCHILY.xattr.user.b=" .. ("\171"):rep(1000) .. "\n", archive, 1, true)
+      assert.matches("SCHILY.xattr.security.capability=\1\0\0\2\0 \0", archive, 1, true)
+    end)
+
     it("have a mode in any spelling", function()
       local uuid = upload("x")
       for given, want in pairs{ ["0755"] = "755", ["755"] = "755", ["0o4711"] = "4711" } do
@@ -314,6 +328,16 @@ describe("POST /instances", function()
       refuses(400, "mode", file("/a", { uuid = uuid, mode = "0999" }))
       refuses(400, "mode", file("/a", { uuid = uuid, mode = 4096 }))
       refuses(400, "mode", file("/a", { uuid = uuid, mode = true }))
+      for name, value in pairs{ ["user.overlay.opaque"] = "79", ["trusted.x"] = "00",
+        ["user."] = "",
+        ["security.selinux"] = "00", user = "00", ["user.a"] = "0", ["user.b"] = "xx",
+        ["user.c"] = ("00"):rep(65537), ["user.d"] = 5, ["user." .. ("x"):rep(256)] = "00" } do
+        refuses(400, "xattrs", file("/a", { uuid = uuid, xattrs = { [name] = value } }))
+      end
+      refuses(400, "xattrs", file("/a", { uuid = uuid, xattrs = "00" }))
+      local many = {}
+      for i = 1, 33 do many["user." .. i] = "00" end
+      refuses(400, "xattrs", file("/a", { uuid = uuid, xattrs = many }))
       refuses(400, "uid", file("/a", { uuid = uuid, uid = -1 }))
       refuses(404, "file", file("/a", { uuid = "00000000-0000-4000-8000-000000000000" }))
     end)

@@ -70,9 +70,15 @@ static void answer_spawn(struct process_entry *e, int spid,
 static int put_files(struct operation *op, struct fault *f) {
     for (size_t i = 0; i < op->run.file_count; i++) {
         const struct run_file *file = &op->run.files[i];
+        const char *xattrs[2 * RUN_XATTRS_MAX];
+        struct sandbox_file to = {.path = file->path,
+                                  .mode = file->mode,
+                                  .uid = file->uid,
+                                  .gid = file->gid,
+                                  .xattrs = xattrs};
+        run_file_xattrs(file, xattrs, &to.xattr_count);
         int fd = blob_open(op->all->engine->dir_fd, op->contents[i], f);
-        if (fd < 0 || sandbox_put(op->sandbox, file->path, fd, file->mode,
-                                  file->uid, file->gid, f) < 0)
+        if (fd < 0 || sandbox_put(op->sandbox, &to, fd, f) < 0)
             return -1;
     }
     return 0;

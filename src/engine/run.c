@@ -12,7 +12,8 @@ enum {
     STRING_MAX = 131072 - 1, /* of the kernel: MAX_ARG_STRLEN */
     TOTAL_MAX = 1536 * 1024, /* of the kernel: a quarter of the stack */
     HOSTNAME_MAX = 64,
-    PATH_BYTES_MAX = 4095
+    PATH_BYTES_MAX = 4095,
+    XATTR_BYTES_MAX = 65536
 };
 
 /* ---- reading ---- */
@@ -203,6 +204,58 @@ static void read_destination(struct fields *parent, struct run_file *out) {
     }
 }
 
+/* Those that an import takes, too: overlay's own would hide or redirect what
+ * is below. */
+static bool is_xattr_name(const char *name) {
+    return strlen(name) < 256 && (strcmp(name, "security.capability") == 0 ||
+                                  (strncmp(name, "user.", 5) == 0 && name[5] &&
+                                   strncmp(name, "user.overlay.", 13) != 0));
+}
+
+static bool is_hex(const char *text) {
+    size_t digits = strspn(text, "0123456789abcdefABCDEF");
+    return !text[digits] && digits % 2 == 0 && digits <= 2 * XATTR_BYTES_MAX;
+}
+
+static void read_xattrs(struct fields *r, const json_t **out) {
+    const char *name;
+    json_t *value;
+    if (!field_object(r, "xattrs", out))
+        return;
+    if (json_object_size(*out) > RUN_XATTRS_MAX) {
+        field_refuse(r, "xattrs", "has more than %d entries", RUN_XATTRS_MAX);
+        return;
+    }
+    json_object_foreach((json_t *)*out, name, value) {
+        const char *text = json_string_value(value);
+        if (!is_xattr_name(name))
+            field_refuse(r, "xattrs",
+                         "has \"%.100s\": there are user.NAME and "
+                         "security.capability",
+                         name);
+        else if (!text || !is_hex(text))
+            field_refuse(r, "xattrs",
+                         "has a value that is not an even number of "
+                         "hexadecimal digits, %d bytes at most",
+                         XATTR_BYTES_MAX);
+        if (r->fault.status)
+            return;
+    }
+}
+
+void run_file_xattrs(const struct run_file *file,
+                     const char *strings[2 * RUN_XATTRS_MAX], size_t *count) {
+    const char *name;
+    json_t *value;
+    *count = 0;
+    if (!file->xattrs)
+        return;
+    json_object_foreach((json_t *)file->xattrs, name, value) {
+        strings[(*count)++] = name;
+        strings[(*count)++] = json_string_value(value);
+    }
+}
+
 static void read_file(struct fields *parent, const char *path,
                       const json_t *spec, struct id_range ids,
                       struct run_file *out) {
@@ -224,6 +277,7 @@ static void read_file(struct fields *parent, const char *path,
     read_id(&r, "uid", ids, &out->uid);
     read_id(&r, "gid", ids, &out->gid);
     read_mode(&r, &out->mode);
+    read_xattrs(&r, &out->xattrs);
     parent->fault = r.fault;
 }
 

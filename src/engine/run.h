@@ -38,7 +38,14 @@ struct run_file {
     char *path;        /* the same from the root on */
     char uuid[UUID_SIZE];
     uint32_t uid, gid, mode;
+    const json_t *xattrs; /* borrowed, too: names to hexadecimal digits */
 };
+
+/* The extended attributes of a file as names and values in turn, borrowed from
+ * it; `count` of them, at most RUN_XATTRS_MAX * 2. */
+enum { RUN_XATTRS_MAX = 32 };
+void run_file_xattrs(const struct run_file *file,
+                     const char *strings[2 * RUN_XATTRS_MAX], size_t *count);
 
 struct run {
     struct run_process process;

@@ -521,11 +521,16 @@ struct sandbox *sandbox_start(struct launcher *l,
     return s;
 }
 
-int sandbox_put(struct sandbox *s, const char *path, int fd, mode_t mode,
-                uid_t uid, gid_t gid, struct fault *f) {
-    struct order o = {.type = ORDER_PUT, .mode = mode, .uid = uid, .gid = gid};
-    const struct strings sets[] = {{&path, 1}};
-    return give_order(s, &o, sets, 1, &fd, 1, f);
+int sandbox_put(struct sandbox *s, const struct sandbox_file *file, int fd,
+                struct fault *f) {
+    struct order o = {.type = ORDER_PUT,
+                      .mode = file->mode,
+                      .uid = file->uid,
+                      .gid = file->gid,
+                      .argc = (uint32_t)file->xattr_count};
+    const struct strings sets[] = {{&file->path, 1},
+                                   {file->xattrs, file->xattr_count}};
+    return give_order(s, &o, sets, 2, &fd, 1, f);
 }
 
 static size_t count_strings(char *const *list) {

@@ -90,11 +90,20 @@ struct sandbox *sandbox_start(struct launcher *l,
 /* The orders below may be given right after sandbox_start; they are carried out
  * in order. 409 when it has ended. */
 
-/* Writes a file at `path` (absolute, inside), making parents (0755, 0:0) and
- * replacing what is there but a directory. Takes over `fd`, open for reading at
- * 0. */
-int sandbox_put(struct sandbox *s, const char *path, int fd, mode_t mode,
-                uid_t uid, gid_t gid, struct fault *f);
+struct sandbox_file {
+    const char *path; /* absolute, inside */
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+    const char *const *xattrs; /* names and values (hexadecimal) in turn; those
+                                * that the file system refuses are left out */
+    size_t xattr_count;        /* of strings */
+};
+
+/* Writes a file, making parents (0755, 0:0) and replacing what is there but a
+ * directory. Takes over `fd`, open for reading at 0. */
+int sandbox_put(struct sandbox *s, const struct sandbox_file *file, int fd,
+                struct fault *f);
 
 struct sandbox_process {
     char *const *argv; /* argv[0] is looked up in env's PATH */

@@ -21,6 +21,8 @@ shipment.directory = "/.contree-build"
 local LARGE, LARGE_MAX = 1048576, 64
 -- More files than this travel as one archive: each of them costs two requests.
 local SINGLE_MAX = 64
+-- So many files get extended attributes, which make each of them travel by itself.
+local ATTRIBUTED_MAX, XATTR_MAX = 1000, 65536
 -- Holes smaller than this are filled: each piece of a sparse file costs a process.
 local HOLE_MIN = 1048576
 local PIECE_MAX = 1048576 -- what dd copies at once
@@ -38,7 +40,8 @@ local function add_file(self, destination, inode)
   local content = inode.content
   local path = content.root and content.root .. "/" .. content.path or content.path
   table.insert(self.files, { destination = destination, path = path, data = content.data,
-    sha256 = content.sha256, mode = octal(inode.mode), uid = inode.uid, gid = inode.gid })
+    sha256 = content.sha256, mode = octal(inode.mode), uid = inode.uid, gid = inode.gid,
+    xattrs = inode.hex_xattrs })
 end
 
 -- A file that only the script needs; returns its path in the sandbox.
@@ -217,8 +220,47 @@ local function write_packed(self, path, inode)
     untar.bytes(reading(self, content.path), content.offset, content.size))
 end
 
+-- The attributes that a sandbox may set, in hexadecimal digits; nil where there are
+-- none, or where it is not our engine that would get them.
+local function hex_xattrs(self, inode)
+  local found
+  for name, value in pairs(self.build.client.unix_socket and inode.xattrs or {}) do
+    local may_be = name == "security.capability"
+      or name:find("^user%..") and not name:find("^user%.overlay%.")
+    if may_be and #name < 256 and #value <= XATTR_MAX and core.is_utf8(name) then
+      found = found or {}
+      found[name] = value:gsub(".", function(char) return ("%02x"):format(char:byte()) end)
+    end
+  end
+  return found
+end
+
+-- A file with extended attributes, which no tar of a helper sets: it travels by itself,
+-- with them, and is moved to where it belongs.
+local function write_with_xattrs(self, path, inode)
+  local content = inode.content
+  local copied = self.build:temporary()
+  local file, wrong = stdio.open_file(copied, "wb")
+  if not file then errors.raise("file", "cannot write " .. wrong) end
+  for bytes in untar.bytes(reading(self, content.path), content.offset, content.size) do
+    if not file:write(bytes) then errors.raise("file", "cannot write " .. copied) end
+  end
+  file:close()
+  local aside = put_aside(self, { mode = inode.mode, uid = inode.uid, gid = inode.gid,
+    content = { path = copied }, hex_xattrs = inode.hex_xattrs })
+  self.names[inode] = aside -- until it is moved: other names are given before
+  table.insert(self.script, ('"$b" mv -f %s %s; "$b" touch -d @%d %s'):format(aside,
+    paths.quote(path), inode.mtime or os.time(), paths.quote(path)))
+end
+
 local function write_content(self, path, inode)
   local content = inode.content
+  inode.hex_xattrs = content.offset and not content.map and self.attributed < ATTRIBUTED_MAX
+    and hex_xattrs(self, inode) or nil
+  if inode.hex_xattrs then
+    self.attributed = self.attributed + 1
+    return write_with_xattrs(self, path, inode)
+  end
   if content.map then return write_sparse(self, path, inode) end
   if content.offset then return write_packed(self, path, inode) end
   local bytes = local_bytes(self, content)
@@ -368,7 +410,7 @@ end
 function shipment.new(build, tree, owners, step)
   local self = setmetatable({ build = build, tree = tree, step = step, files = {}, script = {},
     before = {}, aside = 0, large = 0, names = {}, altered = {},
-    links = {} }, { __index = Shipment })
+    links = {}, attributed = 0 }, { __index = Shipment })
   local changes = {}
   tree:changes(function(path, node)
     changes[#changes + 1] = { path = path, node = node, inode = node.inode }

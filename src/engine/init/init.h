@@ -120,8 +120,13 @@ int inside_main(void);
 /* put.c: opens what the image calls `path`, its links included; -1 with errno.
  */
 int open_inside(int root, const char *path, int flags, unsigned mode);
-int put_file(const char *path, int from, unsigned mode, unsigned uid,
-             unsigned gid, struct failure *f);
+struct put_spec {
+    const char *path;
+    unsigned mode, uid, gid;
+    char *const *attributes; /* names and values (hexadecimal) in turn */
+    size_t attribute_count;  /* of strings */
+};
+int put_file(const struct put_spec *p, int from, struct failure *f);
 
 /* process.c: starting one process. */
 struct process_spec {

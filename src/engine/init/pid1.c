@@ -271,10 +271,17 @@ static int handle_setup(struct pid1 *s, struct letter *l, struct failure *f) {
 
 static int handle_put(struct letter *l, struct failure *f) {
     const char *path = next_string(l);
-    if (!path || l->fds[0] < 0)
-        return broken_order(f);
-    return put_file(path, l->fds[0], l->order.mode, l->order.uid, l->order.gid,
-                    f);
+    char **attributes = take_strings(l, l->order.argc);
+    struct put_spec p = {.path = path,
+                         .mode = l->order.mode,
+                         .uid = l->order.uid,
+                         .gid = l->order.gid,
+                         .attributes = attributes,
+                         .attribute_count = l->order.argc};
+    int rc = path && attributes && l->fds[0] >= 0 ? put_file(&p, l->fds[0], f)
+                                                  : broken_order(f);
+    free_strings(attributes);
+    return rc;
 }
 
 static void report_spawn(const struct pid1 *s, int spid, int pid,

@@ -39,7 +39,8 @@ struct cell_report {
  *   SETUP   hostname, upper, work, the configuration for a runtime ("": none),
  *           lower... (top first); a descriptor for each control group, which
  *           whoever writes "0" to it joins
- *   PUT     path; one descriptor
+ *   PUT     path, argc names and values (hexadecimal) of extended attributes in
+ *           turn; one descriptor
  *   SPAWN   cwd, argc arguments, envc variables; a descriptor for each bit of
  *           `stdio` (1 stdin, 2 stdout, 4 stderr)
  *   SIGNAL  nothing */
@@ -54,7 +55,8 @@ struct order {
     uint32_t uid, gid;  /* PUT, SPAWN */
     uint32_t mode;      /* PUT */
     uint32_t stdio;     /* SPAWN */
-    uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories */
+    uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories; PUT:
+                         * names and values of attributes */
     uint32_t envc;      /* SPAWN */
     uint32_t connected; /* SETUP: there is a network with a name server */
     uint32_t groups;    /* SETUP: descriptors of control groups */

@@ -11,6 +11,7 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* A ".." or a link is refused with EAGAIN when anything on the machine was
@@ -100,27 +101,45 @@ static int make_way(int parent, const char *name) {
     return unlinkat(parent, name, 0);
 }
 
-static int fill(int to, const char *path, int from, unsigned mode, unsigned uid,
-                unsigned gid, struct failure *f) {
+static int digit(char c) {
+    return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+}
+
+/* What the file system does not take is left out, as whoever unpacks archives
+ * does. */
+static void set_attribute(int fd, const char *name, const char *hex) {
+    static char value[65536];
+    size_t size = strlen(hex) / 2;
+    if (size > sizeof value)
+        return;
+    for (size_t i = 0; i < size; i++)
+        value[i] = (char)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
+    if (fsetxattr(fd, name, value, size, 0) < 0)
+        errno = 0;
+}
+
+/* The owner first: a change takes set-id bits and capabilities away. */
+static int fill(int to, const struct put_spec *p, int from, struct failure *f) {
     if (copy(from, to) < 0)
-        return fail_errno(f, "cannot write %.200s", path);
-    if (fchown(to, uid, gid) < 0) {
+        return fail_errno(f, "cannot write %.200s", p->path);
+    if (fchown(to, p->uid, p->gid) < 0) {
         if (errno == EINVAL)
             return fail(f, 422,
                         "%.200s: user %u or group %u does not exist "
                         "in this sandbox",
-                        path, uid, gid);
-        return fail_errno(f, "cannot change the owner of %.200s", path);
+                        p->path, p->uid, p->gid);
+        return fail_errno(f, "cannot change the owner of %.200s", p->path);
     }
-    if (fchmod(to, mode & 07777) < 0)
-        return fail_errno(f, "cannot change the mode of %.200s", path);
+    if (fchmod(to, p->mode & 07777) < 0)
+        return fail_errno(f, "cannot change the mode of %.200s", p->path);
+    for (size_t i = 0; i + 1 < p->attribute_count; i += 2)
+        set_attribute(to, p->attributes[i], p->attributes[i + 1]);
     return 0;
 }
 
-int put_file(const char *path, int from, unsigned mode, unsigned uid,
-             unsigned gid, struct failure *f) {
+int put_file(const struct put_spec *p, int from, struct failure *f) {
     char dir[4096];
-    const char *slash = strrchr(path, '/');
+    const char *path = p->path, *slash = strrchr(path, '/');
     if (path[0] != '/' || strlen(path) >= sizeof dir || !slash[1])
         return fail(f, 422, "\"%.200s\" is not an absolute path of a file",
                     path);
@@ -138,7 +157,7 @@ int put_file(const char *path, int from, unsigned mode, unsigned uid,
                           0600)) < 0)
         fail_errno(f, "cannot make %.200s", path);
     else
-        rc = fill(to, path, from, mode, uid, gid, f);
+        rc = fill(to, p, from, f);
     if (to >= 0 && close(to) < 0 && rc == 0)
         rc = fail_errno(f, "cannot write %.200s", path);
     close(parent);
