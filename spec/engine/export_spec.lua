@@ -98,11 +98,35 @@ describe("contree-engine export and import", function()
     refused("no option", "import x -o y")
     refused("cannot read", "import nothing.tar")
     refused("cannot read", "import oci:nowhere")
-    refused("no such file", "import docker-archive:nothing.tar")
+    refused("cannot read .*nothing.tar: No such file", "import docker-archive:nothing.tar")
     refused("no OCI layout", "import oci:.")
     refused("malformed tag", "import oci:. --tag Bad")
     refused("registry.url", "import docker://")
     refused("No space left", "export made:1 -o /dev/full")
+  end)
+
+  it("F14: tells a file that is not there, or not for us, from a fault of its own", function()
+    engine:launch()
+    wire.run(("cd %s && mkdir -p some && echo x > file"):format(directory))
+    local function answers(status, what, body)
+      local reply = engine:post("/v1/" .. what, body)
+      assert.are.equal(status, reply.status, reply.body)
+    end
+    local function here(path) return directory .. "/" .. path end
+    for _, kind in ipairs{ "", "oci:", "oci-archive:", "docker-archive:" } do
+      answers(404, "import", { operand = kind .. here("nothing") })
+      answers(404, "import", { operand = kind .. here("file/below") })
+      answers(404, "import", { operand = kind .. "/" .. ("a"):rep(300) })
+      if kind ~= "oci:" then answers(422, "import", { operand = kind .. here("some") }) end
+    end
+    answers(404, "import", { operand = "oci:" .. here("file") })
+    for _, member in ipairs{ "output", "oci" } do
+      answers(404, "export", { operand = "made:1", [member] = here("nothing/x") })
+      answers(404, "export", { operand = "made:1", [member] = here("file/x") })
+    end
+    answers(422, "export", { operand = "made:1", output = here("some") })
+    answers(409, "export", { operand = "made:1", oci = "/etc" })
+    engine:kill("TERM")
   end)
 
   it("has it done by the engine that serves", function()

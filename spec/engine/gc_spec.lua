@@ -114,6 +114,49 @@ describe("an engine that leaves", function()
   end)
 end)
 
+describe("F15: an engine whose clock is wrong", function()
+  local engine, image
+
+  before_each(function()
+    engine = wire.start()
+    image = engine:run{ shell = true, disposable = false,
+      command = "echo > /f" }.result_image_uuid
+    engine:kill("TERM")
+    wire.run(("mkdir -p %s/b/aa && echo x > %s/b/aa/orphan"):format(engine.data, engine.data))
+  end)
+  after_each(function() engine:stop() end)
+
+  -- Lets it look whether garbage is due; whether it collected some.
+  local function collects(stamp)
+    wire.run(("touch -d '%s' %s/gc"):format(stamp, engine.data))
+    engine:launch("--idle-exit 1")
+    wire.eventually("the engine to leave", function() return not engine:is_alive() end)
+    return wire.run(("find %s/b -type f"):format(engine.data)) == ""
+  end
+
+  it("does not collect garbage right after a jump, but a day later", function()
+    for _, stamp in ipairs{ "30 days ago", "3 days", "1980-01-01" } do
+      assert.is_false(collects(stamp), stamp)
+      -- The new time is noted.
+      assert.are.equal("1", wire.run(("find %s/gc -mmin -5 | wc -l"):format(engine.data)))
+    end
+    assert.is_true(collects("25 hours ago"))
+  end)
+
+  it("keeps what was made while it was wrong", function()
+    local script = ([[python3 -c 'import sqlite3
+d = sqlite3.connect("%s/contree.db")
+d.execute("UPDATE image SET created = 1000000")
+d.execute("UPDATE operation SET created = 1000000, finished = 2000000")
+d.commit()']]):format(engine.data)
+    assert.are.equal("", wire.run(script .. " 2>&1"))
+    assert.is_true(collects("25 hours ago"))
+    engine:launch()
+    local found = engine:get("/v1/images?since=1h&uuid=" .. image).json.images
+    assert.are.equal(image, found[1] and found[1].uuid)
+  end)
+end)
+
 describe("an engine that is never idle", function()
   it("E6: collects garbage beside its work", function()
     local engine = wire.start()

@@ -340,7 +340,7 @@ int export_oci(const struct importer *m, const struct image *i, const char *dir,
     int fd CLEANUP(cleanup_close) =
         open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return fault_errno(f, "cannot make %s", dir);
+        return fault_path(f, "cannot make %s", dir);
     if (!made && tree_walk(fd, see_entry, NULL) < 0)
         return fault_set(f, 409, "%s is not an empty directory", dir);
     int result =

@@ -61,6 +61,11 @@ void gc_free(struct gc *g);
 int gc_run(int dir_fd, struct store *s, struct layers *l,
            const struct gc_options *o, struct gc_report *out, struct fault *f);
 
+/* store_gc.c, in a worker: rows of a time before `earliest` or after `now` get
+ * the time `now`. */
+int store_mend_times(struct store *s, int64_t earliest, int64_t now,
+                     struct fault *f);
+
 /* store_gc.c: what a removal of rows took; lists are owned. */
 struct gc_garbage {
     int64_t *layers;

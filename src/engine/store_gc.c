@@ -98,6 +98,30 @@ static int pin(struct store *s, const struct gc_pins *p, struct fault *f) {
     return 0;
 }
 
+int store_mend_times(struct store *s, int64_t earliest, int64_t now,
+                     struct fault *f) {
+    static const char *const statements[] = {
+        "UPDATE image SET created = ?2 WHERE created NOT BETWEEN ?1 AND ?2",
+        "UPDATE file SET updated = ?2 WHERE updated NOT BETWEEN ?1 AND ?2",
+        "UPDATE operation SET created = ?2"
+        " WHERE created NOT BETWEEN ?1 AND ?2",
+        "UPDATE operation SET finished = ?2"
+        " WHERE finished <> 0 AND finished NOT BETWEEN ?1 AND ?2"};
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
+        sqlite3_stmt *q CLEANUP(cleanup_statement) =
+            prepare(s, statements[i], f);
+        if (!q)
+            return -1;
+        sqlite3_bind_int64(q, 1, earliest);
+        sqlite3_bind_int64(q, 2, now);
+        if (store_run(s, q, f) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* One of the statements below took `count` rows. */
 static void note_rows(struct gc_garbage *g, const struct gc_times *t,
                       int64_t count) {

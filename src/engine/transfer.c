@@ -53,7 +53,7 @@ static int open_source(const struct transfer *t, struct fault *f) {
     int fd CLEANUP(cleanup_close) =
         open(t->operand, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
-        return fault_errno(f, "cannot read %s", t->operand);
+        return fault_path(f, "cannot read %s", t->operand);
     return await_fifo(fd, t, f) < 0 ? -1 : steal_fd(&fd);
 }
 
@@ -68,7 +68,7 @@ static int import_directory(const struct importer *m, const char *source,
     int dir CLEANUP(cleanup_close) =
         path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (dir < 0)
-        return fault_errno(f, "cannot read %s", path ? path : "");
+        return fault_path(f, "cannot read %s", path ? path : "");
     return import_layout(m, dir, name, how, i, f);
 }
 
@@ -83,6 +83,23 @@ static bool starts(const char *text, const char *with) {
     return strncmp(text, with, strlen(with)) == 0;
 }
 
+/* KIND:FILE or KIND:FILE:NAME: skopeo's words about a file that is not there
+ * would sound like a registry's. */
+static int check_archive(const char *source, struct fault *f) {
+    char *path CLEANUP(cleanup_free) = strdup(strchr(source, ':') + 1);
+    if (!path)
+        return fault_set(f, 500, "out of memory");
+    path[strcspn(path, ":")] = 0;
+    int fd CLEANUP(cleanup_close) =
+        open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return fault_path(f, "cannot read %s", path);
+    return S_ISDIR(st.st_mode)
+               ? fault_set(f, 422, "cannot read %s: it is a directory", path)
+               : 0;
+}
+
 static int import_source(const struct importer *m, const struct transfer *t,
                          struct image *image, struct fault *f) {
     const struct import_options how = {.tag = t->tag,
@@ -91,7 +108,9 @@ static int import_source(const struct importer *m, const struct transfer *t,
     if (starts(source, "docker://"))
         return import_registry(m, source, NULL, NULL, &how, image, f);
     if (starts(source, "docker-archive:") || starts(source, "oci-archive:"))
-        return import_saved(m, source, &how, image, f);
+        return check_archive(source, f) < 0
+                   ? -1
+                   : import_saved(m, source, &how, image, f);
     if (starts(source, "oci:"))
         return import_directory(m, source + 4, &how, image, f);
     return import_archive(m, t, &how, image, f);
@@ -110,10 +129,10 @@ static int export_file(const struct importer *m, const struct image *i,
     int fd CLEANUP(cleanup_close) =
         open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0666);
     if (fd < 0 || set_blocking(fd) < 0)
-        return fault_errno(f, "cannot make %s", part);
+        return fault_path(f, "cannot make %s", part);
     int result = export_tar(m, i, fd, f);
     if (result == 0 && whole && rename(part, name) < 0)
-        result = fault_errno(f, "cannot make %s", name);
+        result = fault_path(f, "cannot make %s", name);
     if (result < 0 && whole)
         unlink(part);
     return result;

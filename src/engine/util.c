@@ -26,20 +26,57 @@ int fault_set(struct fault *f, int status, const char *format, ...) {
     return -1;
 }
 
-int fault_errno(struct fault *f, const char *format, ...) {
-    int error = errno;
+static int fault_error(struct fault *f, int status, int error,
+                       const char *format, va_list args) {
+    char text[128];
     if (f) {
-        va_list args;
-        va_start(args, format);
-        f->status = error == ENOSPC || error == EDQUOT ? 507 : 500;
+        f->status = error == ENOSPC || error == EDQUOT ? 507 : status;
         vsnprintf(f->message, sizeof f->message, format, args);
-        va_end(args);
-        char text[128];
         size_t used = strlen(f->message);
         snprintf(f->message + used, sizeof f->message - used, ": %s",
                  strerror_r(error, text, sizeof text));
     }
     errno = error;
+    return -1;
+}
+
+int fault_errno(struct fault *f, const char *format, ...) {
+    int error = errno;
+    va_list args;
+    va_start(args, format);
+    fault_error(f, 500, error, format, args);
+    va_end(args);
+    return -1;
+}
+
+/* What the system says of a path that somebody else chose. */
+static int path_status(int error) {
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+    case ENAMETOOLONG:
+        return 404;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return 403;
+    case EISDIR:
+    case ELOOP:
+    case EINVAL:
+    case ENXIO:
+    case ENODEV:
+        return 422;
+    default:
+        return 500;
+    }
+}
+
+int fault_path(struct fault *f, const char *format, ...) {
+    int error = errno;
+    va_list args;
+    va_start(args, format);
+    fault_error(f, path_status(error), error, format, args);
+    va_end(args);
     return -1;
 }
 

@@ -27,6 +27,10 @@ int fault_set(struct fault *f, int status, const char *format, ...)
  * EDQUOT, else 500. */
 int fault_errno(struct fault *f, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* The same for a path that the client chose: 404 when there is none, 403 when
+ * it may not be used, 422 when it is of another kind. */
+int fault_path(struct fault *f, const char *format, ...) PRINTF_LIKE(2, 3);
+
 /* Scope-exit cleanup. */
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 void cleanup_free(void *p); /* char *p CLEANUP(cleanup_free) = NULL; */
