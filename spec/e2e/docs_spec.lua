@@ -80,7 +80,7 @@ describe("the code in", function()
   end)
   teardown(function()
     home.stop_engine(directory .. "/data")
-    os.execute("rm -rf " .. disk.quote(directory))
+    disk.remove(directory)
   end)
 
   -- scripts/as-user says so.

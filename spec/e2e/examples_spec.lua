@@ -13,7 +13,7 @@ describe("examples/", function()
   setup(function() directory = disk.directory() end)
   teardown(function()
     home.stop_engine(directory .. "/data")
-    os.execute("rm -rf " .. disk.quote(directory))
+    disk.remove(directory)
   end)
 
   -- Prints of an example, and how it ended.

@@ -98,7 +98,7 @@ describe("a machine", function()
     assert.are.equal("engine_unavailable", err.kind)
     assert.matches(directory .. "/data", tostring(err), 1, true)
     client:close()
-    os.execute("rm -rf " .. disk.quote(directory))
+    disk.remove(directory)
   end)
 
   it("with an engine that was killed loses no image", function()

@@ -20,6 +20,14 @@ function disk.directory()
   return assert(disk.capture("mktemp -d -t contree-spec.XXXXXX"):match("^(/.+)\n$"))
 end
 
+--- Removes a tree, with what belongs to the ids of a rootless engine.
+function disk.remove(path)
+  local quoted = disk.quote(path)
+  os.execute(([[chmod -R u+rwX %s 2>/dev/null
+    rm -rf %s 2>/dev/null || unshare --map-auto --map-root-user rm -rf %s]])
+    :format(quoted, quoted, quoted))
+end
+
 --- What a file holds, or nil if it is not there.
 function disk.peek(path)
   local file = io.open(path, "rb")

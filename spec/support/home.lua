@@ -34,7 +34,7 @@ function home.client(options)
   local function stop()
     client:close()
     home.stop_engine(directory .. "/data")
-    os.execute("rm -rf " .. disk.quote(directory) .. " 2>/dev/null")
+    disk.remove(directory)
   end
   return client, directory, stop
 end

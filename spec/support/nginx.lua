@@ -110,7 +110,7 @@ function Server:stop()
     self:signal("TERM")
     self:ended()
   end
-  os.execute("rm -rf " .. disk.quote(self.directory))
+  disk.remove(self.directory)
 end
 
 --- Any HTTP server on a socket, to send requests to.

@@ -14,12 +14,7 @@ local PATIENCE = 30
 local function run(command) return (disk.capture(command):gsub("%s+$", "")) end
 wire.run = run
 
---- Removes a tree, with what belongs to the ids of a rootless engine.
-function wire.remove(path)
-  run(([[chmod -R u+rwX %s 2>/dev/null
-    rm -rf %s 2>/dev/null || unshare --map-auto --map-root-user rm -rf %s]])
-    :format(path, path, path))
-end
+wire.remove = disk.remove
 
 function wire.gunzip(data)
   local path = os.tmpname()
