@@ -329,7 +329,7 @@ end
 
 -- Waits before the next attempt, or raises the error when there is none.
 local function before_retry(self, request, err, tries, revival)
-  if self.engine and err.unsent then
+  if self.engine and err.unsent and request.revive ~= false then
     return self.engine:revive(revival.seen, revival)
   end
   local delay = retry.delay(tries, err.retry_after)
@@ -366,7 +366,7 @@ end
 --   accept = { [status] = true } beyond 2xx, repeatable = twice does no harm,
 --   retry = false, raise = a status to raise at once, deadline = core.now() based, max_body,
 --   secret = what no error may say, patience = until when a 429 is worth asking again,
---   inherit = see contree.Port }
+--   revive = false: not worth starting an engine for, inherit = see contree.Port }
 ---@async
 ---@return table result { status, body, json, sha256, headers if not 2xx }
 function client.request(self, request)

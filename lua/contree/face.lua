@@ -5,8 +5,10 @@ local class = require("contree.class")
 local client = require("contree.client")
 local errors = require("contree.errors")
 local json = require("contree.json")
+local leave = require("contree.loop.leave")
 local loop = require("contree.loop")
 local options = require("contree.options")
+local place = require("contree.place")
 local stdio = require("contree.stdio")
 local tasks = require("contree.loop.task")
 
@@ -58,6 +60,13 @@ local function step(seconds)
   return tasks.step(seconds)
 end
 
+local function shutdown(seconds)
+  if seconds ~= nil then
+    options.argument("contree.shutdown", "the time", options.duration, seconds)
+  end
+  return leave.shutdown(seconds or 2)
+end
+
 local DRIVER = options.one_of(options.name, options.callable)
 
 local function host(driver, given)
@@ -96,7 +105,9 @@ function face.make(safe)
     ---@return contree.Task
     spawn = guard(function(fn, ...)
       options.argument("contree.spawn", "the task", options.callable, fn)
-      return tasks.start(safe, fn, ...)
+      local task = tasks.start(safe, fn, ...)
+      task.made = place.of() or "C"
+      return task
     end),
 
     async = guard(async),
@@ -104,6 +115,12 @@ function face.make(safe)
     sleep = guard(sleep),
     timeout = guard(timeout),
     step = guard(step),
+
+    --- For the end of a program: cancels all tasks and all that they have started, but
+    --- what has detach = true, and waits for that.
+    ---@param seconds? number how long it may take; default 2
+    ---@return boolean over false when the time ran out first
+    shutdown = guard(shutdown),
 
     --- For a program that steps from an event loop of its own: a descriptor to
     --- poll for reading, and the seconds after which to call step() all the

@@ -137,6 +137,8 @@ end
 ---@return contree.Operation
 function moves.start(self, plan, title)
   local place = enter(self)
+  -- Any program that has the store may wait for it.
+  plan.detach = plan.detach or self.past.rows.durable
   local row = { branch = place.branch, tip = place.tip, kind = "run", title = title }
   local function ended(result)
     self.busy = false

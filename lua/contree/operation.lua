@@ -11,6 +11,7 @@ local image = require("contree.image")
 local json = require("contree.json")
 local loop = require("contree.loop")
 local options = require("contree.options")
+local owned = require("contree.loop.owned")
 local outcome = require("contree.outcome")
 local shared = require("contree.shared")
 local stdin = require("contree.stdin")
@@ -44,6 +45,16 @@ function operation.new(self, uuid, input, plan)
     self.safe)
 end
 
+local function cancel_owned(one) operation.cancel_quietly(one.client, one.uuid) end
+
+--- Makes an operation that was started here end with what it was started for.
+---@param self contree.Operation
+---@param awaited? boolean  somebody waits for it from its beginning to its end
+function operation.own(self, awaited)
+  self.owned = owned.watch(not awaited and self or nil, cancel_owned,
+    { client = self.client, uuid = self.uuid })
+end
+
 local function path(self) return "/operations/" .. client.segment(self.uuid) end
 
 local function fetch(self, deadline)
@@ -57,6 +68,7 @@ end
 ---@return table details (wire-api.md §5.10)
 function Operation:status()
   local found = fetch(self)
+  if follow.is_terminal(found.status) then owned.release(self.owned) end
   return found.status, found
 end
 
@@ -66,6 +78,7 @@ end
 function Operation:cancel()
   local ok, err = pcall(client.request, self.client, { method = "DELETE", path = path(self) })
   if not ok and not errors.is(err, "conflict") then error(err, 0) end
+  owned.release(self.owned)
   return ok
 end
 
@@ -87,6 +100,7 @@ function Operation:events(choice)
   local follower = follow_in_loop(self, choice)
   return class.entry(function()
     local event = follower:next()
+    if event and event.type == "completion" then owned.release(self.owned) end
     if event and event.data.value then event.bytes = stdio.decode(event.data) end
     return event
   end)
@@ -117,6 +131,7 @@ function Operation:output()
       local kind = event and event.type
       if kind == "stdout" or kind == "stderr" then return stdio.decode(event.data), kind end
       if not event or kind == "exit" or kind == "completion" then
+        owned.release(self.owned)
         follower:close()
         rest = event and follower.polling and rest_of_output(follower.final, truncated) or {}
       elseif kind == "truncated" and event.data.stream then
@@ -236,11 +251,12 @@ end
 --- Cancels an operation on behalf of somebody who can no longer wait for it,
 --- being cancelled or interrupted: it is short, and never raises.
 function operation.cancel_quietly(self, uuid)
-  pcall(client.request, self, { method = "DELETE", retry = false,
+  pcall(client.request, self, { method = "DELETE", retry = false, revive = false,
     path = "/operations/" .. client.segment(uuid), deadline = core.now() + CANCEL_TIMEOUT })
 end
 
 function job.ended(self, result)
+  owned.release(self.owned)
   if self.plan.on_end then self.plan.on_end(result) end
 end
 
@@ -249,7 +265,7 @@ local function abandon(self)
     errors.new("cancelled", "the operation was cancelled", { operation = self }))
   if self.follower then self.follower:close() end
   stdin.stop(self)
-  operation.cancel_quietly(self.client, self.uuid)
+  if not self.plan.detach then operation.cancel_quietly(self.client, self.uuid) end
   delivery.close(self.sinks)
 end
 

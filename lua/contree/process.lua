@@ -9,6 +9,7 @@ local follow = require("contree.follow")
 local loop = require("contree.loop")
 local operations = require("contree.operation")
 local options = require("contree.options")
+local owned = require("contree.loop.owned")
 local outcome = require("contree.outcome")
 local run = require("contree.run")
 local stdio = require("contree.stdio")
@@ -99,6 +100,7 @@ local function fetch(self)
     local found, streams = outcome.of_operation(self.follower.final)
     complete(self, streams[self.name], found.truncated[self.name])
   elseif not event or event.type == "exit" or event.type == "completion" then
+    owned.release(self.operation.owned)
     self.over = true
     self.follower:close()
   end
@@ -204,13 +206,14 @@ end
 ---@field timeout? number       seconds until the server kills it
 ---@field queue_timeout? number seconds to wait for a sandbox at most
 ---@field check? boolean        wait() and communicate() raise for an exit code other than 0
+---@field detach? boolean       it goes on when its object, its task or the program is gone
 ---@field text? boolean         means nothing: Lua strings are bytes
 
 local SPEC = { shell = options.boolean, input = options.any, text = options.boolean,
   stdin = options.any, stdout = exactly_pipe, stderr = exactly_pipe }
 for _, name in ipairs{ "cwd", "env", "timeout", "queue_timeout", "check", "files", "uid", "gid",
   "hostname", "preserve_env", "truncate_output_at", "disposable", "tag", "networking",
-  "resources_limits", "idempotency_key" } do
+  "resources_limits", "idempotency_key", "detach" } do
   SPEC[name] = options.any -- run.plan checks them
 end
 

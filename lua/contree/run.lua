@@ -60,6 +60,7 @@ local GRACE = 5
 ---@field check? boolean         an exit code other than 0 raises
 ---@field networking? boolean|{ enabled: boolean }
 ---@field resources_limits? contree.Limits
+---@field detach? boolean        it goes on when its object, its task or the program is gone
 ---@field idempotency_key? string  a local engine runs it once, however often it is asked
 
 --- What one run may take of the machine (docs/engine.md).
@@ -79,7 +80,7 @@ local SPEC = {
   timeout = options.seconds, queue_timeout = options.duration, check = options.boolean,
   networking = options.one_of(options.boolean, options.nested{ enabled = options.boolean }),
   resources_limits = run.limits,
-  idempotency_key = options.name,
+  idempotency_key = options.name, detach = options.boolean,
 }
 
 --- What a command has that runs beside another one (wire-api.md §5.6).
@@ -148,7 +149,7 @@ function run.plan(where, given, disposable, spec)
     stderr = stdio.output(given.stderr, "stderr"),
     files = given.files and files.plan(given.files),
     on_event = given.on_event, check = given.check, tag = given.tag,
-    key = given.idempotency_key,
+    key = given.idempotency_key, detach = given.detach,
   }
 end
 
@@ -173,6 +174,7 @@ end
 function run.begin(plan, self, streamed, on_end, keep, defaults)
   local this = {
     body = {}, disposable = plan.disposable, check = plan.check, tag = plan.tag,
+    detach = plan.detach,
     on_event = plan.on_event, on_end = on_end, keep = keep,
     sinks = { stdout = plan.stdout(), stderr = plan.stderr() },
   }
@@ -236,7 +238,7 @@ local function request_of(from, plan, this, wait)
   this.body.image = image.reference(from)
   local seconds = math.min(PREFER_WAIT, math.floor(self.timeout / 2))
   -- A run with a key goes on when we hang up, so its id must be known early.
-  local held_back = wait and not this.live and not plan.key and seconds > 0
+  local held_back = wait and not this.live and not plan.key and not plan.detach and seconds > 0
   local headers = {}
   if held_back then headers[1] = ("Prefer: wait=%d"):format(seconds) end
   if plan.key then headers[1] = "Idempotency-Key: " .. plan.key end
@@ -276,7 +278,11 @@ local function launch(from, plan, wait, on_end, keep)
   this.timeout = (this.body.timeout or LONGEST) + (this.body.queue_timeout or 0)
   this.body = nil
   local started = operation.new(from.client, client.member(answer, "uuid"), from, this)
-  if follow.is_terminal(answer.json.status) then started.final = answer.json end
+  if follow.is_terminal(answer.json.status) then
+    started.final = answer.json
+  elseif not plan.detach then
+    operation.own(started, wait)
+  end
   return started
 end
 

@@ -358,7 +358,11 @@ void transfer_start(struct transfer *t) {
 /* Methods */
 
 static struct transfer *check_transfer(lua_State *L) {
-    return luaL_checkudata(L, 1, TRANSFER_TYPE);
+    struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
+
+    if (!t->loop)
+        luaL_error(L, "contree: this transfer is closed");
+    return t;
 }
 
 struct transfer *transfer_push(lua_State *L, struct loop *loop, int index) {
@@ -578,7 +582,7 @@ static int transfer_cancel(lua_State *L) {
 }
 
 static int transfer_gc(lua_State *L) {
-    struct transfer *t = check_transfer(L);
+    struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
 
     if (!t->loop)
         return 0;
@@ -602,6 +606,7 @@ static const luaL_Reg methods[] = {{"write", transfer_write},
                                    {"done", transfer_done},
                                    {"result", transfer_result},
                                    {"cancel", transfer_cancel},
+                                   {"close", transfer_gc},
                                    {NULL, NULL}};
 
 void transfer_register(lua_State *L) {

@@ -18,7 +18,10 @@
 -- report(text), which tells the user of a failure, and concurrent(): whether this
 -- code is one of several flows that run side by side, such as requests. Before a
 -- transfer is started admit() is called, if there is one, and may suspend. A host
--- that kills coroutines has will(fn, value), see loop.will(). A waiter
+-- that kills coroutines has will(fn, value, lasting), see loop.will(), spawn_apart(fn)
+-- for tasks that belong to no request, and request(), which names this one. `script`
+-- says that at the end of the program the user is told of tasks that have not ended.
+-- watched() is asked whether what started() has made is still there. A waiter
 -- is a table { fired, value, parked }: fired once, awaited by one. Everything
 -- that waits does so in loop.await().
 
@@ -38,6 +41,7 @@ local ports, in_flight = {}, 0    -- running transfers by their handle
 local queue = timers.new()
 local expected                    -- the timer the core loop's deadline is set for
 local expect_timer                -- function, below
+local latest                      -- transfers made while the program ends
 local notes = {}                  -- what finalisers want done, see loop.later()
 
 --- coroutine -> the task that runs in it
@@ -63,10 +67,16 @@ end
 -- The core loop ------------------------------------------------------------
 
 local function begin()
-  if not armed then
+  local watched = loop.host().watched
+  if not armed or watched and not watched() then
     armed = true
-    loop.host().started()
+    host.started()
   end
+end
+
+--- For hosts: arms again what somebody else has closed meanwhile.
+function loop.rewatch()
+  if armed then begin() end
 end
 
 local function pause()
@@ -95,6 +105,7 @@ local function the_reactor()
   if forked() then disown() end
   if not reactor then
     reactor, expected = core.loop(), nil
+    loop.on_new_reactor()
     expect_timer()
   end
   return reactor
@@ -166,10 +177,11 @@ local function nothing() end
 --- Has fn(value) called, in a coroutine that can wait, should the host kill this
 --- one before the result is called. Not a closure over variables of this
 --- coroutine: those die with it.
+---@param lasting? boolean it is called when the whole request is over, for whatever reason
 ---@return function revoke
-function loop.will(fn, value)
+function loop.will(fn, value, lasting)
   local will = loop.host().will
-  return will and will(fn, value) or nothing
+  return will and will(fn, value, lasting) or nothing
 end
 
 --- For hosts: the coroutine that waits on `w` will never run again.
@@ -236,6 +248,7 @@ function loop.transfer(request)
   if admit then admit() end
   local port = setmetatable({ handle = the_reactor():add(request), news = false }, Port)
   begin()
+  if latest then table.insert(latest, port.handle) end
   ports[port.handle] = port
   in_flight = in_flight + 1
   return port
@@ -341,6 +354,25 @@ function loop.turn(seconds, most)
   expect_timer()
   pause()
   return more
+end
+
+--- Called when there is another core loop; see loop/leave.lua.
+function loop.on_new_reactor() end
+
+--- The host table in use, if one has been chosen.
+function loop.chosen() return host end
+
+--- For the end of the program: drops what is in flight, and goes on in plain code.
+function loop.seize()
+  for handle in pairs(ports) do pcall(handle.cancel, handle) end
+  ports, in_flight, queue, armed = {}, 0, timers.new(), false
+  notes, expected, latest = {}, nil, {}
+  host = hosts.driver("plain")(loop, {})
+end
+
+--- What was made since then has no finaliser any more.
+function loop.dispose()
+  for _, handle in ipairs(latest or {}) do handle:close() end
 end
 
 --- Aborts everything, without telling anybody: for a host that is about to end.

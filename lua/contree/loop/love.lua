@@ -8,6 +8,7 @@ local BUDGET = 0.004
 
 return function(loop)
   local love = require("contree.loop.plain")(loop)
+  love.script = false
   local busy = false      -- whether something is in flight
 
   function love.started() busy = true end

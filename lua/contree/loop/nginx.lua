@@ -25,6 +25,8 @@ local SHORTEST, LONGEST, PART = 0.001, 0.004, 1 / 8
 local MOST = 4
 -- How often we look for threads that are gone.
 local ROUNDS = 0.1
+-- How often we look for requests that only their guards keep.
+local CALLS = 0.01
 -- Who waits looks so often whether the loop is still turned.
 local PATIENCE = 1
 
@@ -58,7 +60,7 @@ return function(loop, options)
   end
 
   local function execute(guard, will)
-    guard.wills[will] = nil
+    guard.wills[will], guard.lasting[will] = nil, nil
     nginx.spawn(function() will.fn(will.value) end)
   end
 
@@ -79,7 +81,21 @@ return function(loop, options)
     return guard.missed > 1
   end
 
-  local function is_dead(will) return coroutine.status(will.thread) == "dead" end
+  local function is_dead(will)
+    if will.thread then return coroutine.status(will.thread) == "dead" end
+    for thread in pairs(will.guard.threads) do
+      if coroutine.status(thread) ~= "dead" then return false end
+    end
+    return true
+  end
+
+  -- A request whose other threads have ended waits for its guard only.
+  local function call_guards()
+    for guard in pairs(guards) do
+      local lasting = next(guard.lasting)
+      if lasting and is_dead(lasting) then guard.semaphore:post() end
+    end
+  end
 
   local function bury_the_dead()
     for _, w in ipairs(gone(parked, is_unattended)) do
@@ -106,24 +122,28 @@ return function(loop, options)
     local ctx = ngx.ctx
     local guard = guard_of[ctx]
     if not guard then
-      guard = { semaphore = assert(semaphore.new()), wills = {}, missed = 0 }
+      guard = { semaphore = assert(semaphore.new()), missed = 0,
+        wills = {}, lasting = {},                      -- sets
+        threads = setmetatable({}, { __mode = "k" }) } -- of the request, as far as we know
       guard_of[ctx] = guard
     end
     return guard
   end
 
-  function nginx.will(fn, value)
+  function nginx.will(fn, value, lasting)
     if not can_suspend() then return end
-    local guard = guard_here()
-    local will = { fn = fn, value = value, thread = coroutine.running() }
+    local guard, thread = guard_here(), coroutine.running()
+    guard.threads[thread] = true
+    local will = { fn = fn, value = value, guard = guard, thread = not lasting and thread or nil }
     guard.wills[will] = true
+    if lasting then guard.lasting[will] = true end
     guards[guard] = true
     if not guard.standing then
       guard.standing = true
       assert(ngx.thread.spawn(stand, guard))
     end
     return function()
-      guard.wills[will] = nil
+      guard.wills[will], guard.lasting[will] = nil, nil
       if next(guard.wills) then return end
       guards[guard] = nil
       guard.semaphore:post()
@@ -141,12 +161,16 @@ return function(loop, options)
   end
 
   local function turn_while_parked()
-    local round, more = core.now() + ROUNDS, false
+    local round, more, call = core.now() + ROUNDS, false, 0
     while count > 0 or next(guards) do
       local now = core.now()
       if now >= round then
         bury_the_dead()
         round = now + ROUNDS
+      end
+      if now >= call then
+        call_guards()
+        call = now + CALLS
       end
       if more then
         -- Not 0: an nginx without OpenResty's patches would come back to us
@@ -194,6 +218,8 @@ return function(loop, options)
 
   function nginx.wait(w)
     if not core.isyieldable() then refuse() end
+    local guard = guard_of[ngx.ctx]
+    if guard then guard.threads[coroutine.running()] = true end
     loop.turn(0, MOST)
     if w.fired then return end
     w.parked = assert(semaphore.new())
@@ -222,9 +248,15 @@ return function(loop, options)
   -- A task is a light thread of its request, or a timer where there can be none.
   function nginx.spawn(fn)
     if can_suspend() then
+      local guard = guard_of[ngx.ctx]
+      if guard then guard.threads[coroutine.running()] = true end
       assert(ngx.thread.spawn(fn))
       return
     end
+    nginx.spawn_apart(fn)
+  end
+
+  function nginx.spawn_apart(fn)
     local ok, started, problem = pcall(ngx.timer.at, 0, fn)
     if not ok or not started then
       errors.raise("not_supported", "no task can be started here: "
@@ -239,6 +271,12 @@ return function(loop, options)
   function nginx.concurrent() return true end
 
   function nginx.report(text) ngx.log(ngx.ERR, text) end
+
+  -- What the failure of a task is logged with.
+  function nginx.request()
+    local ok, line = pcall(function() return ngx.var.request end)
+    return ok and line or nil
+  end
 
   return nginx
 end

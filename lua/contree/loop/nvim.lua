@@ -10,18 +10,24 @@ local BUDGET = 0.004
 -- Ctrl-C only at its end.
 local SLICE = 100
 local INTERRUPTED = -2
+-- Seconds that Neovim may take longer to leave.
+local LEAVING = 2
 
 return function(loop)
   local vim = rawget(_G, "vim")
   local uv = vim.uv or vim.loop
   local nvim = require("contree.loop.plain")(loop)
-  local breath = uv.new_timer()
-  local watcher, scheduled
+  nvim.script = false
+  local breath, watcher, scheduled
+
+  -- Others close handles that are not theirs, as test runners do.
+  local function is_lost(handle) return not handle or handle:is_closing() end
 
   local function run()
     scheduled = false
     if nvim.run(BUDGET) and not scheduled then
       scheduled = true
+      if is_lost(breath) then breath = uv.new_timer() end
       -- What is scheduled now would run before the editor reads a key.
       breath:start(0, 0, vim.schedule_wrap(run))
     end
@@ -39,7 +45,12 @@ return function(loop)
   end
 
   function nvim.idle()
-    watcher:close()
+    if not is_lost(watcher) then watcher:close() end
+  end
+
+  function nvim.watched()
+    if breath and is_lost(breath) and scheduled and nvim.pending() then vim.schedule(run) end
+    return not is_lost(watcher)
   end
 
   function nvim.pump(w)
@@ -48,6 +59,7 @@ return function(loop)
         "make this call in contree.spawn(function() ... end), or through vim.schedule")
     end
     while not w.fired do
+      loop.rewatch()
       local _, reason = vim.wait(SLICE, function() return w.fired end, SLICE)
       if reason == INTERRUPTED then error("contree: interrupted!", 0) end
     end
@@ -60,15 +72,19 @@ return function(loop)
     vim.schedule(function() vim.notify(text, vim.log.levels.ERROR) end)
   end
 
-  -- Neovim runs what is scheduled to its very end: a task that began now would
-  -- not be told to stop.
+  -- What was started ends with the editor, whatever other autocommands did before
+  -- this one. Neovim runs what is scheduled to its very end: a task that began after
+  -- this would not be told to stop.
   local function leave()
+    pcall(require("contree.loop.leave").shutdown, LEAVING)
     loop.close()
     nvim.drop()
   end
 
   local function watch_leaving()
-    vim.api.nvim_create_autocmd("VimLeavePre", { callback = leave })
+    for _, event in ipairs{ "VimLeavePre", "VimLeave" } do
+      vim.api.nvim_create_autocmd(event, { callback = leave })
+    end
   end
 
   -- Autocommands cannot be made in a callback of the event loop.

@@ -15,7 +15,7 @@ local PARKED = {}
 local DEEPEST = rawget(_G, "jit") and 50 or 15
 
 return function(loop)
-  local plain = {}
+  local plain = { script = true }
   local own = setmetatable({}, { __mode = "k" })
   local ready, head, tail = {}, 1, 0
   local depth = 0

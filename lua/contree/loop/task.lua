@@ -2,6 +2,7 @@
 --- for many of them.
 
 local class = require("contree.class")
+local core = require("contree.core")
 local errors = require("contree.errors")
 local loop = require("contree.loop")
 local options = require("contree.options")
@@ -10,6 +11,9 @@ local unpack = table.unpack or unpack
 
 local tasks = {}
 
+-- Seconds that a failed task waits for somebody to ask how it ended. Not 0: in nginx
+-- that is no time at all.
+local TURN = 0.001
 -- Seconds between two steps where no descriptor tells when there is need.
 local LOOK = 0.01
 
@@ -21,50 +25,82 @@ local make_task = class.define("contree.Task", Task, {
   __tostring = function(task) return ("contree.Task(%s)"):format(task.status) end,
 })
 
+local function keys_of(set)
+  local list = {}
+  for key in pairs(set) do list[#list + 1] = key end
+  return list
+end
+
+local flows = {}          -- those with tasks that have not ended
+
 -- Tasks that end together: all of them, or, in a host that runs several flows
 -- side by side, those of one contree.async.
-local function new_flow()
+local function new_flow(spawn)
   return {
-    live = {}, count = 0,                             -- tasks that have not ended
-    emptied = nil,                                    -- fired when the last one ends
-    unseen = setmetatable({}, { __mode = "k" }),      -- failures nobody has waited for
+    live = {}, count = 0,     -- tasks that have not ended
+    emptied = {},             -- waiters that are fired when the last one ends
+    unseen = {},              -- failures that nobody has waited for, and nobody was told of
+    spawn = spawn,            -- how its tasks start, if not as the host's others
   }
 end
 
 local common = new_flow()
+-- What goes on for nobody in particular.
+local background = new_flow("spawn_apart")
 
-local function print_error(err, trace)
-  local text = "contree: a task failed and nobody waited for it: " .. (trace or tostring(err))
+-- Failures that the user was told of and has not waited for since.
+tasks.untended = 0
+
+local function print_error(err, trace, where)
+  local text = ("contree: a task failed and nobody waited for it%s: %s"):format(
+    where and (" (it was started at %s)"):format(where) or "", trace or tostring(err))
   local write = loop.host().report or function(line) io.stderr:write(line, "\n") end
   write(text)
 end
 
+-- Nobody has waited for it: the user is told.
 local function report(failure)
   if failure.seen then return end
   failure.seen = true
   failure.flow.unseen[failure] = nil
+  local where = failure.task.made
+  if failure.request then where = ("%s, for %s"):format(where or "?", failure.request) end
   -- The user may set on_error at any time, on either face of the module.
   local plain, safe = package.loaded["contree"], package.loaded["contree.safe"]
-  local handler = plain and plain.on_error or safe and safe.on_error or print_error
-  pcall(handler, failure.err, failure.trace)
+  local handler = plain and plain.on_error or safe and safe.on_error
+  if handler and pcall(handler, failure.err, failure.trace, where) then return end
+  failure.untended = true
+  tasks.untended = tasks.untended + 1
+  print_error(failure.err, failure.trace, where)
 end
 
--- Lua 5.4 finalises tables, LuaJIT only proxies.
-local function on_collect(fn)
-  if not newproxy then return setmetatable({}, { __gc = fn }) end
-  local proxy = newproxy(true)
-  getmetatable(proxy).__gc = fn
-  return proxy
+local function report_all(flow)
+  for _, failure in ipairs(keys_of(flow.unseen)) do report(failure) end
 end
 
--- A failure is reported when contree.async ends, or when its task is garbage:
--- only then is it sure that nobody will wait for it.
+-- Somebody has waited for it after all.
+local function tend(failure)
+  failure.seen = true
+  failure.flow.unseen[failure] = nil
+  if failure.untended then tasks.untended = tasks.untended - 1 end
+  failure.untended = false
+end
+
 local function remember(task, err)
-  local failure = { err = err, trace = task.trace, seen = #task.waiters > 0, flow = task.flow }
+  local request = loop.host().request
+  local failure = { err = err, trace = task.trace, seen = #task.waiters > 0, flow = task.flow,
+    task = task, request = request and request() }
   task.failure = failure
-  if failure.seen then return end
-  task.flow.unseen[failure] = true
-  task.sentinel = on_collect(function() report(failure) end)
+  if not failure.seen then task.flow.unseen[failure] = true end
+end
+
+-- Those who are about to wait have one turn of the loop to do so.
+local function report_soon(failure)
+  if not failure or failure.seen then return end
+  local revoke = loop.will(report, failure)
+  pcall(loop.sleep, TURN)
+  revoke()
+  report(failure)
 end
 
 local function ended(task)
@@ -85,8 +121,13 @@ local function finish(task, ok, ...)
   if task.thread then loop.tasks[task.thread], task.thread = nil, nil end
   flow.live[task] = nil
   flow.count = flow.count - 1
+  if task.owned then tasks.orphaned(task) end
   for _, w in ipairs(task.waiters) do loop.fire(w) end
-  if flow.count == 0 and flow.emptied then loop.fire(flow.emptied) end
+  if flow.count > 0 then return end
+  flows[flow] = nil
+  local waiters = flow.emptied
+  flow.emptied = {}
+  for _, w in ipairs(waiters) do loop.fire(w) end
 end
 
 -- What lua's own Ctrl-C handler raises, wherever it happens to strike.
@@ -112,7 +153,11 @@ local function run(task, fn, args)
   local revoke = loop.will(finish_cancelled, task)
   finish(task, xpcall(fn, traced, unpack(args, 1, args.n)))
   revoke()
-  if is_interrupt(task.err) then error(task.err, 0) end
+  if is_interrupt(task.err) then
+    if task.failure then tend(task.failure) end
+    error(task.err, 0)
+  end
+  report_soon(task.failure)
 end
 
 local function start(flow, safe, fn, ...)
@@ -120,7 +165,10 @@ local function start(flow, safe, fn, ...)
   local task = make_task({ status = "waiting", waiters = {}, flow = flow }, safe)
   flow.live[task] = true
   flow.count = flow.count + 1
-  loop.host().spawn(function() run(task, fn, args) end)
+  flows[flow] = true
+  local host = loop.host()
+  local spawn = host[flow.spawn] or host.spawn
+  spawn(function() run(task, fn, args) end)
   return task
 end
 
@@ -134,6 +182,19 @@ function tasks.start(safe, fn, ...)
 end
 
 function tasks.spawn(fn, ...) return tasks.start(false, fn, ...) end
+
+--- Starts a task that belongs to nobody: it is not cancelled with others, and
+--- contree.async does not wait for it.
+---@return contree.Task
+function tasks.spawn_apart(fn, ...)
+  local task = start(background, false, fn, ...)
+  task.shielded = true
+  return task
+end
+
+--- Called when a task has ended that owns something, see loop/owned.lua.
+---@param task contree.Task
+function tasks.orphaned(task) end -- luacheck: ignore 212
 
 local function await_end(task, seconds)
   if ended(task) then return true end
@@ -152,7 +213,7 @@ function Task:wait(seconds)
     errors.raise("timeout", ("the task has not ended after %g s"):format(seconds))
   end
   if self.results then return unpack(self.results, 1, self.results.n) end
-  if self.failure then self.failure.seen = true end
+  if self.failure then tend(self.failure) end
   error(self.err, 0)
 end
 
@@ -177,7 +238,7 @@ local function join(list, fail)
         fail(err)
       end
     end
-    if task.failure then task.failure.seen = true end
+    if task.failure then tend(task.failure) end
   end
 end
 
@@ -256,11 +317,14 @@ local function cancel_all(flow)
   for _, task in ipairs(list) do Task.cancel(task) end
 end
 
+local function emptied(flow)
+  local w = {}
+  table.insert(flow.emptied, w)
+  return w
+end
+
 local function until_empty(flow)
-  while flow.count > 0 do
-    flow.emptied = {}
-    loop.host().wait(flow.emptied)
-  end
+  while flow.count > 0 do loop.host().wait(emptied(flow)) end
 end
 
 --- Runs `fn(...)` as the main task; returns when it and all other tasks have
@@ -283,7 +347,7 @@ function tasks.async(fn, ...)
     cancel_all(flow)
     until_empty(flow)
   end
-  for failure in pairs(flow.unseen) do report(failure) end
+  report_all(flow)
   if not ok then error(err, 0) end
   return Task.wait(main)
 end
@@ -307,8 +371,51 @@ end
 function tasks.step(seconds)
   local host, name = loop.host()
   if not host.step then errors.misuse("contree.step is not for here: " .. name .. " does that") end
+  tasks.stepped = true
   host.step(seconds or 0)
   return common.count
+end
+
+--- Cancels all tasks.
+function tasks.cancel_all()
+  for _, flow in ipairs(keys_of(flows)) do cancel_all(flow) end
+end
+
+local function join_flow(flow, deadline)
+  return flow.count == 0
+    or loop.await(emptied(flow), math.max(0, deadline - core.now())) and join_flow(flow, deadline)
+end
+
+--- Waits until no task is left.
+---@async
+---@return boolean over false when the time ran out first
+function tasks.join_all(seconds)
+  local deadline = core.now() + seconds
+  while next(flows) do
+    if not join_flow(next(flows), deadline) then return false end
+  end
+  return true
+end
+
+--- The same for tasks that belong to nobody.
+function tasks.join_apart(seconds) return join_flow(background, core.now() + seconds) end
+
+--- Tells of all failures that nobody has been told of.
+function tasks.report_all()
+  report_all(common)
+  for _, flow in ipairs(keys_of(flows)) do report_all(flow) end
+end
+
+--- The user's tasks that have not ended.
+---@return contree.Task[]
+function tasks.unfinished()
+  local list = {}
+  for flow in pairs(flows) do
+    for task in pairs(flow.live) do
+      if task.made then list[#list + 1] = task end
+    end
+  end
+  return list
 end
 
 return tasks
