@@ -11,7 +11,7 @@ local id = arg and arg[1]
 if not id then
   local operation = client.images:use("busybox:latest"):start{
     shell = "sleep 0.5; echo finished without you; echo data > /result",
-    disposable = false,
+    disposable = false, detach = true,
   }
   print(operation.uuid)
 else

@@ -105,9 +105,7 @@ function face.make(safe)
     ---@return contree.Task
     spawn = guard(function(fn, ...)
       options.argument("contree.spawn", "the task", options.callable, fn)
-      local task = tasks.start(safe, fn, ...)
-      task.made = place.of() or "C"
-      return task
+      return tasks.start(safe, place.of() or "C", fn, ...)
     end),
 
     async = guard(async),

@@ -146,6 +146,7 @@ local FUNCTIONS = {
   sleep = { pure = true, args = { 0 }, bad = { "x" } },
   timeout = { args = { 5, function() errors.raise("forbidden", "x") end }, bad = { 5 } },
   step = { pure = true, args = { 0 }, bad = { "x" } },
+  shutdown = { pure = true, args = { 0 }, bad = { "x" } },
   host = { pure = true, bad = { 5 } }, pollfd = PURE, is_error = PURE, buffer = PURE, array = PURE,
 }
 

@@ -54,6 +54,28 @@ describe("a host in C", function()
     assert.are.equal(0, status)
   end)
 
+  it("D1: tells of a failed task while it steps", function()
+    local output, status = run(script("lost.lua", host.LOST .. [[
+      contree.spawn(function()
+        contree.sleep(0.3)
+        io.write("after\n")
+      end)
+    ]]))
+    assert.matches("^" .. host.TOLD .. "\nafter\ndone", output)
+    assert.are.equal(0, status)
+  end)
+
+  it("D4, D13: cancels what it has started, when asked and when it closes its state", function()
+    local output, status = run(script("started.lua", host.STARTED .. [[
+      contree.sleep(0.3)
+      io.write(tostring(contree.shutdown(20)), "\n")
+      started[1] = image:start("exec sleep 60")
+    ]]))
+    assert.matches("^true\ndone", output)
+    assert.are.equal(0, status)
+    assert.are.equal(0, place:running())
+  end)
+
   it("can close its states while commands run and files come in", function()
     local code = ([[
       contree.spawn(function()

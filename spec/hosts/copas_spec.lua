@@ -56,6 +56,31 @@ for _, case in ipairs{
         .. 'done = true\nend)\nloop(function() return done end)\nio.write("none")')
     end)
 
+    it("D1: tells of a failed task while Copas goes on", function()
+      local output, status = place:script(case.lua, case.prelude .. host.PREAMBLE
+        .. "local done\ncopas.addthread(function()\n" .. host.LOST .. [[
+          contree.sleep(0.3)
+          io.write("after")
+          done = true
+        end)
+        loop(function() return done end)
+      ]])
+      assert.matches("^" .. host.TOLD .. "\nafter$", output)
+      assert.are.equal(1, status)
+    end)
+
+    it("D4, D13: cancels what it has started, when asked and at its end", function()
+      prints("true", "local done\ncopas.addthread(function()\n" .. host.STARTED .. [[
+          contree.sleep(0.3)
+          io.write(tostring(contree.shutdown(20)))
+          started[1] = image:start("exec sleep 60")
+          done = true
+        end)
+        loop(function() return done end)
+      ]])
+      assert.are.equal(0, place:running())
+    end)
+
     it("lets other threads go on while one waits", function()
       prints("done ticked", [[
         local ticks, done = 0, false

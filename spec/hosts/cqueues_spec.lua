@@ -41,6 +41,29 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
         .. 'io.write("none")\nend)\nassert(controller:loop())')
     end)
 
+    it("D1: tells of a failed task while the controller goes on", function()
+      local begin = PREAMBLE .. "controller:wrap(function()\n"
+      local output, status = place:script(lua, begin .. host.LOST .. [[
+          cqueues.sleep(0.3)
+          io.write("after")
+        end)
+        assert(controller:loop())
+      ]])
+      assert.matches("^" .. host.TOLD .. "\nafter$", output)
+      assert.are.equal(1, status)
+    end)
+
+    it("D4, D13: cancels what it has started, when asked and at its end", function()
+      prints("true", "controller:wrap(function()\n" .. host.STARTED .. [[
+          contree.sleep(0.3)
+          io.write(tostring(contree.shutdown(20)))
+          started[1] = image:start("exec sleep 60")
+        end)
+        assert(controller:loop())
+      ]])
+      assert.are.equal(0, place:running())
+    end)
+
     it("lets other coroutines go on while one waits", function()
       prints("done ticked", [[
         local ticks, done = 0, false

@@ -120,6 +120,49 @@ describe("in LÖVE", function()
     ]])
   end)
 
+  it("D1: tells of a failed task between two frames", function()
+    local output, status = love.play_main(place, host.PREAMBLE .. host.LOST .. [[
+      local frames = 0
+      function love.update()
+        contree.step()
+        frames = frames + 1
+        if frames == 20 then
+          io.write("after")
+          love.event.quit(7)
+        end
+      end
+    ]])
+    assert.matches("^" .. host.TOLD .. "\nafter$", output)
+    assert.are.equal(7, status)
+  end)
+
+  it("D4: cancels what it has started when it is left", function()
+    prints("leaving", host.STARTED .. [[
+      local frames = 0
+      function love.update()
+        contree.step()
+        frames = frames + 1
+        if frames == 20 then finish("leaving") end
+      end
+    ]])
+    assert.are.equal(0, place:running())
+  end)
+
+  it("D13: love.quit can cancel without another step", function()
+    prints("leaving true cancelled", host.STARTED .. [[
+      local frames = 0
+      function love.update()
+        contree.step()
+        frames = frames + 1
+        if frames == 20 then finish("leaving") end
+      end
+      function love.quit()
+        io.write(" ", tostring(contree.shutdown(20)), " ", started[4].status)
+      end
+    ]])
+    assert.are.equal(0, place:running())
+  end)
+
   it("can be left while commands run", function()
     prints("leaving", [[
       for i = 1, 5 do contree.spawn(function() image:run("sleep 50") end) end

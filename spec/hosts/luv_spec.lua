@@ -87,6 +87,47 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
       ]])
     end)
 
+    it("D1: tells of a failed task while uv runs", function()
+      local output, status = run(host.LOST .. [[
+        uv.new_timer():start(300, 0, function() io.write("after") end)
+        uv.run()
+      ]])
+      assert.matches("^" .. host.TOLD .. "\nafter$", output)
+      assert.are.equal(1, status)
+    end)
+
+    it("D4, D13: cancels what it has started, when asked and at its end", function()
+      prints("true", host.STARTED .. [[
+        contree.sleep(0.3)
+        io.write(tostring(contree.shutdown(20)))
+        started[1] = image:start("exec sleep 60")
+      ]])
+      assert.are.equal(0, place:running())
+    end)
+
+    it("D15: goes on when somebody has closed all handles", function()
+      prints("one two three four", [[
+        local function close_all()
+          uv.walk(function(handle) if not handle:is_closing() then handle:close() end end)
+          uv.run("nowait")
+        end
+        io.write((image:run("printf 'one '").stdout))
+        close_all()
+        io.write((image:run("printf 'two '").stdout))
+        local task = contree.spawn(function()
+          return image:run("sleep 0.3; printf 'three '").stdout
+        end)
+        contree.sleep(0.1)
+        close_all()
+        io.write((task:wait()))
+        contree.spawn(function() io.write((image:run("sleep 0.3; printf four").stdout)) end)
+        uv.new_timer():start(100, 0, function()
+          uv.walk(function(handle) if not handle:is_closing() then handle:close() end end)
+        end)
+        contree.sleep(3)
+      ]])
+    end)
+
     it("says so when nothing can end a wait", function()
       local output, status = run([[
         local waiting
@@ -98,11 +139,13 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
     end)
 
     it("can be left while commands run and files come in", function()
-      prints("leaving", ([[
+      local output, status = run(([[
         require("spec.support.busy")(contree, image, %q .. "/exit")
-        io.write("leaving")
+        io.write("leaving\n")
         os.exit(0, true)
       ]]):format(place.directory))
+      assert.matches("^leaving\n", output)
+      assert.are.equal(0, status)
       assert.is_nil(disk.capture("ls -A " .. place.directory):match("%.exit[^\n]*"))
     end)
   end)

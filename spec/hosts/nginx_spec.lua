@@ -156,8 +156,10 @@ describe("in nginx", function()
     assert.are.equal(200, status)
     assert.matches("can wait in set_by_lua", body)
     assert.matches("can wait in header_filter_by_lua", headers.said)
-    server:logged("init_worker: contree: [^\n]*can wait in init_worker_by_lua[^\n]*ngx.timer.at")
-    server:logged("log: contree: [^\n]*can wait in log_by_lua[^\n]*ngx.timer.at")
+    for _, phase in ipairs{ "init_worker", "log" } do
+      server:logged((phase .. ": .*contree: .*can wait in " .. phase .. "_by_lua.*ngx.timer.at")
+        :gsub("%.%*", "[^\n]*"))
+    end
   end)
 
   it("starts tasks from phases that cannot wait", function()
@@ -174,6 +176,41 @@ describe("in nginx", function()
     ]]
     answers("ok", "/")
     server:logged("later: here")
+  end)
+
+  it("D1: logs a failed task at once, with its request", function()
+    start[[
+      location = /lost { content_by_lua_block {
+        local contree = require("contree")
+        require("app").kept = contree.spawn(function() error("mine", 0) end)
+        ngx.print("served")
+      } }
+      location = /exit { content_by_lua_block {
+        local contree = require("contree")
+        contree.spawn(function() ngx.exit(204) end) -- runs after the next one
+        contree.spawn(function() error("yours", 0) end)
+      } }
+      location = /waited { content_by_lua_block {
+        local contree = require("contree")
+        local task = contree.spawn(function() error("ours", 0) end)
+        ngx.print(select(2, pcall(task.wait, task)))
+      } }
+      location = /timer { content_by_lua_block {
+        ngx.timer.at(0, function() require("contree").spawn(function() error("theirs", 0) end) end)
+      } }
+    ]]
+    answers("served", "/lost?a")
+    local function logged(request, words)
+      server:logged(("nobody waited for it %%(it was started at [^\n]*%s[^\n]*%%): %s")
+        :format(request, words))
+    end
+    logged(", for GET /lost%?a ", "mine")
+    assert.are.equal(204, (server:get("/exit?b")))
+    logged(", for GET /exit%?b ", "yours")
+    server:get("/timer")
+    logged("", "theirs")
+    answers("ours", "/waited")
+    assert.is_nil(server:log():find("): ours", 1, true))
   end)
 
   it("serves others while 200 requests wait", function()
@@ -217,7 +254,7 @@ describe("in nginx", function()
     start[[
       location = /start { content_by_lua_block {
         local app = require("app")
-        app.running = app.image:start("sleep 0.3; printf shared")
+        app.running = app.image:start{ shell = "sleep 0.3; printf shared", detach = true }
       } }
       location = /wait { content_by_lua_block { ngx.print(require("app").running:wait().stdout) } }
     ]]
@@ -295,6 +332,48 @@ describe("in nginx", function()
           ngx.print("killed")
         } }
         location = /kill/now { content_by_lua_block { require("app").kill = true } }
+        location = /output { content_by_lua_block {
+          local operation = require("app").image:start("echo here; exec sleep 517317")
+          for chunk in operation:output() do
+            ngx.print(chunk)
+            ngx.flush(true)
+          end
+        } }
+        location = /lines { content_by_lua_block {
+          local process = require("app").image:popen("echo here; exec sleep 517317",
+            { shell = true })
+          for line in process:lines() do
+            ngx.say(line)
+            ngx.flush(true)
+          end
+        } }
+        location = /started { content_by_lua_block {
+          local app = require("app")
+          app.started = app.contree.spawn(function()
+            return app.image:start("exec sleep 517317")
+          end):wait()
+          ngx.sleep(50)
+        } }
+        location = /left { content_by_lua_block {
+          local app = require("app")
+          app.left = app.image:start("exec sleep 517317")
+          ngx.print(app.left.uuid)
+        } }
+        location = /handed { content_by_lua_block {
+          local app = require("app")
+          local operation = app.contree.spawn(function()
+            return app.image:start("sleep 1.5; printf here")
+          end):wait()
+          ngx.sleep(0.5)
+          ngx.print(operation:wait().stdout)
+        } }
+        location = /detached { content_by_lua_block {
+          local app = require("app")
+          app.detached = app.image:start{ shell = "sleep 1.5; printf here", detach = true }
+        } }
+        location = /detached/wait { content_by_lua_block {
+          ngx.print(require("app").detached:wait().stdout)
+        } }
         location = /exit { content_by_lua_block {
           local app = require("app")
           app.contree.spawn(function() app.image:run("exec sleep 517317") end)
@@ -319,10 +398,37 @@ describe("in nginx", function()
         assert.are.equal(0, place:running())
         wait_for_runs(0)
         assert.are.equal("0", state())
-        if path == "/caught" then server:logged("caught: contree: the task was cancelled") end
+        if path == "/caught" then server:logged("caught: [^\n]*contree: the task was cancelled") end
         assert.is_nil(server:log():find("[error]", 1, true))
       end)
     end
+
+    for _, path in ipairs{ "/output", "/lines", "/started" } do
+      it("D4: cancels what was started for it, and is not waited for: " .. path, function()
+        local requests = {}
+        for i = 1, 3 do requests[i] = server:request(path) end
+        wait_for_runs(3)
+        for _, request in ipairs(requests) do request:cancel() end
+        wait_for_runs(0)
+        assert.are.equal(0, place:running())
+        assert.are.equal("0", state())
+        assert.is_nil(server:log():find("[error]", 1, true))
+      end)
+    end
+
+    it("D4: cancels what a request has left behind that ended well", function()
+      local status, uuid = server:get("/left")
+      assert.are.equal(200, status)
+      assert.are.equal(0, place:running())
+      assert.are.equal("CANCELLED", (place.client.operations:get(uuid):status()))
+    end)
+
+    it("D4: leaves alone what a task has handed to its request, and what is detached", function()
+      answers("here", "/handed")
+      assert.are.equal(200, (server:get("/detached")))
+      answers("here", "/detached/wait")
+      assert.is_nil(server:log():find("[error]", 1, true))
+    end)
 
     it("cancels what was run for it while it was in a callback", function()
       local request = server:request("/callback")

@@ -155,16 +155,73 @@ describe("in Neovim", function()
     assert.are.equal(0, place:running())
   end)
 
-  it("tells of a task that failed unseen", function()
-    prints("contree: a task failed and nobody waited for it: mine", [[
+  it("D1: tells of a failed task by vim.notify, at once", function()
+    local output = nvim([[
       local told
       vim.notify = function(text) told = text end
-      contree.spawn(function() error("mine", 0) end)
-      contree.sleep(0.01)
-      collectgarbage()
-      collectgarbage()
-      vim.wait(1000, function() return told end)
-      io.write((told or "nothing"):match("^[^\n]*"))
+    ]] .. host.LOST .. [[
+      vim.wait(20000, function() return told end)
+      io.write(told or "nothing")
+      assert(kept)
+    ]])
+    assert.matches("^" .. host.TOLD, output)
+  end)
+
+  it("D12: cancels what it has started when it is left, whatever autocommand was first", function()
+    prints("cancelling leaving", [[
+      local tasks
+      vim.api.nvim_create_autocmd("VimLeavePre", {
+        callback = function()
+          io.write("cancelling ")
+          for _, task in ipairs(tasks) do task:cancel() end
+        end,
+      })
+    ]] .. host.STARTED .. [[
+      tasks = { started[3], started[4] }
+      contree.sleep(0.3)
+      vim.api.nvim_create_autocmd("VimLeave", { callback = function() io.write("leaving") end })
+    ]])
+    assert.are.equal(0, place:running())
+  end)
+
+  it("D12: cancels a run that is older than its first answer may be", function()
+    prints("leaving", [[
+      contree.spawn(function() image:run("exec sleep 60") end)
+      contree.sleep(11)
+      io.write("leaving")
+    ]])
+    assert.are.equal(0, place:running())
+  end)
+
+  it("D12: leaves what is detached", function()
+    prints("leaving", [[
+      image:start{ shell = "exec sleep 60", detach = true }
+      io.write("leaving")
+    ]])
+    assert.is_true(place:running(1))
+    for _, found in ipairs(place.client.operations:list{ status = "EXECUTING" }) do
+      place.client.operations:get(found.uuid):cancel()
+    end
+    assert.are.equal(0, place:running())
+  end)
+
+  it("D12: has a recipe for coroutines of one's own, which end when they end", function()
+    local page = disk.read(host.root .. "/docs/hosts/neovim.md")
+    local recipe = page:match("```lua\n%-%- As (.-)coroutine.wrap")
+    prints("short long 100", "-- As " .. recipe .. [[
+      local ended = 0
+      local function go(seconds, word)
+        coroutine.wrap(function()
+          io.write(await(image.run, image, ("sleep %g; printf '%s'"):format(seconds, word)).stdout)
+          ended = ended + 1
+        end)()
+      end
+      go(2, "long ")
+      go(0.2, "short ")
+      assert(vim.wait(50000, function() return ended == 2 end, 5))
+      for _ = 1, 100 do go(0, "") end
+      assert(vim.wait(50000, function() return ended == 102 end, 5))
+      io.write(ended - 2)
     ]])
   end)
 

@@ -41,16 +41,131 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
     end)
 
     it("can be left while commands run and files come in", function()
-      prints("leaving", ([[
+      local output, status = place:script(lua, host.PREAMBLE .. ([[
         require("spec.support.busy")(contree, image, %q .. "/exit")
-        io.write("leaving")
+        io.write("leaving\n")
         os.exit(0, true)
       ]]):format(place.directory))
+      assert.matches("^leaving\n", output)
+      assert.are.equal(0, status)
       assert.is_nil(disk.capture("ls -A " .. place.directory):match("%.exit[^\n]*"))
     end)
 
     it("D2: lets no program that it starts inherit a descriptor", function()
       prints("none", place:inherited() .. 'io.write("none")')
+    end)
+
+    it("D1: tells of a failed task at once, and ends with code 1", function()
+      local output, status = place:script(lua, host.PREAMBLE .. host.LOST .. [[
+        contree.sleep(0.3)
+        io.write("after")
+      ]])
+      assert.matches("^" .. host.TOLD .. "\nafter$", output)
+      assert.are.equal(1, status)
+    end)
+
+    it("D1: tells of one that fails last, too", function()
+      local output, status = place:script(lua, host.PREAMBLE .. host.LOST .. "contree.sleep(0)")
+      assert.matches("^" .. host.TOLD, output)
+      assert.are.equal(1, status)
+    end)
+
+    it("D1: ends well when a failure has been waited for in the end", function()
+      local output, status = place:script(lua, host.PREAMBLE .. host.LOST .. [[
+        contree.sleep(0.1)
+        io.write(select(2, pcall(kept.wait, kept)))
+      ]])
+      assert.matches("mine$", output)
+      assert.are.equal(0, status)
+    end)
+
+    it("D1: tells of tasks that never ran, and that had not ended", function()
+      local output, status = place:script(lua, host.PREAMBLE .. [[
+        contree.spawn(contree.sleep, 60)
+        contree.sleep(0.05)
+        contree.spawn(function() end)
+        contree.spawn(function() end)
+      ]])
+      local line = "%S+script.lua:"
+      assert.matches(("2 of its tasks never ran, started at %s6, %s7\n"):format(line, line), output)
+      assert.matches("1 of its tasks had not ended, started at " .. line .. "4\n", output)
+      assert.matches("contree.async", output, 1, true)
+      assert.are.equal(0, status)
+    end)
+
+    it("D4: cancels what it has started when it ends, but what is detached", function()
+      local output = place:script(lua, host.PREAMBLE .. host.STARTED .. [[
+        contree.sleep(0.3)
+        local detached = image:start{ shell = "exec sleep 60", detach = true }
+        io.write(detached.uuid, " ")
+      ]])
+      local uuid = output:match("^(%S+) ")
+      assert.is_true(place:running(1))
+      local detached = place.client.operations:get(uuid)
+      assert.are.equal("EXECUTING", (detached:status()))
+      detached:cancel()
+    end)
+
+    it("D4: cancels what became garbage, and what a task that failed had started", function()
+      prints("no more", [[
+        local kept
+        contree.spawn(function() image:start("exec sleep 60") end):wait()
+        local failed = contree.spawn(function()
+          kept = image:popen{ "sleep", "60" }
+          kept.stdout:lines()
+          error("mine", 0)
+        end)
+        pcall(failed.wait, failed)
+        image:start("exec sleep 60")
+        local operations = image.client.operations
+        for _ = 1, 200 do
+          contree.sleep(0.05)
+          if #operations:list{ status = "EXECUTING" } == 0 then
+            io.write("no more")
+            break
+          end
+        end
+        assert(kept)
+      ]])
+    end)
+
+    it("D4: leaves alone what a task has handed on", function()
+      prints("here", [[
+        local operation = contree.spawn(function()
+          return image:start("sleep 2; printf here")
+        end):wait()
+        for _ = 1, 10 do contree.sleep(0.1) collectgarbage() end
+        io.write(operation:wait().stdout)
+      ]])
+    end)
+
+    it("D13: contree.shutdown cancels, sends and returns", function()
+      prints("true failed 0 cancelled cancelled more", host.STARTED .. [[
+        contree.sleep(0.3)
+        io.write(tostring(contree.shutdown(20)), " ")
+        io.write(pcall(started[1].wait, started[1]) and "ended " or "failed ")
+        contree.sleep(0.3)
+        local count = 1
+        for _ = 1, 100 do
+          count = #image.client.operations:list{ status = "EXECUTING" }
+          if count == 0 then break end
+          contree.sleep(0.1)
+        end
+        io.write(count, " ", started[3].status, " ", started[4].status, " ")
+        io.write((image:run("printf more").stdout))
+      ]])
+    end)
+
+    it("D13: contree.shutdown returns in time, whatever tasks do", function()
+      prints("false", [[
+        local function stubborn()
+          while true do pcall(contree.sleep, 60) end
+        end
+        contree.spawn(stubborn)
+        contree.sleep(0.01)
+        io.write(tostring(contree.shutdown(0.1)))
+        os.exit(0)
+      ]])
     end)
 
     it("takes a driver by name, once and before it is needed", function()

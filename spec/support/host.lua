@@ -76,15 +76,33 @@ function Place:inherited()
   return ('require("spec.support.inherited").check(contree, image, %q)\n'):format(self.directory)
 end
 
+--- Code that starts a task which fails with "mine", and that nobody waits for.
+host.LOST = 'local kept = contree.spawn(function() error("mine", 0) end)\n'
+
+--- How the user is told of that.
+host.TOLD = "contree: a task failed and "
+  .. "nobody waited for it %(it was started at [^\n]*%): mine\nstack traceback:.-"
+
+--- Code that starts what sleeps for a minute, in all the ways there are, and keeps it.
+host.STARTED = [[
+  local started = { image:start("exec sleep 60"), image:popen{ "sleep", "60" } }
+  started[3] = contree.spawn(function() image:run("exec sleep 60") end)
+  started[4] = contree.spawn(function()
+    image:run{ shell = "exec sleep 60", stdout = function() end }
+  end)
+]]
+
 --- How many operations go on, after some patience with those that are being
---- cancelled.
-function Place:running()
+--- cancelled; or whether there come to be as many as wanted.
+---@param wanted? integer
+function Place:running(wanted)
   local count
-  for _ = 1, 50 do
+  for _ = 1, 100 do
     count = #self.client.operations:list{ status = "EXECUTING" }
-    if count == 0 then break end
+    if count == (wanted or 0) then break end
     contree.sleep(0.1)
   end
+  if wanted then return count == wanted end
   return count
 end
 

@@ -63,14 +63,27 @@ describe("contree.async", function()
     assert.matches("traceback", seen[1].trace)
   end)
 
-  it("reports them when their tasks are garbage, too", function()
+  it("D1: tells of a failure a turn after it, with the line that started the task", function()
+    local seen = {}
+    contree.on_error = function(_, _, where) seen[#seen + 1] = where end
+    local kept = contree.spawn(function() error("lost") end)
+    contree.sleep(0.05)
+    contree.on_error = nil
+    assert.are.equal(1, #seen)
+    assert.matches("task_spec.lua:%d+$", seen[1])
+    assert.are.equal("failed", kept.status)
+  end)
+
+  it("D1: tells nothing of a failure that somebody waits for at once", function()
     local seen = 0
     contree.on_error = function() seen = seen + 1 end
-    contree.spawn(function() error("lost") end)
+    local task = contree.spawn(function() error("found") end)
+    pcall(task.wait, task)
+    local one, two = contree.spawn(function() error("a") end), contree.spawn(contree.sleep, 0.02)
+    pcall(contree.gather, { one, two })
     contree.sleep(0.01)
-    for _ = 1, 4 do collectgarbage() end
     contree.on_error = nil
-    assert.are.equal(1, seen)
+    assert.are.equal(0, seen)
   end)
 end)
 

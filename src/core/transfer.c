@@ -571,9 +571,9 @@ static int transfer_result(lua_State *L) {
 }
 
 static int transfer_cancel(lua_State *L) {
-    struct transfer *t = check_transfer(L);
+    struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
 
-    if (t->done)
+    if (!t->loop || t->done) /* collected before the one who cancels */
         return 0;
     loop_check(L, t->loop);
     transfer_abort(t, "aborted", "the transfer was cancelled");

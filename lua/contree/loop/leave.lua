@@ -76,9 +76,9 @@ end
 
 local function end_of_program(host)
   tasks.report_all()
-  if host.script then
+  if host.script and is_script() then
     tell_of_tasks()
-    if tasks.untended > 0 and is_script() then core.fail_at_exit() end
+    if tasks.untended > 0 then core.fail_at_exit() end
   end
   loop.seize()
   owned.undo_all()

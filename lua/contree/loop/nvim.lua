@@ -18,16 +18,13 @@ return function(loop)
   local uv = vim.uv or vim.loop
   local nvim = require("contree.loop.plain")(loop)
   nvim.script = false
-  local breath, watcher, scheduled
-
-  -- Others close handles that are not theirs, as test runners do.
-  local function is_lost(handle) return not handle or handle:is_closing() end
+  local breath = uv.new_timer()
+  local watcher, scheduled
 
   local function run()
     scheduled = false
     if nvim.run(BUDGET) and not scheduled then
       scheduled = true
-      if is_lost(breath) then breath = uv.new_timer() end
       -- What is scheduled now would run before the editor reads a key.
       breath:start(0, 0, vim.schedule_wrap(run))
     end
@@ -45,12 +42,7 @@ return function(loop)
   end
 
   function nvim.idle()
-    if not is_lost(watcher) then watcher:close() end
-  end
-
-  function nvim.watched()
-    if breath and is_lost(breath) and scheduled and nvim.pending() then vim.schedule(run) end
-    return not is_lost(watcher)
+    watcher:close()
   end
 
   function nvim.pump(w)
@@ -59,7 +51,6 @@ return function(loop)
         "make this call in contree.spawn(function() ... end), or through vim.schedule")
     end
     while not w.fired do
-      loop.rewatch()
       local _, reason = vim.wait(SLICE, function() return w.fired end, SLICE)
       if reason == INTERRUPTED then error("contree: interrupted!", 0) end
     end

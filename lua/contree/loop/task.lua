@@ -160,9 +160,9 @@ local function run(task, fn, args)
   report_soon(task.failure)
 end
 
-local function start(flow, safe, fn, ...)
+local function start(flow, safe, made, fn, ...)
   local args = { n = select("#", ...), ... }
-  local task = make_task({ status = "waiting", waiters = {}, flow = flow }, safe)
+  local task = make_task({ status = "waiting", waiters = {}, flow = flow, made = made }, safe)
   flow.live[task] = true
   flow.count = flow.count + 1
   flows[flow] = true
@@ -174,20 +174,21 @@ end
 
 --- Starts `fn(...)` as a task. It runs while the loop is waited on.
 ---@param safe boolean whether its wait() returns nil, err
+---@param made? string where the user has started it; nil: it is one of ours
 ---@param fn function
 ---@return contree.Task
-function tasks.start(safe, fn, ...)
+function tasks.start(safe, made, fn, ...)
   local parent = loop.current()
-  return start(parent and parent.flow or common, safe, fn, ...)
+  return start(parent and parent.flow or common, safe, made, fn, ...)
 end
 
-function tasks.spawn(fn, ...) return tasks.start(false, fn, ...) end
+function tasks.spawn(fn, ...) return tasks.start(false, nil, fn, ...) end
 
 --- Starts a task that belongs to nobody: it is not cancelled with others, and
 --- contree.async does not wait for it.
 ---@return contree.Task
 function tasks.spawn_apart(fn, ...)
-  local task = start(background, false, fn, ...)
+  local task = start(background, false, nil, fn, ...)
   task.shielded = true
   return task
 end
@@ -336,7 +337,7 @@ function tasks.async(fn, ...)
   end
   local concurrent = loop.host().concurrent
   local flow = concurrent and concurrent() and new_flow() or common
-  local main = start(flow, false, fn, ...)
+  local main = start(flow, false, nil, fn, ...)
   local over = { fired = ended(main) }
   main.waiters[1] = over
   local ok, err = pcall(loop.host().wait, over)

@@ -66,7 +66,7 @@ local function work(command, text, image)
   if ok then
     pane:finish(summary(result), "ContreeSummary")
   else
-    pane:finish("[" .. tostring(result) .. "]", "ErrorMsg")
+    pane:finish("[contree: " .. (result.message or result) .. "]", "ErrorMsg")
   end
 end
 
