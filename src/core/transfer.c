@@ -596,18 +596,13 @@ static int transfer_gc(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg methods[] = {{"write", transfer_write},
-                                   {"finish", transfer_finish},
-                                   {"read", transfer_read},
-                                   {"next_event", transfer_next_event},
-                                   {"status", transfer_status},
-                                   {"headers", transfer_headers},
-                                   {"header", transfer_header},
-                                   {"done", transfer_done},
-                                   {"result", transfer_result},
-                                   {"cancel", transfer_cancel},
-                                   {"close", transfer_gc},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"write", transfer_write},   {"finish", transfer_finish},
+    {"read", transfer_read},     {"next_event", transfer_next_event},
+    {"status", transfer_status}, {"headers", transfer_headers},
+    {"header", transfer_header}, {"done", transfer_done},
+    {"result", transfer_result}, {"cancel", transfer_cancel},
+    {"close", transfer_gc},      {NULL, NULL}};
 
 void transfer_register(lua_State *L) {
     compat_newtype(L, TRANSFER_TYPE, methods, transfer_gc);
