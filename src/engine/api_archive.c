@@ -2,8 +2,8 @@
  * into a pipe, which the loop sends on as the client takes it. */
 #define _GNU_SOURCE
 #include "api_inspect.h"
+#include "pipe.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,8 +16,8 @@ struct archive {
     struct inspection at;
     bool head;
     struct view *view;
-    int from, to; /* the pipe */
-    uv_poll_t poll;
+    struct pipe_end *from;
+    int to; /* the other end, the worker's */
     atomic_bool cancelled;
     bool worker_done, stream_closed;
     struct fault fault; /* status 0: none */
@@ -26,15 +26,9 @@ struct archive {
 static void archive_free(struct archive *a) {
     view_close(a->view);
     inspection_clear(&a->at);
-    if (a->from >= 0)
-        close(a->from);
-    if (a->to >= 0)
-        close(a->to);
+    pipe_close(&a->from);
+    drop_fd(&a->to);
     free(a);
-}
-
-static void on_poll_closed(uv_handle_t *handle) {
-    archive_free(handle->data);
 }
 
 /* When both the worker and the stream have ended. */
@@ -42,14 +36,12 @@ static void release(struct archive *a) {
     if (!a->worker_done || !a->stream_closed)
         return;
     a->at.engine->archives--;
-    uv_close((uv_handle_t *)&a->poll, on_poll_closed);
+    archive_free(a);
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events) {
-    struct archive *a = poll->data;
-    (void)status;
-    (void)events;
-    uv_poll_stop(poll);
+static void on_readable(void *arg) {
+    struct archive *a = arg;
+    pipe_unwatch(a->from);
     stream_wake(a->at.request);
 }
 
@@ -57,14 +49,12 @@ static ssize_t archive_read(void *arg, char *out, size_t max) {
     struct archive *a = arg;
     ssize_t n;
     do
-        n = read(a->from, out, max);
+        n = read(a->from->fd, out, max);
     while (n < 0 && errno == EINTR);
     if (n > 0)
         return n;
-    if (n < 0 && errno == EAGAIN) {
-        uv_poll_start(&a->poll, UV_READABLE, on_readable);
-        return STREAM_WAIT;
-    }
+    if (n < 0 && errno == EAGAIN)
+        return pipe_watch(a->from, UV_READABLE) ? STREAM_WAIT : STREAM_CUT;
     /* The end, but a good one? The worker tells in a moment. */
     if (!a->worker_done)
         return STREAM_WAIT;
@@ -75,9 +65,7 @@ static void archive_close(void *arg) {
     struct archive *a = arg;
     a->cancelled = true;
     a->stream_closed = true;
-    uv_poll_stop(&a->poll);
-    close(a->from); /* ends the worker's writes */
-    a->from = -1;
+    pipe_close(&a->from); /* ends the worker's writes */
     release(a);
 }
 
@@ -85,8 +73,7 @@ static void write_work(struct job *j) {
     struct archive *a = (struct archive *)j;
     struct patience patience = {0, &a->cancelled};
     inspect_archive(a->view, a->at.path, a->to, &patience, &a->fault);
-    close(a->to);
-    a->to = -1;
+    drop_fd(&a->to);
 }
 
 static void write_done(struct job *j) {
@@ -99,24 +86,11 @@ static void write_done(struct job *j) {
     release(a);
 }
 
-static int open_pipe(struct archive *a, struct fault *f) {
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return fault_errno(f, "cannot make a pipe");
-    a->from = fds[0];
-    a->to = fds[1];
-    if (fcntl(a->from, F_SETFL, O_NONBLOCK) < 0)
-        return fault_errno(f, "cannot set up a pipe");
-    int error = uv_poll_init(a->at.engine->loop, &a->poll, a->from);
-    if (error)
-        return fault_set(f, 500, "cannot watch a pipe: %s", uv_strerror(error));
-    a->poll.data = a;
-    return 0;
-}
-
 static void stream_archive(struct archive *a) {
     struct request *r = a->at.request;
-    if (open_pipe(a, &a->fault) < 0) {
+    a->from = pipe_open(a->at.engine->loop, true, &a->to, on_readable, a,
+                        &a->fault);
+    if (!a->from) {
         reply_fault(r, &a->fault);
         a->at.engine->archives--;
         archive_free(a);
@@ -172,7 +146,7 @@ static struct archive *archive_new(struct request *r, struct fault *f) {
         fault_set(f, 500, "out of memory");
         return NULL;
     }
-    a->from = a->to = -1;
+    a->to = -1;
     a->head = request_is_head(r);
     int result = inspection_start(r, &a->at, f);
     if (result == 0 && !a->at.path)

@@ -95,8 +95,7 @@ static void look_free(struct look *l) {
     inspection_clear(&l->at);
     inspection_clear(&l->base);
     buffer_free(&l->reply);
-    if (l->fd >= 0)
-        close(l->fd);
+    drop_fd(&l->fd);
     free(l->copies);
     free(l);
 }

@@ -51,8 +51,7 @@ struct upload *upload_begin(int dir_fd, int64_t max_bytes, struct fault *f) {
 void upload_abort(struct upload *u) {
     if (!u)
         return;
-    if (u->fd >= 0)
-        close(u->fd);
+    drop_fd(&u->fd);
     EVP_MD_CTX_free(u->hash);
     free(u);
 }
@@ -169,7 +168,7 @@ static int renew(struct upload *u, struct fault *f) {
             return fault_errno(f, "writing an upload");
     if (n < 0)
         return fault_errno(f, "reading an upload");
-    close(u->fd);
+    drop_fd(&u->fd);
     u->fd = steal_fd(&fd);
     return 0;
 }

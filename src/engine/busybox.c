@@ -143,10 +143,10 @@ static int start_listing(const char *path, pid_t *pid) {
             error = posix_spawn(pid, path, &actions, NULL, argv, envp);
         posix_spawn_file_actions_destroy(&actions);
     }
-    close(ends[1]);
+    close_fd(ends[1]);
     if (error == 0)
         return ends[0];
-    close(ends[0]);
+    close_fd(ends[0]);
     errno = error;
     return -1;
 }
@@ -160,7 +160,7 @@ static int list_applets(const char *path, char *out, size_t size,
     if (fd < 0)
         return fault_errno(f, "running %s", path);
     ssize_t length = read_all(fd, out, size - 1);
-    close(steal_fd(&fd)); /* or a listing that is too long would never end */
+    drop_fd(&fd); /* or a listing that is too long would never end */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
     if (length <= 0 || status != 0)

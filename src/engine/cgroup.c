@@ -395,7 +395,7 @@ static void recover_place(struct cgroups *c, int place) {
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *e;
     if (!dir) {
-        cleanup_close(&fd);
+        drop_fd(&fd);
         return;
     }
     while ((e = readdir(dir)))
@@ -424,7 +424,7 @@ void cgroups_close(struct cgroups *c) {
         free(r);
     }
     for (int k = 0; k < CGROUP_KINDS; k++)
-        cleanup_close(&c->places[k].fd);
+        drop_fd(&c->places[k].fd);
     free(c);
 }
 
@@ -569,7 +569,7 @@ int cgroup_doors(const struct cgroup *g, int fds[CGROUP_KINDS],
         if (fds[count] < 0) {
             fault_errno(f, "cannot open a control group");
             while (count > 0)
-                close(fds[--count]);
+                close_fd(fds[--count]);
             return -1;
         }
         count++;
@@ -636,14 +636,14 @@ void cgroup_drop(struct cgroup *g) {
     if (!g)
         return;
     bool unified = false;
-    cleanup_close(&g->memory_events);
-    cleanup_close(&g->pids_events);
-    cleanup_close(&g->oom);
+    drop_fd(&g->memory_events);
+    drop_fd(&g->pids_events);
+    drop_fd(&g->oom);
     for (int k = 0; k < CGROUP_KINDS; k++) {
         const struct place *p = &g->all->places[k];
         if (g->dirs[k] < 0)
             continue;
-        close(g->dirs[k]);
+        drop_fd(&g->dirs[k]);
         if (!(p->unified && unified))
             remove_group(g->all, p->fd, g->name);
         unified = unified || p->unified;

@@ -76,6 +76,5 @@ int data_open(struct engine *e, struct fault *f) {
 void data_close(struct engine *e) {
     layers_close(e->layers);
     store_close(e->store);
-    if (e->dir_fd >= 0)
-        close(e->dir_fd);
+    drop_fd(&e->dir_fd);
 }

@@ -72,11 +72,11 @@ static void try_in_child(const char *data_dir, const struct runtime *runtime,
         try_sandbox(data_dir, runtime, found);
         _exit(write_all(ends[1], found, sizeof *found) < 0);
     }
-    close(ends[1]);
+    close_fd(ends[1]);
     struct finding answer;
     if (child > 0 && read_all(ends[0], &answer, sizeof answer) == sizeof answer)
         *found = answer;
-    close(ends[0]);
+    close_fd(ends[0]);
     if (child > 0)
         waitpid(child, NULL, 0);
 }

@@ -49,8 +49,7 @@ struct event_log *event_log_ref(struct event_log *log) {
 void event_log_unref(struct event_log *log) {
     if (!log || --log->references > 0)
         return;
-    if (log->fd >= 0)
-        close(log->fd);
+    drop_fd(&log->fd);
     buffer_free(&log->text);
     free(log);
 }
@@ -150,7 +149,7 @@ static int spill(struct event_log *log) {
     if (write_all(fd, log->text.data, (size_t)log->size) < 0) {
         fault_errno(&log->fault, "cannot write the event log");
         unlinkat(log->dir_fd, name, 0);
-        close(fd);
+        close_fd(fd);
         return -1;
     }
     log->fd = fd;

@@ -107,7 +107,7 @@ static void *pack(void *arg) {
     if (!p->fault.status)
         deflate_some(p, 0, Z_FINISH);
     /* Whoever writes into the pipe learns that it is over. */
-    close(p->from);
+    drop_fd(&p->from);
     return NULL;
 }
 
@@ -120,12 +120,12 @@ static int run_packer(struct packer *p, const struct importer *m,
         return fault_errno(f, "making a pipe");
     p->from = ends[0];
     if (pthread_create(&thread, NULL, pack, p) != 0) {
-        close(ends[0]);
-        close(ends[1]);
+        close_fd(ends[0]);
+        close_fd(ends[1]);
         return fault_set(f, 500, "no thread for the archive");
     }
     int result = export_tar(m, i, ends[1], f);
-    close(ends[1]);
+    close_fd(ends[1]);
     pthread_join(thread, NULL);
     if (!p->fault.status)
         return result;

@@ -60,7 +60,7 @@ static int each_entry(struct gc *g, const char *name,
     struct dirent *e;
     int result = 0;
     if (!d && fd >= 0)
-        close(fd);
+        close_fd(fd);
     if (!d)
         return errno == ENOENT ? 0 : fault_errno(f, "reading %s", name);
     while (result == 0 && (e = readdir(d))) {

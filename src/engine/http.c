@@ -596,7 +596,7 @@ static int listener_open(struct http_server *s, struct listener *l, int fd,
         MHD_OPTION_NOTIFY_COMPLETED, request_free, NULL,
         MHD_OPTION_NOTIFY_CONNECTION, notify_connection, l, MHD_OPTION_END);
     if (!l->daemon) {
-        close(fd);
+        close_fd(fd);
         return fault_set(f, 500, "cannot start the HTTP server");
     }
     int epoll =
@@ -674,8 +674,7 @@ struct http_server *http_open(struct engine *e, const struct route *routes,
 static void quiesce(struct listener *l) {
     if (l->daemon) {
         int fd = MHD_quiesce_daemon(l->daemon);
-        if (fd >= 0)
-            close(fd);
+        drop_fd(&fd);
     }
 }
 

@@ -476,8 +476,7 @@ static int add_entry(struct entries *e, const char *name, uint32_t position) {
 int entries_read(struct entries *e, int fd, uint32_t position) {
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d) {
-        if (fd >= 0)
-            close(fd);
+        drop_fd(&fd);
         return -1;
     }
     struct dirent *x;

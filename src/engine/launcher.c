@@ -29,6 +29,8 @@ enum {
     READY_MAX = FORKSERVERS_MAX * READY_EACH,
     HELLO_SECONDS = 10,
     REFILL_MS = 10,
+    REVIVE_MS = 1000,
+    ANSWERS_MAX = 16, /* in one turn of the loop */
     SWEEP_MS = 20,
 };
 
@@ -38,6 +40,8 @@ struct forkserver {
     struct launcher *launcher;
     int socket; /* -1: not running */
     pid_t pid;
+    bool greeted; /* it can make cells */
+    bool watched; /* poll is open */
     int owed[CELL_KINDS]; /* cells asked for and not yet delivered */
     uv_poll_t poll;
 };
@@ -56,7 +60,7 @@ struct launcher {
         struct cell_request *first, **last;
         int count;
     } waiting[CELL_KINDS];
-    uv_timer_t refill, sweep;
+    uv_timer_t refill, revive, sweep;
     struct cgroups *cgroups;
     unsigned processor, processors;
     int open_handles; /* on the loop */
@@ -105,6 +109,13 @@ _Noreturn static void exec_forkserver(const struct launcher *l, int socket,
     _exit(1);
 }
 
+/* What it says first, unless it can make cells. */
+static int refused_to_start(const struct cell_report *r, struct fault *f) {
+    return fault_set(f, 503, "sandboxes cannot be made here: %.300s%s",
+                     r->message,
+                     userns_is_restricted() ? ". Fix: " USERNS_FIX : "");
+}
+
 /* Waits for the forkserver's first word. */
 static int hear_hello(struct forkserver *s, struct fault *f) {
     struct cell_report r;
@@ -117,18 +128,23 @@ static int hear_hello(struct forkserver *s, struct fault *f) {
     setsockopt(s->socket, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof never);
     if (got != sizeof r)
         return fault_set(f, 503, "the sandbox launcher did not start");
-    if (r.type == CELL_HELLO)
-        return 0;
-    return fault_set(f, 503, "sandboxes cannot be made here: %.300s%s",
-                     r.message,
-                     userns_is_restricted() ? ". Fix: " USERNS_FIX : "");
+    s->greeted = r.type == CELL_HELLO;
+    return s->greeted ? 0 : refused_to_start(&r, f);
 }
 
-static void stop_forkserver(struct forkserver *s) {
-    close(s->socket);
-    s->socket = -1;
+static void kill_forkserver(struct forkserver *s) {
+    if (s->pid <= 0)
+        return;
     kill(s->pid, SIGKILL);
-    waitpid(s->pid, NULL, 0);
+    while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    s->pid = 0;
+}
+
+/* Not while its socket is watched. */
+static void stop_forkserver(struct forkserver *s) {
+    drop_fd(&s->socket);
+    kill_forkserver(s);
 }
 
 static int start_forkserver(struct launcher *l, struct forkserver *s,
@@ -147,21 +163,18 @@ static int start_forkserver(struct launcher *l, struct forkserver *s,
     snprintf(count, sizeof count, "%u", (unsigned)l->ids.count);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return fault_errno(f, "cannot make a socket");
+    s->launcher = l;
     s->pid = fork();
     if (s->pid == 0)
         exec_forkserver(l, pair[1], argv);
-    close(pair[1]);
+    close_fd(pair[1]);
     if (s->pid < 0) {
-        close(pair[0]);
+        close_fd(pair[0]);
         return fault_errno(f, "cannot start the sandbox launcher");
     }
-    s->launcher = l;
     s->socket = pair[0];
+    s->greeted = false;
     memset(s->owed, 0, sizeof s->owed);
-    if (hear_hello(s, f) < 0) {
-        stop_forkserver(s);
-        return -1;
-    }
     return 0;
 }
 
@@ -228,9 +241,9 @@ static struct cell_request *queue_take(struct queue *q) {
 }
 
 static void drop_cell(struct cell cell) {
-    close(cell.control);
-    close(cell.pidfd);
-    cleanup_close(&cell.net);
+    drop_fd(&cell.control);
+    drop_fd(&cell.pidfd);
+    drop_fd(&cell.net);
 }
 
 static void deliver(struct launcher *l, struct cell cell) {
@@ -244,19 +257,41 @@ static void deliver(struct launcher *l, struct cell cell) {
         drop_cell(cell);
 }
 
-/* The descriptors that came with a message; the rest of `fds` stays as it is.
- */
-static void take_descriptors(struct msghdr *message, int fds[3]) {
+/* How many descriptors came with a message; fds[] gets them, else -1. */
+static int take_descriptors(struct msghdr *message, int fds[CELL_FDS]) {
+    int count = 0;
+    for (int i = 0; i < CELL_FDS; i++)
+        fds[i] = -1;
     struct cmsghdr *c = CMSG_FIRSTHDR(message);
     if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len <= CMSG_LEN(3 * sizeof(int)))
-        memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+        c->cmsg_len <= CMSG_LEN(CELL_FDS * sizeof(int))) {
+        count = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(fds, CMSG_DATA(c), (size_t)count * sizeof(int));
+    }
+    return message->msg_flags & MSG_CTRUNC ? -1 : count;
+}
+
+/* A cell of which the kernel dropped a part, because we have no number free for
+ * it, is none: it ends when the rest is closed. */
+static void check_complete(struct cell_report *report, int got,
+                           int fds[CELL_FDS]) {
+    int wanted = report->kind == CELL_CONNECTED ? CELL_FDS : CELL_FDS - 1;
+    if (report->type != CELL_READY || got == wanted)
+        return;
+    for (int i = 0; i < CELL_FDS; i++)
+        drop_fd(&fds[i]);
+    report->type = CELL_FAULT;
+    report->status = 503;
+    snprintf(report->message, sizeof report->message,
+             "a sandbox was made, but the engine has no descriptors left for "
+             "it. " DESCRIPTORS_FIX);
 }
 
 static void handle_answer(struct forkserver *s, struct cell_report *report,
                           struct cell cell) {
     struct launcher *l = s->launcher;
     int kind = report->kind == CELL_CONNECTED ? CELL_CONNECTED : CELL_PRIVATE;
+    report->message[sizeof report->message - 1] = '\0';
     s->owed[kind]--;
     if (report->type == CELL_READY) {
         deliver(l, cell);
@@ -269,11 +304,31 @@ static void handle_answer(struct forkserver *s, struct cell_report *report,
         r->refused(r, &f);
 }
 
+static void refuse_all(struct launcher *l, const struct fault *f) {
+    struct cell_request *r;
+    for (int kind = 0; kind < CELL_KINDS; kind++)
+        while ((r = queue_take(&l->waiting[kind])))
+            r->refused(r, f);
+}
+
+/* The first word of one that was started again. */
+static int greet(struct forkserver *s, struct cell_report *r) {
+    struct fault f;
+    r->message[sizeof r->message - 1] = '\0';
+    s->greeted = r->type == CELL_HELLO;
+    if (s->greeted)
+        return 1;
+    refused_to_start(r, &f);
+    log_line("%s", f.message);
+    refuse_all(s->launcher, &f);
+    return -1;
+}
+
 /* One answer of a forkserver: 1, 0 when there is none, -1 when it is gone. */
 static int receive_answer(struct forkserver *s) {
     struct cell_report report;
     union {
-        char space[CMSG_SPACE(3 * sizeof(int))];
+        char space[CMSG_SPACE(CELL_FDS * sizeof(int))];
         struct cmsghdr align;
     } control;
     struct iovec part = {.iov_base = &report, .iov_len = sizeof report};
@@ -281,13 +336,16 @@ static int receive_answer(struct forkserver *s) {
                              .msg_iovlen = 1,
                              .msg_control = control.space,
                              .msg_controllen = sizeof control.space};
-    int fds[3] = {-1, -1, -1};
+    int fds[CELL_FDS];
     ssize_t got = recvmsg(s->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (got != sizeof report)
         return -1;
-    take_descriptors(&message, fds);
+    int count = take_descriptors(&message, fds);
+    if (!s->greeted)
+        return greet(s, &report);
+    check_complete(&report, count, fds);
     handle_answer(s, &report, (struct cell){fds[0], fds[1], fds[2]});
     return 1;
 }
@@ -298,18 +356,12 @@ static void on_forkserver(uv_poll_t *poll, int status, int events);
 
 static int watch(struct forkserver *s, struct fault *f) {
     s->poll.data = s;
-    if (uv_poll_init(s->launcher->loop, &s->poll, s->socket) < 0 ||
-        uv_poll_start(&s->poll, UV_READABLE, on_forkserver) < 0)
-        return fault_set(f, 500, "cannot watch the sandbox launcher");
+    if (watch_open(s->launcher->loop, &s->poll, s->socket, f) < 0)
+        return -1;
+    s->watched = true;
     s->launcher->open_handles++;
+    uv_poll_start(&s->poll, UV_READABLE, on_forkserver);
     return 0;
-}
-
-static void refuse_all(struct launcher *l, const struct fault *f) {
-    struct cell_request *r;
-    for (int kind = 0; kind < CELL_KINDS; kind++)
-        while ((r = queue_take(&l->waiting[kind])))
-            r->refused(r, f);
 }
 
 static void free_if_closed(struct launcher *l) {
@@ -317,21 +369,44 @@ static void free_if_closed(struct launcher *l) {
         free(l);
 }
 
-/* A forkserver died: its sandboxes died with it. Starts another one. */
+static void on_revive(uv_timer_t *timer);
+
+/* Starts those that died. When none can be, whoever waits is told why, and it
+ * is tried again: what was short may be there by then. */
+static void revive(struct launcher *l) {
+    struct fault f;
+    for (int i = 0; i < l->forkserver_count; i++) {
+        struct forkserver *s = &l->forkservers[i];
+        if (s->watched || (start_forkserver(l, s, &f) == 0 && watch(s, &f) == 0))
+            continue;
+        stop_forkserver(s);
+        log_line("%s", f.message);
+        if (!least_busy(l))
+            refuse_all(l, &f);
+        if (l->closing) /* by who was told */
+            return;
+        uv_timer_start(&l->revive, on_revive, REVIVE_MS, 0);
+    }
+    launcher_refill(l);
+}
+
+static void on_revive(uv_timer_t *timer) {
+    revive(timer->data);
+}
+
+/* A forkserver died: its sandboxes died with it. One that never worked is not
+ * started again at once. */
 static void on_forkserver_closed(uv_handle_t *handle) {
     struct forkserver *s = handle->data;
     struct launcher *l = s->launcher;
     l->open_handles--;
-    struct fault f;
-    if (!l->closing) {
-        stop_forkserver(s);
+    s->watched = false;
+    stop_forkserver(s);
+    if (!l->closing && s->greeted) {
         log_line("the sandbox launcher died; starting another one");
-        if (start_forkserver(l, s, &f) < 0 || watch(s, &f) < 0) {
-            log_line("%s", f.message);
-            if (!least_busy(l))
-                refuse_all(l, &f);
-        }
-        launcher_refill(l);
+        revive(l);
+    } else if (!l->closing) {
+        uv_timer_start(&l->revive, on_revive, REVIVE_MS, 0);
     }
     free_if_closed(l);
 }
@@ -340,13 +415,13 @@ static void on_forkserver(uv_poll_t *poll, int status, int events) {
     struct forkserver *s = poll->data;
     (void)events;
     int rc = status < 0 ? -1 : 1;
-    while (rc > 0)
+    for (int i = 0; rc > 0 && i < ANSWERS_MAX; i++)
         rc = receive_answer(s);
     /* Who is told of a failure may have closed the launcher. */
     if (uv_is_closing((uv_handle_t *)poll))
         return;
     if (rc < 0)
-        uv_close((uv_handle_t *)poll, on_forkserver_closed);
+        watch_close(poll, on_forkserver_closed);
     else
         ask_for_waiting(s->launcher);
 }
@@ -449,9 +524,12 @@ static int open_all(struct launcher *l, struct fault *f) {
     if (wanted > FORKSERVERS_MAX)
         wanted = FORKSERVERS_MAX;
     while (l->forkserver_count < wanted) {
-        if (start_forkserver(l, &l->forkservers[l->forkserver_count], f) < 0)
+        struct forkserver *s = &l->forkservers[l->forkserver_count];
+        if (start_forkserver(l, s, f) < 0)
             return -1;
         l->forkserver_count++;
+        if (hear_hello(s, f) < 0)
+            return -1;
     }
     l->ready_wanted = READY_EACH * wanted;
     return 0;
@@ -487,9 +565,10 @@ struct launcher *launcher_open(int dir_fd, struct id_range ids,
 int launcher_attach(struct launcher *l, uv_loop_t *loop, struct fault *f) {
     l->loop = loop;
     uv_timer_init(loop, &l->refill);
+    uv_timer_init(loop, &l->revive);
     uv_timer_init(loop, &l->sweep);
-    l->refill.data = l->sweep.data = l;
-    l->open_handles += 2;
+    l->refill.data = l->revive.data = l->sweep.data = l;
+    l->open_handles += 3;
     cgroups_recover(l->cgroups);
     launcher_sweep(l);
     for (int i = 0; i < l->forkserver_count; i++)
@@ -513,18 +592,20 @@ void launcher_close(struct launcher *l) {
         drop_cell(l->ready[--l->ready_count]);
     for (int i = 0; i < l->forkserver_count; i++) {
         struct forkserver *s = &l->forkservers[i];
-        if (l->loop && !uv_is_closing((uv_handle_t *)&s->poll))
-            uv_close((uv_handle_t *)&s->poll, on_forkserver_closed);
-        if (s->socket >= 0)
-            stop_forkserver(s);
+        kill_forkserver(s);
+        if (!s->watched)
+            drop_fd(&s->socket);
+        else if (!uv_is_closing((uv_handle_t *)&s->poll))
+            watch_close(&s->poll, on_forkserver_closed);
     }
     if (l->loop) {
         uv_close((uv_handle_t *)&l->refill, on_timer_closed);
+        uv_close((uv_handle_t *)&l->revive, on_timer_closed);
         uv_close((uv_handle_t *)&l->sweep, on_timer_closed);
     }
     cgroups_close(steal_pointer(&l->cgroups));
-    cleanup_close(&l->init_fd);
-    cleanup_close(&l->filter_fd);
+    drop_fd(&l->init_fd);
+    drop_fd(&l->filter_fd);
     free_if_closed(l);
 }
 

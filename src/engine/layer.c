@@ -162,8 +162,7 @@ static int sweep(struct layers *l, const char *name,
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d) {
         fault_errno(f, "reading %s", name);
-        if (fd >= 0)
-            close(fd);
+        drop_fd(&fd);
         return -1;
     }
     struct dirent *e;
@@ -297,8 +296,7 @@ struct layers *layers_open(int dir_fd, struct store *s, uid_t id_base,
 void layers_close(struct layers *l) {
     if (!l)
         return;
-    if (l->trash_fd >= 0)
-        close(l->trash_fd);
+    drop_fd(&l->trash_fd);
     pthread_mutex_destroy(&l->trash_lock);
     pthread_mutex_destroy(&l->lock);
     free(l);

@@ -106,33 +106,64 @@ static int check_tun(struct fault *f) {
     return -1;
 }
 
+static void close_ready(struct network *n) {
+    if (!uv_is_closing((uv_handle_t *)&n->ready))
+        uv_close((uv_handle_t *)&n->ready, on_closed);
+}
+
+/* ends[2] is the handle's from uv_pipe_open() on. */
+static int open_ready(uv_loop_t *loop, struct network *n, int ends[4]) {
+    n->references = 1;
+    uv_pipe_init(loop, &n->ready, 0); /* cannot fail */
+    int rc = uv_pipe_open(&n->ready, ends[2]);
+    if (rc == 0)
+        ends[2] = -1;
+    return rc;
+}
+
+static int refuse(struct fault *f, int rc) {
+    return rc == UV_ENOENT
+               ? fault_set(f, 503,
+                           "networking needs slirp4netns. Fix: sudo apt-get "
+                           "install slirp4netns")
+               : fault_set(f, 503, "cannot start slirp4netns: %s",
+                           uv_strerror(rc));
+}
+
+static void drop_ends(int ends[4]) {
+    for (int i = 0; i < 4; i++)
+        drop_fd(&ends[i]);
+}
+
+static int make_ends(int ends[4], struct fault *f) {
+    if (pipe2(ends, O_CLOEXEC) == 0 && pipe2(ends + 2, O_CLOEXEC) == 0)
+        return 0;
+    fault_errno(f, "cannot make a pipe");
+    drop_ends(ends);
+    return -1;
+}
+
+/* Owns `n` in any case. */
 static int start(uv_loop_t *loop, struct network *n, int net, struct fault *f) {
     int ends[4] = {-1, -1, -1, -1};
-    if (pipe2(ends, O_CLOEXEC) < 0 || pipe2(ends + 2, O_CLOEXEC) < 0) {
-        for (int i = 0; i < 4; i++)
-            cleanup_close(&ends[i]);
+    if (make_ends(ends, f) < 0) {
         free(n);
-        return fault_errno(f, "cannot make a pipe");
+        return -1;
     }
-    n->alive = ends[1];
+    n->alive = steal_fd(&ends[1]);
     n->process.data = n->ready.data = n;
-    uv_pipe_init(loop, &n->ready, 0);
-    n->references = 1;
-    uv_pipe_open(&n->ready, ends[2]);
-    int rc = spawn(loop, n, ends, net);
-    close(ends[0]);
-    close(ends[3]);
+    int rc = open_ready(loop, n, ends);
+    if (rc == 0)
+        rc = spawn(loop, n, ends, net);
+    drop_ends(ends);
     if (rc == 0) {
         uv_read_start((uv_stream_t *)&n->ready, give_room, on_ready);
         n->references++;
         return 0;
     }
-    close(n->alive);
-    uv_close((uv_handle_t *)&n->ready, on_closed);
-    return fault_set(f, 503,
-                     "networking needs slirp4netns (%s). Fix: sudo apt-get "
-                     "install slirp4netns",
-                     uv_strerror(rc));
+    drop_fd(&n->alive);
+    close_ready(n);
+    return refuse(f, rc);
 }
 
 struct network *network_start(uv_loop_t *loop, int net,
@@ -150,15 +181,14 @@ struct network *network_start(uv_loop_t *loop, int net,
     } else {
         fault_set(f, 507, "out of memory");
     }
-    close(net);
+    close_fd(net);
     return rc < 0 ? NULL : n;
 }
 
 void network_stop(struct network *n) {
     n->told = true;
-    close(n->alive);
-    if (!uv_is_closing((uv_handle_t *)&n->ready))
-        uv_close((uv_handle_t *)&n->ready, on_closed);
+    drop_fd(&n->alive);
+    close_ready(n);
     if (!uv_is_closing((uv_handle_t *)&n->process))
         uv_process_kill(&n->process, SIGTERM);
     unref(n);

@@ -37,34 +37,25 @@ static void on_event(uv_poll_t *poll, int status, int events) {
     p->ready(p->arg);
 }
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 /* Made at the first need: most short runs are over before. */
 static bool make_poll(struct pipe_end *p) {
-    p->poll = malloc(sizeof *p->poll);
-    int error = p->poll ? uv_poll_init(p->loop, p->poll, p->fd) : UV_ENOMEM;
-    if (error == 0) {
-        p->poll->data = p;
-        return true;
-    }
-    log_line("cannot watch a pipe: %s", uv_strerror(error));
-    free(p->poll);
-    p->poll = NULL;
-    return false;
+    struct fault f;
+    p->poll.data = p;
+    p->polls = watch_open(p->loop, &p->poll, p->fd, &f) == 0;
+    if (!p->polls)
+        log_line("a pipe: %s", f.message);
+    return p->polls;
 }
 
-void pipe_watch(struct pipe_end *p, int events) {
-    if (p->watched || (!p->poll && !make_poll(p)))
-        return;
-    p->watched = true;
-    uv_poll_start(p->poll, events, on_event);
+bool pipe_watch(struct pipe_end *p, int events) {
+    if (!p->watched && (p->polls || make_poll(p)))
+        p->watched = uv_poll_start(&p->poll, events, on_event) == 0;
+    return p->watched;
 }
 
 void pipe_unwatch(struct pipe_end *p) {
     if (p->watched)
-        uv_poll_stop(p->poll);
+        uv_poll_stop(&p->poll);
     p->watched = false;
 }
 
@@ -74,13 +65,19 @@ void pipe_widen(struct pipe_end *p) {
     p->widened = true;
 }
 
+static void on_closed(uv_handle_t *handle) {
+    struct pipe_end *p = handle->data;
+    close_fd(p->fd);
+    free(p);
+}
+
 void pipe_close(struct pipe_end **pipe) {
     struct pipe_end *p = steal_pointer(pipe);
     if (!p)
         return;
-    pipe_unwatch(p);
-    close(p->fd);
-    if (p->poll)
-        uv_close((uv_handle_t *)p->poll, free_handle);
-    free(p);
+    p->poll.data = p;
+    if (p->polls)
+        watch_close(&p->poll, on_closed);
+    else
+        on_closed((uv_handle_t *)&p->poll);
 }

@@ -23,6 +23,8 @@ enum {
     /* Pipes are not watched before: most short runs are over by then, and are
      * read once at their end. */
     FIRST_MS = 1,
+    /* The system would not let us watch them. */
+    AGAIN_MS = 100,
     /* The most of one event's bytes: its frame stays far below the 4 MiB that
      * clients take (wire-api.md §1.5). */
     STDIN_PIECE = 64 * 1024
@@ -94,12 +96,17 @@ static bool read_output(struct output *o, size_t *got) {
     return !o->pipe;
 }
 
+static void watch_later(struct process *p, uint64_t ms);
+
+static bool watch_output(const struct output *o) {
+    return !o->pipe || pipe_watch(o->pipe, UV_READABLE);
+}
+
 static void on_pace(uv_timer_t *timer) {
     struct process *p = timer->data;
-    if (p->out.pipe)
-        pipe_watch(p->out.pipe, UV_READABLE);
-    if (p->err.pipe)
-        pipe_watch(p->err.pipe, UV_READABLE);
+    bool out = watch_output(&p->out);
+    if (!watch_output(&p->err) || !out)
+        watch_later(p, AGAIN_MS);
 }
 
 /* Watches the pipes that are not watched now after so many milliseconds. */
@@ -108,7 +115,7 @@ static void watch_later(struct process *p, uint64_t ms) {
         p->pace = malloc(sizeof *p->pace);
         if (!p->pace)
             return;
-        uv_timer_init(p->loop, p->pace);
+        uv_timer_init(p->loop, p->pace); /* timers cannot fail */
         p->pace->data = p;
     }
     if (!uv_is_active((uv_handle_t *)p->pace))
@@ -264,8 +271,7 @@ static int open_ends(struct process *p, struct sandbox_process *theirs,
 static void close_theirs(const struct sandbox_process *theirs) {
     const int fds[] = {theirs->stdin_fd, theirs->stdout_fd, theirs->stderr_fd};
     for (int i = 0; i < 3; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
+        close_fd(fds[i]);
 }
 
 static int order(struct process *p, struct sandbox *sandbox, struct fault *f) {

@@ -283,7 +283,7 @@ static int make_layout(struct fetch *x) {
         result = leave_out(x, blobs, &x->oci.layers[i].blob);
     if (result == 0)
         return blobs;
-    cleanup_close(&blobs);
+    drop_fd(&blobs);
     return fault_errno(x->f, "making a directory for the image");
 }
 

@@ -209,7 +209,7 @@ void reply_fd(struct request *r, const char *type, int fd, int64_t size) {
     struct MHD_Response *response =
         MHD_create_response_from_fd64((uint64_t)size, fd);
     if (!response)
-        close(fd);
+        close_fd(fd);
     send_response(r, 200, response, type);
 }
 

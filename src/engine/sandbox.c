@@ -20,6 +20,10 @@
 
 /* So long init may take to end what ran out of memory. */
 enum { MEMORY_GRACE_MS = 2000 };
+/* The system has no room for a message now. */
+enum { AGAIN_MS = 10 };
+/* In one turn of the loop. */
+enum { REPORTS_MAX = 32 };
 
 /* An order on its way. Owns its descriptors. */
 struct letter {
@@ -43,17 +47,19 @@ struct sandbox {
     bool settled;            /* the main process ended, or failed was called */
     struct letter *first, **last;
     struct cgroup *group; /* NULL: no limits */
-    bool watches_group;
+    bool watches_control, watches_end, watches_group;
+    bool unborn; /* sandbox_start says no: nobody waits for its end */
     int main_pid; /* inside; 0: not spawned */
     double spawned_at;
     uv_poll_t control_poll, pid_poll, group_poll;
-    uv_timer_t grace;
+    uv_timer_t grace; /* open with group_poll */
+    uv_timer_t again; /* open with control_poll */
     int open_handles;
 };
 
 static void letter_free(struct letter *l) {
     for (int i = 0; i < l->fd_count; i++)
-        close(l->fds[i]);
+        drop_fd(&l->fds[i]);
     free(l);
 }
 
@@ -66,8 +72,11 @@ static void drop_letters(struct sandbox *s) {
     s->last = &s->first;
 }
 
-/* 1 sent, 0 the socket is full, -1 nobody will ever read it. */
-static int letter_send(struct sandbox *s, struct letter *l) {
+enum sending { SENT, FULL, NO_ROOM, NEVER };
+
+/* FULL: the socket; NO_ROOM: the system, whose sockets hold too many
+ * descriptors already; NEVER: nobody will read it. */
+static enum sending letter_send(struct sandbox *s, struct letter *l) {
     union {
         char space[CMSG_SPACE(ORDER_FDS_MAX * sizeof(int))];
         struct cmsghdr align;
@@ -84,38 +93,49 @@ static int letter_send(struct sandbox *s, struct letter *l) {
         memcpy(CMSG_DATA(c), l->fds, l->fd_count * sizeof(int));
     }
     while (sendmsg(s->cell.control, &message, MSG_NOSIGNAL) < 0) {
-        if (errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS)
-            return 0;
+        if (errno == EAGAIN)
+            return FULL;
+        if (errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM)
+            return NO_ROOM;
         if (errno != EINTR)
-            return -1;
+            return NEVER;
     }
-    return 1;
+    return SENT;
 }
 
 static void on_control(uv_poll_t *poll, int status, int events);
 
 static void watch_control(struct sandbox *s) {
-    bool waiting = s->first && !s->connecting;
+    bool waiting = s->first && !s->connecting &&
+                   !uv_is_active((uv_handle_t *)&s->again);
     int events = UV_READABLE | (waiting ? UV_WRITABLE : 0);
     uv_poll_start(&s->control_poll, events, on_control);
 }
 
+static void on_again(uv_timer_t *timer);
+
 /* Sends what is queued, as far as the socket takes it. */
 static void send_letters(struct sandbox *s) {
     while (s->first) {
-        int rc = letter_send(s, s->first);
-        if (rc == 0)
-            return;
-        if (rc < 0) {
+        enum sending how = letter_send(s, s->first);
+        if (how == NEVER)
             drop_letters(s); /* the pidfd will tell */
+        if (how == NO_ROOM)
+            uv_timer_start(&s->again, on_again, AGAIN_MS, 0);
+        if (how != SENT)
             return;
-        }
         struct letter *sent = s->first;
         s->first = sent->next;
         if (!s->first)
             s->last = &s->first;
         letter_free(sent);
     }
+}
+
+static void on_again(uv_timer_t *timer) {
+    struct sandbox *s = timer->data;
+    send_letters(s);
+    watch_control(s);
 }
 
 static void enqueue(struct sandbox *s, struct letter *l) {
@@ -178,7 +198,7 @@ static struct letter *letter_new(struct order *o, const struct strings *sets,
             fault_set(f, 507, "out of memory");
         free(l);
         for (int i = 0; i < fd_count; i++)
-            close(fds[i]);
+            close_fd(fds[i]);
         return NULL;
     }
     o->payload = size;
@@ -265,10 +285,10 @@ static void handle_report(struct sandbox *s, struct report *r) {
     }
 }
 
-/* Reads all reports there are. False at the end of the stream. ECONNRESET says
+/* Reads reports, `max` at most. False at the end of the stream. ECONNRESET says
  * that init ended with orders unread; what it reported before comes after. */
-static bool receive_reports(struct sandbox *s) {
-    for (;;) {
+static bool receive_reports(struct sandbox *s, int max) {
+    for (int i = 0; i < max; i++) {
         struct report r;
         ssize_t got = recv(s->cell.control, &r, sizeof r, MSG_DONTWAIT);
         if (got == sizeof r && !s->killed && !s->settled)
@@ -278,11 +298,12 @@ static bool receive_reports(struct sandbox *s) {
         else if (got == 0 || (got < 0 && errno != EINTR && errno != ECONNRESET))
             return false;
     }
+    return true;
 }
 
 static void on_control(uv_poll_t *poll, int status, int events) {
     struct sandbox *s = poll->data;
-    if (status < 0 || !receive_reports(s)) {
+    if (status < 0 || !receive_reports(s, REPORTS_MAX)) {
         uv_poll_stop(poll);
         return;
     }
@@ -303,16 +324,35 @@ static void drop_group(struct sandbox *s) {
 static void sandbox_gone(struct sandbox *s) {
     drop_letters(s);
     if (s->has_cell) {
-        close(s->cell.control);
-        close(s->cell.pidfd);
+        drop_fd(&s->cell.control);
+        drop_fd(&s->cell.pidfd);
+        drop_fd(&s->cell.net);
     }
     drop_group(s);
-    s->on.gone(s->arg);
+    if (!s->unborn)
+        s->on.gone(s->arg);
     free(s);
 }
 
 static void on_closed(uv_handle_t *handle) {
     struct sandbox *s = handle->data;
+    if (--s->open_handles == 0)
+        sandbox_gone(s);
+}
+
+/* It is gone when all handles are closed, which may be at once. */
+static void close_handles(struct sandbox *s) {
+    s->open_handles++;
+    if (s->watches_control) {
+        watch_close(&s->control_poll, on_closed);
+        uv_close((uv_handle_t *)&s->again, on_closed);
+    }
+    if (s->watches_end)
+        watch_close(&s->pid_poll, on_closed);
+    if (s->watches_group) {
+        watch_close(&s->group_poll, on_closed);
+        uv_close((uv_handle_t *)&s->grace, on_closed);
+    }
     if (--s->open_handles == 0)
         sandbox_gone(s);
 }
@@ -343,17 +383,13 @@ static void on_end(uv_poll_t *poll, int status, int events) {
     struct sandbox *s = poll->data;
     (void)status;
     (void)events;
-    receive_reports(s);
+    /* What a socket holds: init is dead. */
+    receive_reports(s, INT_MAX);
     tell_lost_exit(s);
     fail_sandbox(s, 500, "the sandbox ended unexpectedly (out of memory?)");
     if (s->network)
         network_stop(s->network);
-    uv_close((uv_handle_t *)&s->control_poll, on_closed);
-    uv_close((uv_handle_t *)&s->pid_poll, on_closed);
-    if (s->watches_group) {
-        uv_close((uv_handle_t *)&s->group_poll, on_closed);
-        uv_close((uv_handle_t *)&s->grace, on_closed);
-    }
+    close_handles(s);
 }
 
 static void kill_cell(struct sandbox *s) {
@@ -374,7 +410,8 @@ static void on_connected(void *arg, const struct fault *why) {
 
 static void connect_cell(struct sandbox *s, uv_loop_t *loop) {
     struct fault f;
-    s->network = network_start(loop, s->cell.net, on_connected, s, &f);
+    s->network =
+        network_start(loop, steal_fd(&s->cell.net), on_connected, s, &f);
     s->connecting = s->network != NULL;
     if (!s->network)
         on_connected(s, &f);
@@ -401,30 +438,44 @@ static void on_group(uv_poll_t *poll, int status, int events) {
     uv_timer_start(&s->grace, on_grace, MEMORY_GRACE_MS, 0);
 }
 
-static void watch_group(struct sandbox *s, uv_loop_t *loop) {
+static int watch_group(struct sandbox *s, uv_loop_t *loop, struct fault *f) {
     int events, fd = cgroup_watch_fd(s->group, &events);
     if (fd < 0)
-        return;
-    s->watches_group = true;
+        return 0;
     s->group_poll.data = s->grace.data = s;
+    if (watch_open(loop, &s->group_poll, fd, f) < 0)
+        return -1;
     uv_timer_init(loop, &s->grace);
-    uv_poll_init(loop, &s->group_poll, fd);
+    s->watches_group = true;
     s->open_handles += 2;
     cgroup_woken(s->group);
     uv_poll_start(&s->group_poll, events, on_group);
+    return 0;
 }
 
-static void use_cell(struct sandbox *s, struct cell cell) {
+static int watch_cell(struct sandbox *s, uv_loop_t *loop, struct fault *f) {
+    s->control_poll.data = s->pid_poll.data = s->again.data = s;
+    if (watch_open(loop, &s->control_poll, s->cell.control, f) < 0)
+        return -1;
+    uv_timer_init(loop, &s->again);
+    s->watches_control = true;
+    s->open_handles += 2;
+    if (watch_open(loop, &s->pid_poll, s->cell.pidfd, f) < 0)
+        return -1;
+    s->watches_end = true;
+    s->open_handles++;
+    if (s->group && watch_group(s, loop, f) < 0)
+        return -1;
+    uv_poll_start(&s->pid_poll, UV_READABLE, on_end);
+    return 0;
+}
+
+static int use_cell(struct sandbox *s, struct cell cell, struct fault *f) {
     uv_loop_t *loop = launcher_loop(s->launcher);
     s->cell = cell;
     s->has_cell = true;
-    s->control_poll.data = s->pid_poll.data = s;
-    uv_poll_init(loop, &s->control_poll, cell.control);
-    uv_poll_init(loop, &s->pid_poll, cell.pidfd);
-    s->open_handles = 2;
-    uv_poll_start(&s->pid_poll, UV_READABLE, on_end);
-    if (s->group)
-        watch_group(s, loop);
+    if (watch_cell(s, loop, f) < 0)
+        return -1;
     if (s->killed)
         kill_cell(s);
     watch_control(s);
@@ -432,6 +483,7 @@ static void use_cell(struct sandbox *s, struct cell cell) {
         connect_cell(s, loop);
     else
         on_connected(s, NULL);
+    return 0;
 }
 
 static struct sandbox *of_request(struct cell_request *r) {
@@ -439,7 +491,12 @@ static struct sandbox *of_request(struct cell_request *r) {
 }
 
 static void on_ready(struct cell_request *r, struct cell cell) {
-    use_cell(of_request(r), cell);
+    struct sandbox *s = of_request(r);
+    struct fault f;
+    if (use_cell(s, cell, &f) == 0)
+        return;
+    fail_sandbox(s, f.status, f.message);
+    close_handles(s);
 }
 
 static void on_refused(struct cell_request *r, const struct fault *why) {
@@ -516,9 +573,11 @@ struct sandbox *sandbox_start(struct launcher *l,
         return NULL;
     }
     struct cell cell;
-    if (launcher_take(l, &s->request, &cell))
-        use_cell(s, cell);
-    return s;
+    if (!launcher_take(l, &s->request, &cell) || use_cell(s, cell, f) == 0)
+        return s;
+    s->unborn = true;
+    close_handles(s);
+    return NULL;
 }
 
 int sandbox_put(struct sandbox *s, const struct sandbox_file *file, int fd,

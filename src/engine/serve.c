@@ -167,7 +167,7 @@ static void tell_ready(int fd) {
         return;
     if (write_all(fd, "1", 1) < 0)
         log_line("nobody waits for the ready byte");
-    close(fd);
+    close_fd(fd);
 }
 
 /* The first script of a new user finds an image. Not having one is no reason

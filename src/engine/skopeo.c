@@ -174,9 +174,8 @@ static int start(struct child *c, struct fault *f) {
         return fault_errno(f, "starting skopeo");
     /* Here too, so that it is done whoever comes first. */
     setpgid(c->pid, c->pid);
-    cleanup_close(&c->output);
-    cleanup_close(&c->errors);
-    c->output = c->errors = -1;
+    drop_fd(&c->output);
+    drop_fd(&c->errors);
     c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
     return c->pidfd < 0 ? fault_errno(f, "watching skopeo") : 0;
 }
@@ -197,7 +196,7 @@ static void clean_up(struct child *c) {
     int *const fds[] = {&c->auth,    &c->output, &c->errors,
                         &c->printed, &c->spoken, &c->pidfd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
-        cleanup_close(fds[i]);
+        drop_fd(fds[i]);
     for (size_t i = 0; i < c->variables; i++)
         free(c->envp[i]);
 }
@@ -227,8 +226,7 @@ static int drain(struct child *c, int *fd, struct buffer *out,
         if (n < 0)
             return 0;
         if (n == 0) {
-            close(*fd);
-            *fd = -1;
+            drop_fd(fd);
         } else if (fd == &c->spoken) {
             keep(c, text, (size_t)n);
         } else if (out && !buffer_add(out, text, (size_t)n)) {

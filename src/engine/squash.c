@@ -239,7 +239,7 @@ static int go_into(struct squash *s, struct step *d, uint32_t layer,
     int fd = openat(s->at[layer], name, OPEN_DIRECTORY);
     if (fd < 0)
         return -1;
-    close(s->at[layer]);
+    drop_fd(&s->at[layer]);
     s->at[layer] = fd;
     if (d->count == 0)
         d->st = st;
@@ -255,7 +255,7 @@ static int make_directory(struct squash *s, const char *name, bool opaque) {
     int fd = openat(s->to, name, OPEN_DIRECTORY);
     if (fd < 0)
         return -1;
-    close(s->to);
+    drop_fd(&s->to);
     s->to = fd;
     return opaque ? fsetxattr(fd, "user.overlay.opaque", "y", 1, 0) : 0;
 }
@@ -282,7 +282,7 @@ static int go_back(int *fd) {
     int up = openat(*fd, "..", OPEN_DIRECTORY);
     if (up < 0)
         return -1;
-    close(*fd);
+    close_fd(*fd);
     *fd = up;
     return 0;
 }
@@ -367,12 +367,9 @@ static int open_root(struct squash *s, int dir_fd, const struct workspace *w,
 
 static void close_all(struct squash *s) {
     for (size_t i = 0; s->at && i < s->count; i++)
-        if (s->at[i] >= 0)
-            close(s->at[i]);
-    if (s->to >= 0)
-        close(s->to);
-    if (s->links >= 0)
-        close(s->links);
+        drop_fd(&s->at[i]);
+    drop_fd(&s->to);
+    drop_fd(&s->links);
     while (s->top)
         s->top = step_free(s->top);
     free(s->at);

@@ -360,10 +360,8 @@ void store_close(struct store *s) {
     sqlite3_close(s->checkpoint_db);
     /* The last one to close folds the log into the database. */
     sqlite3_close(s->db);
-    if (s->wal_fd >= 0)
-        close(s->wal_fd);
-    if (s->lock_fd >= 0)
-        close(s->lock_fd);
+    drop_fd(&s->wal_fd);
+    drop_fd(&s->lock_fd);
     pthread_mutex_destroy(&s->checkpoint_lock);
     pthread_mutex_destroy(&s->lock);
     free(s);

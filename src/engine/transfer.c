@@ -200,7 +200,7 @@ static void *run_relay(void *arg) {
             drop_name(r);
             copy_all(r->in_fd, STDOUT_FILENO);
         }
-        close(r->in_fd); /* the engine learns that nobody reads any more */
+        drop_fd(&r->in_fd); /* the engine learns that nobody reads any more */
         return NULL;
     }
     int to CLEANUP(cleanup_close) = open(r->path, O_WRONLY | O_CLOEXEC);

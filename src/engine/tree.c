@@ -25,7 +25,7 @@ static DIR *list(int dir) {
     int fd = openat(dir, ".", OPEN_DIRECTORY);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (fd >= 0 && !d)
-        close(fd);
+        close_fd(fd);
     return d;
 }
 
@@ -91,7 +91,7 @@ static int change_directory(int *dir, const char *name) {
     int fd = openat(*dir, name, OPEN_DIRECTORY);
     if (fd < 0)
         return -1;
-    close(*dir);
+    close_fd(*dir);
     *dir = fd;
     return 0;
 }

@@ -88,12 +88,12 @@ static int start(struct jail *j, int root, int input) {
         j->given[fd] = fcntl(from[fd], F_DUPFD_CLOEXEC, ABOVE_CHILDS);
         there = there && j->given[fd] >= 0;
     }
-    close(ends[1]);
+    close_fd(ends[1]);
     errno = there ? spawn(j) : errno;
     if (!there || errno)
         return fault_errno(j->f, "unpacking: starting a process for it");
     for (int fd = UNPACK_ROOT; fd < UNPACK_FDS; fd++)
-        cleanup_close(&j->given[fd]);
+        drop_fd(&j->given[fd]);
     return 0;
 }
 
@@ -183,8 +183,8 @@ static int converse(struct jail *j) {
 static int end(struct jail *j) {
     int status = 0;
     for (int fd = UNPACK_ROOT; fd < UNPACK_FDS; fd++)
-        cleanup_close(&j->given[fd]);
-    cleanup_close(&j->control);
+        drop_fd(&j->given[fd]);
+    drop_fd(&j->control);
     if (j->pid <= 0)
         return 0;
     kill(j->pid, SIGKILL);

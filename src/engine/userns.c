@@ -180,7 +180,7 @@ static pid_t start_mapper(const struct subordinates *s, int go[2]) {
     if (child != 0)
         return child;
     char byte;
-    close(go[1]);
+    close_fd(go[1]);
     if (read(go[0], &byte, 1) != 1)
         _exit(1);
     if (run_mapper("newuidmap", parent, uid, &s->users) < 0 ||
@@ -231,7 +231,7 @@ static int map_one_id(unsigned uid, unsigned gid, struct fault *f) {
 static bool map_range(pid_t mapper, int go[2]) {
     int status = -1;
     bool asked = write(go[1], "", 1) == 1;
-    close(go[1]);
+    close_fd(go[1]);
     return waitpid(mapper, &status, 0) == mapper && asked && status == 0;
 }
 
@@ -247,8 +247,8 @@ static int enter_namespace(struct fault *f) {
     if (mapper > 0 && rc == 0)
         mapped = map_range(mapper, go);
     else
-        cleanup_close(&go[1]);
-    cleanup_close(&go[0]);
+        drop_fd(&go[1]);
+    drop_fd(&go[0]);
     if (rc == 0 && !mapped)
         rc = map_one_id(uid, gid, f);
     if (rc < 0)

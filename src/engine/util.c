@@ -84,19 +84,6 @@ void cleanup_free(void *p) {
     free(*(void **)p);
 }
 
-void cleanup_close(int *fd) {
-    int error = errno, mine = steal_fd(fd);
-    if (mine >= 0)
-        close(mine);
-    errno = error;
-}
-
-int steal_fd(int *fd) {
-    int taken = *fd;
-    *fd = -1;
-    return taken;
-}
-
 void *steal_pointer(void *p) {
     void *taken = *(void **)p;
     *(void **)p = NULL;

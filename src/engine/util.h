@@ -3,6 +3,7 @@
 #ifndef CONTREE_UTIL_H
 #define CONTREE_UTIL_H
 
+#include "descriptor.h"
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,11 +35,6 @@ int fault_path(struct fault *f, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Scope-exit cleanup. */
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 void cleanup_free(void *p); /* char *p CLEANUP(cleanup_free) = NULL; */
-/* int fd CLEANUP(cleanup_close) = -1; also closes a member by hand: *fd is -1
- * afterwards, so that a second call cannot close somebody else's. */
-void cleanup_close(int *fd);
-/* Hands the value out of a cleanup variable: return steal_fd(&fd). */
-int steal_fd(int *fd);
 void *steal_pointer(void *p);
 
 /* Growable bytes with a mandatory maximum; the only way text is built. After

@@ -27,6 +27,7 @@ enum { CELL_PRIVATE, CELL_CONNECTED, CELL_KINDS };
  * READY with descriptors (control socket, pidfd, and the network namespace if
  * CONNECTED) or a FAULT. */
 enum { CELL_HELLO, CELL_READY, CELL_FAULT };
+enum { CELL_FDS = 3 };
 struct cell_report {
     int32_t type;
     int32_t kind;
