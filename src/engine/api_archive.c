@@ -88,8 +88,8 @@ static void write_done(struct job *j) {
 
 static void stream_archive(struct archive *a) {
     struct request *r = a->at.request;
-    a->from = pipe_open(a->at.engine->loop, true, &a->to, on_readable, a,
-                        &a->fault);
+    a->from =
+        pipe_open(a->at.engine->loop, true, &a->to, on_readable, a, &a->fault);
     if (!a->from) {
         reply_fault(r, &a->fault);
         a->at.engine->archives--;

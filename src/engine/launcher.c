@@ -40,8 +40,8 @@ struct forkserver {
     struct launcher *launcher;
     int socket; /* -1: not running */
     pid_t pid;
-    bool greeted; /* it can make cells */
-    bool watched; /* poll is open */
+    bool greeted;         /* it can make cells */
+    bool watched;         /* poll is open */
     int owed[CELL_KINDS]; /* cells asked for and not yet delivered */
     uv_poll_t poll;
 };
@@ -377,7 +377,8 @@ static void revive(struct launcher *l) {
     struct fault f;
     for (int i = 0; i < l->forkserver_count; i++) {
         struct forkserver *s = &l->forkservers[i];
-        if (s->watched || (start_forkserver(l, s, &f) == 0 && watch(s, &f) == 0))
+        if (s->watched ||
+            (start_forkserver(l, s, &f) == 0 && watch(s, &f) == 0))
             continue;
         stop_forkserver(s);
         log_line("%s", f.message);

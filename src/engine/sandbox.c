@@ -48,7 +48,7 @@ struct sandbox {
     struct letter *first, **last;
     struct cgroup *group; /* NULL: no limits */
     bool watches_control, watches_end, watches_group;
-    bool unborn; /* sandbox_start says no: nobody waits for its end */
+    bool unborn;  /* sandbox_start says no: nobody waits for its end */
     int main_pid; /* inside; 0: not spawned */
     double spawned_at;
     uv_poll_t control_poll, pid_poll, group_poll;
@@ -106,8 +106,8 @@ static enum sending letter_send(struct sandbox *s, struct letter *l) {
 static void on_control(uv_poll_t *poll, int status, int events);
 
 static void watch_control(struct sandbox *s) {
-    bool waiting = s->first && !s->connecting &&
-                   !uv_is_active((uv_handle_t *)&s->again);
+    bool waiting =
+        s->first && !s->connecting && !uv_is_active((uv_handle_t *)&s->again);
     int events = UV_READABLE | (waiting ? UV_WRITABLE : 0);
     uv_poll_start(&s->control_poll, events, on_control);
 }
