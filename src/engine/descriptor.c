@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { FRAMES = 32, NUMBERS = 65536 };
@@ -82,6 +83,51 @@ int steal_fd(int *fd) {
     int taken = *fd;
     *fd = -1;
     return taken;
+}
+
+/* ---- how many ---- */
+
+/* An engine that does nothing has 30 to 70, by how many processors it serves;
+ * its workers open a few each. A run has its init (2), streams (3), log, and
+ * with limits its control groups (up to 6). */
+enum {
+    LIMIT_MIN = 192,
+    LIMIT_MAX = 65536,
+    OWN = 112,
+    EACH_RUN = 10,
+    CONNECTIONS_MAX = 4096,
+    STRANGERS_MAX = 64
+};
+
+static size_t at_most(size_t number, size_t maximum) {
+    return number < maximum ? number : maximum;
+}
+
+static size_t raise_limit(void) {
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+        return 0;
+    rlim_t wanted = l.rlim_max < LIMIT_MAX ? l.rlim_max : LIMIT_MAX;
+    if (l.rlim_cur < wanted) {
+        l.rlim_cur = wanted;
+        if (setrlimit(RLIMIT_NOFILE, &l) < 0 && getrlimit(RLIMIT_NOFILE, &l) < 0)
+            return 0;
+    }
+    return at_most(l.rlim_cur, LIMIT_MAX);
+}
+
+int descriptors_share(struct descriptors *out, struct fault *f) {
+    size_t limit = raise_limit();
+    if (limit < LIMIT_MIN)
+        return fault_set(f, 503,
+                         "the engine may have %zu descriptors, and needs %d at "
+                         "least. " DESCRIPTORS_FIX,
+                         limit, LIMIT_MIN);
+    size_t spare = limit - OWN;
+    out->runs = spare / 2 / EACH_RUN;
+    out->connections = at_most(spare / 8, CONNECTIONS_MAX);
+    out->strangers = at_most(out->connections / 2, STRANGERS_MAX);
+    return 0;
 }
 
 /* ---- watching ---- */

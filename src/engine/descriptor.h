@@ -7,6 +7,7 @@
 #define CONTREE_DESCRIPTOR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <uv.h>
 
 struct fault;
@@ -27,6 +28,16 @@ void cleanup_close(int *fd); /* int fd CLEANUP(cleanup_close) = -1; */
 /* Hands the value out of a cleanup variable: return steal_fd(&fd). */
 int steal_fd(int *fd);
 
+/* How many there may be at a time of what needs descriptors. */
+struct descriptors {
+    size_t runs;
+    size_t connections; /* of each listening socket */
+    size_t strangers;   /* of those: who has not shown that it may ask */
+};
+/* Raises our limit as far as we may, and shares it out; 503 when it is too low
+ * to serve at all. */
+int descriptors_share(struct descriptors *out, struct fault *f);
+
 /* uv_poll_init(): 0, or -1 with the fault, and then there is no handle. The
  * descriptor may be closed when watch_close() has called back, not before: the
  * loop takes a number out of its set that may be another's by then. */
@@ -35,8 +46,7 @@ void watch_close(uv_poll_t *poll, uv_close_cb closed);
 
 /* Whether CONTREE_STRICT asks for checks that end the program. */
 bool is_strict(void);
-/* Writes `what` and how we came here to standard error, and aborts. Safe in a
- * signal handler once descriptors_check() was called. */
+/* Writes `what`, and how we came here, to standard error, and aborts. */
 _Noreturn void die_strictly(const char *what);
 
 #endif
