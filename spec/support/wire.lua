@@ -228,14 +228,26 @@ end
 
 function Engine:is_alive() return alive(self.pid) end
 
+-- What a strict engine died of (src/engine/descriptor.h, turn.h), with the
+-- lines of the source; or nil.
+local function mistake(log)
+  local text = disk.read(log)
+  local at = text:find("[^\n]*%(CONTREE_STRICT=1%)")
+  return at and text:sub(at, at + 8000):gsub("engine%(%+(0x%x+)%)", function(address)
+    return "engine(" .. run("addr2line -fipe $(command -v contree-engine) " .. address) .. ")"
+  end)
+end
+
 --- Ends the engine and removes all it had.
 function Engine:stop()
   started[self] = nil
   run(("kill -TERM %d 2>/dev/null"):format(self.pid))
   local ok = pcall(wire.eventually, "", function() return not alive(self.pid) end)
   if not ok then self:kill("KILL") end
+  local why = mistake(self.log)
   wire.remove(self.directory)
   assert(ok, "the engine did not stop when told to")
+  assert(not why, why)
 end
 
 --- Whether no run has left a file.

@@ -92,7 +92,7 @@ int accept_open(struct acceptor *a, uv_loop_t *loop, int fd, struct fault *f) {
 static void on_closed(uv_handle_t *handle) {
     struct acceptor *a = handle->data;
     if (handle == (uv_handle_t *)&a->poll)
-        close_fd(a->closing);
+        drop_fd(&a->closing);
     if (--a->open_handles == 0)
         a->closed(a->arg);
 }

@@ -110,7 +110,8 @@ static size_t raise_limit(void) {
     rlim_t wanted = l.rlim_max < LIMIT_MAX ? l.rlim_max : LIMIT_MAX;
     if (l.rlim_cur < wanted) {
         l.rlim_cur = wanted;
-        if (setrlimit(RLIMIT_NOFILE, &l) < 0 && getrlimit(RLIMIT_NOFILE, &l) < 0)
+        if (setrlimit(RLIMIT_NOFILE, &l) < 0 &&
+            getrlimit(RLIMIT_NOFILE, &l) < 0)
             return 0;
     }
     return at_most(l.rlim_cur, LIMIT_MAX);

@@ -5,6 +5,7 @@
 #define CONTREE_ENGINE_H
 
 #include "cgroup.h"
+#include "descriptor.h"
 #include "runtime.h"
 #include "userns.h"
 #include <stdbool.h>
@@ -42,6 +43,7 @@ struct engine {
     struct operations *operations;
     struct layers *layers;
     struct id_range ids;
+    struct descriptors descriptors;
     size_t jobs;                    /* in workers now; see work.h */
     size_t archives;                /* being sent now */
     size_t importing;               /* for contree-engine import, now */

@@ -4,58 +4,23 @@
 #include "head.h"
 #include "http_internal.h"
 #include "listen.h"
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
-    CONNECTIONS_MAX = 4096,
     /* Of libmicrohttpd: no byte for so long ends a connection. */
     IDLE_SECONDS = 60,
-    /* Ours: a request must have its headers by then, however they drip. */
-    HEADER_SECONDS = 120,
     CONNECTION_MEMORY = 64 * 1024,
     /* What is read and thrown away of a body nobody wants, so that the client
      * gets to read why; beyond it the connection is cut. */
     DISCARD_MAX = 16 << 20,
     TICK_MS = 2500
-};
-
-struct listener {
-    struct http_server *server;
-    struct MHD_Daemon *daemon; /* NULL: not listening */
-    uv_poll_t poll;
-    bool tcp, polling;
-};
-
-struct connection {
-    struct connection *next, *previous;
-    struct listener *listener;
-    int fd;
-    bool refused; /* another user's process */
-    double since; /* accepted, or its last request ended */
-    struct request *request;
-};
-
-struct http_server {
-    struct engine *engine;
-    const struct route *routes;
-    struct listener unix_listener, tcp_listener;
-    uv_prepare_t prepare;
-    uv_timer_t timeout, tick;
-    bool kicked, closing;
-    int open_handles;   /* being closed */
-    struct stat socket; /* of the Unix socket's name, while it is ours */
-    unsigned char token_hash[SHA256_DIGEST_LENGTH];
-    struct connection *connections;
-    size_t active;
-    uint64_t last_activity;
 };
 
 /* ---- what a request holds ---- */
@@ -299,6 +264,8 @@ static void authorize(struct request *r) {
     } else if (r->connection->listener->tcp && !token_is_right(r)) {
         fault_set(&r->fault, 401, "missing or wrong bearer token");
         reply_header(r, "WWW-Authenticate", "Bearer");
+    } else {
+        connection_know(r->connection);
     }
 }
 
@@ -412,115 +379,6 @@ static enum MHD_Result access_handler(void *arg, struct MHD_Connection *mhd,
     return r->complete ? queue(r) : handle(r);
 }
 
-/* ---- connections ---- */
-
-static void connection_open(struct listener *l, struct MHD_Connection *mhd,
-                            void **context) {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-    struct connection *c = info ? calloc(1, sizeof *c) : NULL;
-    *context = c;
-    if (!c)
-        return;
-    c->listener = l;
-    c->fd = info->connect_fd;
-    c->since = monotonic_seconds();
-    c->refused = !l->tcp && !peer_is_us(c->fd);
-    c->next = l->server->connections;
-    if (c->next)
-        c->next->previous = c;
-    l->server->connections = c;
-}
-
-static void connection_close(struct listener *l, void **context) {
-    struct connection *c = *context;
-    if (!c)
-        return;
-    if (c->next)
-        c->next->previous = c->previous;
-    if (c->previous)
-        c->previous->next = c->next;
-    else
-        l->server->connections = c->next;
-    free(c);
-    *context = NULL;
-}
-
-static void notify_connection(void *arg, struct MHD_Connection *mhd,
-                              void **context,
-                              enum MHD_ConnectionNotificationCode code) {
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        connection_open(arg, mhd, context);
-    else
-        connection_close(arg, context);
-}
-
-static bool peer_has_gone(int fd) {
-    struct pollfd p = {.fd = fd};
-    return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
-}
-
-/* The peer sends no more: what it has not completed by now never will be. */
-static bool peer_has_finished(int fd) {
-    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
-    int lying = 0;
-    return poll(&p, 1, 0) > 0 && (p.revents & POLLRDHUP) &&
-           ioctl(fd, FIONREAD, &lying) == 0 && lying == 0;
-}
-
-/* libmicrohttpd does not look at a connection that waits for us. */
-static void check_waiting(struct request *r) {
-    if (!peer_has_gone(r->connection->fd))
-        return;
-    if (r->gone) {
-        void (*gone)(void *) = r->gone;
-        r->gone = NULL;
-        gone(r->gone_arg);
-    } else if (!r->stream) {
-        return; /* somebody works on the reply and must find the request */
-    }
-    r->aborted = true;
-    request_resume(r);
-}
-
-/* libmicrohttpd spins on a chunk's head that does not fit into its memory: it
- * reads no more, and waits for more. Bytes that it leaves lying from one tick
- * to the next, though it took none in between, show it; it ends what is idle
- * for longer than its time limit, and cannot be told to otherwise. */
-static void check_receiving(struct request *r) {
-    int lying = 0;
-    if (ioctl(r->connection->fd, FIONREAD, &lying) < 0)
-        return;
-    if (lying > 0 && r->lying && r->received == r->received_before)
-        MHD_set_connection_option(r->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
-    r->lying = lying > 0;
-    r->received_before = r->received;
-}
-
-static void check_connection(struct connection *c, double now) {
-    struct request *r = c->request;
-    if (r && r->suspended)
-        check_waiting(r);
-    else if (!(r && r->complete) && peer_has_finished(c->fd))
-        shutdown(c->fd, SHUT_RDWR);
-    else if (r && r->begun && !r->complete)
-        check_receiving(r);
-    else if (!(r && r->begun) &&
-             now - (r ? r->since : c->since) > HEADER_SECONDS)
-        shutdown(c->fd, SHUT_RDWR);
-}
-
-static void on_tick(uv_timer_t *timer) {
-    struct http_server *s = timer->data;
-    double now = monotonic_seconds();
-    for (struct connection *c = s->connections, *next; c; c = next) {
-        next = c->next;
-        check_connection(c, now);
-        if (c->request && c->request->suspended)
-            reply_body_tick(c->request, now);
-    }
-}
-
 /* ---- the loop ---- */
 
 static void run_daemon(struct listener *l) {
@@ -545,6 +403,10 @@ static void soonest_timeout(struct listener *l, uint64_t *soonest) {
     if (l->daemon && MHD_get_timeout(l->daemon, &ms) == MHD_YES &&
         ms < *soonest)
         *soonest = ms;
+}
+
+static void on_tick(uv_timer_t *timer) {
+    connections_tick(timer->data);
 }
 
 /* Before the loop sleeps: connections that were resumed go on, and the timers
@@ -585,30 +447,29 @@ static int listener_open(struct http_server *s, struct listener *l, int fd,
                          struct fault *f) {
     l->server = s;
     l->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, access_handler,
-        l, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT,
-        head_strictness(), MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-        MHD_OPTION_URI_LOG_CALLBACK, request_new, l,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
+        NULL, NULL, access_handler, l, MHD_OPTION_CONNECTION_LIMIT, UINT_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_STRICT_FOR_CLIENT, head_strictness(),
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_UNESCAPE_CALLBACK,
+        keep_escapes, NULL, MHD_OPTION_URI_LOG_CALLBACK, request_new, l,
         MHD_OPTION_NOTIFY_COMPLETED, request_free, NULL,
-        MHD_OPTION_NOTIFY_CONNECTION, notify_connection, l, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, connection_notify, l, MHD_OPTION_END);
     if (!l->daemon) {
         close_fd(fd);
         return fault_set(f, 500, "cannot start the HTTP server");
     }
     int epoll =
         MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-    int error = uv_poll_init(s->engine->loop, &l->poll, epoll);
-    if (error)
-        return fault_set(f, 500, "cannot watch the HTTP server: %s",
-                         uv_strerror(error));
+    if (watch_open(s->engine->loop, &l->poll, epoll, f) < 0) {
+        close_fd(fd);
+        return -1;
+    }
     l->polling = true;
     l->poll.data = l;
     uv_poll_start(&l->poll, UV_READABLE, on_readable);
-    return 0;
+    return listener_accept(l, fd, f);
 }
 
 static int open_unix(struct http_server *s, struct fault *f) {
@@ -671,11 +532,22 @@ struct http_server *http_open(struct engine *e, const struct route *routes,
     return s;
 }
 
+static void let_go(void *server) {
+    struct http_server *s = server;
+    if (--s->open_handles == 0 && s->ended)
+        free(s);
+}
+
+static void on_accepted_last(void *listener) {
+    let_go(((struct listener *)listener)->server);
+}
+
 static void quiesce(struct listener *l) {
-    if (l->daemon) {
-        int fd = MHD_quiesce_daemon(l->daemon);
-        drop_fd(&fd);
-    }
+    if (!l->accepting)
+        return;
+    l->accepting = false;
+    l->server->open_handles++;
+    accept_close(&l->acceptor, on_accepted_last);
 }
 
 void http_quiesce(struct http_server *s) {
@@ -686,9 +558,7 @@ void http_quiesce(struct http_server *s) {
 }
 
 static void on_closed(uv_handle_t *handle) {
-    struct http_server *s = handle->data;
-    if (--s->open_handles == 0)
-        free(s);
+    let_go(handle->data);
 }
 
 static void close_handle(struct http_server *s, uv_handle_t *handle) {
@@ -698,9 +568,11 @@ static void close_handle(struct http_server *s, uv_handle_t *handle) {
 }
 
 static void listener_close(struct listener *l) {
+    quiesce(l);
     if (l->polling) {
-        uv_poll_stop(&l->poll);
-        close_handle(l->server, (uv_handle_t *)&l->poll);
+        l->poll.data = l->server;
+        l->server->open_handles++;
+        watch_close(&l->poll, on_closed);
     }
     if (l->daemon)
         MHD_stop_daemon(l->daemon);
@@ -733,6 +605,7 @@ void http_close(struct http_server *s) {
     run_daemon(&s->tcp_listener);
     listener_close(&s->unix_listener);
     listener_close(&s->tcp_listener);
+    s->ended = true;
     close_handle(s, (uv_handle_t *)&s->timeout);
     close_handle(s, (uv_handle_t *)&s->tick);
     close_handle(s, (uv_handle_t *)&s->prepare);

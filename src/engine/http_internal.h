@@ -1,13 +1,14 @@
-/* http_internal.h: what http.c and reply.c share; nobody else includes it. */
+/* http_internal.h: what http.c, connection.c and reply.c share; nobody else
+ * includes it. */
 #ifndef CONTREE_HTTP_INTERNAL_H
 #define CONTREE_HTTP_INTERNAL_H
 
+#include "accept.h"
 #include "http.h"
 #include <microhttpd.h>
+#include <openssl/sha.h>
+#include <sys/stat.h>
 #include <zlib.h>
-
-struct connection;
-struct listener;
 
 enum { REPLY_HEADERS = 4, ROUTE_PARAMETERS = 4 };
 
@@ -49,6 +50,53 @@ struct request {
     unsigned status;
     struct reply_body *stream;
 };
+
+struct listener {
+    struct http_server *server;
+    struct MHD_Daemon *daemon; /* NULL: not listening */
+    uv_poll_t poll;
+    struct acceptor acceptor;
+    bool tcp, polling, accepting;
+    size_t count, strangers; /* connections; those that are not known */
+};
+
+struct connection {
+    struct connection *next, *previous;
+    struct listener *listener;
+    int fd;
+    bool refused;   /* another user's process */
+    bool known;     /* may ask: its token, or its user, was right */
+    bool sent_away; /* to make way for another; soon closed */
+    double opened;  /* monotonic seconds */
+    double since;   /* the same, or when its last request ended */
+    struct request *request;
+};
+
+struct http_server {
+    struct engine *engine;
+    const struct route *routes;
+    struct listener unix_listener, tcp_listener;
+    uv_prepare_t prepare;
+    uv_timer_t timeout, tick;
+    bool kicked, closing, ended;
+    int open_handles;   /* being closed */
+    struct stat socket; /* of the Unix socket's name, while it is ours */
+    unsigned char token_hash[SHA256_DIGEST_LENGTH];
+    struct connection *connections;
+    size_t active;
+    uint64_t last_activity;
+};
+
+/* connection.c: takes over fd, and from then on connections come in. */
+int listener_accept(struct listener *l, int fd, struct fault *f);
+/* libmicrohttpd's MHD_NotifyConnectionCallback. */
+void connection_notify(void *listener, struct MHD_Connection *mhd,
+                       void **context,
+                       enum MHD_ConnectionNotificationCode code);
+/* It is no stranger any more. */
+void connection_know(struct connection *c);
+/* Now and then: ends those whose peers have gone, or say nothing. */
+void connections_tick(struct http_server *s);
 
 /* The API's error object (wire-api.md §2.1). */
 struct buffer fault_body(const struct fault *f);

@@ -67,7 +67,7 @@ void pipe_widen(struct pipe_end *p) {
 
 static void on_closed(uv_handle_t *handle) {
     struct pipe_end *p = handle->data;
-    close_fd(p->fd);
+    drop_fd(&p->fd);
     free(p);
 }
 

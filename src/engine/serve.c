@@ -7,6 +7,8 @@
 #include "sandbox.h"
 #include "tree.h"
 #include "trial.h"
+#include "turn.h"
+#include "work.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -33,7 +35,7 @@ enum {
 
 /* Long work (archives, imports) is limited so that short work always finds a
  * worker. */
-#define WORKERS "20"
+enum { WORKERS = 20 };
 
 struct server {
     struct engine engine;
@@ -187,18 +189,23 @@ static void reset_signals(void) {
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* Connections and pipes of many runs need more than the usual 1,024. */
-static void raise_descriptor_limit(void) {
-    struct rlimit l;
-    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
-        l.rlim_cur = l.rlim_max < 65536 ? l.rlim_max : 65536;
-        setrlimit(RLIMIT_NOFILE, &l);
-    }
+static int share_descriptors(struct engine *e, struct engine_config *config,
+                             struct fault *f) {
+    if (descriptors_share(&e->descriptors, f) < 0)
+        return -1;
+    if (config->max_runs <= e->descriptors.runs)
+        return 0;
+    config->max_runs = e->descriptors.runs;
+    log_line("%zu runs at a time: there are descriptors for no "
+             "more. " DESCRIPTORS_FIX,
+             config->max_runs);
+    return 0;
 }
 
 static int run(struct server *s, struct fault *f) {
     struct engine *e = &s->engine;
-    if (launcher_attach(e->launcher, e->loop, f) < 0)
+    if (workers_start(e->loop, WORKERS, f) < 0 ||
+        launcher_attach(e->launcher, e->loop, f) < 0)
         return -1;
     e->operations = operations_open(e, f);
     if (!e->operations)
@@ -210,7 +217,9 @@ static int run(struct server *s, struct fault *f) {
     watch(s);
     operations_housekeep(e->operations); /* what the last engine left */
     tell_ready(e->config->ready_fd);
+    // turn_guard(e->loop);
     uv_run(e->loop, UV_RUN_DEFAULT);
+    turn_unguard();
     return 0;
 }
 
@@ -266,14 +275,17 @@ int serve(const struct options *o, struct fault *f) {
     struct server *s = calloc(1, sizeof *s);
     if (!s)
         return fault_set(f, 500, "out of memory");
-    setenv("UV_THREADPOOL_SIZE", WORKERS, 1);
     s->engine.config = &config;
-    s->engine.loop = uv_default_loop();
     s->engine.dir_fd = -1;
     reset_signals();
-    raise_descriptor_limit();
-    int result = begin(s, o, &config, f);
-    close_engine(&s->engine);
+    int result = share_descriptors(&s->engine, &config, f);
+    s->engine.loop = result < 0 ? NULL : uv_default_loop();
+    if (result == 0 && !s->engine.loop)
+        result = fault_errno(f, "cannot make an event loop");
+    if (result == 0) {
+        result = begin(s, o, &config, f);
+        close_engine(&s->engine);
+    }
     free((char *)config.token);
     free(s);
     return result;

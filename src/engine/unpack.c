@@ -573,7 +573,7 @@ int unpack_tar(int root, int fd, const struct unpack_options *o,
         buffer_init(&u->linked, 64 << 20);
         buffer_init(&u->implied, 64 << 20);
         status = unpack_all(u);
-        cleanup_close(&u->parent);
+        drop_fd(&u->parent);
         buffer_free(&u->times);
         buffer_free(&u->linked);
         buffer_free(&u->implied);

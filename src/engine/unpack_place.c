@@ -46,9 +46,7 @@ struct trail {
 };
 
 static void trail_end(struct trail *t) {
-    if (t->here >= 0)
-        close(t->here);
-    t->here = -1;
+    drop_fd(&t->here);
 }
 
 static int trail_begin(struct unpack *u, struct trail *t) {
@@ -297,8 +295,7 @@ int place_parent(struct unpack *u, const char *path, const char **name) {
     if (u->parent >= 0 && strlen(u->parent_path) == length &&
         memcmp(u->parent_path, path, length) == 0)
         return u->parent;
-    if (u->parent >= 0)
-        close(u->parent);
+    drop_fd(&u->parent);
     memcpy(u->parent_path, path, length);
     u->parent_path[length] = 0;
     memcpy(u->parent_place, u->parent_path, length + 1);

@@ -30,11 +30,14 @@ static int fault_error(struct fault *f, int status, int error,
                        const char *format, va_list args) {
     char text[128];
     if (f) {
-        f->status = error == ENOSPC || error == EDQUOT ? 507 : status;
+        f->status = error == ENOSPC || error == EDQUOT   ? 507
+                    : error == EMFILE || error == ENFILE ? 503
+                                                         : status;
         vsnprintf(f->message, sizeof f->message, format, args);
         size_t used = strlen(f->message);
-        snprintf(f->message + used, sizeof f->message - used, ": %s",
-                 strerror_r(error, text, sizeof text));
+        snprintf(f->message + used, sizeof f->message - used, ": %s%s",
+                 strerror_r(error, text, sizeof text),
+                 error == EMFILE ? ". " DESCRIPTORS_FIX : "");
     }
     errno = error;
     return -1;

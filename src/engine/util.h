@@ -25,7 +25,7 @@ struct fault {
 int fault_set(struct fault *f, int status, const char *format, ...)
     PRINTF_LIKE(3, 4);
 /* The same, with ": strerror(errno)" appended; status is 507 for ENOSPC and
- * EDQUOT, else 500. */
+ * EDQUOT, 503 for EMFILE and ENFILE, else 500. */
 int fault_errno(struct fault *f, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The same for a path that the client chose: 404 when there is none, 403 when

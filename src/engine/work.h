@@ -12,6 +12,9 @@ struct job {
     void (*work)(struct job *j); /* in a worker */
     void (*done)(struct job *j); /* on the loop; always called */
 };
+/* Starts as many workers, before there is work: libuv would abort when the
+ * system has no thread for it. 503 when there are too few. */
+int workers_start(uv_loop_t *loop, int wanted, struct fault *f);
 void job_start(struct engine *e, struct job *j, void (*work)(struct job *j),
                void (*done)(struct job *j));
 
