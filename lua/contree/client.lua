@@ -15,6 +15,8 @@ local client = {}
 client.version = "0.1.0"
 
 local CONNECT_TIMEOUT = 10
+local FIRST_ATTEMPTS = 3      -- to reach a server that has never answered
+local LEAVING_PAUSE = 0.05    -- before an engine is asked again that is about to end
 local IDLE_TIMEOUT = 60       -- of bodies without an end in sight, at most
 local ENGINE_HOST = "http://localhost"
 
@@ -218,38 +220,58 @@ local function status_error(self, request, result)
   local text = said(result.body) or ("%s %s was refused"):format(request.method, request.path)
   text = redactor(request.secret)(self.redact(text))
   return errors.new(kind_of(status), ("%s [%d]"):format(text, status), {
-    status = status,
+    status = status, request = request.method .. " " .. request.path,
     hint = hint_of(status, headers),
     request_id = headers["x-request-id"] or headers["request-id"] or headers.traceparent,
     retry_after = retry.after(headers["retry-after"]),
   })
 end
 
+-- What the core calls a failure, and what a failure of that kind is to the caller.
+-- `again`: another attempt may go better. `sent`: it does not matter whether a byte of
+-- the request has left us.
+local FAILURES = {
+  connect = { again = true }, resolve = { again = true }, closed = { again = true },
+  protocol = { again = true },
+  timeout = { kind = "timeout", sent = true, hint = "timeout = of contree.new gives it longer" },
+  idle = { kind = "timeout", sent = true },
+  file = { kind = "file", sent = true }, aborted = { kind = "cancelled", sent = true },
+  too_large = { kind = "server" },
+  tls = { sent = true, hint = "does this machine trust the server's certificate authority?" },
+}
+
+local function hint_of_failure(self, request, err)
+  if err.kind == "file" then
+    return err.message:find("No such file", 1, true) and "is its directory there?" or nil
+  end
+  if err.kind == "too_large" then return request.too_large end
+  if self.engine and (err.kind == "closed" or err.kind == "connect") then
+    return self.engine:where_to_look()
+  end
+  return FAILURES[err.kind] and FAILURES[err.kind].hint
+end
+
+-- What was asked of whom, unless it has to do with this machine only.
+local function before_words(self, request, err)
+  if err.kind == "file" then return "a local file: " end
+  if err.kind == "connect" then
+    return not self.unix_socket and ("cannot reach %s: "):format(self.address) or ""
+  end
+  return ("%s %s at %s: "):format(request.method, request.path, self.address)
+end
+
 local function transfer_error(self, request, result)
   local err = result.error
-  local where = ("%s %s at %s"):format(request.method, request.path, self.address)
-  local fields = { unsent = not result.sent, final = err.kind ~= "connect" and err.kind ~= "closed"
-    and err.kind ~= "resolve" and err.kind ~= "protocol" }
-  local kind = "connection"
-  if err.kind == "timeout" or err.kind == "idle" then
-    kind, fields.unsent = "timeout", nil
-  elseif err.kind == "file" then
-    kind, fields.unsent = "file", nil
-  elseif err.kind == "aborted" then
-    kind, fields.unsent = "cancelled", nil
-  elseif err.kind == "too_large" then
-    kind, fields.hint = "server", request.too_large
-  elseif err.kind == "tls" then
-    fields.unsent = nil
-    fields.hint = "does this machine trust the server's certificate authority?"
-  elseif err.kind == "connect" then
-    where = not self.unix_socket and "cannot reach " .. self.address or nil
-    if self.unix_socket and not self.engine then
-      -- A socket on this machine does not come back by being asked again.
-      fields.hint, fields.final, fields.unsent = "nobody listens there", true, nil
-    end
+  local failure = FAILURES[err.kind] or {}
+  local fields = { unsent = not failure.sent and not result.sent or nil, final = not failure.again,
+    hint = hint_of_failure(self, request, err), unreached = err.kind == "connect"
+      or err.kind == "resolve" or nil }
+  if err.kind == "connect" and self.unix_socket and not self.engine then
+    -- A socket on this machine does not come back by being asked again.
+    fields.hint, fields.final, fields.unsent = "nobody listens there", true, nil
   end
-  return errors.new(kind, self.redact((where and where .. ": " or "") .. err.message), fields)
+  return errors.new(failure.kind or "connection",
+    self.redact(before_words(self, request, err) .. err.message), fields)
 end
 
 -- Requests -----------------------------------------------------------------
@@ -321,6 +343,7 @@ local function attempt(self, request, body)
       (core.now() - begun) * 1000)))
   end
   if result.error then return nil, transfer_error(self, request, result) end
+  self.reached = true
   if result.status >= 300 and not (request.accept and request.accept[result.status]) then
     return nil, status_error(self, request, result)
   end
@@ -332,13 +355,17 @@ local function before_retry(self, request, err, tries, revival)
   if self.engine and err.unsent and request.revive ~= false then
     return self.engine:revive(revival.seen, revival)
   end
+  if self.engine and self.engine:is_leaving(err, revival) then return loop.sleep(LEAVING_PAUSE) end
   local delay = retry.delay(tries, err.retry_after)
   local remaining = left(request)
-  local last = tries >= self.policy.max_attempts or request.retry == false
+  -- Where nobody has ever answered, a wrong address is likelier than a restart.
+  local most = err.unreached and not self.reached and FIRST_ATTEMPTS or math.huge
+  local last = tries >= math.min(self.policy.max_attempts, most) or request.retry == false
     or err.status ~= nil and err.status == request.raise
   if last or not retry.allowed(request, err) or delay > self.policy.max_delay
     or (remaining and delay > remaining)
     or (err.status == 429 and request.patience and core.now() + delay > request.patience) then
+    if tries > 1 then err.message = ("%s (asked %d times)"):format(err.message, tries) end
     error(err, 0)
   end
   if self.log then self.log(("again in %.2f s: %s"):format(delay, err.message)) end

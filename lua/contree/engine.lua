@@ -16,6 +16,8 @@ local START_TIMEOUT = 15
 local SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.01
 -- How long the engine of somebody who was faster may take to listen.
 local PATIENCE = 5
+-- How long one that ends may take to end, and how often it is tried to start the next.
+local LEAVING, RELAUNCH_PAUSE = 30, 0.5
 
 --- What contree.new's engine= may hold.
 engine.spec = {
@@ -107,9 +109,31 @@ function Engine:check()
   self.directory = nil
 end
 
+-- Where the engine writes what goes wrong.
+local function log_of(self) return self.socket .. ".log" end
+
+--- What to tell those whose request an engine did not survive.
+function Engine:where_to_look()
+  local log = log_of(self)
+  return core.stat(log) and ("the local engine has ended; its log is %s"):format(log)
+    or "the local engine has ended"
+end
+
+--- Whether an engine has refused a request because it is about to end: nothing was
+--- done, and soon nobody listens there, so that the next one is started.
+---@param try table kept by the caller from one call to the next
+function Engine:is_leaving(err, try) -- luacheck: no self
+  if err.status ~= 503 or not err.message:find("the engine is stopping", 1, true) then
+    return false
+  end
+  try.leaving_since = try.leaving_since or core.now()
+  return core.now() - try.leaving_since < LEAVING
+end
+
 local function unavailable(self, message)
+  local log = core.stat(log_of(self)) and ("; its log is %s"):format(log_of(self)) or ""
   errors.raise("engine_unavailable", "the local engine cannot be used: " .. message, {
-    hint = self.path and ("%s doctor says what this machine lacks"):format(self.path)
+    hint = self.path and ("%s doctor says what this machine lacks%s"):format(self.path, log)
       or "build it with make and set CONTREE_ENGINE to build/bin/contree-engine, "
       .. "or install it with make install",
   })
@@ -123,7 +147,7 @@ local function log_path(self)
   local stat = core.stat(directory)
   if stat and not stat.link and stat.uid == core.geteuid()
     and permissions(stat):find("^.[0145][0145]$") then
-    return self.socket .. ".log"
+    return log_of(self)
   end
 end
 
@@ -183,8 +207,9 @@ end
 ---@param try table kept by the caller from one call to the next
 function Engine:revive(seen, try)
   if not self.path then unavailable(self, self.problem) end
-  if not self.starting and self.starts == seen and not try.launched then
-    try.launched = true
+  local tried = try.launched and core.now() - try.launched < RELAUNCH_PAUSE
+  if not self.starting and self.starts == seen and not tried then
+    try.launched = core.now()
     launch(self)
   end
   if self.starting then

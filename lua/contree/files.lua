@@ -208,10 +208,16 @@ local function look_up(self, digest)
   if not errors.is(found, "not_found") then error(found, 0) end
 end
 
--- Sending a content twice does no harm: the server keeps it once.
+-- What is so large is offered first: a server may have no room for it.
+local OFFERED = 1048576
+
+-- Sending a content twice does no harm: the server keeps it once. (Only of a local
+-- engine it is known that it answers an offer at once.)
 local function post(self, entry)
+  local offered = self.unix_socket and not (entry.data and #entry.data < OFFERED)
   return client.fetch(self, {
     method = "POST", path = "/files", repeatable = true,
+    headers = offered and { "Expect: 100-continue" } or nil,
     body = entry.data or { path = entry.path },
   })
 end

@@ -33,7 +33,7 @@ Follower.__index = Follower
 ---@return contree.Follower
 function follow.new(self, uuid, choice)
   choice = choice or {}
-  return setmetatable({ client = self, path = "/operations/" .. client.segment(uuid),
+  return setmetatable({ client = self, uuid = uuid, path = "/operations/" .. client.segment(uuid),
     since = choice.since, spid = choice.spid, without = choice.without,
     tries = 0, drains = 0, malformed = 0 }, Follower)
 end
@@ -41,7 +41,7 @@ end
 local function check_deadline(self, deadline)
   if deadline and core.now() >= deadline then
     self:close()
-    errors.raise("timeout", "the operation has not ended in time")
+    errors.raise("timeout", ("the operation %s has not ended in time"):format(self.uuid))
   end
 end
 

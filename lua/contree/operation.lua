@@ -212,7 +212,10 @@ local function conclude(self, found)
     err = errors.new("rate_limited", found.error or "no sandbox was free in time",
       { hint = "nothing has run; a longer queue_timeout waits for longer" })
   elseif found.status ~= "SUCCESS" then
-    err = errors.new("operation_failed", found.error or "the operation failed")
+    local engine = self.client.engine
+    local lost = engine and found.error and found.error:find("the engine stopped", 1, true)
+    err = errors.new("operation_failed", found.error or "the operation failed",
+      { hint = lost and engine:where_to_look() or nil })
   elseif self.plan.check and outcome.is_failure(result) then
     err = outcome.failure(result)
   end

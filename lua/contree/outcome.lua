@@ -144,15 +144,31 @@ function outcome.is_failure(result)
   return result.exit_code ~= 0 or result.timed_out or false
 end
 
+-- How a limit is told, and what to do about it.
+local LIMITS = {
+  timeout = { words = " of %d s", hint = "timeout = gives it longer, 3600 s at most" },
+  memory = { words = ", %d bytes", hint = "resources_limits = { memory_bytes = } gives it more" },
+  pids = { words = ", having wanted more than %d processes",
+    hint = "resources_limits = { pids = } gives it more" },
+  disk = { words = ", having written more than %d bytes",
+    hint = "resources_limits = { max_layer_bytes = } gives it more" },
+}
+
 --- The error that a failed command becomes with check = true.
 ---@return contree.Error
 function outcome.failure(result)
-  local ending = result.timed_out and "ran into its time limit"
-    or result.limit == "memory" and "ran out of the memory it may have"
+  local limit = result.timed_out and "timeout" or result.limit
+  local ending = limit == "timeout" and "ran into its time limit"
+    or limit == "memory" and "ran out of the memory it may have"
     or result.signal and "was killed by signal " .. result.signal
     or "ended with exit code " .. tostring(result.exit_code)
+  local known = LIMITS[limit]
+  if known and result.limit_value then
+    ending = ending .. known.words:format(result.limit_value)
+  end
   local line = last_line(result.stderr)
-  return errors.new("command_failed", "the command " .. ending .. (line and ": " .. line or ""))
+  return errors.new("command_failed", "the command " .. ending .. (line and ": " .. line or ""),
+    { hint = known and known.hint })
 end
 
 return outcome

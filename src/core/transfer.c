@@ -221,6 +221,10 @@ static void explain(struct transfer *t, CURLcode code) {
     curl.easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
     if (code == CURLE_OPERATION_TIMEDOUT)
         explain_timeout(t);
+    else if (code == CURLE_COULDNT_CONNECT && t->outcome.sent)
+        /* libcurl had sent it, and looked for another connection. */
+        fail(&t->failure, "closed",
+             "the server closed the connection before it answered");
     else if (code == CURLE_OUT_OF_MEMORY && t->status == 0)
         fail(&t->failure, "too_large",
              "a header of the answer is too long, or there is no memory");

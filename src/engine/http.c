@@ -315,7 +315,11 @@ static enum MHD_Result begin(struct request *r, const char *method,
     return MHD_YES;
 }
 
+/* A client that may upload, but whose upload has failed half-way, gets to read
+ * why: it sends to the end before it looks. */
 static enum MHD_Result discard(struct request *r, size_t length) {
+    if (r->route && r->route->body == BODY_STREAM)
+        return MHD_YES;
     r->discarded += (int64_t)length;
     return r->discarded > DISCARD_MAX ? MHD_NO : MHD_YES;
 }
