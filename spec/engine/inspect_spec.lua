@@ -166,6 +166,8 @@ describe("/inspect/{image}", function()
     it("is refused with a reason", function()
       wire.refuses(400, "path is required", inspect("archive"))
       wire.refuses(404, "", inspect("archive", "?path=/no"))
+      wire.refuses(422, "neither a file nor a directory: /d/fifo",
+        inspect("archive", "?path=/d/fifo"))
     end)
 
     it("stops when its client goes", function()

@@ -117,8 +117,9 @@ static void look_work(struct job *j) {
     struct archive *a = (struct archive *)j;
     struct item item;
     a->view = inspection_view(&a->at, &a->fault);
-    if (a->view)
-        inspect_stat(a->view, a->at.path, true, &item, &a->fault);
+    if (a->view &&
+        inspect_stat(a->view, a->at.path, true, &item, &a->fault) == 0)
+        inspect_can_archive(&item, &a->fault);
 }
 
 static void look_done(struct job *j) {

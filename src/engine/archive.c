@@ -255,14 +255,18 @@ static int add_item(struct job *j, const struct item *i) {
     return write_member(j, i, name, fd);
 }
 
+int inspect_can_archive(const struct item *i, struct fault *f) {
+    if (S_ISREG(i->st.st_mode) || S_ISDIR(i->st.st_mode))
+        return 0;
+    return fault_set(f, 422, "neither a file nor a directory: /%.300s",
+                     i->path);
+}
+
 static int run(struct job *j) {
     struct item i;
     int more = walk_next(j->walk, &i, j->f);
-    if (more < 1)
+    if (more < 1 || inspect_can_archive(&i, j->f) < 0)
         return -1;
-    if (!S_ISREG(i.st.st_mode) && !S_ISDIR(i.st.st_mode))
-        return fault_set(j->f, 422, "neither a file nor a directory: /%.300s",
-                         i.path);
     j->real = strlen(i.path);
     for (; more == 1; more = walk_next(j->walk, &i, j->f))
         if (add_item(j, &i) < 0)

@@ -84,6 +84,8 @@ bool patience_over(const struct patience *p);
  * took longer than allowed. */
 int patience_check(const struct patience *p, const char *what, struct fault *f);
 
+/* 422 when it is neither a file nor a directory. */
+int inspect_can_archive(const struct item *i, struct fault *f);
 /* Writes a PAX tar of `path` and all below to `to` (blocking), names relative
  * to the image's root. Hard links and holes are kept, of the extended
  * attributes user.* and security.capability; sockets and devices are left out.
