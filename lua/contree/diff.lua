@@ -58,7 +58,7 @@ local function named(other)
   end
   options.argument("diff", "the other image", options.name, other)
   local tag = other:gsub("^tag:", "")
-  return reference.uuid(tag) or "tag:" .. tag
+  return reference.uuid(tag) or "tag:" .. reference.tag(tag)
 end
 
 -- Patches --------------------------------------------------------------------

@@ -45,12 +45,14 @@ end
 local function find(self, name)
   local uuid = reference.uuid(name)
   if uuid then return details(self, uuid) end
-  local found = image.find_tag(self.client, name)
-  return image.new(self.client, { uuid = found, tag = name })
+  local tag = reference.tag(name)
+  local found = image.find_tag(self.client, tag)
+  return image.new(self.client, { uuid = found, tag = tag })
 end
 
---- The image of a uuid or a tag. Nothing is sent, unless `strict` asks for an
---- error when there is none.
+--- The image of a uuid or a tag, or one that was imported under a reference that
+--- is no tag here, such as "x@sha256:…". Nothing is sent, unless `strict` asks for
+--- an error when there is none.
 ---@async
 ---@param ref string
 ---@param given? { strict: boolean? }
@@ -62,7 +64,7 @@ function Images:use(ref, given)
   options.argument("images:use", "the image", options.name, name)
   if given.strict then return find(self, name) end
   local uuid = reference.uuid(name)
-  return image.new(self.client, { uuid = uuid, tag = not uuid and name or nil })
+  return image.new(self.client, { uuid = uuid, tag = not uuid and reference.tag(name) or nil })
 end
 
 -- Listing ------------------------------------------------------------------

@@ -1,11 +1,19 @@
 --- Names of images: uuids, tags, and references to registries
---- (wire-api.md §8.7).
+--- (wire-api.md §8.7, §8.9).
+--
+-- The grammar of references is that of the registries' own tools. A tag here is
+-- narrower (a-z 0-9 _ - with single : / . between): it is derived from the
+-- reference, the same for the same image, and another one for another.
+
+local core = require("contree.core")
 
 local reference = {}
 
 -- skopeo's other transports; they are passed on as they are.
 local TRANSPORTS = { ["oci"] = true, ["oci-archive"] = true, ["docker-archive"] = true,
   ["docker-daemon"] = true, ["containers-storage"] = true, ["dir"] = true }
+
+local TAG_MAX, NAME_MAX, HERE_MAX = 128, 255, 256
 
 --- The uuid that a text is, in lower case, or nil.
 ---@param text string
@@ -16,30 +24,122 @@ function reference.uuid(text)
   if a and #a == 8 and #b == 4 and #c == 4 and #d == 4 and #e == 12 then return lower end
 end
 
--- A first part with a dot or a colon, or localhost, is a registry.
+--- Whether an image here can have the tag.
+---@param text string
+---@return boolean
+function reference.is_tag(text)
+  return #text <= HERE_MAX and text:find("^[%l%d_-][%l%d_:/.-]*$") ~= nil
+    and not text:find("[:/.][:/.]") and not text:find("[:/.]$")
+end
+
+-- Parts of a reference ----------------------------------------------------
+
+-- A first part with a dot, a colon or a capital, or localhost, is a registry.
 local function split_host(text)
-  local host, rest = text:match("^([^/]+)/(.+)$")
-  if host and (host:find("[.:]") or host == "localhost") then return host, rest end
+  local host, rest = text:match("^([^/]+)/(.*)$")
+  if host and (host:find("[.:%u]") or host == "localhost") then return host, rest end
   return "docker.io", text
 end
 
-local function in_registry(text)
-  if text:find("^/") then return nil end
-  local host, path = split_host(text)
-  if host == "index.docker.io" then host = "docker.io" end
-  if host == "docker.io" then
-    path = path:gsub("^library/", "")
-    if path == "" then return nil end
+local function is_port(text) return text == "" or text:find("^:%d+$") ~= nil end
+
+local function is_host(host)
+  local six, port = host:match("^%[([%x:.]+)%](.*)$")
+  if six then return is_port(port) end
+  local name
+  name, port = host:match("^([^:]+)(.*)$")
+  if not name or not is_port(port) then return false end
+  for part in (name .. "."):gmatch("(.-)%.") do
+    if not part:find("^%w[%w-]*$") or part:find("%-$") then return false end
   end
-  local last = path:match("[^/]+$")
-  if not last or last:find("^[:@]") then return nil end
-  local prefix = host == "docker.io" and "" or host .. "/"
-  local short = not last:find("[:@]") and prefix .. path or nil
-  if short then path = path .. ":latest" end
-  local official = host == "docker.io" and not path:find("/", 1, true)
+  return true
+end
+
+-- What is wrong with the path of a repository, or nil.
+local function path_problem(path)
+  if path:find("%u") then return "the name of a repository has no capitals (a tag may)" end
+  for part in (path .. "/"):gmatch("(.-)/") do
+    local rest = part:gsub("__", "."):gsub("%-+", "."):gsub("_", ".")
+    if not rest:find("^[%l%d]") or rest:find("[^%l%d.]") or rest:find("%.%.")
+      or rest:find("%.$") then
+      return ("%q is no part of a repository's name"):format(part)
+    end
+  end
+end
+
+local function tag_problem(tag)
+  if #tag > TAG_MAX or not tag:find("^[%w_][%w_.-]*$") then
+    return ("the tag %q is none: up to %d letters, digits, _ . and -, the first no . or -")
+      :format(tag, TAG_MAX)
+  end
+end
+
+local function digest_problem(digest)
+  local hex = digest:match("^sha256:([%da-f]+)$")
+  if not hex or #hex ~= 64 then
+    return ("the digest %q is none: sha256: and 64 of 0-9 a-f"):format(digest)
+  end
+end
+
+-- The local tag ------------------------------------------------------------
+
+-- Words that a tag cannot hold, so that different ones stay different.
+local function fit(text, changed)
+  if text == changed then return text end
+  return changed .. "-" .. core.sha256(text):sub(1, 8)
+end
+
+-- Case means nothing in a host that has a dot or a port.
+local function host_here(host)
+  local lower = host:lower()
+  local six, port = lower:match("^%[(.-)%](.*)$")
+  if six then return six:gsub(":", "-") .. port end
+  return lower:find("[.:]") and lower or fit(host, lower)
+end
+
+local function tag_here(tag)
+  local changed = tag:lower():gsub("%.%.", ".-"):gsub("%.%.", ".-"):gsub("%.$", "-")
+  return fit(tag, changed)
+end
+
+local function cut(text)
+  if #text <= HERE_MAX then return text end
+  return fit(text, (text:sub(1, HERE_MAX - 9):gsub("[:/.]$", "")))
+end
+
+-- Whole references ---------------------------------------------------------
+
+-- "name:tag@digest" in parts; the digest beats the tag.
+local function split(text)
+  local name, digest = text:match("^(.-)@(.*)$")
+  name = name or text
+  local path, tag = name:match("^(.*):([^/]*)$")
+  return path or name, tag, digest
+end
+
+local function check(host, path, tag, digest)
+  if not is_host(host) then return ("%q is no host"):format(host) end
+  local problem = path_problem(path)
+  if problem then return problem end
+  if #path > NAME_MAX then return ("its name is longer than %d bytes"):format(NAME_MAX) end
+  return tag and tag_problem(tag) or digest and digest_problem(digest) or nil
+end
+
+local function in_registry(text)
+  local host, rest = split_host(text)
+  if host == "index.docker.io" then host = "docker.io" end
+  local path, tag, digest = split(rest)
+  if host == "docker.io" then path = path:gsub("^library/", "") end
+  local problem = check(host, path, tag, digest)
+  if problem then return nil, problem end
+  local hub = host == "docker.io"
+  local prefix = (hub and "" or host_here(host) .. "/") .. path
+  local official = hub and not path:find("/", 1, true)
+  local version = digest and "@" .. digest or ":" .. (tag or "latest")
+  local here = prefix .. ":" .. (digest and digest:gsub(":", "-") or tag_here(tag or "latest"))
   return {
-    url = ("docker://%s/%s%s"):format(host, official and "library/" or "", path),
-    tag = prefix .. path, short = short,
+    url = ("docker://%s/%s%s%s"):format(host, official and "library/" or "", path, version),
+    tag = cut(here), short = not tag and not digest and prefix or nil,
   }
 end
 
@@ -56,12 +156,23 @@ function reference.parse(text)
   if scheme and scheme ~= "docker" and scheme ~= "oci" then
     return nil, ("the transport %s:// is unknown"):format(scheme)
   end
-  local source = in_registry(scheme and rest or text)
-  if not source then
-    return nil, ("%q names no image%s"):format(text,
-      text:find("^/") and " (a file is oci-archive:/PATH or docker-archive:/PATH)" or "")
+  if text:find("^/") then
+    return nil, ("%q names no image (a file is oci-archive:/PATH or docker-archive:/PATH)")
+      :format(text)
   end
+  local source, problem = in_registry(scheme and rest or text)
+  if not source then return nil, ("%q names no image: %s"):format(text, problem) end
   return source
+end
+
+--- The tag that an image of this name has here: a tag as it is, of a reference
+--- the one that its import gives. What is neither is left to the server.
+---@param name string
+---@return string
+function reference.tag(name)
+  if reference.is_tag(name) then return name end
+  local source = reference.parse(name)
+  return source and source.tag or name
 end
 
 return reference

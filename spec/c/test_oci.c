@@ -415,6 +415,9 @@ static void limits(void) {
     end_env(&e);
 }
 
+#define DIGITS32 "01234567890123456789012345678901"
+#define DIGITS128 DIGITS32 DIGITS32 DIGITS32 DIGITS32
+
 static void references(void) {
     static const struct {
         const char *url, *host, *full;
@@ -442,6 +445,23 @@ static void references(void) {
     "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
         {"docker://h.io/x@" DIGEST, "h.io", "docker://h.io/x@" DIGEST, false},
         {"docker://h.io/x:1@" DIGEST, "h.io", "docker://h.io/x@" DIGEST, false},
+        {"docker://h.io/x:RELEASE.2024-01-31T20-20-33Z", "h.io",
+         "docker://h.io/x:RELEASE.2024-01-31T20-20-33Z", false},
+        {"docker://h.io/x:_1..-", "h.io", "docker://h.io/x:_1..-", false},
+        {"docker://h.io/a.b/c__d/e---f_g", "h.io",
+         "docker://h.io/a.b/c__d/e---f_g:latest", false},
+        {"docker://MyHost/x", "MyHost", "docker://MyHost/x:latest", false},
+        {"docker://[2001:DB8::1]:5000/x@" DIGEST, "[2001:DB8::1]:5000",
+         "docker://[2001:DB8::1]:5000/x@" DIGEST, false},
+        {"docker://h.io/Foo", NULL, NULL, false},
+        {"docker://h.io/a/-b", NULL, NULL, false},
+        {"docker://h.io/a-/b", NULL, NULL, false},
+        {"docker://h.io/a._b", NULL, NULL, false},
+        {"docker://h.io/a___b", NULL, NULL, false},
+        {"docker://h.io/a/", NULL, NULL, false},
+        {"docker://h.io/x:.a", NULL, NULL, false},
+        {"docker://h.io/x:-a", NULL, NULL, false},
+        {"docker://h.io/x@sha512:" DIGITS128, NULL, NULL, false},
         {"busybox", NULL, NULL, false},
         {"docker://", NULL, NULL, false},
         {"docker://-x", NULL, NULL, false},

@@ -19,6 +19,10 @@
 #include <unistd.h>
 
 #define SCHEME "docker://"
+#define CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define SMALL "abcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+enum { TAG_LENGTH = 128 };
 #define LAYOUT "oci"
 #define BLOBS LAYOUT "/blobs/sha256"
 /* What a layout holds besides the layers. */
@@ -82,7 +86,7 @@ static const char *split_host(const char *rest, char host[REFERENCE_MAX]) {
     size_t length = strcspn(rest, "/");
     snprintf(host, REFERENCE_MAX, "%.*s", (int)length, rest);
     if (rest[length] &&
-        (strpbrk(host, ".:[") || strcmp(host, "localhost") == 0))
+        (strpbrk(host, ".:[" CAPITALS) || strcmp(host, "localhost") == 0))
         return rest + length + 1;
     *host = 0;
     return rest;
@@ -95,40 +99,54 @@ static bool is_written_well(const char *rest) {
     return *rest && strlen(rest) + strlen(SCHEME) < REFERENCE_MAX;
 }
 
-static bool is_path(const char *path) {
-    return isalnum((unsigned char)*path) && !strpbrk(path, "[]@") &&
-           !strstr(path, "//") && !strstr(path, "..") && !strchr(path, ':') &&
-           isalnum((unsigned char)path[strlen(path) - 1]);
+/* A part of a repository's name: letters and digits, and between them one of
+ * . _ __ or any number of -. Returns what comes after it, or NULL. */
+static const char *after_part(const char *p) {
+    for (;;) {
+        size_t plain = strspn(p, SMALL DIGITS);
+        if (plain == 0)
+            return NULL;
+        p += plain;
+        size_t dashes = strspn(p, "-");
+        if (*p == '.')
+            p++;
+        else if (*p == '_')
+            p += 1 + (p[1] == '_');
+        else if (dashes)
+            p += dashes;
+        else
+            return p;
+    }
 }
 
-int reference_parse(const char *url, struct reference *out, struct fault *f) {
-    const char *rest = url + strlen(SCHEME);
-    if (strncmp(url, SCHEME, strlen(SCHEME)) != 0 || !is_written_well(rest))
-        return refuse(f, url,
-                      "is not docker://HOST/NAME:TAG (what is on this machine "
-                      "is imported with: contree-engine import)");
-    const char *path = split_host(rest, out->host);
-    char name[REFERENCE_MAX];
-    snprintf(name, sizeof name, "%s", path);
-    char *digest = strchr(name, '@');
-    if (digest)
-        *digest++ = 0;
-    if (strchr(out->host, '@') || (digest && !is_digest(digest)))
-        return refuse(f, url,
-                      "has an @ that no sha256 digest follows; a login "
-                      "belongs into registry.credentials");
-    char *slash = strrchr(name, '/');
-    char *tag = strchr(slash ? slash : name, ':');
-    if (tag)
-        *tag++ = 0;
-    if (!is_path(name) || (tag && (!is_path(tag) || strchr(tag, '/'))))
-        return refuse(f, url, "is not docker://HOST/NAME:TAG");
-    if (is_no_place(out->host))
-        return refuse(f, url, "leads to an address that no registry has");
-    out->loopback = is_loopback(out->host);
+static bool is_path(const char *path) {
+    while ((path = after_part(path)) && *path == '/')
+        path++;
+    return path && !*path;
+}
+
+static bool is_tag(const char *tag) {
+    size_t length = strlen(tag);
+    return length && length <= TAG_LENGTH && *tag != '.' && *tag != '-' &&
+           strspn(tag, SMALL CAPITALS DIGITS "_.-") == length;
+}
+
+/* What comes after a mark, which ends what comes before it. */
+static char *cut(char *mark) {
+    if (mark)
+        *mark++ = 0;
+    return mark;
+}
+
+static int fill_reference(const char *url, const char *name, const char *tag,
+                          const char *digest, struct reference *out,
+                          struct fault *f) {
     bool host = *out->host;
+    out->loopback = is_loopback(out->host);
     if (!host)
         snprintf(out->host, sizeof out->host, "docker.io");
+    if (digest)
+        snprintf(out->digest, sizeof out->digest, "%s", digest);
     const char *more = digest ? digest : tag ? tag : "latest";
     int length = snprintf(out->name, sizeof out->name, SCHEME "%s%s%s",
                           host ? out->host : "", host ? "/" : "", name);
@@ -137,6 +155,36 @@ int reference_parse(const char *url, struct reference *out, struct fault *f) {
                  digest ? "@" : ":", more) >= (int)sizeof out->full)
         return refuse(f, url, "is too long");
     return 0;
+}
+
+int reference_parse(const char *url, struct reference *out, struct fault *f) {
+    const char *rest = url + strlen(SCHEME);
+    *out = (struct reference){.host = ""};
+    if (strncmp(url, SCHEME, strlen(SCHEME)) != 0 || !is_written_well(rest))
+        return refuse(f, url,
+                      "is not docker://HOST/NAME:TAG (what is on this machine "
+                      "is imported with: contree-engine import)");
+    const char *path = split_host(rest, out->host);
+    char name[REFERENCE_MAX];
+    snprintf(name, sizeof name, "%s", path);
+    char *digest = cut(strchr(name, '@'));
+    if (strchr(out->host, '@') || (digest && !is_digest(digest)))
+        return refuse(f, url,
+                      "has an @ that no sha256 digest follows (sha256: and 64 "
+                      "of 0-9 a-f); a login belongs into registry.credentials");
+    char *slash = strrchr(name, '/');
+    char *tag = cut(strchr(slash ? slash : name, ':'));
+    if (tag && !is_tag(tag))
+        return refuse(f, url,
+                      "has a tag that none is: up to 128 letters, digits, _ . "
+                      "and -, the first no . or -");
+    if (!is_path(name))
+        return refuse(f, url,
+                      "is not docker://HOST/NAME:TAG (a name has a-z 0-9, and "
+                      "between them . _ or -; only tags have capitals)");
+    if (is_no_place(out->host))
+        return refuse(f, url, "leads to an address that no registry has");
+    return fill_reference(url, name, tag, digest, out, f);
 }
 
 int registry_check(const char *url, struct fault *f) {
@@ -217,6 +265,12 @@ static int read_manifest(struct fetch *x, const char *source,
 static int find_manifest(struct fetch *x) {
     struct oci_blob chosen;
     int kind = read_manifest(x, x->reference.full, &chosen);
+    const char *digest = strrchr(x->pinned, '@');
+    if (kind >= 0 && *x->reference.digest &&
+        strcmp(digest + 1, x->reference.digest) != 0)
+        return fault_set(x->f, 422,
+                         "bad image: it is not what the digest says that was "
+                         "asked for");
     if (kind <= 0)
         return kind;
     pin(x, chosen.digest);
@@ -379,6 +433,9 @@ static void mask(char *message, const char *secret) {
 static const char *hint(const char *message, bool anonymous) {
     if (strstr(message, "HTTP response to HTTPS client"))
         return " (plain HTTP is spoken with registries on loopback only)";
+    if (strstr(message, "invalid reference format"))
+        return " (this skopeo is too old for IPv6 addresses: give the host a "
+               "name, such as one in /etc/hosts, or install a newer one)";
     if (!strstr(message, "unauthorized") &&
         !strstr(message, "authentication required") &&
         !strstr(message, "denied"))

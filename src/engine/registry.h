@@ -2,7 +2,7 @@
 #ifndef CONTREE_REGISTRY_H
 #define CONTREE_REGISTRY_H
 
-#include "util.h"
+#include "oci.h"
 
 enum { REFERENCE_MAX = 512 };
 
@@ -12,6 +12,7 @@ struct reference {
     char host[REFERENCE_MAX]; /* with its port, as logins are filed under it */
     char name[REFERENCE_MAX]; /* "docker://HOST/PATH", or without a host */
     char full[REFERENCE_MAX]; /* what to ask for first; a digest beats a tag */
+    char digest[OCI_DIGEST];  /* or "" */
     bool loopback;            /* on this machine: plain HTTP will do */
 };
 

@@ -113,7 +113,7 @@ end
 
 -- The image with exactly this tag.
 local function tagged(self, name)
-  if not name:find("^[%l%d_:/.-]+$") then return nil end
+  if not reference.is_tag(name) then return nil end
   local ok, found = pcall(image.find_tag, self.client, name)
   if ok then return found end
   if not errors.is(found, "not_found") and not errors.is(found, "invalid_argument") then
