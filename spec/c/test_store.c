@@ -20,6 +20,7 @@ static struct store *open_store(const struct temp_dir *d) {
 static struct image new_image(const char *tag, int64_t created) {
     struct image i = {.created = created, .size = 7, .layer = 0};
     uuid_ordered(i.uuid);
+    uuid_random(i.operation);
     snprintf(i.tag, sizeof i.tag, "%s", tag);
     return i;
 }
@@ -67,7 +68,6 @@ static void images(void) {
     char env[] = "{\"A\":\"b\"}", reference[300];
     i.env = env;
     i.layer = 9;
-    uuid_random(i.operation);
     CHECK_NUMBER(store_image_add(s, &i, &f), 0);
     CHECK_NUMBER(store_image_by_uuid(s, i.uuid, &got, &f), 0);
     CHECK_STRING(got.uuid, i.uuid);
@@ -122,6 +122,61 @@ static void tag_rules(void) {
     text[256] = 'a';
     text[257] = 0;
     CHECK(!tag_is_valid(text));
+}
+
+/* Whether the image is found by a tag, and shows `shown`. */
+static bool is_found(struct store *s, const char *tag, const char *uuid,
+                     const char *shown) {
+    struct fault f;
+    struct image by_tag, by_uuid;
+    if (store_image_by_tag(s, tag, &by_tag, &f) < 0 ||
+        store_image_by_uuid(s, by_tag.uuid, &by_uuid, &f) < 0)
+        return false;
+    return strcmp(by_tag.uuid, uuid) == 0 && strcmp(by_uuid.tag, shown) == 0;
+}
+
+static void public_tags(void) {
+    struct temp_dir d = temp_dir_make();
+    struct store *s = open_store(&d);
+    struct fault f;
+    struct image p = new_image("p:1", 1), q = new_image("", 2),
+                 next = new_image("p:1", 3);
+    p.operation[0] = next.operation[0] = 0;
+    CHECK_NUMBER(store_image_add(s, &p, &f), 0);
+    CHECK_NUMBER(store_image_add(s, &q, &f), 0);
+    /* Another tag lies over it. */
+    CHECK_NUMBER(store_tag_set(s, p.uuid, "x", &f), 0);
+    CHECK(is_found(s, "x", p.uuid, "x") && is_found(s, "p:1", p.uuid, "x"));
+    CHECK_NUMBER(store_tag_remove(s, p.uuid, "x", &f), 0);
+    CHECK(is_found(s, "p:1", p.uuid, "p:1"));
+    /* Another image gets it, and another tag, loses it, has both. */
+    CHECK_NUMBER(store_tag_set(s, q.uuid, "p:1", &f), 0);
+    CHECK(is_found(s, "p:1", q.uuid, "p:1"));
+    CHECK_NUMBER(store_tag_remove(s, p.uuid, "p:1", &f), -1);
+    CHECK_NUMBER(store_tag_set(s, q.uuid, "y", &f), 0);
+    CHECK(is_found(s, "p:1", p.uuid, "p:1"));
+    CHECK_NUMBER(store_tag_set(s, q.uuid, "p:1", &f), 0);
+    CHECK_NUMBER(store_tag_set(s, p.uuid, "x", &f), 0);
+    CHECK_NUMBER(store_tag_remove(s, p.uuid, NULL, &f), 0);
+    CHECK(is_found(s, "p:1", q.uuid, "p:1"));
+    CHECK_NUMBER(store_tag_remove(s, q.uuid, NULL, &f), 0);
+    CHECK(is_found(s, "p:1", p.uuid, "p:1"));
+    /* A list that asks for the tag has it first, whatever it shows. */
+    CHECK_NUMBER(store_tag_set(s, p.uuid, "x", &f), 0);
+    CHECK_NUMBER(store_tag_set(s, q.uuid, "p:11", &f), 0);
+    struct seen seen = {0};
+    struct image_filter filter = {.page = {.limit = 10}, .tag_prefix = "p:1"};
+    CHECK_NUMBER(store_image_list(s, &filter, see_image, &seen, &f), 0);
+    CHECK_NUMBER(seen.count, 2);
+    CHECK_STRING(seen.tags[0], "p:1");
+    /* The next one that comes with it is the one from then on. */
+    CHECK_NUMBER(store_image_add(s, &next, &f), 0);
+    CHECK_NUMBER(store_tag_remove(s, p.uuid, NULL, &f), 0);
+    CHECK(is_found(s, "p:1", next.uuid, "p:1"));
+    CHECK_NUMBER(store_tag_remove(s, next.uuid, NULL, &f), 0);
+    CHECK(!is_found(s, "p:1", next.uuid, "") && !is_found(s, "x", p.uuid, ""));
+    store_close(s);
+    temp_dir_remove(&d);
 }
 
 static void tags(void) {
@@ -701,6 +756,7 @@ static void full_disk(void) {
 int main(void) {
     RUN(images, "images are added and found");
     RUN(tag_rules, "tags follow the rules");
+    RUN(public_tags, "B9: what is hidden of a public image comes back");
     RUN(tags, "tags move, replace and go");
     RUN(lists, "lists are ordered, filtered and paged");
     RUN(crowded_prefix, "a prefix of thousands is listed right too");

@@ -8,6 +8,7 @@ describe("a reference to a registry", function()
   local client, fake, stop, digest
 
   setup(function()
+    local _
     client, _, stop = home.client()
     fake = registry.fake([[
       mkdir -p root/bin; cp /bin/busybox root/bin/busybox; ln -s busybox root/bin/cat

@@ -85,6 +85,28 @@ describe("/images", function()
     wire.refuses(404, "", untag(nothing))
   end)
 
+  it("B9: keeps the tag of a public image underneath", function()
+    local other = image()
+    local function first() return engine:get("/v1/images?tag=busybox:latest").json.images[1].uuid end
+    local function is(uuid)
+      assert.are.equal(uuid .. "/", find("busybox:latest").headers.location)
+      assert.are.equal(uuid, first())
+      local operation = engine:run(wire.shell("true", { image = "tag:busybox:latest" }))
+      assert.are.equal(uuid, operation.image_uuid)
+    end
+    tag(busybox, "mine")
+    is(busybox)
+    assert.are.equal(204, untag(busybox, "?tag=mine").status)
+    is(busybox)
+    assert.are.equal("busybox:latest", engine:get("/v1/inspect/" .. busybox).json.tag)
+    tag(other, "busybox:latest")
+    is(other)
+    assert.are.equal(wire.null, engine:get("/v1/inspect/" .. busybox).json.tag)
+    assert.are.equal(204, untag(other).status)
+    is(busybox)
+    assert.are.equal("busybox:latest", engine:get("/v1/inspect/" .. busybox).json.tag)
+  end)
+
   it("refuses malformed tags", function()
     for _, name in ipairs{ "", "a:", "/a", "A", "a b", "a.", "../a/", "ä", ("a"):rep(257) } do
       wire.refuses(400, "tag", tag(busybox, name))

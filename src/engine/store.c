@@ -70,6 +70,12 @@ static const char *const migrations[] = {
     " WHERE status <> 'SUCCESS';"
     "CREATE INDEX operation_import ON operation (created)"
     " WHERE kind = 'image_import';",
+
+    /* See store_tag_set(). */
+    "ALTER TABLE image ADD COLUMN public TEXT;"
+    "UPDATE image SET public = tag WHERE operation IS NULL;"
+    "CREATE UNIQUE INDEX image_public ON image (public)"
+    " WHERE public IS NOT NULL;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof *migrations))
 

@@ -71,12 +71,19 @@ int store_image_list(struct store *s, const struct image_filter *filter,
                      bool (*visit)(void *arg, const struct image *i), void *arg,
                      struct fault *f);
 /* Inserts an image (i->uuid, layer, size, env, operation, created given; tag
- * moved to it when not "") in one transaction. */
+ * moved to it when not "", and public if there is no operation) in one
+ * transaction. */
 int store_image_add(struct store *s, const struct image *i, struct fault *f);
-/* Moves `tag` to the image. 400 malformed tag, 404 no image. */
+/* Moves `tag` to the image. 400 malformed tag, 404 no image.
+ *
+ * Images that no operation made are public: the tag that they came with stays
+ * theirs underneath. Another tag of theirs, or another image that gets the tag,
+ * hides it only; an image is found by it as long as no other has it. */
 int store_tag_set(struct store *s, const char *uuid, const char *tag,
                   struct fault *f);
-/* Removes `tag`, or the image's tag when NULL; 404 when it has none. */
+/* Removes `tag`, or the image's tag when NULL; 404 when it has none. What the
+ * tag hid is there again. A public tag that is nobody else's is removed for
+ * good. */
 int store_tag_remove(struct store *s, const char *uuid, const char *tag,
                      struct fault *f);
 /* At most 256 of a-z 0-9 _ - and, between them and never two in a row, the

@@ -137,7 +137,7 @@ static int remove_images(struct store *s, const struct gc_times *t,
         " WHERE created >= ?1 - " LONGEST_OPERATION
         " AND (finished = 0 OR finished >= ?1))"
         " DELETE FROM image WHERE uuid IN (SELECT uuid FROM image"
-        " WHERE tag IS NULL AND (created < ?1"
+        " WHERE tag IS NULL AND public IS NULL AND (created < ?1"
         " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
         " WHERE status = 'FAILED' AND status <> 'SUCCESS'"
         " AND result_image IS NULL)))"

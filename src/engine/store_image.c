@@ -81,9 +81,17 @@ static int find_by_uuid(struct store *s, const char *uuid, struct image *out,
 
 static int find_by_tag(struct store *s, const char *tag, struct image *out,
                        struct fault *f) {
-    return store_find_image(s, QUERY_IMAGE_BY_TAG,
-                            IMAGE_COLUMNS "FROM image WHERE tag = ?", tag, out,
-                            f);
+    int found =
+        store_find_image(s, QUERY_IMAGE_BY_TAG,
+                         IMAGE_COLUMNS "FROM image WHERE tag = ?", tag, out, f);
+    if (found != 0)
+        return found;
+    found = store_find_image(s, QUERY_IMAGE_BY_PUBLIC,
+                             IMAGE_COLUMNS "FROM image WHERE public = ?", tag,
+                             out, f);
+    if (found == 1)
+        snprintf(out->tag, sizeof out->tag, "%s", tag);
+    return found;
 }
 
 int store_image_by_uuid(struct store *s, const char *uuid, struct image *out,
@@ -278,24 +286,49 @@ int store_image_list(struct store *s, const struct image_filter *filter,
     return visit_rows(s, q, visit, arg, f);
 }
 
-/* Takes the tag from whoever has it. */
-static int clear_tag(struct store *s, const char *tag, struct fault *f) {
-    sqlite3_stmt *q CLEANUP(store_done) = store_query(
-        s, QUERY_TAG_CLEAR, "UPDATE image SET tag = NULL WHERE tag = ?", f);
+static int run_with_tag(struct store *s, enum query which, const char *sql,
+                        const char *tag, struct fault *f) {
+    sqlite3_stmt *q CLEANUP(store_done) = store_query(s, which, sql, f);
     if (!q)
         return -1;
     store_bind_text(q, 1, tag);
     return store_run(s, q, f);
 }
 
+/* Takes the tag from whoever has it. */
+static int clear_tag(struct store *s, const char *tag, struct fault *f) {
+    return run_with_tag(s, QUERY_TAG_CLEAR,
+                        "UPDATE image SET tag = NULL WHERE tag = ?", tag, f);
+}
+
+/* Public images that show no tag show their own unless another image has it. */
+static int restore_public(struct store *s, struct fault *f) {
+    return run_with_tag(s, QUERY_TAG_RESTORE,
+                        "UPDATE image SET tag = public WHERE public IS NOT NULL"
+                        " AND tag IS NULL AND NOT EXISTS (SELECT 1 FROM image o"
+                        " WHERE o.tag = image.public) AND ?1 IS NULL",
+                        NULL, f);
+}
+
+static int take_tag(struct store *s, const struct image *i, struct fault *f) {
+    if (check_tag(i->tag, f) < 0 || clear_tag(s, i->tag, f) < 0)
+        return -1;
+    return *i->operation
+               ? 0
+               : run_with_tag(s, QUERY_TAG_CLEAR_PUBLIC,
+                              "UPDATE image SET public = NULL WHERE public = ?",
+                              i->tag, f);
+}
+
 int store_insert_image(struct store *s, const struct image *i,
                        struct fault *f) {
-    if (i->tag[0] && (check_tag(i->tag, f) < 0 || clear_tag(s, i->tag, f) < 0))
+    if (i->tag[0] && take_tag(s, i, f) < 0)
         return -1;
     sqlite3_stmt *q CLEANUP(store_done) = store_query(
         s, QUERY_IMAGE_ADD,
         "INSERT INTO image (uuid, tag, operation, created, size, layer, env,"
-        " cwd) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        " cwd, public) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
+        " iif(?3 IS NULL, ?2, NULL))",
         f);
     if (!q)
         return -1;
@@ -339,7 +372,7 @@ int store_move_tag(struct store *s, const char *uuid, const char *tag,
                    "UPDATE image SET tag = ?2 WHERE uuid = ?1", uuid, tag, f);
     if (changed == 0)
         fault_set(f, 404, "no image %s", uuid);
-    return changed == 1 ? 0 : -1;
+    return changed == 1 ? restore_public(s, f) : -1;
 }
 
 int store_tag_set(struct store *s, const char *uuid, const char *tag,
@@ -356,6 +389,29 @@ int store_tag_set(struct store *s, const char *uuid, const char *tag,
     return store_end(s, store_move_tag(s, lower, tag, f), f);
 }
 
+/* 0, or -1 with 404 when it has no such tag. */
+static int remove_tag(struct store *s, const char *uuid, const char *tag,
+                      struct fault *f) {
+    int changed = change_tag(s, QUERY_TAG_REMOVE,
+                             "UPDATE image SET tag = NULL,"
+                             " public = nullif(public, tag) WHERE uuid = ?1"
+                             " AND tag = ifnull(?2, tag)",
+                             uuid, tag, f);
+    if (changed != 0)
+        return changed < 0 ? -1 : restore_public(s, f);
+    struct image i;
+    int found = find_by_uuid(s, uuid, &i, f);
+    if (found == 0)
+        return fault_set(f, 404, "no image %s", uuid);
+    if (found == 1) {
+        image_clear(&i);
+        fault_set(f, 404,
+                  tag ? "image %s has no tag '%.256s'" : "image %s has no tag",
+                  uuid, tag);
+    }
+    return -1;
+}
+
 int store_tag_remove(struct store *s, const char *uuid, const char *tag,
                      struct fault *f) {
     char lower[UUID_SIZE];
@@ -363,21 +419,7 @@ int store_tag_remove(struct store *s, const char *uuid, const char *tag,
         return fault_set(f, 404, "no image %.64s", uuid);
     pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
     (void)held;
-    int changed = change_tag(s, QUERY_TAG_REMOVE,
-                             "UPDATE image SET tag = NULL WHERE uuid = ?1"
-                             " AND tag = ifnull(?2, tag)",
-                             lower, tag, f);
-    if (changed != 0)
-        return changed < 0 ? -1 : 0;
-    struct image i;
-    int found = find_by_uuid(s, lower, &i, f);
-    if (found == 0)
-        return fault_set(f, 404, "no image %s", lower);
-    if (found == 1) {
-        image_clear(&i);
-        fault_set(f, 404,
-                  tag ? "image %s has no tag '%.256s'" : "image %s has no tag",
-                  lower, tag);
-    }
-    return -1;
+    if (store_begin(s, f) < 0)
+        return -1;
+    return store_end(s, remove_tag(s, lower, tag, f), f);
 }
