@@ -87,7 +87,9 @@ describe("/images", function()
 
   it("B9: keeps the tag of a public image underneath", function()
     local other = image()
-    local function first() return engine:get("/v1/images?tag=busybox:latest").json.images[1].uuid end
+    local function first()
+      return engine:get("/v1/images?tag=busybox:latest").json.images[1].uuid
+    end
     local function is(uuid)
       assert.are.equal(uuid .. "/", find("busybox:latest").headers.location)
       assert.are.equal(uuid, first())
