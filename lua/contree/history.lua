@@ -129,6 +129,27 @@ function History:chain(tip)
   return self.rows:read(function() return self.rows:chain(tip) end)
 end
 
+--- The entries that led to where a branch ends, the oldest first.
+---@async
+---@return contree.store.Entry[]? entries nil: there is no such branch
+function History:chain_of(branch)
+  return self.rows:read(function()
+    check(self)
+    local tip = self.rows:tip(self.id, branch)
+    return tip and self.rows:chain(tip) or nil
+  end)
+end
+
+--- All entries, the oldest first, and where each branch ends.
+---@async
+---@return contree.store.Entry[] entries, table<string, integer> tips
+function History:tree()
+  return self.rows:read(function()
+    check(self)
+    return self.rows:list_entries(self.id), self.rows:tips(self.id)
+  end)
+end
+
 -- Adds an entry where a run was started from, or as a new branch from there;
 -- false: the branch has moved since, or there is one of that name.
 local function place(self, place_at, entry, branch)

@@ -66,6 +66,16 @@ local function enter(self)
     :format(pending.operation), { hint = "session:wait() takes its result" })
 end
 
+-- Has the branch looked at again when files have been sent: where it has moved by then,
+-- the command does not run.
+local function watch(self, plan, place)
+  if not plan.files or plan.disposable then return end
+  plan.before_sent = function()
+    local entry = self.past:position(place.branch)
+    if not entry or entry.id ~= place.tip then moves.raise_moved(self, {}) end
+  end
+end
+
 -- What a run leaves is where the session goes, unless nothing was kept, or the
 -- command was stopped half-way.
 local function is_kept(result)
@@ -101,6 +111,7 @@ end
 ---@return contree.Result
 function moves.run(self, plan, kind, title)
   local place = enter(self)
+  watch(self, plan, place)
   local ok, result = pcall(run.run, self.image, plan)
   if ok and not plan.disposable and is_kept(result) then
     ok, result = pcall(function()
@@ -149,6 +160,7 @@ function moves.start(self, plan, title)
   local keep = not plan.disposable and function(started, result)
     take_end(self, row, started, result)
   end or nil
+  watch(self, plan, place)
   local ok, started = pcall(run.start, self.image, plan, ended, keep)
   if ok and keep then
     row.operation = started.uuid

@@ -251,7 +251,12 @@ end
 local function spawn(from, plan, this, wait)
   local self = from.client
   local remembered = plan.files and next(self.known_files)
-  local function try() return send(self, request_of(from, plan, this, wait)) end
+  local function try()
+    local request, held_back = request_of(from, plan, this, wait)
+    -- Files have taken their time: a session looks again whether it may run.
+    if plan.before_sent then plan.before_sent() end
+    return send(self, request, held_back)
+  end
   local ok, result = pcall(try)
   local refused = errors.is(result)
     and (result.status == 400 or result.status == 404 or result.status == 422)

@@ -283,13 +283,79 @@ local function shown(self, entry)
       and operation.new(self.client, entry.operation) or nil }
 end
 
---- How the session came to where it is, the oldest first.
+local no_branch -- function, below
+
+--- How the session came to where it is, or how a branch came to where it ends, the
+--- oldest first. The session does not move.
 ---@async
+---@param given? { branch: string? }
 ---@return contree.HistoryEntry[]
-function Session:history()
+function Session:history(given)
+  given = options.check("session:history", { branch = options.name }, given)
+  local chain
+  if given.branch then
+    chain = self.past:chain_of(given.branch) or no_branch(self, "session:history", given.branch)
+  else
+    chain = self.past:chain(self.tip)
+  end
   local list = {}
-  for i, entry in ipairs(self.past:chain(self.tip)) do list[i] = shown(self, entry) end
+  for i, entry in ipairs(chain) do list[i] = shown(self, entry) end
   return list
+end
+
+---@class contree.TreeEntry : contree.HistoryEntry
+---@field branches string[]     those that end here, sorted
+---@field children integer[]    ids of the entries that came from it
+---@field here boolean          whether the session is here
+
+---@class contree.Tree the entries of a session, the oldest first; tostring() draws them
+---@field [integer] contree.TreeEntry
+
+local function line_of(entry, depth)
+  local names = #entry.branches > 0 and " (" .. table.concat(entry.branches, ", ") .. ")" or ""
+  return ("%s%s %d %s%s"):format(("| "):rep(depth), entry.here and "@" or "*", entry.id,
+    (entry.title:gsub("%s+", " ")), names)
+end
+
+-- What came of an entry stands below it: the branches that left it first, further
+-- right, and then how it went on.
+local function draw(lines, by_id, entry, depth)
+  while entry do
+    lines[#lines + 1] = line_of(entry, depth)
+    for i = #entry.children, 2, -1 do
+      draw(lines, by_id, by_id[entry.children[i]], depth + 1)
+    end
+    entry = by_id[entry.children[1]]
+  end
+end
+
+local make_tree = class.define("contree.Tree", {}, {
+  __tostring = function(tree)
+    local by_id, lines = {}, {}
+    for _, entry in ipairs(tree) do by_id[entry.id] = entry end
+    for _, entry in ipairs(tree) do
+      if not by_id[entry.parent] then draw(lines, by_id, entry, 0) end
+    end
+    return table.concat(lines, "\n")
+  end,
+})
+
+--- The whole tree: every entry of the session, of all its branches. The session does
+--- not move.
+---@async
+---@return contree.Tree
+function Session:tree()
+  local entries, tips = self.past:tree()
+  local tree, by_id = {}, {}
+  for i, entry in ipairs(entries) do
+    local one = shown(self, entry)
+    one.branches, one.children, one.here = {}, {}, entry.id == self.tip
+    tree[i], by_id[entry.id] = one, one
+    if by_id[entry.parent] then table.insert(by_id[entry.parent].children, entry.id) end
+  end
+  for name, tip in pairs(tips) do table.insert(by_id[tip].branches, name) end
+  for _, one in ipairs(tree) do table.sort(one.branches) end
+  return make_tree(tree, self.client.safe)
 end
 
 --- Goes back by some runs.
@@ -326,7 +392,7 @@ function Session:branch(name)
   return self
 end
 
-local function no_branch(self, where, name)
+function no_branch(self, where, name)
   errors.raise("not_found", ("%s: there is no branch %q"):format(where, name),
     { hint = "there are " .. table.concat(self.past:branches(), ", ") })
 end

@@ -68,7 +68,7 @@ local IMAGE = {
 }
 
 local SESSION = {
-  history = PURE, list_branches = PURE, pending = PURE, fork = { pure = true, bad = { 5 } },
+  history = { pure = true, bad = { 5 }, option = "branch" }, tree = PURE, list_branches = PURE, pending = PURE, fork = { pure = true, bad = { 5 } },
   wait = { pure = true, bad = { "5" } }, abandon = { bad = { 5 } }, commit = { bad = { 5 } },
   delete_branch = { bad = { 5 } },
   bisect = { bad = { 5 }, option = "parallel", at = 2, first = "x" }, -- of one entry there is none
@@ -98,6 +98,7 @@ local ROWS = {
   ["contree.Image"] = IMAGE,
   ["contree.Result"] = IMAGE,
   ["contree.Session"] = SESSION,
+  ["contree.Tree"] = {},
   ["contree.Prepared"] = { run = NONE, start = NONE },
   ["contree.Operation"] = {
     status = NONE, cancel = NONE, wait = WAIT, write = WRITE, close_stdin = NONE, kill = SIGNAL,

@@ -77,6 +77,81 @@ describe("a session", function()
     assert.matches("there are main, risky", tostring(failure(session.checkout, session, "x")))
   end)
 
+  -- The table of docs/guide.md.
+  it("D17: moves with some outcomes and not with others", function()
+    local function outcome(moves, how, answer, given)
+      answers(answer)
+      local before = session.image.uuid
+      local ok, value = pcall(session.run, session, given or "x")
+      assert.are.equal(how, ok and "returns" or value.kind)
+      assert.are.equal(moves, session.image.uuid ~= before, how)
+    end
+    local checked = { shell = "x", check = true }
+    outcome(true, "returns", keeps("a"))
+    outcome(true, "returns", keeps("b", { exit_code = 1 }))
+    outcome(true, "returns", keeps("c", { exit_code = -1, signal = 9 }))
+    outcome(false, "command_failed", keeps("d", { exit_code = 1 }), checked)
+    outcome(false, "command_failed", keeps("d", { exit_code = -1, signal = 9 }), checked)
+    outcome(false, "returns", keeps("d", { exit_code = -1, signal = 9, timed_out = true }))
+    outcome(false, "operation_failed", { status = 201,
+      json = fake.operation{ status = "FAILED", error = "max_layer_bytes" } })
+    outcome(false, "cancelled", { status = 201, json = fake.operation{ status = "CANCELLED" } })
+    outcome(false, "server", { status = 500 })
+    outcome(false, "returns", keeps(nil), { shell = "x", disposable = true })
+  end)
+
+  it("D14: shows its tree and its branches without moving", function()
+    answers(keeps("a"), keeps("b"), keeps("c"), keeps("d"))
+    session:run("1")
+    session:branch("risky")
+    session:run("2")
+    session:checkout("main")
+    session:run("3")
+    session:branch("other")
+    session:checkout("main")
+    local tree = session:tree()
+    assert.are.equal(table.concat({ "* 1 start", "* 2 1", "| @ 4 3 (main, other)",
+      "* 3 2 (risky)" }, "\n"), tostring(tree))
+    assert.are.same({ 2 }, tree[1].children)
+    assert.are.same({ 3, 4 }, tree[2].children)
+    assert.are.equal(2, tree[3].parent)
+    assert.are.equal("b", tree[3].image.uuid)
+    assert.is_true(tree[4].here)
+    local found = {}
+    for i, entry in ipairs(session:history{ branch = "risky" }) do found[i] = entry.title end
+    assert.are.equal("start|1|2", table.concat(found, "|"))
+    assert.are.equal("main", session.branch_name)
+    assert.are.equal("c", session.image.uuid)
+    local err = failure(session.history, session, { branch = "none" })
+    assert.are.equal("not_found", err.kind)
+    assert.matches("there are main, other, risky", err.hint)
+  end)
+
+  it("D14: does not run what has found its branch moved while files were sent", function()
+    local path = os.tmpname()
+    finally(function() os.execute("rm -f '" .. path .. "'*") end)
+    local rules = fake.run{}
+    rules[1].replies = { keeps("a"), keeps("b") }
+    table.insert(rules, { path = "/v1/files.*", replies = { { status = 200, delay = 0.3,
+      json = { uuid = "f" } } } })
+    server:rules(rules)
+    local mine = client.images:use(fake.IMAGE):session{ store = path, id = "x" }
+    local theirs = client:session{ store = path, id = "x" }
+    local task = contree.spawn(function()
+      return mine:run{ shell = "1", files = { ["/f"] = { data = "x" } } }
+    end)
+    contree.sleep(0.1)
+    theirs:run("2")
+    local err = failure(task.wait, task)
+    assert.are.equal("conflict", err.kind)
+    assert.is_nil(err.result)
+    local spawned = 0
+    for _, line in ipairs(server:asked()) do
+      if line == "POST /v1/instances" then spawned = spawned + 1 end
+    end
+    assert.are.equal(1, spawned)
+  end)
+
   it("forks", function()
     answers(keeps("a"), keeps("b"))
     session:run("1")

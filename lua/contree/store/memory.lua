@@ -89,6 +89,15 @@ function Rows:chain(tip)
   return chain
 end
 
+--- All entries of a session, the oldest first.
+function Rows:list_entries(id)
+  local list = {}
+  for _, entry in ipairs(self.entries) do
+    if entry.session == id then list[#list + 1] = entry end
+  end
+  return list
+end
+
 function Rows:made_by(id, operation)
   for _, entry in ipairs(self.entries) do
     if entry.session == id and entry.operation == operation then return entry end

@@ -259,6 +259,10 @@ function Rows:chain(tip)
     SELECT * FROM chain ORDER BY id]], tip)
 end
 
+function Rows:list_entries(id)
+  return query(self, "SELECT * FROM entry WHERE session = ? ORDER BY id", id)
+end
+
 function Rows:made_by(id, operation)
   return one(self, "SELECT * FROM entry WHERE session = ? AND operation = ?", id, operation)
 end
