@@ -68,7 +68,8 @@ local IMAGE = {
 }
 
 local SESSION = {
-  history = { pure = true, bad = { 5 }, option = "branch" }, tree = PURE, list_branches = PURE, pending = PURE, fork = { pure = true, bad = { 5 } },
+  history = { pure = true, bad = { 5 }, option = "branch" }, tree = PURE,
+  list_branches = PURE, pending = PURE, fork = { pure = true, bad = { 5 } },
   wait = { pure = true, bad = { "5" } }, abandon = { bad = { 5 } }, commit = { bad = { 5 } },
   delete_branch = { bad = { 5 } },
   bisect = { bad = { 5 }, option = "parallel", at = 2, first = "x" }, -- of one entry there is none
