@@ -178,7 +178,8 @@ describe("the HTTP server", function()
     it("that two parsers could read in two ways are refused, and the connection ends", function()
       for _, lines in ipairs{ "Host: x\r\nContent-Length: 1\r\nContent-Length: 2",
         "Host: x\r\nContent-Length: 2\r\nContent-Length: 2", "Host: a\r\nHost: b",
-        "Host: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity" } do
+        "Host: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "Host: x\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b" } do
         local reply = wire.refuses(400, "twice", with(lines))
         assert.are.equal("close", reply.headers.connection)
       end

@@ -9,9 +9,9 @@
 #include <strings.h>
 
 /* Headers that must not come twice. */
-enum { HOST, LENGTH, ENCODING, SINGLE };
-static const char *const single[SINGLE] = {"Host", "Content-Length",
-                                           "Transfer-Encoding"};
+enum { HOST, LENGTH, ENCODING, TOKEN, SINGLE };
+static const char *const single[SINGLE] = {
+    "Host", "Content-Length", "Transfer-Encoding", "Authorization"};
 
 struct scan {
     const char *values[SINGLE]; /* NULL: not there */
@@ -56,8 +56,8 @@ static enum MHD_Result see(void *arg, enum MHD_ValueKind kind, const char *name,
         if (strcasecmp(name, single[i]) != 0)
             continue;
         if (s->values[i])
-            return refuse(s, "Host, Content-Length and Transfer-Encoding must "
-                             "not come twice");
+            return refuse(s, "Host, Content-Length, Transfer-Encoding and "
+                             "Authorization must not come twice");
         s->values[i] = value ? value : "";
     }
     s->bytes += (value ? (size_t)(value - name) + length : name_length + 1) + 2;

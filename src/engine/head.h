@@ -19,8 +19,8 @@ int head_strictness(void);
 /* Reads what matters of the headers; `request_line` is the length of what came
  * before them, without the end of the line. 400 for a header whose name is no
  * token or whose value has a control character, that is folded or ends with a
- * lone line feed, for a second Host, Content-Length or Transfer-Encoding, for
- * no Host in HTTP/1.1, for a body of no clear length. */
+ * lone line feed, for a second Host, Content-Length, Transfer-Encoding or
+ * Authorization, for no Host in HTTP/1.1, for a body of no clear length. */
 int head_read(struct MHD_Connection *mhd, size_t request_line,
               const char *version, struct head *out, struct fault *f);
 
