@@ -36,6 +36,7 @@ local GRACE = 5
 ---@field memory_bytes? integer
 ---@field pids? integer         processes and threads
 ---@field max_layer_bytes? integer what the run may write
+---@field shm_bytes? integer      of /dev/shm
 
 ---@class contree.RunOptions
 ---@field shell? string          run by the sandbox's shell
@@ -59,6 +60,7 @@ local GRACE = 5
 ---@field queue_timeout? number   seconds to wait for a sandbox at most (local engine)
 ---@field check? boolean         an exit code other than 0 raises
 ---@field networking? boolean|{ enabled: boolean }
+---@field image_etc? boolean     /etc/hosts, hostname and resolv.conf are the image's, and kept
 ---@field resources_limits? contree.Limits
 ---@field detach? boolean        it goes on when its object, its task or the program is gone
 ---@field idempotency_key? string  a local engine runs it once, however often it is asked
@@ -66,7 +68,7 @@ local GRACE = 5
 --- What one run may take of the machine (docs/engine.md).
 run.limits = options.nested{
   cpus = options.positive, memory_bytes = options.integer(1), pids = options.integer(1),
-  max_layer_bytes = options.integer(0),
+  max_layer_bytes = options.integer(0), shm_bytes = options.integer(4096),
 }
 
 -- stdin, stdout, stderr and files have checks of their own (stdio, files).
@@ -81,6 +83,7 @@ local SPEC = {
   networking = options.one_of(options.boolean, options.nested{ enabled = options.boolean }),
   resources_limits = run.limits,
   idempotency_key = options.name, detach = options.boolean,
+  image_etc = options.boolean,
 }
 
 --- What a command has that runs beside another one (wire-api.md §5.6).
@@ -114,7 +117,7 @@ local function body_of(given)
     truncate_output_at = given.truncate_output_at,
     timeout = given.timeout and math.ceil(given.timeout), queue_timeout = given.queue_timeout,
     networking = networking, resources_limits = given.resources_limits,
-    disposable = given.disposable,
+    disposable = given.disposable, image_etc = given.image_etc,
   }
 end
 

@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "sandbox.h"
+#include "skeleton.h"
 #include "temp_dir.h"
 #include <dirent.h>
 #include <errno.h>
@@ -67,14 +68,15 @@ static inline void box_own(const char *path) {
           (unsigned)world.ids.base, world.dir.path, path);
 }
 
-/* l/0 skeleton, l/1 busybox. */
+/* l/0 and l/places skeletons, l/1 busybox. */
 static inline void box_make_image(void) {
-    static const char *const dirs[] = {
-        "l",       "w",       "l/0",     "l/0/proc", "l/0/dev",
-        "l/0/sys", "l/0/etc", "l/0/tmp", "l/1",      "l/1/bin"};
+    static const char *const dirs[] = {"l", "w", "l/1", "l/1/bin"};
+    struct fault f;
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
         box_make_dir(dirs[i]);
-    shell("cd %s/l/1/bin && cp /bin/busybox . && chmod 1777 ../../0/tmp && "
+    if (skeletons_prepare(world.dir.fd, world.ids.base, &f) < 0)
+        printf("# %s\n", f.message);
+    shell("cd %s/l/1/bin && cp /bin/busybox . && "
           "for a in $(/bin/busybox --list); do "
           "[ $a = busybox ] || ln -s busybox $a; done",
           world.dir.path);
@@ -220,7 +222,7 @@ static inline struct box *box_start(const struct box_options *o,
     box_make_dir(dir);
     box_make_dir(b->upper);
     box_make_dir(b->work);
-    const char *const lowers[] = {o->image ? o->image : "l/1", "l/1", "l/0"};
+    const char *const lowers[] = {o->image ? o->image : "l/1", "l/1", "l/places"};
     bool own_image = o->image != NULL;
     struct sandbox_spec spec = {
         .lowers = own_image ? lowers : lowers + 1,

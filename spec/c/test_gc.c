@@ -376,7 +376,7 @@ static void killed(void) {
             CHECK(has_image(&e, &image[i]) == exists(&e, "l/%lld", layers[i]));
         collect(&e, (struct gc_options){.files = -1}, NULL);
         CHECK(!has_file(&e, &file) && !has_image(&e, &image[0]));
-        CHECK(shell("cd %s && test $(ls l | wc -l) = 2 && ! find b -type f | "
+        CHECK(shell("cd %s && test $(ls l | wc -l) = 3 && ! find b -type f | "
                     "grep . && ! ls -A trash | grep .",
                     e.d.path));
         CHECK(has_image(&e, &keep) && exists(&e, "l/%lld", base));

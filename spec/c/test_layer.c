@@ -180,7 +180,7 @@ static void publishing(void) {
     uuid_random(i.uuid);
     CHECK_NUMBER(workspace_publish_image(e.l, &w, a, &i, &f), -1);
     CHECK_NUMBER(f.status, 400);
-    CHECK_NUMBER(count_entries(&e, "l"), 3);
+    CHECK_NUMBER(count_entries(&e, "l"), 4);
     /* A workspace that is gone is a fault, not a crash. */
     CHECK_NUMBER(workspace_publish(e.l, &w, a, &b, NULL, &f), -1);
     CHECK_NUMBER(f.status, 500);
@@ -231,7 +231,7 @@ static void recovery(void) {
                 e.d.path, (long long)a));
     close_env(&e);
     CHECK(open_env(&e, BASE)); /* and the log has a line about `lost` */
-    CHECK_NUMBER(count_entries(&e, "l"), 2);
+    CHECK_NUMBER(count_entries(&e, "l"), 3);
     CHECK_NUMBER(count_entries(&e, "w"), 0);
     CHECK(!trash_is_empty(e.l));
     trash_empty(e.l);
@@ -403,7 +403,7 @@ static void full_disk(void) {
     /* No room for the row (or the block of ids): no layer stays behind. */
     CHECK_NUMBER(workspace_publish(e.l, &w, 0, &layer, NULL, &f), -1);
     CHECK_NUMBER(f.status, 507);
-    CHECK_NUMBER(count_entries(&e, "l"), 1);
+    CHECK_NUMBER(count_entries(&e, "l"), 2);
     CHECK(shell("rm %s/fill", e.d.path));
     trash_empty(e.l);
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
@@ -444,7 +444,7 @@ static void threads(void) {
         pthread_join(t[i], &result);
         CHECK(result == &e);
     }
-    CHECK_NUMBER(count_entries(&e, "l"), 81);
+    CHECK_NUMBER(count_entries(&e, "l"), 82);
     trash_empty(e.l);
     CHECK_NUMBER(count_entries(&e, "trash"), 0);
     end_env(&e);

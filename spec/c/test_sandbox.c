@@ -241,7 +241,8 @@ static void test_put_in_the_way(void) {
     put(b, "/passwd", "p", 0644);
     put(b, "/dangling", "d", 0644);
     finish(b, "cat /etc/x /tmp/y /fifo /passwd /dangling; "
-              "ls /etc; test -f /fifo -a ! -L /passwd -a ! -L /dangling");
+              "ls /etc | grep -v ^host | grep -v ^resolv; test -f /fifo -a ! "
+              "-L /passwd -a ! -L /dangling");
     CHECK_STRING(b->fault.message, "");
     CHECK_STRING(b->out.data, "xyfpdx\n");
     CHECK(b->has_exited[1]);

@@ -220,7 +220,7 @@ static void refused(void) {
     CHECK_NUMBER(squash(&e, b, 0, 2, &f), -1);
     free(chain);
     trash_empty(e.l);
-    CHECK(shell("cd %s && test $(ls l | wc -l) = 2 && test $(ls trash | wc -l) "
+    CHECK(shell("cd %s && test $(ls l | wc -l) = 3 && test $(ls trash | wc -l) "
                 "= 0",
                 e.d.path));
     end_env(&e);
@@ -278,7 +278,7 @@ static void killed(void) {
     /* A directory for each row, and the skeleton. */
     CHECK(shell("cd %s && test $(ls l | wc -l) = %d && ! ls -A w trash | "
                 "grep -v : | grep .",
-                e.d.path, 2 + (ROUNDS + 1) * 3 + after));
+                e.d.path, 3 + (ROUNDS + 1) * 3 + after));
     CHECK_NUMBER(squash(&e, base, 0, 1, &f), 0);
     end_env(&e);
 }

@@ -56,7 +56,7 @@ describe("/gc", function()
     assert.are.equal("2", wire.bytes(engine:run{ image = tagged, shell = true,
       command = "cat /f" }.metadata.result.stdout):sub(1, 1))
     -- The directory of each layer that stays, and the skeleton.
-    assert.are.equal("3", wire.run("ls " .. engine.data .. "/l | wc -l"))
+    assert.are.equal("4", wire.run("ls " .. engine.data .. "/l | wc -l"))
   end)
 
   it("leaves alone what a run uses, also one that goes on", function()
@@ -204,7 +204,7 @@ describe("contree-engine gc", function()
     assert.matches("^would remove:\n  1 untagged image\n", gc("--dry-run --untagged-older-than 0s "
       .. "--operations-older-than 0s"))
     assert.matches("^removed:\n  1 untagged image\n  1 layer,", gc("--untagged-older-than 0s"))
-    assert.are.equal("2", wire.run("ls " .. engine.data .. "/l | wc -l"))
+    assert.are.equal("3", wire.run("ls " .. engine.data .. "/l | wc -l"))
     engine:launch()
     assert.are.equal("ok\n", wire.bytes(engine:run{ shell = true, command = "echo ok" }
       .metadata.result.stdout))

@@ -34,7 +34,7 @@ describe("a hostile sandbox", function()
   end
 
   local function image(command)
-    local operation = sh(command, { disposable = false })
+    local operation = sh(command, { disposable = false, image_etc = true })
     assert.are.equal(0, operation.metadata.result.state.exit_code,
       operation.metadata.result.stderr.value)
     return operation.result_image_uuid

@@ -614,7 +614,8 @@ const char *launcher_isolation(const struct launcher *l) {
     return l->isolation;
 }
 
-char *launcher_config(const struct launcher *l, const char *hostname) {
-    return l->runtime ? runtime_config(l->runtime, hostname, l->ids)
+char *launcher_config(const struct launcher *l, const char *hostname,
+                      int64_t shm_bytes) {
+    return l->runtime ? runtime_config(l->runtime, hostname, shm_bytes, l->ids)
                       : strdup("");
 }

@@ -37,7 +37,8 @@ unsigned launcher_processor(struct launcher *l);
 void launcher_sweep(struct launcher *l);
 /* What ORDER_SETUP tells the runtime: "" if there is none. The caller frees it;
  * NULL: out of memory. */
-char *launcher_config(const struct launcher *l, const char *hostname);
+char *launcher_config(const struct launcher *l, const char *hostname,
+                      int64_t shm_bytes);
 uv_loop_t *launcher_loop(struct launcher *l);
 
 #endif

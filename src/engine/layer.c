@@ -1,6 +1,7 @@
 /* layer.c: see layer.h. */
 #define _GNU_SOURCE
 #include "layer.h"
+#include "skeleton.h"
 #include "tree.h"
 #include <ctype.h>
 #include <dirent.h>
@@ -19,7 +20,6 @@
 #include <unistd.h>
 
 #define OPEN_DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-#define ROOT_MODE 0755
 /* Recycled workspaces kept at hand. */
 #define KEPT 64
 /* Up to this many files and directories are synced one by one; more cost less
@@ -37,12 +37,6 @@ struct layers {
     pthread_mutex_t trash_lock; /* one at a time deletes */
     atomic_bool trash_used;
 };
-
-static const struct {
-    const char *name;
-    mode_t mode;
-} skeleton[] = {{"dev", 0755}, {"etc", 0755}, {"proc", 0555}, {"root", 0700},
-                {"run", 0755}, {"sys", 0555}, {"tmp", 01777}};
 
 static void acquire(struct layers *l) {
     pthread_mutex_lock(&l->lock);
@@ -71,15 +65,6 @@ bool layer_owns_attribute(const char *name) {
            strncmp(name + 13, "overlay.", 8) != 0;
 }
 
-/* The umask must not decide. */
-static int make_owned(int dir, const char *name, mode_t mode, uid_t owner) {
-    if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
-        return -1;
-    if (fchownat(dir, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
-        return -1;
-    return fchmodat(dir, name, mode, 0);
-}
-
 static int make_plain(int dir, const char *name, struct fault *f) {
     if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
         return fault_errno(f, "making %s in the data directory", name);
@@ -102,37 +87,6 @@ static int check_file_system(int dir_fd, struct fault *f) {
                      "layers (type 0x%lx): choose one on ext4, xfs, btrfs, or "
                      "tmpfs with Linux 6.6",
                      type);
-}
-
-static int fill_skeleton(struct layers *l, const char *path, struct fault *f) {
-    int fd CLEANUP(cleanup_close) = openat(l->dir_fd, path, OPEN_DIRECTORY);
-    if (fd < 0)
-        return fault_errno(f, "%s", path);
-    for (size_t i = 0; i < sizeof skeleton / sizeof *skeleton; i++)
-        if (make_owned(fd, skeleton[i].name, skeleton[i].mode, l->id_base) < 0)
-            return fault_errno(f, "making %s/%s", path, skeleton[i].name);
-    return 0;
-}
-
-/* Its owner also tells which ids the layers are made of. */
-static int make_skeleton(struct layers *l, struct fault *f) {
-    struct stat st;
-    if (fstatat(l->dir_fd, "l/0", &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        if (make_owned(l->dir_fd, "w/0", ROOT_MODE, l->id_base) < 0)
-            return fault_errno(f, "making w/0");
-        if (fill_skeleton(l, "w/0", f) < 0)
-            return -1;
-        if (renameat(l->dir_fd, "w/0", l->dir_fd, "l/0") < 0)
-            return fault_errno(f, "making l/0");
-        return 0;
-    }
-    if (st.st_uid != l->id_base)
-        return fault_set(f, 409,
-                         "the data directory belongs to sandbox ids from %u "
-                         "on, this engine has those from %u on: use another "
-                         "data directory, or restore /etc/subuid",
-                         st.st_uid, l->id_base);
-    return fill_skeleton(l, "l/0", f);
 }
 
 static int to_trash(struct layers *l, const char *path) {
@@ -214,8 +168,8 @@ static bool keep_known(void *arg, const char *entry) {
     char path[32];
     int64_t id = strtoll(entry, NULL, 10);
     layer_path(id, path);
-    if (strcmp(path + 2, entry) != 0)
-        return false; /* not a number as we write it */
+    if (strcmp(path + 2, entry) != 0) /* not a number as we write it */
+        return strcmp(LAYER_PLACES + 2, entry) == 0;
     if (id == 0)
         return true;
     int64_t *found =
@@ -262,7 +216,7 @@ static int prepare(struct layers *l, struct fault *f) {
     l->trash_fd = openat(l->dir_fd, "trash", OPEN_DIRECTORY);
     if (l->trash_fd < 0)
         return fault_errno(f, "trash");
-    if (make_skeleton(l, f) < 0 || recover(l, f) < 0)
+    if (skeletons_prepare(l->dir_fd, l->id_base, f) < 0 || recover(l, f) < 0)
         return -1;
     if (fsync(l->dir_fd) < 0)
         return fault_errno(f, "syncing the data directory");

@@ -1,7 +1,10 @@
 /* layer.h: layer directories and the workspaces in which runs write.
  *
- *   l/0/         the skeleton: dev etc proc root run sys tmp, all empty; the
- *                lowest lower directory of every mount
+ *   l/0/         the skeleton: dev etc proc root run sys tmp, all empty; what
+ *                every image has at least
+ *   l/places/        the same for sandboxes, with empty files where the engine
+ *                mounts its own (init/etc.c): the lowest lower directory of
+ *                every mount, so that nothing is written to make room for them
  *   l/N/         layer N: an upper directory, never written again
  *   w/N/u w/N/w  a workspace: upper and work directory of one run
  *   trash/       what waits to be deleted by a worker
@@ -32,6 +35,7 @@ void layers_close(struct layers *l);
 int layers_directory(const struct layers *l); /* dir_fd */
 /* "l/123"; of a negative number: "w/123/u", a layer that is being made. */
 void layer_path(int64_t id, char out[32]);
+#define LAYER_PLACES "l/places"
 /* What overlay says with them: that there is nothing here; that this directory
  * hides what is below it; and whether an attribute is overlay's, not one that a
  * program in a sandbox gave the same prefix. */

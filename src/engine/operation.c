@@ -114,16 +114,19 @@ static int start_sandbox(struct operation *op, struct fault *f) {
     if (!paths || !lowers)
         return fault_set(f, 500, "out of memory");
     for (size_t i = 0; i <= count; i++) {
-        layer_path(i < count ? op->layers[i] : 0,
-                   paths[i]); /* 0: the skeleton */
+        layer_path(i < count ? op->layers[i] : 0, paths[i]);
         lowers[i] = paths[i];
     }
+    if (!op->run.image_etc)
+        lowers[count] = LAYER_PLACES;
     struct sandbox_spec spec = {
         .lowers = lowers,
         .lower_count = count + 1,
         .upper = op->workspace.upper,
         .work = op->workspace.work,
         .hostname = op->run.hostname,
+        .shm_bytes = op->run.shm_bytes,
+        .image_etc = run_image_etc(&op->run),
         .limits = op->run.limits,
         .networking = op->run.networking,
         /* One byte more than the layer may have: a file that reaches this is

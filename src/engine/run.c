@@ -1,6 +1,7 @@
 /* run.c: see run.h. */
 #define _GNU_SOURCE
 #include "run.h"
+#include "init/protocol.h"
 #include "query.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@ enum {
     STRING_MAX = 131072 - 1, /* of the kernel: MAX_ARG_STRLEN */
     TOTAL_MAX = 1536 * 1024, /* of the kernel: a quarter of the stack */
     HOSTNAME_MAX = 64,
+    SHM_BYTES_MIN = 4096, /* a page; 0 would mean no limit to the kernel */
     PATH_BYTES_MAX = 4095,
     XATTR_BYTES_MAX = 65536
 };
@@ -332,6 +334,8 @@ static void read_limits(struct fields *r, struct run *out) {
         fields_init(&inner, object, "resources_limits.");
         field_int(&inner, "max_layer_bytes", 0, INT64_MAX,
                   &out->max_layer_bytes);
+        field_int(&inner, "shm_bytes", SHM_BYTES_MIN, INT64_MAX / 2,
+                  &out->shm_bytes);
         field_int(&inner, "memory_bytes", LIMIT_MEMORY_MIN, INT64_MAX / 2,
                   &out->limits.memory_bytes);
         field_int(&inner, "pids", 1, LIMIT_PIDS_MAX, &out->limits.pids);
@@ -386,6 +390,7 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
     read_names(&r, out);
     field_bool(&r, "disposable", &out->disposable);
     field_bool(&r, "preserve_env", &out->preserve_env);
+    field_bool(&r, "image_etc", &out->image_etc);
     read_limits(&r, out);
     read_files(&r, ids, out);
     if (!r.fault.status)
@@ -400,6 +405,21 @@ void run_clear(struct run *r) {
         free(r->files[i].path);
     free(r->files);
     r->files = NULL;
+}
+
+unsigned run_image_etc(const struct run *r) {
+    static const struct {
+        const char *path;
+        unsigned bit;
+    } etc[] = {{"/etc/hosts", ETC_HOSTS},
+               {"/etc/hostname", ETC_HOSTNAME},
+               {"/etc/resolv.conf", ETC_RESOLV_CONF}};
+    unsigned bits = r->image_etc ? ETC_ALL : 0;
+    for (size_t i = 0; i < r->file_count; i++)
+        for (size_t k = 0; k < sizeof etc / sizeof *etc; k++)
+            if (strcmp(r->files[i].path, etc[k].path) == 0)
+                bits |= etc[k].bit;
+    return bits;
 }
 
 /* ---- writing ---- */
@@ -463,12 +483,16 @@ static void write_run(struct buffer *b, const struct run *r) {
     json_add_bool(b, "shell", p->shell);
     write_member(b, "env", p->env, "{}");
     json_add_bool(b, "preserve_env", r->preserve_env);
+    if (r->image_etc)
+        json_add_bool(b, "image_etc", true);
     json_add_string(b, "cwd", cwd ? cwd : "");
     json_add_int(b, "uid", p->uid);
     json_add_int(b, "gid", p->gid);
     json_open(b, "resources_limits", '{');
     json_add_int(b, "max_layer_bytes", r->max_layer_bytes);
     write_limits(b, &r->limits);
+    if (r->shm_bytes > 0)
+        json_add_int(b, "shm_bytes", r->shm_bytes);
     json_close(b, '}');
     json_open(b, "networking", '{');
     json_add_bool(b, "enabled", r->networking);

@@ -53,6 +53,8 @@ struct run {
     bool disposable, preserve_env, networking;
     int64_t max_layer_bytes;
     double queue_timeout; /* seconds to wait for a sandbox; < 0: any time */
+    int64_t shm_bytes;    /* 0: the sandbox's default */
+    bool image_etc;       /* no files of the engine's in /etc */
     struct limits limits; /* 0 each: the engine's default */
     struct run_file *files;
     size_t file_count;
@@ -66,6 +68,8 @@ void run_process_clear(struct run_process *p);
 int run_parse(const json_t *body, struct id_range ids, struct run *out,
               struct fault *f);
 void run_clear(struct run *r);
+/* As in struct sandbox_spec: all of them, or those that the run is sent. */
+unsigned run_image_etc(const struct run *r);
 
 /* The request as a JSON object with its defaults filled in: the echo of the
  * spawn and the operation's metadata. The caller frees it; NULL without memory.

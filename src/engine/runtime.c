@@ -4,6 +4,7 @@
 #include "init/protocol.h"
 #include "init/walls.h"
 #include "json.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,8 +158,17 @@ static void add_mount(struct buffer *b, const char *destination,
 }
 
 /* /sys is the stage's, as only who owns the network may mount one. */
+static void add_shm(struct buffer *b, int64_t bytes) {
+    char options[96], size[24] = SHM_SIZE;
+    if (bytes > 0)
+        snprintf(size, sizeof size, "%" PRId64, bytes);
+    snprintf(options, sizeof options,
+             "nosuid,noexec,nodev,mode=1777,size=%s,nr_inodes=16k", size);
+    add_mount(b, "/dev/shm", "tmpfs", "shm", options);
+}
+
 static void add_mounts(struct buffer *b, const struct runtime *r,
-                       struct id_range ids) {
+                       int64_t shm_bytes, struct id_range ids) {
     char sys[64];
     const char *terminals = "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620";
     char with_group[80];
@@ -171,8 +181,7 @@ static void add_mounts(struct buffer *b, const struct runtime *r,
               "ro,nosuid,noexec,strictatime,mode=755,size=64k");
     add_mount(b, "/dev/pts", "devpts", "devpts",
               ids.count > 1 ? with_group : terminals);
-    add_mount(b, "/dev/shm", "tmpfs", "shm",
-              "nosuid,noexec,nodev,mode=1777,size=64m,nr_inodes=16k");
+    add_shm(b, shm_bytes);
     add_mount(b, "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev");
     json_close(b, ']');
 }
@@ -195,7 +204,7 @@ static void add_linux(struct buffer *b) {
 }
 
 char *runtime_config(const struct runtime *r, const char *hostname,
-                     struct id_range ids) {
+                     int64_t shm_bytes, struct id_range ids) {
     struct buffer b;
     char root[64];
     snprintf(root, sizeof root, "%s/" RUNTIME_ROOT, r->stage);
@@ -207,7 +216,7 @@ char *runtime_config(const struct runtime *r, const char *hostname,
     json_add_string(&b, "path", root);
     json_close(&b, '}');
     json_add_string(&b, "hostname", hostname);
-    add_mounts(&b, r, ids);
+    add_mounts(&b, r, shm_bytes, ids);
     add_linux(&b);
     json_close(&b, '}');
     json_end(&b);

@@ -30,6 +30,6 @@ int runtime_find(const char *name, struct runtime *out, struct fault *f);
 bool runtime_is(const struct runtime *r, const char *name);
 /* The bundle's config.json. The caller frees it; NULL: out of memory. */
 char *runtime_config(const struct runtime *r, const char *hostname,
-                     struct id_range ids);
+                     int64_t shm_bytes, struct id_range ids);
 
 #endif

@@ -511,9 +511,11 @@ static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
                       .argc = spec->lower_count,
                       .connected = spec->networking,
                       .max_file_bytes = spec->max_file_bytes,
-                      .max_processes = spec->max_processes};
+                      .max_processes = spec->max_processes,
+                      .shm_bytes = spec->shm_bytes,
+                      .image_etc = spec->image_etc};
     char *config CLEANUP(cleanup_free) =
-        launcher_config(s->launcher, spec->hostname);
+        launcher_config(s->launcher, spec->hostname, spec->shm_bytes);
     if (!config)
         return fault_set(f, 507, "out of memory");
     const char *const first[] = {spec->hostname, spec->upper, spec->work,

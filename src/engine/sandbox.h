@@ -48,6 +48,9 @@ struct sandbox_spec {
     int64_t max_processes;    /* of each user id; 0: 4096, which is also what
                                * all of them together cannot exceed on Linux
                                * 6.14 or newer */
+    int64_t shm_bytes;        /* of /dev/shm; 0: 256 MiB */
+    unsigned image_etc;       /* bits ETC_... (init/protocol.h) of the files in
+                               * /etc that are the image's, not the engine's */
     struct limits limits;
 };
 

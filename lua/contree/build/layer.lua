@@ -134,6 +134,7 @@ function layer.script(build, uuid, lines, given, files)
     all[#all + 1] = { destination = SCRIPT, data = text, mode = "0600" }
     given.args = { "sh", SCRIPT }
   end
+  given.image_etc = true -- what is unpacked may hold them
   given.cwd, given.check = "/", given.check ~= false
   return run_in(build, uuid, nil, given, all)
 end

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/openat2.h>
@@ -112,6 +113,22 @@ static int copy_template(const char *path, const char *to, struct failure *f) {
     return 0;
 }
 
+/* The size is only known later. */
+#define SHM "/new.dev/shm"
+#define SHM_OPTIONS "mode=1777,size=" SHM_SIZE ",nr_inodes=16k"
+
+static int resize_shm(int64_t bytes, struct failure *f) {
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    char options[64];
+    if (bytes == 0)
+        return 0;
+    snprintf(options, sizeof options, "size=%" PRId64, bytes);
+    if (mount(NULL, SHM, NULL, MS_REMOUNT | flags, options) < 0)
+        return fail_errno(f, "cannot make /dev/shm %" PRId64 " bytes large",
+                          bytes);
+    return 0;
+}
+
 static int make_dev(const struct cell_limits *limits, struct failure *f) {
     if (copy_template("/dev", "/new.dev", f) < 0)
         return -1;
@@ -122,8 +139,7 @@ static int make_dev(const struct cell_limits *limits, struct failure *f) {
               options) < 0)
         return fail_errno(f, "cannot mount /dev/pts");
     const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-    if (mount("shm", "/new.dev/shm", "tmpfs", flags,
-              "mode=1777,size=64m,nr_inodes=16k") < 0)
+    if (mount("shm", SHM, "tmpfs", flags, SHM_OPTIONS) < 0)
         return fail_errno(f, "cannot mount /dev/shm");
     if (mount("mqueue", "/new.dev/mqueue", "mqueue", flags, NULL) < 0 &&
         errno != ENODEV)
@@ -165,7 +181,7 @@ static int prepare_for_runtime(struct failure *f) {
 }
 
 int cell_prepare(const struct cell_limits *limits, struct failure *f) {
-    if (become_root(limits, f) < 0)
+    if (become_root(limits, f) < 0 || etc_prepare(f) < 0)
         return -1;
     if (limits->runtime)
         return prepare_for_runtime(f);
@@ -277,33 +293,6 @@ static int place(const char *from, int root, const char *name,
     return rc;
 }
 
-/* Puts our name server over the image's. An image that has a directory for
- * the file but no file gets an empty one. */
-static int place_resolv_conf(int root, struct failure *f) {
-    const char *name = "etc/resolv.conf";
-    int target = open_inside(root, name, O_PATH, 0);
-    if (target < 0 && errno == ENOENT)
-        target = open_inside(root, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
-    struct stat st;
-    if (target < 0 || fstat(target, &st) < 0 || !S_ISREG(st.st_mode)) {
-        if (target >= 0)
-            close(target);
-        return 0; /* such an image gets along without names */
-    }
-    int tree =
-        open_tree(AT_FDCWD, "resolv.conf", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    int rc =
-        tree < 0
-            ? -1
-            : move_mount(tree, "", target, "",
-                         MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-    if (rc < 0)
-        fail_errno(f, "cannot mount /etc/resolv.conf");
-    close(tree);
-    close(target);
-    return rc;
-}
-
 static int open_root(struct failure *f) {
     int root = open("new", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return root < 0 ? fail_errno(f, "cannot open the new root") : root;
@@ -313,10 +302,10 @@ static int change_root(const struct root_spec *spec, struct failure *f) {
     int root = open_root(f), rc = -1;
     if (root < 0)
         return -1;
-    if (place("/new.proc", root, "proc", f) == 0 &&
+    if (etc_place(root, spec, f) == 0 &&
+        place("/new.proc", root, "proc", f) == 0 &&
         place("/new.sys", root, "sys", f) == 0 &&
-        place("/new.dev", root, "dev", f) == 0 &&
-        (!spec->connected || place_resolv_conf(root, f) == 0))
+        place("/new.dev", root, "dev", f) == 0)
         rc = fchdir(root) == 0 ? 0 : fail_errno(f, "cannot enter the root");
     close(root);
     if (rc < 0)
@@ -415,8 +404,8 @@ int cell_mount(const struct root_spec *spec, struct failure *f) {
     if (root < 0)
         return -1;
     int rc = check_mount_points(root, f);
-    if (rc == 0 && spec->connected)
-        rc = place_resolv_conf(root, f);
+    if (rc == 0)
+        rc = etc_place(root, spec, f);
     close(root);
     return rc < 0 || !spec->connected ? rc : wait_for_route(f);
 }
@@ -430,7 +419,8 @@ int cell_confine(const struct cell_limits *limits, const struct root_spec *root,
 
 int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
                struct failure *f) {
-    if (mount_root(root, f) < 0 || change_root(root, f) < 0)
+    if (mount_root(root, f) < 0 || resize_shm(root->shm_bytes, f) < 0 ||
+        change_root(root, f) < 0)
         return -1;
     if (sethostname(root->hostname, strlen(root->hostname)) < 0)
         return fail_errno(f, "cannot set the host name");

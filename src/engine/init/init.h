@@ -52,12 +52,12 @@ bool net_is_unused(int net);
  *   /proc    the host's (the kernel gives a new one only to who sees one)
  *   /sys /dev   the templates of every sandbox's
  *   /empty   hides directories
- *   /resolv.conf   of sandboxes with a network
+ *   /etc     where a cell makes its own (etc.c)
  *   /new.proc /new.sys /new.dev /new   where a cell mounts its own
  *
  * A runtime needs its libraries, and so sees the host; then the stage is the
- * working directory, mounted at `path`, with only /l /w /sys /empty
- * /resolv.conf /new and /run, the runtime's own. */
+ * working directory, mounted at `path`, with only /l /w /sys /empty /etc /new
+ * and /run, the runtime's own. */
 int stage_build(int data_dir, struct failure *f);
 int stage_build_for_runtime(int data_dir, const char *path, struct failure *f);
 
@@ -76,7 +76,9 @@ struct root_spec {
     const char *const *lowers;
     unsigned lower_count;
     int64_t max_file_bytes, max_processes;
-    bool connected; /* to a network, so it needs a name server */
+    int64_t shm_bytes;  /* 0: SHM_SIZE */
+    uint32_t image_etc; /* ETC_... */
+    bool connected;     /* to a network, so it needs a name server */
 };
 int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
                struct failure *f);
@@ -87,6 +89,12 @@ int cell_mount(const struct root_spec *root, struct failure *f);
 int cell_settle(struct failure *f);
 int cell_confine(const struct cell_limits *limits, const struct root_spec *root,
                  struct failure *f);
+
+/* etc.c: a directory for a cell's /etc/hosts, hostname and resolv.conf, in
+ * the stage; then the files, mounted over those of the root that is open as
+ * `root` but spec->image_etc, before anything else is mounted there. */
+int etc_prepare(struct failure *f);
+int etc_place(int root, const struct root_spec *spec, struct failure *f);
 
 /* runtime.c: has the runtime make a container of the cell and attends it;
  * `doors` as in ORDER_SETUP. Returns only on failure. */

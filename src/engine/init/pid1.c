@@ -258,7 +258,9 @@ static int handle_setup(struct pid1 *s, struct letter *l, struct failure *f) {
                              .lower_count = l->order.argc,
                              .connected = l->order.connected,
                              .max_file_bytes = l->order.max_file_bytes,
-                             .max_processes = l->order.max_processes};
+                             .max_processes = l->order.max_processes,
+                             .shm_bytes = l->order.shm_bytes,
+                             .image_etc = l->order.image_etc};
     char **lowers = take_strings(l, root.lower_count);
     if (!root.config || !lowers || s->null >= 0 ||
         l->order.groups >= ORDER_FDS_MAX)

@@ -35,6 +35,14 @@ struct cell_report {
     char message[400]; /* CELL_FAULT: for the user */
 };
 
+/* The files of /etc that say who a sandbox is (etc.c). */
+enum {
+    ETC_HOSTS = 1,
+    ETC_HOSTNAME = 2,
+    ETC_RESOLV_CONF = 4,
+    ETC_ALL = ETC_HOSTS | ETC_HOSTNAME | ETC_RESOLV_CONF,
+};
+
 /* Engine to PID 1: a struct order, then `payload` bytes of NUL-terminated
  * strings, or, when there are too many, a memfd with them as last descriptor.
  *   SETUP   hostname, upper, work, the configuration for a runtime ("": none),
@@ -61,9 +69,11 @@ struct order {
     uint32_t envc;      /* SPAWN */
     uint32_t connected; /* SETUP: there is a network with a name server */
     uint32_t groups;    /* SETUP: descriptors of control groups */
-    uint32_t processors, first_processor;  /* SETUP: how many to run on, 0 all;
-                                            * the one to begin with */
+    uint32_t processors, first_processor; /* SETUP: how many to run on, 0 all;
+                                           * the one to begin with */
+    uint32_t image_etc; /* SETUP: bits ETC_... of what is not the engine's */
     int64_t max_file_bytes, max_processes; /* SETUP */
+    int64_t shm_bytes;                     /* SETUP: of /dev/shm; 0 the usual */
 };
 
 /* How a runtime starts PID 1 of a sandbox: the program among the descriptors

@@ -168,17 +168,6 @@ static int make_read_only(struct failure *f) {
     return 0;
 }
 
-/* Where slirp4netns answers. */
-static int make_resolv_conf(struct failure *f) {
-    static const char text[] = "nameserver 10.0.2.3\n";
-    int fd = open("resolv.conf", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    int rc =
-        fd >= 0 && write(fd, text, strlen(text)) > 0 ? fchmod(fd, 0644) : -1;
-    if (fd >= 0)
-        close(fd);
-    return rc < 0 ? fail_errno(f, "cannot make resolv.conf") : 0;
-}
-
 /* A mount namespace of our own. The working directory follows into it, which a
  * descriptor does not. */
 static int leave_mounts(int data_dir, unsigned long propagation,
@@ -226,9 +215,9 @@ static int clone_devices(int trees[DEVICE_COUNT], struct failure *f) {
 enum { TREES_MAX = 3 };
 
 int stage_build(int data_dir, struct failure *f) {
-    static const char *const dirs[] = {
-        "l",     "w",        "proc",    "sys",     "dev",
-        "empty", "new.proc", "new.sys", "new.dev", "new"};
+    static const char *const dirs[] = {"l",       "w",       "proc", "sys",
+                                       "dev",     "empty",   "etc",  "new.proc",
+                                       "new.sys", "new.dev", "new"};
     static const char *const mounts[] = {"l", "w", "/proc"};
     int trees[TREES_MAX], nodes[DEVICE_COUNT];
     if (leave_mounts(data_dir, MS_PRIVATE, f) < 0 ||
@@ -240,7 +229,7 @@ int stage_build(int data_dir, struct failure *f) {
         attach_all(mounts, trees, 3, f) < 0)
         return -1;
     if (make_sys(f) < 0 || make_dev(f) < 0 || make_devices(nodes, f) < 0 ||
-        make_resolv_conf(f) < 0 || leave_host(f) < 0)
+        leave_host(f) < 0)
         return -1;
     return make_read_only(f);
 }
@@ -267,7 +256,8 @@ static int cover_devices(struct failure *f) {
 }
 
 int stage_build_for_runtime(int data_dir, const char *path, struct failure *f) {
-    static const char *const dirs[] = {"l", "w", "sys", "empty", "new", "run"};
+    static const char *const dirs[] = {"l",   "w",   "sys", "empty",
+                                       "etc", "new", "run"};
     static const char *const mounts[] = {"l", "w"};
     int trees[TREES_MAX];
     /* What is unmounted on the host is here, too, and so not held busy. */
@@ -277,8 +267,7 @@ int stage_build_for_runtime(int data_dir, const char *path, struct failure *f) {
         make_dirs(dirs, sizeof dirs / sizeof *dirs, f) < 0 ||
         attach_all(mounts, trees, 2, f) < 0)
         return -1;
-    if (make_sys(f) < 0 || make_resolv_conf(f) < 0 ||
-        hide_unified_groups(f) < 0)
+    if (make_sys(f) < 0 || hide_unified_groups(f) < 0)
         return -1;
     return make_read_only(f);
 }

@@ -6,6 +6,9 @@
 
 #include <linux/capability.h>
 
+/* Of /dev/shm, unless a run asks for another. */
+#define SHM_SIZE "256m"
+
 /* What root of the sandbox may do to its own. Nothing here reaches out of its
  * user namespace. */
 #define CAPABILITIES(X)                                                        \
