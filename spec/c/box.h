@@ -222,7 +222,8 @@ static inline struct box *box_start(const struct box_options *o,
     box_make_dir(dir);
     box_make_dir(b->upper);
     box_make_dir(b->work);
-    const char *const lowers[] = {o->image ? o->image : "l/1", "l/1", "l/places"};
+    const char *const lowers[] = {o->image ? o->image : "l/1", "l/1",
+                                  "l/places"};
     bool own_image = o->image != NULL;
     struct sandbox_spec spec = {
         .lowers = own_image ? lowers : lowers + 1,

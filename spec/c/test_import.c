@@ -45,10 +45,10 @@ static int import(struct env *e, int fd, struct fault *f) {
 /* Nothing is left of an import that failed. */
 static bool left_nothing(struct env *e) {
     trash_empty(e->m.layers);
-    return shell(
-        "cd %s && test -z \"$(ls trash)\" -a \"$(echo $(ls l))\" = '0 places' && "
-        "test $(find w -type f | wc -l) = 0",
-        e->d.path);
+    return shell("cd %s && test -z \"$(ls trash)\" -a \"$(echo $(ls l))\" = '0 "
+                 "places' && "
+                 "test $(find w -type f | wc -l) = 0",
+                 e->d.path);
 }
 
 static bool is_owner(const char *dir, const char *name, uid_t uid,
