@@ -14,8 +14,11 @@ local function is_lua_s_own(message)
     or message:find("not enough memory", 1, true)
 end
 
--- An object of what a fault of ours has left a string.
+-- An object of what a fault of ours has left a string. The core says itself what this
+-- machine lacks: libraries, descriptors.
 local function internal(message)
+  local said = message:match("^.-:%d+: contree: (.+)$")
+  if said then return errors.new("not_supported", said) end
   if class.strict then
     io.stderr:write("contree: a string was raised: ", message, "\n", debug.traceback(), "\n")
     os.exit(70)

@@ -69,9 +69,10 @@ end
 
 -- Raises what a check has returned.
 local function refuse(where, name, expected, is_data)
-  local message = ("%s: %s must be %s"):format(where, name, expected)
-  if is_data then errors.raise("unprocessable", message) end
-  errors.misuse(message)
+  if is_data then
+    errors.raise("unprocessable", ("%s: %s must be %s"):format(where, name, expected))
+  end
+  errors.misuse(("%s: %s must be %s"):format(where, name, expected))
 end
 
 --- Checks an options table against a spec { name = check }.

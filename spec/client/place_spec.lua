@@ -193,6 +193,18 @@ describe("D16: an error that leaves the module", function()
     assert.are.equal(value, select(2, pcall(thing.call, thing, function() error(value) end)))
   end)
 
+  it("says what this machine lacks in the core's words", function()
+    local source = debug.getinfo(errors.new, "S").source:gsub("errors%.lua$", "fault.lua")
+    local load_text = loadstring or load -- luacheck: ignore
+    local lacks = assert(load_text("return function() error('contree: no libcurl', 2) end\n", source))
+    local fault = assert(load_text("local f = ... return function() f() end", source))(lacks())
+    local thing = require("contree.class").define("spec.Thing", { fail = fault })({})
+    local ok, err = pcall(thing.fail, thing)
+    assert.is_false(ok)
+    assert.is_true(errors.is(err, "not_supported"), tostring(err))
+    assert.are.equal("no libcurl", err.message)
+  end)
+
   -- A finaliser that adds a timer while one is being added left two where one was.
   it("does not come of a stream that is collected at a bad moment", function()
     local server = fake.start()

@@ -34,7 +34,7 @@ end
 ---@param step contree.build.Instruction
 function problem.locate(err, step)
   if not errors.is(err) or err.line then return err end
-  err.misuse, err.where = nil, nil
+  err.misuse, err.where, err.traceback = nil, nil, nil
   err.message = ("%s:%d: %s: %s"):format(step.file, step.line, problem.title(step), err.message)
   err.dockerfile, err.line, err.step = step.file, step.line, step.source
   return err
