@@ -196,8 +196,8 @@ describe("D16: an error that leaves the module", function()
   it("says what this machine lacks in the core's words", function()
     local source = debug.getinfo(errors.new, "S").source:gsub("errors%.lua$", "fault.lua")
     local load_text = loadstring or load -- luacheck: ignore
-    local lacks = assert(load_text("return function() error('contree: no libcurl', 2) end\n", source))
-    local fault = assert(load_text("local f = ... return function() f() end", source))(lacks())
+    local lacks = function() error("contree: no libcurl", 2) end
+    local fault = assert(load_text("local f = ... return function() f() end", source))(lacks)
     local thing = require("contree.class").define("spec.Thing", { fail = fault })({})
     local ok, err = pcall(thing.fail, thing)
     assert.is_false(ok)

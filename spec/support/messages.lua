@@ -107,7 +107,8 @@ local function advice_of(how, given)
     local first = code:find("hint%s*=")
     if not first then return "" end
     local skipped = select(2, code:sub(1, first):gsub('"', ""))
-    argument = { code = code:sub(first):gsub("^hint%s*=", ""):gsub(",%s*%w+%s*=.*$", ""):gsub("}", ""),
+    local own = code:sub(first):gsub("^hint%s*=", ""):gsub(",%s*%w+%s*=.*$", ""):gsub("}", "")
+    argument = { code = own,
       strings = { (table.unpack or unpack)(argument.strings, skipped + 1) } }
   end
   local text = #argument.strings > 0 and template(argument) or ""
