@@ -106,6 +106,7 @@ build = {
     ["contree.files"] = "lua/contree/files.lua",
     ["contree.filesystem"] = "lua/contree/filesystem.lua",
     ["contree.follow"] = "lua/contree/follow.lua",
+    ["contree.hash"] = "lua/contree/hash.lua",
     ["contree.history"] = "lua/contree/history.lua",
     ["contree.image"] = "lua/contree/image.lua",
     ["contree.images"] = "lua/contree/images.lua",

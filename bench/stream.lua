@@ -2,6 +2,7 @@
 -- beside `cat | cat` and SHA-256 of the same bytes; then how soon a line that
 -- a command writes is here. Usage: lua bench/stream.lua [MB]
 local core = require("contree.core")
+local hash = require("contree.hash")
 local home = require("spec.support.home")
 local percentiles = require("bench.percentiles")
 local process = require("bench.process")
@@ -25,7 +26,7 @@ end
 
 shell(("head -c %d /dev/urandom > %s"):format(mb * 1048576, from))
 local cat = shell(("cat %s | cat > %s"):format(from, to))
-local sum = timed(function() core.sha256_file(from) end)
+local sum = timed(function() hash.file(from) end)
 
 local ours, theirs = process.cpu("self"), process.cpu(engine)
 local took = timed(function()
@@ -33,7 +34,7 @@ local took = timed(function()
     truncate_output_at = 2 * mb * 1048576, timeout = 3600 }
   assert(result.exit_code == 0 and not result.stdout_truncated)
 end)
-assert(core.sha256_file(from) == core.sha256_file(to), "what came out is not what went in")
+assert(hash.file(from) == hash.file(to), "what came out is not what went in")
 
 print(("%d MB through a sandbox"):format(mb))
 print(("  cat | cat %34.2f s %8.0f MB/s"):format(cat, mb / cat))

@@ -10,6 +10,7 @@ local stdio = require("contree.stdio")
 local control = {}
 
 local PIECE = 1048576 -- of input, in one request
+local JSON_PIECE = 262144 -- the same, where it takes longer to encode
 local LARGE = 16384   -- a piece for which another form of request is worth it
 local PAUSE = 0.2     -- before input that found no room is sent again
 
@@ -70,9 +71,11 @@ function control.is_over(err)
 end
 
 -- A local engine takes bytes as they are, too.
+local function takes_bytes(self) return self.client.unix_socket and not self.client.wants_json end
+
 local function request_to_write(self, spid, bytes, close)
   local request = { method = "POST", path = path_of(self, spid, "/stdin") }
-  if self.client.unix_socket and #bytes >= LARGE and not self.client.wants_json then
+  if takes_bytes(self) and #bytes >= LARGE then
     request.body, request.query = bytes, { close = close }
   else
     request.json = stdio.encode(bytes)
@@ -102,10 +105,12 @@ end
 ---@param self table { client, uuid = the operation's }
 ---@param close boolean ends the input after them
 function control.write(self, spid, bytes, close)
-  for at = 1, #bytes, PIECE do
-    write_piece(self, spid, bytes:sub(at, at + PIECE - 1), close and at + PIECE > #bytes)
+  local at = 1
+  while at <= #bytes or close and at == 1 do
+    local size = takes_bytes(self) and PIECE or JSON_PIECE
+    write_piece(self, spid, bytes:sub(at, at + size - 1), close and at + size > #bytes)
+    at = at + size
   end
-  if #bytes == 0 and close then write_piece(self, spid, "", true) end
 end
 
 --- Sends a signal.

@@ -4,6 +4,7 @@ local core = require("contree.core")
 local class = require("contree.class")
 local client = require("contree.client")
 local errors = require("contree.errors")
+local hash = require("contree.hash")
 local loop = require("contree.loop")
 local options = require("contree.options")
 local tasks = require("contree.loop.task")
@@ -195,9 +196,9 @@ end
 
 -- Sending ------------------------------------------------------------------
 
-local function hash(entry)
-  if entry.data then return core.sha256(entry.data) end
-  local digest, problem = core.sha256_file(entry.path)
+local function digest_of(entry)
+  if entry.data then return hash.text(entry.data) end
+  local digest, problem = hash.file(entry.path)
   if not digest then describe(entry.path, problem) end
   return digest
 end
@@ -235,7 +236,7 @@ end
 -- that says its sha256 must still be that.
 -- Of many that want the same content at once, one does it.
 local function ensure(self, entry)
-  local digest = hash(entry)
+  local digest = digest_of(entry)
   if entry.sha256 and digest ~= entry.sha256 then
     errors.raise("file", ("files: %s has changed meanwhile"):format(entry.path))
   end

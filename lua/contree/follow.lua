@@ -208,6 +208,7 @@ local function read(self, deadline)
     check_deadline(self, deadline)
     local frame = handle:next_event()
     if frame then
+      loop.pace()
       local event, broken = event_of(self, frame)
       if event then return event end
       if broken then break end

@@ -2,6 +2,7 @@
 --- subprocess.Popen; image:popen. Output is fetched when it is read: what
 --- nobody reads stays with the server and costs no memory here.
 
+local core = require("contree.core")
 local class = require("contree.class")
 local control = require("contree.control")
 local errors = require("contree.errors")
@@ -62,11 +63,10 @@ local function new_output(operation, name, safe)
     newlines = 0 }, safe)
 end
 
-local function count_newlines(bytes) return select(2, bytes:gsub("\n", "\n")) end
 
 local function take_in(self, bytes)
   self.got = self.got + #bytes
-  self.newlines = self.newlines + count_newlines(bytes)
+  self.newlines = self.newlines + core.newlines(bytes)
   buffers.write(self.buffer, bytes)
 end
 
@@ -141,6 +141,7 @@ end
 ---@param format? "a"|"l"|"L"|"*a"|"*l"|"*L"|integer default "a"
 ---@return string?
 function Output:read(format)
+  loop.pace()
   format = format or "a"
   local kind = type(format) == "number" and "n" or tostring(format):gsub("^%*", "")
   if kind == "n" then
@@ -155,7 +156,7 @@ function Output:read(format)
   if kind == "a" then
     self.newlines = 0
   elseif kind == "n" then
-    self.newlines = self.newlines - count_newlines(bytes or "")
+    self.newlines = self.newlines - core.newlines(bytes or "")
   elseif self.newlines > 0 then
     self.newlines = self.newlines - 1
   end

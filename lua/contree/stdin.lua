@@ -9,7 +9,9 @@ local tasks = require("contree.loop.task")
 
 local stdin = {}
 
-local INLINE = 4194304   -- up to so many bytes travel in the spawn request
+-- Up to so many bytes travel in the spawn request. To encode more takes longer than
+-- a host should stand still.
+local INLINE = 262144
 
 --- Reads as much as a spawn request carries. Returns the member of its body
 --- and, when there is more, a reader of the rest.

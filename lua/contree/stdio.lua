@@ -180,11 +180,11 @@ function stdio.input(value, where)
   local kind = type(value)
   if kind == "string" then
     return function()
-      local rest = value
+      local at = 1
       return function()
-        local chunk = rest
-        rest = nil
-        return chunk
+        if at > #value then return nil end
+        at = at + CHUNK
+        return value:sub(at - CHUNK, at - 1)
       end
     end
   elseif kind == "function" then

@@ -72,7 +72,7 @@ describe("a process", function()
 
     it("gets its input in order, in pieces, and the end with the last", function()
       rules({}, { at("POST", "/subprocesses/1/stdin", { status = 204 }) })
-      local data = ("0123456789"):rep(250000)
+      local data = ("0123456789"):rep(60000)
       op:write(data)
       op:write("")
       op:close_stdin()
@@ -81,7 +81,10 @@ describe("a process", function()
         parts[i], closed[i] = stdio.decode(request.json), request.json.close
       end
       assert.is_true(table.concat(parts) == data)
-      assert.are.same({ false, false, false, true }, closed)
+      for i = 1, #parts do
+        assert.is_true(#parts[i] <= 262144)
+        assert.are.equal(i == #parts, closed[i])
+      end
     end)
 
     it("knows signals by name", function()

@@ -58,7 +58,8 @@ describe("a long stdin", function()
       return { status = 204 }
     end
     control.write(client.operations:get("op-1"), 1, ("x"):rep(3000000), true)
-    assert.are.same({ "bytes", "json", "json", "json" }, sent)
+    assert.are.equal("bytes json json", table.concat(sent, " ", 1, 3))
+    assert.are.equal(2 + 8, #sent) -- JSON in smaller pieces, but for the one that was refused
   end)
 
   it("waits for a process that is not there yet", function()
@@ -69,7 +70,7 @@ describe("a long stdin", function()
       data = nil
       return all
     end }
-    assert.are.equal(5000000 + 805696, #(posted())) -- one piece twice
+    assert.are.equal(5000000 + 262144, #(posted())) -- one piece twice
   end)
 
   it("ends when the command does not want it", function()

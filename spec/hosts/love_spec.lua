@@ -93,6 +93,22 @@ describe("in LÖVE", function()
     ]])
   end)
 
+  it("D11: one chatty run does not take a frame", function()
+    prints("fair", [[
+      local worst, ended = 0, false
+      function love.update()
+        local begun = os.clock()
+        contree.step()
+        worst = math.max(worst, os.clock() - begun)
+        if ended then finish(worst < 0.05 and "fair" or ("%.3f s of a frame"):format(worst)) end
+      end
+      contree.spawn(function()
+        image:run{ shell = "yes | head -c 30000000", stdout = function() end }
+        ended = true
+      end)
+    ]])
+  end)
+
   it("shares a frame among tasks that never wait", function()
     prints("fair", [[
       local stop

@@ -72,6 +72,29 @@ local function refused_inside_c(_, image)
   equal("not_supported", err.kind)
 end
 
+-- What is computed for one is computed in parts, between which others have their turn.
+local function in_parts(contree)
+  local client = contree.new{ url = "http://localhost:1", token = false, project = "p" }
+  function client.respond(request)
+    if request.method == "GET" then
+      return { json = { uuid = "f", sha256 = ("0"):rep(64), size = 1 } }
+    end
+    error("nothing is sent", 0)
+  end
+  local over, turns = false, 0
+  local other = contree.spawn(function()
+    while not over do
+      turns = turns + 1
+      contree.sleep(0.001)
+    end
+  end)
+  local large = contree.spawn(function() client.files:upload{ data = ("x"):rep(60000000) } end)
+  large:wait()
+  over = true
+  other:wait()
+  equal(true, turns >= 5)
+end
+
 local function side_by_side(contree, image)
   local runs = {}
   for i = 1, 8 do
@@ -102,7 +125,7 @@ end
 ---@param lacks? { blocking: boolean?, generators: boolean? } false: what the host refuses
 return function(contree, image, lacks)
   lacks = lacks or {}
-  local checks = { protected, side_by_side, tasks,
+  local checks = { protected, side_by_side, tasks, in_parts,
     lacks.blocking == false and refused_inside_c or inside_c }
   if lacks.generators ~= false then
     checks[#checks + 1] = generators

@@ -1,5 +1,6 @@
 local core = require("contree.core")
 local disk = require("spec.support.disk")
+local hash = require("contree.hash")
 local peer = require("spec.support.core_peer")
 
 local function random_bytes(size)
@@ -136,19 +137,32 @@ describe("sha256", function()
     local path = directory .. "/file"
     local data = random_bytes(999):rep(1000)
     disk.write(path, data)
-    local hex, size = core.sha256_file(path)
+    local hex, size = hash.file(path)
     assert.equal(core.sha256(data), hex)
     assert.equal(#data, size)
     disk.write(path, "")
-    assert.equal(empty, (core.sha256_file(path)))
+    assert.equal(empty, (hash.file(path)))
     os.execute("rm -rf " .. directory)
   end)
 
+  it("D11: is computed for a little while at a time", function()
+    local hashing = core.hash(("x"):rep(30000000))
+    local steps, digest, size = 1, hashing:step(0)
+    while not digest do
+      steps = steps + 1
+      digest, size = hashing:step(0)
+    end
+    assert.equal(459, steps) -- parts of 64 KiB, and the end
+    assert.equal(core.sha256(("x"):rep(30000000)), digest)
+    assert.equal(30000000, size)
+    assert.error(function() hashing:step(0) end)
+  end)
+
   it("of no file is nil and a message", function()
-    local hex, message = core.sha256_file("/nowhere/at all")
+    local hex, message = hash.file("/nowhere/at all")
     assert.is_nil(hex)
     assert.matches("/nowhere/at all: No such file", message)
-    assert.is_nil((core.sha256_file("/")))
+    assert.is_nil((hash.file("/")))
   end)
 end)
 

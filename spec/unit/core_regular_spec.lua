@@ -2,6 +2,7 @@
 -- where one is given, compressed ones as streams.
 local core = require("contree.core")
 local disk = require("spec.support.disk")
+local hash = require("contree.hash")
 
 describe("F11: a file that is read", function()
   local directory
@@ -26,7 +27,7 @@ describe("F11: a file that is read", function()
       assert.is_nil(bytes)
       assert.equal(directory .. path .. ": " .. message, wrong)
       assert.equal(path == "/none", missing)
-      bytes, wrong = core.sha256_file(directory .. path)
+      bytes, wrong = hash.file(directory .. path)
       assert.is_nil(bytes)
       assert.matches(message, wrong, 1, true)
       bytes, wrong = core.decompress(directory .. path)
@@ -43,14 +44,14 @@ describe("F11: a file that is read", function()
     local root = directory .. "/in"
     for _, path in ipairs{ "f", "link", "far", "sub/../f", "./f" } do
       assert.equal("inside", core.read_file(path, 100, root), path)
-      assert.equal(core.sha256("inside"), (core.sha256_file(path, root)), path)
+      assert.equal(core.sha256("inside"), (hash.file(path, root)), path)
     end
     for _, path in ipairs{ "out", "../secret", "absolute", root .. "/f", "sub/../../secret" } do
       local bytes, wrong, missing = core.read_file(path, 100, root)
       assert.is_nil(bytes, path)
       assert.matches("leads out of its directory", wrong)
       assert.is_false(missing)
-      assert.is_nil((core.sha256_file(path, root)))
+      assert.is_nil((hash.file(path, root)))
       assert.is_nil((core.decompress(path, root)))
     end
     for _, path in ipairs{ "magic", "loop", "none", "f/x", "pipe" } do

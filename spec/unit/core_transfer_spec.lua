@@ -1,5 +1,6 @@
 local core = require("contree.core")
 local disk = require("spec.support.disk")
+local hash = require("contree.hash")
 local support = require("spec.support.core_peer")
 
 local finish, wait_until, linger = support.finish, support.wait_until, support.linger
@@ -555,10 +556,10 @@ describe("transfer", function()
       local before = support.memory("VmRSS")
       local result = run("/sha", {method = "POST", body = {path = path}, sha256 = true}, 120)
       assert.equal(size .. " " .. result.sha256, result.body)
-      assert.equal((core.sha256_file(path)), result.sha256)
+      assert.equal((hash.file(path)), result.sha256)
       result = run("/big?n=" .. size, {sink = {path = directory .. "/out"}, sha256 = true}, 120)
       assert.equal(size, result.bytes_received)
-      local hex, written = core.sha256_file(directory .. "/out")
+      local hex, written = hash.file(directory .. "/out")
       assert.equal(result.sha256, hex)
       assert.equal(size, written)
       -- A sanitizer keeps freed memory for a while.
@@ -762,7 +763,7 @@ describe("transfer", function()
     it("goes to files decoded", function()
       local path = directory .. "/out"
       local result = run("/gzip?blocks=50", {sink = {path = path}, sha256 = true})
-      local hex, size = core.sha256_file(path)
+      local hex, size = hash.file(path)
       assert.equal(result.sha256, hex)
       assert.equal(50 * 65536, size)
     end)

@@ -104,6 +104,19 @@ int codec_base64_decode(lua_State *L) {
     return 1;
 }
 
+int codec_newlines(lua_State *L) {
+    size_t size;
+    const char *s = luaL_checklstring(L, 1, &size), *end = s + size;
+    lua_Integer count = 0;
+
+    while ((s = memchr(s, '\n', (size_t)(end - s)))) {
+        count++;
+        s++;
+    }
+    lua_pushinteger(L, count);
+    return 1;
+}
+
 int codec_is_ascii(lua_State *L) {
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);

@@ -11,6 +11,8 @@ int codec_base64_encode(lua_State *L);
 /* core.base64_decode(s) -> bytes | nil: no white space, padding required;
  * bits that padding makes meaningless may be anything. */
 int codec_base64_decode(lua_State *L);
+/* core.newlines(string) -> how many it has */
+int codec_newlines(lua_State *L);
 /* core.is_ascii(s): every byte is 0x20 to 0x7E, TAB, LF or CR (the text that
  * travels unencoded, wire-api.md 5.4). */
 int codec_is_ascii(lua_State *L);

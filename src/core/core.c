@@ -138,10 +138,12 @@ static const luaL_Reg functions[] = {
     {"read_file", regular_lua_read},
     {"decompress", decompress_lua_open},
     {"sha256", digest_lua_string},
-    {"sha256_file", digest_lua_file},
+    {"hash", digest_lua_hash},
+    {"hash_file", digest_lua_hash_file},
     {"base64_encode", codec_base64_encode},
     {"base64_decode", codec_base64_decode},
     {"is_ascii", codec_is_ascii},
+    {"newlines", codec_newlines},
     {"is_utf8", codec_is_utf8},
     {"json_string", codec_json_string},
     {"tidy", codec_tidy},
@@ -160,6 +162,7 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     compat_checkversion(L);
     hold();
     codec_register(L);
+    digest_register(L);
     sse_register(L);
     transfer_register(L);
     loop_register(L);

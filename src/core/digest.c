@@ -1,5 +1,6 @@
 #include "digest.h"
 #include "library.h"
+#include "loop.h"
 #include "lua_compat.h"
 #include "regular.h"
 
@@ -118,49 +119,123 @@ int digest_lua_string(lua_State *L) {
     return 1;
 }
 
-/* Adds what is left of `fd`; its size in bytes, or -1 with errno set. */
-static long long add_file(struct digest *digest, int fd, char *buffer,
-                          size_t capacity) {
-    long long total = 0;
+#define HASHING_TYPE "contree.hashing"
 
-    for (;;) {
-        ssize_t n = read(fd, buffer, capacity);
-        if (n == 0)
-            return total;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        digest_add(digest, buffer, (size_t)n);
-        total += n;
-    }
+/* What Lua gets: a digest that is computed a part at a time. */
+struct hashing {
+    struct digest *digest;
+    int fd;           /* of a file, or -1 */
+    const char *data; /* what is left of a string, which the table holds */
+    size_t left;
+    long long size;
+};
+
+static struct hashing *push_hashing(lua_State *L) {
+    struct hashing *hashing = compat_newuserdata(L, sizeof *hashing);
+
+    *hashing = (struct hashing){.fd = -1};
+    luaL_setmetatable(L, HASHING_TYPE);
+    check_available(L);
+    hashing->digest = digest_new();
+    if (!hashing->digest)
+        luaL_error(L, "not enough memory");
+    return hashing;
 }
 
-int digest_lua_file(lua_State *L) {
-    enum { BUFFER = 256 * 1024 };
+int digest_lua_hash(lua_State *L) {
+    size_t size;
+    const char *data = luaL_checklstring(L, 1, &size);
+    struct hashing *hashing = push_hashing(L);
+
+    hashing->data = data;
+    hashing->left = size;
+    lua_createtable(L, 1, 0);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, 1);
+    compat_settable(L, -2);
+    return 1;
+}
+
+int digest_lua_hash_file(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     const char *root = luaL_optstring(L, 2, NULL);
-    char *buffer = (check_available(L), lua_newuserdata(L, BUFFER));
-    int fd = regular_open(path, root);
-    struct digest *digest = fd >= 0 ? digest_new() : NULL;
-    char hex[DIGEST_HEX_SIZE];
-    long long size = -1;
-    int error;
+    struct hashing *hashing = push_hashing(L);
 
-    if (digest)
-        size = add_file(digest, fd, buffer, BUFFER);
-    error = errno;
-    if (size >= 0)
-        digest_finish(digest, hex);
-    digest_free(digest);
-    if (fd >= 0)
-        close(fd);
-    if (size < 0) {
-        lua_pushnil(L);
-        lua_pushfstring(L, "%s: %s", path, regular_problem(error));
-        return 2;
-    }
-    lua_pushlstring(L, hex, DIGEST_HEX_SIZE - 1);
-    lua_pushinteger(L, (lua_Integer)size);
+    hashing->fd = regular_open(path, root);
+    if (hashing->fd >= 0)
+        return 1;
+    lua_pushnil(L);
+    lua_pushstring(L, regular_problem(errno));
     return 2;
+}
+
+static void end_hashing(struct hashing *hashing) {
+    digest_free(hashing->digest);
+    hashing->digest = NULL;
+    if (hashing->fd >= 0)
+        close(hashing->fd);
+    hashing->fd = -1;
+}
+
+/* Adds the next part; its size, 0 at the end, or -1 with errno set. */
+static ssize_t add_part(struct hashing *hashing) {
+    char buffer[64 * 1024];
+    const void *part = buffer;
+    ssize_t n = (ssize_t)sizeof buffer;
+
+    if (hashing->fd >= 0) {
+        do
+            n = read(hashing->fd, buffer, sizeof buffer);
+        while (n < 0 && errno == EINTR);
+    } else {
+        if (hashing->left < sizeof buffer)
+            n = (ssize_t)hashing->left;
+        part = hashing->data;
+        hashing->data += n;
+        hashing->left -= (size_t)n;
+    }
+    if (n > 0) {
+        digest_add(hashing->digest, part, (size_t)n);
+        hashing->size += n;
+    }
+    return n;
+}
+
+/* step(seconds) -> false: there is more | hex, size | nil, message */
+static int hashing_step(lua_State *L) {
+    struct hashing *hashing = luaL_checkudata(L, 1, HASHING_TYPE);
+    double limit = loop_now() + luaL_checknumber(L, 2);
+    char hex[DIGEST_HEX_SIZE];
+    ssize_t n;
+
+    if (!hashing->digest)
+        return luaL_error(L, "this digest has ended");
+    do
+        n = add_part(hashing);
+    while (n > 0 && loop_now() < limit);
+    if (n > 0) {
+        lua_pushboolean(L, 0);
+        return 1;
+    }
+    if (n < 0) {
+        lua_pushnil(L);
+        lua_pushstring(L, regular_problem(errno));
+    } else {
+        digest_finish(hashing->digest, hex);
+        lua_pushlstring(L, hex, DIGEST_HEX_SIZE - 1);
+        lua_pushinteger(L, (lua_Integer)hashing->size);
+    }
+    end_hashing(hashing);
+    return 2;
+}
+
+static int hashing_gc(lua_State *L) {
+    end_hashing(luaL_checkudata(L, 1, HASHING_TYPE));
+    return 0;
+}
+
+void digest_register(lua_State *L) {
+    static const luaL_Reg methods[] = {{"step", hashing_step}, {NULL, NULL}};
+
+    compat_newtype(L, HASHING_TYPE, methods, hashing_gc);
 }

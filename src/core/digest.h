@@ -24,9 +24,13 @@ void digest_free(struct digest *digest);
 
 /* core.sha256(string) -> hex */
 int digest_lua_string(lua_State *L);
-/* core.sha256_file(path[, root]) -> hex, size | nil, message. Only of a regular
+/* core.hash(string) -> hashing. For as long as wanted call
+ * hashing:step(seconds) -> false: there is more | hex, size | nil, message. */
+int digest_lua_hash(lua_State *L);
+/* core.hash_file(path[, root]) -> hashing | nil, message. Only of a regular
  * file; paths are those of regular_open. */
-int digest_lua_file(lua_State *L);
+int digest_lua_hash_file(lua_State *L);
+void digest_register(lua_State *L);
 
 #pragma GCC visibility pop
 

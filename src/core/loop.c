@@ -54,7 +54,7 @@ void loop_check(lua_State *L, const struct loop *loop) {
 
 /* When something is to be done, as far as it is known here. */
 static double next_due(const struct loop *loop) {
-    double due = loop->curl_due;
+    double due = loop->resting > 0 ? 0 : loop->curl_due;
 
     if (loop->deadline < due)
         due = loop->deadline;
@@ -180,6 +180,10 @@ void loop_remove(struct loop *loop, struct transfer *transfer) {
     link_remove(&transfer->active);
     loop->running--;
     fit_connections(loop);
+}
+
+bool loop_is_late(const struct loop *loop) {
+    return loop_now() >= loop->turn_end;
 }
 
 void loop_queue(struct loop *loop, struct transfer *transfer) {
@@ -308,9 +312,29 @@ static void run_due(struct loop *loop) {
     act(loop, CURL_SOCKET_TIMEOUT, 0);
 }
 
+/* Those that have had their part of the last turn have one of this. */
+static void wake_resting(struct loop *loop) {
+    struct link *next;
+
+    if (loop->resting == 0)
+        return;
+    for (struct link *link = loop->active.next;
+         link != &loop->active && !loop_is_late(loop); link = next) {
+        struct transfer *t = link_owner(link, struct transfer, active);
+        next = link->next;
+        if (t->resting)
+            transfer_go_on(t);
+    }
+}
+
 /* Tells libcurl what happened, and does what is due. */
 static int run(struct loop *loop, const struct poller_event *events, int n) {
-    for (int i = 0; i < n; i++)
+    const double most = 0.002; /* seconds */
+
+    loop->turn_end = loop_now() + most;
+    wake_resting(loop);
+    /* What is left of the events is reported again. */
+    for (int i = 0; i < n && (i == 0 || !loop_is_late(loop)); i++)
         act(loop, events[i].fd,
             (events[i].what & POLLER_READ ? CURL_CSELECT_IN : 0) |
                 (events[i].what & POLLER_WRITE ? CURL_CSELECT_OUT : 0) |

@@ -54,6 +54,8 @@ struct loop {
     struct link active; /* unfinished transfers, by transfer.active */
     struct link ready;  /* the queue of next_ready(), by transfer.ready */
     int running;        /* the length of `active` */
+    int resting;        /* those of them that have had their part of a turn */
+    double turn_end;    /* when the others of them have, see loop_is_late() */
     int connections;    /* that libcurl may keep, at least */
     CURL *spare[64];    /* easy handles for reuse */
     int spares;
@@ -72,6 +74,8 @@ void loop_give_easy(struct loop *loop, CURL *easy);
 /* Starts and ends a transfer, whose easy handle is complete. */
 CURLMcode loop_add(struct loop *loop, struct transfer *transfer);
 void loop_remove(struct loop *loop, struct transfer *transfer);
+/* Has this turn taken so long that what can wait must wait for the next? */
+bool loop_is_late(const struct loop *loop);
 /* Queues a transfer for next_ready(), unless it is in the queue. */
 void loop_queue(struct loop *loop, struct transfer *transfer);
 /* To be called when something was queued or scheduled outside step(). */

@@ -13,10 +13,15 @@ static bool is_streaming(const struct transfer *t) {
     return t->sink.kind == SINK_CHUNKS || t->sink.kind == SINK_EVENTS;
 }
 
+static void set_resting(struct transfer *t, bool resting) {
+    t->loop->resting += (int)resting - (int)t->resting;
+    t->resting = resting;
+}
+
 /* Lets libcurl go on in the directions which we do not hold back. */
 static CURLcode unpause(struct transfer *t) {
     return curl.easy_pause(t->easy,
-                           (t->sink.paused ? CURLPAUSE_RECV : 0) |
+                           (t->sink.paused || t->resting ? CURLPAUSE_RECV : 0) |
                                (t->source.starved ? CURLPAUSE_SEND : 0));
 }
 
@@ -73,6 +78,11 @@ static size_t on_body(char *data, size_t one, size_t size, void *user) {
     (void)one;
     if (held >= t->sink.high_water) {
         t->sink.paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    /* Else libcurl reads for as long as the server sends. */
+    if (loop_is_late(t->loop)) {
+        set_resting(t, true);
         return CURL_WRITEFUNC_PAUSE;
     }
     if (!sink_write(&t->sink, data, size, &t->failure))
@@ -241,6 +251,7 @@ static struct digest *digest_of(const struct transfer *t) {
 
 /* Gives back all that only a running transfer needs. */
 static void release(struct transfer *t, bool forked) {
+    set_resting(t, false);
     if (t->easy && !forked) {
         loop_remove(t->loop, t);
         loop_give_easy(t->loop, t->easy);
@@ -275,6 +286,15 @@ void transfer_abort(struct transfer *t, const char *kind, const char *message) {
         return;
     fail(&t->failure, kind, "%s", message);
     transfer_complete(t, CURLE_ABORTED_BY_CALLBACK);
+}
+
+void transfer_go_on(struct transfer *t) {
+    CURLcode code;
+
+    set_resting(t, false);
+    code = unpause(t);
+    if (code != CURLE_OK)
+        transfer_complete(t, code);
 }
 
 double transfer_check_idle(struct transfer *t, double now) {

@@ -65,6 +65,7 @@ struct transfer {
     size_t heads; /* bytes of all header blocks so far */
     int status;   /* 0 until the final headers are there */
     bool done;
+    bool resting;    /* libcurl holds back until the loop's next turn */
     bool has_result; /* its table is with the userdata */
     bool repeatable; /* the method may be sent twice (RFC 9110, 9.2.2) */
     bool want_sha256;
@@ -88,6 +89,8 @@ void transfer_complete(struct transfer *transfer, CURLcode code);
 /* Ends it now with this error; of no effect when it is done. */
 void transfer_abort(struct transfer *transfer, const char *kind,
                     const char *message);
+/* Lets one that rests go on. */
+void transfer_go_on(struct transfer *transfer);
 /* Ends it when nothing moved for its idle timeout; else when to look again
  * (INFINITY: never). */
 double transfer_check_idle(struct transfer *transfer, double now);

@@ -6,6 +6,7 @@ local archive = require("contree.build.archive")
 local cache = require("contree.build.cache")
 local expand = require("contree.build.expand")
 local fetch = require("contree.build.fetch")
+local hash = require("contree.hash")
 local ignore = require("contree.build.ignore")
 local parser = require("contree.build.parser")
 local paths = require("contree.build.paths")
@@ -83,7 +84,7 @@ end
 -- Sources ---------------------------------------------------------------------
 
 local function digest(step, content)
-  local sum, wrong = core.sha256_file(content.path, content.root)
+  local sum, wrong = hash.file(content.path, content.root)
   if not sum then problem.raise(step, "cannot read " .. wrong) end
   return sum
 end
@@ -191,7 +192,7 @@ local function fingerprint(op, patterns)
     for _, entry in ipairs(source.entries) do
       local content = entry.content or {}
       if entry.content and not content.sha256 then
-        content.sha256 = content.data and core.sha256(content.data) or digest(op.step, content)
+        content.sha256 = content.data and hash.text(content.data) or digest(op.step, content)
       end
       add(entry.rel)
       add(entry.type)

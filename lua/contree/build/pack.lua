@@ -6,10 +6,10 @@
 local client = require("contree.client")
 local archive = require("contree.build.archive")
 local copy = require("contree.build.copy")
-local core = require("contree.core")
 local disk = require("contree.build.disk")
 local errors = require("contree.errors")
 local filesystem = require("contree.filesystem")
+local hash = require("contree.hash")
 local paths = require("contree.build.paths")
 local place = require("contree.build.place")
 local problem = require("contree.build.problem")
@@ -118,7 +118,7 @@ end
 -- A local archive is unpacked into the destination.
 local function add_archive(self, how, source)
   local content = source.entries[1].content
-  if core.sha256_file(content.path, content.root) ~= content.sha256 then
+  if hash.file(content.path, content.root) ~= content.sha256 then
     problem.raise(self.step, content.path .. " has changed during the build")
   end
   local path = archive.plain(self.build, self.step, source)

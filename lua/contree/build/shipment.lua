@@ -5,6 +5,7 @@
 local core = require("contree.core")
 local disk = require("contree.build.disk")
 local errors = require("contree.errors")
+local hash = require("contree.hash")
 local paths = require("contree.build.paths")
 local problem = require("contree.build.problem")
 local stdio = require("contree.stdio")
@@ -140,7 +141,7 @@ local function write_large(self, path, inode)
   local full = content.root and content.root .. "/" .. content.path or content.path
   self.writer:add(member(path, inode, { size = content.size }),
     untar.bytes(reading(self, full), 0, content.size))
-  if core.sha256_file(content.path, content.root) ~= content.sha256 then
+  if hash.file(content.path, content.root) ~= content.sha256 then
     changed(self, content.path)
   end
 end

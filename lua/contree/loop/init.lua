@@ -14,16 +14,17 @@
 --   started(), idle()    there is, or is no longer, something in flight: arm
 --                        or disarm whatever drives loop.turn()
 --
--- and may have step(seconds) and pending(), where the user drives the loop, and
--- report(text), which tells the user of a failure, and concurrent(): whether this
--- code is one of several flows that run side by side, such as requests. Before a
--- transfer is started admit() is called, if there is one, and may suspend. A host
--- that kills coroutines has will(fn, value, lasting), see loop.will(), spawn_apart(fn)
--- for tasks that belong to no request, and request(), which names this one. `script`
--- says that at the end of the program the user is told of tasks that have not ended.
--- watched() is asked whether what started() has made is still there. A waiter
--- is a table { fired, value, parked }: fired once, awaited by one. Everything
--- that waits does so in loop.await().
+-- and may have breathe(), which lets others have their turn; step(seconds) and
+-- pending(), where the user drives the loop; and report(text), which tells the user
+-- of a failure; and concurrent(): whether this code is one of several flows that run
+-- side by side, such as requests. Before a transfer is started admit() is called, if
+-- there is one, and may suspend. A host that kills coroutines has
+-- will(fn, value, lasting), see loop.will(), spawn_apart(fn) for tasks that belong to
+-- no request, and request(), which names this one. `script` says that at the end of
+-- the program the user is told of tasks that have not ended. watched() is asked
+-- whether what started() has made is still there. A waiter is a table
+-- { fired, value, parked }: fired once, awaited by one. Everything that waits does so
+-- in loop.await().
 
 local core = require("contree.core")
 local errors = require("contree.errors")
@@ -41,8 +42,12 @@ local ports, in_flight = {}, 0    -- running transfers by their handle
 local queue = timers.new()
 local expected                    -- the timer the core loop's deadline is set for
 local expect_timer                -- function, below
+local since = 0                   -- when the code that runs now began to
 local latest                      -- transfers made while the program ends
 local notes = {}                  -- what finalisers want done, see loop.later()
+
+--- Seconds that code of ours computes in one go.
+loop.SLICE = 0.002
 
 --- coroutine -> the task that runs in it
 loop.tasks = setmetatable({}, { __mode = "k" })
@@ -164,6 +169,7 @@ function loop.await(w, seconds)
     loop.host().wait(w)
     if task then task.waiter = nil end
     if timer then loop.stop(timer) end
+    since = core.now()
   end
   if task and task.interrupt then
     task.interrupt = nil
@@ -225,6 +231,24 @@ local function do_later()
   notes = {}
   for _, note in ipairs(list) do note.fn(note.value) end
 end
+
+--- Lets all others have their turn.
+---@async
+function loop.breathe()
+  local breathe = loop.host().breathe
+  if breathe then breathe() else loop.sleep(0) end
+  since = core.now()
+end
+
+--- To be called between the parts of what may take long: lets others have their
+--- turn when this code has had its own.
+---@async
+function loop.pace()
+  if core.now() - since > loop.SLICE then loop.breathe() end
+end
+
+--- Code begins to run, or to run again.
+function loop.resumed() since = core.now() end
 
 --- Suspends (or blocks, in plain code) for some seconds.
 ---@async

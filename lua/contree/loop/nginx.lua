@@ -231,6 +231,12 @@ return function(loop, options)
 
   nginx.block = nginx.wait
 
+  -- A wait of no time would not let nginx go on.
+  function nginx.breathe()
+    if not can_suspend() then refuse() end
+    ngx.sleep(SHORTEST)
+  end
+
   -- Of many requests that come at once each lets others pass.
   function nginx.admit()
     if not can_suspend() then return end

@@ -150,6 +150,7 @@ local function run(task, fn, args)
   task.thread = coroutine.running()
   loop.tasks[task.thread] = task
   task.status = "running"
+  loop.resumed()
   local revoke = loop.will(finish_cancelled, task)
   finish(task, xpcall(fn, traced, unpack(args, 1, args.n)))
   revoke()
