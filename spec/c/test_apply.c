@@ -280,6 +280,41 @@ static void aufs(void) {
     end_env(&e);
 }
 
+static void times(void) {
+    static const struct {
+        const char *name, *text;
+        time_t seconds;
+        long nanoseconds;
+    } cases[] = {{"a", "-1.5", -2, 500000000},
+                 {"b", "-2", -2, 0},
+                 {"c", "-100000.25", -100001, 750000000},
+                 {"d", "1.25", 1, 250000000},
+                 {"e", "0", 0, 0}};
+    struct env e = make_env();
+    struct fault f;
+    struct tar t = tar_begin();
+    add_base(&t);
+    add_layer(&e, &t, 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tar_pax(&t, "mtime", cases[i].text);
+        tar_add(&t, FILE_OF(cases[i].name, ""));
+    }
+    tar_pax(&t, "mtime", "-9223372036854775808");
+    tar_add(&t, FILE_OF("least", ""));
+    tar_pax(&t, "mtime", "-9223372036854775808.5");
+    tar_add(&t, FILE_OF("less", ""));
+    add_layer(&e, &t, 2);
+    CHECK_NUMBER(import(&e, 2, &f), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[10];
+        snprintf(path, sizeof path, "/%s", cases[i].name);
+        struct item item = look(&e, path);
+        CHECK_NUMBER(item.st.st_mtim.tv_sec, cases[i].seconds);
+        CHECK_NUMBER(item.st.st_mtim.tv_nsec, cases[i].nanoseconds);
+    }
+    end_env(&e);
+}
+
 int main(int argc, char *argv[]) {
     (void)argc;
     if (unpack_is_child(argv))
@@ -289,5 +324,6 @@ int main(int argc, char *argv[]) {
     RUN(hard_links, "B5: hard links to files of lower layers");
     RUN(whiteouts, "B5: what is hidden is gone, and nothing else is there");
     RUN(aufs, "B5: what aufs left in layers is no part of the image");
+    RUN(times, "B8: times before 1970");
     return CHECK_DONE();
 }

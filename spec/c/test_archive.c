@@ -211,7 +211,10 @@ static void large_numbers(void) {
     CHECK(pax_member(p, &(struct pax_member){.name = "f", .st = &st}) == 0);
     st.st_mtim = (struct timespec){1LL << 40, 0};
     CHECK(pax_member(p, &(struct pax_member){.name = "g", .st = &st}) == 0);
+    st.st_mtim = (struct timespec){INT64_MIN, 0};
+    CHECK(pax_member(p, &(struct pax_member){.name = "h", .st = &st}) == 0);
     CHECK(pax_end(p) == 0);
+    CHECK(has_text(fd, "40 mtime=-9223372036854775808.000000000\n"));
     CHECK(has_text(fd, "20 size=10737418240\n"));
     CHECK(has_text(fd, "22 mtime=-0.250000000\n"));
     CHECK(has_text(fd, "33 mtime=1099511627776.000000000\n"));

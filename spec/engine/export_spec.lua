@@ -168,3 +168,44 @@ describe("contree-engine export and import", function()
     engine:kill("TERM")
   end)
 end)
+
+describe("what an archive cannot hold", function()
+  local engine
+
+  setup(function() engine = wire.start() end)
+  teardown(function() engine:stop() end)
+
+  local function made(script)
+    local operation = engine:run(wire.shell(script, { disposable = false }))
+    assert.are.equal("SUCCESS", operation.status, operation.error)
+    assert.are.equal(0, operation.metadata.result.state.exit_code)
+    return operation.result.image
+  end
+
+  local function export(image, rest)
+    return wire.run(("contree-engine export %s --data-dir %s --socket %s %s 2>&1")
+      :format(image, engine.data, engine.path, rest))
+  end
+
+  it("B8: is refused in a layer, where a name .wh.X removes X", function()
+    local image = made("mkdir /d && echo 1 > /d/.wh.x && echo 2 > /d/x")
+    local place = engine.directory .. "/layout"
+    assert.matches("^contree%-engine: /d/%.wh%.x: .*Rename it, or export the image as a tar",
+      export(image, "--oci " .. place))
+    assert.are.equal("", wire.run("ls " .. place .. " 2>/dev/null"))
+    assert.are.equal("", export(image, "-o " .. engine.directory .. "/whole.tar"))
+    assert.are.equal("d/.wh.x", wire.run("tar -tf " .. engine.directory .. "/whole.tar | grep -F .wh."))
+  end)
+
+  it("B8: is told before anything is sent", function()
+    local image = made("n=$(printf 'n%.0s' $(seq 250)); for i in $(seq 16); do "
+      .. "mkdir $n && cd $n || exit 1; done; touch f; mkdir /fine")
+    local function archive(path)
+      return engine:get(("/v1/inspect/%s/archive?path=%s"):format(image, path))
+    end
+    wire.refuses(422, "deeper than 4000 bytes", archive("/"))
+    assert.are.equal(200, archive("/fine").status)
+    assert.matches("deeper than 4000 bytes", export(image, "-o " .. engine.directory .. "/o.tar"))
+    assert.are.equal("", wire.run("ls " .. engine.directory .. "/o.tar* 2>/dev/null"))
+  end)
+end)

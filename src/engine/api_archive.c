@@ -112,14 +112,14 @@ static void nothing_close(void *arg) {
     (void)arg;
 }
 
-/* Whether there is anything to archive is known before the 200 goes out. */
+/* Whether all of it can be archived is known before the 200 goes out. */
 static void look_work(struct job *j) {
     struct archive *a = (struct archive *)j;
-    struct item item;
+    const struct patience patience = {0, &a->cancelled};
     a->view = inspection_view(&a->at, &a->fault);
-    if (a->view &&
-        inspect_stat(a->view, a->at.path, true, &item, &a->fault) == 0)
-        inspect_can_archive(&item, &a->fault);
+    if (a->view && inspect_can_archive(a->view, a->at.path, ARCHIVE_TAR,
+                                       &patience, &a->fault) < 0)
+        return; /* with the fault */
 }
 
 static void look_done(struct job *j) {

@@ -255,17 +255,46 @@ static int add_item(struct job *j, const struct item *i) {
     return write_member(j, i, name, fd);
 }
 
-int inspect_can_archive(const struct item *i, struct fault *f) {
+static int check_type(const struct item *i, struct fault *f) {
     if (S_ISREG(i->st.st_mode) || S_ISDIR(i->st.st_mode))
         return 0;
     return fault_set(f, 422, "neither a file nor a directory: /%.300s",
                      i->path);
 }
 
+static int check_item(const struct item *i, enum archive_kind kind,
+                      struct fault *f) {
+    if (kind == ARCHIVE_TAR || strncmp(i->name, ".wh.", 4) != 0)
+        return 0;
+    return fault_set(f, 422,
+                     "/%.250s: in a layer of a container image a name that "
+                     "begins with .wh. removes a file. Rename it, or export "
+                     "the image as a tar (-o FILE)",
+                     i->path);
+}
+
+int inspect_can_archive(struct view *v, const char *path,
+                        enum archive_kind kind, const struct patience *p,
+                        struct fault *f) {
+    struct walk *w = walk_begin(v, path, f);
+    struct item i;
+    if (!w)
+        return -1;
+    int more = walk_next(w, &i, f);
+    if (more == 1 && check_type(&i, f) < 0)
+        more = -1;
+    for (; more == 1; more = walk_next(w, &i, f))
+        if (patience_check(p, "the archive", f) < 0 ||
+            check_item(&i, kind, f) < 0)
+            break;
+    walk_end(w);
+    return more == 0 ? 0 : -1;
+}
+
 static int run(struct job *j) {
     struct item i;
     int more = walk_next(j->walk, &i, j->f);
-    if (more < 1 || inspect_can_archive(&i, j->f) < 0)
+    if (more < 1 || check_type(&i, j->f) < 0)
         return -1;
     j->real = strlen(i.path);
     for (; more == 1; more = walk_next(j->walk, &i, j->f))

@@ -46,19 +46,26 @@ static int write_root(struct view *v, int to, struct fault *f) {
     return fault_errno(f, "writing the archive");
 }
 
-int export_tar(const struct importer *m, const struct image *i, int to,
-               struct fault *f) {
+static int write_tar(const struct importer *m, const struct image *i, int to,
+                     enum archive_kind kind, struct fault *f) {
     const struct patience patience = {0, NULL};
     int64_t *ids CLEANUP(cleanup_free) = NULL;
     size_t count = 0;
     if (i->layer && store_layer_chain(m->store, i->layer, &ids, &count, f) < 0)
         return -1;
     struct view *v = view_open(m->dir_fd, ids, count, m->ids, f);
-    int result = v ? write_root(v, to, f) : -1;
+    int result = v ? inspect_can_archive(v, "/", kind, &patience, f) : -1;
+    if (result == 0)
+        result = write_root(v, to, f);
     if (result == 0)
         result = inspect_archive(v, "/", to, &patience, f);
     view_close(v);
     return result;
+}
+
+int export_tar(const struct importer *m, const struct image *i, int to,
+               struct fault *f) {
+    return write_tar(m, i, to, ARCHIVE_TAR, f);
 }
 
 /* ---- the layer ---- */
@@ -124,7 +131,7 @@ static int run_packer(struct packer *p, const struct importer *m,
         close_fd(ends[1]);
         return fault_set(f, 500, "no thread for the archive");
     }
-    int result = export_tar(m, i, ends[1], f);
+    int result = write_tar(m, i, ends[1], ARCHIVE_LAYER, f);
     close_fd(ends[1]);
     pthread_join(thread, NULL);
     if (!p->fault.status)

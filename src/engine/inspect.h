@@ -84,8 +84,18 @@ bool patience_over(const struct patience *p);
  * took longer than allowed. */
 int patience_check(const struct patience *p, const char *what, struct fault *f);
 
-/* 422 when it is neither a file nor a directory. */
-int inspect_can_archive(const struct item *i, struct fault *f);
+/* What an archive is for. */
+enum archive_kind {
+    ARCHIVE_TAR,
+    ARCHIVE_LAYER, /* of an OCI image, where a name .wh.X removes X */
+};
+/* Whether all from `path` down can be archived, which a reader cannot be told
+ * any more when half of it is sent: 422 when it is neither a file nor a
+ * directory, has a path of INSPECT_PATH bytes or, for a layer, a name that
+ * means something else there. */
+int inspect_can_archive(struct view *v, const char *path,
+                        enum archive_kind kind, const struct patience *p,
+                        struct fault *f);
 /* Writes a PAX tar of `path` and all below to `to` (blocking), names relative
  * to the image's root. Hard links and holes are kept, of the extended
  * attributes user.* and security.capability; sockets and devices are left out.

@@ -133,8 +133,10 @@ static bool put_time(struct buffer *b, const struct timespec *t,
         seconds++;
         nanoseconds = 1000000000 - nanoseconds;
     }
-    snprintf(text, sizeof text, "%s%lld.%09ld", negative ? "-" : "",
-             (long long)(negative ? -seconds : seconds), nanoseconds);
+    snprintf(text, sizeof text, "%s%llu.%09ld", negative ? "-" : "",
+             negative ? -(unsigned long long)seconds
+                      : (unsigned long long)seconds,
+             nanoseconds);
     return add_text(b, "mtime", text);
 }
 

@@ -206,13 +206,19 @@ static int entry_owner(struct unpack *u, const char *name,
 }
 
 static void entry_times(struct archive_entry *e, struct timespec out[2]) {
-    long nanoseconds = archive_entry_mtime_nsec(e);
+    struct timespec t = {.tv_sec = archive_entry_mtime(e),
+                         .tv_nsec = archive_entry_mtime_nsec(e)};
+    /* libarchive reads -1.5 as -1 seconds and 500,000,000 nanoseconds. */
+    if (t.tv_sec < 0 && t.tv_nsec > 0 && t.tv_nsec < 1000000000 &&
+        t.tv_sec > INT64_MIN) {
+        t.tv_sec--;
+        t.tv_nsec = 1000000000 - t.tv_nsec;
+    }
     out[0] = (struct timespec){.tv_nsec = UTIME_OMIT};
     out[1] = out[0];
-    if (archive_entry_mtime_is_set(e) && nanoseconds >= 0 &&
-        nanoseconds < 1000000000)
-        out[1] = (struct timespec){.tv_sec = archive_entry_mtime(e),
-                                   .tv_nsec = nanoseconds};
+    if (archive_entry_mtime_is_set(e) && t.tv_nsec >= 0 &&
+        t.tv_nsec < 1000000000)
+        out[1] = t;
 }
 
 /* A file capability is stored so that it holds below the sandbox's root only,
