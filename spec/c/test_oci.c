@@ -312,7 +312,9 @@ static void refusals(void) {
     refused("(yes '[' | head -n 100000 | tr -d '\\n') > oci/index.json",
             "not JSON");
     refused("index ''", "no image for linux/");
-    refused("finish; e=$(entry x); index \"$e,$e\"", "no telling which");
+    refused("finish; e=$(entry x); blob oci/oci-layout; index "
+            "\"$e,$(entry x)\"",
+            "no telling which");
     refused("index '{\"size\":1,\"digest\":\"sha512:aa\"}'", "SHA-256");
     refused("index '{\"size\":1,\"digest\":\"sha256:../../../etc/passwd\"}'",
             "SHA-256");

@@ -25,6 +25,9 @@ struct import_progress {
 struct import_options {
     const char *tag;       /* moved to the image; NULL: none */
     const char *operation; /* uuid of the operation, NULL: none */
+    const char *file;      /* where the archive is, as a path, or NULL */
+    const char *name;      /* which image of an archive of several, or NULL */
+    bool saved;            /* a root file system is not what was meant */
     int64_t max_bytes;     /* as in unpack_options, as the three below */
     int64_t max_entries;
     double deadline;
@@ -43,7 +46,8 @@ int busybox_open(const char **path, struct fault *f);
 int import_busybox(const struct importer *m, struct fault *f);
 
 /* Makes an image of one layer of a root file system as tar (see unpack.h),
- * durably. `out` may be NULL. Faults as in unpack.h, and 400 for a malformed
+ * durably. What other programs saved is imported as what it is, or refused with
+ * what to do. `out` may be NULL. Faults as in unpack.h, and 400 for a malformed
  * tag. */
 int import_tar(const struct importer *m, int fd, const struct import_options *o,
                struct image *out, struct fault *f);
@@ -68,7 +72,8 @@ int import_registry(const struct importer *m, const char *url,
                     struct fault *f);
 
 /* The same of what other programs saved: docker-archive:FILE[:NAME] ("docker
- * save"), oci-archive:FILE[:NAME]. Not for remote clients: it reads files of
+ * save"), oci-archive:FILE[:NAME]. One that is called the other is taken, too.
+ *  Not for remote clients: it reads files of
  * this machine. */
 int import_saved(const struct importer *m, const char *source,
                  const struct import_options *o, struct image *out,

@@ -370,8 +370,10 @@ int import_layout(const struct importer *m, int dir, const char *name,
     struct oci_image oci = {0};
     if (o->tag && !tag_is_valid(o->tag))
         return fault_set(f, 400, "malformed tag '%.64s'", o->tag);
+    /* An unpacked archive is hostile: no way out of it. */
     int blobs CLEANUP(cleanup_close) =
-        openat(dir, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        open_scoped(dir, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+                    RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
     if (blobs < 0)
         return fault_set(f, 422,
                          "bad image: no OCI layout: it has no "

@@ -14,6 +14,7 @@
 #define OCI "application/vnd.oci.image."
 #define DOCKER "application/vnd.docker."
 #define REF_NAME "org.opencontainers.image.ref.name"
+#define CONTAINERD_NAME "io.containerd.image.name"
 /* Of one blob: what unpack.h allows for its contents. */
 #define BLOB_MAX (12LL << 30)
 #define ENV_MAX (256 << 10)
@@ -81,11 +82,21 @@ static bool is_ours(const json_t *j) {
            (!*cpu || strcmp(cpu, oci_architecture()) == 0);
 }
 
-/* The same, without what only newer processors of its kind can run. */
-static bool is_plainly_ours(const json_t *platform) {
+enum { EXACT = 1000 };
+
+/* How well a platform fits: 0 not at all, such as what only newer processors of
+ * its kind can run; less than EXACT what was made for older ones. */
+static int fitness(const json_t *platform) {
     const char *variant = text_of(platform, "variant");
-    return is_ours(platform) &&
-           (!*variant || strcmp(variant, this_machine()->variant) == 0);
+    const char *ours = this_machine()->variant;
+    if (!is_ours(platform))
+        return 0;
+    if (!*variant || strcmp(variant, ours) == 0)
+        return EXACT;
+    long theirs = *variant == 'v' ? strtol(variant + 1, NULL, 10) : 0;
+    return *ours && theirs > 0 && theirs < strtol(ours + 1, NULL, 10)
+               ? (int)theirs
+               : 0;
 }
 
 /* ---- digests ---- */
@@ -159,6 +170,9 @@ static int read_layer(const json_t *descriptor, struct oci_layer *out,
     if (json_array_size(json_object_get(descriptor, "urls")) > 0 ||
         strstr(type, "nondistributable") || strstr(type, "foreign"))
         return bad(f, "a layer is not in the registry but elsewhere");
+    if (strstr(type, "+encrypted"))
+        return bad(f, "its layers are encrypted: skopeo copy --decryption-key "
+                      "makes an image that can be imported");
     if (!is_one_of(type, layers))
         return bad(f, "a layer of an unknown type '%.80s'", type);
     return read_blob(descriptor, &out->blob, f);
@@ -193,37 +207,115 @@ static int read_manifest(const json_t *manifest, struct oci_image *out,
     return read_layers(json_object_get(manifest, "layers"), out, f);
 }
 
-/* The entry to take; NULL when there is none, or no telling which. */
-static const json_t *choose(const json_t *list, const char *name) {
-    const json_t *found = NULL, *entry;
-    size_t i, count = 0;
-    json_array_foreach((json_t *)list, i, entry) {
-        const json_t *platform = json_object_get(entry, "platform");
-        const json_t *notes = json_object_get(entry, "annotations");
-        if (name ? strcmp(text_of(notes, REF_NAME), name) != 0
-                 : platform && !is_plainly_ours(platform))
-            continue;
-        /* Of several for the machine the first is meant. */
-        if (!found)
-            found = entry;
-        count += name || !platform;
-    }
-    return count > 1 ? NULL : found;
+/* ---- indexes ---- */
+
+/* What an index has, for words about it. */
+struct offer {
+    const json_t *best;
+    int fitness;
+    bool ambiguous;
+    struct buffer names, platforms; /* "a, b" */
+};
+
+static void note(struct buffer *b, const char *text) {
+    if (*text && !(b->data && strstr(b->data, text)))
+        buffer_addf(b, "%s%.60s", b->length ? ", " : "", text);
 }
 
+static void note_platform(struct buffer *b, const json_t *platform) {
+    char text[100];
+    const char *variant = text_of(platform, "variant");
+    snprintf(text, sizeof text, "%.20s/%.20s%s%.10s", text_of(platform, "os"),
+             text_of(platform, "architecture"), *variant ? "/" : "", variant);
+    note(b, text);
+}
+
+/* Attestations, signatures, charts and the like are no images. */
+static bool is_image(const json_t *entry) {
+    const json_t *platform = json_object_get(entry, "platform");
+    const json_t *notes = json_object_get(entry, "annotations");
+    return !json_object_get(entry, "artifactType") &&
+           !json_object_get(notes, "vnd.docker.reference.type") &&
+           strcmp(text_of(platform, "os"), "unknown") != 0;
+}
+
+static const char *name_of(const json_t *entry) {
+    return text_of(json_object_get(entry, "annotations"), REF_NAME);
+}
+
+/* "x:1" is also what containerd calls docker.io/library/x:1. */
+static bool is_called(const json_t *entry, const char *name) {
+    const char *full =
+        text_of(json_object_get(entry, "annotations"), CONTAINERD_NAME);
+    size_t length = strlen(name), all = strlen(full);
+    if (strcmp(name_of(entry), name) == 0)
+        return true;
+    return all >= length && strcmp(full + all - length, name) == 0 &&
+           (all == length || full[all - length - 1] == '/');
+}
+
+/* Of several for the machine in an index the first is meant; of several names
+ * in a layout there is no telling. Several names may be one image's. */
+static void consider(struct offer *o, const json_t *entry) {
+    const json_t *platform = json_object_get(entry, "platform");
+    int fits = platform ? fitness(platform) : EXACT;
+    if (platform)
+        note_platform(&o->platforms, platform);
+    if (fits > o->fitness) {
+        o->best = entry;
+        o->fitness = fits;
+        o->ambiguous = false;
+    } else if (fits && fits == o->fitness) {
+        bool same =
+            strcmp(text_of(entry, "digest"), text_of(o->best, "digest")) == 0;
+        o->ambiguous =
+            o->ambiguous ||
+            (!same && (!platform || strcmp(name_of(entry), name_of(o->best))));
+    }
+}
+
+static int refuse_offer(const struct offer *o, const char *name, bool named,
+                        struct fault *f) {
+    const char *names = o->names.data ? o->names.data : "";
+    const char *platforms = o->platforms.data ? o->platforms.data : "";
+    if (name && !named)
+        return bad(f, "it has no image of the name '%.80s'%s%.150s%s", name,
+                   *names ? " (it has: " : "", names, *names ? ")" : "");
+    if (o->best)
+        return bad(f,
+                   "it has several images, and no telling which is meant%s"
+                   "%.150s",
+                   *names ? ". Say DIR:NAME, with one of: " : "", names);
+    return bad(f, "it has no image for linux/%s%s%.150s%s", oci_architecture(),
+               *platforms ? " (it has: " : "", platforms,
+               *platforms ? ")" : "");
+}
+
+/* The entry to take, into `out`. */
 static int read_index(const json_t *list, const char *name,
                       struct oci_blob *out, struct fault *f) {
-    const json_t *entry = choose(list, name);
-    if (!entry && name)
-        return bad(f, "it has no image of the name '%.80s'", name);
-    if (!entry)
-        return bad(f, "it has no image for linux/%s, or no telling which",
-                   oci_architecture());
-    if (read_blob(entry, out, f) < 0)
-        return -1;
-    if (out->size > OCI_JSON_MAX)
-        return bad(f, "its manifest is too large");
-    return 0;
+    struct offer o = {.best = NULL};
+    bool named = false;
+    size_t i;
+    json_t *entry;
+    buffer_init(&o.names, 4096);
+    buffer_init(&o.platforms, 4096);
+    json_array_foreach((json_t *)list, i, entry) {
+        if (!is_image(entry))
+            continue;
+        note(&o.names, name_of(entry));
+        if (name && !is_called(entry, name))
+            continue;
+        named = true;
+        consider(&o, entry);
+    }
+    int result = !o.best || o.ambiguous ? refuse_offer(&o, name, named, f)
+                                        : read_blob(o.best, out, f);
+    if (result == 0 && out->size > OCI_JSON_MAX)
+        result = bad(f, "its manifest is too large");
+    buffer_free(&o.names);
+    buffer_free(&o.platforms);
+    return result;
 }
 
 int oci_read_manifest(const char *text, size_t length, const char *name,
@@ -238,11 +330,11 @@ int oci_read_manifest(const char *text, size_t length, const char *name,
     *out = (struct oci_image){0};
     if (is_one_of(type, indexes) || (!*type && list))
         return read_index(list, name, chosen, f) < 0 ? -1 : 1;
-    if (*type && !is_one_of(type, manifests))
-        return bad(f, "a manifest of an unknown type '%.80s'", type);
-    if (json_object_get(j, "fsLayers"))
+    if (json_object_get(j, "fsLayers") || strstr(type, "manifest.v1+pretty"))
         return bad(f, "its format (schema 1) is out of use: push it again "
                       "with a newer tool");
+    if (*type && !is_one_of(type, manifests))
+        return bad(f, "a manifest of an unknown type '%.80s'", type);
     if (read_manifest(j, out, f) == 0)
         return 0;
     oci_image_clear(out);

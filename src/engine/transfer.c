@@ -4,6 +4,7 @@
 #include "data.h"
 #include "export.h"
 #include "json.h"
+#include "kind.h"
 #include "local.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -57,26 +58,56 @@ static int open_source(const struct transfer *t, struct fault *f) {
     return await_fifo(fd, t, f) < 0 ? -1 : steal_fd(&fd);
 }
 
+static int refuse_directory(int dir, const char *path, struct fault *f) {
+    char inner[NAME_MAX + 1];
+    if (kind_of_tree(dir, inner) == TREE_DIR)
+        return fault_set(f, 422,
+                         "%.200s is an image as skopeo keeps it: skopeo copy "
+                         "dir:%.200s oci:NEW, then contree-engine import "
+                         "oci:NEW",
+                         path, path);
+    return fault_set(f, 422,
+                     "%.200s is no OCI layout. If it is a root file system: "
+                     "tar -C %.200s -c . | contree-engine import -",
+                     path, path);
+}
+
 /* DIR or DIR:NAME. */
 static int import_directory(const struct importer *m, const char *source,
                             const struct import_options *how, struct image *i,
                             struct fault *f) {
     char *path CLEANUP(cleanup_free) = strdup(source);
     char *name = path ? strchr(path, ':') : NULL;
+    char inner[NAME_MAX + 1];
     if (name)
         *name++ = 0;
     int dir CLEANUP(cleanup_close) =
         path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (dir < 0)
-        return fault_path(f, "cannot read %s", path ? path : "");
+        return fault_errno(f, "cannot read %s", path ? path : "");
+    if (kind_of_tree(dir, inner) != TREE_OCI &&
+        faccessat(dir, "index.json", F_OK, 0) < 0)
+        return refuse_directory(dir, path, f);
     return import_layout(m, dir, name, how, i, f);
+}
+
+static bool is_directory(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static int import_archive(const struct importer *m, const struct transfer *t,
                           const struct import_options *how, struct image *i,
                           struct fault *f) {
+    struct import_options o = *how;
+    struct stat st;
+    if (is_directory(t->operand))
+        return import_directory(m, t->operand, how, i, f);
     int fd CLEANUP(cleanup_close) = open_source(t, f);
-    return fd < 0 ? -1 : import_tar(m, fd, how, i, f);
+    if (fd >= 0 && strcmp(t->operand, "-") != 0 && fstat(fd, &st) == 0 &&
+        S_ISREG(st.st_mode))
+        o.file = t->operand;
+    return fd < 0 ? -1 : import_tar(m, fd, &o, i, f);
 }
 
 static bool starts(const char *text, const char *with) {

@@ -55,6 +55,15 @@ static la_ssize_t call_reader(struct unpack *u) {
     return n;
 }
 
+/* To be able to say what it is when it is no tar. */
+static la_ssize_t keep_beginning(struct unpack *u, ssize_t n) {
+    size_t room = sizeof u->beginning - u->begun;
+    size_t more = (size_t)n < room ? (size_t)n : room;
+    memcpy(u->beginning + u->begun, u->block, more);
+    u->begun += more;
+    return n;
+}
+
 /* libarchive's source of bytes. Polls, so that a peer that drips or hangs
  * cannot hold the worker past the deadline. */
 static la_ssize_t read_input(struct archive *a, void *arg, const void **data) {
@@ -69,7 +78,7 @@ static la_ssize_t read_input(struct archive *a, void *arg, const void **data) {
             continue;
         ssize_t n = read(u->input, u->block, sizeof u->block);
         if (n >= 0)
-            return n;
+            return keep_beginning(u, n);
         if (errno != EINTR && errno != EAGAIN) {
             archive_set_error(a, errno, "reading: %s", strerror(errno));
             return -1;
@@ -83,6 +92,10 @@ static int archive_fault(struct unpack *u) {
     if (u->stopped)
         return -1;
     const char *why = archive_error_string(u->a);
+    const char *kind =
+        u->result->entries == 0 ? kind_of_bytes(u->beginning, u->begun) : NULL;
+    if (kind)
+        return fault_set(u->f, 422, "bad archive: no tar, but %s", kind);
     return fault_set(u->f, 422, "bad archive: %.300s",
                      why ? why : "not a tar archive");
 }

@@ -4,6 +4,7 @@
 #define CONTREE_UNPACK_INTERNAL_H
 
 #include "inspect.h"
+#include "kind.h"
 #include "unpack.h"
 #include <archive.h>
 #include <limits.h>
@@ -29,6 +30,8 @@ struct unpack {
     /* Directories that were made because something is in them, and how many. */
     struct buffer implied;
     int64_t implied_count;
+    size_t begun; /* bytes of the input's beginning */
+    char beginning[KIND_BYTES];
     char block[UNPACK_BLOCK];
 };
 
