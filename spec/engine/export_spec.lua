@@ -194,7 +194,8 @@ describe("what an archive cannot hold", function()
       export(image, "--oci " .. place))
     assert.are.equal("", wire.run("ls " .. place .. " 2>/dev/null"))
     assert.are.equal("", export(image, "-o " .. engine.directory .. "/whole.tar"))
-    assert.are.equal("d/.wh.x", wire.run("tar -tf " .. engine.directory .. "/whole.tar | grep -F .wh."))
+    assert.are.equal("d/.wh.x",
+      wire.run("tar -tf " .. engine.directory .. "/whole.tar | grep -F .wh."))
   end)
 
   it("B8: is told before anything is sent", function()

@@ -9,7 +9,8 @@ ln -s busybox root/bin/cat; echo %s > root/name
 tree root > %s.tar; layers= ids=; layer %s.tar; finish
 ]]
 local NAMED = [[
-named() { entry manifest.v1+json ",\"annotations\":{\"org.opencontainers.image.ref.name\":\"$1\"}$2"; }
+ref=org.opencontainers.image.ref.name
+named() { entry manifest.v1+json ",\"annotations\":{\"$ref\":\"$1\"}$2"; }
 platform() { printf ',"platform":{"os":"%s","architecture":"%s","variant":"%s"}' "$1" "$2" "$3"; }
 ]]
 
@@ -116,7 +117,8 @@ describe("contree-engine import", function()
   it("B7: finds this machine's image among variants and attestations", function()
     layout(IMAGE:gsub("%%s", "other") .. 'old="$(platform linux vax)"; '
       .. 'o=$(entry manifest.v1+json "$old"); n=$(entry manifest.v1+json '
-      .. '"$(platform linux $arch v99)"); u=$(entry manifest.v1+json "$(platform unknown unknown)"); '
+      .. '"$(platform linux $arch v99)"); '
+      .. 'u=$(entry manifest.v1+json "$(platform unknown unknown)"); '
       .. 's=$(entry manifest.v1+json ",\\"artifactType\\":\\"application/vnd.x\\""); '
       .. IMAGE:gsub("%%s", "mine") .. 'm=$(entry manifest.v1+json "$(platform linux $arch)"); '
       .. 'index "$u,$n,$s,$o,$m,$m"')
