@@ -67,7 +67,7 @@ function shared.wait_for(self, job, seconds, abandon)
   local ok, value = shared.wait(self, job, seconds and core.now() + seconds)
   if ok then return value end
   if errors.is(value, "timeout") and not job.owns(self, value) then
-    value.message = ("%s has not ended after %g s"):format(job.name, seconds)
+    value.message = ("%s has not ended in time, %g s"):format(job.name, seconds)
     value.hint = "it goes on: wait again, or cancel it"
   end
   local ours = errors.is(value) and value.kind ~= "cancelled"
