@@ -4,6 +4,7 @@
 #ifndef CONTREE_PROBE_H
 #define CONTREE_PROBE_H
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -201,6 +202,27 @@ static inline void probe_sockets(void) {
         socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0) < 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0)
         puts("no socket that there should be");
+}
+
+/* Leaves a label that the kernel keeps for some seconds after its socket. */
+static inline void probe_flow(void) {
+    struct {
+        struct in6_addr to;
+        uint32_t label;
+        uint8_t action, share;
+        uint16_t flags, expires, linger;
+        uint32_t unused;
+    } request = {.to = IN6ADDR_LOOPBACK_INIT,
+                 .label = htonl(0x12345),
+                 .share = 1,
+                 .flags = 1,
+                 .expires = 6,
+                 .linger = 6};
+    enum { FLOW_LABEL_MANAGER = 32 };
+    int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    if (fd >= 0)
+        setsockopt(fd, IPPROTO_IPV6, FLOW_LABEL_MANAGER, &request,
+                   sizeof request);
 }
 
 /* What a whole machine has a number of. */
@@ -414,6 +436,7 @@ static inline int probe(const char *name) {
         {"sweep", probe_sweep},
         {"sockets", probe_sockets},
         {"shared", probe_shared},
+        {"flow", probe_flow},
         {"terminal", probe_terminal},
         {"chroot", probe_chroot},
         {"init", probe_init},

@@ -425,14 +425,26 @@ static void test_network_is_private(void) {
                  "hi\n");
 }
 
+/* What a network tells about its past: packets, and what was tried in vain. */
+static const char *const network_counters =
+    "awk '/lo:/ {print $2, $3, $10}' /proc/net/dev; awk '/^(Ip|Icmp|Tcp|Udp)"
+    ": [0-9]/ {$2 = $3 = $4 = $5 = \"\"; print}' /proc/net/snmp; "
+    "awk '/Ext: [0-9]/' /proc/net/netstat; cat /proc/net/snmp6 2>/dev/null; "
+    "tail -n +2 /proc/net/ip6_flowlabel 2>/dev/null";
+
 /* A network namespace that was used is not used again. */
 static void test_network_is_fresh(void) {
+    char first[16384];
+    snprintf(first, sizeof first, "%s", box_output(network_counters));
+    CHECK(strstr(first, "0 0 0\n"));
     for (int i = 0; i < 12; i++) {
-        CHECK_STRING(box_output("grep lo: /proc/net/dev | "
-                                "awk '{print $2, $3, $10}'"),
-                     "0 0 0\n");
         if (i % 3 == 0)
             CHECK_NUMBER(box_code("nc 127.0.0.1 9 2>/dev/null"), 1);
+        if (i % 3 == 1)
+            CHECK_NUMBER(box_code("nc -w 1 192.0.2.1 80 2>/dev/null"), 1);
+        if (i % 3 == 2)
+            check_probe("flow");
+        CHECK_STRING(box_output(network_counters), first);
     }
 }
 

@@ -26,6 +26,7 @@ struct net {
     int fd;
     pid_t cell; /* who is in it; 0: nobody */
     bool once;  /* somebody connects it */
+    uint64_t when_new;
 };
 
 struct forkserver {
@@ -127,10 +128,12 @@ static int add_net(struct forkserver *s, struct failure *f) {
         s->nets = grown;
         s->net_capacity = capacity;
     }
-    int fd = net_make(s->id_base, s->id_base + s->id_count - 1, f);
-    if (fd < 0)
+    struct net net = {.cell = 0};
+    net.fd =
+        net_make(s->id_base, s->id_base + s->id_count - 1, &net.when_new, f);
+    if (net.fd < 0)
         return -1;
-    s->nets[s->net_count++] = (struct net){.fd = fd};
+    s->nets[s->net_count++] = net;
     s->idle_nets++;
     return 0;
 }
@@ -164,7 +167,7 @@ static void release_net(struct forkserver *s, pid_t cell) {
     s->nets[i].cell = 0;
     s->idle_nets++;
     if (s->nets[i].once || s->idle_nets > IDLE_NETS_MAX ||
-        !net_is_unused(s->nets[i].fd))
+        !net_is_unused(s->nets[i].fd, s->nets[i].when_new))
         remove_net(s, i);
 }
 

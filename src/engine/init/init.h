@@ -39,11 +39,12 @@ int forkserver_main(unsigned id_base, unsigned id_count,
                     const struct runtime *runtime);
 
 /* net.c: a new network namespace, which the caller is then in, and where these
- * group ids may ping; entering one; and whether nothing ever happened in it
- * (the caller is then in it). */
-int net_make(unsigned first_gid, unsigned last_gid, struct failure *f);
+ * group ids may ping, and how it looks then; entering one; and whether it looks
+ * as if nothing had ever happened in it (the caller is then in it). */
+int net_make(unsigned first_gid, unsigned last_gid, uint64_t *when_new,
+             struct failure *f);
 int net_enter(int net, struct failure *f);
-bool net_is_unused(int net);
+bool net_is_unused(int net, uint64_t when_new);
 
 /* stage.c: the forkserver's own small root, so that a sandbox starts from a
  * mount namespace with nothing of the host in it but what a cell needs:

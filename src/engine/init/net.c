@@ -1,9 +1,10 @@
 /* net.c: network namespaces with a loopback interface and nothing else.
  *
  * Making one costs more than all other namespaces of a sandbox together, so
- * one in which not a single packet was ever sent is given to the next sandbox:
- * as all its processes and sockets are gone, and as none of them had a right
- * to configure it, there is nothing it could remember. They belong to the
+ * one that looks as it did when it was new is given to the next sandbox: all
+ * its processes and sockets are gone, and none of them had a right to configure
+ * it. What it could remember is counters, of packets and of what was tried in
+ * vain, and labels of IPv6 flows that outlive their socket. They belong to the
  * forkserver's user namespace, not the sandbox's. */
 #define _GNU_SOURCE
 #include "init.h"
@@ -39,7 +40,33 @@ static void set(const char *path, const char *value) {
     close(fd);
 }
 
-int net_make(unsigned first_gid, unsigned last_gid, struct failure *f) {
+/* FNV-1a of what the kernel tells about the network we are in; 0 if it does
+ * not. */
+static uint64_t fingerprint(void) {
+    static const char *const files[] = {
+        "/proc/self/net/dev",     "/proc/self/net/snmp",
+        "/proc/self/net/netstat", "/proc/self/net/snmp6",
+        "/proc/self/net/igmp",    "/proc/self/net/ip6_flowlabel"};
+    uint64_t sum = 14695981039346656037U;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char text[4096];
+        ssize_t got;
+        int fd = open(files[i], O_RDONLY | O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT)
+            continue;
+        while ((got = fd < 0 ? -1 : read(fd, text, sizeof text)) > 0)
+            for (ssize_t k = 0; k < got; k++)
+                sum = (sum ^ (unsigned char)text[k]) * 1099511628211U;
+        if (fd >= 0)
+            close(fd);
+        if (got < 0)
+            return 0;
+    }
+    return sum;
+}
+
+int net_make(unsigned first_gid, unsigned last_gid, uint64_t *is_new,
+             struct failure *f) {
     /* The kernel takes no higher one here. */
     enum { LAST_TO_PING = 0x7fffffff };
     char range[32];
@@ -56,6 +83,7 @@ int net_make(unsigned first_gid, unsigned last_gid, struct failure *f) {
         return -1;
     set("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
     set("/proc/sys/net/ipv4/ping_group_range", range);
+    *is_new = fingerprint();
     int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     return fd < 0 ? fail_errno(f, "cannot open a network namespace") : fd;
 }
@@ -66,19 +94,7 @@ int net_enter(int net, struct failure *f) {
     return 0;
 }
 
-bool net_is_unused(int net) {
-    char text[1024];
-    if (setns(net, CLONE_NEWNET) < 0)
-        return false;
-    int fd = open("/proc/self/net/dev", O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    if (got <= 0)
-        return false;
-    text[got] = '\0';
-    const char *lo = strstr(text, "lo:");
-    unsigned long long bytes, packets;
-    return lo && sscanf(lo, "lo: %llu %llu", &bytes, &packets) == 2 &&
-           bytes == 0 && packets == 0;
+bool net_is_unused(int net, uint64_t when_new) {
+    return setns(net, CLONE_NEWNET) == 0 && when_new != 0 &&
+           fingerprint() == when_new;
 }
