@@ -4,6 +4,8 @@
 #include "box.h"
 #include "probe.h"
 #include <link.h>
+#include <sys/inotify.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <sys/xattr.h>
 
@@ -77,6 +79,46 @@ static void test_sockets(void) {
 
 static void test_shared(void) {
     check_probe("shared");
+}
+
+/* inotify instances that a sandbox got, and holds; in `b` until it is ended. */
+static int hold_instances(struct box **b) {
+    char *argv[] = {"/bin/probe", "probe", "instances", NULL};
+    struct box_options o = {.image = "l/3"};
+    *b = box_start(&o, NULL);
+    box_spawn(*b, 1,
+              &(struct sandbox_process){
+                  .argv = argv, .env = probe_env, .stdin_fd = -1});
+    while (!strchr((*b)->out.data, '\n') && !(*b)->gone)
+        uv_run(world.loop, UV_RUN_ONCE);
+    return atoi((*b)->out.data);
+}
+
+/* One sandbox, whatever users it has, leaves some to the next, and all of them
+ * together leave some to the user of the engine and to others. */
+static void test_instances(void) {
+    struct box *boxes[4];
+    char most[32] = "";
+    struct statvfs v;
+    if (statvfs("/proc/sys", &v) < 0 || v.f_flag & ST_RDONLY) {
+        printf("# not tried: /proc/sys is read-only\n");
+        return;
+    }
+    int fd = open("/proc/sys/fs/inotify/max_user_instances", O_RDONLY);
+    CHECK(read(fd, most, sizeof most - 1) > 0);
+    close(fd);
+    for (int i = 0; i < 4; i++) {
+        int got = hold_instances(&boxes[i]);
+        CHECK(i >= 2 || (got > 4 && got <= atoi(most) / 4));
+    }
+    fd = inotify_init1(IN_CLOEXEC);
+    CHECK(fd >= 0);
+    close(fd);
+    for (int i = 0; i < 4; i++) {
+        sandbox_kill(boxes[i]->sandbox);
+        box_wait(boxes[i]);
+        free(boxes[i]);
+    }
 }
 
 static void test_sweep(void) {
@@ -222,7 +264,7 @@ static void test_host_is_out_of_sight(void) {
                    "-e /var/ -e /home"),
         "0\n");
     CHECK_STRING(box_output("ls / | tr '\\n' ' '"),
-                 "bin dev etc proc sys tmp ");
+                 "bin dev etc proc root run sys tmp ");
     CHECK_STRING(box_output("ls /sys/class/net; ls /sys/firmware /sys/kernel "
                             "2>/dev/null | grep -v :"),
                  "lo\n\n");
@@ -275,10 +317,15 @@ static void test_writes(void) {
     CHECK_NUMBER(box_code("test ! -e /proc/sysrq-trigger || "
                           "test $(stat -c %t:%T /proc/sysrq-trigger) = 1:3"),
                  0);
-    CHECK_STRING(box_output("echo 1000 > /proc/self/oom_score_adj; "
-                            "cat /proc/self/oom_score_adj"),
-                 "1000\n");
-    CHECK(box_code("echo -500 2>/dev/null > /proc/self/oom_score_adj") != 0);
+}
+
+/* To be killed first is nothing that a sandbox can take back. */
+static void test_oom_score(void) {
+    CHECK_STRING(
+        box_output("for v in 499 0 -1 -1000; do for p in self 1 $$; do "
+                   "(echo $v > /proc/$p/oom_score_adj) 2>/dev/null && "
+                   "echo $v $p; done; done; cat /proc/self/oom_score_adj"),
+        "500\n");
 }
 
 static void test_devices(void) {
@@ -448,6 +495,43 @@ static void test_network_is_fresh(void) {
     }
 }
 
+/* Of which the kernel gives a user 200, one sandbox has none of its own. */
+static long count_keys(void) {
+    long keys = 0, uid, other, count;
+    FILE *file = fopen("/proc/key-users", "re");
+    while (file &&
+           fscanf(file, " %ld: %ld %*s %ld/%*d %*s", &uid, &other, &count) == 3)
+        keys += uid == (long)world.ids.base && world.ids.count > 1 ? count : 0;
+    if (file)
+        fclose(file);
+    return keys;
+}
+
+static long keys_of_twenty(void) {
+    long before = count_keys();
+    struct box *boxes[20];
+    for (int i = 0; i < 20; i++)
+        boxes[i] = box_start(NULL, NULL);
+    for (int i = 0; i < 20; i++)
+        while (!boxes[i]->started && !boxes[i]->gone)
+            uv_run(world.loop, UV_RUN_ONCE);
+    long keys = count_keys() - before;
+    for (int i = 0; i < 20; i++) {
+        sandbox_kill(boxes[i]->sandbox);
+        box_wait(boxes[i]);
+        free(boxes[i]);
+    }
+    return keys;
+}
+
+/* Others on this machine may make sandboxes of these ids meanwhile. */
+static void test_keys(void) {
+    long keys = 20;
+    for (int i = 0; i < 10 && keys >= 20; i++)
+        keys = keys_of_twenty();
+    CHECK(keys < 20);
+}
+
 static void test_nothing_is_shared(void) {
     CHECK_NUMBER(box_code("hostname changed 2>/dev/null"), 1);
     CHECK_STRING(box_output("ls -A /dev/shm /dev/mqueue | grep -v : | "
@@ -485,6 +569,8 @@ static int run_all(void) {
     RUN(test_calls, "forbidden system calls, namespaces, ioctls");
     RUN(test_sockets, "F10: only the sockets of the list, in pairs too");
     RUN(test_shared, "F6: nothing that a whole machine has a number of");
+    RUN(test_keys, "F6: sandboxes take no keys of a user");
+    RUN(test_instances, "F6: what a user has is left to others");
     RUN(test_sweep, "every system call number");
     RUN(test_other_abis, "x32 and i386 calls kill the process");
     RUN(test_limits, "no priority, limit or filter is changed from inside");
@@ -498,6 +584,7 @@ static int run_all(void) {
     RUN(test_host_is_out_of_sight, "no path, process or interface of the host");
     RUN(test_masks, "the kernel's secrets cannot be read");
     RUN(test_writes, "the kernel's settings cannot be written");
+    RUN(test_oom_score, "F7: sandboxes stay the first to be killed");
     RUN(test_devices, "devices");
     RUN(test_hostile_images, "images with links where mounts go are refused");
     RUN(test_fork_bomb, "a fork bomb ends with its sandbox");

@@ -6,8 +6,10 @@
 #include "launcher.h"
 #include "filter.h"
 #include "init/protocol.h"
+#include "quota.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/fs.h>
 #include <poll.h>
 #include <sched.h>
@@ -20,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,6 +55,8 @@ struct launcher {
     const struct runtime *runtime; /* NULL: native */
     int nice;
     int dir_fd, init_fd, filter_fd;
+    int quota_fd;         /* the user namespace that forkservers are in */
+    bool keeps_oom_score; /* the kernel, against sandboxes */
     struct forkserver forkservers[FORKSERVERS_MAX];
     int forkserver_count;
     struct cell ready[READY_MAX];
@@ -82,6 +87,44 @@ static int seal_init(struct fault *f) {
     return steal_fd(&fd);
 }
 
+/* When memory runs out, what runs in a sandbox goes before anything else of
+ * its user. */
+static bool offer_to_oom_killer(void) {
+    return write_to_file("/proc/self/oom_score_adj", "500") == 0;
+}
+
+/* Whether sandboxes cannot take that back: what the kernel was told by
+ * somebody with CAP_SYS_RESOURCE, which is root. */
+static bool keeps_oom_score(void) {
+    struct __user_cap_header_struct header = {.version =
+                                                  _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(!offer_to_oom_killer() ||
+              syscall(SYS_capset, &header, none) < 0 ||
+              write_to_file("/proc/self/oom_score_adj", "499") == 0);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+/* The kernel counts processes and signals for the owner of a namespace, too,
+ * with the limits that who made it had: so a sandbox has no more of them,
+ * whatever users it has. With one id all sandboxes have one owner. */
+static void share_limits(uint32_t ids) {
+    enum { PROCESSES = 4396 }; /* as init/cell.c has it */
+    struct rlimit l;
+    if (ids > 1 && getrlimit(RLIMIT_NPROC, &l) == 0 && l.rlim_cur > PROCESSES) {
+        l.rlim_cur = PROCESSES;
+        setrlimit(RLIMIT_NPROC, &l);
+    }
+    if (ids > 1 && getrlimit(RLIMIT_SIGPENDING, &l) == 0 &&
+        l.rlim_cur != RLIM_INFINITY) {
+        l.rlim_cur /= 4;
+        setrlimit(RLIMIT_SIGPENDING, &l);
+    }
+}
+
 /* In the child: descriptors 3 to 5 as the protocol says, and nothing else.
  *
  * One session for all sandboxes of a forkserver, and a lower priority: fifty
@@ -102,9 +145,13 @@ _Noreturn static void exec_forkserver(const struct launcher *l, int socket,
     for (int i = 0; i < 3; i++)
         if (dup2(fds[i], FORKSERVER_SOCKET + i) < 0)
             _exit(1);
-    close_range(FORKSERVER_SOCKET + 3, ~0U, CLOSE_RANGE_CLOEXEC);
     setsid();
     setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + l->nice);
+    offer_to_oom_killer();
+    share_limits(l->ids.count);
+    if (setns(l->quota_fd, CLONE_NEWUSER) < 0)
+        _exit(1);
+    close_range(FORKSERVER_SOCKET + 3, ~0U, CLOSE_RANGE_CLOEXEC);
     fexecve(fds[3], argv, env);
     _exit(1);
 }
@@ -154,6 +201,7 @@ static int start_forkserver(struct launcher *l, struct forkserver *s,
     char *argv[] = {"contree-init",
                     base,
                     count,
+                    l->keeps_oom_score ? "rw" : "ro",
                     r ? (char *)r->stage : NULL,
                     r ? (char *)r->path : NULL,
                     r ? (char *)r->option : NULL,
@@ -518,8 +566,10 @@ static int open_all(struct launcher *l, struct fault *f) {
         return fault_set(f, 507, "out of memory");
     cgroups_set_nice(l->cgroups, l->nice);
     if (make_dirs(l->dir_fd, f) < 0 || (l->init_fd = seal_init(f)) < 0 ||
-        (l->filter_fd = filter_compile(f)) < 0)
+        (l->filter_fd = filter_compile(f)) < 0 ||
+        (l->quota_fd = quota_open(l->ids.count, f)) < 0)
         return -1;
+    l->keeps_oom_score = keeps_oom_score();
     int wanted = (core_count() + 1) / 2;
     l->processors = (unsigned)core_count();
     if (wanted > FORKSERVERS_MAX)
@@ -548,7 +598,7 @@ struct launcher *launcher_open(int dir_fd, struct id_range ids,
     l->runtime = runtime;
     l->nice = nice;
     l->dir_fd = dir_fd;
-    l->init_fd = l->filter_fd = -1;
+    l->init_fd = l->filter_fd = l->quota_fd = -1;
     for (int kind = 0; kind < CELL_KINDS; kind++)
         l->waiting[kind].last = &l->waiting[kind].first;
     snprintf(l->isolation, sizeof l->isolation,
@@ -607,6 +657,7 @@ void launcher_close(struct launcher *l) {
     cgroups_close(steal_pointer(&l->cgroups));
     drop_fd(&l->init_fd);
     drop_fd(&l->filter_fd);
+    drop_fd(&l->quota_fd);
     free_if_closed(l);
 }
 
@@ -616,6 +667,7 @@ const char *launcher_isolation(const struct launcher *l) {
 
 char *launcher_config(const struct launcher *l, const char *hostname,
                       int64_t shm_bytes) {
-    return l->runtime ? runtime_config(l->runtime, hostname, shm_bytes, l->ids)
+    return l->runtime ? runtime_config(l->runtime, hostname, shm_bytes, l->ids,
+                                       !l->keeps_oom_score)
                       : strdup("");
 }

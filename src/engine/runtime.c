@@ -168,14 +168,16 @@ static void add_shm(struct buffer *b, int64_t bytes) {
 }
 
 static void add_mounts(struct buffer *b, const struct runtime *r,
-                       int64_t shm_bytes, struct id_range ids) {
+                       int64_t shm_bytes, struct id_range ids,
+                       bool fixed_proc) {
     char sys[64];
     const char *terminals = "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620";
     char with_group[80];
     snprintf(sys, sizeof sys, "%s/" RUNTIME_SYS, r->stage);
     snprintf(with_group, sizeof with_group, "%s,gid=5", terminals);
     json_open(b, "mounts", '[');
-    add_mount(b, "/proc", "proc", "proc", "nosuid,noexec,nodev");
+    add_mount(b, "/proc", "proc", "proc",
+              fixed_proc ? "ro,nosuid,noexec,nodev" : "nosuid,noexec,nodev");
     add_mount(b, "/sys", "bind", sys, "rbind,ro,nosuid,noexec,nodev");
     add_mount(b, "/dev", "tmpfs", "tmpfs",
               "ro,nosuid,noexec,strictatime,mode=755,size=64k");
@@ -204,7 +206,7 @@ static void add_linux(struct buffer *b) {
 }
 
 char *runtime_config(const struct runtime *r, const char *hostname,
-                     int64_t shm_bytes, struct id_range ids) {
+                     int64_t shm_bytes, struct id_range ids, bool fixed_proc) {
     struct buffer b;
     char root[64];
     snprintf(root, sizeof root, "%s/" RUNTIME_ROOT, r->stage);
@@ -216,7 +218,7 @@ char *runtime_config(const struct runtime *r, const char *hostname,
     json_add_string(&b, "path", root);
     json_close(&b, '}');
     json_add_string(&b, "hostname", hostname);
-    add_mounts(&b, r, shm_bytes, ids);
+    add_mounts(&b, r, shm_bytes, ids, fixed_proc);
     add_linux(&b);
     json_close(&b, '}');
     json_end(&b);

@@ -28,8 +28,9 @@ int runtime_find(const char *name, struct runtime *out, struct fault *f);
 /* Whether `name`, as for runtime_find(), means this one; NULL is the native
  * launcher. */
 bool runtime_is(const struct runtime *r, const char *name);
-/* The bundle's config.json. The caller frees it; NULL: out of memory. */
+/* The bundle's config.json; `fixed_proc`: nothing in /proc can be written. The
+ * caller frees it; NULL: out of memory. */
 char *runtime_config(const struct runtime *r, const char *hostname,
-                     int64_t shm_bytes, struct id_range ids);
+                     int64_t shm_bytes, struct id_range ids, bool fixed_proc);
 
 #endif

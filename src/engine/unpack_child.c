@@ -84,9 +84,7 @@ static void warm_up(bool layer) {
 }
 
 static void offer_to_oom_killer(void) {
-    int fd CLEANUP(cleanup_close) =
-        open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0 && write_all(fd, "1000", 4) < 0)
+    if (write_to_file("/proc/self/oom_score_adj", "1000") < 0)
         return; /* it is worse off already */
 }
 

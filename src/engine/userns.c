@@ -210,19 +210,14 @@ static int explain_refusal(struct fault *f) {
                      strerror(error), fix);
 }
 
-static int write_file(const char *path, const char *text) {
-    int fd CLEANUP(cleanup_close) = open(path, O_WRONLY | O_CLOEXEC);
-    return fd < 0 ? -1 : write_all(fd, text, strlen(text));
-}
-
 /* The map that everybody may write: one id, ourselves. */
 static int map_one_id(unsigned uid, unsigned gid, struct fault *f) {
     char users[32], groups[32];
     snprintf(users, sizeof users, "0 %u 1", uid);
     snprintf(groups, sizeof groups, "0 %u 1", gid);
-    if (write_file("/proc/self/setgroups", "deny") < 0 ||
-        write_file("/proc/self/uid_map", users) < 0 ||
-        write_file("/proc/self/gid_map", groups) < 0)
+    if (write_to_file("/proc/self/setgroups", "deny") < 0 ||
+        write_to_file("/proc/self/uid_map", users) < 0 ||
+        write_to_file("/proc/self/gid_map", groups) < 0)
         return explain_refusal(f);
     return 0;
 }

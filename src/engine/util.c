@@ -3,6 +3,7 @@
 #include "util.h"
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +205,11 @@ int open_scoped(int dir, const char *path, uint64_t flags, uint64_t resolve) {
          i++)
         fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
     return fd;
+}
+
+int write_to_file(const char *path, const char *text) {
+    int fd CLEANUP(cleanup_close) = open(path, O_WRONLY | O_CLOEXEC);
+    return fd < 0 ? -1 : write_all(fd, text, strlen(text));
 }
 
 double monotonic_seconds(void) {

@@ -61,6 +61,9 @@ ssize_t read_all(int fd, void *data, size_t length) MUST_CHECK;
 int open_scoped(int dir, const char *path, uint64_t flags,
                 uint64_t resolve) MUST_CHECK;
 
+/* Writes a text to a file that is there, in one go; -1 with errno. */
+int write_to_file(const char *path, const char *text);
+
 double monotonic_seconds(void);
 int64_t wall_microseconds(void);
 /* 2026-06-08T20:00:00.123456Z; `out` holds at least 32 bytes. */

@@ -7,7 +7,6 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <linux/filter.h>
-#include <linux/keyctl.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -60,35 +59,58 @@ static int make_read_only(const char *name, struct failure *f) {
     return 0;
 }
 
-/* Caps the number of processes and threads in this pid namespace, on kernels
- * that have such a cap (6.14); RLIMIT_NPROC, set later, is one for each user
- * id. */
-static void limit_pids(const char *proc) {
-    char path[64];
-    snprintf(path, sizeof path, "%s/sys/kernel/pid_max", proc);
+static void set_in_proc(const char *proc, const char *name, long value) {
+    char path[64], line[32];
+    snprintf(path, sizeof path, "%s/sys/%s", proc, name);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    char line[32];
-    int length = snprintf(line, sizeof line, "%d", DEFAULT_PROCESSES + 300);
+    int length = snprintf(line, sizeof line, "%ld", value);
     if (write(fd, line, length) < 0)
-        errno = 0; /* an older kernel: the rlimit has to do */
+        errno = 0; /* an older kernel: the other limits have to do */
     close(fd);
 }
 
-static int mount_proc(const char *path, struct failure *f) {
+/* Caps the number of processes and threads in this pid namespace, on kernels
+ * that have such a cap (6.14); RLIMIT_NPROC, set later, is one for each user
+ * id. And what the kernel counts for the only user there is here: for many the
+ * namespace's owner has limits (see quota.h). */
+static void limit_namespaces(const char *proc,
+                             const struct cell_limits *limits) {
+    static const char *const names[] = {COUNTED_FOR_USERS};
+    set_in_proc(proc, "kernel/pid_max", DEFAULT_PROCESSES + 300);
+    for (int i = 0; i < COUNTED; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "user/%s", names[i]);
+        if (limits->counted[i] > 0)
+            set_in_proc(proc, name, limits->counted[i]);
+    }
+}
+
+static int mount_proc(const char *path, const struct cell_limits *limits,
+                      struct failure *f) {
     if (mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return fail_errno(f, "cannot mount a new /proc (is the engine in a "
                              "container that masks /proc?)");
-    limit_pids(path);
+    limit_namespaces(path, limits);
     return 0;
 }
 
-static int make_proc(struct failure *f) {
+/* Where the kernel lets a process take back that it is to be killed first (see
+ * launcher.c) nothing in /proc can be written. */
+static int close_proc(const struct cell_limits *limits, struct failure *f) {
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
+    if (limits->fixed_proc &&
+        mount(NULL, "/new.proc", NULL, MS_REMOUNT | MS_BIND | flags, NULL) < 0)
+        return fail_errno(f, "cannot make /proc read-only");
+    return 0;
+}
+
+static int make_proc(const struct cell_limits *limits, struct failure *f) {
     static const char *const files[] = {PROC_HIDDEN_FILES};
     static const char *const dirs[] = {PROC_HIDDEN_DIRS};
     static const char *const fixed[] = {PROC_READ_ONLY};
-    if (mount_proc("/new.proc", f) < 0)
+    if (mount_proc("/new.proc", limits, f) < 0)
         return -1;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (hide(files[i], "/dev/null", f) < 0)
@@ -99,7 +121,7 @@ static int make_proc(struct failure *f) {
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (make_read_only(fixed[i], f) < 0)
             return -1;
-    return 0;
+    return close_proc(limits, f);
 }
 
 /* A copy of the stage's template at `path`. */
@@ -157,10 +179,6 @@ static int bound_capabilities(struct failure *f) {
 }
 
 int cell_settle(struct failure *f) {
-    /* Keyrings are not namespaced by anything else we have. */
-    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 &&
-        errno != ENOSYS)
-        return fail_errno(f, "cannot make a keyring");
     if (bound_capabilities(f) < 0)
         return -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -171,8 +189,9 @@ int cell_settle(struct failure *f) {
 
 /* A new /proc, for process ids to be those of this namespace, and a directory
  * that nobody else has. */
-static int prepare_for_runtime(struct failure *f) {
-    if (mount_proc("/proc", f) < 0)
+static int prepare_for_runtime(const struct cell_limits *limits,
+                               struct failure *f) {
+    if (mount_proc("/proc", limits, f) < 0)
         return -1;
     if (mount("run", "run", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
               "mode=700,size=4m") < 0)
@@ -184,8 +203,8 @@ int cell_prepare(const struct cell_limits *limits, struct failure *f) {
     if (become_root(limits, f) < 0 || etc_prepare(f) < 0)
         return -1;
     if (limits->runtime)
-        return prepare_for_runtime(f);
-    if (make_proc(f) < 0 || copy_template("/sys", "/new.sys", f) < 0 ||
+        return prepare_for_runtime(limits, f);
+    if (make_proc(limits, f) < 0 || copy_template("/sys", "/new.sys", f) < 0 ||
         make_dev(limits, f) < 0)
         return -1;
     return cell_settle(f);
@@ -428,8 +447,9 @@ int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
         return -1;
     if (cell_confine(limits, root, f) < 0)
         return -1;
-    /* Cleared by every change of credentials, so not before here. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+    /* Changed by every change of credentials, so not before here; the second
+     * on machines with fs.suid_dumpable = 1. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
         return fail_errno(f, "PR_SET_PDEATHSIG");
     return 0;
 }

@@ -4,7 +4,9 @@
 #include "init.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <linux/sched.h>
+#include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,6 +33,7 @@ struct net {
 
 struct forkserver {
     unsigned id_base, id_count;
+    unsigned cells; /* made so far */
     struct cell_limits limits;
     struct net *nets;
     size_t net_count, net_capacity, idle_nets;
@@ -78,7 +81,34 @@ _Noreturn static void run_cell(const struct forkserver *s, int control) {
     pid1_main(FORKSERVER_SOCKET, &s->limits);
 }
 
-static pid_t clone_cell(const struct forkserver *s, int control, int *pidfd,
+/* What a change of credentials takes back: to die with the engine, and that
+ * nobody may look into a cell, not even its own root. */
+static int close_up(struct failure *f) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+        return fail_errno(f, "prctl");
+    return 0;
+}
+
+/* The kernel counts what all users of a namespace have for its owner: each
+ * sandbox's is another of our ids, which does nothing else. */
+static uid_t next_owner(struct forkserver *s) {
+    enum { EACH = 4096 };
+    uint64_t number = (uint64_t)getpid() * EACH + s->cells++ % EACH;
+    return s->id_base + number % s->id_count;
+}
+
+static pid_t clone_as(uid_t owner, struct clone_args *args) {
+    if (owner != 0 && setresuid(-1, owner, -1) < 0)
+        return -1;
+    pid_t pid = syscall(SYS_clone3, args, sizeof *args);
+    int error = errno;
+    if (pid != 0 && owner != 0 && setresuid(-1, 0, -1) < 0)
+        _exit(1);
+    errno = error;
+    return pid;
+}
+
+static pid_t clone_cell(struct forkserver *s, int control, int *pidfd,
                         struct failure *f) {
     struct clone_args args = {
         .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
@@ -86,9 +116,13 @@ static pid_t clone_cell(const struct forkserver *s, int control, int *pidfd,
         .pidfd = (uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
     };
-    pid_t pid = syscall(SYS_clone3, &args, sizeof args);
+    pid_t pid = clone_as(s->id_count > 1 ? next_owner(s) : 0, &args);
     if (pid == 0)
         run_cell(s, control);
+    int error = errno;
+    if (close_up(f) < 0)
+        _exit(1); /* as if the engine were gone, and with us all cells */
+    errno = error;
     if (pid < 0 && errno == EPERM)
         return fail(f, 503,
                     "user namespaces are not allowed here (inside a chroot, "
@@ -104,8 +138,8 @@ static pid_t clone_cell(const struct forkserver *s, int control, int *pidfd,
     return pid;
 }
 
-static pid_t start_cell(const struct forkserver *s, const int pair[2],
-                        int *pidfd, struct failure *f) {
+static pid_t start_cell(struct forkserver *s, const int pair[2], int *pidfd,
+                        struct failure *f) {
     pid_t pid = clone_cell(s, pair[1], pidfd, f);
     if (pid < 0)
         return -1;
@@ -213,12 +247,19 @@ static int load_filter(struct cell_limits *limits, struct failure *f) {
     return 0;
 }
 
-/* When memory runs out, what runs in a sandbox goes before anything else of
- * its user. */
-static void offer_to_oom_killer(void) {
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0 && write(fd, "500", 3) == 3)
-        close(fd);
+/* One id has one owner, so the namespace that we are in counts all sandboxes as
+ * one: each limits itself to half of that. */
+static void read_counted(struct forkserver *s) {
+    static const char *const names[] = {COUNTED_FOR_USERS};
+    for (int i = 0; i < COUNTED && s->id_count == 1; i++) {
+        char path[64], text[32] = "";
+        snprintf(path, sizeof path, "/proc/sys/user/%s", names[i]);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0 && read(fd, text, sizeof text - 1) > 0)
+            s->limits.counted[i] = strtol(text, NULL, 10) / 2;
+        if (fd >= 0)
+            close(fd);
+    }
 }
 
 /* The engine's standard streams are not for sandboxes. */
@@ -232,6 +273,17 @@ static int close_streams(struct failure *f) {
     return 0;
 }
 
+/* An empty one for all cells, instead of that of the engine's session. They
+ * cannot reach it, as no call that does is allowed; one for each would take one
+ * of the 200 keys that a user has (kernel.keys.maxkeys), with all its engines
+ * and their sandboxes. */
+static int leave_keyring(struct failure *f) {
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 &&
+        errno != ENOSYS)
+        return fail_errno(f, "cannot make a keyring");
+    return 0;
+}
+
 static int build_stage(const struct runtime *runtime, struct failure *f) {
     return runtime
                ? stage_build_for_runtime(FORKSERVER_DATA_DIR, runtime->stage, f)
@@ -239,17 +291,18 @@ static int build_stage(const struct runtime *runtime, struct failure *f) {
 }
 
 static int prepare(struct forkserver *s, struct failure *f) {
-    offer_to_oom_killer();
     signal(SIGPIPE, SIG_IGN);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        return fail_errno(f, "PR_SET_PDEATHSIG");
     prctl(PR_SET_NAME, "contree-init"); /* it was that of a memfd */
-    /* Nobody may look into a cell, not even its own root. */
-    if (prctl(PR_SET_DUMPABLE, 0) < 0)
-        return fail_errno(f, "PR_SET_DUMPABLE");
-    /* The first one also before the stage, whose /sys shows it. */
-    if (close_streams(f) < 0 || load_filter(&s->limits, f) < 0 ||
-        add_net(s, f) < 0 || build_stage(s->limits.runtime, f) < 0)
+    /* So that a change of owner, see clone_cell, changes nothing else. */
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
+        return fail_errno(f, "PR_SET_SECUREBITS");
+    if (close_up(f) < 0)
+        return -1;
+    read_counted(s);
+    /* The first network also before the stage, whose /sys shows it. */
+    if (leave_keyring(f) < 0 || close_streams(f) < 0 ||
+        load_filter(&s->limits, f) < 0 || add_net(s, f) < 0 ||
+        build_stage(s->limits.runtime, f) < 0)
         return -1;
     close(FORKSERVER_DATA_DIR);
     return 0;
@@ -285,12 +338,13 @@ static void serve(struct forkserver *s) {
     }
 }
 
-int forkserver_main(unsigned id_base, unsigned id_count,
+int forkserver_main(unsigned id_base, unsigned id_count, bool fixed_proc,
                     const struct runtime *runtime) {
-    struct forkserver s = {
-        .id_base = id_base,
-        .id_count = id_count,
-        .limits = {.one_id = id_count == 1, .runtime = runtime}};
+    struct forkserver s = {.id_base = id_base,
+                           .id_count = id_count,
+                           .limits = {.one_id = id_count == 1,
+                                      .fixed_proc = fixed_proc,
+                                      .runtime = runtime}};
     struct failure f = {0};
     if (prepare(&s, &f) < 0) {
         report_failure(&f, 0);

@@ -4,6 +4,7 @@
 #define CONTREE_INIT_H
 
 #include "protocol.h"
+#include "walls.h"
 #include <linux/filter.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,7 +36,7 @@ struct runtime {
 };
 
 /* forkserver.c; `runtime` may be NULL */
-int forkserver_main(unsigned id_base, unsigned id_count,
+int forkserver_main(unsigned id_base, unsigned id_count, bool fixed_proc,
                     const struct runtime *runtime);
 
 /* net.c: a new network namespace, which the caller is then in, and where these
@@ -67,6 +68,8 @@ struct cell_limits {
     const struct sock_filter *filter;
     unsigned filter_length;
     bool one_id;                   /* no ids but 0 are mapped */
+    bool fixed_proc;               /* nothing in /proc can be written */
+    long counted[COUNTED];         /* COUNTED_FOR_USERS; 0: no limit here */
     const struct runtime *runtime; /* NULL: cells are sandboxes themselves */
 };
 int cell_prepare(const struct cell_limits *limits, struct failure *f);
@@ -84,7 +87,7 @@ struct root_spec {
 int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
                struct failure *f);
 /* The parts of it that are ours when a runtime makes the rest: the root's
- * mount, at "new"; then, inside, a keyring and no way to new privileges; the
+ * mount, at "new"; then, inside, no way to new privileges; the
  * limits, and all privileges gone. */
 int cell_mount(const struct root_spec *root, struct failure *f);
 int cell_settle(struct failure *f);
@@ -112,6 +115,7 @@ struct inheritance {
     uint64_t namespaces[RUNTIME_NAMESPACES]; /* of the cell: not to be ours */
     uint32_t door_count;
     uint32_t begun; /* by that init */
+    uint32_t fixed_proc;
     uint32_t filter_length;
     struct sock_filter filter[];
 };

@@ -53,25 +53,29 @@ static int check_root(struct failure *f) {
     return is_read_only("/sys") ? 0 : missing(f, "mount", "/sys");
 }
 
-/* A hidden file is /dev/null, a hidden directory a read-only one. */
+/* A hidden file is /dev/null, a hidden directory a read-only one of another
+ * file system. */
 static bool is_hidden(const char *path) {
     struct stat st;
     if (stat(path, &st) < 0)
         return errno == ENOENT;
-    return S_ISCHR(st.st_mode) || is_read_only(path);
+    return S_ISCHR(st.st_mode) ||
+           (is_read_only(path) && !is_of_type(path, PROC_SUPER_MAGIC));
 }
 
-static int check_proc(struct failure *f) {
+static int check_proc(const struct inheritance *i, struct failure *f) {
     static const char *const hidden[] = {PROC_HIDDEN_FILES, PROC_HIDDEN_DIRS};
     static const char *const fixed[] = {PROC_READ_ONLY};
     char path[64];
-    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++) {
-        snprintf(path, sizeof path, "/proc/%s", hidden[i]);
+    if (i->fixed_proc && !is_read_only("/proc"))
+        return missing(f, "read-only mount", "/proc");
+    for (size_t k = 0; k < sizeof hidden / sizeof *hidden; k++) {
+        snprintf(path, sizeof path, "/proc/%s", hidden[k]);
         if (!is_hidden(path))
             return missing(f, "cover of", path);
     }
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
-        snprintf(path, sizeof path, "/proc/%s", fixed[i]);
+    for (size_t k = 0; k < sizeof fixed / sizeof *fixed; k++) {
+        snprintf(path, sizeof path, "/proc/%s", fixed[k]);
         if (!is_read_only(path) && access(path, F_OK) == 0)
             return missing(f, "cover of", path);
     }
@@ -106,8 +110,8 @@ static int build_walls(const struct inheritance *i, struct failure *f) {
         return fail_errno(f, "PR_SET_DUMPABLE");
     prctl(PR_SET_NAME, "contree-init"); /* it was that of a descriptor */
     signal(SIGPIPE, SIG_IGN);
-    if (check_namespaces(i, f) < 0 || check_root(f) < 0 || check_proc(f) < 0 ||
-        join(i, f) < 0)
+    if (check_namespaces(i, f) < 0 || check_root(f) < 0 ||
+        check_proc(i, f) < 0 || join(i, f) < 0)
         return -1;
     if (close_range(INSIDE_CONTROL + 1, ~0U, 0) < 0)
         return fail_errno(f, "cannot close descriptors");

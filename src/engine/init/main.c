@@ -1,8 +1,9 @@
 /* main.c of contree-init: the forkserver
  *
- *   contree-init ID_BASE ID_COUNT [STAGE RUNTIME OPTION...]
+ *   contree-init ID_BASE ID_COUNT rw|ro [STAGE RUNTIME OPTION...]
  *
- * and, started by that runtime, PID 1 of a sandbox:
+ * (read-write or read-only: /proc in sandboxes) and, started by that runtime,
+ * PID 1 of a sandbox:
  *
  *   contree-init inside */
 #include "init.h"
@@ -12,11 +13,11 @@
 int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], RUNTIME_INIT_ARGUMENT) == 0)
         return inside_main();
-    if (argc != 3 && argc < 5)
+    if (argc != 4 && argc < 6)
         return 2;
-    struct runtime runtime = {.stage = argc > 3 ? argv[3] : NULL,
-                              .command = argc > 3 ? argv + 4 : NULL};
-    return forkserver_main(strtoul(argv[1], NULL, 10),
-                           strtoul(argv[2], NULL, 10),
-                           argc > 3 ? &runtime : NULL);
+    struct runtime runtime = {.stage = argc > 4 ? argv[4] : NULL,
+                              .command = argc > 4 ? argv + 5 : NULL};
+    return forkserver_main(
+        strtoul(argv[1], NULL, 10), strtoul(argv[2], NULL, 10),
+        strcmp(argv[3], "ro") == 0, argc > 4 ? &runtime : NULL);
 }

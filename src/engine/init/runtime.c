@@ -95,6 +95,7 @@ static int write_inheritance(const struct cell_limits *limits,
     struct inheritance i = {.max_file_bytes = root->max_file_bytes,
                             .max_processes = root->max_processes,
                             .door_count = door_count,
+                            .fixed_proc = limits->fixed_proc,
                             .filter_length = limits->filter_length};
     const ssize_t head = offsetof(struct inheritance, filter);
     const ssize_t size = limits->filter_length * sizeof *limits->filter;
@@ -151,9 +152,17 @@ static int set_descriptors(const struct baggage *b) {
     return close_range(INSIDE_CONTROL + b->count, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
-/* RUNTIME OPTION... --root DIR run --bundle DIR --preserve-fds N CONTAINER */
+/* No keyring of its own: see forkserver.c. */
+static const char *keyring_option(const char *path) {
+    const char *name = strrchr(path, '/') + 1;
+    return strstr(name, "crun") || strstr(name, "runc") ? "--no-new-keyring"
+                                                        : NULL;
+}
+
+/* RUNTIME OPTION... --root DIR run [OPTION] --bundle DIR --preserve-fds N
+ * CONTAINER */
 static void execute(const struct runtime *r, unsigned fd_count) {
-    enum { OPTIONS_MAX = 8, OWN = 8 };
+    enum { OPTIONS_MAX = 8, OWN = 9 };
     char state[128], bundle[128], count[16];
     char *argv[OPTIONS_MAX + OWN + 1], **next = argv;
     char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
@@ -164,11 +173,15 @@ static void execute(const struct runtime *r, unsigned fd_count) {
     snprintf(count, sizeof count, "%u", fd_count);
     for (int i = 0; r->command[i] && i < OPTIONS_MAX; i++)
         *next++ = r->command[i];
-    char *const own[OWN] = {"--root",   state,    "run",
-                            "--bundle", bundle,   "--preserve-fds",
-                            count,      CONTAINER};
+    const char *keyring = keyring_option(r->command[0]);
+    *next++ = "--root";
+    *next++ = state;
+    *next++ = "run";
+    if (keyring)
+        *next++ = (char *)keyring;
+    char *const own[] = {"--bundle", bundle,    "--preserve-fds",
+                         count,      CONTAINER, NULL};
     memcpy(next, own, sizeof own);
-    next[OWN] = NULL;
     execve(argv[0], argv, env);
 }
 

@@ -33,4 +33,9 @@
 #define PROC_HIDDEN_DIRS "acpi", "asound", "scsi"
 #define PROC_READ_ONLY "sys", "irq", "bus", "fs"
 
+/* In /proc/sys/user: what the kernel counts for a user that a sandbox can use
+ * up. It cannot make namespaces or fanotify groups. */
+#define COUNTED_FOR_USERS "max_inotify_instances", "max_inotify_watches"
+enum { COUNTED = 2 };
+
 #endif
