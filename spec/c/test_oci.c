@@ -58,7 +58,7 @@ static int layer_count(const struct env *e) {
     if (fscanf(p, "%d", &count) != 1)
         count = -1;
     pclose(p);
-    return count - 1; /* the skeleton */
+    return count - 2; /* the skeleton, and the one of sandboxes */
 }
 
 /* Whether the last image has a path. */
