@@ -627,6 +627,8 @@ static void climb(void) {
     store_close(s);
     CHECK(run_sql(&d,
                   "DROP TABLE imported_layer; DROP INDEX image_config; "
+                  "DROP INDEX image_public; "
+                  "ALTER TABLE image DROP COLUMN public; "
                   "ALTER TABLE image DROP COLUMN cwd; "
                   "ALTER TABLE image DROP COLUMN config; "
                   "ALTER TABLE layer DROP COLUMN level; "
