@@ -38,6 +38,7 @@ int file_upload_write(struct request *r, const void *data, size_t length,
                       struct fault *f);
 void file_upload(struct request *r);
 
+int instances_digest(struct request *r, struct fault *f);
 void instances_spawn(struct request *r);
 
 void operations_list(struct request *r);
@@ -50,9 +51,11 @@ void operation_reply(struct request *r, int status, struct operation *op);
 /* The same for a stored one. */
 void operation_reply_stored(struct request *r, int status, const char *uuid);
 
+int subprocess_digest(struct request *r, struct fault *f);
 void subprocess_create(struct request *r);
 void subprocess_get(struct request *r);
 void subprocess_kill(struct request *r);
+int subprocess_stdin_digest(struct request *r, struct fault *f);
 void subprocess_stdin(struct request *r);
 
 void gc_post(struct request *r);

@@ -149,9 +149,8 @@ static bool answer_by_key(struct request *r, const struct run *run) {
         return true;
     }
     const char *before = op ? operation_request(op) : row.metadata;
-    char *text CLEANUP(cleanup_free) = run_text(run);
-    if (before && text && strcmp(before, text) == 0)
-        reply_same(r, uuid, op, text);
+    if (before && strcmp(before, run->text) == 0)
+        reply_same(r, uuid, op, run->text);
     else
         reply_error(r, 422,
                     "this idempotency key was used for another request; use "
@@ -175,11 +174,22 @@ static int check_runtime(struct request *r, struct fault *f) {
                      own ? own->path : RUNTIME_NATIVE, wanted, (int)getpid());
 }
 
-static int read_run(struct request *r, struct run *run, struct fault *f) {
+static void release_run(void *run) {
+    run_clear(run);
+    free(run);
+}
+
+int instances_digest(struct request *r, struct fault *f) {
+    struct run *run = calloc(1, sizeof *run);
+    if (!run)
+        return fault_set(f, 500, "out of memory");
+    request_own(r, run, release_run);
+    return run_parse(request_json(r), request_engine(r)->ids, run, f);
+}
+
+static int read_headers(struct request *r, struct run *run, struct fault *f) {
     const char *key = request_header(r, "Idempotency-Key");
     if (check_runtime(r, f) < 0)
-        return -1;
-    if (run_parse(request_json(r), request_engine(r)->ids, run, f) < 0)
         return -1;
     if (key && (!*key || strlen(key) > RUN_KEY_MAX))
         return fault_set(f, 400, "Idempotency-Key must have 1 to %d bytes",
@@ -190,19 +200,16 @@ static int read_run(struct request *r, struct run *run, struct fault *f) {
 }
 
 void instances_spawn(struct request *r) {
-    struct run run = {.idempotency_key = NULL};
+    struct run *run = request_state(r);
     struct fault f;
-    if (read_run(r, &run, &f) < 0) {
-        run_clear(&run);
+    if (read_headers(r, run, &f) < 0) {
         reply_fault(r, &f);
         return;
     }
-    bool keyed = run.idempotency_key != NULL;
-    if (keyed && answer_by_key(r, &run)) {
-        run_clear(&run);
+    bool keyed = run->idempotency_key != NULL;
+    if (keyed && answer_by_key(r, run))
         return;
-    }
-    struct operation *op = operation_start(request_engine(r)->operations, &run,
+    struct operation *op = operation_start(request_engine(r)->operations, run,
                                            request_client(r), &f);
     /* A key must hold from now on, even if the engine is killed. */
     if (!op || (keyed && operation_record(op, &f) < 0))

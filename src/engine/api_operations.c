@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLY_MAX = 64 << 20, FRAME_MAX = 64 << 20 };
+enum {
+    REPLY_MAX = 64 << 20,
+    FRAME_MAX = 64 << 20,
+    WRITE_HERE = 64 * 1024 /* bytes of metadata, on the loop */
+};
 
 static bool is_active(const char *status) {
     return strcmp(status, "PENDING") == 0 || strcmp(status, "ASSIGNED") == 0 ||
@@ -69,7 +73,7 @@ static void write_operation(struct buffer *b, const struct operation_row *o,
 /* ---- replying with it ---- */
 
 /* A reply whose result comes from the log: here, or in a worker when the log
- * is in a file. */
+ * is in a file, or there is much to write. */
 struct report {
     struct job job;
     struct request *request;
@@ -78,32 +82,30 @@ struct report {
     struct operation_row row;    /* owned copies */
     struct event_reader *reader; /* NULL: no result wanted */
     struct result result;
+    struct buffer text;
     struct fault fault; /* status 0: none */
 };
 
-static void report_fold(struct job *j) {
+static void report_work(struct job *j) {
     struct report *p = (struct report *)j;
-    result_fold(p->reader, p->spid ? p->spid : 1, &p->result, &p->fault);
-}
-
-static void send_report(struct report *p) {
-    struct buffer b;
-    buffer_init(&b, REPLY_MAX);
-    if (p->spid)
-        result_write(&b, NULL, &p->result, false);
+    if (p->reader && result_fold(p->reader, p->spid ? p->spid : 1, &p->result,
+                                 &p->fault) < 0)
+        return;
+    if (p->spid && !p->result.started)
+        fault_set(&p->fault, 404, "the operation has no process %d", p->spid);
+    else if (p->spid)
+        result_write(&p->text, NULL, &p->result, false);
     else
-        write_operation(&b, &p->row, p->reader ? &p->result : NULL);
-    reply_json(p->request, p->status, &b);
+        write_operation(&p->text, &p->row, p->reader ? &p->result : NULL);
 }
 
 static void report_done(struct job *j) {
     struct report *p = (struct report *)j;
-    if (!p->fault.status && p->spid && !p->result.started)
-        fault_set(&p->fault, 404, "the operation has no process %d", p->spid);
     if (p->fault.status)
         reply_fault(p->request, &p->fault);
     else
-        send_report(p);
+        reply_json(p->request, p->status, &p->text);
+    buffer_free(&p->text);
     result_clear(&p->result);
     event_reader_free(p->reader);
     operation_row_clear(&p->row);
@@ -126,12 +128,13 @@ static void report(struct request *r, int status, int spid,
     p->status = status;
     p->spid = spid;
     p->row = *row;
-    if (log && event_log_in_file(log)) {
-        job_start(request_engine(r), &p->job, report_fold, report_done);
+    buffer_init(&p->text, REPLY_MAX);
+    if ((log && event_log_in_file(log)) ||
+        (row->metadata && strlen(row->metadata) > WRITE_HERE)) {
+        job_start(request_engine(r), &p->job, report_work, report_done);
         return;
     }
-    if (log)
-        report_fold(&p->job);
+    report_work(&p->job);
     report_done(&p->job);
 }
 

@@ -60,24 +60,31 @@ static void on_gone(void *arg) {
     free(c);
 }
 
+static void release_process(void *run) {
+    run_process_clear(run);
+    free(run);
+}
+
+int subprocess_digest(struct request *r, struct fault *f) {
+    struct run_process *run = calloc(1, sizeof *run);
+    if (!run)
+        return fault_set(f, 500, "out of memory");
+    request_own(r, run, release_process);
+    return run_process_parse(request_json(r), request_engine(r)->ids, run, f);
+}
+
 void subprocess_create(struct request *r) {
-    struct run_process run;
     struct fault f;
     struct operation *op = find_active(r, &f);
     struct creation *c = op ? calloc(1, sizeof *c) : NULL;
-    if (!c) {
-        if (op)
-            fault_set(&f, 500, "out of memory");
-        reply_fault(r, &f);
-        return;
-    }
-    *c = (struct creation){{on_started}, r, op};
-    if (run_process_parse(request_json(r), request_engine(r)->ids, &run, &f) <
-        0) {
-        run_process_clear(&run);
-    } else if (operation_spawn(op, &run, &c->waiter, &f) == 0) {
-        request_on_gone(r, on_gone, c);
-        return;
+    if (op && !c)
+        fault_set(&f, 500, "out of memory");
+    if (c) {
+        *c = (struct creation){{on_started}, r, op};
+        if (operation_spawn(op, request_state(r), &c->waiter, &f) == 0) {
+            request_on_gone(r, on_gone, c);
+            return;
+        }
     }
     free(c);
     reply_fault(r, &f);
@@ -148,8 +155,17 @@ static int read_json_input(struct request *r, struct input *in,
     return -1;
 }
 
+static void release_input(void *input) {
+    free(((struct input *)input)->decoded);
+    free(input);
+}
+
 /* Ours, beyond wire-api.md: bytes as they are, with close in the query. */
-static int read_input(struct request *r, struct input *in, struct fault *f) {
+int subprocess_stdin_digest(struct request *r, struct fault *f) {
+    struct input *in = calloc(1, sizeof *in);
+    if (!in)
+        return fault_set(f, 500, "out of memory");
+    request_own(r, in, release_input);
     in->data = request_bytes(r, &in->length);
     if (!in->data)
         return read_json_input(r, in, f);
@@ -158,13 +174,12 @@ static int read_input(struct request *r, struct input *in, struct fault *f) {
 
 void subprocess_stdin(struct request *r) {
     struct fault f;
-    struct input in = {0};
+    const struct input *in = request_state(r);
     int spid;
     struct operation *op = find_active(r, &f);
-    if (!op || read_spid(r, &spid, &f) < 0 || read_input(r, &in, &f) < 0 ||
-        operation_write(op, spid, in.data, in.length, in.close, &f) < 0)
+    if (!op || read_spid(r, &spid, &f) < 0 ||
+        operation_write(op, spid, in->data, in->length, in->close, &f) < 0)
         reply_fault(r, &f);
     else
         reply_empty(r, 204);
-    free(in.decoded);
 }

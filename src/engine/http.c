@@ -4,6 +4,7 @@
 #include "head.h"
 #include "http_internal.h"
 #include "listen.h"
+#include "work.h"
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
@@ -20,7 +21,8 @@ enum {
     /* What is read and thrown away of a body nobody wants, so that the client
      * gets to read why; beyond it the connection is cut. */
     DISCARD_MAX = 16 << 20,
-    TICK_MS = 2500
+    TICK_MS = 2500,
+    DIGEST_HERE = 64 * 1024 /* bytes of a body, on the loop */
 };
 
 /* ---- what a request holds ---- */
@@ -339,23 +341,61 @@ static enum MHD_Result receive(struct request *r, const char *data,
     return MHD_YES;
 }
 
+/* What is made of the body before the handler sees it: in any thread, as
+ * nobody else touches the request meanwhile. */
+static void digest(struct request *r) {
+    if (!is_bytes(r)) {
+        r->json = json_parse(r->body.data, r->body.length, &r->fault);
+        buffer_free(&r->body);
+    }
+    if (!r->fault.status && r->route->digest)
+        r->route->digest(r, &r->fault);
+}
+
+static void answer(struct request *r) {
+    if (r->fault.status)
+        reply_fault(r, &r->fault);
+    else
+        r->route->handle(r);
+}
+
+struct digestion {
+    struct job job;
+    struct request *request;
+};
+
+static void digest_work(struct job *j) {
+    digest(((struct digestion *)j)->request);
+}
+
+static void digest_done(struct job *j) {
+    answer(((struct digestion *)j)->request);
+    free(j);
+}
+
+/* A large body would keep the loop from all others. */
+static bool digest_elsewhere(struct request *r) {
+    struct digestion *d =
+        r->body.length > DIGEST_HERE ? calloc(1, sizeof *d) : NULL;
+    if (!d)
+        return false;
+    d->request = r;
+    job_start(r->server->engine, &d->job, digest_work, digest_done);
+    return true;
+}
+
 /* The body is there. */
 static enum MHD_Result handle(struct request *r) {
     r->complete = true;
     if (!r->fault.status && r->server->closing)
         fault_set(&r->fault, 503, "the engine is stopping");
-    bool is_json =
-        r->route &&
-        (r->route->body == BODY_JSON || r->route->body == BODY_BYTES) &&
-        !is_bytes(r);
-    if (!r->fault.status && is_json)
-        r->json = json_parse(r->body.data, r->body.length, &r->fault);
-    if (is_json)
-        buffer_free(&r->body);
-    if (r->fault.status)
-        reply_fault(r, &r->fault);
-    else
-        r->route->handle(r);
+    bool has_body = !r->fault.status && (r->route->body == BODY_JSON ||
+                                         r->route->body == BODY_BYTES);
+    if (!has_body || !digest_elsewhere(r)) {
+        if (has_body)
+            digest(r);
+        answer(r);
+    }
     if (r->response || r->aborted)
         return queue(r);
     r->suspended = true;

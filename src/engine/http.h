@@ -33,6 +33,10 @@ struct route {
     int (*open)(struct request *r, int64_t length, struct fault *f);
     int (*write)(struct request *r, const void *data, size_t length,
                  struct fault *f);
+    /* BODY_JSON, BODY_BYTES: what it takes to read the body, before handle(),
+     * which then finds it by request_state(); or NULL. In a worker when the
+     * body is large: of the engine it may use the configuration and the ids. */
+    int (*digest)(struct request *r, struct fault *f);
 };
 
 struct http_server;

@@ -564,6 +564,7 @@ int operation_spawn(struct operation *op, struct run_process *run,
         return -1;
     }
     e->run = *run;
+    *run = (struct run_process){0};
     if (!*e->run.cwd)
         e->run.cwd = op->run.process.cwd;
     if (start_process(op, e, &e->run, f) < 0) {

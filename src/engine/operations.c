@@ -159,10 +159,7 @@ static int settle_limits(struct operation *op, struct fault *f) {
 
 static int prepare(struct operation *op, struct fault *f) {
     struct store *store = op->all->engine->store;
-    /* As it was made, whatever is filled in below: a key stands for it. */
-    op->request = run_text(&op->run);
-    if (!op->request)
-        return fault_set(f, 500, "out of memory");
+    op->request = steal_pointer(&op->run.text);
     if (settle_limits(op, f) < 0)
         return -1;
     if (store_image_resolve(store, op->run.image, &op->image, f) < 0 ||

@@ -14,6 +14,8 @@ enum {
      * of more than 64 KiB (wire-api.md §12). */
     LENGTH_MAX = 60 * 1024,
     STREAM_BLOCK = 32 * 1024,
+    /* More is compressed while it is sent. */
+    PACK_HERE = 128 * 1024,
     KEEPALIVE_SECONDS = 10
 };
 
@@ -89,7 +91,7 @@ static bool compress_buffer(const char *data, size_t length, char **out,
 
 struct whole {
     char *data;
-    size_t length;
+    size_t length, sent; /* sent: as a stream */
 };
 
 static ssize_t whole_read(void *arg, uint64_t position, char *out, size_t max) {
@@ -100,6 +102,14 @@ static ssize_t whole_read(void *arg, uint64_t position, char *out, size_t max) {
     size_t n = left < max ? left : max;
     memcpy(out, w->data + position, n);
     return (ssize_t)n;
+}
+
+static ssize_t whole_stream(void *arg, char *out, size_t max) {
+    struct whole *w = arg;
+    size_t left = w->length - w->sent, n = left < max ? left : max;
+    memcpy(out, w->data + w->sent, n);
+    w->sent += n;
+    return n ? (ssize_t)n : STREAM_END;
 }
 
 static void whole_free(void *arg) {
@@ -133,84 +143,8 @@ static struct MHD_Response *whole_response(const struct request *r, char *data,
         free(data);
         return NULL;
     }
-    *w = (struct whole){data, length};
+    *w = (struct whole){data, length, 0};
     return chunked_response(r, whole_read, w, whole_free);
-}
-
-static void send_whole(struct request *r, int status, const char *type,
-                       char *data, size_t length) {
-    char *packed;
-    size_t packed_length;
-    if (r->gzip && length > GZIP_MIN &&
-        compress_buffer(data, length, &packed, &packed_length)) {
-        free(data);
-        data = packed;
-        length = packed_length;
-        reply_header(r, "Content-Encoding", "gzip");
-    }
-    send_response(r, (unsigned)status, whole_response(r, data, length), type);
-}
-
-void reply_json(struct request *r, int status, struct buffer *b) {
-    json_end(b);
-    size_t length = b->length;
-    char *data = buffer_take(b);
-    if (data)
-        send_whole(r, status, "application/json", data, length);
-    else
-        reply_error(r, 500, "the reply does not fit into memory");
-}
-
-void reply_text(struct request *r, const char *type, struct buffer *b) {
-    size_t length = b->length;
-    char *data = buffer_take(b);
-    if (data)
-        send_whole(r, 200, type, data, length);
-    else
-        reply_error(r, 500, "the reply does not fit into memory");
-}
-
-struct buffer fault_body(const struct fault *f) {
-    struct buffer b;
-    buffer_init(&b, 16 * 1024);
-    json_open(&b, NULL, '{');
-    json_add_string(&b, "error", f->message);
-    json_add_int(&b, "status", f->status);
-    json_close(&b, '}');
-    json_end(&b);
-    return b;
-}
-
-void reply_fault(struct request *r, const struct fault *f) {
-    struct buffer b = fault_body(f);
-    if (f->status >= 500)
-        log_line("%s %s: %d: %s", r->route ? r->route->method : "?",
-                 r->route ? r->route->pattern : "?", f->status, f->message);
-    /* These promise that asking again is safe, and say when (§2.3). */
-    if (f->status == 425 || f->status == 429)
-        reply_header(r, "Retry-After", "1");
-    size_t length = b.length;
-    char *data = buffer_take(&b);
-    send_whole(r, f->status, "application/json", data, data ? length : 0);
-}
-
-void reply_error(struct request *r, int status, const char *format, ...) {
-    struct fault f = {.status = status};
-    va_list args;
-    va_start(args, format);
-    vsnprintf(f.message, sizeof f.message, format, args);
-    va_end(args);
-    reply_fault(r, &f);
-}
-
-/* A file is sent as it is also to who takes gzip: its Content-Length is worth
- * more (progress, sendfile). */
-void reply_fd(struct request *r, const char *type, int fd, int64_t size) {
-    struct MHD_Response *response =
-        MHD_create_response_from_fd64((uint64_t)size, fd);
-    if (!response)
-        close_fd(fd);
-    send_response(r, 200, response, type);
 }
 
 /* ---- streams ---- */
@@ -311,8 +245,8 @@ void stream_wake(struct request *r) {
     request_resume(r);
 }
 
-void reply_stream(struct request *r, const char *type,
-                  const struct stream_source *source) {
+static void send_stream(struct request *r, int status, const char *type,
+                        const struct stream_source *source) {
     struct reply_body *b = calloc(1, sizeof *b);
     if (!b) {
         source->close(source->arg);
@@ -328,6 +262,108 @@ void reply_stream(struct request *r, const char *type,
     r->stream = b; /* freed with the request, whatever happens to it */
     if (b->gzip)
         reply_header(r, "Content-Encoding", "gzip");
+    send_response(r, (unsigned)status, chunked_response(r, body_read, b, NULL),
+                  type);
+}
+
+void reply_stream(struct request *r, const char *type,
+                  const struct stream_source *source) {
     reply_header(r, "Cache-Control", "no-cache");
-    send_response(r, 200, chunked_response(r, body_read, b, NULL), type);
+    send_stream(r, 200, type, source);
+}
+
+/* ---- whole replies ---- */
+
+/* Compressed piece by piece: all at once would keep the loop. */
+static void send_packed(struct request *r, int status, const char *type,
+                        char *data, size_t length) {
+    struct whole *w = calloc(1, sizeof *w);
+    if (!w) {
+        free(data);
+        send_response(r, (unsigned)status, NULL, type);
+        return;
+    }
+    *w = (struct whole){data, length, 0};
+    send_stream(r, status, type,
+                &(struct stream_source){whole_stream, whole_free, w, NULL});
+}
+
+static void send_whole(struct request *r, int status, const char *type,
+                       char *data, size_t length) {
+    char *packed;
+    size_t packed_length;
+    if (r->gzip && length > PACK_HERE && !r->head) {
+        send_packed(r, status, type, data, length);
+        return;
+    }
+    if (r->gzip && length > GZIP_MIN && length <= PACK_HERE &&
+        compress_buffer(data, length, &packed, &packed_length)) {
+        free(data);
+        data = packed;
+        length = packed_length;
+        reply_header(r, "Content-Encoding", "gzip");
+    }
+    send_response(r, (unsigned)status, whole_response(r, data, length), type);
+}
+
+void reply_json(struct request *r, int status, struct buffer *b) {
+    json_end(b);
+    size_t length = b->length;
+    char *data = buffer_take(b);
+    if (data)
+        send_whole(r, status, "application/json", data, length);
+    else
+        reply_error(r, 500, "the reply does not fit into memory");
+}
+
+void reply_text(struct request *r, const char *type, struct buffer *b) {
+    size_t length = b->length;
+    char *data = buffer_take(b);
+    if (data)
+        send_whole(r, 200, type, data, length);
+    else
+        reply_error(r, 500, "the reply does not fit into memory");
+}
+
+struct buffer fault_body(const struct fault *f) {
+    struct buffer b;
+    buffer_init(&b, 16 * 1024);
+    json_open(&b, NULL, '{');
+    json_add_string(&b, "error", f->message);
+    json_add_int(&b, "status", f->status);
+    json_close(&b, '}');
+    json_end(&b);
+    return b;
+}
+
+void reply_fault(struct request *r, const struct fault *f) {
+    struct buffer b = fault_body(f);
+    if (f->status >= 500)
+        log_line("%s %s: %d: %s", r->route ? r->route->method : "?",
+                 r->route ? r->route->pattern : "?", f->status, f->message);
+    /* These promise that asking again is safe, and say when (§2.3). */
+    if (f->status == 425 || f->status == 429)
+        reply_header(r, "Retry-After", "1");
+    size_t length = b.length;
+    char *data = buffer_take(&b);
+    send_whole(r, f->status, "application/json", data, data ? length : 0);
+}
+
+void reply_error(struct request *r, int status, const char *format, ...) {
+    struct fault f = {.status = status};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(f.message, sizeof f.message, format, args);
+    va_end(args);
+    reply_fault(r, &f);
+}
+
+/* A file is sent as it is also to who takes gzip: its Content-Length is worth
+ * more (progress, sendfile). */
+void reply_fd(struct request *r, const char *type, int fd, int64_t size) {
+    struct MHD_Response *response =
+        MHD_create_response_from_fd64((uint64_t)size, fd);
+    if (!response)
+        close_fd(fd);
+    send_response(r, 200, response, type);
 }

@@ -373,6 +373,8 @@ static void read_names(struct fields *r, struct run *out) {
                      RUN_KEY_MAX);
 }
 
+static char *run_text(const struct run *r);
+
 int run_parse(const json_t *body, struct id_range ids, struct run *out,
               struct fault *f) {
     struct fields r;
@@ -393,6 +395,8 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
     field_bool(&r, "image_etc", &out->image_etc);
     read_limits(&r, out);
     read_files(&r, ids, out);
+    if (!r.fault.status && !(out->text = run_text(out)))
+        fault_set(&r.fault, 500, "out of memory");
     if (!r.fault.status)
         return 0;
     *f = r.fault;
@@ -400,11 +404,12 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
 }
 
 void run_clear(struct run *r) {
+    free(r->text);
     run_process_clear(&r->process);
     for (size_t i = 0; i < r->file_count; i++)
         free(r->files[i].path);
     free(r->files);
-    r->files = NULL;
+    *r = (struct run){0};
 }
 
 unsigned run_image_etc(const struct run *r) {
@@ -505,7 +510,7 @@ static void write_run(struct buffer *b, const struct run *r) {
     write_files(b, r);
 }
 
-char *run_text(const struct run *r) {
+static char *run_text(const struct run *r) {
     struct buffer b;
     buffer_init(&b, 128 << 20);
     json_open(&b, NULL, '{');

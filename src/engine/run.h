@@ -58,6 +58,9 @@ struct run {
     struct limits limits; /* 0 each: the engine's default */
     struct run_file *files;
     size_t file_count;
+    /* The request as a JSON object with its defaults filled in: the echo of the
+     * spawn and the operation's metadata. */
+    char *text;
 };
 
 /* Reads a body into `out`; 400 names the field that is wrong. Clear it in any
@@ -70,11 +73,6 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
 void run_clear(struct run *r);
 /* As in struct sandbox_spec: all of them, or those that the run is sent. */
 unsigned run_image_etc(const struct run *r);
-
-/* The request as a JSON object with its defaults filled in: the echo of the
- * spawn and the operation's metadata. The caller frees it; NULL without memory.
- */
-char *run_text(const struct run *r);
 
 /* The argument vector, NULL-terminated; one allocation the caller frees. Shell
  * commands become /bin/sh -c. */
