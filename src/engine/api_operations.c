@@ -1,6 +1,7 @@
 /* api_operations.c: /operations (wire-api.md §4.9 to §4.12, §6). */
 #include "api.h"
 #include "result.h"
+#include "turn.h"
 #include "work.h"
 #include <stdlib.h>
 #include <string.h>
@@ -414,13 +415,15 @@ static bool is_wanted(const struct follower *w, const struct event_line *line) {
            !(*w->without && event_is(line, w->without));
 }
 
-/* The next frame; STREAM_WAIT or STREAM_END when there is none. */
+/* The next frame; STREAM_WAIT, STREAM_LATER or STREAM_END when there is none.
+ */
 static int next_frame(struct follower *w) {
     struct event_line line;
     enum event_status status;
-    do
-        status = event_next(w->reader, &line);
-    while (status == EVENT_LINE && !is_wanted(w, &line));
+    while ((status = event_next(w->reader, &line)) == EVENT_LINE &&
+           !is_wanted(w, &line))
+        if (turn_is_long(request_engine(w->request)->loop))
+            return STREAM_LATER;
     if (status == EVENT_LINE)
         make_frame(w, &line);
     else if (status == EVENT_BROKEN)

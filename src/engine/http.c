@@ -4,6 +4,7 @@
 #include "head.h"
 #include "http_internal.h"
 #include "listen.h"
+#include "turn.h"
 #include "work.h"
 #include <limits.h>
 #include <openssl/crypto.h>
@@ -101,6 +102,15 @@ void request_resume(struct request *r) {
     r->suspended = false;
     MHD_resume_connection(r->mhd);
     r->server->kicked = true;
+}
+
+static void on_later(uv_timer_t *timer) {
+    connections_resume(timer->data);
+}
+
+void request_resume_later(struct request *r) {
+    r->later = true;
+    uv_timer_start(&r->server->later, on_later, 1, 0);
 }
 
 /* ---- from the request line to the route ---- */
@@ -384,8 +394,18 @@ static bool digest_elsewhere(struct request *r) {
     return true;
 }
 
-/* The body is there. */
+static enum MHD_Result suspend(struct request *r) {
+    r->suspended = true;
+    MHD_suspend_connection(r->mhd);
+    return MHD_YES;
+}
+
+/* The body is there. Of many requests at once some come in a later turn. */
 static enum MHD_Result handle(struct request *r) {
+    if (turn_is_long(r->server->engine->loop)) {
+        request_resume_later(r);
+        return suspend(r);
+    }
     r->complete = true;
     if (!r->fault.status && r->server->closing)
         fault_set(&r->fault, 503, "the engine is stopping");
@@ -398,9 +418,7 @@ static enum MHD_Result handle(struct request *r) {
     }
     if (r->response || r->aborted)
         return queue(r);
-    r->suspended = true;
-    MHD_suspend_connection(r->mhd);
-    return MHD_YES;
+    return suspend(r);
 }
 
 static enum MHD_Result access_handler(void *arg, struct MHD_Connection *mhd,
@@ -566,7 +584,8 @@ struct http_server *http_open(struct engine *e, const struct route *routes,
     uv_prepare_init(e->loop, &s->prepare);
     uv_timer_init(e->loop, &s->timeout);
     uv_timer_init(e->loop, &s->tick);
-    s->prepare.data = s->timeout.data = s->tick.data = s;
+    uv_timer_init(e->loop, &s->later);
+    s->prepare.data = s->timeout.data = s->tick.data = s->later.data = s;
     uv_prepare_start(&s->prepare, on_prepare);
     touch(s);
     if (open_tcp(s, f) < 0 || open_unix(s, f) < 0) {
@@ -652,6 +671,7 @@ void http_close(struct http_server *s) {
     s->ended = true;
     close_handle(s, (uv_handle_t *)&s->timeout);
     close_handle(s, (uv_handle_t *)&s->tick);
+    close_handle(s, (uv_handle_t *)&s->later);
     close_handle(s, (uv_handle_t *)&s->prepare);
 }
 

@@ -93,8 +93,9 @@ void reply_text(struct request *r, const char *type, struct buffer *b);
 void reply_fd(struct request *r, const char *type, int fd, int64_t size);
 
 /* A body that comes bit by bit. read() gives up to `max` bytes, or one of the
- * values below. close() is called once, when all is sent or the client gone. */
-enum { STREAM_WAIT = 0, STREAM_END = -1, STREAM_CUT = -2 };
+ * values below; STREAM_LATER: it is asked again, after others had their turn.
+ * close() is called once, when all is sent or the client gone. */
+enum { STREAM_WAIT = 0, STREAM_END = -1, STREAM_CUT = -2, STREAM_LATER = -3 };
 struct stream_source {
     ssize_t (*read)(void *arg, char *out, size_t max);
     void (*close)(void *arg);

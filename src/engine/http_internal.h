@@ -34,7 +34,7 @@ struct request {
     struct fault fault; /* status 0: none so far */
 
     /* waiting */
-    bool suspended, aborted;
+    bool suspended, aborted, later;
     void (*gone)(void *arg);
     void *gone_arg;
     void *state;
@@ -77,7 +77,7 @@ struct http_server {
     const struct route *routes;
     struct listener unix_listener, tcp_listener;
     uv_prepare_t prepare;
-    uv_timer_t timeout, tick;
+    uv_timer_t timeout, tick, later;
     bool kicked, closing, ended;
     int open_handles;   /* being closed */
     struct stat socket; /* of the Unix socket's name, while it is ours */
@@ -95,6 +95,8 @@ void connection_notify(void *listener, struct MHD_Connection *mhd,
                        enum MHD_ConnectionNotificationCode code);
 /* It is no stranger any more. */
 void connection_know(struct connection *c);
+/* Lets those go on that gave way to others. */
+void connections_resume(struct http_server *s);
 /* Now and then: ends those whose peers have gone, or say nothing. */
 void connections_tick(struct http_server *s);
 
@@ -102,6 +104,8 @@ void connections_tick(struct http_server *s);
 struct buffer fault_body(const struct fault *f);
 /* Lets the connection go on, if it was waiting. */
 void request_resume(struct request *r);
+/* The same in the next turn of the loop, once it waits. */
+void request_resume_later(struct request *r);
 /* The stream that a request sends, in reply.c. */
 void reply_body_free(struct reply_body *b);
 /* Lets a stream that was silent for long send its keepalive. */

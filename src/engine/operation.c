@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "blob.h"
 #include "operation_internal.h"
+#include "turn.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -289,10 +290,20 @@ static void count_usage(struct operation *op, const struct sandbox_exit *e) {
         op->memory = u->ru_maxrss;
 }
 
-static void drain_all(struct operation *op) {
-    for (struct process_entry *e = op->processes; e; e = e->next)
-        if (process_is_spawned(e->process))
-            process_drain(e->process);
+/* Takes the output of its processes, as far as others need not wait; true when
+ * that is all. */
+static bool drain_some(struct operation *op) {
+    bool first = true;
+    for (struct process_entry *e = op->processes; e; e = e->next) {
+        if (e->drained || !process_is_spawned(e->process))
+            continue;
+        if (!first && turn_is_long(op->all->engine->loop))
+            return false;
+        process_drain(e->process);
+        e->drained = true;
+        first = false;
+    }
+    return true;
 }
 
 /* Whether the file is still there or not, and whether the run is kept or not:
@@ -395,10 +406,19 @@ static void conclude(struct operation *op) {
  * the pipes are at their ends. A disposable run need not wait for more. */
 static void main_exited(struct operation *op, struct process_entry *e) {
     bool complete = process_drain(e->process);
-    if (complete && op->run.disposable) {
-        drain_all(op);
+    if (complete && op->run.disposable && drain_some(op))
         conclude(op);
+}
+
+/* All of them are dead: what is in the pipes is all there will be. */
+static void finish_output(struct operation *op) {
+    op->draining = !drain_some(op);
+    if (!op->draining) {
+        conclude(op);
+        return;
     }
+    op->deadline = monotonic_seconds() + 0.001; /* the next turn */
+    operations_due(op->all, op->deadline);
 }
 
 static void on_exited(void *arg, int spid, const struct sandbox_exit *x) {
@@ -420,10 +440,8 @@ static void on_gone(void *arg) {
     struct operation *op = arg;
     op->sandbox = NULL;
     operation_leave_place(op);
-    if (!op->concluded) {
-        drain_all(op);
-        conclude(op);
-    }
+    if (!op->concluded)
+        finish_output(op);
     if (op->finished)
         operation_drop_workspace(op);
     operations_next(op->all);
@@ -434,6 +452,12 @@ void operation_expire(struct operation *op) {
     struct process_entry *e = find_process(op, 1);
     bool first = !op->timed_out;
     op->deadline = 0;
+    if (op->draining) {
+        finish_output(op);
+        if (op->finished)
+            operation_drop_workspace(op);
+        return;
+    }
     if (!op->sandbox && strcmp(op->status, "PENDING") == 0) {
         operation_overdue(op);
         return;
@@ -461,6 +485,7 @@ int operation_cancel(struct operation *op, struct fault *f) {
         sandbox_kill(op->sandbox);
     } else {
         conclude(op);
+        operation_drop_workspace(op);
     }
     return 0;
 }

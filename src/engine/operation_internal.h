@@ -13,6 +13,7 @@
 struct process_entry {
     struct process_entry *next;
     struct process *process;
+    bool drained;
     int spid;
     struct run_process run; /* of subprocesses; the main one uses op->run */
     struct spawn_waiter *waiter;
@@ -45,6 +46,7 @@ struct operation {
     bool recorded; /* in the store, or being stored right now */
     bool listed;
     bool started, concluded, cancelled, timed_out;
+    bool draining; /* its sandbox is gone, its output not all in the log */
     struct sandbox *sandbox;
     struct workspace workspace;
     bool has_workspace, measuring;

@@ -3,10 +3,12 @@
 #include "process.h"
 #include "pipe.h"
 #include "result.h"
+#include "turn.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -73,27 +75,20 @@ static void take_output(struct output *o, const char *data, size_t length) {
     o->dropped += (int64_t)(length - kept);
 }
 
-/* True at the end of the stream. *got: bytes read. */
-static bool read_output(struct output *o, size_t *got) {
+/* Bytes read, 0 when there are none now, -1 at the end of the stream. */
+static ssize_t read_once(struct output *o) {
     char data[READ_BYTES];
-    *got = 0;
-    for (int i = 0; o->pipe && i < READS_MAX; i++) {
-        ssize_t n = read(o->pipe->fd, data, sizeof data);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            return false;
-        if (n <= 0) {
-            pipe_close(&o->pipe);
-            break;
-        }
+    ssize_t n = -1;
+    while (o->pipe && (n = read(o->pipe->fd, data, sizeof data)) < 0 &&
+           errno == EINTR)
+        continue;
+    if (n > 0)
         take_output(o, data, (size_t)n);
-        *got += (size_t)n;
-        if (n < (ssize_t)sizeof data)
-            break; /* most likely empty now; else the loop says so */
-        pipe_widen(o->pipe);
-    }
-    return !o->pipe;
+    else if (n < 0 && o->pipe && errno == EAGAIN)
+        return 0;
+    else
+        pipe_close(&o->pipe);
+    return n > 0 ? n : -1;
 }
 
 static void watch_later(struct process *p, uint64_t ms);
@@ -104,8 +99,9 @@ static bool watch_output(const struct output *o) {
 
 static void on_pace(uv_timer_t *timer) {
     struct process *p = timer->data;
-    bool out = watch_output(&p->out);
-    if (!watch_output(&p->err) || !out)
+    bool out = watch_output(&p->out), err = watch_output(&p->err);
+    bool waits = p->input && p->input_queue.length > p->input_sent;
+    if (!out || !err || (waits && !pipe_watch(p->input, UV_WRITABLE)))
         watch_later(p, AGAIN_MS);
 }
 
@@ -132,22 +128,36 @@ static void pace_stop(struct process *p) {
         uv_close((uv_handle_t *)timer, free_handle);
 }
 
+/* As long as each read fills all it may, others are not kept waiting, and it is
+ * not this one's turn for too long. */
 static void on_output(void *arg) {
     struct output *o = arg;
-    size_t got;
-    if (read_output(o, &got) || got >= PIECE_SMALL || o->events <= EVENTS_FREE)
+    size_t got = 0;
+    ssize_t n;
+    for (int i = 0; (n = read_once(o)) == READ_BYTES; i++) {
+        got += (size_t)n;
+        pipe_widen(o->pipe);
+        if (i == READS_MAX || turn_is_long(o->process->loop))
+            return;
+    }
+    if (n < 0 || got + (size_t)n >= PIECE_SMALL || o->events <= EVENTS_FREE)
         return;
     pipe_unwatch(o->pipe);
     watch_later(o->process, PACE_MS);
 }
 
+/* What the pipe holds now, and no more: who still has its other end may write
+ * for ever. True at the end of the stream. */
 static bool drain_output(struct output *o) {
-    size_t got;
+    int held = 0;
+    ssize_t n = 0;
+    if (o->pipe && ioctl(o->pipe->fd, FIONREAD, &held) < 0)
+        held = 0;
     do {
-        if (read_output(o, &got))
-            return true;
-    } while (got);
-    return false;
+        n = read_once(o);
+        held -= (int)n;
+    } while (n > 0 && held > 0);
+    return n < 0 || (n > 0 && read_once(o) < 0);
 }
 
 bool process_drain(struct process *p) {
@@ -169,6 +179,11 @@ static void tell_input(struct process *p, const char *data, size_t length) {
     }
 }
 
+static void await_input(struct process *p) {
+    if (!pipe_watch(p->input, UV_WRITABLE))
+        watch_later(p, AGAIN_MS);
+}
+
 /* Writes what the pipe takes, and watches it as long as something waits. */
 static void write_input(struct process *p) {
     struct buffer *q = &p->input_queue;
@@ -179,7 +194,7 @@ static void write_input(struct process *p) {
             continue;
         if (n < 0 && errno == EAGAIN) {
             pipe_widen(p->input);
-            pipe_watch(p->input, UV_WRITABLE);
+            await_input(p);
             return;
         }
         if (n < 0) { /* nobody reads it any more */
@@ -188,6 +203,10 @@ static void write_input(struct process *p) {
         }
         tell_input(p, data, (size_t)n);
         p->input_sent += (size_t)n;
+        if (p->input_sent < q->length && turn_is_long(p->loop)) {
+            await_input(p);
+            return;
+        }
     }
     buffer_free(q);
     p->input_sent = 0;

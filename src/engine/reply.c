@@ -167,6 +167,10 @@ static ssize_t plain_read(struct reply_body *b, char *out, size_t max) {
     if (b->keepalive_at)
         return keepalive_read(b, out, max);
     ssize_t n = b->source.read(b->source.arg, out, max);
+    if (n == STREAM_LATER) {
+        request_resume_later(b->request);
+        n = STREAM_WAIT;
+    }
     if (n == STREAM_WAIT && b->keepalive_due)
         return keepalive_read(b, out, max);
     return n;

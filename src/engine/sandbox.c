@@ -5,6 +5,7 @@
 #include "init/protocol.h"
 #include "launcher.h"
 #include "network.h"
+#include "turn.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -285,25 +286,29 @@ static void handle_report(struct sandbox *s, struct report *r) {
     }
 }
 
-/* Reads reports, `max` at most. False at the end of the stream. ECONNRESET says
- * that init ended with orders unread; what it reported before comes after. */
-static bool receive_reports(struct sandbox *s, int max) {
-    for (int i = 0; i < max; i++) {
+enum reports { MORE, NO_MORE_NOW, NO_MORE_EVER };
+
+/* Reads reports, as far as others need not wait. ECONNRESET says that init
+ * ended with orders unread; what it reported before comes after. */
+static enum reports receive_reports(struct sandbox *s) {
+    for (int i = 0; i < REPORTS_MAX; i++) {
         struct report r;
+        if (i > 0 && turn_is_long(launcher_loop(s->launcher)))
+            break;
         ssize_t got = recv(s->cell.control, &r, sizeof r, MSG_DONTWAIT);
         if (got == sizeof r && !s->killed && !s->settled)
             handle_report(s, &r);
         else if (got < 0 && errno == EAGAIN)
-            return true;
+            return NO_MORE_NOW;
         else if (got == 0 || (got < 0 && errno != EINTR && errno != ECONNRESET))
-            return false;
+            return NO_MORE_EVER;
     }
-    return true;
+    return MORE;
 }
 
 static void on_control(uv_poll_t *poll, int status, int events) {
     struct sandbox *s = poll->data;
-    if (status < 0 || !receive_reports(s, REPORTS_MAX)) {
+    if (status < 0 || receive_reports(s) == NO_MORE_EVER) {
         uv_poll_stop(poll);
         return;
     }
@@ -383,8 +388,8 @@ static void on_end(uv_poll_t *poll, int status, int events) {
     struct sandbox *s = poll->data;
     (void)status;
     (void)events;
-    /* What a socket holds: init is dead. */
-    receive_reports(s, INT_MAX);
+    if (receive_reports(s) == MORE)
+        return; /* called again */
     tell_lost_exit(s);
     fail_sandbox(s, 500, "the sandbox ended unexpectedly (out of memory?)");
     if (s->network)

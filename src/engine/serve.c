@@ -217,9 +217,9 @@ static int run(struct server *s, struct fault *f) {
     watch(s);
     operations_housekeep(e->operations); /* what the last engine left */
     tell_ready(e->config->ready_fd);
-    turn_guard(e->loop);
+    turn_watch(e->loop);
     uv_run(e->loop, UV_RUN_DEFAULT);
-    turn_unguard();
+    turn_unwatch();
     return 0;
 }
 

@@ -17,30 +17,37 @@ enum { SLOWNESS = 6 };
 enum { SLOWNESS = 1 };
 #endif
 
-/* uv_now() is of the turn's begin. */
-bool turn_is_long(const uv_loop_t *loop) {
-    return uv_hrtime() / 1000000 - uv_now(loop) >= LONG_MS;
+/* One loop is watched, and a signal handler finds this. */
+static struct {
+    bool watched, guarded;
+    uv_prepare_t prepare;
+    int64_t began; /* nanoseconds of the thread's own time */
+    timer_t timer;
+} turn;
+
+static int64_t thread_time(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* ---- the guard ---- */
+bool turn_is_long(const uv_loop_t *loop) {
+    return turn.watched && turn.prepare.loop == loop &&
+           thread_time() - turn.began >= LONG_MS * INT64_C(1000000);
+}
 
-/* One loop is guarded, and a signal handler finds this. */
-static struct guard {
-    uv_prepare_t prepare;
-    timer_t timer;
-    bool set;
-} guard;
-
-static void set_timer(int milliseconds) {
+static void guard(int milliseconds) {
     struct itimerspec t = {
         .it_value = {milliseconds / 1000, milliseconds % 1000 * 1000000L}};
-    timer_settime(guard.timer, 0, &t, NULL);
+    timer_settime(turn.timer, 0, &t, NULL);
 }
 
-/* The clock stands while the loop sleeps: this begins another turn. */
+/* Just before the loop sleeps: the clock stands as long as it does. */
 static void on_prepare(uv_prepare_t *prepare) {
     (void)prepare;
-    set_timer(TURN_MAX_MS * SLOWNESS);
+    turn.began = thread_time();
+    if (turn.guarded)
+        guard(TURN_MAX_MS * SLOWNESS);
 }
 
 static void on_overrun(int number) {
@@ -52,27 +59,27 @@ static int make_timer(void) {
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
                              .sigev_signo = GUARD_SIGNAL};
     struct sigaction action = {.sa_handler = on_overrun};
+    void *frame;
     event._sigev_un._tid = gettid();
+    backtrace(&frame, 1); /* loads what the handler needs */
     if (sigaction(GUARD_SIGNAL, &action, NULL) < 0)
         return -1;
-    return timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &guard.timer);
+    return timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &turn.timer);
 }
 
-void turn_guard(uv_loop_t *loop) {
-    void *frame;
-    if (!is_strict() || make_timer() < 0)
-        return;
-    guard.set = true;
-    backtrace(&frame, 1); /* loads what the handler needs */
-    uv_prepare_init(loop, &guard.prepare);
-    uv_prepare_start(&guard.prepare, on_prepare);
-    uv_unref((uv_handle_t *)&guard.prepare);
+void turn_watch(uv_loop_t *loop) {
+    turn.guarded = is_strict() && make_timer() == 0;
+    turn.watched = true;
+    turn.began = thread_time();
+    uv_prepare_init(loop, &turn.prepare);
+    uv_prepare_start(&turn.prepare, on_prepare);
+    uv_unref((uv_handle_t *)&turn.prepare);
 }
 
-void turn_unguard(void) {
-    if (!guard.set)
-        return;
-    guard.set = false;
-    timer_delete(guard.timer);
-    uv_close((uv_handle_t *)&guard.prepare, NULL);
+void turn_unwatch(void) {
+    if (turn.guarded)
+        timer_delete(turn.timer);
+    if (turn.watched)
+        uv_close((uv_handle_t *)&turn.prepare, NULL);
+    turn.guarded = turn.watched = false;
 }

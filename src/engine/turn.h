@@ -9,15 +9,16 @@
 #include <stdbool.h>
 #include <uv.h>
 
-/* Whether this turn has taken so long that what can wait should. */
+/* Whether this turn has taken so long that what can wait should. Not of a loop
+ * that is not watched. */
 bool turn_is_long(const uv_loop_t *loop);
 
-/* With CONTREE_STRICT=1: ends the program, telling where, when the loop has
- * computed for TURN_MAX_MS without asking for events. What counts is processor
- * time of the loop's own thread, so that a busy machine is no mistake; what it
- * waits for in a system call does not count. Sanitizers get more. */
-void turn_guard(uv_loop_t *loop);
-void turn_unguard(void);
+/* Measures the turns of a loop, from its own thread. With CONTREE_STRICT=1 the
+ * program ends, telling where, when one takes TURN_MAX_MS; with sanitizers some
+ * more. What counts is processor time of the thread, so that a busy machine is
+ * no mistake; time in which it sleeps in a system call does not count. */
+void turn_watch(uv_loop_t *loop);
+void turn_unwatch(void);
 enum { TURN_MAX_MS = 50 };
 
 #endif
