@@ -423,6 +423,22 @@ describe("POST /instances", function()
     end)
   end)
 
+  -- The kernel lets no user namespace remember where a directory was, and so
+  -- answers EXDEV, as everywhere with overlays of this kind; mv copies then.
+  it("A5: moves directories of earlier runs by copying them", function()
+    local first = engine:run{ shell = true, disposable = false, image = "tag:busybox:latest",
+      command = "mkdir -p /w/a/deep && echo 1 > /w/a/deep/f && ln /w/a/deep/f /w/a/g && " ..
+        "chmod 2750 /w/a/deep && chown 0:0 /w/a && ln -s deep /w/a/l" }.result_image_uuid
+    local moved = engine:run{ shell = true, disposable = false, image = first,
+      command = "cd /w && mv a b && mkdir new && mv new newer" }
+    assert.are.equal(0, moved.metadata.result.state.exit_code,
+      wire.bytes(moved.metadata.result.stderr))
+    assert.are.equal("b\nnewer\n2750\n1\n1\ndeep\n", wire.bytes(engine:run{ shell = true,
+      image = moved.result_image_uuid,
+      command = "cd /w && ls && stat -c %a b/deep && cat b/deep/f b/g && readlink b/l"
+    }.metadata.result.stdout))
+  end)
+
   -- Root has all ids above the users' of the machine to give, a user what
   -- /etc/subuid says: test_userns has what they are.
   it("A6: has as many ids as its engine can give", function()

@@ -187,9 +187,11 @@ describe("contree-engine", function()
 
   it("runs and unpacks nothing where it may not have namespaces, and says why", function()
     if wire.run("id -u") ~= "0" then pending("needs root") end
-    -- In a chroot the kernel gives no user namespaces, not even to root.
+    -- In a chroot the kernel gives no user namespaces, and this root cannot
+    -- leave it.
     local root = wire.run("mktemp -d -t contree-spec-XXXXXX")
-    local prefix = ([[unshare -m sh -c 'mount --rbind / %s && exec chroot %s "$@"' sh]])
+    local prefix = ([[unshare -m sh -c 'mount --rbind / %s && exec chroot %s setpriv \
+      --bounding-set -sys_chroot -- "$@"' sh]])
       :format(root, root)
     local engine = wire.start("", prefix)
     local operation = engine:run{ command = "true" }
@@ -203,6 +205,22 @@ describe("contree-engine", function()
     assert.matches("missing +sandbox +user namespaces are not allowed here", text)
     engine:stop()
     wire.run("rmdir " .. root)
+  end)
+
+  -- As installers and builders of packages have one. Nobody but root can leave
+  -- it, and nobody makes a user namespace in it.
+  it("E10: makes sandboxes in a chroot that is no mount point", function()
+    if wire.run("id -u") ~= "0" then return end
+    local root = wire.run("mktemp -d")
+    local text = wire.run(([[cd %s && mkdir -p bin proc dev tmp data t/x && chmod 700 data &&
+      engine=$(command -v contree-engine) && cp $engine /bin/busybox bin/ &&
+      for l in $(ldd $engine | grep -o '/[^ ]*'); do mkdir -p .${l%%/*} && cp -L $l .$l; done
+      echo unpacked > t/x/f && tar cf t.tar -C t x && touch dev/null &&
+      unshare -m sh -c 'mount -t proc proc proc && mount --bind /dev/null dev/null &&
+        chroot . /bin/contree-engine import /t.tar --tag t:1 --data-dir /data >/dev/null &&
+        chroot . /bin/contree-engine doctor --data-dir /data']]):format(root))
+    assert.matches("ok +sandbox +user,mount,pid,", text)
+    wire.remove(root)
   end)
 
   it("tells in the doctor what keeps sandboxes from being made", function()

@@ -148,8 +148,10 @@ _Noreturn static void exec_forkserver(const struct launcher *l, int socket,
     setsid();
     setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + l->nice);
     offer_to_oom_killer();
+    if (!l->runtime) /* which is in the chroot, if we are */
+        leave_chroot();
     share_limits(l->ids.count);
-    if (setns(l->quota_fd, CLONE_NEWUSER) < 0)
+    if (l->quota_fd >= 0 && setns(l->quota_fd, CLONE_NEWUSER) < 0)
         _exit(1);
     close_range(FORKSERVER_SOCKET + 3, ~0U, CLOSE_RANGE_CLOEXEC);
     fexecve(fds[3], argv, env);
@@ -567,7 +569,7 @@ static int open_all(struct launcher *l, struct fault *f) {
     cgroups_set_nice(l->cgroups, l->nice);
     if (make_dirs(l->dir_fd, f) < 0 || (l->init_fd = seal_init(f)) < 0 ||
         (l->filter_fd = filter_compile(f)) < 0 ||
-        (l->quota_fd = quota_open(l->ids.count, f)) < 0)
+        quota_open(l->ids.count, &l->quota_fd, f) < 0)
         return -1;
     l->keeps_oom_score = keeps_oom_score();
     int wanted = (core_count() + 1) / 2;

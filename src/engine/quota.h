@@ -17,9 +17,10 @@
 #include "util.h"
 
 /* Makes both, with all ids that the engine has, for sandboxes of that many ids;
- * an fd of the inner one, to be entered with setns by a process of one thread.
- * 503 when the machine has no
+ * `*fd` is the inner one, to be entered with setns by a process of one thread,
+ * or -1 where the kernel allows no user namespaces at all: then it makes no
+ * sandboxes either, as who wants one is told. 503 when the machine has no
  * more user namespaces. Blocks for a moment, and forks. */
-int quota_open(uint32_t ids, struct fault *f) MUST_CHECK;
+int quota_open(uint32_t ids, int *fd, struct fault *f) MUST_CHECK;
 
 #endif

@@ -91,6 +91,7 @@ static void offer_to_oom_killer(void) {
 /* Becomes root of a user namespace that has the sandbox's ids and no others. */
 static int leave_ids(struct child *c, struct fault *f) {
     struct unpack_answer a;
+    leave_chroot();
     if (unshare(CLONE_NEWUSER) < 0)
         return fault_errno(f, "cannot make a user namespace to unpack in "
                               "(contree-engine doctor tells more)");

@@ -189,6 +189,13 @@ static pid_t start_mapper(const struct subordinates *s, int go[2]) {
     _exit(0);
 }
 
+void leave_chroot(void) {
+    int fd CLEANUP(cleanup_close) =
+        open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && setns(fd, CLONE_NEWNS) < 0)
+        errno = 0; /* not for us to leave */
+}
+
 bool userns_is_restricted(void) {
     char digit = '0';
     int fd CLEANUP(cleanup_close) =
@@ -206,7 +213,8 @@ static int explain_refusal(struct fault *f) {
         fix = "sudo sysctl -w user.max_user_namespaces=15000";
     return fault_set(f, 503,
                      "this machine does not let a normal user have user "
-                     "namespaces (%s). Fix: %s, or run the engine as root",
+                     "namespaces (%s), and nobody does in a chroot. Fix: %s, "
+                     "or run the engine as root",
                      strerror(error), fix);
 }
 

@@ -28,6 +28,12 @@ int userns_enter(struct id_range *out, struct fault *f);
     "for more give its user a (larger) range in /etc/subuid and /etc/subgid "  \
     "and start it again"
 
+/* For a child of one thread that is about to make a user namespace, which the
+ * kernel forbids inside a chroot: gives a process of real root the root of its
+ * mount namespace, and that as working directory. Others stay where they are,
+ * for whom the chroot is a wall. */
+void leave_chroot(void);
+
 /* Whether AppArmor keeps this machine's normal users from using the user
  * namespaces that it lets them make (Ubuntu 24.04), and what to do then. */
 bool userns_is_restricted(void);
