@@ -84,7 +84,7 @@ static int import_directory(const struct importer *m, const char *source,
     int dir CLEANUP(cleanup_close) =
         path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (dir < 0)
-        return fault_errno(f, "cannot read %s", path ? path : "");
+        return fault_path(f, "cannot read %s", path ? path : "");
     if (kind_of_tree(dir, inner) != TREE_OCI &&
         faccessat(dir, "index.json", F_OK, 0) < 0)
         return refuse_directory(dir, path, f);
@@ -136,6 +136,8 @@ static int import_source(const struct importer *m, const struct transfer *t,
     const struct import_options how = {.tag = t->tag,
                                        .cancelled = t->cancelled};
     const char *source = t->operand;
+    if (t->tag && !tag_is_valid(t->tag))
+        return fault_set(f, 400, "malformed tag '%.64s'", t->tag);
     if (starts(source, "docker://"))
         return import_registry(m, source, NULL, NULL, &how, image, f);
     if (starts(source, "docker-archive:") || starts(source, "oci-archive:"))
