@@ -1,5 +1,5 @@
 --- Where url, token and project come from: argument › environment › profile ›
---- the local engine (wire-api.md §9).
+--- the local engine (http-api.md §9).
 --
 -- Credentials of different places are not mixed blindly: a profile's token is
 -- used with an url from elsewhere only when the caller names the profile.

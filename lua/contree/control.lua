@@ -1,4 +1,4 @@
---- Orders to the processes of a running operation (wire-api.md §4.13 to §4.16).
+--- Orders to the processes of a running operation (http-api.md §4.13 to §4.16).
 --- Number 1 is the operation's main process.
 
 local client = require("contree.client")
@@ -131,7 +131,7 @@ function control.spawn(self, body)
   return math.floor(client.member(answer, "spid", "number"))
 end
 
---- What is known of a process (wire-api.md §4.14).
+--- What is known of a process (http-api.md §4.14).
 ---@async
 function control.state(self, spid, deadline)
   return client.fetch(self.client,

@@ -227,7 +227,7 @@ end
 --- Searches files for lines: grep("regex") or grep{ pattern =, path =, glob =,
 --- max_count =, max_total =, case =, before =, after = }.
 ---@async
----@return table found { path, patterns, matches, truncated } (wire-api.md §5.14), but that
+---@return table found { path, patterns, matches, truncated } (http-api.md §5.14), but that
 ---  the paths of matches are absolute
 function filesystem.grep(self, uuid, given)
   if type(given) == "string" then given = { pattern = given } end

@@ -1,6 +1,6 @@
 --- Follows an operation's events to their end, whatever happens to the
 --- connection: resumes after the last event seen, and falls back to polling
---- where a server has no event stream (wire-api.md §6, §7).
+--- where a server has no event stream (http-api.md §6, §7).
 
 local core = require("contree.core")
 local client = require("contree.client")

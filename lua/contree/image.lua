@@ -64,7 +64,7 @@ local make_result = class.define("contree.Result", Image, {
 ---@field limit_value? number how much it allowed: seconds, bytes, processes
 ---@field changed? boolean   whether the file system differs; nil if disposable
 ---@field duration? number   seconds
----@field resources table    CPU, memory, ... (wire-api.md §5.8)
+---@field resources table    CPU, memory, ... (http-api.md §5.8)
 ---@field isolation? string[] the walls that were there
 ---@field operation contree.Operation
 

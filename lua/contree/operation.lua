@@ -65,7 +65,7 @@ end
 --- The operation's status, and everything that the server says of it.
 ---@async
 ---@return "PENDING"|"ASSIGNED"|"EXECUTING"|"SUCCESS"|"FAILED"|"CANCELLED" status
----@return table details (wire-api.md §5.10)
+---@return table details (http-api.md §5.10)
 function Operation:status()
   local found = fetch(self)
   if follow.is_terminal(found.status) then owned.release(self.owned) end
@@ -362,7 +362,7 @@ local LIST = {
   offset = options.integer(0), since = options.time, before = options.time,
 }
 
---- Summaries of operations, newest first (wire-api.md §5.9).
+--- Summaries of operations, newest first (http-api.md §5.9).
 ---@async
 ---@param given? table status, kind, limit, offset, since, before
 ---@return table[]

@@ -38,7 +38,7 @@ local function read_limit(self, data)
   if text(data.limit) then self.limit, self.limit_value = data.limit, number(data.limit_value) end
 end
 
---- From an OperationResponse (wire-api.md §5.10).
+--- From an OperationResponse (http-api.md §5.10).
 ---@return contree.Outcome found, table streams { stdout = bytes, stderr = bytes }
 function outcome.of_operation(operation)
   local result = map(map(operation.metadata).result)
@@ -63,7 +63,7 @@ function outcome.of_operation(operation)
   return found, { stdout = stdio.decode(out), stderr = stdio.decode(err) }
 end
 
--- EventResources under the names of InstanceResources (wire-api.md §5.8, §5.18).
+-- EventResources under the names of InstanceResources (http-api.md §5.8, §5.18).
 local RENAMED = {
   max_rss_kb = "max_rss", minor_faults = "page_faults", major_faults = "page_faults_io",
   voluntary_ctx_switches = "voluntary_switches",

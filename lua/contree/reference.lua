@@ -1,5 +1,5 @@
 --- Names of images: uuids, tags, and references to registries
---- (wire-api.md §8.7, §8.9).
+--- (http-api.md §8.7, §8.9).
 --
 -- The grammar of references is that of the registries' own tools. A tag here is
 -- narrower (a-z 0-9 _ - with single : / . between): it is derived from the

@@ -1,4 +1,4 @@
---- Which failures are safe to repeat, and when (wire-api.md §10.1).
+--- Which failures are safe to repeat, and when (http-api.md §10.1).
 --
 -- A request that may have been carried out is repeated only if doing it twice
 -- does no harm. 425 and 429 say that it was not carried out, and so does a

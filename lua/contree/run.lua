@@ -86,7 +86,7 @@ local SPEC = {
   image_etc = options.boolean,
 }
 
---- What a command has that runs beside another one (wire-api.md §5.6).
+--- What a command has that runs beside another one (http-api.md §5.6).
 run.process_spec = {}
 for _, name in ipairs{ "shell", "command", "args", "stdin", "stdout", "stderr", "env", "cwd", "uid",
   "gid", "truncate_output_at", "on_event", "check" } do

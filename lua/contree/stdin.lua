@@ -1,5 +1,5 @@
 --- Input that is too long for the spawn request: sent in pieces while the
---- command runs (wire-api.md §4.16).
+--- command runs (http-api.md §4.16).
 
 local client = require("contree.client")
 local control = require("contree.control")

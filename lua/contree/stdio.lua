@@ -261,7 +261,7 @@ function stdio.output(value, where)
   return function() return to_file(open(path, "wb", where), where, true, path) end
 end
 
--- On the wire (wire-api.md §5.4) -------------------------------------------
+-- On the wire (http-api.md §5.4) -------------------------------------------
 
 --- A stream's representation of some bytes.
 ---@return table { value, encoding }

@@ -1,5 +1,5 @@
 --- A command that runs beside another one, in the sandbox of an operation
---- (wire-api.md §8.13).
+--- (http-api.md §8.13).
 
 local core = require("contree.core")
 local class = require("contree.class")

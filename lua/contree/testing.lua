@@ -21,7 +21,7 @@ local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, TERM = 15 }
 ---@field env table<string, string>
 ---@field files table<string, string> contents by destination
 ---@field image string          the tag or uuid it was run from
----@field request table         everything, as a server gets it (wire-api.md §5.7)
+---@field request table         everything, as a server gets it (http-api.md §5.7)
 
 ---@class contree.testing.Answer
 ---@field stdout? string

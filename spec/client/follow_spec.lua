@@ -1,4 +1,4 @@
--- Following an operation whatever happens to the connection (wire-api.md §6, §7).
+-- Following an operation whatever happens to the connection (http-api.md §6, §7).
 local contree = require("contree")
 local core = require("contree.core")
 local failure = require("spec.support.failure")

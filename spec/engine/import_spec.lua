@@ -1,4 +1,4 @@
--- Images from registries (wire-api.md §4.4, §8.7).
+-- Images from registries (http-api.md §4.4, §8.7).
 local disk = require("spec.support.disk")
 local registry = require("spec.support.registry")
 local wire = require("spec.support.wire")

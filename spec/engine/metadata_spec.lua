@@ -7,7 +7,7 @@ describe("C3: the metadata of an operation", function()
   setup(function() engine = wire.start() end)
   teardown(function() engine:stop() end)
 
-  -- Members that official models take for objects (wire-api.md §5), by the
+  -- Members that official models take for objects (http-api.md §5), by the
   -- name that leads to them.
   local OBJECTS = { metadata = true, stdin = true, env = true, files = true, networking = true,
     resources_limits = true, registry = true, credentials = true, state = true, resources = true,

@@ -69,7 +69,7 @@ end
 
 fake.null = cjson.null
 
---- A finished operation (wire-api.md §5.10).
+--- A finished operation (http-api.md §5.10).
 function fake.operation(fields)
   local operation = {
     uuid = fields.uuid or "op-1", kind = "instance", status = fields.status or "SUCCESS",

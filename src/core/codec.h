@@ -14,7 +14,7 @@ int codec_base64_decode(lua_State *L);
 /* core.newlines(string) -> how many it has */
 int codec_newlines(lua_State *L);
 /* core.is_ascii(s): every byte is 0x20 to 0x7E, TAB, LF or CR (the text that
- * travels unencoded, wire-api.md 5.4). */
+ * travels unencoded, http-api.md §5.4). */
 int codec_is_ascii(lua_State *L);
 /* core.is_utf8(s): no surrogates, no overlong forms, at most U+10FFFF. */
 int codec_is_utf8(lua_State *L);

@@ -1,4 +1,4 @@
-/* sse.h: an incremental parser of event streams (wire-api.md 6.1).
+/* sse.h: an incremental parser of event streams (http-api.md §6.1).
  *
  * Lines end with LF, CRLF or CR. Several data lines are joined with LF, one
  * space after the colon is dropped, comments and unknown fields are ignored,

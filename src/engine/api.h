@@ -1,4 +1,4 @@
-/* api.h: the handlers of the REST API (wire-api.md §4), one file a resource,
+/* api.h: the handlers of the REST API (http-api.md §4), one file a resource,
  * and what they share. */
 #ifndef CONTREE_API_H
 #define CONTREE_API_H
@@ -28,7 +28,7 @@ void images_list(struct request *r);
 void image_tag_set(struct request *r);
 void image_tag_remove(struct request *r);
 void images_import(struct request *r);
-/* Adds an Image object (wire-api.md §5.1). */
+/* Adds an Image object (http-api.md §5.1). */
 void image_write(struct buffer *b, const char *key, const struct image *i);
 
 void files_list(struct request *r);

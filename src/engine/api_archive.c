@@ -1,4 +1,4 @@
-/* api_archive.c: GET .../archive (wire-api.md §4.20). A worker writes the tar
+/* api_archive.c: GET .../archive (http-api.md §4.20). A worker writes the tar
  * into a pipe, which the loop sends on as the client takes it. */
 #define _GNU_SOURCE
 #include "api_inspect.h"

@@ -1,4 +1,4 @@
-/* api_files.c: /files (wire-api.md §4.5 to §4.7). */
+/* api_files.c: /files (http-api.md §4.5 to §4.7). */
 #include "api.h"
 #include "blob.h"
 #include "work.h"
@@ -71,7 +71,7 @@ void files_list(struct request *r) {
     struct page page;
     struct fault f;
     struct buffer b;
-    if (sha256 || uuid) { /* an older client's look-up (wire-api.md §3) */
+    if (sha256 || uuid) { /* an older client's look-up (http-api.md §3) */
         reply_file(r, sha256, uuid);
         return;
     }

@@ -1,4 +1,4 @@
-/* api_images.c: /images and the tags of images (wire-api.md §4.1 to §4.4), and
+/* api_images.c: /images and the tags of images (http-api.md §4.1 to §4.4), and
  * what /inspect tells about an image itself (§4.17, §4.18). */
 #include "api.h"
 #include <stdio.h>
@@ -223,7 +223,7 @@ void inspect_find(struct request *r) {
         reply_fault(r, &f);
         return;
     }
-    /* Relative to what was asked for: /v1/inspect/ (wire-api.md §2.4), or
+    /* Relative to what was asked for: /v1/inspect/ (http-api.md §2.4), or
      * /v1/inspect, whose last segment a relative reference replaces. */
     snprintf(location, sizeof location, "%s%s/",
              request_url(r)->slash ? "" : "inspect/", image.uuid);

@@ -1,4 +1,4 @@
-/* api_inspect.c: the files of an image (wire-api.md §4.19, §4.21, §4.22), and
+/* api_inspect.c: the files of an image (http-api.md §4.19, §4.21, §4.22), and
  * what changed since another one. What reads layers does so in a worker; the
  * archive is in api_archive.c. */
 #define _GNU_SOURCE
@@ -174,7 +174,7 @@ struct listing {
     struct buffer *out;
 };
 
-/* A name if the image has one, else the number (wire-api.md §5.13). */
+/* A name if the image has one, else the number (http-api.md §5.13). */
 static void add_owner(struct buffer *b, const char *key, const char *name,
                       int64_t id) {
     if (name)

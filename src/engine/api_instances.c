@@ -1,4 +1,4 @@
-/* api_instances.c: POST /instances (wire-api.md §4.8), with two extensions that
+/* api_instances.c: POST /instances (http-api.md §4.8), with two extensions that
  * clients may ask for: the answer when the run is over (Prefer: wait, RFC
  * 7240), one run for any number of requests with one idempotency key, and no
  * run in a sandbox of another make than they were told to use

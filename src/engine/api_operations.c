@@ -1,4 +1,4 @@
-/* api_operations.c: /operations (wire-api.md §4.9 to §4.12, §6). */
+/* api_operations.c: /operations (http-api.md §4.9 to §4.12, §6). */
 #include "api.h"
 #include "result.h"
 #include "turn.h"
@@ -26,7 +26,7 @@ static void write_image_size(struct buffer *b, const struct operation_row *o) {
         json_add_raw(b, "image_size", NULL, 0);
 }
 
-/* The members of an OperationSummary (wire-api.md §5.9). */
+/* The members of an OperationSummary (http-api.md §5.9). */
 static void write_summary(struct buffer *b, const struct operation_row *o) {
     int64_t end = o->finished ? o->finished : wall_microseconds();
     json_add_string(b, "uuid", o->uuid);
@@ -403,7 +403,7 @@ static void make_frame(struct follower *w, const struct event_line *line) {
     buffer_add(&w->frame, "\n\n", 2);
 }
 
-/* In-band: the status line is long gone (wire-api.md §6.5). */
+/* In-band: the status line is long gone (http-api.md §6.5). */
 static void make_error_frame(struct follower *w) {
     w->frame.length = w->sent = 0;
     buffer_addf(&w->frame, "event: sse_error\ndata: the event log is damaged"
@@ -465,7 +465,7 @@ static void follower_wake(void *arg) {
     stream_wake(((struct follower *)arg)->request);
 }
 
-/* The cursor: the header wins over `since` (wire-api.md §6.4). */
+/* The cursor: the header wins over `since` (http-api.md §6.4). */
 static int read_cursor(struct request *r, int64_t *after, struct fault *f) {
     const char *header = request_header(r, "Last-Event-Id");
     *after = -1;
@@ -534,7 +534,7 @@ void operation_events(struct request *r) {
         reply_error(r, 500, "out of memory");
         return;
     }
-    /* Ours, beyond wire-api.md: who sends long input need not read it again. */
+    /* An extension (http-api.md §4.12): long input need not be read back. */
     const char *without = url_parameter(u, "without");
     snprintf(w->without, sizeof w->without, "%s", without ? without : "");
     w->spid = spid;

@@ -1,4 +1,4 @@
-/* api_subprocesses.c: further processes in a running sandbox (wire-api.md §4.13
+/* api_subprocesses.c: further processes in a running sandbox (http-api.md §4.13
  * to §4.16). */
 #define _GNU_SOURCE
 #include "api.h"
@@ -160,7 +160,7 @@ static void release_input(void *input) {
     free(input);
 }
 
-/* Ours, beyond wire-api.md: bytes as they are, with close in the query. */
+/* An extension (http-api.md §4.16): the bytes as they are. */
 int subprocess_stdin_digest(struct request *r, struct fault *f) {
     struct input *in = calloc(1, sizeof *in);
     if (!in)

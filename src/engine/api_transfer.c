@@ -1,6 +1,6 @@
 /* api_transfer.c: POST /import and /export, which contree-engine import and
- * export ask for; not in wire-api.md, and on the Unix socket only, because
- * files of this machine are read and written. */
+ * export ask for: an extension (http-api.md §4.24), on the Unix socket only,
+ * because files of this machine are read and written. */
 #define _GNU_SOURCE
 #include "api.h"
 #include "api_inspect.h"

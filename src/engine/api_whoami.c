@@ -1,4 +1,4 @@
-/* api_whoami.c: GET /whoami (wire-api.md §5.15). */
+/* api_whoami.c: GET /whoami (http-api.md §5.15). */
 #include "api.h"
 
 static void write_permissions(struct buffer *b) {

@@ -1,5 +1,5 @@
 /* events.h: an operation's event log: one complete OperationEvent a line of
- * JSON (wire-api.md §5.17), ids from 0 without gaps.
+ * JSON (http-api.md §5.17), ids from 0 without gaps.
  *
  * It is kept in memory up to EVENTS_IN_MEMORY bytes and goes on in the file
  * e/UUID.log below the data directory, so that a gigabyte of output costs no

@@ -100,7 +100,7 @@ void connections_resume(struct http_server *s);
 /* Now and then: ends those whose peers have gone, or say nothing. */
 void connections_tick(struct http_server *s);
 
-/* The API's error object (wire-api.md §2.1). */
+/* The API's error object (http-api.md §2.1). */
 struct buffer fault_body(const struct fault *f);
 /* Lets the connection go on, if it was waiting. */
 void request_resume(struct request *r);

@@ -63,7 +63,7 @@ int import_layout(const struct importer *m, int dir, const char *name,
                   const struct import_options *o, struct image *out,
                   struct fault *f);
 
-/* The same from a registry (wire-api.md §8.7), through skopeo. `url` is
+/* The same from a registry (http-api.md §8.7), through skopeo. `url` is
  * docker://HOST/NAME[:TAG]; NULL or "" as username: anonymous. 400 for a url
  * that is none, 501 without skopeo, 502 with what skopeo says when it fails. */
 int import_registry(const struct importer *m, const char *url,

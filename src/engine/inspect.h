@@ -100,7 +100,7 @@ int inspect_can_archive(struct view *v, const char *path,
  * to the image's root. Hard links and holes are kept, of the extended
  * attributes user.* and security.capability; sockets and devices are left out.
  * 404 for a missing path, before anything is written. SIGPIPE must be ignored.
- * wire-api.md §4.20. */
+ * http-api.md §4.20. */
 int inspect_archive(struct view *v, const char *path, int to,
                     const struct patience *p, struct fault *f);
 
@@ -161,7 +161,7 @@ struct grep_line {
     size_t submatch_count;
 };
 
-/* Searches (wire-api.md §4.22): hidden files too, binary files (with a NUL)
+/* Searches (http-api.md §4.22): hidden files too, binary files (with a NUL)
  * not, links not followed. `*truncated` when max_total, the deadline, a line of
  * more than 32 MiB or a pattern's cost ended (part of) the search. The visitor
  * returns false to stop. 400 for a bad pattern or glob, 404 for a path that is

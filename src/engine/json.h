@@ -14,7 +14,7 @@ json_t *json_parse(const char *text, size_t length, struct fault *f);
 
 /* A reader of one object's members. The first wrong one fills `fault` (400)
  * and makes all later reads do nothing, so a caller reads everything and looks
- * at `fault.status` once. Absent and null are the same (wire-api.md §0). */
+ * at `fault.status` once. Absent and null are the same (http-api.md §0). */
 struct fields {
     const json_t *object;
     const char *where; /* prefix of names in errors: "stdin." or "" */
@@ -65,7 +65,7 @@ void json_add_value(struct buffer *b, const char *key, const json_t *value);
 /* Any bytes. */
 void json_add_base64(struct buffer *b, const char *key, const void *data,
                      size_t length);
-/* Members `value` and `encoding` of a StreamRepr (wire-api.md §5.4). */
+/* Members `value` and `encoding` of a StreamRepr (http-api.md §5.4). */
 void json_add_stream(struct buffer *b, const void *data, size_t length);
 
 /* Decodes a StreamRepr's value into malloc'd bytes. False with nothing

@@ -1,5 +1,5 @@
 /* operation.h: operations: from a checked request to a finished row in the
- * store (wire-api.md §8). Loop thread only.
+ * store (http-api.md §8). Loop thread only.
  *
  * An operation is here as long as it is active; afterwards it is a row and a
  * log in the store. */
@@ -42,7 +42,7 @@ size_t operations_running(const struct operations *all, const char *kind);
  * refuses. */
 struct operation *operation_start(struct operations *all, struct run *run,
                                   long client, struct fault *f);
-/* What POST /images/import asks for (wire-api.md §4.4); all but url may be
+/* What POST /images/import asks for (http-api.md §4.4); all but url may be
  * NULL. */
 struct import_request {
     char *url, *username, *password, *tag;

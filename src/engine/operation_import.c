@@ -1,4 +1,4 @@
-/* operation_import.c: operations of kind image_import (wire-api.md §8.7): some
+/* operation_import.c: operations of kind image_import (http-api.md §8.7): some
  * at a time in workers, the others wait. */
 #define _GNU_SOURCE
 #include "import.h"
@@ -158,7 +158,7 @@ void operation_cancel_import(struct operation *op) {
     operation_settle(op, "CANCELLED");
 }
 
-/* ImageImportMetadata (wire-api.md §5.3). */
+/* ImageImportMetadata (http-api.md §5.3). */
 static char *write_request(const struct import_request *r) {
     struct buffer b;
     buffer_init(&b, 1 << 20);

@@ -186,7 +186,7 @@ static void publish_done(struct job *j) {
 }
 
 /* The variables of the result: those of the image stay, and with preserve_env
- * those of the request join them (wire-api.md §8.6). */
+ * those of the request join them (http-api.md §8.6). */
 static char *result_env(const struct operation *op) {
     if (op->run.preserve_env)
         return run_preserved_env(&op->run.process, op->image_env);

@@ -28,7 +28,7 @@ enum {
     /* The system would not let us watch them. */
     AGAIN_MS = 100,
     /* The most of one event's bytes: its frame stays far below the 4 MiB that
-     * clients take (wire-api.md §1.5). */
+     * clients take (http-api.md §1.5). */
     STDIN_PIECE = 64 * 1024
 };
 

@@ -1,5 +1,5 @@
 /* query.h: the parts of a request's URL: path segments, query parameters and
- * the types these carry (wire-api.md §1.6 to §1.8). Knows nothing of HTTP. */
+ * the types these carry (http-api.md §1.6 to §1.8). Knows nothing of HTTP. */
 #ifndef CONTREE_QUERY_H
 #define CONTREE_QUERY_H
 

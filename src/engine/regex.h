@@ -1,4 +1,4 @@
-/* regex.h: regular expressions as clients write them (wire-api.md §4.22: those
+/* regex.h: regular expressions as clients write them (http-api.md §4.22: those
  * of Rust) for PCRE2, which knows most of that and more besides. */
 #ifndef CONTREE_REGEX_H
 #define CONTREE_REGEX_H

@@ -7,7 +7,7 @@
 enum { REFERENCE_MAX = 512 };
 
 /* docker://HOST[:PORT]/PATH[:TAG][@sha256:...]; without a host it is Docker's
- * registry (wire-api.md §8.7). */
+ * registry (http-api.md §8.7). */
 struct reference {
     char host[REFERENCE_MAX]; /* with its port, as logins are filed under it */
     char name[REFERENCE_MAX]; /* "docker://HOST/PATH", or without a host */

@@ -11,7 +11,7 @@ enum {
     /* Below this, gzip costs more than it saves. */
     GZIP_MIN = 1024,
     /* JSON above this goes out chunked: some clients refuse a Content-Length
-     * of more than 64 KiB (wire-api.md §12). */
+     * of more than 64 KiB (http-api.md §12). */
     LENGTH_MAX = 60 * 1024,
     STREAM_BLOCK = 32 * 1024,
     /* More is compressed while it is sent. */

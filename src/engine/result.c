@@ -10,7 +10,7 @@ static int64_t microseconds(struct timeval t) {
     return (int64_t)t.tv_sec * 1000000 + t.tv_usec;
 }
 
-/* EventResources (wire-api.md §5.18). */
+/* EventResources (http-api.md §5.18). */
 static void write_event_resources(struct buffer *b, const struct rusage *u) {
     json_open(b, "resources", '{');
     json_add_int(b, "user_time_us", microseconds(u->ru_utime));
@@ -39,7 +39,7 @@ void exit_event_write(struct buffer *b, const struct sandbox_exit *e,
     json_add_bool(b, "timed_out", timed_out);
     json_add_int(b, "duration_ms", (int64_t)(e->seconds * 1000 + 0.5));
     json_add_bool(b, "core_dump", e->core_dump);
-    /* Ours, beyond wire-api.md: what a client wants to know of the end. */
+    /* Extensions (http-api.md §5.8). */
     json_add_int(b, "elapsed_us", (int64_t)(e->seconds * 1e6));
     json_add_int(b, "background_killed", e->background_killed);
     if (limit)
@@ -244,7 +244,7 @@ static void write_stream(struct buffer *b, const char *key,
     json_close(b, '}');
 }
 
-/* limit, isolation and background_killed are extensions (design.md §3). */
+/* limit, isolation and background_killed are extensions (http-api.md §5.8). */
 static void write_extensions(struct buffer *b, const struct result *r) {
     if (r->limit[0])
         json_add_string(b, "limit", r->limit);

@@ -1,5 +1,5 @@
 /* result.h: what came of a process: written into its exit event, and read back
- * from the event log as an InstanceResult (wire-api.md §5.8). The log is the
+ * from the event log as an InstanceResult (http-api.md §5.8). The log is the
  * only place where it is kept. */
 #ifndef CONTREE_RESULT_H
 #define CONTREE_RESULT_H
@@ -8,7 +8,7 @@
 #include "sandbox.h"
 
 /* The most of one stream that an operation's JSON holds; the events have all
- * of it (wire-api.md §1.5). */
+ * of it (http-api.md §1.5). */
 enum { RESULT_STREAM_MAX = 10 << 20 };
 
 /* Data of an `exit` event. `limit` (NULL: none) is which limit ended it, and

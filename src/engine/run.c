@@ -382,7 +382,7 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
         .hostname = "linuxkit",
         .max_layer_bytes = RUN_LAYER_BYTES,
         .queue_timeout = -1,
-        /* The hosted service connects a run by default (wire-api.md §5.5); on
+        /* The hosted service connects a run by default (http-api.md §5.5); on
          * one's own machine it gets loopback only, unless asked. */
         .networking = false,
     };
@@ -467,7 +467,7 @@ static void write_stdin(struct buffer *b, const struct run_process *p) {
     json_close(b, '}');
 }
 
-/* Only those there are: wire-api.md has none of them. */
+/* Only those that are set: they are extensions (http-api.md §5.5). */
 static void write_limits(struct buffer *b, const struct limits *l) {
     if (l->memory_bytes > 0)
         json_add_int(b, "memory_bytes", l->memory_bytes);
@@ -560,7 +560,7 @@ static void add_quoted(struct buffer *b, const char *text) {
     buffer_add(b, "'", 1);
 }
 
-/* Arguments of a shell command follow it as words (wire-api.md §8.1). */
+/* Arguments of a shell command follow it as words (http-api.md §8.1). */
 static void add_shell(struct buffer *strings, size_t *count,
                       const struct run_process *p) {
     size_t i;
@@ -647,7 +647,7 @@ char *run_preserved_env(const struct run_process *p, const json_t *image_env) {
     return text;
 }
 
-/* Names whose values the event log must not show (wire-api.md §5.18). */
+/* Names whose values the event log must not show (http-api.md §5.18). */
 static bool is_secret(const char *name, size_t length) {
     static const char *const endings[] = {
         "token",       "secret",        "password", "api_key",

@@ -1,5 +1,5 @@
 /* run.h: what a client asks to run: the bodies of POST /instances and POST
- * .../subprocesses (wire-api.md §5.6, §5.7), checked and completed. */
+ * .../subprocesses (http-api.md §5.6, §5.7), checked and completed. */
 #ifndef CONTREE_RUN_H
 #define CONTREE_RUN_H
 

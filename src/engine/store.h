@@ -61,7 +61,7 @@ int store_image_by_uuid(struct store *s, const char *uuid, struct image *out,
                         struct fault *f);
 int store_image_by_tag(struct store *s, const char *tag, struct image *out,
                        struct fault *f);
-/* uuid or "tag:NAME", as spawn takes it (wire-api.md §5.7). */
+/* uuid or "tag:NAME", as spawn takes it (http-api.md §5.7). */
 int store_image_resolve(struct store *s, const char *reference,
                         struct image *out, struct fault *f);
 /* Newest first; an exact match of tag_prefix comes before all others. `env` is
@@ -87,7 +87,7 @@ int store_tag_set(struct store *s, const char *uuid, const char *tag,
 int store_tag_remove(struct store *s, const char *uuid, const char *tag,
                      struct fault *f);
 /* At most 256 of a-z 0-9 _ - and, between them and never two in a row, the
- * separators : / . (wire-api.md §8.9). */
+ * separators : / . (http-api.md §8.9). */
 bool tag_is_valid(const char *tag);
 
 /* Layers. `parent` is 0 for a base layer. An id is given out once in the life
@@ -175,7 +175,7 @@ int store_file_list(struct store *s, const struct page *page,
                     bool (*visit)(void *arg, const struct stored_file *x),
                     void *arg, struct fault *f);
 
-/* An operation as stored (wire-api.md §5.9 to §5.11). Strings may be NULL. The
+/* An operation as stored (http-api.md §5.9 to §5.11). Strings may be NULL. The
  * store hands out `kind` and `status` as constants that live for ever;
  * operation_row_clear frees the others. */
 struct operation_row {
