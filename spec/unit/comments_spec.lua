@@ -3,8 +3,9 @@ local disk = require("spec.support.disk")
 
 -- The files of the repository; without git those below its folders.
 local function files()
-  local list = disk.capture("git ls-files -- src lua spec scripts bench fuzz examples docs '*.md' 2>/dev/null")
-  if list == "" then list = disk.capture("find src lua spec scripts bench fuzz examples docs *.md -type f") end
+  local folders = "src lua spec scripts bench fuzz examples docs"
+  local list = disk.capture("git ls-files -- " .. folders .. " '*.md' 2>/dev/null")
+  if list == "" then list = disk.capture("find " .. folders .. " *.md -type f") end
   local found = {}
   for path in list:gmatch("[^\n]+") do
     if disk.peek(path) then found[#found + 1] = path end

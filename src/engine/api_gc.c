@@ -1,6 +1,7 @@
 /* api_gc.c: garbage collection in an engine that serves: POST /gc, an
- * extension (http-api.md §4.24), and by itself once a day. Of the steps of gc.h the rows are
- * removed on the loop, so that nothing begins to use an image meanwhile. */
+ * extension (http-api.md §4.24), and by itself once a day. Of the steps of gc.h
+ * the rows are removed on the loop, so that nothing begins to use an image
+ * meanwhile. */
 #define _GNU_SOURCE
 #include "api.h"
 #include "api_inspect.h"
