@@ -218,7 +218,7 @@ describe("contree-engine", function()
       echo unpacked > t/x/f && tar cf t.tar -C t x && touch dev/null &&
       unshare -m sh -c 'mount -t proc proc proc && mount --bind /dev/null dev/null &&
         chroot . /bin/contree-engine import /t.tar --tag t:1 --data-dir /data >/dev/null &&
-        chroot . /bin/contree-engine doctor --data-dir /data']]):format(root))
+        chroot . /bin/contree-engine doctor --data-dir /data --socket /tmp/s']]):format(root))
     assert.matches("ok +sandbox +user,mount,pid,", text)
     wire.remove(root)
   end)
