@@ -145,6 +145,7 @@ build = {
     ["contree.store.memory"] = "lua/contree/store/memory.lua",
     ["contree.store.sqlite"] = "lua/contree/store/sqlite.lua",
     ["contree.subprocess"] = "lua/contree/subprocess.lua",
+    ["contree.users"] = "lua/contree/users.lua",
     ["contree.testing"] = "lua/contree/testing.lua",
   },
 }

@@ -40,6 +40,12 @@ local function abbreviates(short, long)
   return true
 end
 
+--- A user of an image, or true.
+function options.user(value)
+  if value == true or type(value) == "string" and value:find("^[^:%c]") then return nil end
+  return 'a user ("app", "app:staff", "1000:1000"), or true for the image\'s own'
+end
+
 --- The name among `names` (a set) that `given` is probably meant to be.
 function options.nearest(given, names)
   local best, best_score

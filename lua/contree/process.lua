@@ -212,8 +212,8 @@ end
 
 local SPEC = { shell = options.boolean, input = options.any, text = options.boolean,
   stdin = options.any, stdout = exactly_pipe, stderr = exactly_pipe }
-for _, name in ipairs{ "cwd", "env", "timeout", "queue_timeout", "check", "files", "uid", "gid",
-  "hostname", "preserve_env", "truncate_output_at", "disposable", "tag", "networking",
+for _, name in ipairs{ "cwd", "env", "timeout", "queue_timeout", "check", "files", "user",
+  "uid", "gid", "hostname", "preserve_env", "truncate_output_at", "disposable", "tag", "networking",
   "resources_limits", "idempotency_key", "detach", "image_etc" } do
   SPEC[name] = options.any -- run.plan checks them
 end

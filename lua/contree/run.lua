@@ -16,6 +16,7 @@ local options = require("contree.options")
 local stdin = require("contree.stdin")
 local stdio = require("contree.stdio")
 local tasks = require("contree.loop.task")
+local users = require("contree.users")
 
 local run = {}
 
@@ -50,6 +51,7 @@ local GRACE = 5
 ---@field cwd? string
 ---@field files? table
 ---@field hostname? string
+---@field user? string|true     "app", "app:staff", "1000:1000"; true: the image's USER
 ---@field uid? integer
 ---@field gid? integer
 ---@field truncate_output_at? integer bytes kept of each stream
@@ -76,7 +78,7 @@ local SPEC = {
   shell = options.text, command = options.name, args = options.texts,
   stdin = options.any, stdout = options.any, stderr = options.any, files = options.any,
   env = options.env(json.null), preserve_env = options.boolean, cwd = options.absolute,
-  hostname = options.name, uid = options.integer(0, 2 ^ 32 - 2),
+  hostname = options.name, user = options.user, uid = options.integer(0, 2 ^ 32 - 2),
   gid = options.integer(0, 2 ^ 32 - 2), truncate_output_at = options.integer(0),
   on_event = options.callable, disposable = options.boolean, tag = options.name,
   timeout = options.seconds, queue_timeout = options.duration, check = options.boolean,
@@ -88,9 +90,15 @@ local SPEC = {
 
 --- What a command has that runs beside another one (http-api.md §5.6).
 run.process_spec = {}
-for _, name in ipairs{ "shell", "command", "args", "stdin", "stdout", "stderr", "env", "cwd", "uid",
-  "gid", "truncate_output_at", "on_event", "check" } do
+for _, name in ipairs{ "shell", "command", "args", "stdin", "stdout", "stderr", "env", "cwd",
+  "user", "uid", "gid", "truncate_output_at", "on_event", "check" } do
   run.process_spec[name] = SPEC[name]
+end
+
+local function check_user(where, given)
+  if given.user ~= nil and (given.uid or given.gid) then
+    errors.misuse(where .. ": user says who runs it, so uid and gid do not", 'user = "1000:100"')
+  end
 end
 
 local function check_command(where, given)
@@ -113,7 +121,7 @@ local function body_of(given)
     shell = given.shell ~= nil,
     args = given.args and json.array({ (table.unpack or unpack)(given.args) }),
     env = given.env, preserve_env = given.preserve_env, cwd = given.cwd,
-    hostname = given.hostname, uid = given.uid, gid = given.gid,
+    hostname = given.hostname, user = given.user, uid = given.uid, gid = given.gid,
     truncate_output_at = given.truncate_output_at,
     timeout = given.timeout and math.ceil(given.timeout), queue_timeout = given.queue_timeout,
     networking = networking, resources_limits = given.resources_limits,
@@ -131,6 +139,7 @@ function run.plan(where, given, disposable, spec)
   if given == nil then errors.misuse(where .. " needs shell = or command =") end
   options.check(where, spec or SPEC, given)
   check_command(where, given)
+  check_user(where, given)
   if given.disposable ~= nil then
     disposable = given.disposable
   elseif disposable == nil then
@@ -238,6 +247,9 @@ local function request_of(from, plan, this, wait)
   if plan.files then this.body.files = files.send(self, plan.files) end
   -- Events do not tell what a tag meant, and so not whether something changed.
   if this.live and not this.disposable then image.uuid_of(from) end
+  if this.body.user and not self.unix_socket then
+    users.settle(self, image.uuid_of(from), this.body)
+  end
   this.body.image = image.reference(from)
   local seconds = math.min(PREFER_WAIT, math.floor(self.timeout / 2))
   -- A run with a key goes on when we hang up, so its id must be known early.

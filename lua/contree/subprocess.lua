@@ -12,6 +12,7 @@ local outcome = require("contree.outcome")
 local run = require("contree.run")
 local shared = require("contree.shared")
 local stdin = require("contree.stdin")
+local users = require("contree.users")
 
 local subprocess = {}
 
@@ -63,6 +64,11 @@ local make_result = class.define("contree.SubprocessResult", {}, {
   end,
 })
 
+local function send(operation, body)
+  users.settle(operation.client, operation.input and operation.input.uuid, body)
+  return control.spawn(operation, body)
+end
+
 --- Starts a command beside an operation's; operation:spawn.
 ---@async
 ---@param operation contree.Operation
@@ -72,7 +78,7 @@ function subprocess.start(operation, given)
   local plan = run.begin(run.plan("operation:spawn", given, true, run.process_spec),
     operation.client, false)
   plan.body.disposable = nil
-  local ok, spid = pcall(control.spawn, operation, plan.body)
+  local ok, spid = pcall(send, operation, plan.body)
   if not ok then
     delivery.close(plan.sinks)
     error(spid, 0)

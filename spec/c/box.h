@@ -134,7 +134,9 @@ static inline void box_on_failed(void *arg, const struct fault *why) {
     b->events++;
 }
 
-static inline void box_on_spawned(void *arg, int spid, int pid) {
+static inline void box_on_spawned(void *arg, int spid, int pid,
+                                  const struct sandbox_account *a) {
+    (void)a;
     struct box *b = arg;
     b->pids[spid & 7] = pid;
     b->events++;

@@ -42,6 +42,35 @@ describe("image:run", function()
     assert.are.equal("contree.Result(exit 0, " .. fake.KEPT .. ")", tostring(result))
   end)
 
+  it("A4: finds a user's numbers for a server that knows no names", function()
+    local passwd = { status = 200, body = "root:x:0:0::/root:\napp:x:12:34::/home/app:/bin/sh\n" }
+    local group = { status = 200, body = "root:x:0:\nstaff:x:50:\n" }
+    local function sent(user, env, ...)
+      local rules = fake.run{ spawned = finished{ stdout = "" } }
+      rules[#rules + 1] = { method = "GET", path = "/v1/inspect/" .. fake.IMAGE .. "/download",
+        replies = { ... } }
+      server:rules(rules)
+      image:run{ shell = "true", user = user, env = env }
+      local asked = server:requests()
+      local body = asked[#asked].json
+      return ("%d:%d %s"):format(body.uid, body.gid, (body.env or {}).HOME or "")
+    end
+    assert.are.equal("12:34 /home/app", sent("app", nil, passwd))
+    assert.are.equal("12:50 /x", sent("app:staff", { HOME = "/x" }, passwd, group))
+    assert.are.equal("12:34 /home/app", sent("12", nil, passwd))
+    assert.are.equal("7:8 ", sent("7:8", nil, passwd))
+    local err = failure(function() sent("nobody", nil, passwd) end)
+    assert.are.equal("unprocessable", err.kind)
+    assert.matches('no user "nobody"', err.message, 1, true)
+    err = failure(function() sent(true) end)
+    assert.are.equal("not_supported", err.kind)
+    for _, given in ipairs{ { user = "" }, { user = ":x" }, { user = 5 }, { user = false },
+      { user = "app", uid = 5 }, { user = "app", gid = 0 } } do
+      given.shell = "true"
+      assert.is_true(failure(image.run, image, given).misuse)
+    end
+  end)
+
   it("follows the events when the server answers at once", function()
     ends_with{ stdout = "hi\n", exit_code = 3 }
     local result = image:run("echo hi")

@@ -3,6 +3,7 @@
 local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
+local failure = require("spec.support.failure")
 local home = require("spec.support.home")
 
 describe("image:run on the embedded engine", function()
@@ -133,6 +134,29 @@ describe("image:run on the embedded engine", function()
     else
       assert.are.equal("5 6\n5\n", busybox:run(options).stdout)
     end
+  end)
+
+  it("A4: runs as a user of the image, by name", function()
+    local made = busybox:run{ disposable = false, shell = "mkdir -p /home/app; "
+      .. "echo 'app:x:0:0::/home/app:/bin/sh' > /etc/passwd; echo 'more:x:0:app' > /etc/group" }
+    local who = 'echo "$(id -u):$(id -g) $HOME $USER"'
+    assert.are.equal("0:0 /home/app app\n", made:run{ shell = who, user = "app" }.stdout)
+    assert.are.equal("0:0 /home/app app\n", made:run{ shell = who, user = "app:more" }.stdout)
+    assert.are.equal("0:0 /home/app app\n", made:run{ shell = who, user = true }.stdout)
+    local process = made:popen({ "sh", "-c", who }, { user = "app", stdout = contree.PIPE })
+    assert.are.equal("0:0 /home/app app\n", (process:communicate()))
+    local err = failure(made.run, made, { shell = who, user = "nobody2" })
+    assert.matches('no user "nobody2"', tostring(err), 1, true)
+    local operation = made:start{ shell = "sleep 30" }
+    assert.are.equal("0:0 /home/app app\n", operation:spawn{ shell = who, user = "app" }
+      :wait().stdout)
+    operation:cancel()
+    if os.getenv("CONTREE_TEST_IDS") == "single" then return end
+    made = busybox:run{ disposable = false, shell = "mkdir -p /home/app; "
+      .. "echo 'app:x:1000:1001::/home/app:/bin/sh' > /etc/passwd; "
+      .. "echo 'more:x:50:app' > /etc/group; chown 1000 /home/app" }
+    assert.are.equal("1000:1001 /home/app app\n", made:run{ shell = who, user = "app" }.stdout)
+    assert.are.equal("1001 50\n", made:run{ shell = "id -G", uid = 1000 }.stdout)
   end)
 
   it("sends one content once", function()

@@ -135,7 +135,7 @@ describe("POST /instances", function()
       local r = sh("env | sort | grep -v '^PWD\\|^SHLVL\\|^_'; id -u; pwd; hostname")
       assert.are.equal("HOME=/root\n"
         .. "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
-        .. "0\n/\nlinuxkit\n", r.stdout.value)
+        .. "USER=root\n0\n/\nlinuxkit\n", r.stdout.value)
     end)
 
     it("runs as another user, elsewhere, under another name", function()

@@ -2,13 +2,13 @@
 #   tree DIR            a tar of DIR on standard output, reproducible unless
 #                       $mtime is empty
 #   layer FILE          adds a layer: a tar, plain or compressed
-#   finish [ENV...]     writes config, manifest and index; $cwd, $arch
+#   finish [ENV...]     writes config, manifest and index; $cwd, $user, $arch
 # and below them the steps, for images that lie: blob, entry, config,
 # manifest, index.
 blobs=oci/blobs/sha256
 rm -rf oci
 mkdir -p $blobs
-layers='' ids='' cwd='' mtime=@1
+layers='' ids='' cwd='' user='' mtime=@1
 case $(uname -m) in
   x86_64) arch=amd64 ;;
   aarch64) arch=arm64 ;;
@@ -50,8 +50,8 @@ layer() {
 config() {
   env=''
   for v in "$@"; do env="$env${env:+,}\"$v\""; done
-  printf '{"architecture":"%s","os":"linux","config":{"Env":[%s],"WorkingDir":"%s"},"rootfs":{"type":"layers","diff_ids":[%s]}}' \
-    "$arch" "$env" "$cwd" "$ids" > config.json
+  printf '{"architecture":"%s","os":"linux","config":{"Env":[%s],"WorkingDir":"%s","User":"%s"},"rootfs":{"type":"layers","diff_ids":[%s]}}' \
+    "$arch" "$env" "$cwd" "$user" "$ids" > config.json
   blob config.json
 }
 

@@ -252,6 +252,8 @@ static int write_config(int blobs, const struct image *i,
     write_env(&b, i->env);
     if (i->cwd)
         json_add_string(&b, "WorkingDir", i->cwd);
+    if (i->user)
+        json_add_string(&b, "User", i->user);
     json_close(&b, '}');
     json_open(&b, "rootfs", '{');
     json_add_string(&b, "type", "layers");

@@ -257,7 +257,9 @@ static int fill_image(const struct oci_image *oci,
     uuid_ordered(i->uuid);
     i->env = oci->env ? strdup(oci->env) : NULL;
     i->cwd = oci->cwd ? strdup(oci->cwd) : NULL;
-    if ((oci->env && !i->env) || (oci->cwd && !i->cwd))
+    i->user = oci->user ? strdup(oci->user) : NULL;
+    if ((oci->env && !i->env) || (oci->cwd && !i->cwd) ||
+        (oci->user && !i->user))
         return fault_set(f, 500, "out of memory");
     return 0;
 }
@@ -316,7 +318,8 @@ int import_same(const struct importer *m, const char *config,
         return none.status == 404
                    ? 1
                    : fault_set(f, none.status, "%s", none.message);
-    const struct oci_image oci = {.env = found.env, .cwd = found.cwd};
+    const struct oci_image oci = {
+        .env = found.env, .cwd = found.cwd, .user = found.user};
     bool whole =
         store_layer_chain(m->store, found.layer, &ids, &count, &none) == 0;
     for (size_t n = 0; n < count && whole; n++)

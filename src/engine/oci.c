@@ -1,6 +1,7 @@
 /* oci.c: see oci.h. */
 #define _GNU_SOURCE
 #include "oci.h"
+#include "run.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -38,6 +39,7 @@ void oci_image_clear(struct oci_image *i) {
     free(i->layers);
     free(i->env);
     free(i->cwd);
+    free(i->user);
     *i = (struct oci_image){0};
 }
 
@@ -406,6 +408,15 @@ static void clean_path(const char *path, char *out) {
     out[used] = 0;
 }
 
+static int read_user(const char *user, struct oci_image *out, struct fault *f) {
+    if (!*user)
+        return 0;
+    if (!run_is_user(user))
+        return bad(f, "its USER is the name of no user: \"%.40s\"", user);
+    out->user = strdup(user);
+    return out->user ? 0 : fault_set(f, 500, "out of memory");
+}
+
 static int read_settings(const json_t *settings, struct oci_image *out,
                          struct fault *f) {
     char cwd[INSPECT_PATH] = "";
@@ -414,6 +425,8 @@ static int read_settings(const json_t *settings, struct oci_image *out,
         clean_path(given, cwd);
     if (*cwd && !(out->cwd = strdup(cwd)))
         return fault_set(f, 500, "out of memory");
+    if (read_user(text_of(settings, "User"), out, f) < 0)
+        return -1;
     return read_env(json_object_get(settings, "Env"), &out->env, f);
 }
 

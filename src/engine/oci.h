@@ -24,8 +24,9 @@ struct oci_image {
     struct oci_blob config;
     struct oci_layer *layers; /* the lowest first */
     size_t layer_count;
-    char *env; /* JSON object, or NULL */
-    char *cwd; /* or NULL */
+    char *env;  /* JSON object, or NULL */
+    char *cwd;  /* or NULL */
+    char *user; /* or NULL */
 };
 void oci_image_clear(struct oci_image *i);
 

@@ -97,7 +97,8 @@ static int start_main(struct operation *op, struct fault *f) {
 
 static void on_started(void *arg);
 static void on_failed(void *arg, const struct fault *why);
-static void on_spawned(void *arg, int spid, int pid);
+static void on_spawned(void *arg, int spid, int pid,
+                       const struct sandbox_account *a);
 static void on_spawn_failed(void *arg, int spid, const struct fault *why);
 static void on_exited(void *arg, int spid, const struct sandbox_exit *e);
 static void on_gone(void *arg);
@@ -256,12 +257,13 @@ static void on_failed(void *arg, const struct fault *why) {
         op->fault = *why;
 }
 
-static void on_spawned(void *arg, int spid, int pid) {
+static void on_spawned(void *arg, int spid, int pid,
+                       const struct sandbox_account *a) {
     struct operation *op = arg;
     struct process_entry *e = find_process(op, spid);
     if (!e)
         return;
-    process_spawned(e->process, pid);
+    process_spawned(e->process, pid, a);
     if (spid == 1 && !op->timed_out) {
         /* The time counts from here; making the sandbox is ours. */
         op->deadline = monotonic_seconds() + (double)op->run.process.timeout;
@@ -592,6 +594,8 @@ int operation_spawn(struct operation *op, struct run_process *run,
     *run = (struct run_process){0};
     if (!*e->run.cwd)
         e->run.cwd = op->run.process.cwd;
+    if (e->run.image_user)
+        e->run.user = op->image.user;
     if (start_process(op, e, &e->run, f) < 0) {
         remove_process(op, e);
         return -1;

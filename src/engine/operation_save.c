@@ -209,5 +209,6 @@ void operation_save(struct operation *op) {
     s->image.created = wall_microseconds();
     s->image.env = result_env(op);
     s->image.cwd = op->image.cwd ? strdup(op->image.cwd) : NULL;
+    s->image.user = op->image.user ? strdup(op->image.user) : NULL;
     job_start(op->all->engine, &s->job, publish_work, publish_done);
 }

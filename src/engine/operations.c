@@ -167,6 +167,8 @@ static int prepare(struct operation *op, struct fault *f) {
         return -1;
     if (op->image.env)
         op->image_env = json_loads(op->image.env, 0, NULL);
+    if (op->run.process.image_user)
+        op->run.process.user = op->image.user;
     if (!*op->run.process.cwd && op->image.cwd)
         op->run.process.cwd = op->image.cwd;
     return 0;

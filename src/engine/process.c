@@ -45,6 +45,7 @@ struct process {
     struct event_log *log;
     int spid, pid;
     char **argv, **env;
+    unsigned defaults; /* see run_defaults() */
     struct output out, err;
     uv_timer_t *pace;       /* when pipes are watched again */
     struct pipe_end *input; /* NULL: closed, or never open */
@@ -298,8 +299,11 @@ static int order(struct process *p, struct sandbox *sandbox, struct fault *f) {
         .argv = p->argv,
         .env = p->env,
         .cwd = *p->run->cwd ? p->run->cwd : "/",
+        .user = p->run->user,
         .uid = p->run->uid,
         .gid = p->run->gid,
+        .has_gid = p->run->has_gid,
+        .defaults = p->defaults,
         .stdin_fd = -1,
         .stdout_fd = -1,
         .stderr_fd = -1,
@@ -327,6 +331,7 @@ struct process *process_start(const struct process_spec *spec,
     p->exit = (struct sandbox_exit){.code = -1, .signal = 9};
     p->argv = run_argv(p->run, f);
     p->env = p->argv ? run_environment(p->run, spec->image_env, f) : NULL;
+    p->defaults = run_defaults(p->run, spec->image_env);
     if (!p->env || order(p, sandbox, f) < 0) {
         process_free(p);
         return NULL;
@@ -349,11 +354,12 @@ void process_free(struct process *p) {
 }
 
 /* Only from here on is there output in the log: after the spawn event. */
-void process_spawned(struct process *p, int pid) {
+void process_spawned(struct process *p, int pid,
+                     const struct sandbox_account *a) {
     p->spawned = true;
     p->pid = p->exit.pid = pid;
     struct buffer *b = event_begin(p->log, "spawn", p->spid);
-    spawn_event_write(b, p->run, p->argv, p->env, pid);
+    spawn_event_write(b, p->run, p->argv, p->env, pid, a);
     event_end(p->log);
     watch_later(p, FIRST_MS);
     if (p->input)

@@ -25,7 +25,8 @@ struct process *process_start(const struct process_spec *spec,
 void process_free(struct process *p);
 
 /* What the sandbox tells. */
-void process_spawned(struct process *p, int pid);
+void process_spawned(struct process *p, int pid,
+                     const struct sandbox_account *a);
 void process_exited(struct process *p, const struct sandbox_exit *e);
 bool process_is_spawned(const struct process *p);
 bool process_has_exited(const struct process *p);

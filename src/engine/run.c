@@ -15,6 +15,7 @@ enum {
     HOSTNAME_MAX = 64,
     SHM_BYTES_MIN = 4096, /* a page; 0 would mean no limit to the kernel */
     PATH_BYTES_MAX = 4095,
+    USER_MAX = 256,
     XATTR_BYTES_MAX = 65536
 };
 
@@ -126,6 +127,30 @@ static void read_stdin(struct fields *r, struct run_process *p) {
     r->fault = s.fault;
 }
 
+bool run_is_user(const char *text) {
+    size_t length = strlen(text);
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            return false;
+    return length > 0 && length <= USER_MAX && *text != ':';
+}
+
+/* Who has a user needs no ids: they are for servers that know no users. */
+static void read_user(struct fields *r, struct run_process *p) {
+    const json_t *value = json_object_get(r->object, "user");
+    const char *user = json_string_value(value);
+    p->image_user = json_is_true(value);
+    if (!value || json_is_null(value) || json_is_boolean(value))
+        return;
+    if (!user || !run_is_user(user))
+        field_refuse(r, "user",
+                     "must be a name or number of the image's /etc/passwd, "
+                     "perhaps with a group (\"app\", \"app:staff\", "
+                     "\"1000:1000\"), or true for the image's own");
+    p->user = user;
+    p->has_gid = false;
+}
+
 static void read_process(struct fields *r, struct id_range ids,
                          struct run_process *p) {
     p->json = json_incref((json_t *)r->object);
@@ -139,6 +164,8 @@ static void read_process(struct fields *r, struct id_range ids,
     read_cwd(r, p);
     read_id(r, "uid", ids, &p->uid);
     read_id(r, "gid", ids, &p->gid);
+    p->has_gid = json_is_integer(json_object_get(r->object, "gid"));
+    read_user(r, p);
     read_stdin(r, p);
     field_int(r, "truncate_output_at", 0, INT64_MAX, &p->truncate);
     if (!r->fault.status)
@@ -477,6 +504,14 @@ static void write_limits(struct buffer *b, const struct limits *l) {
         json_add_number(b, "cpus", l->cpus);
 }
 
+static void write_user(struct buffer *b, const struct run_process *p) {
+    const json_t *user = json_object_get(p->json, "user");
+    json_add_int(b, "uid", p->uid);
+    json_add_int(b, "gid", p->gid);
+    if (json_is_string(user) || json_is_true(user))
+        json_add_value(b, "user", user);
+}
+
 static void write_run(struct buffer *b, const struct run *r) {
     const struct run_process *p = &r->process;
     const char *cwd = json_string_value(json_object_get(p->json, "cwd"));
@@ -491,8 +526,7 @@ static void write_run(struct buffer *b, const struct run *r) {
     if (r->image_etc)
         json_add_bool(b, "image_etc", true);
     json_add_string(b, "cwd", cwd ? cwd : "");
-    json_add_int(b, "uid", p->uid);
-    json_add_int(b, "gid", p->gid);
+    write_user(b, p);
     json_open(b, "resources_limits", '{');
     json_add_int(b, "max_layer_bytes", r->max_layer_bytes);
     write_limits(b, &r->limits);
@@ -607,8 +641,12 @@ static void add_defaults(struct buffer *strings, size_t *count,
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     if (!requested(p, "PATH") && !json_object_get(image_env, "PATH"))
         add_variable(strings, count, "PATH", path);
-    if (!requested(p, "HOME") && !json_object_get(image_env, "HOME"))
-        add_variable(strings, count, "HOME", p->uid == 0 ? "/root" : "/");
+}
+
+unsigned run_defaults(const struct run_process *p, const json_t *image_env) {
+    bool home = requested(p, "HOME") || json_object_get(image_env, "HOME");
+    bool user = requested(p, "USER") || json_object_get(image_env, "USER");
+    return (home ? 0 : DEFAULT_HOME) | (user ? 0 : DEFAULT_USER);
 }
 
 char **run_environment(const struct run_process *p, const json_t *image_env,
@@ -660,7 +698,8 @@ static bool is_secret(const char *name, size_t length) {
     return false;
 }
 
-static void write_environment(struct buffer *b, char *const *env) {
+static void write_environment(struct buffer *b, char *const *env,
+                              const struct sandbox_account *a) {
     json_open(b, "env", '{');
     for (; *env; env++) {
         size_t length = strcspn(*env, "=");
@@ -670,11 +709,16 @@ static void write_environment(struct buffer *b, char *const *env) {
                             is_secret(*env, length) ? "<REDACTED>"
                                                     : *env + length + 1);
     }
+    if (a->home)
+        json_add_string(b, "HOME", a->home);
+    if (a->user)
+        json_add_string(b, "USER", a->user);
     json_close(b, '}');
 }
 
 void spawn_event_write(struct buffer *b, const struct run_process *p,
-                       char *const *argv, char *const *env, int pid) {
+                       char *const *argv, char *const *env, int pid,
+                       const struct sandbox_account *a) {
     json_add_int(b, "pid", pid);
     json_add_string(b, "command", argv[0]);
     json_open(b, "args", '[');
@@ -683,9 +727,9 @@ void spawn_event_write(struct buffer *b, const struct run_process *p,
     json_close(b, ']');
     json_add_bool(b, "shell", p->shell);
     json_add_string(b, "cwd", *p->cwd ? p->cwd : "/");
-    json_add_int(b, "uid", p->uid);
-    json_add_int(b, "gid", p->gid);
+    json_add_int(b, "uid", a->uid);
+    json_add_int(b, "gid", a->gid);
     json_add_int(b, "timeout", p->timeout);
     json_add_int(b, "truncate_at", p->truncate);
-    write_environment(b, env);
+    write_environment(b, env, a);
 }

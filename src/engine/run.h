@@ -5,6 +5,7 @@
 
 #include "cgroup.h"
 #include "json.h"
+#include "sandbox.h"
 #include "userns.h"
 
 /* What /whoami tells about, too. */
@@ -25,7 +26,10 @@ struct run_process {
     char *directory;          /* cwd, where it was given as a relative path */
     const json_t *args, *env; /* may be NULL */
     bool shell;
+    const char *user; /* "name", "name:group", numbers; NULL: uid and gid */
+    bool image_user;  /* what the image says, which is to be put in `user` */
     uint32_t uid, gid;
+    bool has_gid;     /* else the group of the user */
     char *stdin_data; /* decoded */
     size_t stdin_length;
     bool stdin_open; /* more comes by POST .../stdin */
@@ -77,15 +81,23 @@ unsigned run_image_etc(const struct run *r);
 /* The argument vector, NULL-terminated; one allocation the caller frees. Shell
  * commands become /bin/sh -c. */
 char **run_argv(const struct run_process *p, struct fault *f);
-/* The environment as the process gets it: defaults, then `image_env` (a JSON
- * object or NULL), then the request's. One allocation the caller frees. */
+/* The environment as the process gets it, but for run_defaults(): PATH, then
+ * `image_env` (a JSON object or NULL), then the request's. One allocation the
+ * caller frees. */
 char **run_environment(const struct run_process *p, const json_t *image_env,
                        struct fault *f);
+/* Whether this is "name" or "name:group", or numbers, as far as its form goes.
+ */
+bool run_is_user(const char *text);
+/* Bits DEFAULT_... (init/protocol.h) of the variables that neither the image
+ * nor the request has a word on: they are the user's. */
+unsigned run_defaults(const struct run_process *p, const json_t *image_env);
 /* What preserve_env stores in the result image: image_env changed by the
  * request's, or NULL if that is empty. */
 char *run_preserved_env(const struct run_process *p, const json_t *image_env);
 /* Adds the data of a spawn event, secrets redacted. */
 void spawn_event_write(struct buffer *b, const struct run_process *p,
-                       char *const *argv, char *const *env, int pid);
+                       char *const *argv, char *const *env, int pid,
+                       const struct sandbox_account *a);
 
 #endif

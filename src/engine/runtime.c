@@ -134,6 +134,10 @@ static void add_process(struct buffer *b) {
     json_close(b, '}');
     ADD_STRINGS(b, "args", args, "");
     json_add_string(b, "cwd", "/");
+    /* Else crun looks for one in the image's /etc/passwd, whatever that is. */
+    json_open(b, "env", '[');
+    json_add_string(b, NULL, "HOME=/");
+    json_close(b, ']');
     add_capabilities(b);
     json_add_bool(b, "noNewPrivileges", true);
     json_close(b, '}');

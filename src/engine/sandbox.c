@@ -259,6 +259,19 @@ static void tell_exit(struct sandbox *s, const struct report *r) {
         launcher_refill(s->launcher);
 }
 
+static void tell_spawned(struct sandbox *s, struct report *r) {
+    r->home[sizeof r->home - 1] = r->user[sizeof r->user - 1] = '\0';
+    const struct sandbox_account a = {.uid = r->uid,
+                                      .gid = r->gid,
+                                      .home = *r->home ? r->home : NULL,
+                                      .user = *r->user ? r->user : NULL};
+    if (r->spid == 1) {
+        s->main_pid = r->pid;
+        s->spawned_at = monotonic_seconds();
+    }
+    s->on.spawned(s->arg, r->spid, r->pid, &a);
+}
+
 static void handle_report(struct sandbox *s, struct report *r) {
     struct fault f;
     r->message[sizeof r->message - 1] = '\0';
@@ -267,11 +280,7 @@ static void handle_report(struct sandbox *s, struct report *r) {
         s->on.started(s->arg);
         break;
     case REPORT_SPAWNED:
-        if (r->spid == 1) {
-            s->main_pid = r->pid;
-            s->spawned_at = monotonic_seconds();
-        }
-        s->on.spawned(s->arg, r->spid, r->pid);
+        tell_spawned(s, r);
         break;
     case REPORT_SPAWN_FAILED:
         fault_set(&f, r->status, "%s", r->message);
@@ -612,9 +621,12 @@ int sandbox_spawn(struct sandbox *s, int spid, const struct sandbox_process *p,
                       .spid = spid,
                       .uid = p->uid,
                       .gid = p->gid,
+                      .has_gid = p->has_gid,
+                      .defaults = p->defaults,
                       .argc = count_strings(p->argv),
                       .envc = count_strings(p->env)};
-    const struct strings sets[] = {{&p->cwd, 1},
+    const char *const first[] = {p->cwd, p->user ? p->user : ""};
+    const struct strings sets[] = {{first, 2},
                                    {(const char *const *)p->argv, o.argc},
                                    {(const char *const *)p->env, o.envc}};
     const int given[] = {p->stdin_fd, p->stdout_fd, p->stderr_fd};

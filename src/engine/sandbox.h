@@ -67,13 +67,21 @@ struct sandbox_exit {
     int background_killed; /* spid 1 only: processes that were still there */
 };
 
+/* Who a process is, as the image's /etc/passwd has it. */
+struct sandbox_account {
+    uid_t uid;
+    gid_t gid;
+    const char *home, *user; /* variables that it got for it; NULL: not it */
+};
+
 struct sandbox_callbacks {
     /* The root is mounted and init runs. */
     void (*started)(void *arg);
     /* It could not be made, a put failed, or init died without an exit: `why`
      * is for the user. gone follows. */
     void (*failed)(void *arg, const struct fault *why);
-    void (*spawned)(void *arg, int spid, int pid);
+    void (*spawned)(void *arg, int spid, int pid,
+                    const struct sandbox_account *a);
     /* spid could not be started for a reason that is not the shell's 126/127
      * (bad cwd, bad id). */
     void (*spawn_failed)(void *arg, int spid, const struct fault *why);
@@ -112,8 +120,11 @@ struct sandbox_process {
     char *const *argv; /* argv[0] is looked up in env's PATH */
     char *const *env;  /* "NAME=value", complete */
     const char *cwd;   /* absolute */
+    const char *user;  /* "name", "name:group", or numbers; NULL: uid and gid */
     uid_t uid;
     gid_t gid;
+    bool has_gid;      /* else that of the user's entry, or 0 */
+    unsigned defaults; /* bits DEFAULT_... (init/protocol.h) */
     /* The process's ends, taken over (closed) whatever the outcome; -1 for
      * /dev/null. */
     int stdin_fd, stdout_fd, stderr_fd;

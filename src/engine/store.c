@@ -76,6 +76,9 @@ static const char *const migrations[] = {
     "UPDATE image SET public = tag WHERE operation IS NULL;"
     "CREATE UNIQUE INDEX image_public ON image (public)"
     " WHERE public IS NOT NULL;",
+
+    /* Of imported images: USER. */
+    "ALTER TABLE image ADD COLUMN user TEXT;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof *migrations))
 

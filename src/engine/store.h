@@ -43,6 +43,7 @@ struct image {
     int64_t layer;             /* id of its top layer; 0: an empty image */
     char *env;                 /* JSON object of preserved variables, or NULL */
     char *cwd;                 /* where its commands run, or NULL: "/" */
+    char *user;                /* who it says runs them, or NULL */
 };
 void image_clear(struct image *i); /* frees what it owns */
 

@@ -17,7 +17,8 @@
 void image_clear(struct image *i) {
     free(i->env);
     free(i->cwd);
-    i->env = i->cwd = NULL;
+    free(i->user);
+    i->env = i->cwd = i->user = NULL;
 }
 
 bool tag_is_valid(const char *tag) {
@@ -51,7 +52,8 @@ static int read_image(sqlite3_stmt *q, struct image *out, struct fault *f) {
     out->created = sqlite3_column_int64(q, 3);
     out->size = sqlite3_column_int64(q, 4);
     out->layer = sqlite3_column_int64(q, 5);
-    if (store_dup_text(q, 6, &out->env) && store_dup_text(q, 7, &out->cwd))
+    if (store_dup_text(q, 6, &out->env) && store_dup_text(q, 7, &out->cwd) &&
+        store_dup_text(q, 8, &out->user))
         return 0;
     image_clear(out);
     return fault_set(f, 500, "out of memory");
@@ -327,7 +329,7 @@ int store_insert_image(struct store *s, const struct image *i,
     sqlite3_stmt *q CLEANUP(store_done) = store_query(
         s, QUERY_IMAGE_ADD,
         "INSERT INTO image (uuid, tag, operation, created, size, layer, env,"
-        " cwd, public) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
+        " cwd, user, public) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
         " iif(?3 IS NULL, ?2, NULL))",
         f);
     if (!q)
@@ -340,6 +342,7 @@ int store_insert_image(struct store *s, const struct image *i,
     sqlite3_bind_int64(q, 6, i->layer);
     store_bind_text(q, 7, i->env);
     store_bind_text(q, 8, i->cwd);
+    store_bind_text(q, 9, i->user);
     return store_run(s, q, f);
 }
 

@@ -115,7 +115,7 @@ int store_find_image(struct store *s, enum query which, const char *sql,
                      const char *key, struct image *out, struct fault *f);
 /* What to select for it, before FROM. */
 #define IMAGE_COLUMNS                                                          \
-    "SELECT uuid, tag, operation, created, size, layer, env, cwd "
+    "SELECT uuid, tag, operation, created, size, layer, env, cwd, user "
 int store_abandon_operations(struct store *s, struct fault *f);
 
 #endif

@@ -28,7 +28,9 @@ static void on_failed(void *arg, const struct fault *why) {
     *t->fault = *why;
 }
 
-static void on_spawned(void *arg, int spid, int pid) {
+static void on_spawned(void *arg, int spid, int pid,
+                       const struct sandbox_account *a) {
+    (void)a;
     (void)arg;
     (void)spid;
     (void)pid;

@@ -99,8 +99,11 @@ local function run_in(build, uuid, step, given, files)
   given.resources_limits = build.resources_limits
   given.on_event = step and teller(build, step)
   if not next(given.env) then given.preserve_env = nil end
+  local user = given.user
+  given.user = nil
   local plan = plan_of(given)
   plan.files = #files > 0 and files or nil
+  plan.body.user = user -- for who knows users; the ids are for who does not
   local result = run.run(image.new(build.client, { uuid = uuid }), plan)
   if not result.uuid then errors.raise("server", "the run succeeded but made no image") end
   return result
@@ -195,7 +198,7 @@ local function identity(build, self, uuid, step, given, into)
   if not self.user then return end
   local user = users.find(build.client, uuid, self.user, step,
     function(path) return into:content(path) end)
-  given.uid, given.gid = user.uid, user.gid or 0
+  given.user, given.uid, given.gid = self.user, user.uid, user.gid or 0
   if user.uid ~= 0 and not given.env.HOME then given.env.HOME = user.home or "/" end
 end
 

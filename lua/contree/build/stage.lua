@@ -30,8 +30,8 @@ local stage = {}
 ---@field shell? string[]
 
 -- Of the probed image: set for every command, whatever the image says.
-local NOT_OF_IMAGE = { HOME = true, PWD = true, OLDPWD = true, SHLVL = true, HOSTNAME = true,
-  TERM = true, _ = true }
+local NOT_OF_IMAGE = { HOME = true, USER = true, PWD = true, OLDPWD = true, SHLVL = true,
+  HOSTNAME = true, TERM = true, _ = true }
 
 local function copy_map(map)
   local new = {}

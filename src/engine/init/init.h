@@ -141,17 +141,33 @@ struct put_spec {
 };
 int put_file(const struct put_spec *p, int from, struct failure *f);
 
+/* account.c: who a process is to be, by the root's /etc/passwd and /etc/group.
+ */
+enum { ACCOUNT_GROUPS_MAX = 256 };
+struct account {
+    unsigned uid, gid;
+    unsigned groups[ACCOUNT_GROUPS_MAX]; /* gid is the first */
+    unsigned group_count;
+    char
+        home[ACCOUNT_HOME_SIZE]; /* absolute; "/root" or "/" without an entry */
+    char name[ACCOUNT_NAME_SIZE]; /* "" without an entry */
+};
+/* `user`: "name", "name:group", numbers for either, or "": then a->uid, which
+ * need not have an entry. a->gid counts if `has_gid`. 422 for unknown names. */
+int account_find(const char *user, bool has_gid, struct account *a,
+                 struct failure *f);
+
 /* process.c: starting one process. */
 struct process_spec {
     const char *cwd;
     char **argv; /* argv[-1] is a spare slot */
     char **env;
-    unsigned uid, gid;
+    struct account account; /* its groups may be changed */
     int stdio[3];
 };
 /* The pid, or -1. A program that cannot be executed is started nevertheless:
  * it says why on its standard error and exits with 126 or 127. */
-int process_start(const struct process_spec *p, struct failure *f);
+int process_start(struct process_spec *p, struct failure *f);
 
 /* pid1.c: carries out orders until the main process has ended. The first one
  * is to enter a root, unless `limits` is NULL: then we are there. */

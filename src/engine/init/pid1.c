@@ -69,11 +69,12 @@ static char *next_string(struct letter *l) {
 }
 
 /* `count` strings in a NULL-terminated array with a spare slot before it (the
- * shell's, see process.c); release with free_strings. */
+ * shell's, see process.c) and two behind it (the account's, see below); release
+ * with free_strings. */
 static char **take_strings(struct letter *l, size_t count) {
     if (count > (size_t)(l->end - l->strings))
         return NULL;
-    char **slots = calloc(count + 2, sizeof *slots);
+    char **slots = calloc(count + 4, sizeof *slots);
     for (size_t i = 0; slots && i < count; i++) {
         slots[i + 1] = next_string(l);
         if (!slots[i + 1]) {
@@ -286,35 +287,72 @@ static int handle_put(struct letter *l, struct failure *f) {
     return rc;
 }
 
+/* What the account adds to the environment; "" each: nothing. */
+struct extra {
+    char home[sizeof "HOME=" + ACCOUNT_HOME_SIZE];
+    char user[sizeof "USER=" + ACCOUNT_NAME_SIZE];
+};
+
+/* A user is an entry in the image's list of them. */
+static int settle_account(const struct order *o, const char *user,
+                          struct process_spec *p, struct extra *extra,
+                          struct failure *f) {
+    struct account *a = &p->account;
+    char **end = p->env + o->envc;
+    *a = (struct account){.uid = o->uid, .gid = o->gid};
+    if (account_find(user, o->has_gid, a, f) < 0)
+        return -1;
+    if (o->defaults & DEFAULT_HOME) {
+        snprintf(extra->home, sizeof extra->home, "HOME=%s", a->home);
+        *end++ = extra->home;
+    }
+    if (o->defaults & DEFAULT_USER && *a->name) {
+        snprintf(extra->user, sizeof extra->user, "USER=%s", a->name);
+        *end = extra->user;
+    }
+    return 0;
+}
+
 static void report_spawn(const struct pid1 *s, int spid, int pid,
+                         const struct account *a, const struct extra *extra,
                          const struct failure *f) {
     struct report r = {.type = pid < 0 ? REPORT_SPAWN_FAILED : REPORT_SPAWNED,
                        .spid = spid,
                        .pid = pid,
+                       .uid = a->uid,
+                       .gid = a->gid,
                        .status = f->status};
     memcpy(r.message, f->message, sizeof r.message);
+    if (*extra->home)
+        memcpy(r.home, a->home, sizeof r.home);
+    if (*extra->user)
+        memcpy(r.user, a->name, sizeof r.user);
     send_report(s, &r);
+}
+
+static int spawn(struct pid1 *s, const struct order *o, const char *user,
+                 struct process_spec *p, struct failure *f) {
+    struct extra extra = {.home = ""};
+    double started = now();
+    int pid =
+        settle_account(o, user, p, &extra, f) < 0 ? -1 : process_start(p, f);
+    if (pid >= 0 && remember(s, pid, o->spid, started) < 0)
+        return fail(f, 507, "out of memory");
+    report_spawn(s, o->spid, pid, &p->account, &extra, f);
+    return 0;
 }
 
 static int handle_spawn(struct pid1 *s, struct letter *l, struct failure *f) {
     const struct order *o = &l->order;
-    struct process_spec p = {
-        .cwd = next_string(l), .uid = o->uid, .gid = o->gid};
+    struct process_spec p = {.cwd = next_string(l)};
+    const char *user = next_string(l);
     p.argv = take_strings(l, o->argc);
     p.env = take_strings(l, o->envc);
     for (int i = 0, fd = 0; i < 3; i++)
         p.stdio[i] = o->stdio & 1U << i ? l->fds[fd++] : s->null;
-    int rc = 0;
-    if (!p.argv || !p.env || o->argc == 0) {
-        rc = broken_order(f);
-    } else {
-        double started = now();
-        int pid = process_start(&p, f);
-        if (pid >= 0 && remember(s, pid, o->spid, started) < 0)
-            rc = fail(f, 507, "out of memory");
-        else
-            report_spawn(s, o->spid, pid, f);
-    }
+    int rc = !user || !p.argv || !p.env || o->argc == 0
+                 ? broken_order(f)
+                 : spawn(s, o, user, &p, f);
     free_strings(p.argv);
     free_strings(p.env);
     return rc;

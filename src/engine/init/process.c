@@ -114,12 +114,26 @@ static int set_stdio(const int stdio[3]) {
     return 0;
 }
 
+/* Groups that this sandbox has no id for are nobody's. Where it has but one,
+ * nobody may change them (see become_root in cell.c), and there are none. */
+static int set_groups(struct account *a) {
+    unsigned kept = 0;
+    if (syscall(SYS_setgroups, a->group_count, a->groups) == 0 ||
+        errno == EPERM)
+        return 0;
+    for (unsigned i = 0; i < a->group_count; i++)
+        if (syscall(SYS_setgroups, 1, &a->groups[i]) == 0)
+            a->groups[kept++] = a->groups[i];
+    return syscall(SYS_setgroups, kept, a->groups);
+}
+
 /* Plain system calls: the library's versions would tell it about a change of
  * identity that is only the child's. On machines with fs.suid_dumpable = 1 the
  * change lets the new user trace this memory, which is init's. */
-static int set_identity(const struct process_spec *p) {
-    if (syscall(SYS_setresgid, p->gid, p->gid, p->gid) < 0 ||
-        syscall(SYS_setresuid, p->uid, p->uid, p->uid) < 0)
+static int set_identity(struct account *a) {
+    if (set_groups(a) < 0 ||
+        syscall(SYS_setresgid, a->gid, a->gid, a->gid) < 0 ||
+        syscall(SYS_setresuid, a->uid, a->uid, a->uid) < 0)
         return -1;
     return prctl(PR_SET_DUMPABLE, 0);
 }
@@ -138,8 +152,7 @@ static int enter_directory(const char *path) {
     return 0;
 }
 
-static void run_child(const struct process_spec *p,
-                      volatile struct obstacle *o) {
+static void run_child(struct process_spec *p, volatile struct obstacle *o) {
     sigset_t none;
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
@@ -150,7 +163,7 @@ static void run_child(const struct process_spec *p,
     if (set_stdio(p->stdio) < 0)
         goto failed;
     o->step = "user";
-    if (set_identity(p) < 0)
+    if (set_identity(&p->account) < 0)
         goto failed;
     o->step = "cwd";
     if (enter_directory(p->cwd) < 0)
@@ -168,12 +181,12 @@ static int explain(const struct process_spec *p, const struct obstacle *o,
     if (strcmp(o->step, "user") == 0 && o->error == EINVAL)
         return fail(f, 422,
                     "user %u or group %u does not exist in this sandbox",
-                    p->uid, p->gid);
+                    p->account.uid, p->account.gid);
     return fail(f, 500, "cannot set the %s of the process: %s", o->step,
                 strerror(o->error));
 }
 
-int process_start(const struct process_spec *p, struct failure *f) {
+int process_start(struct process_spec *p, struct failure *f) {
     volatile struct obstacle o = {0};
     pid_t pid = vfork();
     if (pid == 0) {

@@ -43,6 +43,10 @@ enum {
     ETC_ALL = ETC_HOSTS | ETC_HOSTNAME | ETC_RESOLV_CONF,
 };
 
+/* Variables that a process gets of its user's line in /etc/passwd. */
+enum { DEFAULT_HOME = 1, DEFAULT_USER = 2 };
+enum { ACCOUNT_HOME_SIZE = 256, ACCOUNT_NAME_SIZE = 128 };
+
 /* Engine to PID 1: a struct order, then `payload` bytes of NUL-terminated
  * strings, or, when there are too many, a memfd with them as last descriptor.
  *   SETUP   hostname, upper, work, the configuration for a runtime ("": none),
@@ -50,9 +54,9 @@ enum {
  *           whoever writes "0" to it joins
  *   PUT     path, argc names and values (hexadecimal) of extended attributes in
  *           turn; one descriptor
- *   SPAWN   cwd, argc arguments, envc variables; a descriptor for each bit of
- *           `stdio` (1 stdin, 2 stdout, 4 stderr)
- *   SIGNAL  nothing */
+ *   SPAWN   cwd, user ("": the uid's), argc arguments, envc variables; a
+ * descriptor for each bit of `stdio` (1 stdin, 2 stdout, 4 stderr) SIGNAL
+ * nothing */
 enum { ORDER_SETUP = 1, ORDER_PUT, ORDER_SPAWN, ORDER_SIGNAL };
 enum { ORDER_INLINE_MAX = 65536, ORDER_FDS_MAX = 4 };
 struct order {
@@ -63,6 +67,8 @@ struct order {
     int32_t signal;     /* SIGNAL */
     uint32_t uid, gid;  /* PUT, SPAWN */
     uint32_t mode;      /* PUT */
+    uint32_t has_gid;   /* SPAWN: 0: the user's group */
+    uint32_t defaults;  /* SPAWN: bits DEFAULT_... */
     uint32_t stdio;     /* SPAWN */
     uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories; PUT:
                          * names and values of attributes */
@@ -102,6 +108,10 @@ struct report {
     double seconds;            /* EXIT */
     struct rusage usage;       /* EXIT */
     char message[400];         /* FAULT, SPAWN_FAILED: for the user */
+    uint32_t uid, gid;         /* SPAWNED */
+    char
+        home[ACCOUNT_HOME_SIZE]; /* SPAWNED: a variable that was added, or "" */
+    char user[ACCOUNT_NAME_SIZE]; /* SPAWNED: the same */
 };
 
 #endif
