@@ -30,17 +30,17 @@ local function find(text, wanted)
   end
 end
 
-local function id_of(refuse, text, what)
+local function id_of(text, what)
   local id = tonumber(text)
   if not id or id > 4294967294 then
-    refuse(("%s is no %s's number"):format(text, what))
+    errors.raise("unprocessable", ("%s is no %s's number"):format(text, what))
   end
   return id
 end
 
-local function unknown(refuse, what, name, path)
-  refuse(("the image has no %s %q"):format(what, name),
-    ("its %s does not name it; a number always works"):format(path))
+local function unknown(what, name, path)
+  errors.raise("unprocessable", ("the image has no %s %q"):format(what, name),
+    { hint = ("its %s does not name it; a number always works"):format(path) })
 end
 
 --- What "user", "user:group" and their numbers mean in an image.
@@ -48,24 +48,23 @@ end
 ---@param client contree.Client
 ---@param uuid string of the image
 ---@param text string
----@param refuse fun(message: string, hint: string?)  raises
 ---@param content? fun(path: string): string? files that are about to be in the image
 ---@return contree.User
-function users.find(client, uuid, text, refuse, content)
+function users.find(client, uuid, text, content)
   local name, group = text:match("^([^:]*):?(.*)$")
   local function read(path)
     return content and content(path) or file_of(client, uuid, path)
   end
   local found = find(read("/etc/passwd"), name)
-  if not found and not is_id(name) then unknown(refuse, "user", name, "/etc/passwd") end
+  if not found and not is_id(name) then unknown("user", name, "/etc/passwd") end
   local user = {
-    uid = id_of(refuse, found and found[3] or name, "user"),
+    uid = id_of(found and found[3] or name, "user"),
     gid = found and tonumber(found[4]), home = found and found[6],
   }
   if group ~= "" then
     local line = not is_id(group) and find(read("/etc/group"), group)
-    if not line and not is_id(group) then unknown(refuse, "group", group, "/etc/group") end
-    user.gid = id_of(refuse, line and line[3] or group, "group")
+    if not line and not is_id(group) then unknown("group", group, "/etc/group") end
+    user.gid = id_of(line and line[3] or group, "group")
   end
   return user
 end
@@ -76,27 +75,22 @@ end
 ---@param client contree.Client
 ---@param uuid string of the image
 ---@param text string
----@param refuse fun(message: string, hint: string?)  raises
 ---@param content? fun(path: string): string? files that are about to be in the image
 ---@param lenient? boolean a name that the image does not know is root
 ---@return { uid: integer, gid: integer }
-function users.owner(client, uuid, text, refuse, content, lenient)
+function users.owner(client, uuid, text, content, lenient)
   local alone = text:match("^(%d+):?$")
   if alone then
-    local id = id_of(refuse, alone, "user")
+    local id = id_of(alone, "user")
     return { uid = id, gid = id }
   end
-  local ok, user = pcall(users.find, client, uuid, text, refuse, content)
+  local ok, user = pcall(users.find, client, uuid, text, content)
   if ok then return { uid = user.uid, gid = user.gid or user.uid } end
-  if lenient and errors.is(user, "invalid_argument") then return { uid = 0, gid = 0 } end
+  if lenient and errors.is(user, "unprocessable") then return { uid = 0, gid = 0 } end
   error(user, 0)
 end
 
 local function no_file() return "" end
-
-local function raise(message, hint)
-  errors.raise("unprocessable", message, { hint = hint })
-end
 
 --- The engine looks a user up where the process starts. For other servers, which
 --- know numbers only, it is done here, by what the image has.
@@ -110,7 +104,7 @@ function users.settle(client, uuid, body)
     errors.raise("not_supported", "this server does not know the users of an image",
       { hint = "uid = and gid = are numbers that every server takes" })
   end
-  local user = users.find(client, uuid, body.user, raise, not uuid and no_file or nil)
+  local user = users.find(client, uuid, body.user, not uuid and no_file or nil)
   body.uid, body.gid = user.uid, user.gid or 0
   if user.home and user.home ~= "" and (body.env or {}).HOME == nil then
     local env = { HOME = user.home }

@@ -87,10 +87,11 @@ static void test_ids(void) {
     struct box *b;
     char *argv[] = {"sh", "-c", "id -u; id -g; id -G; touch /tmp/x", NULL};
     CHECK_STRING(box_output("id -u; id -g"), "0\n0\n");
-    b = box_run(NULL,
-                (struct sandbox_process){
-                    .argv = argv, .uid = 1000, .gid = 100, .has_gid = true,
-                    .stdin_fd = -1});
+    b = box_run(NULL, (struct sandbox_process){.argv = argv,
+                                               .uid = 1000,
+                                               .gid = 100,
+                                               .has_gid = true,
+                                               .stdin_fd = -1});
     if (world.ids.count > 1) {
         CHECK_STRING(b->out.data, "1000\n100\n100\n");
         CHECK_NUMBER(b->exits[1].code, 0);

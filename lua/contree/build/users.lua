@@ -1,12 +1,17 @@
 --- Users that a Dockerfile names.
 
 local all = require("contree.users")
+local errors = require("contree.errors")
 local problem = require("contree.build.problem")
 
 local users = {}
 
-local function refuser(step)
-  return function(message, hint) problem.raise(step, message, hint) end
+-- Calls with the place in the Dockerfile for what is wrong.
+local function at(step, f, ...)
+  local ok, result = pcall(f, ...)
+  if ok then return result end
+  if errors.is(result, "unprocessable") then problem.raise(step, result.message, result.hint) end
+  error(result, 0)
 end
 
 --- What "user", "user:group" and their numbers mean in an image.
@@ -18,7 +23,7 @@ end
 ---@param content? fun(path: string): string? files that are about to be in the image
 ---@return contree.User
 function users.find(client, uuid, text, step, content)
-  return all.find(client, uuid, text, refuser(step), content)
+  return at(step, all.find, client, uuid, text, content)
 end
 
 --- The owner that they mean for files (contree.users.owner).
@@ -26,7 +31,7 @@ end
 ---@param lenient? boolean a name that the image does not know is root
 ---@return { uid: integer, gid: integer }
 function users.owner(client, uuid, text, step, content, lenient)
-  return all.owner(client, uuid, text, refuser(step), content, lenient)
+  return at(step, all.owner, client, uuid, text, content, lenient)
 end
 
 return users

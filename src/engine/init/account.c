@@ -127,11 +127,15 @@ static bool find_user(struct text file, const struct text *name, unsigned uid,
     return false;
 }
 
+static void set_home(struct account *a, const char *home) {
+    snprintf(a->home, sizeof a->home, "%s", home);
+}
+
 static void use_entry(struct account *a, const struct text *fields) {
     to_id(fields[ID], &a->uid);
     to_id(fields[GROUP], &a->gid);
     if (!copy(fields[HOME], a->home, sizeof a->home) || a->home[0] != '/')
-        strcpy(a->home, "/");
+        set_home(a, "/");
     copy(fields[NAME], a->name, sizeof a->name);
 }
 
@@ -151,7 +155,7 @@ static int look_up_user(const struct text *name, struct account *a,
     bool is_id = !name || to_id(*name, &a->uid);
     char *bytes = load("/etc/passwd", &file);
     bool found = bytes && find_user(file, is_id ? NULL : name, a->uid, fields);
-    strcpy(a->home, a->uid == 0 ? "/root" : "/");
+    set_home(a, a->uid == 0 ? "/root" : "/");
     if (found)
         use_entry(a, fields);
     free(bytes);
