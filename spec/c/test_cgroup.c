@@ -164,15 +164,19 @@ static struct box *limited_shell(struct limits limits, const char *script) {
                    (struct sandbox_process){.argv = argv, .stdin_fd = -1});
 }
 
-static bool groups_exist(void) {
+static bool groups_exist_of(int dir_fd) {
     char command[192];
     struct stat st = {0};
-    fstat(world.dir.fd, &st);
+    fstat(dir_fd, &st);
     snprintf(command, sizeof command,
              "find /sys/fs/cgroup -type d -name 'contree-%llx.%llx-*' | "
              "grep -q .",
              (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
     return system(command) == 0;
+}
+
+static bool groups_exist(void) {
+    return groups_exist_of(world.dir.fd);
 }
 
 static void test_memory(void) {
@@ -235,6 +239,42 @@ static void test_removed(void) {
     cgroups_close(c);
 }
 
+/* Makes groups for `d` in a child, which tells so and then lives until the
+ * returned descriptor is closed. */
+static int hold_groups(const struct temp_dir *d) {
+    struct limits limits = {.memory_bytes = 8 << 20, .pids = 5, .cpus = 1};
+    struct fault f = {0};
+    int told[2], end[2];
+    char byte;
+    CHECK(pipe2(told, O_CLOEXEC) == 0 && pipe2(end, O_CLOEXEC) == 0);
+    if (fork() == 0) {
+        struct cgroups *c = cgroups_open("/proc/self", d->fd);
+        close(end[1]);
+        bool made = cgroup_make(c, &limits, &f) && write(told[1], "", 1) == 1;
+        _exit(made ? (int)read(end[0], &byte, 1) : 1);
+    }
+    close(told[1]);
+    close(end[0]);
+    CHECK_NUMBER(read(told[0], &byte, 1), 1);
+    close(told[0]);
+    return end[1];
+}
+
+static void test_abandoned(void) {
+    struct temp_dir other = temp_dir_make();
+    struct cgroups *c = cgroups_open("/proc/self", world.dir.fd);
+    int end = hold_groups(&other), status = 1;
+    cgroups_recover(c);
+    CHECK(groups_exist_of(other.fd)); /* whose engine lives */
+    close(end);
+    CHECK(wait(&status) > 0 && status == 0);
+    CHECK(groups_exist_of(other.fd));
+    cgroups_recover(c);
+    CHECK(!groups_exist_of(other.fd));
+    cgroups_close(c);
+    temp_dir_remove(&other);
+}
+
 static void test_weight(void) {
     struct cgroups *c = cgroups_open("/proc/self", world.dir.fd);
     struct fault f = {0};
@@ -265,6 +305,8 @@ int main(void) {
         RUN(test_memory, "what takes too much memory is killed as a whole");
         RUN(test_pids, "too many processes are reported");
         RUN(test_all_at_once, "all limits at once, unseen from inside");
+        RUN(test_abandoned,
+            "E11: groups of an engine that is gone are removed, others stay");
         RUN(test_weight, "a group has the weight of its nice value");
         RUN(test_removed, "groups are removed, stale ones too");
     }

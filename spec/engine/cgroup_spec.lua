@@ -10,9 +10,6 @@ local function has_limits()
   return report:find("memory, pids, cpus of each run can be limited", 1, true) ~= nil
 end
 
-local function groups()
-  return wire.run("find /sys/fs/cgroup -type d -name 'contree-*.*-*'")
-end
 
 local function includes(list, value)
   for _, item in ipairs(list) do
@@ -24,6 +21,12 @@ end
 describe("control groups", function()
   local engine
   local limited = has_limits()
+
+  -- Of this engine: others may serve beside it.
+  local function groups(of)
+    return wire.run(([[find /sys/fs/cgroup -type d -name "$(stat -c 'contree-%%D' %s).$(
+      printf %%x $(stat -c %%i %s))-*"]]):format(of.data, of.data))
+  end
 
   setup(function() engine = wire.start() end)
   teardown(function() engine:stop() end)
@@ -98,20 +101,20 @@ describe("control groups", function()
     local found = result{ command = "cat /proc/self/cgroup", shell = true,
       resources_limits = { memory_bytes = MEMORY } }
     assert.is_nil(wire.bytes(found.stdout):find("contree", 1, true))
-    wire.eventually("the groups to be removed", function() return groups() == "" end)
+    wire.eventually("the groups to be removed", function() return groups(engine) == "" end)
     result{ command = "true" }
-    assert.are.equal("", groups())
+    assert.are.equal("", groups(engine))
   end)
 
   with_limits("of an engine that was killed go when it starts again", function()
     local own = wire.start("--memory 64M --pids 50 --cpus 1")
     local uuid = own:spawn{ command = "sleep 60; true", shell = true }
     wire.await(own:follow(uuid, "?follow=1"), "spawn")
-    assert.are_not.equal("", groups())
+    assert.are_not.equal("", groups(own))
     own:kill("KILL")
-    assert.are_not.equal("", groups())
+    assert.are_not.equal("", groups(own))
     own:launch()
-    wire.eventually("the groups to be removed", function() return groups() == "" end)
+    wire.eventually("the groups to be removed", function() return groups(own) == "" end)
     own:stop()
   end)
 
@@ -186,7 +189,8 @@ describe("runs without a limit", function()
     local group = wire.run("id -u") == "0" and bounded_group()
     if not group then pending("no control groups here") end
     local engine = wire.start("",
-      ([[sh -c 'echo $$ > %s/cgroup.procs && exec "$@"' sh]]):format(group))
+      -- Not strict: looking for memory is the kernel's work, in the time of who wants some.
+      ([[env -u CONTREE_STRICT sh -c 'echo $$ > %s/cgroup.procs && exec "$@"' sh]]):format(group))
     assert.are.equal("500\n", engine:run{ command = "cat", args = { "/proc/self/oom_score_adj" } }
       .metadata.result.stdout.value)
     assert.are.equal("0", wire.run(("cat /proc/%d/oom_score_adj"):format(engine.pid)))

@@ -14,7 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DAY = 86400, WEEK = 7 * DAY };
+enum {
+    DAY = 86400,
+    WEEK = 7 * DAY,
+    RETRY_SECONDS = 3600 /* after a failure */
+};
 /* 2025: a clock that shows less was not set yet. */
 #define PLAUSIBLE INT64_C(1735689600)
 /* Its modification time tells when the last collection was. */
@@ -170,8 +174,15 @@ static bool is_due(struct engine *e) {
 bool gc_when_due(struct engine *e) {
     static const struct gc_options usual = {
         .untagged = GC_AGE, .operations = GC_AGE, .files = GC_AGE};
+    double now = monotonic_seconds();
     struct fault f;
-    return is_due(e) && start(e, &usual, NULL, &f) == 0;
+    if ((e->collected && now - e->collected < RETRY_SECONDS) || !is_due(e))
+        return false;
+    e->collected = now;
+    if (start(e, &usual, NULL, &f) == 0)
+        return true;
+    log_line("garbage collection: %s", f.message);
+    return false;
 }
 
 int api_directory(struct engine *e, const char *asked, struct fault *f) {

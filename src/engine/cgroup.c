@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -22,6 +23,7 @@ enum {
     CLOSE_ATTEMPTS = 200,
     CLOSE_PAUSE_MS = 5,
     MOVE_ATTEMPTS = 20,
+    TAKE_ATTEMPTS = 20,
 };
 
 static const char *const names[CGROUP_KINDS] = {"memory", "pids", "cpu"};
@@ -363,6 +365,15 @@ int cgroups_check(const struct cgroups *c, const struct limits *limits,
 
 /* ---- removing ---- */
 
+/* "contree-DEVICE.INODE-NUMBER", in hexadecimal digits. */
+static bool is_name(const char *name) {
+    unsigned long long device, inode, number;
+    int end = 0;
+    return sscanf(name, "contree-%llx.%llx-%llx%n", &device, &inode, &number,
+                  &end) == 3 &&
+           name[end] == '\0';
+}
+
 static void remove_later(struct cgroups *c, int parent, const char *name) {
     struct remnant *r = calloc(1, sizeof *r);
     if (!r)
@@ -390,6 +401,27 @@ bool cgroups_sweep(struct cgroups *c) {
     return c->remnants != NULL;
 }
 
+/* Who has a group holds a lock on it, which ends with him: see take_group().
+ * Holding it nobody else can take the group meanwhile. */
+static void remove_abandoned(int place, const char *name) {
+    int fd CLEANUP(cleanup_close) =
+        openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        unlinkat(place, name, AT_REMOVEDIR);
+}
+
+/* Removes what the last engine on our data directory left, and what others
+ * did: theirs may be gone, and then nobody else would. The kernel keeps groups
+ * with processes. */
+static void recover_group(struct cgroups *c, int place, const char *name) {
+    if (strlen(name) >= NAME_SIZE)
+        return;
+    if (strncmp(name, c->prefix, strlen(c->prefix)) == 0)
+        remove_group(c, place, name);
+    else if (is_name(name))
+        remove_abandoned(place, name);
+}
+
 static void recover_place(struct cgroups *c, int place) {
     int fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -399,9 +431,7 @@ static void recover_place(struct cgroups *c, int place) {
         return;
     }
     while ((e = readdir(dir)))
-        if (strncmp(e->d_name, c->prefix, strlen(c->prefix)) == 0 &&
-            strlen(e->d_name) < NAME_SIZE)
-            remove_group(c, place, e->d_name);
+        recover_group(c, place, e->d_name);
     closedir(dir);
 }
 
@@ -437,22 +467,44 @@ static bool is_made(const struct cgroup *g) {
     return false;
 }
 
+/* Opens and locks it. -1 when an engine that cleans up took it away. */
+static int take_group(int place, const char *name) {
+    struct stat own, now;
+    int fd CLEANUP(cleanup_close) =
+        openat(place, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0 || fstat(fd, &own) < 0 ||
+        fstatat(place, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
+        return -1;
+    if (own.st_ino == now.st_ino)
+        return steal_fd(&fd);
+    errno = ENOENT;
+    return -1;
+}
+
+static int make_group(const struct place *p, const char *name) {
+    int fd = -1;
+    for (int i = 0; fd < 0 && i < TAKE_ATTEMPTS; i++) {
+        if (mkdirat(p->fd, name, 0755) < 0 && errno != EEXIST)
+            return -1;
+        fd = take_group(p->fd, name);
+    }
+    return fd;
+}
+
 static int make_directory(struct cgroup *g, int kind, struct fault *f) {
     const struct place *p = &g->all->places[kind];
     bool fresh = !(p->unified && is_made(g));
-    if (fresh && mkdirat(p->fd, g->name, 0755) < 0)
-        return fault_errno(f, "cannot make a control group for %s",
-                           names[kind]);
-    g->dirs[kind] = openat(p->fd, g->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (g->dirs[kind] >= 0) {
-        /* Without that file groups have no shares here. */
-        if (fresh && p->unified && *g->all->nice)
-            write_text(g->dirs[kind], "cpu.weight.nice", g->all->nice);
-        return 0;
+    g->dirs[kind] = fresh ? make_group(p, g->name) : take_group(p->fd, g->name);
+    if (g->dirs[kind] < 0) {
+        fault_errno(f, "cannot make a control group for %s", names[kind]);
+        if (fresh)
+            unlinkat(p->fd, g->name, AT_REMOVEDIR);
+        return -1;
     }
-    fault_errno(f, "cannot open the control group for %s", names[kind]);
-    unlinkat(p->fd, g->name, AT_REMOVEDIR);
-    return -1;
+    /* Without that file groups have no shares here. */
+    if (fresh && p->unified && *g->all->nice)
+        write_text(g->dirs[kind], "cpu.weight.nice", g->all->nice);
+    return 0;
 }
 
 static int set_number(const struct cgroup *g, int kind, const char *file,

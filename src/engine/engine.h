@@ -49,6 +49,7 @@ struct engine {
     size_t importing;               /* for contree-engine import, now */
     struct inspection *inspections; /* of images, now; see api_inspect.h */
     bool collecting;                /* garbage */
+    double collected; /* when that was last tried unasked; 0 never */
 };
 
 #endif

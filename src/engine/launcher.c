@@ -32,7 +32,9 @@ enum {
     READY_MAX = FORKSERVERS_MAX * READY_EACH,
     HELLO_SECONDS = 10,
     REFILL_MS = 10,
-    REVIVE_MS = 1000,
+    REVIVE_MS = 1000, /* and twice as long each time that it fails */
+    REVIVE_MAX_MS = 64000,
+    SWEEP_MAX_MS = 5000,
     ANSWERS_MAX = 16, /* in one turn of the loop */
     SWEEP_MS = 20,
 };
@@ -67,6 +69,7 @@ struct launcher {
     } waiting[CELL_KINDS];
     uv_timer_t refill, revive, sweep;
     struct cgroups *cgroups;
+    unsigned revive_ms, sweep_ms;
     unsigned processor, processors;
     int open_handles; /* on the loop */
     bool closing;
@@ -366,8 +369,10 @@ static int greet(struct forkserver *s, struct cell_report *r) {
     struct fault f;
     r->message[sizeof r->message - 1] = '\0';
     s->greeted = r->type == CELL_HELLO;
-    if (s->greeted)
+    if (s->greeted) {
+        s->launcher->revive_ms = 0;
         return 1;
+    }
     refused_to_start(r, &f);
     log_line("%s", f.message);
     refuse_all(s->launcher, &f);
@@ -421,6 +426,21 @@ static void free_if_closed(struct launcher *l) {
 
 static void on_revive(uv_timer_t *timer);
 
+static unsigned longer(unsigned ms, unsigned first, unsigned most) {
+    return ms == 0 ? first : ms > most / 2 ? most : 2 * ms;
+}
+
+static void revive_later(struct launcher *l) {
+    l->revive_ms = longer(l->revive_ms, REVIVE_MS, REVIVE_MAX_MS);
+    uv_timer_start(&l->revive, on_revive, l->revive_ms, 0);
+}
+
+/* Somebody waits. */
+static void revive_soon(struct launcher *l) {
+    if (uv_timer_get_due_in(&l->revive) > REVIVE_MS)
+        uv_timer_start(&l->revive, on_revive, REVIVE_MS, 0);
+}
+
 /* Starts those that died. When none can be, whoever waits is told why, and it
  * is tried again: what was short may be there by then. */
 static void revive(struct launcher *l) {
@@ -436,7 +456,7 @@ static void revive(struct launcher *l) {
             refuse_all(l, &f);
         if (l->closing) /* by who was told */
             return;
-        uv_timer_start(&l->revive, on_revive, REVIVE_MS, 0);
+        revive_later(l);
     }
     launcher_refill(l);
 }
@@ -457,7 +477,7 @@ static void on_forkserver_closed(uv_handle_t *handle) {
         log_line("the sandbox launcher died; starting another one");
         revive(l);
     } else if (!l->closing) {
-        uv_timer_start(&l->revive, on_revive, REVIVE_MS, 0);
+        revive_later(l);
     }
     free_if_closed(l);
 }
@@ -495,6 +515,8 @@ bool launcher_take(struct launcher *l, struct cell_request *r,
         int kind = r->connected ? CELL_CONNECTED : CELL_PRIVATE;
         queue_add(&l->waiting[kind], r);
         ask_for_waiting(l);
+        if (!least_busy(l))
+            revive_soon(l);
     } else if (!uv_is_active((uv_handle_t *)&l->refill)) {
         uv_timer_start(&l->refill, on_refill, REFILL_MS, 0);
     }
@@ -520,11 +542,14 @@ int launcher_check_limits(const struct launcher *l, const struct limits *limits,
 
 static void on_sweep(uv_timer_t *timer) {
     struct launcher *l = timer->data;
-    if (cgroups_sweep(l->cgroups))
-        uv_timer_start(timer, on_sweep, SWEEP_MS, 0);
+    if (!cgroups_sweep(l->cgroups))
+        return;
+    l->sweep_ms = longer(l->sweep_ms, SWEEP_MS, SWEEP_MAX_MS);
+    uv_timer_start(timer, on_sweep, l->sweep_ms, 0);
 }
 
 void launcher_sweep(struct launcher *l) {
+    l->sweep_ms = 0;
     if (!l->closing)
         on_sweep(&l->sweep);
 }

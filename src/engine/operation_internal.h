@@ -77,7 +77,7 @@ struct operations {
     size_t importing;
     struct squashing *squashing; /* operation_squash.c */
     struct operation *squash_waiters;
-    double squash_after;
+    double squash_after, checkpoint_after;
     bool stopping;
     uv_timer_t timer, housekeeping;
     double timer_due;

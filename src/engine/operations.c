@@ -10,7 +10,7 @@
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 
-enum { HOUSEKEEPING_MS = 250 };
+enum { HOUSEKEEPING_MS = 250, RETRY_SECONDS = 60 };
 /* A run is stopped when it takes the last of the disk: the store needs some to
  * go on. */
 #define SPARE_BYTES (UINT64_C(256) << 20)
@@ -439,6 +439,7 @@ static void watch_disk(struct operations *all) {
 struct chore {
     struct job job;
     struct operations *all;
+    bool failed;
 };
 
 static void trash_work(struct job *j) {
@@ -451,13 +452,18 @@ static void trash_done(struct job *j) {
 }
 
 static void checkpoint_work(struct job *j) {
+    struct chore *c = (struct chore *)j;
     struct fault f;
-    if (store_checkpoint(((struct chore *)j)->all->engine->store, &f) < 0)
+    c->failed = store_checkpoint(c->all->engine->store, &f) < 0;
+    if (c->failed)
         log_line("checkpoint: %s", f.message);
 }
 
 static void checkpoint_done(struct job *j) {
-    ((struct chore *)j)->all->checkpointing = false;
+    struct operations *all = ((struct chore *)j)->all;
+    all->checkpointing = false;
+    if (((struct chore *)j)->failed)
+        all->checkpoint_after = monotonic_seconds() + RETRY_SECONDS;
     free(j);
 }
 
@@ -475,7 +481,8 @@ static void on_housekeeping(uv_timer_t *timer) {
     struct operations *all = timer->data;
     struct engine *e = all->engine;
     bool trash = !trash_is_empty(e->layers);
-    bool checkpoint = store_checkpoint_due(e->store);
+    bool checkpoint = store_checkpoint_due(e->store) &&
+                      monotonic_seconds() >= all->checkpoint_after;
     watch_disk(all);
     operations_report_imports(all);
     do_chore(all, trash, &all->cleaning, trash_work, trash_done);

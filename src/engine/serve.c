@@ -30,7 +30,9 @@ enum {
      * over, is looked at so often. */
     DAILY_MS = 600000,
     FIRST_DAILY_MS = 5000,
-    LAST_GC_MS = 100
+    LAST_GC_MS = 100,
+    /* And whether the data directory is still there. */
+    THERE_MS = 10000
 };
 
 /* Long work (archives, imports) is limited so that short work always finds a
@@ -40,7 +42,7 @@ enum { WORKERS = 20 };
 struct server {
     struct engine engine;
     uv_signal_t terminate, interrupt;
-    uv_timer_t idle, stop, daily;
+    uv_timer_t idle, stop, daily, there;
     uint64_t stop_since, idle_since;
     bool stopping;
 };
@@ -129,9 +131,26 @@ static void on_daily(uv_timer_t *timer) {
         gc_when_due(&s->engine);
 }
 
+/* Without it nothing can be kept, and an engine that begins on another one of
+ * that name knows nothing of us. */
+static bool data_is_gone(struct server *s) {
+    if (s->stopping || store_is_there(s->engine.store))
+        return false;
+    log_line("the data directory %s was removed: leaving",
+             s->engine.config->data_dir);
+    begin_stop(s);
+    return true;
+}
+
+static void on_there(uv_timer_t *timer) {
+    data_is_gone(timer->data);
+}
+
 static void on_idle(uv_timer_t *timer) {
     struct server *s = timer->data;
     struct engine *e = &s->engine;
+    if (data_is_gone(s))
+        return;
     uint64_t limit = (uint64_t)(e->config->idle_seconds * 1000);
     uint64_t passed = uv_now(e->loop) - http_last_activity(e->http);
     bool busy = is_busy(e);
@@ -150,7 +169,7 @@ static void on_idle(uv_timer_t *timer) {
 static void watch(struct server *s) {
     uv_loop_t *loop = s->engine.loop;
     s->terminate.data = s->interrupt.data = s->idle.data = s->stop.data = s;
-    s->daily.data = s;
+    s->daily.data = s->there.data = s;
     uv_signal_init(loop, &s->terminate);
     uv_signal_init(loop, &s->interrupt);
     uv_signal_start(&s->terminate, on_signal, SIGTERM);
@@ -158,6 +177,8 @@ static void watch(struct server *s) {
     uv_timer_init(loop, &s->idle);
     uv_timer_init(loop, &s->stop);
     uv_timer_init(loop, &s->daily);
+    uv_timer_init(loop, &s->there);
+    uv_timer_start(&s->there, on_there, THERE_MS, THERE_MS);
     uv_timer_start(&s->daily, on_daily, FIRST_DAILY_MS, DAILY_MS);
     if (s->engine.config->idle_seconds > 0)
         uv_timer_start(&s->idle, on_idle,

@@ -361,6 +361,11 @@ struct store *store_open(int dir_fd, const char *dir, struct fault *f) {
     return s;
 }
 
+bool store_is_there(const struct store *s) {
+    struct stat st;
+    return fstat(s->lock_fd, &st) == 0 && st.st_nlink > 0;
+}
+
 void store_close(struct store *s) {
     if (!s)
         return;

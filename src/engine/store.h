@@ -16,6 +16,9 @@ struct store;
  * process forked after this call and not replaced by exec keeps it, so start
  * helpers before. */
 struct store *store_open(int dir_fd, const char *dir, struct fault *f);
+/* Whether our lock is still where others look for it: no longer when the data
+ * directory, or what was in it, was removed. Thread-safe. */
+bool store_is_there(const struct store *s);
 void store_close(struct store *s);
 /* The lock alone: its descriptor, which keeps it, or -1. */
 int store_lock(int dir_fd, const char *dir, struct fault *f);
