@@ -209,9 +209,13 @@ static inline int capture_start(struct box *b, struct capture *c) {
 /* A new sandbox with a new workspace. NULL and the fault if refused at once. */
 static inline struct box *box_start(const struct box_options *o,
                                     struct fault *f) {
-    static const struct sandbox_callbacks callbacks = {
-        box_on_started,      box_on_failed, box_on_spawned,
-        box_on_spawn_failed, box_on_exited, box_on_gone};
+    static const struct sandbox_callbacks callbacks = {box_on_started,
+                                                       box_on_failed,
+                                                       box_on_spawned,
+                                                       box_on_spawn_failed,
+                                                       box_on_exited,
+                                                       box_on_gone,
+                                                       NULL};
     static const struct box_options defaults;
     if (!o)
         o = &defaults;

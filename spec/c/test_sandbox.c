@@ -470,9 +470,13 @@ static void test_long_chain(void) {
                                 .upper = "w/chain/u",
                                 .work = "w/chain/w",
                                 .hostname = "h"};
-    static const struct sandbox_callbacks callbacks = {
-        box_on_started,      box_on_failed, box_on_spawned,
-        box_on_spawn_failed, box_on_exited, box_on_gone};
+    static const struct sandbox_callbacks callbacks = {box_on_started,
+                                                       box_on_failed,
+                                                       box_on_spawned,
+                                                       box_on_spawn_failed,
+                                                       box_on_exited,
+                                                       box_on_gone,
+                                                       NULL};
     struct fault f = {0};
     /* 500 is the kernel's limit: the last three take the place of two. */
     lowers[LAYERS - 3] = "l/chain-499";

@@ -68,21 +68,17 @@ static void answer_spawn(struct process_entry *e, int spid,
 
 /* ---- start ---- */
 
-static int put_files(struct operation *op, struct fault *f) {
-    for (size_t i = 0; i < op->run.file_count; i++) {
-        const struct run_file *file = &op->run.files[i];
-        const char *xattrs[2 * RUN_XATTRS_MAX];
-        struct sandbox_file to = {.path = file->path,
-                                  .mode = file->mode,
-                                  .uid = file->uid,
-                                  .gid = file->gid,
-                                  .xattrs = xattrs};
-        run_file_xattrs(file, xattrs, &to.xattr_count);
-        int fd = blob_open(op->all->engine->dir_fd, op->contents[i], f);
-        if (fd < 0 || sandbox_put(op->sandbox, &to, fd, f) < 0)
-            return -1;
-    }
-    return 0;
+static int put_file(struct operation *op, size_t i, struct fault *f) {
+    const struct run_file *file = &op->run.files[i];
+    const char *xattrs[2 * RUN_XATTRS_MAX];
+    struct sandbox_file to = {.path = file->path,
+                              .mode = file->mode,
+                              .uid = file->uid,
+                              .gid = file->gid,
+                              .xattrs = xattrs};
+    run_file_xattrs(file, xattrs, &to.xattr_count);
+    int fd = blob_open(op->all->engine->dir_fd, op->contents[i], f);
+    return fd < 0 ? -1 : sandbox_put(op->sandbox, &to, fd, f);
 }
 
 static int start_main(struct operation *op, struct fault *f) {
@@ -93,6 +89,26 @@ static int start_main(struct operation *op, struct fault *f) {
         return 0;
     remove_process(op, e);
     return -1;
+}
+
+/* Orders the files, then the main process. When the sandbox has enough of them,
+ * the rest follows later. */
+static int feed(struct operation *op, struct fault *f) {
+    while (op->files_put < op->run.file_count) {
+        if (sandbox_is_full(op->sandbox))
+            return 0;
+        if (put_file(op, op->files_put++, f) < 0)
+            return -1;
+    }
+    return start_main(op, f);
+}
+
+static void on_fed(void *arg) {
+    struct operation *op = arg;
+    struct fault why;
+    if (!op->fault.status && !op->cancelled && !op->timed_out &&
+        feed(op, &why) < 0)
+        operation_abort(op, NULL, &why);
 }
 
 static void on_started(void *arg);
@@ -109,7 +125,8 @@ static void conclude(struct operation *op);
 static int start_sandbox(struct operation *op, struct fault *f) {
     size_t count = op->layer_count;
     static const struct sandbox_callbacks callbacks = {
-        on_started, on_failed, on_spawned, on_spawn_failed, on_exited, on_gone};
+        on_started, on_failed, on_spawned, on_spawn_failed,
+        on_exited,  on_gone,   on_fed};
     char(*paths)[32] CLEANUP(cleanup_free) = calloc(count + 1, sizeof *paths);
     const char **lowers CLEANUP(cleanup_free) =
         calloc(count + 1, sizeof *lowers);
@@ -194,7 +211,7 @@ int operation_begin(struct operation *op, struct fault *f) {
     operations_due(op->all, op->deadline);
     operations_housekeep(op->all);
     struct fault why;
-    if (put_files(op, &why) < 0 || start_main(op, &why) < 0)
+    if (feed(op, &why) < 0)
         operation_abort(op, NULL, &why);
     return 0;
 }

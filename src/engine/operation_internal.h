@@ -50,6 +50,7 @@ struct operation {
     struct sandbox *sandbox;
     struct workspace workspace;
     bool has_workspace, measuring;
+    size_t files_put; /* of run.files: those that were ordered */
     int64_t *layers; /* that its sandbox has mounted */
     size_t layer_count;
     /* Of the data directory's file system. */

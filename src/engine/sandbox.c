@@ -25,6 +25,8 @@ enum { MEMORY_GRACE_MS = 2000 };
 enum { AGAIN_MS = 10 };
 /* In one turn of the loop. */
 enum { REPORTS_MAX = 32 };
+/* Orders with descriptors in them. */
+enum { WAITING_MAX = 16 };
 
 /* An order on its way. Owns its descriptors. */
 struct letter {
@@ -47,6 +49,8 @@ struct sandbox {
     bool killed;             /* by sandbox_kill: no word about why it ended */
     bool settled;            /* the main process ended, or failed was called */
     struct letter *first, **last;
+    size_t waiting;       /* letters */
+    bool asked;           /* fed() is to be called */
     struct cgroup *group; /* NULL: no limits */
     bool watches_control, watches_end, watches_group;
     bool unborn;  /* sandbox_start says no: nobody waits for its end */
@@ -71,6 +75,7 @@ static void drop_letters(struct sandbox *s) {
         letter_free(l);
     }
     s->last = &s->first;
+    s->waiting = 0;
 }
 
 enum sending { SENT, FULL, NO_ROOM, NEVER };
@@ -107,17 +112,18 @@ static enum sending letter_send(struct sandbox *s, struct letter *l) {
 static void on_control(uv_poll_t *poll, int status, int events);
 
 static void watch_control(struct sandbox *s) {
-    bool waiting =
-        s->first && !s->connecting && !uv_is_active((uv_handle_t *)&s->again);
+    bool waiting = (s->first || s->asked) && !s->connecting &&
+                   !uv_is_active((uv_handle_t *)&s->again);
     int events = UV_READABLE | (waiting ? UV_WRITABLE : 0);
     uv_poll_start(&s->control_poll, events, on_control);
 }
 
 static void on_again(uv_timer_t *timer);
 
-/* Sends what is queued, as far as the socket takes it. */
+/* Sends what is queued, as far as the socket takes it and others need not wait.
+ */
 static void send_letters(struct sandbox *s) {
-    while (s->first) {
+    while (s->first && !turn_is_long(launcher_loop(s->launcher))) {
         enum sending how = letter_send(s, s->first);
         if (how == NEVER)
             drop_letters(s); /* the pidfd will tell */
@@ -130,19 +136,29 @@ static void send_letters(struct sandbox *s) {
         if (!s->first)
             s->last = &s->first;
         letter_free(sent);
+        s->waiting--;
     }
 }
 
-static void on_again(uv_timer_t *timer) {
-    struct sandbox *s = timer->data;
+/* The same from the loop, where others may be given. */
+static void send_and_ask(struct sandbox *s) {
     send_letters(s);
+    bool ask = !s->first && s->asked;
+    s->asked = s->asked && !ask;
+    if (ask && !s->killed && !s->settled)
+        s->on.fed(s->arg);
     watch_control(s);
+}
+
+static void on_again(uv_timer_t *timer) {
+    send_and_ask(timer->data);
 }
 
 static void enqueue(struct sandbox *s, struct letter *l) {
     bool was_empty = !s->first;
     *s->last = l;
     s->last = &l->next;
+    s->waiting++;
     if (!s->has_cell || s->connecting || !was_empty)
         return;
     send_letters(s);
@@ -321,11 +337,8 @@ static void on_control(uv_poll_t *poll, int status, int events) {
         uv_poll_stop(poll);
         return;
     }
-    if (events & UV_WRITABLE) {
-        send_letters(s);
-        if (!s->first)
-            watch_control(s);
-    }
+    if (events & UV_WRITABLE)
+        send_and_ask(s);
 }
 
 static void drop_group(struct sandbox *s) {
@@ -594,6 +607,11 @@ struct sandbox *sandbox_start(struct launcher *l,
     s->unborn = true;
     close_handles(s);
     return NULL;
+}
+
+bool sandbox_is_full(struct sandbox *s) {
+    s->asked = s->asked || s->waiting >= WAITING_MAX;
+    return s->asked;
 }
 
 int sandbox_put(struct sandbox *s, const struct sandbox_file *file, int fd,

@@ -89,6 +89,8 @@ struct sandbox_callbacks {
     /* All its processes are dead, its mounts and namespaces gone. The sandbox
      * is freed after this call. */
     void (*gone)(void *arg);
+    /* After sandbox_is_full(): it is not any more. */
+    void (*fed)(void *arg);
 };
 
 struct sandbox;
@@ -100,6 +102,10 @@ struct sandbox *sandbox_start(struct launcher *l,
                               void *arg, struct fault *f);
 /* The orders below may be given right after sandbox_start; they are carried out
  * in order. 409 when it has ended. */
+
+/* Whether so many orders wait, each with its descriptors, that the next ones
+ * had better be given when fed() is called, as it then will be. */
+bool sandbox_is_full(struct sandbox *s);
 
 struct sandbox_file {
     const char *path; /* absolute, inside */

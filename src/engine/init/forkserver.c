@@ -221,6 +221,10 @@ static int serve_one(struct forkserver *s, int kind) {
         struct cell_report r = {.type = CELL_READY, .kind = kind};
         int fds[] = {pair[0], pidfd, net->fd};
         rc = report(&r, fds, kind == CELL_CONNECTED ? 3 : 2);
+        if (rc < 0 && errno == ETOOMANYREFS) { /* the cell ends without us */
+            fail_errno(&f, "a sandbox was made and cannot be handed over");
+            rc = report_failure(&f, kind);
+        }
     } else {
         if (net && net->once)
             remove_net(s, net - s->nets);

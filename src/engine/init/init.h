@@ -25,7 +25,7 @@ int fail_errno(struct failure *f, const char *format, ...)
 int packet_send(int socket, const void *data, size_t length, const int *fds,
                 int fd_count);
 /* Bytes read, 0 at the end, -1 with errno. Fills fds[ORDER_FDS_MAX] with what
- * came along, else -1. */
+ * came along, else -1; EMFILE when that is not all that was sent. */
 long packet_receive(int socket, void *data, size_t size,
                     int fds[ORDER_FDS_MAX]);
 

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { SHORT_ATTEMPTS = 1000, SHORT_PAUSE = 1000 /* microseconds */ };
+
 int fail(struct failure *f, int status, const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -31,6 +33,12 @@ int fail_errno(struct failure *f, const char *format, ...) {
     return -1;
 }
 
+/* What the system has not got now, it may have in a moment: above all, sockets
+ * of our user hold too many descriptors that nobody has taken yet. */
+static bool is_short(void) {
+    return errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM;
+}
+
 int packet_send(int socket, const void *data, size_t length, const int *fds,
                 int fd_count) {
     union {
@@ -48,18 +56,29 @@ int packet_send(int socket, const void *data, size_t length, const int *fds,
         c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
         memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
     }
-    ssize_t sent;
-    do
-        sent = sendmsg(socket, &message, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    return sent < 0 ? -1 : 0;
+    for (int i = 0; sendmsg(socket, &message, MSG_NOSIGNAL) < 0; i++) {
+        if (errno == EINTR)
+            continue;
+        if (!is_short() || i >= SHORT_ATTEMPTS)
+            return -1;
+        usleep(SHORT_PAUSE);
+    }
+    return 0;
 }
 
-static void take_descriptors(struct msghdr *message, int fds[ORDER_FDS_MAX]) {
+/* -1 when some are missing: the kernel drops those for which we have no number
+ * free. */
+static int take_descriptors(struct msghdr *message, int fds[ORDER_FDS_MAX]) {
     struct cmsghdr *c = CMSG_FIRSTHDR(message);
-    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-        return;
-    memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+    if (!(message->msg_flags & MSG_CTRUNC))
+        return 0;
+    for (int i = 0; i < ORDER_FDS_MAX; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    errno = EMFILE;
+    return -1;
 }
 
 long packet_receive(int socket, void *data, size_t size,
@@ -76,7 +95,7 @@ long packet_receive(int socket, void *data, size_t size,
     for (int i = 0; i < ORDER_FDS_MAX; i++)
         fds[i] = -1;
     ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    if (got > 0)
-        take_descriptors(&message, fds);
+    if (got > 0 && take_descriptors(&message, fds) < 0)
+        return -1;
     return got;
 }

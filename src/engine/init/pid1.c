@@ -411,6 +411,21 @@ static void close_letter(struct letter *l) {
             close(l->fds[i]);
 }
 
+/* Whether the descriptors are those that the order says it has. */
+static bool has_descriptors(const struct letter *l) {
+    const struct order *o = &l->order;
+    unsigned wanted = o->in_memfd, count = 0;
+    if (o->type == ORDER_SETUP)
+        wanted += o->groups;
+    else if (o->type == ORDER_PUT)
+        wanted++;
+    else if (o->type == ORDER_SPAWN)
+        wanted += (unsigned)__builtin_popcount(o->stdio);
+    while (count < ORDER_FDS_MAX && l->fds[count] >= 0)
+        count++;
+    return count == wanted;
+}
+
 static void receive(struct pid1 *s) {
     static char packet[sizeof(struct order) + ORDER_INLINE_MAX];
     struct letter l;
@@ -418,6 +433,11 @@ static void receive(struct pid1 *s) {
     long got = packet_receive(s->control, packet, sizeof packet, l.fds);
     if (got < 0 && errno == EINTR)
         return;
+    if (got < 0 && errno == EMFILE) {
+        fail_errno(&f, "the sandbox's init got an order without all of its "
+                       "descriptors");
+        end_with(s->control, &f);
+    }
     if (got <= 0)
         _exit(0); /* the engine has let go of us */
     if (got < (long)sizeof l.order) {
@@ -425,6 +445,10 @@ static void receive(struct pid1 *s) {
         end_with(s->control, &f);
     }
     memcpy(&l.order, packet, sizeof l.order);
+    if (!has_descriptors(&l)) {
+        broken_order(&f);
+        end_with(s->control, &f);
+    }
     if (open_payload(&l, packet + sizeof l.order, got - sizeof l.order, &f) <
             0 ||
         carry_out(s, &l, &f) < 0)
