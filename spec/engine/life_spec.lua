@@ -18,6 +18,17 @@ describe("contree-engine serve", function()
     return operation.metadata.result.stdout.value
   end
 
+  it("E3: leaves when its data directory is removed, and says so once", function()
+    local own = wire.start()
+    own:run{ command = "true" }
+    wire.run("rm -rf " .. own.data)
+    wire.eventually("the engine to leave", function() return not own:is_alive() end)
+    local log = disk.read(own.log)
+    assert.matches("the data directory .* was removed: leaving", log)
+    assert.is_true(#log < 1000, log)
+    own:stop()
+  end)
+
   it("comes back from kill -9 with every image it told of", function()
     local image = image_with("kept")
     local done = engine:run{ command = "echo done", shell = true }.uuid

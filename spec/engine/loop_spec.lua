@@ -1,0 +1,115 @@
+-- The loop serves all: nobody may keep it for himself. Strict engines (see
+-- src/engine/turn.h) end in a turn that takes too long.
+local wire = require("spec.support.wire")
+
+describe("F5: the loop", function()
+  local engine
+
+  setup(function() engine = wire.start() end)
+  teardown(function() engine:stop() end)
+
+  it("is not kept by who floods the pipe of a process that has ended", function()
+    local uuid = engine:spawn(wire.shell("sleep 600", { timeout = 4 }))
+    wire.await(engine:follow(uuid, "?follow=1"), "spawn")
+    local flood = [[for i in 1 2 3; do dd if=/dev/zero bs=64k 2>/dev/null & done; exit 0]]
+    for _ = 1, 2 do
+      local reply = engine:post(("/v1/operations/%s/subprocesses"):format(uuid),
+        { command = flood, shell = true })
+      assert.are.equal(201, reply.status, reply.body)
+    end
+    -- As long as its time limit has not ended it, and not much longer.
+    local operation = engine:wait(uuid)
+    assert.is_true(operation.metadata.result.state.timed_out)
+    assert.are.equal("true", engine:run{ command = "echo", args = { "true" } }
+      .metadata.result.stdout.value:gsub("\n", ""))
+  end)
+
+  it("gives all of them a turn when 40 runs flood at once", function()
+    local uuids = {}
+    for n = 1, 40 do
+      uuids[n] = engine:spawn(wire.shell("head -c 20000000 /dev/zero",
+        { truncate_output_at = 1000000 }))
+    end
+    for _, uuid in ipairs(uuids) do
+      local result = engine:wait(uuid).metadata.result
+      assert.are.equal(1000000, wire.size(result.stdout))
+      assert.is_true(result.stdout.truncated)
+    end
+  end)
+
+  it("takes what many processes left in their pipes in pieces", function()
+    local uuid = engine:spawn(wire.shell("until [ -e /end ]; do sleep 0.1; done"))
+    wire.await(engine:follow(uuid, "?follow=1"), "spawn")
+    local function spawn(command)
+      local reply = engine:post(("/v1/operations/%s/subprocesses"):format(uuid),
+        { command = command, shell = true, truncate_output_at = 100000000 })
+      assert.are.equal(201, reply.status, reply.body)
+    end
+    for _ = 1, 30 do spawn("yes | dd bs=64k 2>/dev/null") end
+    spawn("touch /end")
+    assert.are.equal("SUCCESS", engine:wait(uuid).status)
+    local ends = 0
+    for _, frame in ipairs(engine:events(uuid)) do
+      if frame.event == "exit" then ends = ends + 1 end
+    end
+    assert.are.equal(32, ends)
+  end)
+
+  it("looks through a long log for one process beside its other work", function()
+    local uuid = engine:run(wire.shell("yes | head -c 60000000",
+      { truncate_output_at = 60000000 })).uuid
+    local types = {}
+    for _, frame in ipairs(engine:events(uuid, "?spid=7")) do types[#types + 1] = frame.event end
+    assert.are.same({}, types)
+  end)
+
+  it("packs a large reply while it is sent", function()
+    local uuid = engine:run(wire.shell("seq 1000000", { truncate_output_at = 8000000 })).uuid
+    local plain = engine:get("/v1/operations/" .. uuid)
+    local connection = engine:connect()
+    connection:request("GET", "/v1/operations/" .. uuid,
+      { headers = { ["Accept-Encoding"] = "gzip" } })
+    local head = connection:head()
+    assert.are.equal("gzip", head.headers["content-encoding"])
+    assert.are.equal(plain.body, wire.gunzip(connection:body(head)))
+    connection:close()
+  end)
+
+  it("reads large bodies elsewhere, many at once", function()
+    local value = wire.base64(("x"):rep(3000000))
+    local connections = {}
+    for n = 1, 8 do
+      local connection = engine:connect()
+      connection:request("POST", "/v1/instances", { headers = { Prefer = "wait=60" },
+        body = ([[{"image": "tag:busybox:latest", "command": "wc", "args": ["-c"],
+          "disposable": true, "stdin": {"value": "%s", "encoding": "base64"}}]]):format(value) })
+      connections[n] = connection
+    end
+    for _, connection in ipairs(connections) do
+      local reply = connection:response()
+      assert.are.equal(201, reply.status, reply.body:sub(1, 300))
+      assert.are.equal("3000000\n", wire.bytes(reply.json.metadata.result.stdout))
+      connection:close()
+    end
+  end)
+
+  it("answers hundreds of requests that come at once", function()
+    local connections = {}
+    for n = 1, 300 do connections[n] = engine:connect() end
+    for _, connection in ipairs(connections) do
+      connection:request("GET", "/v1/operations?limit=1000")
+    end
+    for _, connection in ipairs(connections) do
+      assert.are.equal(200, connection:response().status)
+      connection:close()
+    end
+  end)
+
+  it("gives a run 4,096 files", function()
+    local files = {}
+    local content = engine:post("/v1/files", "content").json.uuid
+    for n = 1, 4096 do files["/d/" .. n] = { uuid = content } end
+    local result = engine:run(wire.shell("ls /d | wc -l", { files = files })).metadata.result
+    assert.are.equal("4096\n", wire.bytes(result.stdout))
+  end)
+end)
