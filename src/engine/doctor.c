@@ -205,6 +205,18 @@ static void check_ids(FILE *out, const struct finding *found) {
     }
 }
 
+static bool check_descriptors(FILE *out) {
+    struct descriptors d;
+    struct fault f = {0};
+    if (descriptors_share(&d, &f) < 0)
+        say(out, "missing", "descriptors", "%s", f.message);
+    else
+        say(out, "ok", "descriptors",
+            "enough for %zu runs and %zu connections at a time", d.runs,
+            d.connections);
+    return !f.status;
+}
+
 static void check_seccomp(FILE *out) {
     if (prctl(PR_GET_SECCOMP) >= 0)
         say(out, "ok", "seccomp", "system calls are filtered");
@@ -292,6 +304,7 @@ int doctor_run(FILE *out, const struct engine_config *config) {
     fault_set(&found.fault, 503,
               "not tried without a data directory and a socket");
     check_kernel(out);
+    bool served = check_descriptors(out);
     bool place = check_data_dir(out, config->data_dir);
     place = check_socket(out, config->socket_path) && place;
     if (place)
@@ -302,5 +315,5 @@ int doctor_run(FILE *out, const struct engine_config *config) {
     check_seccomp(out);
     check_cgroups(out);
     check_programs(out);
-    return found.works ? 0 : 1;
+    return found.works && served ? 0 : 1;
 }

@@ -51,7 +51,7 @@ struct operation {
     struct workspace workspace;
     bool has_workspace, measuring;
     size_t files_put; /* of run.files: those that were ordered */
-    int64_t *layers; /* that its sandbox has mounted */
+    int64_t *layers;  /* that its sandbox has mounted */
     size_t layer_count;
     /* Of the data directory's file system. */
     uint64_t free_at_start, inodes_at_start;
