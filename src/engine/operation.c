@@ -216,10 +216,18 @@ int operation_begin(struct operation *op, struct fault *f) {
     return 0;
 }
 
-void operation_fail(struct operation *op, const struct fault *why) {
-    op->fault = *why;
+/* Of an operation without a sandbox. The list and the queue, which forget it,
+ * may have been all that kept it. */
+static void conclude_unstarted(struct operation *op) {
+    op->references++;
     conclude(op);
     operation_drop_workspace(op);
+    operation_unref(op);
+}
+
+void operation_fail(struct operation *op, const struct fault *why) {
+    op->fault = *why;
+    conclude_unstarted(op);
 }
 
 void operation_abort(struct operation *op, const char *limit,
@@ -503,8 +511,7 @@ int operation_cancel(struct operation *op, struct fault *f) {
     } else if (op->sandbox) {
         sandbox_kill(op->sandbox);
     } else {
-        conclude(op);
-        operation_drop_workspace(op);
+        conclude_unstarted(op);
     }
     return 0;
 }
