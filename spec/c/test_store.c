@@ -629,6 +629,7 @@ static void climb(void) {
                   "DROP TABLE imported_layer; DROP INDEX image_config; "
                   "DROP INDEX image_public; "
                   "ALTER TABLE image DROP COLUMN public; "
+                  "ALTER TABLE image DROP COLUMN user; "
                   "ALTER TABLE image DROP COLUMN cwd; "
                   "ALTER TABLE image DROP COLUMN config; "
                   "ALTER TABLE layer DROP COLUMN level; "
