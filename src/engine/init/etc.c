@@ -63,7 +63,8 @@ static bool has_ipv6(void) {
     return has;
 }
 
-/* "box.example.org box": a program that asks for either finds us. */
+/* "box.example.org box": a program that asks for either finds us.
+ */
 static void name_host(const char *hostname, char *out, size_t size) {
     int label = (int)strcspn(hostname, ".");
     if (label > 0 && hostname[label])
@@ -72,19 +73,21 @@ static void name_host(const char *hostname, char *out, size_t size) {
         snprintf(out, size, "%s", hostname);
 }
 
+/* For whoever asks what an address is called the first line counts: hence the
+ * own name comes before ip6-localhost. */
 static int write_hosts(const char *hostname, struct failure *f) {
-    char own[160], text[512];
+    char own[160], text[768] = "127.0.0.1\tlocalhost\n";
     bool six = has_ipv6(), named = strcasecmp(hostname, "localhost") != 0;
+    size_t n = strlen(text);
     name_host(hostname, own, sizeof own);
-    int n = snprintf(text, sizeof text, "127.0.0.1\tlocalhost\n%s",
-                     six ? "::1\tlocalhost ip6-localhost ip6-loopback\n"
-                           "ff02::1\tip6-allnodes\n"
-                           "ff02::2\tip6-allrouters\n"
-                         : "");
     if (named)
         n += snprintf(text + n, sizeof text - n, "127.0.0.1\t%s\n", own);
     if (named && six)
-        snprintf(text + n, sizeof text - n, "::1\t%s\n", own);
+        n += snprintf(text + n, sizeof text - n, "::1\t%s\n", own);
+    if (six)
+        snprintf(text + n, sizeof text - n,
+                 "::1\tlocalhost ip6-localhost ip6-loopback\n"
+                 "ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
     return write_file("hosts", text, f);
 }
 
