@@ -170,7 +170,9 @@ end)
 -- Nobody has limited a run here; the machine, or this group in its place, has
 -- no more to give.
 describe("runs without a limit", function()
-  local bytes = 120 * 1048576
+  -- A sanitizer makes the engine some times larger.
+  local scale = os.getenv("CONTREE_TEST_SANITIZER") and 4 or 1
+  local bytes = scale * 120 * 1048576
 
   -- A group of that much memory, for the engine and all it starts; nil where
   -- we may not make one.
@@ -195,9 +197,9 @@ describe("runs without a limit", function()
       .metadata.result.stdout.value)
     assert.are.equal("0", wire.run(("cat /proc/%d/oom_score_adj"):format(engine.pid)))
     -- Each smaller than the engine, together more than there is.
-    local result = engine:run{ shell = true, timeout = 30, command = [[
-      for i in $(seq 70); do head -c 3000000 /dev/zero | { tail -c 3000000 | sleep 25; } & done
-      sleep 3; echo over]] }.metadata.result
+    local result = engine:run{ shell = true, timeout = 30, command = ([[
+      for i in $(seq 70); do head -c %d /dev/zero | { tail -c %d | sleep 25; } & done
+      sleep 3; echo over]]):format(scale * 3000000, scale * 3000000) }.metadata.result
     local killed = wire.run(("cat %s/memory.events %s/memory.oom_control 2>/dev/null")
       :format(group, group)):match("oom_kill (%d+)")
     assert.is_true(tonumber(killed) > 0, "the memory sufficed")
