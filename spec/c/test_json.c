@@ -177,6 +177,31 @@ static void test_fields(void) {
     json_decref(o);
 }
 
+/* F5: what is parsed is let go of on the loop. */
+static void too_many_values(void) {
+    struct buffer b;
+    struct fault f = {0};
+    buffer_init(&b, 16 << 20);
+    buffer_addf(&b, "{\"text\":\"\\\"");
+    for (int i = 0; i < JSON_VALUES_MAX; i++)
+        buffer_add(&b, ",", 1);
+    buffer_addf(&b, "\",\"list\":[0");
+    size_t length = b.length;
+    for (int i = 0; i < JSON_VALUES_MAX - 10; i++)
+        buffer_add(&b, ",0", 2);
+    buffer_add(&b, "]}", 2);
+    json_t *o = json_parse(b.data, b.length, &f);
+    CHECK(o != NULL);
+    json_decref(o);
+    b.length = length;
+    for (int i = 0; i < JSON_VALUES_MAX; i++)
+        buffer_add(&b, ",0", 2);
+    buffer_add(&b, "]}", 2);
+    CHECK(!json_parse(b.data, b.length, &f));
+    CHECK_NUMBER(f.status, 413);
+    buffer_free(&b);
+}
+
 int main(void) {
     RUN(test_writing, "members, arrays and escapes are written");
     RUN(test_invalid_utf8, "bytes that are not UTF-8 become U+FFFD");
@@ -185,5 +210,7 @@ int main(void) {
     RUN(test_bad_base64, "what is not base64 is refused");
     RUN(test_parsing, "only one clean JSON object is accepted");
     RUN(test_fields, "fields are read with their types and ranges");
+    RUN(too_many_values,
+        "F5: more values than the loop can let go of are refused");
     return CHECK_DONE();
 }

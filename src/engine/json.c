@@ -5,8 +5,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of names and values together, at most: each is after one of these. */
+static size_t count_values(const char *text, size_t length) {
+    size_t count = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+        if (c == '"')
+            in_string = !in_string;
+        else if (in_string && c == '\\')
+            i++;
+        else if (!in_string)
+            count += c == ',' || c == ':' || c == '[' || c == '{';
+    }
+    return count;
+}
+
 json_t *json_parse(const char *text, size_t length, struct fault *f) {
     json_error_t error;
+    if (count_values(text, length) > JSON_VALUES_MAX) {
+        fault_set(f, 413, "the body has more than %d values", JSON_VALUES_MAX);
+        return NULL;
+    }
     /* DISABLE_EOF_CHECK is not given: bytes after the object are refused. */
     json_t *root =
         json_loadb(text ? text : "", length, JSON_REJECT_DUPLICATES, &error);

@@ -9,7 +9,9 @@
 
 /* Parses an object. 400 with line and column for anything else: duplicate
  * keys, NaN, integers above 64 bits, invalid UTF-8, NUL, depth above 2,048.
- * The caller owns the result. */
+ * 413 for more names and values than anybody needs: letting go of them takes
+ * the loop's time. The caller owns the result. */
+enum { JSON_VALUES_MAX = 1 << 18 };
 json_t *json_parse(const char *text, size_t length, struct fault *f);
 
 /* A reader of one object's members. The first wrong one fills `fault` (400)

@@ -58,7 +58,8 @@ static void read_cwd(struct fields *r, struct run_process *p) {
 /* One string of the command line or the environment. */
 static void check_string(struct fields *r, const char *name, size_t length,
                          size_t *total) {
-    *total += length + 1;
+    /* As the kernel counts: there is a pointer to each. */
+    *total += length + 1 + sizeof(char *);
     if (length > STRING_MAX)
         field_refuse(r, name,
                      "has a string longer than %d bytes, which Linux takes in "
