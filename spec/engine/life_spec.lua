@@ -276,8 +276,8 @@ describe("contree-engine", function()
       printf "b:231072:100\n" >%s/subgid
       mount --bind %s/subuid /etc/subuid && mount --bind %s/subgid /etc/subgid
       d=$(mktemp -d -p /tmp contree-spec-XXXXXX) && chown 65533 $d
-      setpriv --reuid 65533 --regid 65533 --clear-groups env XDG_RUNTIME_DIR= \
-        contree-engine doctor --data-dir $d --socket $d/s; rm -r $d' 2>&1]])
+      cp $(command -v contree-engine) $d && setpriv --reuid 65533 --regid 65533 --clear-groups \
+        env XDG_RUNTIME_DIR= $d/contree-engine doctor --data-dir $d --socket $d/s; rm -r $d' 2>&1]])
       :format(directory, directory, directory, directory))
     assert.matches("limited +user ids .*%-%-add%-subuids 1250000%-1315535 %-%-add%-subgids "
       .. "1250000%-1315535", text)
