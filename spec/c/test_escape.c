@@ -30,14 +30,26 @@ static int copy_library(struct dl_phdr_info *info, size_t size, void *arg) {
     return 0;
 }
 
+/* By its descriptor: another user may not reach it by its path. */
+static void copy_self(const char *to) {
+    char piece[65536];
+    ssize_t n = -1;
+    int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+    while (out >= 0 && (n = read(from, piece, sizeof piece)) > 0)
+        CHECK(write_all(out, piece, (size_t)n) == 0);
+    CHECK(n == 0);
+    close(from);
+    close(out);
+}
+
 /* l/3: this program as /bin/probe, and the libraries it has loaded. */
 static void make_probe_image(void) {
-    char self[4096];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[length > 0 ? length : 0] = '\0';
+    char probe_path[4200];
     box_make_dir("l/3");
-    shell("mkdir %s/l/3/bin && cp %s %s/l/3/bin/probe", world.dir.path, self,
-          world.dir.path);
+    shell("mkdir %s/l/3/bin", world.dir.path);
+    snprintf(probe_path, sizeof probe_path, "%s/l/3/bin/probe", world.dir.path);
+    copy_self(probe_path);
     dl_iterate_phdr(copy_library, NULL);
     box_own("l/3");
 }
