@@ -26,6 +26,10 @@ describe("D5: the queue", function()
   local function busy(body)
     local holders = { spawn{ command = "sleep", args = { "300" } },
       spawn{ command = "sleep", args = { "300" } } }
+    -- The sandboxes of the test before may still be going.
+    wire.eventually("both to run", function()
+      return state(holders[1]) == "EXECUTING" and state(holders[2]) == "EXECUTING"
+    end)
     local ok, problem = pcall(body, holders)
     for _, uuid in ipairs(holders) do cancel(uuid) end
     wire.eventually("an empty engine", function()
