@@ -30,7 +30,8 @@ describe("A2: /etc of a sandbox", function()
   it("is what COPY and ADD bring, in the image", function()
     local context = directory .. "/context"
     os.execute(("mkdir -p %s/root/etc && cd %s && echo copied > root/etc/hosts && "
-      .. "ln -s ../run/x root/etc/resolv.conf && tar --owner=0 --group=0 --numeric-owner -cf root.tar -C root . && "
+      .. "ln -s ../run/x root/etc/resolv.conf && "
+      .. "tar --owner=0 --group=0 --numeric-owner -cf root.tar -C root . && "
       .. "echo first > hosts"):format(context, context))
     disk.write(context .. "/Dockerfile", [[
 FROM busybox:latest AS one
