@@ -1,6 +1,6 @@
 --- Patterns without backtracking: a list of parts becomes a deterministic automaton,
 --- of which only the states that texts reach are made. A text is read once, whatever
---- the pattern. Characters are those of UTF-8; a byte that is none is one by itself. Pure.
+--- the pattern. Characters are those of UTF-8; an invalid byte is a character by itself. Pure.
 
 local automaton = {}
 

@@ -124,7 +124,7 @@ local function listing(step, path)
   return names
 end
 
--- What is not there for a build: sockets, and devices, which no sandbox can make.
+-- A build ignores sockets, and devices, since no sandbox can make one.
 local function is_nothing(stat) return stat.type == "other" end
 
 local function entry_of(self, stat, names, rel)

@@ -118,7 +118,7 @@ local function is_letter(char)
 end
 
 -- A name: digits, or a special parameter of the shell, or letters, digits and "_".
--- "" when there is none.
+-- Gives "" when no name begins here.
 local function read_name(self)
   local name = self.text:match("^%d+", self.at) or self.text:match("^[@*#?$!-]", self.at)
   if name then
@@ -134,7 +134,7 @@ local function lacks(self, name, what)
   self.lookup.fail(("${%s… lacks its %s"):format(name, what))
 end
 
--- ${name-word}, ${name+word}, ${name?word}; with ":", an empty value is none.
+-- ${name-word}, ${name+word}, ${name?word}; with ":", an empty value counts as unset.
 local MODIFIERS = {
   ["-"] = function(_, value, word) return value or word end,
   ["+"] = function(_, value, word) return value and word or "" end,
