@@ -35,13 +35,13 @@ lua5.4_CFLAGS  = $(call lazy,lua5.4_CFLAGS,--cflags lua5.4 $(CORE_LIBS))
 luajit_CFLAGS  = $(call lazy,luajit_CFLAGS,--cflags luajit $(CORE_LIBS))
 
 CORE_SRC   := $(wildcard src/core/*.c)
-ENGINE_SRC := $(wildcard src/engine/*.c)
-INIT_SRC   := $(wildcard src/engine/init/*.c)
+ENGINE_SRC := $(wildcard src/engine/*/*.c)
+INIT_SRC   := $(wildcard src/init/*.c)
 C_TESTS    := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/test_*.c))
 
 # place.c is the module's, too: both look for the engine at the same place.
 ENGINE_OBJ := $(ENGINE_SRC:src/engine/%.c=$(B)/engine/%.o) $(B)/engine/place.o
-LIB_OBJ    := $(filter-out $(B)/engine/main.o,$(ENGINE_OBJ)) $(B)/engine/init_blob.o
+LIB_OBJ    := $(filter-out $(B)/engine/command/main.o,$(ENGINE_OBJ)) $(B)/engine/sandbox/init_blob.o
 
 # Kept between runs, although only rules name them.
 .SECONDARY:
@@ -73,38 +73,39 @@ $(eval $(call core_rules,luajit))
 
 $(B)/engine/%.o: src/engine/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ENGINE_CFLAGS) -Isrc/engine -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(ENGINE_CFLAGS) -Isrc/engine -Isrc -c -o $@ $<
 
 $(B)/engine/place.o: src/core/place.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # PID 1 of the sandbox is static, never sanitized, and travels inside the engine.
-$(B)/bin/contree-init: $(INIT_SRC) $(wildcard src/engine/init/*.h)
+$(B)/bin/contree-init: $(INIT_SRC) $(wildcard src/init/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(WARN) -Os -g0 -static -o $@ $(INIT_SRC)
 	strip $@
 
-$(B)/engine/init_blob.o: src/engine/init_blob.S $(B)/bin/contree-init
+$(B)/engine/sandbox/init_blob.o: src/engine/sandbox/init_blob.S $(B)/bin/contree-init
 	@mkdir -p $(@D)
 	$(CC) -DINIT_PATH='"$(B)/bin/contree-init"' -c -o $@ $<
 
+# q, not r: files of two rooms may have one name.
 $(B)/engine/libengine.a: $(LIB_OBJ)
-	rm -f $@ && ar rcs $@ $^
+	rm -f $@ && ar qcs $@ $^
 
-$(B)/bin/contree-engine: $(B)/engine/main.o $(B)/engine/libengine.a
+$(B)/bin/contree-engine: $(B)/engine/command/main.o $(B)/engine/libengine.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ENGINE_LDLIBS)
 
 $(B)/spec/%: spec/c/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Isrc/engine -Ispec/c $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
+	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc -Ispec/c $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
 
 c-tests: $(C_TESTS)
 
 $(B)/bench/%: bench/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Isrc/engine $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
+	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
 
 # Absolute paths, so that it works from any directory: eval "$(make -s env)"
 env:
@@ -169,7 +170,7 @@ bench:
 
 install: all
 	install -D $(B)/bin/contree-engine $(DESTDIR)$(PREFIX)/bin/contree-engine
-	sed 's|@bindir@|$(PREFIX)/bin|' src/engine/contree-engine.service | \
+	sed 's|@bindir@|$(PREFIX)/bin|' src/engine/command/contree-engine.service | \
 	  install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/user/contree-engine.service
 	for v in 5.4:lua5.4 5.1:luajit; do \
 	  install -D $(B)/$${v#*:}/contree/core.so $(DESTDIR)$(PREFIX)/lib/lua/$${v%:*}/contree/core.so; \

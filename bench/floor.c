@@ -7,7 +7,7 @@
  * Image and upper directories go below DIRECTORY. Prints the microseconds of
  * each run on a line of its own, or with -s a summary in ms. */
 #define _GNU_SOURCE
-#include "sandbox.h"
+#include "sandbox/sandbox.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

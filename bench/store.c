@@ -2,7 +2,7 @@
  * million images and operations, microseconds: build/bench/store [ROWS]. What
  * is indexed takes the same in both. */
 #define _GNU_SOURCE
-#include "store.h"
+#include "store/store.h"
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
 #define CONTREE_BOX_H
 
 #include "check.h"
-#include "sandbox.h"
-#include "skeleton.h"
+#include "layer/skeleton.h"
+#include "sandbox/sandbox.h"
 #include "temp_dir.h"
 #include <dirent.h>
 #include <errno.h>

@@ -2,10 +2,10 @@
 #ifndef CONTREE_CHILD_H
 #define CONTREE_CHILD_H
 
+#include "base/fault.h"
 #include "check.h"
-#include "store.h"
+#include "store/store.h"
 #include "temp_dir.h"
-#include "util.h"
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>

@@ -4,7 +4,7 @@
 #define CONTREE_ENV_H
 
 #include "check.h"
-#include "layer.h"
+#include "layer/layers.h"
 #include "temp_dir.h"
 
 #define BASE 100000 /* the first id of the sandboxes */

@@ -3,8 +3,8 @@
 #define CONTREE_IMPORTING_H
 
 #include "check.h"
-#include "import.h"
 #include "temp_dir.h"
+#include "transport/import.h"
 #include <limits.h>
 
 #define BASE 100000 /* the first id of the sandboxes */

@@ -36,8 +36,8 @@ struct call {
     long number;
 };
 
-/* From the policy in filter.h, by number: the library's names would only say
- * what the filter's source says. */
+/* From the policy in sandbox/filter.h, by number: the library's names would
+ * only say what the filter's source says. */
 static const struct call forbidden[] = {
     {"mount", SYS_mount},
     {"umount2", SYS_umount2},
@@ -148,7 +148,7 @@ static inline void probe_namespaces(void) {
     }
 }
 
-/* Families and protocols: nothing but what filter.c lists. */
+/* Families and protocols: nothing but what sandbox/filter.c lists. */
 static inline bool may_have(int family, int type, int protocol) {
     if (family == AF_UNIX)
         return true;

@@ -2,7 +2,7 @@
 #ifndef CONTREE_TAR_MAKER_H
 #define CONTREE_TAR_MAKER_H
 
-#include "util.h"
+#include "base/fault.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "importing.h"
 #include "tar_maker.h"
-#include "unpack_jail.h"
+#include "unpack/jail.h"
 #include <sys/xattr.h>
 
 struct env {

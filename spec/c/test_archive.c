@@ -1,10 +1,10 @@
 /* test_archive.c: what is taken out of an image as tar is what is in it. */
 #define _GNU_SOURCE
+#include "base/pax.h"
 #include "check.h"
-#include "inspect.h"
-#include "pax.h"
 #include "temp_dir.h"
-#include "unpack.h"
+#include "unpack/unpack.h"
+#include "view/view.h"
 #include <errno.h>
 #include <linux/capability.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* test_blob.c: uploads are hashed, published once, and leave nothing else. */
 #define _GNU_SOURCE
-#include "blob.h"
 #include "check.h"
+#include "layer/blob.h"
 #include "temp_dir.h"
 #include <pthread.h>
 #include <signal.h>

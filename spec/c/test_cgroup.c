@@ -1,5 +1,5 @@
-/* test_cgroup.c: what cgroup.h promises: on machines made up of files, and on
- * this one as far as it has control groups. */
+/* test_cgroup.c: what sandbox/cgroup.h promises: on machines made up of files,
+ * and on this one as far as it has control groups. */
 #define _GNU_SOURCE
 #include "box.h"
 

@@ -1,8 +1,8 @@
 /* test_descriptor.c: a descriptor is closed once, and not while it is watched.
  */
 #define _GNU_SOURCE
+#include "base/pipe.h"
 #include "check.h"
-#include "pipe.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* test_diff.c: the quick comparison finds what comparing everything finds. */
 #define _GNU_SOURCE
+#include "base/tree.h"
 #include "check.h"
-#include "inspect.h"
 #include "temp_dir.h"
-#include "tree.h"
+#include "view/view.h"
 #include <errno.h>
 
 static const struct id_range plain = {0, 65536};

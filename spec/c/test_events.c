@@ -1,9 +1,9 @@
 /* The event log: order, cursors, the way to a file, repair, and the result
  * that is folded from it. */
+#include "base/json.h"
 #include "check.h"
-#include "events.h"
-#include "json.h"
-#include "result.h"
+#include "operation/events.h"
+#include "operation/result.h"
 #include "temp_dir.h"
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* test_export.c: what is exported is what was imported. */
 #define _GNU_SOURCE
-#include "export.h"
 #include "importing.h"
-#include "inspect.h"
-#include "unpack_jail.h"
+#include "transport/export.h"
+#include "unpack/jail.h"
+#include "view/view.h"
 #include <errno.h>
 #include <signal.h>
 

@@ -1,9 +1,9 @@
 /* test_gc.c: what must stay stays, whatever happens; the rest goes. */
 #define _GNU_SOURCE
-#include "blob.h"
 #include "env.h"
-#include "gc.h"
-#include "squash.h"
+#include "layer/blob.h"
+#include "layer/gc.h"
+#include "layer/squash.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>

@@ -1,9 +1,9 @@
 /* test_grep.c: searches find what is there, with its context, and end. */
 #define _GNU_SOURCE
 #include "check.h"
-#include "glob.h"
-#include "inspect.h"
 #include "temp_dir.h"
+#include "view/glob.h"
+#include "view/view.h"
 
 static const struct id_range plain = {0, 65536};
 

@@ -3,7 +3,7 @@
 #include "child.h"
 #include "importing.h"
 #include "tar_maker.h"
-#include "unpack_jail.h"
+#include "unpack/jail.h"
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* test_inspect.c: a view shows what overlay would show, and nothing else. */
 #define _GNU_SOURCE
+#include "base/tree.h"
 #include "check.h"
-#include "inspect.h"
 #include "temp_dir.h"
-#include "tree.h"
+#include "view/view.h"
 #include <errno.h>
 #include <sys/wait.h>
 

@@ -1,6 +1,6 @@
 /* JSON readers and writers. */
+#include "base/json.h"
 #include "check.h"
-#include "json.h"
 #include <stdlib.h>
 
 /* The text a writer made; the caller frees it. */

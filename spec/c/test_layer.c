@@ -1,9 +1,9 @@
 /* test_layer.c: layers are published whole, workspaces are clean, and what is
  * left over goes, however nasty it is. */
 #define _GNU_SOURCE
+#include "base/tree.h"
 #include "child.h"
 #include "env.h"
-#include "tree.h"
 #include <errno.h>
 #include <linux/fs.h>
 #include <pthread.h>

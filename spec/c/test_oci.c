@@ -1,9 +1,9 @@
 /* test_oci.c: images from OCI layouts and registries. */
 #define _GNU_SOURCE
 #include "importing.h"
-#include "inspect.h"
-#include "registry.h"
-#include "unpack_jail.h"
+#include "transport/registry.h"
+#include "unpack/jail.h"
+#include "view/view.h"
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>

@@ -1,6 +1,6 @@
 /* URLs: segments, parameters, flags, numbers and times. */
+#include "base/url.h"
 #include "check.h"
-#include "query.h"
 
 static void test_segments(void) {
     struct url u;

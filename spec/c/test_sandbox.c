@@ -1,4 +1,5 @@
-/* test_sandbox.c: what sandbox.h promises, as root and as a normal user. */
+/* test_sandbox.c: what sandbox/sandbox.h promises, as root and as a normal
+ * user. */
 #define _GNU_SOURCE
 #include "box.h"
 #include <grp.h>

@@ -2,8 +2,8 @@
  * are, and exists whole or not at all. */
 #define _GNU_SOURCE
 #include "env.h"
-#include "inspect.h"
-#include "squash.h"
+#include "layer/squash.h"
+#include "view/view.h"
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>

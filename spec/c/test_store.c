@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 #include "child.h"
-#include "store.h"
+#include "store/store.h"
 #include "temp_dir.h"
 #include <pthread.h>
 #include <sqlite3.h>

@@ -1,8 +1,8 @@
 /* test_turn.c: a turn of the loop that takes too long is found. */
 #define _GNU_SOURCE
+#include "base/fault.h"
+#include "base/turn.h"
 #include "check.h"
-#include "turn.h"
-#include "util.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>

@@ -3,8 +3,8 @@
  * only root can try them. */
 #define _GNU_SOURCE
 #include "check.h"
+#include "sandbox/userns.h"
 #include "temp_dir.h"
-#include "userns.h"
 #include <grp.h>
 #include <sched.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
-/* test_util.c: util.h keeps its promises. */
+/* test_util.c: base/fault.h keeps its promises. */
 #define _GNU_SOURCE
+#include "base/fault.h"
 #include "check.h"
 #include "temp_dir.h"
-#include "util.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>

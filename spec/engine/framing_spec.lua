@@ -51,7 +51,7 @@ describe("C1: an answer on a kept connection", function()
     return reply
   end
 
-  -- Pattern of a route in api.c -> requests of it.
+  -- Pattern of a route in api/routes.c -> requests of it.
   local function routes()
     local inspect = "/v1/inspect/" .. image
     return {
@@ -95,7 +95,7 @@ describe("C1: an answer on a kept connection", function()
 
   it("is looked at for every route that takes a HEAD", function()
     local known = routes()
-    for pattern in disk.read("src/engine/api.c"):gmatch('{"GET", "([^"]+)"') do
+    for pattern in disk.read("src/engine/api/routes.c"):gmatch('{"GET", "([^"]+)"') do
       assert.is_truthy(known[pattern], pattern)
     end
   end)

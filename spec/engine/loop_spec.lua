@@ -1,5 +1,5 @@
 -- The loop serves all: nobody may keep it for himself. Strict engines (see
--- src/engine/turn.h) end in a turn that takes too long.
+-- src/engine/base/turn.h) end in a turn that takes too long.
 local wire = require("spec.support.wire")
 
 describe("F5: the loop", function()

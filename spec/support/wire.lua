@@ -228,7 +228,7 @@ end
 
 function Engine:is_alive() return alive(self.pid) end
 
--- What a strict engine died of (src/engine/descriptor.h, turn.h), with the
+-- What a strict engine died of (src/engine/base/descriptor.h, base/turn.h), with the
 -- lines of the source; or nil.
 local function mistake(log)
   local text = disk.read(log)

@@ -53,7 +53,7 @@ describe("what the docs say is tested", function()
 
   it("is every route of the engine", function()
     local page = disk.read("docs/api.md"):gsub("{[%w_]+}", "*")
-    local source = disk.read("src/engine/api.c")
+    local source = disk.read("src/engine/api/routes.c")
     local count = 0
     for method, pattern in source:gmatch('{"(%u+)", "([^"]+)"') do
       local route = ("%s /%s"):format(method, pattern)

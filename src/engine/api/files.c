@@ -1,0 +1,151 @@
+/* files.c: /files (http-api.md §4.5 to §4.7). */
+#include "api/api.h"
+#include "base/work.h"
+#include "layer/blob.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPLY_MAX = 64 << 20 };
+/* As large as a layer may be. */
+#define UPLOAD_MAX RUN_LAYER_BYTES
+
+static void write_members(struct buffer *b, const struct stored_file *x) {
+    json_add_string(b, "uuid", x->uuid);
+    json_add_string(b, "sha256", x->sha256);
+    json_add_int(b, "size", x->size);
+}
+
+static void write_file(struct buffer *b, const struct stored_file *x) {
+    json_open(b, NULL, '{');
+    write_members(b, x);
+    json_add_time(b, "created_at", x->created);
+    json_add_time(b, "updated_at", x->updated);
+    json_close(b, '}');
+}
+
+static bool add_file(void *arg, const struct stored_file *x) {
+    write_file(arg, x);
+    return true;
+}
+
+/* 64 hex digits of either case, lower-cased into `out`. */
+static bool parse_sha256(const char *text, char out[65]) {
+    size_t i = 0;
+    for (; i < 64 && isxdigit((unsigned char)text[i]); i++)
+        out[i] = (char)tolower((unsigned char)text[i]);
+    out[i] = 0;
+    return i == 64 && !text[64];
+}
+
+static void reply_file(struct request *r, const char *sha256,
+                       const char *uuid) {
+    struct store *store = request_engine(r)->store;
+    struct stored_file file;
+    struct buffer b;
+    struct fault f = {404, "file not found"};
+    char key[65];
+    int result = -1;
+    if (sha256 && parse_sha256(sha256, key))
+        result = store_file_by_sha256(store, key, &file, &f);
+    else if (uuid && uuid_parse(uuid, key))
+        result = store_file_by_uuid(store, key, &file, &f);
+    if (result < 0) {
+        reply_fault(r, &f);
+        return;
+    }
+    buffer_init(&b, 4096);
+    write_file(&b, &file);
+    reply_json(r, 200, &b);
+}
+
+void file_get(struct request *r) {
+    reply_file(r, request_param(r, 0), NULL);
+}
+
+void files_list(struct request *r) {
+    const struct url *u = request_url(r);
+    const char *sha256 = url_parameter(u, "sha256");
+    const char *uuid = url_parameter(u, "uuid");
+    struct page page;
+    struct fault f;
+    struct buffer b;
+    if (sha256 || uuid) { /* an older client's look-up (http-api.md §3) */
+        reply_file(r, sha256, uuid);
+        return;
+    }
+    buffer_init(&b, REPLY_MAX);
+    json_open(&b, NULL, '{');
+    json_open(&b, "files", '[');
+    if (api_page(r, &page, &f) < 0 ||
+        store_file_list(request_engine(r)->store, &page, add_file, &b, &f) <
+            0) {
+        buffer_free(&b);
+        reply_fault(r, &f);
+        return;
+    }
+    json_close(&b, ']');
+    json_close(&b, '}');
+    reply_json(r, 200, &b);
+}
+
+static void release_upload(void *state) {
+    upload_abort(state);
+}
+
+int file_upload_open(struct request *r, int64_t length, struct fault *f) {
+    if (length > UPLOAD_MAX)
+        return fault_set(f, 413, "the file is larger than %lld bytes",
+                         (long long)UPLOAD_MAX);
+    struct upload *u = upload_begin(request_engine(r)->dir_fd, UPLOAD_MAX, f);
+    if (!u)
+        return -1;
+    request_own(r, u, release_upload);
+    return 0;
+}
+
+int file_upload_write(struct request *r, const void *data, size_t length,
+                      struct fault *f) {
+    return upload_write(request_state(r), data, length, f);
+}
+
+struct finish {
+    struct job job;
+    struct request *request;
+    struct upload *upload;
+    struct stored_file file;
+    struct fault fault;
+};
+
+static void finish_work(struct job *j) {
+    struct finish *x = (struct finish *)j;
+    upload_finish(x->upload, j->engine->store, &x->file, &x->fault);
+}
+
+static void finish_done(struct job *j) {
+    struct finish *x = (struct finish *)j;
+    struct buffer b;
+    if (x->fault.status) {
+        reply_fault(x->request, &x->fault);
+    } else {
+        buffer_init(&b, 4096);
+        json_open(&b, NULL, '{');
+        write_members(&b, &x->file);
+        json_close(&b, '}');
+        reply_json(x->request, 201, &b);
+    }
+    free(x);
+}
+
+void file_upload(struct request *r) {
+    struct finish *x = calloc(1, sizeof *x);
+    if (!x) {
+        reply_error(r, 500, "out of memory");
+        return;
+    }
+    x->request = r;
+    x->upload = request_state(r);
+    request_own(r, NULL, NULL); /* the worker's now */
+    job_start(request_engine(r), &x->job, finish_work, finish_done);
+}

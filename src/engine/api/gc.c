@@ -1,0 +1,231 @@
+/* gc.c: garbage collection in an engine that serves: POST /gc, an
+ * extension (http-api.md §4.24), and by itself once a day. Of the steps of
+ * layer/gc.h the rows are removed on the loop, so that nothing begins to use an
+ * image meanwhile. */
+#define _GNU_SOURCE
+#include "layer/gc.h"
+#include "api/api.h"
+#include "api/inspect.h"
+#include "base/work.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    DAY = 86400,
+    WEEK = 7 * DAY,
+    RETRY_SECONDS = 3600 /* after a failure */
+};
+/* 2025: a clock that shows less was not set yet. */
+#define PLAUSIBLE INT64_C(1735689600)
+/* Its modification time tells when the last collection was. */
+#define STAMP "gc"
+
+struct collection {
+    struct job job;
+    struct request *request; /* NULL: nobody waits for the report */
+    struct gc *gc;
+    struct fault fault; /* status 0: none */
+};
+
+static void write_report(struct buffer *b, const struct gc_report *r) {
+    json_open(b, NULL, '{');
+    json_add_bool(b, "dry_run", r->dry_run);
+    json_add_int(b, "images", r->images);
+    json_add_int(b, "layers", r->layers);
+    json_add_int(b, "layer_bytes", r->layer_bytes);
+    json_add_int(b, "files", r->files);
+    json_add_int(b, "file_bytes", r->file_bytes);
+    json_add_int(b, "operations", r->operations);
+    json_add_int(b, "logs", r->logs);
+    json_add_int(b, "log_bytes", r->log_bytes);
+    json_close(b, '}');
+}
+
+static void touch_stamp(struct engine *e) {
+    int fd CLEANUP(cleanup_close) = openat(
+        e->dir_fd, STAMP, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 || futimens(fd, NULL) < 0)
+        log_line("cannot note when garbage was collected");
+}
+
+static void tell(struct collection *c) {
+    struct buffer b;
+    if (c->fault.status) {
+        reply_fault(c->request, &c->fault);
+        return;
+    }
+    buffer_init(&b, 4096);
+    write_report(&b, gc_result(c->gc));
+    reply_json(c->request, 200, &b);
+}
+
+static void end(struct collection *c) {
+    struct engine *e = c->job.engine;
+    e->collecting = false;
+    if (!gc_result(c->gc)->dry_run)
+        touch_stamp(e); /* a failure is not tried again all the time */
+    if (c->request)
+        tell(c);
+    else if (c->fault.status)
+        log_line("garbage collection: %s", c->fault.message);
+    gc_free(c->gc);
+    free(c);
+}
+
+static void finish_work(struct job *j) {
+    struct collection *c = (struct collection *)j;
+    if (gc_finish(c->gc, &c->fault) < 0 && !c->fault.status)
+        fault_set(&c->fault, 500, "garbage collection failed");
+}
+
+static void remove_rows(struct collection *c);
+
+static void finish_done(struct job *j) {
+    struct collection *c = (struct collection *)j;
+    if (c->fault.status || !gc_has_more(c->gc))
+        end(c);
+    else
+        remove_rows(c);
+}
+
+static int make_pins(struct engine *e, struct gc_pins *p, struct fault *f) {
+    for (struct inspection *i = e->inspections; i; i = i->next)
+        for (size_t n = 0; n < i->layer_count; n++)
+            if (!gc_pin_layer(p, i->layers[n]))
+                return fault_set(f, 500, "out of memory");
+    p->importing = e->importing > 0;
+    return operations_pin(e->operations, p, f);
+}
+
+/* As few as a turn of the loop can take, with others' turns between. */
+static void remove_rows(struct collection *c) {
+    struct engine *e = c->job.engine;
+    struct gc_pins pins = {0};
+    if (!c->fault.status && make_pins(e, &pins, &c->fault) == 0)
+        gc_remove_rows(c->gc, &pins, &c->fault);
+    gc_pins_free(&pins);
+    if (c->fault.status)
+        end(c);
+    else
+        job_start(e, &c->job, finish_work, finish_done);
+}
+
+static void sweep_work(struct job *j) {
+    struct collection *c = (struct collection *)j;
+    int64_t now = wall_microseconds();
+    /* What was made while the clock was wrong is taken for new. */
+    if (!c->request && store_mend_times(j->engine->store, PLAUSIBLE * 1000000,
+                                        now, &c->fault) < 0)
+        return;
+    if (gc_sweep(c->gc, &c->fault) < 0 && !c->fault.status)
+        fault_set(&c->fault, 500, "garbage collection failed");
+}
+
+static void sweep_done(struct job *j) {
+    remove_rows((struct collection *)j);
+}
+
+static void on_gone(void *arg) {
+    ((struct collection *)arg)->request = NULL;
+}
+
+static int start(struct engine *e, const struct gc_options *o,
+                 struct request *r, struct fault *f) {
+    struct collection *c = e->collecting ? NULL : calloc(1, sizeof *c);
+    if (!c)
+        return e->collecting
+                   ? fault_set(f, 409, "garbage is being collected already")
+                   : fault_set(f, 500, "out of memory");
+    c->gc = gc_new(e->dir_fd, e->store, e->layers, o, f);
+    if (!c->gc) {
+        free(c);
+        return -1;
+    }
+    c->request = r;
+    if (r)
+        request_on_gone(r, on_gone, c);
+    e->collecting = true;
+    operations_record(e->operations); /* so that they count as uses */
+    job_start(e, &c->job, sweep_work, sweep_done);
+    return 0;
+}
+
+/* Whether it is a day since the last time. A clock that went back, or on by
+ * more than a week, may be wrong, or nobody was here for so long: then
+ * everything may look old, so it is only noted, and a day later believed. */
+static bool is_due(struct engine *e) {
+    struct stat st;
+    time_t now = time(NULL);
+    if (now < PLAUSIBLE)
+        return false;
+    if (fstatat(e->dir_fd, STAMP, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return true;
+    time_t passed = now - st.st_mtim.tv_sec;
+    if (passed >= 0 && passed <= WEEK)
+        return passed >= DAY;
+    touch_stamp(e);
+    return false;
+}
+
+bool gc_when_due(struct engine *e) {
+    static const struct gc_options usual = {
+        .untagged = GC_AGE, .operations = GC_AGE, .files = GC_AGE};
+    double now = monotonic_seconds();
+    struct fault f;
+    if ((e->collected && now - e->collected < RETRY_SECONDS) || !is_due(e))
+        return false;
+    e->collected = now;
+    if (start(e, &usual, NULL, &f) == 0)
+        return true;
+    log_line("garbage collection: %s", f.message);
+    return false;
+}
+
+int api_directory(struct engine *e, const char *asked, struct fault *f) {
+    struct stat theirs, ours;
+    if (!asked)
+        return 0;
+    if (fstat(e->dir_fd, &ours) < 0)
+        return fault_errno(f, "the data directory");
+    if (stat(asked, &theirs) == 0 && theirs.st_dev == ours.st_dev &&
+        theirs.st_ino == ours.st_ino)
+        return 0;
+    return fault_set(f, 409, "this engine serves another data directory: %s",
+                     e->config->data_dir);
+}
+
+static int read_options(struct request *r, struct gc_options *o,
+                        struct fault *f) {
+    struct fields in;
+    const char *directory = NULL;
+    const int64_t most = INT64_C(1000000000);
+    *o = (struct gc_options){
+        .untagged = GC_AGE, .operations = GC_AGE, .files = GC_AGE};
+    fields_init(&in, request_json(r), "");
+    field_bool(&in, "dry_run", &o->dry_run);
+    field_int(&in, "untagged_older_than", 0, most, &o->untagged);
+    field_int(&in, "operations_older_than", 0, most, &o->operations);
+    field_int(&in, "files_older_than", 0, most, &o->files);
+    field_string(&in, "data_dir", &directory);
+    if (in.fault.status) {
+        *f = in.fault;
+        return -1;
+    }
+    return api_directory(request_engine(r), directory, f);
+}
+
+void gc_post(struct request *r) {
+    struct gc_options o;
+    struct fault f;
+    if (!request_is_local(r))
+        reply_error(r, 403,
+                    "only the owner of the engine may do this, over its Unix "
+                    "socket");
+    else if (read_options(r, &o, &f) < 0 ||
+             start(request_engine(r), &o, r, &f) < 0)
+        reply_fault(r, &f);
+}

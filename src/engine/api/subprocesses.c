@@ -1,0 +1,185 @@
+/* subprocesses.c: further processes in a running sandbox (http-api.md §4.13
+ * to §4.16). */
+#define _GNU_SOURCE
+#include "api/api.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The operation, when it is active; else the fault: 409 when it has ended. */
+static struct operation *find_active(struct request *r, struct fault *f) {
+    struct engine *e = request_engine(r);
+    struct operation_row row;
+    char uuid[UUID_SIZE];
+    if (api_uuid(r, 0, "operation", uuid, f) < 0)
+        return NULL;
+    struct operation *op = operation_find(e->operations, uuid);
+    if (!op && store_operation_get(e->store, uuid, &row, f) == 0) {
+        operation_row_clear(&row);
+        fault_set(f, 409, "the operation is not running any more");
+    }
+    return op;
+}
+
+static int read_spid(struct request *r, int *out, struct fault *f) {
+    int64_t spid;
+    const char *text = request_param(r, 1);
+    if (!parse_int(text, &spid) || spid < 1 || spid > INT32_MAX)
+        return fault_set(f, 404, "no process \"%.40s\"", text);
+    *out = (int)spid;
+    return 0;
+}
+
+struct creation {
+    struct spawn_waiter waiter;
+    struct request *request;
+    struct operation *operation;
+};
+
+static void on_started(struct spawn_waiter *w, int spid,
+                       const struct fault *why) {
+    struct creation *c = (struct creation *)w;
+    struct request *r = c->request;
+    struct buffer b;
+    free(c);
+    request_on_gone(r, NULL, NULL);
+    if (why) {
+        reply_fault(r, why);
+        return;
+    }
+    buffer_init(&b, 256);
+    json_open(&b, NULL, '{');
+    json_add_int(&b, "spid", spid);
+    json_close(&b, '}');
+    reply_json(r, 201, &b);
+}
+
+static void on_gone(void *arg) {
+    struct creation *c = arg;
+    operation_forget_spawn(c->operation, &c->waiter);
+    free(c);
+}
+
+static void release_process(void *run) {
+    run_process_clear(run);
+    free(run);
+}
+
+int subprocess_digest(struct request *r, struct fault *f) {
+    struct run_process *run = calloc(1, sizeof *run);
+    if (!run)
+        return fault_set(f, 500, "out of memory");
+    request_own(r, run, release_process);
+    return run_process_parse(request_json(r), request_engine(r)->ids, run, f);
+}
+
+void subprocess_create(struct request *r) {
+    struct fault f;
+    struct operation *op = find_active(r, &f);
+    struct creation *c = op ? calloc(1, sizeof *c) : NULL;
+    if (op && !c)
+        fault_set(&f, 500, "out of memory");
+    if (c) {
+        *c = (struct creation){{on_started}, r, op};
+        if (operation_spawn(op, request_state(r), &c->waiter, &f) == 0) {
+            request_on_gone(r, on_gone, c);
+            return;
+        }
+    }
+    free(c);
+    reply_fault(r, &f);
+}
+
+/* "TERM", "SIGTERM" or "15". */
+static int parse_signal(const char *text, int *out, struct fault *f) {
+    int64_t number;
+    if (!text || !*text) {
+        *out = SIGKILL;
+        return 0;
+    }
+    if (parse_int(text, &number) && number > 0 && number < NSIG) {
+        *out = (int)number;
+        return 0;
+    }
+    if (strncasecmp(text, "SIG", 3) == 0)
+        text += 3;
+    for (int i = 1; i < NSIG; i++) {
+        const char *name = sigabbrev_np(i);
+        if (name && strcasecmp(name, text) == 0) {
+            *out = i;
+            return 0;
+        }
+    }
+    return fault_set(f, 400, "no signal \"%.20s\"", text);
+}
+
+void subprocess_kill(struct request *r) {
+    struct fault f;
+    int spid, signal = SIGKILL;
+    struct operation *op = find_active(r, &f);
+    if (!op || read_spid(r, &spid, &f) < 0 ||
+        parse_signal(url_parameter(request_url(r), "signal"), &signal, &f) <
+            0 ||
+        operation_signal(op, spid, signal, &f) < 0)
+        reply_fault(r, &f);
+    else
+        reply_empty(r, 204);
+}
+
+struct input {
+    const void *data;
+    char *decoded; /* what data points into, when it was JSON */
+    size_t length;
+    bool close;
+};
+
+static int read_json_input(struct request *r, struct input *in,
+                           struct fault *f) {
+    const char *value = NULL, *encoding = "ascii";
+    struct fields fields;
+    fields_init(&fields, request_json(r), "");
+    in->close = true;
+    field_string(&fields, "encoding", &encoding);
+    field_bool(&fields, "close", &in->close);
+    if (!field_string(&fields, "value", &value) && !fields.fault.status)
+        field_refuse(&fields, "value", "is missing");
+    if (!fields.fault.status &&
+        !stream_decode(value, encoding, &in->decoded, &in->length))
+        field_refuse(&fields, "value",
+                     "is not what its encoding says: ascii, or base64 with "
+                     "padding");
+    in->data = in->decoded;
+    if (!fields.fault.status)
+        return 0;
+    *f = fields.fault;
+    return -1;
+}
+
+static void release_input(void *input) {
+    free(((struct input *)input)->decoded);
+    free(input);
+}
+
+/* An extension (http-api.md §4.16): the bytes as they are. */
+int subprocess_stdin_digest(struct request *r, struct fault *f) {
+    struct input *in = calloc(1, sizeof *in);
+    if (!in)
+        return fault_set(f, 500, "out of memory");
+    request_own(r, in, release_input);
+    in->data = request_bytes(r, &in->length);
+    if (!in->data)
+        return read_json_input(r, in, f);
+    return url_flag(request_url(r), "close", &in->close, f);
+}
+
+void subprocess_stdin(struct request *r) {
+    struct fault f;
+    const struct input *in = request_state(r);
+    int spid;
+    struct operation *op = find_active(r, &f);
+    if (!op || read_spid(r, &spid, &f) < 0 ||
+        operation_write(op, spid, in->data, in->length, in->close, &f) < 0)
+        reply_fault(r, &f);
+    else
+        reply_empty(r, 204);
+}

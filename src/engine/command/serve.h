@@ -1,0 +1,11 @@
+/* serve.h: contree-engine serve. */
+#ifndef CONTREE_COMMAND_SERVE_H
+#define CONTREE_COMMAND_SERVE_H
+
+#include "command/options.h"
+
+/* Serves until a signal or idleness ends it; 0, or -1 when it could not begin.
+ */
+int serve(const struct options *o, struct fault *f);
+
+#endif

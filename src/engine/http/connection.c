@@ -1,0 +1,198 @@
+/* connection.c: who is connected to the server of server.c, how many may be,
+ * and for how long without a word. */
+#define _GNU_SOURCE
+#include "http/internal.h"
+#include "http/listen.h"
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    /* A request must have its headers by then, however they drip. */
+    HEADER_SECONDS = 120,
+    /* And who may be anybody has to show a token by then. */
+    STRANGER_SECONDS = 10
+};
+
+/* ---- coming and going ---- */
+
+static void send_away(struct connection *c) {
+    if (c->sent_away)
+        return;
+    c->sent_away = true;
+    c->listener->strangers--;
+    shutdown(c->fd, SHUT_RDWR);
+    c->listener->server->kicked = true;
+}
+
+/* Strangers are few; another one takes the place of the first that came. */
+static void make_way(struct listener *l) {
+    struct connection *oldest = NULL;
+    for (struct connection *c = l->server->connections; c; c = c->next)
+        if (c->listener == l && !c->known && !c->sent_away)
+            oldest = c;
+    if (oldest)
+        send_away(oldest);
+}
+
+static bool has_room(void *listener) {
+    const struct listener *l = listener;
+    return l->count < l->server->engine->descriptors.connections;
+}
+
+/* Hands it to libmicrohttpd, which closes it in any case. */
+static void take(void *listener, int fd, const struct sockaddr *peer,
+                 socklen_t length) {
+    struct listener *l = listener;
+    MHD_add_connection(l->daemon, fd, peer, length);
+    if (l->strangers > l->server->engine->descriptors.strangers)
+        make_way(l);
+    l->server->kicked = true;
+}
+
+static void connection_open(struct listener *l, struct MHD_Connection *mhd,
+                            void **context) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct connection *c = info ? calloc(1, sizeof *c) : NULL;
+    *context = c;
+    if (!c)
+        return;
+    c->listener = l;
+    c->fd = info->connect_fd;
+    c->opened = c->since = monotonic_seconds();
+    c->refused = !l->tcp && !peer_is_us(c->fd);
+    c->known = !l->tcp && !c->refused;
+    l->count++;
+    l->strangers += !c->known;
+    c->next = l->server->connections;
+    if (c->next)
+        c->next->previous = c;
+    l->server->connections = c;
+}
+
+void connection_know(struct connection *c) {
+    if (c->known)
+        return;
+    c->known = true;
+    if (!c->sent_away)
+        c->listener->strangers--;
+}
+
+static void connection_close(struct listener *l, void **context) {
+    struct connection *c = *context;
+    if (!c)
+        return;
+    if (c->next)
+        c->next->previous = c->previous;
+    if (c->previous)
+        c->previous->next = c->next;
+    else
+        l->server->connections = c->next;
+    l->count--;
+    if (!c->known && !c->sent_away)
+        l->strangers--;
+    free(c);
+    *context = NULL;
+    accept_resume(&l->acceptor);
+}
+
+void connection_notify(void *listener, struct MHD_Connection *mhd,
+                       void **context,
+                       enum MHD_ConnectionNotificationCode code) {
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        connection_open(listener, mhd, context);
+    else
+        connection_close(listener, context);
+}
+
+int listener_accept(struct listener *l, int fd, struct fault *f) {
+    l->acceptor.arg = l;
+    l->acceptor.take = take;
+    l->acceptor.has_room = has_room;
+    if (accept_open(&l->acceptor, l->server->engine->loop, fd, f) < 0)
+        return -1;
+    l->accepting = true;
+    return 0;
+}
+
+/* ---- watching them ---- */
+
+void connections_resume(struct http_server *s) {
+    for (struct connection *c = s->connections; c; c = c->next) {
+        struct request *r = c->request;
+        if (!r || !r->later)
+            continue;
+        r->later = false;
+        request_resume(r);
+    }
+}
+
+static bool peer_has_gone(int fd) {
+    struct pollfd p = {.fd = fd};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
+/* The peer sends no more: what it has not completed by now never will be. */
+static bool peer_has_finished(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    int lying = 0;
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLRDHUP) &&
+           ioctl(fd, FIONREAD, &lying) == 0 && lying == 0;
+}
+
+/* libmicrohttpd does not look at a connection that waits for us. */
+static void check_waiting(struct request *r) {
+    if (!peer_has_gone(r->connection->fd))
+        return;
+    if (r->gone) {
+        void (*gone)(void *) = r->gone;
+        r->gone = NULL;
+        gone(r->gone_arg);
+    } else if (!r->stream) {
+        return; /* somebody works on the reply and must find the request */
+    }
+    r->aborted = true;
+    request_resume(r);
+}
+
+/* libmicrohttpd spins on a chunk's head that does not fit into its memory: it
+ * reads no more, and waits for more. Bytes that it leaves lying from one tick
+ * to the next, though it took none in between, show it; it ends what is idle
+ * for longer than its time limit, and cannot be told to otherwise. */
+static void check_receiving(struct request *r) {
+    int lying = 0;
+    if (ioctl(r->connection->fd, FIONREAD, &lying) < 0)
+        return;
+    if (lying > 0 && r->lying && r->received == r->received_before)
+        MHD_set_connection_option(r->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
+    r->lying = lying > 0;
+    r->received_before = r->received;
+}
+
+static void check_connection(struct connection *c, double now) {
+    struct request *r = c->request;
+    if (r && r->suspended)
+        check_waiting(r);
+    else if (!(r && r->complete) && peer_has_finished(c->fd))
+        shutdown(c->fd, SHUT_RDWR);
+    else if (r && r->begun && !r->complete)
+        check_receiving(r);
+    else if (!(r && r->begun) &&
+             now - (r ? r->since : c->since) > HEADER_SECONDS)
+        shutdown(c->fd, SHUT_RDWR);
+    if (!c->known && now - c->opened > STRANGER_SECONDS)
+        send_away(c);
+}
+
+void connections_tick(struct http_server *s) {
+    double now = monotonic_seconds();
+    for (struct connection *c = s->connections, *next; c; c = next) {
+        next = c->next;
+        check_connection(c, now);
+        if (c->request && c->request->suspended)
+            reply_body_tick(c->request, now);
+    }
+}

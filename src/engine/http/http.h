@@ -1,0 +1,110 @@
+/* http.h: requests and replies over libmicrohttpd, on the engine's loop.
+ *
+ * A handler gets a request when its body has arrived and either replies before
+ * it returns or keeps the request and replies later, from the loop. Every
+ * request is replied to exactly once and must not be touched afterwards, but
+ * for what its stream or its owned state does. */
+#ifndef CONTREE_HTTP_HTTP_H
+#define CONTREE_HTTP_HTTP_H
+
+#include "base/json.h"
+#include "base/url.h"
+#include "operation/engine.h"
+
+struct request;
+
+enum body_kind {
+    BODY_NONE, /* read and thrown away */
+    BODY_JSON, /* an object, at most JSON_BODY_MAX; request_json() */
+    /* The same, or with Content-Type: application/octet-stream any bytes, as
+     * many; request_bytes() */
+    BODY_BYTES,
+    BODY_STREAM /* handed to the route's write() as it arrives */
+};
+enum { JSON_BODY_MAX = 16 << 20 };
+
+struct route {
+    const char *method;  /* GET answers HEAD too */
+    const char *pattern; /* below /v1/, "*" for a parameter */
+    enum body_kind body;
+    void (*handle)(struct request *r);
+    /* BODY_STREAM: before the first byte (`length` -1 if unknown), and each
+     * piece. A failure becomes the reply; handle() is not called then. */
+    int (*open)(struct request *r, int64_t length, struct fault *f);
+    int (*write)(struct request *r, const void *data, size_t length,
+                 struct fault *f);
+    /* BODY_JSON, BODY_BYTES: what it takes to read the body, before handle(),
+     * which then finds it by request_state(); or NULL. In a worker when the
+     * body is large: of the engine it may use the configuration and the ids. */
+    int (*digest)(struct request *r, struct fault *f);
+};
+
+struct http_server;
+/* Listens as the configuration says and serves `routes` (ended by a NULL
+ * method) from then on. */
+struct http_server *http_open(struct engine *e, const struct route *routes,
+                              struct fault *f);
+/* Takes no new connections. */
+void http_quiesce(struct http_server *s);
+/* Ends all connections, and answers 503 to the requests still waiting. */
+void http_close(struct http_server *s);
+/* Requests being received, handled or streamed. */
+size_t http_active(const struct http_server *s);
+/* When the last request began or ended (uv_now() milliseconds). */
+uint64_t http_last_activity(const struct http_server *s);
+
+/* ---- what a request holds ---- */
+
+struct engine *request_engine(const struct request *r);
+const struct url *request_url(const struct request *r);
+/* The path segment that matched the nth "*". */
+const char *request_param(const struct request *r, size_t n);
+const json_t *request_json(const struct request *r);
+/* NULL when the body is JSON. */
+const void *request_bytes(const struct request *r, size_t *length);
+const char *request_header(const struct request *r, const char *name);
+/* It came over the Unix socket, from the engine's own user. */
+bool request_is_local(const struct request *r);
+bool request_is_head(const struct request *r);
+/* The process that sent it; 0 for all that come over TCP. */
+long request_client(const struct request *r);
+/* Path of the operation, with the prefix that this request came by. */
+void request_set_location(struct request *r, const char *operation);
+/* State that lives until the request is gone. Set again with NULLs to take it
+ * back. */
+void request_own(struct request *r, void *state, void (*release)(void *));
+void *request_state(const struct request *r);
+/* Called when the client has gone away before the reply: afterwards the
+ * request is no more. */
+void request_on_gone(struct request *r, void (*gone)(void *arg), void *arg);
+
+/* ---- replies ---- */
+
+/* An additional header of the reply to come; copied. */
+void reply_header(struct request *r, const char *name, const char *value);
+void reply_fault(struct request *r, const struct fault *f);
+void reply_error(struct request *r, int status, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+void reply_empty(struct request *r, int status);
+/* Takes over what the buffer holds (base/json.h); its last comma is removed. */
+void reply_json(struct request *r, int status, struct buffer *b);
+void reply_text(struct request *r, const char *type, struct buffer *b);
+/* Sends `size` bytes of the file; takes over fd. */
+void reply_fd(struct request *r, const char *type, int fd, int64_t size);
+
+/* A body that comes bit by bit. read() gives up to `max` bytes, or one of the
+ * values below; STREAM_LATER: it is asked again, after others had their turn.
+ * close() is called once, when all is sent or the client gone. */
+enum { STREAM_WAIT = 0, STREAM_END = -1, STREAM_CUT = -2, STREAM_LATER = -3 };
+struct stream_source {
+    ssize_t (*read)(void *arg, char *out, size_t max);
+    void (*close)(void *arg);
+    void *arg;
+    const char *keepalive; /* sent when nothing else was for 10 s, or NULL */
+};
+void reply_stream(struct request *r, const char *type,
+                  const struct stream_source *source);
+/* read() may be called again. Loop thread. */
+void stream_wake(struct request *r);
+
+#endif

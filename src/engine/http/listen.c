@@ -1,0 +1,189 @@
+/* listen.c: see listen.h. */
+#define _GNU_SOURCE
+#include "http/listen.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024, OVERFLOW_ID = 65534 };
+
+/* Where everybody can make names, a link may be somebody else's. The kernel
+ * follows such a link when fs.protected_symlinks is off. */
+static bool is_shared(const char *directory) {
+    char parent[sizeof((struct sockaddr_un *)0)->sun_path];
+    struct stat st;
+    const char *slash = strrchr(directory, '/');
+    snprintf(parent, sizeof parent, "%.*s",
+             (int)(slash == directory ? 1 : slash - directory), directory);
+    return stat(parent, &st) < 0 || st.st_mode & 002;
+}
+
+static int open_directory(const char *directory) {
+    const int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    int fd = open(directory, flags | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOTDIR && !is_shared(directory))
+        fd = open(directory, flags);
+    return fd;
+}
+
+/* The directory part of `path`, made if missing, and opened. Others must not be
+ * able to put a socket of theirs there. */
+static int prepare_directory(const char *path, struct fault *f) {
+    char directory[sizeof((struct sockaddr_un *)0)->sun_path];
+    const char *slash = strrchr(path, '/');
+    struct stat st;
+    if (*path != '/' || !slash || !slash[1])
+        return fault_set(f, 400, "the socket path %s is not absolute", path);
+    snprintf(directory, sizeof directory, "%.*s",
+             (int)(slash == path ? 1 : slash - path), path);
+    if (mkdir(directory, 0700) < 0 && errno != EEXIST)
+        return fault_errno(f, "cannot make the socket directory %s", directory);
+    int fd CLEANUP(cleanup_close) = open_directory(directory);
+    if (fd < 0 && errno == ENOTDIR)
+        return fault_set(f, 403,
+                         "%s is no directory, or a link where everybody can "
+                         "make one; choose another with --socket",
+                         directory);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return fault_errno(f, "cannot use the socket directory %s", directory);
+    /* In a user namespace root's /tmp shows the overflow id. */
+    bool sticky = st.st_mode & S_ISVTX;
+    bool ours = st.st_uid == geteuid() || st.st_uid == 0 ||
+                (sticky && st.st_uid == OVERFLOW_ID);
+    bool open = (st.st_mode & 022) && !sticky;
+    if (!ours || open)
+        return fault_set(f, 403,
+                         "%s is not a directory of yours that nobody else can "
+                         "write to; choose another with --socket",
+                         directory);
+    return steal_fd(&fd);
+}
+
+static int open_place(const char *path, struct fault *f) {
+    enum { MOST = sizeof((struct sockaddr_un *)0)->sun_path - 9 };
+    if (strlen(path) > MOST)
+        return fault_set(f, 400,
+                         "the socket path %s is longer than %d bytes, the "
+                         "most a socket can have; choose another with --socket",
+                         path, (int)MOST);
+    return prepare_directory(path, f);
+}
+
+int listen_check(const char *path, struct fault *f) {
+    int directory CLEANUP(cleanup_close) = open_place(path, f);
+    return directory < 0 ? -1 : 0;
+}
+
+/* Makes the socket as `name` in the directory, under another name first. Only
+ * the holder of the data directory's lock comes here for a path, so that needs
+ * to be free of leftovers only. */
+static int bind_in(int directory, int fd, const char *name) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char fresh[72];
+    snprintf(fresh, sizeof fresh, "%.64s.new", name); /* it must fit below */
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s",
+             directory, fresh);
+    unlinkat(directory, fresh, 0);
+    mode_t old = umask(0177);
+    int rc = bind(fd, (struct sockaddr *)&address, sizeof address);
+    umask(old);
+    if (rc < 0 || listen(fd, BACKLOG) < 0)
+        return -1;
+    rc = renameat(directory, fresh, directory, name);
+    if (rc < 0)
+        unlinkat(directory, fresh, 0);
+    return rc;
+}
+
+int listen_unix(const char *path, struct fault *f) {
+    int directory CLEANUP(cleanup_close) = open_place(path, f);
+    if (directory < 0)
+        return -1;
+    int fd CLEANUP(cleanup_close) =
+        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return fault_errno(f, "cannot make a socket");
+    if (bind_in(directory, fd, strrchr(path, '/') + 1) < 0)
+        return fault_errno(f, "cannot listen on %s", path);
+    return steal_fd(&fd);
+}
+
+bool peer_is_us(int fd) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+           peer.uid == geteuid();
+}
+
+long peer_process(int fd) {
+    struct ucred peer = {.pid = 0};
+    socklen_t length = sizeof peer;
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+    return peer.pid;
+}
+
+/* "host:port" or "[v6]:port" in two parts. */
+static int split_address(const char *address, char *host, size_t size,
+                         const char **port, struct fault *f) {
+    const char *colon = strrchr(address, ':');
+    size_t length = colon ? (size_t)(colon - address) : 0;
+    bool bracket = length > 2 && *address == '[' && colon[-1] == ']';
+    if (bracket) {
+        address++;
+        length -= 2;
+    }
+    if (!colon || length == 0 || length >= size || !colon[1])
+        return fault_set(f, 400,
+                         "--listen wants ADDRESS:PORT, such as 127.0.0.1:0");
+    snprintf(host, size, "%.*s", (int)length, address);
+    *port = colon + 1;
+    return 0;
+}
+
+static void name_bound(int fd, char bound[64]) {
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    char host[48], port[8];
+    snprintf(bound, 64, "?");
+    if (getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
+        getnameinfo((struct sockaddr *)&address, length, host, sizeof host,
+                    port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(bound, 64, address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
+                 host, port);
+}
+
+int listen_tcp(const char *address, char bound[64], struct fault *f) {
+    char host[256];
+    const char *port = NULL;
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+                             .ai_socktype = SOCK_STREAM},
+                    *found;
+    if (split_address(address, host, sizeof host, &port, f) < 0)
+        return -1;
+    int error = getaddrinfo(host, port, &hints, &found);
+    if (error)
+        return fault_set(f, 400, "cannot listen on %s: %s", address,
+                         gai_strerror(error));
+    int one = 1;
+    int fd CLEANUP(cleanup_close) =
+        socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool listening =
+        fd >= 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+        bind(fd, found->ai_addr, found->ai_addrlen) == 0 &&
+        listen(fd, BACKLOG) == 0;
+    freeaddrinfo(found);
+    if (!listening)
+        return fault_errno(f, "cannot listen on %s", address);
+    name_bound(fd, bound);
+    return steal_fd(&fd);
+}

@@ -1,0 +1,221 @@
+/* blob.c: see blob.h. */
+#define _GNU_SOURCE
+#include "layer/blob.h"
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Writing to the disk begins while more arrives, in pieces of this size, so
+ * that the sync at the end is short. */
+#define WRITE_OUT (8 << 20)
+
+struct upload {
+    int dir_fd, fd;
+    EVP_MD_CTX *hash;
+    int64_t size, max_bytes, written_out;
+    bool broken;
+};
+
+/* "b/xx/xxxx..." of a hash in lower case. */
+static void blob_path(const char *sha256, char out[80]) {
+    snprintf(out, 80, "b/%.2s/%.64s", sha256, sha256);
+}
+
+struct upload *upload_begin(int dir_fd, int64_t max_bytes, struct fault *f) {
+    struct upload *u = calloc(1, sizeof *u);
+    if (!u) {
+        fault_set(f, 500, "out of memory");
+        return NULL;
+    }
+    u->dir_fd = dir_fd;
+    u->max_bytes = max_bytes;
+    /* Without a name there is nothing to clean up, however we end. */
+    u->fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+    u->hash = EVP_MD_CTX_new();
+    if (u->fd < 0)
+        fault_errno(f, "making a file in the data directory");
+    else if (!u->hash || !EVP_DigestInit_ex(u->hash, EVP_sha256(), NULL))
+        fault_set(f, 500, "SHA-256 is not available");
+    else
+        return u;
+    upload_abort(u);
+    return NULL;
+}
+
+void upload_abort(struct upload *u) {
+    if (!u)
+        return;
+    drop_fd(&u->fd);
+    EVP_MD_CTX_free(u->hash);
+    free(u);
+}
+
+static int append(struct upload *u, const void *data, size_t length,
+                  struct fault *f) {
+    if (length > (uint64_t)(u->max_bytes - u->size))
+        return fault_set(f, 413, "the file is larger than %lld bytes",
+                         (long long)u->max_bytes);
+    if (write_all(u->fd, data, length) < 0)
+        return fault_errno(f, "writing an upload");
+    if (!EVP_DigestUpdate(u->hash, data, length))
+        return fault_set(f, 500, "SHA-256 failed");
+    u->size += (int64_t)length;
+    if (u->size - u->written_out >= WRITE_OUT) {
+        /* Only a hint: a failure will be seen by the sync. */
+        sync_file_range(u->fd, u->written_out, u->size - u->written_out,
+                        SYNC_FILE_RANGE_WRITE);
+        u->written_out = u->size;
+    }
+    return 0;
+}
+
+int upload_write(struct upload *u, const void *data, size_t length,
+                 struct fault *f) {
+    if (u->broken)
+        return fault_set(f, 500, "the upload failed before");
+    int result = append(u, data, length, f);
+    u->broken = result < 0;
+    return result;
+}
+
+static int finish_hash(struct upload *u, char out[65], struct fault *f) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+    if (!EVP_DigestFinal_ex(u->hash, digest, &length) || length != 32)
+        return fault_set(f, 500, "SHA-256 failed");
+    for (unsigned int i = 0; i < length; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    return 0;
+}
+
+static int make_directories(int dir_fd, const char *sha256, struct fault *f) {
+    char path[8];
+    snprintf(path, sizeof path, "b/%.2s", sha256);
+    if (mkdirat(dir_fd, path, 0700) == 0 || errno == EEXIST)
+        return 0;
+    if (errno != ENOENT || (mkdirat(dir_fd, "b", 0700) < 0 && errno != EEXIST))
+        return fault_errno(f, "making b");
+    if (mkdirat(dir_fd, path, 0700) < 0 && errno != EEXIST)
+        return fault_errno(f, "making %s", path);
+    return 0;
+}
+
+/* True when a file of the right size is published under the hash. */
+static bool is_published(struct upload *u, const char *path) {
+    struct stat st;
+    return fstatat(u->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(st.st_mode) && st.st_size == u->size;
+}
+
+/* Gives the file its name. A file that has it already is the same content from
+ * a faster upload, or what a broken disk left: then ours takes its place. */
+static int link_content(struct upload *u, const char *from, const char *path) {
+    for (bool again = true;; again = false) {
+        if (linkat(AT_FDCWD, from, u->dir_fd, path, AT_SYMLINK_FOLLOW) == 0)
+            return 0;
+        if (errno == EEXIST && is_published(u, path))
+            return 0;
+        if (errno != EEXIST || !again || unlinkat(u->dir_fd, path, 0) < 0)
+            return -1;
+    }
+}
+
+/* Syncs the directories from b/xx up, new ones included. */
+static int sync_directories(struct upload *u, const char *sha256,
+                            struct fault *f) {
+    char path[8];
+    snprintf(path, sizeof path, "b/%.2s", sha256);
+    const char *const names[] = {path, "b", "."};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int fd CLEANUP(cleanup_close) =
+            openat(u->dir_fd, names[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fsync(fd) < 0)
+            return fault_errno(f, "syncing %s", names[i]);
+    }
+    return 0;
+}
+
+static int publish(struct upload *u, const char *sha256, struct fault *f) {
+    char path[80], from[32];
+    blob_path(sha256, path);
+    snprintf(from, sizeof from, "/proc/self/fd/%d", u->fd);
+    if (fdatasync(u->fd) < 0)
+        return fault_errno(f, "syncing an upload");
+    if (make_directories(u->dir_fd, sha256, f) < 0)
+        return -1;
+    if (link_content(u, from, path) < 0)
+        return fault_errno(f, "publishing an upload");
+    return sync_directories(u, sha256, f);
+}
+
+/* A file that had a name and has none any more gets no other: the upload goes
+ * on with a copy. */
+static int renew(struct upload *u, struct fault *f) {
+    char piece[16384];
+    ssize_t n;
+    int fd CLEANUP(cleanup_close) =
+        openat(u->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+    if (fd < 0 || lseek(u->fd, 0, SEEK_SET) < 0)
+        return fault_errno(f, "making a file in the data directory");
+    while ((n = read_all(u->fd, piece, sizeof piece)) > 0)
+        if (write_all(fd, piece, (size_t)n) < 0)
+            return fault_errno(f, "writing an upload");
+    if (n < 0)
+        return fault_errno(f, "reading an upload");
+    drop_fd(&u->fd);
+    u->fd = steal_fd(&fd);
+    return 0;
+}
+
+static int finish(struct upload *u, struct store *s, struct stored_file *out,
+                  struct fault *f) {
+    char sha256[65], path[80];
+    if (u->broken)
+        return fault_set(f, 500, "the upload failed before");
+    if (finish_hash(u, sha256, f) < 0)
+        return -1;
+    blob_path(sha256, path);
+    /* A row is written after its content was synced: nothing to do then. */
+    bool known = is_published(u, path) &&
+                 store_file_by_sha256(s, sha256, out, NULL) == 0;
+    if (!known && publish(u, sha256, f) < 0)
+        return -1;
+    if (store_file_add(s, sha256, u->size, out, f) < 0)
+        return -1;
+    /* Garbage collection spares the content from now on, but may have taken it
+     * just before. */
+    if (!is_published(u, path) &&
+        (renew(u, f) < 0 || publish(u, sha256, f) < 0))
+        return -1;
+    return store_sync(s, f);
+}
+
+int upload_finish(struct upload *u, struct store *s, struct stored_file *out,
+                  struct fault *f) {
+    int result = finish(u, s, out, f);
+    upload_abort(u);
+    return result;
+}
+
+int blob_open(int dir_fd, const char *sha256, struct fault *f) {
+    char lower[65], path[80];
+    size_t length = strlen(sha256);
+    bool valid = length == 64;
+    for (size_t i = 0; valid && i <= length; i++) {
+        valid = i == length || isxdigit((unsigned char)sha256[i]);
+        lower[i] = (char)tolower((unsigned char)sha256[i]);
+    }
+    if (!valid)
+        return fault_set(f, 404, "no file %.64s", sha256);
+    blob_path(lower, path);
+    int fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return fault_set(f, 404, "no file %s", lower);
+    return fd < 0 ? fault_errno(f, "opening file %s", lower) : fd;
+}

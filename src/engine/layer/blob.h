@@ -1,0 +1,24 @@
+/* blob.h: uploaded contents, one file per SHA-256 under b/xx/. */
+#ifndef CONTREE_LAYER_BLOB_H
+#define CONTREE_LAYER_BLOB_H
+
+#include "store/store.h"
+
+/* An upload in progress: bytes go to a file without a name and through SHA-256
+ * in one pass. One thread at a time. */
+struct upload;
+struct upload *upload_begin(int dir_fd, int64_t max_bytes, struct fault *f);
+/* 413 above max_bytes, 507 on a full disk; after a failure only upload_abort()
+ * or upload_finish(), which fails too. */
+int upload_write(struct upload *u, const void *data, size_t length,
+                 struct fault *f);
+/* fsync, publish under its hash, row in the store; durable on return. Worker.
+ * Consumes `u` whatever the outcome. */
+int upload_finish(struct upload *u, struct store *s, struct stored_file *out,
+                  struct fault *f);
+void upload_abort(struct upload *u); /* leaves nothing behind; NULL is fine */
+
+/* A read-only descriptor of a published content, or -1 (404). */
+int blob_open(int dir_fd, const char *sha256, struct fault *f);
+
+#endif

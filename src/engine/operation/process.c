@@ -1,0 +1,411 @@
+/* process.c: see process.h. */
+#define _GNU_SOURCE
+#include "operation/process.h"
+#include "base/pipe.h"
+#include "base/turn.h"
+#include "operation/result.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    READ_BYTES = 64 * 1024,
+    /* Reads at a time: other pipes want their turn. */
+    READS_MAX = 16,
+    /* A stream that has had that many events in pieces smaller than
+     * PIECE_SMALL is read every PACE_MS only, so that a program that writes
+     * byte by byte does not fill the log with wrapping. */
+    EVENTS_FREE = 512,
+    PIECE_SMALL = 4096,
+    PACE_MS = 5,
+    /* Pipes are not watched before: most short runs are over by then, and are
+     * read once at their end. */
+    FIRST_MS = 1,
+    /* The system would not let us watch them. */
+    AGAIN_MS = 100,
+    /* The most of one event's bytes: its frame stays far below the 4 MiB that
+     * clients take (http-api.md §1.5). */
+    STDIN_PIECE = 64 * 1024
+};
+
+struct output {
+    struct process *process;
+    const char *name;
+    struct pipe_end *pipe; /* NULL: at its end */
+    int64_t emitted, dropped, events;
+};
+
+struct process {
+    const struct run_process *run;
+    uv_loop_t *loop;
+    struct event_log *log;
+    int spid, pid;
+    char **argv, **env;
+    unsigned defaults; /* see run_defaults() */
+    struct output out, err;
+    uv_timer_t *pace;       /* when pipes are watched again */
+    struct pipe_end *input; /* NULL: closed, or never open */
+    struct buffer input_queue;
+    size_t input_sent;
+    bool input_ends; /* close when the queue is empty */
+    bool spawned, has_exited, finished;
+    struct sandbox_exit exit;
+};
+
+/* ---- output ---- */
+
+static void emit(struct output *o, const char *data, size_t length) {
+    struct buffer *b = event_begin(o->process->log, o->name, o->process->spid);
+    json_add_stream(b, data, length);
+    event_end(o->process->log);
+    o->emitted += (int64_t)length;
+    o->events++;
+}
+
+/* What is beyond the limit is read, so that the program goes on, and dropped.
+ */
+static void take_output(struct output *o, const char *data, size_t length) {
+    int64_t room = o->process->run->truncate - o->emitted;
+    size_t kept = room < (int64_t)length ? (size_t)room : length;
+    if (kept)
+        emit(o, data, kept);
+    o->dropped += (int64_t)(length - kept);
+}
+
+/* Bytes read, 0 when there are none now, -1 at the end of the stream. */
+static ssize_t read_once(struct output *o) {
+    char data[READ_BYTES];
+    ssize_t n = -1;
+    while (o->pipe && (n = read(o->pipe->fd, data, sizeof data)) < 0 &&
+           errno == EINTR)
+        continue;
+    if (n > 0)
+        take_output(o, data, (size_t)n);
+    else if (n < 0 && o->pipe && errno == EAGAIN)
+        return 0;
+    else
+        pipe_close(&o->pipe);
+    return n > 0 ? n : -1;
+}
+
+static void watch_later(struct process *p, uint64_t ms);
+
+static bool watch_output(const struct output *o) {
+    return !o->pipe || pipe_watch(o->pipe, UV_READABLE);
+}
+
+static void on_pace(uv_timer_t *timer) {
+    struct process *p = timer->data;
+    bool out = watch_output(&p->out), err = watch_output(&p->err);
+    bool waits = p->input && p->input_queue.length > p->input_sent;
+    if (!out || !err || (waits && !pipe_watch(p->input, UV_WRITABLE)))
+        watch_later(p, AGAIN_MS);
+}
+
+/* Watches the pipes that are not watched now after so many milliseconds. */
+static void watch_later(struct process *p, uint64_t ms) {
+    if (!p->pace) {
+        p->pace = malloc(sizeof *p->pace);
+        if (!p->pace)
+            return;
+        uv_timer_init(p->loop, p->pace); /* timers cannot fail */
+        p->pace->data = p;
+    }
+    if (!uv_is_active((uv_handle_t *)p->pace))
+        uv_timer_start(p->pace, on_pace, ms, 0);
+}
+
+static void free_handle(uv_handle_t *handle) {
+    free(handle);
+}
+
+static void pace_stop(struct process *p) {
+    uv_timer_t *timer = steal_pointer(&p->pace);
+    if (timer)
+        uv_close((uv_handle_t *)timer, free_handle);
+}
+
+/* As long as each read fills all it may, others are not kept waiting, and it is
+ * not this one's turn for too long. */
+static void on_output(void *arg) {
+    struct output *o = arg;
+    size_t got = 0;
+    ssize_t n;
+    for (int i = 0; (n = read_once(o)) == READ_BYTES; i++) {
+        got += (size_t)n;
+        pipe_widen(o->pipe);
+        if (i == READS_MAX || turn_is_long(o->process->loop))
+            return;
+    }
+    if (n < 0 || got + (size_t)n >= PIECE_SMALL || o->events <= EVENTS_FREE)
+        return;
+    pipe_unwatch(o->pipe);
+    watch_later(o->process, PACE_MS);
+}
+
+/* What the pipe holds now, and no more: who still has its other end may write
+ * for ever. True at the end of the stream. */
+static bool drain_output(struct output *o) {
+    int held = 0;
+    ssize_t n = 0;
+    if (o->pipe && ioctl(o->pipe->fd, FIONREAD, &held) < 0)
+        held = 0;
+    do {
+        n = read_once(o);
+        held -= (int)n;
+    } while (n > 0 && held > 0);
+    return n < 0 || (n > 0 && read_once(o) < 0);
+}
+
+bool process_drain(struct process *p) {
+    bool out = drain_output(&p->out);
+    return drain_output(&p->err) && out;
+}
+
+/* ---- input ---- */
+
+/* One `stdin` event a piece that the pipe took. */
+static void tell_input(struct process *p, const char *data, size_t length) {
+    while (length) {
+        size_t n = length < STDIN_PIECE ? length : STDIN_PIECE;
+        struct buffer *b = event_begin(p->log, "stdin", p->spid);
+        json_add_stream(b, data, n);
+        event_end(p->log);
+        data += n;
+        length -= n;
+    }
+}
+
+static void await_input(struct process *p) {
+    if (!pipe_watch(p->input, UV_WRITABLE))
+        watch_later(p, AGAIN_MS);
+}
+
+/* Writes what the pipe takes, and watches it as long as something waits. */
+static void write_input(struct process *p) {
+    struct buffer *q = &p->input_queue;
+    while (p->input && p->input_sent < q->length) {
+        const char *data = q->data + p->input_sent;
+        ssize_t n = write(p->input->fd, data, q->length - p->input_sent);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            pipe_widen(p->input);
+            await_input(p);
+            return;
+        }
+        if (n < 0) { /* nobody reads it any more */
+            pipe_close(&p->input);
+            break;
+        }
+        tell_input(p, data, (size_t)n);
+        p->input_sent += (size_t)n;
+        if (p->input_sent < q->length && turn_is_long(p->loop)) {
+            await_input(p);
+            return;
+        }
+    }
+    buffer_free(q);
+    p->input_sent = 0;
+    if (p->input && p->input_ends)
+        pipe_close(&p->input);
+    else if (p->input)
+        pipe_unwatch(p->input);
+}
+
+static void on_input(void *process) {
+    write_input(process);
+}
+
+int process_write(struct process *p, const void *data, size_t length,
+                  bool close, struct fault *f) {
+    if (p->has_exited || p->finished)
+        return fault_set(f, 409, "process %d has ended", p->spid);
+    if (!p->input || p->input_ends)
+        return fault_set(f, 409, "the standard input of process %d is closed",
+                         p->spid);
+    if (p->input_queue.length - p->input_sent + length > STDIN_QUEUE_MAX)
+        return fault_set(f, 429, "process %d has not read what was sent before",
+                         p->spid);
+    if (p->input_sent) {
+        p->input_queue.length -= p->input_sent;
+        memmove(p->input_queue.data, p->input_queue.data + p->input_sent,
+                p->input_queue.length);
+        p->input_sent = 0;
+    }
+    if (!buffer_add(&p->input_queue, data, length))
+        return fault_set(f, 500, "out of memory");
+    p->input_ends = close;
+    if (p->spawned)
+        write_input(p);
+    return 0;
+}
+
+/* A file in memory that nobody can change: it needs no writer, and its reader
+ * sees the end where it is. */
+static int sealed_input(const struct run_process *run, struct fault *f) {
+    int fd CLEANUP(cleanup_close) =
+        memfd_create("stdin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || write_all(fd, run->stdin_data, run->stdin_length) < 0 ||
+        lseek(fd, 0, SEEK_SET) < 0 ||
+        fcntl(fd, F_ADD_SEALS,
+              F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+        return fault_errno(f, "cannot keep the standard input");
+    return steal_fd(&fd);
+}
+
+static int open_input(struct process *p, int *theirs, struct fault *f) {
+    if (p->run->stdin_open) {
+        p->input = pipe_open(p->loop, false, theirs, on_input, p, f);
+        buffer_init(&p->input_queue, STDIN_QUEUE_MAX);
+        if (!p->input)
+            return -1;
+        return process_write(p, p->run->stdin_data, p->run->stdin_length, false,
+                             f);
+    }
+    if (p->run->stdin_length == 0)
+        return 0; /* /dev/null */
+    *theirs = sealed_input(p->run, f);
+    return *theirs < 0 ? -1 : 0;
+}
+
+/* ---- life ---- */
+
+static int open_ends(struct process *p, struct sandbox_process *theirs,
+                     struct fault *f) {
+    p->out.pipe =
+        pipe_open(p->loop, true, &theirs->stdout_fd, on_output, &p->out, f);
+    if (!p->out.pipe)
+        return -1;
+    p->err.pipe =
+        pipe_open(p->loop, true, &theirs->stderr_fd, on_output, &p->err, f);
+    if (!p->err.pipe)
+        return -1;
+    return open_input(p, &theirs->stdin_fd, f);
+}
+
+static void close_theirs(const struct sandbox_process *theirs) {
+    const int fds[] = {theirs->stdin_fd, theirs->stdout_fd, theirs->stderr_fd};
+    for (int i = 0; i < 3; i++)
+        close_fd(fds[i]);
+}
+
+static int order(struct process *p, struct sandbox *sandbox, struct fault *f) {
+    struct sandbox_process theirs = {
+        .argv = p->argv,
+        .env = p->env,
+        .cwd = *p->run->cwd ? p->run->cwd : "/",
+        .user = p->run->user,
+        .uid = p->run->uid,
+        .gid = p->run->gid,
+        .has_gid = p->run->has_gid,
+        .defaults = p->defaults,
+        .stdin_fd = -1,
+        .stdout_fd = -1,
+        .stderr_fd = -1,
+    };
+    if (open_ends(p, &theirs, f) < 0) {
+        close_theirs(&theirs);
+        return -1;
+    }
+    return sandbox_spawn(sandbox, p->spid, &theirs, f);
+}
+
+struct process *process_start(const struct process_spec *spec,
+                              struct sandbox *sandbox, struct fault *f) {
+    struct process *p = calloc(1, sizeof *p);
+    if (!p) {
+        fault_set(f, 500, "out of memory");
+        return NULL;
+    }
+    p->run = spec->run;
+    p->loop = spec->loop;
+    p->log = event_log_ref(spec->log);
+    p->spid = spec->spid;
+    p->out = (struct output){.process = p, .name = "stdout"};
+    p->err = (struct output){.process = p, .name = "stderr"};
+    p->exit = (struct sandbox_exit){.code = -1, .signal = 9};
+    p->argv = run_argv(p->run, f);
+    p->env = p->argv ? run_environment(p->run, spec->image_env, f) : NULL;
+    p->defaults = run_defaults(p->run, spec->image_env);
+    if (!p->env || order(p, sandbox, f) < 0) {
+        process_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void process_free(struct process *p) {
+    if (!p)
+        return;
+    pace_stop(p);
+    pipe_close(&p->out.pipe);
+    pipe_close(&p->err.pipe);
+    pipe_close(&p->input);
+    buffer_free(&p->input_queue);
+    event_log_unref(p->log);
+    free(p->argv);
+    free(p->env);
+    free(p);
+}
+
+/* Only from here on is there output in the log: after the spawn event. */
+void process_spawned(struct process *p, int pid,
+                     const struct sandbox_account *a) {
+    p->spawned = true;
+    p->pid = p->exit.pid = pid;
+    struct buffer *b = event_begin(p->log, "spawn", p->spid);
+    spawn_event_write(b, p->run, p->argv, p->env, pid, a);
+    event_end(p->log);
+    watch_later(p, FIRST_MS);
+    if (p->input)
+        write_input(p);
+}
+
+void process_exited(struct process *p, const struct sandbox_exit *e) {
+    p->has_exited = true;
+    p->exit = *e;
+    pipe_close(&p->input);
+}
+
+bool process_is_spawned(const struct process *p) {
+    return p->spawned;
+}
+
+bool process_has_exited(const struct process *p) {
+    return p->has_exited;
+}
+
+const struct sandbox_exit *process_exit(const struct process *p) {
+    return &p->exit;
+}
+
+static void tell_truncated(struct process *p, const struct output *o) {
+    if (!o->dropped)
+        return;
+    struct buffer *b = event_begin(p->log, "truncated", p->spid);
+    json_add_string(b, "stream", o->name);
+    json_add_int(b, "bytes_emitted", o->emitted);
+    json_add_int(b, "bytes_dropped", o->dropped);
+    event_end(p->log);
+}
+
+void process_finish(struct process *p, bool timed_out, const char *limit,
+                    int64_t limit_value) {
+    if (!p->spawned || p->finished)
+        return;
+    p->finished = true;
+    pace_stop(p);
+    pipe_close(&p->out.pipe);
+    pipe_close(&p->err.pipe);
+    pipe_close(&p->input);
+    tell_truncated(p, &p->out);
+    tell_truncated(p, &p->err);
+    struct buffer *b = event_begin(p->log, "exit", p->spid);
+    exit_event_write(b, &p->exit, timed_out, limit, limit_value);
+    event_end(p->log);
+}

@@ -1,0 +1,278 @@
+/* result.c: see result.h. */
+#define _GNU_SOURCE
+#include "operation/result.h"
+#include "base/json.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t microseconds(struct timeval t) {
+    return (int64_t)t.tv_sec * 1000000 + t.tv_usec;
+}
+
+/* EventResources (http-api.md §5.18). */
+static void write_event_resources(struct buffer *b, const struct rusage *u) {
+    json_open(b, "resources", '{');
+    json_add_int(b, "user_time_us", microseconds(u->ru_utime));
+    json_add_int(b, "sys_time_us", microseconds(u->ru_stime));
+    json_add_int(b, "max_rss_kb", u->ru_maxrss);
+    json_add_int(b, "shared_memory", u->ru_ixrss);
+    json_add_int(b, "unshared_memory", u->ru_idrss);
+    json_add_int(b, "swaps", u->ru_nswap);
+    json_add_int(b, "minor_faults", u->ru_minflt);
+    json_add_int(b, "major_faults", u->ru_majflt);
+    json_add_int(b, "voluntary_ctx_switches", u->ru_nvcsw);
+    json_add_int(b, "involuntary_ctx_switches", u->ru_nivcsw);
+    json_add_int(b, "block_input_ops", u->ru_inblock);
+    json_add_int(b, "block_output_ops", u->ru_oublock);
+    json_add_int(b, "ipc_msgs_sent", u->ru_msgsnd);
+    json_add_int(b, "ipc_msgs_received", u->ru_msgrcv);
+    json_add_int(b, "signals_received", u->ru_nsignals);
+    json_close(b, '}');
+}
+
+void exit_event_write(struct buffer *b, const struct sandbox_exit *e,
+                      bool timed_out, const char *limit, int64_t value) {
+    json_add_int(b, "pid", e->pid);
+    json_add_int(b, "code", e->code);
+    json_add_int(b, "signal", e->signal);
+    json_add_bool(b, "timed_out", timed_out);
+    json_add_int(b, "duration_ms", (int64_t)(e->seconds * 1000 + 0.5));
+    json_add_bool(b, "core_dump", e->core_dump);
+    /* Extensions (http-api.md §5.8). */
+    json_add_int(b, "elapsed_us", (int64_t)(e->seconds * 1e6));
+    json_add_int(b, "background_killed", e->background_killed);
+    if (limit)
+        json_add_string(b, "limit", limit);
+    if (limit && value)
+        json_add_int(b, "limit_value", value);
+    write_event_resources(b, &e->usage);
+}
+
+/* The events but those of output are scanned, not parsed: they are written
+ * here and in run.c, and no text in them can look like a member, because
+ * a quote within a string has a backslash before it. */
+static const char *find_member(const struct event_line *line,
+                               const char *name) {
+    char key[40];
+    int length = snprintf(key, sizeof key, "\"%s\":", name);
+    const char *at = memmem(line->text, line->length, key, (size_t)length);
+    return at ? at + length : NULL;
+}
+
+static int64_t number(const struct event_line *line, const char *name) {
+    const char *at = find_member(line, name);
+    /* The line ends with a bracket, so strtoll stops within it. */
+    return at ? strtoll(at, NULL, 10) : 0;
+}
+
+static bool is_true(const struct event_line *line, const char *name) {
+    const char *at = find_member(line, name);
+    return at && *at == 't';
+}
+
+/* InstanceResources from EventResources: other names for the same counts. */
+static char *resources_text(const struct event_line *line) {
+    static const char *const names[][2] = {
+        {"block_input", "block_input_ops"},
+        {"block_output", "block_output_ops"},
+        {"involuntary_switches", "involuntary_ctx_switches"},
+        {"max_rss", "max_rss_kb"},
+        {"page_faults", "minor_faults"},
+        {"page_faults_io", "major_faults"},
+        {"shared_memory", "shared_memory"},
+        {"signals", "signals_received"},
+        {"swaps", "swaps"},
+        {"unshared_memory", "unshared_memory"},
+        {"voluntary_switches", "voluntary_ctx_switches"},
+    };
+    double elapsed = (double)number(line, "elapsed_us") / 1e6;
+    struct buffer b;
+    buffer_init(&b, 4096);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        json_add_int(&b, names[i][0], number(line, names[i][1]));
+    json_add_number(&b, "cost", 0); /* the machine is the user's own */
+    json_add_number(&b, "elapsed_time", elapsed);
+    json_add_number(&b, "monotonic_time", elapsed);
+    json_add_number(&b, "system_cpu_time",
+                    (double)number(line, "sys_time_us") / 1e6);
+    json_add_number(&b, "user_cpu_time",
+                    (double)number(line, "user_time_us") / 1e6);
+    json_end(&b);
+    return buffer_take(&b);
+}
+
+static void fold_exit(struct result *r, const struct event_line *line) {
+    r->exited = true;
+    r->pid = (int)number(line, "pid");
+    r->code = (int)number(line, "code");
+    r->signal = (int)number(line, "signal");
+    r->timed_out = is_true(line, "timed_out");
+    r->core_dump = is_true(line, "core_dump");
+    r->background_killed = (int)number(line, "background_killed");
+    free(r->resources);
+    r->resources = resources_text(line);
+}
+
+static void fold_limit(struct result *r, const struct event_line *line) {
+    const char *at = find_member(line, "limit");
+    if (at)
+        r->limit_value = number(line, "limit_value");
+    if (at && *at == '"')
+        snprintf(r->limit, sizeof r->limit, "%.*s", (int)strcspn(at + 1, "\""),
+                 at + 1);
+}
+
+static void fold_isolation(struct result *r, const struct event_line *line) {
+    const char *at = find_member(line, "isolation");
+    free(r->isolation);
+    r->isolation = at ? strndup(at, strcspn(at, "]") + 1) : NULL;
+}
+
+static void fold_truncated(struct result *r, const struct event_line *line) {
+    const char *at = find_member(line, "stream");
+    bool is_err = at && strncmp(at, "\"stderr\"", 8) == 0;
+    (is_err ? &r->err : &r->out)->dropped = number(line, "bytes_dropped");
+}
+
+static void fold_stream(struct result_stream *s, const json_t *data) {
+    const char *value = json_string_value(json_object_get(data, "value"));
+    const char *encoding = json_string_value(json_object_get(data, "encoding"));
+    char *bytes CLEANUP(cleanup_free) = NULL;
+    size_t length;
+    if (!value || !encoding || !stream_decode(value, encoding, &bytes, &length))
+        return;
+    size_t room = RESULT_STREAM_MAX - s->data.length;
+    s->emitted += (int64_t)length;
+    buffer_add(&s->data, bytes, length < room ? length : room);
+}
+
+/* Lines that tell nothing new, among them the bulk of a large output, are not
+ * even parsed. */
+static bool is_of_use(const struct result *r, const struct event_line *line,
+                      int spid) {
+    if (line->spid == 0)
+        return spid == 1 &&
+               (event_is(line, "init") || event_is(line, "completion"));
+    if (line->spid != spid)
+        return false;
+    if (event_is(line, "stdout"))
+        return r->out.emitted <= RESULT_STREAM_MAX;
+    if (event_is(line, "stderr"))
+        return r->err.emitted <= RESULT_STREAM_MAX;
+    return event_is(line, "spawn") || event_is(line, "exit") ||
+           event_is(line, "truncated");
+}
+
+static int fold_output(struct result_stream *s, const struct event_line *line) {
+    json_t *event = json_loadb(line->text, line->length, 0, NULL);
+    if (!event)
+        return -1;
+    fold_stream(s, json_object_get(event, "data"));
+    json_decref(event);
+    return 0;
+}
+
+static int fold_line(struct result *r, const struct event_line *line) {
+    if (event_is(line, "stdout"))
+        return fold_output(&r->out, line);
+    if (event_is(line, "stderr"))
+        return fold_output(&r->err, line);
+    if (event_is(line, "truncated")) {
+        fold_truncated(r, line);
+    } else if (event_is(line, "spawn")) {
+        r->started = true;
+        r->pid = (int)number(line, "pid");
+    } else if (event_is(line, "init")) {
+        fold_isolation(r, line);
+    } else {
+        if (event_is(line, "exit"))
+            fold_exit(r, line);
+        else
+            r->layer_bytes = number(line, "layer_bytes");
+        fold_limit(r, line);
+    }
+    return 0;
+}
+
+int result_fold(struct event_reader *reader, int spid, struct result *out,
+                struct fault *f) {
+    struct event_line line;
+    enum event_status status;
+    *out = (struct result){.code = -1, .signal = -1};
+    buffer_init(&out->out.data, RESULT_STREAM_MAX);
+    buffer_init(&out->err.data, RESULT_STREAM_MAX);
+    while ((status = event_next(reader, &line)) == EVENT_LINE) {
+        if (!is_of_use(out, &line, spid))
+            continue;
+        if (fold_line(out, &line) < 0)
+            return fault_set(f, 500, "the event log is damaged");
+    }
+    if (status == EVENT_BROKEN)
+        return fault_set(f, 500, "the event log is damaged");
+    if (out->out.data.failed || out->err.data.failed)
+        return fault_set(f, 500, "out of memory");
+    return 0;
+}
+
+void result_clear(struct result *r) {
+    free(r->resources);
+    free(r->isolation);
+    buffer_free(&r->out.data);
+    buffer_free(&r->err.data);
+    *r = (struct result){0};
+}
+
+static void write_state(struct buffer *b, const struct result *r) {
+    json_open(b, "state", '{');
+    json_add_int(b, "exit_code", r->code);
+    json_add_int(b, "signal", r->signal);
+    json_add_bool(b, "timed_out", r->timed_out);
+    json_add_int(b, "pid", r->pid);
+    json_add_bool(b, "core_dump", r->core_dump);
+    json_add_bool(b, "stopped", false);
+    json_add_bool(b, "continued", false);
+    json_close(b, '}');
+}
+
+static void write_stream(struct buffer *b, const char *key,
+                         const struct result_stream *s) {
+    json_open(b, key, '{');
+    json_add_stream(b, s->data.data, s->data.length);
+    json_add_bool(b, "truncated",
+                  s->dropped > 0 || s->emitted > (int64_t)s->data.length);
+    json_close(b, '}');
+}
+
+/* limit, isolation and background_killed are extensions (http-api.md §5.8). */
+static void write_extensions(struct buffer *b, const struct result *r) {
+    if (r->limit[0])
+        json_add_string(b, "limit", r->limit);
+    if (r->limit_value)
+        json_add_int(b, "limit_value", r->limit_value);
+    if (r->isolation)
+        json_add_raw(b, "isolation", r->isolation, strlen(r->isolation));
+    if (r->exited)
+        json_add_int(b, "background_killed", r->background_killed);
+}
+
+void result_write(struct buffer *b, const char *key, const struct result *r,
+                  bool over) {
+    if (!r->started && !over) {
+        json_add_raw(b, key, NULL, 0);
+        return;
+    }
+    json_open(b, key, '{');
+    json_open(b, "resources", '{');
+    if (r->resources) {
+        buffer_add(b, r->resources, strlen(r->resources));
+        buffer_add(b, ",", 1);
+        json_add_int(b, "layer_bytes", r->layer_bytes);
+    }
+    json_close(b, '}');
+    write_state(b, r);
+    write_stream(b, "stdout", &r->out);
+    write_stream(b, "stderr", &r->err);
+    write_extensions(b, r);
+    json_close(b, '}');
+}

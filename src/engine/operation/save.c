@@ -1,0 +1,214 @@
+/* save.c: keeps what a run changed. Two trips to a worker: one makes
+ * the layer and the image, the other writes the operation's end and makes all
+ * of it durable; only then is it told. */
+#define _GNU_SOURCE
+#include "operation/internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the end ---- */
+
+struct finish {
+    struct job job;
+    struct operation *op;
+    struct operation_row row;
+    bool recorded; /* the row is there */
+    const char *log;
+    size_t log_length;
+    struct fault fault; /* status 0: none */
+};
+
+/* Worker. */
+static void finish_work(struct job *j) {
+    struct finish *s = (struct finish *)j;
+    struct store *store = s->op->all->engine->store;
+    int (*write)(struct store *, const struct operation_row *, const char *,
+                 size_t, struct fault *) =
+        s->recorded ? store_operation_finish : store_operation_record;
+    if (event_log_sync(s->op->log, &s->fault) < 0 ||
+        write(store, &s->row, s->log, s->log_length, &s->fault) < 0)
+        return;
+    s->recorded = true;
+    store_sync(store, &s->fault);
+}
+
+/* What is not on the disk did not happen. */
+static void take_back(struct finish *s) {
+    struct operation *op = s->op;
+    event_log_rollback(op->log);
+    op->result_image[0] = 0;
+    op->image_size = -1;
+    op->layer_bytes = 0;
+    op->recorded = s->recorded;
+    op->fault = s->fault;
+    operation_settle(op, "FAILED");
+}
+
+static void finish_done(struct job *j) {
+    struct finish *s = (struct finish *)j;
+    struct operation *op = s->op;
+    if (s->fault.status) {
+        take_back(s);
+    } else {
+        op->status = "SUCCESS";
+        operation_ended(op);
+    }
+    free(s);
+    operation_unref(op);
+}
+
+void operation_succeed(struct operation *op) {
+    struct finish *s = calloc(1, sizeof *s);
+    if (!s) {
+        operation_settle(op, "SUCCESS");
+        return;
+    }
+    s->op = op;
+    op->references++;
+    operation_complete(op, "SUCCESS");
+    operation_row(op, &s->row);
+    s->row.status = "SUCCESS";
+    s->recorded = op->recorded;
+    op->recorded = true;
+    s->log = event_log_text(op->log, &s->log_length);
+    job_start(op->all->engine, &s->job, finish_work, finish_done);
+}
+
+/* ---- the image ---- */
+
+struct save {
+    struct job job;
+    struct operation *op;
+    struct image image; /* the result */
+    bool changed;       /* it is a new one */
+    bool published;     /* the workspace is consumed */
+    bool full;          /* too much for max_layer_bytes */
+    int64_t bytes;      /* that it held */
+    struct fault fault; /* status 0: none */
+};
+
+static void save_free(struct save *s) {
+    struct operation *op = s->op;
+    image_clear(&s->image);
+    free(s);
+    operation_unref(op);
+}
+
+static bool same_text(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* What the result is when the run wrote nothing: the image itself, or another
+ * name for its layer with other variables. Worker. */
+static int keep_layer(struct save *s) {
+    struct operation *op = s->op;
+    s->image.size = op->image.size;
+    s->image.layer = op->image.layer;
+    if (same_text(s->image.env, op->image.env)) {
+        memcpy(s->image.uuid, op->image.uuid, UUID_SIZE);
+        return 0;
+    }
+    s->changed = true;
+    return store_image_add(op->all->engine->store, &s->image, &s->fault);
+}
+
+int operation_check_layer(const struct operation *op, int64_t bytes,
+                          int64_t entries, struct fault *f) {
+    int64_t limit = op->run.max_layer_bytes;
+    if (bytes > limit)
+        return fault_set(f, 507,
+                         "the run wrote %lld bytes, more than "
+                         "max_layer_bytes = %lld",
+                         (long long)bytes, (long long)limit);
+    if (entries > LAYER_NAMES_MIN && entries > limit / LAYER_BYTES_A_NAME)
+        return fault_set(f, 507,
+                         "the run made %lld files, more than max_layer_bytes "
+                         "= %lld allows at %d bytes each",
+                         (long long)entries, (long long)limit,
+                         LAYER_BYTES_A_NAME);
+    return 0;
+}
+
+/* Worker. */
+static int publish(struct save *s) {
+    struct operation *op = s->op;
+    struct layers *layers = op->all->engine->layers;
+    int64_t entries;
+    bool empty;
+    if (workspace_is_empty(layers, &op->workspace, &empty, &s->fault) < 0)
+        return -1;
+    if (empty)
+        return keep_layer(s);
+    if (workspace_size(layers, &op->workspace, &s->bytes, &entries, &s->fault) <
+        0)
+        return -1;
+    s->full = operation_check_layer(op, s->bytes, entries, &s->fault) < 0;
+    if (s->full)
+        return -1;
+    s->changed = s->published = true;
+    /* The sync that makes it durable comes with the operation's end. */
+    return workspace_publish_unsynced(layers, &op->workspace, op->image.layer,
+                                      &s->image, &s->fault);
+}
+
+static void publish_work(struct job *j) {
+    struct save *s = (struct save *)j;
+    if (publish(s) < 0 && !s->fault.status)
+        fault_set(&s->fault, 500, "the image could not be saved");
+}
+
+static void publish_failed(struct save *s) {
+    struct operation *op = s->op;
+    op->fault = s->fault;
+    if (s->fault.status == 507)
+        op->limit = "disk";
+    op->layer_full = s->full;
+    operation_settle(op, "FAILED");
+    save_free(s);
+}
+
+static void publish_done(struct job *j) {
+    struct save *s = (struct save *)j;
+    struct operation *op = s->op;
+    if (!s->published) {
+        op->has_workspace = true;
+        operation_drop_workspace(op);
+    }
+    if (s->fault.status) {
+        publish_failed(s);
+        return;
+    }
+    memcpy(op->result_image, s->image.uuid, UUID_SIZE);
+    op->image_size = s->image.size;
+    op->layer_bytes = s->bytes;
+    operation_succeed(op);
+    save_free(s);
+}
+
+/* The variables of the result: those of the image stay, and with preserve_env
+ * those of the request join them (http-api.md §8.6). */
+static char *result_env(const struct operation *op) {
+    if (op->run.preserve_env)
+        return run_preserved_env(&op->run.process, op->image_env);
+    return op->image.env ? strdup(op->image.env) : NULL;
+}
+
+void operation_save(struct operation *op) {
+    static const struct fault no_memory = {500, "out of memory"};
+    struct save *s = calloc(1, sizeof *s);
+    if (!s) {
+        op->fault = no_memory;
+        operation_settle(op, "FAILED");
+        return;
+    }
+    s->op = op;
+    op->references++;
+    op->has_workspace = false; /* the save's now */
+    uuid_random(s->image.uuid);
+    memcpy(s->image.operation, op->uuid, UUID_SIZE);
+    s->image.created = wall_microseconds();
+    s->image.env = result_env(op);
+    s->image.cwd = op->image.cwd ? strdup(op->image.cwd) : NULL;
+    s->image.user = op->image.user ? strdup(op->image.user) : NULL;
+    job_start(op->all->engine, &s->job, publish_work, publish_done);
+}

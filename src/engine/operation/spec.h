@@ -1,0 +1,103 @@
+/* spec.h: what a client asks to run: the bodies of POST /instances and POST
+ * .../subprocesses (http-api.md §5.6, §5.7), checked and completed. */
+#ifndef CONTREE_OPERATION_SPEC_H
+#define CONTREE_OPERATION_SPEC_H
+
+#include "base/json.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/userns.h"
+
+/* What /whoami tells about, too. */
+#define RUN_LAYER_BYTES INT64_C(12884901888)
+enum {
+    RUN_TIMEOUT = 60,
+    RUN_TIMEOUT_MAX = 3600,
+    RUN_QUEUE_MAX = 86400, /* seconds */
+    RUN_TRUNCATE = 1 << 20,
+    RUN_FILES_MAX = 4096,
+    RUN_KEY_MAX = 255 /* bytes of an idempotency key */
+};
+
+/* Strings are borrowed from the request's JSON, which `json` keeps alive. */
+struct run_process {
+    json_t *json;
+    const char *command, *cwd;
+    char *directory;          /* cwd, where it was given as a relative path */
+    const json_t *args, *env; /* may be NULL */
+    bool shell;
+    const char *user; /* "name", "name:group", numbers; NULL: uid and gid */
+    bool image_user;  /* what the image says, which is to be put in `user` */
+    uint32_t uid, gid;
+    bool has_gid;     /* else the group of the user */
+    char *stdin_data; /* decoded */
+    size_t stdin_length;
+    bool stdin_open; /* more comes by POST .../stdin */
+    int64_t truncate;
+    int64_t timeout; /* seconds; 0 for subprocesses */
+};
+
+struct run_file {
+    const char *given; /* borrowed from the request's JSON */
+    char *path;        /* the same from the root on */
+    char uuid[UUID_SIZE];
+    uint32_t uid, gid, mode;
+    const json_t *xattrs; /* borrowed, too: names to hexadecimal digits */
+};
+
+/* The extended attributes of a file as names and values in turn, borrowed from
+ * it; `count` of them, at most RUN_XATTRS_MAX * 2. */
+enum { RUN_XATTRS_MAX = 32 };
+void run_file_xattrs(const struct run_file *file,
+                     const char *strings[2 * RUN_XATTRS_MAX], size_t *count);
+
+struct run {
+    struct run_process process;
+    const char *image, *hostname, *idempotency_key;
+    bool disposable, preserve_env, networking;
+    int64_t max_layer_bytes;
+    double queue_timeout; /* seconds to wait for a sandbox; < 0: any time */
+    int64_t shm_bytes;    /* 0: the sandbox's default */
+    bool image_etc;       /* no files of the engine's in /etc */
+    struct limits limits; /* 0 each: the engine's default */
+    struct run_file *files;
+    size_t file_count;
+    /* The request as a JSON object with its defaults filled in: the echo of the
+     * spawn and the operation's metadata. */
+    char *text;
+};
+
+/* Reads a body into `out`; 400 names the field that is wrong. Clear it in any
+ * case. */
+int run_process_parse(const json_t *body, struct id_range ids,
+                      struct run_process *out, struct fault *f);
+void run_process_clear(struct run_process *p);
+int run_parse(const json_t *body, struct id_range ids, struct run *out,
+              struct fault *f);
+void run_clear(struct run *r);
+/* As in struct sandbox_spec: all of them, or those that the run is sent. */
+unsigned run_image_etc(const struct run *r);
+
+/* The argument vector, NULL-terminated; one allocation the caller frees. Shell
+ * commands become /bin/sh -c. */
+char **run_argv(const struct run_process *p, struct fault *f);
+/* The environment as the process gets it, but for run_defaults(): PATH, then
+ * `image_env` (a JSON object or NULL), then the request's. One allocation the
+ * caller frees. */
+char **run_environment(const struct run_process *p, const json_t *image_env,
+                       struct fault *f);
+/* Whether this is "name" or "name:group", or numbers, as far as its form goes.
+ */
+bool run_is_user(const char *text);
+/* Bits DEFAULT_... (init/protocol.h) of the variables that neither the image
+ * nor the request has a word on: they are the user's. */
+unsigned run_defaults(const struct run_process *p, const json_t *image_env);
+/* What preserve_env stores in the result image: image_env changed by the
+ * request's, or NULL if that is empty. */
+char *run_preserved_env(const struct run_process *p, const json_t *image_env);
+/* Adds the data of a spawn event, secrets redacted. */
+void spawn_event_write(struct buffer *b, const struct run_process *p,
+                       char *const *argv, char *const *env, int pid,
+                       const struct sandbox_account *a);
+
+#endif

@@ -1,0 +1,704 @@
+/* cgroup.c: see cgroup.h. */
+#define _GNU_SOURCE
+#include "sandbox/cgroup.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum {
+    TEXT_MAX = 65536, /* of a file in /proc */
+    NAME_SIZE = 80,
+    CPU_PERIOD = 100000, /* microseconds */
+    CLOSE_ATTEMPTS = 200,
+    CLOSE_PAUSE_MS = 5,
+    MOVE_ATTEMPTS = 20,
+    TAKE_ATTEMPTS = 20,
+};
+
+static const char *const names[CGROUP_KINDS] = {"memory", "pids", "cpu"};
+static const char *const fields[CGROUP_KINDS] = {"memory_bytes", "pids",
+                                                 "cpus"};
+
+/* The directory that gets a controller's groups. */
+struct place {
+    int fd; /* -1: no such controller here */
+    bool unified;
+};
+
+/* A group that was still busy when it was to be removed. */
+struct remnant {
+    struct remnant *next;
+    int parent; /* a place's */
+    char name[NAME_SIZE];
+};
+
+struct cgroups {
+    struct place places[CGROUP_KINDS];
+    bool off[CGROUP_KINDS]; /* switched off when the machine was booted */
+    bool read_only;         /* no hierarchy can be written to */
+    char prefix[NAME_SIZE / 2];
+    uint64_t next;
+    struct remnant *remnants;
+    char nice[16]; /* of the groups that are made */
+};
+
+struct cgroup {
+    struct cgroups *all;
+    char name[NAME_SIZE];
+    int dirs[CGROUP_KINDS];         /* -1: no limit of this kind */
+    int memory_events, pids_events; /* files with counters */
+    int oom;                        /* version 1: an eventfd */
+    bool out_of_memory;
+};
+
+/* ---- what there is ---- */
+
+static char *read_text(int dir, const char *name) {
+    char *text = malloc(TEXT_MAX);
+    int fd CLEANUP(cleanup_close) = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 || !text ? -1 : read_all(fd, text, TEXT_MAX - 1);
+    if (got < 0) {
+        free(text);
+        return NULL;
+    }
+    text[got] = '\0';
+    return text;
+}
+
+/* Whether `word` is in a list separated by any of `by`. */
+static bool has_word(const char *list, const char *by, const char *word) {
+    size_t length = strlen(word);
+    while (*list) {
+        size_t n = strcspn(list, by);
+        if (n == length && memcmp(list, word, n) == 0)
+            return true;
+        list += n + (list[n] != '\0');
+    }
+    return false;
+}
+
+/* The path of our own group in the hierarchy of a controller (NULL: that of
+ * version 2), out of /proc/self/cgroup. */
+static bool own_path(const char *text, const char *controller, char *out,
+                     size_t size) {
+    for (const char *line = text; line && *line;
+         line = strchr(line, '\n'), line += line != NULL) {
+        char list[256], path[3072];
+        if (sscanf(line, "%*d:%255[^:\n]:%3071[^\n]", list, path) != 2) {
+            *list = '\0';
+            if (sscanf(line, "0::%3071[^\n]", path) != 1)
+                continue;
+        }
+        if (controller ? has_word(list, ",", controller) : !*list)
+            return snprintf(out, size, "%s", path) < (int)size;
+    }
+    return false;
+}
+
+struct mount {
+    char root[3072], point[1024], type[32], options[1024];
+};
+
+static bool read_mount(const char *line, struct mount *m) {
+    char rest[4096];
+    if (sscanf(line, "%*s %*s %*s %3071s %1023s %4095[^\n]", m->root, m->point,
+               rest) != 3)
+        return false;
+    const char *dash = strstr(rest, " - ");
+    return dash && sscanf(dash, " - %31s %*s %1023s", m->type, m->options) == 2;
+}
+
+static bool is_of(const struct mount *m, const char *controller) {
+    if (!controller)
+        return strcmp(m->type, "cgroup2") == 0;
+    return strcmp(m->type, "cgroup") == 0 &&
+           has_word(m->options, ",", controller);
+}
+
+/* Our own group's directory. In a container the mount may show only what is
+ * below its root. */
+static void own_directory(const struct mount *m, const char *path, char *out,
+                          size_t size) {
+    size_t root = strlen(m->root);
+    if (strcmp(m->root, "/") != 0 && strncmp(path, m->root, root) == 0 &&
+        (path[root] == '/' || path[root] == '\0'))
+        path += root;
+    snprintf(out, size, "%s%s", m->point, strcmp(path, "/") == 0 ? "" : path);
+    if (access(out, F_OK) < 0)
+        snprintf(out, size, "%s", m->point);
+}
+
+/* What /proc says about us. */
+struct machine {
+    char *mounts, *cgroups;
+};
+
+/* Where the hierarchy of a controller (NULL: version 2) shows our own group,
+ * and where it begins. */
+static bool find_directory(const struct machine *m, const char *controller,
+                           char *out, size_t size, size_t *mount_length) {
+    char path[3072];
+    struct mount mount;
+    if (!own_path(m->cgroups, controller, path, sizeof path))
+        return false;
+    for (const char *line = m->mounts; line && *line;
+         line = strchr(line, '\n'), line += line != NULL) {
+        if (!read_mount(line, &mount) || !is_of(&mount, controller))
+            continue;
+        own_directory(&mount, path, out, size);
+        *mount_length = strlen(mount.point);
+        return true;
+    }
+    return false;
+}
+
+/* A directory where we may make groups, which has `file`; else -1. */
+static int open_place(const char *path, const char *file) {
+    int fd CLEANUP(cleanup_close) =
+        open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0 ||
+        faccessat(fd, file, W_OK, AT_EACCESS) < 0)
+        return -1;
+    return steal_fd(&fd);
+}
+
+static void find_version1(struct cgroups *c, const struct machine *m) {
+    char path[4096];
+    size_t length;
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (find_directory(m, names[k], path, sizeof path, &length))
+            c->places[k].fd = open_place(path, "tasks");
+}
+
+static int write_text(int dir, const char *name, const char *text) {
+    int fd CLEANUP(cleanup_close) = openat(dir, name, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    return write_all(fd, text, strlen(text));
+}
+
+static bool are_alone(int dir) {
+    char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.procs");
+    char *end;
+    return text && strtol(text, &end, 10) == (long)getpid() &&
+           strcmp(end, "\n") == 0;
+}
+
+/* Whether the group and what is below it are ours to manage: systemd marks
+ * such a one, and a container's begins at the top of what it sees. */
+static bool is_delegated(int dir, bool topmost) {
+    char mark = '0';
+    return topmost || are_alone(dir) ||
+           (fgetxattr(dir, "user.delegate", &mark, 1) == 1 && mark == '1') ||
+           (fgetxattr(dir, "trusted.delegate", &mark, 1) == 1 && mark == '1');
+}
+
+/* Moves whoever is in the group to its leaf: ourselves and, say, the script
+ * that started us. Who forks meanwhile leaves a child, so it tries again. */
+static void move_to_leaf(int dir) {
+    for (int i = 0; i < MOVE_ATTEMPTS; i++) {
+        char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.procs");
+        char *rest = text, *pid;
+        if (!text || !*text)
+            return;
+        while ((pid = strsep(&rest, "\n")))
+            if (*pid)
+                write_text(dir, "contree-engine/cgroup.procs", pid);
+    }
+}
+
+static void enable_controllers(int dir, const char *there_are) {
+    for (int k = 0; k < CGROUP_KINDS; k++) {
+        char order[16];
+        snprintf(order, sizeof order, "+%s", names[k]);
+        if (has_word(there_are, " \n", names[k]) &&
+            write_text(dir, "cgroup.subtree_control", order) < 0)
+            log_line("no %s limits in the engine's control group: %s", names[k],
+                     strerror(errno));
+    }
+}
+
+/* Has our own group give its controllers on, if that is for us to decide. Only
+ * the root of all groups may do so and have processes itself. */
+static void prepare_own(int dir, bool topmost) {
+    char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.controllers");
+    bool root = faccessat(dir, "cgroup.type", F_OK, 0) < 0;
+    if (!text || !*text || (!root && !is_delegated(dir, topmost)))
+        return;
+    if (!root) {
+        if (mkdirat(dir, "contree-engine", 0755) < 0 && errno != EEXIST)
+            return;
+        move_to_leaf(dir);
+    }
+    enable_controllers(dir, text);
+}
+
+/* Uses what `dir`'s groups have and nobody else has given; false for nothing.
+ */
+static bool use_unified(struct cgroups *c, int dir) {
+    char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.subtree_control");
+    bool useful = false;
+    for (int k = 0; text && k < CGROUP_KINDS; k++) {
+        if (c->places[k].fd >= 0 || !has_word(text, " \n", names[k]))
+            continue;
+        c->places[k].fd = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+        c->places[k].unified = true;
+        useful = true;
+    }
+    return useful;
+}
+
+/* Our own group, or the nearest above it that has controllers to give. */
+static void find_version2(struct cgroups *c, const struct machine *m) {
+    char path[4096];
+    size_t top;
+    if (!find_directory(m, NULL, path, sizeof path, &top))
+        return;
+    for (bool own = true;; own = false) {
+        int dir CLEANUP(cleanup_close) = open_place(path, "cgroup.procs");
+        if (dir >= 0 && own)
+            prepare_own(dir, strlen(path) == top);
+        if (dir >= 0 && use_unified(c, dir))
+            return;
+        char *slash = strrchr(path, '/');
+        if (!slash || slash < path + top)
+            return;
+        *slash = '\0';
+    }
+}
+
+/* Lines of "name hierarchy groups enabled". */
+static void find_switched_off(struct cgroups *c, const char *text) {
+    for (const char *line = text; line && *line;
+         line = strchr(line, '\n'), line += line != NULL) {
+        char name[32];
+        int enabled;
+        if (sscanf(line, "%31s %*d %*d %d", name, &enabled) != 2 || enabled)
+            continue;
+        for (int k = 0; k < CGROUP_KINDS; k++)
+            if (strcmp(name, names[k]) == 0)
+                c->off[k] = true;
+    }
+}
+
+static bool is_read_only(const struct machine *m) {
+    char path[4096];
+    size_t top;
+    struct statvfs fs;
+    return find_directory(m, NULL, path, sizeof path, &top) &&
+           statvfs(path, &fs) == 0 && fs.f_flag & ST_RDONLY;
+}
+
+struct cgroups *cgroups_open(const char *proc, int dir_fd) {
+    struct cgroups *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        c->places[k].fd = -1;
+    struct stat st = {0};
+    fstat(dir_fd, &st);
+    snprintf(c->prefix, sizeof c->prefix, "contree-%llx.%llx-",
+             (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    c->next = (uint64_t)wall_microseconds();
+    int dir CLEANUP(cleanup_close) =
+        open(proc, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct machine m = {read_text(dir, "mountinfo"), read_text(dir, "cgroup")};
+    if (m.mounts && m.cgroups) {
+        find_version1(c, &m);
+        find_version2(c, &m);
+        c->read_only = is_read_only(&m);
+    }
+    char *table CLEANUP(cleanup_free) = read_text(dir, "../cgroups");
+    find_switched_off(c, table);
+    free(m.mounts);
+    free(m.cgroups);
+    return c;
+}
+
+bool cgroups_have(const struct cgroups *c, int kind) {
+    return c->places[kind].fd >= 0;
+}
+
+const char *cgroups_fix(const struct cgroups *c, int kind) {
+    if (c->off[kind])
+        return "boot Linux without cgroup_disable=memory; a Raspberry Pi: with "
+               "cgroup_enable=memory, in cmdline.txt";
+    if (c->read_only)
+        return "make /sys/fs/cgroup writable: sudo mount -o remount,rw "
+               "/sys/fs/cgroup, or for a container docker run --privileged";
+    if (access("/run/systemd/system", F_OK) < 0)
+        return "run the engine as root (there is no systemd here that could "
+               "give a user control groups), and if /sys/fs/cgroup is empty: "
+               "mount -t cgroup2 none /sys/fs/cgroup";
+    return "start the engine by systemd-run --user --scope -p Delegate=yes "
+           "contree-engine serve (as root without --user)";
+}
+
+static bool is_wanted(const struct limits *l, int kind) {
+    return kind == CGROUP_MEMORY ? l->memory_bytes > 0
+           : kind == CGROUP_PIDS ? l->pids > 0
+                                 : l->cpus > 0;
+}
+
+int cgroups_check(const struct cgroups *c, const struct limits *limits,
+                  struct fault *f) {
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (is_wanted(limits, k) && !cgroups_have(c, k))
+            return fault_set(f, 422,
+                             "a limit on %s cannot be kept here: the engine "
+                             "has no %s controller of control groups that it "
+                             "may use. Fix: %s",
+                             fields[k], names[k], cgroups_fix(c, k));
+    return 0;
+}
+
+/* ---- removing ---- */
+
+/* "contree-DEVICE.INODE-NUMBER", in hexadecimal digits. */
+static bool is_name(const char *name) {
+    unsigned long long device, inode, number;
+    int end = 0;
+    return sscanf(name, "contree-%llx.%llx-%llx%n", &device, &inode, &number,
+                  &end) == 3 &&
+           name[end] == '\0';
+}
+
+static void remove_later(struct cgroups *c, int parent, const char *name) {
+    struct remnant *r = calloc(1, sizeof *r);
+    if (!r)
+        return; /* the next engine finds it */
+    r->parent = parent;
+    snprintf(r->name, sizeof r->name, "%s", name);
+    r->next = c->remnants;
+    c->remnants = r;
+}
+
+static void remove_group(struct cgroups *c, int parent, const char *name) {
+    if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno == EBUSY)
+        remove_later(c, parent, name);
+}
+
+bool cgroups_sweep(struct cgroups *c) {
+    struct remnant *r = c->remnants;
+    c->remnants = NULL;
+    while (r) {
+        struct remnant *next = r->next;
+        remove_group(c, r->parent, r->name);
+        free(r);
+        r = next;
+    }
+    return c->remnants != NULL;
+}
+
+/* Who has a group holds a lock on it, which ends with him: see take_group().
+ * Holding it nobody else can take the group meanwhile. */
+static void remove_abandoned(int place, const char *name) {
+    int fd CLEANUP(cleanup_close) =
+        openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        unlinkat(place, name, AT_REMOVEDIR);
+}
+
+/* Removes what the last engine on our data directory left, and what others
+ * did: theirs may be gone, and then nobody else would. The kernel keeps groups
+ * with processes. */
+static void recover_group(struct cgroups *c, int place, const char *name) {
+    if (strlen(name) >= NAME_SIZE)
+        return;
+    if (strncmp(name, c->prefix, strlen(c->prefix)) == 0)
+        remove_group(c, place, name);
+    else if (is_name(name))
+        remove_abandoned(place, name);
+}
+
+static void recover_place(struct cgroups *c, int place) {
+    int fd = openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *e;
+    if (!dir) {
+        drop_fd(&fd);
+        return;
+    }
+    while ((e = readdir(dir)))
+        recover_group(c, place, e->d_name);
+    closedir(dir);
+}
+
+void cgroups_recover(struct cgroups *c) {
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (c->places[k].fd >= 0)
+            recover_place(c, c->places[k].fd);
+}
+
+void cgroups_close(struct cgroups *c) {
+    const struct timespec pause = {.tv_nsec = CLOSE_PAUSE_MS * 1000000};
+    if (!c)
+        return;
+    for (int i = 0; cgroups_sweep(c) && i < CLOSE_ATTEMPTS; i++)
+        nanosleep(&pause, NULL);
+    while (c->remnants) {
+        struct remnant *r = c->remnants;
+        log_line("the control group %s is still busy", r->name);
+        c->remnants = r->next;
+        free(r);
+    }
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        drop_fd(&c->places[k].fd);
+    free(c);
+}
+
+/* ---- one group ---- */
+
+static bool is_made(const struct cgroup *g) {
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (g->dirs[k] >= 0 && g->all->places[k].unified)
+            return true;
+    return false;
+}
+
+/* Opens and locks it. -1 when an engine that cleans up took it away. */
+static int take_group(int place, const char *name) {
+    struct stat own, now;
+    int fd CLEANUP(cleanup_close) =
+        openat(place, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0 || fstat(fd, &own) < 0 ||
+        fstatat(place, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
+        return -1;
+    if (own.st_ino == now.st_ino)
+        return steal_fd(&fd);
+    errno = ENOENT;
+    return -1;
+}
+
+static int make_group(const struct place *p, const char *name) {
+    int fd = -1;
+    for (int i = 0; fd < 0 && i < TAKE_ATTEMPTS; i++) {
+        if (mkdirat(p->fd, name, 0755) < 0 && errno != EEXIST)
+            return -1;
+        fd = take_group(p->fd, name);
+    }
+    return fd;
+}
+
+static int make_directory(struct cgroup *g, int kind, struct fault *f) {
+    const struct place *p = &g->all->places[kind];
+    bool fresh = !(p->unified && is_made(g));
+    g->dirs[kind] = fresh ? make_group(p, g->name) : take_group(p->fd, g->name);
+    if (g->dirs[kind] < 0) {
+        fault_errno(f, "cannot make a control group for %s", names[kind]);
+        if (fresh)
+            unlinkat(p->fd, g->name, AT_REMOVEDIR);
+        return -1;
+    }
+    /* Without that file groups have no shares here. */
+    if (fresh && p->unified && *g->all->nice)
+        write_text(g->dirs[kind], "cpu.weight.nice", g->all->nice);
+    return 0;
+}
+
+static int set_number(const struct cgroup *g, int kind, const char *file,
+                      int64_t value, struct fault *f) {
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    if (write_text(g->dirs[kind], file, text) < 0)
+        return fault_errno(f, "cannot set %s to %s", file, text);
+    return 0;
+}
+
+/* Swap is no way out; a kernel without swap accounting has no such file. */
+static int limit_memory(struct cgroup *g, int64_t bytes, struct fault *f) {
+    int dir = g->dirs[CGROUP_MEMORY];
+    bool unified = g->all->places[CGROUP_MEMORY].unified;
+    const char *swap =
+        unified ? "memory.swap.max" : "memory.memsw.limit_in_bytes";
+    if (set_number(g, CGROUP_MEMORY,
+                   unified ? "memory.max" : "memory.limit_in_bytes", bytes,
+                   f) < 0)
+        return -1;
+    if (faccessat(dir, swap, F_OK, 0) == 0 &&
+        set_number(g, CGROUP_MEMORY, swap, unified ? 0 : bytes, f) < 0)
+        return -1;
+    /* The kernel kills them all at once, so none carries on with half of the
+     * others gone; one that cannot (before 4.19) leaves it to us. */
+    if (unified && write_text(dir, "memory.oom.group", "1") < 0 &&
+        errno != ENOENT)
+        return fault_errno(f, "cannot set memory.oom.group");
+    g->memory_events =
+        openat(dir, unified ? "memory.events" : "memory.oom_control",
+               O_RDONLY | O_CLOEXEC);
+    if (g->memory_events < 0)
+        return fault_errno(f, "cannot watch the sandbox's memory");
+    if (unified)
+        return 0;
+    char order[32];
+    g->oom = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    snprintf(order, sizeof order, "%d %d", g->oom, g->memory_events);
+    if (g->oom < 0 || write_text(dir, "cgroup.event_control", order) < 0)
+        return fault_errno(f, "cannot watch the sandbox's memory");
+    return 0;
+}
+
+/* Init is in the group too. */
+static int limit_pids(struct cgroup *g, int64_t pids, struct fault *f) {
+    if (set_number(g, CGROUP_PIDS, "pids.max", pids + 1, f) < 0)
+        return -1;
+    g->pids_events =
+        openat(g->dirs[CGROUP_PIDS], "pids.events", O_RDONLY | O_CLOEXEC);
+    return 0; /* before Linux 4.3 there is none, and no report */
+}
+
+static int limit_cpu(struct cgroup *g, double cpus, struct fault *f) {
+    int64_t quota = (int64_t)(cpus * CPU_PERIOD + 0.5);
+    if (!g->all->places[CGROUP_CPU].unified)
+        return set_number(g, CGROUP_CPU, "cpu.cfs_period_us", CPU_PERIOD, f) < 0
+                   ? -1
+                   : set_number(g, CGROUP_CPU, "cpu.cfs_quota_us", quota, f);
+    char text[64];
+    snprintf(text, sizeof text, "%lld %d", (long long)quota, CPU_PERIOD);
+    if (write_text(g->dirs[CGROUP_CPU], "cpu.max", text) < 0)
+        return fault_errno(f, "cannot set cpu.max to %s", text);
+    return 0;
+}
+
+static int apply(struct cgroup *g, const struct limits *l, struct fault *f) {
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (is_wanted(l, k) && make_directory(g, k, f) < 0)
+            return -1;
+    if (l->memory_bytes > 0 && limit_memory(g, l->memory_bytes, f) < 0)
+        return -1;
+    if (l->pids > 0 && limit_pids(g, l->pids, f) < 0)
+        return -1;
+    return l->cpus > 0 ? limit_cpu(g, l->cpus, f) : 0;
+}
+
+void cgroups_set_nice(struct cgroups *c, int nice) {
+    snprintf(c->nice, sizeof c->nice, "%d", nice);
+}
+
+struct cgroup *cgroup_make(struct cgroups *c, const struct limits *limits,
+                           struct fault *f) {
+    if (cgroups_check(c, limits, f) < 0)
+        return NULL;
+    struct cgroup *g = calloc(1, sizeof *g);
+    if (!g) {
+        fault_set(f, 507, "out of memory");
+        return NULL;
+    }
+    g->all = c;
+    g->memory_events = g->pids_events = g->oom = -1;
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        g->dirs[k] = -1;
+    snprintf(g->name, sizeof g->name, "%s%llx", c->prefix,
+             (unsigned long long)c->next++);
+    if (apply(g, limits, f) == 0)
+        return g;
+    cgroup_drop(g);
+    return NULL;
+}
+
+int cgroup_doors(const struct cgroup *g, int fds[CGROUP_KINDS],
+                 struct fault *f) {
+    int count = 0;
+    bool unified = false;
+    for (int k = 0; k < CGROUP_KINDS; k++) {
+        bool here = g->all->places[k].unified;
+        if (g->dirs[k] < 0 || (here && unified))
+            continue;
+        unified = unified || here;
+        fds[count] = openat(g->dirs[k], here ? "cgroup.procs" : "tasks",
+                            O_WRONLY | O_CLOEXEC);
+        if (fds[count] < 0) {
+            fault_errno(f, "cannot open a control group");
+            while (count > 0)
+                close_fd(fds[--count]);
+            return -1;
+        }
+        count++;
+    }
+    return count;
+}
+
+int cgroup_watch_fd(const struct cgroup *g, int *events) {
+    *events = g->oom >= 0 ? UV_READABLE : UV_PRIORITIZED;
+    return g->oom >= 0 ? g->oom : g->memory_events;
+}
+
+/* A number in a file of "name value" lines; 0 if it is not there. Reading it
+ * also arms the next wake-up of version 2. */
+static long counter(int fd, const char *name) {
+    char text[1024];
+    ssize_t got = fd < 0 ? -1 : pread(fd, text, sizeof text - 1, 0);
+    size_t length = strlen(name);
+    text[got > 0 ? got : 0] = '\0';
+    for (const char *line = text; line && *line;
+         line = strchr(line, '\n'), line += line != NULL)
+        if (strncmp(line, name, length) == 0 && line[length] == ' ')
+            return strtol(line + length, NULL, 10);
+    return 0;
+}
+
+void cgroup_woken(struct cgroup *g) {
+    uint64_t times;
+    if (g->oom >= 0 && read(g->oom, &times, sizeof times) == sizeof times)
+        g->out_of_memory = true; /* told before anything is killed */
+    if (counter(g->memory_events, "oom_kill") > 0)
+        g->out_of_memory = true;
+}
+
+const char *cgroup_limit_hit(struct cgroup *g) {
+    if (!g->out_of_memory && counter(g->memory_events, "oom_kill") > 0)
+        g->out_of_memory = true;
+    return g->out_of_memory                     ? "memory"
+           : counter(g->pids_events, "max") > 0 ? "pids"
+                                                : NULL;
+}
+
+static long number_in(int dir, const char *file, const char *name) {
+    int fd CLEANUP(cleanup_close) = openat(dir, file, O_RDONLY | O_CLOEXEC);
+    return counter(fd, name);
+}
+
+void cgroup_usage(const struct cgroup *g, struct rusage *usage) {
+    enum { MICROSECONDS = 1000000, KIB = 1024 };
+    int dir = g->dirs[CGROUP_MEMORY];
+    if (dir < 0 || !g->all->places[CGROUP_MEMORY].unified)
+        return;
+    long user = number_in(dir, "cpu.stat", "user_usec");
+    long system = number_in(dir, "cpu.stat", "system_usec");
+    usage->ru_utime =
+        (struct timeval){user / MICROSECONDS, user % MICROSECONDS};
+    usage->ru_stime =
+        (struct timeval){system / MICROSECONDS, system % MICROSECONDS};
+    char *peak CLEANUP(cleanup_free) = read_text(dir, "memory.peak");
+    usage->ru_maxrss = peak ? strtol(peak, NULL, 10) / KIB : 0;
+}
+
+void cgroup_drop(struct cgroup *g) {
+    if (!g)
+        return;
+    bool unified = false;
+    drop_fd(&g->memory_events);
+    drop_fd(&g->pids_events);
+    drop_fd(&g->oom);
+    for (int k = 0; k < CGROUP_KINDS; k++) {
+        const struct place *p = &g->all->places[k];
+        if (g->dirs[k] < 0)
+            continue;
+        drop_fd(&g->dirs[k]);
+        if (!(p->unified && unified))
+            remove_group(g->all, p->fd, g->name);
+        unified = unified || p->unified;
+    }
+    free(g);
+}

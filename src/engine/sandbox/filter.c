@@ -1,0 +1,297 @@
+/* filter.c: see filter.h. */
+#define _GNU_SOURCE
+#include "sandbox/filter.h"
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* mseal, Linux 6.10. Numbers above are the same on all machines, and nobody
+ * has looked at what they do. */
+enum { LAST_KNOWN_CALL = 462 };
+
+static const char *const forbidden[] = {
+    /* mounts */
+    "mount",
+    "umount",
+    "umount2",
+    "pivot_root",
+    "open_tree",
+    "move_mount",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "fspick",
+    "mount_setattr",
+    /* Namespaces and other processes. Not ptrace, process_vm_* and kcmp, which
+     * debuggers and sanitizers need: they reach what /proc/PID/mem reaches,
+     * processes of the same user in the sandbox and never its init. What they
+     * make a process do goes through this filter (Linux 4.8). */
+    "unshare",
+    "setns",
+    "process_madvise",
+    "pidfd_getfd",
+    /* the kernel's own machinery */
+    "bpf",
+    "perf_event_open",
+    "userfaultfd",
+    "io_uring_setup",
+    "io_uring_enter",
+    "io_uring_register",
+    "keyctl",
+    "add_key",
+    "request_key",
+    "fanotify_init",
+    "lookup_dcookie",
+    "syslog",
+    "init_module",
+    "finit_module",
+    "delete_module",
+    "create_module",
+    "query_module",
+    "get_kernel_syms",
+    "kexec_load",
+    "kexec_file_load",
+    "nfsservctl",
+    "_sysctl",
+    "sysfs",
+    "ustat",
+    "uselib",
+    "acct",
+    "quotactl",
+    "quotactl_fd",
+    "swapon",
+    "swapoff",
+    "reboot",
+    "vhangup",
+    "sethostname",
+    "setdomainname",
+    /* files by handle, round the mount namespace */
+    "open_by_handle_at",
+    "name_to_handle_at",
+    /* the machine: clock, ports, memory placement */
+    "settimeofday",
+    "clock_settime",
+    "clock_adjtime",
+    "adjtimex",
+    "stime",
+    "iopl",
+    "ioperm",
+    "modify_ldt",
+    "vm86",
+    "vm86old",
+    "mbind",
+    "set_mempolicy",
+    "set_mempolicy_home_node",
+    "migrate_pages",
+    "move_pages",
+};
+
+/* Calls that a program finds on some machines only, and that take what all of
+ * a machine has in common: of asynchronous requests there are fs.aio-max-nr,
+ * and while memory is secret the machine does not hibernate. clone3 has its
+ * flags in memory, where no filter can see them. */
+static const char *const missing[] = {"io_setup", "memfd_secret", "clone3"};
+
+static int forbid(scmp_filter_ctx c, const char *name, int error) {
+    int number = seccomp_syscall_resolve_name(name);
+    if (number < 0) /* this machine never had it */
+        return 0;
+    return seccomp_rule_add(c, SCMP_ACT_ERRNO(error), number, 0);
+}
+
+static int forbid_calls(scmp_filter_ctx c) {
+    int rc = 0;
+    for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++)
+        if (rc == 0)
+            rc = forbid(c, forbidden[i], EPERM);
+    for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
+        if (rc == 0)
+            rc = forbid(c, missing[i], ENOSYS);
+    return rc;
+}
+
+/* The machine has set them aside for some program, not for sandboxes. */
+static int forbid_huge_pages(scmp_filter_ctx c) {
+    const uint32_t none_left = SCMP_ACT_ERRNO(ENOMEM);
+    int rc =
+        seccomp_rule_add(c, none_left, SCMP_SYS(mmap), 1,
+                         SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_HUGETLB, MAP_HUGETLB));
+    if (rc < 0)
+        return rc;
+    return seccomp_rule_add(
+        c, none_left, SCMP_SYS(memfd_create), 1,
+        SCMP_A1(SCMP_CMP_MASKED_EQ, MFD_HUGETLB, MFD_HUGETLB));
+}
+
+static int forbid_new_namespaces(scmp_filter_ctx c) {
+    static const uint64_t flags[] = {
+        CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,    CLONE_NEWNET,
+        CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP,
+    };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof flags / sizeof *flags; i++)
+        rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, flags[i], flags[i]));
+    return rc;
+}
+
+/* Typing into a terminal, and line disciplines that load modules. The kernel
+ * looks at 32 bits of the request only, so must we. */
+static int forbid_terminal_tricks(scmp_filter_ctx c) {
+    static const uint64_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof requests / sizeof *requests; i++)
+        rc = seccomp_rule_add(
+            c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+            SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffU, requests[i]));
+    return rc;
+}
+
+/* Changing the size of core dumps seems to work and does nothing: at any other
+ * size than init's the host's core dump handler would be run. */
+static int keep_core_limit(scmp_filter_ctx c) {
+    int rc =
+        seccomp_rule_add(c, SCMP_ACT_ERRNO(0), SCMP_SYS(setrlimit), 1,
+                         SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffffU, RLIMIT_CORE));
+    if (rc < 0)
+        return rc;
+    return seccomp_rule_add(
+        c, SCMP_ACT_ERRNO(0), SCMP_SYS(prlimit64), 2,
+        SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffU, RLIMIT_CORE),
+        SCMP_A2(SCMP_CMP_NE, 0));
+}
+
+/* ---- what comes before libseccomp's part ---- */
+
+/* The kernel looks at 32 bits of these arguments, and so do we. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+enum { LOW_HALF = 0 };
+#else
+enum { LOW_HALF = 4 };
+#endif
+
+#define NUMBER                                                                 \
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
+#define ARGUMENT(n)                                                            \
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS,                                         \
+             offsetof(struct seccomp_data, args[n]) + LOW_HALF)
+/* Leaves out the next `count` instructions if what was loaded is not `value`;
+ * ends this part, for libseccomp's to decide; refuses the call. */
+#define UNLESS(value, count)                                                   \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, count)
+#define DONE BPF_STMT(BPF_JMP | BPF_JA, UINT32_MAX)
+#define REFUSE(error) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (error))
+
+#define ALLOW_FAMILY(family) ARGUMENT(0), UNLESS(family, 1), DONE
+#define ALLOW_PROTOCOL(family, protocol)                                       \
+    ARGUMENT(0), UNLESS(family, 3), ARGUMENT(2), UNLESS(protocol, 1), DONE
+#define TYPE(family, type, count)                                              \
+    ARGUMENT(0), UNLESS(family, (count) + 3), ARGUMENT(1),                     \
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf), UNLESS(type, count)
+#define ALLOW(family, type, protocol)                                          \
+    TYPE(family, type, 3), ARGUMENT(2), UNLESS(protocol, 1), DONE
+#define REFUSE_TYPE(family, type, error) TYPE(family, type, 1), REFUSE(error)
+#define REFUSE_FAMILY(family, error)                                           \
+    ARGUMENT(0), UNLESS(family, 1), REFUSE(error)
+
+static int write_part(int fd, struct sock_filter *part, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (part[i].code == (BPF_JMP | BPF_JA) && part[i].k == UINT32_MAX)
+            part[i].k = (uint32_t)(count - i - 1);
+    return write_all(fd, part, count * sizeof *part);
+}
+
+static int write_newer_calls(int fd) {
+    struct sock_filter part[] = {
+        NUMBER,
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, LAST_KNOWN_CALL, 0, 2),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 1, 0),
+        REFUSE(ENOSYS),
+    };
+    return write_part(fd, part, sizeof part / sizeof *part);
+}
+
+/* Unix, TCP, UDP and ping sockets and, for the list of interfaces, route
+ * netlink. For nothing else the kernel even begins to make one or loads a
+ * module: not for vsock, which reaches the host of a virtual machine, and for
+ * no rare protocol. libseccomp cannot say this: a rule of its looks at an
+ * argument once. */
+static int write_sockets(int fd) {
+    struct sock_filter part[] = {
+        NUMBER,
+        UNLESS(SYS_socketpair, 4),
+        ALLOW_FAMILY(AF_UNIX),
+        REFUSE(EOPNOTSUPP),
+        UNLESS(SYS_socket, 1),
+        BPF_STMT(BPF_JMP | BPF_JA, 1),
+        DONE,
+        ALLOW_FAMILY(AF_UNIX),
+        ALLOW(AF_INET, SOCK_STREAM, 0),
+        ALLOW(AF_INET, SOCK_STREAM, IPPROTO_TCP),
+        ALLOW(AF_INET, SOCK_DGRAM, 0),
+        ALLOW(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
+        ALLOW(AF_INET, SOCK_DGRAM, IPPROTO_ICMP),
+        ALLOW(AF_INET6, SOCK_STREAM, 0),
+        ALLOW(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
+        ALLOW(AF_INET6, SOCK_DGRAM, 0),
+        ALLOW(AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
+        ALLOW(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6),
+        ALLOW_PROTOCOL(AF_NETLINK, NETLINK_ROUTE),
+        REFUSE_TYPE(AF_INET, SOCK_RAW, EPERM),
+        REFUSE_TYPE(AF_INET6, SOCK_RAW, EPERM),
+        REFUSE_FAMILY(AF_INET, EPROTONOSUPPORT),
+        REFUSE_FAMILY(AF_INET6, EPROTONOSUPPORT),
+        REFUSE_FAMILY(AF_NETLINK, EPROTONOSUPPORT),
+        REFUSE(EAFNOSUPPORT),
+    };
+    return write_part(fd, part, sizeof part / sizeof *part);
+}
+
+static int build(scmp_filter_ctx c) {
+    int rc =
+        seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    /* A binary tree: the kernel walks the filter once for each system call
+     * when it is installed, which is what a sandbox waits for. */
+    if (rc == 0)
+        rc = seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    if (rc == 0)
+        rc = forbid_calls(c);
+    if (rc == 0)
+        rc = forbid_new_namespaces(c);
+    if (rc == 0)
+        rc = forbid_huge_pages(c);
+    if (rc == 0)
+        rc = forbid_terminal_tricks(c);
+    return rc == 0 ? keep_core_limit(c) : rc;
+}
+
+int filter_compile(struct fault *f) {
+    int fd CLEANUP(cleanup_close) = memfd_create("seccomp", MFD_CLOEXEC);
+    if (fd < 0)
+        return fault_errno(f, "cannot make a memfd");
+    scmp_filter_ctx c = seccomp_init(SCMP_ACT_ALLOW);
+    if (!c)
+        return fault_set(f, 500, "cannot make a system call filter");
+    int rc = build(c);
+    if (rc == 0 && (write_newer_calls(fd) < 0 || write_sockets(fd) < 0))
+        rc = -errno;
+    if (rc == 0)
+        rc = seccomp_export_bpf(c, fd);
+    seccomp_release(c);
+    if (rc < 0) {
+        errno = -rc;
+        return fault_errno(f, "cannot compile the system call filter");
+    }
+    return steal_fd(&fd);
+}

@@ -1,0 +1,700 @@
+/* launcher.c: has cells made by forkservers (init/forkserver.c) and keeps some
+ * ready, so that a run does not wait for namespaces. A cell makes a sandbox of
+ * itself, with the kernel's own calls (init/cell.c), or has an OCI runtime do
+ * it (init/runtime.c). */
+#define _GNU_SOURCE
+#include "sandbox/launcher.h"
+#include "init/protocol.h"
+#include "sandbox/filter.h"
+#include "sandbox/quota.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    FORKSERVERS_MAX = 4,
+    READY_EACH = 4, /* cells kept ready for each forkserver */
+    READY_MAX = FORKSERVERS_MAX * READY_EACH,
+    HELLO_SECONDS = 10,
+    REFILL_MS = 10,
+    REVIVE_MS = 1000, /* and twice as long each time that it fails */
+    REVIVE_MAX_MS = 64000,
+    SWEEP_MAX_MS = 5000,
+    ANSWERS_MAX = 16, /* in one turn of the loop */
+    SWEEP_MS = 20,
+};
+
+extern const char contree_init_begin[], contree_init_end[]; /* init_blob.S */
+
+struct forkserver {
+    struct launcher *launcher;
+    int socket; /* -1: not running */
+    pid_t pid;
+    bool greeted;         /* it can make cells */
+    bool watched;         /* poll is open */
+    int owed[CELL_KINDS]; /* cells asked for and not yet delivered */
+    uv_poll_t poll;
+};
+
+struct launcher {
+    uv_loop_t *loop;
+    struct id_range ids;
+    const struct runtime *runtime; /* NULL: native */
+    int nice;
+    int dir_fd, init_fd, filter_fd;
+    int quota_fd;         /* the user namespace that forkservers are in */
+    bool keeps_oom_score; /* the kernel, against sandboxes */
+    struct forkserver forkservers[FORKSERVERS_MAX];
+    int forkserver_count;
+    struct cell ready[READY_MAX];
+    int ready_count, ready_wanted;
+    struct queue {
+        struct cell_request *first, **last;
+        int count;
+    } waiting[CELL_KINDS];
+    uv_timer_t refill, revive, sweep;
+    struct cgroups *cgroups;
+    unsigned revive_ms, sweep_ms;
+    unsigned processor, processors;
+    int open_handles; /* on the loop */
+    bool closing;
+    char isolation[384];
+};
+
+/* ---- starting a forkserver ---- */
+
+static int seal_init(struct fault *f) {
+    int fd CLEANUP(cleanup_close) =
+        memfd_create("contree-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || write_all(fd, contree_init_begin,
+                            contree_init_end - contree_init_begin) < 0)
+        return fault_errno(f, "cannot unpack contree-init");
+    if (fcntl(fd, F_ADD_SEALS,
+              F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        return fault_errno(f, "cannot seal contree-init");
+    return steal_fd(&fd);
+}
+
+/* When memory runs out, what runs in a sandbox goes before anything else of
+ * its user. */
+static bool offer_to_oom_killer(void) {
+    return write_to_file("/proc/self/oom_score_adj", "500") == 0;
+}
+
+/* Whether sandboxes cannot take that back: what the kernel was told by
+ * somebody with CAP_SYS_RESOURCE, which is root. */
+static bool keeps_oom_score(void) {
+    struct __user_cap_header_struct header = {.version =
+                                                  _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(!offer_to_oom_killer() ||
+              syscall(SYS_capset, &header, none) < 0 ||
+              write_to_file("/proc/self/oom_score_adj", "499") == 0);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+/* The kernel counts processes and signals for the owner of a namespace, too,
+ * with the limits that who made it had: so a sandbox has no more of them,
+ * whatever users it has. With one id all sandboxes have one owner. */
+static void share_limits(uint32_t ids) {
+    enum { PROCESSES = 4396 }; /* as init/cell.c has it */
+    struct rlimit l;
+    if (ids > 1 && getrlimit(RLIMIT_NPROC, &l) == 0 && l.rlim_cur > PROCESSES) {
+        l.rlim_cur = PROCESSES;
+        setrlimit(RLIMIT_NPROC, &l);
+    }
+    if (ids > 1 && getrlimit(RLIMIT_SIGPENDING, &l) == 0 &&
+        l.rlim_cur != RLIM_INFINITY) {
+        l.rlim_cur /= 4;
+        setrlimit(RLIMIT_SIGPENDING, &l);
+    }
+}
+
+/* In the child: descriptors 3 to 5 as the protocol says, and nothing else.
+ *
+ * One session for all sandboxes of a forkserver, and a lower priority: fifty
+ * that compute leave the program that embeds us its processor. The kernel may
+ * give each session an equal share (sched_autogroup), and each process
+ * otherwise. */
+_Noreturn static void exec_forkserver(const struct launcher *l, int socket,
+                                      char *const argv[]) {
+    enum { CLEAR = 16 };
+    char *env[] = {NULL};
+    int fds[] = {socket, l->dir_fd, l->filter_fd, l->init_fd};
+    for (int i = 0; i < 4; i++)
+        if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, CLEAR)) < 0)
+            _exit(1);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int i = 0; i < 3; i++)
+        if (dup2(fds[i], FORKSERVER_SOCKET + i) < 0)
+            _exit(1);
+    setsid();
+    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + l->nice);
+    offer_to_oom_killer();
+    if (!l->runtime) /* which is in the chroot, if we are */
+        leave_chroot();
+    share_limits(l->ids.count);
+    if (l->quota_fd >= 0 && setns(l->quota_fd, CLONE_NEWUSER) < 0)
+        _exit(1);
+    close_range(FORKSERVER_SOCKET + 3, ~0U, CLOSE_RANGE_CLOEXEC);
+    fexecve(fds[3], argv, env);
+    _exit(1);
+}
+
+/* What it says first, unless it can make cells. */
+static int refused_to_start(const struct cell_report *r, struct fault *f) {
+    return fault_set(f, 503, "sandboxes cannot be made here: %.300s%s",
+                     r->message,
+                     userns_is_restricted() ? ". Fix: " USERNS_FIX : "");
+}
+
+/* Waits for the forkserver's first word. */
+static int hear_hello(struct forkserver *s, struct fault *f) {
+    struct cell_report r;
+    struct timeval limit = {.tv_sec = HELLO_SECONDS}, never = {0};
+    setsockopt(s->socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    ssize_t got;
+    do
+        got = recv(s->socket, &r, sizeof r, 0);
+    while (got < 0 && errno == EINTR);
+    setsockopt(s->socket, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof never);
+    if (got != sizeof r)
+        return fault_set(f, 503, "the sandbox launcher did not start");
+    s->greeted = r.type == CELL_HELLO;
+    return s->greeted ? 0 : refused_to_start(&r, f);
+}
+
+static void kill_forkserver(struct forkserver *s) {
+    if (s->pid <= 0)
+        return;
+    kill(s->pid, SIGKILL);
+    while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    s->pid = 0;
+}
+
+/* Not while its socket is watched. */
+static void stop_forkserver(struct forkserver *s) {
+    drop_fd(&s->socket);
+    kill_forkserver(s);
+}
+
+static int start_forkserver(struct launcher *l, struct forkserver *s,
+                            struct fault *f) {
+    const struct runtime *r = l->runtime;
+    char base[16], count[16];
+    char *argv[] = {"contree-init",
+                    base,
+                    count,
+                    l->keeps_oom_score ? "rw" : "ro",
+                    r ? (char *)r->stage : NULL,
+                    r ? (char *)r->path : NULL,
+                    r ? (char *)r->option : NULL,
+                    NULL};
+    int pair[2];
+    snprintf(base, sizeof base, "%u", (unsigned)l->ids.base);
+    snprintf(count, sizeof count, "%u", (unsigned)l->ids.count);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return fault_errno(f, "cannot make a socket");
+    s->launcher = l;
+    s->pid = fork();
+    if (s->pid == 0)
+        exec_forkserver(l, pair[1], argv);
+    close_fd(pair[1]);
+    if (s->pid < 0) {
+        close_fd(pair[0]);
+        return fault_errno(f, "cannot start the sandbox launcher");
+    }
+    s->socket = pair[0];
+    s->greeted = false;
+    memset(s->owed, 0, sizeof s->owed);
+    return 0;
+}
+
+/* ---- cells ---- */
+
+static int owed_by(const struct forkserver *s) {
+    return s->owed[CELL_PRIVATE] + s->owed[CELL_CONNECTED];
+}
+
+static struct forkserver *least_busy(struct launcher *l) {
+    struct forkserver *best = NULL;
+    for (int i = 0; i < l->forkserver_count; i++) {
+        struct forkserver *s = &l->forkservers[i];
+        if (s->socket >= 0 && (!best || owed_by(s) < owed_by(best)))
+            best = s;
+    }
+    return best;
+}
+
+/* Asks for cells until those that are coming are `missing`. */
+static void ask(struct launcher *l, char kind, int missing) {
+    for (int i = 0; i < l->forkserver_count; i++)
+        missing -= l->forkservers[i].owed[(int)kind];
+    for (; missing > 0; missing--) {
+        struct forkserver *s = least_busy(l);
+        if (!s || send(s->socket, &kind, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            return; /* full: asked again when it has delivered */
+        s->owed[(int)kind]++;
+    }
+}
+
+static void ask_for_waiting(struct launcher *l) {
+    ask(l, CELL_PRIVATE, l->waiting[CELL_PRIVATE].count);
+    ask(l, CELL_CONNECTED, l->waiting[CELL_CONNECTED].count);
+}
+
+void launcher_refill(struct launcher *l) {
+    uv_timer_stop(&l->refill);
+    ask_for_waiting(l);
+    ask(l, CELL_PRIVATE,
+        l->waiting[CELL_PRIVATE].count + l->ready_wanted - l->ready_count);
+}
+
+static void on_refill(uv_timer_t *timer) {
+    launcher_refill(timer->data);
+}
+
+static void queue_add(struct queue *q, struct cell_request *r) {
+    r->next = NULL;
+    *q->last = r;
+    q->last = &r->next;
+    q->count++;
+}
+
+static struct cell_request *queue_take(struct queue *q) {
+    struct cell_request *r = q->first;
+    if (r) {
+        q->first = r->next;
+        if (!q->first)
+            q->last = &q->first;
+        q->count--;
+    }
+    return r;
+}
+
+static void drop_cell(struct cell cell) {
+    drop_fd(&cell.control);
+    drop_fd(&cell.pidfd);
+    drop_fd(&cell.net);
+}
+
+static void deliver(struct launcher *l, struct cell cell) {
+    int kind = cell.net < 0 ? CELL_PRIVATE : CELL_CONNECTED;
+    struct cell_request *r = queue_take(&l->waiting[kind]);
+    if (r)
+        r->ready(r, cell);
+    else if (kind == CELL_PRIVATE && l->ready_count < READY_MAX)
+        l->ready[l->ready_count++] = cell;
+    else
+        drop_cell(cell);
+}
+
+/* How many descriptors came with a message; fds[] gets them, else -1. */
+static int take_descriptors(struct msghdr *message, int fds[CELL_FDS]) {
+    int count = 0;
+    for (int i = 0; i < CELL_FDS; i++)
+        fds[i] = -1;
+    struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+        c->cmsg_len <= CMSG_LEN(CELL_FDS * sizeof(int))) {
+        count = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(fds, CMSG_DATA(c), (size_t)count * sizeof(int));
+    }
+    return message->msg_flags & MSG_CTRUNC ? -1 : count;
+}
+
+/* A cell of which the kernel dropped a part, because we have no number free for
+ * it, is none: it ends when the rest is closed. */
+static void check_complete(struct cell_report *report, int got,
+                           int fds[CELL_FDS]) {
+    int wanted = report->kind == CELL_CONNECTED ? CELL_FDS : CELL_FDS - 1;
+    if (report->type != CELL_READY || got == wanted)
+        return;
+    for (int i = 0; i < CELL_FDS; i++)
+        drop_fd(&fds[i]);
+    report->type = CELL_FAULT;
+    report->status = 503;
+    snprintf(report->message, sizeof report->message,
+             "a sandbox was made, but the engine has no descriptors left for "
+             "it. " DESCRIPTORS_FIX);
+}
+
+static void handle_answer(struct forkserver *s, struct cell_report *report,
+                          struct cell cell) {
+    struct launcher *l = s->launcher;
+    int kind = report->kind == CELL_CONNECTED ? CELL_CONNECTED : CELL_PRIVATE;
+    report->message[sizeof report->message - 1] = '\0';
+    s->owed[kind]--;
+    if (report->type == CELL_READY) {
+        deliver(l, cell);
+        return;
+    }
+    struct fault f;
+    fault_set(&f, report->status, "%.399s", report->message);
+    struct cell_request *r = queue_take(&l->waiting[kind]);
+    if (r)
+        r->refused(r, &f);
+}
+
+static void refuse_all(struct launcher *l, const struct fault *f) {
+    struct cell_request *r;
+    for (int kind = 0; kind < CELL_KINDS; kind++)
+        while ((r = queue_take(&l->waiting[kind])))
+            r->refused(r, f);
+}
+
+/* The first word of one that was started again. */
+static int greet(struct forkserver *s, struct cell_report *r) {
+    struct fault f;
+    r->message[sizeof r->message - 1] = '\0';
+    s->greeted = r->type == CELL_HELLO;
+    if (s->greeted) {
+        s->launcher->revive_ms = 0;
+        return 1;
+    }
+    refused_to_start(r, &f);
+    log_line("%s", f.message);
+    refuse_all(s->launcher, &f);
+    return -1;
+}
+
+/* One answer of a forkserver: 1, 0 when there is none, -1 when it is gone. */
+static int receive_answer(struct forkserver *s) {
+    struct cell_report report;
+    union {
+        char space[CMSG_SPACE(CELL_FDS * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {.iov_base = &report, .iov_len = sizeof report};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = sizeof control.space};
+    int fds[CELL_FDS];
+    ssize_t got = recvmsg(s->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (got != sizeof report)
+        return -1;
+    int count = take_descriptors(&message, fds);
+    if (!s->greeted)
+        return greet(s, &report);
+    check_complete(&report, count, fds);
+    handle_answer(s, &report, (struct cell){fds[0], fds[1], fds[2]});
+    return 1;
+}
+
+/* ---- on the loop ---- */
+
+static void on_forkserver(uv_poll_t *poll, int status, int events);
+
+static int watch(struct forkserver *s, struct fault *f) {
+    s->poll.data = s;
+    if (watch_open(s->launcher->loop, &s->poll, s->socket, f) < 0)
+        return -1;
+    s->watched = true;
+    s->launcher->open_handles++;
+    uv_poll_start(&s->poll, UV_READABLE, on_forkserver);
+    return 0;
+}
+
+static void free_if_closed(struct launcher *l) {
+    if (l->closing && l->open_handles == 0)
+        free(l);
+}
+
+static void on_revive(uv_timer_t *timer);
+
+static unsigned longer(unsigned ms, unsigned first, unsigned most) {
+    return ms == 0 ? first : ms > most / 2 ? most : 2 * ms;
+}
+
+static void revive_later(struct launcher *l) {
+    l->revive_ms = longer(l->revive_ms, REVIVE_MS, REVIVE_MAX_MS);
+    uv_timer_start(&l->revive, on_revive, l->revive_ms, 0);
+}
+
+/* Somebody waits. */
+static void revive_soon(struct launcher *l) {
+    if (uv_timer_get_due_in(&l->revive) > REVIVE_MS)
+        uv_timer_start(&l->revive, on_revive, REVIVE_MS, 0);
+}
+
+/* Starts those that died. When none can be, whoever waits is told why, and it
+ * is tried again: what was short may be there by then. */
+static void revive(struct launcher *l) {
+    struct fault f;
+    for (int i = 0; i < l->forkserver_count; i++) {
+        struct forkserver *s = &l->forkservers[i];
+        if (s->watched ||
+            (start_forkserver(l, s, &f) == 0 && watch(s, &f) == 0))
+            continue;
+        stop_forkserver(s);
+        log_line("%s", f.message);
+        if (!least_busy(l))
+            refuse_all(l, &f);
+        if (l->closing) /* by who was told */
+            return;
+        revive_later(l);
+    }
+    launcher_refill(l);
+}
+
+static void on_revive(uv_timer_t *timer) {
+    revive(timer->data);
+}
+
+/* A forkserver died: its sandboxes died with it. One that never worked is not
+ * started again at once. */
+static void on_forkserver_closed(uv_handle_t *handle) {
+    struct forkserver *s = handle->data;
+    struct launcher *l = s->launcher;
+    l->open_handles--;
+    s->watched = false;
+    stop_forkserver(s);
+    if (!l->closing && s->greeted) {
+        log_line("the sandbox launcher died; starting another one");
+        revive(l);
+    } else if (!l->closing) {
+        revive_later(l);
+    }
+    free_if_closed(l);
+}
+
+static void on_forkserver(uv_poll_t *poll, int status, int events) {
+    struct forkserver *s = poll->data;
+    (void)events;
+    int rc = status < 0 ? -1 : 1;
+    for (int i = 0; rc > 0 && i < ANSWERS_MAX; i++)
+        rc = receive_answer(s);
+    /* Who is told of a failure may have closed the launcher. */
+    if (uv_is_closing((uv_handle_t *)poll))
+        return;
+    if (rc < 0)
+        watch_close(poll, on_forkserver_closed);
+    else
+        ask_for_waiting(s->launcher);
+}
+
+static bool is_alive(const struct cell *cell) {
+    struct pollfd p = {.fd = cell->pidfd, .events = POLLIN};
+    return poll(&p, 1, 0) == 0;
+}
+
+bool launcher_take(struct launcher *l, struct cell_request *r,
+                   struct cell *cell) {
+    bool found = false;
+    while (!r->connected && !found && l->ready_count > 0) {
+        *cell = l->ready[--l->ready_count];
+        found = is_alive(cell);
+        if (!found)
+            drop_cell(*cell);
+    }
+    if (!found) {
+        int kind = r->connected ? CELL_CONNECTED : CELL_PRIVATE;
+        queue_add(&l->waiting[kind], r);
+        ask_for_waiting(l);
+        if (!least_busy(l))
+            revive_soon(l);
+    } else if (!uv_is_active((uv_handle_t *)&l->refill)) {
+        uv_timer_start(&l->refill, on_refill, REFILL_MS, 0);
+    }
+    return found;
+}
+
+uv_loop_t *launcher_loop(struct launcher *l) {
+    return l->loop;
+}
+
+struct cgroups *launcher_cgroups(struct launcher *l) {
+    return l->cgroups;
+}
+
+unsigned launcher_processor(struct launcher *l) {
+    return l->processor++ % l->processors;
+}
+
+int launcher_check_limits(const struct launcher *l, const struct limits *limits,
+                          struct fault *f) {
+    return cgroups_check(l->cgroups, limits, f);
+}
+
+static void on_sweep(uv_timer_t *timer) {
+    struct launcher *l = timer->data;
+    if (!cgroups_sweep(l->cgroups))
+        return;
+    l->sweep_ms = longer(l->sweep_ms, SWEEP_MS, SWEEP_MAX_MS);
+    uv_timer_start(timer, on_sweep, l->sweep_ms, 0);
+}
+
+void launcher_sweep(struct launcher *l) {
+    l->sweep_ms = 0;
+    if (!l->closing)
+        on_sweep(&l->sweep);
+}
+
+/* ---- life ---- */
+
+/* Every overlay mount makes and deletes some inodes in its work directory, and
+ * ext4 without a journal looks at each recently deleted one before it makes
+ * another: milliseconds, where much was deleted lately. A top directory's
+ * children are spread over the disk. Other file systems have no such flag. */
+static void spread(int dir_fd, const char *name) {
+    int flags, fd CLEANUP(cleanup_close) =
+                   openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+        return;
+    flags |= FS_TOPDIR_FL;
+    ioctl(fd, FS_IOC_SETFLAGS, &flags);
+}
+
+/* What cells mount must be there before the forkserver takes hold of it; id
+ * base must be able to search them, though not the data directory itself. */
+static int make_dirs(int dir_fd, struct fault *f) {
+    static const char *const dirs[] = {"l", "w"};
+    for (int i = 0; i < 2; i++)
+        if ((mkdirat(dir_fd, dirs[i], 0700) < 0 && errno != EEXIST) ||
+            fchmodat(dir_fd, dirs[i], 0711, 0) < 0)
+            return fault_errno(f, "cannot make %s/ in the data directory",
+                               dirs[i]);
+    spread(dir_fd, "w");
+    return 0;
+}
+
+static int core_count(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) < 0 ? 1 : CPU_COUNT(&set);
+}
+
+static int open_all(struct launcher *l, struct fault *f) {
+    l->cgroups = cgroups_open("/proc/self", l->dir_fd);
+    if (!l->cgroups)
+        return fault_set(f, 507, "out of memory");
+    cgroups_set_nice(l->cgroups, l->nice);
+    if (make_dirs(l->dir_fd, f) < 0 || (l->init_fd = seal_init(f)) < 0 ||
+        (l->filter_fd = filter_compile(f)) < 0 ||
+        quota_open(l->ids.count, &l->quota_fd, f) < 0)
+        return -1;
+    l->keeps_oom_score = keeps_oom_score();
+    int wanted = (core_count() + 1) / 2;
+    l->processors = (unsigned)core_count();
+    if (wanted > FORKSERVERS_MAX)
+        wanted = FORKSERVERS_MAX;
+    while (l->forkserver_count < wanted) {
+        struct forkserver *s = &l->forkservers[l->forkserver_count];
+        if (start_forkserver(l, s, f) < 0)
+            return -1;
+        l->forkserver_count++;
+        if (hear_hello(s, f) < 0)
+            return -1;
+    }
+    l->ready_wanted = READY_EACH * wanted;
+    return 0;
+}
+
+struct launcher *launcher_open(int dir_fd, struct id_range ids,
+                               const struct runtime *runtime, int nice,
+                               struct fault *f) {
+    struct launcher *l = calloc(1, sizeof *l);
+    if (!l) {
+        fault_set(f, 507, "out of memory");
+        return NULL;
+    }
+    l->ids = ids;
+    l->runtime = runtime;
+    l->nice = nice;
+    l->dir_fd = dir_fd;
+    l->init_fd = l->filter_fd = l->quota_fd = -1;
+    for (int kind = 0; kind < CELL_KINDS; kind++)
+        l->waiting[kind].last = &l->waiting[kind].first;
+    snprintf(l->isolation, sizeof l->isolation,
+             "user,mount,pid,net,ipc,uts,cgroup,seccomp,no_new_privs,"
+             "capabilities%s%s%s",
+             ids.count > 1 ? ",ids" : "", runtime ? ",runtime:" : "",
+             runtime ? runtime->name : "");
+    if (open_all(l, f) < 0) {
+        launcher_close(l);
+        return NULL;
+    }
+    return l;
+}
+
+int launcher_attach(struct launcher *l, uv_loop_t *loop, struct fault *f) {
+    l->loop = loop;
+    uv_timer_init(loop, &l->refill);
+    uv_timer_init(loop, &l->revive);
+    uv_timer_init(loop, &l->sweep);
+    l->refill.data = l->revive.data = l->sweep.data = l;
+    l->open_handles += 3;
+    cgroups_recover(l->cgroups);
+    launcher_sweep(l);
+    for (int i = 0; i < l->forkserver_count; i++)
+        if (watch(&l->forkservers[i], f) < 0)
+            return -1;
+    launcher_refill(l);
+    return 0;
+}
+
+static void on_timer_closed(uv_handle_t *handle) {
+    struct launcher *l = handle->data;
+    l->open_handles--;
+    free_if_closed(l);
+}
+
+void launcher_close(struct launcher *l) {
+    if (!l)
+        return;
+    l->closing = true;
+    while (l->ready_count > 0)
+        drop_cell(l->ready[--l->ready_count]);
+    for (int i = 0; i < l->forkserver_count; i++) {
+        struct forkserver *s = &l->forkservers[i];
+        kill_forkserver(s);
+        if (!s->watched)
+            drop_fd(&s->socket);
+        else if (!uv_is_closing((uv_handle_t *)&s->poll))
+            watch_close(&s->poll, on_forkserver_closed);
+    }
+    if (l->loop) {
+        uv_close((uv_handle_t *)&l->refill, on_timer_closed);
+        uv_close((uv_handle_t *)&l->revive, on_timer_closed);
+        uv_close((uv_handle_t *)&l->sweep, on_timer_closed);
+    }
+    cgroups_close(steal_pointer(&l->cgroups));
+    drop_fd(&l->init_fd);
+    drop_fd(&l->filter_fd);
+    drop_fd(&l->quota_fd);
+    free_if_closed(l);
+}
+
+const char *launcher_isolation(const struct launcher *l) {
+    return l->isolation;
+}
+
+char *launcher_config(const struct launcher *l, const char *hostname,
+                      int64_t shm_bytes) {
+    return l->runtime ? runtime_config(l->runtime, hostname, shm_bytes, l->ids,
+                                       !l->keeps_oom_score)
+                      : strdup("");
+}

@@ -1,0 +1,139 @@
+/* probe.c: see probe.h. */
+#define _GNU_SOURCE
+#include "sandbox/probe.h"
+#include "base/tree.h"
+#include "sandbox/sandbox.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TRIAL_MS = 30000 };
+
+struct trial {
+    struct launcher *launcher;
+    struct sandbox *sandbox;
+    uv_timer_t limit;
+    bool works;
+    struct fault *fault;
+};
+
+static void on_started(void *arg) {
+    (void)arg;
+}
+
+static void on_failed(void *arg, const struct fault *why) {
+    struct trial *t = arg;
+    *t->fault = *why;
+}
+
+static void on_spawned(void *arg, int spid, int pid,
+                       const struct sandbox_account *a) {
+    (void)a;
+    (void)arg;
+    (void)spid;
+    (void)pid;
+}
+
+static void on_spawn_failed(void *arg, int spid, const struct fault *why) {
+    (void)spid;
+    on_failed(arg, why);
+}
+
+/* An empty image has no program to run: 127 is what a shell would say. */
+static void on_exited(void *arg, int spid, const struct sandbox_exit *e) {
+    struct trial *t = arg;
+    (void)spid;
+    t->works = e->code == 127;
+}
+
+static void on_gone(void *arg) {
+    struct trial *t = arg;
+    uv_close((uv_handle_t *)&t->limit, NULL);
+    launcher_close(t->launcher);
+}
+
+static void on_limit(uv_timer_t *timer) {
+    struct trial *t = timer->data;
+    fault_set(t->fault, 503, "no sandbox was made within %d seconds",
+              TRIAL_MS / 1000);
+    sandbox_kill(t->sandbox);
+}
+
+static int make_image(int dir, uid_t base, struct fault *f) {
+    static const char *const dirs[] = {"l",        "w",       "l/0",
+                                       "l/0/proc", "l/0/sys", "l/0/dev",
+                                       "w/1",      "w/1/u",   "w/1/w"};
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
+        if (mkdirat(dir, dirs[i], 0755) < 0 ||
+            fchownat(dir, dirs[i], base, base, 0) < 0)
+            return fault_errno(f, "cannot make %s", dirs[i]);
+    return 0;
+}
+
+static int start(struct trial *t, uv_loop_t *loop, struct fault *f) {
+    static const struct sandbox_callbacks callbacks = {
+        on_started, on_failed, on_spawned, on_spawn_failed,
+        on_exited,  on_gone,   NULL};
+    static const char *const lowers[] = {"l/0"};
+    static const struct sandbox_spec spec = {.lowers = lowers,
+                                             .lower_count = 1,
+                                             .upper = "w/1/u",
+                                             .work = "w/1/w",
+                                             .hostname = "trial"};
+    char *argv[] = {"/no/program", NULL}, *env[] = {NULL};
+    struct sandbox_process p = {.argv = argv,
+                                .env = env,
+                                .cwd = "/",
+                                .stdin_fd = -1,
+                                .stdout_fd = -1,
+                                .stderr_fd = -1};
+    if (launcher_attach(t->launcher, loop, f) < 0)
+        return -1;
+    t->sandbox = sandbox_start(t->launcher, &spec, &callbacks, t, f);
+    if (!t->sandbox)
+        return -1;
+    t->limit.data = t;
+    uv_timer_init(loop, &t->limit);
+    uv_timer_start(&t->limit, on_limit, TRIAL_MS, 0);
+    if (sandbox_spawn(t->sandbox, 1, &p, f) < 0)
+        sandbox_kill(t->sandbox);
+    return 0;
+}
+
+static int try_in(int dir, struct id_range ids, const struct runtime *runtime,
+                  char isolation[ISOLATION_SIZE], struct fault *f) {
+    struct trial t = {.fault = f};
+    uv_loop_t loop;
+    fault_set(f, 503, "the sandbox ended unexpectedly");
+    if (make_image(dir, ids.base, f) < 0)
+        return -1;
+    t.launcher = launcher_open(dir, ids, runtime, 0, f);
+    if (!t.launcher)
+        return -1;
+    snprintf(isolation, ISOLATION_SIZE, "%s", launcher_isolation(t.launcher));
+    if (uv_loop_init(&loop) < 0) {
+        launcher_close(t.launcher);
+        return fault_set(f, 500, "cannot make an event loop");
+    }
+    if (start(&t, &loop, f) < 0)
+        launcher_close(t.launcher);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    return t.works ? 0 : -1;
+}
+
+int trial_run(int dir, const char *name, struct id_range ids,
+              const struct runtime *runtime, char isolation[ISOLATION_SIZE],
+              struct fault *f) {
+    if (mkdirat(dir, name, 0700) < 0)
+        return fault_errno(f, "cannot make %s in the data directory", name);
+    int own CLEANUP(cleanup_close) =
+        openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = own < 0 ? fault_errno(f, "cannot open %s", name)
+                     : try_in(own, ids, runtime, isolation, f);
+    if (tree_delete_at(dir, name) < 0)
+        log_line("cannot delete %s: %s", name, strerror(errno));
+    return rc;
+}

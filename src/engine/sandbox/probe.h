@@ -1,0 +1,17 @@
+/* probe.h: one real sandbox, of an empty image, to know whether this machine
+ * can make any. */
+#ifndef CONTREE_SANDBOX_PROBE_H
+#define CONTREE_SANDBOX_PROBE_H
+
+#include "sandbox/runtime.h"
+
+enum { ISOLATION_SIZE = 384 };
+
+/* Makes it in the directory `name` of `dir`, which is made and deleted. Fills
+ * `isolation` with launcher_isolation(). 0, or -1 with why there is none. Call
+ * it in the user namespace of the engine, before any thread exists. */
+int trial_run(int dir, const char *name, struct id_range ids,
+              const struct runtime *runtime, char isolation[ISOLATION_SIZE],
+              struct fault *f);
+
+#endif

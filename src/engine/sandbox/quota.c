@@ -1,0 +1,210 @@
+/* quota.c: see quota.h. A namespace's ids are mapped by a process of its
+ * parent, so there is a process in each: we, one in the outer namespace, and
+ * one in the inner, which ends when we have its namespace. */
+#define _GNU_SOURCE
+#include "sandbox/quota.h"
+#include "init/walls.h"
+#include "sandbox/userns.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *const counted[] = {COUNTED_FOR_USERS};
+/* Each namespace has limits of its own, at first very high ones, which say
+ * nothing of those above it. These are the topmost. */
+static const char *const topmost[COUNTED] = {
+    "/proc/sys/fs/inotify/max_user_instances",
+    "/proc/sys/fs/inotify/max_user_watches"};
+enum { MAP_SIZE = 4096 };
+
+struct quota {
+    char users[MAP_SIZE], groups[MAP_SIZE]; /* maps: each id to itself */
+    long all[COUNTED];                      /* of each; 0: unknown */
+    int report[2];                          /* the inner process's pid */
+    int hold[2];                            /* a byte: it may end */
+    int fd;                                 /* what is wanted */
+    uint32_t ids;                           /* that a sandbox has */
+};
+
+/* What is to be done in a new namespace, or beside it; 0 or an errno. */
+typedef int action(struct quota *q);
+
+/* What the children do is safe after fork() in a process of many threads. */
+static long read_number(const char *path) {
+    char text[32] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    if (read(fd, text, sizeof text - 1) < 0)
+        text[0] = '\0';
+    close_fd(fd);
+    return strtol(text, NULL, 10);
+}
+
+static void name_counted(int i, char path[64]) {
+    snprintf(path, 64, "/proc/sys/user/%s", counted[i]);
+}
+
+/* Where that is forbidden the user's own limits hold. */
+static void set_counted(const struct quota *q, long share) {
+    for (int i = 0; i < COUNTED; i++) {
+        char path[64], text[32];
+        name_counted(i, path);
+        snprintf(text, sizeof text, "%ld", q->all[i] / share);
+        if (q->all[i] >= share && write_to_file(path, text) < 0)
+            errno = 0;
+    }
+}
+
+/* The next namespace has what we may have as the most for all in it. */
+static void halve_limits(void) {
+    static const int resources[] = {RLIMIT_NPROC, RLIMIT_SIGPENDING,
+                                    RLIMIT_MSGQUEUE, RLIMIT_MEMLOCK};
+    enum { FEW = 64 };
+    for (size_t i = 0; i < sizeof resources / sizeof *resources; i++) {
+        struct rlimit l;
+        if (getrlimit((__rlimit_resource_t)resources[i], &l) < 0 ||
+            l.rlim_cur == RLIM_INFINITY || l.rlim_cur < 2 * (rlim_t)FEW)
+            continue;
+        l.rlim_cur /= 2;
+        setrlimit((__rlimit_resource_t)resources[i], &l);
+    }
+}
+
+static int map_ids(const struct quota *q, pid_t pid) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d/uid_map", pid);
+    if (write_to_file(path, q->users) < 0)
+        return -1;
+    snprintf(path, sizeof path, "/proc/%d/gid_map", pid);
+    return write_to_file(path, q->groups);
+}
+
+/* Becomes a process of a new user namespace, and acts when its ids are mapped.
+ */
+_Noreturn static void enter(struct quota *q, int ready, int go,
+                            action *inside) {
+    char byte;
+    leave_chroot();
+    if (unshare(CLONE_NEWUSER) < 0)
+        _exit(errno);
+    /* The change hides /proc/PID from who maps otherwise. */
+    if (prctl(PR_SET_DUMPABLE, 1) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
+        write(ready, "", 1) != 1 || read(go, &byte, 1) != 1)
+        _exit(EPIPE);
+    _exit(inside(q));
+}
+
+/* Has a child enter a new namespace and act there, `beside` it here. */
+static int in_namespace(struct quota *q, action *inside, action *beside) {
+    int ready[2] = {-1, -1}, go[2] = {-1, -1}, status = 0, rc = EPIPE;
+    char byte;
+    if (pipe2(ready, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0)
+        rc = errno;
+    pid_t pid = go[1] < 0 ? -1 : fork();
+    if (pid == 0) {
+        close_fd(ready[0]);
+        close_fd(go[1]);
+        enter(q, ready[1], go[0], inside);
+    }
+    drop_fd(&ready[1]);
+    drop_fd(&go[0]);
+    if (pid > 0 && read(ready[0], &byte, 1) == 1)
+        rc = map_ids(q, pid) < 0        ? errno
+             : write(go[1], "", 1) == 1 ? beside(q)
+                                        : EPIPE;
+    drop_fd(&ready[0]);
+    drop_fd(&go[1]);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : rc;
+}
+
+static int do_nothing(struct quota *q) {
+    (void)q;
+    return 0;
+}
+
+static int inner(struct quota *q) {
+    pid_t pid = getpid();
+    char byte;
+    /* With one id the owner is the same for all: see init/forkserver.c. */
+    set_counted(q, q->ids > 1 ? 4 : 2);
+    if (write(q->report[1], &pid, sizeof pid) != sizeof pid)
+        return EPIPE;
+    return read(q->hold[0], &byte, 1) == 1 ? 0 : EPIPE;
+}
+
+static int outer(struct quota *q) {
+    set_counted(q, 2);
+    halve_limits();
+    return in_namespace(q, inner, do_nothing);
+}
+
+/* Takes hold of the inner namespace. */
+static int take(struct quota *q) {
+    pid_t pid;
+    char path[32];
+    drop_fd(&q->report[1]);
+    if (read(q->report[0], &pid, sizeof pid) != sizeof pid)
+        return EPIPE;
+    snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
+    q->fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rc = q->fd < 0 ? errno : 0;
+    return write(q->hold[1], "", 1) == 1 ? rc : EPIPE;
+}
+
+/* Our own map, as one of ids that stay what they are. */
+static void read_map(const char *path, char map[MAP_SIZE]) {
+    unsigned inside, count;
+    int used = 0;
+    FILE *file = fopen(path, "re");
+    while (file && used < MAP_SIZE - 40 &&
+           fscanf(file, "%u %*u %u", &inside, &count) == 2)
+        used += snprintf(map + used, MAP_SIZE - used, "%u %u %u\n", inside,
+                         inside, count);
+    if (file)
+        fclose(file);
+}
+
+static int explain(int error, struct fault *f) {
+    if (error == ENOSPC)
+        return fault_set(f, 503,
+                         "no more user namespaces are allowed. Fix: sudo "
+                         "sysctl -w user.max_user_namespaces=15000");
+    errno = error;
+    return fault_errno(f, "cannot make a user namespace for the limits of all "
+                          "sandboxes");
+}
+
+int quota_open(uint32_t ids, int *fd, struct fault *f) {
+    struct quota q = {
+        .ids = ids, .report = {-1, -1}, .hold = {-1, -1}, .fd = -1};
+    read_map("/proc/self/uid_map", q.users);
+    read_map("/proc/self/gid_map", q.groups);
+    for (int i = 0; i < COUNTED; i++) {
+        char path[64];
+        name_counted(i, path);
+        long own = read_number(path), top = read_number(topmost[i]);
+        q.all[i] = top > 0 && top < own ? top : own;
+    }
+    int error = pipe2(q.report, O_CLOEXEC) < 0 || pipe2(q.hold, O_CLOEXEC) < 0
+                    ? errno
+                    : in_namespace(&q, outer, take);
+    for (int i = 0; i < 2; i++) {
+        drop_fd(&q.report[i]);
+        drop_fd(&q.hold[i]);
+    }
+    if (error)
+        drop_fd(&q.fd);
+    *fd = q.fd;
+    return error == 0 || error == EPERM ? 0 : explain(error, f);
+}

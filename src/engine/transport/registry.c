@@ -1,0 +1,592 @@
+/* registry.c: images from registries (import.h). Everything is asked for by
+ * digest but the first manifest, so what a registry changes meanwhile does no
+ * harm; what is here already is not fetched again. */
+#define _GNU_SOURCE
+#include "transport/registry.h"
+#include "base/tree.h"
+#include "transport/layout.h"
+#include "transport/skopeo.h"
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define SCHEME "docker://"
+#define CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define SMALL "abcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+enum { TAG_LENGTH = 128 };
+#define LAYOUT "oci"
+#define BLOBS LAYOUT "/blobs/sha256"
+/* What a layout holds besides the layers. */
+#define SLACK_BYTES (64LL << 20)
+#define MAX_BYTES (12LL << 30)
+#define SPARE_BYTES (256LL << 20)
+/* So long a secret is no part of a word by chance. */
+#define SECRET_ANYWHERE 8
+
+/* ---- references ---- */
+
+static int refuse(struct fault *f, const char *url, const char *why) {
+    return fault_set(f, 400, "registry.url \"%.200s\" %s", url, why);
+}
+
+/* The address that a host is by itself, as IPv6; false for a name. */
+static bool host_address(const char *host, struct in6_addr *out) {
+    char text[REFERENCE_MAX];
+    struct in_addr four;
+    bool bracket = *host == '[';
+    size_t length = strcspn(host + bracket, bracket ? "]" : ":");
+    snprintf(text, sizeof text, "%.*s", (int)length, host + bracket);
+    if (bracket)
+        return inet_pton(AF_INET6, text, out) == 1;
+    if (inet_pton(AF_INET, text, &four) != 1)
+        return false;
+    *out = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
+    memcpy(&out->s6_addr[12], &four, 4);
+    return true;
+}
+
+static bool is_loopback(const char *host) {
+    struct in6_addr a;
+    size_t name = strlen("localhost");
+    if (strncmp(host, "localhost", name) == 0)
+        return host[name] == ':' || !host[name];
+    if (!host_address(host, &a))
+        return false;
+    return IN6_IS_ADDR_LOOPBACK(&a) ||
+           (IN6_IS_ADDR_V4MAPPED(&a) && a.s6_addr[12] == 127);
+}
+
+static bool is_no_place(const char *host) {
+    struct in6_addr a;
+    if (!host_address(host, &a))
+        return false;
+    const unsigned char *four = &a.s6_addr[12];
+    if (!IN6_IS_ADDR_V4MAPPED(&a))
+        return IN6_IS_ADDR_LINKLOCAL(&a) || IN6_IS_ADDR_MULTICAST(&a) ||
+               IN6_IS_ADDR_UNSPECIFIED(&a);
+    return (four[0] == 169 && four[1] == 254) || four[0] == 0 || four[0] >= 224;
+}
+
+static bool is_digest(const char *text) {
+    return strncmp(text, "sha256:", 7) == 0 && strlen(text) == OCI_DIGEST - 1 &&
+           strspn(text + 7, "0123456789abcdef") == 64;
+}
+
+/* Splits what follows the scheme at its host: "" if it has none. */
+static const char *split_host(const char *rest, char host[REFERENCE_MAX]) {
+    size_t length = strcspn(rest, "/");
+    snprintf(host, REFERENCE_MAX, "%.*s", (int)length, rest);
+    if (rest[length] &&
+        (strpbrk(host, ".:[" CAPITALS) || strcmp(host, "localhost") == 0))
+        return rest + length + 1;
+    *host = 0;
+    return rest;
+}
+
+static bool is_written_well(const char *rest) {
+    for (const char *p = rest; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("._-/:@[]", *p))
+            return false;
+    return *rest && strlen(rest) + strlen(SCHEME) < REFERENCE_MAX;
+}
+
+/* A part of a repository's name: letters and digits, and between them one of
+ * . _ __ or any number of -. Returns what comes after it, or NULL. */
+static const char *after_part(const char *p) {
+    for (;;) {
+        size_t plain = strspn(p, SMALL DIGITS);
+        if (plain == 0)
+            return NULL;
+        p += plain;
+        size_t dashes = strspn(p, "-");
+        if (*p == '.')
+            p++;
+        else if (*p == '_')
+            p += 1 + (p[1] == '_');
+        else if (dashes)
+            p += dashes;
+        else
+            return p;
+    }
+}
+
+static bool is_path(const char *path) {
+    while ((path = after_part(path)) && *path == '/')
+        path++;
+    return path && !*path;
+}
+
+static bool is_tag(const char *tag) {
+    size_t length = strlen(tag);
+    return length && length <= TAG_LENGTH && *tag != '.' && *tag != '-' &&
+           strspn(tag, SMALL CAPITALS DIGITS "_.-") == length;
+}
+
+/* What comes after a mark, which ends what comes before it. */
+static char *cut(char *mark) {
+    if (mark)
+        *mark++ = 0;
+    return mark;
+}
+
+static int fill_reference(const char *url, const char *name, const char *tag,
+                          const char *digest, struct reference *out,
+                          struct fault *f) {
+    bool host = *out->host;
+    out->loopback = is_loopback(out->host);
+    if (!host)
+        snprintf(out->host, sizeof out->host, "docker.io");
+    if (digest)
+        snprintf(out->digest, sizeof out->digest, "%s", digest);
+    const char *more = digest ? digest : tag ? tag : "latest";
+    int length = snprintf(out->name, sizeof out->name, SCHEME "%s%s%s",
+                          host ? out->host : "", host ? "/" : "", name);
+    if (length >= (int)sizeof out->name ||
+        snprintf(out->full, sizeof out->full, "%s%s%s", out->name,
+                 digest ? "@" : ":", more) >= (int)sizeof out->full)
+        return refuse(f, url, "is too long");
+    return 0;
+}
+
+int reference_parse(const char *url, struct reference *out, struct fault *f) {
+    const char *rest = url + strlen(SCHEME);
+    *out = (struct reference){.host = ""};
+    if (strncmp(url, SCHEME, strlen(SCHEME)) != 0 || !is_written_well(rest))
+        return refuse(f, url,
+                      "is not docker://HOST/NAME:TAG (what is on this machine "
+                      "is imported with: contree-engine import)");
+    const char *path = split_host(rest, out->host);
+    char name[REFERENCE_MAX];
+    snprintf(name, sizeof name, "%s", path);
+    char *digest = cut(strchr(name, '@'));
+    if (strchr(out->host, '@') || (digest && !is_digest(digest)))
+        return refuse(f, url,
+                      "has an @ that no sha256 digest follows (sha256: and 64 "
+                      "of 0-9 a-f); a login belongs into registry.credentials");
+    char *slash = strrchr(name, '/');
+    char *tag = cut(strchr(slash ? slash : name, ':'));
+    if (tag && !is_tag(tag))
+        return refuse(f, url,
+                      "has a tag that none is: up to 128 letters, digits, _ . "
+                      "and -, the first no . or -");
+    if (!is_path(name))
+        return refuse(f, url,
+                      "is not docker://HOST/NAME:TAG (a name has a-z 0-9, and "
+                      "between them . _ or -; only tags have capitals)");
+    if (is_no_place(out->host))
+        return refuse(f, url, "leads to an address that no registry has");
+    return fill_reference(url, name, tag, digest, out, f);
+}
+
+int registry_check(const char *url, struct fault *f) {
+    struct reference r;
+    char path[PATH_MAX];
+    return reference_parse(url, &r, f) < 0 ? -1 : skopeo_find(path, f);
+}
+
+/* ---- fetching ---- */
+
+struct fetch {
+    const struct importer *m;
+    const struct import_options *o;
+    struct fault *f;
+    struct reference reference;
+    struct skopeo skopeo;
+    char pinned[REFERENCE_MAX + OCI_DIGEST]; /* the manifest, by its digest */
+    struct oci_image oci;
+    size_t known;   /* of its layers */
+    int64_t wanted; /* bytes of the others */
+    struct import_progress progress;
+};
+
+static char *make_auth(const struct reference *r, const char *username,
+                       const char *password) {
+    char plain[2048], encoded[4096], *out = NULL;
+    if (!username || !*username)
+        return strdup("{}");
+    int length = snprintf(plain, sizeof plain, "%s:%s", username, password);
+    if (length < (int)sizeof plain) {
+        EVP_EncodeBlock((unsigned char *)encoded, (unsigned char *)plain,
+                        length);
+        if (asprintf(&out, "{\"auths\":{\"%s\":{\"auth\":\"%s\"}}}", r->host,
+                     encoded) < 0)
+            out = NULL;
+    }
+    explicit_bzero(plain, sizeof plain);
+    explicit_bzero(encoded, sizeof encoded);
+    return out;
+}
+
+static int inspect(struct fetch *x, const char *what, const char *source,
+                   struct buffer *out) {
+    const char *args[8] = {"inspect", "--raw"};
+    size_t n = 2;
+    buffer_init(out, OCI_JSON_MAX);
+    if (*what)
+        args[n++] = what;
+    if (x->reference.loopback)
+        args[n++] = "--tls-verify=false";
+    args[n++] = source;
+    return skopeo_run(&x->skopeo, args, out, x->f);
+}
+
+static int pin(struct fetch *x, const char *digest) {
+    snprintf(x->pinned, sizeof x->pinned, "%s@%s", x->reference.name, digest);
+    return 0;
+}
+
+/* Reads the manifest of `source`, or of this machine's image if that is an
+ * index; pins it. 1: an index, and `chosen` is what it names. */
+static int read_manifest(struct fetch *x, const char *source,
+                         struct oci_blob *chosen) {
+    struct buffer text;
+    char digest[OCI_DIGEST];
+    int kind = inspect(x, "", source, &text);
+    if (kind == 0) {
+        const char *data = text.data ? text.data : "";
+        oci_digest(data, text.length, digest);
+        pin(x, digest);
+        kind =
+            oci_read_manifest(data, text.length, NULL, &x->oci, chosen, x->f);
+    }
+    buffer_free(&text);
+    return kind;
+}
+
+static int find_manifest(struct fetch *x) {
+    struct oci_blob chosen;
+    int kind = read_manifest(x, x->reference.full, &chosen);
+    const char *digest = strrchr(x->pinned, '@');
+    if (kind >= 0 && *x->reference.digest &&
+        strcmp(digest + 1, x->reference.digest) != 0)
+        return fault_set(x->f, 422,
+                         "bad image: it is not what the digest says that was "
+                         "asked for");
+    if (kind <= 0)
+        return kind;
+    pin(x, chosen.digest);
+    char asked[sizeof x->pinned];
+    memcpy(asked, x->pinned, sizeof asked);
+    kind = read_manifest(x, asked, &chosen);
+    if (kind == 0 && strcmp(asked, x->pinned) != 0)
+        return fault_set(x->f, 422,
+                         "bad image: its manifest is not what its digest "
+                         "says");
+    return kind <= 0
+               ? kind
+               : fault_set(x->f, 422, "bad image: an index within an index");
+}
+
+static int read_config(struct fetch *x) {
+    struct buffer text;
+    int result = inspect(x, "--config", x->pinned, &text);
+    if (result == 0)
+        result = oci_read_config(text.data ? text.data : "", text.length,
+                                 &x->oci, x->f);
+    buffer_free(&text);
+    return result;
+}
+
+/* An empty file in the place of a blob that nobody will read: skopeo finds it
+ * there and does not fetch it. */
+static int leave_out(struct fetch *x, int blobs, const struct oci_blob *b) {
+    for (size_t i = x->known; i < x->oci.layer_count; i++)
+        if (strcmp(x->oci.layers[i].blob.digest, b->digest) == 0)
+            return 0; /* somebody will */
+    int fd CLEANUP(cleanup_close) =
+        openat(blobs, oci_hex(b), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    return fd < 0 ? -1 : ftruncate(fd, b->size);
+}
+
+static int plan(struct fetch *x) {
+    struct statvfs v;
+    int64_t most = x->o->max_bytes ? x->o->max_bytes : MAX_BYTES, top;
+    if (import_known(x->m, &x->oci, &x->known, &top, x->f) < 0)
+        return -1;
+    for (size_t i = x->known; i < x->oci.layer_count; i++)
+        x->wanted += x->oci.layers[i].blob.size;
+    if (x->wanted > most)
+        return fault_set(x->f, 413, "the image is larger than %lld bytes",
+                         (long long)most);
+    if (fstatvfs(x->skopeo.dir, &v) == 0 &&
+        (int64_t)(v.f_bavail * v.f_frsize) < x->wanted + SPARE_BYTES)
+        return fault_set(x->f, 507,
+                         "the image's %lld bytes would fill the disk",
+                         (long long)x->wanted);
+    return 0;
+}
+
+static int make_layout(struct fetch *x) {
+    if (mkdirat(x->skopeo.dir, LAYOUT, 0700) < 0 ||
+        mkdirat(x->skopeo.dir, LAYOUT "/blobs", 0700) < 0 ||
+        mkdirat(x->skopeo.dir, BLOBS, 0700) < 0)
+        return fault_errno(x->f, "making a directory for the image");
+    int blobs =
+        openat(x->skopeo.dir, BLOBS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = blobs < 0 ? -1 : 0;
+    for (size_t i = 0; i < x->known && result == 0; i++)
+        result = leave_out(x, blobs, &x->oci.layers[i].blob);
+    if (result == 0)
+        return blobs;
+    drop_fd(&blobs);
+    return fault_errno(x->f, "making a directory for the image");
+}
+
+static int add_size(void *arg, int dir, const char *name,
+                    const struct stat *st) {
+    (void)dir;
+    (void)name;
+    *(int64_t *)arg += S_ISREG(st->st_mode) ? (int64_t)st->st_blocks * 512 : 0;
+    return 0;
+}
+
+static bool is_there(int blobs, const struct oci_blob *b) {
+    struct stat st;
+    return fstatat(blobs, oci_hex(b), &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* While skopeo fetches: how far it is, and whether it takes what it said. */
+static int watch(void *arg, struct fault *f) {
+    struct fetch *x = arg;
+    int64_t bytes = 0;
+    int blobs CLEANUP(cleanup_close) =
+        openat(x->skopeo.dir, BLOBS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* A file may vanish while we look; the next look will see the rest. */
+    if (blobs < 0 || tree_walk(x->skopeo.dir, add_size, &bytes) < 0)
+        return 0;
+    if (bytes > x->wanted + SLACK_BYTES)
+        return fault_set(f, 413,
+                         "the registry sends more than the image's %lld bytes",
+                         (long long)x->wanted);
+    x->progress.layer = 0;
+    for (size_t i = 0; i < x->oci.layer_count; i++)
+        x->progress.layer += is_there(blobs, &x->oci.layers[i].blob);
+    if (bytes > x->progress.bytes)
+        x->progress.bytes = bytes < x->wanted ? bytes : x->wanted;
+    if (x->o->progress)
+        x->o->progress(x->o->progress_arg, &x->progress);
+    return 0;
+}
+
+static int copy_layers(struct fetch *x) {
+    const char *args[8] = {"copy", "--quiet",
+                           "--dest-oci-accept-uncompressed-layers"};
+    size_t n = 3;
+    if (x->reference.loopback)
+        args[n++] = "--src-tls-verify=false";
+    args[n++] = x->pinned;
+    args[n++] = "oci:" LAYOUT ":image";
+    x->skopeo.watch = watch;
+    x->skopeo.arg = x;
+    x->progress = (struct import_progress){
+        .phase = "fetch", .of = (int)x->oci.layer_count, .total = x->wanted};
+    if (watch(x, x->f) < 0) /* for those who look on */
+        return -1;
+    return skopeo_run(&x->skopeo, args, NULL, x->f);
+}
+
+static int fetch_image(struct fetch *x, struct image *out) {
+    if (find_manifest(x) < 0)
+        return -1;
+    int unknown = import_same(x->m, x->oci.config.digest, x->o, out, x->f);
+    if (unknown <= 0)
+        return unknown;
+    if (read_config(x) < 0 || plan(x) < 0)
+        return -1;
+    int blobs CLEANUP(cleanup_close) = make_layout(x);
+    if (blobs < 0 || (x->known < x->oci.layer_count && copy_layers(x) < 0))
+        return -1;
+    return import_oci(x->m, blobs, &x->oci, x->o, out, x->f);
+}
+
+/* ---- errors ---- */
+
+/* Whether the `length` bytes at `p` are no part of a longer word. */
+static bool is_word(const char *message, const char *p, size_t length) {
+    return (p == message || !isalnum((unsigned char)p[-1])) &&
+           !isalnum((unsigned char)p[length]);
+}
+
+/* A short secret is found in many words that are not it. */
+static void mask(char *message, const char *secret) {
+    size_t length = secret ? strlen(secret) : 0;
+    char *p = message;
+    while (length && (p = strstr(p, secret))) {
+        if (length >= SECRET_ANYWHERE || is_word(message, p, length)) {
+            memset(p, '*', length);
+            p += length;
+        } else {
+            p++;
+        }
+    }
+}
+
+static const char *hint(const char *message, bool anonymous) {
+    if (strstr(message, "HTTP response to HTTPS client"))
+        return " (plain HTTP is spoken with registries on loopback only)";
+    if (strstr(message, "invalid reference format"))
+        return " (this skopeo is too old for IPv6 addresses: give the host a "
+               "name, such as one in /etc/hosts, or install a newer one)";
+    if (!strstr(message, "unauthorized") &&
+        !strstr(message, "authentication required") &&
+        !strstr(message, "denied"))
+        return "";
+    return anonymous ? " (does it need registry.credentials?)"
+                     : " (the registry refuses these registry.credentials)";
+}
+
+/* Says in one line what was to be done and what came of it. */
+static void explain(struct fetch *x, const char *username,
+                    const char *password) {
+    struct fault *f = x->f;
+    struct fault why = *f;
+    if (f->status == 408)
+        fault_set(f, 408, "the import took longer than its timeout allows");
+    if (f->status != 502 && f->status != 422)
+        return;
+    mask(why.message, password);
+    fault_set(f, why.status, "cannot import %.150s: %.250s%s",
+              x->reference.full, why.message,
+              hint(why.message, !username || !*username));
+}
+
+/* Does `work` with a directory of its own and skopeo set up. What is fetched
+ * goes the way of every workspace, even if we are killed. */
+static int with_directory(struct fetch *x, const char *auth,
+                          int (*work)(struct fetch *x, struct image *out),
+                          struct image *out) {
+    const struct import_options *o = x->o;
+    struct workspace w;
+    if (o->tag && !tag_is_valid(o->tag))
+        return fault_set(x->f, 400, "malformed tag '%.64s'", o->tag);
+    if (workspace_take_for_import(x->m->layers, &w, x->f) < 0)
+        return -1;
+    int dir CLEANUP(cleanup_close) =
+        openat(x->m->dir_fd, w.upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    x->skopeo = (struct skopeo){
+        .dir = dir, .auth = auth, .patience = {o->deadline, o->cancelled}};
+    int result =
+        dir < 0 ? fault_errno(x->f, "opening a workspace") : work(x, out);
+    workspace_drop(x->m->layers, &w);
+    oci_image_clear(&x->oci);
+    return result;
+}
+
+int import_registry(const struct importer *m, const char *url,
+                    const char *username, const char *password,
+                    const struct import_options *o, struct image *out,
+                    struct fault *f) {
+    struct fetch x = {.m = m, .o = o, .f = f};
+    if (reference_parse(url, &x.reference, f) < 0)
+        return -1;
+    char *auth = make_auth(&x.reference, username, password);
+    if (!auth)
+        return fault_set(f, 400, "these registry credentials are too long");
+    int result = with_directory(&x, auth, fetch_image, out);
+    if (result < 0)
+        explain(&x, username, password);
+    explicit_bzero(auth, strlen(auth));
+    free(auth);
+    return result;
+}
+
+/* ---- archives ---- */
+
+static int watch_disk(void *arg, struct fault *f) {
+    struct fetch *x = arg;
+    struct statvfs v;
+    if (fstatvfs(x->skopeo.dir, &v) < 0 ||
+        (int64_t)(v.f_bavail * v.f_frsize) > SPARE_BYTES)
+        return 0;
+    return fault_set(f, 507, "the image would fill the disk");
+}
+
+static int copy_archive(struct fetch *x, struct image *out) {
+    const char *args[] = {"copy",
+                          "--quiet",
+                          "--dest-oci-accept-uncompressed-layers",
+                          x->reference.full,
+                          "oci:" LAYOUT ":image",
+                          NULL};
+    x->skopeo.watch = watch_disk;
+    x->skopeo.arg = x;
+    if (skopeo_run(&x->skopeo, args, NULL, x->f) < 0)
+        return -1;
+    int layout CLEANUP(cleanup_close) =
+        openat(x->skopeo.dir, LAYOUT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return import_layout(x->m, layout, NULL, x->o, out, x->f);
+}
+
+/* SCHEME:FILE[:NAME] in its parts, the file absolute. */
+struct saved {
+    char *file, *name;
+};
+
+static void saved_clear(struct saved *s) {
+    free(s->file);
+}
+
+static int saved_parse(const char *source, struct saved *out, struct fault *f) {
+    char *here CLEANUP(cleanup_free) = getcwd(NULL, 0);
+    const char *path = strchr(source, ':') + 1;
+    if (asprintf(&out->file, "%s%s%s", *path == '/' || !here ? "" : here,
+                 *path == '/' ? "" : "/", path) < 0)
+        return fault_set(f, 500, "out of memory");
+    char *colon = strchr(out->file, ':');
+    out->name = colon ? colon + 1 : NULL;
+    if (colon)
+        *colon = 0;
+    return 0;
+}
+
+/* What skopeo cannot read as what it is called: it says what it is, or is
+ * imported as that. 1: that is not known either. */
+static int import_misnamed(const struct importer *m, const struct saved *s,
+                           const struct import_options *o, struct image *out,
+                           struct fault *f) {
+    struct import_options how = *o;
+    struct fault why = {0};
+    int fd CLEANUP(cleanup_close) =
+        open(s->file, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    if (o->saved || fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+        st.st_size == 0)
+        return 1;
+    how.saved = true;
+    how.file = s->file;
+    how.name = s->name;
+    int result = import_tar(m, fd, &how, out, &why);
+    *f = result < 0 ? why : (struct fault){0};
+    return result;
+}
+
+int import_saved(const struct importer *m, const char *source,
+                 const struct import_options *o, struct image *out,
+                 struct fault *f) {
+    struct fetch x = {.m = m, .o = o, .f = f};
+    struct saved s CLEANUP(saved_clear) = {0};
+    if (saved_parse(source, &s, f) < 0)
+        return -1;
+    int scheme = (int)(strchr(source, ':') - source);
+    int length = snprintf(x.reference.full, sizeof x.reference.full,
+                          "%.*s:%s%s%s", scheme, source, s.file,
+                          s.name ? ":" : "", s.name ? s.name : "");
+    if (length >= (int)sizeof x.reference.full)
+        return fault_set(f, 400, "too long a name for a file");
+    int result = with_directory(&x, "{}", copy_archive, out);
+    if (result == 0)
+        return 0;
+    int other = f->status == 502 ? import_misnamed(m, &s, o, out, f) : 1;
+    if (other == 1)
+        explain(&x, NULL, NULL);
+    return other == 1 ? -1 : other;
+}

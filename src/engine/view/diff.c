@@ -1,0 +1,299 @@
+/* diff.c: what changed between two images; see inspect_diff() in view.h.
+ *
+ * Both are gone through side by side. Where a directory has the same shared
+ * layers in both, only names in the layers that are not shared can differ, so
+ * only those are read: the cost is that of the changes, not of the images. */
+#define _GNU_SOURCE
+#include "view/internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BASE, IMAGE };
+enum { PIECE = 16384 };
+
+/* A directory as one of the two has it; without layers, it has it not. */
+struct side {
+    struct level level;
+    struct entries entries;
+    size_t read; /* how many layers of the level the entries are of */
+    size_t next;
+};
+
+/* A directory that is being compared; `length` bytes of diff.path. */
+struct step {
+    struct step *up;
+    size_t length;
+    struct side sides[2];
+};
+
+struct diff {
+    const struct view *views[2];
+    size_t shared; /* layers at the bottom of both */
+    const struct diff_options *options;
+    bool (*visit)(void *arg, const struct change *c);
+    void *arg;
+    int64_t told;
+    bool stopped, truncated;
+    struct step *top;
+    char path[INSPECT_PATH];
+    struct fault *f;
+};
+
+static int failed(struct diff *d) {
+    return fault_errno(d->f, "comparing /%.300s", d->path);
+}
+
+static size_t count_shared(const struct view *a, const struct view *b) {
+    size_t n = 0;
+    while (n < a->count && n < b->count &&
+           a->layers[a->count - 1 - n] == b->layers[b->count - 1 - n])
+        n++;
+    return n;
+}
+
+/* How many of the level's layers are not shared; they come first. */
+static size_t count_own(const struct diff *d, int side, const struct level *l) {
+    size_t n = 0;
+    while (n < l->count && l->layers[n] + d->shared < d->views[side]->count)
+        n++;
+    return n;
+}
+
+/* Whether two levels have the same shared layers. */
+static bool same_shared(const struct diff *d, const struct level *a,
+                        const struct level *b) {
+    size_t i = count_own(d, BASE, a), j = count_own(d, IMAGE, b);
+    if (a->count - i != b->count - j)
+        return false;
+    for (; i < a->count; i++, j++)
+        if (d->views[BASE]->layers[a->layers[i]] !=
+            d->views[IMAGE]->layers[b->layers[j]])
+            return false;
+    return true;
+}
+
+static void pop(struct diff *d) {
+    struct step *s = d->top;
+    d->top = s->up;
+    for (int i = 0; i < 2; i++) {
+        level_free(&s->sides[i].level);
+        entries_free(&s->sides[i].entries);
+    }
+    free(s);
+}
+
+/* Goes into the directory d->path; takes both levels over. */
+static int push(struct diff *d, struct level *base, struct level *image) {
+    struct step *s = calloc(1, sizeof *s);
+    if (!s)
+        return fault_set(d->f, 500, "out of memory");
+    bool same = same_shared(d, base, image);
+    *s = (struct step){.up = d->top,
+                       .length = strlen(d->path),
+                       .sides = {{.level = *base}, {.level = *image}}};
+    *base = *image = (struct level){0};
+    d->top = s;
+    for (int i = 0; i < 2; i++) {
+        struct side *x = &s->sides[i];
+        x->read = same ? count_own(d, i, &x->level) : x->level.count;
+        struct level part = {x->level.layers, x->read};
+        if (view_entries(d->views[i], &part, d->path, &x->entries, d->f) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static const char *current(const struct side *s) {
+    return s->next < s->entries.count
+               ? s->entries.text.data + s->entries.list[s->next].name
+               : NULL;
+}
+
+/* The next name in either list; NULL at the end. from[] tells from which layer
+ * of each level on it may be. */
+static const char *next_name(struct step *s, size_t from[2]) {
+    const char *a = current(&s->sides[BASE]), *b = current(&s->sides[IMAGE]);
+    int order = !a ? 1 : !b ? -1 : strcmp(a, b);
+    for (int i = 0; i < 2; i++) {
+        struct side *x = &s->sides[i];
+        bool here = i == BASE ? a && order <= 0 : b && order >= 0;
+        from[i] = here ? x->entries.list[x->next++].position : x->read;
+    }
+    return order <= 0 ? a : b;
+}
+
+static void tell(struct diff *d, enum change_kind kind,
+                 const struct node n[2]) {
+    struct change c = {d->path, kind,
+                       n[kind == CHANGE_REMOVED ? BASE : IMAGE].st,
+                       kind == CHANGE_CHANGED ? &n[BASE].st : NULL};
+    if (d->told == d->options->limit)
+        d->truncated = true;
+    else if (d->visit(d->arg, &c))
+        d->told++;
+    else
+        d->stopped = true;
+}
+
+/* 1: the same bytes, 0: not, -1: fault. */
+static int same_bytes(struct diff *d, int a, int b) {
+    char x[PIECE], y[PIECE];
+    for (;;) {
+        ssize_t n = read_all(a, x, sizeof x), m = read_all(b, y, sizeof y);
+        if (n < 0 || m < 0)
+            return failed(d);
+        if (n != m || memcmp(x, y, (size_t)n) != 0)
+            return 0;
+        if (n < (ssize_t)sizeof x)
+            return 1;
+        if (patience_over(&d->options->patience)) {
+            d->truncated = true;
+            return 1;
+        }
+    }
+}
+
+static int same_content(struct diff *d, const struct node n[2]) {
+    int a CLEANUP(cleanup_close) =
+        view_open_entry(d->views[BASE], n[BASE].layer, d->path, 0);
+    int b CLEANUP(cleanup_close) =
+        view_open_entry(d->views[IMAGE], n[IMAGE].layer, d->path, 0);
+    return a < 0 || b < 0 ? failed(d) : same_bytes(d, a, b);
+}
+
+static int same_target(struct diff *d, const struct node n[2]) {
+    char a[PATH_MAX], b[PATH_MAX];
+    if (view_read_link(d->views[BASE], n[BASE].layer, d->path, a) < 0 ||
+        view_read_link(d->views[IMAGE], n[IMAGE].layer, d->path, b) < 0)
+        return failed(d);
+    return strcmp(a, b) == 0;
+}
+
+/* 1: no change but of what a directory holds, 0: a change, -1: fault. */
+static int same_node(struct diff *d, const struct node n[2]) {
+    const struct stat *a = &n[BASE].st, *b = &n[IMAGE].st;
+    if (d->views[BASE]->layers[n[BASE].layer] ==
+            d->views[IMAGE]->layers[n[IMAGE].layer] &&
+        a->st_ino == b->st_ino)
+        return 1;
+    if (a->st_mode != b->st_mode || a->st_uid != b->st_uid ||
+        a->st_gid != b->st_gid || a->st_rdev != b->st_rdev)
+        return 0;
+    if (S_ISREG(a->st_mode))
+        return a->st_size == b->st_size ? same_content(d, n) : 0;
+    return S_ISLNK(a->st_mode) ? same_target(d, n) : 1;
+}
+
+enum { OUTSIDE, ABOVE, INSIDE };
+
+/* Where the path is, seen from the one that is asked for. */
+static int place_of(const struct diff *d) {
+    const char *wanted = d->options->path ? d->options->path : "";
+    size_t n = strlen(d->path), m = strlen(wanted);
+    size_t common = n < m ? n : m;
+    const char *longer = n < m ? wanted : d->path;
+    if (memcmp(d->path, wanted, common) != 0 ||
+        (common && longer[common] && longer[common] != '/'))
+        return OUTSIDE;
+    return n < m ? ABOVE : INSIDE;
+}
+
+/* Tells of one path and goes into it if it is a directory. */
+static int compare(struct diff *d, struct node n[2], const bool found[2]) {
+    int place = place_of(d), same = 1;
+    if (place == OUTSIDE || (!found[BASE] && !found[IMAGE]))
+        return 0;
+    if (place == INSIDE)
+        same = found[BASE] && found[IMAGE] ? same_node(d, n) : 0;
+    if (same < 0)
+        return -1;
+    if (!same)
+        tell(d,
+             !found[BASE]    ? CHANGE_ADDED
+             : !found[IMAGE] ? CHANGE_REMOVED
+                             : CHANGE_CHANGED,
+             n);
+    if (d->stopped || d->truncated ||
+        !(n[BASE].level.count + n[IMAGE].level.count))
+        return 0;
+    return push(d, &n[BASE].level, &n[IMAGE].level);
+}
+
+static int compare_name(struct diff *d, const char *name,
+                        const size_t from[2]) {
+    struct step *s = d->top;
+    struct node n[2] = {0};
+    bool found[2] = {false, false};
+    int result = 0;
+    if (s->length + strlen(name) + 2 > INSPECT_PATH)
+        return fault_set(d->f, 422, "/%.300s... is deeper than %d bytes",
+                         d->path, INSPECT_PATH);
+    for (int i = 0; i < 2 && result >= 0; i++) {
+        result = view_find(d->views[i], &s->sides[i].level, d->path, name,
+                           from[i], &n[i]);
+        found[i] = result == 1;
+    }
+    if (result < 0) {
+        failed(d);
+    } else {
+        char *end = d->path + s->length;
+        if (s->length)
+            *end++ = '/';
+        memcpy(end, name, strlen(name) + 1);
+        result = compare(d, n, found);
+    }
+    level_free(&n[BASE].level);
+    level_free(&n[IMAGE].level);
+    return result;
+}
+
+static int compare_all(struct diff *d) {
+    size_t from[2];
+    while (d->top && !d->stopped && !d->truncated) {
+        d->path[d->top->length] = 0;
+        const char *name = next_name(d->top, from);
+        if (!name)
+            pop(d);
+        else if (compare_name(d, name, from) < 0)
+            return -1;
+        if (patience_over(&d->options->patience))
+            d->truncated = true;
+    }
+    return 0;
+}
+
+static int compare_roots(struct diff *d) {
+    struct node n[2] = {0};
+    const bool found[2] = {true, true};
+    int result = view_root(d->views[BASE], &n[BASE]) < 0 ||
+                         view_root(d->views[IMAGE], &n[IMAGE]) < 0
+                     ? failed(d)
+                     : compare(d, n, found);
+    level_free(&n[BASE].level);
+    level_free(&n[IMAGE].level);
+    return result;
+}
+
+int inspect_diff(struct view *base, struct view *image,
+                 const struct diff_options *o,
+                 bool (*visit)(void *arg, const struct change *c), void *arg,
+                 bool *truncated, struct fault *f) {
+    struct diff *d = calloc(1, sizeof *d);
+    if (!d)
+        return fault_set(f, 500, "out of memory");
+    *d = (struct diff){.views = {base, image},
+                       .shared = count_shared(base, image),
+                       .options = o,
+                       .visit = visit,
+                       .arg = arg,
+                       .f = f};
+    int result = compare_roots(d) < 0 ? -1 : compare_all(d);
+    while (d->top)
+        pop(d);
+    *truncated = d->truncated;
+    free(d);
+    return result;
+}

@@ -1,0 +1,117 @@
+/* protocol.h: what the engine, its forkserver and PID 1 of a sandbox (all
+ * three from one build, so no versions) say to each other over sequential
+ * packet sockets. Numbers are in host byte order.
+ *
+ * The forkserver turns one byte (CELL_...) into one *cell*: a process that is
+ * PID 1 of fresh namespaces and waits, its identity, /proc, /sys and /dev
+ * already made. A cell's first order is ORDER_SETUP, which gives it a root file
+ * system; from then on it is the sandbox's init. */
+#ifndef CONTREE_INIT_PROTOCOL_H
+#define CONTREE_INIT_PROTOCOL_H
+
+#include <stdint.h>
+#include <sys/resource.h>
+
+/* The forkserver's arguments are in main.c. Its inherited descriptors: */
+enum {
+    FORKSERVER_SOCKET = 3,
+    FORKSERVER_DATA_DIR = 4,
+    FORKSERVER_SECCOMP = 5, /* a memfd: struct sock_filter[] */
+};
+
+/* Engine to forkserver: the loopback interface alone, or a network namespace
+ * that somebody connects, and that is never used again. */
+enum { CELL_PRIVATE, CELL_CONNECTED, CELL_KINDS };
+
+/* Forkserver to engine. First one HELLO or FAULT, then for each byte either a
+ * READY with descriptors (control socket, pidfd, and the network namespace if
+ * CONNECTED) or a FAULT. */
+enum { CELL_HELLO, CELL_READY, CELL_FAULT };
+enum { CELL_FDS = 3 };
+struct cell_report {
+    int32_t type;
+    int32_t kind;
+    int32_t status;    /* CELL_FAULT: HTTP status */
+    char message[400]; /* CELL_FAULT: for the user */
+};
+
+/* The files of /etc that say who a sandbox is (etc.c). */
+enum {
+    ETC_HOSTS = 1,
+    ETC_HOSTNAME = 2,
+    ETC_RESOLV_CONF = 4,
+    ETC_ALL = ETC_HOSTS | ETC_HOSTNAME | ETC_RESOLV_CONF,
+};
+
+/* Variables that a process gets of its user's line in /etc/passwd. */
+enum { DEFAULT_HOME = 1, DEFAULT_USER = 2 };
+enum { ACCOUNT_HOME_SIZE = 256, ACCOUNT_NAME_SIZE = 128 };
+
+/* Engine to PID 1: a struct order, then `payload` bytes of NUL-terminated
+ * strings, or, when there are too many, a memfd with them as last descriptor.
+ *   SETUP   hostname, upper, work, the configuration for a runtime ("": none),
+ *           lower... (top first); a descriptor for each control group, which
+ *           whoever writes "0" to it joins
+ *   PUT     path, argc names and values (hexadecimal) of extended attributes in
+ *           turn; one descriptor
+ *   SPAWN   cwd, user ("": the uid's), argc arguments, envc variables; a
+ * descriptor for each bit of `stdio` (1 stdin, 2 stdout, 4 stderr) SIGNAL
+ * nothing */
+enum { ORDER_SETUP = 1, ORDER_PUT, ORDER_SPAWN, ORDER_SIGNAL };
+enum { ORDER_INLINE_MAX = 65536, ORDER_FDS_MAX = 4 };
+struct order {
+    uint32_t type;
+    uint32_t payload;   /* bytes of strings */
+    uint32_t in_memfd;  /* 1: they are in the last descriptor */
+    int32_t spid;       /* SPAWN, SIGNAL */
+    int32_t signal;     /* SIGNAL */
+    uint32_t uid, gid;  /* PUT, SPAWN */
+    uint32_t mode;      /* PUT */
+    uint32_t has_gid;   /* SPAWN: 0: the user's group */
+    uint32_t defaults;  /* SPAWN: bits DEFAULT_... */
+    uint32_t stdio;     /* SPAWN */
+    uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories; PUT:
+                         * names and values of attributes */
+    uint32_t envc;      /* SPAWN */
+    uint32_t connected; /* SETUP: there is a network with a name server */
+    uint32_t groups;    /* SETUP: descriptors of control groups */
+    uint32_t processors, first_processor; /* SETUP: how many to run on, 0 all;
+                                           * the one to begin with */
+    uint32_t image_etc; /* SETUP: bits ETC_... of what is not the engine's */
+    int64_t max_file_bytes, max_processes; /* SETUP */
+    int64_t shm_bytes;                     /* SETUP: of /dev/shm; 0 the usual */
+};
+
+/* How a runtime starts PID 1 of a sandbox: the program among the descriptors
+ * that it passes on (runtime.c), with this argument. Where the cell, whose
+ * namespaces the runtime works in, has the image's root, the templates, and a
+ * directory for it alone, below the stage. */
+#define RUNTIME_INIT_PROGRAM "/proc/self/fd/5"
+#define RUNTIME_INIT_ARGUMENT "inside"
+#define RUNTIME_ROOT "new"
+#define RUNTIME_SYS "sys"
+
+/* PID 1 to engine: a struct report. FAULT ends the sandbox. */
+enum {
+    REPORT_STARTED = 1,
+    REPORT_SPAWNED,
+    REPORT_SPAWN_FAILED,
+    REPORT_EXIT,
+    REPORT_FAULT,
+};
+struct report {
+    uint32_t type;
+    int32_t spid, pid;
+    int32_t wait_status;       /* EXIT: as from wait(2) */
+    int32_t background_killed; /* EXIT of spid 1 */
+    int32_t status;            /* FAULT, SPAWN_FAILED: HTTP status */
+    double seconds;            /* EXIT */
+    struct rusage usage;       /* EXIT */
+    char message[400];         /* FAULT, SPAWN_FAILED: for the user */
+    uint32_t uid, gid;         /* SPAWNED */
+    char
+        home[ACCOUNT_HOME_SIZE]; /* SPAWNED: a variable that was added, or "" */
+    char user[ACCOUNT_NAME_SIZE]; /* SPAWNED: the same */
+};
+
+#endif
