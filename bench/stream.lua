@@ -2,7 +2,7 @@
 -- beside `cat | cat` and SHA-256 of the same bytes; then how soon a line that
 -- a command writes is here. Usage: lua bench/stream.lua [MB]
 local core = require("contree.core")
-local hash = require("contree.hash")
+local hash = require("contree.image.hash")
 local home = require("spec.support.home")
 local percentiles = require("bench.percentiles")
 local process = require("bench.process")

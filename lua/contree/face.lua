@@ -1,15 +1,15 @@
 --- The functions of the module itself, for both of its faces: contree raises,
 --- contree.safe returns nil, err.
 
-local class = require("contree.class")
-local client = require("contree.client")
-local errors = require("contree.errors")
-local json = require("contree.json")
+local class = require("contree.base.class")
+local client = require("contree.wire.client")
+local errors = require("contree.base.errors")
+local json = require("contree.base.json")
 local leave = require("contree.loop.leave")
 local loop = require("contree.loop")
-local options = require("contree.options")
-local place = require("contree.place")
-local stdio = require("contree.stdio")
+local options = require("contree.base.options")
+local place = require("contree.base.place")
+local stdio = require("contree.base.stdio")
 local tasks = require("contree.loop.task")
 
 local unpack = table.unpack or unpack
@@ -97,7 +97,7 @@ function face.make(safe)
     ---@param given? { timeout: number? }
     ---@return contree.Sessions
     sessions = guard(function(path, given)
-      return require("contree.sessions").new(path, given, safe)
+      return require("contree.session.sessions").new(path, given, safe)
     end),
 
     --- Starts a task.

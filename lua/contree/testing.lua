@@ -2,13 +2,13 @@
 --- the test says what commands answer, and sees what was asked. What is checked
 --- and made of an answer is the real thing: only the server is played.
 
-local class = require("contree.class")
-local client = require("contree.client")
+local class = require("contree.base.class")
+local client = require("contree.wire.client")
 local core = require("contree.core")
-local errors = require("contree.errors")
-local json = require("contree.json")
-local options = require("contree.options")
-local stdio = require("contree.stdio")
+local errors = require("contree.base.errors")
+local json = require("contree.base.json")
+local options = require("contree.base.options")
+local stdio = require("contree.base.stdio")
 
 local testing = {}
 

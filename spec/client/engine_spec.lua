@@ -2,7 +2,7 @@
 local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
-local engine = require("contree.engine")
+local engine = require("contree.wire.engine")
 local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
 
@@ -155,7 +155,7 @@ describe("the local engine", function()
   end)
 end)
 
-describe("contree.engine", function()
+describe("contree.wire.engine", function()
   local function new(given, environment)
     environment = environment or {}
     environment.HOME = environment.HOME or "/home/u"

@@ -1,7 +1,7 @@
 -- Every kind of error, reached the way the world reaches it (docs/errors.md).
 local contree = require("contree")
 local disk = require("spec.support.disk")
-local errors = require("contree.errors")
+local errors = require("contree.base.errors")
 local fake = require("spec.support.fake")
 
 local SERVER_KINDS = { [400] = "invalid_argument", [401] = "auth", [403] = "forbidden",
@@ -238,7 +238,7 @@ describe("every kind of error", function()
   end)
 
   it("internal: a fault of our own", function()
-    local class = require("contree.class")
+    local class = require("contree.base.class")
     local strict, module = class.strict, require("contree.image")
     local find_tag = module.find_tag
     class.strict = false

@@ -2,8 +2,8 @@
 -- world causes, contree.safe returns nil and the error; misuse raises on both;
 -- and an option that there is not is refused with the nearest that there is.
 -- A method without a row here fails the first test.
-local class = require("contree.class")
-local errors = require("contree.errors")
+local class = require("contree.base.class")
+local errors = require("contree.base.errors")
 local fake = require("spec.support.fake")
 
 -- All classes: modules are loaded anew, and say what they define.
@@ -17,11 +17,11 @@ local function load_all()
   end
   for name in pairs(package.loaded) do
     local ours = name == "contree" or name:find("^contree%.")
-    local kept = name == "contree.core" or name == "contree.class" or name == "contree.errors"
-    if ours and not kept then package.loaded[name] = nil end
+    local kept = { ["contree.core"] = 1, ["contree.base.class"] = 1, ["contree.base.errors"] = 1 }
+    if ours and not kept[name] then package.loaded[name] = nil end
   end
   local contree, safe = require("contree"), require("contree.safe")
-  local directory = debug.getinfo(errors.new, "S").source:match("^@(.*)errors%.lua$")
+  local directory = debug.getinfo(errors.new, "S").source:match("^@(.*)base/errors%.lua$")
   -- All but the loop's drivers, which are for other programs than this.
   local pipe = assert(io.popen(("cd '%s' && ls *.lua */*.lua"):format(directory)))
   for file in pipe:lines() do

@@ -1,7 +1,7 @@
 -- Servers that mean harm: a call ends in time, with a result or an error object.
 local contree = require("contree")
 local core = require("contree.core")
-local errors = require("contree.errors")
+local errors = require("contree.base.errors")
 local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
 local support = require("spec.support.core_peer")

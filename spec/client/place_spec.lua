@@ -1,6 +1,6 @@
 -- Where the script called: of every error, however the call came about.
 local contree = require("contree")
-local errors = require("contree.errors")
+local errors = require("contree.base.errors")
 local fake = require("spec.support.fake")
 local safe = require("contree.safe")
 
@@ -174,7 +174,7 @@ describe("D16: an error that leaves the module", function()
     local source = debug.getinfo(errors.new, "S").source:gsub("errors%.lua$", "fault.lua")
     local load_text = loadstring or load -- luacheck: ignore
     local fault = assert(load_text("return function(t) return t.a.b end", source))()
-    local class = require("contree.class")
+    local class = require("contree.base.class")
     local strict = class.strict
     class.strict = false
     finally(function() class.strict = strict end)
@@ -198,7 +198,7 @@ describe("D16: an error that leaves the module", function()
     local load_text = loadstring or load -- luacheck: ignore
     local lacks = function() error("contree: no libcurl", 2) end
     local fault = assert(load_text("local f = ... return function() f() end", source))(lacks)
-    local thing = require("contree.class").define("spec.Thing", { fail = fault })({})
+    local thing = require("contree.base.class").define("spec.Thing", { fail = fault })({})
     local ok, err = pcall(thing.fail, thing)
     assert.is_false(ok)
     assert.is_true(errors.is(err, "not_supported"), tostring(err))

@@ -2,7 +2,7 @@
 local contree = require("contree")
 local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
-local stdio = require("contree.stdio")
+local stdio = require("contree.base.stdio")
 
 describe("a process", function()
   local server, client, image, op

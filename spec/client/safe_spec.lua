@@ -1,5 +1,5 @@
 -- What contree.safe returns, and what it raises: only what the script's text got wrong.
-local errors = require("contree.errors")
+local errors = require("contree.base.errors")
 local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
 local safe = require("contree.safe")
@@ -109,7 +109,7 @@ describe("what is a slip in a script", function()
       refuses(('"%04d", not the decimal number %d'):format(mode, mode), image.run, image,
         { shell = "x", files = { ["/x"] = { data = "", mode = mode } } })
     end
-    local files = require("contree.files")
+    local files = require("contree.image.files")
     for _, mode in ipairs{ 493, 420, 384, 448, 511, 256, 292, 365, 416, 436, 438, 432, 488, 509, 0,
       73, 1023, 2541 } do
       local plan = files.plan{ ["/x"] = { data = "", mode = mode } }

@@ -1,9 +1,9 @@
 -- Input that is too long for the spawn request.
 local contree = require("contree")
-local control = require("contree.control")
-local errors = require("contree.errors")
+local control = require("contree.wire.control")
+local errors = require("contree.base.errors")
 local fake = require("spec.support.fake")
-local stdio = require("contree.stdio")
+local stdio = require("contree.base.stdio")
 
 describe("a long stdin", function()
   local server, client, image

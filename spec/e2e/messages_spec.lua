@@ -33,7 +33,7 @@ describe("D9: an error says", function()
   it("which limit a command ran into, and what gives it more", function()
     says("command_failed", "time limit of 1 s", "timeout =", busybox.run, busybox,
       { shell = "sleep 60", timeout = 1, check = true })
-    local outcome = require("contree.outcome")
+    local outcome = require("contree.run.outcome")
     local err = outcome.failure{ exit_code = -1, signal = 9, limit = "memory",
       limit_value = 1048576, stderr = "" }
     assert.matches("memory it may have, 1048576 bytes", err.message)

@@ -431,7 +431,7 @@ describe("contree-engine", function()
   end)
 
   it("E2: looks for data and socket where the module does", function()
-    local engine = require("contree.engine")
+    local engine = require("contree.wire.engine")
     local runtime = directory .. "/run"
     wire.run("mkdir -m 700 " .. runtime)
     for _, environment in ipairs{

@@ -140,10 +140,13 @@ local function collect(path, functions, comment, found)
 end
 
 --- The list of a directory's messages, sorted, one line each.
-local function section(directory, pattern, functions, comment)
+---@param without? string of these, paths that have this pattern are left out
+local function section(directory, pattern, functions, comment, without)
   local found, lines = {}, {}
   for path in capture("git ls-files '" .. directory .. "'"):gmatch("[^\n]+") do
-    if path:find(pattern) then collect(path, functions, comment, found) end
+    if path:find(pattern) and not (without and path:find(without)) then
+      collect(path, functions, comment, found)
+    end
   end
   for line in pairs(found) do lines[#lines + 1] = line end
   table.sort(lines)
@@ -154,11 +157,12 @@ end
 function messages.list()
   local in_lua, in_c = { begins = "--", ends = "\n" }, { begins = "/*", ends = "*/" }
   return table.concat({
-    "\n## Lua\n", section("lua/contree", "^lua/contree/[%w_]+%.lua$", LUA, in_lua),
-    "\n## Lua: hosts and stores\n", section("lua/contree", "/[ls]%w+/%w+%.lua$", LUA, in_lua),
-    "\n## Lua: Dockerfiles\n", section("lua/contree/build", "%.lua$", LUA, in_lua),
+    "\n## Lua\n", section("lua/contree", "%.lua$", LUA, in_lua, "/[ld]%w+/%w+%.lua$"),
+    "\n## Lua: hosts\n", section("lua/contree/loop", "%.lua$", LUA, in_lua),
+    "\n## Lua: Dockerfiles\n", section("lua/contree/dockerfile", "%.lua$", LUA, in_lua),
     "\n## contree.core\n", section("src/core", "%.c$", C, in_c),
     "\n## The engine\n", section("src/engine", "%.c$", C, in_c),
+    "\n## The start of a sandbox\n", section("src/init", "%.c$", C, in_c),
   }, "\n") .. "\n"
 end
 

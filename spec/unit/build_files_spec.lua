@@ -1,12 +1,12 @@
 -- What a build does with files on this machine: patterns, the context, archives,
 -- and what it remembers.
-local cache = require("contree.build.cache")
-local context = require("contree.build.context")
+local cache = require("contree.dockerfile.cache")
+local context = require("contree.dockerfile.context")
 local disk = require("spec.support.disk")
-local errors = require("contree.errors")
-local ignore = require("contree.build.ignore")
-local tar = require("contree.build.tar")
-local untar = require("contree.build.untar")
+local errors = require("contree.base.errors")
+local ignore = require("contree.dockerfile.ignore")
+local tar = require("contree.dockerfile.tar")
+local untar = require("contree.dockerfile.untar")
 
 local STEP = { file = "Dockerfile", line = 7, name = "COPY", source = "COPY x y" }
 

@@ -1,7 +1,7 @@
-local errors = require("contree.errors")
-local expand = require("contree.build.expand")
-local parser = require("contree.build.parser")
-local stage = require("contree.build.stage")
+local errors = require("contree.base.errors")
+local expand = require("contree.dockerfile.expand")
+local parser = require("contree.dockerfile.parser")
+local stage = require("contree.dockerfile.stage")
 local testing = require("contree.testing")
 
 local function parse(text) return parser.parse(text, "Dockerfile") end

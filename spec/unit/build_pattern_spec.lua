@@ -1,10 +1,10 @@
 -- The patterns of .dockerignore, of COPY's sources and of ${name#pattern}: what each fits,
 -- and that none takes a time that its length does not say.
-local errors = require("contree.errors")
-local expand = require("contree.build.expand")
-local ignore = require("contree.build.ignore")
-local parser = require("contree.build.parser")
-local pattern = require("contree.build.pattern")
+local errors = require("contree.base.errors")
+local expand = require("contree.dockerfile.expand")
+local ignore = require("contree.dockerfile.ignore")
+local parser = require("contree.dockerfile.parser")
+local pattern = require("contree.dockerfile.pattern")
 
 local function names_of(path)
   local names = {}

@@ -1,4 +1,4 @@
-local config = require("contree.config")
+local config = require("contree.wire.config")
 local disk = require("spec.support.disk")
 
 local SERVICE = "https://api.tokenfactory.nebius.com/sandboxes"

@@ -2,7 +2,7 @@
 -- where one is given, compressed ones as streams.
 local core = require("contree.core")
 local disk = require("spec.support.disk")
-local hash = require("contree.hash")
+local hash = require("contree.image.hash")
 
 describe("F11: a file that is read", function()
   local directory

@@ -1,6 +1,6 @@
 local core = require("contree.core")
 local disk = require("spec.support.disk")
-local hash = require("contree.hash")
+local hash = require("contree.image.hash")
 local support = require("spec.support.core_peer")
 
 local finish, wait_until, linger = support.finish, support.wait_until, support.linger

@@ -1,7 +1,7 @@
-local class = require("contree.class")
-local errors = require("contree.errors")
+local class = require("contree.base.class")
+local errors = require("contree.base.errors")
 
-describe("contree.errors", function()
+describe("contree.base.errors", function()
   it("is one line that names the hint", function()
     local err = errors.new("auth", "bad\ntoken\7", { hint = "get another" })
     assert.are.equal("contree: bad token? (get another)", tostring(err))
@@ -32,7 +32,7 @@ describe("contree.errors", function()
   end)
 end)
 
-describe("contree.class", function()
+describe("contree.base.class", function()
   local methods = {}
   function methods.fail() errors.raise("server", "down") end
   function methods.misuse() errors.misuse("wrong") end

@@ -1,5 +1,5 @@
 local disk = require("spec.support.disk")
-local files = require("contree.files")
+local files = require("contree.image.files")
 
 describe("files=", function()
   local directory

@@ -1,11 +1,11 @@
 -- What sessions remember, by both stores: the same calls, the same answers.
 local core = require("contree.core")
 local disk = require("spec.support.disk")
-local errors = require("contree.errors")
+local errors = require("contree.base.errors")
 local failure = require("spec.support.failure")
-local history = require("contree.history")
-local memory = require("contree.store.memory")
-local sqlite = require("contree.store.sqlite")
+local history = require("contree.session.history")
+local memory = require("contree.session.store.memory")
+local sqlite = require("contree.session.store.sqlite")
 
 local function entry(title, fields)
   local new = { kind = "run", title = title, uuid = "image of " .. title, exit_code = 0 }

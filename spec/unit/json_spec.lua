@@ -1,4 +1,4 @@
-local json = require("contree.json")
+local json = require("contree.base.json")
 
 local function encoded(value)
   local text, problem = json.encode(value)
@@ -6,7 +6,7 @@ local function encoded(value)
   return text
 end
 
-describe("contree.json", function()
+describe("contree.base.json", function()
   it("encodes numbers exactly", function()
     assert.are.equal("0", encoded(0))
     assert.are.equal("-7", encoded(-7))

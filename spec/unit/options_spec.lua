@@ -1,4 +1,4 @@
-local options = require("contree.options")
+local options = require("contree.base.options")
 
 local SPEC = { shell = options.text, command = options.name, stdin = options.any,
   timeout = options.seconds, cwd = options.absolute, disposable = options.boolean }

@@ -1,6 +1,6 @@
-local outcome = require("contree.outcome")
+local outcome = require("contree.run.outcome")
 
-describe("contree.outcome", function()
+describe("contree.run.outcome", function()
   it("reads an operation", function()
     local found, streams = outcome.of_operation{
       status = "SUCCESS", image_uuid = "in", result = { image = "out" }, duration = 2,

@@ -1,6 +1,6 @@
-local reference = require("contree.reference")
+local reference = require("contree.image.reference")
 
-describe("contree.reference", function()
+describe("contree.image.reference", function()
   it("knows uuids", function()
     assert.are.equal("12345678-9abc-baba-deda-0123456789ab",
       reference.uuid("12345678-9ABC-baba-deda-0123456789ab"))

@@ -1,5 +1,5 @@
-local errors = require("contree.errors")
-local retry = require("contree.retry")
+local errors = require("contree.base.errors")
+local retry = require("contree.wire.retry")
 
 local function allowed(method, fields, repeatable)
   local err = errors.new(fields.kind or "server", "x", fields)

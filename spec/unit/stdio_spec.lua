@@ -1,6 +1,6 @@
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
-local stdio = require("contree.stdio")
+local stdio = require("contree.base.stdio")
 
 local function read_all(reader)
   local parts = {}

@@ -1,6 +1,6 @@
 --- The hosts that come with contree, and how to tell which one we are in.
 
-local errors = require("contree.errors")
+local errors = require("contree.base.errors")
 
 local hosts = {}
 

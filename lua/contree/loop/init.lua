@@ -27,7 +27,7 @@
 -- in loop.await().
 
 local core = require("contree.core")
-local errors = require("contree.errors")
+local errors = require("contree.base.errors")
 local hosts = require("contree.loop.hosts")
 local timers = require("contree.loop.timers")
 

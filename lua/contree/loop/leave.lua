@@ -1,8 +1,8 @@
 --- The end of the program: nothing that it started goes on without it.
 
-local class = require("contree.class")
+local class = require("contree.base.class")
 local core = require("contree.core")
-local errors = require("contree.errors")
+local errors = require("contree.base.errors")
 local loop = require("contree.loop")
 local owned = require("contree.loop.owned")
 local tasks = require("contree.loop.task")

@@ -13,8 +13,8 @@
 --                few milliseconds to look
 
 local core = require("contree.core")
-local errors = require("contree.errors")
-local optional = require("contree.options")
+local errors = require("contree.base.errors")
+local optional = require("contree.base.options")
 
 -- Seconds between two turns: a part of the time since something happened, so
 -- that looking costs little and adds little to what we wait for. nginx has no

@@ -2,7 +2,7 @@
 --- vim.schedule, so that they may call the whole API, and plain code waits in
 --- vim.wait, so that the editor goes on.
 
-local errors = require("contree.errors")
+local errors = require("contree.base.errors")
 
 -- Seconds of tasks in one go; then the editor has its turn.
 local BUDGET = 0.004

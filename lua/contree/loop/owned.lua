@@ -2,7 +2,7 @@
 --- undone when nobody can want it any more: its object is garbage, its task has
 --- failed or was cancelled, its request is over, the program ends.
 
-local class = require("contree.class")
+local class = require("contree.base.class")
 local loop = require("contree.loop")
 local tasks = require("contree.loop.task")
 

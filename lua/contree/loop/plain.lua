@@ -6,7 +6,7 @@
 -- where the event loop can go on while plain code waits.
 
 local core = require("contree.core")
-local errors = require("contree.errors")
+local errors = require("contree.base.errors")
 
 -- What a parked coroutine yields, to tell it from a yield of the user's.
 local PARKED = {}

@@ -1,11 +1,11 @@
 --- Tasks: functions that run concurrently on the loop, and the ways to wait
 --- for many of them.
 
-local class = require("contree.class")
+local class = require("contree.base.class")
 local core = require("contree.core")
-local errors = require("contree.errors")
+local errors = require("contree.base.errors")
 local loop = require("contree.loop")
-local options = require("contree.options")
+local options = require("contree.base.options")
 
 local unpack = table.unpack or unpack
 

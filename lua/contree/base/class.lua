@@ -1,0 +1,136 @@
+--- Classes with two faces: one raises, its twin (contree.safe) returns nil, err.
+
+local errors = require("contree.base.errors")
+local place = require("contree.base.place")
+
+local class = {}
+
+--- Tests set it: a string that is raised by a line of ours ends the process.
+class.strict = os.getenv("CONTREE_STRICT") == "1"
+
+-- What Lua itself says of the script's doings, wherever it strikes.
+local function is_lua_s_own(message)
+  return message:find("interrupted!$") or message:find("stack overflow", 1, true)
+    or message:find("not enough memory", 1, true)
+end
+
+-- An object of what a fault of ours has left a string. The core says itself what this
+-- machine lacks: libraries, descriptors.
+local function internal(message)
+  local said = message:match("^.-:%d+: contree: (.+)$")
+  if said then return errors.new("not_supported", said) end
+  if class.strict then
+    io.stderr:write("contree: a string was raised: ", message, "\n", debug.traceback(), "\n")
+    os.exit(70)
+  end
+  return errors.new("internal", message,
+    { hint = "this is a fault of contree itself; please report it with err.traceback" })
+end
+
+-- What leaves the module: an object that says where the script called.
+local function told(err, func, line)
+  if type(err) == "string" and place.is_ours(err) and not is_lua_s_own(err) then
+    err = internal(err)
+  end
+  if errors.is(err) and not err.traceback then
+    local where, traceback = place.of_entry(2, func, line)
+    if where then err.where, err.traceback = where, traceback end
+  end
+  return err
+end
+
+local function leave(safe, func, line, ok, ...)
+  if ok then return ... end
+  local err = told((...), func, line)
+  if safe and errors.is(err) and not err.misuse then return nil, err end
+  error(err, 0)
+end
+
+--- What the script gets to call for a function of ours.
+---@param safe boolean? whether failures are returned as nil, err
+function class.entry(fn, safe)
+  return function(...) return leave(safe, nil, nil, pcall(fn, ...)) end
+end
+
+-- metatable -> the methods of its objects
+local methods_of = setmetatable({}, { __mode = "k" })
+
+-- `image.run("x")`: the method got its first argument for the object.
+local function without_object(name)
+  errors.misuse(("%s was called without its object"):format(name),
+    "a colon passes it: object:method(…)")
+end
+
+-- Without any argument, what fails is the first look at the object.
+local function explain(name, ok, ...)
+  if ok then return ... end
+  if type((...)) == "string" and place.is_ours((...)) then without_object(name) end
+  error((...), 0)
+end
+
+local function call_nil(name, fn, ...) return explain(name, pcall(fn, nil, ...)) end
+
+-- The same for a method, which knows who looked it up.
+local function method(name, fn, methods, safe, lookup)
+  return function(self, ...)
+    local func, line = place.take(lookup)
+    if self == nil then return leave(safe, func, line, pcall(call_nil, name, fn, ...)) end
+    if methods_of[getmetatable(self) or false] ~= methods then
+      return leave(safe, func, line, pcall(without_object, name))
+    end
+    return leave(safe, func, line, pcall(fn, self, ...))
+  end
+end
+
+-- What a metatable's __index does for objects with these methods.
+local function index(class_name, methods, safe)
+  local entries, lookups = {}, {}
+  return function(_, name)
+    local value = methods[name]
+    if type(value) ~= "function" then return value end
+    local entry = entries[value]
+    if not entry then
+      lookups[value] = place.lookup()
+      local full_name = class_name .. ":" .. name
+      entry = method(full_name, value, methods, safe, lookups[value])
+      entries[value] = entry
+    end
+    place.note(lookups[value])
+    return entry
+  end
+end
+
+--- Defines a class; returns its constructor: make(object, safe) gives `object`
+--- its methods. `meta` may hold __tostring, __call, ...
+function class.define(name, methods, meta)
+  local raising, safe = {}, {}
+  meta = meta or {}
+  meta.__tostring = meta.__tostring or function() return name end
+  for key, value in pairs(meta) do
+    raising[key] = key == "__call" and class.entry(value) or value
+    safe[key] = key == "__call" and class.entry(value, true) or value
+  end
+  raising.__name, raising.__index = name, index(name, methods)
+  safe.__name, safe.__index = name, index(name, methods, true)
+  methods_of[raising], methods_of[safe] = methods, methods
+  return function(object, is_safe)
+    return setmetatable(object, is_safe and safe or raising)
+  end
+end
+
+--- A value whose collection calls `fn`. Lua 5.4 finalises tables, LuaJIT only
+--- proxies.
+function class.on_collect(fn)
+  if not newproxy then return setmetatable({}, { __gc = fn }) end
+  local proxy = newproxy(true)
+  getmetatable(proxy).__gc = fn
+  return proxy
+end
+
+--- The class name of one of our objects, or nil.
+function class.of(object)
+  local meta = type(object) == "table" and getmetatable(object)
+  return type(meta) == "table" and meta.__name or nil
+end
+
+return class

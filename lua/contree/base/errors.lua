@@ -1,0 +1,73 @@
+--- The error object, its kinds, and the two ways to raise it.
+--
+-- A failed call raises one of these (contree.safe returns it instead). Misuse
+-- (a wrong type, an unknown option) always raises. Where the script called is
+-- added when an error leaves the module (class.lua).
+
+---@class contree.Error
+---@field kind contree.ErrorKind
+---@field message string
+---@field hint? string          what to do about it
+---@field status? integer       the HTTP status, when a server said so
+---@field request_id? string    what the server calls this request
+---@field retry_after? number   seconds the server asked us to wait
+---@field operation? contree.Operation
+---@field process? contree.Subprocess
+---@field result? contree.Result  what is known of the run
+---@field where? string         the script's file:line that called
+---@field traceback? string     the script's functions that led there, the innermost first
+---@field misuse? boolean       the script's text is wrong, whatever the world is like
+
+---@alias contree.ErrorKind
+---| "invalid_argument" | "auth" | "forbidden" | "not_found" | "conflict" | "gone"
+---| "too_early" | "rate_limited" | "unprocessable" | "server" | "connection"
+---| "timeout" | "cancelled" | "operation_failed" | "command_failed"
+---| "engine_unavailable" | "not_supported" | "file" | "internal"
+
+local place = require("contree.base.place")
+
+local errors = {}
+
+local Error = { __name = "contree.Error" }
+
+function Error:__tostring()
+  local text = "contree: " .. self.message
+  if self.where then text = self.where .. ": " .. text end
+  if self.hint then text = text .. " (" .. self.hint .. ")" end
+  return text
+end
+
+-- A server's words end up in terminals and logs: one line, no control characters.
+-- Those of ISO 8859-1 (U+0080 to U+009F) are some, too: \194\155 begins a sequence.
+local function one_line(text)
+  return (text:gsub("%s+", " "):gsub("%c", "?"):gsub("\194[\128-\159]", "?"):gsub(" $", ""))
+end
+
+---@param kind contree.ErrorKind
+---@param message string
+---@param fields? table
+---@return contree.Error
+function errors.new(kind, message, fields)
+  local err = setmetatable({ kind = kind, message = one_line(message) }, Error)
+  for key, value in pairs(fields or {}) do err[key] = value end
+  err.hint = err.hint and one_line(err.hint) or nil
+  return err
+end
+
+--- Raises what the world caused.
+function errors.raise(kind, message, fields)
+  error(errors.new(kind, message, fields), 0)
+end
+
+--- Raises what the script did wrong.
+function errors.misuse(message, hint)
+  error(errors.new("invalid_argument", message,
+    { where = place.of(), misuse = true, hint = hint }), 0)
+end
+
+---@return boolean
+function errors.is(value, kind)
+  return getmetatable(value) == Error and (kind == nil or value.kind == kind)
+end
+
+return errors

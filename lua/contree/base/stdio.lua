@@ -1,0 +1,282 @@
+--- What stdin=, stdout= and stderr= may be, and the bytes in between.
+
+local core = require("contree.core")
+local class = require("contree.base.class")
+local errors = require("contree.base.errors")
+local options = require("contree.base.options")
+
+local stdio = {}
+
+local CHUNK = 1048576
+
+--- As stdout= or stderr=: the result holds a buffer to read from.
+stdio.PIPE = setmetatable({}, { __tostring = function() return "contree.PIPE" end })
+
+-- Buffers ------------------------------------------------------------------
+
+---@class contree.Buffer bytes that are written at one end and read at the other
+local Buffer = {}
+
+stdio.buffer_methods = Buffer
+
+local make_buffer = class.define("contree.Buffer", Buffer, {
+  __tostring = function(self) return ("contree.Buffer(%d bytes)"):format(Buffer.length(self)) end,
+})
+
+--- A new buffer that holds `text`.
+---@param text? string
+---@return contree.Buffer
+function stdio.buffer(text)
+  local self = make_buffer({ fresh = core.buffer(), held = "", at = 1 })
+  if text then Buffer.write(self, text) end
+  return self
+end
+
+local function check_open(self)
+  if self.closed then errors.misuse("this buffer is closed") end
+end
+
+-- Everything unread as one string from `at` on.
+local function gather(self)
+  if #self.fresh > 0 then
+    self.held = self.held:sub(self.at) .. self.fresh:take()
+    self.at = 1
+  end
+  return self.held, self.at
+end
+
+local function take(self, last)
+  local text = self.held:sub(self.at, last)
+  self.at = last + 1
+  if self.at > #self.held then self.held, self.at = "", 1 end
+  return text
+end
+
+--- Adds bytes; returns the buffer.
+---@param text string
+function Buffer:write(text)
+  if type(text) ~= "string" then
+    errors.misuse("buffer:write takes a string, got a " .. type(text))
+  end
+  check_open(self)
+  self.fresh:add(text)
+  return self
+end
+
+--- Unread bytes.
+---@return integer
+function Buffer:length()
+  return #self.held - self.at + 1 + #self.fresh
+end
+
+--- Reads as io files do: "a" everything (""), a number up to so many bytes,
+--- "l" or "L" a line; nil at the end.
+---@param format? "a"|"l"|"L"|"*a"|"*l"|"*L"|integer default "a"
+---@return string?
+function Buffer:read(format)
+  format = format or "a"
+  check_open(self)
+  local text, at = gather(self)
+  if type(format) == "number" then
+    if at > #text then return format == 0 and "" or nil end
+    return take(self, math.min(#text, at + format - 1))
+  end
+  format = format:gsub("^%*", "")
+  if format == "a" then return take(self, #text) end
+  if format ~= "l" and format ~= "L" then
+    errors.misuse('buffer:read takes "a", "l", "L" or a number')
+  end
+  if at > #text then return nil end
+  local newline = text:find("\n", at, true)
+  local line = take(self, newline or #text)
+  return format == "l" and newline and line:sub(1, -2) or line
+end
+
+--- Iterates over the lines that are there.
+function Buffer:lines()
+  return class.entry(function() return Buffer.read(self, "l") end)
+end
+
+--- Does nothing: a buffer may stand where code expects a file.
+---@return contree.Buffer self
+function Buffer:flush() return self end
+
+--- Drops what is unread, and refuses more.
+function Buffer:close()
+  self.closed, self.held, self.at = true, "", 1
+  self.fresh:take()
+end
+
+-- Local files --------------------------------------------------------------
+
+local function path_of(value, where)
+  local path = type(value) == "table" and getmetatable(value) == nil and value.path
+  if not path then return nil end
+  for key in pairs(value) do
+    if key ~= "path" then
+      errors.misuse(("%s: a table here is { path = }, it has %q too"):format(where, tostring(key)))
+    end
+  end
+  if type(path) ~= "string" or path == "" then errors.misuse(where .. ": path must be a string") end
+  return path
+end
+
+--- io.open, for files that programs which the host starts do not inherit.
+---@return file*? file, string? problem
+function stdio.open_file(path, mode)
+  local file, problem = io.open(path, mode)
+  return file and core.keep(file), problem
+end
+
+local function open(path, mode, where)
+  local file, problem = stdio.open_file(path, mode)
+  if not file then errors.raise("file", ("%s: %s"):format(where, problem)) end
+  return file
+end
+
+local function from_file(file, where, close)
+  return function()
+    local chunk, problem = file:read(CHUNK)
+    if problem then errors.raise("file", ("%s: %s"):format(where, problem)) end
+    if not chunk and close then file:close() end
+    return chunk
+  end
+end
+
+local function checked(chunk, where, who)
+  if chunk ~= nil and type(chunk) ~= "string" then
+    errors.misuse(("%s: %s must return strings, then nil, not a %s")
+      :format(where, who, type(chunk)))
+  end
+  return chunk
+end
+
+local function from_function(fn, where)
+  return function() return checked(fn(), where, "the function") end
+end
+
+-- Objects of the user's own, with a method of that name.
+local function has_method(value, name)
+  local kind = type(value)
+  if kind ~= "table" and kind ~= "userdata" or io.type(value) then return false end
+  local ok, method = pcall(function() return value[name] end)
+  return ok and options.callable(method) == nil
+end
+
+local function from_object(object, where)
+  return function()
+    local chunk, problem = object:read(CHUNK)
+    if chunk == nil and problem then errors.raise("file", ("%s: %s"):format(where, problem)) end
+    return checked(chunk, where, "the object's read")
+  end
+end
+
+local INPUTS = "a string, a file handle, a function, { path = }, a contree.buffer or an object "
+  .. "with a read method"
+
+--- Checks stdin= and returns how to read it: opener() -> function that returns
+--- chunks and then nil. Nothing is opened before opener() is called.
+function stdio.input(value, where)
+  local kind = type(value)
+  if kind == "string" then
+    return function()
+      local at = 1
+      return function()
+        if at > #value then return nil end
+        at = at + CHUNK
+        return value:sub(at - CHUNK, at - 1)
+      end
+    end
+  elseif kind == "function" then
+    return function() return from_function(value, where) end
+  elseif class.of(value) == "contree.Buffer" then
+    return function()
+      return function() return Buffer.read(value, CHUNK) end
+    end
+  elseif io.type(value) == "file" then
+    return function() return from_file(value, where) end
+  elseif has_method(value, "read") then
+    return function() return from_object(value, where) end
+  end
+  local path = path_of(value, where)
+  if not path then
+    errors.misuse(("%s must be %s, got a %s"):format(where, INPUTS, io.type(value) or kind))
+  end
+  return function() return from_file(open(path, "rb", where), where, true) end
+end
+
+local OUTPUTS = "a function, a file handle, { path = }, contree.PIPE, a contree.buffer or an "
+  .. "object with a write method"
+
+local function to_file(file, where, close, value)
+  return {
+    live = true,
+    write = function(chunk)
+      local ok, problem = file:write(chunk)
+      if not ok then errors.raise("file", ("%s: %s"):format(where, problem)) end
+    end,
+    finish = function()
+      local ok, problem = file[close and "close" or "flush"](file)
+      if not ok then errors.raise("file", ("%s: %s"):format(where, problem)) end
+      return value
+    end,
+  }
+end
+
+--- Checks stdout= or stderr= and returns how to write it: opener() -> sink
+--- { live = chunks are wanted as they come, write(chunk), finish() -> the
+--- result's field }.
+function stdio.output(value, where)
+  if value == nil then
+    return function()
+      local bytes = core.buffer()
+      return {
+        write = function(chunk) bytes:add(chunk) end,
+        finish = function() return bytes:take() end,
+      }
+    end
+  elseif type(value) == "function" then
+    return function() return { live = true, write = value, finish = function() end } end
+  elseif value == stdio.PIPE or class.of(value) == "contree.Buffer" then
+    return function()
+      local buffer = value == stdio.PIPE and stdio.buffer() or value
+      return {
+        live = true,
+        write = function(chunk) Buffer.write(buffer, chunk) end,
+        finish = function() return buffer end,
+      }
+    end
+  elseif io.type(value) == "file" then
+    return function() return to_file(value, where, false, value) end
+  elseif has_method(value, "write") then
+    return function()
+      return { live = true, write = function(chunk) value:write(chunk) end,
+        finish = function() return value end }
+    end
+  end
+  local path = path_of(value, where)
+  if not path then
+    errors.misuse(("%s must be %s, got a %s"):format(where, OUTPUTS, io.type(value) or type(value)))
+  end
+  return function() return to_file(open(path, "wb", where), where, true, path) end
+end
+
+-- On the wire (http-api.md §5.4) -------------------------------------------
+
+--- A stream's representation of some bytes.
+---@return table { value, encoding }
+function stdio.encode(bytes)
+  if core.is_ascii(bytes) then return { value = bytes, encoding = "ascii" } end
+  return { value = core.base64_encode(bytes), encoding = "base64" }
+end
+
+--- The bytes that a representation stands for; "" for none.
+---@return string
+function stdio.decode(representation)
+  local value = type(representation) == "table" and representation.value
+  if type(value) ~= "string" then return "" end
+  if representation.encoding ~= "base64" then return value end
+  return core.base64_decode(value) or ""
+end
+
+return stdio

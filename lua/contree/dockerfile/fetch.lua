@@ -1,0 +1,74 @@
+--- ADD of a URL: it is fetched here, not in the sandbox, which may have no
+--- network. No credentials are sent.
+
+local client = require("contree.wire.client")
+local loop = require("contree.loop")
+local problem = require("contree.dockerfile.problem")
+
+local fetch = {}
+
+local REDIRECTS_MAX = 10
+local CONNECT_TIMEOUT, IDLE_TIMEOUT = 10, 60
+
+local function host_of(url) return url:match("^(https?://[^/?#]+)") end
+
+--- Whether a source of ADD is to be fetched.
+function fetch.is_url(text) return text:find("^https?://[^/]") ~= nil end
+
+--- The file's name that a URL suggests; "" for none.
+function fetch.name(url)
+  local path = url:gsub("[?#].*$", ""):match("^https?://[^/]+/(.*)$") or ""
+  return (path:gsub("^.*/", ""))
+end
+
+-- Where a redirect leads; nil when we do not go there.
+local function redirected(url, location)
+  if not location or location == "" then return nil end
+  local target
+  if location:find("^//") then
+    target = url:match("^https?:") .. location
+  elseif location:find("^/") then
+    target = host_of(url) .. location
+  elseif location:find("^%a[%w+.-]*:") then
+    target = location
+  else
+    target = url:gsub("[?#].*$", ""):match("^(.*/)") .. location
+  end
+  local downgrade = url:find("^https:") and target:find("^http:")
+  return fetch.is_url(target) and not downgrade and target or nil
+end
+
+local function get(url, to)
+  local port = loop.transfer{ method = "GET", url = url, sha256 = true,
+    headers = { "User-Agent: contree-lua/" .. client.version },
+    sink = { path = to, mode = 384 }, connect_timeout = CONNECT_TIMEOUT,
+    idle_timeout = IDLE_TIMEOUT }
+  while not port.handle:done() do port:wait() end
+  return port.handle:result(), port.handle:headers()
+end
+
+--- Fetches a URL into a local file.
+---@async
+---@param step contree.build.Instruction
+---@param url string
+---@param to string local path
+---@return string sha256 of its content
+function fetch.get(step, url, to)
+  local from = url:gsub("//[^/@]*@", "//***@")
+  for _ = 1, REDIRECTS_MAX do
+    local result, headers = get(url, to)
+    if result.error then
+      problem.raise(step, ("cannot fetch %s: %s"):format(from, result.error.message))
+    end
+    if result.status >= 200 and result.status < 300 then return result.sha256 end
+    local next_url = result.status >= 300 and result.status < 400
+      and redirected(url, headers.location)
+    if not next_url then
+      problem.raise(step, ("cannot fetch %s: the server answers %d"):format(from, result.status))
+    end
+    url = next_url
+  end
+  problem.raise(step, ("cannot fetch %s: more than %d redirects"):format(from, REDIRECTS_MAX))
+end
+
+return fetch

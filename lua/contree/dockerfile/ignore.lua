@@ -1,0 +1,72 @@
+--- .dockerignore: what of a context is not there for a build. Pure.
+
+local paths = require("contree.dockerfile.paths")
+local pattern = require("contree.dockerfile.pattern")
+local problem = require("contree.dockerfile.problem")
+
+local ignore = {}
+
+---@class contree.build.Ignore
+---@field rules contree.build.Rule[]
+---@field exceptions boolean there are rules that begin with "!"
+local Ignore = {}
+Ignore.__index = Ignore
+
+local function add(self, text, at)
+  local keep = text:sub(1, 1) == "!"
+  if keep then text = paths.trim(text:sub(2)) end
+  if keep and text == "" then problem.raise(at, "a lone ! excepts nothing", "!NAME") end
+  local found, wrong = pattern.compile(text)
+  if found == nil then problem.raise(at, ("the pattern %q %s"):format(text, wrong)) end
+  if not found then return end
+  table.insert(self.rules, { automaton = found, keep = keep })
+  self.exceptions = self.exceptions or keep
+end
+
+--- Reads the text of a .dockerignore.
+---@param text string
+---@param file string how messages name it
+---@return contree.build.Ignore
+function ignore.parse(text, file)
+  local self = setmetatable({ rules = {}, exceptions = false }, Ignore)
+  local line = 0
+  text = text:gsub("^\239\187\191", "")
+  for each in (text .. "\n"):gmatch("([^\n]*)\n") do
+    line = line + 1
+    local trimmed = paths.trim(each)
+    if trimmed ~= "" and each:sub(1, 1) ~= "#" then
+      add(self, trimmed, { file = file, line = line })
+    end
+  end
+  return self
+end
+
+--- One that ignores what fits one of some patterns (COPY --exclude).
+---@param patterns string[]
+---@param at contree.build.Place
+---@return contree.build.Ignore
+function ignore.of(patterns, at)
+  local self = setmetatable({ rules = {}, exceptions = false }, Ignore)
+  for _, text in ipairs(patterns) do
+    if text:find("%S") then add(self, paths.trim(text), at) end
+  end
+  return self
+end
+
+--- Whether a path is ignored; the last rule that fits it says.
+---@param names string[] the names of the path, from the context on
+---@return boolean
+function Ignore:ignores(names)
+  local ignored, path = false, table.concat(names, "/")
+  for _, rule in ipairs(self.rules) do
+    if ignored == rule.keep and rule.automaton:covers(path) then ignored = not rule.keep end
+  end
+  return ignored
+end
+
+--- Whether nothing in an ignored directory can be there after all.
+function Ignore:prunes(names)
+  return not self.exceptions and self:ignores(names)
+end
+
+return ignore

@@ -1,0 +1,369 @@
+--- A stage: its instructions turned into layers, and what the image is to be
+--- told beside its files.
+
+local arguments = require("contree.dockerfile.arguments")
+local copy = require("contree.dockerfile.copy")
+local expand = require("contree.dockerfile.expand")
+local parser = require("contree.dockerfile.parser")
+local paths = require("contree.dockerfile.paths")
+local problem = require("contree.dockerfile.problem")
+
+local stage = {}
+
+---@class contree.build.Stage
+---@field index integer     from 0
+---@field name? string      of FROM … AS name, in lower case
+---@field from contree.build.Instruction
+---@field base string       the image or stage that FROM names
+---@field steps contree.build.Instruction[]
+
+---@class contree.BuildConfig what an image cannot be told through the API
+---@field env table<string, string>
+---@field cmd? string[]
+---@field entrypoint? string[]
+---@field workdir? string
+---@field user? string
+---@field labels table<string, string>
+---@field exposed string[]
+---@field volumes string[]
+---@field stopsignal? string
+---@field shell? string[]
+
+-- Of the probed image: set for every command, whatever the image says.
+local NOT_OF_IMAGE = { HOME = true, USER = true, PWD = true, OLDPWD = true, SHLVL = true,
+  HOSTNAME = true, TERM = true, _ = true }
+
+local function copy_map(map)
+  local new = {}
+  for name, value in pairs(map) do new[name] = value end
+  return new
+end
+
+local function is_empty(map) return next(map) == nil end
+
+local function same(a, b)
+  for name, value in pairs(a) do
+    if b[name] ~= value then return false end
+  end
+  for name in pairs(b) do
+    if a[name] == nil then return false end
+  end
+  return true
+end
+
+-- The state of a stage while its instructions are read: Planner --------------------
+
+---@class contree.build.Planner
+---@field config contree.BuildConfig
+---@field args table<string, string>  what ARG has set
+---@field layers contree.build.Layer[]
+---@field pending table[]             copies and directories for the next layer
+local Planner = {}
+Planner.__index = Planner
+
+-- A variable's value: ENV, then ARG, then what the base image has.
+local function value_of(self, name)
+  local value = self.config.env[name] or self.args[name]
+  if value == nil and arguments.proxies[name] then value = self.build.args[name] end
+  if value == nil and not NOT_OF_IMAGE[name] then value = self.probe().env[name] end
+  return value
+end
+
+local function lookup_at(self, step)
+  return {
+    escape = self.build.escape,
+    value = function(name) return value_of(self, name) end,
+    fail = function(message, hint) problem.raise(step, message, hint) end,
+  }
+end
+
+local function cwd_of(self) return self.config.workdir or self.probe().cwd end
+
+local function new_layer(self, steps, ops, fields)
+  fields.steps, fields.ops, fields.env = steps, ops, copy_map(self.config.env)
+  fields.extra = fields.extra or {}
+  fields.preserve = is_empty(fields.extra) and not fields.as_other
+  fields.rebake = fields.preserve and not same(self.baked, fields.env)
+  if fields.preserve then self.baked = fields.env end
+  table.insert(self.layers, fields)
+end
+
+-- Takes what has gathered for the next layer.
+local function take_pending(self)
+  local steps, ops = {}, self.pending
+  for i, op in ipairs(ops) do steps[i] = op.step end
+  self.pending = {}
+  return steps, ops
+end
+
+local function flush(self)
+  if #self.pending == 0 then return end
+  local steps, ops = take_pending(self)
+  new_layer(self, steps, ops, {})
+end
+
+-- Instructions ----------------------------------------------------------------------
+
+local handlers = {}
+
+local function one_word(step, text)
+  if text == "" then problem.raise(step, step.name .. " needs an argument that is not empty") end
+  return text
+end
+
+function handlers.ENV(self, step, lookup)
+  for _, pair in ipairs(expand.pairs(step.text, lookup)) do
+    self.config.env[pair.name] = pair.value
+  end
+end
+
+function handlers.LABEL(self, step, lookup)
+  for _, pair in ipairs(expand.pairs(step.text, lookup)) do
+    self.config.labels[pair.name] = pair.value
+  end
+end
+
+function handlers.ARG(self, step, lookup)
+  for _, each in ipairs(arguments.of(step, lookup)) do
+    local value = self.build.args[each.name]
+    if value == nil and each.default then value = expand.text(each.default, lookup) end
+    if value == nil then value = self.build.globals[each.name] end
+    if value == nil then value = self.build.platform[each.name] end
+    self.args[each.name] = value
+  end
+end
+
+function handlers.WORKDIR(self, step, lookup)
+  local text = one_word(step, expand.text(step.text, lookup))
+  local path = paths.absolute(text, text:sub(1, 1) ~= "/" and cwd_of(self) or nil)
+  self.config.workdir = path
+  if path == "/" then return end
+  table.insert(self.pending, { kind = "directory", path = path, user = self.config.user,
+    fingerprint = path .. "\n" .. (self.config.user or ""), step = step })
+end
+
+function handlers.USER(self, step, lookup)
+  self.config.user = one_word(step, expand.text(step.text, lookup))
+end
+
+function handlers.SHELL(self, step)
+  if not step.list or #step.list == 0 then
+    problem.raise(step, "SHELL is a JSON list", 'SHELL ["/bin/sh", "-c"]')
+  end
+  self.config.shell = step.list
+end
+
+-- What the shell is given for a RUN with here-documents. A lone one is the script
+-- itself; one with a "#!" is written to a file that runs.
+local function script_of(step)
+  local doc = step.heredocs[1]
+  if not doc then return step.text end
+  if #step.heredocs > 1 or not step.text:find("^%d*<<%-?[\"']?[^%s\"']+[\"']?$") then
+    local parts = { step.text, "\n" }
+    for _, each in ipairs(step.heredocs) do parts[#parts + 1] = each.body .. each.name .. "\n" end
+    return table.concat(parts)
+  end
+  if not doc.body:find("^#!") then return doc.body end
+  local word = "CONTREE_" .. require("contree.core").sha256(doc.body):sub(1, 16)
+  return ('f=$(mktemp) && cat > "$f" <<\'%s\' && chmod +x "$f" && { "$f"; s=$?; rm -f "$f"; '
+    .. '(exit "$s"); }\n%s%s\n'):format(word, doc.body, word)
+end
+
+local function command_of(self, step)
+  if step.list then
+    if #step.list == 0 then problem.raise(step, "RUN of an empty list") end
+    return { command = step.list[1], args = { (table.unpack or unpack)(step.list, 2) } }
+  end
+  local text, shell = script_of(step), self.config.shell
+  if not shell then return { shell = text } end
+  local args = { (table.unpack or unpack)(shell, 2) }
+  args[#args + 1] = text
+  return { command = shell[1], args = args }
+end
+
+local MOUNTS = { bind = "COPY what it needs", secret = "pass it with args, or fetch it before",
+  ssh = "clone before, and COPY" }
+
+-- A cache and a tmpfs only save time and space; without the others RUN would fail.
+local function check_mounts(step)
+  for _, flag in ipairs(step.flag_list) do
+    local kind = flag.name == "mount" and (("," .. flag.value):match(",type=([^,]*)") or "bind")
+    if kind and kind ~= "cache" and kind ~= "tmpfs" then
+      problem.raise(step, ("--mount=type=%s is not supported"):format(kind), MOUNTS[kind])
+    elseif flag.name == "security" and flag.value ~= "sandbox" then
+      problem.raise(step, ("--security=%s is not supported"):format(flag.value))
+    end
+  end
+end
+
+local function networking_of(self, step)
+  local network = step.flags.network
+  if network == "none" then return false end
+  if network and network ~= "default" and network ~= "host" then
+    problem.raise(step, ("--network=%s is not understood"):format(network), "default or none")
+  end
+  return self.build.networking
+end
+
+local function is_root(user)
+  local name = user and user:match("^[^:]*")
+  return name == nil or name == "root" or name == "0"
+end
+
+function handlers.RUN(self, step)
+  check_mounts(step)
+  local extra, keyed = copy_map(self.args), copy_map(self.args)
+  -- How the network is reached makes no other image.
+  for name in pairs(arguments.proxies) do
+    extra[name], keyed[name] = extra[name] or self.build.args[name], nil
+  end
+  local user = self.config.user
+  local steps, ops = take_pending(self)
+  steps[#steps + 1] = step
+  new_layer(self, steps, ops, { command = command_of(self, step), extra = extra, keyed = keyed,
+    cwd = self.config.workdir, user = user, networking = networking_of(self, step),
+    as_other = not is_root(user) })
+end
+
+function handlers.COPY(self, step, lookup)
+  local op = copy.plan(self.build, step, lookup, function() return cwd_of(self) end)
+  table.insert(self.pending, op)
+  -- What is more than files is a layer of its own: it is made once, whatever
+  -- becomes of the RUN after it.
+  if op.heavy then flush(self) end
+end
+
+handlers.ADD = handlers.COPY
+
+-- The command lines that an image is to run.
+local function exec_form(self, step)
+  if step.list then return step.list end
+  local line = {}
+  for i, word in ipairs(self.config.shell or { "/bin/sh", "-c" }) do line[i] = word end
+  line[#line + 1] = step.text
+  return line
+end
+
+function handlers.CMD(self, step)
+  self.config.cmd, self.own_cmd = exec_form(self, step), true
+end
+
+-- The command of the image before is not for another entry point.
+function handlers.ENTRYPOINT(self, step)
+  self.config.entrypoint = exec_form(self, step)
+  if not self.own_cmd then self.config.cmd = nil end
+end
+
+function handlers.EXPOSE(self, step, lookup)
+  for _, word in ipairs(expand.words(step.text, lookup)) do
+    table.insert(self.config.exposed, word)
+  end
+end
+
+function handlers.VOLUME(self, step, lookup)
+  for _, word in ipairs(step.list or parser.words(step.text, lookup.escape)) do
+    table.insert(self.config.volumes, expand.text(word, lookup))
+  end
+end
+
+function handlers.STOPSIGNAL(self, step, lookup)
+  self.config.stopsignal = expand.text(step.text, lookup)
+end
+
+local function nothing() end
+
+handlers.HEALTHCHECK, handlers.MAINTAINER, handlers.ONBUILD = nothing, nothing, nothing
+
+-- Planning --------------------------------------------------------------------------
+
+local function new_config()
+  return { env = {}, labels = {}, exposed = {}, volumes = {} }
+end
+
+local function copy_config(from)
+  local config = copy_map(from)
+  for _, name in ipairs{ "env", "labels", "exposed", "volumes" } do
+    config[name] = copy_map(from[name])
+  end
+  return config
+end
+
+--- Turns the instructions of a stage into layers.
+---@async
+---@param build contree.build.Build
+---@param self contree.build.Stage
+---@param base { config: contree.BuildConfig?, baked: table?, probe: fun(): table }
+---@param final boolean the image of this stage is wanted, not only what is in it
+---@return contree.build.Planner plan
+function stage.plan(build, self, base, final)
+  local plan = setmetatable({ build = build, args = {}, layers = {}, pending = {},
+    config = base.config and copy_config(base.config) or new_config(),
+    baked = base.baked or {}, probe = base.probe }, Planner)
+  for _, step in ipairs(self.steps) do
+    problem.within(step, function()
+      handlers[step.name](plan, step, lookup_at(plan, step))
+    end)
+  end
+  flush(plan)
+  if final and not same(plan.baked, plan.config.env) then new_layer(plan, {}, {}, {}) end
+  return plan
+end
+
+-- Stages ------------------------------------------------------------------------------
+
+local function begin(list, step)
+  local words = {}
+  for word in step.text:gmatch("%S+") do words[#words + 1] = word end
+  local named = #words == 3 and words[2]:upper() == "AS"
+  if #words ~= 1 and not named then
+    problem.raise(step, "FROM is not understood", "FROM IMAGE [AS NAME]")
+  end
+  local name = named and words[3]:lower()
+  if name and not name:find("^%l[%w_.-]*$") then
+    problem.raise(step, ("%q is no name for a stage"):format(words[3]),
+      "a letter, then letters, digits, _ - and .")
+  end
+  local new = { index = #list, name = name or nil, from = step, base = words[1], steps = {} }
+  list[#list + 1], step.stage = new, new
+  return new
+end
+
+--- The stages of a Dockerfile, and the ARGs before the first.
+---@param steps contree.build.Instruction[]
+---@param file string
+---@return contree.build.Stage[] stages
+---@return contree.build.Instruction[] before
+function stage.split(steps, file)
+  local stages, before, current = {}, {}, nil
+  for _, step in ipairs(steps) do
+    if step.name == "FROM" then
+      current = begin(stages, step)
+    elseif current then
+      step.stage = current
+      table.insert(current.steps, step)
+    elseif step.name == "ARG" then
+      before[#before + 1] = step
+    else
+      problem.raise(step, step.name .. " before the first FROM", "only ARG may come before it")
+    end
+  end
+  if not current then
+    problem.raise({ file = file, line = 1 }, "there is no FROM", "FROM busybox:latest")
+  end
+  return stages, before
+end
+
+--- The stage of a name or number among the first `count`; of a name, the last.
+---@return contree.build.Stage?
+function stage.named(stages, name, count)
+  for i = count, 1, -1 do
+    if stages[i].name == name:lower() or tostring(stages[i].index) == name then
+      return stages[i]
+    end
+  end
+end
+
+--- How a stage is called in events and results.
+function stage.label(self) return self.name or tostring(self.index) end
+
+return stage

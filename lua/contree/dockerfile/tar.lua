@@ -1,0 +1,113 @@
+--- Writing tar archives: POSIX with GNU's long names, which every tar unpacks.
+
+local errors = require("contree.base.errors")
+
+local tar = {}
+
+local BLOCK = 512
+local NAME_MAX = 100
+
+local FLAGS = { file = "0", hardlink = "1", link = "2", directory = "5", fifo = "6" }
+
+---@class contree.build.TarMember
+---@field name string      without a "/" at either end
+---@field type "file"|"hardlink"|"link"|"directory"|"fifo"
+---@field mode integer
+---@field uid integer
+---@field gid integer
+---@field size integer     of a file; 0 for all else
+---@field mtime? integer   Unix time; 0 when it is left out
+---@field target? string   of a link; a hard link's is a name in the archive
+
+local function fail(message) errors.raise("file", "tar: " .. message) end
+
+-- Writing --------------------------------------------------------------------
+
+local function octal(value, digits)
+  local text = {}
+  for i = digits, 1, -1 do
+    text[i] = ("%d"):format(value % 8)
+    value = math.floor(value / 8)
+  end
+  return table.concat(text)
+end
+
+-- A number in its field; one too large for octal digits in base 256.
+local function number(value, width)
+  if value < 8 ^ (width - 1) then return octal(value, width - 1) .. "\0" end
+  local bytes = {}
+  for i = width, 2, -1 do
+    bytes[i] = string.char(value % 256)
+    value = math.floor(value / 256)
+  end
+  bytes[1] = "\128"
+  return table.concat(bytes)
+end
+
+local function field(text, width)
+  text = text:sub(1, width)
+  return text .. ("\0"):rep(width - #text)
+end
+
+local function checksum(header)
+  local sum = 0
+  for i = 1, BLOCK do sum = sum + header:byte(i) end
+  return sum
+end
+
+local function header_of(entry, flag)
+  local head = field(entry.name, NAME_MAX) .. number(entry.mode, 8) .. number(entry.uid, 8)
+    .. number(entry.gid, 8) .. number(entry.size, 12) .. number(entry.mtime or 0, 12)
+  local tail = flag .. field(entry.target or "", NAME_MAX) .. "ustar\0" .. "00"
+    .. ("\0"):rep(64) .. number(0, 8) .. number(0, 8) .. ("\0"):rep(167)
+  return head .. octal(checksum(head .. "        " .. tail), 6) .. "\0 " .. tail
+end
+
+local function padding(size) return ("\0"):rep(-size % BLOCK) end
+
+---@class contree.build.TarWriter
+local Writer = {}
+Writer.__index = Writer
+
+--- Writes an archive into an open file.
+---@return contree.build.TarWriter
+function tar.writer(file) return setmetatable({ file = file, count = 0 }, Writer) end
+
+local function write(self, bytes)
+  local ok, problem = self.file:write(bytes)
+  if not ok then fail("cannot write: " .. tostring(problem)) end
+end
+
+local function write_long(self, text, flag)
+  if #text <= NAME_MAX then return end
+  text = text .. "\0"
+  write(self, header_of({ name = "././@LongLink", mode = 0, uid = 0, gid = 0, size = #text }, flag))
+  write(self, text .. padding(#text))
+end
+
+--- Adds an entry. `read` gives the bytes of a file: chunks, then nil.
+---@param entry contree.build.TarMember
+---@param read? fun(): string?
+function Writer:add(entry, read)
+  write_long(self, entry.name, "L")
+  write_long(self, entry.target or "", "K")
+  write(self, header_of(entry, FLAGS[entry.type]))
+  local left = entry.size
+  while left > 0 do
+    local chunk = read()
+    if not chunk or #chunk > left then fail(entry.name .. " has not the size that it had") end
+    left = left - #chunk
+    write(self, chunk)
+  end
+  write(self, padding(entry.size))
+  self.count = self.count + 1
+end
+
+--- Ends the archive; the file stays open.
+function Writer:finish()
+  write(self, ("\0"):rep(2 * BLOCK))
+  local ok, problem = self.file:flush()
+  if not ok then fail("cannot write: " .. tostring(problem)) end
+end
+
+return tar

@@ -1,0 +1,200 @@
+--- Where an image comes from: the runs that made it, and which of them wrote a
+--- file last.
+
+local client = require("contree.wire.client")
+local diff = require("contree.image.diff")
+local errors = require("contree.base.errors")
+local filesystem = require("contree.image.filesystem")
+local image = require("contree.image")
+local operation = require("contree.run.operation")
+local options = require("contree.base.options")
+local tasks = require("contree.loop.task")
+
+local unpack = table.unpack or unpack
+
+local lineage = {}
+
+-- How many images are compared at a time.
+local WINDOW, READERS = 8, 4
+
+---@class contree.LineageEntry
+---@field image contree.Image
+---@field uuid string
+---@field kind "run"|"import"|"start" start: the server does not say what made it
+---@field title string           the command, or what was imported
+---@field exit_code? integer
+---@field operation? contree.Operation what made it
+---@field created_at? string
+
+local function fetch(self, path)
+  local ok, result = pcall(client.fetch, self, { method = "GET", path = path })
+  if ok then return result end
+  if not errors.is(result, "not_found") then error(result, 0) end
+  return nil, result
+end
+
+local function title_of(found)
+  local metadata = type(found.metadata) == "table" and found.metadata or {}
+  if found.kind ~= "instance" then
+    return type(metadata.registry) == "table" and metadata.registry.url or "import"
+  end
+  return table.concat({ metadata.command or "", unpack(metadata.args or {}) }, " ")
+end
+
+local function exit_code_of(found)
+  local result = type(found.metadata) == "table" and found.metadata.result
+  return type(result) == "table" and result.state and result.state.exit_code or nil
+end
+
+-- The image of a uuid and the run that made it; and the image that was run.
+local function entry_of(self, details)
+  local entry = { uuid = details.uuid, kind = "start", title = details.tag or "start",
+    created_at = details.created_at,
+    image = image.new(self, { uuid = details.uuid, tag = details.tag,
+      created_at = details.created_at }) }
+  local id = details.operation_uuid
+  local found = id and fetch(self, "/operations/" .. client.segment(id))
+  if not found then return entry end
+  entry.operation = operation.new(self, id)
+  entry.kind = found.kind == "instance" and "run" or "import"
+  entry.title, entry.exit_code = title_of(found), exit_code_of(found)
+  return entry, found.image_uuid
+end
+
+--- Iterates over an image and those that it comes from, the newest first. Ends
+--- where the server does not know further.
+---@async
+---@param self contree.Client
+---@param uuid string
+---@return fun(): contree.LineageEntry?
+function lineage.walk(self, uuid)
+  local seen = {}
+  return function()
+    if not uuid or seen[uuid] then return nil end
+    local details, problem = fetch(self, ("/inspect/%s/"):format(client.segment(uuid)))
+    if not details and not next(seen) then error(problem, 0) end
+    if not details then return nil end
+    seen[uuid] = true
+    local entry
+    entry, uuid = entry_of(self, details)
+    return entry
+  end
+end
+
+--- See image:lineage.
+---@async
+---@return contree.LineageEntry[]
+function lineage.list(self, uuid, limit)
+  if limit ~= nil then options.argument("lineage", "the limit", options.integer(1), limit) end
+  local list = {}
+  for entry in lineage.walk(self, uuid) do
+    list[#list + 1] = entry
+    if #list == limit then break end
+  end
+  return list
+end
+
+-- Blame ----------------------------------------------------------------------
+
+local KEPT = { "type", "mode", "uid", "gid", "target" }
+
+-- Whether two entries of a directory are the same, as far as it can be seen
+-- without reading; the size and the time of a directory tell nothing.
+local function same(a, b)
+  if not a or not b then return a == b end
+  for _, name in ipairs(KEPT) do
+    if a[name] ~= b[name] then return false end
+  end
+  return a.type == "directory" or a.size == b.size and a.mtime == b.mtime
+end
+
+local function stat(self, uuid, path)
+  local ok, found = pcall(filesystem.stat, self, uuid, path)
+  if ok then return found end
+  if not errors.is(found, "not_found") then error(found, 0) end
+end
+
+-- For a server that does not compare images.
+local function compare_by_stat(self, newer, older, path)
+  local now, was = stat(self, newer, path), stat(self, older, path)
+  if same(now, was) then return nil end
+  local change = now and was and "changed" or now and "added" or "removed"
+  local node = now or was
+  return { path = path, change = change, type = node.type, size = node.size, mode = node.mode,
+    was = now and was }
+end
+
+-- What a run changed of a path, or nil; false when the older image is gone.
+local function compare(self, newer, older, path)
+  if newer == older then return nil end
+  local ok, changes = pcall(diff.between, self, newer, older, { path = path })
+  if ok then return changes[1] end
+  if errors.is(changes, "not_supported") then return compare_by_stat(self, newer, older, path) end
+  if errors.is(changes, "not_found") then return false end
+  error(changes, 0)
+end
+
+local function window(next_entry, first)
+  local list = { first }
+  while #list <= WINDOW do
+    local entry = next_entry()
+    if not entry then break end
+    list[#list + 1] = entry
+  end
+  return list
+end
+
+-- Compares each entry of a list with the one behind it.
+local function compare_all(self, list, path)
+  local work = {}
+  for i = 1, #list - 1 do
+    work[i] = function() return (compare(self, list[i].uuid, list[i + 1].uuid, path)) end
+  end
+  return tasks.gather(work, READERS)
+end
+
+--- The newest of the entries that changed a path, and what it did. Every step is
+--- looked at, for a file that was changed and changed back was written by the
+--- latter.
+---@async
+---@param self contree.Client
+---@param next_entry fun(): table?  the newest first
+---@param path string
+---@return contree.LineageEntry entry, contree.Change? change nil: it came with the oldest image
+function lineage.blame(self, next_entry, path)
+  options.argument("blame", "the path", options.image_path, path)
+  path = options.normal(path)
+  local at = next_entry()
+  while true do
+    local list = window(next_entry, at)
+    local found = compare_all(self, list, path)
+    for i = 1, #list - 1 do
+      if found[i] then return list[i], found[i] end
+      if found[i] == false then list[i + 1] = nil break end
+    end
+    local last = list[#list]
+    if #list <= WINDOW then
+      if filesystem.exists(self, last.uuid, path) then return last end
+      errors.raise("not_found", ("there is no %s, and none of the runs removed one"):format(path))
+    end
+    at = last
+  end
+end
+
+--- Iterates over a session's history, the newest first, and then over what its
+--- first image comes from.
+---@param self contree.Client
+---@param history contree.HistoryEntry[]
+function lineage.behind(self, history)
+  local at, walk = #history, nil
+  return function()
+    if at > 1 then
+      at = at - 1
+      return history[at + 1]
+    end
+    walk = walk or lineage.walk(self, image.uuid_of(history[1].image))
+    return walk()
+  end
+end
+
+return lineage

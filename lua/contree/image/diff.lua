@@ -1,0 +1,270 @@
+--- What changed between two images: the paths, and of text files the lines.
+
+local core = require("contree.core")
+local class = require("contree.base.class")
+local client = require("contree.wire.client")
+local errors = require("contree.base.errors")
+local filesystem = require("contree.image.filesystem")
+local image = require("contree.image")
+local json = require("contree.base.json")
+local options = require("contree.base.options")
+local reference = require("contree.image.reference")
+local tasks = require("contree.loop.task")
+
+local diff = {}
+
+local CONTEXT = 3
+local MAX_SIZE = 4 * 1024 * 1024 -- comparing so much takes a tenth of a second
+local READERS = 4
+
+---@class contree.DiffOptions
+---@field path? string       only what is there and below
+---@field limit? integer     no more changes than this
+---@field text? boolean      compare text files line by line
+---@field context? integer   lines around each change; default 3
+---@field max_size? integer  bytes; larger files are not compared; default 4 MiB
+
+---@class contree.Hunk
+---@field old_start integer  the first line, from 1; without lines, the one before
+---@field old_count integer
+---@field new_start integer
+---@field new_count integer
+---@field text string        the lines, each behind " ", "-" or "+"
+
+---@class contree.Change
+---@field path string             absolute
+---@field change "added"|"changed"|"removed"
+---@field type "file"|"directory"|"link"|"other"
+---@field size integer
+---@field mode integer            permission bits; of what is removed, what they were
+---@field was? { type: string, size: integer, mode: integer } of what is changed
+---@field hunks? contree.Hunk[]   with text = true; of a link, its target is the text
+---@field binary? boolean         it holds NUL bytes, so there are no hunks
+---@field too_large? boolean      it is larger than max_size, so there are no hunks
+
+---@class contree.Changes a list; tostring() shows it, with text = true as a patch
+---@field [integer] contree.Change
+
+local OPTIONS = {
+  path = options.image_path, limit = options.integer(1), text = options.boolean,
+  context = options.integer(0, 1000000), max_size = options.integer(1, 2 ^ 27),
+}
+
+-- What an image, a session, a uuid or a tag is called in a request.
+local function named(other)
+  if type(other) == "table" then
+    local one = other.image or other
+    other = one.uuid or one.tag
+  end
+  options.argument("diff", "the other image", options.name, other)
+  local tag = other:gsub("^tag:", "")
+  return reference.uuid(tag) or "tag:" .. reference.tag(tag)
+end
+
+-- Patches --------------------------------------------------------------------
+
+local ESCAPES = { ["\a"] = "\\a", ["\b"] = "\\b", ["\t"] = "\\t", ["\n"] = "\\n", ["\v"] = "\\v",
+  ["\f"] = "\\f", ["\r"] = "\\r", ['"'] = '\\"', ["\\"] = "\\\\" }
+
+-- As git quotes names: bytes that are not plain ASCII are escaped.
+local function quoted(name)
+  if not name:find('[%c"\\\127-\255]') then return name end
+  return '"' .. name:gsub('[%c"\\\127-\255]', function(byte)
+    return ESCAPES[byte] or ("\\%03o"):format(byte:byte())
+  end) .. '"'
+end
+
+-- Git knows of a file's mode whether it is a program.
+local function git_mode(node)
+  if node.type == "link" then return "120000" end
+  return ("%o"):format(node.mode):match("[1357]%d%d$") and "100755" or "100644"
+end
+
+local function name_line(sign, name, there)
+  if not there then return sign .. " /dev/null\n" end
+  -- A name with a space ends at the tab.
+  return ("%s %s%s\n"):format(sign, quoted(name), name:find(" ", 1, true) and "\t" or "")
+end
+
+-- What git calls an empty file; patch(1) does not believe in one without.
+local EMPTY = "e69de29"
+
+local function mode_lines(old, new)
+  if not old then
+    return ("new file mode %s\n"):format(git_mode(new))
+      .. (new.size == 0 and ("index 0000000..%s\n"):format(EMPTY) or "")
+  end
+  if not new then
+    return ("deleted file mode %s\n"):format(git_mode(old))
+      .. (old.size == 0 and ("index %s..0000000\n"):format(EMPTY) or "")
+  end
+  if git_mode(old) == git_mode(new) then return "" end
+  return ("old mode %s\nnew mode %s\n"):format(git_mode(old), git_mode(new))
+end
+
+-- Prose between the patches of a file is passed over by those who apply it.
+local function remark(section, a, b)
+  a, b = section.old and quoted(a) or "/dev/null", section.new and quoted(b) or "/dev/null"
+  if section.binary then return ("Binary files %s and %s differ\n"):format(a, b) end
+  return ("Files %s and %s are too large to be compared\n"):format(a, b)
+end
+
+local function section_text(section, path)
+  local a, b = "a" .. path, "b" .. path
+  if not section.hunks then return remark(section, a, b) end
+  local modes = mode_lines(section.old, section.new)
+  if modes == "" and #section.hunks == 0 then return "" end
+  local parts = { ("diff --git %s %s\n"):format(quoted(a), quoted(b)), modes }
+  if #section.hunks > 0 then
+    parts[#parts + 1] = name_line("---", a, section.old)
+    parts[#parts + 1] = name_line("+++", b, section.new)
+  end
+  for _, hunk in ipairs(section.hunks) do
+    parts[#parts + 1] = ("@@ -%d,%d +%d,%d @@\n"):format(hunk.old_start, hunk.old_count,
+      hunk.new_start, hunk.new_count)
+    parts[#parts + 1] = hunk.text
+  end
+  return table.concat(parts)
+end
+
+-- The sections of each change, which only tostring() wants.
+local sections_of = setmetatable({}, { __mode = "k" })
+
+local make = class.define("contree.Changes", {}, {
+  __tostring = function(self)
+    local sections, parts = sections_of[self], {}
+    for i, change in ipairs(self) do
+      if not sections then
+        parts[#parts + 1] = ("%s %s\n"):format(change.change, quoted(change.path))
+      end
+      for _, section in ipairs(sections and sections[i] or {}) do
+        parts[#parts + 1] = section_text(section, change.path)
+      end
+    end
+    return table.concat(parts)
+  end,
+})
+
+-- Lines ----------------------------------------------------------------------
+
+local function has_text(node) return node and (node.type == "file" or node.type == "link") end
+
+-- What is compared. A file that became a link is one that is gone and one new, and
+-- so is a link that points elsewhere: patch(1) does not change links.
+local function sections(change)
+  local old = change.change == "removed" and change
+    or change.change == "changed" and (change.was or change) or nil
+  local new = change.change ~= "removed" and change or nil
+  if old and new and old.type == "file" and new.type == "file" then
+    return { { old = old, new = new } }
+  end
+  local list = {}
+  if has_text(old) then list[1] = { old = old } end
+  if has_text(new) then list[#list + 1] = { new = new } end
+  return list
+end
+
+-- The text of a file, the target of a link; nothing where there is none.
+local function text_of(self, uuid, path, node, max_size)
+  if not node then return "" end
+  if node.type == "link" then return filesystem.stat(self, uuid, path).target or "" end
+  if node.size == 0 then return "" end
+  return client.request(self, { method = "GET", query = { path = path }, raw = true,
+    path = ("/inspect/%s/download"):format(client.segment(uuid)), max_body = max_size }).body or ""
+end
+
+local function larger(node, size) return node and node.type == "file" and node.size > size end
+
+local function compare(self, base, uuid, path, section, given)
+  local max_size = given.max_size or MAX_SIZE
+  if larger(section.old, max_size) or larger(section.new, max_size) then
+    section.too_large = true
+    return
+  end
+  local old = text_of(self, base, path, section.old, max_size)
+  local new = text_of(self, uuid, path, section.new, max_size)
+  if old:find("\0", 1, true) or new:find("\0", 1, true) then
+    section.binary = true
+  else
+    section.hunks = core.diff_lines(old, new, given.context or CONTEXT)
+  end
+end
+
+local function add_text(self, base, uuid, changes, given)
+  local all, work = {}, {}
+  for i, change in ipairs(changes) do
+    all[i] = sections(change)
+    if #all[i] > 0 then
+      work[#work + 1] = function()
+        local hunks = {}
+        for _, section in ipairs(all[i]) do
+          compare(self, base, uuid, change.path, section, given)
+          change.binary = change.binary or section.binary
+          change.too_large = change.too_large or section.too_large
+          for _, hunk in ipairs(section.hunks or {}) do hunks[#hunks + 1] = hunk end
+        end
+        if not change.binary and not change.too_large then change.hunks = hunks end
+      end
+    end
+  end
+  tasks.gather(work, READERS)
+  sections_of[changes] = all
+end
+
+-- Asking ---------------------------------------------------------------------
+
+local function node_of(found)
+  return { type = found.kind == "symlink" and "link" or found.kind, size = found.size,
+    mode = json.as("number", found.mode) and found.mode % 4096 or nil }
+end
+
+local function below(path, wanted)
+  return wanted == "/" or path == wanted or path:sub(1, #wanted + 1) == wanted .. "/"
+end
+
+local function exists(self, name)
+  local tag = name:match("^tag:(.*)")
+  if tag then return (pcall(image.find_tag, self, tag)) end
+  return (pcall(client.request, self, { method = "GET",
+    path = ("/inspect/%s/"):format(client.segment(name)) }))
+end
+
+-- A server that does not know the question says "not found", as it does of an
+-- image that it has not.
+local function ask(self, uuid, base, query)
+  query.base = base
+  local ok, result = pcall(client.request, self, { method = "GET", query = query,
+    path = ("/inspect/%s/diff"):format(client.segment(uuid)) })
+  if ok then return result end
+  if errors.is(result, "not_found") and exists(self, uuid) and exists(self, base) then
+    errors.raise("not_supported", "this server does not compare images",
+      { hint = "the local engine does", status = result.status })
+  end
+  error(result, 0)
+end
+
+--- See filesystem.diff.
+---@async
+---@return contree.Changes changes, boolean truncated
+function diff.between(self, uuid, other, given)
+  given = options.check("diff", OPTIONS, given)
+  local wanted = given.path and options.normal(given.path)
+  local base = named(other)
+  local result = ask(self, uuid, base,
+    { limit = given.limit, path = wanted ~= "/" and wanted or nil })
+  local changes = make({}, self.safe)
+  for _, each in ipairs(client.member(result, "changes", "table")) do
+    local found = json.as("table", each)
+    local path = found and json.file_name(found, "path")
+    if path and (not wanted or below(path, wanted)) then
+      local change = node_of(found)
+      change.path, change.change = path, found.change
+      change.was = json.as("table", found.was) and node_of(found.was) or nil
+      changes[#changes + 1] = change
+    end
+  end
+  if given.text then add_text(self, client.member(result, "base"), uuid, changes, given) end
+  return changes, result.json.truncated == true
+end
+
+return diff

@@ -1,0 +1,313 @@
+--- Uploads: what files= may be, and how each content is sent once.
+
+local core = require("contree.core")
+local class = require("contree.base.class")
+local client = require("contree.wire.client")
+local errors = require("contree.base.errors")
+local hash = require("contree.image.hash")
+local loop = require("contree.loop")
+local options = require("contree.base.options")
+local tasks = require("contree.loop.task")
+
+local files = {}
+
+local AT_A_TIME = 4
+
+---@class contree.UploadedFile
+---@field uuid string
+---@field sha256 string
+---@field size integer
+local make_uploaded = class.define("contree.UploadedFile", {}, {
+  __tostring = function(self) return ("contree.UploadedFile(%s)"):format(self.uuid) end,
+})
+
+-- What files= means --------------------------------------------------------
+
+-- Whether all bits of a digit are bits of another.
+local function within(a, b)
+  for _, bit in ipairs{ 4, 2, 1 } do
+    if a % (2 * bit) >= bit and b % (2 * bit) < bit then return false end
+  end
+  return true
+end
+
+-- Lua has no octal numbers, so `mode = 755` is a slip for "0755", and would be 01363.
+-- A usual mode gives others no more than the group, and that no more than the owner;
+-- 511, which is 0777, is the only usual one whose decimal digits look like another.
+local function is_slip(value)
+  local owner, group, others = ("%04d"):format(value):match("^[0-7]([4-7])([0-7])([0-7])$")
+  if not owner or value == 511 then return false end
+  return within(tonumber(group), tonumber(owner)) and within(tonumber(others), tonumber(group))
+end
+
+local function mode_check(value)
+  if type(value) == "string" and value:match("^0?[0-7][0-7][0-7][0-7]?$") then return nil end
+  if not options.integer(0, 7777)(value) and is_slip(value) then
+    return ('octal digits in a string: "%04d", not the decimal number %d'):format(value, value)
+  end
+  return options.integer(0, 4095)(value)
+    and 'permission bits: octal digits in a string such as "0755", or a number'
+end
+
+local SPEC = {
+  source = options.any, data = options.any, path = options.name,
+  uid = options.integer(0, 2 ^ 32 - 2), gid = options.integer(0, 2 ^ 32 - 2), mode = mode_check,
+}
+
+local function octal(mode)
+  if type(mode) == "string" then return ("0000" .. mode):sub(-4) end
+  return ("%04o"):format(mode)
+end
+
+local function describe(path, problem)
+  errors.raise("file", ("files: cannot read %s: %s"):format(path, problem))
+end
+
+local function base_name(path) return path:match("([^/]+)/*$") or path end
+
+-- Adds one entry { path | data | uuid, mode, ... } under its destination.
+local function put(plan, destination, entry)
+  if plan.by_path[destination] then
+    errors.misuse(("files: %s is there twice"):format(destination))
+  end
+  plan.by_path[destination] = entry
+  plan[#plan + 1] = entry
+  entry.destination = destination
+end
+
+-- A local file's executable bit travels, the rest is the umask's business.
+local function local_mode(stat)
+  return octal(stat.mode):find("^.[1357]") and "0755" or "0644"
+end
+
+local function put_tree(plan, destination, directory, attributes)
+  local names, problem = core.list(directory)
+  if not names then describe(directory, problem) end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local path, to = directory .. "/" .. name, destination .. "/" .. name
+    local stat, why = core.stat(path)
+    if not stat then describe(path, why) end
+    if stat.type == "file" then
+      put(plan, to, { path = path, mode = attributes.mode or local_mode(stat),
+        uid = attributes.uid, gid = attributes.gid })
+    elseif stat.type ~= "directory" then
+      errors.raise("file", ("files: %s is neither a file nor a directory"):format(path))
+    elseif stat.link then
+      errors.raise("file", ("files: %s is a symbolic link to a directory"):format(path))
+    else
+      put_tree(plan, to, path, attributes)
+    end
+  end
+end
+
+local function put_local(plan, destination, path, attributes)
+  local stat, problem = core.stat(path)
+  if not stat then describe(path, problem) end
+  if stat.type == "directory" then
+    put_tree(plan, destination:gsub("/+$", ""), path:gsub("(.)/+$", "%1"), attributes)
+  elseif stat.type == "file" then
+    put(plan, destination, { path = path, mode = attributes.mode or local_mode(stat),
+      uid = attributes.uid, gid = attributes.gid })
+  else
+    errors.raise("file", ("files: %s is neither a file nor a directory"):format(path))
+  end
+end
+
+local function put_source(plan, destination, source, attributes)
+  if class.of(source) == "contree.UploadedFile" then
+    put(plan, destination, { uuid = source.uuid, mode = attributes.mode or "0644",
+      uid = attributes.uid, gid = attributes.gid })
+  elseif type(source) == "string" then
+    put_local(plan, destination, source, attributes)
+  else
+    errors.misuse(("files: %s must come from a local path or an uploaded file, got a %s")
+      :format(destination, type(source)))
+  end
+end
+
+local function put_spec(plan, destination, spec)
+  options.check("files", SPEC, spec)
+  if (spec.source == nil) == (spec.data == nil) then
+    errors.misuse(("files: %s needs either source or data"):format(destination))
+  end
+  local attributes = { uid = spec.uid, gid = spec.gid, mode = spec.mode and octal(spec.mode) }
+  if spec.source ~= nil then return put_source(plan, destination, spec.source, attributes) end
+  if type(spec.data) ~= "string" then
+    errors.misuse(("files: the data of %s must be a string, got a %s")
+      :format(destination, type(spec.data)))
+  end
+  attributes.data, attributes.mode = spec.data, attributes.mode or "0644"
+  put(plan, destination, attributes)
+end
+
+-- Where a file goes: a path below the root, whether it begins with a slash or not.
+local function rooted(destination)
+  local wrong = options.name(destination)
+  if wrong then
+    errors.misuse(("files: the destination %s must be %s"):format(tostring(destination), wrong))
+  end
+  local path = "/" .. destination:gsub("^/+", ""):gsub("^%./+", "")
+  if ("/" .. path .. "/"):find("/%.%.?/") then
+    errors.misuse(("files: the destination %s must have no . and .. in it"):format(destination))
+  end
+  return path
+end
+
+local function put_mapped(plan, destination, what)
+  destination = rooted(destination)
+  if type(what) == "table" and not class.of(what) then
+    put_spec(plan, destination, what)
+  else
+    put_source(plan, destination, what, {})
+  end
+end
+
+-- A member of a list: a local path, or a table that says more and where it goes.
+local function put_listed(plan, what)
+  local is_spec = type(what) == "table" and not class.of(what)
+  if is_spec and what.path ~= nil then return put_mapped(plan, what.path, what) end
+  local source = is_spec and what.source or what
+  if type(source) ~= "string" then
+    errors.misuse("files: in a list only local files know where they go",
+      'say it: ["/in/the/sandbox"] = …, or path = "/in/the/sandbox"')
+  end
+  put_mapped(plan, base_name(source), what)
+end
+
+--- Checks files= and looks at the local files that it names; sends nothing.
+---@param given table list of local paths, or map of destinations
+---@return table plan list of { destination, path | data | uuid, mode, uid, gid }
+function files.plan(given)
+  if type(given) ~= "table" or class.of(given) then
+    errors.misuse("files must be a list of local paths or a map of destinations, got a "
+      .. (class.of(given) or type(given)))
+  end
+  local plan = { by_path = {} }
+  for key, what in pairs(given) do
+    if type(key) == "number" then
+      put_listed(plan, what)
+    else
+      put_mapped(plan, key, what)
+    end
+  end
+  return plan
+end
+
+-- Sending ------------------------------------------------------------------
+
+local function digest_of(entry)
+  if entry.data then return hash.text(entry.data) end
+  local digest, problem = hash.file(entry.path)
+  if not digest then describe(entry.path, problem) end
+  return digest
+end
+
+local function look_up(self, digest)
+  local ok, found = pcall(client.fetch, self, { method = "GET", path = "/files/" .. digest })
+  if ok then return found end
+  if not errors.is(found, "not_found") then error(found, 0) end
+end
+
+-- What is so large is offered first: a server may have no room for it.
+local OFFERED = 1048576
+
+-- Sending a content twice does no harm: the server keeps it once. (Only of a local
+-- engine it is known that it answers an offer at once.)
+local function post(self, entry)
+  local offered = self.unix_socket and not (entry.data and #entry.data < OFFERED)
+  return client.fetch(self, {
+    method = "POST", path = "/files", repeatable = true,
+    headers = offered and { "Expect: 100-continue" } or nil,
+    body = entry.data or { path = entry.path },
+  })
+end
+
+local function fetch(self, entry, digest)
+  local file = look_up(self, digest) or post(self, entry)
+  if type(file.uuid) ~= "string" then
+    errors.raise("server", "the server's answer to an upload lacks the file's uuid")
+  end
+  self.known_files[digest] = file
+  return file
+end
+
+-- Uploads one entry unless the server has it; returns { uuid, sha256, size }. One
+-- that says its sha256 must still be that.
+-- Of many that want the same content at once, one does it.
+local function ensure(self, entry)
+  local digest = digest_of(entry)
+  if entry.sha256 and digest ~= entry.sha256 then
+    errors.raise("file", ("files: %s has changed meanwhile"):format(entry.path))
+  end
+  while self.uploading[digest] do
+    local w = {}
+    table.insert(self.uploading[digest], w)
+    loop.await(w)
+  end
+  if self.known_files[digest] then return self.known_files[digest] end
+  self.uploading[digest] = {}
+  local ok, file = pcall(fetch, self, entry, digest)
+  local waiters = self.uploading[digest]
+  self.uploading[digest] = nil
+  for _, w in ipairs(waiters) do loop.fire(w) end
+  if not ok then error(file, 0) end
+  return file
+end
+
+--- Uploads what a plan names, four at a time, each content once.
+---@async
+---@return table body the files member of a spawn request
+function files.send(self, plan)
+  local jobs, body = {}, {}
+  for _, entry in ipairs(plan) do
+    local sent = { uuid = entry.uuid, mode = entry.mode, uid = entry.uid, gid = entry.gid,
+      xattrs = entry.xattrs }
+    body[entry.destination] = sent
+    if not entry.uuid then
+      jobs[#jobs + 1] = function() sent.uuid = ensure(self, entry).uuid end
+    end
+  end
+  if #jobs == 1 then jobs[1]() else tasks.gather(jobs, AT_A_TIME) end
+  return body
+end
+
+-- The manager --------------------------------------------------------------
+
+---@class contree.Files
+local Files = {}
+
+local make = class.define("contree.Files", Files)
+
+---@return contree.Files
+function files.new(self)
+  self.known_files, self.uploading = {}, {}
+  return make({ client = self }, self.safe)
+end
+
+--- Uploads a local file, or { data = "bytes" }, unless the server has it.
+---@async
+---@param what string|table
+---@return contree.UploadedFile
+function Files:upload(what)
+  local entry = what
+  if type(what) == "string" then entry = { path = what } end
+  options.check("files:upload", { path = options.name, data = options.bytes }, entry)
+  if (entry.path == nil) == (entry.data == nil) then
+    errors.misuse("files:upload takes a local path, or { data = }")
+  end
+  local found = ensure(self.client, entry)
+  return make_uploaded({ uuid = found.uuid, sha256 = found.sha256, size = found.size })
+end
+
+--- The uploaded file with that content, or nil.
+---@async
+---@param sha256 string
+---@return contree.UploadedFile?
+function Files:find(sha256)
+  options.argument("files:find", "sha256", options.sha256, sha256)
+  local found = look_up(self.client, sha256:lower())
+  return found and make_uploaded({ uuid = found.uuid, sha256 = found.sha256, size = found.size })
+end
+
+return files

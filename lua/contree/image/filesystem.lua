@@ -1,0 +1,263 @@
+--- Reading an image without running anything. Each function gets the client
+--- and the image's uuid, and is a method of images and sessions by its name.
+
+local core = require("contree.core")
+local class = require("contree.base.class")
+local client = require("contree.wire.client")
+local errors = require("contree.base.errors")
+local json = require("contree.base.json")
+local options = require("contree.base.options")
+local stdio = require("contree.base.stdio")
+
+local filesystem = {}
+
+---@class contree.FileEntry
+---@field name string
+---@field path string     absolute
+---@field type "file"|"directory"|"link"|"socket"|"fifo"|"device"
+---@field is_dir boolean
+---@field is_file boolean a regular file
+---@field is_symlink boolean
+---@field size integer
+---@field mode integer    permission bits
+---@field mtime integer
+---@field uid integer
+---@field gid integer
+---@field owner string|integer
+---@field group string|integer
+---@field nlink integer
+---@field target? string  of a link
+local Entry = {}
+
+local make_entry = class.define("contree.FileEntry", Entry, {
+  __tostring = function(self) return ("contree.FileEntry(%s, %s)"):format(self.path, self.type) end,
+})
+
+local function inspect(uuid, what) return ("/inspect/%s/%s"):format(client.segment(uuid), what) end
+
+local function absolute(where, path)
+  return options.argument(where, "the path", options.image_path, path)
+end
+
+local function type_of(item)
+  return item.is_symlink and "link" or item.is_dir and "directory" or item.is_regular and "file"
+    or item.is_socket and "socket" or item.is_fifo and "fifo" or "device"
+end
+
+local function permissions(item)
+  return json.as("number", item.mode) and item.mode % 4096 or nil
+end
+
+local function entry(self, uuid, item, directory)
+  local told = json.file_name(item, "path") or ""
+  local name, kind = told:match("([^/]+)/*$") or "", type_of(item)
+  return make_entry({
+    client = self, image_uuid = uuid,
+    name = name == "" and "/" or name, path = (directory == "/" and "" or directory) .. "/" .. name,
+    type = kind, is_dir = kind == "directory", is_file = kind == "file",
+    is_symlink = kind == "link", size = item.size, mode = permissions(item), mtime = item.mtime,
+    uid = item.uid, gid = item.gid, owner = item.owner, group = item.group, nlink = item.nlink,
+    target = item.symlink_to ~= "" and json.file_name(item, "symlink_to") or nil,
+  }, self.safe)
+end
+
+local function list(self, uuid, directory)
+  local result = client.request(self, { method = "GET", path = inspect(uuid, "list"),
+    query = { path = directory } })
+  local entries = {}
+  for _, item in ipairs(client.member(result, "files", "table")) do
+    if json.as("table", item) then
+      entries[#entries + 1] = entry(self, uuid, item, directory)
+    end
+  end
+  return entries
+end
+
+--- What a directory holds.
+---@async
+---@param path? string absolute; default "/"
+---@return contree.FileEntry[]
+function filesystem.ls(self, uuid, path)
+  return list(self, uuid, options.normal(absolute("ls", path or "/")))
+end
+
+--- What is known of one file or directory; a link is not followed.
+---@async
+---@param path string
+---@return contree.FileEntry
+function filesystem.stat(self, uuid, path)
+  path = options.normal(absolute("stat", path))
+  if path == "/" then
+    list(self, uuid, path)
+    return entry(self, uuid, { path = "/", is_dir = true }, "")
+  end
+  local directory, name = path:match("^(.*)/([^/]+)$")
+  for _, each in ipairs(list(self, uuid, directory == "" and "/" or directory)) do
+    if each.name == name then return each end
+  end
+  errors.raise("not_found", ("there is no %s in the image"):format(path))
+end
+
+--- Whether there is a file or directory at a path.
+---@async
+---@param path string
+---@return boolean
+function filesystem.exists(self, uuid, path)
+  local result = client.request(self, { method = "HEAD", path = inspect(uuid, "download"),
+    query = { path = absolute("exists", path) }, accept = { [404] = true, [422] = true } })
+  return result.status ~= 404
+end
+
+-- What is read in one piece has to fit into memory, twice for a moment, and a few
+-- bytes on the wire can be very many.
+local MAX_SIZE = 256 * 1024 * 1024
+
+local READ = { max_size = options.integer(1, 2 ^ 31 - 1) }
+
+---@class contree.ReadOptions
+---@field max_size? integer bytes; a larger file is an error; default 256 MiB
+
+--- The content of a file.
+---@async
+---@param path string
+---@param given? contree.ReadOptions
+---@return string
+function filesystem.read(self, uuid, path, given)
+  given = options.check("read", READ, given)
+  return client.request(self, { method = "GET", path = inspect(uuid, "download"), raw = true,
+    query = { path = absolute("read", path) }, max_body = given.max_size or MAX_SIZE,
+    too_large = "max_size = takes more, download() writes a file of any size" }).body or ""
+end
+
+--- Iterates over the lines of a file.
+---@async
+---@param path string
+---@param given? contree.ReadOptions
+---@return fun(): string?
+function filesystem.lines(self, uuid, path, given)
+  return stdio.buffer(filesystem.read(self, uuid, path, given)):lines()
+end
+
+local MAX_LINKS = 8
+
+-- Whether a path leads to a program; false where that is not to be known.
+local function is_program(self, uuid, path)
+  for _ = 1, MAX_LINKS do
+    local ok, found = pcall(filesystem.stat, self, uuid, path)
+    if not ok and not errors.is(found) then error(found, 0) end
+    if not ok or not found.is_symlink or not found.target then
+      return ok and found.is_file and ("%03o"):format(found.mode or 0):find("[1357]") ~= nil
+    end
+    local directory = path:match("^(.*)/[^/]+/*$")
+    path = found.target:sub(1, 1) == "/" and found.target or directory .. "/" .. found.target
+  end
+  return false
+end
+
+--- Copies a file out, by default into the working directory under its own
+--- name. The local file appears when it is complete, or not at all; a program is
+--- one there, too.
+---@async
+---@param path string in the image
+---@param to? string local path
+---@return string to
+function filesystem.download(self, uuid, path, to)
+  absolute("download", path)
+  to = to or path:match("([^/]+)/*$")
+  if to == nil then errors.misuse("download: / is no file", "archive() takes directories") end
+  options.argument("download", "the local path", options.file_name, to)
+  client.request(self, { method = "GET", path = inspect(uuid, "download"), query = { path = path },
+    sink = { path = to, mode = 420 } })
+  if is_program(self, uuid, path) then
+    local ok, problem = core.chmod(to, 493)
+    if not ok then errors.raise("file", "download: cannot make a program of " .. problem) end
+  end
+  return to
+end
+
+--- Copies a file or directory out as a tar file.
+---@async
+---@param path string in the image
+---@param to string local path
+---@return string to
+function filesystem.archive(self, uuid, path, to)
+  absolute("archive", path)
+  options.argument("archive", "the local path", options.file_name, to)
+  client.request(self, { method = "GET", path = inspect(uuid, "archive"),
+    query = { path = path }, sink = { path = to, mode = 420 } })
+  return to
+end
+
+-- What a listing found is read by its own methods, too. (It has not the others'
+-- names: those begin at the image's root.)
+for _, name in ipairs{ "read", "lines", "download" } do
+  Entry[name] = function(self, ...)
+    return filesystem[name](self.client, self.image_uuid, self.path, ...)
+  end
+end
+
+--- What a directory that a listing found holds.
+---@async
+---@param sub? string a path below it
+---@return contree.FileEntry[]
+function Entry:ls(sub)
+  if sub ~= nil then options.argument("ls", "the path", options.bytes, sub) end
+  return filesystem.ls(self.client, self.image_uuid, self.path .. "/" .. (sub or ""))
+end
+
+local GREP = {
+  pattern = options.one_of(options.name, options.texts),
+  path = options.one_of(options.image_path, options.file_names),
+  glob = options.one_of(options.file_name, options.file_names),
+  max_count = options.integer(1), max_total = options.integer(1),
+  case = options.name, before = options.integer(0), after = options.integer(0),
+}
+
+-- A line that is not UTF-8 comes as bytes, too, and so do its parts.
+local function take_bytes(match)
+  if not json.as("string", match.line_base64) then return end
+  match.line_text = stdio.decode{ value = match.line_base64, encoding = "base64" }
+  match.line_base64 = nil
+  for _, part in ipairs(json.as("table", match.submatches) or {}) do
+    local from, to = json.as("number", part.start), json.as("number", part["end"])
+    if from and to then part.text = match.line_text:sub(from + 1, to) end
+  end
+end
+
+--- Searches files for lines: grep("regex") or grep{ pattern =, path =, glob =,
+--- max_count =, max_total =, case =, before =, after = }.
+---@async
+---@return table found { path, patterns, matches, truncated } (http-api.md §5.14), but that
+---  the paths of matches are absolute
+function filesystem.grep(self, uuid, given)
+  if type(given) == "string" then given = { pattern = given } end
+  given = options.check("grep", GREP, given)
+  if not given.pattern then errors.misuse("grep needs a pattern") end
+  local result = client.request(self, { method = "GET", path = inspect(uuid, "grep"),
+    query = given })
+  for _, match in ipairs(client.member(result, "matches", "table")) do
+    if json.as("table", match) then
+      -- On the wire paths begin at the root without saying so.
+      local path = json.file_name(match, "path")
+      match.path, match.path_encoding = path and path:gsub("^/*", "/", 1) or nil, nil
+      take_bytes(match)
+    end
+  end
+  result.json.path = json.file_name(result.json, "path")
+  result.json.path_encoding = nil
+  return result.json
+end
+
+--- What changed from another image (or session, uuid, tag) to this one: parents
+--- before what they hold, at most 100,000 changes unless `limit` says otherwise.
+--- With text = true each changed file has its hunks, and tostring() of the list
+--- is a patch for patch(1) and git apply.
+---@async
+---@param other contree.Image|contree.Session|string
+---@param given? contree.DiffOptions
+---@return contree.Changes changes, boolean truncated there are more
+function filesystem.diff(self, uuid, other, given)
+  return require("contree.image.diff").between(self, uuid, other, given)
+end
+
+return filesystem

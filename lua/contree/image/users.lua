@@ -1,0 +1,116 @@
+--- Names of users and groups, as an image's /etc/passwd and /etc/group have them.
+
+local errors = require("contree.base.errors")
+local filesystem = require("contree.image.filesystem")
+
+local users = {}
+
+---@class contree.User
+---@field uid integer
+---@field gid integer
+---@field home? string
+
+local function file_of(client, uuid, path)
+  local ok, text = pcall(filesystem.read, client, uuid, path)
+  if ok then return text end
+  if errors.is(text, "not_found") or errors.is(text, "unprocessable") then return "" end
+  error(text, 0)
+end
+
+local function is_id(text) return text:find("^%d+$") ~= nil end
+
+-- The fields of the line whose first field is `wanted`, or the third if that is a
+-- number: a user who is called like one is nobody's number.
+local function find(text, wanted)
+  local key = is_id(wanted) and 3 or 1
+  for line in text:gmatch("[^\n]+") do
+    local fields = {}
+    for field in (line .. ":"):gmatch("(.-):") do fields[#fields + 1] = field end
+    if fields[key] == wanted then return fields end
+  end
+end
+
+local function id_of(text, what)
+  local id = tonumber(text)
+  if not id or id > 4294967294 then
+    errors.raise("unprocessable", ("%s is no %s's number"):format(text, what))
+  end
+  return id
+end
+
+local function unknown(what, name, path)
+  errors.raise("unprocessable", ("the image has no %s %q"):format(what, name),
+    { hint = ("its %s does not name it; a number always works"):format(path) })
+end
+
+--- What "user", "user:group" and their numbers mean in an image.
+---@async
+---@param client contree.Client
+---@param uuid string of the image
+---@param text string
+---@param content? fun(path: string): string? files that are about to be in the image
+---@return contree.User
+function users.find(client, uuid, text, content)
+  local name, group = text:match("^([^:]*):?(.*)$")
+  local function read(path)
+    return content and content(path) or file_of(client, uuid, path)
+  end
+  local found = find(read("/etc/passwd"), name)
+  if not found and not is_id(name) then unknown("user", name, "/etc/passwd") end
+  local user = {
+    uid = id_of(found and found[3] or name, "user"),
+    gid = found and tonumber(found[4]), home = found and found[6],
+  }
+  if group ~= "" then
+    local line = not is_id(group) and find(read("/etc/group"), group)
+    if not line and not is_id(group) then unknown("group", group, "/etc/group") end
+    user.gid = id_of(line and line[3] or group, "group")
+  end
+  return user
+end
+
+--- The owner that "user", "user:group" and their numbers mean for files. A lone number
+--- is that of the group, too, whatever /etc/passwd says of it.
+---@async
+---@param client contree.Client
+---@param uuid string of the image
+---@param text string
+---@param content? fun(path: string): string? files that are about to be in the image
+---@param lenient? boolean a name that the image does not know is root
+---@return { uid: integer, gid: integer }
+function users.owner(client, uuid, text, content, lenient)
+  local alone = text:match("^(%d+):?$")
+  if alone then
+    local id = id_of(alone, "user")
+    return { uid = id, gid = id }
+  end
+  local ok, user = pcall(users.find, client, uuid, text, content)
+  if ok then return { uid = user.uid, gid = user.gid or user.uid } end
+  if lenient and errors.is(user, "unprocessable") then return { uid = 0, gid = 0 } end
+  error(user, 0)
+end
+
+local function no_file() return "" end
+
+--- The engine looks a user up where the process starts. For other servers, which
+--- know numbers only, it is done here, by what the image has.
+---@async
+---@param client contree.Client
+---@param uuid string|false  of the image, if it is known
+---@param body table         of the request
+function users.settle(client, uuid, body)
+  if body.user == nil or client.unix_socket then return end
+  if body.user == true or not uuid and body.user:find("[^%d:]") then
+    errors.raise("not_supported", "this server does not know the users of an image",
+      { hint = "uid = and gid = are numbers that every server takes" })
+  end
+  local user = users.find(client, uuid, body.user, not uuid and no_file or nil)
+  body.uid, body.gid = user.uid, user.gid or 0
+  if user.home and user.home ~= "" and (body.env or {}).HOME == nil then
+    local env = { HOME = user.home }
+    for name, value in pairs(body.env or {}) do env[name] = value end
+    body.env = env
+  end
+end
+
+return users

@@ -1,0 +1,56 @@
+--- What a process says of itself, taken to where it belongs: output to its
+--- sinks, the rest to its outcome. For operations (process 1) and subprocesses:
+--- tables with { spid, plan, sinks, seen, delivered }.
+
+local outcome = require("contree.run.outcome")
+local stdin = require("contree.run.stdin")
+local stdio = require("contree.base.stdio")
+
+local delivery = {}
+
+--- Makes ready to take events. Does nothing the second time.
+function delivery.begin(self)
+  if self.sinks then return end
+  self.sinks = self.plan.sinks or { stdout = stdio.output(nil)(), stderr = stdio.output(nil)() }
+  self.seen, self.delivered = outcome.new(), { stdout = 0, stderr = 0 }
+end
+
+--- Takes in an event.
+function delivery.take(self, event)
+  local mine = (event.spid or 1) == self.spid
+  if mine and (event.type == "stdout" or event.type == "stderr") then
+    local bytes = stdio.decode(event.data)
+    self.delivered[event.type] = self.delivered[event.type] + #bytes
+    self.sinks[event.type].write(bytes)
+  elseif mine and event.type == "spawn" and self.plan.rest_of_stdin then
+    stdin.feed(self)
+  end
+  outcome.add_event(self.seen, event, self.spid)
+  if self.plan.on_event then self.plan.on_event(event) end
+end
+
+--- Takes in what the server's JSON holds; its output goes where the events have
+--- not yet brought it.
+---@param operation table OperationResponse
+---@return contree.Outcome
+function delivery.take_json(self, operation)
+  local found, streams = outcome.of_operation(operation)
+  for name, bytes in pairs(streams) do
+    local rest = bytes:sub(self.delivered[name] + 1)
+    if rest ~= "" then self.sinks[name].write(rest) end
+  end
+  return found
+end
+
+--- Closes the sinks; returns the fields of the result.
+---@return any stdout, any stderr
+function delivery.finish(self)
+  return self.sinks.stdout.finish(), self.sinks.stderr.finish()
+end
+
+--- Closes what sinks write to, when there will be no result.
+function delivery.close(sinks)
+  for _, sink in pairs(sinks or {}) do pcall(sink.finish) end
+end
+
+return delivery

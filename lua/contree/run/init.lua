@@ -1,0 +1,355 @@
+--- Runs: options checked and turned into a plan, a plan into a request, the
+--- request into an operation.
+
+local core = require("contree.core")
+local class = require("contree.base.class")
+local client = require("contree.wire.client")
+local delivery = require("contree.run.delivery")
+local errors = require("contree.base.errors")
+local files = require("contree.image.files")
+local follow = require("contree.wire.follow")
+local image = require("contree.image")
+local json = require("contree.base.json")
+local loop = require("contree.loop")
+local operation = require("contree.run.operation")
+local options = require("contree.base.options")
+local stdin = require("contree.run.stdin")
+local stdio = require("contree.base.stdio")
+local tasks = require("contree.loop.task")
+local users = require("contree.image.users")
+
+local run = {}
+
+-- How long the server may hold back its answer to a spawn, waiting for the end.
+local PREFER_WAIT = 10
+-- The longest that a run without timeout= can take by the server's rules.
+local LONGEST = 3600
+--- More output than this is not in an operation's JSON, only in its events, and no
+--- other server than ours promises to take more.
+run.RESULT_MAX = 10485760
+-- What is asked for where a caller takes output as it comes and names no limit.
+local NO_LIMIT = 2 ^ 40
+-- How long a spawn that is cancelled half-way may still take to be answered.
+local GRACE = 5
+
+---@class contree.Limits
+---@field cpus? number          processors: 0.5, 2
+---@field memory_bytes? integer
+---@field pids? integer         processes and threads
+---@field max_layer_bytes? integer what the run may write
+---@field shm_bytes? integer      of /dev/shm
+
+---@class contree.RunOptions
+---@field shell? string          run by the sandbox's shell
+---@field command? string        or this program, with args
+---@field args? string[]
+---@field stdin? any             string, file, function, { path = }, buffer; PIPE: see start
+---@field stdout? any            nothing, function, file, { path = }, PIPE, buffer
+---@field stderr? any
+---@field env? table<string, string>
+---@field preserve_env? boolean  keep env in the resulting image
+---@field cwd? string
+---@field files? table
+---@field hostname? string
+---@field user? string|true     "app", "app:staff", "1000:1000"; true: the image's USER
+---@field uid? integer
+---@field gid? integer
+---@field truncate_output_at? integer bytes kept of each stream
+---@field on_event? fun(event: table)
+---@field disposable? boolean    false keeps what changed as a new image
+---@field tag? string            names the image that is kept
+---@field timeout? number        seconds
+---@field queue_timeout? number   seconds to wait for a sandbox at most (local engine)
+---@field check? boolean         an exit code other than 0 raises
+---@field networking? boolean|{ enabled: boolean }
+---@field image_etc? boolean     /etc/hosts, hostname and resolv.conf are the image's, and kept
+---@field resources_limits? contree.Limits
+---@field detach? boolean        it goes on when its object, its task or the program is gone
+---@field idempotency_key? string  a local engine runs it once, however often it is asked
+
+--- What one run may take of the machine (docs/engine.md).
+run.limits = options.nested{
+  cpus = options.positive, memory_bytes = options.integer(1), pids = options.integer(1),
+  max_layer_bytes = options.integer(0), shm_bytes = options.integer(4096),
+}
+
+-- stdin, stdout, stderr and files have checks of their own (stdio, files).
+local SPEC = {
+  shell = options.text, command = options.name, args = options.texts,
+  stdin = options.any, stdout = options.any, stderr = options.any, files = options.any,
+  env = options.env(json.null), preserve_env = options.boolean, cwd = options.absolute,
+  hostname = options.name, user = options.user, uid = options.integer(0, 2 ^ 32 - 2),
+  gid = options.integer(0, 2 ^ 32 - 2), truncate_output_at = options.integer(0),
+  on_event = options.callable, disposable = options.boolean, tag = options.name,
+  timeout = options.seconds, queue_timeout = options.duration, check = options.boolean,
+  networking = options.one_of(options.boolean, options.nested{ enabled = options.boolean }),
+  resources_limits = run.limits,
+  idempotency_key = options.name, detach = options.boolean,
+  image_etc = options.boolean,
+}
+
+--- What a command has that runs beside another one (http-api.md §5.6).
+run.process_spec = {}
+for _, name in ipairs{ "shell", "command", "args", "stdin", "stdout", "stderr", "env", "cwd",
+  "user", "uid", "gid", "truncate_output_at", "on_event", "check" } do
+  run.process_spec[name] = SPEC[name]
+end
+
+local function check_user(where, given)
+  if given.user ~= nil and (given.uid or given.gid) then
+    errors.misuse(where .. ": user says who runs it, so uid and gid do not", 'user = "1000:100"')
+  end
+end
+
+local function check_command(where, given)
+  if (given.shell == nil) == (given.command == nil) then
+    errors.misuse(where .. (given.shell and " takes either shell or command, not both"
+      or " needs shell = or command ="))
+  end
+  if given.shell and given.args and #given.args > 0 then
+    errors.misuse(where .. ": args go with command, not with shell")
+  end
+end
+
+-- The request's body, but for image, files and stdin. What is not set is not
+-- sent: the server's defaults hold.
+local function body_of(given)
+  local networking = given.networking
+  if type(networking) == "boolean" then networking = { enabled = networking } end
+  return {
+    command = given.shell or given.command,
+    shell = given.shell ~= nil,
+    args = given.args and json.array({ (table.unpack or unpack)(given.args) }),
+    env = given.env, preserve_env = given.preserve_env, cwd = given.cwd,
+    hostname = given.hostname, user = given.user, uid = given.uid, gid = given.gid,
+    truncate_output_at = given.truncate_output_at,
+    timeout = given.timeout and math.ceil(given.timeout), queue_timeout = given.queue_timeout,
+    networking = networking, resources_limits = given.resources_limits,
+    disposable = given.disposable, image_etc = given.image_etc,
+  }
+end
+
+--- Checks run options; sends nothing. A plan can be run many times.
+---@param where string how the caller's method is named
+---@param given contree.RunOptions|string
+---@param disposable? boolean what holds when the options do not say (default true)
+---@param spec? table which options there are
+function run.plan(where, given, disposable, spec)
+  if type(given) == "string" then given = { shell = given } end
+  if given == nil then errors.misuse(where .. " needs shell = or command =") end
+  options.check(where, spec or SPEC, given)
+  check_command(where, given)
+  check_user(where, given)
+  if given.disposable ~= nil then
+    disposable = given.disposable
+  elseif disposable == nil then
+    disposable = given.tag == nil
+  end
+  if disposable and given.tag then
+    errors.misuse(where .. ": a disposable run keeps no image that could get the tag",
+      "disposable = false keeps it")
+  end
+  local body = body_of(given)
+  body.disposable = disposable
+  return {
+    body = body,
+    disposable = disposable,
+    stdin_open = given.stdin == stdio.PIPE,
+    stdin = given.stdin ~= nil and given.stdin ~= stdio.PIPE and stdio.input(given.stdin, "stdin")
+      or nil,
+    stdout = stdio.output(given.stdout, "stdout"),
+    stderr = stdio.output(given.stderr, "stderr"),
+    files = given.files and files.plan(given.files),
+    on_event = given.on_event, check = given.check, tag = given.tag,
+    key = given.idempotency_key, detach = given.detach,
+  }
+end
+
+-- What a stream is cut at. One that is taken as it comes is whole, unless the caller
+-- wants less; else a program that reads lines would be told a part of one is a line.
+local function set_limit(this, self, streamed)
+  local body = this.body
+  local asked = body.truncate_output_at
+  if not asked and (streamed or this.sinks.stdout.live or this.sinks.stderr.live) then
+    body.truncate_output_at = self.unix_socket and NO_LIMIT or run.RESULT_MAX
+    this.whole = true
+  end
+  this.limit = body.truncate_output_at
+  return (asked or 0) > run.RESULT_MAX
+end
+
+--- One run of a plan: what belongs to this run alone.
+---@param self contree.Client
+---@param streamed boolean the output may be read while it runs, by op:output() or popen
+---@param keep? function see run.start
+---@param defaults? table what the request says where the plan says nothing
+function run.begin(plan, self, streamed, on_end, keep, defaults)
+  local this = {
+    body = {}, disposable = plan.disposable, check = plan.check, tag = plan.tag,
+    detach = plan.detach,
+    on_event = plan.on_event, on_end = on_end, keep = keep,
+    sinks = { stdout = plan.stdout(), stderr = plan.stderr() },
+  }
+  for name, value in pairs(defaults or {}) do this.body[name] = value end
+  for name, value in pairs(plan.body) do this.body[name] = value end
+  if plan.stdin_open then this.body.stdin = { value = "", encoding = "ascii", close = false } end
+  if plan.stdin then this.body.stdin, this.rest_of_stdin = stdin.begin(plan.stdin()) end
+  local is_long = set_limit(this, self, streamed)
+  this.live = this.sinks.stdout.live or this.sinks.stderr.live or this.on_event ~= nil
+    or this.rest_of_stdin ~= nil or is_long
+  return this
+end
+
+-- Nobody waits for the answer to a spawn any more: it is waited for a little
+-- longer, having the id by which to cancel what it started.
+local function take_back(sent)
+  local task, self = sent.task, sent.client
+  local answered, late = pcall(task.wait, task, GRACE)
+  if answered and late.json and late.json.uuid then
+    operation.cancel_quietly(self, late.json.uuid)
+  else
+    task:cancel()
+    pcall(task.wait, task)
+  end
+end
+
+-- The same, where the task was killed, too: its transfer lives on.
+local function inheritor(self)
+  return function(port)
+    local deadline = core.now() + GRACE
+    while not port.handle:done() and port:wait(math.max(0, deadline - core.now())) do end
+    port:cancel()
+    local answer = port.handle:result()
+    local started = not answer.error and json.decode(answer.body or "")
+    if type(started) == "table" and started.uuid then
+      operation.cancel_quietly(self, started.uuid)
+    end
+  end
+end
+
+local function send(self, request, held_back)
+  -- An engine on a socket that holds its answer back cancels when we hang up.
+  if held_back and self.unix_socket then return client.request(self, request) end
+  request.inherit = inheritor(self)
+  local task = tasks.spawn(client.request, self, request)
+  task.shielded = true
+  local sent = { task = task, client = self }
+  local revoke = loop.will(take_back, sent)
+  local ok, result = pcall(task.wait, task)
+  revoke()
+  if ok then return result end
+  if not task.err then take_back(sent) end
+  error(result, 0)
+end
+
+local function request_of(from, plan, this, wait)
+  local self = from.client
+  if plan.files then this.body.files = files.send(self, plan.files) end
+  -- Events do not tell what a tag meant, and so not whether something changed.
+  if this.live and not this.disposable then image.uuid_of(from) end
+  if this.body.user and not self.unix_socket then
+    users.settle(self, image.uuid_of(from), this.body)
+  end
+  this.body.image = image.reference(from)
+  local seconds = math.min(PREFER_WAIT, math.floor(self.timeout / 2))
+  -- A run with a key goes on when we hang up, so its id must be known early.
+  local held_back = wait and not this.live and not plan.key and not plan.detach and seconds > 0
+  local headers = {}
+  if held_back then headers[1] = ("Prefer: wait=%d"):format(seconds) end
+  if plan.key then headers[1] = "Idempotency-Key: " .. plan.key end
+  local queue = this.body.queue_timeout
+  return { method = "POST", path = "/instances", json = this.body, headers = headers,
+    patience = queue and core.now() + queue,
+    repeatable = plan.key ~= nil and self.unix_socket ~= nil }, held_back
+end
+
+local function spawn(from, plan, this, wait)
+  local self = from.client
+  local remembered = plan.files and next(self.known_files)
+  local function try()
+    local request, held_back = request_of(from, plan, this, wait)
+    -- Files have taken their time: a session looks again whether it may run.
+    if plan.before_sent then plan.before_sent() end
+    return send(self, request, held_back)
+  end
+  local ok, result = pcall(try)
+  local refused = errors.is(result)
+    and (result.status == 400 or result.status == 404 or result.status == 422)
+  if refused and remembered then
+    -- The server forgets uploads after a time; we may remember them longer.
+    self.known_files = {}
+    ok, result = pcall(try)
+  end
+  if ok then return result end
+  if errors.is(result, "not_found") and not plan.files then
+    result.message = ("%s: %s"):format(from.tag or from.uuid, result.message)
+    result.hint = from.tag and ('client.images:oci("%s") imports it'):format(from.tag) or nil
+  end
+  error(result, 0)
+end
+
+local function launch(from, plan, wait, on_end, keep)
+  local this = run.begin(plan, from.client, not wait, on_end, keep, from.client.run_defaults)
+  local ok, answer = pcall(spawn, from, plan, this, wait)
+  if not ok then
+    delivery.close(this.sinks)
+    error(answer, 0)
+  end
+  this.timeout = (this.body.timeout or LONGEST) + (this.body.queue_timeout or 0)
+  this.body = nil
+  local started = operation.new(from.client, client.member(answer, "uuid"), from, this)
+  if follow.is_terminal(answer.json.status) then
+    started.final = answer.json
+  elseif not plan.detach then
+    operation.own(started, wait)
+  end
+  return started
+end
+
+--- Runs a plan from an image and waits for its end.
+---@async
+---@param from contree.Image
+---@return contree.Result
+function run.run(from, plan)
+  if plan.stdin_open then
+    errors.misuse("nobody could write to the input while this waits for the end",
+      "image:start returns an operation to write to")
+  end
+  local started = launch(from, plan, true)
+  local deadline = core.now() + started.plan.timeout + from.client.timeout
+  return operation.await(started, deadline)
+end
+
+--- Starts a plan.
+---@async
+---@param on_end? fun(result: contree.Result?) called once, when the end is known
+---@param keep? fun(started: contree.Operation, result: contree.Result?) called before that; it
+---  may wait, and what it raises is the end when it names the operation, else it is called again
+---@return contree.Operation
+function run.start(from, plan, on_end, keep)
+  return launch(from, plan, false, on_end, keep)
+end
+
+---@class contree.Prepared a run to be called as often as wanted
+local Prepared = {}
+
+local make_prepared = class.define("contree.Prepared", Prepared, {
+  __call = function(self) return run.run(self.image, self.plan) end,
+})
+
+---@return contree.Prepared
+function run.prepare(from, plan)
+  return make_prepared({ image = from, plan = plan }, from.client.safe)
+end
+
+--- Runs it and waits for its end; calling it does the same.
+---@async
+---@return contree.Result
+function Prepared:run() return run.run(self.image, self.plan) end
+
+--- Starts it.
+---@async
+---@return contree.Operation
+function Prepared:start() return run.start(self.image, self.plan) end
+
+return run

@@ -1,0 +1,378 @@
+--- An operation: a command or an import that runs, or has run, on the server.
+
+local core = require("contree.core")
+local class = require("contree.base.class")
+local client = require("contree.wire.client")
+local control = require("contree.wire.control")
+local delivery = require("contree.run.delivery")
+local errors = require("contree.base.errors")
+local follow = require("contree.wire.follow")
+local image = require("contree.image")
+local json = require("contree.base.json")
+local loop = require("contree.loop")
+local options = require("contree.base.options")
+local owned = require("contree.loop.owned")
+local outcome = require("contree.run.outcome")
+local shared = require("contree.run.shared")
+local stdin = require("contree.run.stdin")
+local stdio = require("contree.base.stdio")
+
+local operation = {}
+
+-- How long the clean-up after an interrupted wait may take.
+local CANCEL_TIMEOUT = 5
+
+---@class contree.Operation
+---@field uuid string
+---@field client contree.Client
+local Operation = {}
+
+operation.methods = Operation
+
+local make = class.define("contree.Operation", Operation, {
+  __tostring = function(self) return ("contree.Operation(%s)"):format(self.uuid) end,
+})
+
+--- An operation by its id. `plan` (run.lua) says what its output is for and
+--- what its end means; without one, output becomes strings.
+---@param self contree.Client
+---@param uuid string
+---@param input? contree.Image  what it runs from
+---@param plan? table
+---@return contree.Operation
+function operation.new(self, uuid, input, plan)
+  return make({ client = self, uuid = uuid, spid = 1, input = input, plan = plan or {} },
+    self.safe)
+end
+
+local function cancel_owned(one) operation.cancel_quietly(one.client, one.uuid) end
+
+--- Makes an operation that was started here end with what it was started for.
+---@param self contree.Operation
+---@param awaited? boolean  somebody waits for it from its beginning to its end
+function operation.own(self, awaited)
+  self.owned = owned.watch(not awaited and self or nil, cancel_owned,
+    { client = self.client, uuid = self.uuid })
+end
+
+local function path(self) return "/operations/" .. client.segment(self.uuid) end
+
+local function fetch(self, deadline)
+  return client.fetch(self.client,
+    { method = "GET", path = path(self), deadline = deadline })
+end
+
+--- The operation's status, and everything that the server says of it.
+---@async
+---@return "PENDING"|"ASSIGNED"|"EXECUTING"|"SUCCESS"|"FAILED"|"CANCELLED" status
+---@return table details (http-api.md §5.10)
+function Operation:status()
+  local found = fetch(self)
+  if follow.is_terminal(found.status) then owned.release(self.owned) end
+  return found.status, found
+end
+
+--- Asks the server to end the operation; its changes are dropped.
+---@async
+---@return boolean accepted false when it had ended before
+function Operation:cancel()
+  local ok, err = pcall(client.request, self.client, { method = "DELETE", path = path(self) })
+  if not ok and not errors.is(err, "conflict") then error(err, 0) end
+  owned.release(self.owned)
+  return ok
+end
+
+-- Follows the events on behalf of an iterator. A loop that is left early leaves
+-- the connection behind: it is closed when the iterator is collected.
+local function follow_in_loop(self, choice)
+  local follower = follow.new(self.client, self.uuid, choice)
+  follower.sentinel = class.on_collect(function() loop.later(follower.close, follower) end)
+  return follower
+end
+
+--- Iterates over the events, from the first on, until the operation has ended:
+--- { id, ts, type, spid, data }; `bytes` holds what an output event carries.
+---@async
+---@param choice? { since: integer?, spid: integer? }
+function Operation:events(choice)
+  options.check("operation:events",
+    { since = options.integer(-1), spid = options.integer(0) }, choice)
+  local follower = follow_in_loop(self, choice)
+  return class.entry(function()
+    local event = follower:next()
+    if event and event.type == "completion" then owned.release(self.owned) end
+    if event and event.data.value then event.bytes = stdio.decode(event.data) end
+    return event
+  end)
+end
+
+-- A server without event streams tells all at the end.
+local function rest_of_output(final, truncated)
+  local found, streams = outcome.of_operation(final)
+  local rest = {}
+  for name, is in pairs(found.truncated) do truncated[name] = is or nil end
+  for _, name in ipairs{ "stdout", "stderr" } do
+    if streams[name] ~= "" then rest[#rest + 1] = { streams[name], name } end
+  end
+  return rest
+end
+
+--- Iterates over what the command writes, from its beginning, as it comes: the
+--- bytes, and "stdout" or "stderr". wait() tells how it ended. Raises at the end of
+--- what was cut off, unless truncate_output_at was asked for.
+---@async
+---@return fun(): string?, string?
+function Operation:output()
+  local follower, rest = follow_in_loop(self, { spid = 1, without = "stdin" }), nil
+  local truncated = {}
+  return class.entry(function()
+    while not rest do
+      local event = follower:next()
+      local kind = event and event.type
+      if kind == "stdout" or kind == "stderr" then return stdio.decode(event.data), kind end
+      if not event or kind == "exit" or kind == "completion" then
+        owned.release(self.owned)
+        follower:close()
+        rest = event and follower.polling and rest_of_output(follower.final, truncated) or {}
+      elseif kind == "truncated" and event.data.stream then
+        truncated[event.data.stream] = true
+      end
+    end
+    local piece, name = table.remove(rest, 1), next(truncated)
+    if not piece and name and (self.plan.whole or not self.plan.limit) then
+      truncated = {}
+      error(outcome.cut_off(name, self.plan.limit), 0)
+    end
+    return (table.unpack or unpack)(piece or {})
+  end)
+end
+
+-- Waiting ------------------------------------------------------------------
+
+-- The final state, which may be stored a moment after the last event.
+local function fetch_final(self, deadline)
+  for attempt = 1, 10 do
+    local found = fetch(self, deadline)
+    if follow.is_terminal(found.status) then return found end
+    loop.sleep(0.05 * attempt)
+  end
+  errors.raise("server", "the operation has ended, but its state does not say so")
+end
+
+-- Follows the operation to its end.
+---@return contree.Outcome
+local function collect(self, deadline)
+  if self.final then return delivery.take_json(self, self.final) end
+  local live = self.plan.live
+  self.follower = self.follower
+    or follow.new(self.client, self.uuid, { spid = not live and 0 or nil,
+      without = not self.plan.on_event and "stdin" or nil })
+  repeat
+    local event = self.follower:next(deadline)
+    if event and live then delivery.take(self, event) end
+  until not event
+  stdin.stop(self)
+  local found = self.follower.final
+  local told = self.seen.exited or (self.seen.status and self.seen.status ~= "SUCCESS")
+  if live and self.seen.status and told then return self.seen end
+  return delivery.take_json(self, found or fetch_final(self, deadline))
+end
+
+local function make_result(self, found)
+  local out, err = delivery.finish(self)
+  local plan = self.plan
+  local from = self.input
+  -- An image does not change: what its tag meant once is what it stays.
+  if from and not from.uuid then from.uuid = found.input_uuid end
+  local input = found.input_uuid or from and from.uuid
+  -- Of a run that somebody else started we do not know whether it was disposable.
+  local changed
+  if not plan.disposable and input and (from or found.image_uuid) then
+    changed = found.image_uuid ~= input
+  end
+  return image.result(self.client, {
+    uuid = found.image_uuid, stdout = out, stderr = err,
+    stdout_truncated = found.truncated.stdout, stderr_truncated = found.truncated.stderr,
+    exit_code = found.exit_code, signal = found.signal, timed_out = found.timed_out,
+    limit = found.limit, limit_value = found.limit_value, isolation = found.isolation,
+    background_killed = found.background_killed,
+    duration = found.duration, resources = found.resources, changed = changed, operation = self,
+  })
+end
+
+-- What the end of the operation means for the caller.
+local function conclude(self, found)
+  local result = make_result(self, found)
+  local err
+  if self.feed_error then
+    err = self.feed_error
+  elseif found.status == "CANCELLED" then
+    err = errors.new("cancelled", "the operation was cancelled")
+  elseif found.limit == "queue" then
+    err = errors.new("rate_limited", found.error or "no sandbox was free in time",
+      { hint = "nothing has run; a longer queue_timeout waits for longer" })
+  elseif found.status ~= "SUCCESS" then
+    local engine = self.client.engine
+    local lost = engine and found.error and found.error:find("the engine stopped", 1, true)
+    err = errors.new("operation_failed", found.error or "the operation failed",
+      { hint = lost and engine:where_to_look() or nil })
+  elseif self.plan.check and outcome.is_failure(result) then
+    err = outcome.failure(result)
+  end
+  if err then
+    if errors.is(err) then err.result, err.operation = result, self end
+    error(err, 0)
+  end
+  if self.plan.tag then image.methods.tag_as(result, self.plan.tag) end
+  return result
+end
+
+local job = { name = "the operation" }
+
+-- Whether an error is the operation's own end, rather than our wait's.
+function job.owns(self, err) return errors.is(err) and err.operation == self end
+
+local function conclude_all(self, deadline)
+  delivery.begin(self)
+  return conclude(self, collect(self, deadline))
+end
+
+-- A session keeps what the operation left; should it not be able to, the end
+-- is remembered until it can.
+function job.run(self, deadline)
+  local ending = self.ending
+  if not ending then
+    ending = { pcall(conclude_all, self, deadline) }
+    if not ending[1] and not job.owns(self, ending[2]) then error(ending[2], 0) end
+    self.ending = ending
+  end
+  if self.plan.keep then self.plan.keep(self, ending[1] and ending[2] or nil) end
+  if not ending[1] then error(ending[2], 0) end
+  return ending[2]
+end
+
+--- Cancels an operation on behalf of somebody who can no longer wait for it,
+--- being cancelled or interrupted: it is short, and never raises.
+function operation.cancel_quietly(self, uuid)
+  pcall(client.request, self, { method = "DELETE", retry = false, revive = false,
+    path = "/operations/" .. client.segment(uuid), deadline = core.now() + CANCEL_TIMEOUT })
+end
+
+function job.ended(self, result)
+  owned.release(self.owned)
+  if self.plan.on_end then self.plan.on_end(result) end
+end
+
+local function abandon(self)
+  shared.settle(self, job, false,
+    errors.new("cancelled", "the operation was cancelled", { operation = self }))
+  if self.follower then self.follower:close() end
+  stdin.stop(self)
+  if not self.plan.detach then operation.cancel_quietly(self.client, self.uuid) end
+  delivery.close(self.sinks)
+end
+
+job.forsake = abandon
+
+--- Waits until core.now() is `deadline`; whatever ends the wait before the
+--- operation has ended cancels it.
+---@async
+---@return contree.Result
+function operation.await(self, deadline)
+  local ok, value = shared.wait(self, job, deadline)
+  if ok then return value end
+  if not job.owns(self, value) then abandon(self) end
+  error(value, 0)
+end
+
+--- Waits for the end; returns the Result or raises what went wrong. A task
+--- that is cancelled while it waits cancels the operation.
+---@async
+---@param seconds? number raises `timeout` after so long; the operation goes on
+---@return contree.Result
+function Operation:wait(seconds)
+  if seconds ~= nil then
+    options.argument("operation:wait", "the timeout", options.seconds, seconds)
+  end
+  return shared.wait_for(self, job, seconds, abandon)
+end
+
+-- Processes ----------------------------------------------------------------
+
+--- Sends bytes to the command's input, which stdin = contree.PIPE has left
+--- open; returns when the server has them. Raises `conflict` when nobody can
+--- read them any more.
+---@async
+---@param data string
+---@return contree.Operation self
+function Operation:write(data)
+  options.argument("operation:write", "the data", options.bytes, data)
+  control.write(self, 1, data, false)
+  return self
+end
+
+--- Ends the command's input.
+---@async
+---@return contree.Operation self
+function Operation:close_stdin()
+  control.write(self, 1, "", true)
+  return self
+end
+
+--- Sends a signal to the command. One that ends it ends the operation as any
+--- other end does: what it wrote is kept, unless it is disposable.
+---@async
+---@param signal? string|integer "TERM", "SIGTERM", 15; default "KILL"
+---@return boolean sent false when the command had ended before
+function Operation:kill(signal)
+  signal = signal or "KILL"
+  options.argument("operation:kill", "the signal", control.is_signal, signal)
+  return control.kill(self, 1, signal)
+end
+
+--- Starts another command in the same sandbox. It ends with the operation.
+---@async
+---@param given contree.SpawnOptions|string
+---@return contree.Subprocess
+function Operation:spawn(given)
+  return require("contree.run.subprocess").start(self, given)
+end
+
+-- The manager --------------------------------------------------------------
+
+---@class contree.Operations
+local Operations = {}
+
+local make_manager = class.define("contree.Operations", Operations)
+
+function operation.manager(self)
+  return make_manager({ client = self }, self.safe)
+end
+
+--- An operation by its id; nothing is sent.
+---@param uuid string
+---@return contree.Operation
+function Operations:get(uuid)
+  options.argument("operations:get", "the id", options.name, uuid)
+  return operation.new(self.client, uuid)
+end
+
+local LIST = {
+  status = options.name, kind = options.name, limit = options.integer(1, 1000),
+  offset = options.integer(0), since = options.time, before = options.time,
+}
+
+--- Summaries of operations, newest first (http-api.md §5.9).
+---@async
+---@param given? table status, kind, limit, offset, since, before
+---@return table[]
+function Operations:list(given)
+  given = options.check("operations:list", LIST, given)
+  local found = client.fetch(self.client, { method = "GET", path = "/operations", query = {
+    status = given.status, kind = given.kind, limit = given.limit, offset = given.offset,
+    since = given.since, ["until"] = given.before,
+  } })
+  return json.as("table", found.operations) or found
+end
+
+return operation

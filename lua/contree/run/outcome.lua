@@ -1,0 +1,174 @@
+--- What became of an operation, put together from either of the two places
+--- that tell: the operation's JSON, or its events.
+
+local errors = require("contree.base.errors")
+local json = require("contree.base.json")
+local stdio = require("contree.base.stdio")
+
+local outcome = {}
+
+---@class contree.Outcome
+---@field status string       SUCCESS, FAILED or CANCELLED
+---@field error? string
+---@field image_uuid? string  the image that was kept
+---@field input_uuid? string  the image it ran from
+---@field exited boolean      whether the fields below it are known
+---@field exit_code? integer
+---@field signal? integer
+---@field timed_out boolean
+---@field duration? number
+---@field resources table
+---@field truncated table     { stdout = boolean, stderr = boolean }
+---@field limit? string
+---@field limit_value? number  bytes, processes or seconds
+---@field isolation? string[]
+---@field background_killed? integer
+
+local function number(value) return json.as("number", value) end
+local function text(value) return json.as("string", value) end
+local function map(value) return json.as("table", value) or {} end
+
+-- -1 says that there was none.
+local function signal_of(value)
+  local found = number(value)
+  if found and found > 0 then return found end
+end
+
+local function read_limit(self, data)
+  if text(data.limit) then self.limit, self.limit_value = data.limit, number(data.limit_value) end
+end
+
+--- From an OperationResponse (http-api.md §5.10).
+---@return contree.Outcome found, table streams { stdout = bytes, stderr = bytes }
+function outcome.of_operation(operation)
+  local result = map(map(operation.metadata).result)
+  local state, resources = map(result.state), map(result.resources)
+  local out, err = map(result.stdout), map(result.stderr)
+  local code, signal = number(state.exit_code), signal_of(state.signal)
+  -- Without a signal -1 says that the command has not ended, or never began.
+  local exited = signal ~= nil or state.timed_out == true or code ~= nil and code >= 0
+  local found = {
+    status = text(operation.status), error = text(operation.error),
+    image_uuid = text(operation.result_image_uuid) or text(map(operation.result).image),
+    input_uuid = text(operation.image_uuid),
+    exited = exited, exit_code = exited and code or nil, signal = signal,
+    timed_out = state.timed_out == true,
+    duration = number(resources.elapsed_time) or number(operation.duration),
+    resources = resources,
+    truncated = { stdout = out.truncated == true, stderr = err.truncated == true },
+    isolation = json.as("table", result.isolation),
+    background_killed = number(result.background_killed),
+  }
+  read_limit(found, result)
+  return found, { stdout = stdio.decode(out), stderr = stdio.decode(err) }
+end
+
+-- EventResources under the names of InstanceResources (http-api.md §5.8, §5.18).
+local RENAMED = {
+  max_rss_kb = "max_rss", minor_faults = "page_faults", major_faults = "page_faults_io",
+  voluntary_ctx_switches = "voluntary_switches",
+  involuntary_ctx_switches = "involuntary_switches",
+  block_input_ops = "block_input", block_output_ops = "block_output",
+  signals_received = "signals", shared_memory = "shared_memory",
+  unshared_memory = "unshared_memory", swaps = "swaps",
+}
+
+local function resources_of(data)
+  local from, to = map(data.resources), {}
+  for name, value in pairs(from) do
+    if RENAMED[name] then to[RENAMED[name]] = value end
+  end
+  to.user_cpu_time = (number(from.user_time_us) or 0) / 1e6
+  to.system_cpu_time = (number(from.sys_time_us) or 0) / 1e6
+  to.elapsed_time = number(data.elapsed_us) and data.elapsed_us / 1e6
+    or (number(data.duration_ms) or 0) / 1000
+  return to
+end
+
+--- An outcome to be told of events until one is the completion.
+---@return contree.Outcome
+function outcome.new()
+  return { exited = false, timed_out = false, resources = {},
+    truncated = { stdout = false, stderr = false } }
+end
+
+local readers = {}
+
+function readers.init(self, data) self.isolation = json.as("table", data.isolation) end
+
+function readers.truncated(self, data)
+  if data.stream then self.truncated[data.stream] = true end
+end
+
+function readers.exit(self, data)
+  self.exited = true
+  self.exit_code, self.signal = number(data.code), signal_of(data.signal)
+  self.timed_out = data.timed_out == true
+  read_limit(self, data)
+  self.background_killed = number(data.background_killed)
+  self.resources = resources_of(data)
+  self.duration = self.resources.elapsed_time
+end
+
+function readers.completion(self, data)
+  self.status, self.error = text(data.status), text(data.error)
+  self.image_uuid = text(data.result_image_uuid)
+  self.resources.layer_bytes = number(data.layer_bytes)
+  read_limit(self, data)
+end
+
+--- Takes in one event of the sandbox, or of the process `spid` (default: 1).
+---@param self contree.Outcome
+function outcome.add_event(self, event, spid)
+  local reader = readers[event.type]
+  local source = event.spid or 0
+  if reader and (source == 0 or source == (spid or 1)) then reader(self, event.data) end
+end
+
+--- The error that the end of a stream becomes that was cut off unasked.
+---@param name "stdout"|"stderr"
+---@param limit? integer what it was cut at, where that is known
+---@return contree.Error
+function outcome.cut_off(name, limit)
+  return errors.new("unprocessable", ("%s was cut off%s: this is not all of it"):format(name,
+    limit and (" after %d bytes"):format(limit) or ""),
+    { hint = "truncate_output_at = says how much is wanted" })
+end
+
+local function last_line(output)
+  return type(output) == "string" and output:match("([^\n]*%S[^\n]*)%s*$") or nil
+end
+
+--- Whether a command did not do what it should have.
+function outcome.is_failure(result)
+  return result.exit_code ~= 0 or result.timed_out or false
+end
+
+-- How a limit is told, and what to do about it.
+local LIMITS = {
+  timeout = { words = " of %d s", hint = "timeout = gives it longer, 3600 s at most" },
+  memory = { words = ", %d bytes", hint = "resources_limits = { memory_bytes = } gives it more" },
+  pids = { words = ", having wanted more than %d processes",
+    hint = "resources_limits = { pids = } gives it more" },
+  disk = { words = ", having written more than %d bytes",
+    hint = "resources_limits = { max_layer_bytes = } gives it more" },
+}
+
+--- The error that a failed command becomes with check = true.
+---@return contree.Error
+function outcome.failure(result)
+  local limit = result.timed_out and "timeout" or result.limit
+  local ending = limit == "timeout" and "ran into its time limit"
+    or limit == "memory" and "ran out of the memory it may have"
+    or result.signal and "was killed by signal " .. result.signal
+    or "ended with exit code " .. tostring(result.exit_code)
+  local known = LIMITS[limit]
+  if known and result.limit_value then
+    ending = ending .. known.words:format(result.limit_value)
+  end
+  local line = last_line(result.stderr)
+  return errors.new("command_failed", "the command " .. ending .. (line and ": " .. line or ""),
+    { hint = known and known.hint })
+end
+
+return outcome

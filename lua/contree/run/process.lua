@@ -1,0 +1,386 @@
+--- A command that is talked to while it runs, in the manner of Python's
+--- subprocess.Popen; image:popen. Output is fetched when it is read: what
+--- nobody reads stays with the server and costs no memory here.
+
+local core = require("contree.core")
+local class = require("contree.base.class")
+local control = require("contree.wire.control")
+local errors = require("contree.base.errors")
+local follow = require("contree.wire.follow")
+local loop = require("contree.loop")
+local operations = require("contree.run.operation")
+local options = require("contree.base.options")
+local owned = require("contree.loop.owned")
+local outcome = require("contree.run.outcome")
+local run = require("contree.run")
+local stdio = require("contree.base.stdio")
+
+local process = {}
+
+local methods = operations.methods
+local buffers = stdio.buffer_methods
+
+-- stdin ----------------------------------------------------------------------
+
+---@class contree.ProcessInput
+local Input = {}
+
+local make_input = class.define("contree.ProcessInput", Input)
+
+--- Sends bytes; returns when the server has them. Raises `conflict` when the
+--- command has ended or has closed its input.
+---@async
+---@param data string
+---@return contree.ProcessInput self
+function Input:write(data)
+  options.argument("stdin:write", "the data", options.bytes, data)
+  if self.closed then
+    errors.raise("conflict", "stdin:write: the input is closed already")
+  end
+  control.write(self.operation, 1, data, false)
+  return self
+end
+
+--- Ends the input. Does nothing when it, or the command, has ended.
+---@async
+function Input:close()
+  if self.closed then return end
+  self.closed = true
+  local ok, err = pcall(control.write, self.operation, 1, "", true)
+  if not ok and not control.is_over(err) then error(err, 0) end
+end
+
+-- stdout, stderr -------------------------------------------------------------
+
+---@class contree.ProcessOutput what the command writes, as it comes
+---@field truncated? boolean    something was cut off
+local Output = {}
+
+local make_output = class.define("contree.ProcessOutput", Output)
+
+local function new_output(operation, name, safe)
+  return make_output({ operation = operation, name = name, buffer = stdio.buffer(), got = 0,
+    newlines = 0 }, safe)
+end
+
+
+local function take_in(self, bytes)
+  self.got = self.got + #bytes
+  self.newlines = self.newlines + core.newlines(bytes)
+  buffers.write(self.buffer, bytes)
+end
+
+-- All that there will be is known: takes in what is not here yet.
+local function complete(self, bytes, truncated)
+  if self.over then return end
+  self.over = true
+  self.truncated = self.truncated or truncated
+  take_in(self, bytes:sub(self.got + 1))
+end
+
+-- A stream that is dropped half-way leaves its connection behind, which is closed
+-- when the stream is collected.
+local function open(self)
+  local follower = follow.new(self.operation.client, self.operation.uuid,
+    { spid = 1, without = "stdin" })
+  self.follower = follower
+  self.sentinel = class.on_collect(function() loop.later(follower.close, follower) end)
+end
+
+-- Waits for more; false at the end.
+local function fetch(self)
+  if not self.follower then open(self) end
+  local event = self.follower:next()
+  if event and event.type == self.name then
+    take_in(self, stdio.decode(event.data))
+  elseif event and event.type == "truncated" then
+    if event.data.stream == self.name then self.truncated = true end
+  elseif event and event.type == "completion" and self.follower.polling then
+    -- A server without event streams tells all at the end.
+    local found, streams = outcome.of_operation(self.follower.final)
+    complete(self, streams[self.name], found.truncated[self.name])
+  elseif not event or event.type == "exit" or event.type == "completion" then
+    owned.release(self.operation.owned)
+    self.over = true
+    self.follower:close()
+  end
+end
+
+local function fill(self)
+  if self.over then return false end
+  if self.busy then
+    errors.raise("conflict", ("somebody else is reading %s"):format(self.name),
+      { hint = "one task reads, and hands on what it has read" })
+  end
+  self.busy = true
+  local ok, err = pcall(fetch, self)
+  self.busy = false
+  if not ok then error(err, 0) end
+  return true
+end
+
+-- What was cut off unasked is not all of it, and its last line is none: that is told
+-- once, in place of them.
+local function refuse_part(self, kind)
+  if not self.over or not self.truncated or self.told then return end
+  local plan = self.operation.plan
+  if not plan.whole or kind == "n" and buffers.length(self.buffer) > 0
+    or kind:lower() == "l" and self.newlines > 0 then
+    return
+  end
+  self.told = true
+  error(outcome.cut_off(self.name, plan.limit), 0)
+end
+
+--- Reads as io files do, waiting for output that is not there yet: "a" all of
+--- it to the end, "l" or "L" a line, a number what there is of up to so many
+--- bytes (and waits only when there is nothing); nil at the end. `truncated` says
+--- that something was cut off; unless truncate_output_at was asked for, the end of
+--- what there is raises `unprocessable` then, once.
+---@async
+---@param format? "a"|"l"|"L"|"*a"|"*l"|"*L"|integer default "a"
+---@return string?
+function Output:read(format)
+  loop.pace()
+  format = format or "a"
+  local kind = type(format) == "number" and "n" or tostring(format):gsub("^%*", "")
+  if kind == "n" then
+    while buffers.length(self.buffer) == 0 and fill(self) do end
+  elseif kind == "a" then
+    while fill(self) do end
+  elseif kind == "l" or kind == "L" then
+    while self.newlines == 0 and fill(self) do end
+  end
+  refuse_part(self, kind)
+  local bytes = buffers.read(self.buffer, format)
+  if kind == "a" then
+    self.newlines = 0
+  elseif kind == "n" then
+    self.newlines = self.newlines - core.newlines(bytes or "")
+  elseif self.newlines > 0 then
+    self.newlines = self.newlines - 1
+  end
+  return bytes
+end
+
+--- Iterates over the lines as they come.
+---@async
+function Output:lines()
+  return class.entry(function() return Output.read(self, "l") end)
+end
+
+-- The process ----------------------------------------------------------------
+
+---@class contree.Process
+---@field stdin? contree.ProcessInput   nil when stdin= or input= said it all
+---@field stdout contree.ProcessOutput
+---@field stderr contree.ProcessOutput
+---@field args string[]
+---@field returncode? integer          exit code; -9 when signal 9 ended it
+---@field result? contree.Result       when wait() has returned
+---@field operation contree.Operation
+local Process = {}
+
+local make = class.define("contree.Process", Process, {
+  -- Lua 5.4: a `local p <close>` does not outlive its scope.
+  __close = function(self)
+    if not self.returncode then pcall(control.kill, self.operation, 1, "KILL") end
+  end,
+  __tostring = function(self)
+    local state = self.returncode and "returned " .. self.returncode or "running"
+    return ("contree.Process(%s, %s)"):format(self.args[1], state)
+  end,
+})
+
+local function exactly_pipe(value)
+  if value ~= stdio.PIPE then
+    return "contree.PIPE, or left out (image:start{ stdout = … } sends output elsewhere)"
+  end
+end
+
+---@class contree.PopenOptions
+---@field shell? boolean        the command is a string for the sandbox's shell
+---@field stdin? any            contree.PIPE (the default), or all of the input as for runs
+---@field input? any            the same as stdin
+---@field cwd? string
+---@field env? table<string, string>
+---@field timeout? number       seconds until the server kills it
+---@field queue_timeout? number seconds to wait for a sandbox at most
+---@field check? boolean        wait() and communicate() raise for an exit code other than 0
+---@field detach? boolean       it goes on when its object, its task or the program is gone
+---@field text? boolean         means nothing: Lua strings are bytes
+
+local SPEC = { shell = options.boolean, input = options.any, text = options.boolean,
+  stdin = options.any, stdout = exactly_pipe, stderr = exactly_pipe }
+for _, name in ipairs{ "cwd", "env", "timeout", "queue_timeout", "check", "files", "user",
+  "uid", "gid", "hostname", "preserve_env", "truncate_output_at", "disposable", "tag", "networking",
+  "resources_limits", "idempotency_key", "detach", "image_etc" } do
+  SPEC[name] = options.any -- run.plan checks them
+end
+
+local function is_argv(value)
+  if type(value) == "string" and value ~= "" then return nil end
+  local wrong, is_data = options.texts(value)
+  if wrong or #value == 0 then
+    return "a command's name, or a list of it and its arguments", is_data
+  end
+end
+
+local function discard() end
+
+-- The run options that popen's arguments mean, and the list of arguments.
+local function run_options(where, argv, given)
+  options.argument(where, "the command", is_argv, argv)
+  given = options.check(where, SPEC, given)
+  if given.shell and type(argv) == "table" then
+    errors.misuse(where .. ": shell = true goes with a string, not with a list")
+  end
+  if given.input ~= nil and given.stdin ~= nil then
+    errors.misuse(where .. " takes either input or stdin, not both")
+  end
+  local translated = {}
+  for name, value in pairs(given) do translated[name] = value end
+  translated.shell, translated.text, translated.input = nil, nil, nil
+  -- What is too long for the operation's JSON would pass by while wait() waits.
+  local limit = given.truncate_output_at
+  local long = type(limit) == "number" and limit > run.RESULT_MAX
+  translated.stdout = long and discard or nil
+  translated.stderr = translated.stdout
+  translated.stdin = given.input
+  if translated.stdin == nil then translated.stdin = given.stdin end
+  if translated.stdin == nil then translated.stdin = stdio.PIPE end
+  if type(argv) == "string" then argv = { argv } end
+  if given.shell then
+    translated.shell = argv[1]
+  else
+    translated.command, translated.args = argv[1], { (table.unpack or unpack)(argv, 2) }
+  end
+  return translated, argv
+end
+
+--- Starts a command to be talked to; image:popen and session:popen.
+---@async
+---@param where string how the caller's method is named
+---@param start fun(plan: table, given: contree.RunOptions): contree.Operation
+---@param argv string|string[]
+---@param given? contree.PopenOptions
+---@return contree.Process
+function process.open(where, start, argv, given)
+  local translated, args = run_options(where, argv, given)
+  local operation = start(run.plan(where, translated, true), translated)
+  local safe = operation.client.safe
+  return make({
+    operation = operation, args = args,
+    stdin = translated.stdin == stdio.PIPE
+      and make_input({ operation = operation }, safe) or nil,
+    stdout = new_output(operation, "stdout", safe),
+    stderr = new_output(operation, "stderr", safe),
+    discards = translated.stdout ~= nil,
+  }, safe)
+end
+
+local function code_of(ending) return ending.signal and -ending.signal or ending.exit_code end
+
+local function settle(self, result)
+  self.result, self.returncode = result, code_of(result)
+  if self.discards then return end
+  for _, output in ipairs{ self.stdout, self.stderr } do
+    local truncated = result[output.name .. "_truncated"]
+    -- What is too long for the operation's JSON is in the events.
+    local elsewhere = truncated and (self.operation.plan.limit or 0) > run.RESULT_MAX
+    if not output.busy and not elsewhere then
+      complete(output, result[output.name], truncated)
+    end
+  end
+end
+
+-- Waits; an end that is an error has a result as well.
+local function await(self, seconds)
+  local ok, value = pcall(methods.wait, self.operation, seconds)
+  local result = value
+  if not ok then
+    result = errors.is(value) and value.operation == self.operation and value.result
+  end
+  if result and not self.result then settle(self, result) end
+  if not ok then error(value, 0) end
+end
+
+--- The exit code when the command has ended, else nil; does not wait for it.
+---@async
+---@return integer? returncode negative: the signal that ended it
+function Process:poll()
+  if self.returncode == nil then
+    local status, details = methods.status(self.operation)
+    if not follow.is_terminal(status) then return nil end
+    self.returncode = code_of(outcome.of_operation(details))
+    if not self.returncode then await(self) end -- it could not run: raises why
+  end
+  return self.returncode
+end
+
+--- Waits for the end. Output need not be read first: it waits with the server.
+---@async
+---@param timeout? number raises `timeout` after so many seconds; the command goes on
+---@return integer returncode negative: the signal that ended it
+function Process:wait(timeout)
+  if timeout ~= nil then
+    options.argument("process:wait", "the timeout", options.seconds, timeout)
+  end
+  await(self, timeout)
+  return self.returncode
+end
+
+local function send_input(self, input)
+  if self.communicated or not self.stdin or self.stdin.closed then return end
+  self.communicated = true
+  local ok, err = pcall(control.write, self.operation, 1, input or "", true)
+  self.stdin.closed = true
+  -- A command need not read all that it is sent.
+  if not ok and not control.is_over(err) then error(err, 0) end
+end
+
+--- Sends input, ends it, waits for the end; returns what was written and not
+--- yet read.
+---@async
+---@param input? string
+---@param timeout? number raises `timeout`; call it again to go on waiting
+---@return string stdout, string stderr
+function Process:communicate(input, timeout)
+  if input ~= nil then
+    options.argument("process:communicate", "the input", options.bytes, input)
+    if not self.stdin then
+      errors.misuse("process:communicate: popen has got the input already")
+    end
+  end
+  if timeout ~= nil then
+    options.argument("process:communicate", "the timeout", options.seconds, timeout)
+  end
+  send_input(self, input)
+  await(self, timeout)
+  return Output.read(self.stdout, "a"), Output.read(self.stderr, "a")
+end
+
+--- Sends a signal; does nothing when the command has ended.
+---@async
+---@param signal string|integer "INT", "SIGINT" or 2
+---@return boolean sent
+function Process:send_signal(signal)
+  options.argument("process:send_signal", "the signal", control.is_signal, signal)
+  return control.kill(self.operation, 1, signal)
+end
+
+--- Asks it to end (SIGTERM).
+---@async
+---@return boolean sent
+function Process:terminate() return control.kill(self.operation, 1, "TERM") end
+
+--- Ends it (SIGKILL).
+---@async
+---@return boolean sent
+function Process:kill() return control.kill(self.operation, 1, "KILL") end
+
+--- Iterates over the lines of its standard output as they come.
+---@async
+function Process:lines() return Output.lines(self.stdout) end
+
+return process

@@ -1,0 +1,76 @@
+--- Input that is too long for the spawn request: sent in pieces while the
+--- command runs (http-api.md §4.16).
+
+local client = require("contree.wire.client")
+local control = require("contree.wire.control")
+local errors = require("contree.base.errors")
+local stdio = require("contree.base.stdio")
+local tasks = require("contree.loop.task")
+
+local stdin = {}
+
+-- Up to so many bytes travel in the spawn request. To encode more takes longer than
+-- a host should stand still.
+local INLINE = 262144
+
+--- Reads as much as a spawn request carries. Returns the member of its body
+--- and, when there is more, a reader of the rest.
+---@param reader fun(): string?
+function stdin.begin(reader)
+  local parts, size = {}, 0
+  local chunk = reader()
+  while chunk do
+    parts[#parts + 1] = chunk
+    size = size + #chunk
+    if size > INLINE then break end
+    chunk = reader()
+  end
+  local bytes = table.concat(parts)
+  local body = stdio.encode(bytes:sub(1, INLINE))
+  body.close = chunk == nil
+  if body.close then return body end
+  local held = bytes:sub(INLINE + 1)
+  return body, function()
+    local first = held
+    held = nil
+    if first and first ~= "" then return first end
+    return reader()
+  end
+end
+
+local function send_all(process, reader)
+  local chunk = reader()
+  while chunk do
+    control.write(process, process.spid, chunk, false)
+    chunk = reader()
+  end
+  control.write(process, process.spid, "", true)
+end
+
+-- Ends what did not get its input.
+local function give_up(process)
+  if process.spid > 1 then return control.kill(process, process.spid, "KILL") end
+  client.request(process.client, { method = "DELETE",
+    path = "/operations/" .. client.segment(process.uuid) })
+end
+
+--- Starts to send the rest of the input of an operation or a subprocess. A
+--- failure ends it and is kept for whoever waits for it.
+function stdin.feed(process)
+  local reader = process.plan.rest_of_stdin
+  process.plan.rest_of_stdin = nil
+  process.feeder = tasks.spawn(function()
+    local ok, err = pcall(send_all, process, reader)
+    if ok or control.is_over(err) or errors.is(err, "cancelled") then return end
+    process.feed_error = err
+    pcall(give_up, process)
+  end)
+end
+
+--- Ends the sending.
+function stdin.stop(process)
+  if process.feeder then process.feeder:cancel() end
+  process.feeder = nil
+end
+
+return stdin

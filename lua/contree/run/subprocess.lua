@@ -1,0 +1,180 @@
+--- A command that runs beside another one, in the sandbox of an operation
+--- (http-api.md §8.13).
+
+local core = require("contree.core")
+local class = require("contree.base.class")
+local control = require("contree.wire.control")
+local delivery = require("contree.run.delivery")
+local errors = require("contree.base.errors")
+local follow = require("contree.wire.follow")
+local options = require("contree.base.options")
+local outcome = require("contree.run.outcome")
+local run = require("contree.run")
+local shared = require("contree.run.shared")
+local stdin = require("contree.run.stdin")
+local users = require("contree.image.users")
+
+local subprocess = {}
+
+-- How long the clean-up after an interrupted wait may take.
+local KILL_TIMEOUT = 5
+
+---@class contree.SpawnOptions
+---@field shell? string
+---@field command? string
+---@field args? string[]
+---@field stdin? any             as for runs; contree.PIPE: open for write()
+---@field stdout? any
+---@field stderr? any
+---@field env? table<string, string>
+---@field cwd? string            default: the main command's
+---@field uid? integer
+---@field gid? integer
+---@field truncate_output_at? integer
+---@field on_event? fun(event: table)
+---@field check? boolean
+
+---@class contree.Subprocess
+---@field spid integer          its number in the sandbox, from 2 on
+---@field uuid string           the operation's
+---@field operation contree.Operation
+---@field client contree.Client
+local Subprocess = {}
+
+local make = class.define("contree.Subprocess", Subprocess, {
+  __tostring = function(self)
+    return ("contree.Subprocess(%d of %s)"):format(self.spid, self.uuid)
+  end,
+})
+
+---@class contree.SubprocessResult
+---@field stdout any
+---@field stderr any
+---@field stdout_truncated boolean
+---@field stderr_truncated boolean
+---@field exit_code? integer
+---@field signal? integer
+---@field duration? number
+---@field resources table
+---@field process contree.Subprocess
+local make_result = class.define("contree.SubprocessResult", {}, {
+  __tostring = function(self)
+    local ending = self.signal and "signal " .. self.signal or "exit " .. tostring(self.exit_code)
+    return ("contree.SubprocessResult(%s)"):format(ending)
+  end,
+})
+
+local function send(operation, body)
+  users.settle(operation.client, operation.input and operation.input.uuid, body)
+  return control.spawn(operation, body)
+end
+
+--- Starts a command beside an operation's; operation:spawn.
+---@async
+---@param operation contree.Operation
+---@param given contree.SpawnOptions|string
+---@return contree.Subprocess
+function subprocess.start(operation, given)
+  local plan = run.begin(run.plan("operation:spawn", given, true, run.process_spec),
+    operation.client, false)
+  plan.body.disposable = nil
+  local ok, spid = pcall(send, operation, plan.body)
+  if not ok then
+    delivery.close(plan.sinks)
+    error(spid, 0)
+  end
+  plan.body = nil
+  return make({ client = operation.client, uuid = operation.uuid, operation = operation,
+    spid = spid, plan = plan }, operation.client.safe)
+end
+
+-- Follows it to its exit; the operation's end is its end, too.
+local function collect(self, deadline)
+  self.follower = self.follower or follow.new(self.client, self.uuid,
+    { spid = self.spid, without = not self.plan.on_event and "stdin" or nil })
+  repeat
+    local event = self.follower:next(deadline)
+    if event then delivery.take(self, event) end
+  until not event or self.seen.exited or event.type == "completion"
+  self.follower:close()
+  stdin.stop(self)
+  if self.seen.exited then return self.seen end
+  return delivery.take_json(self,
+    { metadata = { result = control.state(self, self.spid, deadline) } })
+end
+
+local function run_to_end(self, deadline)
+  delivery.begin(self)
+  local found = collect(self, deadline)
+  local out, err = delivery.finish(self)
+  local result = make_result({
+    stdout = out, stderr = err,
+    stdout_truncated = found.truncated.stdout, stderr_truncated = found.truncated.stderr,
+    exit_code = found.exit_code, signal = found.signal, timed_out = found.timed_out,
+    duration = found.duration, resources = found.resources, process = self,
+  })
+  local failure = self.feed_error
+    or self.plan.check and outcome.is_failure(result) and outcome.failure(result)
+  if failure then
+    if errors.is(failure) then failure.result, failure.process = result, self end
+    error(failure, 0)
+  end
+  return result
+end
+
+local job = { name = "the subprocess", run = run_to_end }
+
+function job.owns(self, err) return errors.is(err) and err.process == self end
+
+local function abandon(self)
+  shared.settle(self, job, false,
+    errors.new("cancelled", "the subprocess was killed", { process = self }))
+  if self.follower then self.follower:close() end
+  stdin.stop(self)
+  pcall(control.kill, self, self.spid, "KILL", core.now() + KILL_TIMEOUT)
+  delivery.close(self.sinks)
+end
+
+job.forsake = abandon
+
+--- Waits for the end; output goes to its sinks meanwhile. A task that is
+--- cancelled while it waits kills the subprocess.
+---@async
+---@param seconds? number raises `timeout` after so long; the subprocess goes on
+---@return contree.SubprocessResult
+function Subprocess:wait(seconds)
+  if seconds ~= nil then
+    options.argument("subprocess:wait", "the timeout", options.seconds, seconds)
+  end
+  return shared.wait_for(self, job, seconds, abandon)
+end
+
+--- Sends bytes to its input, which stdin = contree.PIPE has left open.
+---@async
+---@param data string
+---@return contree.Subprocess self
+function Subprocess:write(data)
+  options.argument("subprocess:write", "the data", options.bytes, data)
+  control.write(self, self.spid, data, false)
+  return self
+end
+
+--- Ends its input.
+---@async
+---@return contree.Subprocess self
+function Subprocess:close_stdin()
+  control.write(self, self.spid, "", true)
+  return self
+end
+
+--- Sends it a signal.
+---@async
+---@param signal? string|integer default "KILL"
+---@return boolean sent false when the sandbox had ended before
+function Subprocess:kill(signal)
+  signal = signal or "KILL"
+  options.argument("subprocess:kill", "the signal", control.is_signal, signal)
+  return control.kill(self, self.spid, signal)
+end
+
+return subprocess

@@ -1,0 +1,288 @@
+--- What a session remembers: a tree of entries, branches that point into it,
+--- and the runs whose end is not known yet. Kept by a store (contree/store),
+--- which other processes may change at any time; each function here is one
+--- transaction, and says what it found.
+
+local errors = require("contree.base.errors")
+
+local history = {}
+
+---@class contree.Place where a run was started from
+---@field branch string
+---@field tip integer
+
+---@class contree.History
+---@field rows contree.Rows
+---@field id string
+local History = {}
+History.__index = History
+
+-- As servers write it.
+local function now() return os.date("!%Y-%m-%dT%H:%M:%SZ") end
+
+local function at(rows, id) return setmetatable({ rows = rows, id = id }, History) end
+
+local function insert(rows, id, entry, parent)
+  entry.session, entry.parent = id, parent
+  entry.created_at = entry.created_at or now()
+  entry.id = rows:add_entry(entry)
+  return entry.id
+end
+
+-- Of several sessions in one store, a fork's name.
+local function free_name(rows, id)
+  local number = 2
+  while rows:session(("%s-%d"):format(id, number)) do number = number + 1 end
+  return ("%s-%d"):format(id, number)
+end
+
+local function create(rows, id, server, entries)
+  local moment = now()
+  rows:add_session{ id = id, server = server, branch = "main", created_at = moment,
+    updated_at = moment }
+  local tip
+  for _, entry in ipairs(entries) do tip = insert(rows, id, entry, tip) end
+  rows:set_tip(id, "main", tip)
+end
+
+--- The session of that name, which is made from `entries` if there is none.
+---@async
+---@param rows contree.Rows
+---@param id string
+---@param server string
+---@param entries? contree.store.Entry[] the oldest first
+---@return contree.History? history nil: there is none, and nothing to make it of
+---@return string? server       whose it is
+function history.open(rows, id, server, entries)
+  return rows:write(function()
+    local found = rows:session(id)
+    if not found and not entries then return nil end
+    if not found then create(rows, id, server, entries) end
+    return at(rows, id), found and found.server or server
+  end)
+end
+
+--- Whether a store has a session.
+---@async
+function history.exists(rows, id)
+  return rows:read(function() return rows:session(id) ~= nil end)
+end
+
+--- Another session in the same store, with this one's entries up to `tip`.
+---@async
+---@param id? string   nil: a name that is free
+---@return contree.History? fork nil: there is a session of that name
+function History:fork(id, tip)
+  local rows = self.rows
+  return rows:write(function()
+    if id and rows:session(id) then return nil end
+    local name = id or free_name(rows, self.id)
+    local entries = {}
+    for i, entry in ipairs(rows:chain(tip)) do
+      entries[i] = {}
+      for key, value in pairs(entry) do entries[i][key] = value end
+    end
+    create(rows, name, rows:session(self.id).server, entries)
+    return at(rows, name)
+  end)
+end
+
+-- Somebody else may have deleted the session.
+local function check(self)
+  local found = self.rows:session(self.id)
+  if not found then
+    errors.raise("gone", ("the session %q has been deleted"):format(self.id))
+  end
+  return found
+end
+
+--- Where the session is now.
+---@async
+---@return string branch, contree.store.Entry entry
+function History:current()
+  return self.rows:read(function()
+    local branch = check(self).branch
+    return branch, self.rows:entry(self.rows:tip(self.id, branch))
+  end)
+end
+
+--- Where a branch ends now, and the run that was started there, if there is one.
+---@async
+---@return contree.store.Entry? entry nil: there is no such branch
+---@return contree.store.Pending? pending
+function History:position(branch)
+  return self.rows:read(function()
+    check(self)
+    local tip = self.rows:tip(self.id, branch)
+    if not tip then return nil end
+    for _, row in ipairs(self.rows:list_pending(self.id)) do
+      if row.branch == branch and row.tip == tip then return self.rows:entry(tip), row end
+    end
+    return self.rows:entry(tip)
+  end)
+end
+
+--- The entries that led to one, the oldest first.
+---@async
+---@return contree.store.Entry[]
+function History:chain(tip)
+  return self.rows:read(function() return self.rows:chain(tip) end)
+end
+
+--- The entries that led to where a branch ends, the oldest first.
+---@async
+---@return contree.store.Entry[]? entries nil: there is no such branch
+function History:chain_of(branch)
+  return self.rows:read(function()
+    check(self)
+    local tip = self.rows:tip(self.id, branch)
+    return tip and self.rows:chain(tip) or nil
+  end)
+end
+
+--- All entries, the oldest first, and where each branch ends.
+---@async
+---@return contree.store.Entry[] entries, table<string, integer> tips
+function History:tree()
+  return self.rows:read(function()
+    check(self)
+    return self.rows:list_entries(self.id), self.rows:tips(self.id)
+  end)
+end
+
+-- Adds an entry where a run was started from, or as a new branch from there;
+-- false: the branch has moved since, or there is one of that name.
+local function place(self, place_at, entry, branch)
+  local rows = self.rows
+  check(self)
+  local name = branch or place_at.branch
+  local tip = rows:tip(self.id, name)
+  if branch and tip or not branch and tip ~= place_at.tip then return false end
+  insert(rows, self.id, entry, place_at.tip)
+  rows:set_tip(self.id, name, entry.id)
+  if branch then rows:select_branch(self.id, branch) end
+  if entry.operation then rows:remove_pending(entry.operation) end
+  return true
+end
+
+--- Adds an entry; with `branch` as the first of a new branch, which the session
+--- is on from then on.
+---@async
+---@return boolean added false: somebody else has moved the branch, or has made one of that name
+function History:add(place_at, entry, branch)
+  return self.rows:write(function() return place(self, place_at, entry, branch) end)
+end
+
+--- Notes a run whose end will be taken later.
+---@async
+---@param row { operation: string, branch: string, tip: integer, kind: string, title: string }
+function History:expect(row)
+  row.session, row.created_at = self.id, now()
+  self.rows:write(function()
+    check(self)
+    self.rows:add_pending(row)
+  end)
+end
+
+--- The runs whose end nobody has taken, the oldest first.
+---@async
+---@return contree.store.Pending[]
+function History:pending()
+  return self.rows:read(function()
+    check(self)
+    return self.rows:list_pending(self.id)
+  end)
+end
+
+--- Takes the end of a run, once, whoever asks.
+---@async
+---@param operation string
+---@param entry? contree.store.Entry nil: it left nothing
+---@return "placed"|"moved"|"done" what moved: its branch is elsewhere now, the run stays noted;
+---  done: somebody has taken it before
+function History:settle(operation, entry)
+  local rows = self.rows
+  return rows:write(function()
+    check(self)
+    local row = rows:find_pending(operation)
+    if not row then return "done" end
+    if entry and not place(self, row, entry) then return "moved" end
+    rows:remove_pending(operation)
+    return "placed"
+  end)
+end
+
+--- Takes back the note of a run; where that would have to wait, it stays.
+function History:forget(operation)
+  pcall(self.rows.write_now, self.rows, function() self.rows:remove_pending(operation) end)
+end
+
+--- Puts a branch to another entry.
+---@async
+---@return boolean moved false: somebody else has moved it
+function History:move(place_at, tip)
+  local rows = self.rows
+  return rows:write(function()
+    check(self)
+    if rows:tip(self.id, place_at.branch) ~= place_at.tip then return false end
+    rows:set_tip(self.id, place_at.branch, tip)
+    return true
+  end)
+end
+
+--- Makes a branch that ends at an entry, and selects it.
+---@async
+---@return boolean made false: there is one of that name
+function History:branch(name, tip)
+  local rows = self.rows
+  return rows:write(function()
+    check(self)
+    if rows:tip(self.id, name) then return false end
+    rows:set_tip(self.id, name, tip)
+    rows:select_branch(self.id, name)
+    return true
+  end)
+end
+
+--- Selects a branch.
+---@async
+---@return contree.store.Entry? entry where it ends; nil: there is none
+function History:select(name)
+  local rows = self.rows
+  return rows:write(function()
+    check(self)
+    local tip = rows:tip(self.id, name)
+    if not tip then return nil end
+    rows:select_branch(self.id, name)
+    return rows:entry(tip)
+  end)
+end
+
+--- Removes a branch.
+---@async
+---@return "removed"|"selected"|"none" what
+function History:remove_branch(name)
+  local rows = self.rows
+  return rows:write(function()
+    if check(self).branch == name then return "selected" end
+    if not rows:tip(self.id, name) then return "none" end
+    rows:set_tip(self.id, name, nil)
+    return "removed"
+  end)
+end
+
+--- The names of the branches, sorted.
+---@async
+---@return string[]
+function History:branches()
+  local names = {}
+  local tips = self.rows:read(function()
+    check(self)
+    return self.rows:tips(self.id)
+  end)
+  for name in pairs(tips) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+return history

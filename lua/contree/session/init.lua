@@ -1,0 +1,484 @@
+--- A session: a reference to an image that moves with every run, and remembers
+--- how it came there, in memory or in a store that outlives the program.
+
+local class = require("contree.base.class")
+local errors = require("contree.base.errors")
+local filesystem = require("contree.image.filesystem")
+local history = require("contree.session.history")
+local image = require("contree.image")
+local moves = require("contree.session.moves")
+local operation = require("contree.run.operation")
+local options = require("contree.base.options")
+local run = require("contree.run")
+
+local session = {}
+
+---@class contree.Session
+---@field image contree.Image   where it is
+---@field branch_name string
+---@field id? string            its name in the store
+---@field client contree.Client
+---@field prepare fun(self, given: contree.RunOptions|string): contree.Prepared
+---@field tag_as fun(self, name: string): contree.Image
+---@field untag fun(self, name: string?): contree.Image
+---@field session fun(self, given: contree.SessionOptions?): contree.Session
+---@field lineage fun(self, limit: integer?): contree.LineageEntry[]
+---@field ls fun(self, path: string?): contree.FileEntry[]
+---@field stat fun(self, path: string): contree.FileEntry
+---@field exists fun(self, path: string): boolean
+---@field read fun(self, path: string): string
+---@field lines fun(self, path: string): fun(): string?
+---@field download fun(self, path: string, to: string?): string
+---@field archive fun(self, path: string, to: string): string
+---@field grep fun(self, given: string|table): table
+---@field diff fun(self, other: any, given: contree.DiffOptions?): contree.Changes, boolean
+local Session = {}
+
+local make = class.define("contree.Session", Session, {
+  __tostring = function(self)
+    local where = self.id and self.id .. ", " or ""
+    return ("contree.Session(%s%s at %s)"):format(where, self.branch_name, tostring(self.image))
+  end,
+})
+
+---@class contree.HistoryEntry
+---@field id integer
+---@field parent? integer       the entry it came from
+---@field image contree.Image
+---@field uuid? string
+---@field kind "start"|"run"|"files"|"commit"
+---@field title string          the command, or how it began
+---@field exit_code? integer
+---@field operation? contree.Operation what made the image
+---@field created_at string     as the server writes times
+
+---@class contree.SessionOptions
+---@field store? string|contree.Sessions the file that keeps it (contree.sessions)
+---@field id? string            its name there
+
+-- Beginning ------------------------------------------------------------------
+
+-- past: the contree.History; tip: the entry that it is at; busy: a run of this
+-- object is under way; started: operations by id; stranded: results that found
+-- their branch moved, with where they belong.
+local function new(client, past, branch, entry, id)
+  return make({ client = client, past = past, branch_name = branch, tip = entry.id, id = id,
+    image = entry.image or image.new(client, { uuid = entry.uuid }), started = {},
+    stranded = setmetatable({}, { __mode = "k" }) }, client.safe)
+end
+
+local function in_memory(where, from, id)
+  if id then
+    errors.misuse(where .. ": a session with an id is kept in a store", "store = names its file")
+  end
+  local rows = require("contree.session.store.memory").new()
+  local past = history.open(rows, "session", from.client.origin,
+    { { image = from, uuid = from.uuid, kind = "start", title = "start" } })
+  local branch, entry = past:current()
+  return new(from.client, past, branch, entry)
+end
+
+local function is_store(value)
+  if class.of(value) == "contree.Sessions" then return nil end
+  return options.name(value) and "the path of a file, or what contree.sessions returned"
+end
+
+local SPEC = { store = is_store, id = options.name }
+
+local function rows_of(store)
+  if type(store) ~= "string" then return store.rows end
+  return require("contree.session.store.sqlite").new(store)
+end
+
+-- A tag may mean something else tomorrow, so what is kept is what it means now.
+local function in_store(client, where, given, from)
+  local rows, id = rows_of(given.store), given.id
+  if not id then errors.misuse(where .. ": in a store a session has a name", "id = gives it") end
+  local start
+  if from and not history.exists(rows, id) then
+    start = { { uuid = image.uuid_of(from), kind = "start", title = from.tag or "start" } }
+  end
+  local past, server = history.open(rows, id, client.origin, start)
+  if not past then
+    errors.raise("not_found", ("the store has no session %q, and there is no image to begin one")
+      :format(id), { hint = "image:session{…} or image = begins one" })
+  end
+  if server ~= client.origin then
+    errors.raise("conflict", ("the session %q is one of %s, and this client's images are at %s")
+      :format(id, server, client.origin))
+  end
+  local branch, entry = past:current()
+  return new(client, past, branch, entry, id)
+end
+
+--- A session that begins at an image.
+---@async
+---@param from contree.Image
+---@param given? contree.SessionOptions
+---@return contree.Session
+function session.new(from, given)
+  given = options.check("image:session", SPEC, given)
+  if not given.store then return in_memory("image:session", from, given.id) end
+  return in_store(from.client, "image:session", given, from)
+end
+
+local function is_image(value)
+  local kind = class.of(value)
+  if kind == "contree.Image" or kind == "contree.Result" then return nil end
+  return "an image"
+end
+
+local SPEC_OF_CLIENT = { store = is_store, id = options.name,
+  image = options.one_of(options.name, is_image) }
+
+--- The session of that name in a store; `image` is what a new one begins at.
+---@async
+---@param client contree.Client
+---@param given { store: string|contree.Sessions, id: string, image: contree.Image|string|nil }
+---@return contree.Session
+function session.open(client, given)
+  given = options.check("client:session", SPEC_OF_CLIENT, given)
+  local from = given.image
+  if type(from) == "string" then from = client.images:use(from) end
+  if from then image.reference(from) end
+  if given.store then return in_store(client, "client:session", given, from) end
+  if not from then errors.misuse("client:session needs store = and id =, or image =") end
+  return in_memory("client:session", from, given.id)
+end
+
+-- Running --------------------------------------------------------------------
+
+local function title_of(given, plan)
+  local args = type(given) == "table" and given.args or {}
+  return table.concat({ plan.body.command, (table.unpack or unpack)(args) }, " ")
+end
+
+--- Runs a command and moves to what it left. A run that fails leaves the
+--- session where it was.
+---@async
+---@param given contree.RunOptions|string
+---@return contree.Result
+function Session:run(given)
+  local plan = run.plan("session:run", given, false)
+  return moves.run(self, plan, "run", title_of(given, plan))
+end
+
+--- Starts a command; the session moves when its end has been waited for. In a
+--- store, any program may do that: see pending and wait.
+---@async
+---@param given contree.RunOptions|string
+---@return contree.Operation
+function Session:start(given)
+  local plan = run.plan("session:start", given, false)
+  return moves.start(self, plan, title_of(given, plan))
+end
+
+--- Starts a command that is talked to while it runs, see image:popen. It runs
+--- beside the session and leaves no trace; with disposable = false it is a run
+--- of the session, which moves when the process has been waited for.
+---@async
+---@param argv string|string[]
+---@param given? contree.PopenOptions
+---@return contree.Process
+function Session:popen(argv, given)
+  return require("contree.run.process").open("session:popen", function(plan, translated)
+    if plan.disposable then return run.start(self.image, plan) end
+    return moves.start(self, plan, title_of(translated, plan))
+  end, argv, given)
+end
+
+--- Puts files into the image and moves to the new one.
+---@async
+---@param given table|string as run's files=, or one local file
+---@return contree.Result
+function Session:apply_files(given)
+  if type(given) == "string" then given = { given } end
+  local plan = run.plan("session:apply_files",
+    { command = "true", files = given, check = true }, false)
+  return moves.run(self, plan, "files", "apply_files")
+end
+
+--- The runs of this session, of all its branches, that were started and whose
+--- end nobody has taken, the oldest first. To wait for one takes it.
+---@async
+---@return contree.Operation[]
+function Session:pending()
+  local list = {}
+  for i, row in ipairs(self.past:pending()) do list[i] = moves.operation_of(self, row) end
+  return list
+end
+
+--- Waits for the run that was started on this branch, here or by a program that
+--- has ended since, and moves to what it left. Nil: there is none.
+---@async
+---@param seconds? number raises `timeout` after so long; the run goes on
+---@return contree.Result?
+function Session:wait(seconds)
+  if seconds ~= nil then
+    options.argument("session:wait", "the timeout", options.seconds, seconds)
+  end
+  local entry, row = self.past:position(self.branch_name)
+  if entry and not self.busy then moves.go(self, entry) end
+  -- One that was started before the branch moved ends in a conflict.
+  for _, each in ipairs(row and {} or self.past:pending()) do
+    if each.branch == self.branch_name then row = row or each end
+  end
+  if not row then return nil end
+  return operation.methods.wait(moves.operation_of(self, row), seconds)
+end
+
+--- Gives a run up whose end nobody wants: it is cancelled, if it still runs, and
+--- is pending no more.
+---@async
+---@param pending contree.Operation
+---@return contree.Session self
+function Session:abandon(pending)
+  if class.of(pending) ~= "contree.Operation" then
+    errors.misuse("session:abandon takes one of session:pending()")
+  end
+  operation.cancel_quietly(self.client, pending.uuid)
+  self.past:settle(pending.uuid)
+  if self.started[pending.uuid] then
+    self.started[pending.uuid] = nil
+    self.busy = false
+  end
+  return self
+end
+
+--- Goes on with an image that no run of this session made, or with the result
+--- of a run that found its branch moved (err.result).
+---@async
+---@param result contree.Image
+---@param branch? string a new branch from where the run was started
+---@return contree.Session self
+function Session:commit(result, branch)
+  options.argument("session:commit", "the image", is_image, result)
+  if branch ~= nil then options.argument("session:commit", "the branch", options.name, branch) end
+  moves.check_free(self)
+  image.uuid_of(result)
+  local stranded = self.stranded[result]
+  local place = stranded and stranded.place or moves.place_of(self)
+  local entry = stranded and stranded.entry
+    or { image = result, uuid = result.uuid, kind = "commit", title = result.tag or "commit" }
+  if not self.past:add(place, entry, branch) then
+    if branch then
+      errors.raise("conflict", ("session:commit: there is a branch %q already"):format(branch),
+        { hint = "choose another name" })
+    end
+    moves.raise_moved(self, { result = result })
+  end
+  self.stranded[result] = nil
+  self.branch_name = branch or place.branch
+  moves.go(self, entry, result)
+  return self
+end
+
+-- History --------------------------------------------------------------------
+
+local function shown(self, entry)
+  local found = moves.image_of(self, entry)
+  return { id = entry.id, parent = entry.parent, image = found, uuid = entry.uuid or found.uuid,
+    kind = entry.kind, title = entry.title, exit_code = entry.exit_code,
+    created_at = entry.created_at,
+    operation = found.operation or entry.operation
+      and operation.new(self.client, entry.operation) or nil }
+end
+
+local no_branch -- function, below
+
+--- How the session came to where it is, or how a branch came to where it ends, the
+--- oldest first. The session does not move.
+---@async
+---@param given? { branch: string? }
+---@return contree.HistoryEntry[]
+function Session:history(given)
+  given = options.check("session:history", { branch = options.name }, given)
+  local chain
+  if given.branch then
+    chain = self.past:chain_of(given.branch) or no_branch(self, "session:history", given.branch)
+  else
+    chain = self.past:chain(self.tip)
+  end
+  local list = {}
+  for i, entry in ipairs(chain) do list[i] = shown(self, entry) end
+  return list
+end
+
+---@class contree.TreeEntry : contree.HistoryEntry
+---@field branches string[]     those that end here, sorted
+---@field children integer[]    ids of the entries that came from it
+---@field here boolean          whether the session is here
+
+---@class contree.Tree the entries of a session, the oldest first; tostring() draws them
+---@field [integer] contree.TreeEntry
+
+local function line_of(entry, depth)
+  local names = #entry.branches > 0 and " (" .. table.concat(entry.branches, ", ") .. ")" or ""
+  return ("%s%s %d %s%s"):format(("| "):rep(depth), entry.here and "@" or "*", entry.id,
+    (entry.title:gsub("%s+", " ")), names)
+end
+
+-- What came of an entry stands below it: the branches that left it first, further
+-- right, and then how it went on.
+local function draw(lines, by_id, entry, depth)
+  while entry do
+    lines[#lines + 1] = line_of(entry, depth)
+    for i = #entry.children, 2, -1 do
+      draw(lines, by_id, by_id[entry.children[i]], depth + 1)
+    end
+    entry = by_id[entry.children[1]]
+  end
+end
+
+local make_tree = class.define("contree.Tree", {}, {
+  __tostring = function(tree)
+    local by_id, lines = {}, {}
+    for _, entry in ipairs(tree) do by_id[entry.id] = entry end
+    for _, entry in ipairs(tree) do
+      if not by_id[entry.parent] then draw(lines, by_id, entry, 0) end
+    end
+    return table.concat(lines, "\n")
+  end,
+})
+
+--- The whole tree: every entry of the session, of all its branches. The session does
+--- not move.
+---@async
+---@return contree.Tree
+function Session:tree()
+  local entries, tips = self.past:tree()
+  local tree, by_id = {}, {}
+  for i, entry in ipairs(entries) do
+    local one = shown(self, entry)
+    one.branches, one.children, one.here = {}, {}, entry.id == self.tip
+    tree[i], by_id[entry.id] = one, one
+    if by_id[entry.parent] then table.insert(by_id[entry.parent].children, entry.id) end
+  end
+  for name, tip in pairs(tips) do table.insert(by_id[tip].branches, name) end
+  for _, one in ipairs(tree) do table.sort(one.branches) end
+  return make_tree(tree, self.client.safe)
+end
+
+--- Goes back by some runs.
+---@async
+---@param steps? integer default 1
+---@return contree.Session self
+function Session:rollback(steps)
+  steps = steps or 1
+  options.argument("session:rollback", "the number of runs", options.integer(1), steps)
+  moves.check_free(self)
+  local chain = self.past:chain(self.tip)
+  if steps >= #chain then
+    errors.raise("conflict", ("session:rollback: there are %d runs to go back by, not %d")
+      :format(#chain - 1, steps), { hint = "session:history() lists them" })
+  end
+  local target = chain[#chain - steps]
+  if not self.past:move(moves.place_of(self), target.id) then moves.raise_moved(self, {}) end
+  moves.go(self, target)
+  return self
+end
+
+--- Begins a branch here, and goes on on it.
+---@async
+---@param name string
+---@return contree.Session self
+function Session:branch(name)
+  options.argument("session:branch", "the name", options.name, name)
+  moves.check_free(self)
+  if not self.past:branch(name, self.tip) then
+    errors.raise("conflict", ("session:branch: there is a branch %q already"):format(name),
+      { hint = "session:checkout goes to it" })
+  end
+  self.branch_name = name
+  return self
+end
+
+function no_branch(self, where, name)
+  errors.raise("not_found", ("%s: there is no branch %q"):format(where, name),
+    { hint = "there are " .. table.concat(self.past:branches(), ", ") })
+end
+
+--- Goes to a branch, to where it is now.
+---@async
+---@param name string
+---@return contree.Session self
+function Session:checkout(name)
+  options.argument("session:checkout", "the name", options.name, name)
+  moves.check_free(self)
+  local entry = self.past:select(name)
+  if not entry then no_branch(self, "session:checkout", name) end
+  self.branch_name = name
+  moves.go(self, entry)
+  return self
+end
+
+--- The names of the branches.
+---@async
+---@return string[]
+function Session:list_branches() return self.past:branches() end
+
+--- Removes a branch that the session is not on.
+---@async
+---@param name string
+---@return contree.Session self
+function Session:delete_branch(name)
+  options.argument("session:delete_branch", "the name", options.name, name)
+  local what = name == self.branch_name and "selected" or self.past:remove_branch(name)
+  if what == "selected" then
+    errors.raise("conflict", ("session:delete_branch: the session is on %q"):format(name),
+      { hint = "session:checkout goes to another one" })
+  end
+  if what == "none" then no_branch(self, "session:delete_branch", name) end
+  return self
+end
+
+--- An independent session that begins where this one is, with its history; in a
+--- store, under a name of its own.
+---@async
+---@param id? string default: this one's, and a number
+---@return contree.Session
+function Session:fork(id)
+  if id ~= nil then options.argument("session:fork", "the id", options.name, id) end
+  local past = self.past:fork(id, self.tip)
+  if not past then
+    errors.raise("conflict", ("session:fork: there is a session %q already"):format(id),
+      { hint = "choose another name" })
+  end
+  local branch, entry = past:current()
+  return new(self.client, past, branch, entry, id or self.id and past.id)
+end
+
+--- The run that last changed a path, and what it did to it: see image:blame.
+---@async
+---@param path string absolute
+---@return contree.HistoryEntry|contree.LineageEntry entry, contree.Change? change
+function Session:blame(path)
+  local lineage = require("contree.history.lineage")
+  return lineage.blame(self.client, lineage.behind(self.client, Session.history(self)), path)
+end
+
+--- Finds the run that broke it, by disposable runs of a test in the images of the
+--- history: as many as the logarithm of its length. The test is a command, which
+--- ends with 0 where all is well, with 125 where it cannot tell, and else with
+--- anything else; or a function that returns true, nil or false.
+---@async
+---@param test contree.BisectBy
+---@param given? contree.BisectOptions
+---@return contree.HistoryEntry entry, contree.BisectTest[] tests
+function Session:bisect(test, given)
+  return require("contree.history.bisect").search("session:bisect", function()
+    local entries = Session.history(self)
+    for _, entry in ipairs(entries) do entry.uuid = entry.uuid or image.uuid_of(entry.image) end
+    return entries
+  end, test, given)
+end
+
+-- What is asked of the session is asked of the image that it is at.
+local PASSED_ON = { "prepare", "tag_as", "untag", "session", "lineage" }
+for name in pairs(filesystem) do PASSED_ON[#PASSED_ON + 1] = name end
+
+for _, name in ipairs(PASSED_ON) do
+  Session[name] = function(self, ...) return image.methods[name](self.image, ...) end
+end
+
+return session

@@ -1,0 +1,190 @@
+--- How a session moves: from where its branch is when a run starts to what the
+--- run left, unless somebody else has moved the branch meanwhile. Each function
+--- gets the contree.Session.
+
+local errors = require("contree.base.errors")
+local image = require("contree.image")
+local operation = require("contree.run.operation")
+local run = require("contree.run")
+
+local moves = {}
+
+--- Where the session is.
+---@return contree.Place
+function moves.place_of(self) return { branch = self.branch_name, tip = self.tip } end
+
+--- The image of an entry of its history.
+---@param entry contree.store.Entry
+---@return contree.Image
+function moves.image_of(self, entry)
+  return entry.image or image.new(self.client, { uuid = entry.uuid })
+end
+
+--- Goes to an entry; `found` is its image, where that is at hand.
+---@param entry contree.store.Entry
+---@param found? contree.Image
+function moves.go(self, entry, found)
+  if self.tip == entry.id then return end
+  self.tip = entry.id
+  self.image = found or moves.image_of(self, entry)
+end
+
+--- Raises `conflict` while a run of this session is under way.
+function moves.check_free(self)
+  if self.busy then
+    errors.raise("conflict", "this session is running a command",
+      { hint = "wait for it, or fork() the session" })
+  end
+end
+
+--- Raises `conflict`, with the result that found no place.
+---@param fields { result: contree.Result?, operation: contree.Operation?, branch: string? }
+function moves.raise_moved(self, fields)
+  fields.hint = fields.result and 'session:commit(err.result, "name") keeps it as a branch'
+    or ('session:checkout("%s") goes to where it is now'):format(self.branch_name)
+  errors.raise("conflict", ("somebody else has moved the branch %q meanwhile")
+    :format(fields.branch or self.branch_name), fields)
+end
+
+-- Makes the session busy, at where its branch is now.
+---@return contree.Place
+local function enter(self)
+  moves.check_free(self)
+  self.busy = true
+  local ok, entry, pending = pcall(self.past.position, self.past, self.branch_name)
+  if ok and entry and not pending then
+    moves.go(self, entry)
+    return moves.place_of(self)
+  end
+  self.busy = false
+  if not ok then error(entry, 0) end
+  if not entry then
+    errors.raise("gone", ("the branch %q has been deleted"):format(self.branch_name),
+      { hint = "session:checkout goes to another one" })
+  end
+  errors.raise("conflict", ("the run %s of this branch has not been waited for")
+    :format(pending.operation), { hint = "session:wait() takes its result" })
+end
+
+-- Has the branch looked at again when files have been sent: where it has moved by then,
+-- the command does not run.
+local function watch(self, plan, place)
+  if not plan.files or plan.disposable then return end
+  plan.before_sent = function()
+    local entry = self.past:position(place.branch)
+    if not entry or entry.id ~= place.tip then moves.raise_moved(self, {}) end
+  end
+end
+
+-- What a run leaves is where the session goes, unless nothing was kept, or the
+-- command was stopped half-way.
+local function is_kept(result)
+  return result and result.uuid and not result.timed_out
+end
+
+local function entry_of(result, kind, title)
+  return { image = result, uuid = result.uuid, kind = kind, title = title,
+    exit_code = result.exit_code, operation = result.operation and result.operation.uuid }
+end
+
+local function strand(self, place, entry)
+  self.stranded[entry.image] = { place = place, entry = entry }
+end
+
+local function add(self, place, entry)
+  -- Should this fail in any way, the result is still there to be committed.
+  strand(self, place, entry)
+  local ok, added = pcall(self.past.add, self.past, place, entry)
+  if not ok then
+    if errors.is(added) then added.result = added.result or entry.image end
+    error(added, 0)
+  end
+  if not added then
+    moves.raise_moved(self, { result = entry.image, operation = entry.image.operation })
+  end
+  self.stranded[entry.image] = nil
+  moves.go(self, entry, entry.image)
+end
+
+--- Runs a plan and moves to what it left.
+---@async
+---@return contree.Result
+function moves.run(self, plan, kind, title)
+  local place = enter(self)
+  watch(self, plan, place)
+  local ok, result = pcall(run.run, self.image, plan)
+  if ok and not plan.disposable and is_kept(result) then
+    ok, result = pcall(function()
+      add(self, place, entry_of(result, kind, title))
+      return result
+    end)
+  end
+  self.busy = false
+  if not ok then error(result, 0) end
+  return result
+end
+
+-- Takes the end of a run that was noted; `result` is nil when it left nothing.
+local function take_end(self, row, started, result)
+  local entry = is_kept(result) and entry_of(result, row.kind, row.title) or nil
+  local found = self.past:settle(row.operation, entry)
+  row.taken = true
+  self.started[row.operation] = nil
+  if found == "moved" then
+    local place = { branch = row.branch, tip = row.tip }
+    strand(self, place, entry)
+    moves.raise_moved(self, { result = result, operation = started, branch = row.branch })
+  end
+  if row.branch ~= self.branch_name then return end
+  if found == "placed" and entry and self.tip == row.tip then
+    moves.go(self, entry, result)
+  elseif found == "done" then
+    moves.go(self, (self.past:position(self.branch_name)))
+  end
+end
+
+--- Starts a plan whose end somebody else waits for; until then the session is busy.
+---@async
+---@return contree.Operation
+function moves.start(self, plan, title)
+  local place = enter(self)
+  -- Any program that has the store may wait for it.
+  plan.detach = plan.detach or self.past.rows.durable
+  local row = { branch = place.branch, tip = place.tip, kind = "run", title = title }
+  local function ended(result)
+    self.busy = false
+    if result or plan.disposable or row.taken then return end
+    self.started[row.operation] = nil
+    self.past:forget(row.operation)
+  end
+  local keep = not plan.disposable and function(started, result)
+    take_end(self, row, started, result)
+  end or nil
+  watch(self, plan, place)
+  local ok, started = pcall(run.start, self.image, plan, ended, keep)
+  if ok and keep then
+    row.operation = started.uuid
+    local noted, err = pcall(self.past.expect, self.past, row)
+    if noted then
+      self.started[row.operation] = started
+    else
+      operation.cancel_quietly(self.client, started.uuid)
+      ok, started = false, err
+    end
+  end
+  if ok then return started end
+  self.busy = false
+  error(started, 0)
+end
+
+--- The operation of a run that was noted, by this session or by whoever.
+---@param row contree.store.Pending
+---@return contree.Operation
+function moves.operation_of(self, row)
+  return self.started[row.operation] or operation.new(self.client, row.operation, nil, {
+    disposable = false,
+    keep = function(started, result) take_end(self, row, started, result) end,
+  })
+end
+
+return moves

@@ -1,0 +1,57 @@
+--- A store of sessions: a file that holds many, for programs that come and go
+--- and run at the same time.
+
+local class = require("contree.base.class")
+local options = require("contree.base.options")
+
+local sessions = {}
+
+---@class contree.Sessions
+---@field path string
+local Sessions = {}
+
+local make = class.define("contree.Sessions", Sessions, {
+  __tostring = function(self) return ("contree.Sessions(%s)"):format(self.path) end,
+})
+
+--- contree.sessions. The file is made when it is first used.
+---@param path string
+---@param given? { timeout: number? } seconds to wait for others who use it; default 5
+---@param safe? boolean
+---@return contree.Sessions
+function sessions.new(path, given, safe)
+  options.argument("contree.sessions", "the path", options.name, path)
+  given = options.check("contree.sessions", { timeout = options.duration }, given)
+  local rows = require("contree.session.store.sqlite").new(path, given.timeout)
+  return make({ path = path, rows = rows }, safe)
+end
+
+---@class contree.StoredSession
+---@field id string
+---@field server string      whose images it is made of
+---@field branch string      the one it was last on
+---@field uuid string        the image that it is at
+---@field title string       the last command
+---@field created_at string ISO 8601
+---@field updated_at string
+
+--- The sessions of the store, those first that were used last.
+---@async
+---@return contree.StoredSession[]
+function Sessions:list()
+  return self.rows:read(function(rows) return rows:list_sessions() end)
+end
+
+--- Deletes a session; its images stay with the server.
+---@async
+---@param id string
+---@return boolean deleted false: there is none
+function Sessions:delete(id)
+  options.argument("sessions:delete", "the id", options.name, id)
+  return self.rows:write(function(rows) return rows:remove_session(id) end)
+end
+
+--- Closes the file until it is used again.
+function Sessions:close() self.rows:close() end
+
+return sessions

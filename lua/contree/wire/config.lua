@@ -1,0 +1,153 @@
+--- Where url, token and project come from: argument › environment › profile ›
+--- the local engine (http-api.md §9).
+--
+-- Credentials of different places are not mixed blindly: a profile's token is
+-- used with an url from elsewhere only when the caller names the profile.
+
+local errors = require("contree.base.errors")
+
+local config = {}
+
+local SERVICE = "https://api.tokenfactory.nebius.com/sandboxes"
+
+local function expand_home(path, getenv)
+  return (path:gsub("^~", getenv("HOME") or "~", 1))
+end
+
+local function directory(getenv)
+  local own, xdg = getenv("CONTREE_HOME"), getenv("XDG_CONFIG_HOME")
+  if own and own ~= "" then return expand_home(own, getenv) end
+  if xdg and xdg ~= "" then return xdg .. "/contree" end
+  return (getenv("HOME") or "") .. "/.config/contree"
+end
+
+-- Reads an ini text into sections[name][key], Python ConfigParser's dialect as
+-- far as profiles use it.
+local function parse(text, sections)
+  local section
+  for line in (text:gsub("^\239\187\191", "") .. "\n"):gmatch("(.-)\r?\n") do
+    local name = line:match("^%s*%[(.-)%]%s*$")
+    if name then
+      section = sections[name] or {}
+      sections[name] = section
+    elseif section and not line:match("^%s*[#;]") then
+      local key, value = line:match("^%s*([^=:]-)%s*[=:]%s*(.-)%s*$")
+      if key and key ~= "" then section[key:lower()] = value:gsub("%%%%", "%%") end
+    end
+  end
+end
+
+local function read_sections(getenv)
+  local sections = {}
+  for _, name in ipairs{ "/cli.ini", "/auth.ini" } do
+    local file = io.open(directory(getenv) .. name, "rb")
+    if file then
+      parse(file:read("*a") or "", sections)
+      file:close()
+    end
+  end
+  return sections
+end
+
+-- The profile of that name, or of the name that is in force when none is given.
+local function profile(name, getenv)
+  local sections = read_sections(getenv)
+  local default = sections.DEFAULT or {}
+  local wanted = name or getenv("CONTREE_PROFILE")
+  if wanted == "" then wanted = nil end
+  local found = sections["profile:" .. (wanted or default.profile or "default")]
+  if not found then
+    if not wanted then return {} end
+    errors.raise("invalid_argument", ('there is no profile "%s"'):format(wanted),
+      { hint = "profiles are kept in " .. directory(getenv) .. "/auth.ini" })
+  end
+  local kind = found.type or default.type
+  return {
+    token = found.token or default.token,
+    project = found.project or default.project,
+    url = found.url or default.url or (kind == "iam" and SERVICE or nil),
+  }
+end
+
+local function environment(getenv)
+  local function value(name)
+    local text = getenv(name)
+    if text and text:match("%S") then return text end
+  end
+  local found = {
+    url = value("CONTREE_URL"),
+    token = value("CONTREE_TOKEN"),
+    project = value("CONTREE_PROJECT"),
+  }
+  -- The service's own variables are often there for other reasons: they count
+  -- as a pair, or to complete ours.
+  local token, project = value("NEBIUS_API_KEY"), value("NEBIUS_AI_PROJECT")
+  if found.token or found.project or found.url or (token and project) then
+    found.token = found.token or token
+    found.project = found.project or project
+  end
+  return found
+end
+
+local function fill(into, from)
+  for _, key in ipairs{ "url", "token", "project" } do
+    if into[key] == nil then into[key] = from[key] end
+  end
+end
+
+local function blank(text) return text == nil or (text ~= false and not text:match("%S")) end
+
+local function refuse(what, how) errors.misuse(what .. " is missing", how) end
+
+local function check_remote(found)
+  if found.url == nil then found.url = SERVICE end
+  local host = found.url:match("^https?://([^/?#%s]+)[^?#%s]*$")
+  if not host or host:find("@", 1, true) then
+    errors.misuse("url must look like https://HOST/PREFIX or unix:/PATH",
+      "without user, query or fragment")
+  end
+  if blank(found.token) then
+    refuse("the token", "pass token= or set CONTREE_TOKEN; token=false sends none")
+  end
+  if found.token and found.token:find("[%c%s]") then
+    errors.misuse("the token must not contain spaces or line ends")
+  end
+  if found.url:gsub("/+$", "") == SERVICE and blank(found.project) then
+    refuse("the project", "pass project= or set CONTREE_PROJECT")
+  end
+  return { url = found.url:gsub("/+$", ""), token = found.token or nil,
+    project = not blank(found.project) and found.project or nil }
+end
+
+--- Decides whom a client talks to.
+---@param options table url, token, project, profile, engine of contree.new
+---@param getenv? fun(name: string): string?
+---@return table found { url, token, project } | { unix_socket, token } | { engine = {} }
+function config.resolve(options, getenv)
+  getenv = getenv or os.getenv
+  if options.engine then
+    for _, key in ipairs{ "url", "token", "project", "profile" } do
+      if options[key] then
+        errors.misuse(("engine and %s exclude each other"):format(key),
+          "engine means the local engine, which needs no account")
+      end
+    end
+    return { engine = options.engine == true and {} or options.engine }
+  end
+  local found = { url = options.url, token = options.token, project = options.project }
+  if options.profile then fill(found, profile(options.profile, getenv)) end
+  local explicit = found.token
+  fill(found, environment(getenv))
+  if found.url == nil and found.token == nil and found.project == nil then
+    fill(found, profile(nil, getenv))
+  end
+  if (found.url == nil and not found.token and found.project == nil) or found.url == "local" then
+    if options.engine == false then refuse("the url", "engine=false rules the local engine out") end
+    return { engine = {} }
+  end
+  local socket = found.url and found.url:match("^unix:/*(/.*)$")
+  if socket then return { unix_socket = socket, token = explicit or nil } end
+  return check_remote(found)
+end
+
+return config

@@ -1,0 +1,141 @@
+--- Orders to the processes of a running operation (http-api.md §4.13 to §4.16).
+--- Number 1 is the operation's main process.
+
+local client = require("contree.wire.client")
+local errors = require("contree.base.errors")
+local follow = require("contree.wire.follow")
+local loop = require("contree.loop")
+local stdio = require("contree.base.stdio")
+
+local control = {}
+
+local PIECE = 1048576 -- of input, in one request
+local JSON_PIECE = 262144 -- the same, where it takes longer to encode
+local LARGE = 16384   -- a piece for which another form of request is worth it
+local PAUSE = 0.2     -- before input that found no room is sent again
+
+-- The names travel; these have numbers that all architectures of Linux share.
+local NAMES = { "HUP", "INT", "QUIT", [6] = "ABRT", [9] = "KILL", [10] = "USR1", [12] = "USR2",
+  [13] = "PIPE", [14] = "ALRM", [15] = "TERM", [18] = "CONT", [19] = "STOP" }
+
+--- Check of a signal: "TERM", "SIGTERM" or 15.
+function control.is_signal(value)
+  local kind = type(value)
+  local good = kind == "number" and value % 1 == 0 and value >= 1 and value <= 64
+    or kind == "string" and value:match("^%u[%u%d+-]*$")
+  if not good then return 'a signal: "TERM", "SIGTERM" or a number' end
+end
+
+local function signal_name(value)
+  if type(value) == "number" then return NAMES[value] or ("%d"):format(value) end
+  return (value:gsub("^SIG", ""))
+end
+
+local function path_of(self, spid, rest)
+  local path = "/operations/" .. client.segment(self.uuid) .. "/subprocesses"
+  return spid and ("%s/%d%s"):format(path, spid, rest or "") or path
+end
+
+-- Waits until a process is there; false when it has ended already.
+local function await_start(self, spid, deadline)
+  local follower = follow.new(self.client, self.uuid, { spid = spid })
+  local event
+  repeat
+    event = follower:next(deadline)
+    local kind = event and event.type
+  until not event or kind == "spawn" or kind == "exit" or kind == "completion"
+  follower:close()
+  return event ~= nil and event.type == "spawn"
+end
+
+-- Sends what only a process that is there can take. One that has only just been
+-- asked for is waited for.
+local function order(self, spid, request)
+  request.raise = 425
+  local ok, answer = pcall(client.request, self.client, request)
+  if ok then return answer end
+  if not errors.is(answer) or answer.status ~= 404 and answer.status ~= 425 then
+    error(answer, 0)
+  end
+  if not await_start(self, spid, request.deadline) then
+    errors.raise("conflict", "the operation is not running any more")
+  end
+  request.raise = nil
+  return client.request(self.client, request)
+end
+
+--- Whether an error says that there is nobody to take an order any more: the
+--- process has ended, or has closed its input.
+function control.is_over(err)
+  return errors.is(err) and (err.status == 404 or err.status == 410 or err.kind == "conflict")
+end
+
+-- A local engine takes bytes as they are, too.
+local function takes_bytes(self) return self.client.unix_socket and not self.client.wants_json end
+
+local function request_to_write(self, spid, bytes, close)
+  local request = { method = "POST", path = path_of(self, spid, "/stdin") }
+  if takes_bytes(self) and #bytes >= LARGE then
+    request.body, request.query = bytes, { close = close }
+  else
+    request.json = stdio.encode(bytes)
+    request.json.close = close
+  end
+  return request
+end
+
+local function write_piece(self, spid, bytes, close)
+  while true do
+    local request = request_to_write(self, spid, bytes, close)
+    local ok, err = pcall(order, self, spid, request)
+    if ok then return end
+    local too_new = request.body and errors.is(err) and err.status == 400
+    if too_new then
+      self.client.wants_json = true
+      return write_piece(self, spid, bytes, close)
+    end
+    -- The process has not read what it got before: it is given the time.
+    if not errors.is(err, "rate_limited") then error(err, 0) end
+    loop.sleep(math.min(err.retry_after or PAUSE, self.client.policy.max_delay))
+  end
+end
+
+--- Sends bytes to a process's input; returns when the server has them.
+---@async
+---@param self table { client, uuid = the operation's }
+---@param close boolean ends the input after them
+function control.write(self, spid, bytes, close)
+  local at = 1
+  while at <= #bytes or close and at == 1 do
+    local size = takes_bytes(self) and PIECE or JSON_PIECE
+    write_piece(self, spid, bytes:sub(at, at + size - 1), close and at + size > #bytes)
+    at = at + size
+  end
+end
+
+--- Sends a signal.
+---@async
+---@return boolean sent false when the process had ended before
+function control.kill(self, spid, signal, deadline)
+  local ok, err = pcall(order, self, spid, { method = "DELETE", path = path_of(self, spid),
+    query = { signal = signal_name(signal) }, deadline = deadline })
+  if not ok and not (control.is_over(err) and err.status ~= 404) then error(err, 0) end
+  return ok
+end
+
+--- Starts another process.
+---@async
+---@return integer spid
+function control.spawn(self, body)
+  local answer = order(self, 1, { method = "POST", path = path_of(self), json = body })
+  return math.floor(client.member(answer, "spid", "number"))
+end
+
+--- What is known of a process (http-api.md §4.14).
+---@async
+function control.state(self, spid, deadline)
+  return client.fetch(self.client,
+    { method = "GET", path = path_of(self, spid), deadline = deadline })
+end
+
+return control

@@ -1,0 +1,258 @@
+--- Follows an operation's events to their end, whatever happens to the
+--- connection: resumes after the last event seen, and falls back to polling
+--- where a server has no event stream (http-api.md §6, §7).
+
+local core = require("contree.core")
+local client = require("contree.wire.client")
+local errors = require("contree.base.errors")
+local json = require("contree.base.json")
+local loop = require("contree.loop")
+local retry = require("contree.wire.retry")
+
+local follow = {}
+
+local NO_PROGRESS_PAUSE = 0.5
+local DRAINS = 3          -- reads of a finished log that lacks its end
+local MALFORMED = 5       -- broken frames in a row before we give up
+
+local TERMINAL = { SUCCESS = true, FAILED = true, CANCELLED = true }
+
+--- Whether a status is final.
+function follow.is_terminal(status) return TERMINAL[status] or false end
+
+---@class contree.Follower
+---@field cursor? integer id of the last event seen
+---@field final? table the operation, when a poll found it terminal
+local Follower = {}
+Follower.__index = Follower
+
+---@param self contree.Client
+---@param uuid string of the operation
+---@param choice? { since: integer?, spid: integer?, without: string? } `without`: a type of
+---  events that nobody wants
+---@return contree.Follower
+function follow.new(self, uuid, choice)
+  choice = choice or {}
+  return setmetatable({ client = self, uuid = uuid, path = "/operations/" .. client.segment(uuid),
+    since = choice.since, spid = choice.spid, without = choice.without,
+    tries = 0, drains = 0, malformed = 0 }, Follower)
+end
+
+local function check_deadline(self, deadline)
+  if deadline and core.now() >= deadline then
+    self:close()
+    errors.raise("timeout", ("the operation %s has not ended in time"):format(self.uuid))
+  end
+end
+
+local function pause(self, seconds, deadline)
+  seconds = math.min(seconds, math.max(self.client.policy.max_delay, NO_PROGRESS_PAUSE))
+  if deadline then seconds = math.min(seconds, math.max(0, deadline - core.now())) end
+  loop.sleep(seconds)
+end
+
+-- Answers with which a server says "later", or that never arrived.
+local function transient(err)
+  return errors.is(err) and (err.kind == "connection" and not err.final or err.kind == "timeout"
+    or err.status == 410 or err.status == 425 or err.status == 429
+    or (err.status or 0) >= 500 and err.status ~= 501)
+end
+
+-- Counts a failure, and raises it when it was one too many in a row.
+local function failed(self, err)
+  self.tries = self.tries + 1
+  if self.tries >= self.client.policy.max_attempts then error(err, 0) end
+end
+
+-- The operation as it is now, or nil and why when that is not to be had now.
+local function probe(self, deadline)
+  local ok, found = pcall(client.fetch, self.client,
+    { method = "GET", path = self.path, retry = false, deadline = deadline })
+  if ok then
+    self.tries = 0
+    if TERMINAL[found.status] then self.final = found end
+    return found
+  end
+  if not transient(found) then error(found, 0) end
+  check_deadline(self, deadline)
+  if found.status ~= 425 and found.status ~= 410 then failed(self, found) end
+  return nil, found
+end
+
+local function connect(self, deadline)
+  local query = { follow = not self.final, spid = self.spid, since = self.since,
+    without = self.client.unix_socket and self.without } -- what only our engine knows
+  local headers = { "Accept: text/event-stream" }
+  if self.cursor then headers[2] = "Last-Event-Id: " .. self.cursor end
+  self.moved = false
+  return client.open_events(self.client, { path = self.path .. "/events", query = query,
+    headers = headers, deadline = deadline })
+end
+
+-- The completion event of an operation whose own could not be had.
+local function synthetic(self)
+  local operation = self.final
+  self.over = true
+  return {
+    id = (self.cursor or -1) + 1, type = "completion", synthetic = true,
+    data = {
+      status = operation.status, error = operation.error,
+      result_image_uuid = operation.result_image_uuid,
+      duration_ms = math.floor((tonumber(operation.duration) or 0) * 1000 + 0.5),
+    },
+  }
+end
+
+-- The stream could not be opened, or has ended without completion: finds out
+-- whether the operation goes on. Returns the completion event when there is no
+-- other way to one.
+local function recover(self, deadline, err)
+  if not self.final then probe(self, deadline) end
+  if self.final then
+    self.drains = self.drains + 1
+    if self.drains > DRAINS or self.polling then return synthetic(self) end
+    if self.drains > 1 then pause(self, NO_PROGRESS_PAUSE, deadline) end
+  elseif err then
+    pause(self, err.retry_after and retry.delay(1, err.retry_after)
+      or retry.delay(self.tries + 1), deadline)
+  elseif not self.moved then
+    pause(self, NO_PROGRESS_PAUSE, deadline)
+  end
+end
+
+-- A server without event streams, or one that has forgotten this one.
+local function lacks_stream(err)
+  local status = errors.is(err) and err.status
+  return status == 400 or status == 404 or status == 405 or status == 406 or status == 501
+end
+
+local function open(self, deadline)
+  local ok, port = pcall(connect, self, deadline)
+  if ok then
+    self.port = port
+    self.tries = 0
+    return
+  end
+  if lacks_stream(port) then
+    self.polling = true
+  elseif transient(port) then
+    check_deadline(self, deadline)
+    if port.kind == "connection" and self.client.engine then
+      -- An engine that is gone is started again by the probe.
+      self.tries = 0
+    elseif port.status ~= 410 and port.status ~= 425 then
+      failed(self, port)
+    end
+    return recover(self, deadline, port)
+  else
+    error(port, 0)
+  end
+end
+
+local function poll(self, deadline)
+  local step = 0
+  while not self.final do
+    step = step + 1
+    local operation, err = probe(self, deadline)
+    if operation and TERMINAL[operation.status] then break end
+    check_deadline(self, deadline)
+    pause(self, retry.delay(step, err and err.retry_after), deadline)
+  end
+  return synthetic(self)
+end
+
+-- A broken frame is fetched again, but not for ever.
+local function malformed(self, what, for_good)
+  self.malformed = self.malformed + 1
+  if for_good or self.malformed >= MALFORMED then
+    self:close()
+    errors.raise("server", "the event stream is broken: " .. what)
+  end
+end
+
+-- Moves the cursor to an id; false when that was seen before: a server that
+-- does not know our cursor begins anew.
+local function advance(self, id)
+  if not id then return true end
+  if self.cursor and id <= self.cursor then return false end
+  self.cursor, self.moved = id, true
+  return true
+end
+
+-- The event in a frame; nil when there is none, nil and true when the stream
+-- must be opened again. The cursor does not pass a frame that is broken.
+local function event_of(self, frame)
+  local event, problem
+  local unwanted = frame.event == "sse_error"
+    or self.without and frame.id and frame.event == self.without
+  if frame.data and not unwanted then
+    event, problem = json.decode(frame.data)
+    if not event then
+      malformed(self, problem)
+      return nil, true
+    end
+    self.malformed = 0
+  end
+  local id = tonumber(frame.id) or event and tonumber(event.id)
+  if not advance(self, id) or not event then return nil, frame.event == "sse_error" end
+  if type(event.type) ~= "string" then return nil end
+  event.data = type(event.data) == "table" and event.data or {}
+  return event
+end
+
+-- The next event of the open stream, or nil when it has ended.
+local function read(self, deadline)
+  local handle = self.port.handle
+  while true do
+    -- Also while frames come: a server may repeat what was seen for ever.
+    check_deadline(self, deadline)
+    local frame = handle:next_event()
+    if frame then
+      loop.pace()
+      local event, broken = event_of(self, frame)
+      if event then return event end
+      if broken then break end
+    elseif handle:done() then
+      local err = handle:result().error
+      local endless = err and err.kind == "too_large"
+      if endless or err and err.kind == "protocol" then malformed(self, err.message, endless) end
+      break
+    else
+      self.port:wait(deadline and math.max(0, deadline - core.now()))
+    end
+  end
+  self:close()
+end
+
+--- The next event: { id, ts, type, spid, data }; nil after the completion.
+---@async
+---@param deadline? number of core.now()
+---@return table? event
+function Follower:next(deadline)
+  while not self.over do
+    check_deadline(self, deadline)
+    local event
+    if self.polling then
+      event = poll(self, deadline)
+    elseif self.port then
+      event = read(self, deadline) or recover(self, deadline)
+    else
+      event = open(self, deadline)
+    end
+    if event then
+      if event.type == "completion" then
+        self.over = true
+        self:close()
+      end
+      return event
+    end
+  end
+end
+
+--- Drops the connection; next() would resume.
+function Follower:close()
+  if self.port then self.port:cancel() end
+  self.port = nil
+end
+
+return follow
