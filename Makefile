@@ -37,7 +37,7 @@ luajit_CFLAGS  = $(call lazy,luajit_CFLAGS,--cflags luajit $(CORE_LIBS))
 CORE_SRC   := $(wildcard src/core/*.c)
 ENGINE_SRC := $(wildcard src/engine/*/*.c)
 INIT_SRC   := $(wildcard src/init/*.c)
-C_TESTS    := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/test_*.c))
+C_TESTS    := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*/test_*.c))
 
 # place.c is the module's, too: both look for the engine at the same place.
 ENGINE_OBJ := $(ENGINE_SRC:src/engine/%.c=$(B)/engine/%.o) $(B)/engine/place.o
@@ -186,7 +186,7 @@ help:
 	  'make lint     clang-format, luacheck, compiler warnings' \
 	  'make vm-test  the tests in a virtual machine with the kernel of Debian 12' \
 	  'make soak     checks that are too long for make test: see scripts/soak' \
-	  'make bench    the benchmarks (see docs/performance.md)' \
+	  'make bench    the benchmarks (see docs/proofs/performance.md)' \
 	  'make install  into PREFIX (default /usr/local)' 'make clean    remove build/'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -129,7 +129,7 @@ function face.make(safe)
     --- The name of the event loop that contree is driven by. It is recognised
     --- on first use; an argument chooses it before: "plain", "nvim", "luv",
     --- "cqueues", "copas", "nginx", "love", or a driver of your own
-    --- (docs/hosts/writing-a-driver.md).
+    --- (docs/use/hosts/writing-a-driver.md).
     ---@param driver? string|fun(loop: table, options: table): table
     ---@param given? table the driver's options, see docs/hosts
     ---@return string name

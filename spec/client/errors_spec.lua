@@ -1,4 +1,4 @@
--- Every kind of error, reached the way the world reaches it (docs/errors.md).
+-- Every kind of error, reached the way the world reaches it (docs/use/errors.md).
 local contree = require("contree")
 local disk = require("spec.support.disk")
 local errors = require("contree.base.errors")
@@ -11,7 +11,7 @@ local SERVER_KINDS = { [400] = "invalid_argument", [401] = "auth", [403] = "forb
   [502] = "server", [503] = "server", [504] = "server", [302] = "server", [307] = "server",
   [308] = "server" }
 
--- Those that are asked again, see docs/errors.md.
+-- Those that are asked again, see docs/use/errors.md.
 local AGAIN = { [410] = true, [425] = true, [429] = true, [500] = true, [502] = true, [503] = true,
   [504] = true }
 

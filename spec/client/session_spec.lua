@@ -77,7 +77,7 @@ describe("a session", function()
     assert.matches("there are main, risky", tostring(failure(session.checkout, session, "x")))
   end)
 
-  -- The table of docs/guide.md.
+  -- The table of docs/use/guide.md.
   it("D17: moves with some outcomes and not with others", function()
     local function outcome(moves, how, answer, given)
       answers(answer)

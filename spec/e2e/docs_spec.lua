@@ -7,7 +7,10 @@ local host = require("spec.support.host")
 
 local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
 
-local PAGES = { "README.md", "docs/guide.md", "docs/build.md", "docs/testing.md", "docs/engine.md" }
+local PAGES = {
+  "README.md", "docs/use/guide.md", "docs/use/build.md", "docs/use/testing.md",
+  "docs/engine/engine.md",
+}
 
 local PRELUDE = [[
 local contree = require("contree")

@@ -1,4 +1,4 @@
--- What users of the Python SDK are used to, row by row of docs/parity.md, as far
+-- What users of the Python SDK are used to, row by row of docs/proofs/parity.md, as far
 -- as no other spec shows it: on the embedded engine.
 local contree = require("contree")
 local core = require("contree.core")

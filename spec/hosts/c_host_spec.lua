@@ -91,7 +91,7 @@ describe("a host in C", function()
 
   it("or another one: the documentation shows the driver that is tested here", function()
     local driver = disk.read(host.root .. "/examples/own-loop/driver.lua")
-    local shown = disk.read(host.root .. "/docs/hosts/writing-a-driver.md")
+    local shown = disk.read(host.root .. "/docs/use/hosts/writing-a-driver.md")
     driver = driver:match("\n(local mine.*)$")
     shown = shown:match("```lua\n(local mine.-)```")
     assert.are.equal(driver, shown)

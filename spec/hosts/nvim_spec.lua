@@ -206,7 +206,7 @@ describe("in Neovim", function()
   end)
 
   it("D12: has a recipe for coroutines of one's own, which end when they end", function()
-    local page = disk.read(host.root .. "/docs/hosts/neovim.md")
+    local page = disk.read(host.root .. "/docs/use/hosts/neovim.md")
     local recipe = page:match("```lua\n%-%- As (.-)coroutine.wrap")
     prints("short long 100", "-- As " .. recipe .. [[
       local ended = 0

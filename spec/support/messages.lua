@@ -1,12 +1,12 @@
 -- Every message that an error of the product can have: read out of the sources, for
--- docs/messages.md. A call of one of the functions below is an error; the string
+-- docs/reference/messages.md. A call of one of the functions below is an error; the string
 -- literals of its argument number `at` are the message, what is put into them is "…".
 --
 --   lua5.4 spec/support/messages.lua            prints the page's list
 --   lua5.4 spec/support/messages.lua --write    puts it into the page
 local messages = {}
 
-messages.PAGE = "docs/messages.md"
+messages.PAGE = "docs/reference/messages.md"
 local BEGIN = "<!-- the rest is written by `lua5.4 spec/support/messages.lua --write` -->\n"
 
 -- at: which argument is the message; kind: which says its kind or status, or that;

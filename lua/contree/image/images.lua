@@ -226,7 +226,7 @@ end
 
 -- Building -----------------------------------------------------------------
 
---- Builds an image from a Dockerfile (docs/build.md). A step that ran before is
+--- Builds an image from a Dockerfile (docs/use/build.md). A step that ran before is
 --- not run again. A lone string is the context, or the Dockerfile.
 ---@async
 ---@param given contree.BuildOptions|string

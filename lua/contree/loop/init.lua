@@ -2,7 +2,7 @@
 --- state. Tasks are built on it in loop/task.lua.
 --
 -- Who waits, and how, is a host table's business. A driver (loop/plain.lua and
--- its siblings; docs/hosts/writing-a-driver.md) makes it from this loop and the
+-- its siblings; docs/use/hosts/writing-a-driver.md) makes it from this loop and the
 -- options of contree.host; it has
 --
 --   spawn(fn)            run fn soon or at once, in a coroutine that wait() may

@@ -67,7 +67,7 @@ local GRACE = 5
 ---@field detach? boolean        it goes on when its object, its task or the program is gone
 ---@field idempotency_key? string  a local engine runs it once, however often it is asked
 
---- What one run may take of the machine (docs/engine.md).
+--- What one run may take of the machine (docs/engine/engine.md).
 run.limits = options.nested{
   cpus = options.positive, memory_bytes = options.integer(1), pids = options.integer(1),
   max_layer_bytes = options.integer(0), shm_bytes = options.integer(4096),
