@@ -7,7 +7,11 @@
  * Image and upper directories go below DIRECTORY. Prints the microseconds of
  * each run on a line of its own, or with -s a summary in ms. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/fault.h"
+#include "sandbox/launcher.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/userns.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -3,6 +3,9 @@
  * is indexed takes the same in both. */
 #define _GNU_SOURCE
 #include "store/store.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/uuid.h"
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>

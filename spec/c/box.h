@@ -3,9 +3,12 @@
 #ifndef CONTREE_BOX_H
 #define CONTREE_BOX_H
 
+#include "base/fault.h"
 #include "check.h"
 #include "layer/skeleton.h"
+#include "sandbox/launcher.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/userns.h"
 #include "temp_dir.h"
 #include <dirent.h>
 #include <errno.h>

@@ -2,7 +2,8 @@
 #ifndef CONTREE_CHILD_H
 #define CONTREE_CHILD_H
 
-#include "base/fault.h"
+#include "base/fd.h"
+#include "base/uuid.h"
 #include "check.h"
 #include "store/store.h"
 #include "temp_dir.h"

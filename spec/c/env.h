@@ -3,6 +3,7 @@
 #ifndef CONTREE_ENV_H
 #define CONTREE_ENV_H
 
+#include "base/fault.h"
 #include "check.h"
 #include "layer/layers.h"
 #include "temp_dir.h"

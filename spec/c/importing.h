@@ -2,6 +2,7 @@
 #ifndef CONTREE_IMPORTING_H
 #define CONTREE_IMPORTING_H
 
+#include "base/fault.h"
 #include "check.h"
 #include "temp_dir.h"
 #include "transport/import.h"

@@ -2,7 +2,8 @@
 #ifndef CONTREE_TAR_MAKER_H
 #define CONTREE_TAR_MAKER_H
 
-#include "base/fault.h"
+#include "base/buffer.h"
+#include "base/fd.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -1,6 +1,13 @@
 /* test_base.c: base/fault.h keeps its promises. */
 #define _GNU_SOURCE
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
 #include "base/fault.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/uuid.h"
 #include "check.h"
 #include "temp_dir.h"
 #include <errno.h>

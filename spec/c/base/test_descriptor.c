@@ -1,6 +1,9 @@
 /* test_descriptor.c: a descriptor is closed once, and not while it is watched.
  */
 #define _GNU_SOURCE
+#include "base/descriptor.h"
+#include "base/fault.h"
+#include "base/fd.h"
 #include "base/pipe.h"
 #include "check.h"
 #include <fcntl.h>

@@ -1,5 +1,8 @@
 /* JSON readers and writers. */
+#include "base/buffer.h"
+#include "base/fault.h"
 #include "base/json.h"
+#include "base/scope.h"
 #include "check.h"
 #include <stdlib.h>
 

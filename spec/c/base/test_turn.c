@@ -1,6 +1,5 @@
 /* test_turn.c: a turn of the loop that takes too long is found. */
 #define _GNU_SOURCE
-#include "base/fault.h"
 #include "base/turn.h"
 #include "check.h"
 #include <signal.h>

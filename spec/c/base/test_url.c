@@ -1,4 +1,6 @@
 /* URLs: segments, parameters, flags, numbers and times. */
+#include "base/buffer.h"
+#include "base/fault.h"
 #include "base/url.h"
 #include "check.h"
 

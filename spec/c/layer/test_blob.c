@@ -1,5 +1,7 @@
 /* test_blob.c: uploads are hashed, published once, and leave nothing else. */
 #define _GNU_SOURCE
+#include "base/fault.h"
+#include "base/fd.h"
 #include "check.h"
 #include "layer/blob.h"
 #include "temp_dir.h"

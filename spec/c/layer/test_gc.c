@@ -1,5 +1,7 @@
 /* test_gc.c: what must stay stays, whatever happens; the rest goes. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/uuid.h"
 #include "env.h"
 #include "layer/blob.h"
 #include "layer/gc.h"

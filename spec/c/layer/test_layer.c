@@ -1,6 +1,7 @@
 /* test_layer.c: layers are published whole, workspaces are clean, and what is
  * left over goes, however nasty it is. */
 #define _GNU_SOURCE
+#include "base/overlay.h"
 #include "base/tree.h"
 #include "child.h"
 #include "env.h"

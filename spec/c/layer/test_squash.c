@@ -1,6 +1,7 @@
 /* test_squash.c: a squashed layer shows what its layers showed, whatever they
  * are, and exists whole or not at all. */
 #define _GNU_SOURCE
+#include "base/clock.h"
 #include "env.h"
 #include "layer/squash.h"
 #include "view/view.h"

@@ -1,5 +1,7 @@
 /* The event log: order, cursors, the way to a file, repair, and the result
  * that is folded from it. */
+#include "base/buffer.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "check.h"
 #include "operation/events.h"

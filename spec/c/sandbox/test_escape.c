@@ -1,6 +1,7 @@
 /* test_escape.c: attempts to get out of a sandbox, each of which must be
  * refused. This program is also the attacker, see probe.h. */
 #define _GNU_SOURCE
+#include "base/fd.h"
 #include "box.h"
 #include "probe.h"
 #include <link.h>

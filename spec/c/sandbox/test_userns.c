@@ -2,6 +2,8 @@
  * its own in the place of /etc/subuid and /etc/subgid, in a mount namespace, so
  * only root can try them. */
 #define _GNU_SOURCE
+#include "base/fault.h"
+#include "base/fd.h"
 #include "check.h"
 #include "sandbox/userns.h"
 #include "temp_dir.h"

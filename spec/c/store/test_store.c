@@ -1,5 +1,6 @@
 /* test_store.c: the store keeps what it reported, in the order it promises. */
 #define _GNU_SOURCE
+#include "base/fault.h"
 #include "check.h"
 #include "child.h"
 #include "store/store.h"

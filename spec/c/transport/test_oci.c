@@ -1,5 +1,7 @@
 /* test_oci.c: images from OCI layouts and registries. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/uuid.h"
 #include "importing.h"
 #include "transport/registry.h"
 #include "unpack/jail.h"

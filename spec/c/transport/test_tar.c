@@ -1,5 +1,6 @@
 /* test_tar.c: images come in whole, with nothing outside touched. */
 #define _GNU_SOURCE
+#include "base/clock.h"
 #include "child.h"
 #include "importing.h"
 #include "tar_maker.h"

@@ -1,9 +1,12 @@
 /* test_apply.c: a layer is applied to the tree that the layers below show. What
  * pairs of layers made at random come to: spec/wire/images/layers_spec.lua. */
 #define _GNU_SOURCE
+#include "base/descriptor.h"
+#include "base/scope.h"
 #include "importing.h"
 #include "tar_maker.h"
 #include "unpack/jail.h"
+#include "view/view.h"
 #include <sys/xattr.h>
 
 struct env {

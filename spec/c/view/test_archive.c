@@ -1,5 +1,7 @@
 /* test_archive.c: what is taken out of an image as tar is what is in it. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/fault.h"
 #include "base/pax.h"
 #include "check.h"
 #include "temp_dir.h"
@@ -178,7 +180,7 @@ static void endless_hole(void) {
                             "printf x | dd of=d/g bs=1 seek=7T status=none");
     struct fault f;
     atomic_bool cancelled = true;
-    struct patience p = {.cancelled = &cancelled};
+    struct deadline p = {.cancelled = &cancelled};
     CHECK_NUMBER(archive(&e, "/", &f), 0);
     CHECK(shell("cd %s && test $(stat -c %%s tar) -lt 20000 && mkdir x && "
                 "tar xf tar -C x && test $(stat -c %%s x/f) = 9895604649984 && "
@@ -189,7 +191,7 @@ static void endless_hole(void) {
                 e.d.path));
     CHECK_NUMBER(inspect_archive(e.v, "/", 1, &p, &f), -1);
     CHECK_NUMBER(f.status, 408);
-    p = (struct patience){.deadline = monotonic_seconds() - 1};
+    p = (struct deadline){.at = monotonic_seconds() - 1};
     CHECK_NUMBER(inspect_archive(e.v, "/", 1, &p, &f), -1);
     CHECK_NUMBER(f.status, 408);
     end_env(&e);
@@ -274,7 +276,7 @@ int main(void) {
     RUN(round_trip, "out and in again nothing is lost");
     RUN(user_names, "owners have the image's names");
     RUN(deep, "a thousand directories deep");
-    RUN(endless_hole, "holes cost nothing, patience ends");
+    RUN(endless_hole, "holes cost nothing, a deadline ends it");
     RUN(large_numbers, "numbers beyond the header's fields");
     RUN(reader_leaves, "a reader that leaves ends it");
     RUN(threads, "threads archive at once");

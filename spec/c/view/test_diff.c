@@ -1,5 +1,7 @@
 /* test_diff.c: the quick comparison finds what comparing everything finds. */
 #define _GNU_SOURCE
+#include "base/fault.h"
+#include "base/fd.h"
 #include "base/tree.h"
 #include "check.h"
 #include "temp_dir.h"

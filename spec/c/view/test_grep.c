@@ -1,5 +1,9 @@
 /* test_grep.c: searches find what is there, with its context, and end. */
 #define _GNU_SOURCE
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/fd.h"
 #include "check.h"
 #include "temp_dir.h"
 #include "view/glob.h"
@@ -347,9 +351,9 @@ static void endings(void) {
         "(yes text | head -n 100000; printf '\\0root\\n') > late");
     const char *wide[] = {"/wide"}, *rest[] = {"/hole", "/late"};
     atomic_bool cancelled = true;
-    grep(&e, "nothing", WITH(.patience.deadline = monotonic_seconds() - 1));
+    grep(&e, "nothing", WITH(.deadline.at = monotonic_seconds() - 1));
     CHECK(e.truncated);
-    grep(&e, "root", WITH(.patience.cancelled = &cancelled));
+    grep(&e, "root", WITH(.deadline.cancelled = &cancelled));
     CHECK(e.truncated);
     grep(&e, "root", NONE);
     CHECK(e.truncated);

@@ -1,5 +1,7 @@
 /* test_view.c: a view shows what overlay would show, and nothing else. */
 #define _GNU_SOURCE
+#include "base/fault.h"
+#include "base/fd.h"
 #include "base/tree.h"
 #include "check.h"
 #include "temp_dir.h"

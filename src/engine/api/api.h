@@ -3,13 +3,20 @@
 #ifndef CONTREE_API_API_H
 #define CONTREE_API_API_H
 
+#include "base/buffer.h"
+#include "base/fault.h"
+#include "base/uuid.h"
 #include "http/http.h"
+#include "operation/engine.h"
 #include "operation/operation.h"
 #include "store/store.h"
 
 /* Ended by a NULL method; in routes.c. */
 extern const struct route api_routes[];
 
+static inline struct engine *request_engine(const struct request *r) {
+    return request_context(r);
+}
 /* limit, offset, since and until of the lists. */
 int api_page(struct request *r, struct page *out, struct fault *f);
 /* The nth path parameter as a uuid in lower case; 404 naming `what` when it is

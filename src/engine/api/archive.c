@@ -2,6 +2,9 @@
  * into a pipe, which the loop sends on as the client takes it. */
 #define _GNU_SOURCE
 #include "api/inspect.h"
+#include "base/descriptor.h"
+#include "base/fault.h"
+#include "base/log.h"
 #include "base/pipe.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -71,8 +74,8 @@ static void archive_close(void *arg) {
 
 static void write_work(struct job *j) {
     struct archive *a = (struct archive *)j;
-    struct patience patience = {0, &a->cancelled};
-    inspect_archive(a->view, a->at.path, a->to, &patience, &a->fault);
+    struct deadline deadline = {0, &a->cancelled};
+    inspect_archive(a->view, a->at.path, a->to, &deadline, &a->fault);
     drop_fd(&a->to);
 }
 
@@ -96,7 +99,7 @@ static void stream_archive(struct archive *a) {
         archive_free(a);
         return;
     }
-    job_start(a->at.engine, &a->job, write_work, write_done);
+    job_start(&a->at.engine->workers, &a->job, write_work, write_done);
     reply_stream(r, "application/x-tar",
                  &(struct stream_source){archive_read, archive_close, a, NULL});
 }
@@ -115,10 +118,10 @@ static void nothing_close(void *arg) {
 /* Whether all of it can be archived is known before the 200 goes out. */
 static void look_work(struct job *j) {
     struct archive *a = (struct archive *)j;
-    const struct patience patience = {0, &a->cancelled};
+    const struct deadline deadline = {0, &a->cancelled};
     a->view = inspection_view(&a->at, &a->fault);
     if (a->view && inspect_can_archive(a->view, a->at.path, ARCHIVE_TAR,
-                                       &patience, &a->fault) < 0)
+                                       &deadline, &a->fault) < 0)
         return; /* with the fault */
 }
 
@@ -172,5 +175,5 @@ void inspect_archive_get(struct request *r) {
         return;
     }
     e->archives++;
-    job_start(e, &a->job, look_work, look_done);
+    job_start(&e->workers, &a->job, look_work, look_done);
 }

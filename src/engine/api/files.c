@@ -1,5 +1,8 @@
 /* files.c: /files (http-api.md §4.5 to §4.7). */
 #include "api/api.h"
+#include "base/buffer.h"
+#include "base/fault.h"
+#include "base/uuid.h"
 #include "base/work.h"
 #include "layer/blob.h"
 #include <ctype.h>
@@ -120,7 +123,7 @@ struct finish {
 
 static void finish_work(struct job *j) {
     struct finish *x = (struct finish *)j;
-    upload_finish(x->upload, j->engine->store, &x->file, &x->fault);
+    upload_finish(x->upload, job_engine(j)->store, &x->file, &x->fault);
 }
 
 static void finish_done(struct job *j) {
@@ -147,5 +150,5 @@ void file_upload(struct request *r) {
     x->request = r;
     x->upload = request_state(r);
     request_own(r, NULL, NULL); /* the worker's now */
-    job_start(request_engine(r), &x->job, finish_work, finish_done);
+    job_start(&request_engine(r)->workers, &x->job, finish_work, finish_done);
 }

@@ -6,6 +6,12 @@
 #include "layer/gc.h"
 #include "api/api.h"
 #include "api/inspect.h"
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/scope.h"
 #include "base/work.h"
 #include <fcntl.h>
 #include <stdlib.h>
@@ -64,7 +70,7 @@ static void tell(struct collection *c) {
 }
 
 static void end(struct collection *c) {
-    struct engine *e = c->job.engine;
+    struct engine *e = job_engine(&c->job);
     e->collecting = false;
     if (!gc_result(c->gc)->dry_run)
         touch_stamp(e); /* a failure is not tried again all the time */
@@ -103,7 +109,7 @@ static int make_pins(struct engine *e, struct gc_pins *p, struct fault *f) {
 
 /* As few as a turn of the loop can take, with others' turns between. */
 static void remove_rows(struct collection *c) {
-    struct engine *e = c->job.engine;
+    struct engine *e = job_engine(&c->job);
     struct gc_pins pins = {0};
     if (!c->fault.status && make_pins(e, &pins, &c->fault) == 0)
         gc_remove_rows(c->gc, &pins, &c->fault);
@@ -111,15 +117,16 @@ static void remove_rows(struct collection *c) {
     if (c->fault.status)
         end(c);
     else
-        job_start(e, &c->job, finish_work, finish_done);
+        job_start(&e->workers, &c->job, finish_work, finish_done);
 }
 
 static void sweep_work(struct job *j) {
     struct collection *c = (struct collection *)j;
     int64_t now = wall_microseconds();
     /* What was made while the clock was wrong is taken for new. */
-    if (!c->request && store_mend_times(j->engine->store, PLAUSIBLE * 1000000,
-                                        now, &c->fault) < 0)
+    if (!c->request &&
+        store_mend_times(job_engine(j)->store, PLAUSIBLE * 1000000, now,
+                         &c->fault) < 0)
         return;
     if (gc_sweep(c->gc, &c->fault) < 0 && !c->fault.status)
         fault_set(&c->fault, 500, "garbage collection failed");
@@ -150,7 +157,7 @@ static int start(struct engine *e, const struct gc_options *o,
         request_on_gone(r, on_gone, c);
     e->collecting = true;
     operations_record(e->operations); /* so that they count as uses */
-    job_start(e, &c->job, sweep_work, sweep_done);
+    job_start(&e->workers, &c->job, sweep_work, sweep_done);
     return 0;
 }
 

@@ -1,6 +1,9 @@
 /* images.c: /images and the tags of images (http-api.md §4.1 to §4.4), and
  * what /inspect tells about an image itself (§4.17, §4.18). */
 #include "api/api.h"
+#include "base/buffer.h"
+#include "base/fault.h"
+#include "base/uuid.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

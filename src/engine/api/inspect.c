@@ -3,6 +3,10 @@
  * archive is in archive.c. */
 #define _GNU_SOURCE
 #include "api/inspect.h"
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/scope.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,7 +154,7 @@ static struct look *look_new(struct request *r,
 
 static void look_start(struct look *l) {
     request_on_gone(l->at.request, on_gone, l);
-    job_start(l->at.engine, &l->job, look_work, look_done);
+    job_start(&l->at.engine->workers, &l->job, look_work, look_done);
 }
 
 static void refuse(struct look *l, const struct fault *f) {
@@ -343,8 +347,8 @@ static int grep_work(struct look *l, struct view *v) {
     struct buffer *b = &l->reply;
     struct matches all = {b, false};
     bool truncated;
-    l->grep.patience.deadline = monotonic_seconds() + GREP_SECONDS;
-    l->grep.patience.cancelled = &l->cancelled;
+    l->grep.deadline.at = monotonic_seconds() + GREP_SECONDS;
+    l->grep.deadline.cancelled = &l->cancelled;
     json_open(b, NULL, '{');
     json_add_name(b, "path", l->grep.path_count ? l->grep.paths[0] : "/");
     json_open(b, "patterns", '[');
@@ -488,8 +492,8 @@ static int diff_work(struct look *l, struct view *v) {
     struct view *base = inspection_view(&l->base, &l->fault);
     if (!base)
         return -1;
-    l->diff.patience.deadline = monotonic_seconds() + DIFF_SECONDS;
-    l->diff.patience.cancelled = &l->cancelled;
+    l->diff.deadline.at = monotonic_seconds() + DIFF_SECONDS;
+    l->diff.deadline.cancelled = &l->cancelled;
     json_open(b, NULL, '{');
     json_add_string(b, "base", l->base.image);
     json_add_string(b, "image", l->at.image);

@@ -3,6 +3,8 @@
 #define CONTREE_API_INSPECT_H
 
 #include "api/api.h"
+#include "base/fault.h"
+#include "base/uuid.h"
 #include "base/work.h"
 #include "view/view.h"
 

@@ -4,6 +4,11 @@
  * run in a sandbox of another make than they were told to use
  * (Contree-Runtime). */
 #include "api/api.h"
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/uuid.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

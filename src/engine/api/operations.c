@@ -1,6 +1,10 @@
 /* operations.c: /operations (http-api.md §4.9 to §4.12, §6). */
 #include "api/api.h"
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/fault.h"
 #include "base/turn.h"
+#include "base/uuid.h"
 #include "base/work.h"
 #include "operation/result.h"
 #include <stdlib.h>
@@ -75,7 +79,7 @@ static void write_operation(struct buffer *b, const struct operation_row *o,
 
 /* A reply whose result comes from the log: here, or in a worker when the log
  * is in a file, or there is much to write. */
-struct report {
+struct rendering {
     struct job job;
     struct request *request;
     int status;
@@ -88,7 +92,7 @@ struct report {
 };
 
 static void report_work(struct job *j) {
-    struct report *p = (struct report *)j;
+    struct rendering *p = (struct rendering *)j;
     if (p->reader && result_fold(p->reader, p->spid ? p->spid : 1, &p->result,
                                  &p->fault) < 0)
         return;
@@ -101,7 +105,7 @@ static void report_work(struct job *j) {
 }
 
 static void report_done(struct job *j) {
-    struct report *p = (struct report *)j;
+    struct rendering *p = (struct rendering *)j;
     if (p->fault.status)
         reply_fault(p->request, &p->fault);
     else
@@ -116,7 +120,7 @@ static void report_done(struct job *j) {
 /* Takes over `row`, whose strings are owned. `log` NULL: no result. */
 static void report(struct request *r, int status, int spid,
                    struct operation_row *row, struct event_log *log) {
-    struct report *p = calloc(1, sizeof *p);
+    struct rendering *p = calloc(1, sizeof *p);
     if (p && log)
         p->reader = event_reader_new(log, -1, true);
     if (!p || (log && !p->reader)) {
@@ -132,7 +136,8 @@ static void report(struct request *r, int status, int spid,
     buffer_init(&p->text, REPLY_MAX);
     if ((log && event_log_in_file(log)) ||
         (row->metadata && strlen(row->metadata) > WRITE_HERE)) {
-        job_start(request_engine(r), &p->job, report_work, report_done);
+        job_start(&request_engine(r)->workers, &p->job, report_work,
+                  report_done);
         return;
     }
     report_work(&p->job);

@@ -1,5 +1,8 @@
 /* routes.c: the routes, and what their handlers share. */
 #include "api/api.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/uuid.h"
 #include "base/work.h"
 #include <stdlib.h>
 #include <string.h>
@@ -75,8 +78,8 @@ struct change {
 
 static void change_work(struct job *j) {
     struct change *c = (struct change *)j;
-    if (c->change(j->engine, c->state, &c->fault) == 0)
-        store_sync(j->engine->store, &c->fault);
+    if (c->change(job_engine(j), c->state, &c->fault) == 0)
+        store_sync(job_engine(j)->store, &c->fault);
 }
 
 static void change_done(struct job *j) {
@@ -101,5 +104,5 @@ void api_change(struct request *r, void *state,
     }
     *c = (struct change){
         .request = r, .state = state, .change = change, .reply = reply};
-    job_start(request_engine(r), &c->job, change_work, change_done);
+    job_start(&request_engine(r)->workers, &c->job, change_work, change_done);
 }

@@ -2,6 +2,9 @@
  * to §4.16). */
 #define _GNU_SOURCE
 #include "api/api.h"
+#include "base/buffer.h"
+#include "base/fault.h"
+#include "base/uuid.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,9 +2,12 @@
  * export ask for: an extension (http-api.md §4.24), on the Unix socket only,
  * because files of this machine are read and written. */
 #define _GNU_SOURCE
-#include "command/transfer.h"
+#include "transport/transfer.h"
 #include "api/api.h"
 #include "api/inspect.h"
+#include "base/buffer.h"
+#include "base/fault.h"
+#include "base/uuid.h"
 #include "base/work.h"
 #include "transport/export.h"
 #include <stdlib.h>
@@ -23,7 +26,7 @@ struct transferring {
 
 static void work(struct job *j) {
     struct transferring *x = (struct transferring *)j;
-    const struct engine *e = j->engine;
+    const struct engine *e = job_engine(j);
     const struct importer m = {e->dir_fd, e->store, e->layers, e->ids};
     if (transfer_run(&m, &x->transfer, x->uuid, &x->fault) < 0 &&
         !x->fault.status)
@@ -40,7 +43,7 @@ static void done(struct job *j) {
     struct transferring *x = (struct transferring *)j;
     struct buffer b;
     if (!x->transfer.out)
-        j->engine->importing--;
+        job_engine(j)->importing--;
     if (x->request && x->fault.status) {
         reply_fault(x->request, &x->fault);
     } else if (x->request) {
@@ -77,11 +80,11 @@ static int read_body(struct transferring *x, struct fault *f) {
         strcmp(t->operand, "-") == 0 || (t->output && *t->output != '/') ||
         (t->oci && *t->oci != '/'))
         return fault_set(f, 400, "an operand, and where it goes, are wanted");
-    return api_directory(x->job.engine, directory, f);
+    return api_directory(job_engine(&x->job), directory, f);
 }
 
 static int begin(struct transferring *x, struct fault *f) {
-    struct engine *e = x->job.engine;
+    struct engine *e = job_engine(&x->job);
     struct image image;
     if (read_body(x, f) < 0)
         return -1;
@@ -95,7 +98,7 @@ static int begin(struct transferring *x, struct fault *f) {
         x->transfer.operand = x->at.image;
     }
     request_on_gone(x->request, on_gone, x);
-    job_start(e, &x->job, work, done);
+    job_start(&e->workers, &x->job, work, done);
     return 0;
 }
 
@@ -108,7 +111,7 @@ static void start(struct request *r, bool out) {
                   "socket");
     else if ((x = calloc(1, sizeof *x))) {
         x->request = r;
-        x->job.engine = request_engine(r);
+        x->job.workers = &request_engine(r)->workers;
         x->transfer = (struct transfer){.out = out, .cancelled = &x->cancelled};
         x->body = json_incref((json_t *)request_json(r));
         if (begin(x, &f) == 0)

@@ -1,5 +1,6 @@
 /* whoami.c: GET /whoami (http-api.md §5.15). */
 #include "api/api.h"
+#include "base/buffer.h"
 
 static void write_permissions(struct buffer *b) {
     static const char *const names[] = {"import", "spawn",  "spawn_disposable",

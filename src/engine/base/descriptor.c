@@ -1,7 +1,6 @@
 /* descriptor.c: see descriptor.h. */
 #define _GNU_SOURCE
 #include "base/descriptor.h"
-#include "base/fault.h"
 #include <errno.h>
 #include <execinfo.h>
 #include <stdatomic.h>
@@ -34,8 +33,8 @@ _Noreturn void die_strictly(const char *what) {
         " (CONTREE_STRICT=1). Here; addr2line -fipe PROGRAM names +0x...:\n";
     void *frames[FRAMES];
     int count = backtrace(frames, FRAMES);
-    int ignored = write_all(STDERR_FILENO, what, strlen(what));
-    ignored = write_all(STDERR_FILENO, hint, sizeof hint - 1);
+    ssize_t ignored = write(STDERR_FILENO, what, strlen(what));
+    ignored = write(STDERR_FILENO, hint, sizeof hint - 1);
     (void)ignored;
     backtrace_symbols_fd(frames, count, STDERR_FILENO);
     abort();

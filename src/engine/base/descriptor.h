@@ -6,16 +6,10 @@
 #ifndef CONTREE_BASE_DESCRIPTOR_H
 #define CONTREE_BASE_DESCRIPTOR_H
 
+#include "base/fault.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <uv.h>
-
-struct fault;
-
-/* What to do where descriptors are short. */
-#define DESCRIPTORS_FIX                                                        \
-    "Fix: let the engine have more of them (ulimit -n 4096 before it starts, " \
-    "LimitNOFILE= of its systemd unit)"
 
 /* Closes `fd` and keeps errno; -1 is none. Any thread. */
 #define close_fd(fd) close_fd_at((fd), __FILE__, __LINE__)

@@ -1,6 +1,8 @@
 /* json.c: see json.h. */
 #include "base/json.h"
+#include "base/clock.h"
 #include <openssl/evp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,8 +4,11 @@
 #ifndef CONTREE_BASE_JSON_H
 #define CONTREE_BASE_JSON_H
 
+#include "base/buffer.h"
 #include "base/fault.h"
+#include "base/scope.h"
 #include <jansson.h>
+#include <stdint.h>
 
 /* Parses an object. 400 with line and column for anything else: duplicate
  * keys, NaN, integers above 64 bits, invalid UTF-8, NUL, depth above 2,048.

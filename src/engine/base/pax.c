@@ -1,6 +1,7 @@
 /* pax.c: see pax.h. */
 #define _GNU_SOURCE
 #include "base/pax.h"
+#include "base/fd.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

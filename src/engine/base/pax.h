@@ -4,7 +4,9 @@
 #ifndef CONTREE_BASE_PAX_H
 #define CONTREE_BASE_PAX_H
 
-#include "base/fault.h"
+#include "base/buffer.h"
+#include "base/scope.h"
+#include <stdint.h>
 #include <sys/stat.h>
 
 struct pax {

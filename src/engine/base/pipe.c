@@ -1,6 +1,9 @@
 /* pipe.c: see pipe.h. */
 #define _GNU_SOURCE
 #include "base/pipe.h"
+#include "base/descriptor.h"
+#include "base/log.h"
+#include "base/scope.h"
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>

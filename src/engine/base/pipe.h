@@ -3,6 +3,7 @@
 #define CONTREE_BASE_PIPE_H
 
 #include "base/fault.h"
+#include <stdbool.h>
 #include <uv.h>
 
 struct pipe_end {

@@ -3,6 +3,8 @@
  * deletion moves deep directories up. */
 #define _GNU_SOURCE
 #include "base/tree.h"
+#include "base/buffer.h"
+#include "base/descriptor.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #ifndef CONTREE_BASE_TREE_H
 #define CONTREE_BASE_TREE_H
 
-#include "base/fault.h"
+#include "base/scope.h"
 #include <sys/stat.h>
 
 /* Sees an entry: `dir` is the descriptor of its directory, `st` from an lstat.

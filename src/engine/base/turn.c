@@ -1,7 +1,7 @@
 /* turn.c: see turn.h. */
 #define _GNU_SOURCE
 #include "base/turn.h"
-#include "base/fault.h"
+#include "base/descriptor.h"
 #include <execinfo.h>
 #include <signal.h>
 #include <stdio.h>

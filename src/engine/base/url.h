@@ -3,7 +3,9 @@
 #ifndef CONTREE_BASE_URL_H
 #define CONTREE_BASE_URL_H
 
+#include "base/buffer.h"
 #include "base/fault.h"
+#include <stdint.h>
 
 enum { URL_SEGMENTS = 24, URL_PARAMETERS = 256, URL_BYTES = 32 << 10 };
 

@@ -1,7 +1,9 @@
 /* work.c: see work.h. */
 #define _GNU_SOURCE
 #include "base/work.h"
-#include "base/fault.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -89,16 +91,16 @@ static void in_worker(uv_work_t *request) {
 static void on_loop(uv_work_t *request, int status) {
     struct job *j = request->data;
     (void)status; /* nobody cancels work here */
-    j->engine->jobs--;
+    j->workers->jobs--;
     j->done(j);
 }
 
-void job_start(struct engine *e, struct job *j, void (*work)(struct job *j),
+void job_start(struct workers *w, struct job *j, void (*work)(struct job *j),
                void (*done)(struct job *j)) {
-    j->engine = e;
+    j->workers = w;
     j->work = work;
     j->done = done;
     j->request.data = j;
-    e->jobs++;
-    uv_queue_work(e->loop, &j->request, in_worker, on_loop);
+    w->jobs++;
+    uv_queue_work(w->loop, &j->request, in_worker, on_loop);
 }

@@ -2,20 +2,27 @@
 #ifndef CONTREE_BASE_WORK_H
 #define CONTREE_BASE_WORK_H
 
-#include "operation/engine.h"
+#include "base/fault.h"
+#include <uv.h>
+
+/* What counts the work of one loop. */
+struct workers {
+    uv_loop_t *loop;
+    size_t jobs; /* in workers now */
+};
 
 /* Part of a larger struct, as its first member, so that the callbacks find it.
  * It must live until `done` was called; that may free it. */
 struct job {
     uv_work_t request;
-    struct engine *engine;
+    struct workers *workers;
     void (*work)(struct job *j); /* in a worker */
     void (*done)(struct job *j); /* on the loop; always called */
 };
-/* Starts as many workers, before there is work: libuv would abort when the
+/* Starts as many threads, before there is work: libuv would abort when the
  * system has no thread for it. 503 when there are too few. */
 int workers_start(uv_loop_t *loop, int wanted, struct fault *f);
-void job_start(struct engine *e, struct job *j, void (*work)(struct job *j),
+void job_start(struct workers *w, struct job *j, void (*work)(struct job *j),
                void (*done)(struct job *j));
 
 #endif

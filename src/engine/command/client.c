@@ -1,7 +1,10 @@
 /* client.c: see client.h. */
 #define _GNU_SOURCE
 #include "command/client.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
 #include "base/json.h"
+#include "base/scope.h"
 #include "http/listen.h"
 #include "store/store.h"
 #include <limits.h>

@@ -3,6 +3,8 @@
 #ifndef CONTREE_COMMAND_CLIENT_H
 #define CONTREE_COMMAND_CLIENT_H
 
+#include "base/buffer.h"
+#include "base/fault.h"
 #include "command/options.h"
 #include <jansson.h>
 

@@ -1,7 +1,10 @@
 /* data.c: see data.h. */
 #define _GNU_SOURCE
 #include "command/data.h"
+#include "base/descriptor.h"
+#include "base/scope.h"
 #include "layer/layers.h"
+#include "sandbox/userns.h"
 #include "store/store.h"
 #include <errno.h>
 #include <fcntl.h>

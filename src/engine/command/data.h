@@ -2,6 +2,7 @@
 #ifndef CONTREE_COMMAND_DATA_H
 #define CONTREE_COMMAND_DATA_H
 
+#include "base/fault.h"
 #include "operation/engine.h"
 
 /* Makes the directory with its parents, and opens it: it must be ours alone,

@@ -1,13 +1,19 @@
 /* doctor.c: see doctor.h. */
 #define _GNU_SOURCE
 #include "command/doctor.h"
+#include "base/descriptor.h"
+#include "base/fault.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include "command/data.h"
 #include "http/listen.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/probe.h"
+#include "sandbox/userns.h"
 #include "transport/import.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>

@@ -1,6 +1,7 @@
 /* gc.c: see gc.h. */
 #define _GNU_SOURCE
 #include "command/gc.h"
+#include "base/buffer.h"
 #include "base/json.h"
 #include "command/client.h"
 #include "command/data.h"

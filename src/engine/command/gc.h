@@ -2,6 +2,7 @@
 #ifndef CONTREE_COMMAND_GC_H
 #define CONTREE_COMMAND_GC_H
 
+#include "base/fault.h"
 #include "command/options.h"
 
 /* Collects garbage and prints what went: by itself, or by the engine that

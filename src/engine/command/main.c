@@ -1,4 +1,5 @@
 /* main.c: the program contree-engine. */
+#include "base/fault.h"
 #include "command/doctor.h"
 #include "command/gc.h"
 #include "command/options.h"

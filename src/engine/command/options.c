@@ -1,6 +1,7 @@
 /* options.c: see options.h. */
 #define _GNU_SOURCE
 #include "command/options.h"
+#include "base/scope.h"
 #include "base/url.h"
 #include "core/place.h"
 #include "sandbox/sandbox.h"

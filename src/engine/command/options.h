@@ -2,6 +2,7 @@
 #ifndef CONTREE_COMMAND_OPTIONS_H
 #define CONTREE_COMMAND_OPTIONS_H
 
+#include "base/fault.h"
 #include "layer/gc.h"
 #include "operation/engine.h"
 

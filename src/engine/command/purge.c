@@ -1,6 +1,8 @@
 /* purge.c: see purge.h. */
 #define _GNU_SOURCE
 #include "command/purge.h"
+#include "base/descriptor.h"
+#include "base/scope.h"
 #include "base/tree.h"
 #include "sandbox/userns.h"
 #include "store/store.h"

@@ -2,6 +2,7 @@
 #ifndef CONTREE_COMMAND_PURGE_H
 #define CONTREE_COMMAND_PURGE_H
 
+#include "base/fault.h"
 #include "command/options.h"
 
 /* Removes a data directory and all that is in it, also what belongs to

@@ -2,12 +2,18 @@
 #define _GNU_SOURCE
 #include "command/serve.h"
 #include "api/api.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/scope.h"
 #include "base/tree.h"
 #include "base/turn.h"
 #include "base/work.h"
 #include "command/data.h"
+#include "sandbox/launcher.h"
 #include "sandbox/probe.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/userns.h"
 #include "transport/import.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +47,7 @@ enum { WORKERS = 20 };
 
 struct server {
     struct engine engine;
+    struct http_options http;
     uv_signal_t terminate, interrupt;
     uv_timer_t idle, stop, daily, there;
     uint64_t stop_since, idle_since;
@@ -87,7 +94,7 @@ static void on_stop_tick(uv_timer_t *timer) {
     struct server *s = timer->data;
     struct engine *e = &s->engine;
     uint64_t waited = uv_now(e->loop) - s->stop_since;
-    bool busy = operations_active(e->operations) > 0 || e->jobs > 0;
+    bool busy = operations_active(e->operations) > 0 || e->workers.jobs > 0;
     if (busy && waited < STOP_MS)
         return;
     if (busy) {
@@ -120,7 +127,7 @@ static void on_signal(uv_signal_t *handle, int number) {
 
 static bool is_busy(struct engine *e) {
     return http_active(e->http) > 0 || operations_active(e->operations) > 0 ||
-           e->jobs > 0;
+           e->workers.jobs > 0;
 }
 
 /* Garbage is collected in small steps beside work: a busy engine may never be
@@ -232,7 +239,15 @@ static int run(struct server *s, struct fault *f) {
     if (!e->operations)
         return -1;
     make_first_image(e);
-    e->http = http_open(e, api_routes, f);
+    s->http = (struct http_options){.loop = e->loop,
+                                    .workers = &e->workers,
+                                    .most = &e->descriptors,
+                                    .socket_path = e->config->socket_path,
+                                    .listen = e->config->listen,
+                                    .token = e->config->token,
+                                    .routes = api_routes,
+                                    .context = e};
+    e->http = http_open(&s->http, f);
     if (!e->http || store_announce(e->store, e->config->socket_path, f) < 0)
         return -1;
     watch(s);
@@ -301,6 +316,7 @@ int serve(const struct options *o, struct fault *f) {
     reset_signals();
     int result = share_descriptors(&s->engine, &config, f);
     s->engine.loop = result < 0 ? NULL : uv_default_loop();
+    s->engine.workers.loop = s->engine.loop;
     if (result == 0 && !s->engine.loop)
         result = fault_errno(f, "cannot make an event loop");
     if (result == 0) {

@@ -2,6 +2,7 @@
 #ifndef CONTREE_COMMAND_SERVE_H
 #define CONTREE_COMMAND_SERVE_H
 
+#include "base/fault.h"
 #include "command/options.h"
 
 /* Serves until a signal or idleness ends it; 0, or -1 when it could not begin.

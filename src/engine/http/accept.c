@@ -1,6 +1,9 @@
 /* accept.c: see accept.h. */
 #define _GNU_SOURCE
 #include "http/accept.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/log.h"
 #include "base/turn.h"
 #include <errno.h>
 #include <string.h>

@@ -3,6 +3,7 @@
 #define CONTREE_HTTP_ACCEPT_H
 
 #include "base/fault.h"
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <uv.h>
 

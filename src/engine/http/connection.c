@@ -1,6 +1,7 @@
 /* connection.c: who is connected to the server of server.c, how many may be,
  * and for how long without a word. */
 #define _GNU_SOURCE
+#include "base/clock.h"
 #include "http/internal.h"
 #include "http/listen.h"
 #include <poll.h>
@@ -39,7 +40,7 @@ static void make_way(struct listener *l) {
 
 static bool has_room(void *listener) {
     const struct listener *l = listener;
-    return l->count < l->server->engine->descriptors.connections;
+    return l->count < l->server->o->most->connections;
 }
 
 /* Hands it to libmicrohttpd, which closes it in any case. */
@@ -47,7 +48,7 @@ static void take(void *listener, int fd, const struct sockaddr *peer,
                  socklen_t length) {
     struct listener *l = listener;
     MHD_add_connection(l->daemon, fd, peer, length);
-    if (l->strangers > l->server->engine->descriptors.strangers)
+    if (l->strangers > l->server->o->most->strangers)
         make_way(l);
     l->server->kicked = true;
 }
@@ -112,7 +113,7 @@ int listener_accept(struct listener *l, int fd, struct fault *f) {
     l->acceptor.arg = l;
     l->acceptor.take = take;
     l->acceptor.has_room = has_room;
-    if (accept_open(&l->acceptor, l->server->engine->loop, fd, f) < 0)
+    if (accept_open(&l->acceptor, l->server->o->loop, fd, f) < 0)
         return -1;
     l->accepting = true;
     return 0;

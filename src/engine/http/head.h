@@ -6,6 +6,9 @@
 
 #include "base/fault.h"
 #include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct head {
     int64_t length; /* of the body to come; -1: chunked; 0: none */

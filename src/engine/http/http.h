@@ -7,9 +7,13 @@
 #ifndef CONTREE_HTTP_HTTP_H
 #define CONTREE_HTTP_HTTP_H
 
+#include "base/buffer.h"
+#include "base/descriptor.h"
+#include "base/fault.h"
 #include "base/json.h"
+#include "base/scope.h"
 #include "base/url.h"
-#include "operation/engine.h"
+#include "base/work.h"
 
 struct request;
 
@@ -35,15 +39,24 @@ struct route {
                  struct fault *f);
     /* BODY_JSON, BODY_BYTES: what it takes to read the body, before handle(),
      * which then finds it by request_state(); or NULL. In a worker when the
-     * body is large: of the engine it may use the configuration and the ids. */
+     * body is large: of the context it may use what never changes. */
     int (*digest)(struct request *r, struct fault *f);
 };
 
 struct http_server;
-/* Listens as the configuration says and serves `routes` (ended by a NULL
- * method) from then on. */
-struct http_server *http_open(struct engine *e, const struct route *routes,
-                              struct fault *f);
+/* All of it must stay until http_close(). */
+struct http_options {
+    uv_loop_t *loop;
+    struct workers *workers;
+    const struct descriptors *most; /* connections and strangers at a time */
+    const char *socket_path;        /* absolute; NULL: no Unix socket */
+    const char *listen;             /* "127.0.0.1:0" style; NULL: no TCP */
+    const char *token;              /* bearer token for TCP; NULL with no TCP */
+    const struct route *routes;     /* ended by a NULL method */
+    void *context;                  /* whose requests these are */
+};
+/* Listens, and serves the routes from then on. */
+struct http_server *http_open(const struct http_options *o, struct fault *f);
 /* Takes no new connections. */
 void http_quiesce(struct http_server *s);
 /* Ends all connections, and answers 503 to the requests still waiting. */
@@ -55,7 +68,8 @@ uint64_t http_last_activity(const struct http_server *s);
 
 /* ---- what a request holds ---- */
 
-struct engine *request_engine(const struct request *r);
+/* http_options.context */
+void *request_context(const struct request *r);
 const struct url *request_url(const struct request *r);
 /* The path segment that matched the nth "*". */
 const char *request_param(const struct request *r, size_t n);

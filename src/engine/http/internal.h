@@ -3,6 +3,8 @@
 #ifndef CONTREE_HTTP_INTERNAL_H
 #define CONTREE_HTTP_INTERNAL_H
 
+#include "base/buffer.h"
+#include "base/fault.h"
 #include "http/accept.h"
 #include "http/http.h"
 #include <microhttpd.h>
@@ -73,8 +75,7 @@ struct connection {
 };
 
 struct http_server {
-    struct engine *engine;
-    const struct route *routes;
+    const struct http_options *o;
     struct listener unix_listener, tcp_listener;
     uv_prepare_t prepare;
     uv_timer_t timeout, tick, later;

@@ -1,6 +1,8 @@
 /* listen.c: see listen.h. */
 #define _GNU_SOURCE
 #include "http/listen.h"
+#include "base/descriptor.h"
+#include "base/scope.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>

@@ -3,6 +3,7 @@
 #define CONTREE_HTTP_LISTEN_H
 
 #include "base/fault.h"
+#include <stdbool.h>
 
 /* A listening Unix socket of mode 0600 at `path`, made under another name and
  * renamed, so that a stale one is replaced at once. Its directory is made

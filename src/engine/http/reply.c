@@ -1,7 +1,11 @@
 /* reply.c: the replies of http.h: whole bodies, files and streams, compressed
  * when the client can take it. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/log.h"
 #include "http/internal.h"
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,9 @@
 /* server.c: the server of http.h: listeners on the loop, and a request from its
  * first byte to the handler. Replies are in reply.c. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/log.h"
 #include "base/turn.h"
 #include "base/work.h"
 #include "http/head.h"
@@ -28,8 +31,8 @@ enum {
 
 /* ---- what a request holds ---- */
 
-struct engine *request_engine(const struct request *r) {
-    return r->server->engine;
+void *request_context(const struct request *r) {
+    return r->server->o->context;
 }
 
 const struct url *request_url(const struct request *r) {
@@ -116,7 +119,7 @@ void request_resume_later(struct request *r) {
 /* ---- from the request line to the route ---- */
 
 static void touch(struct http_server *s) {
-    s->last_activity = uv_now(s->engine->loop);
+    s->last_activity = uv_now(s->o->loop);
 }
 
 /* libmicrohttpd has no memory for what follows such a request line, and would
@@ -230,7 +233,8 @@ static void find_route(struct request *r, const char *method) {
     r->prefix_count = v1;
     size_t rest = v1 < u->segment_count ? v1 + 1 : v1;
     buffer_init(&allow, 128);
-    for (const struct route *p = r->server->routes; p->method && !r->route; p++)
+    for (const struct route *p = r->server->o->routes; p->method && !r->route;
+         p++)
         if (pattern_matches(r, p->pattern, u->segments + rest,
                             u->segment_count - rest) &&
             rest > v1) {
@@ -390,7 +394,7 @@ static bool digest_elsewhere(struct request *r) {
     if (!d)
         return false;
     d->request = r;
-    job_start(r->server->engine, &d->job, digest_work, digest_done);
+    job_start(r->server->o->workers, &d->job, digest_work, digest_done);
     return true;
 }
 
@@ -402,7 +406,7 @@ static enum MHD_Result suspend(struct request *r) {
 
 /* The body is there. Of many requests at once some come in a later turn. */
 static enum MHD_Result handle(struct request *r) {
-    if (turn_is_long(r->server->engine->loop)) {
+    if (turn_is_long(r->server->o->loop)) {
         request_resume_later(r);
         return suspend(r);
     }
@@ -524,7 +528,7 @@ static int listener_open(struct http_server *s, struct listener *l, int fd,
     }
     int epoll =
         MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-    if (watch_open(s->engine->loop, &l->poll, epoll, f) < 0) {
+    if (watch_open(s->o->loop, &l->poll, epoll, f) < 0) {
         close_fd(fd);
         return -1;
     }
@@ -535,7 +539,7 @@ static int listener_open(struct http_server *s, struct listener *l, int fd,
 }
 
 static int open_unix(struct http_server *s, struct fault *f) {
-    const char *path = s->engine->config->socket_path;
+    const char *path = s->o->socket_path;
     if (!path)
         return 0;
     int fd = listen_unix(path, f);
@@ -548,7 +552,7 @@ static int open_unix(struct http_server *s, struct fault *f) {
 
 /* Not the socket of an engine that has taken the name over. */
 static void remove_socket(struct http_server *s) {
-    const char *path = s->engine->config->socket_path;
+    const char *path = s->o->socket_path;
     struct stat now;
     if (path && s->socket.st_ino && lstat(path, &now) == 0 &&
         now.st_ino == s->socket.st_ino && now.st_dev == s->socket.st_dev)
@@ -557,34 +561,32 @@ static void remove_socket(struct http_server *s) {
 }
 
 static int open_tcp(struct http_server *s, struct fault *f) {
-    const struct engine_config *config = s->engine->config;
+    const struct http_options *o = s->o;
     char bound[64];
-    if (!config->listen)
+    if (!o->listen)
         return 0;
-    if (!config->token)
+    if (!o->token)
         return fault_set(f, 400, "--listen needs --token-file");
-    hash_token(config->token, strlen(config->token), s->token_hash);
+    hash_token(o->token, strlen(o->token), s->token_hash);
     s->tcp_listener.tcp = true;
-    int fd = listen_tcp(config->listen, bound, f);
+    int fd = listen_tcp(o->listen, bound, f);
     if (fd < 0 || listener_open(s, &s->tcp_listener, fd, f) < 0)
         return -1;
     log_line("serving on http://%s", bound);
     return 0;
 }
 
-struct http_server *http_open(struct engine *e, const struct route *routes,
-                              struct fault *f) {
+struct http_server *http_open(const struct http_options *o, struct fault *f) {
     struct http_server *s = calloc(1, sizeof *s);
     if (!s) {
         fault_set(f, 500, "out of memory");
         return NULL;
     }
-    s->engine = e;
-    s->routes = routes;
-    uv_prepare_init(e->loop, &s->prepare);
-    uv_timer_init(e->loop, &s->timeout);
-    uv_timer_init(e->loop, &s->tick);
-    uv_timer_init(e->loop, &s->later);
+    s->o = o;
+    uv_prepare_init(o->loop, &s->prepare);
+    uv_timer_init(o->loop, &s->timeout);
+    uv_timer_init(o->loop, &s->tick);
+    uv_timer_init(o->loop, &s->later);
     s->prepare.data = s->timeout.data = s->tick.data = s->later.data = s;
     uv_prepare_start(&s->prepare, on_prepare);
     touch(s);

@@ -1,6 +1,9 @@
 /* blob.c: see blob.h. */
 #define _GNU_SOURCE
 #include "layer/blob.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>

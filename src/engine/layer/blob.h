@@ -2,7 +2,10 @@
 #ifndef CONTREE_LAYER_BLOB_H
 #define CONTREE_LAYER_BLOB_H
 
+#include "base/fault.h"
 #include "store/store.h"
+#include <stddef.h>
+#include <stdint.h>
 
 /* An upload in progress: bytes go to a file without a name and through SHA-256
  * in one pass. One thread at a time. */

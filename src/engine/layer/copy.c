@@ -1,6 +1,8 @@
 /* copy.c: see copy.h. */
 #define _GNU_SOURCE
 #include "layer/copy.h"
+#include "base/fd.h"
+#include "base/overlay.h"
 #include "layer/layers.h"
 #include <errno.h>
 #include <linux/fs.h>
@@ -12,7 +14,7 @@
 enum { ATTRIBUTES = COPY_PIECE / 4 }; /* bytes of all names, and of a value */
 
 static int copy_attribute(int from, int to, const char *name, char *value) {
-    if (layer_owns_attribute(name) || strncmp(name, "trusted.", 8) == 0 ||
+    if (overlay_owns_attribute(name) || strncmp(name, "trusted.", 8) == 0 ||
         (strncmp(name, "security.", 9) == 0 &&
          strcmp(name, "security.capability") != 0))
         return 0;
@@ -47,7 +49,7 @@ static int copy_piece(const struct copier *c, int from, int to, off_t at,
         return -1;
     while (at < end) {
         size_t most = end - at < COPY_PIECE ? (size_t)(end - at) : COPY_PIECE;
-        if (patience_over(&c->patience)) {
+        if (deadline_is_over(&c->deadline)) {
             errno = ECANCELED;
             return -1;
         }

@@ -3,16 +3,18 @@
 #ifndef CONTREE_LAYER_COPY_H
 #define CONTREE_LAYER_COPY_H
 
+#include "base/deadline.h"
+#include "base/scope.h"
 #include "view/view.h"
 
 struct copier {
     char *piece; /* COPY_PIECE bytes to copy with */
-    struct patience patience;
+    struct deadline deadline;
 };
 enum { COPY_PIECE = 1 << 18 };
 
 /* The data of a file of `size` bytes: the file system shares it if it can, and
- * holes stay holes. ECANCELED when patience is over. Both are open at their
+ * holes stay holes. ECANCELED when the deadline is over. Both are open at their
  * start, `to` is empty. */
 int copy_data(const struct copier *c, int from, int to, off_t size) MUST_CHECK;
 /* Owner, mode, attributes and times of an open file or directory, as `st` has

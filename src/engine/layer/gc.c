@@ -1,6 +1,10 @@
 /* gc.c: see gc.h. */
 #define _GNU_SOURCE
 #include "layer/gc.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/log.h"
+#include "base/overlay.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,11 @@
 /* layers.c: see layers.h. */
 #define _GNU_SOURCE
 #include "layer/layers.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/log.h"
+#include "base/overlay.h"
+#include "base/scope.h"
 #include "base/tree.h"
 #include "layer/skeleton.h"
 #include <ctype.h>
@@ -44,25 +49,6 @@ static void acquire(struct layers *l) {
 
 static void release(struct layers *l) {
     pthread_mutex_unlock(&l->lock);
-}
-
-void layer_path(int64_t id, char out[32]) {
-    snprintf(out, 32, id < 0 ? "w/%lld/u" : "l/%lld", llabs(id));
-}
-
-bool layer_is_whiteout(const struct stat *st) {
-    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
-}
-
-bool layer_is_opaque(int dir) {
-    char mark;
-    return fgetxattr(dir, "user.overlay.opaque", &mark, 1) == 1 && mark == 'y';
-}
-
-/* What a sandbox sets under this prefix is stored as user.overlay.overlay. */
-bool layer_owns_attribute(const char *name) {
-    return strncmp(name, "user.overlay.", 13) == 0 &&
-           strncmp(name + 13, "overlay.", 8) != 0;
 }
 
 static int make_plain(int dir, const char *name, struct fault *f) {
@@ -336,7 +322,7 @@ static int has_attributes(int fd) {
     if (length < 0)
         return errno == ERANGE ? 1 : -1;
     for (char *name = names; name < names + length; name += strlen(name) + 1)
-        if (!layer_owns_attribute(name))
+        if (!overlay_owns_attribute(name))
             return 1;
     return 0;
 }

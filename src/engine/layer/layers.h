@@ -20,7 +20,10 @@
 #ifndef CONTREE_LAYER_LAYERS_H
 #define CONTREE_LAYER_LAYERS_H
 
+#include "base/fault.h"
 #include "store/store.h"
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/stat.h>
 
 struct layers;
@@ -33,15 +36,10 @@ struct layers *layers_open(int dir_fd, struct store *s, uid_t id_base,
                            struct fault *f);
 void layers_close(struct layers *l);
 int layers_directory(const struct layers *l); /* dir_fd */
-/* "l/123"; of a negative number: "w/123/u", a layer that is being made. */
-void layer_path(int64_t id, char out[32]);
+
+/* The lowest lower directory of every sandbox, with the mode that its places
+ * for mounts need. */
 #define LAYER_PLACES "l/places"
-/* What overlay says with them: that there is nothing here; that this directory
- * hides what is below it; and whether an attribute is overlay's, not one that a
- * program in a sandbox gave the same prefix. */
-bool layer_is_whiteout(const struct stat *st);
-bool layer_is_opaque(int dir);
-bool layer_owns_attribute(const char *name);
 
 struct workspace {
     int64_t number;

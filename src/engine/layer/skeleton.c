@@ -1,6 +1,8 @@
 /* skeleton.c: see skeleton.h. */
 #define _GNU_SOURCE
 #include "layer/skeleton.h"
+#include "base/descriptor.h"
+#include "base/scope.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

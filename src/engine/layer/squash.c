@@ -5,6 +5,9 @@
  * any depth costs memory only, and no path is ever longer than a name. */
 #define _GNU_SOURCE
 #include "layer/squash.h"
+#include "base/descriptor.h"
+#include "base/overlay.h"
+#include "base/scope.h"
 #include "base/tree.h"
 #include "layer/copy.h"
 #include "view/internal.h"
@@ -179,7 +182,7 @@ static int is_below(const struct squash *s, const char *name) {
     int there = 0;
     for (size_t i = d->own; i < d->count && there == 0; i++)
         there = look(s, d->parts[i], name, &st);
-    return there == 1 ? !layer_is_whiteout(&st) : there;
+    return there == 1 ? !overlay_is_whiteout(&st) : there;
 }
 
 /* Hides what is below, if there is something. */
@@ -245,7 +248,7 @@ static int go_into(struct squash *s, struct step *d, uint32_t layer,
         d->st = st;
     d->parts[d->count++] = layer;
     d->own += layer < s->range;
-    return !layer_is_opaque(fd);
+    return !overlay_is_opaque(fd);
 }
 
 /* Makes the directory and goes there. */
@@ -307,7 +310,7 @@ static int squash_entry(struct squash *s, const char *name, size_t position) {
         return -1;
     if (look(s, layer, name, &st) != 1)
         return failed(s, "reading", name);
-    if (layer_is_whiteout(&st))
+    if (overlay_is_whiteout(&st))
         return make_whiteout(s, name);
     return S_ISDIR(st.st_mode) ? go_down(s, name, position)
                                : copy_entry(s, layer, name, &st);
@@ -386,7 +389,7 @@ static int fill(int dir_fd, const struct workspace *w,
         .to = -1,
         .links = -1,
         .cancelled = cancelled,
-        .copier = {.piece = malloc(COPY_PIECE), .patience = {0, cancelled}},
+        .copier = {.piece = malloc(COPY_PIECE), .deadline = {0, cancelled}},
         .at = malloc((count + 1) * sizeof *s.at),
         .f = f};
     char links[48];

@@ -12,6 +12,7 @@
 #ifndef CONTREE_LAYER_SQUASH_H
 #define CONTREE_LAYER_SQUASH_H
 
+#include "base/fault.h"
 #include "layer/layers.h"
 #include <stdatomic.h>
 

@@ -5,9 +5,10 @@
 #define CONTREE_OPERATION_ENGINE_H
 
 #include "base/descriptor.h"
+#include "base/ids.h"
+#include "base/work.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/runtime.h"
-#include "sandbox/userns.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -44,12 +45,18 @@ struct engine {
     struct layers *layers;
     struct id_range ids;
     struct descriptors descriptors;
-    size_t jobs;                    /* in workers now; see base/work.h */
+    struct workers workers;
     size_t archives;                /* being sent now */
     size_t importing;               /* for contree-engine import, now */
     struct inspection *inspections; /* of images, now; see api/inspect.h */
     bool collecting;                /* garbage */
     double collected; /* when that was last tried unasked; 0 never */
 };
+
+/* Whose work a job is. */
+static inline struct engine *job_engine(const struct job *j) {
+    return (struct engine *)((char *)j->workers -
+                             offsetof(struct engine, workers));
+}
 
 #endif

@@ -1,7 +1,12 @@
 /* events.c: see events.h. */
 #define _GNU_SOURCE
 #include "operation/events.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
 #include "base/json.h"
+#include "base/log.h"
+#include "base/uuid.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -7,7 +7,9 @@
 #ifndef CONTREE_OPERATION_EVENTS_H
 #define CONTREE_OPERATION_EVENTS_H
 
+#include "base/buffer.h"
 #include "base/fault.h"
+#include <stdint.h>
 
 enum { EVENTS_IN_MEMORY = 1 << 20 };
 

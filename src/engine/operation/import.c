@@ -2,6 +2,8 @@
  * at a time in workers, the others wait. */
 #define _GNU_SOURCE
 #include "transport/import.h"
+#include "base/buffer.h"
+#include "base/clock.h"
 #include "operation/internal.h"
 #include "transport/registry.h"
 #include <pthread.h>
@@ -63,7 +65,7 @@ static void on_progress(void *arg, const struct import_progress *p) {
 static void import_work(struct job *j) {
     struct import *i = (struct import *)j;
     const struct import_request *r = &i->request;
-    struct engine *e = j->engine;
+    struct engine *e = job_engine(j);
     const struct importer m = {e->dir_fd, e->store, e->layers, e->ids};
     const struct import_options o = {.tag = r->tag,
                                      .operation = i->op->uuid,
@@ -145,7 +147,7 @@ static void begin(struct operation *op) {
     op->references++;
     op->all->importing++;
     operations_housekeep(op->all);
-    job_start(op->all->engine, &i->job, import_work, import_done);
+    job_start(&op->all->engine->workers, &i->job, import_work, import_done);
 }
 
 void operation_cancel_import(struct operation *op) {

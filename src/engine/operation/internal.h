@@ -3,6 +3,8 @@
 #ifndef CONTREE_OPERATION_INTERNAL_H
 #define CONTREE_OPERATION_INTERNAL_H
 
+#include "base/fault.h"
+#include "base/uuid.h"
 #include "base/work.h"
 #include "layer/gc.h"
 #include "layer/layers.h"

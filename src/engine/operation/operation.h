@@ -6,6 +6,8 @@
 #ifndef CONTREE_OPERATION_OPERATION_H
 #define CONTREE_OPERATION_OPERATION_H
 
+#include "base/fault.h"
+#include "base/uuid.h"
 #include "operation/engine.h"
 #include "operation/events.h"
 #include "operation/spec.h"

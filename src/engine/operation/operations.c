@@ -1,7 +1,11 @@
 /* operations.c: all active operations: the list, the queue, the clock, and what
  * has to be watched while they run; see operation.h. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/scope.h"
 #include "operation/internal.h"
+#include "sandbox/launcher.h"
 #include <math.h>
 #include <openssl/sha.h>
 #include <stdio.h>
@@ -102,7 +106,7 @@ struct drop {
 };
 
 static void drop_work(struct job *j) {
-    workspace_drop(j->engine->layers, &((struct drop *)j)->workspace);
+    workspace_drop(job_engine(j)->layers, &((struct drop *)j)->workspace);
 }
 
 static void drop_done(struct job *j) {
@@ -122,7 +126,7 @@ void operation_drop_workspace(struct operation *op) {
     }
     d->all = op->all;
     d->workspace = op->workspace;
-    job_start(op->all->engine, &d->job, drop_work, drop_done);
+    job_start(&op->all->engine->workers, &d->job, drop_work, drop_done);
 }
 
 /* ---- starting ---- */
@@ -407,7 +411,7 @@ static void measure_run(struct operation *op, uint64_t free_now) {
     m->free_now = free_now;
     op->references++;
     op->measuring = true;
-    job_start(op->all->engine, &m->job, measure_work, measure_done);
+    job_start(&op->all->engine->workers, &m->job, measure_work, measure_done);
 }
 
 static uint64_t fallen(uint64_t from, uint64_t to) {
@@ -474,7 +478,7 @@ static void do_chore(struct operations *all, bool due, bool *busy,
         return;
     *busy = true;
     c->all = all;
-    job_start(all->engine, &c->job, work, done);
+    job_start(&all->engine->workers, &c->job, work, done);
 }
 
 static void on_housekeeping(uv_timer_t *timer) {

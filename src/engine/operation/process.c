@@ -1,7 +1,11 @@
 /* process.c: see process.h. */
 #define _GNU_SOURCE
 #include "operation/process.h"
+#include "base/buffer.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
 #include "base/pipe.h"
+#include "base/scope.h"
 #include "base/turn.h"
 #include "operation/result.h"
 #include <errno.h>

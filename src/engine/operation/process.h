@@ -3,6 +3,7 @@
 #ifndef CONTREE_OPERATION_PROCESS_H
 #define CONTREE_OPERATION_PROCESS_H
 
+#include "base/fault.h"
 #include "operation/events.h"
 #include "operation/spec.h"
 #include "sandbox/sandbox.h"

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "operation/result.h"
 #include "base/json.h"
+#include "base/scope.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

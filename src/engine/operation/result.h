@@ -4,6 +4,8 @@
 #ifndef CONTREE_OPERATION_RESULT_H
 #define CONTREE_OPERATION_RESULT_H
 
+#include "base/buffer.h"
+#include "base/fault.h"
 #include "operation/events.h"
 #include "sandbox/sandbox.h"
 

@@ -1,8 +1,14 @@
 /* run.c: the life of one operation; see operation.h. */
 #define _GNU_SOURCE
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/overlay.h"
+#include "base/scope.h"
 #include "base/turn.h"
 #include "layer/blob.h"
 #include "operation/internal.h"
+#include "sandbox/launcher.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>

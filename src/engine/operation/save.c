@@ -2,6 +2,7 @@
  * the layer and the image, the other writes the operation's end and makes all
  * of it durable; only then is it told. */
 #define _GNU_SOURCE
+#include "base/clock.h"
 #include "operation/internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ void operation_succeed(struct operation *op) {
     s->recorded = op->recorded;
     op->recorded = true;
     s->log = event_log_text(op->log, &s->log_length);
-    job_start(op->all->engine, &s->job, finish_work, finish_done);
+    job_start(&op->all->engine->workers, &s->job, finish_work, finish_done);
 }
 
 /* ---- the image ---- */
@@ -210,5 +211,5 @@ void operation_save(struct operation *op) {
     s->image.env = result_env(op);
     s->image.cwd = op->image.cwd ? strdup(op->image.cwd) : NULL;
     s->image.user = op->image.user ? strdup(op->image.user) : NULL;
-    job_start(op->all->engine, &s->job, publish_work, publish_done);
+    job_start(&op->all->engine->workers, &s->job, publish_work, publish_done);
 }

@@ -1,8 +1,8 @@
 /* spec.c: see spec.h. */
 #define _GNU_SOURCE
 #include "operation/spec.h"
+#include "base/scope.h"
 #include "base/url.h"
-#include "init/protocol.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,6 @@ enum {
     HOSTNAME_MAX = 64,
     SHM_BYTES_MIN = 4096, /* a page; 0 would mean no limit to the kernel */
     PATH_BYTES_MAX = 4095,
-    USER_MAX = 256,
     XATTR_BYTES_MAX = 65536
 };
 
@@ -128,14 +127,6 @@ static void read_stdin(struct fields *r, struct run_process *p) {
     r->fault = s.fault;
 }
 
-bool run_is_user(const char *text) {
-    size_t length = strlen(text);
-    for (const char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            return false;
-    return length > 0 && length <= USER_MAX && *text != ':';
-}
-
 /* Who has a user needs no ids: they are for servers that know no users. */
 static void read_user(struct fields *r, struct run_process *p) {
     const json_t *value = json_object_get(r->object, "user");
@@ -143,7 +134,7 @@ static void read_user(struct fields *r, struct run_process *p) {
     p->image_user = json_is_true(value);
     if (!value || json_is_null(value) || json_is_boolean(value))
         return;
-    if (!user || !run_is_user(user))
+    if (!user || !user_is_valid(user))
         field_refuse(r, "user",
                      "must be a name or number of the image's /etc/passwd, "
                      "perhaps with a group (\"app\", \"app:staff\", "

@@ -3,10 +3,13 @@
 #ifndef CONTREE_OPERATION_SPEC_H
 #define CONTREE_OPERATION_SPEC_H
 
+#include "base/buffer.h"
+#include "base/fault.h"
+#include "base/ids.h"
 #include "base/json.h"
+#include "base/uuid.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/sandbox.h"
-#include "sandbox/userns.h"
 
 /* What /whoami tells about, too. */
 #define RUN_LAYER_BYTES INT64_C(12884901888)
@@ -86,9 +89,6 @@ char **run_argv(const struct run_process *p, struct fault *f);
  * caller frees. */
 char **run_environment(const struct run_process *p, const json_t *image_env,
                        struct fault *f);
-/* Whether this is "name" or "name:group", or numbers, as far as its form goes.
- */
-bool run_is_user(const char *text);
 /* Bits DEFAULT_... (init/protocol.h) of the variables that neither the image
  * nor the request has a word on: they are the user's. */
 unsigned run_defaults(const struct run_process *p, const json_t *image_env);

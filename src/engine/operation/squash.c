@@ -2,6 +2,9 @@
  * begins on a chain that is due, one chain at a time. A run whose chain is too
  * long to be mounted waits for it. */
 #include "layer/squash.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/scope.h"
 #include "operation/internal.h"
 #include <stdlib.h>
 
@@ -20,7 +23,7 @@ struct squashing {
 
 static void squash_work(struct job *j) {
     struct squashing *s = (struct squashing *)j;
-    if (squash_layers(j->engine->layers, s->chain, s->count, s->range,
+    if (squash_layers(job_engine(j)->layers, s->chain, s->count, s->range,
                       &s->cancelled, &s->fault) < 0 &&
         !s->fault.status)
         fault_set(&s->fault, 500, "layers could not be squashed");
@@ -68,7 +71,7 @@ static int start(struct operations *all, struct chain_layer *chain,
     s->count = count;
     s->range = range;
     all->squashing = s;
-    job_start(all->engine, &s->job, squash_work, squash_done);
+    job_start(&all->engine->workers, &s->job, squash_work, squash_done);
     return 0;
 }
 

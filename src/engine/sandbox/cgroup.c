@@ -1,6 +1,11 @@
 /* cgroup.c: see cgroup.h. */
 #define _GNU_SOURCE
 #include "sandbox/cgroup.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/scope.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

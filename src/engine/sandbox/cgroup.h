@@ -9,6 +9,8 @@
 #define CONTREE_SANDBOX_CGROUP_H
 
 #include "base/fault.h"
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/resource.h>
 
 /* 0 each: none. */

@@ -1,6 +1,9 @@
 /* filter.c: see filter.h. */
 #define _GNU_SOURCE
 #include "sandbox/filter.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>

@@ -4,9 +4,14 @@
  * it (init/runtime.c). */
 #define _GNU_SOURCE
 #include "sandbox/launcher.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/scope.h"
 #include "init/protocol.h"
 #include "sandbox/filter.h"
 #include "sandbox/quota.h"
+#include "sandbox/userns.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -5,7 +5,40 @@
 #ifndef CONTREE_SANDBOX_LAUNCHER_H
 #define CONTREE_SANDBOX_LAUNCHER_H
 
-#include "sandbox/sandbox.h"
+#include "base/fault.h"
+#include "base/ids.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/runtime.h"
+#include <stdbool.h>
+#include <uv.h>
+
+struct launcher;
+
+/* ---- of an engine ---- */
+
+/* Starts the forkservers that make sandboxes and waits until they can; call
+ * before any thread exists, from the loop's thread: they end with it. Makes l/
+ * and w/ in the data directory, where layers and workspaces must be owned by
+ * (or open to) id base, who mounts them. dir_fd must stay open, and so must
+ * `runtime` (NULL: native). `nice` (0 to SANDBOX_NICE_MAX) is by
+ * how much their priority is lower than ours. 503 with the wall that cannot be
+ * built. */
+struct launcher *launcher_open(int dir_fd, struct id_range ids,
+                               const struct runtime *runtime, int nice,
+                               struct fault *f);
+/* Attaches it to the loop, and has the first sandboxes made ahead. */
+int launcher_attach(struct launcher *l, uv_loop_t *loop, struct fault *f);
+void launcher_close(struct launcher *l);
+/* The walls that every sandbox of this engine has, for `isolation` and the
+ * doctor: "user,mount,pid,net,ipc,uts,cgroup,
+ * seccomp,no_new_privs,capabilities,ids" without those that are missing, and
+ * with "runtime:crun" where that built some of them. */
+const char *launcher_isolation(const struct launcher *l);
+/* 422 when a sandbox with these limits cannot be made here. */
+int launcher_check_limits(const struct launcher *l, const struct limits *limits,
+                          struct fault *f);
+
+/* ---- for sandbox.c ---- */
 
 struct cell {
     int control; /* SOCK_SEQPACKET, not blocking; closing it ends the cell */

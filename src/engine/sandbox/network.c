@@ -1,6 +1,7 @@
 /* network.c: see network.h. */
 #define _GNU_SOURCE
 #include "sandbox/network.h"
+#include "base/descriptor.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>

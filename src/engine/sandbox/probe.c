@@ -1,7 +1,11 @@
 /* probe.c: see probe.h. */
 #define _GNU_SOURCE
 #include "sandbox/probe.h"
+#include "base/descriptor.h"
+#include "base/log.h"
+#include "base/scope.h"
 #include "base/tree.h"
+#include "sandbox/launcher.h"
 #include "sandbox/sandbox.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -3,6 +3,7 @@
 #ifndef CONTREE_SANDBOX_PROBE_H
 #define CONTREE_SANDBOX_PROBE_H
 
+#include "base/fault.h"
 #include "sandbox/runtime.h"
 
 enum { ISOLATION_SIZE = 384 };

@@ -3,6 +3,8 @@
  * one in the inner, which ends when we have its namespace. */
 #define _GNU_SOURCE
 #include "sandbox/quota.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
 #include "init/walls.h"
 #include "sandbox/userns.h"
 #include <errno.h>

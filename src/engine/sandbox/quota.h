@@ -15,6 +15,8 @@
 #define CONTREE_SANDBOX_QUOTA_H
 
 #include "base/fault.h"
+#include "base/scope.h"
+#include <stdint.h>
 
 /* Makes both, with all ids that the engine has, for sandboxes of that many ids;
  * `*fd` is the inner one, to be entered with setns by a process of one thread,

@@ -1,6 +1,7 @@
 /* runtime.c: see runtime.h. */
 #define _GNU_SOURCE
 #include "sandbox/runtime.h"
+#include "base/buffer.h"
 #include "base/json.h"
 #include "init/protocol.h"
 #include "init/walls.h"

@@ -9,8 +9,11 @@
 #ifndef CONTREE_SANDBOX_RUNTIME_H
 #define CONTREE_SANDBOX_RUNTIME_H
 
-#include "sandbox/userns.h"
+#include "base/fault.h"
+#include "base/ids.h"
 #include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 struct runtime {
     char path[PATH_MAX]; /* of the program */

@@ -2,6 +2,9 @@
  * init, reports from it, and its end. */
 #define _GNU_SOURCE
 #include "sandbox/sandbox.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/scope.h"
 #include "base/turn.h"
 #include "init/protocol.h"
 #include "sandbox/launcher.h"

@@ -1,6 +1,9 @@
 /* userns.c: see userns.h. */
 #define _GNU_SOURCE
 #include "sandbox/userns.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -187,13 +190,6 @@ static pid_t start_mapper(const struct subordinates *s, int go[2]) {
         run_mapper("newgidmap", parent, gid, &s->groups) < 0)
         _exit(1);
     _exit(0);
-}
-
-void leave_chroot(void) {
-    int fd CLEANUP(cleanup_close) =
-        open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && setns(fd, CLONE_NEWNS) < 0)
-        errno = 0; /* not for us to leave */
 }
 
 bool userns_is_restricted(void) {

@@ -12,27 +12,15 @@
 #define CONTREE_SANDBOX_USERNS_H
 
 #include "base/fault.h"
-
-struct id_range {
-    uid_t base;     /* also the first group id */
-    uint32_t count; /* 1: only id 0 exists in the sandbox */
-};
+#include "base/ids.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 /* Moves the process into a user namespace if it needs one and fills `out`.
  * Call it first in main, before any thread exists. 503 with the fix in words
  * when the machine forbids it. */
 int userns_enter(struct id_range *out, struct fault *f);
-
-/* What to do for more ids. */
-#define IDS_FIX                                                                \
-    "for more give its user a (larger) range in /etc/subuid and /etc/subgid "  \
-    "and start it again"
-
-/* For a child of one thread that is about to make a user namespace, which the
- * kernel forbids inside a chroot: gives a process of real root the root of its
- * mount namespace, and that as working directory. Others stay where they are,
- * for whom the chroot is a wall. */
-void leave_chroot(void);
 
 /* Whether AppArmor keeps this machine's normal users from using the user
  * namespaces that it lets them make (Ubuntu 24.04), and what to do then. */

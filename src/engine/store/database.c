@@ -2,6 +2,9 @@
  * Images are in images.c, imports in imports.c, files in
  * files.c, operations in operations.c. */
 #define _GNU_SOURCE
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include "store/internal.h"
 #include <errno.h>
 #include <fcntl.h>

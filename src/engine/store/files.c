@@ -1,5 +1,8 @@
 /* files.c: uploaded files. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/scope.h"
+#include "base/uuid.h"
 #include "store/internal.h"
 #include <ctype.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* garbage.c: the rows that garbage collection removes; see layer/gc.h. */
 #define _GNU_SOURCE
-#include "layer/gc.h"
+#include "store/garbage.h"
+#include "base/scope.h"
 #include "store/internal.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 /* images.c: images and their tags. */
 #define _GNU_SOURCE
+#include "base/scope.h"
+#include "base/uuid.h"
 #include "store/internal.h"
 #include <ctype.h>
 #include <stdio.h>

@@ -1,5 +1,7 @@
 /* imports.c: what imports add, and recognize when it comes again. */
 #define _GNU_SOURCE
+#include "base/scope.h"
+#include "base/uuid.h"
 #include "store/internal.h"
 #include <string.h>
 

@@ -2,9 +2,12 @@
 #ifndef CONTREE_STORE_INTERNAL_H
 #define CONTREE_STORE_INTERNAL_H
 
+#include "base/fault.h"
 #include "store/store.h"
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Every statement is prepared once, on first use; its text is in the file that
  * runs it. */

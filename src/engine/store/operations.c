@@ -1,5 +1,8 @@
 /* operations.c: operations and their event logs. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/scope.h"
+#include "base/uuid.h"
 #include "store/internal.h"
 #include <stdlib.h>
 #include <string.h>

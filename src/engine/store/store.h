@@ -6,6 +6,9 @@
 #define CONTREE_STORE_STORE_H
 
 #include "base/fault.h"
+#include "base/uuid.h"
+#include <stddef.h>
+#include <stdint.h>
 
 struct store;
 

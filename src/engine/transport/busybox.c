@@ -1,6 +1,12 @@
 /* busybox.c: the image that needs no network, of the machine's own static
  * busybox. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/fault.h"
+#include "base/fd.h"
+#include "base/scope.h"
+#include "base/uuid.h"
 #include "transport/import.h"
 #include <elf.h>
 #include <errno.h>

@@ -1,9 +1,15 @@
 /* export.c: see export.h. */
 #define _GNU_SOURCE
 #include "transport/export.h"
+#include "base/buffer.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/pax.h"
+#include "base/scope.h"
 #include "base/tree.h"
+#include "base/uuid.h"
 #include "layer/layers.h"
 #include "transport/oci.h"
 #include <errno.h>
@@ -48,17 +54,17 @@ static int write_root(struct view *v, int to, struct fault *f) {
 
 static int write_tar(const struct importer *m, const struct image *i, int to,
                      enum archive_kind kind, struct fault *f) {
-    const struct patience patience = {0, NULL};
+    const struct deadline deadline = {0, NULL};
     int64_t *ids CLEANUP(cleanup_free) = NULL;
     size_t count = 0;
     if (i->layer && store_layer_chain(m->store, i->layer, &ids, &count, f) < 0)
         return -1;
     struct view *v = view_open(m->dir_fd, ids, count, m->ids, f);
-    int result = v ? inspect_can_archive(v, "/", kind, &patience, f) : -1;
+    int result = v ? inspect_can_archive(v, "/", kind, &deadline, f) : -1;
     if (result == 0)
         result = write_root(v, to, f);
     if (result == 0)
-        result = inspect_archive(v, "/", to, &patience, f);
+        result = inspect_archive(v, "/", to, &deadline, f);
     view_close(v);
     return result;
 }
@@ -140,10 +146,10 @@ static int run_packer(struct packer *p, const struct importer *m,
     return -1;
 }
 
-static void finish_digest(EVP_MD_CTX *c, char out[OCI_DIGEST]) {
+static void finish_digest(EVP_MD_CTX *c, char out[DIGEST_SIZE]) {
     unsigned char hash[EVP_MAX_MD_SIZE] = {0};
     EVP_DigestFinal_ex(c, hash, NULL);
-    oci_print_digest(hash, out);
+    digest_print(hash, out);
 }
 
 static int pack_layer(struct packer *p, const struct importer *m,
@@ -217,7 +223,7 @@ static int write_blob(int blobs, struct buffer *b, struct oci_blob *out,
     json_close(b, '}');
     json_end(b);
     out->size = (int64_t)b->length;
-    oci_digest(b->failed ? "" : b->data, b->length, out->digest);
+    digest_of(b->failed ? "" : b->data, b->length, out->digest);
     int result = write_file(blobs, oci_hex(out), b, f);
     buffer_free(b);
     return result;

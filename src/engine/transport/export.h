@@ -3,6 +3,7 @@
 #ifndef CONTREE_TRANSPORT_EXPORT_H
 #define CONTREE_TRANSPORT_EXPORT_H
 
+#include "base/fault.h"
 #include "transport/import.h"
 
 /* The image that a user means: a uuid, a tag, or tag:NAME. */

@@ -4,6 +4,7 @@
 #ifndef CONTREE_TRANSPORT_IMPORT_H
 #define CONTREE_TRANSPORT_IMPORT_H
 
+#include "base/fault.h"
 #include "layer/layers.h"
 #include "unpack/unpack.h"
 

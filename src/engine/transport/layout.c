@@ -1,6 +1,13 @@
 /* layout.c: container images become layers and an image (import.h). */
 #define _GNU_SOURCE
 #include "transport/layout.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/overlay.h"
+#include "base/scope.h"
+#include "base/uuid.h"
 #include "layer/copy.h"
 #include "unpack/jail.h"
 #include <errno.h>
@@ -125,7 +132,7 @@ static int copy_below(void *arg, const char *path, int root, struct fault *f) {
         copy_metadata(&c, from, to, &st) == 0)
         return 0;
     fault_errno(f, "copying /%.200s of a layer below", path);
-    patience_check(&c.patience, "the import", f);
+    deadline_check(&c.deadline, "the import", f);
     return -1;
 }
 
@@ -157,7 +164,7 @@ static int unpack_content(struct stack *s, int root, int blob,
                           const char *diff_id, struct unpack_result *result) {
     const struct import_options *o = s->o;
     int64_t most = o->max_entries ? o->max_entries : MAX_ENTRIES;
-    char digest[OCI_DIGEST];
+    char digest[DIGEST_SIZE];
     const struct unpack_options unpack = {
         .ids = s->m->ids,
         .whiteouts = true,
@@ -194,7 +201,7 @@ static int unpack_into(struct stack *s, struct workspace_layer *w, int blob,
     if (result.skipped)
         log_line("import: %lld device nodes or attributes were left out",
                  (long long)result.skipped);
-    w->row.base = layer_is_opaque(root);
+    w->row.base = overlay_is_opaque(root);
     if (result.entries > 0)
         return 0;
     /* It changes nothing: the layer below stands for it, too. */
@@ -204,7 +211,7 @@ static int unpack_into(struct stack *s, struct workspace_layer *w, int blob,
 }
 
 static int unpack_layer(struct stack *s, const struct oci_layer *l) {
-    const struct patience p = {s->o->deadline, s->o->cancelled};
+    const struct deadline p = {s->o->deadline, s->o->cancelled};
     struct workspace_layer *w = &s->layers[s->count];
     int blob CLEANUP(cleanup_close) =
         oci_open_blob(s->blobs, &l->blob, &p, s->f);
@@ -341,7 +348,7 @@ int import_same(const struct importer *m, const char *config,
 
 /* index.json, and what it names, until that is a manifest. */
 static int read_layout(int dir, int blobs, const char *name,
-                       const struct patience *p, struct oci_image *oci,
+                       const struct deadline *p, struct oci_image *oci,
                        struct fault *f) {
     struct oci_blob chosen;
     int fd CLEANUP(cleanup_close) = openat(
@@ -369,7 +376,7 @@ static int read_layout(int dir, int blobs, const char *name,
 int import_layout(const struct importer *m, int dir, const char *name,
                   const struct import_options *o, struct image *out,
                   struct fault *f) {
-    const struct patience p = {o->deadline, o->cancelled};
+    const struct deadline p = {o->deadline, o->cancelled};
     struct oci_image oci = {0};
     if (o->tag && !tag_is_valid(o->tag))
         return fault_set(f, 400, "malformed tag '%.64s'", o->tag);

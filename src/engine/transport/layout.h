@@ -2,6 +2,7 @@
 #ifndef CONTREE_TRANSPORT_LAYOUT_H
 #define CONTREE_TRANSPORT_LAYOUT_H
 
+#include "base/fault.h"
 #include "transport/import.h"
 #include "transport/oci.h"
 

@@ -1,11 +1,15 @@
 /* oci.c: see oci.h. */
 #define _GNU_SOURCE
 #include "transport/oci.h"
-#include "operation/spec.h"
+#include "base/buffer.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <openssl/evp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,24 +107,12 @@ static int fitness(const json_t *platform) {
 
 /* ---- digests ---- */
 
-void oci_print_digest(const unsigned char *hash, char out[OCI_DIGEST]) {
-    char *p = stpcpy(out, "sha256:");
-    for (int i = 0; i < 32; i++)
-        p += snprintf(p, 3, "%02x", hash[i]);
-}
-
-void oci_digest(const void *data, size_t length, char out[OCI_DIGEST]) {
-    unsigned char hash[EVP_MAX_MD_SIZE] = {0};
-    EVP_Digest(data, length, hash, NULL, EVP_sha256(), NULL);
-    oci_print_digest(hash, out);
-}
-
-static int read_digest(const char *text, char out[OCI_DIGEST],
+static int read_digest(const char *text, char out[DIGEST_SIZE],
                        struct fault *f) {
-    if (strncmp(text, "sha256:", 7) != 0 || strlen(text) != OCI_DIGEST - 1 ||
+    if (strncmp(text, "sha256:", 7) != 0 || strlen(text) != DIGEST_SIZE - 1 ||
         strspn(text + 7, "0123456789abcdef") != 64)
         return bad(f, "'%.80s' is not a SHA-256 digest", text);
-    memcpy(out, text, OCI_DIGEST);
+    memcpy(out, text, DIGEST_SIZE);
     return 0;
 }
 
@@ -371,7 +363,7 @@ static int read_env(const json_t *list, char **out, struct fault *f) {
 
 static int read_diff_ids(const json_t *list, struct oci_image *out,
                          struct fault *f) {
-    char text[2 * OCI_DIGEST];
+    char text[2 * DIGEST_SIZE];
     if (json_array_size(list) != out->layer_count)
         return bad(f, "its config speaks of %zu layers, its manifest of %zu",
                    json_array_size(list), out->layer_count);
@@ -380,11 +372,11 @@ static int read_diff_ids(const json_t *list, struct oci_image *out,
         const char *id = json_string_value(json_array_get(list, i));
         if (read_digest(id ? id : "", l->diff_id, f) < 0)
             return -1;
-        memcpy(l->chain_id, l->diff_id, OCI_DIGEST);
+        memcpy(l->chain_id, l->diff_id, DIGEST_SIZE);
         if (i == 0)
             continue;
         int length = snprintf(text, sizeof text, "%s %s", l[-1].chain_id, id);
-        oci_digest(text, (size_t)length, l->chain_id);
+        digest_of(text, (size_t)length, l->chain_id);
     }
     return 0;
 }
@@ -411,7 +403,7 @@ static void clean_path(const char *path, char *out) {
 static int read_user(const char *user, struct oci_image *out, struct fault *f) {
     if (!*user)
         return 0;
-    if (!run_is_user(user))
+    if (!user_is_valid(user))
         return bad(f, "its USER is the name of no user: \"%.40s\"", user);
     out->user = strdup(user);
     return out->user ? 0 : fault_set(f, 500, "out of memory");
@@ -432,8 +424,8 @@ static int read_settings(const json_t *settings, struct oci_image *out,
 
 int oci_read_config(const char *text, size_t length, struct oci_image *out,
                     struct fault *f) {
-    char digest[OCI_DIGEST];
-    oci_digest(text, length, digest);
+    char digest[DIGEST_SIZE];
+    digest_of(text, length, digest);
     if (strcmp(digest, out->config.digest) != 0)
         return bad(f, "its config is not what its digest says");
     json_t *j CLEANUP(cleanup_json) = parse(text, length, f);
@@ -452,7 +444,7 @@ int oci_read_config(const char *text, size_t length, struct oci_image *out,
 
 /* ---- blobs ---- */
 
-static int hash_blob(int fd, EVP_MD_CTX *hash, const struct patience *p,
+static int hash_blob(int fd, EVP_MD_CTX *hash, const struct deadline *p,
                      struct fault *f) {
     enum { BLOCK = 1 << 20 };
     char *block CLEANUP(cleanup_free) = malloc(BLOCK);
@@ -466,7 +458,7 @@ static int hash_blob(int fd, EVP_MD_CTX *hash, const struct patience *p,
             return fault_errno(f, "reading a blob");
         if (n == 0)
             return 0;
-        if (patience_check(p, "the import", f) < 0)
+        if (deadline_check(p, "the import", f) < 0)
             return -1;
         EVP_DigestUpdate(hash, block, (size_t)n);
         at += n;
@@ -474,9 +466,9 @@ static int hash_blob(int fd, EVP_MD_CTX *hash, const struct patience *p,
 }
 
 static int check_digest(int fd, const struct oci_blob *b,
-                        const struct patience *p, struct fault *f) {
+                        const struct deadline *p, struct fault *f) {
     unsigned char hash[EVP_MAX_MD_SIZE] = {0};
-    char digest[OCI_DIGEST];
+    char digest[DIGEST_SIZE];
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     int result = context ? hash_blob(fd, context, p, f)
                          : fault_set(f, 500, "out of memory");
@@ -485,14 +477,14 @@ static int check_digest(int fd, const struct oci_blob *b,
     EVP_MD_CTX_free(context);
     if (result < 0)
         return -1;
-    oci_print_digest(hash, digest);
+    digest_print(hash, digest);
     if (strcmp(digest, b->digest) != 0)
         return bad(f, "the blob %.19s... is not what its digest says",
                    b->digest);
     return 0;
 }
 
-int oci_open_blob(int blobs, const struct oci_blob *b, const struct patience *p,
+int oci_open_blob(int blobs, const struct oci_blob *b, const struct deadline *p,
                   struct fault *f) {
     struct stat st;
     int fd CLEANUP(cleanup_close) = openat(
@@ -506,7 +498,7 @@ int oci_open_blob(int blobs, const struct oci_blob *b, const struct patience *p,
 }
 
 char *oci_load_blob(int blobs, const struct oci_blob *b,
-                    const struct patience *p, struct fault *f) {
+                    const struct deadline *p, struct fault *f) {
     int fd CLEANUP(cleanup_close) = oci_open_blob(blobs, b, p, f);
     char *text CLEANUP(cleanup_free) =
         fd < 0 ? NULL : malloc((size_t)b->size + 1);

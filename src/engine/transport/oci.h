@@ -4,20 +4,23 @@
 #ifndef CONTREE_TRANSPORT_OCI_H
 #define CONTREE_TRANSPORT_OCI_H
 
+#include "base/deadline.h"
+#include "base/digest.h"
+#include "base/fault.h"
 #include "view/view.h"
 
 /* Linux takes 500 lower directories, and a run may add layers. */
-enum { OCI_LAYERS_MAX = 450, OCI_JSON_MAX = 4 << 20, OCI_DIGEST = 72 };
+enum { OCI_LAYERS_MAX = 450, OCI_JSON_MAX = 4 << 20 };
 
 struct oci_blob {
-    char digest[OCI_DIGEST]; /* "sha256:" and 64 hexadecimal digits */
+    char digest[DIGEST_SIZE]; /* "sha256:" and 64 hexadecimal digits */
     int64_t size;
 };
 
 struct oci_layer {
     struct oci_blob blob;
-    char diff_id[OCI_DIGEST];  /* the digest of what is compressed in it */
-    char chain_id[OCI_DIGEST]; /* names this layer and all below it */
+    char diff_id[DIGEST_SIZE];  /* the digest of what is compressed in it */
+    char chain_id[DIGEST_SIZE]; /* names this layer and all below it */
 };
 
 struct oci_image {
@@ -32,11 +35,6 @@ void oci_image_clear(struct oci_image *i);
 
 /* The words that images have for this machine: "amd64". */
 const char *oci_architecture(void);
-
-void oci_digest(const void *data, size_t length, char out[OCI_DIGEST]);
-
-/* Prints 32 bytes of a hash. */
-void oci_print_digest(const unsigned char *hash, char out[OCI_DIGEST]);
 
 /* Reads a manifest into `out`: 0; or finds the manifest for this machine in an
  * index: 1, and `chosen` is filled. `name` (may be NULL): the one of that
@@ -53,11 +51,11 @@ int oci_read_config(const char *text, size_t length, struct oci_image *out,
 
 /* Opens a blob of a layout (`blobs`: its directory blobs/sha256) that is what
  * its descriptor says. 422 when it is not there or something else. */
-int oci_open_blob(int blobs, const struct oci_blob *b, const struct patience *p,
+int oci_open_blob(int blobs, const struct oci_blob *b, const struct deadline *p,
                   struct fault *f);
 /* The same, read into memory; the caller frees. */
 char *oci_load_blob(int blobs, const struct oci_blob *b,
-                    const struct patience *p, struct fault *f);
+                    const struct deadline *p, struct fault *f);
 /* The 64 digits. */
 const char *oci_hex(const struct oci_blob *b);
 

@@ -3,6 +3,9 @@
  * harm; what is here already is not fetched again. */
 #define _GNU_SOURCE
 #include "transport/registry.h"
+#include "base/buffer.h"
+#include "base/descriptor.h"
+#include "base/scope.h"
 #include "base/tree.h"
 #include "transport/layout.h"
 #include "transport/skopeo.h"
@@ -77,7 +80,8 @@ static bool is_no_place(const char *host) {
 }
 
 static bool is_digest(const char *text) {
-    return strncmp(text, "sha256:", 7) == 0 && strlen(text) == OCI_DIGEST - 1 &&
+    return strncmp(text, "sha256:", 7) == 0 &&
+           strlen(text) == DIGEST_SIZE - 1 &&
            strspn(text + 7, "0123456789abcdef") == 64;
 }
 
@@ -201,7 +205,7 @@ struct fetch {
     struct fault *f;
     struct reference reference;
     struct skopeo skopeo;
-    char pinned[REFERENCE_MAX + OCI_DIGEST]; /* the manifest, by its digest */
+    char pinned[REFERENCE_MAX + DIGEST_SIZE]; /* the manifest, by its digest */
     struct oci_image oci;
     size_t known;   /* of its layers */
     int64_t wanted; /* bytes of the others */
@@ -249,11 +253,11 @@ static int pin(struct fetch *x, const char *digest) {
 static int read_manifest(struct fetch *x, const char *source,
                          struct oci_blob *chosen) {
     struct buffer text;
-    char digest[OCI_DIGEST];
+    char digest[DIGEST_SIZE];
     int kind = inspect(x, "", source, &text);
     if (kind == 0) {
         const char *data = text.data ? text.data : "";
-        oci_digest(data, text.length, digest);
+        digest_of(data, text.length, digest);
         pin(x, digest);
         kind =
             oci_read_manifest(data, text.length, NULL, &x->oci, chosen, x->f);
@@ -473,7 +477,7 @@ static int with_directory(struct fetch *x, const char *auth,
     int dir CLEANUP(cleanup_close) =
         openat(x->m->dir_fd, w.upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     x->skopeo = (struct skopeo){
-        .dir = dir, .auth = auth, .patience = {o->deadline, o->cancelled}};
+        .dir = dir, .auth = auth, .deadline = {o->deadline, o->cancelled}};
     int result =
         dir < 0 ? fault_errno(x->f, "opening a workspace") : work(x, out);
     workspace_drop(x->m->layers, &w);

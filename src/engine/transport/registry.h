@@ -2,6 +2,7 @@
 #ifndef CONTREE_TRANSPORT_REGISTRY_H
 #define CONTREE_TRANSPORT_REGISTRY_H
 
+#include "base/fault.h"
 #include "transport/oci.h"
 
 enum { REFERENCE_MAX = 512 };
@@ -12,7 +13,7 @@ struct reference {
     char host[REFERENCE_MAX]; /* with its port, as logins are filed under it */
     char name[REFERENCE_MAX]; /* "docker://HOST/PATH", or without a host */
     char full[REFERENCE_MAX]; /* what to ask for first; a digest beats a tag */
-    char digest[OCI_DIGEST];  /* or "" */
+    char digest[DIGEST_SIZE]; /* or "" */
     bool loopback;            /* on this machine: plain HTTP will do */
 };
 

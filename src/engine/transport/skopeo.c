@@ -1,6 +1,10 @@
 /* skopeo.c: see skopeo.h. */
 #define _GNU_SOURCE
 #include "transport/skopeo.h"
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include "transport/oci.h"
 #include <ctype.h>
 #include <errno.h>
@@ -237,7 +241,7 @@ static int drain(struct child *c, int *fd, struct buffer *out,
 }
 
 static int check(const struct skopeo *s, struct fault *f) {
-    if (patience_check(&s->patience, "the registry", f) < 0)
+    if (deadline_check(&s->deadline, "the registry", f) < 0)
         return -1;
     return s->watch ? s->watch(s->arg, f) : 0;
 }

@@ -3,13 +3,16 @@
 #ifndef CONTREE_TRANSPORT_SKOPEO_H
 #define CONTREE_TRANSPORT_SKOPEO_H
 
+#include "base/buffer.h"
+#include "base/deadline.h"
+#include "base/fault.h"
 #include "view/view.h"
 #include <limits.h>
 
 struct skopeo {
     int dir;          /* where it runs; all that it writes goes there */
     const char *auth; /* what its authfile holds: JSON, never on a disk */
-    struct patience patience;
+    struct deadline deadline;
     /* Called several times a second; -1 with the fault ends it. May be NULL. */
     int (*watch)(void *arg, struct fault *f);
     void *arg;

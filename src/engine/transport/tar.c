@@ -1,5 +1,11 @@
 /* tar.c: see import.h. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/uuid.h"
 #include "transport/import.h"
 #include "unpack/jail.h"
 #include "unpack/kind.h"

@@ -2,6 +2,9 @@
  * unpacks. */
 #define _GNU_SOURCE
 #include "unpack/child.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include "unpack/content.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,11 @@
 #ifndef CONTREE_UNPACK_CHILD_H
 #define CONTREE_UNPACK_CHILD_H
 
+#include "base/digest.h"
+#include "base/fault.h"
 #include "unpack/jail.h"
 #include <limits.h>
+#include <stdbool.h>
 
 #define UNPACK_NAME "contree-unpack"
 
@@ -31,7 +34,7 @@ struct unpack_message {
     int status; /* of UNPACK_DONE: 0 or -1, then with the fault */
     struct fault fault;
     struct unpack_result result;
-    char digest[OCI_DIGEST];
+    char digest[DIGEST_SIZE];
     char path[PATH_MAX];
 };
 

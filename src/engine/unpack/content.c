@@ -3,6 +3,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <openssl/evp.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,7 +75,7 @@ ssize_t content_read(void *content, void *data, size_t size, struct fault *f) {
     return n;
 }
 
-int content_digest(struct content *c, char out[OCI_DIGEST], struct fault *f) {
+int content_digest(struct content *c, char out[DIGEST_SIZE], struct fault *f) {
     char block[16384];
     unsigned char hash[EVP_MAX_MD_SIZE] = {0};
     int64_t padding = 0;
@@ -86,6 +87,6 @@ int content_digest(struct content *c, char out[OCI_DIGEST], struct fault *f) {
         return -1;
     EVP_DigestFinal_ex(c->hash, hash, NULL);
     memcpy(out, "sha256:", sizeof "sha256:");
-    oci_print_digest(hash, out);
+    digest_print(hash, out);
     return 0;
 }

@@ -3,7 +3,10 @@
 #ifndef CONTREE_UNPACK_CONTENT_H
 #define CONTREE_UNPACK_CONTENT_H
 
-#include "transport/oci.h"
+#include "base/digest.h"
+#include "base/fault.h"
+#include <stddef.h>
+#include <sys/types.h>
 
 /* Reads what a descriptor gives: plain, gzip or zstd. NULL: 422 or 500. */
 struct content *content_open(int blob, struct fault *f);
@@ -13,6 +16,6 @@ void content_close(struct content *c);
 ssize_t content_read(void *content, void *data, size_t size, struct fault *f);
 /* Reads what follows an archive, a bounded number of bytes, and tells the
  * digest of all that was read. */
-int content_digest(struct content *c, char out[OCI_DIGEST], struct fault *f);
+int content_digest(struct content *c, char out[DIGEST_SIZE], struct fault *f);
 
 #endif

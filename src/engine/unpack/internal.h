@@ -3,6 +3,8 @@
 #ifndef CONTREE_UNPACK_INTERNAL_H
 #define CONTREE_UNPACK_INTERNAL_H
 
+#include "base/buffer.h"
+#include "base/fault.h"
 #include "unpack/kind.h"
 #include "unpack/unpack.h"
 #include "view/view.h"

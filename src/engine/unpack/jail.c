@@ -1,5 +1,9 @@
 /* jail.c: the parent's end of jail.h. */
 #define _GNU_SOURCE
+#include "base/deadline.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include "unpack/child.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -161,10 +165,10 @@ static int answer(struct jail *j) {
 /* Until it is done: 0; or dead: 1; or must not go on: -1. */
 static int converse(struct jail *j) {
     struct pollfd p = {.fd = j->control, .events = POLLIN};
-    const struct patience patience = {j->o->deadline, j->o->cancelled};
+    const struct deadline deadline = {j->o->deadline, j->o->cancelled};
     int last = 0;
     while (last == 0) {
-        if (patience_check(&patience, "the archive", j->f) < 0)
+        if (deadline_check(&deadline, "the archive", j->f) < 0)
             return -1;
         int ready = poll(&p, 1, TICK_MS);
         if (ready == 0 || (ready < 0 && errno == EINTR))
@@ -222,7 +226,7 @@ static int take_outcome(struct jail *j, char *digest,
 }
 
 int unpack_jailed(int root, int fd, const struct unpack_options *o,
-                  char digest[OCI_DIGEST], struct unpack_result *result,
+                  char digest[DIGEST_SIZE], struct unpack_result *result,
                   struct fault *f) {
     struct jail *j = calloc(1, sizeof *j);
     *result = (struct unpack_result){0};

@@ -14,8 +14,10 @@
 #ifndef CONTREE_UNPACK_JAIL_H
 #define CONTREE_UNPACK_JAIL_H
 
-#include "transport/oci.h"
+#include "base/digest.h"
+#include "base/fault.h"
 #include "unpack/unpack.h"
+#include <stdbool.h>
 
 /* unpack_tar() in such a process; it must not read by `read`. With `digest` the
  * archive is the blob of a layer of a container image: see content.h; all of it
@@ -23,7 +25,7 @@
  * Faults as there, and 503 when the process cannot be confined, 422 when it
  * dies of the archive. Blocks: worker. */
 int unpack_jailed(int root, int fd, const struct unpack_options *o,
-                  char digest[OCI_DIGEST], struct unpack_result *result,
+                  char digest[DIGEST_SIZE], struct unpack_result *result,
                   struct fault *f);
 
 /* The process is this program, started once more by another name: a main()

@@ -1,7 +1,9 @@
 /* kind.c: see kind.h. */
 #define _GNU_SOURCE
 #include "unpack/kind.h"
-#include "base/fault.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

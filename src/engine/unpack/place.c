@@ -5,8 +5,11 @@
  * descriptors and without following anything; what is below is asked for. Links
  * are followed here, by their text. */
 #define _GNU_SOURCE
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/overlay.h"
+#include "base/scope.h"
 #include "base/tree.h"
-#include "layer/layers.h"
 #include "unpack/internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +56,7 @@ static int trail_begin(struct unpack *u, struct trail *t) {
     *t = (struct trail){.here = openat(u->root, ".", OPEN_DIRECTORY)};
     if (t->here < 0)
         return unpack_failed(u, "opening", "/");
-    t->below = u->o->below && !layer_is_opaque(t->here);
+    t->below = u->o->below && !overlay_is_opaque(t->here);
     return 0;
 }
 
@@ -90,7 +93,7 @@ static int trail_look(struct unpack *u, const struct trail *t, const char *name,
     char path[PATH_MAX];
     out->where = NOWHERE;
     if (t->here >= 0 && fstatat(t->here, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        if (layer_is_whiteout(&st))
+        if (overlay_is_whiteout(&st))
             return 0;
         out->where = HERE;
         out->is.mode = st.st_mode;
@@ -117,8 +120,8 @@ static int trail_enter(struct unpack *u, struct trail *t, const char *name,
     int next = s->where == HERE ? openat(t->here, name, OPEN_DIRECTORY) : -1;
     if (s->where == HERE && next < 0)
         return unpack_failed(u, "opening", name);
-    t->below =
-        t->below && s->where != NOWHERE && (next < 0 || !layer_is_opaque(next));
+    t->below = t->below && s->where != NOWHERE &&
+               (next < 0 || !overlay_is_opaque(next));
     trail_end(t);
     t->here = next;
     if (append(u, t->path, name) < 0)
@@ -336,7 +339,7 @@ static int drop_whiteout(void *arg, int dir, const char *name,
                          const struct stat *st) {
     if (unpack_must_stop(arg))
         return -1;
-    return layer_is_whiteout(st) ? unlinkat(dir, name, 0) : 0;
+    return overlay_is_whiteout(st) ? unlinkat(dir, name, 0) : 0;
 }
 
 static bool is_implied(int parent, const char *name) {

@@ -1,6 +1,8 @@
 /* unpack.c: see unpack.h. The archive is the attacker: it may name any path in
  * any order, replace what it made, lie about sizes and never end. */
 #define _GNU_SOURCE
+#include "base/descriptor.h"
+#include "base/scope.h"
 #include "base/tree.h"
 #include "unpack/internal.h"
 #include <archive_entry.h>
@@ -39,8 +41,8 @@ int unpack_failed(struct unpack *u, const char *doing, const char *name) {
 }
 
 bool unpack_must_stop(struct unpack *u) {
-    const struct patience p = {u->o->deadline, u->o->cancelled};
-    if (patience_check(&p, "the archive", u->f) == 0)
+    const struct deadline p = {u->o->deadline, u->o->cancelled};
+    if (deadline_check(&p, "the archive", u->f) == 0)
         return false;
     u->stopped = true;
     return true;

@@ -3,9 +3,10 @@
 #define CONTREE_UNPACK_UNPACK_H
 
 #include "base/fault.h"
-#include "sandbox/userns.h"
+#include "base/ids.h"
 #include <limits.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <time.h>
 
 /* What is at a path in the layers that this one comes to lie over. */

@@ -1,6 +1,10 @@
 /* archive.c: a part of an image as tar (view.h). */
 #define _GNU_SOURCE
+#include "base/buffer.h"
+#include "base/descriptor.h"
+#include "base/fault.h"
 #include "base/pax.h"
+#include "base/scope.h"
 #include "view/view.h"
 #include <endian.h>
 #include <errno.h>
@@ -28,7 +32,7 @@ struct linked {
 struct job {
     struct view *v;
     struct walk *walk;
-    const struct patience *patience;
+    const struct deadline *deadline;
     struct fault *f;
     size_t real;              /* length of the walk's own path */
     char named[INSPECT_PATH]; /* the path that was asked for, in its place */
@@ -45,8 +49,8 @@ static int output_fault(struct job *j) {
     return fault_errno(j->f, "writing an archive");
 }
 
-static int check_patience(struct job *j) {
-    if (j->patience && patience_over(j->patience))
+static int check_deadline(struct job *j) {
+    if (j->deadline && deadline_is_over(j->deadline))
         return fault_set(j->f, 408, "the archive took longer than allowed");
     return 0;
 }
@@ -194,7 +198,7 @@ static int write_extent(struct job *j, int fd, int64_t at, int64_t end) {
             errno = n < 0 ? errno : EIO;
             return fault_errno(j->f, "reading a file of the image");
         }
-        if (check_patience(j) < 0)
+        if (check_deadline(j) < 0)
             return -1;
         if (pax_data(&j->pax, j->block, (size_t)n) < 0)
             return output_fault(j);
@@ -246,7 +250,7 @@ static int add_item(struct job *j, const struct item *i) {
     mode_t mode = i->st.st_mode;
     int fd CLEANUP(cleanup_close) = -1;
     member_name(j, i, name);
-    if (check_patience(j) < 0)
+    if (check_deadline(j) < 0)
         return -1;
     if (!*name || S_ISSOCK(mode) || S_ISCHR(mode) || S_ISBLK(mode))
         return 0;
@@ -274,7 +278,7 @@ static int check_item(const struct item *i, enum archive_kind kind,
 }
 
 int inspect_can_archive(struct view *v, const char *path,
-                        enum archive_kind kind, const struct patience *p,
+                        enum archive_kind kind, const struct deadline *p,
                         struct fault *f) {
     struct walk *w = walk_begin(v, path, f);
     struct item i;
@@ -284,7 +288,7 @@ int inspect_can_archive(struct view *v, const char *path,
     if (more == 1 && check_type(&i, f) < 0)
         more = -1;
     for (; more == 1; more = walk_next(w, &i, f))
-        if (patience_check(p, "the archive", f) < 0 ||
+        if (deadline_check(p, "the archive", f) < 0 ||
             check_item(&i, kind, f) < 0)
             break;
     walk_end(w);
@@ -306,7 +310,7 @@ static int run(struct job *j) {
 }
 
 int inspect_archive(struct view *v, const char *path, int to,
-                    const struct patience *p, struct fault *f) {
+                    const struct deadline *p, struct fault *f) {
     struct walk *walk = walk_begin(v, path, f);
     if (!walk)
         return -1;
@@ -315,7 +319,7 @@ int inspect_archive(struct view *v, const char *path, int to,
     if (j) {
         j->v = v;
         j->walk = walk;
-        j->patience = p;
+        j->deadline = p;
         j->f = f;
         normalise(path, j->named);
         buffer_init(&j->names, SIZE_MAX / 2);

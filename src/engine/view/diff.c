@@ -4,6 +4,9 @@
  * layers in both, only names in the layers that are not shared can differ, so
  * only those are read: the cost is that of the changes, not of the images. */
 #define _GNU_SOURCE
+#include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/scope.h"
 #include "view/internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -149,7 +152,7 @@ static int same_bytes(struct diff *d, int a, int b) {
             return 0;
         if (n < (ssize_t)sizeof x)
             return 1;
-        if (patience_over(&d->options->patience)) {
+        if (deadline_is_over(&d->options->deadline)) {
             d->truncated = true;
             return 1;
         }
@@ -259,7 +262,7 @@ static int compare_all(struct diff *d) {
             pop(d);
         else if (compare_name(d, name, from) < 0)
             return -1;
-        if (patience_over(&d->options->patience))
+        if (deadline_is_over(&d->options->deadline))
             d->truncated = true;
     }
     return 0;

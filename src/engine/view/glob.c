@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "view/glob.h"
+#include "base/buffer.h"
+#include "base/scope.h"
 #include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>

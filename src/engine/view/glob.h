@@ -3,6 +3,8 @@
 #define CONTREE_VIEW_GLOB_H
 
 #include "base/fault.h"
+#include <stdbool.h>
+#include <stddef.h>
 
 /* Include ("*.c") and exclude ("!*.bak") patterns; the last one that matches a
  * path decides. * and ? do not match "/", ** does; [a-z], {a,b} and \ as usual.

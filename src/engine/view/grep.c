@@ -2,6 +2,10 @@
  * over the file and keeps the lines of context that may still be wanted. */
 #define _GNU_SOURCE
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include "base/buffer.h"
+#include "base/descriptor.h"
+#include "base/fault.h"
+#include "base/scope.h"
 #include "view/glob.h"
 #include "view/regex.h"
 #include "view/view.h"
@@ -201,7 +205,7 @@ static bool match_line(struct search *s, const char *line, size_t length) {
         while (from < length && m->end == m->start &&
                ((unsigned char)line[from] & 0xc0) == 0x80)
             from++;
-        if (patience_over(&s->o->patience))
+        if (deadline_is_over(&s->o->deadline))
             break;
     }
     return s->submatch_count;
@@ -358,7 +362,7 @@ static int search_lines(struct search *s) {
         else if (s->after_left > 0 && s->after_left--)
             report(s, s->line, s->line_end, s->number, false);
         s->line = s->line_end;
-        if (patience_over(&s->o->patience))
+        if (deadline_is_over(&s->o->deadline))
             truncate_search(s, true);
     }
     return s->stopped || more >= 0 ? 0 : -1;
@@ -379,7 +383,7 @@ static int is_binary(struct search *s, int64_t size) {
             return fault_errno(s->f, "reading /%.300s", s->path);
         if (memchr(s->data, 0, (size_t)n))
             return 1;
-        if (n == 0 || patience_over(&s->o->patience))
+        if (n == 0 || deadline_is_over(&s->o->deadline))
             break;
         at += n;
     }
@@ -421,7 +425,7 @@ static int search_path(struct search *s, const char *path) {
             walk_skip(w);
         if (wanted && S_ISREG(i.st.st_mode) && search_file(s, w, &i) < 0)
             more = -1;
-        if (patience_over(&s->o->patience))
+        if (deadline_is_over(&s->o->deadline))
             truncate_search(s, true);
     }
     walk_end(w);

@@ -3,6 +3,8 @@
 #ifndef CONTREE_VIEW_INTERNAL_H
 #define CONTREE_VIEW_INTERNAL_H
 
+#include "base/buffer.h"
+#include "base/fault.h"
 #include "view/view.h"
 #include <limits.h>
 

@@ -3,6 +3,7 @@
 #ifndef CONTREE_VIEW_REGEX_H
 #define CONTREE_VIEW_REGEX_H
 
+#include "base/buffer.h"
 #include "base/fault.h"
 
 /* Appends `pattern` as PCRE2 wants it: what PCRE2 would read as something else

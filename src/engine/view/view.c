@@ -4,9 +4,13 @@
  * each of them the path leads through real directories only, so it can be given
  * to the kernel as it is. */
 #define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/descriptor.h"
+#include "base/fd.h"
 #include "base/json.h"
+#include "base/overlay.h"
+#include "base/scope.h"
 #include "base/url.h"
-#include "layer/layers.h"
 #include "view/internal.h"
 #include <dirent.h>
 #include <errno.h>
@@ -52,20 +56,6 @@ static int level_add(struct level *l, uint32_t layer) {
 
 static int out_of_memory(struct fault *f) {
     return fault_set(f, 500, "out of memory");
-}
-
-bool patience_over(const struct patience *p) {
-    return (p->cancelled && *p->cancelled) ||
-           (p->deadline > 0 && monotonic_seconds() > p->deadline);
-}
-
-int patience_check(const struct patience *p, const char *what,
-                   struct fault *f) {
-    if (p->cancelled && *p->cancelled)
-        return fault_set(f, 409, "cancelled");
-    if (patience_over(p))
-        return fault_set(f, 408, "%s took longer than allowed", what);
-    return 0;
 }
 
 /* The path of `name` in the directory `dir` of a layer, with a prefix that
@@ -131,7 +121,7 @@ int view_find(const struct view *v, const struct level *in, const char *dir,
             return -1;
         if (!there)
             continue;
-        if (layer_is_whiteout(&st) || (found && !S_ISDIR(st.st_mode)))
+        if (overlay_is_whiteout(&st) || (found && !S_ISDIR(st.st_mode)))
             break;
         if (!found) {
             out->st = st;

@@ -13,8 +13,9 @@
 #ifndef CONTREE_VIEW_VIEW_H
 #define CONTREE_VIEW_VIEW_H
 
+#include "base/deadline.h"
 #include "base/fault.h"
-#include "sandbox/userns.h"
+#include "base/ids.h"
 #include <stdatomic.h>
 #include <sys/stat.h>
 
@@ -73,17 +74,6 @@ int walk_open(struct walk *w, struct fault *f);
 void walk_skip(struct walk *w);
 void walk_end(struct walk *w);
 
-/* Long work stops at a deadline (monotonic_seconds(), 0 none) or when
- * *cancelled (may be NULL) becomes true. */
-struct patience {
-    double deadline;
-    const atomic_bool *cancelled;
-};
-bool patience_over(const struct patience *p);
-/* The same as 0 or -1: 409 when cancelled, 408 past the deadline, when `what`
- * took longer than allowed. */
-int patience_check(const struct patience *p, const char *what, struct fault *f);
-
 /* What an archive is for. */
 enum archive_kind {
     ARCHIVE_TAR,
@@ -94,7 +84,7 @@ enum archive_kind {
  * directory, has a path of INSPECT_PATH bytes or, for a layer, a name that
  * means something else there. */
 int inspect_can_archive(struct view *v, const char *path,
-                        enum archive_kind kind, const struct patience *p,
+                        enum archive_kind kind, const struct deadline *p,
                         struct fault *f);
 /* Writes a PAX tar of `path` and all below to `to` (blocking), names relative
  * to the image's root. Hard links and holes are kept, of the extended
@@ -102,7 +92,7 @@ int inspect_can_archive(struct view *v, const char *path,
  * 404 for a missing path, before anything is written. SIGPIPE must be ignored.
  * http-api.md §4.20. */
 int inspect_archive(struct view *v, const char *path, int to,
-                    const struct patience *p, struct fault *f);
+                    const struct deadline *p, struct fault *f);
 
 enum change_kind { CHANGE_ADDED, CHANGE_CHANGED, CHANGE_REMOVED };
 
@@ -116,7 +106,7 @@ struct change {
 struct diff_options {
     int64_t limit;    /* changes; at least 1 */
     const char *path; /* "etc": only it and what is below; NULL: all */
-    struct patience patience;
+    struct deadline deadline;
 };
 
 /* Tells what `image` has that `base` has not, and the other way round: each
@@ -143,7 +133,7 @@ struct grep_options {
     int64_t max_total; /* of all files; 0: 1000 */
     int64_t before, after;
     enum grep_case letter_case;
-    struct patience patience;
+    struct deadline deadline;
 };
 
 struct grep_submatch {

@@ -1,0 +1,27 @@
+/* overlay.c: see overlay.h. */
+#define _GNU_SOURCE
+#include "base/overlay.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+void layer_path(int64_t id, char out[32]) {
+    snprintf(out, 32, id < 0 ? "w/%lld/u" : "l/%lld", llabs(id));
+}
+
+bool overlay_is_whiteout(const struct stat *st) {
+    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
+}
+
+bool overlay_is_opaque(int dir) {
+    char mark;
+    return fgetxattr(dir, "user.overlay.opaque", &mark, 1) == 1 && mark == 'y';
+}
+
+/* What a sandbox sets under this prefix is stored as user.overlay.overlay. */
+bool overlay_owns_attribute(const char *name) {
+    return strncmp(name, "user.overlay.", 13) == 0 &&
+           strncmp(name + 13, "overlay.", 8) != 0;
+}

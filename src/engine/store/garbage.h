@@ -1,0 +1,59 @@
+/* garbage.h: rows that nothing needs any more: the store's part of garbage
+ * collection (layer/gc.h). */
+#ifndef CONTREE_STORE_GARBAGE_H
+#define CONTREE_STORE_GARBAGE_H
+
+#include "store/store.h"
+
+/* What is in use, and stays with all that it is made of. Owned. */
+struct gc_pins {
+    int64_t *layers;
+    size_t layer_count;
+    char (*files)[65]; /* SHA-256 */
+    size_t file_count;
+    bool importing; /* no image and no layer goes */
+};
+void gc_pins_free(struct gc_pins *p);
+bool gc_pin_layer(struct gc_pins *p, int64_t layer); /* false: no memory */
+bool gc_pin_file(struct gc_pins *p, const char *sha256);
+
+/* How many went, or would go, and the bytes of each kind. */
+struct gc_report {
+    bool dry_run;
+    int64_t images, layers, layer_bytes, files, file_bytes;
+    int64_t operations, logs, log_bytes;
+};
+
+/* In a worker: rows of a time before `earliest` or after `now`
+ * get the time `now`. */
+int store_mend_times(struct store *s, int64_t earliest, int64_t now,
+                     struct fault *f);
+
+/* What a removal of rows took; lists are owned. */
+struct gc_garbage {
+    int64_t *layers;
+    size_t layer_count;
+    char (*files)[65];
+    size_t file_count;
+    char (*operations)[UUID_SIZE];
+    size_t operation_count;
+    bool more;        /* a statement removed as many rows as it may */
+    bool images_gone; /* all that may go */
+};
+void gc_garbage_free(struct gc_garbage *g);
+/* Times in microseconds since 1970, and how many rows of each table may go at
+ * most; -1: all. In a dry run all is rolled back. */
+struct gc_times {
+    int64_t untagged, untold, operations, files;
+    int64_t rows;
+    bool no_images; /* they have gone already */
+};
+int store_remove_garbage(struct store *s, const struct gc_times *t,
+                         const struct gc_pins *p, struct gc_report *r,
+                         struct gc_garbage *out, struct fault *f);
+/* Calls `act` unless a file with this content is known; nobody can add one
+ * meanwhile. */
+int store_unless_file(struct store *s, const char *sha256,
+                      void (*act)(void *arg), void *arg, struct fault *f);
+
+#endif
