@@ -158,7 +158,7 @@ static int add_net(struct forkserver *s, struct failure *f) {
         size_t capacity = s->net_capacity ? 2 * s->net_capacity : 16;
         struct net *grown = realloc(s->nets, capacity * sizeof *grown);
         if (!grown)
-            return fail(f, 507, "out of memory");
+            return fail(f, 500, "out of memory");
         s->nets = grown;
         s->net_capacity = capacity;
     }

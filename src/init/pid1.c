@@ -337,7 +337,7 @@ static int spawn(struct pid1 *s, const struct order *o, const char *user,
     int pid =
         settle_account(o, user, p, &extra, f) < 0 ? -1 : process_start(p, f);
     if (pid >= 0 && remember(s, pid, o->spid, started) < 0)
-        return fail(f, 507, "out of memory");
+        return fail(f, 500, "out of memory");
     report_spawn(s, o->spid, pid, &p->account, &extra, f);
     return 0;
 }

@@ -35,6 +35,9 @@ static void faults(void) {
     fault_errno(&f, "x");
     CHECK_NUMBER(f.status, 500);
     CHECK_NUMBER(errno, EIO);
+    CHECK_NUMBER(fault_memory(&f), -1);
+    CHECK_NUMBER(f.status, 500);
+    CHECK_STRING(f.message, "out of memory");
     CHECK_NUMBER(fault_set(NULL, 400, "x"), -1);
     CHECK_NUMBER(fault_errno(NULL, "x"), -1);
     char big[2000];

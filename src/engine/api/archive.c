@@ -147,7 +147,7 @@ static void look_done(struct job *j) {
 static struct archive *archive_new(struct request *r, struct fault *f) {
     struct archive *a = calloc(1, sizeof *a);
     if (!a) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     a->to = -1;

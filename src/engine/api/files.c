@@ -144,7 +144,7 @@ static void finish_done(struct job *j) {
 void file_upload(struct request *r) {
     struct finish *x = calloc(1, sizeof *x);
     if (!x) {
-        reply_error(r, 500, "out of memory");
+        reply_memory(r);
         return;
     }
     x->request = r;

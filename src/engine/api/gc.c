@@ -102,7 +102,7 @@ static int make_pins(struct engine *e, struct gc_pins *p, struct fault *f) {
     for (struct inspection *i = e->inspections; i; i = i->next)
         for (size_t n = 0; n < i->layer_count; n++)
             if (!gc_pin_layer(p, i->layers[n]))
-                return fault_set(f, 500, "out of memory");
+                return fault_memory(f);
     p->importing = e->importing > 0;
     return operations_pin(e->operations, p, f);
 }
@@ -146,7 +146,7 @@ static int start(struct engine *e, const struct gc_options *o,
     if (!c)
         return e->collecting
                    ? fault_set(f, 409, "garbage is being collected already")
-                   : fault_set(f, 500, "out of memory");
+                   : fault_memory(f);
     c->gc = gc_new(e->dir_fd, e->store, e->layers, o, f);
     if (!c->gc) {
         free(c);

@@ -77,7 +77,7 @@ static struct tag_change *tag_change_new(struct request *r, const char *tag,
     struct tag_change *c = calloc(1, sizeof *c);
     if (!c || api_uuid(r, 0, "image", c->uuid, f) < 0) {
         if (!c)
-            fault_set(f, 500, "out of memory");
+            fault_memory(f);
         free(c);
         return NULL;
     }
@@ -151,7 +151,7 @@ void image_tag_remove(struct request *r) {
 static void read_text(struct fields *fields, const char *name, char **out) {
     const char *text = NULL;
     if (field_string(fields, name, &text) && *text && !(*out = strdup(text)))
-        fault_set(&fields->fault, 500, "out of memory");
+        fault_memory(&fields->fault);
 }
 
 static void read_registry(struct fields *body, struct import_request *out) {

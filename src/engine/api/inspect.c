@@ -139,15 +139,17 @@ static void on_gone(void *arg) {
 static struct look *look_new(struct request *r,
                              int (*work)(struct look *, struct view *)) {
     struct look *l = calloc(1, sizeof *l);
-    struct fault f = {500, "out of memory"};
-    if (l) {
-        l->fd = -1;
-        l->work = work;
-        buffer_init(&l->reply, REPLY_MAX);
-        if (inspection_start(r, &l->at, &f) == 0)
-            return l;
-        look_free(l);
+    struct fault f;
+    if (!l) {
+        reply_memory(r);
+        return NULL;
     }
+    l->fd = -1;
+    l->work = work;
+    buffer_init(&l->reply, REPLY_MAX);
+    if (inspection_start(r, &l->at, &f) == 0)
+        return l;
+    look_free(l);
     reply_fault(r, &f);
     return NULL;
 }
@@ -404,7 +406,7 @@ static int read_strings(struct look *l, struct fault *f) {
                      : 0;
     l->copies = buffer_take(&copies);
     if (result == 0 && !l->copies)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     const size_t counts[] = {g->pattern_count, g->path_count, g->glob_count};
     for (int slot = 0; slot < 3; slot++)
         for (size_t i = 0; i < counts[slot]; i++)

@@ -187,7 +187,7 @@ static void release_run(void *run) {
 int instances_digest(struct request *r, struct fault *f) {
     struct run *run = calloc(1, sizeof *run);
     if (!run)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     request_own(r, run, release_run);
     return run_parse(request_json(r), request_engine(r)->ids, run, f);
 }

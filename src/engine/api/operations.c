@@ -126,7 +126,7 @@ static void report(struct request *r, int status, int spid,
     if (!p || (log && !p->reader)) {
         free(p);
         operation_row_clear(row);
-        reply_error(r, 500, "out of memory");
+        reply_memory(r);
         return;
     }
     p->request = r;
@@ -536,7 +536,7 @@ void operation_events(struct request *r) {
     }
     struct follower *w = follower_new(r, log, after);
     if (!w) {
-        reply_error(r, 500, "out of memory");
+        reply_memory(r);
         return;
     }
     /* An extension (http-api.md §4.12): long input need not be read back. */

@@ -99,7 +99,7 @@ void api_change(struct request *r, void *state,
     if (!c || !state) {
         free(c);
         free(state);
-        reply_error(r, 500, "out of memory");
+        reply_memory(r);
         return;
     }
     *c = (struct change){

@@ -71,7 +71,7 @@ static void release_process(void *run) {
 int subprocess_digest(struct request *r, struct fault *f) {
     struct run_process *run = calloc(1, sizeof *run);
     if (!run)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     request_own(r, run, release_process);
     return run_process_parse(request_json(r), request_engine(r)->ids, run, f);
 }
@@ -81,7 +81,7 @@ void subprocess_create(struct request *r) {
     struct operation *op = find_active(r, &f);
     struct creation *c = op ? calloc(1, sizeof *c) : NULL;
     if (op && !c)
-        fault_set(&f, 500, "out of memory");
+        fault_memory(&f);
     if (c) {
         *c = (struct creation){{on_started}, r, op};
         if (operation_spawn(op, request_state(r), &c->waiter, &f) == 0) {
@@ -167,7 +167,7 @@ static void release_input(void *input) {
 int subprocess_stdin_digest(struct request *r, struct fault *f) {
     struct input *in = calloc(1, sizeof *in);
     if (!in)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     request_own(r, in, release_input);
     in->data = request_bytes(r, &in->length);
     if (!in->data)

@@ -103,13 +103,15 @@ static int begin(struct transferring *x, struct fault *f) {
 }
 
 static void start(struct request *r, bool out) {
-    struct fault f = {500, "out of memory"};
+    struct fault f;
     struct transferring *x = NULL;
     if (!request_is_local(r))
         fault_set(&f, 403,
                   "only the owner of the engine may do this, over its Unix "
                   "socket");
-    else if ((x = calloc(1, sizeof *x))) {
+    else if (!(x = calloc(1, sizeof *x)))
+        fault_memory(&f);
+    else {
         x->request = r;
         x->job.workers = &request_engine(r)->workers;
         x->transfer = (struct transfer){.out = out, .cancelled = &x->cancelled};

@@ -17,6 +17,10 @@ int fault_set(struct fault *f, int status, const char *format, ...) {
     return -1;
 }
 
+int fault_memory(struct fault *f) {
+    return fault_set(f, 500, "out of memory");
+}
+
 static int fault_error(struct fault *f, int status, int error,
                        const char *format, va_list args) {
     char text[128];

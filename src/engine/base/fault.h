@@ -15,6 +15,9 @@ struct fault {
 /* Fills `f` (may be NULL) and returns -1. */
 int fault_set(struct fault *f, int status, const char *format, ...)
     PRINTF_LIKE(3, 4);
+/* The same for want of memory: one text, and 500, for 507 says that the disk is
+ * full. */
+int fault_memory(struct fault *f);
 /* The same, with ": strerror(errno)" appended; status is 507 for ENOSPC and
  * EDQUOT, 503 for EMFILE and ENFILE, else 500. */
 int fault_errno(struct fault *f, const char *format, ...) PRINTF_LIKE(2, 3);

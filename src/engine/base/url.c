@@ -76,7 +76,7 @@ static int parse_parameters(struct url *u, char *query, struct fault *f) {
 int url_parse(struct url *u, const char *target, struct fault *f) {
     *u = (struct url){.text = strdup(target)};
     if (!u->text)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     if (strlen(target) > URL_BYTES)
         return fault_set(f, 414, "the request target is longer than %d bytes",
                          URL_BYTES);
@@ -122,7 +122,7 @@ char *path_normal(const char *given, struct fault *f) {
     char *out = malloc(strlen(given) + 2);
     size_t used = 0;
     if (!out) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     for (const char *p = given; *p;) {
@@ -151,7 +151,7 @@ char *path_rooted(const char *given, struct fault *f) {
         return path_normal(given, f);
     char *out = strdup(given);
     if (!out)
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
     return out;
 }
 

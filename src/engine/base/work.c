@@ -75,7 +75,7 @@ int workers_start(uv_loop_t *loop, int wanted, struct fault *f) {
                          wanted, uv_strerror(-error));
     uv_work_t *first = malloc(sizeof *first);
     if (!first)
-        return fault_set(f, 507, "out of memory");
+        return fault_memory(f);
     snprintf(count, sizeof count, "%d", wanted);
     setenv("UV_THREADPOOL_SIZE", count, 1);
     return uv_queue_work(loop, first, nothing, forget);

@@ -49,7 +49,7 @@ static int send_request(int fd, const char *path, struct buffer *body,
                 "Content-Length: %zu\r\n\r\n",
                 path, body->length);
     buffer_add(&all, body->data, body->length);
-    int result = body->failed || all.failed ? fault_set(f, 500, "out of memory")
+    int result = body->failed || all.failed ? fault_memory(f)
                  : write_all(fd, all.data, all.length) < 0
                      ? fault_errno(f, "asking the engine")
                      : 0;

@@ -17,7 +17,7 @@
 static int make_directories(const char *path, struct fault *f) {
     char *copy CLEANUP(cleanup_free) = strdup(path);
     if (!copy)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     for (char *p = copy + 1; *p; p++) {
         if (*p != '/')
             continue;

@@ -71,7 +71,7 @@ static int read_token(const char *path, char **out, struct fault *f) {
                          path);
     *out = strdup(text);
     explicit_bzero(text, sizeof text);
-    return *out ? 0 : fault_set(f, 500, "out of memory");
+    return *out ? 0 : fault_memory(f);
 }
 
 /* ---- stopping ---- */
@@ -310,7 +310,7 @@ int serve(const struct options *o, struct fault *f) {
     struct engine_config config = o->config;
     struct server *s = calloc(1, sizeof *s);
     if (!s)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     s->engine.config = &config;
     s->engine.dir_fd = -1;
     reset_signals();

@@ -99,6 +99,7 @@ void reply_header(struct request *r, const char *name, const char *value);
 void reply_fault(struct request *r, const struct fault *f);
 void reply_error(struct request *r, int status, const char *format, ...)
     PRINTF_LIKE(3, 4);
+void reply_memory(struct request *r); /* fault_memory() */
 void reply_empty(struct request *r, int status);
 /* Takes over what the buffer holds (base/json.h); its last comma is removed. */
 void reply_json(struct request *r, int status, struct buffer *b);

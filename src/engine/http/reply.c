@@ -258,7 +258,7 @@ static void send_stream(struct request *r, int status, const char *type,
     struct reply_body *b = calloc(1, sizeof *b);
     if (!b) {
         source->close(source->arg);
-        reply_error(r, 500, "out of memory");
+        reply_memory(r);
         return;
     }
     b->request = r;
@@ -363,6 +363,12 @@ void reply_error(struct request *r, int status, const char *format, ...) {
     va_start(args, format);
     vsnprintf(f.message, sizeof f.message, format, args);
     va_end(args);
+    reply_fault(r, &f);
+}
+
+void reply_memory(struct request *r) {
+    struct fault f;
+    fault_memory(&f);
     reply_fault(r, &f);
 }
 

@@ -579,7 +579,7 @@ static int open_tcp(struct http_server *s, struct fault *f) {
 struct http_server *http_open(const struct http_options *o, struct fault *f) {
     struct http_server *s = calloc(1, sizeof *s);
     if (!s) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     s->o = o;

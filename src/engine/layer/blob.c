@@ -33,7 +33,7 @@ static void blob_path(const char *sha256, char out[80]) {
 struct upload *upload_begin(int dir_fd, int64_t max_bytes, struct fault *f) {
     struct upload *u = calloc(1, sizeof *u);
     if (!u) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     u->dir_fd = dir_fd;

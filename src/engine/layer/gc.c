@@ -34,7 +34,7 @@ struct gc *gc_new(int dir_fd, struct store *s, struct layers *l,
                   const struct gc_options *o, struct fault *f) {
     struct gc *g = calloc(1, sizeof *g);
     if (!g) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     *g = (struct gc){.dir_fd = dir_fd, .store = s, .layers = l, .options = *o};

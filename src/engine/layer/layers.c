@@ -183,7 +183,7 @@ static int recover(struct layers *l, struct fault *f) {
     struct known k = {0};
     int result = store_layer_each(l->store, collect, &k, f);
     if (result == 0 && !(k.seen = calloc(k.count + 1, sizeof *k.seen)))
-        result = fault_set(f, 500, "out of memory");
+        result = fault_memory(f);
     if (result == 0)
         result = sweep(l, "l", keep_known, &k, f);
     if (result == 0)
@@ -213,7 +213,7 @@ struct layers *layers_open(int dir_fd, struct store *s, uid_t id_base,
                            struct fault *f) {
     struct layers *l = calloc(1, sizeof *l);
     if (!l) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     pthread_mutex_init(&l->lock, NULL);
@@ -697,7 +697,7 @@ static int add_import(struct layers *l, struct workspace_layer *list,
     struct imported_layer *rows CLEANUP(cleanup_free) =
         calloc(count + 1, sizeof *rows);
     if (!rows)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     for (size_t n = 0; n < count; n++)
         rows[n] = list[n].row;
     if (store_import_add(l->store, parent, rows, count, config, i, f) < 0)

@@ -207,7 +207,7 @@ static struct step *step_new(struct squash *s, size_t parts) {
     uint32_t *list = d ? calloc(parts + 1, sizeof *list) : NULL;
     if (!list) {
         free(d);
-        fault_set(s->f, 500, "out of memory");
+        fault_memory(s->f);
         return NULL;
     }
     d->parts = list;
@@ -398,7 +398,7 @@ static int fill(int dir_fd, const struct workspace *w,
         s.at[i] = -1;
     int result = -1;
     if (!s.at || !s.copier.piece)
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
     else if (open_layers(&s, dir_fd, chain) == 0 &&
              open_root(&s, dir_fd, w, links) == 0)
         result = squash_all(&s);

@@ -82,7 +82,7 @@ struct event_log *event_log_load(int dir_fd, const char *uuid, char *text,
     struct event_log *log = event_log_new(dir_fd, uuid);
     if (!log) {
         free(text);
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     log->finished = true;
@@ -166,7 +166,7 @@ static int spill(struct event_log *log) {
 static void drop_line(struct event_log *log) {
     if (log->text.failed) {
         if (!log->fault.status)
-            fault_set(&log->fault, 507, "an event does not fit into memory");
+            fault_memory(&log->fault);
         log->text.failed = false;
         if (log->fd < 0)
             log->size = log->visible = 0;

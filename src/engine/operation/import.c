@@ -234,7 +234,7 @@ struct operation *operation_import(struct operations *all,
                                    struct import_request *r, struct fault *f) {
     struct operation *op = NULL;
     if (check(all, r, f) == 0 && !(op = operation_new_import(all, r)))
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
     import_request_clear(r);
     if (op) {
         operation_enlist(op);

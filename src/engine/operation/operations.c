@@ -136,7 +136,7 @@ static int find_files(struct operation *op, struct fault *f) {
         return 0;
     op->contents = calloc(op->run.file_count, sizeof *op->contents);
     if (!op->contents)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     for (size_t i = 0; i < op->run.file_count; i++) {
         const struct run_file *file = &op->run.files[i];
         struct stored_file stored;
@@ -189,7 +189,7 @@ static struct operation *new_run(struct operations *all, struct run *run,
         return op;
     if (op)
         operation_unref(op);
-    fault_set(f, 500, "out of memory");
+    fault_memory(f);
     return NULL;
 }
 
@@ -508,7 +508,7 @@ struct operations *operations_open(struct engine *e, struct fault *f) {
     struct operations *all = calloc(1, sizeof *all);
     struct utsname u;
     if (!all) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     all->engine = e;

@@ -13,5 +13,5 @@ int operations_pin(const struct operations *all, struct gc_pins *p,
         for (size_t i = 0; ok && op->contents && i < op->run.file_count; i++)
             ok = gc_pin_file(p, op->contents[i]);
     }
-    return ok ? 0 : fault_set(f, 500, "out of memory");
+    return ok ? 0 : fault_memory(f);
 }

@@ -242,7 +242,7 @@ int process_write(struct process *p, const void *data, size_t length,
         p->input_sent = 0;
     }
     if (!buffer_add(&p->input_queue, data, length))
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     p->input_ends = close;
     if (p->spawned)
         write_input(p);
@@ -323,7 +323,7 @@ struct process *process_start(const struct process_spec *spec,
                               struct sandbox *sandbox, struct fault *f) {
     struct process *p = calloc(1, sizeof *p);
     if (!p) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     p->run = spec->run;

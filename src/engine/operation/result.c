@@ -212,7 +212,7 @@ int result_fold(struct event_reader *reader, int spid, struct result *out,
     if (status == EVENT_BROKEN)
         return fault_set(f, 500, "the event log is damaged");
     if (out->out.data.failed || out->err.data.failed)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     return 0;
 }
 

@@ -33,7 +33,7 @@ static struct process_entry *add_process(struct operation *op,
                                          struct fault *f) {
     struct process_entry *e = calloc(1, sizeof *e);
     if (!e) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     e->spid = op->next_spid++;
@@ -137,7 +137,7 @@ static int start_sandbox(struct operation *op, struct fault *f) {
     const char **lowers CLEANUP(cleanup_free) =
         calloc(count + 1, sizeof *lowers);
     if (!paths || !lowers)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     for (size_t i = 0; i <= count; i++) {
         layer_path(i < count ? op->layers[i] : 0, paths[i]);
         lowers[i] = paths[i];
@@ -192,7 +192,7 @@ static int find_layers(struct operation *op, bool *wait, struct fault *f) {
     op->layer_count = count;
     if (!operations_squash(op->all, chain, count))
         free(chain);
-    return op->layers ? 0 : fault_set(f, 500, "out of memory");
+    return op->layers ? 0 : fault_memory(f);
 }
 
 int operation_begin(struct operation *op, struct fault *f) {

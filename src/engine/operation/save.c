@@ -195,10 +195,9 @@ static char *result_env(const struct operation *op) {
 }
 
 void operation_save(struct operation *op) {
-    static const struct fault no_memory = {500, "out of memory"};
     struct save *s = calloc(1, sizeof *s);
     if (!s) {
-        op->fault = no_memory;
+        fault_memory(&op->fault);
         operation_settle(op, "FAILED");
         return;
     }

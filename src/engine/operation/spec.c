@@ -311,7 +311,7 @@ static void check_destinations(struct fields *r, const struct run *run) {
     const char **paths CLEANUP(cleanup_free) =
         calloc(run->file_count, sizeof *paths);
     if (!paths) {
-        fault_set(&r->fault, 500, "out of memory");
+        fault_memory(&r->fault);
         return;
     }
     for (size_t i = 0; i < run->file_count; i++)
@@ -335,7 +335,7 @@ static void read_files(struct fields *r, struct id_range ids, struct run *out) {
     }
     out->files = calloc(count, sizeof *out->files);
     if (!out->files) {
-        fault_set(&r->fault, 500, "out of memory");
+        fault_memory(&r->fault);
         return;
     }
     json_object_foreach((json_t *)object, path, spec) {
@@ -415,7 +415,7 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
     read_limits(&r, out);
     read_files(&r, ids, out);
     if (!r.fault.status && !(out->text = run_text(out)))
-        fault_set(&r.fault, 500, "out of memory");
+        fault_memory(&r.fault);
     if (!r.fault.status)
         return 0;
     *f = r.fault;
@@ -555,7 +555,7 @@ static char **make_vector(struct buffer *strings, size_t count,
     char **vector = strings->failed ? NULL : malloc(table + strings->length);
     if (!vector) {
         buffer_free(strings);
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     char *text = (char *)vector + table;

@@ -65,7 +65,7 @@ static int start(struct operations *all, struct chain_layer *chain,
                  size_t count, struct squash_range range, struct fault *f) {
     struct squashing *s = calloc(1, sizeof *s);
     if (!s)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     s->all = all;
     s->chain = chain;
     s->count = count;

@@ -597,7 +597,7 @@ struct cgroup *cgroup_make(struct cgroups *c, const struct limits *limits,
         return NULL;
     struct cgroup *g = calloc(1, sizeof *g);
     if (!g) {
-        fault_set(f, 507, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     g->all = c;

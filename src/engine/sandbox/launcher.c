@@ -595,7 +595,7 @@ static int core_count(void) {
 static int open_all(struct launcher *l, struct fault *f) {
     l->cgroups = cgroups_open("/proc/self", l->dir_fd);
     if (!l->cgroups)
-        return fault_set(f, 507, "out of memory");
+        return fault_memory(f);
     cgroups_set_nice(l->cgroups, l->nice);
     if (make_dirs(l->dir_fd, f) < 0 || (l->init_fd = seal_init(f)) < 0 ||
         (l->filter_fd = filter_compile(f)) < 0 ||
@@ -623,7 +623,7 @@ struct launcher *launcher_open(int dir_fd, struct id_range ids,
                                struct fault *f) {
     struct launcher *l = calloc(1, sizeof *l);
     if (!l) {
-        fault_set(f, 507, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     l->ids = ids;

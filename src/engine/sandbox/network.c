@@ -180,7 +180,7 @@ struct network *network_start(uv_loop_t *loop, int net,
         n->arg = arg;
         rc = start(loop, n, net, f);
     } else {
-        fault_set(f, 507, "out of memory");
+        fault_memory(f);
     }
     close_fd(net);
     return rc < 0 ? NULL : n;

@@ -215,7 +215,7 @@ static struct letter *letter_new(struct order *o, const struct strings *sets,
         memfd = strings_memfd(sets, count, size, f);
     if (!l || (!inside && memfd < 0)) {
         if (!l)
-            fault_set(f, 507, "out of memory");
+            fault_memory(f);
         free(l);
         for (int i = 0; i < fd_count; i++)
             close_fd(fds[i]);
@@ -547,7 +547,7 @@ static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
     char *config CLEANUP(cleanup_free) =
         launcher_config(s->launcher, spec->hostname, spec->shm_bytes);
     if (!config)
-        return fault_set(f, 507, "out of memory");
+        return fault_memory(f);
     const char *const first[] = {spec->hostname, spec->upper, spec->work,
                                  config};
     const struct strings sets[] = {{first, 4},
@@ -590,7 +590,7 @@ struct sandbox *sandbox_start(struct launcher *l,
     }
     struct sandbox *s = calloc(1, sizeof *s);
     if (!s) {
-        fault_set(f, 507, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     s->launcher = l;

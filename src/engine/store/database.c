@@ -289,7 +289,7 @@ static sqlite3 *connect_database(const char *dir, struct fault *f) {
     sqlite3 *db = NULL;
     char *path = NULL;
     if (asprintf(&path, "%s/contree.db", dir) < 0) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     int flags =
@@ -306,7 +306,7 @@ static sqlite3 *connect_database(const char *dir, struct fault *f) {
                                       f) < 0) {
         if (code != SQLITE_OK)
             fault_set(f, 500, "opening %s/contree.db: %s", dir,
-                      db ? sqlite3_errmsg(db) : "out of memory");
+                      sqlite3_errmsg(db));
         sqlite3_close(db);
         return NULL;
     }
@@ -350,7 +350,7 @@ static int open_database(struct store *s, int dir_fd, const char *dir,
 struct store *store_open(int dir_fd, const char *dir, struct fault *f) {
     struct store *s = calloc(1, sizeof *s);
     if (!s) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     pthread_mutex_init(&s->lock, NULL);
@@ -509,7 +509,7 @@ int store_layer_list(struct store *s, int64_t layer, struct chain_layer **list,
     sqlite3_bind_int64(q, 1, layer);
     while (next && (row = store_row(s, q, f)) == 1) {
         if (!append_layer(&chain, &used, q))
-            return fault_set(f, 500, "out of memory");
+            return fault_memory(f);
         next = chain[used - 1].parent;
     }
     if (next && row == 0)
@@ -529,7 +529,7 @@ int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
         return -1;
     *ids = malloc((*count + 1) * sizeof **ids);
     if (!*ids)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     for (size_t i = 0; i < *count; i++)
         (*ids)[i] = chain[i].id;
     return 0;

@@ -202,7 +202,7 @@ static int remove_layers(struct store *s, struct gc_report *r,
     int row = -1;
     while (q && (row = store_row(s, q, f)) == 1) {
         if (!grow(&g->layers, g->layer_count, sizeof *g->layers))
-            return fault_set(f, 500, "out of memory");
+            return fault_memory(f);
         g->layers[g->layer_count++] = sqlite3_column_int64(q, 0);
         r->layers++;
         r->layer_bytes += sqlite3_column_int64(q, 1);
@@ -233,7 +233,7 @@ static int remove_files(struct store *s, const struct gc_times *t,
     while ((row = store_row(s, q, f)) == 1) {
         if (!add_text(&g->files, &g->file_count, sizeof *g->files,
                       (const char *)sqlite3_column_text(q, 0)))
-            return fault_set(f, 500, "out of memory");
+            return fault_memory(f);
         r->files++;
         r->file_bytes += sqlite3_column_int64(q, 1);
     }
@@ -284,7 +284,7 @@ static int remove_operations(struct store *s, const struct gc_times *t,
         if (!add_text(&g->operations, &g->operation_count,
                       sizeof *g->operations,
                       (const char *)sqlite3_column_text(q, 0)))
-            return fault_set(f, 500, "out of memory");
+            return fault_memory(f);
         r->operations++;
     }
     note_rows(g, t, (int64_t)(g->operation_count - before));

@@ -58,7 +58,7 @@ static int read_image(sqlite3_stmt *q, struct image *out, struct fault *f) {
         store_dup_text(q, 8, &out->user))
         return 0;
     image_clear(out);
-    return fault_set(f, 500, "out of memory");
+    return fault_memory(f);
 }
 
 int store_find_image(struct store *s, enum query which, const char *sql,
@@ -229,7 +229,7 @@ static int list_prefix(struct store *s, const struct image_filter *filter,
     bool many;
     char *end CLEANUP(cleanup_free) = prefix_end(filter->tag_prefix);
     if (!end)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     if (has_many(s, filter->tag_prefix, end, &many, f) < 0)
         return -1;
     sqlite3_stmt *q CLEANUP(store_done) = prefix_query(s, many, f);

@@ -55,7 +55,7 @@ static int read_operation(sqlite3_stmt *q, struct operation_row *out,
         store_dup_text(q, 12, &out->metadata))
         return 0;
     operation_row_clear(out);
-    return fault_set(f, 500, "out of memory");
+    return fault_memory(f);
 }
 
 static int add_row(struct store *s, const struct operation_row *o,
@@ -210,7 +210,7 @@ static int copy_log(sqlite3_stmt *q, char **log, size_t *length,
     *length = (size_t)sqlite3_column_bytes(q, 0);
     *log = malloc(*length + 1);
     if (!*log)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     if (*length)
         memcpy(*log, data, *length);
     (*log)[*length] = 0;

@@ -39,7 +39,7 @@ static int write_root(struct view *v, int to, struct fault *f) {
     struct pax *p CLEANUP(cleanup_free) = malloc(sizeof *p);
     struct item root;
     if (!p)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     if (inspect_stat(v, "/", false, &root, f) < 0)
         return -1;
     const struct pax_member m = {.name = ".",
@@ -165,7 +165,7 @@ static int pack_layer(struct packer *p, const struct importer *m,
         EVP_DigestInit_ex(p->packed, EVP_sha256(), NULL))
         result = run_packer(p, m, i, f);
     else
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
     if (result == 0) {
         finish_digest(p->plain, out->diff_id);
         finish_digest(p->packed, out->blob.digest);
@@ -191,7 +191,7 @@ static int write_layer(int blobs, const struct importer *m,
     int fd CLEANUP(cleanup_close) = make_file(blobs, temporary, f);
     int result = -1;
     if (!p)
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
     else if (fd >= 0) {
         p->to = fd;
         result = pack_layer(p, m, i, out, f);
@@ -211,7 +211,7 @@ static int write_file(int dir, const char *name, const struct buffer *b,
     if (fd < 0)
         return -1;
     if (b->failed)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     if (write_all(fd, b->data, b->length) == 0)
         return 0;
     return fault_errno(f, "writing %s", name);

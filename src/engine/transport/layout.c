@@ -79,7 +79,7 @@ static struct view *open_view(const struct stack *s, size_t n) {
         calloc(n + s->below_count + 1, sizeof *ids);
     size_t count = 0;
     if (!ids) {
-        fault_set(s->f, 500, "out of memory");
+        fault_memory(s->f);
         return NULL;
     }
     for (size_t i = n; i > 0; i--)
@@ -119,7 +119,7 @@ static int copy_below(void *arg, const char *path, int root, struct fault *f) {
     char absolute[PATH_MAX + 1];
     struct stat st;
     if (!piece)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     snprintf(absolute, sizeof absolute, "/%s", path);
     int from CLEANUP(cleanup_close) = inspect_open(s->view, absolute, NULL, f);
     if (from < 0)
@@ -267,7 +267,7 @@ static int fill_image(const struct oci_image *oci,
     i->user = oci->user ? strdup(oci->user) : NULL;
     if ((oci->env && !i->env) || (oci->cwd && !i->cwd) ||
         (oci->user && !i->user))
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     return 0;
 }
 
@@ -291,7 +291,7 @@ int import_oci(const struct importer *m, int blobs, const struct oci_image *oci,
     size_t known;
     int64_t parent;
     if (!layers || fill_image(oci, o, &i, f) < 0)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     if (import_known(m, oci, &known, &parent, f) < 0 ||
         (parent &&
          store_layer_chain(m->store, parent, &below, &s.below_count, f) < 0)) {

@@ -179,7 +179,7 @@ static int read_layers(const json_t *list, struct oci_image *out,
         return bad(f, "%zu layers, more than %d", count, OCI_LAYERS_MAX);
     out->layers = calloc(count + 1, sizeof *out->layers);
     if (!out->layers)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     out->layer_count = count;
     for (size_t i = 0; i < count; i++)
         if (read_layer(json_array_get(list, i), &out->layers[i], f) < 0)
@@ -351,7 +351,7 @@ static int read_env(const json_t *list, char **out, struct fault *f) {
         char *name CLEANUP(cleanup_free) =
             strndup(text, (size_t)(equals - text));
         if (!name || json_object_set_new(env, name, json_string(equals + 1)))
-            return fault_set(f, 500, "out of memory");
+            return fault_memory(f);
     }
     if (size > ENV_MAX)
         return bad(f, "an environment of %zu bytes", size);
@@ -406,7 +406,7 @@ static int read_user(const char *user, struct oci_image *out, struct fault *f) {
     if (!user_is_valid(user))
         return bad(f, "its USER is the name of no user: \"%.40s\"", user);
     out->user = strdup(user);
-    return out->user ? 0 : fault_set(f, 500, "out of memory");
+    return out->user ? 0 : fault_memory(f);
 }
 
 static int read_settings(const json_t *settings, struct oci_image *out,
@@ -416,7 +416,7 @@ static int read_settings(const json_t *settings, struct oci_image *out,
     if (*given == '/' && strlen(given) < sizeof cwd)
         clean_path(given, cwd);
     if (*cwd && !(out->cwd = strdup(cwd)))
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     if (read_user(text_of(settings, "User"), out, f) < 0)
         return -1;
     return read_env(json_object_get(settings, "Env"), &out->env, f);
@@ -449,7 +449,7 @@ static int hash_blob(int fd, EVP_MD_CTX *hash, const struct deadline *p,
     enum { BLOCK = 1 << 20 };
     char *block CLEANUP(cleanup_free) = malloc(BLOCK);
     if (!block || !EVP_DigestInit_ex(hash, EVP_sha256(), NULL))
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     for (int64_t at = 0;;) {
         ssize_t n = pread(fd, block, BLOCK, at);
         if (n < 0 && errno == EINTR)
@@ -470,8 +470,7 @@ static int check_digest(int fd, const struct oci_blob *b,
     unsigned char hash[EVP_MAX_MD_SIZE] = {0};
     char digest[DIGEST_SIZE];
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    int result = context ? hash_blob(fd, context, p, f)
-                         : fault_set(f, 500, "out of memory");
+    int result = context ? hash_blob(fd, context, p, f) : fault_memory(f);
     if (result == 0)
         EVP_DigestFinal_ex(context, hash, NULL);
     EVP_MD_CTX_free(context);

@@ -544,7 +544,7 @@ static int saved_parse(const char *source, struct saved *out, struct fault *f) {
     const char *path = strchr(source, ':') + 1;
     if (asprintf(&out->file, "%s%s%s", *path == '/' || !here ? "" : here,
                  *path == '/' ? "" : "/", path) < 0)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     char *colon = strchr(out->file, ':');
     out->name = colon ? colon + 1 : NULL;
     if (colon)

@@ -308,7 +308,7 @@ int skopeo_run(const struct skopeo *s, const char *const *args,
                struct buffer *out, struct fault *f) {
     struct child *c = calloc(1, sizeof *c);
     if (!c)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     c->auth = c->output = c->errors = c->printed = c->spoken = c->pidfd = -1;
     int result = prepare(c, s, args, f);
     if (result == 0)

@@ -54,7 +54,7 @@ static int import_docker(const struct importer *m,
             "contree-engine import docker-archive:FILE");
     if (asprintf(&source, "docker-archive:%s%s%s", o->file, o->name ? ":" : "",
                  o->name ? o->name : "") < 0)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     return import_saved(m, source, &how, out, f);
 }
 

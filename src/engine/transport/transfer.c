@@ -110,7 +110,7 @@ static bool starts(const char *text, const char *with) {
 static int check_archive(const char *source, struct fault *f) {
     char *path CLEANUP(cleanup_free) = strdup(strchr(source, ':') + 1);
     if (!path)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     path[strcspn(path, ":")] = 0;
     int fd CLEANUP(cleanup_close) =
         open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);

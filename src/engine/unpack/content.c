@@ -41,7 +41,7 @@ static int start(struct content *c, int blob, struct fault *f) {
 struct content *content_open(int blob, struct fault *f) {
     struct content *c = calloc(1, sizeof *c);
     if (!c) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     *c = (struct content){.a = archive_read_new(), .hash = EVP_MD_CTX_new()};

@@ -231,7 +231,7 @@ int unpack_jailed(int root, int fd, const struct unpack_options *o,
     struct jail *j = calloc(1, sizeof *j);
     *result = (struct unpack_result){0};
     if (!j)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     *j = (struct jail){
         .o = o, .f = f, .root = root, .control = -1, .given = {-1}};
     for (int i = 0; i < UNPACK_FDS; i++)

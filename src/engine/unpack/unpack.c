@@ -603,7 +603,7 @@ int unpack_tar(int root, int fd, const struct unpack_options *o,
             freelocale(utf8);
         }
     } else {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
     }
     archive_read_free(a);
     free(u);

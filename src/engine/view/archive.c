@@ -231,7 +231,7 @@ static int write_member(struct job *j, const struct item *i, const char *name,
                            .extents = j->extents};
     bool file = S_ISREG(i->st.st_mode);
     if (find_linked(j, i, name, &m.hard_link) < 0)
-        return fault_set(j->f, 500, "out of memory");
+        return fault_memory(j->f);
     file = file && !m.hard_link;
     j->extent_count = 0;
     if (file)
@@ -331,7 +331,7 @@ int inspect_archive(struct view *v, const char *path, int to,
     if (j && j->block && j->extents) {
         result = run(j);
     } else {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
     }
     if (j) {
         buffer_free(&j->names);

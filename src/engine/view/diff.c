@@ -92,7 +92,7 @@ static void pop(struct diff *d) {
 static int push(struct diff *d, struct level *base, struct level *image) {
     struct step *s = calloc(1, sizeof *s);
     if (!s)
-        return fault_set(d->f, 500, "out of memory");
+        return fault_memory(d->f);
     bool same = same_shared(d, base, image);
     *s = (struct step){.up = d->top,
                        .length = strlen(d->path),
@@ -286,7 +286,7 @@ int inspect_diff(struct view *base, struct view *image,
                  bool *truncated, struct fault *f) {
     struct diff *d = calloc(1, sizeof *d);
     if (!d)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     *d = (struct diff){.views = {base, image},
                        .shared = count_shared(base, image),
                        .options = o,

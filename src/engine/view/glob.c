@@ -109,7 +109,7 @@ static int make_glob(struct glob *g, const char *text, struct fault *f) {
     PCRE2_SIZE at;
     char *copy CLEANUP(cleanup_free) = strdup(text), *glob = copy;
     if (!copy)
-        return fault_set(f, 500, "out of memory");
+        return fault_memory(f);
     g->exclude = *glob == '!';
     glob += g->exclude;
     size_t length = strlen(glob);
@@ -138,7 +138,7 @@ struct globs *globs_make(const char *const *patterns, size_t count,
         g->workspace = malloc(WORKSPACE * sizeof *g->workspace);
     }
     if (!g || !g->match || !g->limits || !g->workspace) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         globs_free(g);
         return NULL;
     }

@@ -144,7 +144,7 @@ static int prepare(struct search *s) {
     s->capacity = FIRST_BUFFER;
     if (!s->codes || !s->match || !s->limits || !s->stack || !s->submatches ||
         !s->data)
-        return fault_set(s->f, 500, "out of memory");
+        return fault_memory(s->f);
     pcre2_set_match_limit(s->limits, MATCH_LIMIT);
     pcre2_set_heap_limit(s->limits, HEAP_LIMIT);
     pcre2_jit_stack_assign(s->limits, NULL, s->stack);
@@ -259,7 +259,7 @@ static int fill(struct search *s) {
             return 0;
         char *more = realloc(s->data, s->capacity * 2);
         if (!more)
-            return fault_set(s->f, 500, "out of memory");
+            return fault_memory(s->f);
         s->data = more;
         s->capacity *= 2;
     }

@@ -55,7 +55,7 @@ static int level_add(struct level *l, uint32_t layer) {
 }
 
 static int out_of_memory(struct fault *f) {
-    return fault_set(f, 500, "out of memory");
+    return fault_memory(f);
 }
 
 /* The path of `name` in the directory `dir` of a layer, with a prefix that
