@@ -1,0 +1,77 @@
+-- scripts/floors finds each kind of mistake, and docs/inside shows what it says.
+local disk = require("spec.support.disk")
+
+-- What is wrong with a tree of these files (text by path), as scripts/floors says it.
+local function check(files)
+  local tree = disk.directory()
+  os.execute(("mkdir -p %s/src %s/lua/contree"):format(tree, tree))
+  for path, text in pairs(files) do
+    os.execute(("mkdir -p %s/%s"):format(tree, path:match("^(.*)/")))
+    disk.write(tree .. "/" .. path, text)
+  end
+  local said = disk.capture("scripts/floors " .. disk.quote(tree) .. " 2>&1; echo code $?")
+  disk.remove(tree)
+  return said
+end
+
+describe("scripts/floors", function()
+  it("lets a room use what stands below it", function()
+    assert.are.equal("code 0\n", check{
+      ["src/engine/layer/gc.c"] = '#include "layer/gc.h"\n#include "store/store.h"\n',
+      ["src/engine/layer/gc.h"] = "",
+      ["src/engine/store/store.h"] = "",
+      ["lua/contree/run/init.lua"] = 'local image = require("contree.image")\n',
+      ["lua/contree/image/init.lua"] = "",
+    })
+  end)
+
+  it("names an include that leads upwards", function()
+    assert.are.equal("floors: src/engine/store/store.c uses src/engine/layer/gc.h: "
+      .. "store may not use layer\ncode 1\n", check{
+        ["src/engine/store/store.c"] = '#include "layer/gc.h"\n',
+        ["src/engine/layer/gc.h"] = "",
+      })
+  end)
+
+  it("names a require that leads upwards, wherever it stands", function()
+    assert.are.equal("floors: lua/contree/image/init.lua uses lua/contree/run/init.lua: "
+      .. "image may not use run\ncode 1\n", check{
+        ["lua/contree/image/init.lua"] = 'function f()\n  return require "contree.run"\nend\n',
+        ["lua/contree/run/init.lua"] = "",
+      })
+  end)
+
+  it("names a circle of files inside of a room", function()
+    assert.are.equal("floors: circle: src/engine/view/a, src/engine/view/b\n"
+      .. "floors: circle: lua/contree/run/a.lua, lua/contree/run/b.lua\ncode 1\n", check{
+        ["src/engine/view/a.c"] = '#include "view/b.h"\n',
+        ["src/engine/view/a.h"] = "",
+        ["src/engine/view/b.h"] = '#include "a.h"\n',
+        ["lua/contree/run/a.lua"] = 'require("contree.run.b")\n',
+        ["lua/contree/run/b.lua"] = 'require("contree.run.a")\n',
+      })
+  end)
+
+  it("names a file in an unknown folder", function()
+    local said = check{
+      ["src/engine/attic/old.c"] = "",
+      ["src/engine/main.c"] = "",
+      ["lua/contree/attic/old.lua"] = "",
+    }
+    assert.is_truthy(said:find("src/engine/attic/old.c: is in no room", 1, true), said)
+    assert.is_truthy(said:find("src/engine/main.c: is in no room", 1, true), said)
+    assert.is_truthy(said:find("lua/contree/attic/old.lua: is in no room", 1, true), said)
+    assert.is_truthy(said:find("code 1", 1, true), said)
+  end)
+end)
+
+describe("docs/inside", function()
+  for _, lang in ipairs{ "c", "lua" } do
+    local path = "docs/inside/floors-" .. lang .. ".svg"
+    it("has the picture that scripts/floors --svg draws: " .. path, function()
+      local command = "scripts/floors --svg " .. lang
+      assert.is_true(disk.read(path) == disk.capture(command),
+        ("%s > %s draws it again"):format(command, path))
+    end)
+  end
+end)
