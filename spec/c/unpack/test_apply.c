@@ -145,6 +145,24 @@ static void links(void) {
     end_env(&e);
 }
 
+/* Two names of one directory, and an entry that changes what one of them is. */
+static void replaced_links(void) {
+    struct env e = make_env();
+    struct fault f;
+    struct tar t = tar_begin();
+    tar_add(&t, DIRECTORY("b"));
+    tar_add(&t, SYMLINK("b/c", "/b"));
+    add_layer(&e, &t, 1);
+    tar_add(&t, SYMLINK("b/c/c", "/other"));
+    tar_add(&t, FILE_OF("b/c/f", "there"));
+    add_layer(&e, &t, 2);
+    CHECK_NUMBER(import(&e, 2, &f), 0);
+    CHECK_STRING(f.message, "");
+    CHECK(holds(&e, "/other/f", "there"));
+    CHECK(!look(&e, "/b/f").st.st_mode);
+    end_env(&e);
+}
+
 static void outside(void) {
     struct env e = make_env();
     struct temp_dir canary = temp_dir_make();
@@ -323,6 +341,7 @@ int main(int argc, char *argv[]) {
     if (unpack_is_child(argv))
         return unpack_child();
     RUN(links, "B5: links of lower layers lead where they lead in the image");
+    RUN(replaced_links, "B5: a link that an entry replaces leads nowhere");
     RUN(outside, "B5: links of lower layers do not lead out of the image");
     RUN(hard_links, "B5: hard links to files of lower layers");
     RUN(whiteouts, "B5: what is hidden is gone, and nothing else is there");

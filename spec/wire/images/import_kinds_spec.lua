@@ -94,9 +94,16 @@ describe("contree-engine import", function()
       refused(words, "-", "cat odd | ")
       refused(words, "docker-archive:odd")
     end
-    wire.run(("cd %s && truncate -s 100K odd && printf CD001 | dd of=odd bs=1 seek=32769 "
-      .. "conv=notrunc status=none"):format(directory))
-    refused("an ISO image", "odd")
+    -- Those that begin with zeros, as an empty tar does.
+    for at, kind in pairs{ ["32769:CD001"] = "an ISO image", ["1080:S\\357"] = "an ext file system",
+      ["512:EFI PART"] = "a disk with partitions" } do
+      local offset, bytes = at:match("^(%d+):(.*)$")
+      wire.run(("cd %s && rm odd && truncate -s 100K odd && printf '%s' | dd of=odd bs=1 seek=%s "
+        .. "conv=notrunc status=none"):format(directory, bytes, offset))
+      refused(kind, "odd")
+    end
+    wire.run(("cd %s && rm odd && truncate -s 100K odd"):format(directory))
+    refused("it holds nothing", "odd")
   end)
 
   it("B7: knows several names of one image", function()

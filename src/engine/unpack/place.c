@@ -295,7 +295,10 @@ int place_parent(struct unpack *u, const char *path, const char **name) {
     const char *slash = strrchr(path, '/');
     size_t length = slash ? (size_t)(slash - path) : 0;
     *name = slash ? slash + 1 : path;
-    if (u->parent >= 0 && strlen(u->parent_path) == length &&
+    /* An entry of a directory replaces none of the names on the way to it. It
+     * may replace a link by which it was reached. */
+    bool linked = strcmp(u->parent_path, u->parent_place) != 0;
+    if (u->parent >= 0 && !linked && strlen(u->parent_path) == length &&
         memcmp(u->parent_path, path, length) == 0)
         return u->parent;
     drop_fd(&u->parent);

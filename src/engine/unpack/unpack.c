@@ -90,14 +90,23 @@ static la_ssize_t read_input(struct archive *a, void *arg, const void **data) {
     return -1;
 }
 
+/* What it is that is no tar, if nothing came out of it. */
+static const char *other_kind(const struct unpack *u) {
+    return u->result->entries == 0 ? kind_of_bytes(u->beginning, u->begun)
+                                   : NULL;
+}
+
+static int refuse_kind(struct unpack *u, const char *kind) {
+    return fault_set(u->f, 422, "bad archive: no tar, but %s", kind);
+}
+
 static int archive_fault(struct unpack *u) {
     if (u->stopped)
         return -1;
     const char *why = archive_error_string(u->a);
-    const char *kind =
-        u->result->entries == 0 ? kind_of_bytes(u->beginning, u->begun) : NULL;
+    const char *kind = other_kind(u);
     if (kind)
-        return fault_set(u->f, 422, "bad archive: no tar, but %s", kind);
+        return refuse_kind(u, kind);
     return fault_set(u->f, 422, "bad archive: %.300s",
                      why ? why : "not a tar archive");
 }
@@ -554,6 +563,14 @@ static int open_archive(struct unpack *u) {
     return 0;
 }
 
+/* Disks and file systems often begin with zeros, which end a tar. */
+static int finish(struct unpack *u) {
+    const char *kind = u->begun && !u->beginning[0] ? other_kind(u) : NULL;
+    if (kind)
+        return refuse_kind(u, kind);
+    return place_finish(u) < 0 ? -1 : set_directory_times(u);
+}
+
 static int unpack_all(struct unpack *u) {
     if (open_archive(u) < 0 || place_root(u) < 0)
         return -1;
@@ -561,7 +578,7 @@ static int unpack_all(struct unpack *u) {
         struct archive_entry *e;
         int got = archive_read_next_header(u->a, &e);
         if (got == ARCHIVE_EOF)
-            return place_finish(u) < 0 ? -1 : set_directory_times(u);
+            return finish(u);
         if (got == ARCHIVE_RETRY)
             continue;
         if (got < ARCHIVE_WARN)
