@@ -1,12 +1,13 @@
 /* core.c: the module contree.core. */
 #define _GNU_SOURCE /* dladdr, on_exit */
+#include "clock.h"
 #include "codec.h"
 #include "curl_api.h"
 #include "database.h"
 #include "decompress.h"
 #include "descriptors.h"
-#include "digest.h"
 #include "directory.h"
+#include "hashing.h"
 #include "lines.h"
 #include "loop.h"
 #include "lua_compat.h"
@@ -34,7 +35,7 @@ static int core_isyieldable(lua_State *L) {
 
 /* core.now() -> monotonic seconds */
 static int core_now(lua_State *L) {
-    lua_pushnumber(L, loop_now());
+    lua_pushnumber(L, clock_now());
     return 1;
 }
 
@@ -137,9 +138,9 @@ static const luaL_Reg functions[] = {
     {"keep", descriptors_lua_keep},
     {"read_file", regular_lua_read},
     {"decompress", decompress_lua_open},
-    {"sha256", digest_lua_string},
-    {"hash", digest_lua_hash},
-    {"hash_file", digest_lua_hash_file},
+    {"sha256", hashing_lua_string},
+    {"hash", hashing_lua_new},
+    {"hash_file", hashing_lua_open},
     {"base64_encode", codec_base64_encode},
     {"base64_decode", codec_base64_decode},
     {"is_ascii", codec_is_ascii},
@@ -162,7 +163,7 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     compat_checkversion(L);
     hold();
     codec_register(L);
-    digest_register(L);
+    hashing_register(L);
     sse_register(L);
     transfer_register(L);
     loop_register(L);

@@ -1,6 +1,6 @@
 #include "transfer.h"
+#include "clock.h"
 #include "lua_compat.h"
-#include "request.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static bool is_streaming(const struct transfer *t) {
 }
 
 static void set_resting(struct transfer *t, bool resting) {
-    t->loop->resting += (int)resting - (int)t->resting;
+    t->multi->resting += (int)resting - (int)t->resting;
     t->resting = resting;
 }
 
@@ -65,7 +65,7 @@ static size_t on_header(char *line, size_t one, size_t size, void *user) {
     if (!sink_begin(&t->sink, &t->head, &t->failure))
         return 0;
     if (is_streaming(t))
-        loop_queue(t->loop, t);
+        multi_queue(t->multi, &t->ready);
     if (is_refused(t))
         end_chunks(t);
     return size;
@@ -81,14 +81,14 @@ static size_t on_body(char *data, size_t one, size_t size, void *user) {
         return CURL_WRITEFUNC_PAUSE;
     }
     /* Else libcurl reads for as long as the server sends. */
-    if (loop_is_late(t->loop)) {
+    if (multi_is_late(t->multi)) {
         set_resting(t, true);
         return CURL_WRITEFUNC_PAUSE;
     }
     if (!sink_write(&t->sink, data, size, &t->failure))
         return size == 0 ? 1 : 0;
     if (sink_held(&t->sink) > held)
-        loop_queue(t->loop, t);
+        multi_queue(t->multi, &t->ready);
     return size;
 }
 
@@ -107,7 +107,7 @@ static size_t on_read(char *out, size_t one, size_t size, void *user) {
     }
     if (source->refused && source_waiting(source) < SOURCE_HIGH_WATER / 2) {
         source->refused = false;
-        loop_queue(t->loop, t);
+        multi_queue(t->multi, &t->ready);
     }
     return size;
 }
@@ -253,8 +253,8 @@ static struct digest *digest_of(const struct transfer *t) {
 static void release(struct transfer *t, bool forked) {
     set_resting(t, false);
     if (t->easy && !forked) {
-        loop_remove(t->loop, t);
-        loop_give_easy(t->loop, t->easy);
+        multi_remove(t->multi, t->easy, &t->active);
+        multi_give_easy(t->multi, t->easy);
         curl.slist_free_all(t->headers);
     }
     t->easy = NULL;
@@ -278,7 +278,7 @@ void transfer_complete(struct transfer *t, CURLcode code) {
         digest_finish(digest, t->outcome.sha256);
     release(t, false);
     t->done = true;
-    loop_queue(t->loop, t);
+    multi_queue(t->multi, &t->ready);
 }
 
 void transfer_abort(struct transfer *t, const char *kind, const char *message) {
@@ -295,6 +295,11 @@ void transfer_go_on(struct transfer *t) {
     code = unpause(t);
     if (code != CURLE_OK)
         transfer_complete(t, code);
+}
+
+/* Often enough that the end is late by an eighth of the timeout at most. */
+static double next_idle_check(const struct transfer *t, double now) {
+    return now + t->idle_timeout / 8;
 }
 
 double transfer_check_idle(struct transfer *t, double now) {
@@ -320,7 +325,7 @@ double transfer_check_idle(struct transfer *t, double now) {
         transfer_complete(t, CURLE_OPERATION_TIMEDOUT);
         return INFINITY;
     }
-    return now + t->idle_timeout / 8;
+    return next_idle_check(t, now);
 }
 
 /* Starting */
@@ -371,11 +376,15 @@ void transfer_start(struct transfer *t) {
     CURLMcode code;
 
     set_callbacks(t);
-    t->last_activity = loop_now();
-    code = loop_add(t->loop, t);
-    if (code != CURLM_OK)
+    t->last_activity = clock_now();
+    code = multi_add(t->multi, t->easy, &t->active);
+    if (code != CURLM_OK) {
         transfer_abort(t, "other", curl.multi_strerror(code));
-    else if (!open_ends(t))
+        return;
+    }
+    if (t->idle_timeout > 0)
+        multi_check_idle_at(t->multi, next_idle_check(t, t->last_activity));
+    if (!open_ends(t))
         transfer_complete(t, CURLE_FAILED_INIT);
 }
 
@@ -384,25 +393,24 @@ void transfer_start(struct transfer *t) {
 static struct transfer *check_transfer(lua_State *L) {
     struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
 
-    if (!t->loop)
+    if (!t->multi)
         luaL_error(L, "contree: this transfer is closed");
     return t;
 }
 
-struct transfer *transfer_push(lua_State *L, struct loop *loop, int index) {
+struct transfer *transfer_push(lua_State *L, struct multi *multi) {
     struct transfer *t = compat_newuserdata(L, sizeof *t);
 
-    *t = (struct transfer){.loop = loop};
+    *t = (struct transfer){.multi = multi};
     link_init(&t->active);
     link_init(&t->ready);
     source_init(&t->source);
     sink_init(&t->sink);
-    loop->references++;
+    multi->references++;
     luaL_setmetatable(L, TRANSFER_TYPE);
-    t->easy = loop_take_easy(loop);
+    t->easy = multi_take_easy(multi);
     if (!t->easy)
         luaL_error(L, "not enough memory");
-    request_read(L, index, t);
     return t;
 }
 
@@ -411,7 +419,7 @@ static void resume(struct transfer *t) {
 
     if (code != CURLE_OK)
         transfer_complete(t, code);
-    loop_wake(t->loop);
+    multi_wake(t->multi);
 }
 
 static int transfer_write(lua_State *L) {
@@ -420,7 +428,7 @@ static int transfer_write(lua_State *L) {
     size_t size;
     const char *data = luaL_checklstring(L, 2, &size);
 
-    loop_check(L, t->loop);
+    multi_check(L, t->multi);
     if (!t->done && !is_refused(t) &&
         (source->kind != SOURCE_CHUNKS || source->finished))
         return luaL_error(L, "this transfer takes no chunks%s",
@@ -443,7 +451,7 @@ static int transfer_write(lua_State *L) {
 static int transfer_finish(lua_State *L) {
     struct transfer *t = check_transfer(L);
 
-    loop_check(L, t->loop);
+    multi_check(L, t->multi);
     if (t->done)
         return 0;
     if (t->source.kind != SOURCE_CHUNKS)
@@ -458,7 +466,7 @@ static int transfer_finish(lua_State *L) {
 
 /* After draining: is there room again? */
 static void drained(struct transfer *t) {
-    if (!t->sink.paused || t->done || loop_forked(t->loop) ||
+    if (!t->sink.paused || t->done || multi_forked(t->multi) ||
         sink_held(&t->sink) > t->sink.high_water / 2)
         return;
     t->sink.paused = false;
@@ -597,26 +605,26 @@ static int transfer_result(lua_State *L) {
 static int transfer_cancel(lua_State *L) {
     struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
 
-    if (!t->loop || t->done) /* collected before the one who cancels */
+    if (!t->multi || t->done) /* collected before the one who cancels */
         return 0;
-    loop_check(L, t->loop);
+    multi_check(L, t->multi);
     transfer_abort(t, "aborted", "the transfer was cancelled");
-    loop_wake(t->loop);
+    multi_wake(t->multi);
     return 0;
 }
 
 static int transfer_gc(lua_State *L) {
     struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
 
-    if (!t->loop)
+    if (!t->multi)
         return 0;
-    release(t, loop_forked(t->loop));
+    release(t, multi_forked(t->multi));
     link_remove(&t->active);
     link_remove(&t->ready);
     sink_free(&t->sink);
     head_free(&t->head);
-    loop_release(t->loop);
-    t->loop = NULL;
+    multi_release(t->multi);
+    t->multi = NULL;
     return 0;
 }
 

@@ -33,7 +33,7 @@
 #include "failure.h"
 #include "head.h"
 #include "list.h"
-#include "loop.h"
+#include "multi.h"
 #include "sink.h"
 #include "source.h"
 
@@ -52,10 +52,10 @@ struct outcome {
     char sha256[DIGEST_HEX_SIZE]; /* "": none */
 };
 
-/* The memory of its userdata. While it runs, it is in loop->active and its
+/* The memory of its userdata. While it runs, it is in multi->active and its
  * callbacks write to it. */
 struct transfer {
-    struct loop *loop; /* holds a reference */
+    struct multi *multi; /* holds a reference */
     struct link active, ready;
     CURL *easy; /* NULL before and after */
     struct curl_slist *headers;
@@ -79,10 +79,11 @@ struct transfer {
     char error_buffer[CURL_ERROR_SIZE]; /* libcurl's words */
 };
 
-/* Pushes a new transfer for the request at `index`; raises for misuse. It is
- * not started yet. */
-struct transfer *transfer_push(lua_State *L, struct loop *loop, int index);
-/* Starts it. When that fails it is done at once, and queued. */
+/* Pushes a new transfer with a fresh easy handle and no request; raises when
+ * there is no memory. */
+struct transfer *transfer_push(lua_State *L, struct multi *multi);
+/* Starts it, once request_read() has filled it. When that fails it is done at
+ * once, and queued. */
 void transfer_start(struct transfer *transfer);
 /* libcurl is done with it. */
 void transfer_complete(struct transfer *transfer, CURLcode code);
