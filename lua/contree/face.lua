@@ -2,7 +2,7 @@
 --- contree.safe returns nil, err.
 
 local class = require("contree.base.class")
-local client = require("contree.wire.client")
+local core = require("contree.core")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local leave = require("contree.loop.leave")
@@ -15,6 +15,9 @@ local tasks = require("contree.loop.task")
 local unpack = table.unpack or unpack
 
 local face = {}
+
+-- Most of the module is loaded by the first contree.new.
+local function api() return require("contree.api") end
 
 local function item_check(value)
   if class.of(value) == "contree.Task" then return nil end
@@ -83,13 +86,13 @@ end
 function face.make(safe)
   local function guard(fn) return class.entry(fn, safe) end
   return {
-    version = client.version,
+    version = core.version,
     is_error = errors.is,
 
     --- A client: contree.new(), contree.new("unix:/path"), contree.new{…}.
     ---@param given? string|contree.ClientOptions
     ---@return contree.Client
-    new = guard(function(given) return client.new(given, safe) end),
+    new = guard(function(given) return api().new(given, safe) end),
 
     --- A store of sessions in a file, for session{ store = } and to list and
     --- delete what it holds.
@@ -97,7 +100,7 @@ function face.make(safe)
     ---@param given? { timeout: number? }
     ---@return contree.Sessions
     sessions = guard(function(path, given)
-      return require("contree.session.sessions").new(path, given, safe)
+      return api().sessions(path, given, safe)
     end),
 
     --- Starts a task.

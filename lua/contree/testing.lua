@@ -2,8 +2,8 @@
 --- the test says what commands answer, and sees what was asked. What is checked
 --- and made of an answer is the real thing: only the server is played.
 
+local api = require("contree.api")
 local class = require("contree.base.class")
-local client = require("contree.wire.client")
 local core = require("contree.core")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
@@ -374,7 +374,7 @@ on("GET", "/whoami", function()
   return { token_uuid = "testing", permissions = {}, operations_stat = {} }
 end)
 
--- Plays the server: what client.request() returns, or the error it raises.
+-- Plays the server: what wire.request() returns, or the error it raises.
 local function respond(self, request)
   for _, each in ipairs(handlers) do
     local found = each.method == request.method and { request.path:match(each.pattern) }
@@ -422,7 +422,7 @@ function testing.client(given)
   for tag, contents in pairs(given.images or {}) do new_image(fake, tag, contents) end
   fake.closed_world = given.images ~= nil
   rules_of(fake, given.run)
-  local made = client.new({ url = "http://testing.invalid", token = false }, given.safe or false)
+  local made = api.new({ url = "http://testing.invalid", token = false }, given.safe or false)
   made.respond = function(request) return respond(fake, request) end
   return made, fake
 end

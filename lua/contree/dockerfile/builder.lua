@@ -4,12 +4,12 @@
 local core = require("contree.core")
 local arguments = require("contree.dockerfile.arguments")
 local cache = require("contree.dockerfile.cache")
-local client = require("contree.wire.client")
 local copy = require("contree.dockerfile.copy")
 local errors = require("contree.base.errors")
 local expand = require("contree.dockerfile.expand")
 local filesystem = require("contree.image.filesystem")
 local image = require("contree.image")
+local imports = require("contree.run.import")
 local json = require("contree.base.json")
 local layer = require("contree.dockerfile.layer")
 local paths = require("contree.dockerfile.paths")
@@ -19,6 +19,7 @@ local reference = require("contree.image.reference")
 local shared = require("contree.run.shared")
 local stage = require("contree.dockerfile.stage")
 local tasks = require("contree.loop.task")
+local wire = require("contree.wire")
 
 local builder = {}
 
@@ -106,9 +107,9 @@ end
 
 local function is_there(self, uuid)
   if not reference.uuid(uuid) then return false end
-  return client.request(self.client, { method = "GET",
+  return wire.request(self.client, { method = "GET",
     accept = { [404] = true, [410] = true },
-    path = ("/inspect/%s/"):format(client.segment(uuid)) }).status == 200
+    path = ("/inspect/%s/"):format(wire.segment(uuid)) }).status == 200
 end
 
 -- The image with exactly this tag.
@@ -127,8 +128,7 @@ local function import(self, name)
   if not uuid and not source then errors.raise("invalid_argument", wrong) end
   local found = source and source.tag ~= name and tagged(self, name)
   if found then return found end
-  local images = require("contree.image.images").methods
-  return image.uuid_of(images.oci(self.client.images, name,
+  return image.uuid_of(imports.if_missing(self.client.images, name,
     { username = self.username, password = self.password }))
 end
 
@@ -338,8 +338,8 @@ local CLONE = {
 ---@async
 ---@return string uuid
 function Build:to_be_tagged(uuid, tag)
-  local details = client.fetch(self.client, { method = "GET",
-    path = ("/inspect/%s/"):format(client.segment(uuid)) })
+  local details = wire.fetch(self.client, { method = "GET",
+    path = ("/inspect/%s/"):format(wire.segment(uuid)) })
   if not details.tag or details.tag == tag then return uuid end
   return derived(self, uuid, cache.key{ "copy", uuid, tag }, CLONE)
 end

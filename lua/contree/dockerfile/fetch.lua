@@ -1,7 +1,7 @@
 --- ADD of a URL: it is fetched here, not in the sandbox, which may have no
 --- network. No credentials are sent.
 
-local client = require("contree.wire.client")
+local core = require("contree.core")
 local loop = require("contree.loop")
 local problem = require("contree.dockerfile.problem")
 
@@ -40,7 +40,7 @@ end
 
 local function get(url, to)
   local port = loop.transfer{ method = "GET", url = url, sha256 = true,
-    headers = { "User-Agent: contree-lua/" .. client.version },
+    headers = { "User-Agent: contree-lua/" .. core.version },
     sink = { path = to, mode = 384 }, connect_timeout = CONNECT_TIMEOUT,
     idle_timeout = IDLE_TIMEOUT }
   while not port.handle:done() do port:wait() end

@@ -3,11 +3,11 @@
 --- files of a run, or a script and an archive for all that those cannot say
 --- (build/shipment.lua).
 
-local client = require("contree.wire.client")
 local archive = require("contree.dockerfile.archive")
 local copy = require("contree.dockerfile.copy")
 local disk = require("contree.dockerfile.disk")
 local errors = require("contree.base.errors")
+local fetch = require("contree.dockerfile.fetch")
 local filesystem = require("contree.image.filesystem")
 local hash = require("contree.image.hash")
 local paths = require("contree.dockerfile.paths")
@@ -18,6 +18,7 @@ local stdio = require("contree.base.stdio")
 local target = require("contree.dockerfile.target")
 local untar = require("contree.dockerfile.untar")
 local users = require("contree.dockerfile.users")
+local wire = require("contree.wire")
 
 local pack = {}
 
@@ -82,7 +83,6 @@ end
 
 local function fetch_checked(self, content)
   if not content or not content.url or content.path then return end
-  local fetch = require("contree.dockerfile.fetch")
   local path = self.build:temporary()
   local found = fetch.get(self.step, content.url, path)
   if found ~= content.sha256 then
@@ -138,8 +138,8 @@ end
 local function download(self, source, path)
   local file_path = self.build:temporary()
   -- Not filesystem.archive: others on this machine may not read it.
-  client.request(self.build.client, { method = "GET", query = { path = path },
-    path = ("/inspect/%s/archive"):format(client.segment(source.image)),
+  wire.request(self.build.client, { method = "GET", query = { path = path },
+    path = ("/inspect/%s/archive"):format(wire.segment(source.image)),
     sink = { path = file_path, mode = 384 } })
   return file_path
 end

@@ -2,6 +2,7 @@
 --- told beside its files.
 
 local arguments = require("contree.dockerfile.arguments")
+local core = require("contree.core")
 local copy = require("contree.dockerfile.copy")
 local expand = require("contree.dockerfile.expand")
 local parser = require("contree.dockerfile.parser")
@@ -164,7 +165,7 @@ local function script_of(step)
     return table.concat(parts)
   end
   if not doc.body:find("^#!") then return doc.body end
-  local word = "CONTREE_" .. require("contree.core").sha256(doc.body):sub(1, 16)
+  local word = "CONTREE_" .. core.sha256(doc.body):sub(1, 16)
   return ('f=$(mktemp) && cat > "$f" <<\'%s\' && chmod +x "$f" && { "$f"; s=$?; rm -f "$f"; '
     .. '(exit "$s"); }\n%s%s\n'):format(word, doc.body, word)
 end

@@ -1,7 +1,6 @@
 --- Where an image comes from: the runs that made it, and which of them wrote a
 --- file last.
 
-local client = require("contree.wire.client")
 local diff = require("contree.image.diff")
 local errors = require("contree.base.errors")
 local filesystem = require("contree.image.filesystem")
@@ -9,6 +8,7 @@ local image = require("contree.image")
 local operation = require("contree.run.operation")
 local options = require("contree.base.options")
 local tasks = require("contree.loop.task")
+local wire = require("contree.wire")
 
 local unpack = table.unpack or unpack
 
@@ -27,7 +27,7 @@ local WINDOW, READERS = 8, 4
 ---@field created_at? string
 
 local function fetch(self, path)
-  local ok, result = pcall(client.fetch, self, { method = "GET", path = path })
+  local ok, result = pcall(wire.fetch, self, { method = "GET", path = path })
   if ok then return result end
   if not errors.is(result, "not_found") then error(result, 0) end
   return nil, result
@@ -53,7 +53,7 @@ local function entry_of(self, details)
     image = image.new(self, { uuid = details.uuid, tag = details.tag,
       created_at = details.created_at }) }
   local id = details.operation_uuid
-  local found = id and fetch(self, "/operations/" .. client.segment(id))
+  local found = id and fetch(self, "/operations/" .. wire.segment(id))
   if not found then return entry end
   entry.operation = operation.new(self, id)
   entry.kind = found.kind == "instance" and "run" or "import"
@@ -71,7 +71,7 @@ function lineage.walk(self, uuid)
   local seen = {}
   return function()
     if not uuid or seen[uuid] then return nil end
-    local details, problem = fetch(self, ("/inspect/%s/"):format(client.segment(uuid)))
+    local details, problem = fetch(self, ("/inspect/%s/"):format(wire.segment(uuid)))
     if not details and not next(seen) then error(problem, 0) end
     if not details then return nil end
     seen[uuid] = true

@@ -2,7 +2,6 @@
 
 local core = require("contree.core")
 local class = require("contree.base.class")
-local client = require("contree.wire.client")
 local errors = require("contree.base.errors")
 local filesystem = require("contree.image.filesystem")
 local image = require("contree.image")
@@ -10,6 +9,7 @@ local json = require("contree.base.json")
 local options = require("contree.base.options")
 local reference = require("contree.image.reference")
 local tasks = require("contree.loop.task")
+local wire = require("contree.wire")
 
 local diff = {}
 
@@ -169,8 +169,8 @@ local function text_of(self, uuid, path, node, max_size)
   if not node then return "" end
   if node.type == "link" then return filesystem.stat(self, uuid, path).target or "" end
   if node.size == 0 then return "" end
-  return client.request(self, { method = "GET", query = { path = path }, raw = true,
-    path = ("/inspect/%s/download"):format(client.segment(uuid)), max_body = max_size }).body or ""
+  return wire.request(self, { method = "GET", query = { path = path }, raw = true,
+    path = ("/inspect/%s/download"):format(wire.segment(uuid)), max_body = max_size }).body or ""
 end
 
 local function larger(node, size) return node and node.type == "file" and node.size > size end
@@ -225,16 +225,16 @@ end
 local function exists(self, name)
   local tag = name:match("^tag:(.*)")
   if tag then return (pcall(image.find_tag, self, tag)) end
-  return (pcall(client.request, self, { method = "GET",
-    path = ("/inspect/%s/"):format(client.segment(name)) }))
+  return (pcall(wire.request, self, { method = "GET",
+    path = ("/inspect/%s/"):format(wire.segment(name)) }))
 end
 
 -- A server that does not know the question says "not found", as it does of an
 -- image that it has not.
 local function ask(self, uuid, base, query)
   query.base = base
-  local ok, result = pcall(client.request, self, { method = "GET", query = query,
-    path = ("/inspect/%s/diff"):format(client.segment(uuid)) })
+  local ok, result = pcall(wire.request, self, { method = "GET", query = query,
+    path = ("/inspect/%s/diff"):format(wire.segment(uuid)) })
   if ok then return result end
   if errors.is(result, "not_found") and exists(self, uuid) and exists(self, base) then
     errors.raise("not_supported", "this server does not compare images",
@@ -243,7 +243,7 @@ local function ask(self, uuid, base, query)
   error(result, 0)
 end
 
---- See filesystem.diff.
+--- See image:diff.
 ---@async
 ---@return contree.Changes changes, boolean truncated
 function diff.between(self, uuid, other, given)
@@ -253,7 +253,7 @@ function diff.between(self, uuid, other, given)
   local result = ask(self, uuid, base,
     { limit = given.limit, path = wanted ~= "/" and wanted or nil })
   local changes = make({}, self.safe)
-  for _, each in ipairs(client.member(result, "changes", "table")) do
+  for _, each in ipairs(wire.member(result, "changes", "table")) do
     local found = json.as("table", each)
     local path = found and json.file_name(found, "path")
     if path and (not wanted or below(path, wanted)) then
@@ -263,7 +263,7 @@ function diff.between(self, uuid, other, given)
       changes[#changes + 1] = change
     end
   end
-  if given.text then add_text(self, client.member(result, "base"), uuid, changes, given) end
+  if given.text then add_text(self, wire.member(result, "base"), uuid, changes, given) end
   return changes, result.json.truncated == true
 end
 

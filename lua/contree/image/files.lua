@@ -2,12 +2,12 @@
 
 local core = require("contree.core")
 local class = require("contree.base.class")
-local client = require("contree.wire.client")
 local errors = require("contree.base.errors")
 local hash = require("contree.image.hash")
 local loop = require("contree.loop")
 local options = require("contree.base.options")
 local tasks = require("contree.loop.task")
+local wire = require("contree.wire")
 
 local files = {}
 
@@ -204,7 +204,7 @@ local function digest_of(entry)
 end
 
 local function look_up(self, digest)
-  local ok, found = pcall(client.fetch, self, { method = "GET", path = "/files/" .. digest })
+  local ok, found = pcall(wire.fetch, self, { method = "GET", path = "/files/" .. digest })
   if ok then return found end
   if not errors.is(found, "not_found") then error(found, 0) end
 end
@@ -216,7 +216,7 @@ local OFFERED = 1048576
 -- engine it is known that it answers an offer at once.)
 local function post(self, entry)
   local offered = self.unix_socket and not (entry.data and #entry.data < OFFERED)
-  return client.fetch(self, {
+  return wire.fetch(self, {
     method = "POST", path = "/files", repeatable = true,
     headers = offered and { "Expect: 100-continue" } or nil,
     body = entry.data or { path = entry.path },

@@ -3,11 +3,11 @@
 
 local core = require("contree.core")
 local class = require("contree.base.class")
-local client = require("contree.wire.client")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local options = require("contree.base.options")
 local stdio = require("contree.base.stdio")
+local wire = require("contree.wire")
 
 local filesystem = {}
 
@@ -33,7 +33,7 @@ local make_entry = class.define("contree.FileEntry", Entry, {
   __tostring = function(self) return ("contree.FileEntry(%s, %s)"):format(self.path, self.type) end,
 })
 
-local function inspect(uuid, what) return ("/inspect/%s/%s"):format(client.segment(uuid), what) end
+local function inspect(uuid, what) return ("/inspect/%s/%s"):format(wire.segment(uuid), what) end
 
 local function absolute(where, path)
   return options.argument(where, "the path", options.image_path, path)
@@ -62,10 +62,10 @@ local function entry(self, uuid, item, directory)
 end
 
 local function list(self, uuid, directory)
-  local result = client.request(self, { method = "GET", path = inspect(uuid, "list"),
+  local result = wire.request(self, { method = "GET", path = inspect(uuid, "list"),
     query = { path = directory } })
   local entries = {}
-  for _, item in ipairs(client.member(result, "files", "table")) do
+  for _, item in ipairs(wire.member(result, "files", "table")) do
     if json.as("table", item) then
       entries[#entries + 1] = entry(self, uuid, item, directory)
     end
@@ -103,7 +103,7 @@ end
 ---@param path string
 ---@return boolean
 function filesystem.exists(self, uuid, path)
-  local result = client.request(self, { method = "HEAD", path = inspect(uuid, "download"),
+  local result = wire.request(self, { method = "HEAD", path = inspect(uuid, "download"),
     query = { path = absolute("exists", path) }, accept = { [404] = true, [422] = true } })
   return result.status ~= 404
 end
@@ -124,7 +124,7 @@ local READ = { max_size = options.integer(1, 2 ^ 31 - 1) }
 ---@return string
 function filesystem.read(self, uuid, path, given)
   given = options.check("read", READ, given)
-  return client.request(self, { method = "GET", path = inspect(uuid, "download"), raw = true,
+  return wire.request(self, { method = "GET", path = inspect(uuid, "download"), raw = true,
     query = { path = absolute("read", path) }, max_body = given.max_size or MAX_SIZE,
     too_large = "max_size = takes more, download() writes a file of any size" }).body or ""
 end
@@ -166,7 +166,7 @@ function filesystem.download(self, uuid, path, to)
   to = to or path:match("([^/]+)/*$")
   if to == nil then errors.misuse("download: / is no file", "archive() takes directories") end
   options.argument("download", "the local path", options.file_name, to)
-  client.request(self, { method = "GET", path = inspect(uuid, "download"), query = { path = path },
+  wire.request(self, { method = "GET", path = inspect(uuid, "download"), query = { path = path },
     sink = { path = to, mode = 420 } })
   if is_program(self, uuid, path) then
     local ok, problem = core.chmod(to, 493)
@@ -183,7 +183,7 @@ end
 function filesystem.archive(self, uuid, path, to)
   absolute("archive", path)
   options.argument("archive", "the local path", options.file_name, to)
-  client.request(self, { method = "GET", path = inspect(uuid, "archive"),
+  wire.request(self, { method = "GET", path = inspect(uuid, "archive"),
     query = { path = path }, sink = { path = to, mode = 420 } })
   return to
 end
@@ -233,9 +233,9 @@ function filesystem.grep(self, uuid, given)
   if type(given) == "string" then given = { pattern = given } end
   given = options.check("grep", GREP, given)
   if not given.pattern then errors.misuse("grep needs a pattern") end
-  local result = client.request(self, { method = "GET", path = inspect(uuid, "grep"),
+  local result = wire.request(self, { method = "GET", path = inspect(uuid, "grep"),
     query = given })
-  for _, match in ipairs(client.member(result, "matches", "table")) do
+  for _, match in ipairs(wire.member(result, "matches", "table")) do
     if json.as("table", match) then
       -- On the wire paths begin at the root without saying so.
       local path = json.file_name(match, "path")
@@ -246,18 +246,6 @@ function filesystem.grep(self, uuid, given)
   result.json.path = json.file_name(result.json, "path")
   result.json.path_encoding = nil
   return result.json
-end
-
---- What changed from another image (or session, uuid, tag) to this one: parents
---- before what they hold, at most 100,000 changes unless `limit` says otherwise.
---- With text = true each changed file has its hunks, and tostring() of the list
---- is a patch for patch(1) and git apply.
----@async
----@param other contree.Image|contree.Session|string
----@param given? contree.DiffOptions
----@return contree.Changes changes, boolean truncated there are more
-function filesystem.diff(self, uuid, other, given)
-  return require("contree.image.diff").between(self, uuid, other, given)
 end
 
 return filesystem

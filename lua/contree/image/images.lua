@@ -1,19 +1,16 @@
---- The images manager: finding, listing and importing images.
+--- The images manager: finding and listing images.
 
-local core = require("contree.core")
 local class = require("contree.base.class")
-local client = require("contree.wire.client")
 local errors = require("contree.base.errors")
 local image = require("contree.image")
 local json = require("contree.base.json")
-local operation = require("contree.run.operation")
 local options = require("contree.base.options")
 local reference = require("contree.image.reference")
+local wire = require("contree.wire")
 
 local images = {}
 
 local PAGE = 1000
-local IMPORT_TIMEOUT = 300
 
 ---@class contree.Images
 ---@field client contree.Client
@@ -36,13 +33,18 @@ local function of_json(self, item)
 end
 
 local function details(self, uuid)
-  local result = client.request(self.client, { method = "GET",
-    path = ("/inspect/%s/"):format(client.segment(uuid)) })
-  client.member(result, "uuid")
+  local result = wire.request(self.client, { method = "GET",
+    path = ("/inspect/%s/"):format(wire.segment(uuid)) })
+  wire.member(result, "uuid")
   return of_json(self, result.json)
 end
 
-local function find(self, name)
+--- The image of a uuid or a tag, looked up.
+---@async
+---@param self contree.Images
+---@param name string
+---@return contree.Image
+function images.find(self, name)
   local uuid = reference.uuid(name)
   if uuid then return details(self, uuid) end
   local tag = reference.tag(name)
@@ -62,7 +64,7 @@ function Images:use(ref, given)
   given = options.check("images:use", { strict = options.boolean }, given)
   local name = ref:gsub("^tag:", "")
   options.argument("images:use", "the image", options.name, name)
-  if given.strict then return find(self, name) end
+  if given.strict then return images.find(self, name) end
   local uuid = reference.uuid(name)
   return image.new(self.client, { uuid = uuid, tag = not uuid and reference.tag(name) or nil })
 end
@@ -83,7 +85,7 @@ local LIST = {
 }
 
 local function fetch_page(self, given, size, offset)
-  local answer = client.fetch(self.client, { method = "GET", path = "/images", query = {
+  local answer = wire.fetch(self.client, { method = "GET", path = "/images", query = {
     limit = size, offset = offset, tagged = given.tagged, tag = given.tag, uuid = given.uuid,
     since = given.since, ["until"] = given.before,
   } })
@@ -135,102 +137,25 @@ function Images:list(given)
   return found
 end
 
--- Importing ----------------------------------------------------------------
+-- References ----------------------------------------------------------------
 
----@class contree.ImportOptions
----@field tag? string       the name that it gets here
----@field timeout? number   seconds
----@field username? string
----@field password? string
----@field progress? fun(event: table)
-
-local IMPORT = {
-  tag = options.name, timeout = options.seconds, username = options.text, password = options.text,
-  progress = options.callable,
-}
-
-local function import(self, source, given)
-  if (given.username == nil) ~= (given.password == nil) then
-    errors.misuse("the " .. (given.username and "password" or "username") .. " is missing")
-  end
-  local timeout = math.ceil(given.timeout or self.client.import_timeout or IMPORT_TIMEOUT)
-  local answer = client.request(self.client, { method = "POST", path = "/images/import", json = {
-    registry = { url = source.url, credentials = given.username
-      and { username = given.username, password = given.password } or nil },
-    tag = source.tag, timeout = timeout,
-  }, secret = given.password })
-  local started = operation.new(self.client, client.member(answer, "uuid"), nil,
-    { on_event = given.progress, live = given.progress ~= nil })
-  local result = operation.await(started, core.now() + timeout + self.client.timeout)
-  if not result.uuid then
-    errors.raise("operation_failed", "the import succeeded but made no image",
-      { operation = started })
-  end
-  return image.new(self.client, { uuid = result.uuid, tag = source.tag })
-end
-
-local function source_of(where, ref, given)
+--- Where the image of a reference comes from, and the tag that it gets here.
+---@param where string how the caller's method is named
+---@param ref string
+---@return { url: string, tag: string?, short: string? }
+function images.source(where, ref)
   options.argument(where, "the image", options.name, ref)
-  options.check(where, IMPORT, given)
   local source, problem = reference.parse(ref)
   if not source then errors.misuse(("%s: %s"):format(where, problem)) end
-  source.tag = given and given.tag or source.tag
   return source
 end
-
---- Imports an image from a registry (or, on a local engine, from anything that
---- skopeo reads) and waits for it.
----@async
----@param ref string "busybox", "ghcr.io/a/b:1", "docker://…", "oci-archive:/path"
----@param given? contree.ImportOptions
----@return contree.Image
-function Images:import_from(ref, given)
-  return import(self, source_of("images:import_from", ref, given), given or {})
-end
-
--- The image of a tag, or nil.
-local function look_up(self, tag)
-  local ok, found = pcall(find, self, tag)
-  if ok then return found end
-  if not errors.is(found, "not_found") then error(found, 0) end
-end
-
---- The image that has the reference's tag, or is imported now. One that can only
---- be there already, a uuid or "tag:NAME", is never imported.
----@async
----@param ref string
----@param given? contree.ImportOptions
----@return contree.Image
-function Images:oci(ref, given)
-  local name = type(ref) == "string" and (ref:match("^tag:(.+)$") or reference.uuid(ref))
-  if name then return find(self, name) end
-  local source = source_of("images:oci", ref, given)
-  local found = source.tag and look_up(self, source.tag)
-  -- Other clients leave out the ":latest" that nobody wrote.
-  if not found and source.short and not (given and given.tag) then
-    found = look_up(self, source.short)
-  end
-  return found or import(self, source, given or {})
-end
-
-Images.docker, Images.podman, Images.pull_by_oci = Images.oci, Images.oci, Images.oci
-Images.pull = Images.oci
 
 --- Where an image comes from, and the tag that it gets here; nothing is sent.
 ---@param ref string "busybox", "ghcr.io/a/b:1", "docker://…"
 ---@return { url: string, tag: string? }
 function Images:reference(ref) -- luacheck: no self
-  local source = source_of("images:reference", ref)
+  local source = images.source("images:reference", ref)
   return { url = source.url, tag = source.tag }
 end
-
--- Building -----------------------------------------------------------------
-
---- Builds an image from a Dockerfile (docs/use/build.md). A step that ran before is
---- not run again. A lone string is the context, or the Dockerfile.
----@async
----@param given contree.BuildOptions|string
----@return contree.BuiltImage
-function Images:build(given) return require("contree.dockerfile").build(self.client, given) end
 
 return images

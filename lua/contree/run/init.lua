@@ -3,7 +3,6 @@
 
 local core = require("contree.core")
 local class = require("contree.base.class")
-local client = require("contree.wire.client")
 local delivery = require("contree.run.delivery")
 local errors = require("contree.base.errors")
 local files = require("contree.image.files")
@@ -17,6 +16,7 @@ local stdin = require("contree.run.stdin")
 local stdio = require("contree.base.stdio")
 local tasks = require("contree.loop.task")
 local users = require("contree.image.users")
+local wire = require("contree.wire")
 
 local run = {}
 
@@ -229,9 +229,9 @@ end
 
 local function send(self, request, held_back)
   -- An engine on a socket that holds its answer back cancels when we hang up.
-  if held_back and self.unix_socket then return client.request(self, request) end
+  if held_back and self.unix_socket then return wire.request(self, request) end
   request.inherit = inheritor(self)
-  local task = tasks.spawn(client.request, self, request)
+  local task = tasks.spawn(wire.request, self, request)
   task.shielded = true
   local sent = { task = task, client = self }
   local revoke = loop.will(take_back, sent)
@@ -297,7 +297,7 @@ local function launch(from, plan, wait, on_end, keep)
   end
   this.timeout = (this.body.timeout or LONGEST) + (this.body.queue_timeout or 0)
   this.body = nil
-  local started = operation.new(from.client, client.member(answer, "uuid"), from, this)
+  local started = operation.new(from.client, wire.member(answer, "uuid"), from, this)
   if follow.is_terminal(answer.json.status) then
     started.final = answer.json
   elseif not plan.detach then

@@ -2,7 +2,6 @@
 
 local core = require("contree.core")
 local class = require("contree.base.class")
-local client = require("contree.wire.client")
 local control = require("contree.wire.control")
 local delivery = require("contree.run.delivery")
 local errors = require("contree.base.errors")
@@ -16,6 +15,7 @@ local outcome = require("contree.run.outcome")
 local shared = require("contree.run.shared")
 local stdin = require("contree.run.stdin")
 local stdio = require("contree.base.stdio")
+local wire = require("contree.wire")
 
 local operation = {}
 
@@ -55,10 +55,10 @@ function operation.own(self, awaited)
     { client = self.client, uuid = self.uuid })
 end
 
-local function path(self) return "/operations/" .. client.segment(self.uuid) end
+local function path(self) return "/operations/" .. wire.segment(self.uuid) end
 
 local function fetch(self, deadline)
-  return client.fetch(self.client,
+  return wire.fetch(self.client,
     { method = "GET", path = path(self), deadline = deadline })
 end
 
@@ -76,7 +76,7 @@ end
 ---@async
 ---@return boolean accepted false when it had ended before
 function Operation:cancel()
-  local ok, err = pcall(client.request, self.client, { method = "DELETE", path = path(self) })
+  local ok, err = pcall(wire.request, self.client, { method = "DELETE", path = path(self) })
   if not ok and not errors.is(err, "conflict") then error(err, 0) end
   owned.release(self.owned)
   return ok
@@ -254,8 +254,8 @@ end
 --- Cancels an operation on behalf of somebody who can no longer wait for it,
 --- being cancelled or interrupted: it is short, and never raises.
 function operation.cancel_quietly(self, uuid)
-  pcall(client.request, self, { method = "DELETE", retry = false, revive = false,
-    path = "/operations/" .. client.segment(uuid), deadline = core.now() + CANCEL_TIMEOUT })
+  pcall(wire.request, self, { method = "DELETE", retry = false, revive = false,
+    path = "/operations/" .. wire.segment(uuid), deadline = core.now() + CANCEL_TIMEOUT })
 end
 
 function job.ended(self, result)
@@ -330,14 +330,6 @@ function Operation:kill(signal)
   return control.kill(self, 1, signal)
 end
 
---- Starts another command in the same sandbox. It ends with the operation.
----@async
----@param given contree.SpawnOptions|string
----@return contree.Subprocess
-function Operation:spawn(given)
-  return require("contree.run.subprocess").start(self, given)
-end
-
 -- The manager --------------------------------------------------------------
 
 ---@class contree.Operations
@@ -368,7 +360,7 @@ local LIST = {
 ---@return table[]
 function Operations:list(given)
   given = options.check("operations:list", LIST, given)
-  local found = client.fetch(self.client, { method = "GET", path = "/operations", query = {
+  local found = wire.fetch(self.client, { method = "GET", path = "/operations", query = {
     status = given.status, kind = given.kind, limit = given.limit, offset = given.offset,
     since = given.since, ["until"] = given.before,
   } })

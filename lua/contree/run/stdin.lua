@@ -1,11 +1,11 @@
 --- Input that is too long for the spawn request: sent in pieces while the
 --- command runs (http-api.md §4.16).
 
-local client = require("contree.wire.client")
 local control = require("contree.wire.control")
 local errors = require("contree.base.errors")
 local stdio = require("contree.base.stdio")
 local tasks = require("contree.loop.task")
+local wire = require("contree.wire")
 
 local stdin = {}
 
@@ -50,8 +50,8 @@ end
 -- Ends what did not get its input.
 local function give_up(process)
   if process.spid > 1 then return control.kill(process, process.spid, "KILL") end
-  client.request(process.client, { method = "DELETE",
-    path = "/operations/" .. client.segment(process.uuid) })
+  wire.request(process.client, { method = "DELETE",
+    path = "/operations/" .. wire.segment(process.uuid) })
 end
 
 --- Starts to send the rest of the input of an operation or a subprocess. A

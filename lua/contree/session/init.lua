@@ -1,11 +1,15 @@
 --- A session: a reference to an image that moves with every run, and remembers
 --- how it came there, in memory or in a store that outlives the program.
+---
+--- Modules that few sessions need are loaded by the first call that needs them:
+--- they would take as long to load as all the others together.
 
 local class = require("contree.base.class")
 local errors = require("contree.base.errors")
 local filesystem = require("contree.image.filesystem")
 local history = require("contree.session.history")
 local image = require("contree.image")
+local memory = require("contree.session.store.memory")
 local moves = require("contree.session.moves")
 local operation = require("contree.run.operation")
 local options = require("contree.base.options")
@@ -71,8 +75,7 @@ local function in_memory(where, from, id)
   if id then
     errors.misuse(where .. ": a session with an id is kept in a store", "store = names its file")
   end
-  local rows = require("contree.session.store.memory").new()
-  local past = history.open(rows, "session", from.client.origin,
+  local past = history.open(memory.new(), "session", from.client.origin,
     { { image = from, uuid = from.uuid, kind = "start", title = "start" } })
   local branch, entry = past:current()
   return new(from.client, past, branch, entry)
@@ -474,7 +477,7 @@ function Session:bisect(test, given)
 end
 
 -- What is asked of the session is asked of the image that it is at.
-local PASSED_ON = { "prepare", "tag_as", "untag", "session", "lineage" }
+local PASSED_ON = { "prepare", "tag_as", "untag", "session", "lineage", "diff" }
 for name in pairs(filesystem) do PASSED_ON[#PASSED_ON + 1] = name end
 
 for _, name in ipairs(PASSED_ON) do

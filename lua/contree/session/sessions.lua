@@ -3,6 +3,7 @@
 
 local class = require("contree.base.class")
 local options = require("contree.base.options")
+local sqlite = require("contree.session.store.sqlite")
 
 local sessions = {}
 
@@ -22,7 +23,7 @@ local make = class.define("contree.Sessions", Sessions, {
 function sessions.new(path, given, safe)
   options.argument("contree.sessions", "the path", options.name, path)
   given = options.check("contree.sessions", { timeout = options.duration }, given)
-  local rows = require("contree.session.store.sqlite").new(path, given.timeout)
+  local rows = sqlite.new(path, given.timeout)
   return make({ path = path, rows = rows }, safe)
 end
 

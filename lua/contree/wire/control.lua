@@ -1,11 +1,11 @@
 --- Orders to the processes of a running operation (http-api.md §4.13 to §4.16).
 --- Number 1 is the operation's main process.
 
-local client = require("contree.wire.client")
 local errors = require("contree.base.errors")
 local follow = require("contree.wire.follow")
 local loop = require("contree.loop")
 local stdio = require("contree.base.stdio")
+local wire = require("contree.wire")
 
 local control = {}
 
@@ -32,7 +32,7 @@ local function signal_name(value)
 end
 
 local function path_of(self, spid, rest)
-  local path = "/operations/" .. client.segment(self.uuid) .. "/subprocesses"
+  local path = "/operations/" .. wire.segment(self.uuid) .. "/subprocesses"
   return spid and ("%s/%d%s"):format(path, spid, rest or "") or path
 end
 
@@ -52,7 +52,7 @@ end
 -- asked for is waited for.
 local function order(self, spid, request)
   request.raise = 425
-  local ok, answer = pcall(client.request, self.client, request)
+  local ok, answer = pcall(wire.request, self.client, request)
   if ok then return answer end
   if not errors.is(answer) or answer.status ~= 404 and answer.status ~= 425 then
     error(answer, 0)
@@ -61,7 +61,7 @@ local function order(self, spid, request)
     errors.raise("conflict", "the operation is not running any more")
   end
   request.raise = nil
-  return client.request(self.client, request)
+  return wire.request(self.client, request)
 end
 
 --- Whether an error says that there is nobody to take an order any more: the
@@ -128,13 +128,13 @@ end
 ---@return integer spid
 function control.spawn(self, body)
   local answer = order(self, 1, { method = "POST", path = path_of(self), json = body })
-  return math.floor(client.member(answer, "spid", "number"))
+  return math.floor(wire.member(answer, "spid", "number"))
 end
 
 --- What is known of a process (http-api.md §4.14).
 ---@async
 function control.state(self, spid, deadline)
-  return client.fetch(self.client,
+  return wire.fetch(self.client,
     { method = "GET", path = path_of(self, spid), deadline = deadline })
 end
 

@@ -3,11 +3,11 @@
 --- where a server has no event stream (http-api.md §6, §7).
 
 local core = require("contree.core")
-local client = require("contree.wire.client")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local loop = require("contree.loop")
 local retry = require("contree.wire.retry")
+local wire = require("contree.wire")
 
 local follow = {}
 
@@ -33,7 +33,7 @@ Follower.__index = Follower
 ---@return contree.Follower
 function follow.new(self, uuid, choice)
   choice = choice or {}
-  return setmetatable({ client = self, uuid = uuid, path = "/operations/" .. client.segment(uuid),
+  return setmetatable({ client = self, uuid = uuid, path = "/operations/" .. wire.segment(uuid),
     since = choice.since, spid = choice.spid, without = choice.without,
     tries = 0, drains = 0, malformed = 0 }, Follower)
 end
@@ -66,7 +66,7 @@ end
 
 -- The operation as it is now, or nil and why when that is not to be had now.
 local function probe(self, deadline)
-  local ok, found = pcall(client.fetch, self.client,
+  local ok, found = pcall(wire.fetch, self.client,
     { method = "GET", path = self.path, retry = false, deadline = deadline })
   if ok then
     self.tries = 0
@@ -85,7 +85,7 @@ local function connect(self, deadline)
   local headers = { "Accept: text/event-stream" }
   if self.cursor then headers[2] = "Last-Event-Id: " .. self.cursor end
   self.moved = false
-  return client.open_events(self.client, { path = self.path .. "/events", query = query,
+  return wire.open_events(self.client, { path = self.path .. "/events", query = query,
     headers = headers, deadline = deadline })
 end
 

@@ -1,0 +1,197 @@
+--- The client as users have it: contree.new, and the methods of images, operations
+--- and clients that rest on rooms above the one where their class is defined.
+---
+--- Many programs never use a session, a Dockerfile or a process to talk to. These
+--- rooms are loaded by the first call of a method that needs them.
+
+local client = require("contree.wire.client")
+local files = require("contree.image.files")
+local image = require("contree.image")
+local images = require("contree.image.images")
+local import = require("contree.run.import")
+local operation = require("contree.run.operation")
+local run = require("contree.run")
+
+local api = {}
+
+local Client = client.methods
+local Image = image.methods
+local Images = images.methods
+local Operation = operation.methods
+
+--- A client with its managers; contree.new.
+---@param given? string|contree.ClientOptions
+---@param safe boolean
+---@return contree.Client
+function api.new(given, safe)
+  local self = client.new(given, safe)
+  self.images, self.files = images.new(self), files.new(self)
+  self.operations = operation.manager(self)
+  return self
+end
+
+--- A store of sessions; contree.sessions.
+---@param path string
+---@param given? { timeout: number? }
+---@param safe boolean
+---@return contree.Sessions
+function api.sessions(path, given, safe)
+  return require("contree.session.sessions").new(path, given, safe)
+end
+
+-- Running ------------------------------------------------------------------
+
+--- Runs a command and waits for its end. A lone string is the shell command.
+---@async
+---@param given contree.RunOptions|string
+---@return contree.Result
+function Image:run(given)
+  image.reference(self)
+  return run.run(self, run.plan("image:run", given))
+end
+
+--- Starts a command and returns at once.
+---@async
+---@param given contree.RunOptions|string
+---@return contree.Operation
+function Image:start(given)
+  image.reference(self)
+  return run.start(self, run.plan("image:start", given))
+end
+
+--- Starts a command that is talked to while it runs, in the manner of Python's
+--- subprocess.Popen. A list is the command and its arguments; a string is the
+--- name of a command, or with shell = true a line for the sandbox's shell. What
+--- it changes is dropped, unless disposable = false.
+---@async
+---@param argv string|string[]
+---@param given? contree.PopenOptions
+---@return contree.Process
+function Image:popen(argv, given)
+  image.reference(self)
+  return require("contree.run.process").open("image:popen", function(plan)
+    return run.start(self, plan)
+  end, argv, given)
+end
+
+--- A run to be called as often as wanted; each call runs anew.
+---@param given contree.RunOptions|string
+---@return contree.Prepared
+function Image:prepare(given)
+  image.reference(self)
+  return run.prepare(self, run.plan("image:prepare", given))
+end
+
+--- Puts files into the image; returns the new image.
+---@async
+---@param given table|string as run's files=, or one local file
+---@return contree.Result
+function Image:apply_files(given)
+  if type(given) == "string" then given = { given } end
+  image.reference(self)
+  return run.run(self, run.plan("image:apply_files",
+    { command = "true", files = given, disposable = false, check = true }))
+end
+
+--- Starts another command in the same sandbox. It ends with the operation.
+---@async
+---@param given contree.SpawnOptions|string
+---@return contree.Subprocess
+function Operation:spawn(given)
+  return require("contree.run.subprocess").start(self, given)
+end
+
+-- Sessions -----------------------------------------------------------------
+
+--- A session: an image that moves with every run. With store = and id = it
+--- outlives the program; one that is there already goes on where it was.
+---@async
+---@param given? contree.SessionOptions
+---@return contree.Session
+function Image:session(given)
+  image.reference(self)
+  return require("contree.session").new(self, given)
+end
+
+--- Takes up a session of a store where it was left, or begins it at `image`.
+---@async
+---@param given { store: string|contree.Sessions, id: string, image: contree.Image|string|nil }
+---@return contree.Session
+function Client:session(given) return require("contree.session").open(self, given) end
+
+-- Where an image comes from ------------------------------------------------
+
+--- The image and those that it comes from, with the runs that made them, the
+--- newest first. Ends where the server does not know further.
+---@async
+---@param limit? integer no more than so many
+---@return contree.LineageEntry[]
+function Image:lineage(limit)
+  return require("contree.history.lineage").list(self.client, image.uuid_of(self), limit)
+end
+
+--- The run that last changed a path (or anything below it), and what it did to
+--- it; no change: it came with the oldest image that is known. Links are not
+--- followed.
+---@async
+---@param path string absolute
+---@return contree.LineageEntry entry, contree.Change? change
+function Image:blame(path)
+  local lineage = require("contree.history.lineage")
+  return lineage.blame(self.client, lineage.walk(self.client, image.uuid_of(self)), path)
+end
+
+--- Which of the runs that made this image broke it: see session:bisect.
+---@async
+---@param test contree.BisectBy
+---@param given? contree.BisectOptions
+---@return contree.LineageEntry entry, contree.BisectTest[] tests
+function Image:bisect(test, given)
+  return require("contree.history.bisect").search("image:bisect", function()
+    local newest_first, entries = Image.lineage(self), {}
+    for i = #newest_first, 1, -1 do entries[#entries + 1] = newest_first[i] end
+    return entries
+  end, test, given)
+end
+
+--- What changed from another image (or session, uuid, tag) to this one: parents
+--- before what they hold, at most 100,000 changes unless `limit` says otherwise.
+--- With text = true each changed file has its hunks, and tostring() of the list
+--- is a patch for patch(1) and git apply.
+---@async
+---@param other contree.Image|contree.Session|string
+---@param given? contree.DiffOptions
+---@return contree.Changes changes, boolean truncated there are more
+function Image:diff(other, given)
+  return require("contree.image.diff").between(self.client, image.uuid_of(self), other, given)
+end
+
+-- Making images ------------------------------------------------------------
+
+--- Imports an image from a registry (or, on a local engine, from anything that
+--- skopeo reads) and waits for it.
+---@async
+---@param ref string "busybox", "ghcr.io/a/b:1", "docker://…", "oci-archive:/path"
+---@param given? contree.ImportOptions
+---@return contree.Image
+function Images:import_from(ref, given) return import.always(self, ref, given) end
+
+--- The image that has the reference's tag, or is imported now. One that can only
+--- be there already, a uuid or "tag:NAME", is never imported.
+---@async
+---@param ref string
+---@param given? contree.ImportOptions
+---@return contree.Image
+function Images:oci(ref, given) return import.if_missing(self, ref, given) end
+
+Images.docker, Images.podman, Images.pull_by_oci = Images.oci, Images.oci, Images.oci
+Images.pull = Images.oci
+
+--- Builds an image from a Dockerfile (docs/use/build.md). A step that ran before is
+--- not run again. A lone string is the context, or the Dockerfile.
+---@async
+---@param given contree.BuildOptions|string
+---@return contree.BuiltImage
+function Images:build(given) return require("contree.dockerfile").build(self.client, given) end
+
+return api

@@ -1,0 +1,91 @@
+--- Imports: images from registries, by operations of the server.
+
+local core = require("contree.core")
+local errors = require("contree.base.errors")
+local image = require("contree.image")
+local images = require("contree.image.images")
+local operation = require("contree.run.operation")
+local options = require("contree.base.options")
+local reference = require("contree.image.reference")
+local wire = require("contree.wire")
+
+local import = {}
+
+local TIMEOUT = 300
+
+---@class contree.ImportOptions
+---@field tag? string       the name that it gets here
+---@field timeout? number   seconds
+---@field username? string
+---@field password? string
+---@field progress? fun(event: table)
+
+local SPEC = {
+  tag = options.name, timeout = options.seconds, username = options.text, password = options.text,
+  progress = options.callable,
+}
+
+local function run(self, source, given)
+  if (given.username == nil) ~= (given.password == nil) then
+    errors.misuse("the " .. (given.username and "password" or "username") .. " is missing")
+  end
+  local timeout = math.ceil(given.timeout or self.client.import_timeout or TIMEOUT)
+  local answer = wire.request(self.client, { method = "POST", path = "/images/import", json = {
+    registry = { url = source.url, credentials = given.username
+      and { username = given.username, password = given.password } or nil },
+    tag = source.tag, timeout = timeout,
+  }, secret = given.password })
+  local started = operation.new(self.client, wire.member(answer, "uuid"), nil,
+    { on_event = given.progress, live = given.progress ~= nil })
+  local result = operation.await(started, core.now() + timeout + self.client.timeout)
+  if not result.uuid then
+    errors.raise("operation_failed", "the import succeeded but made no image",
+      { operation = started })
+  end
+  return image.new(self.client, { uuid = result.uuid, tag = source.tag })
+end
+
+local function source_of(where, ref, given)
+  options.argument(where, "the image", options.name, ref)
+  options.check(where, SPEC, given)
+  local source = images.source(where, ref)
+  source.tag = given and given.tag or source.tag
+  return source
+end
+
+--- See images:import_from.
+---@async
+---@param self contree.Images
+---@param ref string
+---@param given? contree.ImportOptions
+---@return contree.Image
+function import.always(self, ref, given)
+  return run(self, source_of("images:import_from", ref, given), given or {})
+end
+
+-- The image of a tag, or nil.
+local function look_up(self, tag)
+  local ok, found = pcall(images.find, self, tag)
+  if ok then return found end
+  if not errors.is(found, "not_found") then error(found, 0) end
+end
+
+--- See images:oci.
+---@async
+---@param self contree.Images
+---@param ref string
+---@param given? contree.ImportOptions
+---@return contree.Image
+function import.if_missing(self, ref, given)
+  local name = type(ref) == "string" and (ref:match("^tag:(.+)$") or reference.uuid(ref))
+  if name then return images.find(self, name) end
+  local source = source_of("images:oci", ref, given)
+  local found = source.tag and look_up(self, source.tag)
+  -- Other clients leave out the ":latest" that nobody wrote.
+  if not found and source.short and not (given and given.tag) then
+    found = look_up(self, source.short)
+  end
+  return found or run(self, source, given or {})
+end
+
+return import

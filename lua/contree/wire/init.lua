@@ -1,0 +1,231 @@
+--- Requests to the server: one request() that every call goes through. It adds
+--- address and credentials, encodes and decodes JSON, and repeats what may be
+--- repeated. `self` is the contree.Client.
+
+local core = require("contree.core")
+local errors = require("contree.base.errors")
+local failure = require("contree.wire.failure")
+local json = require("contree.base.json")
+local loop = require("contree.loop")
+local retry = require("contree.wire.retry")
+
+local wire = {}
+
+local CONNECT_TIMEOUT = 10
+local FIRST_ATTEMPTS = 3      -- to reach a server that has never answered
+local LEAVING_PAUSE = 0.05    -- before an engine is asked again that is about to end
+local IDLE_TIMEOUT = 60       -- of bodies without an end in sight, at most
+
+-- Addresses ----------------------------------------------------------------
+
+local function escape(char) return ("%%%02X"):format(char:byte()) end
+
+--- Percent-encodes a path segment, "/" included.
+function wire.segment(text) return (text:gsub("[^%w%-._~]", escape)) end
+
+-- Flags are sent as 1 or not at all, lists as repeated keys.
+local function query_string(query)
+  if not query then return "" end
+  local parts = {}
+  local function add(name, value)
+    if value == true then value = 1 end
+    parts[#parts + 1] = name .. "=" .. tostring(value):gsub("[^%w%-._~/]", escape)
+  end
+  for name, value in pairs(query) do
+    if type(value) == "table" then
+      for _, each in ipairs(value) do add(name, each) end
+    elseif value ~= false then
+      add(name, value)
+    end
+  end
+  table.sort(parts)
+  return #parts > 0 and "?" .. table.concat(parts, "&") or ""
+end
+
+-- Requests -----------------------------------------------------------------
+
+local function encoded(request)
+  if not request.json then return request.body end
+  local text, problem = json.encode(request.json)
+  if not text then errors.misuse(problem) end
+  return text
+end
+
+local function start(self, request, body, seconds)
+  local endless = request.sink or type(body) == "table"
+  -- A stream of events may be silent between its keepalives.
+  local patience = request.sink == "events" and IDLE_TIMEOUT or math.min(IDLE_TIMEOUT, self.timeout)
+  return loop.transfer{
+    method = request.method,
+    url = self.base .. request.path .. query_string(request.query),
+    unix_socket = self.unix_socket,
+    headers = self.headers(request.json and "json" or request.body and "body", request.headers),
+    body = body,
+    sink = request.sink,
+    max_body = request.max_body,
+    sha256 = request.sha256,
+    connect_timeout = CONNECT_TIMEOUT,
+    idle_timeout = endless and patience or nil,
+    timeout = not endless and seconds or nil,
+    compressed = not self.unix_socket or nil,
+  }
+end
+
+local function left(request)
+  return request.deadline and request.deadline - core.now()
+end
+
+local function out_of_time(request)
+  return errors.new("timeout", ("%s %s: out of time"):format(request.method, request.path))
+end
+
+-- The core's result, once it is there, with what is wanted of the headers.
+local function result_of(handle)
+  local result = handle:result()
+  local status = result.status
+  if status and status >= 300 then
+    result.headers = handle:headers()
+  else
+    result.content_type = handle:header("content-type")
+  end
+  return result
+end
+
+-- One attempt: the core's result, or nil and an error.
+local function attempt(self, request, body)
+  local begun = core.now()
+  local seconds = math.min(left(request) or self.timeout, self.timeout)
+  if seconds <= 0 then return nil, out_of_time(request) end
+  local port = start(self, request, body, seconds)
+  port.inherit = request.inherit
+  while not port.handle:done() do
+    if not port:wait(left(request)) then
+      port:cancel()
+      return nil, out_of_time(request)
+    end
+  end
+  local result = result_of(port.handle)
+  if self.log then
+    self.log(self.redact(("%s %s%s %s %.1f ms"):format(request.method, request.path,
+      query_string(request.query), result.status or result.error and result.error.kind,
+      (core.now() - begun) * 1000)))
+  end
+  if result.error then return nil, failure.of_transfer(self, request, result) end
+  self.reached = true
+  if result.status >= 300 and not (request.accept and request.accept[result.status]) then
+    return nil, failure.of_status(self, request, result)
+  end
+  return result
+end
+
+-- Waits before the next attempt, or raises the error when there is none.
+local function before_retry(self, request, err, tries, revival)
+  if self.engine and err.unsent and request.revive ~= false then
+    return self.engine:revive(revival.seen, revival)
+  end
+  if self.engine and self.engine:is_leaving(err, revival) then return loop.sleep(LEAVING_PAUSE) end
+  local delay = retry.delay(tries, err.retry_after)
+  local remaining = left(request)
+  -- Where nobody has ever answered, a wrong address is likelier than a restart.
+  local most = err.unreached and not self.reached and FIRST_ATTEMPTS or math.huge
+  local last = tries >= math.min(self.policy.max_attempts, most) or request.retry == false
+    or err.status ~= nil and err.status == request.raise
+  if last or not retry.allowed(request, err) or delay > self.policy.max_delay
+    or (remaining and delay > remaining)
+    or (err.status == 429 and request.patience and core.now() + delay > request.patience) then
+    if tries > 1 then err.message = ("%s (asked %d times)"):format(err.message, tries) end
+    error(err, 0)
+  end
+  if self.log then self.log(("again in %.2f s: %s"):format(delay, err.message)) end
+  loop.sleep(delay)
+end
+
+-- Adds the decoded body of a JSON answer.
+local function decoded(request, result)
+  local kind = result.content_type
+  if result.body and result.body ~= "" and kind and kind:find("json", 1, true)
+    and not request.raw then
+    local value, problem = json.decode(result.body)
+    if not value then
+      errors.raise("server",
+        ("%s %s: the answer is %s"):format(request.method, request.path, problem))
+    end
+    result.json = value
+  end
+  return result
+end
+
+--- Sends a request and waits for its answer.
+--
+-- request = { method, path, query, json | body, headers, sink, sha256,
+--   accept = { [status] = true } beyond 2xx, repeatable = twice does no harm,
+--   retry = false, raise = a status to raise at once, deadline = core.now() based, max_body,
+--   secret = what no error may say, patience = until when a 429 is worth asking again,
+--   revive = false: not worth starting an engine for, inherit = see contree.Port }
+---@async
+---@return table result { status, body, json, sha256, headers if not 2xx }
+function wire.request(self, request)
+  if self.closed then errors.misuse("this client is closed") end
+  if self.respond then return self.respond(request) end -- contree.testing
+  local body = encoded(request)
+  local tries, revival = 0, {}
+  while true do
+    tries = tries + 1
+    if self.engine then
+      revival.seen = self.engine.starts
+      self.engine:check()
+    end
+    local result, err = attempt(self, request, body)
+    if result then return decoded(request, result) end
+    -- What an earlier attempt has removed is gone.
+    if tries > 1 and request.method == "DELETE" and err.status == 404 then return {} end
+    before_retry(self, request, err, tries, revival)
+  end
+end
+
+--- Sends a request whose answer must be JSON; returns the object or list in it.
+---@async
+---@return table
+function wire.fetch(self, request)
+  local result = wire.request(self, request)
+  if type(result.json) ~= "table" then
+    errors.raise("server", ("%s %s: the answer is no JSON, but %s"):format(request.method,
+      request.path, result.content_type or "of no known type"))
+  end
+  return result.json
+end
+
+--- The member of a JSON answer that must be there.
+---@param kind? type what it must be; default "string"
+function wire.member(result, name, kind)
+  local value = type(result.json) == "table" and result.json[name]
+  if type(value) ~= (kind or "string") then
+    errors.raise("server", ("the server's answer lacks %q"):format(name))
+  end
+  return value
+end
+
+--- Opens a stream of events; no retries. Returns once it is open.
+---@async
+---@return contree.Port
+function wire.open_events(self, request)
+  if self.closed then errors.misuse("this client is closed") end
+  request.method, request.sink = "GET", "events"
+  if self.respond then return self.respond(request) end
+  local port = start(self, request)
+  while not port.handle:status() and not port.handle:done() do
+    if not port:wait(left(request)) then
+      port:cancel()
+      error(out_of_time(request), 0)
+    end
+  end
+  local status = port.handle:status()
+  if self.log then self.log(("GET %s %s"):format(request.path, status or "failed")) end
+  if status and status >= 200 and status < 300 then return port end
+  while not port.handle:done() do port:wait() end
+  local result = result_of(port.handle)
+  error(result.error and not status and failure.of_transfer(self, request, result)
+    or failure.of_status(self, request, result), 0)
+end
+
+return wire
