@@ -121,16 +121,6 @@ int listener_accept(struct listener *l, int fd, struct fault *f) {
 
 /* ---- watching them ---- */
 
-void connections_resume(struct http_server *s) {
-    for (struct connection *c = s->connections; c; c = c->next) {
-        struct request *r = c->request;
-        if (!r || !r->later)
-            continue;
-        r->later = false;
-        request_resume(r);
-    }
-}
-
 static bool peer_has_gone(int fd) {
     struct pollfd p = {.fd = fd};
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));

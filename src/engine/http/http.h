@@ -14,34 +14,7 @@
 #include "base/scope.h"
 #include "base/url.h"
 #include "base/work.h"
-
-struct request;
-
-enum body_kind {
-    BODY_NONE, /* read and thrown away */
-    BODY_JSON, /* an object, at most JSON_BODY_MAX; request_json() */
-    /* The same, or with Content-Type: application/octet-stream any bytes, as
-     * many; request_bytes() */
-    BODY_BYTES,
-    BODY_STREAM /* handed to the route's write() as it arrives */
-};
-enum { JSON_BODY_MAX = 16 << 20 };
-
-struct route {
-    const char *method;  /* GET answers HEAD too */
-    const char *pattern; /* below /v1/, "*" for a parameter */
-    enum body_kind body;
-    void (*handle)(struct request *r);
-    /* BODY_STREAM: before the first byte (`length` -1 if unknown), and each
-     * piece. A failure becomes the reply; handle() is not called then. */
-    int (*open)(struct request *r, int64_t length, struct fault *f);
-    int (*write)(struct request *r, const void *data, size_t length,
-                 struct fault *f);
-    /* BODY_JSON, BODY_BYTES: what it takes to read the body, before handle(),
-     * which then finds it by request_state(); or NULL. In a worker when the
-     * body is large: of the context it may use what never changes. */
-    int (*digest)(struct request *r, struct fault *f);
-};
+#include "http/route.h"
 
 struct http_server;
 /* All of it must stay until http_close(). */

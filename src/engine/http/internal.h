@@ -1,5 +1,4 @@
-/* internal.h: what server.c, connection.c and reply.c share; nobody else
- * includes it. */
+/* internal.h: what the files of this room share; nobody else includes it. */
 #ifndef CONTREE_HTTP_INTERNAL_H
 #define CONTREE_HTTP_INTERNAL_H
 
@@ -12,16 +11,14 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
-enum { REPLY_HEADERS = 4, ROUTE_PARAMETERS = 4 };
+enum { REPLY_HEADERS = 4 };
 
 struct request {
     struct http_server *server;
     struct connection *connection;
     struct MHD_Connection *mhd;
-    const struct route *route;
     struct url url;
-    const char *params[ROUTE_PARAMETERS];
-    size_t prefix_count; /* segments before v1 */
+    struct route_match match;
     bool head, gzip;
     double since; /* monotonic seconds */
     size_t target_length;
@@ -88,7 +85,29 @@ struct http_server {
     uint64_t last_activity;
 };
 
-/* connection.c: takes over fd, and from then on connections come in. */
+/* What each file has for the others. A file uses those above it only. */
+
+/* ---- request.c ---- */
+
+/* Whether the body is bytes, not JSON. */
+bool request_is_bytes(const struct request *r);
+/* Lets the connection go on, if it was waiting. */
+void request_resume(struct request *r);
+/* The same in the next turn of the loop, once it waits. */
+void request_resume_later(struct request *r);
+
+/* ---- reply.c ---- */
+
+/* The API's error object (http-api.md §2.1). */
+struct buffer fault_body(const struct fault *f);
+/* The stream that a request sends. */
+void reply_body_free(struct reply_body *b);
+/* Lets a stream that was silent for long send its keepalive. */
+void reply_body_tick(struct request *r, double now);
+
+/* ---- connection.c ---- */
+
+/* Takes over fd, and from then on connections come in. */
 int listener_accept(struct listener *l, int fd, struct fault *f);
 /* libmicrohttpd's MHD_NotifyConnectionCallback. */
 void connection_notify(void *listener, struct MHD_Connection *mhd,
@@ -96,20 +115,30 @@ void connection_notify(void *listener, struct MHD_Connection *mhd,
                        enum MHD_ConnectionNotificationCode code);
 /* It is no stranger any more. */
 void connection_know(struct connection *c);
-/* Lets those go on that gave way to others. */
-void connections_resume(struct http_server *s);
 /* Now and then: ends those whose peers have gone, or say nothing. */
 void connections_tick(struct http_server *s);
 
-/* The API's error object (http-api.md §2.1). */
-struct buffer fault_body(const struct fault *f);
-/* Lets the connection go on, if it was waiting. */
-void request_resume(struct request *r);
-/* The same in the next turn of the loop, once it waits. */
-void request_resume_later(struct request *r);
-/* The stream that a request sends, in reply.c. */
-void reply_body_free(struct reply_body *b);
-/* Lets a stream that was silent for long send its keepalive. */
-void reply_body_tick(struct request *r, double now);
+/* ---- authorize.c ---- */
+
+/* What clients must send over TCP from now on. */
+void server_set_token(struct http_server *s, const char *token);
+/* Fills the request's fault unless it may ask: 401, 403. */
+void request_authorize(struct request *r);
+
+/* ---- receive.c: libmicrohttpd's callbacks for a request ---- */
+
+/* The MHD_OPTION_URI_LOG_CALLBACK: the request, for the other callbacks. */
+void *request_new(void *listener, const char *target,
+                  struct MHD_Connection *mhd);
+/* The MHD_AccessHandlerCallback. */
+enum MHD_Result request_receive(void *arg, struct MHD_Connection *mhd,
+                                const char *url, const char *method,
+                                const char *version, const char *data,
+                                size_t *length, void **context);
+/* The MHD_RequestCompletedCallback. */
+void request_free(void *arg, struct MHD_Connection *mhd, void **context,
+                  enum MHD_RequestTerminationCode why);
+/* The server was busy until now. */
+void server_touch(struct http_server *s);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/log.h"
+#include "base/url.h"
 #include "http/internal.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -43,6 +44,17 @@ void reply_header(struct request *r, const char *name, const char *value) {
     }
     r->headers[r->header_count].name = name;
     r->headers[r->header_count++].value = copy;
+}
+
+void request_set_location(struct request *r, const char *operation) {
+    struct buffer b;
+    buffer_init(&b, 4096);
+    for (size_t i = 0; i < r->match.prefix_count; i++)
+        url_add_segment(&b, r->url.segments[i]);
+    buffer_addf(&b, "/v1/operations/%s", operation);
+    if (!b.failed)
+        reply_header(r, "Location", b.data);
+    buffer_free(&b);
 }
 
 /* The reply is ready: it goes out when libmicrohttpd asks next. */
@@ -347,8 +359,9 @@ struct buffer fault_body(const struct fault *f) {
 void reply_fault(struct request *r, const struct fault *f) {
     struct buffer b = fault_body(f);
     if (f->status >= 500)
-        log_line("%s %s: %d: %s", r->route ? r->route->method : "?",
-                 r->route ? r->route->pattern : "?", f->status, f->message);
+        log_line("%s %s: %d: %s", r->match.route ? r->match.route->method : "?",
+                 r->match.route ? r->match.route->pattern : "?", f->status,
+                 f->message);
     /* These promise that asking again is safe, and say when (§2.3). */
     if (f->status == 425 || f->status == 429)
         reply_header(r, "Retry-After", "1");
