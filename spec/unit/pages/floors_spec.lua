@@ -1,5 +1,15 @@
--- scripts/floors finds each kind of mistake, and docs/inside shows what it says.
+-- scripts/floors finds each kind of mistake, and the pages in docs/inside agree with it.
 local disk = require("spec.support.disk")
+
+-- The languages' tables: { lang = , room = , may = "the rooms that it may use" }.
+local function rooms()
+  local list = {}
+  for line in disk.capture("scripts/floors --rooms"):gmatch("[^\n]+") do
+    local lang, room, may = line:match("^(%w+) (%w+) ?(.*)$")
+    list[#list + 1] = { lang = lang, room = room, may = may }
+  end
+  return list
+end
 
 -- What is wrong with a tree of these files (text by path), as scripts/floors says it.
 local function check(files)
@@ -74,4 +84,21 @@ describe("docs/inside", function()
         ("%s > %s draws it again"):format(command, path))
     end)
   end
+
+  it("has a page for each room that says which rooms it may use", function()
+    local list = rooms()
+    for _, row in ipairs(list) do
+      local path = ("docs/inside/%s/%s.md"):format(row.lang, row.room)
+      local may = disk.read(path):match("\nMay use: ([^\n]*)%.\n")
+      assert.are.equal(row.may == "" and "no other room" or (row.may:gsub(" ", ", ")), may, path)
+    end
+    assert.is_true(#list > 20)
+  end)
+
+  it("has no page for a room that there is not", function()
+    local known = {}
+    for _, row in ipairs(rooms()) do known[row.lang .. "/" .. row.room .. ".md"] = true end
+    local pages = disk.capture("cd docs/inside && ls -d c/* lua/*")
+    for path in pages:gmatch("[^\n]+") do assert.is_true(known[path], path) end
+  end)
 end)
