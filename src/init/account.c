@@ -1,8 +1,6 @@
-/* account.c: what the image's /etc/passwd and /etc/group say about a user.
- * They belong to the image and to whatever ran in it: read whole and bounded,
- * regular files only, and nothing in them is believed to be well-formed. */
 #define _GNU_SOURCE
-#include "init.h"
+#include "init/account.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What is beyond is not looked at. */
+/* Bytes; the rest of a longer file is ignored. */
 enum { FILE_MAX = 4 << 20 };
 
-struct text {
+struct slice {
     const char *at, *end;
 };
 
@@ -32,15 +30,15 @@ static size_t read_up_to(int fd, char *to, size_t size) {
     return length;
 }
 
-/* The file's bytes, for free(); NULL for one that is missing or no file. */
-static char *load(const char *path, struct text *out) {
+/* The file's bytes, for free(); NULL if there is no such regular file. */
+static char *load(const char *path, struct slice *out) {
     struct stat st;
     char *bytes = NULL;
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
         size_t size = st.st_size < FILE_MAX ? (size_t)st.st_size : FILE_MAX;
         bytes = malloc(size + 1);
-        *out = (struct text){bytes, bytes};
+        *out = (struct slice){bytes, bytes};
         if (bytes)
             out->end += read_up_to(fd, bytes, size);
     }
@@ -49,26 +47,25 @@ static char *load(const char *path, struct text *out) {
     return bytes;
 }
 
-/* The part before the next `mark`, which is skipped, or the end. */
-static struct text take(struct text *rest, char mark) {
-    struct text part = *rest;
+/* Takes the part before the next `mark` (or the end), and skips the mark. */
+static struct slice take(struct slice *rest, char mark) {
+    struct slice part = *rest;
     const char *found = memchr(rest->at, mark, (size_t)(rest->end - rest->at));
     part.end = found ? found : rest->end;
     rest->at = found ? found + 1 : rest->end;
     return part;
 }
 
-/* The next line's fields; false at the end. A line with fewer than `count` is
- * none. */
-static bool next_line(struct text *rest, struct text *fields, int count) {
+/* The fields of the next line that has `count` of them; false at the end. */
+static bool next_line(struct slice *rest, struct slice *fields, int count) {
     while (rest->at < rest->end) {
-        struct text line = take(rest, '\n');
+        struct slice line = take(rest, '\n');
         int n = 0;
         if (line.end > line.at && line.end[-1] == '\r')
             line.end--;
         for (; n < count && line.at < line.end; n++)
             fields[n] = take(&line, ':');
-        /* An empty last field is one, too: "users:x:100:". */
+        /* The last field may be empty: "users:x:100:". */
         if (n == count - 1 && line.end[-1] == ':')
             fields[n++] = line;
         if (n == count)
@@ -77,14 +74,14 @@ static bool next_line(struct text *rest, struct text *fields, int count) {
     return false;
 }
 
-static bool equals(struct text t, struct text other) {
+static bool equals(struct slice t, struct slice other) {
     size_t length = (size_t)(t.end - t.at);
     return length == (size_t)(other.end - other.at) &&
            memcmp(t.at, other.at, length) == 0;
 }
 
-/* (uint32_t)-1 would leave a process as it is, which is root. */
-static bool to_id(struct text t, unsigned *out) {
+/* Refuses (uint32_t)-1, which leaves the id of a process as it is: root. */
+static bool to_id(struct slice t, unsigned *out) {
     uint64_t id = 0;
     if (t.at == t.end || t.end - t.at > 10)
         return false;
@@ -97,8 +94,8 @@ static bool to_id(struct text t, unsigned *out) {
     return id < UINT32_MAX;
 }
 
-/* For the environment: what could not be shown is not taken. */
-static bool copy(struct text t, char *to, size_t size) {
+/* For the environment, so control characters are refused. */
+static bool copy(struct slice t, char *to, size_t size) {
     size_t length = (size_t)(t.end - t.at);
     if (length == 0 || length >= size)
         return false;
@@ -114,9 +111,9 @@ static bool copy(struct text t, char *to, size_t size) {
 
 enum { NAME, PASSWORD, ID, GROUP, GECOS, HOME, USER_FIELDS };
 
-/* Finds the line of a name or, without one, of an id. */
-static bool find_user(struct text file, const struct text *name, unsigned uid,
-                      struct text fields[USER_FIELDS]) {
+/* Finds the line with this name or, if `name` is NULL, with this id. */
+static bool find_user(struct slice file, const struct slice *name, unsigned uid,
+                      struct slice fields[USER_FIELDS]) {
     while (next_line(&file, fields, USER_FIELDS)) {
         unsigned id, group;
         if (!to_id(fields[ID], &id) || !to_id(fields[GROUP], &group))
@@ -131,7 +128,7 @@ static void set_home(struct account *a, const char *home) {
     snprintf(a->home, sizeof a->home, "%s", home);
 }
 
-static void use_entry(struct account *a, const struct text *fields) {
+static void use_entry(struct account *a, const struct slice *fields) {
     to_id(fields[ID], &a->uid);
     to_id(fields[GROUP], &a->gid);
     if (!copy(fields[HOME], a->home, sizeof a->home) || a->home[0] != '/')
@@ -139,7 +136,7 @@ static void use_entry(struct account *a, const struct text *fields) {
     copy(fields[NAME], a->name, sizeof a->name);
 }
 
-static int unknown(struct failure *f, const char *what, struct text name,
+static int unknown(struct failure *f, const char *what, struct slice name,
                    const char *path) {
     return fail(f, 422,
                 "the image has no %s \"%.*s\": its %s does not name it. Fix: "
@@ -148,10 +145,10 @@ static int unknown(struct failure *f, const char *what, struct text name,
                 name.at, path);
 }
 
-/* `name` is a name, an id, or NULL: then a->uid is the id. */
-static int look_up_user(const struct text *name, struct account *a,
+/* `name` is a name or an id; NULL: a->uid is the id. */
+static int look_up_user(const struct slice *name, struct account *a,
                         struct failure *f) {
-    struct text file = {0}, fields[USER_FIELDS];
+    struct slice file = {0}, fields[USER_FIELDS];
     bool is_id = !name || to_id(*name, &a->uid);
     char *bytes = load("/etc/passwd", &file);
     bool found = bytes && find_user(file, is_id ? NULL : name, a->uid, fields);
@@ -166,9 +163,9 @@ static int look_up_user(const struct text *name, struct account *a,
 
 enum { MEMBERS = 3, GROUP_FIELDS };
 
-static int look_up_group(struct text name, struct account *a,
+static int look_up_group(struct slice name, struct account *a,
                          struct failure *f) {
-    struct text file = {0}, fields[GROUP_FIELDS];
+    struct slice file = {0}, fields[GROUP_FIELDS];
     bool found = to_id(name, &a->gid);
     if (found)
         return 0;
@@ -179,17 +176,17 @@ static int look_up_group(struct text name, struct account *a,
     return found ? 0 : unknown(f, "group", name, "/etc/group");
 }
 
-static bool has_member(struct text list, struct text name) {
+static bool has_member(struct slice list, struct slice name) {
     while (list.at < list.end)
         if (equals(take(&list, ','), name))
             return true;
     return false;
 }
 
-/* The groups that name the user as a member. */
+/* Adds the groups that name the user as a member. */
 static void add_groups(struct account *a) {
-    const struct text name = {a->name, a->name + strlen(a->name)};
-    struct text file = {0}, fields[GROUP_FIELDS];
+    const struct slice name = {a->name, a->name + strlen(a->name)};
+    struct slice file = {0}, fields[GROUP_FIELDS];
     unsigned gid;
     char *bytes = *a->name ? load("/etc/group", &file) : NULL;
     while (bytes && a->group_count < ACCOUNT_GROUPS_MAX &&
@@ -202,8 +199,8 @@ static void add_groups(struct account *a) {
 
 int account_find(const char *user, bool has_gid, struct account *a,
                  struct failure *f) {
-    struct text group = {user, user + strlen(user)};
-    struct text name = take(&group, ':');
+    struct slice group = {user, user + strlen(user)};
+    struct slice name = take(&group, ':');
     unsigned gid = a->gid;
     bool grouped = has_gid || group.at < group.end;
     *a = (struct account){.uid = a->uid};
@@ -214,7 +211,7 @@ int account_find(const char *user, bool has_gid, struct account *a,
     if (group.at < group.end && look_up_group(group, a, f) < 0)
         return -1;
     a->groups[a->group_count++] = a->gid;
-    /* A group that was named is the only one. */
+    /* A group that the caller names is the only one. */
     if (!grouped)
         add_groups(a);
     return 0;

@@ -1,7 +1,7 @@
-/* cell.c: see init.h. Every wall that cannot be built is a failure. */
 #define _GNU_SOURCE
-#include "init.h"
-#include "walls.h"
+#include "init/cell.h"
+#include "init/etc.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -26,8 +26,8 @@ enum { CAPABILITY_BITS = CAPABILITIES(BIT) 0 };
 enum { DEFAULT_PROCESSES = 4096, OPEN_FILES_SOFT = 1024, OPEN_FILES = 524288 };
 
 static int become_root(const struct cell_limits *limits, struct failure *f) {
-    /* With one id the kernel forbids it: the caller's groups stay, as
-     * "nobody", over files the sandbox cannot see. */
+    /* With one id the kernel forbids it: the engine's groups stay. They show as
+     * "nobody" and own no file that the sandbox sees. */
     if (!limits->one_id && setgroups(0, NULL) < 0)
         return fail_errno(f, "cannot drop supplementary groups");
     if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
@@ -35,8 +35,9 @@ static int become_root(const struct cell_limits *limits, struct failure *f) {
     return 0;
 }
 
-/* Hides what is called `name` in the new /proc behind an empty file or
- * directory; what is not there need not be hidden. */
+/* Hide `name` in the new /proc, if it exists, behind an empty file or
+ * directory.
+ */
 static int hide(const char *name, const char *behind, struct failure *f) {
     char path[64];
     snprintf(path, sizeof path, "/new.proc/%s", name);
@@ -67,13 +68,13 @@ static void set_in_proc(const char *proc, const char *name, long value) {
         return;
     int length = snprintf(line, sizeof line, "%ld", value);
     if (write(fd, line, length) < 0)
-        errno = 0; /* an older kernel: the other limits have to do */
+        errno = 0; /* an older kernel: the other limits must suffice */
     close(fd);
 }
 
-/* Caps the number of processes and threads in this pid namespace, on kernels
- * that have such a cap (6.14); RLIMIT_NPROC, set later, is one for each user
- * id. And what the kernel counts for the only user there is here: for many the
+/* Limit the processes and threads of this pid namespace, on kernels that can
+ * (6.14); RLIMIT_NPROC, set later, limits each user id. Where only one id is
+ * mapped, also limit what the kernel counts for a user; where many are, the
  * namespace's owner has limits (see sandbox/quota.h). */
 static void limit_namespaces(const char *proc,
                              const struct cell_limits *limits) {
@@ -96,8 +97,9 @@ static int mount_proc(const char *path, const struct cell_limits *limits,
     return 0;
 }
 
-/* Where the kernel lets a process take back that it is to be killed first (see
- * sandbox/launcher.c) nothing in /proc can be written. */
+/* On some kernels a process can lower its own oom_score_adj, which makes it the
+ * first to be killed (see sandbox/launcher.c): there all of /proc is read-only.
+ */
 static int close_proc(const struct cell_limits *limits, struct failure *f) {
     const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
     if (limits->fixed_proc &&
@@ -124,7 +126,7 @@ static int make_proc(const struct cell_limits *limits, struct failure *f) {
     return close_proc(limits, f);
 }
 
-/* A copy of the stage's template at `path`. */
+/* Mount a copy of the stage's template `path` at `to`. */
 static int copy_template(const char *path, const char *to, struct failure *f) {
     int tree = open_tree(AT_FDCWD, path,
                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
@@ -135,7 +137,7 @@ static int copy_template(const char *path, const char *to, struct failure *f) {
     return 0;
 }
 
-/* The size is only known later. */
+/* Resized when the order to enter a root says how large it is. */
 #define SHM "/new.dev/shm"
 #define SHM_OPTIONS "mode=1777,size=" SHM_SIZE ",nr_inodes=16k"
 
@@ -169,7 +171,7 @@ static int make_dev(const struct cell_limits *limits, struct failure *f) {
     return 0;
 }
 
-/* Capabilities that no program in the sandbox can ever get. */
+/* Drop the capabilities that no program in the sandbox may ever get. */
 static int bound_capabilities(struct failure *f) {
     for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
         if ((cap >= 32 || !(CAPABILITY_BITS & 1U << cap)) &&
@@ -187,8 +189,8 @@ int cell_settle(struct failure *f) {
     return 0;
 }
 
-/* A new /proc, for process ids to be those of this namespace, and a directory
- * that nobody else has. */
+/* A new /proc, which shows the process ids of this namespace, and a directory
+ * for the runtime alone. */
 static int prepare_for_runtime(const struct cell_limits *limits,
                                struct failure *f) {
     if (mount_proc("/proc", limits, f) < 0)
@@ -222,7 +224,7 @@ static int options_for_mount(const struct root_spec *root, char *options,
     return used < size ? 0 : -1;
 }
 
-/* Many layers, one at a time: Linux 6.5. */
+/* Adds the layers one by one, which Linux can since 6.5. */
 static int mount_long_chain(const struct root_spec *root, struct failure *f) {
     int fs = fsopen("overlay", FSOPEN_CLOEXEC);
     if (fs < 0)
@@ -286,8 +288,8 @@ static int mount_root(const struct root_spec *root, struct failure *f) {
     return explain_mount(f);
 }
 
-/* Opens the directory `name` of the new root, where a mount goes. It is under
- * the image's control: it must be a directory and nothing else. */
+/* Opens the directory `name` of the new root, to mount over it. The image
+ * controls it, so only a real directory will do. */
 static int open_mount_point(int root, const char *name, struct failure *f) {
     struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
@@ -354,8 +356,8 @@ static int set_limits(const struct root_spec *root, struct failure *f) {
                                                : DEFAULT_PROCESSES;
     rlim_t bytes =
         root->max_file_bytes > 0 ? (rlim_t)root->max_file_bytes : RLIM_INFINITY;
-    /* One byte: unlike none it also keeps the kernel from starting the host's
-     * handler of core dumps. The filter lets nobody change it. */
+    /* One byte, because with 0 the kernel would still start the host's handler
+     * of core dumps. The filter keeps processes from changing it. */
     if (set_limit(RLIMIT_CORE, 1, 1, f) < 0 ||
         set_limit(RLIMIT_NPROC, processes, processes, f) < 0 ||
         set_limit(RLIMIT_FSIZE, bytes, bytes, f) < 0)
@@ -384,8 +386,8 @@ static int filter_system_calls(const struct cell_limits *limits,
     return 0;
 }
 
-/* slirp4netns says that it is ready a moment before it has set the address and,
- * as the last thing, the default route. */
+/* slirp4netns says that it is ready a moment before it sets the address and,
+ * last, the default route. */
 static int wait_for_route(struct failure *f) {
     enum { ATTEMPTS = 5000 };
     const struct timespec pause = {.tv_nsec = 1000000};
@@ -403,8 +405,8 @@ static int wait_for_route(struct failure *f) {
     return fail(f, 503, "the network did not come up within 5 seconds");
 }
 
-/* Runtimes were led astray by images that have links where mounts go: such an
- * image is not handed to one. */
+/* Refuse an image that has links where mounts go: such images have misled
+ * runtimes. */
 static int check_mount_points(int root, struct failure *f) {
     static const char *const names[] = {"proc", "sys", "dev"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -447,8 +449,8 @@ int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
         return -1;
     if (cell_confine(limits, root, f) < 0)
         return -1;
-    /* Changed by every change of credentials, so not before here; the second
-     * on machines with fs.suid_dumpable = 1. */
+    /* Last, because every change of credentials resets them (the second one on
+     * machines with fs.suid_dumpable = 1). */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
         return fail_errno(f, "PR_SET_PDEATHSIG");
     return 0;

@@ -1,8 +1,8 @@
-/* etc.c: the files of /etc that tell a sandbox who and where it is. As with
- * every container runtime they are the engine's: mounted over what the image
- * has, whatever that is, writable, and gone with the sandbox. */
 #define _GNU_SOURCE
-#include "init.h"
+#include "init/etc.h"
+#include "init/protocol.h"
+#include "init/put.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Where they are made, in the stage. */
+/* The directory of the stage in which they are made. */
 #define WHERE "etc"
 static const struct {
     uint32_t bit;
@@ -32,14 +32,14 @@ int etc_prepare(struct failure *f) {
     return 0;
 }
 
-/* ---- their text ---- */
+/* ---- text ---- */
 
 static int write_file(const char *name, const char *text, struct failure *f) {
     char path[32];
     size_t length = strlen(text);
     snprintf(path, sizeof path, WHERE "/%s", name);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    /* The umask must not decide. */
+    /* Whatever the umask is. */
     int rc = fd >= 0 && write(fd, text, length) == (ssize_t)length
                  ? fchmod(fd, 0644)
                  : -1;
@@ -50,8 +50,7 @@ static int write_file(const char *name, const char *text, struct failure *f) {
     return rc;
 }
 
-/* Whether the loopback interface has its address of version 6: a kernel may
- * be without. */
+/* Has the loopback interface an IPv6 address? Some kernels have no IPv6. */
 static bool has_ipv6(void) {
     const struct sockaddr_in6 address = {.sin6_family = AF_INET6,
                                          .sin6_addr = IN6ADDR_LOOPBACK_INIT};
@@ -63,8 +62,7 @@ static bool has_ipv6(void) {
     return has;
 }
 
-/* "box.example.org box": a program that asks for either finds us.
- */
+/* "box.example.org box": so that both names resolve. */
 static void name_host(const char *hostname, char *out, size_t size) {
     int label = (int)strcspn(hostname, ".");
     if (label > 0 && hostname[label])
@@ -73,8 +71,8 @@ static void name_host(const char *hostname, char *out, size_t size) {
         snprintf(out, size, "%s", hostname);
 }
 
-/* For whoever asks what an address is called the first line counts: hence the
- * own name comes before ip6-localhost. */
+/* The first line of an address is its name in reverse lookups: so the sandbox's
+ * own name stands before ip6-localhost. */
 static int write_hosts(const char *hostname, struct failure *f) {
     char own[160], text[768] = "127.0.0.1\tlocalhost\n";
     bool six = has_ipv6(), named = strcasecmp(hostname, "localhost") != 0;
@@ -91,8 +89,8 @@ static int write_hosts(const char *hostname, struct failure *f) {
     return write_file("hosts", text, f);
 }
 
-/* slirp4netns answers there. Without a network a resolver that asks
- * nevertheless is to give up soon. */
+/* 10.0.2.3 is the name server of slirp4netns. Without a network a resolver
+ * should give up soon. */
 static int write_resolv_conf(bool connected, struct failure *f) {
     return write_file("resolv.conf",
                       connected ? "nameserver 10.0.2.3\n"
@@ -110,11 +108,11 @@ static int write_files(const struct root_spec *spec, struct failure *f) {
     return write_resolv_conf(spec->connected, f);
 }
 
-/* ---- their places ---- */
+/* ---- mounts ---- */
 
-/* What is at `name`, be it a link of any kind: it is covered itself, and not
- * what it points to. An image that has nothing there gets an empty file; most
- * have one of ours below (layer/layers.h). */
+/* Opens `name` to mount over it. A link is covered itself, not its target. If
+ * nothing is there an empty file is made; most images have one of ours in a
+ * layer below (layer/layers.h). */
 static int open_place(int dir, const char *name, struct failure *f) {
     struct stat st;
     int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -155,9 +153,9 @@ static int place(int dir, const char *name, struct failure *f) {
 int etc_place(int root, const struct root_spec *spec, struct failure *f) {
     if (spec->image_etc == ETC_ALL)
         return 0;
-    int dir = open_inside(root, "etc", O_PATH | O_DIRECTORY, 0);
+    int dir = put_open(root, "etc", O_PATH | O_DIRECTORY, 0);
     if (dir < 0) {
-        /* Then nobody finds a file in it. */
+        /* No directory: then no program can find a file in it. */
         if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
             return 0;
         return fail_errno(f, "cannot open the image's /etc");

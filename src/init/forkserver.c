@@ -1,7 +1,12 @@
-/* forkserver.c: makes cells, one for each byte it is sent. Small, single-
- * threaded and without secrets, so that copying it is cheap and harmless. */
 #define _GNU_SOURCE
-#include "init.h"
+#include "init/forkserver.h"
+#include "init/cell.h"
+#include "init/net.h"
+#include "init/packet.h"
+#include "init/pid1.h"
+#include "init/report.h"
+#include "init/stage.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
@@ -26,8 +31,8 @@ enum { IDLE_NETS_MAX = 32 };
 
 struct net {
     int fd;
-    pid_t cell; /* who is in it; 0: nobody */
-    bool once;  /* somebody connects it */
+    pid_t cell; /* the cell in it; 0: none */
+    bool once;  /* CELL_CONNECTED: never used again */
     uint64_t when_new;
 };
 
@@ -39,15 +44,15 @@ struct forkserver {
     size_t net_count, net_capacity, idle_nets;
 };
 
-static int report(struct cell_report *r, const int *fds, int count) {
+static int send_report(struct cell_report *r, const int *fds, int count) {
     return packet_send(FORKSERVER_SOCKET, r, sizeof *r, fds, count);
 }
 
-static int report_failure(const struct failure *f, int kind) {
+static int send_failure(const struct failure *f, int kind) {
     struct cell_report r = {
         .type = CELL_FAULT, .kind = kind, .status = f->status};
     snprintf(r.message, sizeof r.message, "%s", f->message);
-    return report(&r, NULL, 0);
+    return send_report(&r, NULL, 0);
 }
 
 static int write_map(pid_t pid, const char *name, const struct forkserver *s,
@@ -66,31 +71,32 @@ static int write_map(pid_t pid, const char *name, const struct forkserver *s,
     return rc;
 }
 
-/* The cell's side of clone3: from here on PID 1 of its own namespaces. The
- * first packet says that its ids are mapped. */
+/* The cell's side of clone3: PID 1 of its own namespaces. The first packet says
+ * that its ids are mapped. */
 _Noreturn static void run_cell(const struct forkserver *s, int control) {
     struct failure f = {0};
     char byte;
-    /* The socket to the engine and the engine's end are not for us. */
+    /* Close the forkserver's socket and the engine's end of ours. */
     if (dup3(control, FORKSERVER_SOCKET, O_CLOEXEC) < 0 ||
         close_range(FORKSERVER_SOCKET + 1, ~0U, 0) < 0 ||
         read(FORKSERVER_SOCKET, &byte, 1) != 1)
         _exit(1);
     if (cell_prepare(&s->limits, &f) < 0)
-        end_with(FORKSERVER_SOCKET, &f);
+        report_fault(FORKSERVER_SOCKET, &f);
     pid1_main(FORKSERVER_SOCKET, &s->limits);
 }
 
-/* What a change of credentials takes back: to die with the engine, and that
- * nobody may look into a cell, not even its own root. */
+/* Die with the engine, and let no process look into a cell, not even the cell's
+ * own root. A change of credentials undoes both. */
 static int close_up(struct failure *f) {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
         return fail_errno(f, "prctl");
     return 0;
 }
 
-/* The kernel counts what all users of a namespace have for its owner: each
- * sandbox's is another of our ids, which does nothing else. */
+/* The kernel charges the use of all users of a namespace to its owner. So each
+ * sandbox's namespace is owned by another of our ids, which does nothing else.
+ */
 static uid_t next_owner(struct forkserver *s) {
     enum { EACH = 4096 };
     uint64_t number = (uint64_t)getpid() * EACH + s->cells++ % EACH;
@@ -121,7 +127,7 @@ static pid_t clone_cell(struct forkserver *s, int control, int *pidfd,
         run_cell(s, control);
     int error = errno;
     if (close_up(f) < 0)
-        _exit(1); /* as if the engine were gone, and with us all cells */
+        _exit(1); /* all cells end, too */
     errno = error;
     if (pid < 0 && errno == EPERM)
         return fail(f, 503,
@@ -172,7 +178,7 @@ static int add_net(struct forkserver *s, struct failure *f) {
     return 0;
 }
 
-/* Enters a network namespace nobody is in: the next child's. */
+/* Enters a network namespace that no cell is in, for the next child. */
 static struct net *enter_net(struct forkserver *s, int kind,
                              struct failure *f) {
     for (size_t i = 0; i < s->net_count && kind == CELL_PRIVATE; i++)
@@ -191,7 +197,7 @@ static void remove_net(struct forkserver *s, size_t i) {
     s->idle_nets--;
 }
 
-/* A cell has ended, and with it all that was in its namespaces. */
+/* A cell has ended, and with it all processes of its namespaces. */
 static void release_net(struct forkserver *s, pid_t cell) {
     size_t i = 0;
     while (i < s->net_count && s->nets[i].cell != cell)
@@ -205,13 +211,13 @@ static void release_net(struct forkserver *s, pid_t cell) {
         remove_net(s, i);
 }
 
-/* Makes one cell and hands it over. -1 when the engine is gone. */
+/* Makes a cell and hands it over; -1 when the engine is gone. */
 static int serve_one(struct forkserver *s, int kind) {
     struct failure f = {0};
     int pair[2], pidfd = -1, rc;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
         fail_errno(&f, "cannot make a control socket");
-        return report_failure(&f, kind);
+        return send_failure(&f, kind);
     }
     struct net *net = enter_net(s, kind, &f);
     pid_t pid = net ? start_cell(s, pair, &pidfd, &f) : -1;
@@ -220,15 +226,15 @@ static int serve_one(struct forkserver *s, int kind) {
         s->idle_nets--;
         struct cell_report r = {.type = CELL_READY, .kind = kind};
         int fds[] = {pair[0], pidfd, net->fd};
-        rc = report(&r, fds, kind == CELL_CONNECTED ? 3 : 2);
+        rc = send_report(&r, fds, kind == CELL_CONNECTED ? 3 : 2);
         if (rc < 0 && errno == ETOOMANYREFS) { /* the cell ends without us */
             fail_errno(&f, "a sandbox was made and cannot be handed over");
-            rc = report_failure(&f, kind);
+            rc = send_failure(&f, kind);
         }
     } else {
         if (net && net->once)
             remove_net(s, net - s->nets);
-        rc = report_failure(&f, kind);
+        rc = send_failure(&f, kind);
     }
     close(pair[0]);
     close(pair[1]);
@@ -251,8 +257,8 @@ static int load_filter(struct cell_limits *limits, struct failure *f) {
     return 0;
 }
 
-/* One id has one owner, so the namespace that we are in counts all sandboxes as
- * one: each limits itself to half of that. */
+/* With a single id our own namespace counts all sandboxes as one user: each
+ * sandbox may use half of that user's limit. */
 static void read_counted(struct forkserver *s) {
     static const char *const names[] = {COUNTED_FOR_USERS};
     for (int i = 0; i < COUNTED && s->id_count == 1; i++) {
@@ -266,7 +272,7 @@ static void read_counted(struct forkserver *s) {
     }
 }
 
-/* The engine's standard streams are not for sandboxes. */
+/* Sandboxes must not get the engine's standard streams. */
 static int close_streams(struct failure *f) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int i = 0; i < 3; i++)
@@ -277,10 +283,10 @@ static int close_streams(struct failure *f) {
     return 0;
 }
 
-/* An empty one for all cells, instead of that of the engine's session. They
- * cannot reach it, as no call that does is allowed; one for each would take one
- * of the 200 keys that a user has (kernel.keys.maxkeys), with all its engines
- * and their sandboxes. */
+/* Replace the keyring of the engine's session by an empty one for all cells,
+ * which the filter keeps from reaching it. A keyring for each cell would cost
+ * one of the 200 keys (kernel.keys.maxkeys) that all sandboxes of a user share.
+ */
 static int leave_keyring(struct failure *f) {
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 &&
         errno != ENOSYS)
@@ -288,7 +294,7 @@ static int leave_keyring(struct failure *f) {
     return 0;
 }
 
-static int build_stage(const struct runtime *runtime, struct failure *f) {
+static int build_stage(const struct oci_runtime *runtime, struct failure *f) {
     return runtime
                ? stage_build_for_runtime(FORKSERVER_DATA_DIR, runtime->stage, f)
                : stage_build(FORKSERVER_DATA_DIR, f);
@@ -296,14 +302,14 @@ static int build_stage(const struct runtime *runtime, struct failure *f) {
 
 static int prepare(struct forkserver *s, struct failure *f) {
     signal(SIGPIPE, SIG_IGN);
-    prctl(PR_SET_NAME, "contree-init"); /* it was that of a memfd */
-    /* So that a change of owner, see clone_cell, changes nothing else. */
+    prctl(PR_SET_NAME, "contree-init"); /* else it is that of a memfd */
+    /* So that clone_as() changes the id and nothing else. */
     if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
         return fail_errno(f, "PR_SET_SECUREBITS");
     if (close_up(f) < 0)
         return -1;
     read_counted(s);
-    /* The first network also before the stage, whose /sys shows it. */
+    /* The first network before the stage, whose /sys shows it. */
     if (leave_keyring(f) < 0 || close_streams(f) < 0 ||
         load_filter(&s->limits, f) < 0 || add_net(s, f) < 0 ||
         build_stage(s->limits.runtime, f) < 0)
@@ -343,7 +349,7 @@ static void serve(struct forkserver *s) {
 }
 
 int forkserver_main(unsigned id_base, unsigned id_count, bool fixed_proc,
-                    const struct runtime *runtime) {
+                    const struct oci_runtime *runtime) {
     struct forkserver s = {.id_base = id_base,
                            .id_count = id_count,
                            .limits = {.one_id = id_count == 1,
@@ -351,11 +357,11 @@ int forkserver_main(unsigned id_base, unsigned id_count, bool fixed_proc,
                                       .runtime = runtime}};
     struct failure f = {0};
     if (prepare(&s, &f) < 0) {
-        report_failure(&f, 0);
+        send_failure(&f, 0);
         return 1;
     }
     struct cell_report hello = {.type = CELL_HELLO};
-    if (report(&hello, NULL, 0) == 0)
+    if (send_report(&hello, NULL, 0) == 0)
         serve(&s);
     return 0;
 }

@@ -1,9 +1,11 @@
-/* inside.c: PID 1 of a container that an OCI runtime made. It looks at the
- * walls that the runtime was told to build, builds the others itself, exactly
- * as a cell does, and then serves orders. Nothing of the image runs before. */
 #define _GNU_SOURCE
-#include "init.h"
-#include "walls.h"
+#include "init/inside.h"
+#include "init/cell.h"
+#include "init/groups.h"
+#include "init/handoff.h"
+#include "init/pid1.h"
+#include "init/report.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -22,13 +24,13 @@ static int missing(struct failure *f, const char *wall, const char *name) {
                 wall, name);
 }
 
-static int check_namespaces(const struct inheritance *i, struct failure *f) {
-    uint64_t ours[RUNTIME_NAMESPACES];
-    if (runtime_namespaces(ours, f) < 0)
+static int check_namespaces(const struct handoff *h, struct failure *f) {
+    uint64_t ours[HANDOFF_NAMESPACES];
+    if (handoff_namespaces(ours, f) < 0)
         return -1;
-    for (int k = 0; k < RUNTIME_NAMESPACES; k++)
-        if (ours[k] == i->namespaces[k])
-            return missing(f, "namespace", runtime_namespace_names[k]);
+    for (int k = 0; k < HANDOFF_NAMESPACES; k++)
+        if (ours[k] == h->namespaces[k])
+            return missing(f, "namespace", handoff_namespace_names[k]);
     return getpid() == 1 ? 0 : missing(f, "process id", "1");
 }
 
@@ -42,7 +44,7 @@ static bool is_read_only(const char *path) {
     return statvfs(path, &s) == 0 && s.f_flag & ST_RDONLY;
 }
 
-/* The image's root and not the host's, and a /proc that tells the truth. */
+/* The root must be the image's and not the host's, and /proc a real one. */
 static int check_root(struct failure *f) {
     if (!is_of_type("/", OVERLAYFS_SUPER_MAGIC))
         return missing(f, "root", "/");
@@ -63,11 +65,11 @@ static bool is_hidden(const char *path) {
            (is_read_only(path) && !is_of_type(path, PROC_SUPER_MAGIC));
 }
 
-static int check_proc(const struct inheritance *i, struct failure *f) {
+static int check_proc(const struct handoff *h, struct failure *f) {
     static const char *const hidden[] = {PROC_HIDDEN_FILES, PROC_HIDDEN_DIRS};
     static const char *const fixed[] = {PROC_READ_ONLY};
     char path[64];
-    if (i->fixed_proc && !is_read_only("/proc"))
+    if (h->fixed_proc && !is_read_only("/proc"))
         return missing(f, "read-only mount", "/proc");
     for (size_t k = 0; k < sizeof hidden / sizeof *hidden; k++) {
         snprintf(path, sizeof path, "/proc/%s", hidden[k]);
@@ -82,36 +84,25 @@ static int check_proc(const struct inheritance *i, struct failure *f) {
     return 0;
 }
 
-/* NULL when nobody left us anything: then we were started by hand. */
-static struct inheritance *take_inheritance(void) {
-    struct stat st;
-    if (fstat(INSIDE_INHERITANCE, &st) < 0 ||
-        st.st_size < (off_t)sizeof(struct inheritance))
-        return NULL;
-    void *map = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-                     INSIDE_INHERITANCE, 0);
-    return map == MAP_FAILED ? NULL : map;
+static int join(const struct handoff *h, struct failure *f) {
+    int group_fds[ORDER_FDS_MAX];
+    for (unsigned k = 0; k < h->group_count && k < ORDER_FDS_MAX; k++)
+        group_fds[k] = INSIDE_GROUPS + (int)k;
+    return groups_join(group_fds, h->group_count, f);
 }
 
-static int join(const struct inheritance *i, struct failure *f) {
-    int doors[ORDER_FDS_MAX];
-    for (unsigned k = 0; k < i->door_count && k < ORDER_FDS_MAX; k++)
-        doors[k] = INSIDE_DOORS + (int)k;
-    return join_groups(doors, i->door_count, f);
-}
-
-static int build_walls(const struct inheritance *i, struct failure *f) {
-    const struct cell_limits limits = {.filter = i->filter,
-                                       .filter_length = i->filter_length};
-    const struct root_spec root = {.max_file_bytes = i->max_file_bytes,
-                                   .max_processes = i->max_processes};
-    /* Nobody may look into us, not even root. */
+static int build_walls(const struct handoff *h, struct failure *f) {
+    const struct cell_limits limits = {.filter = h->filter,
+                                       .filter_length = h->filter_length};
+    const struct root_spec root = {.max_file_bytes = h->max_file_bytes,
+                                   .max_processes = h->max_processes};
+    /* No process may look into this one, not even root. */
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return fail_errno(f, "PR_SET_DUMPABLE");
-    prctl(PR_SET_NAME, "contree-init"); /* it was that of a descriptor */
+    prctl(PR_SET_NAME, "contree-init"); /* else it is that of a descriptor */
     signal(SIGPIPE, SIG_IGN);
-    if (check_namespaces(i, f) < 0 || check_root(f) < 0 ||
-        check_proc(i, f) < 0 || join(i, f) < 0)
+    if (check_namespaces(h, f) < 0 || check_root(f) < 0 ||
+        check_proc(h, f) < 0 || join(h, f) < 0)
         return -1;
     if (close_range(INSIDE_CONTROL + 1, ~0U, 0) < 0)
         return fail_errno(f, "cannot close descriptors");
@@ -121,12 +112,12 @@ static int build_walls(const struct inheritance *i, struct failure *f) {
 }
 
 int inside_main(void) {
-    struct inheritance *i = take_inheritance();
+    struct handoff *h = handoff_take();
     struct failure f = {0};
-    if (!i || fcntl(INSIDE_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
+    if (!h || fcntl(INSIDE_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
         return 2;
-    i->begun = 1;
-    if (build_walls(i, &f) < 0)
-        end_with(INSIDE_CONTROL, &f);
+    h->begun = 1;
+    if (build_walls(h, &f) < 0)
+        report_fault(INSIDE_CONTROL, &f);
     pid1_main(INSIDE_CONTROL, NULL);
 }

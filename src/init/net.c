@@ -1,13 +1,6 @@
-/* net.c: network namespaces with a loopback interface and nothing else.
- *
- * Making one costs more than all other namespaces of a sandbox together, so
- * one that looks as it did when it was new is given to the next sandbox: all
- * its processes and sockets are gone, and none of them had a right to configure
- * it. What it could remember is counters, of packets and of what was tried in
- * vain, and labels of IPv6 flows that outlive their socket. They belong to the
- * forkserver's user namespace, not the sandbox's. */
 #define _GNU_SOURCE
-#include "init.h"
+#include "init/net.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -30,7 +23,7 @@ static int raise_loopback(struct failure *f) {
     return rc;
 }
 
-/* Best effort: without it programs cannot listen below port 1024 or ping. */
+/* Best effort: if it fails, programs cannot ping or listen below port 1024. */
 static void set(const char *path, const char *value) {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
@@ -40,8 +33,8 @@ static void set(const char *path, const char *value) {
     close(fd);
 }
 
-/* FNV-1a of what the kernel tells about the network we are in; 0 if it does
- * not. */
+/* FNV-1a of the files in which the kernel describes the current network
+ * namespace; 0 if one cannot be read. */
 static uint64_t fingerprint(void) {
     static const char *const files[] = {
         "/proc/self/net/dev",     "/proc/self/net/snmp",
@@ -65,9 +58,9 @@ static uint64_t fingerprint(void) {
     return sum;
 }
 
-int net_make(unsigned first_gid, unsigned last_gid, uint64_t *is_new,
+int net_make(unsigned first_gid, unsigned last_gid, uint64_t *when_new,
              struct failure *f) {
-    /* The kernel takes no higher one here. */
+    /* The kernel takes no higher id here. */
     enum { LAST_TO_PING = 0x7fffffff };
     char range[32];
     snprintf(range, sizeof range, "%u %u", first_gid,
@@ -83,7 +76,7 @@ int net_make(unsigned first_gid, unsigned last_gid, uint64_t *is_new,
         return -1;
     set("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
     set("/proc/sys/net/ipv4/ping_group_range", range);
-    *is_new = fingerprint();
+    *when_new = fingerprint();
     int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     return fd < 0 ? fail_errno(f, "cannot open a network namespace") : fd;
 }

@@ -1,40 +1,16 @@
-/* packet.c: packets with descriptors, and failures in words. */
 #define _GNU_SOURCE
-#include "init.h"
+#include "init/packet.h"
+
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { SHORT_ATTEMPTS = 1000, SHORT_PAUSE = 1000 /* microseconds */ };
 
-int fail(struct failure *f, int status, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    f->status = status;
-    vsnprintf(f->message, sizeof f->message, format, args);
-    va_end(args);
-    return -1;
-}
-
-int fail_errno(struct failure *f, const char *format, ...) {
-    int error = errno;
-    va_list args;
-    va_start(args, format);
-    f->status = error == ENOSPC || error == EDQUOT ? 507 : 500;
-    vsnprintf(f->message, sizeof f->message, format, args);
-    va_end(args);
-    size_t used = strlen(f->message);
-    snprintf(f->message + used, sizeof f->message - used, ": %s",
-             strerror(error));
-    errno = error;
-    return -1;
-}
-
-/* What the system has not got now, it may have in a moment: above all, sockets
- * of our user hold too many descriptors that nobody has taken yet. */
+/* A shortage that may be over in a moment. Above all: too many descriptors are
+ * under way in sockets of this user. */
 static bool is_short(void) {
     return errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM;
 }
@@ -66,7 +42,7 @@ int packet_send(int socket, const void *data, size_t length, const int *fds,
     return 0;
 }
 
-/* -1 when some are missing: the kernel drops those for which we have no number
+/* -1 when some are missing: the kernel drops descriptors for which no number is
  * free. */
 static int take_descriptors(struct msghdr *message, int fds[ORDER_FDS_MAX]) {
     struct cmsghdr *c = CMSG_FIRSTHDR(message);

@@ -1,7 +1,15 @@
-/* pid1.c: PID 1 of a sandbox: orders in, reports out, zombies reaped. It
- * believes its control socket and nothing else. */
 #define _GNU_SOURCE
-#include "init.h"
+#include "init/pid1.h"
+#include "init/account.h"
+#include "init/cell.h"
+#include "init/groups.h"
+#include "init/packet.h"
+#include "init/process.h"
+#include "init/protocol.h"
+#include "init/put.h"
+#include "init/report.h"
+#include "init/runtime.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-struct child {
+struct live_process {
     pid_t pid;
     int spid;
     double started;
@@ -26,12 +34,12 @@ struct pid1 {
     int control;
     int null; /* /dev/null, once entered; else -1 */
     const struct cell_limits *limits;
-    struct child *children;
+    struct live_process *children;
     size_t count, capacity;
 };
 
 /* An order with its strings and descriptors. */
-struct letter {
+struct message {
     struct order order;
     char *strings, *end;
     char *mapped; /* what strings point into, if a memfd */
@@ -45,38 +53,26 @@ static double now(void) {
     return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-static void send_report(const struct pid1 *s, const struct report *r) {
-    if (packet_send(s->control, r, sizeof *r, NULL, 0) < 0)
-        _exit(0); /* the engine is gone, and with us everything in here */
-}
-
-void end_with(int control, const struct failure *f) {
-    struct report r = {.type = REPORT_FAULT, .status = f->status};
-    memcpy(r.message, f->message, sizeof r.message);
-    packet_send(control, &r, sizeof r, NULL, 0);
-    _exit(1);
-}
-
 /* The next string of the order; NULL when there is none. */
-static char *next_string(struct letter *l) {
-    if (l->strings >= l->end)
+static char *next_string(struct message *m) {
+    if (m->strings >= m->end)
         return NULL;
-    char *text = l->strings, *nul = memchr(text, '\0', l->end - text);
+    char *text = m->strings, *nul = memchr(text, '\0', m->end - text);
     if (!nul)
         return NULL;
-    l->strings = nul + 1;
+    m->strings = nul + 1;
     return text;
 }
 
-/* `count` strings in a NULL-terminated array with a spare slot before it (the
- * shell's, see process.c) and two behind it (the account's, see below); release
- * with free_strings. */
-static char **take_strings(struct letter *l, size_t count) {
-    if (count > (size_t)(l->end - l->strings))
+/* `count` strings in a NULL-terminated array with a spare slot before it (for a
+ * shell, see process.h) and two behind it (for settle_account()); release with
+ * free_strings(). */
+static char **take_strings(struct message *m, size_t count) {
+    if (count > (size_t)(m->end - m->strings))
         return NULL;
     char **slots = calloc(count + 4, sizeof *slots);
     for (size_t i = 0; slots && i < count; i++) {
-        slots[i + 1] = next_string(l);
+        slots[i + 1] = next_string(m);
         if (!slots[i + 1]) {
             free(slots);
             return NULL;
@@ -97,18 +93,20 @@ static void forget(struct pid1 *s, size_t i) {
 static int remember(struct pid1 *s, pid_t pid, int spid, double started) {
     if (s->count == s->capacity) {
         size_t capacity = s->capacity ? 2 * s->capacity : 16;
-        struct child *grown = realloc(s->children, capacity * sizeof *grown);
+        struct live_process *grown =
+            realloc(s->children, capacity * sizeof *grown);
         if (!grown)
             return -1;
         s->children = grown;
         s->capacity = capacity;
     }
-    s->children[s->count++] = (struct child){pid, spid, started};
+    s->children[s->count++] = (struct live_process){pid, spid, started};
     return 0;
 }
 
-static void report_exit(const struct pid1 *s, const struct child *c, int status,
-                        const struct rusage *usage, int background) {
+static void report_exit(const struct pid1 *s, const struct live_process *c,
+                        int status, const struct rusage *usage,
+                        int background) {
     struct report r = {.type = REPORT_EXIT,
                        .spid = c->spid,
                        .pid = c->pid,
@@ -116,10 +114,10 @@ static void report_exit(const struct pid1 *s, const struct child *c, int status,
                        .background_killed = background,
                        .seconds = now() - c->started,
                        .usage = *usage};
-    send_report(s, &r);
+    report_send(s->control, &r);
 }
 
-/* Reports the end of `pid` if it was ours to report. */
+/* Reports the end of `pid` if an order had started it. */
 static bool child_ended(struct pid1 *s, pid_t pid, int status,
                         const struct rusage *usage) {
     for (size_t i = 0; i < s->count; i++) {
@@ -132,8 +130,9 @@ static bool child_ended(struct pid1 *s, pid_t pid, int status,
     return false;
 }
 
-/* wait4 for any process that ended. One that had itself traced by its parent,
- * which is us, is let go when it stops: so SIGCHLD also tells of stops. */
+/* wait4 for any process that ended. A process that asked to be traced by its
+ * parent, which is this one, is released when it stops: so SIGCHLD must also
+ * tell of stops. */
 static pid_t wait_end(int *status, int flags, struct rusage *usage) {
     pid_t pid;
     while ((pid = wait4(-1, status, flags, usage)) > 0 && WIFSTOPPED(*status)) {
@@ -143,8 +142,9 @@ static pid_t wait_end(int *status, int flags, struct rusage *usage) {
     return pid;
 }
 
-/* Kills what the main process left behind and waits until it is gone.
- * Processes that forked while we killed are killed in the next round. */
+/* Kill the processes that the main process left behind, and wait until they are
+ * gone; how many were killed. Processes forked meanwhile are killed in the next
+ * round. */
 static int kill_all(struct pid1 *s) {
     int killed = 0, status;
     struct rusage usage;
@@ -160,8 +160,8 @@ static int kill_all(struct pid1 *s) {
     return killed;
 }
 
-_Noreturn static void main_ended(struct pid1 *s, struct child main, int status,
-                                 const struct rusage *usage) {
+_Noreturn static void main_ended(struct pid1 *s, struct live_process main,
+                                 int status, const struct rusage *usage) {
     double elapsed = now() - main.started;
     int background = kill_all(s);
     main.started = now() - elapsed;
@@ -176,7 +176,7 @@ static void reap(struct pid1 *s) {
     while ((pid = wait_end(&status, WNOHANG, &usage)) > 0) {
         for (size_t i = 0; i < s->count; i++) {
             if (s->children[i].pid == pid && s->children[i].spid == 1) {
-                struct child main = s->children[i];
+                struct live_process main = s->children[i];
                 forget(s, i);
                 main_ended(s, main, status, &usage);
             }
@@ -189,7 +189,7 @@ static int broken_order(struct failure *f) {
     return fail(f, 500, "the sandbox's init got an order it cannot read");
 }
 
-/* Our own standard streams were the host's /dev/null. */
+/* Until now the standard streams were the host's /dev/null. */
 static int open_null(struct pid1 *s, struct failure *f) {
     s->null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int i = 0; i < 3; i++)
@@ -198,22 +198,8 @@ static int open_null(struct pid1 *s, struct failure *f) {
     return 0;
 }
 
-/* Joining oneself is cheap, unlike being moved. */
-int join_groups(const int *doors, unsigned count, struct failure *f) {
-    for (unsigned i = 0; i < count; i++)
-        if (write(doors[i], "0", 1) != 1)
-            return fail_errno(f, "cannot join a control group");
-    return 0;
-}
-
-int hide_groups(struct failure *f) {
-    if (unshare(CLONE_NEWCGROUP) < 0)
-        return fail_errno(f, "cannot hide the control groups");
-    return 0;
-}
-
-/* So that nproc tells what there is to use. The quota is the wall: who likes
- * may spread it. */
+/* Run on `count` processors, so that nproc tells how many there are to use. The
+ * real limit is the quota: processes may spread it over all processors. */
 static void stay_on(uint32_t count, uint32_t first) {
     cpu_set_t all, chosen;
     if (count == 0 || sched_getaffinity(0, sizeof all, &all) < 0 ||
@@ -230,72 +216,73 @@ static void stay_on(uint32_t count, uint32_t first) {
         errno = 0; /* then all of them share the quota */
 }
 
-static int enter(const struct pid1 *s, const struct letter *l,
+static int enter(const struct pid1 *s, const struct message *m,
                  const struct root_spec *root, struct failure *f) {
-    uint32_t groups = l->order.groups;
-    stay_on(l->order.processors, l->order.first_processor);
+    uint32_t groups = m->order.groups;
+    stay_on(m->order.processors, m->order.first_processor);
     if (s->limits->runtime)
-        return runtime_enter(s->limits, root, l->fds, groups, f);
+        return runtime_enter(s->limits, root, m->fds, groups, f);
     if (groups > 0 &&
-        (join_groups(l->fds, groups, f) < 0 || hide_groups(f) < 0))
+        (groups_join(m->fds, groups, f) < 0 || groups_hide(f) < 0))
         return -1;
     return cell_enter(s->limits, root, f);
 }
 
-/* The root is entered: other orders are welcome. */
+/* The root is entered: accept other orders. */
 static int begin(struct pid1 *s, struct failure *f) {
     struct report r = {.type = REPORT_STARTED};
     if (open_null(s, f) < 0)
         return -1;
-    send_report(s, &r);
+    report_send(s->control, &r);
     return 0;
 }
 
-static int handle_setup(struct pid1 *s, struct letter *l, struct failure *f) {
-    struct root_spec root = {.hostname = next_string(l),
-                             .upper = next_string(l),
-                             .work = next_string(l),
-                             .config = next_string(l),
-                             .lower_count = l->order.argc,
-                             .connected = l->order.connected,
-                             .max_file_bytes = l->order.max_file_bytes,
-                             .max_processes = l->order.max_processes,
-                             .shm_bytes = l->order.shm_bytes,
-                             .image_etc = l->order.image_etc};
-    char **lowers = take_strings(l, root.lower_count);
+static int handle_setup(struct pid1 *s, struct message *m, struct failure *f) {
+    struct root_spec root = {.hostname = next_string(m),
+                             .upper = next_string(m),
+                             .work = next_string(m),
+                             .config = next_string(m),
+                             .lower_count = m->order.argc,
+                             .connected = m->order.connected,
+                             .max_file_bytes = m->order.max_file_bytes,
+                             .max_processes = m->order.max_processes,
+                             .shm_bytes = m->order.shm_bytes,
+                             .image_etc = m->order.image_etc};
+    char **lowers = take_strings(m, root.lower_count);
     if (!root.config || !lowers || s->null >= 0 ||
-        l->order.groups >= ORDER_FDS_MAX)
+        m->order.groups >= ORDER_FDS_MAX)
         return broken_order(f);
     root.lowers = (const char *const *)lowers;
-    int rc = enter(s, l, &root, f);
+    int rc = enter(s, m, &root, f);
     free_strings(lowers);
     return rc < 0 ? -1 : begin(s, f);
 }
 
-static int handle_put(struct letter *l, struct failure *f) {
-    const char *path = next_string(l);
-    char **attributes = take_strings(l, l->order.argc);
+static int handle_put(struct message *m, struct failure *f) {
+    const char *path = next_string(m);
+    char **attributes = take_strings(m, m->order.argc);
     struct put_spec p = {.path = path,
-                         .mode = l->order.mode,
-                         .uid = l->order.uid,
-                         .gid = l->order.gid,
+                         .mode = m->order.mode,
+                         .uid = m->order.uid,
+                         .gid = m->order.gid,
                          .attributes = attributes,
-                         .attribute_count = l->order.argc};
-    int rc = path && attributes && l->fds[0] >= 0 ? put_file(&p, l->fds[0], f)
+                         .attribute_count = m->order.argc};
+    int rc = path && attributes && m->fds[0] >= 0 ? put_file(&p, m->fds[0], f)
                                                   : broken_order(f);
     free_strings(attributes);
     return rc;
 }
 
-/* What the account adds to the environment; "" each: nothing. */
+/* Variables that the account adds to the environment; "": none. */
 struct extra {
     char home[sizeof "HOME=" + ACCOUNT_HOME_SIZE];
     char user[sizeof "USER=" + ACCOUNT_NAME_SIZE];
 };
 
-/* A user is an entry in the image's list of them. */
+/* Looks up the user, and adds HOME and USER to the environment as the order
+ * wants it. */
 static int settle_account(const struct order *o, const char *user,
-                          struct process_spec *p, struct extra *extra,
+                          struct exec_spec *p, struct extra *extra,
                           struct failure *f) {
     struct account *a = &p->account;
     char **end = p->env + o->envc;
@@ -327,11 +314,11 @@ static void report_spawn(const struct pid1 *s, int spid, int pid,
         memcpy(r.home, a->home, sizeof r.home);
     if (*extra->user)
         memcpy(r.user, a->name, sizeof r.user);
-    send_report(s, &r);
+    report_send(s->control, &r);
 }
 
 static int spawn(struct pid1 *s, const struct order *o, const char *user,
-                 struct process_spec *p, struct failure *f) {
+                 struct exec_spec *p, struct failure *f) {
     struct extra extra = {.home = ""};
     double started = now();
     int pid =
@@ -342,14 +329,14 @@ static int spawn(struct pid1 *s, const struct order *o, const char *user,
     return 0;
 }
 
-static int handle_spawn(struct pid1 *s, struct letter *l, struct failure *f) {
-    const struct order *o = &l->order;
-    struct process_spec p = {.cwd = next_string(l)};
-    const char *user = next_string(l);
-    p.argv = take_strings(l, o->argc);
-    p.env = take_strings(l, o->envc);
+static int handle_spawn(struct pid1 *s, struct message *m, struct failure *f) {
+    const struct order *o = &m->order;
+    struct exec_spec p = {.cwd = next_string(m)};
+    const char *user = next_string(m);
+    p.argv = take_strings(m, o->argc);
+    p.env = take_strings(m, o->envc);
     for (int i = 0, fd = 0; i < 3; i++)
-        p.stdio[i] = o->stdio & 1U << i ? l->fds[fd++] : s->null;
+        p.stdio[i] = o->stdio & 1U << i ? m->fds[fd++] : s->null;
     int rc = !user || !p.argv || !p.env || o->argc == 0
                  ? broken_order(f)
                  : spawn(s, o, user, &p, f);
@@ -358,7 +345,7 @@ static int handle_spawn(struct pid1 *s, struct letter *l, struct failure *f) {
     return rc;
 }
 
-/* To its whole process group, as a terminal would do it. */
+/* Signal the whole process group, as a terminal does. */
 static void handle_signal(const struct pid1 *s, const struct order *o) {
     for (size_t i = 0; i < s->count; i++) {
         pid_t pid = s->children[i].pid;
@@ -367,53 +354,53 @@ static void handle_signal(const struct pid1 *s, const struct order *o) {
     }
 }
 
-static int carry_out(struct pid1 *s, struct letter *l, struct failure *f) {
+static int carry_out(struct pid1 *s, struct message *m, struct failure *f) {
     bool entered = s->null >= 0;
-    switch (l->order.type) {
+    switch (m->order.type) {
     case ORDER_SETUP:
-        return handle_setup(s, l, f);
+        return handle_setup(s, m, f);
     case ORDER_PUT:
-        return entered ? handle_put(l, f) : broken_order(f);
+        return entered ? handle_put(m, f) : broken_order(f);
     case ORDER_SPAWN:
-        return entered ? handle_spawn(s, l, f) : broken_order(f);
+        return entered ? handle_spawn(s, m, f) : broken_order(f);
     case ORDER_SIGNAL:
-        handle_signal(s, &l->order);
+        handle_signal(s, &m->order);
         return 0;
     }
     return broken_order(f);
 }
 
 /* Long payloads come as a memfd, the last descriptor. */
-static int open_payload(struct letter *l, char *inline_bytes, size_t length,
+static int open_payload(struct message *m, char *inline_bytes, size_t length,
                         struct failure *f) {
-    l->mapped = NULL;
-    l->strings = inline_bytes;
-    l->end = inline_bytes + length;
-    if (!l->order.in_memfd)
-        return length == l->order.payload ? 0 : broken_order(f);
+    m->mapped = NULL;
+    m->strings = inline_bytes;
+    m->end = inline_bytes + length;
+    if (!m->order.in_memfd)
+        return length == m->order.payload ? 0 : broken_order(f);
     int last = ORDER_FDS_MAX - 1;
-    while (last > 0 && l->fds[last] < 0)
+    while (last > 0 && m->fds[last] < 0)
         last--;
     void *map =
-        mmap(NULL, l->order.payload, PROT_READ, MAP_PRIVATE, l->fds[last], 0);
+        mmap(NULL, m->order.payload, PROT_READ, MAP_PRIVATE, m->fds[last], 0);
     if (map == MAP_FAILED)
         return fail_errno(f, "cannot read a long order");
-    l->mapped = l->strings = map;
-    l->end = l->strings + l->order.payload;
+    m->mapped = m->strings = map;
+    m->end = m->strings + m->order.payload;
     return 0;
 }
 
-static void close_letter(struct letter *l) {
-    if (l->mapped)
-        munmap(l->mapped, l->order.payload);
+static void close_message(struct message *m) {
+    if (m->mapped)
+        munmap(m->mapped, m->order.payload);
     for (int i = 0; i < ORDER_FDS_MAX; i++)
-        if (l->fds[i] >= 0)
-            close(l->fds[i]);
+        if (m->fds[i] >= 0)
+            close(m->fds[i]);
 }
 
-/* Whether the descriptors are those that the order says it has. */
-static bool has_descriptors(const struct letter *l) {
-    const struct order *o = &l->order;
+/* Has the message as many descriptors as its order says? */
+static bool has_descriptors(const struct message *m) {
+    const struct order *o = &m->order;
     unsigned wanted = o->in_memfd, count = 0;
     if (o->type == ORDER_SETUP)
         wanted += o->groups;
@@ -421,39 +408,39 @@ static bool has_descriptors(const struct letter *l) {
         wanted++;
     else if (o->type == ORDER_SPAWN)
         wanted += (unsigned)__builtin_popcount(o->stdio);
-    while (count < ORDER_FDS_MAX && l->fds[count] >= 0)
+    while (count < ORDER_FDS_MAX && m->fds[count] >= 0)
         count++;
     return count == wanted;
 }
 
 static void receive(struct pid1 *s) {
     static char packet[sizeof(struct order) + ORDER_INLINE_MAX];
-    struct letter l;
+    struct message m;
     struct failure f = {0};
-    long got = packet_receive(s->control, packet, sizeof packet, l.fds);
+    long got = packet_receive(s->control, packet, sizeof packet, m.fds);
     if (got < 0 && errno == EINTR)
         return;
     if (got < 0 && errno == EMFILE) {
         fail_errno(&f, "the sandbox's init got an order without all of its "
                        "descriptors");
-        end_with(s->control, &f);
+        report_fault(s->control, &f);
     }
     if (got <= 0)
         _exit(0); /* the engine has let go of us */
-    if (got < (long)sizeof l.order) {
+    if (got < (long)sizeof m.order) {
         broken_order(&f);
-        end_with(s->control, &f);
+        report_fault(s->control, &f);
     }
-    memcpy(&l.order, packet, sizeof l.order);
-    if (!has_descriptors(&l)) {
+    memcpy(&m.order, packet, sizeof m.order);
+    if (!has_descriptors(&m)) {
         broken_order(&f);
-        end_with(s->control, &f);
+        report_fault(s->control, &f);
     }
-    if (open_payload(&l, packet + sizeof l.order, got - sizeof l.order, &f) <
+    if (open_payload(&m, packet + sizeof m.order, got - sizeof m.order, &f) <
             0 ||
-        carry_out(s, &l, &f) < 0)
-        end_with(s->control, &f);
-    close_letter(&l);
+        carry_out(s, &m, &f) < 0)
+        report_fault(s->control, &f);
+    close_message(&m);
 }
 
 static void on_child(int signal_number) {
@@ -471,7 +458,7 @@ _Noreturn void pid1_main(int control, const struct cell_limits *limits) {
     sigaction(SIGCHLD, &action, NULL);
     struct failure f = {0};
     if (!limits && begin(&s, &f) < 0)
-        end_with(control, &f);
+        report_fault(control, &f);
     for (;;) {
         struct pollfd p = {.fd = control, .events = POLLIN};
         int rc = ppoll(&p, 1, NULL, &none);

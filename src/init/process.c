@@ -1,6 +1,6 @@
-/* process.c: starting one process of the sandbox. */
 #define _GNU_SOURCE
-#include "init.h"
+#include "init/process.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,14 +12,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What the child, which runs in our memory until it executes its program,
- * could not do. */
+/* What the child could not do. It runs in our memory until it executes its
+ * program. */
 struct obstacle {
     const char *step; /* NULL: none */
     int error;
 };
 
-/* Ends like a shell that could not run the program. */
+/* Exit like a shell that cannot run the program. */
 _Noreturn static void give_up(const char *name, const char *why, int code) {
     char line[512];
     int length =
@@ -29,8 +29,7 @@ _Noreturn static void give_up(const char *name, const char *why, int code) {
     _exit(code);
 }
 
-/* A program without a #! line that looks like text is for the shell, as it is
- * when a shell runs it. */
+/* A text file without a #! line is run by a shell, as shells do it. */
 static bool is_text(const char *path) {
     char start[128];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -41,8 +40,8 @@ static bool is_text(const char *path) {
     return got >= 0 && !memchr(start, '\0', got);
 }
 
-/* Returns if the program cannot be executed, with errno. */
-static void execute(const struct process_spec *p, const char *path) {
+/* Returns, with errno, only if the program cannot be executed. */
+static void execute(const struct exec_spec *p, const char *path) {
     execve(path, p->argv, p->env);
     if (errno != ENOEXEC)
         return;
@@ -50,7 +49,7 @@ static void execute(const struct process_spec *p, const char *path) {
         errno = ENOEXEC;
         return;
     }
-    char **shell = p->argv - 1; /* the spare slot, see init.h */
+    char **shell = p->argv - 1; /* the spare slot */
     shell[0] = "/bin/sh";
     shell[1] = (char *)path;
     execve(shell[0], shell, p->env);
@@ -63,8 +62,9 @@ static const char *search_path(char *const *env) {
     return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
-/* Looks `name` up; returns with the errno of the most telling failure. */
-static void search(const struct process_spec *p, const char *name) {
+/* Executes the first `name` in PATH that can be; returns with the errno of the
+ * most telling failure. */
+static void search(const struct exec_spec *p, const char *name) {
     char path[PATH_MAX];
     int error = ENOENT;
     const char *dir = search_path(p->env);
@@ -87,7 +87,7 @@ static void search(const struct process_spec *p, const char *name) {
     errno = error;
 }
 
-_Noreturn static void run_program(const struct process_spec *p) {
+_Noreturn static void run_program(const struct exec_spec *p) {
     const char *name = p->argv[0];
     if (!*name) {
         errno = ENOENT;
@@ -114,8 +114,9 @@ static int set_stdio(const int stdio[3]) {
     return 0;
 }
 
-/* Groups that this sandbox has no id for are nobody's. Where it has but one,
- * nobody may change them (see become_root in cell.c), and there are none. */
+/* Groups that this sandbox has no id for are left out. Where it has only one
+ * id, groups cannot be changed (see become_root() in cell.c), and none are set.
+ */
 static int set_groups(struct account *a) {
     unsigned kept = 0;
     if (syscall(SYS_setgroups, a->group_count, a->groups) == 0 ||
@@ -127,9 +128,9 @@ static int set_groups(struct account *a) {
     return syscall(SYS_setgroups, kept, a->groups);
 }
 
-/* Plain system calls: the library's versions would tell it about a change of
- * identity that is only the child's. On machines with fs.suid_dumpable = 1 the
- * change lets the new user trace this memory, which is init's. */
+/* Plain system calls: the library would note the change of identity, which is
+ * only the child's, in the memory of init. On machines with fs.suid_dumpable =
+ * 1 the change lets the new user trace this memory. */
 static int set_identity(struct account *a) {
     if (set_groups(a) < 0 ||
         syscall(SYS_setresgid, a->gid, a->gid, a->gid) < 0 ||
@@ -138,7 +139,7 @@ static int set_identity(struct account *a) {
     return prctl(PR_SET_DUMPABLE, 0);
 }
 
-/* A directory that cannot be named from the root is not ours to start in. */
+/* Refuse a directory that has no path from the root. */
 static int enter_directory(const char *path) {
     char name[PATH_MAX];
     if (chdir(path) < 0)
@@ -152,7 +153,7 @@ static int enter_directory(const char *path) {
     return 0;
 }
 
-static void run_child(struct process_spec *p, volatile struct obstacle *o) {
+static void run_child(struct exec_spec *p, volatile struct obstacle *o) {
     sigset_t none;
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
@@ -174,7 +175,7 @@ failed:
     o->error = errno;
 }
 
-static int explain(const struct process_spec *p, const struct obstacle *o,
+static int explain(const struct exec_spec *p, const struct obstacle *o,
                    struct failure *f) {
     if (strcmp(o->step, "cwd") == 0)
         return fail(f, 422, "cwd \"%.200s\": %s", p->cwd, strerror(o->error));
@@ -186,7 +187,7 @@ static int explain(const struct process_spec *p, const struct obstacle *o,
                 strerror(o->error));
 }
 
-int process_start(struct process_spec *p, struct failure *f) {
+int process_start(struct exec_spec *p, struct failure *f) {
     volatile struct obstacle o = {0};
     pid_t pid = vfork();
     if (pid == 0) {

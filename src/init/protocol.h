@@ -1,11 +1,11 @@
-/* protocol.h: what the engine, its forkserver and PID 1 of a sandbox (all
- * three from one build, so no versions) say to each other over sequential
- * packet sockets. Numbers are in host byte order.
+/* protocol.h: the packets between the engine, its forkserver and PID 1 of a
+ * sandbox, over sequential packet sockets. All three are from one build, so
+ * there are no versions, and numbers are in host byte order.
  *
  * The forkserver turns one byte (CELL_...) into one *cell*: a process that is
- * PID 1 of fresh namespaces and waits, its identity, /proc, /sys and /dev
- * already made. A cell's first order is ORDER_SETUP, which gives it a root file
- * system; from then on it is the sandbox's init. */
+ * PID 1 of fresh namespaces and waits. Its identity, /proc, /sys and /dev are
+ * made. A cell's first order is ORDER_SETUP, which gives it a root file system;
+ * from then on it is the sandbox's init. */
 #ifndef CONTREE_INIT_PROTOCOL_H
 #define CONTREE_INIT_PROTOCOL_H
 
@@ -19,8 +19,9 @@ enum {
     FORKSERVER_SECCOMP = 5, /* a memfd: struct sock_filter[] */
 };
 
-/* Engine to forkserver: the loopback interface alone, or a network namespace
- * that somebody connects, and that is never used again. */
+/* Engine to forkserver: the network namespace of the cell. PRIVATE has only the
+ * loopback interface; CONNECTED is for the engine to connect, and is never used
+ * again. */
 enum { CELL_PRIVATE, CELL_CONNECTED, CELL_KINDS };
 
 /* Forkserver to engine. First one HELLO or FAULT, then for each byte either a
@@ -35,7 +36,7 @@ struct cell_report {
     char message[400]; /* CELL_FAULT: for the user */
 };
 
-/* The files of /etc that say who a sandbox is (etc.c). */
+/* Files of /etc (etc.h). */
 enum {
     ETC_HOSTS = 1,
     ETC_HOSTNAME = 2,
@@ -43,20 +44,21 @@ enum {
     ETC_ALL = ETC_HOSTS | ETC_HOSTNAME | ETC_RESOLV_CONF,
 };
 
-/* Variables that a process gets of its user's line in /etc/passwd. */
+/* Variables from the user's line in /etc/passwd. */
 enum { DEFAULT_HOME = 1, DEFAULT_USER = 2 };
 enum { ACCOUNT_HOME_SIZE = 256, ACCOUNT_NAME_SIZE = 128 };
 
 /* Engine to PID 1: a struct order, then `payload` bytes of NUL-terminated
  * strings, or, when there are too many, a memfd with them as last descriptor.
+ *
  *   SETUP   hostname, upper, work, the configuration for a runtime ("": none),
- *           lower... (top first); a descriptor for each control group, which
- *           whoever writes "0" to it joins
+ *           lower... (top first); a descriptor for each control group: a
+ *           process that writes "0" to it joins
  *   PUT     path, argc names and values (hexadecimal) of extended attributes in
  *           turn; one descriptor
  *   SPAWN   cwd, user ("": the uid's), argc arguments, envc variables; a
- * descriptor for each bit of `stdio` (1 stdin, 2 stdout, 4 stderr) SIGNAL
- * nothing */
+ *           descriptor for each bit of `stdio` (1 stdin, 2 stdout, 4 stderr)
+ *   SIGNAL  nothing */
 enum { ORDER_SETUP = 1, ORDER_PUT, ORDER_SPAWN, ORDER_SIGNAL };
 enum { ORDER_INLINE_MAX = 65536, ORDER_FDS_MAX = 4 };
 struct order {
@@ -73,7 +75,7 @@ struct order {
     uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories; PUT:
                          * names and values of attributes */
     uint32_t envc;      /* SPAWN */
-    uint32_t connected; /* SETUP: there is a network with a name server */
+    uint32_t connected; /* SETUP: there is a network */
     uint32_t groups;    /* SETUP: descriptors of control groups */
     uint32_t processors, first_processor; /* SETUP: how many to run on, 0 all;
                                            * the one to begin with */
@@ -82,10 +84,10 @@ struct order {
     int64_t shm_bytes;                     /* SETUP: of /dev/shm; 0 the usual */
 };
 
-/* How a runtime starts PID 1 of a sandbox: the program among the descriptors
- * that it passes on (runtime.c), with this argument. Where the cell, whose
- * namespaces the runtime works in, has the image's root, the templates, and a
- * directory for it alone, below the stage. */
+/* A runtime starts PID 1 of a sandbox from one of the descriptors that it
+ * passes on (handoff.h), with this argument. It works in the namespaces of the
+ * cell, where the image's root and the template of /sys have these names below
+ * the stage. */
 #define RUNTIME_INIT_PROGRAM "/proc/self/fd/5"
 #define RUNTIME_INIT_ARGUMENT "inside"
 #define RUNTIME_ROOT "new"
@@ -109,9 +111,9 @@ struct report {
     struct rusage usage;       /* EXIT */
     char message[400];         /* FAULT, SPAWN_FAILED: for the user */
     uint32_t uid, gid;         /* SPAWNED */
-    char
-        home[ACCOUNT_HOME_SIZE]; /* SPAWNED: a variable that was added, or "" */
-    char user[ACCOUNT_NAME_SIZE]; /* SPAWNED: the same */
+    /* SPAWNED: values of variables that were added, or "". */
+    char home[ACCOUNT_HOME_SIZE];
+    char user[ACCOUNT_NAME_SIZE];
 };
 
 #endif

@@ -1,8 +1,6 @@
-/* put.c: writing a file into the sandbox. The tree belongs to whoever made
- * the image, so nothing in it is trusted: parents are resolved by the kernel
- * inside this root without magic links, and the file itself is always new. */
 #define _GNU_SOURCE
-#include "init.h"
+#include "init/put.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -14,11 +12,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* A ".." or a link is refused with EAGAIN when anything on the machine was
- * mounted or renamed meanwhile. */
+/* The kernel refuses a ".." or a link with EAGAIN when anything on the machine
+ * was mounted or renamed meanwhile. */
 enum { OPEN_ATTEMPTS = 1000 };
 
-int open_inside(int root, const char *path, int flags, unsigned mode) {
+int put_open(int root, const char *path, int flags, unsigned mode) {
     struct open_how how = {.flags = flags | O_CLOEXEC,
                            .mode = mode,
                            .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
@@ -33,7 +31,7 @@ static int open_dir(const char *path) {
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return -1;
-    int fd = open_inside(root, path, O_PATH | O_DIRECTORY, 0);
+    int fd = put_open(root, path, O_PATH | O_DIRECTORY, 0);
     int error = errno;
     close(root);
     errno = error;
@@ -105,8 +103,8 @@ static int digit(char c) {
     return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
-/* What the file system does not take is left out, as whoever unpacks archives
- * does. */
+/* An attribute that the file system refuses is left out, as when archives are
+ * unpacked. */
 static void set_attribute(int fd, const char *name, const char *hex) {
     static char value[65536];
     size_t size = strlen(hex) / 2;
@@ -118,7 +116,7 @@ static void set_attribute(int fd, const char *name, const char *hex) {
         errno = 0;
 }
 
-/* The owner first: a change takes set-id bits and capabilities away. */
+/* The owner first: a change of it removes set-id bits and capabilities. */
 static int fill(int to, const struct put_spec *p, int from, struct failure *f) {
     if (copy(from, to) < 0)
         return fail_errno(f, "cannot write %.200s", p->path);

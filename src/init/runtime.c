@@ -1,10 +1,10 @@
-/* runtime.c: the cell's other way to become a sandbox. It mounts the image,
- * as any cell does, and has an OCI runtime (crun, runc) make the container of
- * it, inside of the cell's own namespaces. The runtime so has no privilege on
- * the host, can make no control group, and keeps its state in a tmpfs: whatever
- * it does, it is gone with the cell. The cell stays as its parent. */
 #define _GNU_SOURCE
-#include "init.h"
+#include "init/runtime.h"
+#include "init/cell.h"
+#include "init/groups.h"
+#include "init/handoff.h"
+#include "init/report.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -20,28 +20,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Descriptors above this are in nobody's way. */
+/* Descriptors from this number on do not collide with those to pass on. */
 enum { CLEAR = 32 };
 
-/* Names, as one cell has one container. */
+/* Constant names, for one cell has one container. */
 #define CONTAINER "contree"
 #define ERRORS "run/errors"
-
-const char *const runtime_namespace_names[RUNTIME_NAMESPACES] = {"mnt", "pid",
-                                                                 "ipc", "uts"};
-
-int runtime_namespaces(uint64_t out[RUNTIME_NAMESPACES], struct failure *f) {
-    for (int i = 0; i < RUNTIME_NAMESPACES; i++) {
-        char path[32];
-        struct stat st;
-        snprintf(path, sizeof path, "/proc/self/ns/%s",
-                 runtime_namespace_names[i]);
-        if (stat(path, &st) < 0)
-            return fail_errno(f, "cannot look at %s", path);
-        out[i] = st.st_ino;
-    }
-    return 0;
-}
 
 static int put_text(const char *path, const char *text, struct failure *f) {
     size_t length = strlen(text);
@@ -56,26 +40,27 @@ static int put_text(const char *path, const char *text, struct failure *f) {
 
 /* ---- control groups ---- */
 
-/* In a child with our descriptors: the namespace of one who has joined. */
-_Noreturn static void open_view(const int *doors, unsigned count, int as) {
+/* In a child that shares our descriptors: join, and open the namespace that
+ * begins at these groups as descriptor `as`. */
+_Noreturn static void open_view(const int *group_fds, unsigned count, int as) {
     struct failure f;
-    if (join_groups(doors, count, &f) < 0 || hide_groups(&f) < 0)
+    if (groups_join(group_fds, count, &f) < 0 || groups_hide(&f) < 0)
         _exit(1);
     int fd = open("/proc/self/ns/cgroup", O_RDONLY | O_CLOEXEC);
     _exit(fd < 0 || dup2(fd, as) < 0);
 }
 
-/* What the sandbox sees of its groups is to begin in them, while the runtime,
- * which is no part of what the user limits, stays outside: a child joins for
- * both of them, and leaves its namespace. */
-static int share_view(const int *doors, unsigned count, struct failure *f) {
+/* Enter a namespace that begins at the sandbox's groups, without joining them:
+ * the runtime must not use up the user's limits. So a child joins, and leaves
+ * us its namespace. */
+static int share_view(const int *group_fds, unsigned count, struct failure *f) {
     enum { VIEW = CLEAR - 1 };
     struct clone_args args = {.flags = CLONE_FILES | CLONE_VFORK,
                               .exit_signal = SIGCHLD};
     int status;
     pid_t pid = syscall(SYS_clone3, &args, sizeof args);
     if (pid == 0)
-        open_view(doors, count, VIEW);
+        open_view(group_fds, count, VIEW);
     if (pid < 0 || waitpid(pid, &status, 0) < 0)
         return fail_errno(f, "cannot start a process");
     if (status != 0)
@@ -87,59 +72,36 @@ static int share_view(const int *doors, unsigned count, struct failure *f) {
     return rc;
 }
 
-/* ---- what the init inside gets ---- */
-
-static int write_inheritance(const struct cell_limits *limits,
-                             const struct root_spec *root, unsigned door_count,
-                             struct failure *f) {
-    struct inheritance i = {.max_file_bytes = root->max_file_bytes,
-                            .max_processes = root->max_processes,
-                            .door_count = door_count,
-                            .fixed_proc = limits->fixed_proc,
-                            .filter_length = limits->filter_length};
-    const ssize_t head = offsetof(struct inheritance, filter);
-    const ssize_t size = limits->filter_length * sizeof *limits->filter;
-    if (runtime_namespaces(i.namespaces, f) < 0)
-        return -1;
-    int fd = memfd_create("inheritance", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, &i, head) != head ||
-        write(fd, limits->filter, size) != size) {
-        fail_errno(f, "cannot tell the sandbox's init its limits");
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-/* All that the runtime inherits, in the order of its numbers from 3 on. */
-struct baggage {
+/* The descriptors that the runtime inherits, in the order of their numbers from
+ * INSIDE_CONTROL on. */
+struct inherited_fds {
     int fds[ORDER_FDS_MAX + 3];
     unsigned count;
     int errors;
 };
 
-static int pack_up(const struct cell_limits *limits,
-                   const struct root_spec *root, const int *doors,
-                   unsigned door_count, struct baggage *b, struct failure *f) {
+static int collect_fds(const struct cell_limits *limits,
+                       const struct root_spec *root, const int *group_fds,
+                       unsigned group_count, struct inherited_fds *b,
+                       struct failure *f) {
     b->errors = open(ERRORS, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (b->errors < 0)
         return fail_errno(f, "cannot make the runtime's log");
     b->fds[b->count++] = INSIDE_CONTROL;
-    b->fds[b->count++] = write_inheritance(limits, root, door_count, f);
+    b->fds[b->count++] = handoff_write(limits, root, group_count, f);
     if (b->fds[1] < 0)
         return -1;
     b->fds[b->count++] = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     if (b->fds[2] < 0)
         return fail_errno(f, "cannot open contree-init");
-    for (unsigned i = 0; i < door_count; i++)
-        b->fds[b->count++] = doors[i];
+    for (unsigned i = 0; i < group_count; i++)
+        b->fds[b->count++] = group_fds[i];
     return 0;
 }
 
 /* ---- the runtime ---- */
 
-static int set_descriptors(const struct baggage *b) {
+static int set_descriptors(const struct inherited_fds *b) {
     int clear[ORDER_FDS_MAX + 3];
     if (dup2(b->errors, STDERR_FILENO) < 0)
         return -1;
@@ -152,7 +114,7 @@ static int set_descriptors(const struct baggage *b) {
     return close_range(INSIDE_CONTROL + b->count, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
-/* No keyring of its own: see forkserver.c. */
+/* The container gets no keyring of its own: see leave_keyring(). */
 static const char *keyring_option(const char *path) {
     const char *name = strrchr(path, '/') + 1;
     return strstr(name, "crun") || strstr(name, "runc") ? "--no-new-keyring"
@@ -161,7 +123,7 @@ static const char *keyring_option(const char *path) {
 
 /* RUNTIME OPTION... --root DIR run [OPTION] --bundle DIR --preserve-fds N
  * CONTAINER */
-static void execute(const struct runtime *r, unsigned fd_count) {
+static void execute(const struct oci_runtime *r, unsigned fd_count) {
     enum { OPTIONS_MAX = 8, OWN = 9 };
     char state[128], bundle[128], count[16];
     char *argv[OPTIONS_MAX + OWN + 1], **next = argv;
@@ -185,8 +147,8 @@ static void execute(const struct runtime *r, unsigned fd_count) {
     execve(argv[0], argv, env);
 }
 
-_Noreturn static void be_runtime(const struct runtime *r,
-                                 const struct baggage *b) {
+_Noreturn static void be_runtime(const struct oci_runtime *r,
+                                 const struct inherited_fds *b) {
     sigset_t none;
     sigemptyset(&none);
     signal(SIGCHLD, SIG_DFL);
@@ -197,7 +159,7 @@ _Noreturn static void be_runtime(const struct runtime *r,
     _exit(127);
 }
 
-/* The end of what the runtime said, in one line; "" if it said nothing. */
+/* The end of the runtime's log, in one line; "" if the log is empty. */
 static void read_words(char *text, size_t size) {
     int fd = open(ERRORS, O_RDONLY | O_CLOEXEC);
     off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
@@ -213,14 +175,13 @@ static void read_words(char *text, size_t size) {
             *c = ' ';
 }
 
-/* If the init inside has begun, it says itself what there is to say. */
-static void report_end(const struct runtime *r, const struct baggage *b,
-                       int status) {
-    struct inheritance i;
+/* Nothing to report if the init inside has begun: it reports itself. */
+static void report_end(const struct oci_runtime *r,
+                       const struct inherited_fds *b, int status) {
     char words[300];
     const char *name = strrchr(r->command[0], '/') + 1;
     struct failure f;
-    if (pread(b->fds[1], &i, sizeof i, 0) == sizeof i && i.begun)
+    if (handoff_has_begun(b->fds[1]))
         return;
     read_words(words, sizeof words);
     if (*words)
@@ -230,12 +191,12 @@ static void report_end(const struct runtime *r, const struct baggage *b,
              "%.60s made no sandbox, ended with %s %d and said nothing", name,
              WIFSIGNALED(status) ? "signal" : "code",
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    end_with(INSIDE_CONTROL, &f);
+    report_fault(INSIDE_CONTROL, &f);
 }
 
-/* We are PID 1 of the runtime, too: when it ends, all else does. */
-_Noreturn static void attend(const struct runtime *r, const struct baggage *b,
-                             pid_t pid) {
+/* This process is PID 1 for the runtime: the container ends with it. */
+_Noreturn static void attend(const struct oci_runtime *r,
+                             const struct inherited_fds *b, pid_t pid) {
     int status = 0;
     pid_t ended;
     do
@@ -246,15 +207,15 @@ _Noreturn static void attend(const struct runtime *r, const struct baggage *b,
 }
 
 int runtime_enter(const struct cell_limits *limits,
-                  const struct root_spec *root, const int *doors,
-                  unsigned door_count, struct failure *f) {
-    struct baggage b = {.count = 0};
+                  const struct root_spec *root, const int *group_fds,
+                  unsigned group_count, struct failure *f) {
+    struct inherited_fds b = {.count = 0};
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return fail_errno(f, "PR_SET_PDEATHSIG");
     if (cell_mount(root, f) < 0 ||
-        (door_count > 0 && share_view(doors, door_count, f) < 0) ||
+        (group_count > 0 && share_view(group_fds, group_count, f) < 0) ||
         put_text("run/config.json", root->config, f) < 0 ||
-        pack_up(limits, root, doors, door_count, &b, f) < 0)
+        collect_fds(limits, root, group_fds, group_count, &b, f) < 0)
         return -1;
     pid_t pid = fork();
     if (pid == 0)

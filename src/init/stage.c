@@ -1,8 +1,6 @@
-/* stage.c: see init.h. Made once, when the forkserver starts. It keeps the
- * host's mounts out of every cell, which is both safer and faster than
- * copying them for each, and does not hold them busy. */
 #define _GNU_SOURCE
-#include "init.h"
+#include "init/stage.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -15,8 +13,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* A detached copy of the mount at `path`, without what is mounted below it
- * where the kernel lets us leave that out. */
+/* A detached copy of the mount at `path`; without the mounts below it, if the
+ * kernel allows that. */
 static int clone_mount(int dir, const char *path, struct failure *f) {
     unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
     int fd = open_tree(dir, path, flags);
@@ -52,9 +50,9 @@ static const struct device {
 };
 enum { DEVICE_COUNT = sizeof devices / sizeof *devices };
 
-/* So that nobody who owns the host's node can change it: its mode, its owner,
- * its times. Writing to the device needs no writable mount. What the mount
- * forbids already must stay forbidden. */
+/* So that the owner of the host's node cannot change its mode, owner or times
+ * from a sandbox. Writing to the device needs no writable mount. Keeps what the
+ * mount forbids already. */
 static int make_node_read_only(const char *path, struct failure *f) {
     static const struct {
         unsigned long seen, flag;
@@ -74,7 +72,7 @@ static int make_node_read_only(const char *path, struct failure *f) {
     return 0;
 }
 
-/* The host's device, if it is what its name says. */
+/* A copy of the host's device, if it is the device that its name says. */
 static int clone_device(const struct device *d, struct failure *f) {
     int fd = open(d->host, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
@@ -116,14 +114,14 @@ static int make_dev(struct failure *f) {
     return make_dir("dev/mqueue", 01777, f);
 }
 
-/* Read-only, with nothing of the host's network in it, and without what tells
- * about firmware or the kernel. */
+/* Read-only, without the host's network, and without the directories that
+ * describe firmware or the kernel. */
 static int make_sys(struct failure *f) {
     static const char *const hidden[] = {"sys/firmware", "sys/kernel",
                                          "sys/devices/virtual/powercap"};
     const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
     if (mount("sysfs", "sys", "sysfs", flags, NULL) < 0) {
-        if (errno == EPERM) /* a container's /sys is covered: then none */
+        if (errno == EPERM) /* in a container /sys is covered: go without */
             return 0;
         return fail_errno(f, "cannot mount a new /sys");
     }
@@ -161,15 +159,15 @@ static int leave_host(struct failure *f) {
     return 0;
 }
 
-/* The whole file system, so that copies of its parts are. */
+/* The whole file system, so that copies of its parts are read-only, too. */
 static int make_read_only(struct failure *f) {
     if (mount(NULL, ".", NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID, NULL) < 0)
         return fail_errno(f, "cannot make the stage read-only");
     return 0;
 }
 
-/* A mount namespace of our own. The working directory follows into it, which a
- * descriptor does not. */
+/* Enter a mount namespace of our own by the working directory, which follows
+ * into it; a descriptor does not. */
 static int leave_mounts(int data_dir, unsigned long propagation,
                         struct failure *f) {
     if (fchdir(data_dir) < 0 || unshare(CLONE_NEWNS) < 0)
@@ -187,7 +185,7 @@ static int make_dirs(const char *const names[], size_t count,
     return 0;
 }
 
-/* Copies of these mounts, before the stage hides them ... */
+/* Copies these mounts, before the stage hides them. */
 static int clone_all(const char *const paths[], int trees[], size_t count,
                      struct failure *f) {
     for (size_t i = 0; i < count; i++)
@@ -196,7 +194,7 @@ static int clone_all(const char *const paths[], int trees[], size_t count,
     return 0;
 }
 
-/* ... and then in the stage, each by the end of its name. */
+/* Attaches the copies in the stage, each at its path without the slash. */
 static int attach_all(const char *const paths[], const int trees[],
                       size_t count, struct failure *f) {
     for (size_t i = 0; i < count; i++)
@@ -223,7 +221,7 @@ int stage_build(int data_dir, struct failure *f) {
     if (leave_mounts(data_dir, MS_PRIVATE, f) < 0 ||
         clone_all(mounts, trees, 3, f) < 0 || clone_devices(nodes, f) < 0)
         return -1;
-    /* Over the data directory, which we have no other use for. */
+    /* Over the data directory, which is not needed any more. */
     if (enter_tmpfs(".", f) < 0 ||
         make_dirs(dirs, sizeof dirs / sizeof *dirs, f) < 0 ||
         attach_all(mounts, trees, 3, f) < 0)
@@ -234,8 +232,8 @@ int stage_build(int data_dir, struct failure *f) {
     return make_read_only(f);
 }
 
-/* A machine with both versions of control groups is too much for some runtimes,
- * which are to make none anyhow: the second is hidden. */
+/* Hide version 2 where a machine has both versions of control groups: some
+ * runtimes cannot cope with both, and they must make no groups anyhow. */
 static int hide_unified_groups(struct failure *f) {
     const char *path = "/sys/fs/cgroup/unified";
     if (mount("empty", path, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
@@ -243,7 +241,7 @@ static int hide_unified_groups(struct failure *f) {
     return 0;
 }
 
-/* A runtime takes the devices from where the host has them. */
+/* A runtime takes the devices from the host's paths. */
 static int cover_devices(struct failure *f) {
     int trees[DEVICE_COUNT];
     if (clone_devices(trees, f) < 0)
@@ -260,7 +258,8 @@ int stage_build_for_runtime(int data_dir, const char *path, struct failure *f) {
                                        "etc", "new", "run"};
     static const char *const mounts[] = {"l", "w"};
     int trees[TREES_MAX];
-    /* What is unmounted on the host is here, too, and so not held busy. */
+    /* MS_SLAVE: what the host unmounts is unmounted here, too, not kept busy.
+     */
     if (leave_mounts(data_dir, MS_SLAVE, f) < 0 ||
         clone_all(mounts, trees, 2, f) < 0 || cover_devices(f) < 0 ||
         enter_tmpfs(path, f) < 0 ||

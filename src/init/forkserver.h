@@ -1,0 +1,15 @@
+/* forkserver.h: makes cells, one for each byte it is sent. Small,
+ * single-threaded and without secrets, so that copying it is cheap and
+ * harmless. */
+#ifndef CONTREE_INIT_FORKSERVER_H
+#define CONTREE_INIT_FORKSERVER_H
+
+#include "init/spec.h"
+
+#include <stdbool.h>
+
+/* Returns an exit code when the engine is gone. `runtime` may be NULL. */
+int forkserver_main(unsigned id_base, unsigned id_count, bool fixed_proc,
+                    const struct oci_runtime *runtime);
+
+#endif

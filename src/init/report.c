@@ -1,0 +1,17 @@
+#include "init/report.h"
+#include "init/packet.h"
+
+#include <string.h>
+#include <unistd.h>
+
+void report_send(int control, const struct report *r) {
+    if (packet_send(control, r, sizeof *r, NULL, 0) < 0)
+        _exit(0);
+}
+
+void report_fault(int control, const struct failure *f) {
+    struct report r = {.type = REPORT_FAULT, .status = f->status};
+    memcpy(r.message, f->message, sizeof r.message);
+    packet_send(control, &r, sizeof r, NULL, 0);
+    _exit(1);
+}

@@ -1,0 +1,13 @@
+/* report.h: reports of a sandbox's init to the engine. */
+#ifndef CONTREE_INIT_REPORT_H
+#define CONTREE_INIT_REPORT_H
+
+#include "init/failure.h"
+#include "init/protocol.h"
+
+/* Exits when the engine is gone: the sandbox ends with its init. */
+void report_send(int control, const struct report *r);
+/* Tells the engine why there will be no sandbox, and exits. */
+_Noreturn void report_fault(int control, const struct failure *f);
+
+#endif
