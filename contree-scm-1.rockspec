@@ -122,6 +122,7 @@ build = {
     ["contree.loop.love"] = "lua/contree/loop/love.lua",
     ["contree.loop.luv"] = "lua/contree/loop/luv.lua",
     ["contree.loop.nginx"] = "lua/contree/loop/nginx.lua",
+    ["contree.loop.nginx_guards"] = "lua/contree/loop/nginx_guards.lua",
     ["contree.loop.nginx_thread"] = "lua/contree/loop/nginx_thread.lua",
     ["contree.loop.nvim"] = "lua/contree/loop/nvim.lua",
     ["contree.loop.owned"] = "lua/contree/loop/owned.lua",
