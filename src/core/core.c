@@ -39,6 +39,17 @@ static int core_now(lua_State *L) {
     return 1;
 }
 
+/* core.parse_date(text) -> Unix time of a date as HTTP writes them, or nil */
+static int core_parse_date(lua_State *L) {
+    const char *text = luaL_checkstring(L, 1);
+    time_t date = curl_api_load() ? -1 : curl.getdate(text, NULL);
+
+    if (date == -1)
+        return compat_nil(L);
+    lua_pushnumber(L, (lua_Number)date);
+    return 1;
+}
+
 static int core_getpid(lua_State *L) {
     lua_pushinteger(L, getpid());
     return 1;
@@ -127,6 +138,7 @@ static const luaL_Reg functions[] = {
     {"isyieldable", core_isyieldable},
     {"now", core_now},
     {"fail_at_exit", core_fail_at_exit},
+    {"parse_date", core_parse_date},
     {"getpid", core_getpid},
     {"geteuid", core_geteuid},
     {"place", core_place},

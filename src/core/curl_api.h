@@ -13,6 +13,7 @@
 #define CURL_API(X)                                                            \
     X(global_init)                                                             \
     X(version)                                                                 \
+    X(getdate)                                                                 \
     X(easy_init)                                                               \
     X(easy_cleanup)                                                            \
     X(easy_reset)                                                              \

@@ -9,6 +9,9 @@ local errors = require("contree.base.errors")
 
 local options = {}
 
+-- The part of a name that its abbreviation has, at least.
+local LEAST_PART = 0.4
+
 -- Edits that turn one word into another; two letters that changed places are one.
 local function distance(a, b)
   local before, row = nil, {}
@@ -28,9 +31,11 @@ local function distance(a, b)
   return row[#b]
 end
 
--- "cmd" abbreviates "command": its letters are there, in order.
+-- "cmd" abbreviates "command": its letters are there, in order. Of a name that is
+-- much longer almost any letters are: there only a prefix counts.
 local function abbreviates(short, long)
   if #short < 3 or short:sub(1, 1) ~= long:sub(1, 1) then return false end
+  if #short < #long * LEAST_PART then return long:sub(1, #short) == short end
   local at = 1
   for letter in short:gmatch(".") do
     at = long:find(letter, at, true)

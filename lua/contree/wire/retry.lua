@@ -63,16 +63,8 @@ function retry.after(header, now)
   local seconds = header:match("^%s*%d+%.?%d*%s*$") and tonumber(header)
   if seconds then return seconds end
   if header:match("^%s*%-%d") then return 0 end
-  local day, name, year, hour, min, sec = header:match("(%d+) (%a+) (%d+) (%d+):(%d+):(%d+) GMT")
-  local month = name and ("JanFebMarAprMayJunJulAugSepOctNovDec"):find(name, 1, true)
-  if not month then return nil end
-  -- Days since 1970 by the civil calendar, March being the first month.
-  local y, m = tonumber(year), (month + 2) / 3
-  if m <= 2 then y, m = y - 1, m + 12 end
-  local days = 365 * y + math.floor(y / 4) - math.floor(y / 100) + math.floor(y / 400)
-    + math.floor((153 * (m - 3) + 2) / 5) + tonumber(day) - 719469
-  local at = ((days * 24 + tonumber(hour)) * 60 + tonumber(min)) * 60 + tonumber(sec)
-  return math.max(0, at - (now or os.time()))
+  local date = core.parse_date(header)
+  return date and math.max(0, date - (now or os.time()))
 end
 
 return retry

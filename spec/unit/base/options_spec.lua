@@ -25,6 +25,14 @@ describe("options.check", function()
     assert.matches('did you mean "disposable"?', message{ Disposable = true }, 1, true)
   end)
 
+  it("takes few letters of a long name for nothing but its beginning", function()
+    local names = { queue_timeout = true, resources_limits = true, truncate_output_at = true }
+    assert.are.equal("resources_limits", options.nearest("res", names))
+    for _, given in ipairs{ "quiet", "tre", "out", "rms" } do
+      assert.is_nil(options.nearest(given, names), given)
+    end
+  end)
+
   it("names all when none is near", function()
     assert.matches("it knows: command, cwd, disposable", message{ xyzzy = 1 }, 1, true)
     assert.matches("positional value 1", message{ "ls" }, 1, true)

@@ -78,6 +78,8 @@ describe("retry.after", function()
     assert.are.equal(0, retry.after("Sun, 06 Nov 1994 08:49:37 GMT", 784111778))
     assert.are.equal(1709208000, retry.after("Thu, 29 Feb 2024 12:00:00 GMT", 0))
     assert.are.equal(1735689599, retry.after("Tue, 31 Dec 2024 23:59:59 GMT", 0))
+    assert.are.equal(37, retry.after("Sunday, 06-Nov-94 08:49:37 GMT", 784111740))
+    assert.are.equal(37, retry.after("Sun Nov  6 08:49:37 1994", 784111740))
   end)
 
   it("ignores the rest", function()
