@@ -54,11 +54,15 @@ static void later(struct request *r) {
     request_on_gone(r, on_gone, NULL);
 }
 
-static const struct route routes[] = {
-    {"POST", "echo/*", BODY_JSON, echo, NULL, NULL, NULL},
-    {"GET", "later", BODY_NONE, later, NULL, NULL, NULL},
-    {NULL, NULL, BODY_NONE, NULL, NULL, NULL, NULL},
+static const struct route echo_routes[] = {
+    {"POST", "echo/*", BODY_JSON, .handle = echo},
+    {.method = NULL},
 };
+static const struct route later_routes[] = {
+    {"GET", "later", .handle = later},
+    {.method = NULL},
+};
+static const struct route *const routes[] = {echo_routes, later_routes, NULL};
 
 /* ---- a server and its client ---- */
 

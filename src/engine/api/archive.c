@@ -2,6 +2,7 @@
  * into a pipe, which the loop sends on as the client takes it. */
 #define _GNU_SOURCE
 #include "api/inspect.h"
+#include "api/inspection.h"
 #include "base/descriptor.h"
 #include "base/fault.h"
 #include "base/log.h"

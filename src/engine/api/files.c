@@ -1,5 +1,6 @@
 /* files.c: /files (http-api.md §4.5 to §4.7). */
 #include "api/api.h"
+#include "api/routes.h"
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "base/uuid.h"
@@ -63,11 +64,11 @@ static void reply_file(struct request *r, const char *sha256,
     reply_json(r, 200, &b);
 }
 
-void file_get(struct request *r) {
+static void file_get(struct request *r) {
     reply_file(r, request_param(r, 0), NULL);
 }
 
-void files_list(struct request *r) {
+static void files_list(struct request *r) {
     const struct url *u = request_url(r);
     const char *sha256 = url_parameter(u, "sha256");
     const char *uuid = url_parameter(u, "uuid");
@@ -97,7 +98,8 @@ static void release_upload(void *state) {
     upload_abort(state);
 }
 
-int file_upload_open(struct request *r, int64_t length, struct fault *f) {
+static int file_upload_open(struct request *r, int64_t length,
+                            struct fault *f) {
     if (length > UPLOAD_MAX)
         return fault_set(f, 413, "the file is larger than %lld bytes",
                          (long long)UPLOAD_MAX);
@@ -108,8 +110,8 @@ int file_upload_open(struct request *r, int64_t length, struct fault *f) {
     return 0;
 }
 
-int file_upload_write(struct request *r, const void *data, size_t length,
-                      struct fault *f) {
+static int file_upload_write(struct request *r, const void *data, size_t length,
+                             struct fault *f) {
     return upload_write(request_state(r), data, length, f);
 }
 
@@ -141,7 +143,7 @@ static void finish_done(struct job *j) {
     free(x);
 }
 
-void file_upload(struct request *r) {
+static void file_upload(struct request *r) {
     struct finish *x = calloc(1, sizeof *x);
     if (!x) {
         reply_memory(r);
@@ -152,3 +154,11 @@ void file_upload(struct request *r) {
     request_own(r, NULL, NULL); /* the worker's now */
     job_start(&request_engine(r)->workers, &x->job, finish_work, finish_done);
 }
+
+const struct route files_routes[] = {
+    {"GET", "files", .handle = files_list},
+    {"POST", "files", BODY_STREAM, .handle = file_upload,
+     .open = file_upload_open, .write = file_upload_write},
+    {"GET", "files/*", .handle = file_get},
+    {.method = NULL},
+};

@@ -3,9 +3,10 @@
  * layer/gc.h the rows are removed on the loop, so that nothing begins to use an
  * image meanwhile. */
 #define _GNU_SOURCE
-#include "layer/gc.h"
+#include "api/gc.h"
 #include "api/api.h"
-#include "api/inspect.h"
+#include "api/inspection.h"
+#include "api/routes.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/descriptor.h"
@@ -13,6 +14,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/work.h"
+#include "layer/gc.h"
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,19 +194,6 @@ bool gc_when_due(struct engine *e) {
     return false;
 }
 
-int api_directory(struct engine *e, const char *asked, struct fault *f) {
-    struct stat theirs, ours;
-    if (!asked)
-        return 0;
-    if (fstat(e->dir_fd, &ours) < 0)
-        return fault_errno(f, "the data directory");
-    if (stat(asked, &theirs) == 0 && theirs.st_dev == ours.st_dev &&
-        theirs.st_ino == ours.st_ino)
-        return 0;
-    return fault_set(f, 409, "this engine serves another data directory: %s",
-                     e->config->data_dir);
-}
-
 static int read_options(struct request *r, struct gc_options *o,
                         struct fault *f) {
     struct fields in;
@@ -225,7 +214,7 @@ static int read_options(struct request *r, struct gc_options *o,
     return api_directory(request_engine(r), directory, f);
 }
 
-void gc_post(struct request *r) {
+static void gc_post(struct request *r) {
     struct gc_options o;
     struct fault f;
     if (!request_is_local(r))
@@ -236,3 +225,8 @@ void gc_post(struct request *r) {
              start(request_engine(r), &o, r, &f) < 0)
         reply_fault(r, &f);
 }
+
+const struct route gc_routes[] = {
+    {"POST", "gc", BODY_JSON, .handle = gc_post},
+    {.method = NULL},
+};

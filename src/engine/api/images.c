@@ -1,6 +1,6 @@
-/* images.c: /images and the tags of images (http-api.md §4.1 to §4.4), and
- * what /inspect tells about an image itself (§4.17, §4.18). */
+/* images.c: /images and the tags of images (http-api.md §4.1 to §4.4). */
 #include "api/api.h"
+#include "api/routes.h"
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "base/uuid.h"
@@ -9,17 +9,6 @@
 #include <string.h>
 
 enum { REPLY_MAX = 64 << 20 };
-
-void image_write(struct buffer *b, const char *key, const struct image *i) {
-    json_open(b, key, '{');
-    json_add_string(b, "uuid", i->uuid);
-    json_add_optional(b, "tag", i->tag);
-    if (i->user) /* ours */
-        json_add_string(b, "user", i->user);
-    json_add_time(b, "created_at", i->created);
-    json_add_optional(b, "operation_uuid", i->operation);
-    json_close(b, '}');
-}
 
 static bool add_image(void *arg, const struct image *i) {
     image_write(arg, NULL, i);
@@ -39,7 +28,7 @@ static int read_filter(struct request *r, struct image_filter *out,
                : 0;
 }
 
-void images_list(struct request *r) {
+static void images_list(struct request *r) {
     struct image_filter filter;
     struct fault f;
     struct buffer b;
@@ -113,7 +102,7 @@ static void reply_tagged(struct request *r, void *state) {
     reply_json(r, 200, &b);
 }
 
-void image_tag_set(struct request *r) {
+static void image_tag_set(struct request *r) {
     const char *tag = NULL;
     struct fields fields;
     fields_init(&fields, request_json(r), "");
@@ -137,7 +126,7 @@ static void reply_untagged(struct request *r, void *state) {
     reply_empty(r, 204);
 }
 
-void image_tag_remove(struct request *r) {
+static void image_tag_remove(struct request *r) {
     struct fault f;
     struct tag_change *c =
         tag_change_new(r, url_parameter(request_url(r), "tag"), &f);
@@ -194,7 +183,7 @@ static int read_import(struct request *r, struct import_request *out,
     return -1;
 }
 
-void images_import(struct request *r) {
+static void images_import(struct request *r) {
     struct import_request import;
     struct operation_row row;
     struct fault f;
@@ -215,40 +204,10 @@ void images_import(struct request *r) {
     reply_json(r, 201, &b);
 }
 
-void inspect_find(struct request *r) {
-    const char *tag = url_parameter(request_url(r), "tag");
-    struct image image;
-    struct fault f;
-    char location[UUID_SIZE + 16];
-    if (!tag || !*tag) {
-        reply_error(r, 400, "tag is required");
-        return;
-    }
-    if (store_image_by_tag(request_engine(r)->store, tag, &image, &f) < 0) {
-        reply_fault(r, &f);
-        return;
-    }
-    /* Relative to what was asked for: /v1/inspect/ (http-api.md §2.4), or
-     * /v1/inspect, whose last segment a relative reference replaces. */
-    snprintf(location, sizeof location, "%s%s/",
-             request_url(r)->slash ? "" : "inspect/", image.uuid);
-    image_clear(&image);
-    reply_header(r, "Location", location);
-    reply_empty(r, 302);
-}
-
-void inspect_image(struct request *r) {
-    char uuid[UUID_SIZE];
-    struct image image;
-    struct fault f;
-    struct buffer b;
-    if (api_uuid(r, 0, "image", uuid, &f) < 0 ||
-        store_image_by_uuid(request_engine(r)->store, uuid, &image, &f) < 0) {
-        reply_fault(r, &f);
-        return;
-    }
-    buffer_init(&b, 4096);
-    image_write(&b, NULL, &image);
-    image_clear(&image);
-    reply_json(r, 200, &b);
-}
+const struct route images_routes[] = {
+    {"GET", "images", .handle = images_list},
+    {"POST", "images/import", BODY_JSON, .handle = images_import},
+    {"PATCH", "images/*/tag", BODY_JSON, .handle = image_tag_set},
+    {"DELETE", "images/*/tag", .handle = image_tag_remove},
+    {.method = NULL},
+};

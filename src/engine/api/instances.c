@@ -4,6 +4,8 @@
  * run in a sandbox of another make than they were told to use
  * (Contree-Runtime). */
 #include "api/api.h"
+#include "api/render.h"
+#include "api/routes.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -69,7 +71,7 @@ static void on_end(struct operation_waiter *waiter, struct operation *op,
     }
     operation_row(op, &row);
     reply_ended(r, row.uuid);
-    operation_reply(r, 201, op);
+    operation_reply(r, 201, op, true);
 }
 
 /* The client is gone. With a key it may come back for its run, which goes on;
@@ -184,7 +186,7 @@ static void release_run(void *run) {
     free(run);
 }
 
-int instances_digest(struct request *r, struct fault *f) {
+static int instances_digest(struct request *r, struct fault *f) {
     struct run *run = calloc(1, sizeof *run);
     if (!run)
         return fault_memory(f);
@@ -204,7 +206,7 @@ static int read_headers(struct request *r, struct run *run, struct fault *f) {
     return 0;
 }
 
-void instances_spawn(struct request *r) {
+static void instances_spawn(struct request *r) {
     struct run *run = request_state(r);
     struct fault f;
     if (read_headers(r, run, &f) < 0) {
@@ -222,3 +224,9 @@ void instances_spawn(struct request *r) {
     else
         answer(r, op, keyed);
 }
+
+const struct route instances_routes[] = {
+    {"POST", "instances", BODY_JSON, .handle = instances_spawn,
+     .digest = instances_digest},
+    {.method = NULL},
+};

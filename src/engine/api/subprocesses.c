@@ -2,6 +2,8 @@
  * to §4.16). */
 #define _GNU_SOURCE
 #include "api/api.h"
+#include "api/render.h"
+#include "api/routes.h"
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "base/uuid.h"
@@ -32,6 +34,24 @@ static int read_spid(struct request *r, int *out, struct fault *f) {
     *out = (int)spid;
     return 0;
 }
+
+static void subprocess_get(struct request *r) {
+    char uuid[UUID_SIZE];
+    struct fault f;
+    int spid;
+    if (api_uuid(r, 0, "operation", uuid, &f) < 0 ||
+        read_spid(r, &spid, &f) < 0) {
+        reply_fault(r, &f);
+        return;
+    }
+    struct operation *op = operation_find(request_engine(r)->operations, uuid);
+    if (op)
+        process_reply(r, op, spid);
+    else
+        process_reply_stored(r, uuid, spid);
+}
+
+/* ---- starting one ---- */
 
 struct creation {
     struct spawn_waiter waiter;
@@ -68,7 +88,7 @@ static void release_process(void *run) {
     free(run);
 }
 
-int subprocess_digest(struct request *r, struct fault *f) {
+static int subprocess_digest(struct request *r, struct fault *f) {
     struct run_process *run = calloc(1, sizeof *run);
     if (!run)
         return fault_memory(f);
@@ -76,7 +96,7 @@ int subprocess_digest(struct request *r, struct fault *f) {
     return run_process_parse(request_json(r), request_engine(r)->ids, run, f);
 }
 
-void subprocess_create(struct request *r) {
+static void subprocess_create(struct request *r) {
     struct fault f;
     struct operation *op = find_active(r, &f);
     struct creation *c = op ? calloc(1, sizeof *c) : NULL;
@@ -92,6 +112,8 @@ void subprocess_create(struct request *r) {
     free(c);
     reply_fault(r, &f);
 }
+
+/* ---- signals ---- */
 
 /* "TERM", "SIGTERM" or "15". */
 static int parse_signal(const char *text, int *out, struct fault *f) {
@@ -116,7 +138,7 @@ static int parse_signal(const char *text, int *out, struct fault *f) {
     return fault_set(f, 400, "no signal \"%.20s\"", text);
 }
 
-void subprocess_kill(struct request *r) {
+static void subprocess_kill(struct request *r) {
     struct fault f;
     int spid, signal = SIGKILL;
     struct operation *op = find_active(r, &f);
@@ -128,6 +150,8 @@ void subprocess_kill(struct request *r) {
     else
         reply_empty(r, 204);
 }
+
+/* ---- input ---- */
 
 struct input {
     const void *data;
@@ -164,7 +188,7 @@ static void release_input(void *input) {
 }
 
 /* An extension (http-api.md §4.16): the bytes as they are. */
-int subprocess_stdin_digest(struct request *r, struct fault *f) {
+static int subprocess_stdin_digest(struct request *r, struct fault *f) {
     struct input *in = calloc(1, sizeof *in);
     if (!in)
         return fault_memory(f);
@@ -175,7 +199,7 @@ int subprocess_stdin_digest(struct request *r, struct fault *f) {
     return url_flag(request_url(r), "close", &in->close, f);
 }
 
-void subprocess_stdin(struct request *r) {
+static void subprocess_stdin(struct request *r) {
     struct fault f;
     const struct input *in = request_state(r);
     int spid;
@@ -186,3 +210,13 @@ void subprocess_stdin(struct request *r) {
     else
         reply_empty(r, 204);
 }
+
+const struct route subprocesses_routes[] = {
+    {"POST", "operations/*/subprocesses", BODY_JSON,
+     .handle = subprocess_create, .digest = subprocess_digest},
+    {"GET", "operations/*/subprocesses/*", .handle = subprocess_get},
+    {"DELETE", "operations/*/subprocesses/*", .handle = subprocess_kill},
+    {"POST", "operations/*/subprocesses/*/stdin", BODY_BYTES,
+     .handle = subprocess_stdin, .digest = subprocess_stdin_digest},
+    {.method = NULL},
+};

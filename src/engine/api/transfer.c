@@ -4,7 +4,8 @@
 #define _GNU_SOURCE
 #include "transport/transfer.h"
 #include "api/api.h"
-#include "api/inspect.h"
+#include "api/inspection.h"
+#include "api/routes.h"
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "base/uuid.h"
@@ -123,10 +124,16 @@ static void start(struct request *r, bool out) {
     reply_fault(r, &f);
 }
 
-void import_post(struct request *r) {
+static void import_post(struct request *r) {
     start(r, false);
 }
 
-void export_post(struct request *r) {
+static void export_post(struct request *r) {
     start(r, true);
 }
+
+const struct route transfer_routes[] = {
+    {"POST", "import", BODY_JSON, .handle = import_post},
+    {"POST", "export", BODY_JSON, .handle = export_post},
+    {.method = NULL},
+};

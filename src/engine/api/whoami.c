@@ -1,5 +1,6 @@
 /* whoami.c: GET /whoami (http-api.md §5.15). */
 #include "api/api.h"
+#include "api/routes.h"
 #include "base/buffer.h"
 
 static void write_permissions(struct buffer *b) {
@@ -21,7 +22,7 @@ static void write_limits(struct buffer *b, const struct engine_config *c) {
     json_close(b, '}');
 }
 
-void whoami_get(struct request *r) {
+static void whoami_get(struct request *r) {
     const struct operations *all = request_engine(r)->operations;
     struct buffer b;
     buffer_init(&b, 4096);
@@ -40,3 +41,8 @@ void whoami_get(struct request *r) {
     json_close(&b, '}');
     reply_json(r, 200, &b);
 }
+
+const struct route whoami_routes[] = {
+    {"GET", "whoami", .handle = whoami_get},
+    {.method = NULL},
+};

@@ -1,7 +1,8 @@
 /* serve.c: see serve.h. */
 #define _GNU_SOURCE
 #include "command/serve.h"
-#include "api/api.h"
+#include "api/gc.h"
+#include "api/routes.h"
 #include "base/descriptor.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -10,6 +11,7 @@
 #include "base/turn.h"
 #include "base/work.h"
 #include "command/data.h"
+#include "operation/operation.h"
 #include "sandbox/launcher.h"
 #include "sandbox/probe.h"
 #include "sandbox/sandbox.h"

@@ -25,8 +25,8 @@ struct http_options {
     const char *socket_path;        /* absolute; NULL: no Unix socket */
     const char *listen;             /* "127.0.0.1:0" style; NULL: no TCP */
     const char *token;              /* bearer token for TCP; NULL with no TCP */
-    const struct route *routes;     /* ended by a NULL method */
-    void *context;                  /* whose requests these are */
+    const struct route *const *routes; /* tables, see route_find() */
+    void *context;                     /* whose requests these are */
 };
 /* Listens, and serves the routes from then on. */
 struct http_server *http_open(const struct http_options *o, struct fault *f);

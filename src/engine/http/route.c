@@ -32,7 +32,26 @@ static void add_method(struct buffer *allow, const char *method) {
         buffer_addf(allow, ", HEAD");
 }
 
-int route_find(const struct route *routes, const struct url *u,
+/* Looks in one table; adds the methods of a route that matches but for its
+ * method to `allow`. */
+static bool find_in(const struct route *table, const struct url *u,
+                    const char *method, struct route_match *m,
+                    struct buffer *allow) {
+    const char *const *segments = u->segments + m->prefix_count + 1;
+    size_t count = u->segment_count - m->prefix_count - 1;
+    for (const struct route *p = table; p->method; p++) {
+        if (!pattern_matches(m, p->pattern, segments, count))
+            continue;
+        if (method_matches(p, method)) {
+            m->route = p;
+            return true;
+        }
+        add_method(allow, p->method);
+    }
+    return false;
+}
+
+int route_find(const struct route *const *tables, const struct url *u,
                const char *method, struct route_match *out,
                struct buffer *allow, struct fault *f) {
     size_t v1 = 0;
@@ -41,16 +60,9 @@ int route_find(const struct route *routes, const struct url *u,
     out->prefix_count = v1;
     if (v1 == u->segment_count)
         return fault_set(f, 404, "no such route");
-    for (const struct route *p = routes; p->method; p++) {
-        if (!pattern_matches(out, p->pattern, u->segments + v1 + 1,
-                             u->segment_count - v1 - 1))
-            continue;
-        if (method_matches(p, method)) {
-            out->route = p;
+    for (; *tables; tables++)
+        if (find_in(*tables, u, method, out, allow))
             return 0;
-        }
-        add_method(allow, p->method);
-    }
     if (allow->length)
         return fault_set(f, 405, "%s is not allowed here, only %s", method,
                          allow->data);

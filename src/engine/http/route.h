@@ -45,10 +45,11 @@ struct route_match {
     size_t prefix_count;                  /* segments before v1 */
 };
 
-/* The route of a request; `routes` ends with a NULL method. 404 when the path
+/* Finds the route of a request. `tables` ends with NULL, each of them with a
+ * NULL method. 404 when the path
  * has none; 405, and the methods that it takes in `allow`, when the method has
  * none. prefix_count is set in any case. */
-int route_find(const struct route *routes, const struct url *u,
+int route_find(const struct route *const *tables, const struct url *u,
                const char *method, struct route_match *out,
                struct buffer *allow, struct fault *f);
 

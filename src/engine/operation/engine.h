@@ -48,7 +48,7 @@ struct engine {
     struct workers workers;
     size_t archives;                /* being sent now */
     size_t importing;               /* for contree-engine import, now */
-    struct inspection *inspections; /* of images, now; see api/inspect.h */
+    struct inspection *inspections; /* of images, now; see api/inspection.h */
     bool collecting;                /* garbage */
     double collected; /* when that was last tried unasked; 0 never */
 };

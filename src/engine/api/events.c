@@ -1,0 +1,169 @@
+/* events.c: GET /operations/{uuid}/events (http-api.md §4.12, §6). */
+#include "api/operations.h"
+#include "api/stored.h"
+#include "base/turn.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { FRAME_MAX = 64 << 20 };
+
+struct follower {
+    struct request *request;
+    struct event_log *log;
+    struct event_reader *reader;
+    struct event_subscriber subscriber;
+    int64_t spid;     /* -1: all */
+    char without[16]; /* events of this type are left out */
+    bool follow;
+    struct buffer frame;
+    size_t sent; /* of the frame */
+};
+
+static void make_frame(struct follower *w, const struct event_line *line) {
+    w->frame.length = w->sent = 0;
+    buffer_addf(&w->frame, "id: %lld\nevent: %.*s\ndata: ", (long long)line->id,
+                (int)line->type_length, line->type);
+    buffer_add(&w->frame, line->text, line->length);
+    buffer_add(&w->frame, "\n\n", 2);
+}
+
+/* In-band: the status line is long gone (http-api.md §6.5). */
+static void make_error_frame(struct follower *w) {
+    w->frame.length = w->sent = 0;
+    buffer_addf(&w->frame, "event: sse_error\ndata: the event log is damaged"
+                           "\n\n");
+}
+
+static bool is_wanted(const struct follower *w, const struct event_line *line) {
+    return (w->spid < 0 || line->spid == w->spid) &&
+           !(*w->without && event_is(line, w->without));
+}
+
+/* The next frame; STREAM_WAIT, STREAM_LATER or STREAM_END when there is none.
+ */
+static int next_frame(struct follower *w) {
+    struct event_line line;
+    enum event_status status;
+    while ((status = event_next(w->reader, &line)) == EVENT_LINE &&
+           !is_wanted(w, &line))
+        if (turn_is_long(request_engine(w->request)->loop))
+            return STREAM_LATER;
+    if (status == EVENT_LINE)
+        make_frame(w, &line);
+    else if (status == EVENT_BROKEN)
+        make_error_frame(w);
+    else
+        return status == EVENT_END || !w->follow ? STREAM_END : STREAM_WAIT;
+    w->follow = w->follow && status == EVENT_LINE;
+    return w->frame.failed ? STREAM_CUT : 1;
+}
+
+static ssize_t follower_read(void *arg, char *out, size_t max) {
+    struct follower *w = arg;
+    size_t got = 0;
+    while (got < max) {
+        if (w->sent == w->frame.length) {
+            int next = next_frame(w);
+            if (next <= 0)
+                return got ? (ssize_t)got : next;
+        }
+        size_t left = w->frame.length - w->sent;
+        size_t n = left < max - got ? left : max - got;
+        memcpy(out + got, w->frame.data + w->sent, n);
+        w->sent += n;
+        got += n;
+    }
+    return (ssize_t)got;
+}
+
+static void follower_close(void *arg) {
+    struct follower *w = arg;
+    event_unsubscribe(w->log, &w->subscriber);
+    event_reader_free(w->reader);
+    event_log_unref(w->log);
+    buffer_free(&w->frame);
+    free(w);
+}
+
+static void follower_wake(void *arg) {
+    stream_wake(((struct follower *)arg)->request);
+}
+
+/* The cursor: the header wins over `since` (http-api.md §6.4). */
+static int read_cursor(struct request *r, int64_t *after, struct fault *f) {
+    const char *header = request_header(r, "Last-Event-Id");
+    *after = -1;
+    if (url_int(request_url(r), "since", -1, INT64_MAX, after, f) < 0)
+        return -1;
+    if (header && (!parse_int(header, after) || *after < -1))
+        return fault_set(f, 400, "Last-Event-Id must be an integer");
+    return 0;
+}
+
+/* The log of an active or stored operation; a reference of the caller's. */
+static struct event_log *find_log(struct request *r, const char *uuid,
+                                  struct fault *f) {
+    struct operation_row row;
+    struct operation *op = operation_find(request_engine(r)->operations, uuid);
+    if (op)
+        return event_log_ref(operation_log(op));
+    if (operation_stored(r, uuid, &row, f) < 0)
+        return NULL;
+    struct event_log *log = operation_stored_log(r, &row, f);
+    operation_row_clear(&row);
+    return log;
+}
+
+/* Takes over the log. */
+static struct follower *follower_new(struct request *r, struct event_log *log,
+                                     int64_t after) {
+    struct follower *w = calloc(1, sizeof *w);
+    if (w)
+        w->reader = event_reader_new(log, after, false);
+    if (!w || !w->reader) {
+        free(w);
+        event_log_unref(log);
+        return NULL;
+    }
+    w->request = r;
+    w->log = log;
+    w->subscriber = (struct event_subscriber){follower_wake, w, NULL};
+    buffer_init(&w->frame, FRAME_MAX);
+    event_subscribe(log, &w->subscriber);
+    return w;
+}
+
+/* A stream of an operation that waits in the queue is open and quiet: simpler
+ * for everybody than 425 and asking again. */
+void operation_events(struct request *r) {
+    const struct url *u = request_url(r);
+    char uuid[UUID_SIZE];
+    int64_t after, spid = -1;
+    bool follow;
+    struct fault f;
+    if (api_uuid(r, 0, "operation", uuid, &f) < 0 ||
+        url_flag(u, "follow", &follow, &f) < 0 ||
+        url_int(u, "spid", 0, INT32_MAX, &spid, &f) < 0 ||
+        read_cursor(r, &after, &f) < 0) {
+        reply_fault(r, &f);
+        return;
+    }
+    struct event_log *log = find_log(r, uuid, &f);
+    if (!log) {
+        reply_fault(r, &f);
+        return;
+    }
+    struct follower *w = follower_new(r, log, after);
+    if (!w) {
+        reply_memory(r);
+        return;
+    }
+    /* An extension (http-api.md §4.12): long input need not be read back. */
+    const char *without = url_parameter(u, "without");
+    snprintf(w->without, sizeof w->without, "%s", without ? without : "");
+    w->spid = spid;
+    w->follow = follow;
+    reply_stream(r, "text/event-stream",
+                 &(struct stream_source){follower_read, follower_close, w,
+                                         ": keepalive\n\n"});
+}

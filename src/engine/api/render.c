@@ -1,0 +1,183 @@
+/* render.c: see render.h. */
+#include "api/render.h"
+#include "api/stored.h"
+#include "base/clock.h"
+#include "base/work.h"
+#include "operation/result.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    REPLY_MAX = 64 << 20,
+    WRITE_HERE = 64 * 1024 /* bytes of metadata, on the loop */
+};
+
+/* ---- the JSON of an operation ---- */
+
+static void write_image_size(struct buffer *b, const struct operation_row *o) {
+    if (o->image_size >= 0)
+        json_add_int(b, "image_size", o->image_size);
+    else
+        json_add_raw(b, "image_size", NULL, 0);
+}
+
+/* The members of an OperationSummary (http-api.md §5.9). */
+void operation_write_summary(struct buffer *b, const struct operation_row *o) {
+    int64_t end = o->finished ? o->finished : wall_microseconds();
+    json_add_string(b, "uuid", o->uuid);
+    json_add_string(b, "kind", o->kind);
+    json_add_string(b, "status", o->status);
+    json_add_string(b, "error", o->error);
+    json_add_time(b, "created_at", o->created);
+    json_add_number(b, "duration", (double)(end - o->created) / 1e6);
+    write_image_size(b, o);
+    json_add_number(b, "consumed_cpu", o->consumed_cpu);
+    json_add_int(b, "consumed_memory", o->consumed_memory);
+    json_add_optional(b, "image_uuid", o->image);
+    json_add_optional(b, "result_image_uuid", o->result_image);
+}
+
+/* The stored request, with the result as one more member. */
+static void write_metadata(struct buffer *b, const struct operation_row *o,
+                           const struct result *result) {
+    size_t length = o->metadata ? strlen(o->metadata) : 0;
+    json_open(b, "metadata", '{');
+    if (length > 2) {
+        buffer_add(b, o->metadata + 1, length - 2);
+        buffer_add(b, ",", 1);
+    }
+    if (result)
+        result_write(b, "result", result, !operation_is_active(o->status));
+    else if (strcmp(o->kind, "instance") == 0)
+        json_add_raw(b, "result", NULL, 0);
+    json_close(b, '}');
+}
+
+static void write_operation(struct buffer *b, const struct operation_row *o,
+                            const struct result *result) {
+    bool success = strcmp(o->status, "SUCCESS") == 0;
+    json_open(b, NULL, '{');
+    operation_write_summary(b, o);
+    write_metadata(b, o, result);
+    json_open(b, "result", '{');
+    json_add_optional(b, "image", o->result_image);
+    json_add_string(b, "tag", success ? o->tag : NULL);
+    json_close(b, '}');
+    json_close(b, '}');
+}
+
+/* ---- replying with it ---- */
+
+/* A reply whose result comes from the log: here, or in a worker when the log
+ * is in a file, or there is much to write. */
+struct rendering {
+    struct job job;
+    struct request *request;
+    int status;
+    int spid; /* 0: the whole operation, else that process's result only */
+    struct operation_row row;    /* owned copies */
+    struct event_reader *reader; /* NULL: no result wanted */
+    struct result result;
+    struct buffer text;
+    struct fault fault; /* status 0: none */
+};
+
+static void report_work(struct job *j) {
+    struct rendering *p = (struct rendering *)j;
+    if (p->reader && result_fold(p->reader, p->spid ? p->spid : 1, &p->result,
+                                 &p->fault) < 0)
+        return;
+    if (p->spid && !p->result.started)
+        fault_set(&p->fault, 404, "the operation has no process %d", p->spid);
+    else if (p->spid)
+        result_write(&p->text, NULL, &p->result, false);
+    else
+        write_operation(&p->text, &p->row, p->reader ? &p->result : NULL);
+}
+
+static void report_done(struct job *j) {
+    struct rendering *p = (struct rendering *)j;
+    if (p->fault.status)
+        reply_fault(p->request, &p->fault);
+    else
+        reply_json(p->request, p->status, &p->text);
+    buffer_free(&p->text);
+    result_clear(&p->result);
+    event_reader_free(p->reader);
+    operation_row_clear(&p->row);
+    free(p);
+}
+
+/* Takes over `row`, whose strings are owned. `log` NULL: no result. */
+static void report(struct request *r, int status, int spid,
+                   struct operation_row *row, struct event_log *log) {
+    struct rendering *p = calloc(1, sizeof *p);
+    if (p && log)
+        p->reader = event_reader_new(log, -1, true);
+    if (!p || (log && !p->reader)) {
+        free(p);
+        operation_row_clear(row);
+        reply_memory(r);
+        return;
+    }
+    p->request = r;
+    p->status = status;
+    p->spid = spid;
+    p->row = *row;
+    buffer_init(&p->text, REPLY_MAX);
+    if ((log && event_log_in_file(log)) ||
+        (row->metadata && strlen(row->metadata) > WRITE_HERE)) {
+        job_start(&request_engine(r)->workers, &p->job, report_work,
+                  report_done);
+        return;
+    }
+    report_work(&p->job);
+    report_done(&p->job);
+}
+
+static void copy_row(struct operation_row *out, const struct operation *op) {
+    operation_row(op, out);
+    out->error = out->error ? strdup(out->error) : NULL;
+    out->metadata = out->metadata ? strdup(out->metadata) : NULL;
+    out->tag = out->tag ? strdup(out->tag) : NULL;
+}
+
+void operation_reply(struct request *r, int status, struct operation *op,
+                     bool with_result) {
+    struct operation_row row;
+    copy_row(&row, op);
+    report(r, status, 0, &row, with_result ? operation_log(op) : NULL);
+}
+
+void process_reply(struct request *r, struct operation *op, int spid) {
+    struct operation_row row;
+    copy_row(&row, op);
+    report(r, 200, spid, &row, operation_log(op));
+}
+
+static void reply_stored(struct request *r, int status, int spid,
+                         const char *uuid) {
+    struct operation_row row;
+    struct fault f;
+    if (operation_stored(r, uuid, &row, &f) < 0) {
+        reply_fault(r, &f);
+        return;
+    }
+    struct event_log *log = operation_stored_log(r, &row, &f);
+    if (!log) {
+        operation_row_clear(&row);
+        reply_fault(r, &f);
+        return;
+    }
+    bool result = spid || strcmp(row.kind, "instance") == 0;
+    report(r, status, spid, &row, result ? log : NULL);
+    event_log_unref(log);
+}
+
+void operation_reply_stored(struct request *r, int status, const char *uuid) {
+    reply_stored(r, status, 0, uuid);
+}
+
+void process_reply_stored(struct request *r, const char *uuid, int spid) {
+    reply_stored(r, 200, spid, uuid);
+}

@@ -1,0 +1,24 @@
+/* routes.h: the routes of the REST API (http-api.md §4): a table for each
+ * resource, in the file of that name.
+ *
+ * A new endpoint is a row of its resource's table. A new resource is a file
+ * with a table, its line here and its line in routes.c. */
+#ifndef CONTREE_API_ROUTES_H
+#define CONTREE_API_ROUTES_H
+
+#include "http/http.h"
+
+/* Ends with NULL, as each table ends with a NULL method. */
+extern const struct route *const api_routes[];
+
+extern const struct route whoami_routes[];
+extern const struct route images_routes[];
+extern const struct route files_routes[];
+extern const struct route instances_routes[];
+extern const struct route operations_routes[];
+extern const struct route subprocesses_routes[];
+extern const struct route inspect_routes[];
+extern const struct route gc_routes[];
+extern const struct route transfer_routes[];
+
+#endif
