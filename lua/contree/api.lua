@@ -41,7 +41,12 @@ end
 
 -- Running ------------------------------------------------------------------
 
---- Runs a command and waits for its end. A lone string is the shell command.
+--- Runs a command and waits for its end. A lone string is the shell command. A command
+--- that fails is a result, not an error, unless `check` is set.
+---     local result = image:run{ shell = "make", cwd = "/src" }
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (a limit or
+--- user that cannot be had, streamed output that was cut off), operation_failed (the
+--- command could not be run), command_failed (with `check`), file (a local file).
 ---@async
 ---@param given contree.RunOptions|string
 ---@return contree.Result
@@ -51,6 +56,9 @@ function Image:run(given)
 end
 
 --- Starts a command and returns at once.
+---     local operation = image:start{ shell = "sleep 60", detach = true }
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (a limit or
+--- user that cannot be had), file (a local file).
 ---@async
 ---@param given contree.RunOptions|string
 ---@return contree.Operation
@@ -60,11 +68,13 @@ function Image:start(given)
 end
 
 --- Starts a command that is talked to while it runs, in the manner of Python's
---- subprocess.Popen. A list is the command and its arguments; a string is the
---- name of a command, or with shell = true a line for the sandbox's shell. What
---- it changes is dropped, unless disposable = false.
+--- subprocess.Popen. What it changes is dropped, unless `disposable` is false.
+---     local process = image:popen({ "cat" }, { env = { LC_ALL = "C" } })
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (a limit or
+--- user that cannot be had), file (a local file).
 ---@async
----@param argv string|string[]
+---@param argv string|string[] the program and its arguments; a lone string is a program's
+---  name or, with `shell = true`, a line for the sandbox's shell
 ---@param given? contree.PopenOptions
 ---@return contree.Process
 function Image:popen(argv, given)
@@ -75,6 +85,8 @@ function Image:popen(argv, given)
 end
 
 --- A run to be called as often as wanted; each call runs anew.
+---     local tests = image:prepare{ shell = "make test" }
+--- Raises: file (a local file of `files`).
 ---@param given contree.RunOptions|string
 ---@return contree.Prepared
 function Image:prepare(given)
@@ -82,9 +94,12 @@ function Image:prepare(given)
   return run.prepare(self, run.plan("image:prepare", given))
 end
 
---- Puts files into the image; returns the new image.
+--- Puts files into the image by a run of `true`; returns the new image.
+---     local built = image:apply_files{ ["/app/main.lua"] = "main.lua" }
+--- Raises: request, not_found (the image, an uploaded file), operation_failed,
+--- command_failed (the image has no program `true`), file (a local file).
 ---@async
----@param given table|string as run's files=, or one local file
+---@param given table|string as `files` of a run, or the path of one local file
 ---@return contree.Result
 function Image:apply_files(given)
   if type(given) == "string" then given = { given } end
@@ -94,6 +109,9 @@ function Image:apply_files(given)
 end
 
 --- Starts another command in the same sandbox. It ends with the operation.
+---     local sub = operation:spawn("ps")
+--- Raises: request, not_found (the operation), conflict (the operation has ended),
+--- unprocessable (a user that the image does not have), file (a local file).
 ---@async
 ---@param given contree.SpawnOptions|string
 ---@return contree.Subprocess
@@ -103,8 +121,11 @@ end
 
 -- Sessions -----------------------------------------------------------------
 
---- A session: an image that moves with every run. With store = and id = it
---- outlives the program; one that is there already goes on where it was.
+--- A session: an image that moves with every run. With `store` and `id` it outlives the
+--- program; one that is there already goes on where it was.
+---     local session = image:session{ store = "sessions.db", id = "demo" }
+--- Raises: request (to look up a tag), not_found (no image has the tag), conflict (the
+--- session belongs to another server), file (the store), timeout (the store is locked).
 ---@async
 ---@param given? contree.SessionOptions
 ---@return contree.Session
@@ -114,6 +135,10 @@ function Image:session(given)
 end
 
 --- Takes up a session of a store where it was left, or begins it at `image`.
+---     local session = client:session{ store = "sessions.db", id = "demo" }
+--- Raises: request (to look up a tag), not_found (the store has no such session, and there
+--- is no image), conflict (the session belongs to another server), file (the store),
+--- timeout (the store is locked).
 ---@async
 ---@param given { store: string|contree.Sessions, id: string, image: contree.Image|string|nil }
 ---@return contree.Session
@@ -121,31 +146,39 @@ function Client:session(given) return require("contree.session").open(self, give
 
 -- Where an image comes from ------------------------------------------------
 
---- The image and those that it comes from, with the runs that made them, the
---- newest first. Ends where the server does not know further.
+--- The image and those that it comes from, with the runs that made them, the newest first.
+--- The list ends where the server does not know further.
+---     for _, entry in ipairs(image:lineage()) do print(entry.title) end
+--- Raises: request, not_found (the image).
 ---@async
----@param limit? integer no more than so many
+---@param limit? integer no more entries than this; default all
 ---@return contree.LineageEntry[]
 function Image:lineage(limit)
   return require("contree.history.lineage").list(self.client, image.uuid_of(self), limit)
 end
 
---- The run that last changed a path (or anything below it), and what it did to
---- it; no change: it came with the oldest image that is known. Links are not
+--- The run that last changed a path (or anything below it), and the change. Links are not
 --- followed.
+---     local entry, change = image:blame("/etc/passwd")
+--- Raises: request, not_found (the image; no image of the lineage had the path).
 ---@async
 ---@param path string absolute
----@return contree.LineageEntry entry, contree.Change? change
+---@return contree.LineageEntry entry
+---@return contree.Change? change nil: the path came with the oldest image that is known
 function Image:blame(path)
   local lineage = require("contree.history.lineage")
   return lineage.blame(self.client, lineage.walk(self.client, image.uuid_of(self)), path)
 end
 
---- Which of the runs that made this image broke it: see session:bisect.
+--- Finds the run of the image's lineage that broke it, as session:bisect does in a history.
+---     local entry = image:bisect("make check")
+--- Raises: request, not_found (the image; no entry has the number), unprocessable (the
+--- ends are not good and bad, or all between them was skipped), operation_failed.
 ---@async
 ---@param test contree.BisectBy
 ---@param given? contree.BisectOptions
----@return contree.LineageEntry entry, contree.BisectTest[] tests
+---@return contree.LineageEntry entry the run that turned it bad
+---@return contree.BisectTest[] tests that were made
 function Image:bisect(test, given)
   return require("contree.history.bisect").search("image:bisect", function()
     local newest_first, entries = Image.lineage(self), {}
@@ -154,32 +187,40 @@ function Image:bisect(test, given)
   end, test, given)
 end
 
---- What changed from another image (or session, uuid, tag) to this one: parents
---- before what they hold, at most 100,000 changes unless `limit` says otherwise.
---- With text = true each changed file has its hunks, and tostring() of the list
---- is a patch for patch(1) and git apply.
+--- The changes from another image to this one: parents before what they hold, at most
+--- 100,000 changes unless `limit` says otherwise. With `text = true` each changed file has
+--- its hunks, and tostring() of the list is a patch for patch(1) and git apply.
+---     for _, change in ipairs(image:diff(base)) do print(change.change, change.path) end
+--- Raises: request, not_found (one of the images), not_supported (the hosted service).
 ---@async
----@param other contree.Image|contree.Session|string
+---@param other contree.Image|contree.Session|string the older image: a string is a uuid or
+---  a tag
 ---@param given? contree.DiffOptions
----@return contree.Changes changes, boolean truncated there are more
+---@return contree.Changes changes
+---@return boolean truncated whether there are more
 function Image:diff(other, given)
   return require("contree.image.diff").between(self.client, image.uuid_of(self), other, given)
 end
 
 -- Making images ------------------------------------------------------------
 
---- Imports an image from a registry (or, on a local engine, from anything that
---- skopeo reads) and waits for it.
+--- Imports an image from a registry (or, on a local engine, from anything that skopeo reads)
+--- and waits for it.
+---     local image = client.images:import_from("ghcr.io/me/app:v1", { tag = "app:v1" })
+--- Raises: request, operation_failed (the import failed), cancelled.
 ---@async
 ---@param ref string "busybox", "ghcr.io/a/b:1", "docker://…", "oci-archive:/path"
 ---@param given? contree.ImportOptions
 ---@return contree.Image
 function Images:import_from(ref, given) return import.always(self, ref, given) end
 
---- The image that has the reference's tag, or is imported now. One that can only
---- be there already, a uuid or "tag:NAME", is never imported.
+--- The image that has the reference's tag, or is imported now. A uuid or "tag:NAME" is never
+--- imported. `docker`, `podman` and `pull` are other names of this method.
+---     local image = client.images:oci("docker://debian:12")
+--- Raises: request, not_found (no image has the uuid or "tag:NAME"), operation_failed (the
+--- import failed).
 ---@async
----@param ref string
+---@param ref string as for import_from, or a uuid, or "tag:NAME"
 ---@param given? contree.ImportOptions
 ---@return contree.Image
 function Images:oci(ref, given) return import.if_missing(self, ref, given) end

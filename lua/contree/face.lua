@@ -86,61 +86,131 @@ end
 function face.make(safe)
   local function guard(fn) return class.entry(fn, safe) end
   return {
+    --- The version of contree.
+    ---@type string
     version = core.version,
+    --- Whether a value is an error of contree's, and of a kind.
+    ---     if contree.is_error(err, "not_found") then print("no such image") end
+    --- Raises: nothing.
+    ---@param value any what was caught
+    ---@param kind? contree.ErrorKind default any kind
+    ---@return boolean
     is_error = errors.is,
 
-    --- A client: contree.new(), contree.new("unix:/path"), contree.new{…}.
+    --- A client. A lone string is the url. Nothing is sent yet.
+    ---     local client = contree.new("unix:/run/contree.sock")
+    --- Raises: misuse (missing or contradictory credentials), invalid_argument (no such
+    --- profile).
     ---@param given? string|contree.ClientOptions
     ---@return contree.Client
     new = guard(function(given) return api().new(given, safe) end),
 
-    --- A store of sessions in a file, for session{ store = } and to list and
-    --- delete what it holds.
-    ---@param path string
-    ---@param given? { timeout: number? }
+    --- A store of sessions in a file, for session{ store = } and to list and delete what it
+    --- holds.
+    ---     local store = contree.sessions("sessions.db")
+    --- Raises: nothing.
+    ---@param path string the file; it is made at its first use
+    ---@param given? { timeout: number? } seconds to wait for a locked file; default 5
     ---@return contree.Sessions
     sessions = guard(function(path, given)
       return api().sessions(path, given, safe)
     end),
 
-    --- Starts a task.
-    ---@param fn function
+    --- Starts a task, which runs while something waits.
+    ---     local task = contree.spawn(function() return image:run("make") end)
+    --- Raises: not_supported (this host cannot start a task here).
+    ---@param fn function what it does
+    ---@param ... any arguments of the function
     ---@return contree.Task
     spawn = guard(function(fn, ...)
       options.argument("contree.spawn", "the task", options.callable, fn)
       return tasks.start(safe, place.of() or "C", fn, ...)
     end),
 
+    --- Runs a function as the main task, for plain code; returns when it and all other tasks
+    --- have ended. When it fails, the others are cancelled.
+    ---     contree.async(function() print(image:run("date").stdout) end)
+    --- Raises: any (what the function raises).
+    ---@param fn function what it does
+    ---@param ... any arguments of the function
+    ---@return any ... what the function returns
     async = guard(async),
+    --- Calls functions at the same time, each in a task, and waits for all; tasks are waited
+    --- for. The first error cancels the rest. With a list, results come as a list, too, and
+    --- `{ concurrency = 4 }` may follow: so many at a time.
+    ---     local results = contree.gather(list_of_functions, { concurrency = 8 })
+    --- Raises: any (the first error of the functions).
+    ---@async
+    ---@param ... any functions and tasks; or a list of them, then { concurrency = }
+    ---@return any ... the first result of each, in order; or a list of them with `n`
     gather = guard(gather),
+    --- Waits; other tasks go on.
+    ---     contree.sleep(0.5)
+    --- Raises: cancelled (the task was cancelled).
+    ---@async
+    ---@param seconds number how long
     sleep = guard(sleep),
+    --- Calls a function in a task and raises `timeout` when it takes longer: the task is
+    --- cancelled then, and has ended when this returns.
+    ---     local result = contree.timeout(5, function() return image:run("make") end)
+    --- Raises: timeout, any (what the function raises).
+    ---@async
+    ---@param seconds number how long it may take
+    ---@param fn function what it does
+    ---@param ... any arguments of the function
+    ---@return any ... what the function returns
     timeout = guard(timeout),
+    --- One turn for a program that steps by itself, such as a game's update: runs what is
+    --- ready, and waits for more.
+    ---     contree.step(0.01)
+    --- Raises: misuse (the host does that itself).
+    ---@param seconds? number how long to wait at most; default 0
+    ---@return integer tasks that have not ended yet
     step = guard(step),
 
-    --- For the end of a program: cancels all tasks and all that they have started, but
-    --- what has detach = true, and waits for that.
+    --- For the end of a program: cancels all tasks and all that they have started, but what
+    --- has `detach = true`, and waits for that.
+    ---     contree.shutdown(5)
+    --- Raises: misuse (called in a task), not_supported (in nginx).
     ---@param seconds? number how long it may take; default 2
     ---@return boolean over false when the time ran out first
     shutdown = guard(shutdown),
 
-    --- For a program that steps from an event loop of its own: a descriptor to
-    --- poll for reading, and the seconds after which to call step() all the
-    --- same (nil: no need).
-    ---@return integer? fd, number? seconds
+    --- For a program that steps from an event loop of its own: a descriptor to poll for
+    --- reading, and the seconds after which to call step() all the same.
+    ---     local fd, seconds = contree.pollfd()
+    --- Raises: nothing.
+    ---@return integer? fd nil where the system has none
+    ---@return number? seconds nil: no need
     pollfd = guard(tasks.pollfd),
 
-    --- The name of the event loop that contree is driven by. It is recognised
-    --- on first use; an argument chooses it before: "plain", "nvim", "luv",
-    --- "cqueues", "copas", "nginx", "love", or a driver of your own
-    --- (docs/use/hosts/writing-a-driver.md).
-    ---@param driver? string|fun(loop: table, options: table): table
-    ---@param given? table the driver's options, see docs/hosts
+    --- The name of the event loop that contree is driven by. It is recognised at the first
+    --- use; an argument chooses it before: "plain", "nvim", "luv", "cqueues", "copas",
+    --- "nginx", "love", or a driver of your own (docs/use/hosts/writing-a-driver.md).
+    ---     contree.host("luv")
+    --- Raises: misuse (another host is in use already, or there is no such driver).
+    ---@param driver? string|fun(loop: table, options: table): table default the one in use
+    ---@param given? table the driver's options (docs/use/hosts); default none
     ---@return string name
     host = guard(host),
 
+    --- As `stdin`: the input is left open. As `stdout` or `stderr`: the result holds a buffer.
+    ---@type table
     PIPE = stdio.PIPE,
+    --- A buffer of bytes, for `stdin`, `stdout` and `stderr`.
+    ---     local buffer = contree.buffer("first line\n")
+    --- Raises: nothing.
+    ---@param text? string what it holds; default nothing
+    ---@return contree.Buffer
     buffer = guard(stdio.buffer),
+    --- The value that is sent as null: `env = { HOME = contree.null }` unsets a variable.
+    ---@type lightuserdata
     null = json.null,
+    --- Marks a table as a list, so that an empty one is sent as [].
+    ---     local list = contree.array{}
+    --- Raises: nothing.
+    ---@param list? table default a new one
+    ---@return table list
     array = json.array,
   }
 end

@@ -4,9 +4,9 @@
 -- (a wrong type, an unknown option) always raises. Where the script called is
 -- added when an error leaves the module (class.lua).
 
----@class contree.Error
+---@class contree.Error tostring() of one is one line that says what to do
 ---@field kind contree.ErrorKind
----@field message string
+---@field message string        what happened
 ---@field hint? string          what to do about it
 ---@field status? integer       the HTTP status, when a server said so
 ---@field request_id? string    what the server calls this request

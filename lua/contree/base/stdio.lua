@@ -52,8 +52,11 @@ local function take(self, last)
   return text
 end
 
---- Adds bytes; returns the buffer.
----@param text string
+--- Adds bytes.
+---     buffer:write("a line\n")
+--- Raises: misuse (the buffer is closed).
+---@param text string any bytes
+---@return contree.Buffer self
 function Buffer:write(text)
   if type(text) ~= "string" then
     errors.misuse("buffer:write takes a string, got a " .. type(text))
@@ -63,14 +66,18 @@ function Buffer:write(text)
   return self
 end
 
---- Unread bytes.
+--- How many bytes are unread.
+---     print(buffer:length())
+--- Raises: nothing.
 ---@return integer
 function Buffer:length()
   return #self.held - self.at + 1 + #self.fresh
 end
 
---- Reads as io files do: "a" everything (""), a number up to so many bytes,
+--- Reads as io files do, what is there: "a" everything (""), a number up to so many bytes,
 --- "l" or "L" a line; nil at the end.
+---     local line = buffer:read("l")
+--- Raises: misuse (the buffer is closed).
 ---@param format? "a"|"l"|"L"|"*a"|"*l"|"*L"|integer default "a"
 ---@return string?
 function Buffer:read(format)
@@ -93,15 +100,22 @@ function Buffer:read(format)
 end
 
 --- Iterates over the lines that are there.
+---     for line in buffer:lines() do print(line) end
+--- Raises: misuse (the buffer is closed).
+---@return fun(): string?
 function Buffer:lines()
   return class.entry(function() return Buffer.read(self, "l") end)
 end
 
 --- Does nothing: a buffer may stand where code expects a file.
+---     buffer:flush()
+--- Raises: nothing.
 ---@return contree.Buffer self
 function Buffer:flush() return self end
 
 --- Drops what is unread, and refuses more.
+---     buffer:close()
+--- Raises: nothing.
 function Buffer:close()
   self.closed, self.held, self.at = true, "", 1
   self.fresh:take()

@@ -18,9 +18,9 @@ local MAX_SIZE = 4 * 1024 * 1024 -- comparing so much takes a tenth of a second
 local READERS = 4
 
 ---@class contree.DiffOptions
----@field path? string       only what is there and below
----@field limit? integer     no more changes than this
----@field text? boolean      compare text files line by line
+---@field path? string       only what is there and below; default all
+---@field limit? integer     no more changes than this; default 100,000
+---@field text? boolean      compare text files line by line; default false
 ---@field context? integer   lines around each change; default 3
 ---@field max_size? integer  bytes; larger files are not compared; default 4 MiB
 

@@ -286,8 +286,10 @@ function files.new(self)
 end
 
 --- Uploads a local file, or { data = "bytes" }, unless the server has it.
+---     local file = client.files:upload("big.tar")
+--- Raises: request, file (the local file), unprocessable (larger than the server takes).
 ---@async
----@param what string|table
+---@param what string|table a local path, or { path = } or { data = }
 ---@return contree.UploadedFile
 function Files:upload(what)
   local entry = what
@@ -301,8 +303,10 @@ function Files:upload(what)
 end
 
 --- The uploaded file with that content, or nil.
+---     local file = client.files:find(digest)
+--- Raises: request.
 ---@async
----@param sha256 string
+---@param sha256 string the digest of the content, 64 hexadecimal digits
 ---@return contree.UploadedFile?
 function Files:find(sha256)
   options.argument("files:find", "sha256", options.sha256, sha256)

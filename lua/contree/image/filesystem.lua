@@ -74,6 +74,8 @@ local function list(self, uuid, directory)
 end
 
 --- What a directory holds.
+---     for _, entry in ipairs(image:ls("/etc")) do print(entry.name, entry.size) end
+--- Raises: request, not_found (the image, the path), unprocessable (no directory).
 ---@async
 ---@param path? string absolute; default "/"
 ---@return contree.FileEntry[]
@@ -82,8 +84,11 @@ function filesystem.ls(self, uuid, path)
 end
 
 --- What is known of one file or directory; a link is not followed.
+---     print(image:stat("/bin/sh").target)
+--- Raises: request, not_found (the image, the path), unprocessable (the parent is no
+--- directory).
 ---@async
----@param path string
+---@param path string absolute
 ---@return contree.FileEntry
 function filesystem.stat(self, uuid, path)
   path = options.normal(absolute("stat", path))
@@ -99,8 +104,10 @@ function filesystem.stat(self, uuid, path)
 end
 
 --- Whether there is a file or directory at a path.
+---     if image:exists("/app/done") then print("built") end
+--- Raises: request.
 ---@async
----@param path string
+---@param path string absolute
 ---@return boolean
 function filesystem.exists(self, uuid, path)
   local result = wire.request(self, { method = "HEAD", path = inspect(uuid, "download"),
@@ -117,9 +124,11 @@ local READ = { max_size = options.integer(1, 2 ^ 31 - 1) }
 ---@class contree.ReadOptions
 ---@field max_size? integer bytes; a larger file is an error; default 256 MiB
 
---- The content of a file.
+--- The content of a file. One that is larger than `max_size` raises `server`.
+---     local text = image:read("/etc/os-release")
+--- Raises: request, not_found (the image, the path), unprocessable (no regular file).
 ---@async
----@param path string
+---@param path string absolute
 ---@param given? contree.ReadOptions
 ---@return string
 function filesystem.read(self, uuid, path, given)
@@ -129,9 +138,11 @@ function filesystem.read(self, uuid, path, given)
     too_large = "max_size = takes more, download() writes a file of any size" }).body or ""
 end
 
---- Iterates over the lines of a file.
+--- Iterates over the lines of a file, which is read at once.
+---     for line in image:lines("/etc/passwd") do print(line) end
+--- Raises: request, not_found (the image, the path), unprocessable (no regular file).
 ---@async
----@param path string
+---@param path string absolute
 ---@param given? contree.ReadOptions
 ---@return fun(): string?
 function filesystem.lines(self, uuid, path, given)
@@ -154,12 +165,14 @@ local function is_program(self, uuid, path)
   return false
 end
 
---- Copies a file out, by default into the working directory under its own
---- name. The local file appears when it is complete, or not at all; a program is
---- one there, too.
+--- Copies a file out. The local file appears when it is complete, or not at all; a program
+--- is one there, too.
+---     image:download("/app/server", "build/server")
+--- Raises: request, not_found (the image, the path), unprocessable (no regular file), file
+--- (the local file).
 ---@async
----@param path string in the image
----@param to? string local path
+---@param path string absolute, in the image
+---@param to? string local path; default its own name, in the working directory
 ---@return string to
 function filesystem.download(self, uuid, path, to)
   absolute("download", path)
@@ -176,8 +189,11 @@ function filesystem.download(self, uuid, path, to)
 end
 
 --- Copies a file or directory out as a tar file.
+---     image:archive("/app", "app.tar")
+--- Raises: request, not_found (the image, the path), unprocessable (it does not fit into a
+--- tar file), file (the local file).
 ---@async
----@param path string in the image
+---@param path string absolute, in the image
 ---@param to string local path
 ---@return string to
 function filesystem.archive(self, uuid, path, to)
@@ -197,13 +213,25 @@ for _, name in ipairs{ "read", "lines", "download" } do
 end
 
 --- What a directory that a listing found holds.
+---     for _, inner in ipairs(file_entry:ls()) do print(inner.path) end
+--- Raises: request, not_found (the image, the path), unprocessable (no directory).
 ---@async
----@param sub? string a path below it
+---@param sub? string a path below it; default the directory itself
 ---@return contree.FileEntry[]
 function Entry:ls(sub)
   if sub ~= nil then options.argument("ls", "the path", options.bytes, sub) end
   return filesystem.ls(self.client, self.image_uuid, self.path .. "/" .. (sub or ""))
 end
+
+---@class contree.GrepOptions
+---@field pattern string|string[] regular expressions (PCRE2)
+---@field path? string|string[]   where to search; default "/"
+---@field glob? string|string[]   only files whose names match: "*.c", "!*.bak"
+---@field max_count? integer      matching lines of one file; default all
+---@field max_total? integer      matching lines of all files; default 1000
+---@field case? string            "sensitive", "insensitive" or "smart"; default "sensitive"
+---@field before? integer         lines before each match; default 0
+---@field after? integer          lines after each match; default 0
 
 local GREP = {
   pattern = options.one_of(options.name, options.texts),
@@ -224,9 +252,13 @@ local function take_bytes(match)
   end
 end
 
---- Searches files for lines: grep("regex") or grep{ pattern =, path =, glob =,
---- max_count =, max_total =, case =, before =, after = }.
+--- Searches files for lines. Links are not followed, and files with NUL bytes are passed
+--- over. A lone string is the pattern.
+---     for _, match in ipairs(image:grep("root").matches) do print(match.path) end
+--- Raises: request, not_found (the image, a path), invalid_argument (a malformed pattern or
+--- glob).
 ---@async
+---@param given contree.GrepOptions|string
 ---@return table found { path, patterns, matches, truncated } (http-api.md §5.14), but that
 ---  the paths of matches are absolute
 function filesystem.grep(self, uuid, given)

@@ -52,11 +52,13 @@ function images.find(self, name)
   return image.new(self.client, { uuid = found, tag = tag })
 end
 
---- The image of a uuid or a tag, or one that was imported under a reference that
---- is no tag here, such as "x@sha256:…". Nothing is sent, unless `strict` asks for
---- an error when there is none.
+--- The image of a uuid or a tag, or one that was imported under a reference that is no tag
+--- here, such as "x@sha256:…". Nothing is sent, unless `strict` asks for an error when there
+--- is none.
+---     local image = client.images:use("busybox:latest")
+--- Raises: request, not_found (both with `strict` only).
 ---@async
----@param ref string
+---@param ref string a uuid, a tag, "tag:NAME" or a reference
 ---@param given? { strict: boolean? }
 ---@return contree.Image
 function Images:use(ref, given)
@@ -72,12 +74,12 @@ end
 -- Listing ------------------------------------------------------------------
 
 ---@class contree.ImageFilter
----@field tagged? boolean        only images with a tag
+---@field tagged? boolean        only images with a tag; default false
 ---@field tag? string            whose tag begins so
----@field uuid? string
+---@field uuid? string           whose uuid begins so
 ---@field since? string|number   a time, an age such as "2h", seconds ago
----@field before? string|number
----@field limit? integer         no more than so many
+---@field before? string|number  the same
+---@field limit? integer         no more than so many; default all
 
 local LIST = {
   tagged = options.boolean, tag = options.name, uuid = options.name, since = options.time,
@@ -122,12 +124,16 @@ local function each(self, where, given)
 end
 
 --- Iterates over images, fetching them page by page.
+---     for image in client.images:each{ tagged = true } do print(image.tag) end
+--- Raises: request (while it iterates).
 ---@async
 ---@param given? contree.ImageFilter
 ---@return fun(): contree.Image?
 function Images:each(given) return class.entry(each(self, "images:each", given)) end
 
---- A list of images.
+--- A list of images, the newest first. `client.images{…}` is short for it.
+---     local images = client.images:list{ since = "7d", limit = 10 }
+--- Raises: request.
 ---@async
 ---@param given? contree.ImageFilter
 ---@return contree.Image[]
@@ -151,6 +157,8 @@ function images.source(where, ref)
 end
 
 --- Where an image comes from, and the tag that it gets here; nothing is sent.
+---     local tag = client.images:reference("debian@sha256:" .. digest).tag
+--- Raises: misuse (a malformed reference).
 ---@param ref string "busybox", "ghcr.io/a/b:1", "docker://…"
 ---@return { url: string, tag: string? }
 function Images:reference(ref) -- luacheck: no self

@@ -112,8 +112,10 @@ local function tag_path(self)
 end
 
 --- Names the image; an image that had the name loses it.
+---     image:tag_as("app:v1")
+--- Raises: request, not_found (the image), invalid_argument (a malformed tag).
 ---@async
----@param name string
+---@param name string the tag, such as "app:v1"
 ---@return contree.Image self
 function Image:tag_as(name)
   options.argument("image:tag_as", "the tag", options.name, name)
@@ -122,9 +124,11 @@ function Image:tag_as(name)
   return self
 end
 
---- Takes a name away from the image; without one, the name it has.
+--- Takes a name away from the image.
+---     image:untag("app:v1")
+--- Raises: request, not_found (the image has no such tag).
 ---@async
----@param name? string
+---@param name? string the tag; default the one that it has
 ---@return contree.Image self
 function Image:untag(name)
   if name ~= nil then options.argument("image:untag", "the tag", options.name, name) end

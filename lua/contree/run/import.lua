@@ -14,11 +14,11 @@ local import = {}
 local TIMEOUT = 300
 
 ---@class contree.ImportOptions
----@field tag? string       the name that it gets here
----@field timeout? number   seconds
----@field username? string
----@field password? string
----@field progress? fun(event: table)
+---@field tag? string       the name that it gets here; default derived from the reference
+---@field timeout? number   seconds; default 300
+---@field username? string  for the registry; default anonymous
+---@field password? string  for the registry
+---@field progress? fun(event: table) called with each event of the import
 
 local SPEC = {
   tag = options.name, timeout = options.seconds, username = options.text, password = options.text,

@@ -32,42 +32,51 @@ local NO_LIMIT = 2 ^ 40
 -- How long a spawn that is cancelled half-way may still take to be answered.
 local GRACE = 5
 
----@class contree.Limits
----@field cpus? number          processors: 0.5, 2
----@field memory_bytes? integer
----@field pids? integer         processes and threads
+---@class contree.Limits what one run may take of the machine (docs/engine/engine.md)
+---@field cpus? number             processors: 0.5, 2
+---@field memory_bytes? integer    memory and swap
+---@field pids? integer            processes and threads
 ---@field max_layer_bytes? integer what the run may write
----@field shm_bytes? integer      of /dev/shm
+---@field shm_bytes? integer       size of /dev/shm; default 256 MiB
 
 ---@class contree.RunOptions
----@field shell? string          run by the sandbox's shell
----@field command? string        or this program, with args
----@field args? string[]
----@field stdin? any             string, file, function, { path = }, buffer; PIPE: see start
----@field stdout? any            nothing, function, file, { path = }, PIPE, buffer
----@field stderr? any
----@field env? table<string, string>
----@field preserve_env? boolean  keep env in the resulting image
----@field cwd? string
----@field files? table
----@field hostname? string
----@field user? string|true     "app", "app:staff", "1000:1000"; true: the image's USER
----@field uid? integer
----@field gid? integer
----@field truncate_output_at? integer bytes kept of each stream
----@field on_event? fun(event: table)
----@field disposable? boolean    false keeps what changed as a new image
+---@field shell? string          run by the sandbox's shell; either this or command
+---@field command? string        a program, found in PATH
+---@field args? string[]         the program's arguments; default none
+---@field stdin? any             a string, file, function, { path = } or buffer; contree.PIPE
+---  leaves it open for write(); default empty
+---@field stdout? any            a function, file, { path = }, contree.PIPE or buffer; default
+---  a string in the result
+---@field stderr? any            the same
+---@field env? table<string, string> variables, beside the image's
+---@field preserve_env? boolean  keep env in the resulting image; default false
+---@field cwd? string            absolute; default the image's, or "/"
+---@field files? table           list of local paths, or map of destinations to a local path,
+---  { source = } or { data = } with mode, uid and gid, or an uploaded file
+---@field hostname? string       the sandbox's name
+---@field user? string|true      "app", "app:staff", "1000:1000"; true: the image's USER;
+---  default root
+---@field uid? integer           in place of user; default 0
+---@field gid? integer           the same; default the user's group
+---@field truncate_output_at? integer bytes kept of each stream; default 1 MiB, or all of a
+---  stream that is taken as it comes
+---@field on_event? fun(event: table) called with each event
+---@field disposable? boolean    false keeps what changed as a new image; default true for
+---  images without a tag, false for sessions
 ---@field tag? string            names the image that is kept
----@field timeout? number        seconds
----@field queue_timeout? number   seconds to wait for a sandbox at most (local engine)
----@field check? boolean         an exit code other than 0 raises
----@field networking? boolean|{ enabled: boolean }
----@field image_etc? boolean     /etc/hosts, hostname and resolv.conf are the image's, and kept
----@field resources_limits? contree.Limits
----@field detach? boolean        it goes on when its object, its task or the program is gone
----@field idempotency_key? string  a local engine runs it once, however often it is asked
+---@field timeout? number        seconds; default 60
+---@field queue_timeout? number  seconds to wait for a sandbox at most (local engine); default
+---  any time
+---@field check? boolean         an exit code other than 0 raises; default false
+---@field networking? boolean|{ enabled: boolean } whether there is a network; default the
+---  server's: a local engine gives none
+---@field image_etc? boolean     /etc/hosts, hostname and resolv.conf are the image's, and kept;
+---  default false
+---@field resources_limits? contree.Limits default the server's
+---@field detach? boolean        it goes on when its object, its task or the program is gone;
+---  default false
+---@field idempotency_key? string a local engine runs it once, however often it is asked
 
---- What one run may take of the machine (docs/engine/engine.md).
 run.limits = options.nested{
   cpus = options.positive, memory_bytes = options.integer(1), pids = options.integer(1),
   max_layer_bytes = options.integer(0), shm_bytes = options.integer(4096),
@@ -330,7 +339,7 @@ function run.start(from, plan, on_end, keep)
   return launch(from, plan, false, on_end, keep)
 end
 
----@class contree.Prepared a run to be called as often as wanted
+---@class contree.Prepared a run to be called as often as wanted: prepared()
 local Prepared = {}
 
 local make_prepared = class.define("contree.Prepared", Prepared, {
@@ -343,11 +352,17 @@ function run.prepare(from, plan)
 end
 
 --- Runs it and waits for its end; calling it does the same.
+---     local result = prepared:run()
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (as image:run),
+--- operation_failed, command_failed (with `check`), file (a local file).
 ---@async
 ---@return contree.Result
 function Prepared:run() return run.run(self.image, self.plan) end
 
---- Starts it.
+--- Starts it and returns at once.
+---     local operation = prepared:start()
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (as image:start),
+--- file (a local file).
 ---@async
 ---@return contree.Operation
 function Prepared:start() return run.start(self.image, self.plan) end

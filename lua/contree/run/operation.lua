@@ -23,7 +23,7 @@ local operation = {}
 local CANCEL_TIMEOUT = 5
 
 ---@class contree.Operation
----@field uuid string
+---@field uuid string            its id
 ---@field client contree.Client
 local Operation = {}
 
@@ -63,6 +63,8 @@ local function fetch(self, deadline)
 end
 
 --- The operation's status, and everything that the server says of it.
+---     local status = operation:status()
+--- Raises: request, not_found (the operation).
 ---@async
 ---@return "PENDING"|"ASSIGNED"|"EXECUTING"|"SUCCESS"|"FAILED"|"CANCELLED" status
 ---@return table details (http-api.md §5.10)
@@ -73,6 +75,8 @@ function Operation:status()
 end
 
 --- Asks the server to end the operation; its changes are dropped.
+---     operation:cancel()
+--- Raises: request, not_found (the operation).
 ---@async
 ---@return boolean accepted false when it had ended before
 function Operation:cancel()
@@ -92,8 +96,12 @@ end
 
 --- Iterates over the events, from the first on, until the operation has ended:
 --- { id, ts, type, spid, data }; `bytes` holds what an output event carries.
+---     for event in operation:events() do print(event.type) end
+--- Raises: request, not_found (the operation; both while it iterates).
 ---@async
----@param choice? { since: integer?, spid: integer? }
+---@param choice? { since: integer?, spid: integer? } since: the id of the last event that
+---  was seen; spid: only of this process
+---@return fun(): table?
 function Operation:events(choice)
   options.check("operation:events",
     { since = options.integer(-1), spid = options.integer(0) }, choice)
@@ -117,9 +125,11 @@ local function rest_of_output(final, truncated)
   return rest
 end
 
---- Iterates over what the command writes, from its beginning, as it comes: the
---- bytes, and "stdout" or "stderr". wait() tells how it ended. Raises at the end of
---- what was cut off, unless truncate_output_at was asked for.
+--- Iterates over what the command writes, from its beginning, as it comes: the bytes, and
+--- "stdout" or "stderr". wait() tells how it ended.
+---     for bytes, stream in operation:output() do io.write(stream, ": ", bytes) end
+--- Raises: request, not_found (the operation), unprocessable (at the end of what was cut
+--- off, unless `truncate_output_at` was asked for; all while it iterates).
 ---@async
 ---@return fun(): string?, string?
 function Operation:output()
@@ -285,10 +295,15 @@ function operation.await(self, deadline)
   error(value, 0)
 end
 
---- Waits for the end; returns the Result or raises what went wrong. A task
---- that is cancelled while it waits cancels the operation.
+--- Waits for the end; returns the Result or raises what went wrong. A task that is cancelled
+--- while it waits cancels the operation.
+---     local result = operation:wait(60)
+--- Raises: request, not_found (the operation), operation_failed (the command could not be
+--- run), command_failed (with `check`), unprocessable (streamed output was cut off), file
+--- (a local file).
 ---@async
----@param seconds? number raises `timeout` after so long; the operation goes on
+---@param seconds? number raises `timeout` after so long, and the operation goes on; default
+---  no limit
 ---@return contree.Result
 function Operation:wait(seconds)
   if seconds ~= nil then
@@ -299,11 +314,13 @@ end
 
 -- Processes ----------------------------------------------------------------
 
---- Sends bytes to the command's input, which stdin = contree.PIPE has left
---- open; returns when the server has them. Raises `conflict` when nobody can
---- read them any more.
+--- Sends bytes to the command's input, which `stdin = contree.PIPE` has left open; returns
+--- when the server has them.
+---     operation:write("a line\n")
+--- Raises: request, not_found (the operation), conflict (the command has ended or has
+--- closed its input).
 ---@async
----@param data string
+---@param data string any bytes
 ---@return contree.Operation self
 function Operation:write(data)
   options.argument("operation:write", "the data", options.bytes, data)
@@ -312,6 +329,9 @@ function Operation:write(data)
 end
 
 --- Ends the command's input.
+---     operation:close_stdin()
+--- Raises: request, not_found (the operation), conflict (the command has ended or its input
+--- is closed).
 ---@async
 ---@return contree.Operation self
 function Operation:close_stdin()
@@ -319,8 +339,10 @@ function Operation:close_stdin()
   return self
 end
 
---- Sends a signal to the command. One that ends it ends the operation as any
---- other end does: what it wrote is kept, unless it is disposable.
+--- Sends a signal to the command. One that ends it ends the operation as any other end does:
+--- what it wrote is kept, unless it is disposable.
+---     operation:kill("TERM")
+--- Raises: request, not_found (the operation).
 ---@async
 ---@param signal? string|integer "TERM", "SIGTERM", 15; default "KILL"
 ---@return boolean sent false when the command had ended before
@@ -332,6 +354,14 @@ end
 
 -- The manager --------------------------------------------------------------
 
+---@class contree.OperationFilter
+---@field status? string           "EXECUTING", "SUCCESS", …
+---@field kind? string             "instance" or "image_import"
+---@field limit? integer           no more than so many, 1000 at most
+---@field offset? integer          passes over so many; default 0
+---@field since? string|number     a time, an age such as "2h", seconds ago
+---@field before? string|number    the same
+
 ---@class contree.Operations
 local Operations = {}
 
@@ -342,7 +372,9 @@ function operation.manager(self)
 end
 
 --- An operation by its id; nothing is sent.
----@param uuid string
+---     local result = client.operations:get(id):wait()
+--- Raises: nothing.
+---@param uuid string its id
 ---@return contree.Operation
 function Operations:get(uuid)
   options.argument("operations:get", "the id", options.name, uuid)
@@ -355,8 +387,10 @@ local LIST = {
 }
 
 --- Summaries of operations, newest first (http-api.md §5.9).
+---     local running = client.operations:list{ status = "EXECUTING" }
+--- Raises: request, invalid_argument (an unknown status or kind).
 ---@async
----@param given? table status, kind, limit, offset, since, before
+---@param given? contree.OperationFilter
 ---@return table[]
 function Operations:list(given)
   given = options.check("operations:list", LIST, given)

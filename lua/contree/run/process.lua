@@ -27,10 +27,11 @@ local Input = {}
 
 local make_input = class.define("contree.ProcessInput", Input)
 
---- Sends bytes; returns when the server has them. Raises `conflict` when the
---- command has ended or has closed its input.
+--- Sends bytes; returns when the server has them.
+---     process.stdin:write("a line\n")
+--- Raises: request, conflict (the command has ended or has closed its input).
 ---@async
----@param data string
+---@param data string any bytes
 ---@return contree.ProcessInput self
 function Input:write(data)
   options.argument("stdin:write", "the data", options.bytes, data)
@@ -42,6 +43,8 @@ function Input:write(data)
 end
 
 --- Ends the input. Does nothing when it, or the command, has ended.
+---     process.stdin:close()
+--- Raises: request.
 ---@async
 function Input:close()
   if self.closed then return end
@@ -132,11 +135,12 @@ local function refuse_part(self, kind)
   error(outcome.cut_off(self.name, plan.limit), 0)
 end
 
---- Reads as io files do, waiting for output that is not there yet: "a" all of
---- it to the end, "l" or "L" a line, a number what there is of up to so many
---- bytes (and waits only when there is nothing); nil at the end. `truncated` says
---- that something was cut off; unless truncate_output_at was asked for, the end of
---- what there is raises `unprocessable` then, once.
+--- Reads as io files do, waiting for output that is not there yet: "a" all of it to the end,
+--- "l" or "L" a line, a number what there is of up to so many bytes (and waits only when
+--- there is nothing); nil at the end.
+---     local line = process.stdout:read("l")
+--- Raises: request, conflict (another task is reading), unprocessable (once, at the end of
+--- what was cut off, unless `truncate_output_at` was asked for).
 ---@async
 ---@param format? "a"|"l"|"L"|"*a"|"*l"|"*L"|integer default "a"
 ---@return string?
@@ -164,7 +168,10 @@ function Output:read(format)
 end
 
 --- Iterates over the lines as they come.
+---     for line in process.stderr:lines() do print(line) end
+--- Raises: request, conflict (another task is reading), unprocessable (as read).
 ---@async
+---@return fun(): string?
 function Output:lines()
   return class.entry(function() return Output.read(self, "l") end)
 end
@@ -175,7 +182,7 @@ end
 ---@field stdin? contree.ProcessInput   nil when stdin= or input= said it all
 ---@field stdout contree.ProcessOutput
 ---@field stderr contree.ProcessOutput
----@field args string[]
+---@field args string[]              the program and its arguments
 ---@field returncode? integer          exit code; -9 when signal 9 ended it
 ---@field result? contree.Result       when wait() has returned
 ---@field operation contree.Operation
@@ -198,14 +205,15 @@ local function exactly_pipe(value)
   end
 end
 
----@class contree.PopenOptions
+---@class contree.PopenOptions these, and the options of a run that say what the run may do
+---  and what is kept: files, user, networking, disposable, tag, …
 ---@field shell? boolean        the command is a string for the sandbox's shell
 ---@field stdin? any            contree.PIPE (the default), or all of the input as for runs
 ---@field input? any            the same as stdin
----@field cwd? string
----@field env? table<string, string>
----@field timeout? number       seconds until the server kills it
----@field queue_timeout? number seconds to wait for a sandbox at most
+---@field cwd? string           absolute; default the image's, or "/"
+---@field env? table<string, string> variables, beside the image's
+---@field timeout? number       seconds until the server kills it; default 60
+---@field queue_timeout? number seconds to wait for a sandbox at most; default any time
 ---@field check? boolean        wait() and communicate() raise for an exit code other than 0
 ---@field detach? boolean       it goes on when its object, its task or the program is gone
 ---@field text? boolean         means nothing: Lua strings are bytes
@@ -306,6 +314,8 @@ local function await(self, seconds)
 end
 
 --- The exit code when the command has ended, else nil; does not wait for it.
+---     if process:poll() then print("done") end
+--- Raises: request, operation_failed (the command could not be run).
 ---@async
 ---@return integer? returncode negative: the signal that ended it
 function Process:poll()
@@ -319,8 +329,12 @@ function Process:poll()
 end
 
 --- Waits for the end. Output need not be read first: it waits with the server.
+---     local code = process:wait()
+--- Raises: request, operation_failed (the command could not be run), command_failed (with
+--- `check`).
 ---@async
----@param timeout? number raises `timeout` after so many seconds; the command goes on
+---@param timeout? number raises `timeout` after so many seconds, and the command goes on;
+---  default no limit
 ---@return integer returncode negative: the signal that ended it
 function Process:wait(timeout)
   if timeout ~= nil then
@@ -339,12 +353,16 @@ local function send_input(self, input)
   if not ok and not control.is_over(err) then error(err, 0) end
 end
 
---- Sends input, ends it, waits for the end; returns what was written and not
---- yet read.
+--- Sends input, ends it, waits for the end; returns what was written and not yet read.
+---     local out, err = process:communicate("1 2 3\n", 10)
+--- Raises: request, operation_failed (the command could not be run), command_failed (with
+--- `check`), conflict (another task is reading), unprocessable (output was cut off).
 ---@async
----@param input? string
----@param timeout? number raises `timeout`; call it again to go on waiting
----@return string stdout, string stderr
+---@param input? string all of the input; default none
+---@param timeout? number raises `timeout` after so many seconds; call it again to go on
+---  waiting; default no limit
+---@return string stdout
+---@return string stderr
 function Process:communicate(input, timeout)
   if input ~= nil then
     options.argument("process:communicate", "the input", options.bytes, input)
@@ -361,6 +379,8 @@ function Process:communicate(input, timeout)
 end
 
 --- Sends a signal; does nothing when the command has ended.
+---     process:send_signal("INT")
+--- Raises: request.
 ---@async
 ---@param signal string|integer "INT", "SIGINT" or 2
 ---@return boolean sent
@@ -369,18 +389,25 @@ function Process:send_signal(signal)
   return control.kill(self.operation, 1, signal)
 end
 
---- Asks it to end (SIGTERM).
+--- Asks the command to end (SIGTERM).
+---     process:terminate()
+--- Raises: request.
 ---@async
 ---@return boolean sent
 function Process:terminate() return control.kill(self.operation, 1, "TERM") end
 
---- Ends it (SIGKILL).
+--- Ends the command (SIGKILL).
+---     process:kill()
+--- Raises: request.
 ---@async
 ---@return boolean sent
 function Process:kill() return control.kill(self.operation, 1, "KILL") end
 
 --- Iterates over the lines of its standard output as they come.
+---     for line in process:lines() do print(line) end
+--- Raises: request, conflict (another task is reading), unprocessable (as read).
 ---@async
+---@return fun(): string?
 function Process:lines() return Output.lines(self.stdout) end
 
 return process

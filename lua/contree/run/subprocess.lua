@@ -20,19 +20,20 @@ local subprocess = {}
 local KILL_TIMEOUT = 5
 
 ---@class contree.SpawnOptions
----@field shell? string
----@field command? string
----@field args? string[]
----@field stdin? any             as for runs; contree.PIPE: open for write()
----@field stdout? any
----@field stderr? any
----@field env? table<string, string>
----@field cwd? string            default: the main command's
----@field uid? integer
----@field gid? integer
----@field truncate_output_at? integer
----@field on_event? fun(event: table)
----@field check? boolean
+---@field shell? string          run by the sandbox's shell; either this or command
+---@field command? string        a program, found in PATH
+---@field args? string[]         the program's arguments; default none
+---@field stdin? any             as for runs; contree.PIPE leaves it open for write()
+---@field stdout? any            as for runs
+---@field stderr? any            as for runs
+---@field env? table<string, string> variables, beside the image's
+---@field cwd? string            absolute; default the main command's
+---@field user? string|true      as for runs
+---@field uid? integer           as for runs
+---@field gid? integer           as for runs
+---@field truncate_output_at? integer as for runs
+---@field on_event? fun(event: table) called with each event
+---@field check? boolean         an exit code other than 0 raises; default false
 
 ---@class contree.Subprocess
 ---@field spid integer          its number in the sandbox, from 2 on
@@ -137,10 +138,14 @@ end
 
 job.forsake = abandon
 
---- Waits for the end; output goes to its sinks meanwhile. A task that is
---- cancelled while it waits kills the subprocess.
+--- Waits for the end; output goes to its sinks meanwhile. A task that is cancelled while it
+--- waits kills the subprocess.
+---     local result = subprocess:wait()
+--- Raises: request, not_found (the operation), command_failed (with `check`), unprocessable
+--- (streamed output was cut off), file (a local file).
 ---@async
----@param seconds? number raises `timeout` after so long; the subprocess goes on
+---@param seconds? number raises `timeout` after so long, and the subprocess goes on; default
+---  no limit
 ---@return contree.SubprocessResult
 function Subprocess:wait(seconds)
   if seconds ~= nil then
@@ -149,9 +154,11 @@ function Subprocess:wait(seconds)
   return shared.wait_for(self, job, seconds, abandon)
 end
 
---- Sends bytes to its input, which stdin = contree.PIPE has left open.
+--- Sends bytes to its input, which `stdin = contree.PIPE` has left open.
+---     subprocess:write("a line\n")
+--- Raises: request, conflict (it has ended or has closed its input).
 ---@async
----@param data string
+---@param data string any bytes
 ---@return contree.Subprocess self
 function Subprocess:write(data)
   options.argument("subprocess:write", "the data", options.bytes, data)
@@ -160,6 +167,8 @@ function Subprocess:write(data)
 end
 
 --- Ends its input.
+---     subprocess:close_stdin()
+--- Raises: request, conflict (it has ended or its input is closed).
 ---@async
 ---@return contree.Subprocess self
 function Subprocess:close_stdin()
@@ -168,8 +177,10 @@ function Subprocess:close_stdin()
 end
 
 --- Sends it a signal.
+---     subprocess:kill("TERM")
+--- Raises: request.
 ---@async
----@param signal? string|integer default "KILL"
+---@param signal? string|integer "TERM", "SIGTERM", 15; default "KILL"
 ---@return boolean sent false when the sandbox had ended before
 function Subprocess:kill(signal)
   signal = signal or "KILL"

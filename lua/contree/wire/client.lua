@@ -29,18 +29,21 @@ local make = class.define("contree.Client", Client, {
 })
 
 ---@class contree.ClientOptions
----@field url? string          the service, or "unix:/path", or "local"
----@field token? string|false  false sends none
----@field project? string
----@field profile? string      of auth.ini
+---@field url? string          the service, or "unix:/path", or "local"; default $CONTREE_URL,
+---  then a profile's, then the local engine
+---@field token? string|false  false sends none; default $CONTREE_TOKEN, then a profile's
+---@field project? string      default $CONTREE_PROJECT, then a profile's
+---@field profile? string      the section of auth.ini to use
 ---@field timeout? number      seconds that one request may take; default 300
----@field operation_timeout? number         of runs and imports that name none
----@field operation_run_timeout? number     of runs, before operation_timeout
----@field operation_import_timeout? number  of imports, before operation_timeout
----@field default_truncate_output_at? integer  of runs that do not say
----@field retry? false|{ max_attempts: integer?, max_delay: number? }
----@field engine? boolean|table  the local engine: { path, data_dir, socket, idle, runtime }
----@field headers? table<string, string>
+---@field operation_timeout? number         seconds of runs and imports that name none
+---@field operation_run_timeout? number     the same of runs; default operation_timeout
+---@field operation_import_timeout? number  the same of imports; default operation_timeout
+---@field default_truncate_output_at? integer  bytes kept of the output of runs that do not say
+---@field retry? false|{ max_attempts: integer?, max_delay: number? } false asks once; default
+---  10 attempts, and 60 seconds to wait at most
+---@field engine? boolean|table  the local engine: { path, data_dir, socket, idle, nice,
+---  max_runs, max_queued, runtime }; false never uses it
+---@field headers? table<string, string> sent with every request
 ---@field user_agent? string   put before ours
 ---@field log? fun(line: string)  told of each request; CONTREE_DEBUG=1 prints them
 
@@ -142,6 +145,8 @@ end
 ---@field operations_stat table<string, integer> "running_instances", "running_imports"
 
 --- Who the token belongs to, its rights and limits, as they are now.
+---     local limits = client:whoami().limits
+--- Raises: request.
 ---@async
 ---@return contree.WhoAmI
 function Client:whoami()
@@ -155,7 +160,9 @@ function Client:whoami()
   return found
 end
 
---- The same as it was when last asked for; `refresh` asks again.
+--- The same as whoami(), as it was when last asked for; `refresh` asks again.
+---     local permissions = client:get_token_info().permissions
+--- Raises: request.
 ---@async
 ---@param given? { refresh: boolean? }
 ---@return contree.WhoAmI
@@ -164,8 +171,10 @@ function Client:get_token_info(given)
   return not given.refresh and self.token_info or Client.whoami(self)
 end
 
---- Ends the client; what is in flight is not waited for. In Lua 5.4 so does the
---- end of the scope of a `local client <close>`.
+--- Ends the client; what is in flight is not waited for. In Lua 5.4 so does the end of the
+--- scope of a `local client <close>`.
+---     client:close()
+--- Raises: nothing.
 function Client:close()
   self.closed = true
 end
