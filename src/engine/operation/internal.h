@@ -1,5 +1,4 @@
-/* internal.h: what run.c, save.c and operations.c
- * share; nobody else includes it. */
+/* internal.h: what the files of this room share; nobody else includes it. */
 #ifndef CONTREE_OPERATION_INTERNAL_H
 #define CONTREE_OPERATION_INTERNAL_H
 
@@ -89,18 +88,21 @@ struct operations {
     char kernel[64], machine[64];
 };
 
-/* operations.c */
+/* operation.c */
 struct operation *operation_new(struct operations *all, const char *kind,
                                 const char *key);
 /* Puts it on the list of the active. */
 void operation_enlist(struct operation *op);
 void operation_unref(struct operation *op);
-/* Gives its workspace back, if it has one. */
-void operation_drop_workspace(struct operation *op);
-/* Wakes the timer for `deadline` at the latest. */
-void operations_due(struct operations *all, double deadline);
 /* Tells all waiters that it has ended, and takes it off the list. */
 void operation_ended(struct operation *op);
+/* Appends the completion event with the final state, unseen yet. */
+void operation_complete(struct operation *op, const char *status);
+/* The completion event, the row and the log; then it is over. */
+void operation_settle(struct operation *op, const char *status);
+
+/* schedule.c: wakes the timer for `deadline` at the latest. */
+void operations_due(struct operations *all, double deadline);
 
 /* queue.c: `id` is the same for all runs of one client. False without
  * memory. */
@@ -124,28 +126,53 @@ void operation_overdue(struct operation *op);
 
 /* run.c: 0 also when it has to wait for its layers to be squashed. */
 int operation_begin(struct operation *op, struct fault *f);
-/* Ends one that could not begin. */
-void operation_fail(struct operation *op, const struct fault *why);
 /* Its time is up. */
 void operation_expire(struct operation *op);
+
+/* processes.c */
+struct process_entry *operation_find_process(const struct operation *op,
+                                             int spid);
+struct process_entry *operation_add_process(struct operation *op,
+                                            struct fault *f);
+void operation_remove_process(struct operation *op, struct process_entry *e);
+int operation_start_process(struct operation *op, struct process_entry *e,
+                            const struct run_process *run, struct fault *f);
+void operation_answer_spawn(struct process_entry *e, int spid,
+                            const struct fault *why);
+
+/* end.c */
+void operation_count_usage(struct operation *op, const struct sandbox_exit *e);
+/* Takes the output of its processes, as far as others need not wait; true when
+ * that is all. */
+bool operation_drain(struct operation *op);
+/* How much the limit allowed: bytes, processes, seconds; 0: not a number. */
+int64_t operation_limit_value(const struct operation *op);
+/* All output is in the log. */
+void operation_conclude(struct operation *op);
+/* Of an operation without a sandbox. */
+void operation_conclude_unstarted(struct operation *op);
+/* Ends one that could not begin. */
+void operation_fail(struct operation *op, const struct fault *why);
 /* Ends its sandbox because of `why`, which becomes its fault. */
 void operation_abort(struct operation *op, const char *limit,
                      const struct fault *why);
-/* The completion event, the row and the log; then it is over. */
-void operation_settle(struct operation *op, const char *status);
 
-/* save.c: publishes what it wrote, then settles it. */
-void operation_save(struct operation *op);
+/* disk.c */
+void operation_note_free_space(struct operation *op);
+void operations_watch_disk(struct operations *all);
 /* 507 when it wrote more bytes than its limit, or more names than that has room
  * for: an empty file takes none of the bytes, but an inode. */
 int operation_check_layer(const struct operation *op, int64_t bytes,
                           int64_t entries, struct fault *f);
 #define LAYER_BYTES_A_NAME 4096
 #define LAYER_NAMES_MIN 1024
+
+/* save.c: publishes what it wrote, then settles it. */
+void operation_save(struct operation *op);
 /* Ends it as a success, durably: its result image is safe already. */
 void operation_succeed(struct operation *op);
-/* Appends the completion event with the final state, unseen yet. */
-void operation_complete(struct operation *op, const char *status);
+/* Gives its workspace back, if it has one. */
+void operation_drop_workspace(struct operation *op);
 
 /* squash.c: squashes a chain if it is due; true: takes it over. */
 bool operations_squash(struct operations *all, struct chain_layer *chain,

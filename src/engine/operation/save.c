@@ -113,24 +113,6 @@ static int keep_layer(struct save *s) {
     return store_image_add(op->all->engine->store, &s->image, &s->fault);
 }
 
-int operation_check_layer(const struct operation *op, int64_t bytes,
-                          int64_t entries, struct fault *f) {
-    int64_t limit = op->run.max_layer_bytes;
-    if (bytes > limit)
-        return fault_set(f, 507,
-                         "the run wrote %lld bytes, more than "
-                         "max_layer_bytes = %lld",
-                         (long long)bytes, (long long)limit);
-    if (entries > LAYER_NAMES_MIN && entries > limit / LAYER_BYTES_A_NAME)
-        return fault_set(f, 507,
-                         "the run made %lld files, more than max_layer_bytes "
-                         "= %lld allows at %d bytes each",
-                         (long long)entries, (long long)limit,
-                         LAYER_BYTES_A_NAME);
-    return 0;
-}
-
-/* Worker. */
 static int publish(struct save *s) {
     struct operation *op = s->op;
     struct layers *layers = op->all->engine->layers;
@@ -211,4 +193,36 @@ void operation_save(struct operation *op) {
     s->image.cwd = op->image.cwd ? strdup(op->image.cwd) : NULL;
     s->image.user = op->image.user ? strdup(op->image.user) : NULL;
     job_start(&op->all->engine->workers, &s->job, publish_work, publish_done);
+}
+
+/* ---- its workspace ---- */
+
+struct drop {
+    struct job job;
+    struct operations *all;
+    struct workspace workspace;
+};
+
+static void drop_work(struct job *j) {
+    workspace_drop(job_engine(j)->layers, &((struct drop *)j)->workspace);
+}
+
+static void drop_done(struct job *j) {
+    operations_housekeep(((struct drop *)j)->all); /* there may be trash */
+    free(j);
+}
+
+/* In a worker: even to recycle a clean one takes the disk's time. */
+void operation_drop_workspace(struct operation *op) {
+    if (!op->has_workspace)
+        return;
+    op->has_workspace = false;
+    struct drop *d = calloc(1, sizeof *d);
+    if (!d) {
+        workspace_drop(op->all->engine->layers, &op->workspace);
+        return;
+    }
+    d->all = op->all;
+    d->workspace = op->workspace;
+    job_start(&op->all->engine->workers, &d->job, drop_work, drop_done);
 }

@@ -1,0 +1,151 @@
+/* end.c: how a run ends: what its exit says, and what is told of it. */
+#include "base/clock.h"
+#include "base/turn.h"
+#include "operation/internal.h"
+#include <signal.h>
+#include <string.h>
+
+void operation_count_usage(struct operation *op, const struct sandbox_exit *e) {
+    const struct rusage *u = &e->usage;
+    op->cpu += (double)(u->ru_utime.tv_sec + u->ru_stime.tv_sec) +
+               (double)(u->ru_utime.tv_usec + u->ru_stime.tv_usec) / 1e6;
+    if (u->ru_maxrss > op->memory)
+        op->memory = u->ru_maxrss;
+}
+
+/* Takes the output of its processes, as far as others need not wait; true when
+ * that is all. */
+bool operation_drain(struct operation *op) {
+    bool first = true;
+    for (struct process_entry *e = op->processes; e; e = e->next) {
+        if (e->drained || !process_is_spawned(e->process))
+            continue;
+        if (!first && turn_is_long(op->all->engine->loop))
+            return false;
+        process_drain(e->process);
+        e->drained = true;
+        first = false;
+    }
+    return true;
+}
+
+/* Whether the file is still there or not, and whether the run is kept or not:
+ * it is like any run that wrote too much. */
+static void judge_file_size(struct operation *op) {
+    op->limit = "disk";
+    op->layer_full = true;
+    if (!op->fault.status && !op->cancelled)
+        fault_set(&op->fault, 507,
+                  "a file of the run was to become larger than "
+                  "max_layer_bytes = %lld",
+                  (long long)op->run.max_layer_bytes);
+}
+
+/* What the exit of the main process says about limits. */
+static void judge_main(struct operation *op) {
+    struct process_entry *e = operation_find_process(op, 1);
+    if (!e || !process_is_spawned(e->process)) {
+        if (!op->fault.status && !op->cancelled)
+            fault_set(&op->fault, 500,
+                      "the command did not start within %lld seconds",
+                      (long long)op->run.process.timeout);
+        return;
+    }
+    const struct sandbox_exit *x = process_exit(e->process);
+    if (op->timed_out && x->signal != SIGKILL)
+        op->timed_out = false; /* it ended by itself just then */
+    if (x->limit)
+        op->limit = x->limit;
+    else if (op->timed_out)
+        op->limit = "timeout";
+    else if (x->signal == SIGXFSZ)
+        judge_file_size(op);
+    if (!process_has_exited(e->process) && !op->timed_out && !op->cancelled &&
+        !op->fault.status)
+        fault_set(&op->fault, 500, "the sandbox ended unexpectedly");
+}
+
+/* How much the limit allowed: bytes, processes, seconds; 0: not a number. */
+int64_t operation_limit_value(const struct operation *op) {
+    if (!op->limit)
+        return 0;
+    return strcmp(op->limit, "memory") == 0    ? op->run.limits.memory_bytes
+           : strcmp(op->limit, "pids") == 0    ? op->run.limits.pids
+           : strcmp(op->limit, "timeout") == 0 ? op->run.process.timeout
+           : op->layer_full                    ? op->run.max_layer_bytes
+           : strcmp(op->limit, "queue") == 0   ? (int64_t)op->run.queue_timeout
+                                               : 0;
+}
+
+static void finish_processes(struct operation *op) {
+    static const struct fault over = {409, "the operation has ended"};
+    while (op->processes) {
+        struct process_entry *e = op->processes;
+        bool main = e->spid == 1;
+        process_finish(e->process, main && op->timed_out,
+                       main ? op->limit : NULL,
+                       main ? operation_limit_value(op) : 0);
+        operation_answer_spawn(e, 0, &over);
+        operation_remove_process(op, e);
+    }
+}
+
+static const char *shutdown_reason(const struct operation *op) {
+    return op->cancelled      ? "cancelled"
+           : op->fault.status ? "failed"
+           : op->timed_out    ? "timeout"
+                              : "job_complete";
+}
+
+/* All output is in the log. */
+void operation_conclude(struct operation *op) {
+    const struct fault *broken;
+    op->concluded = true;
+    op->deadline = 0;
+    operation_dequeue(op);
+    judge_main(op);
+    if (op->cancelled)
+        op->limit = "cancelled";
+    finish_processes(op);
+    if (op->started) {
+        struct buffer *b = event_begin(op->log, "shutdown", 0);
+        json_add_time(b, "stopped_at", wall_microseconds());
+        json_add_string(b, "reason", shutdown_reason(op));
+        event_end(op->log);
+    }
+    broken = event_log_fault(op->log);
+    if (broken && !op->fault.status)
+        op->fault = *broken;
+    if (op->cancelled)
+        operation_settle(op, "CANCELLED");
+    else if (op->fault.status)
+        operation_settle(op, "FAILED");
+    else if (op->run.disposable)
+        operation_settle(op, "SUCCESS");
+    else
+        operation_save(op);
+}
+
+/* Of an operation without a sandbox. The list and the queue, which forget it,
+ * may have been all that kept it. */
+void operation_conclude_unstarted(struct operation *op) {
+    op->references++;
+    operation_conclude(op);
+    operation_drop_workspace(op);
+    operation_unref(op);
+}
+
+void operation_fail(struct operation *op, const struct fault *why) {
+    op->fault = *why;
+    operation_conclude_unstarted(op);
+}
+
+void operation_abort(struct operation *op, const char *limit,
+                     const struct fault *why) {
+    if (op->concluded || op->fault.status)
+        return;
+    op->fault = *why;
+    op->limit = limit;
+    if (op->sandbox)
+        sandbox_kill(op->sandbox);
+}

@@ -1,0 +1,69 @@
+/* housekeeping.c: what has to be watched and cleaned now and then. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "operation/internal.h"
+#include <stdlib.h>
+
+enum { HOUSEKEEPING_MS = 250, RETRY_SECONDS = 60 };
+
+struct chore {
+    struct job job;
+    struct operations *all;
+    bool failed;
+};
+
+static void trash_work(struct job *j) {
+    trash_empty(((struct chore *)j)->all->engine->layers);
+}
+
+static void trash_done(struct job *j) {
+    ((struct chore *)j)->all->cleaning = false;
+    free(j);
+}
+
+static void checkpoint_work(struct job *j) {
+    struct chore *c = (struct chore *)j;
+    struct fault f;
+    c->failed = store_checkpoint(c->all->engine->store, &f) < 0;
+    if (c->failed)
+        log_line("checkpoint: %s", f.message);
+}
+
+static void checkpoint_done(struct job *j) {
+    struct operations *all = ((struct chore *)j)->all;
+    all->checkpointing = false;
+    if (((struct chore *)j)->failed)
+        all->checkpoint_after = monotonic_seconds() + RETRY_SECONDS;
+    free(j);
+}
+
+static void do_chore(struct operations *all, bool due, bool *busy,
+                     void (*work)(struct job *), void (*done)(struct job *)) {
+    struct chore *c = due && !*busy ? calloc(1, sizeof *c) : NULL;
+    if (!c)
+        return;
+    *busy = true;
+    c->all = all;
+    job_start(&all->engine->workers, &c->job, work, done);
+}
+
+static void on_housekeeping(uv_timer_t *timer) {
+    struct operations *all = timer->data;
+    struct engine *e = all->engine;
+    bool trash = !trash_is_empty(e->layers);
+    bool checkpoint = store_checkpoint_due(e->store) &&
+                      monotonic_seconds() >= all->checkpoint_after;
+    operations_watch_disk(all);
+    operations_report_imports(all);
+    do_chore(all, trash, &all->cleaning, trash_work, trash_done);
+    do_chore(all, checkpoint, &all->checkpointing, checkpoint_work,
+             checkpoint_done);
+    if (!all->running && !all->importing && !trash && !checkpoint)
+        uv_timer_stop(timer);
+}
+
+void operations_housekeep(struct operations *all) {
+    if (!uv_is_active((uv_handle_t *)&all->housekeeping))
+        uv_timer_start(&all->housekeeping, on_housekeeping, HOUSEKEEPING_MS,
+                       HOUSEKEEPING_MS);
+}

@@ -1,0 +1,233 @@
+/* operation.c: one operation, from its making to its row in the store; see
+ * operation.h. */
+#define _GNU_SOURCE
+#include "base/clock.h"
+#include "base/log.h"
+#include "operation/internal.h"
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct operation *operation_new(struct operations *all, const char *kind,
+                                const char *key) {
+    struct operation *op = calloc(1, sizeof *op);
+    if (!op)
+        return NULL;
+    if (key)
+        operation_key_uuid(key, op->uuid);
+    else
+        uuid_ordered(op->uuid);
+    op->log = event_log_new(all->engine->dir_fd, op->uuid);
+    if (!op->log) {
+        free(op);
+        return NULL;
+    }
+    op->all = all;
+    op->references = 1;
+    op->kind = kind;
+    op->status = "PENDING";
+    op->created = wall_microseconds();
+    op->next_spid = 1;
+    op->image_size = -1;
+    all->count++;
+    return op;
+}
+
+static void operation_free(struct operation *op) {
+    op->all->count--;
+    event_log_unref(op->log);
+    image_clear(&op->image);
+    operation_drop_client(op);
+    json_decref(op->image_env);
+    run_clear(&op->run);
+    import_free(op->import);
+    free(op->request);
+    free(op->contents);
+    free(op->layers);
+    free(op);
+}
+
+void operation_unref(struct operation *op) {
+    if (--op->references == 0)
+        operation_free(op);
+}
+
+void operation_enlist(struct operation *op) {
+    struct operations *all = op->all;
+    op->listed = true;
+    op->next = all->active;
+    if (op->next)
+        op->next->previous = op;
+    all->active = op;
+}
+
+static void delist(struct operation *op) {
+    if (op->next)
+        op->next->previous = op->previous;
+    if (op->previous)
+        op->previous->next = op->next;
+    else
+        op->all->active = op->next;
+    op->listed = false;
+}
+
+void operation_ended(struct operation *op) {
+    op->references++; /* for the waiters' sake */
+    if (op->listed) {
+        delist(op);
+        operation_unref(op);
+    }
+    event_log_finish(op->log);
+    while (op->waiters) {
+        struct operation_waiter *w = op->waiters;
+        op->waiters = w->next;
+        w->done(w, op, true);
+    }
+    operation_unref(op);
+}
+
+/* ---- looking ---- */
+
+struct operation *operation_find(struct operations *all, const char *uuid) {
+    struct operation *op = all->active;
+    while (op && strcmp(op->uuid, uuid) != 0)
+        op = op->next;
+    return op;
+}
+
+/* RFC 9562 §5.8: a version 8 uuid holds what its maker likes. */
+void operation_key_uuid(const char *key, char out[UUID_SIZE]) {
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    char hex[33];
+    SHA256((const unsigned char *)key, strlen(key), hash);
+    hash[6] = (hash[6] & 0x0f) | 0x80;
+    hash[8] = (hash[8] & 0x3f) | 0x80;
+    for (int i = 0; i < 16; i++)
+        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    snprintf(out, UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8,
+             hex + 12, hex + 16, hex + 20);
+}
+
+const char *operation_request(const struct operation *op) {
+    return op->request;
+}
+
+struct event_log *operation_log(const struct operation *op) {
+    return op->log;
+}
+
+void operations_visit(struct operations *all,
+                      bool (*visit)(void *arg, struct operation *op),
+                      void *arg) {
+    for (struct operation *op = all->active; op; op = op->next)
+        if (!visit(arg, op))
+            return;
+}
+
+int operation_record(struct operation *op, struct fault *f) {
+    struct operation_row row;
+    if (op->recorded)
+        return 0;
+    operation_row(op, &row);
+    if (store_operation_add(op->all->engine->store, &row, f) < 0)
+        return -1;
+    op->recorded = true;
+    return 0;
+}
+
+void operations_record(struct operations *all) {
+    struct fault f;
+    for (struct operation *op = all->active; op; op = op->next)
+        if (operation_record(op, &f) < 0)
+            log_line("operation %s: %s", op->uuid, f.message);
+}
+
+int operation_cancel(struct operation *op, struct fault *f) {
+    if (op->concluded || op->cancelled)
+        return fault_set(f, 409, "operation is not cancellable");
+    op->cancelled = true;
+    if (op->import) {
+        operation_cancel_import(op);
+    } else if (op->sandbox) {
+        sandbox_kill(op->sandbox);
+    } else {
+        operation_conclude_unstarted(op);
+    }
+    return 0;
+}
+
+/* ---- the final state ---- */
+
+static void write_completion(struct buffer *b, const struct operation *op,
+                             const char *status) {
+    json_add_string(b, "status", status);
+    json_add_int(b, "duration_ms", (op->finished - op->created) / 1000);
+    json_add_optional(b, "result_image_uuid", op->result_image);
+    json_add_string(b, "error", op->fault.status ? op->fault.message : NULL);
+    if (op->image_size >= 0)
+        json_add_int(b, "image_size_bytes", op->image_size);
+    if (!op->import)
+        json_add_int(b, "layer_bytes", op->layer_bytes);
+    if (op->limit)
+        json_add_string(b, "limit", op->limit);
+    if (operation_limit_value(op))
+        json_add_int(b, "limit_value", operation_limit_value(op));
+}
+
+void operation_complete(struct operation *op, const char *status) {
+    op->finished = wall_microseconds();
+    event_log_hold(op->log);
+    struct buffer *b = event_begin(op->log, "completion", 0);
+    write_completion(b, op, status);
+    event_end(op->log);
+}
+
+static int store_final(struct operation *op, const char *status,
+                       const char *log, size_t length, struct fault *f) {
+    struct store *store = op->all->engine->store;
+    struct operation_row row;
+    operation_row(op, &row);
+    row.status = status;
+    return op->recorded ? store_operation_finish(store, &row, log, length, f)
+                        : store_operation_record(store, &row, log, length, f);
+}
+
+void operation_settle(struct operation *op, const char *status) {
+    size_t length;
+    struct fault f;
+    if (op->cancelled)
+        op->fault.status = 0; /* that it was killed is no error */
+    operation_complete(op, status);
+    const char *log = event_log_text(op->log, &length);
+    if (store_final(op, status, log, length, &f) < 0) {
+        log_line("operation %s: %s", op->uuid, f.message);
+        if (!op->fault.status)
+            op->fault = f;
+        status = "FAILED";
+        /* A short row may still fit where the log did not. */
+        if (store_final(op, status, "", 0, &f) < 0)
+            log_line("operation %s is lost: %s", op->uuid, f.message);
+    }
+    op->status = status;
+    op->recorded = true;
+    operation_ended(op);
+}
+
+void operation_row(const struct operation *op, struct operation_row *out) {
+    *out = (struct operation_row){
+        .kind = op->kind,
+        .status = op->status,
+        .error = op->fault.status ? (char *)op->fault.message : NULL,
+        .created = op->created,
+        .finished = op->finished,
+        .consumed_cpu = op->cpu,
+        .consumed_memory = op->memory,
+        .image_size = op->image_size,
+        .tag = op->import ? (char *)import_tag(op->import) : NULL,
+        .metadata = op->request,
+    };
+    memcpy(out->uuid, op->uuid, UUID_SIZE);
+    memcpy(out->image, op->image.uuid, UUID_SIZE);
+    memcpy(out->result_image, op->result_image, UUID_SIZE);
+}

@@ -1,0 +1,126 @@
+/* processes.c: the processes of a run, and what they are told. */
+#include "base/scope.h"
+#include "operation/internal.h"
+#include <stdlib.h>
+
+struct process_entry *operation_find_process(const struct operation *op,
+                                             int spid) {
+    struct process_entry *e = op->processes;
+    while (e && e->spid != spid)
+        e = e->next;
+    return e;
+}
+
+struct process_entry *operation_add_process(struct operation *op,
+                                            struct fault *f) {
+    struct process_entry *e = calloc(1, sizeof *e);
+    if (!e) {
+        fault_memory(f);
+        return NULL;
+    }
+    e->spid = op->next_spid++;
+    e->next = op->processes;
+    op->processes = e;
+    return e;
+}
+
+void operation_remove_process(struct operation *op, struct process_entry *e) {
+    struct process_entry **p = &op->processes;
+    while (*p != e)
+        p = &(*p)->next;
+    *p = e->next;
+    process_free(e->process);
+    run_process_clear(&e->run);
+    free(e);
+}
+
+int operation_start_process(struct operation *op, struct process_entry *e,
+                            const struct run_process *run, struct fault *f) {
+    struct process_spec spec = {
+        .loop = op->all->engine->loop,
+        .log = op->log,
+        .spid = e->spid,
+        .run = run,
+        .image_env = op->image_env,
+    };
+    e->process = process_start(&spec, op->sandbox, f);
+    return e->process ? 0 : -1;
+}
+
+void operation_answer_spawn(struct process_entry *e, int spid,
+                            const struct fault *why) {
+    struct spawn_waiter *w = steal_pointer(&e->waiter);
+    if (w)
+        w->started(w, spid, why);
+}
+
+/* ---- orders to its processes ---- */
+
+/* 425 before the main process runs, 409 after its end. */
+static int check_running(const struct operation *op, struct fault *f) {
+    struct process_entry *e = operation_find_process(op, 1);
+    if (op->import)
+        return fault_set(f, 409, "an import has no processes");
+    if (op->concluded || op->cancelled || op->timed_out ||
+        (e && process_has_exited(e->process)))
+        return fault_set(f, 409, "the operation is not running any more");
+    if (!e || !process_is_spawned(e->process))
+        return fault_set(f, 425, "the operation has not started yet");
+    return 0;
+}
+
+int operation_spawn(struct operation *op, struct run_process *run,
+                    struct spawn_waiter *w, struct fault *f) {
+    struct process_entry *e =
+        check_running(op, f) < 0 ? NULL : operation_add_process(op, f);
+    if (!e) {
+        run_process_clear(run);
+        return -1;
+    }
+    e->run = *run;
+    *run = (struct run_process){0};
+    if (!*e->run.cwd)
+        e->run.cwd = op->run.process.cwd;
+    if (e->run.image_user)
+        e->run.user = op->image.user;
+    if (operation_start_process(op, e, &e->run, f) < 0) {
+        operation_remove_process(op, e);
+        return -1;
+    }
+    e->waiter = w;
+    return 0;
+}
+
+void operation_forget_spawn(struct operation *op, struct spawn_waiter *w) {
+    for (struct process_entry *e = op->processes; e; e = e->next)
+        if (e->waiter == w)
+            e->waiter = NULL;
+}
+
+/* The process, once it is registered. */
+static struct process_entry *check_process(const struct operation *op, int spid,
+                                           struct fault *f) {
+    struct process_entry *e = operation_find_process(op, spid);
+    if (check_running(op, f) < 0)
+        return NULL;
+    if (e && process_is_spawned(e->process))
+        return e;
+    fault_set(f, 404, "the operation has no process %d", spid);
+    return NULL;
+}
+
+int operation_signal(struct operation *op, int spid, int signal,
+                     struct fault *f) {
+    struct process_entry *e = check_process(op, spid, f);
+    if (!e)
+        return -1;
+    if (process_has_exited(e->process))
+        return 0;
+    return sandbox_signal(op->sandbox, spid, signal, f);
+}
+
+int operation_write(struct operation *op, int spid, const void *data,
+                    size_t length, bool close, struct fault *f) {
+    struct process_entry *e = check_process(op, spid, f);
+    return e ? process_write(e->process, data, length, close, f) : -1;
+}

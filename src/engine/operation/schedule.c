@@ -1,0 +1,75 @@
+/* schedule.c: the clock: operations whose time is up, and those who wait for
+ * one no longer. */
+#include "base/clock.h"
+#include "operation/internal.h"
+#include <math.h>
+
+void operation_wait(struct operation *op, struct operation_waiter *w) {
+    w->next = op->waiters;
+    op->waiters = w;
+    operations_due(op->all, w->deadline);
+}
+
+void operation_unwait(struct operation *op, struct operation_waiter *w) {
+    struct operation_waiter **p = &op->waiters;
+    while (*p && *p != w)
+        p = &(*p)->next;
+    if (*p)
+        *p = w->next;
+}
+
+static void on_timer(uv_timer_t *timer);
+
+void operations_due(struct operations *all, double deadline) {
+    if (uv_is_active((uv_handle_t *)&all->timer) && all->timer_due <= deadline)
+        return;
+    double seconds = deadline - monotonic_seconds();
+    all->timer_due = deadline;
+    uv_update_time(all->engine->loop);
+    uv_timer_start(&all->timer, on_timer,
+                   seconds > 0 ? (uint64_t)(seconds * 1000) + 1 : 0, 0);
+}
+
+static double sooner(double a, double b) {
+    return a < b ? a : b;
+}
+
+/* Tells those whose time is up; gives the next time. */
+static double expire_waiters(struct operation *op, double now) {
+    struct operation_waiter *due = NULL, **p = &op->waiters;
+    double next = INFINITY;
+    while (*p) {
+        struct operation_waiter *w = *p;
+        if (w->deadline > now) {
+            next = sooner(next, w->deadline);
+            p = &w->next;
+            continue;
+        }
+        *p = w->next;
+        w->next = due;
+        due = w;
+    }
+    while (due) {
+        struct operation_waiter *w = due;
+        due = w->next;
+        w->done(w, op, false);
+    }
+    return next;
+}
+
+static void on_timer(uv_timer_t *timer) {
+    struct operations *all = timer->data;
+    double now = monotonic_seconds(), next = INFINITY;
+    for (struct operation *op = all->active, *after; op; op = after) {
+        after = op->next;
+        op->references++;
+        if (op->deadline && op->deadline <= now)
+            operation_expire(op);
+        if (op->deadline)
+            next = sooner(next, op->deadline);
+        next = sooner(next, expire_waiters(op, now));
+        operation_unref(op);
+    }
+    if (isfinite(next))
+        operations_due(all, next);
+}
