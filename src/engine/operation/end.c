@@ -1,20 +1,14 @@
 /* end.c: how a run ends: what its exit says, and what is told of it. */
+#include "operation/end.h"
 #include "base/clock.h"
 #include "base/turn.h"
 #include "operation/internal.h"
+#include "operation/processes.h"
+#include "operation/queue.h"
+#include "operation/save.h"
 #include <signal.h>
 #include <string.h>
 
-void operation_count_usage(struct operation *op, const struct sandbox_exit *e) {
-    const struct rusage *u = &e->usage;
-    op->cpu += (double)(u->ru_utime.tv_sec + u->ru_stime.tv_sec) +
-               (double)(u->ru_utime.tv_usec + u->ru_stime.tv_usec) / 1e6;
-    if (u->ru_maxrss > op->memory)
-        op->memory = u->ru_maxrss;
-}
-
-/* Takes the output of its processes, as far as others need not wait; true when
- * that is all. */
 bool operation_drain(struct operation *op) {
     bool first = true;
     for (struct process_entry *e = op->processes; e; e = e->next) {
@@ -32,8 +26,7 @@ bool operation_drain(struct operation *op) {
 /* Whether the file is still there or not, and whether the run is kept or not:
  * it is like any run that wrote too much. */
 static void judge_file_size(struct operation *op) {
-    op->limit = "disk";
-    op->layer_full = true;
+    operation_hit_limit(op, "disk", op->run.max_layer_bytes);
     if (!op->fault.status && !op->cancelled)
         fault_set(&op->fault, 507,
                   "a file of the run was to become larger than "
@@ -41,9 +34,16 @@ static void judge_file_size(struct operation *op) {
                   (long long)op->run.max_layer_bytes);
 }
 
+/* How many bytes or processes a limit of the sandbox allowed. */
+static int64_t allowed(const struct limits *l, const char *limit) {
+    return strcmp(limit, "memory") == 0 ? l->memory_bytes
+           : strcmp(limit, "pids") == 0 ? l->pids
+                                        : 0;
+}
+
 /* What the exit of the main process says about limits. */
 static void judge_main(struct operation *op) {
-    struct process_entry *e = operation_find_process(op, 1);
+    struct process_entry *e = processes_find(op, 1);
     if (!e || !process_is_spawned(e->process)) {
         if (!op->fault.status && !op->cancelled)
             fault_set(&op->fault, 500,
@@ -55,26 +55,14 @@ static void judge_main(struct operation *op) {
     if (op->timed_out && x->signal != SIGKILL)
         op->timed_out = false; /* it ended by itself just then */
     if (x->limit)
-        op->limit = x->limit;
+        operation_hit_limit(op, x->limit, allowed(&op->run.limits, x->limit));
     else if (op->timed_out)
-        op->limit = "timeout";
+        operation_hit_limit(op, "timeout", op->run.process.timeout);
     else if (x->signal == SIGXFSZ)
         judge_file_size(op);
     if (!process_has_exited(e->process) && !op->timed_out && !op->cancelled &&
         !op->fault.status)
         fault_set(&op->fault, 500, "the sandbox ended unexpectedly");
-}
-
-/* How much the limit allowed: bytes, processes, seconds; 0: not a number. */
-int64_t operation_limit_value(const struct operation *op) {
-    if (!op->limit)
-        return 0;
-    return strcmp(op->limit, "memory") == 0    ? op->run.limits.memory_bytes
-           : strcmp(op->limit, "pids") == 0    ? op->run.limits.pids
-           : strcmp(op->limit, "timeout") == 0 ? op->run.process.timeout
-           : op->layer_full                    ? op->run.max_layer_bytes
-           : strcmp(op->limit, "queue") == 0   ? (int64_t)op->run.queue_timeout
-                                               : 0;
 }
 
 static void finish_processes(struct operation *op) {
@@ -83,10 +71,9 @@ static void finish_processes(struct operation *op) {
         struct process_entry *e = op->processes;
         bool main = e->spid == 1;
         process_finish(e->process, main && op->timed_out,
-                       main ? op->limit : NULL,
-                       main ? operation_limit_value(op) : 0);
-        operation_answer_spawn(e, 0, &over);
-        operation_remove_process(op, e);
+                       main ? op->limit : NULL, main ? op->limit_value : 0);
+        processes_answer(e, 0, &over);
+        processes_remove(op, e);
     }
 }
 
@@ -97,7 +84,6 @@ static const char *shutdown_reason(const struct operation *op) {
                               : "job_complete";
 }
 
-/* All output is in the log. */
 void operation_conclude(struct operation *op) {
     const struct fault *broken;
     op->concluded = true;
@@ -105,7 +91,7 @@ void operation_conclude(struct operation *op) {
     operation_dequeue(op);
     judge_main(op);
     if (op->cancelled)
-        op->limit = "cancelled";
+        operation_hit_limit(op, "cancelled", 0);
     finish_processes(op);
     if (op->started) {
         struct buffer *b = event_begin(op->log, "shutdown", 0);
@@ -126,7 +112,7 @@ void operation_conclude(struct operation *op) {
         operation_save(op);
 }
 
-/* Of an operation without a sandbox. The list and the queue, which forget it,
+/* The list and the queue, which forget it,
  * may have been all that kept it. */
 void operation_conclude_unstarted(struct operation *op) {
     op->references++;
@@ -135,17 +121,14 @@ void operation_conclude_unstarted(struct operation *op) {
     operation_unref(op);
 }
 
-void operation_fail(struct operation *op, const struct fault *why) {
-    op->fault = *why;
-    operation_conclude_unstarted(op);
-}
-
-void operation_abort(struct operation *op, const char *limit,
-                     const struct fault *why) {
+void operation_fail(struct operation *op, const struct fault *why,
+                    const char *limit, int64_t value) {
     if (op->concluded || op->fault.status)
         return;
     op->fault = *why;
-    op->limit = limit;
+    operation_hit_limit(op, limit, value);
     if (op->sandbox)
         sandbox_kill(op->sandbox);
+    else
+        operation_conclude_unstarted(op);
 }

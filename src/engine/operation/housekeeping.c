@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "operation/internal.h"
+#include "operation/operation.h"
 #include <stdlib.h>
 
 enum { HOUSEKEEPING_MS = 250, RETRY_SECONDS = 60 };
@@ -47,18 +48,24 @@ static void do_chore(struct operations *all, bool due, bool *busy,
     job_start(&all->engine->workers, &c->job, work, done);
 }
 
+static void watch_all(struct operations *all) {
+    for (struct operation *op = all->active, *after; op; op = after) {
+        after = op->next;
+        op->kind->watch(op);
+    }
+}
+
 static void on_housekeeping(uv_timer_t *timer) {
     struct operations *all = timer->data;
     struct engine *e = all->engine;
     bool trash = !trash_is_empty(e->layers);
     bool checkpoint = store_checkpoint_due(e->store) &&
                       monotonic_seconds() >= all->checkpoint_after;
-    operations_watch_disk(all);
-    operations_report_imports(all);
+    watch_all(all);
     do_chore(all, trash, &all->cleaning, trash_work, trash_done);
     do_chore(all, checkpoint, &all->checkpointing, checkpoint_work,
              checkpoint_done);
-    if (!all->running && !all->importing && !trash && !checkpoint)
+    if (!all->runs.running && !all->imports.running && !trash && !checkpoint)
         uv_timer_stop(timer);
 }
 

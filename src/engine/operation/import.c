@@ -5,6 +5,9 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "operation/internal.h"
+#include "operation/operation.h"
+#include "operation/queue.h"
+#include "operation/save.h"
 #include "transport/registry.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -14,7 +17,6 @@ struct import {
     struct job job;
     struct operation *op;
     struct import_request request;
-    bool begun;
     double deadline;
     atomic_bool cancelled;
     struct image image;
@@ -39,17 +41,15 @@ void import_request_clear(struct import_request *r) {
     *r = (struct import_request){0};
 }
 
-void import_free(struct import *i) {
+static void free_import(struct operation *op) {
+    struct import *i = op->import;
+    operation_part(op);
     if (!i)
         return;
     import_request_clear(&i->request);
     image_clear(&i->image);
     pthread_mutex_destroy(&i->lock);
     free(i);
-}
-
-const char *import_tag(const struct import *i) {
-    return i->request.tag;
 }
 
 /* ---- in the worker ---- */
@@ -97,31 +97,12 @@ static void report(struct operation *op) {
     event_end(op->log);
 }
 
-void operations_report_imports(struct operations *all) {
-    for (struct operation *op = all->active; op; op = op->next)
-        if (op->import && op->import->begun && !op->concluded)
-            report(op);
-}
-
-static void begin(struct operation *op);
-
-/* The oldest of those that wait. */
-static void begin_next(struct operations *all) {
-    struct operation *oldest = NULL;
-    for (struct operation *op = all->active; op; op = op->next)
-        if (op->import && !op->import->begun && !op->concluded)
-            oldest = op;
-    if (oldest && all->importing < IMPORTS_AT_A_TIME && !all->stopping)
-        begin(oldest);
-}
-
 static void import_done(struct job *j) {
     struct import *i = (struct import *)j;
     struct operation *op = i->op;
-    struct operations *all = op->all;
     report(op);
     op->concluded = true;
-    all->importing--;
+    operation_leave_place(op);
     if (!i->fault.status) {
         memcpy(op->result_image, i->image.uuid, UUID_SIZE);
         op->image_size = i->image.size;
@@ -129,34 +110,33 @@ static void import_done(struct job *j) {
     } else {
         op->fault = i->fault;
         if (i->fault.status == 408)
-            op->limit = "timeout";
+            operation_hit_limit(op, "timeout", 0);
         else if (i->fault.status == 413 || i->fault.status == 507)
-            op->limit = "disk";
+            operation_hit_limit(op, "disk", 0);
         operation_settle(op, op->cancelled ? "CANCELLED" : "FAILED");
     }
-    operations_housekeep(all);
-    begin_next(all);
+    queue_next(op->queue);
     operation_unref(op);
 }
 
 static void begin(struct operation *op) {
     struct import *i = op->import;
-    i->begun = true;
     i->deadline = monotonic_seconds() + (double)i->request.timeout;
     op->status = "EXECUTING";
     op->references++;
-    op->all->importing++;
+    operation_take_place(op);
     operations_housekeep(op->all);
     job_start(&op->all->engine->workers, &i->job, import_work, import_done);
 }
 
-void operation_cancel_import(struct operation *op) {
-    if (op->import->begun) {
+static void cancel(struct operation *op) {
+    if (!op->queued) {
         op->import->cancelled = true;
         return;
     }
+    operation_dequeue(op);
     op->concluded = true;
-    op->limit = "cancelled";
+    operation_hit_limit(op, "cancelled", 0);
     operation_settle(op, "CANCELLED");
 }
 
@@ -190,17 +170,46 @@ static struct import *import_new(struct operation *op,
     pthread_mutex_init(&i->lock, NULL);
     i->op = op;
     i->request = *r;
+    op->tag = i->request.tag;
     *r = (struct import_request){0};
     return i;
 }
 
-static struct operation *operation_new_import(struct operations *all,
-                                              struct import_request *r) {
-    struct operation *op = operation_new(all, "image_import", NULL);
+static void watch(struct operation *op) {
+    if (!op->queued && !op->concluded)
+        report(op);
+}
+
+static int check_orders(const struct operation *op, struct fault *f) {
+    (void)op;
+    return fault_set(f, 409, "an import has no processes");
+}
+
+/* It uses layers that no row names yet. */
+static bool pin(const struct operation *op, struct gc_pins *p) {
+    (void)op;
+    p->importing = true;
+    return true;
+}
+
+/* The worker takes the time: no deadline here. */
+static const struct operation_kind import_kind = {
+    .name = "image_import",
+    .begin = begin,
+    .cancel = cancel,
+    .watch = watch,
+    .check_orders = check_orders,
+    .pin = pin,
+    .free = free_import,
+};
+
+static struct operation *new_import(struct operations *all,
+                                    struct import_request *r) {
+    struct operation *op = operation_new(all, &import_kind, NULL);
     if (!op)
         return NULL;
     op->request = write_request(r);
-    if (op->request)
+    if (op->request && operation_join(op, &all->imports, 0))
         op->import = import_new(op, r);
     if (op->import)
         return op;
@@ -208,19 +217,12 @@ static struct operation *operation_new_import(struct operations *all,
     return NULL;
 }
 
-static size_t waiting(const struct operations *all) {
-    size_t n = 0;
-    for (const struct operation *op = all->active; op; op = op->next)
-        n += op->import && !op->import->begun;
-    return n;
-}
-
 static int check(const struct operations *all, const struct import_request *r,
                  struct fault *f) {
     size_t most = all->engine->config->max_queued;
     if (all->stopping)
         return fault_set(f, 503, "the engine is stopping");
-    if (all->importing >= IMPORTS_AT_A_TIME && waiting(all) >= most)
+    if (!queue_has_place(&all->imports) && all->imports.waiting >= most)
         return fault_set(f, 429,
                          "%zu imports wait for their turn, as many as may "
                          "(--max-queued)",
@@ -233,12 +235,13 @@ static int check(const struct operations *all, const struct import_request *r,
 struct operation *operation_import(struct operations *all,
                                    struct import_request *r, struct fault *f) {
     struct operation *op = NULL;
-    if (check(all, r, f) == 0 && !(op = operation_new_import(all, r)))
+    if (check(all, r, f) == 0 && !(op = new_import(all, r)))
         fault_memory(f);
     import_request_clear(r);
     if (op) {
         operation_enlist(op);
-        begin_next(all);
+        operation_enqueue(op);
+        queue_next(&all->imports);
     }
     return op;
 }

@@ -1,6 +1,7 @@
 /* operation.c: one operation, from its making to its row in the store; see
  * operation.h. */
 #define _GNU_SOURCE
+#include "operation/operation.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "operation/internal.h"
@@ -9,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct operation *operation_new(struct operations *all, const char *kind,
+struct operation *operation_new(struct operations *all,
+                                const struct operation_kind *kind,
                                 const char *key) {
     struct operation *op = calloc(1, sizeof *op);
     if (!op)
@@ -37,14 +39,8 @@ struct operation *operation_new(struct operations *all, const char *kind,
 static void operation_free(struct operation *op) {
     op->all->count--;
     event_log_unref(op->log);
-    image_clear(&op->image);
-    operation_drop_client(op);
-    json_decref(op->image_env);
-    run_clear(&op->run);
-    import_free(op->import);
+    op->kind->free(op);
     free(op->request);
-    free(op->contents);
-    free(op->layers);
     free(op);
 }
 
@@ -85,6 +81,12 @@ void operation_ended(struct operation *op) {
         w->done(w, op, true);
     }
     operation_unref(op);
+}
+
+void operation_hit_limit(struct operation *op, const char *limit,
+                         int64_t value) {
+    op->limit = limit;
+    op->limit_value = value;
 }
 
 /* ---- looking ---- */
@@ -147,13 +149,7 @@ int operation_cancel(struct operation *op, struct fault *f) {
     if (op->concluded || op->cancelled)
         return fault_set(f, 409, "operation is not cancellable");
     op->cancelled = true;
-    if (op->import) {
-        operation_cancel_import(op);
-    } else if (op->sandbox) {
-        sandbox_kill(op->sandbox);
-    } else {
-        operation_conclude_unstarted(op);
-    }
+    op->kind->cancel(op);
     return 0;
 }
 
@@ -167,12 +163,12 @@ static void write_completion(struct buffer *b, const struct operation *op,
     json_add_string(b, "error", op->fault.status ? op->fault.message : NULL);
     if (op->image_size >= 0)
         json_add_int(b, "image_size_bytes", op->image_size);
-    if (!op->import)
+    if (op->kind->makes_layer)
         json_add_int(b, "layer_bytes", op->layer_bytes);
     if (op->limit)
         json_add_string(b, "limit", op->limit);
-    if (operation_limit_value(op))
-        json_add_int(b, "limit_value", operation_limit_value(op));
+    if (op->limit_value)
+        json_add_int(b, "limit_value", op->limit_value);
 }
 
 void operation_complete(struct operation *op, const char *status) {
@@ -216,7 +212,7 @@ void operation_settle(struct operation *op, const char *status) {
 
 void operation_row(const struct operation *op, struct operation_row *out) {
     *out = (struct operation_row){
-        .kind = op->kind,
+        .kind = op->kind->name,
         .status = op->status,
         .error = op->fault.status ? (char *)op->fault.message : NULL,
         .created = op->created,
@@ -224,7 +220,7 @@ void operation_row(const struct operation *op, struct operation_row *out) {
         .consumed_cpu = op->cpu,
         .consumed_memory = op->memory,
         .image_size = op->image_size,
-        .tag = op->import ? (char *)import_tag(op->import) : NULL,
+        .tag = (char *)op->tag,
         .metadata = op->request,
     };
     memcpy(out->uuid, op->uuid, UUID_SIZE);

@@ -1,5 +1,8 @@
 /* operations.c: all active operations; see operation.h. */
 #include "operation/internal.h"
+#include "operation/operation.h"
+#include "operation/queue.h"
+#include "operation/squash.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,22 +15,15 @@ size_t operations_active(const struct operations *all) {
 size_t operations_running(const struct operations *all, const char *kind) {
     size_t n = 0;
     for (const struct operation *op = all->active; op; op = op->next)
-        n += strcmp(op->kind, kind) == 0;
+        n += strcmp(op->kind->name, kind) == 0;
     return n;
 }
 
 int operations_pin(const struct operations *all, struct gc_pins *p,
                    struct fault *f) {
     bool ok = operations_pin_squash(all, p);
-    for (const struct operation *op = all->active; op && ok; op = op->next) {
-        p->importing |= op->import != NULL;
-        if (op->image.layer)
-            ok = gc_pin_layer(p, op->image.layer);
-        for (size_t i = 0; ok && i < op->layer_count; i++)
-            ok = gc_pin_layer(p, op->layers[i]);
-        for (size_t i = 0; ok && op->contents && i < op->run.file_count; i++)
-            ok = gc_pin_file(p, op->contents[i]);
-    }
+    for (const struct operation *op = all->active; op && ok; op = op->next)
+        ok = op->kind->pin(op, p);
     return ok ? 0 : fault_memory(f);
 }
 
@@ -41,7 +37,8 @@ struct operations *operations_open(struct engine *e, struct fault *f) {
         return NULL;
     }
     all->engine = e;
-    all->queue_end = &all->queue;
+    queue_init(&all->runs, all, e->config->max_runs);
+    queue_init(&all->imports, all, IMPORTS_AT_A_TIME);
     all->timer.data = all->housekeeping.data = all;
     uv_timer_init(e->loop, &all->timer);
     uv_timer_init(e->loop, &all->housekeeping);

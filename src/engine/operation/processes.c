@@ -1,18 +1,18 @@
 /* processes.c: the processes of a run, and what they are told. */
+#include "operation/processes.h"
 #include "base/scope.h"
 #include "operation/internal.h"
+#include "operation/operation.h"
 #include <stdlib.h>
 
-struct process_entry *operation_find_process(const struct operation *op,
-                                             int spid) {
+struct process_entry *processes_find(const struct operation *op, int spid) {
     struct process_entry *e = op->processes;
     while (e && e->spid != spid)
         e = e->next;
     return e;
 }
 
-struct process_entry *operation_add_process(struct operation *op,
-                                            struct fault *f) {
+struct process_entry *processes_add(struct operation *op, struct fault *f) {
     struct process_entry *e = calloc(1, sizeof *e);
     if (!e) {
         fault_memory(f);
@@ -24,7 +24,7 @@ struct process_entry *operation_add_process(struct operation *op,
     return e;
 }
 
-void operation_remove_process(struct operation *op, struct process_entry *e) {
+void processes_remove(struct operation *op, struct process_entry *e) {
     struct process_entry **p = &op->processes;
     while (*p != e)
         p = &(*p)->next;
@@ -34,8 +34,8 @@ void operation_remove_process(struct operation *op, struct process_entry *e) {
     free(e);
 }
 
-int operation_start_process(struct operation *op, struct process_entry *e,
-                            const struct run_process *run, struct fault *f) {
+int processes_start(struct operation *op, struct process_entry *e,
+                    const struct run_process *run, struct fault *f) {
     struct process_spec spec = {
         .loop = op->all->engine->loop,
         .log = op->log,
@@ -47,8 +47,8 @@ int operation_start_process(struct operation *op, struct process_entry *e,
     return e->process ? 0 : -1;
 }
 
-void operation_answer_spawn(struct process_entry *e, int spid,
-                            const struct fault *why) {
+void processes_answer(struct process_entry *e, int spid,
+                      const struct fault *why) {
     struct spawn_waiter *w = steal_pointer(&e->waiter);
     if (w)
         w->started(w, spid, why);
@@ -56,11 +56,8 @@ void operation_answer_spawn(struct process_entry *e, int spid,
 
 /* ---- orders to its processes ---- */
 
-/* 425 before the main process runs, 409 after its end. */
-static int check_running(const struct operation *op, struct fault *f) {
-    struct process_entry *e = operation_find_process(op, 1);
-    if (op->import)
-        return fault_set(f, 409, "an import has no processes");
+int processes_check_orders(const struct operation *op, struct fault *f) {
+    struct process_entry *e = processes_find(op, 1);
     if (op->concluded || op->cancelled || op->timed_out ||
         (e && process_has_exited(e->process)))
         return fault_set(f, 409, "the operation is not running any more");
@@ -72,7 +69,7 @@ static int check_running(const struct operation *op, struct fault *f) {
 int operation_spawn(struct operation *op, struct run_process *run,
                     struct spawn_waiter *w, struct fault *f) {
     struct process_entry *e =
-        check_running(op, f) < 0 ? NULL : operation_add_process(op, f);
+        op->kind->check_orders(op, f) < 0 ? NULL : processes_add(op, f);
     if (!e) {
         run_process_clear(run);
         return -1;
@@ -83,8 +80,8 @@ int operation_spawn(struct operation *op, struct run_process *run,
         e->run.cwd = op->run.process.cwd;
     if (e->run.image_user)
         e->run.user = op->image.user;
-    if (operation_start_process(op, e, &e->run, f) < 0) {
-        operation_remove_process(op, e);
+    if (processes_start(op, e, &e->run, f) < 0) {
+        processes_remove(op, e);
         return -1;
     }
     e->waiter = w;
@@ -100,8 +97,8 @@ void operation_forget_spawn(struct operation *op, struct spawn_waiter *w) {
 /* The process, once it is registered. */
 static struct process_entry *check_process(const struct operation *op, int spid,
                                            struct fault *f) {
-    struct process_entry *e = operation_find_process(op, spid);
-    if (check_running(op, f) < 0)
+    struct process_entry *e = processes_find(op, spid);
+    if (op->kind->check_orders(op, f) < 0)
         return NULL;
     if (e && process_is_spawned(e->process))
         return e;

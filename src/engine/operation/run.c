@@ -1,11 +1,20 @@
 /* run.c: the life of one operation; see operation.h. */
 #define _GNU_SOURCE
+#include "operation/run.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/overlay.h"
 #include "base/scope.h"
 #include "layer/blob.h"
+#include "operation/disk.h"
+#include "operation/end.h"
 #include "operation/internal.h"
+#include "operation/operation.h"
+#include "operation/processes.h"
+#include "operation/queue.h"
+#include "operation/save.h"
+#include "operation/schedule.h"
+#include "operation/squash.h"
 #include "sandbox/launcher.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -13,105 +22,6 @@
 
 /* Between the kill of the main process and that of its whole sandbox. */
 #define KILL_GRACE_SECONDS 2.0
-
-/* ---- starting ---- */
-
-static int find_files(struct operation *op, struct fault *f) {
-    if (op->run.file_count == 0)
-        return 0;
-    op->contents = calloc(op->run.file_count, sizeof *op->contents);
-    if (!op->contents)
-        return fault_memory(f);
-    for (size_t i = 0; i < op->run.file_count; i++) {
-        const struct run_file *file = &op->run.files[i];
-        struct stored_file stored;
-        if (store_file_by_uuid(op->all->engine->store, file->uuid, &stored, f) <
-            0)
-            return -1;
-        memcpy(op->contents[i], stored.sha256, sizeof stored.sha256);
-    }
-    return 0;
-}
-
-static int settle_limits(struct operation *op, struct fault *f) {
-    const struct engine *e = op->all->engine;
-    const struct limits *defaults = &e->config->limits;
-    struct limits *l = &op->run.limits;
-    if (l->memory_bytes == 0)
-        l->memory_bytes = defaults->memory_bytes;
-    if (l->pids == 0)
-        l->pids = defaults->pids;
-    if (l->cpus == 0)
-        l->cpus = defaults->cpus;
-    return launcher_check_limits(e->launcher, l, f);
-}
-
-static int prepare(struct operation *op, struct fault *f) {
-    struct store *store = op->all->engine->store;
-    op->request = steal_pointer(&op->run.text);
-    if (settle_limits(op, f) < 0)
-        return -1;
-    if (store_image_resolve(store, op->run.image, &op->image, f) < 0 ||
-        find_files(op, f) < 0)
-        return -1;
-    if (op->image.env)
-        op->image_env = json_loads(op->image.env, 0, NULL);
-    if (op->run.process.image_user)
-        op->run.process.user = op->image.user;
-    if (!*op->run.process.cwd && op->image.cwd)
-        op->run.process.cwd = op->image.cwd;
-    return 0;
-}
-
-static struct operation *new_run(struct operations *all, struct run *run,
-                                 long client, struct fault *f) {
-    if (all->stopping) {
-        fault_set(f, 503, "the engine is stopping");
-        return NULL;
-    }
-    struct operation *op = operation_new(all, "instance", run->idempotency_key);
-    if (op && operation_set_client(op, client))
-        return op;
-    if (op)
-        operation_unref(op);
-    fault_memory(f);
-    return NULL;
-}
-
-/* What does not begin at once waits for so long, or until there is a place. */
-static void await_turn(struct operation *op) {
-    if (op->run.queue_timeout >= 0) {
-        op->deadline = monotonic_seconds() + op->run.queue_timeout;
-        operations_due(op->all, op->deadline);
-    }
-    operation_enqueue(op);
-}
-
-struct operation *operation_start(struct operations *all, struct run *run,
-                                  long client, struct fault *f) {
-    bool now = operations_have_place(all) && !all->queue;
-    struct operation *op = NULL;
-    if (now || operations_check_queue(all, run, f) == 0)
-        op = new_run(all, run, client, f);
-    if (!op) {
-        run_clear(run);
-        return NULL;
-    }
-    op->run = *run;
-    *run = (struct run){0};
-    op->run.idempotency_key = NULL; /* borrowed for the call */
-    if (prepare(op, f) < 0 || (now && operation_begin(op, f) < 0)) {
-        operation_drop_workspace(op);
-        operation_unref(op);
-        return NULL;
-    }
-    operation_enlist(op);
-    if (!now)
-        await_turn(op);
-    return op;
-}
-
-/* ---- its sandbox ---- */
 
 static int put_file(struct operation *op, size_t i, struct fault *f) {
     const struct run_file *file = &op->run.files[i];
@@ -127,12 +37,12 @@ static int put_file(struct operation *op, size_t i, struct fault *f) {
 }
 
 static int start_main(struct operation *op, struct fault *f) {
-    struct process_entry *e = operation_add_process(op, f);
+    struct process_entry *e = processes_add(op, f);
     if (!e)
         return -1;
-    if (operation_start_process(op, e, &op->run.process, f) == 0)
+    if (processes_start(op, e, &op->run.process, f) == 0)
         return 0;
-    operation_remove_process(op, e);
+    processes_remove(op, e);
     return -1;
 }
 
@@ -153,7 +63,7 @@ static void on_fed(void *arg) {
     struct fault why;
     if (!op->fault.status && !op->cancelled && !op->timed_out &&
         feed(op, &why) < 0)
-        operation_abort(op, NULL, &why);
+        operation_fail(op, &why, NULL, 0);
 }
 
 static void on_started(void *arg);
@@ -224,7 +134,7 @@ static int find_layers(struct operation *op, bool *wait, struct fault *f) {
     return op->layers ? 0 : fault_memory(f);
 }
 
-int operation_begin(struct operation *op, struct fault *f) {
+int run_begin(struct operation *op, struct fault *f) {
     struct engine *e = op->all->engine;
     bool wait;
     if (find_layers(op, &wait, f) < 0)
@@ -247,7 +157,7 @@ int operation_begin(struct operation *op, struct fault *f) {
     operations_housekeep(op->all);
     struct fault why;
     if (feed(op, &why) < 0)
-        operation_abort(op, NULL, &why);
+        operation_fail(op, &why, NULL, 0);
     return 0;
 }
 
@@ -296,7 +206,7 @@ static void on_failed(void *arg, const struct fault *why) {
 static void on_spawned(void *arg, int spid, int pid,
                        const struct sandbox_account *a) {
     struct operation *op = arg;
-    struct process_entry *e = operation_find_process(op, spid);
+    struct process_entry *e = processes_find(op, spid);
     if (!e)
         return;
     process_spawned(e->process, pid, a);
@@ -304,18 +214,26 @@ static void on_spawned(void *arg, int spid, int pid,
         /* The time counts from here; making the sandbox is ours. */
         op->deadline = monotonic_seconds() + (double)op->run.process.timeout;
     }
-    operation_answer_spawn(e, spid, NULL);
+    processes_answer(e, spid, NULL);
 }
 
 static void on_spawn_failed(void *arg, int spid, const struct fault *why) {
     struct operation *op = arg;
-    struct process_entry *e = operation_find_process(op, spid);
+    struct process_entry *e = processes_find(op, spid);
     if (spid == 1) {
-        operation_abort(op, NULL, why);
+        operation_fail(op, why, NULL, 0);
     } else if (e) {
-        operation_answer_spawn(e, 0, why);
-        operation_remove_process(op, e);
+        processes_answer(e, 0, why);
+        processes_remove(op, e);
     }
+}
+
+static void count_usage(struct operation *op, const struct sandbox_exit *e) {
+    const struct rusage *u = &e->usage;
+    op->cpu += (double)(u->ru_utime.tv_sec + u->ru_stime.tv_sec) +
+               (double)(u->ru_utime.tv_usec + u->ru_stime.tv_usec) / 1e6;
+    if (u->ru_maxrss > op->memory)
+        op->memory = u->ru_maxrss;
 }
 
 /* When the main process reports its exit init has killed all others: mostly
@@ -339,11 +257,11 @@ static void finish_output(struct operation *op) {
 
 static void on_exited(void *arg, int spid, const struct sandbox_exit *x) {
     struct operation *op = arg;
-    struct process_entry *e = operation_find_process(op, spid);
+    struct process_entry *e = processes_find(op, spid);
     if (!e || op->concluded)
         return;
     process_exited(e->process, x);
-    operation_count_usage(op, x);
+    count_usage(op, x);
     if (spid == 1) {
         main_exited(op, e);
     } else {
@@ -360,12 +278,20 @@ static void on_gone(void *arg) {
         finish_output(op);
     if (op->finished)
         operation_drop_workspace(op);
-    operations_next(op->all);
+    queue_next(&op->all->runs);
     operation_unref(op);
 }
 
-void operation_expire(struct operation *op) {
-    struct process_entry *e = operation_find_process(op, 1);
+static void fail_overdue(struct operation *op) {
+    struct fault why;
+    fault_set(&why, 429,
+              "no sandbox was free within the %g seconds of queue_timeout",
+              op->run.queue_timeout);
+    operation_fail(op, &why, "queue", (int64_t)op->run.queue_timeout);
+}
+
+static void expire(struct operation *op) {
+    struct process_entry *e = processes_find(op, 1);
     bool first = !op->timed_out;
     op->deadline = 0;
     if (op->draining) {
@@ -375,7 +301,7 @@ void operation_expire(struct operation *op) {
         return;
     }
     if (!op->sandbox && strcmp(op->status, "PENDING") == 0) {
-        operation_overdue(op);
+        fail_overdue(op);
         return;
     }
     op->timed_out = true;
@@ -390,3 +316,48 @@ void operation_expire(struct operation *op) {
         sandbox_kill(op->sandbox);
     }
 }
+
+/* ---- as an operation ---- */
+
+static void begin(struct operation *op) {
+    struct fault why;
+    if (run_begin(op, &why) < 0)
+        operation_fail(op, &why, NULL, 0);
+}
+
+static void cancel(struct operation *op) {
+    if (op->sandbox)
+        sandbox_kill(op->sandbox);
+    else
+        operation_conclude_unstarted(op);
+}
+
+static bool pin(const struct operation *op, struct gc_pins *p) {
+    bool ok = !op->image.layer || gc_pin_layer(p, op->image.layer);
+    for (size_t i = 0; ok && i < op->layer_count; i++)
+        ok = gc_pin_layer(p, op->layers[i]);
+    for (size_t i = 0; ok && op->contents && i < op->run.file_count; i++)
+        ok = gc_pin_file(p, op->contents[i]);
+    return ok;
+}
+
+static void free_run(struct operation *op) {
+    operation_part(op);
+    image_clear(&op->image);
+    json_decref(op->image_env);
+    run_clear(&op->run);
+    free(op->contents);
+    free(op->layers);
+}
+
+const struct operation_kind run_kind = {
+    .name = "instance",
+    .makes_layer = true,
+    .begin = begin,
+    .cancel = cancel,
+    .expire = expire,
+    .watch = operation_watch_disk,
+    .check_orders = processes_check_orders,
+    .pin = pin,
+    .free = free_run,
+};

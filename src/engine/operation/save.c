@@ -2,8 +2,10 @@
  * the layer and the image, the other writes the operation's end and makes all
  * of it durable; only then is it told. */
 #define _GNU_SOURCE
+#include "operation/save.h"
 #include "base/clock.h"
 #include "operation/internal.h"
+#include "operation/operation.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,6 +115,24 @@ static int keep_layer(struct save *s) {
     return store_image_add(op->all->engine->store, &s->image, &s->fault);
 }
 
+int operation_check_layer(const struct operation *op, int64_t bytes,
+                          int64_t entries, struct fault *f) {
+    int64_t limit = op->run.max_layer_bytes;
+    if (bytes > limit)
+        return fault_set(f, 507,
+                         "the run wrote %lld bytes, more than "
+                         "max_layer_bytes = %lld",
+                         (long long)bytes, (long long)limit);
+    if (entries > LAYER_NAMES_MIN && entries > limit / LAYER_BYTES_A_NAME)
+        return fault_set(f, 507,
+                         "the run made %lld files, more than max_layer_bytes "
+                         "= %lld allows at %d bytes each",
+                         (long long)entries, (long long)limit,
+                         LAYER_BYTES_A_NAME);
+    return 0;
+}
+
+/* Worker. */
 static int publish(struct save *s) {
     struct operation *op = s->op;
     struct layers *layers = op->all->engine->layers;
@@ -144,8 +164,7 @@ static void publish_failed(struct save *s) {
     struct operation *op = s->op;
     op->fault = s->fault;
     if (s->fault.status == 507)
-        op->limit = "disk";
-    op->layer_full = s->full;
+        operation_hit_limit(op, "disk", s->full ? op->run.max_layer_bytes : 0);
     operation_settle(op, "FAILED");
     save_free(s);
 }

@@ -1,7 +1,9 @@
 /* schedule.c: the clock: operations whose time is up, and those who wait for
  * one no longer. */
+#include "operation/schedule.h"
 #include "base/clock.h"
 #include "operation/internal.h"
+#include "operation/operation.h"
 #include <math.h>
 
 void operation_wait(struct operation *op, struct operation_waiter *w) {
@@ -64,7 +66,7 @@ static void on_timer(uv_timer_t *timer) {
         after = op->next;
         op->references++;
         if (op->deadline && op->deadline <= now)
-            operation_expire(op);
+            op->kind->expire(op);
         if (op->deadline)
             next = sooner(next, op->deadline);
         next = sooner(next, expire_waiters(op, now));

@@ -1,11 +1,14 @@
 /* squash.c: when layers are squashed (layer/squash.h): beside the run that
  * begins on a chain that is due, one chain at a time. A run whose chain is too
  * long to be mounted waits for it. */
-#include "layer/squash.h"
+#include "operation/squash.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "layer/squash.h"
+#include "operation/end.h"
 #include "operation/internal.h"
+#include "operation/queue.h"
 #include <stdlib.h>
 
 /* After a failure nobody tries for so long, but who must. */
@@ -37,13 +40,13 @@ static void wake_waiters(struct operations *all, int64_t layer,
         struct operation *next = steal_pointer(&op->queue_next);
         bool failed = why->status && op->image.layer == layer;
         if (!op->concluded && failed)
-            operation_fail(op, why);
+            operation_fail(op, why, NULL, 0);
         else if (!op->concluded)
             operation_enqueue(op);
         operation_unref(op);
         op = next;
     }
-    operations_next(all);
+    queue_next(&all->runs);
 }
 
 static void squash_done(struct job *j) {

@@ -1,0 +1,31 @@
+/* processes.h: the processes of a run, by spid; 1 is the main one. */
+#ifndef CONTREE_OPERATION_PROCESSES_H
+#define CONTREE_OPERATION_PROCESSES_H
+
+#include "operation/internal.h"
+#include "operation/process.h"
+
+/* A process and what it borrows from. */
+struct process_entry {
+    struct process_entry *next;
+    struct process *process;
+    bool drained;
+    int spid;
+    struct run_process run; /* of subprocesses; the main one uses op->run */
+    struct spawn_waiter *waiter;
+};
+
+struct process_entry *processes_find(const struct operation *op, int spid);
+/* Adds one with the next spid, not started yet. */
+struct process_entry *processes_add(struct operation *op, struct fault *f);
+void processes_remove(struct operation *op, struct process_entry *e);
+int processes_start(struct operation *op, struct process_entry *e,
+                    const struct run_process *run, struct fault *f);
+/* Tells the one who waits for its start, if there is one. */
+void processes_answer(struct process_entry *e, int spid,
+                      const struct fault *why);
+
+/* 425 before the main process runs, 409 after its end. */
+int processes_check_orders(const struct operation *op, struct fault *f);
+
+#endif
