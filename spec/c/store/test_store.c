@@ -113,16 +113,16 @@ static void tag_rules(void) {
     };
     char text[TAG_SIZE + 1];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        CHECK(tag_is_valid(good[i]));
+        CHECK(tag_check(good[i], NULL) == 0);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        CHECK(!tag_is_valid(bad[i]));
-    CHECK(!tag_is_valid(NULL));
+        CHECK(tag_check(bad[i], NULL) < 0);
+    CHECK(tag_check(NULL, NULL) < 0);
     memset(text, 'a', sizeof text);
     text[256] = 0;
-    CHECK(tag_is_valid(text));
+    CHECK(tag_check(text, NULL) == 0);
     text[256] = 'a';
     text[257] = 0;
-    CHECK(!tag_is_valid(text));
+    CHECK(tag_check(text, NULL) < 0);
 }
 
 /* Whether the image is found by a tag, and shows `shown`. */

@@ -20,8 +20,8 @@ static int read_filter(struct request *r, struct image_filter *out,
     const struct url *u = request_url(r);
     *out = (struct image_filter){.tag_prefix = url_parameter(u, "tag"),
                                  .uuid_prefix = url_parameter(u, "uuid")};
-    if (out->tag_prefix && !tag_is_valid(out->tag_prefix))
-        return fault_set(f, 400, "malformed tag \"%.80s\"", out->tag_prefix);
+    if (out->tag_prefix && tag_check(out->tag_prefix, f) < 0)
+        return -1;
     return api_page(r, &out->page, f) < 0 ||
                    url_flag(u, "tagged", &out->tagged, f) < 0
                ? -1
@@ -71,11 +71,7 @@ static struct tag_change *tag_change_new(struct request *r, const char *tag,
         return NULL;
     }
     c->named = tag != NULL;
-    if (tag && !tag_is_valid(tag)) {
-        fault_set(f, 400,
-                  "malformed tag \"%.80s\": a tag has 1 to 256 of a-z 0-9 _ - "
-                  "with : / . between them",
-                  tag);
+    if (tag && tag_check(tag, f) < 0) {
         free(c);
         return NULL;
     }

@@ -227,8 +227,8 @@ static int check(const struct operations *all, const struct import_request *r,
                          "%zu imports wait for their turn, as many as may "
                          "(--max-queued)",
                          most);
-    if (r->tag && !tag_is_valid(r->tag))
-        return fault_set(f, 400, "malformed tag '%.64s'", r->tag);
+    if (r->tag && tag_check(r->tag, f) < 0)
+        return -1;
     return registry_check(r->url, f);
 }
 

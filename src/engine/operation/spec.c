@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/url.h"
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,7 @@
 enum {
     STRING_MAX = 131072 - 1, /* of the kernel: MAX_ARG_STRLEN */
     TOTAL_MAX = 1536 * 1024, /* of the kernel: a quarter of the stack */
-    HOSTNAME_MAX = 64,
-    SHM_BYTES_MIN = 4096, /* a page; 0 would mean no limit to the kernel */
+    SHM_BYTES_MIN = 4096,    /* a page; 0 would mean no limit to the kernel */
     PATH_BYTES_MAX = 4095,
     XATTR_BYTES_MAX = 65536
 };
@@ -378,13 +378,13 @@ static void read_names(struct fields *r, struct run *out) {
         field_refuse(r, "image", "is missing");
     if (field_string(r, "hostname", &out->hostname)) {
         size_t length = strlen(out->hostname);
-        if (length == 0 || length > HOSTNAME_MAX ||
+        if (length == 0 || length > HOST_NAME_MAX ||
             out->hostname[strspn(out->hostname,
                                  "abcdefghijklmnopqrstuvwxyz0123456789-._"
                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ")])
             field_refuse(r, "hostname",
                          "must be 1 to %d letters, digits, '-', '.' or '_'",
-                         HOSTNAME_MAX);
+                         HOST_NAME_MAX);
     }
     if (field_string(r, "idempotency_key", &out->idempotency_key) &&
         (!*out->idempotency_key || strlen(out->idempotency_key) > RUN_KEY_MAX))

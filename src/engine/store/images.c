@@ -23,7 +23,7 @@ void image_clear(struct image *i) {
     i->env = i->cwd = i->user = NULL;
 }
 
-bool tag_is_valid(const char *tag) {
+static bool is_tag(const char *tag) {
     if (!tag || strlen(tag) >= TAG_SIZE)
         return false;
     bool separator = true; /* none at the start either */
@@ -37,13 +37,14 @@ bool tag_is_valid(const char *tag) {
     return !separator;
 }
 
-static int check_tag(const char *tag, struct fault *f) {
-    if (tag_is_valid(tag))
+int tag_check(const char *tag, struct fault *f) {
+    if (is_tag(tag))
         return 0;
-    return fault_set(f, 400,
-                     "malformed tag '%.64s': at most 256 of a-z 0-9 _ - and "
-                     "single : / . between them",
-                     tag ? tag : "");
+    return fault_set(
+        f, 400,
+        "malformed tag '%.80s': a tag has 1 to 256 of a-z 0-9 _ - with "
+        "single : / . between them",
+        tag ? tag : "");
 }
 
 static int read_image(sqlite3_stmt *q, struct image *out, struct fault *f) {
@@ -315,7 +316,7 @@ static int restore_public(struct store *s, struct fault *f) {
 }
 
 static int take_tag(struct store *s, const struct image *i, struct fault *f) {
-    if (check_tag(i->tag, f) < 0 || clear_tag(s, i->tag, f) < 0)
+    if (tag_check(i->tag, f) < 0 || clear_tag(s, i->tag, f) < 0)
         return -1;
     return *i->operation
                ? 0
@@ -383,7 +384,7 @@ int store_move_tag(struct store *s, const char *uuid, const char *tag,
 int store_tag_set(struct store *s, const char *uuid, const char *tag,
                   struct fault *f) {
     char lower[UUID_SIZE];
-    if (check_tag(tag, f) < 0)
+    if (tag_check(tag, f) < 0)
         return -1;
     if (!uuid_parse(uuid, lower))
         return fault_set(f, 404, "no image %.64s", uuid);

@@ -93,9 +93,9 @@ int store_tag_set(struct store *s, const char *uuid, const char *tag,
  * good. */
 int store_tag_remove(struct store *s, const char *uuid, const char *tag,
                      struct fault *f);
-/* At most 256 of a-z 0-9 _ - and, between them and never two in a row, the
- * separators : / . (http-api.md §8.9). */
-bool tag_is_valid(const char *tag);
+/* 400 unless it is at most 256 of a-z 0-9 _ - and, between them and never two
+ * in a row, the separators : / . (http-api.md §8.9). */
+int tag_check(const char *tag, struct fault *f);
 
 /* Layers. `parent` is 0 for a base layer. An id is given out once in the life
  * of a data directory. The directory of layer N is layer_path(N), see

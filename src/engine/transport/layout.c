@@ -378,8 +378,8 @@ int import_layout(const struct importer *m, int dir, const char *name,
                   struct fault *f) {
     const struct deadline p = {o->deadline, o->cancelled};
     struct oci_image oci = {0};
-    if (o->tag && !tag_is_valid(o->tag))
-        return fault_set(f, 400, "malformed tag '%.64s'", o->tag);
+    if (o->tag && tag_check(o->tag, f) < 0)
+        return -1;
     /* An unpacked archive is hostile: no way out of it. */
     int blobs CLEANUP(cleanup_close) =
         open_scoped(dir, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC,

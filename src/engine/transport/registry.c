@@ -470,8 +470,8 @@ static int with_directory(struct fetch *x, const char *auth,
                           struct image *out) {
     const struct import_options *o = x->o;
     struct workspace w;
-    if (o->tag && !tag_is_valid(o->tag))
-        return fault_set(x->f, 400, "malformed tag '%.64s'", o->tag);
+    if (o->tag && tag_check(o->tag, x->f) < 0)
+        return -1;
     if (workspace_take_for_import(x->m->layers, &w, x->f) < 0)
         return -1;
     int dir CLEANUP(cleanup_close) =

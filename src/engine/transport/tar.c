@@ -108,8 +108,8 @@ static int import_root(const struct importer *m, const struct workspace *w,
 int import_tar(const struct importer *m, int fd, const struct import_options *o,
                struct image *out, struct fault *f) {
     struct workspace w;
-    if (o->tag && !tag_is_valid(o->tag))
-        return fault_set(f, 400, "malformed tag '%.64s'", o->tag);
+    if (o->tag && tag_check(o->tag, f) < 0)
+        return -1;
     if (workspace_take_for_import(m->layers, &w, f) < 0)
         return -1;
     int result = unpack_into(m, &w, fd, o, f);

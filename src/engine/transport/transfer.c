@@ -127,8 +127,8 @@ static int import_source(const struct importer *m, const struct transfer *t,
     const struct import_options how = {.tag = t->tag,
                                        .cancelled = t->cancelled};
     const char *source = t->operand;
-    if (t->tag && !tag_is_valid(t->tag))
-        return fault_set(f, 400, "malformed tag '%.64s'", t->tag);
+    if (t->tag && tag_check(t->tag, f) < 0)
+        return -1;
     if (starts(source, "docker://"))
         return import_registry(m, source, NULL, NULL, &how, image, f);
     if (starts(source, "docker-archive:") || starts(source, "oci-archive:"))
