@@ -45,25 +45,31 @@ static void measure_work(struct job *j) {
                                &m->bytes, &m->entries, NULL);
 }
 
-/* Too much for its own limit, or for the disk's sake when most of what is
- * missing there is its doing. */
+/* -1 when it is too much for its own limit, which is *limit then, or for the
+ * disk's sake when the run took most of what is missing there. */
+static int judge(const struct measure *m, int64_t *limit, struct fault *f) {
+    const struct operation *op = m->op;
+    if (operation_check_layer(op, m->bytes, m->entries, f) < 0) {
+        *limit = op->run.max_layer_bytes;
+        return -1;
+    }
+    if (m->free_now >= SPARE_BYTES ||
+        (uint64_t)m->bytes <= (op->free_at_start - m->free_now) / 2)
+        return 0;
+    return fault_set(f, 507,
+                     "the run wrote %lld bytes and left less than %llu free on "
+                     "the disk",
+                     (long long)m->bytes, (unsigned long long)SPARE_BYTES);
+}
+
 static void measure_done(struct job *j) {
     struct measure *m = (struct measure *)j;
     struct operation *op = m->op;
-    struct fault why = {.status = 0};
-    int64_t allowed = 0;
+    struct fault why;
+    int64_t limit = 0;
     op->measuring = false;
-    if (m->result == 0 &&
-        operation_check_layer(op, m->bytes, m->entries, &why) < 0)
-        allowed = op->run.max_layer_bytes;
-    else if (m->result == 0 && m->free_now < SPARE_BYTES &&
-             (uint64_t)m->bytes > (op->free_at_start - m->free_now) / 2)
-        fault_set(&why, 507,
-                  "the run wrote %lld bytes and left less than %llu free on "
-                  "the disk",
-                  (long long)m->bytes, (unsigned long long)SPARE_BYTES);
-    if (why.status && op->sandbox)
-        operation_fail(op, &why, "disk", allowed);
+    if (m->result == 0 && op->sandbox && judge(m, &limit, &why) < 0)
+        operation_fail(op, &why, "disk", limit);
     operation_unref(op);
     free(m);
 }
