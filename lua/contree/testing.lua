@@ -18,17 +18,17 @@ local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, TERM = 15 }
 ---@field command string        the shell line, or the program and its arguments in one string
 ---@field argv? string[]        the program and its arguments; nil for the shell
 ---@field stdin string          all of its input
----@field env table<string, string>
+---@field env table<string, string> the variables that the call sets
 ---@field files table<string, string> contents by destination
 ---@field image string          the tag or uuid it was run from
 ---@field request table         everything, as a server gets it (http-api.md §5.7)
 
 ---@class contree.testing.Answer
----@field stdout? string
----@field stderr? string
+---@field stdout? string       default nothing
+---@field stderr? string       default nothing
 ---@field exit_code? integer    default 0
 ---@field signal? integer       that ended it
----@field timed_out? boolean
+---@field timed_out? boolean   its time limit ended it
 ---@field files? table<string, string> what it writes: contents by path
 ---@field error? string         the command could not be run: operation_failed
 ---@field raises? contree.ErrorKind the request itself fails so
@@ -52,10 +52,13 @@ local Fake = {}
 
 local make = class.define("contree.testing.Fake", Fake)
 
---- Says what a command answers: one that is `pattern`, or else one in which the
---- Lua pattern is found. What was said last comes first.
----@param pattern string
----@param answer string|contree.testing.Answer|fun(call: contree.testing.Call): any
+--- Says how a command is answered. A pattern that equals the command goes before one that
+--- is found in it, and a later rule before an earlier one.
+---     fake:on("^make", { exit_code = 2, stderr = "no rule" })
+--- Raises: nothing.
+---@param pattern string the command, or a Lua pattern to find in it
+---@param answer string|contree.testing.Answer|fun(call: contree.testing.Call): any stdout, all
+---  of the answer, or a function that returns one of these
 ---@return contree.testing.Fake self
 function Fake:on(pattern, answer)
   options.argument("on", "the pattern", options.text, pattern)
@@ -65,8 +68,10 @@ function Fake:on(pattern, answer)
   return self
 end
 
---- The calls whose command is `pattern`, or in which it is found.
----@param pattern string
+--- The calls whose command is the pattern, or in which it is found.
+---     assert(#fake:called("^make") == 1)
+--- Raises: nothing.
+---@param pattern string the command, or a Lua pattern to find in it
 ---@return contree.testing.Call[]
 function Fake:called(pattern)
   options.argument("called", "the pattern", options.text, pattern)
@@ -404,17 +409,15 @@ local SPEC = {
   safe = options.boolean,
 }
 
---- A client whose commands answer what the test says; and what to say more to,
---- and to look at.
----
----   local client, fake = testing.client{ run = { ["^make"] = { exit_code = 2 } } }
----
---- `run` maps commands, or patterns found in them, to answers. `images` maps
---- tags to files; where it is left out every tag is known, and empty. With
---- `safe` it is a client of contree.safe.
----@param given? { run: table?, images: table?, safe: boolean? }
+--- A client whose commands are answered as the test says, and the server that it talks to,
+--- which takes more answers and shows the calls.
+---     local client, fake = testing.client{ run = { ["^make"] = { exit_code = 2 } } }
+--- Raises: nothing.
+---@param given? { run: table?, images: table?, safe: boolean? } run: answers by command, or
+---  by a pattern to find in it; images: files (contents by path) by tag, where by default every
+---  tag names an empty image; safe: it is a client of contree.safe
 ---@return contree.Client client
----@return contree.testing.Fake fake
+---@return contree.testing.Fake fake the server
 function testing.client(given)
   given = options.check("testing.client", SPEC, given)
   local fake = make({ rules = {}, calls = {}, images = {}, in_order = {}, operations = {},

@@ -28,14 +28,14 @@ local STEP_TIMEOUT = 3600
 ---@field context? string       a directory; default: the Dockerfile's
 ---@field args? table<string, string> for ARG
 ---@field target? string        the stage that is wanted; default: the last
----@field tag? string
+---@field tag? string          names the image
 ---@field no_cache? boolean     runs every step
 ---@field timeout? number       seconds that one step may take
 ---@field networking? boolean   of RUN
 ---@field resources_limits? contree.Limits of each step
----@field cache_dir? string     where it is kept what ran before
+---@field cache_dir? string     where earlier steps are remembered
 ---@field username? string      for images that are imported
----@field password? string
+---@field password? string     goes with username
 ---@field on_event? fun(event: contree.BuildEvent) told of all that happens
 ---@field on_step? fun(event: contree.BuildEvent) told of each step that is done
 

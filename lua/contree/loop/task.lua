@@ -205,10 +205,13 @@ local function await_end(task, seconds)
   return loop.await(w, seconds)
 end
 
---- Waits for the task's end; returns what its function returned, raises what
---- it raised.
+--- Waits for the task's end; returns what its function returned, raises what it raised.
+---     local task = contree.spawn(function() return image:run("make") end)
+---     local result = task:wait()
+--- Raises: any (what the function raised), cancelled (the task was cancelled).
 ---@async
----@param seconds? number raises `timeout` after so long; the task goes on
+---@param seconds? number raises `timeout` after so long, and the task goes on; default no limit
+---@return any ... what the function returned
 function Task:wait(seconds)
   if seconds ~= nil then options.argument("task:wait", "the timeout", options.duration, seconds) end
   if not await_end(self, seconds) then
@@ -219,8 +222,10 @@ function Task:wait(seconds)
   error(self.err, 0)
 end
 
---- Asks the task to end: what it waits for raises `cancelled` in it, which
---- aborts its transfers and cancels its operation. Wait for it to know when.
+--- Asks the task to end: what it waits for raises `cancelled` in it, which aborts its
+--- transfers and cancels its operation. Wait for the task to know when it has ended.
+---     task:cancel()
+--- Raises: nothing.
 function Task:cancel()
   if self.cancelling or ended(self) then return end
   self.cancelling, self.interrupt = true, true

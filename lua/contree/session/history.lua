@@ -68,25 +68,6 @@ function history.exists(rows, id)
   return rows:read(function() return rows:session(id) ~= nil end)
 end
 
---- Another session in the same store, with this one's entries up to `tip`.
----@async
----@param id? string   nil: a name that is free
----@return contree.History? fork nil: there is a session of that name
-function History:fork(id, tip)
-  local rows = self.rows
-  return rows:write(function()
-    if id and rows:session(id) then return nil end
-    local name = id or free_name(rows, self.id)
-    local entries = {}
-    for i, entry in ipairs(rows:chain(tip)) do
-      entries[i] = {}
-      for key, value in pairs(entry) do entries[i][key] = value end
-    end
-    create(rows, name, rows:session(self.id).server, entries)
-    return at(rows, name)
-  end)
-end
-
 -- Somebody else may have deleted the session.
 local function check(self)
   local found = self.rows:session(self.id)
@@ -94,6 +75,26 @@ local function check(self)
     errors.raise("gone", ("the session %q has been deleted"):format(self.id))
   end
   return found
+end
+
+--- Another session in the same store, with this one's entries up to `tip`.
+---@async
+---@param id? string   nil: a name that is free
+---@return contree.History? fork nil: there is a session of that name
+function History:fork(id, tip)
+  local rows = self.rows
+  return rows:write(function()
+    local server = check(self).server
+    if id and rows:session(id) then return nil end
+    local name = id or free_name(rows, self.id)
+    local entries = {}
+    for i, entry in ipairs(rows:chain(tip)) do
+      entries[i] = {}
+      for key, value in pairs(entry) do entries[i][key] = value end
+    end
+    create(rows, name, server, entries)
+    return at(rows, name)
+  end)
 end
 
 --- Where the session is now.
@@ -126,7 +127,10 @@ end
 ---@async
 ---@return contree.store.Entry[]
 function History:chain(tip)
-  return self.rows:read(function() return self.rows:chain(tip) end)
+  return self.rows:read(function()
+    check(self)
+    return self.rows:chain(tip)
+  end)
 end
 
 --- The entries that led to where a branch ends, the oldest first.

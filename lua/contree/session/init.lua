@@ -156,31 +156,48 @@ local function title_of(given, plan)
   return table.concat({ plan.body.command, (table.unpack or unpack)(args) }, " ")
 end
 
---- Runs a command and moves to what it left. A run that fails leaves the
---- session where it was.
+--- Runs a command and moves to the image that it left. A run that fails leaves the session
+--- where it was.
+---     session:run("make install")
+--- Raises: request, not_found (the image, an uploaded file), conflict (the session is
+--- running a command, or the branch was moved meanwhile), gone (the session or its branch
+--- was deleted), unprocessable (a limit or user that cannot be had, streamed output that
+--- was cut off), operation_failed (the command could not be run), command_failed (with
+--- `check`), file (a local file, the store).
 ---@async
----@param given contree.RunOptions|string
+---@param given contree.RunOptions|string a lone string is the shell command
 ---@return contree.Result
 function Session:run(given)
   local plan = run.plan("session:run", given, false)
   return moves.run(self, plan, "run", title_of(given, plan))
 end
 
---- Starts a command; the session moves when its end has been waited for. In a
---- store, any program may do that: see pending and wait.
+--- Starts a command and returns at once. The session moves when somebody has waited for
+--- the end; in a store, any program may do that (session:pending, session:wait).
+---     local operation = session:start("make test")
+--- Raises: request, not_found (the image, an uploaded file), conflict (the session is
+--- running a command, or the branch was moved meanwhile), gone (the session or its branch
+--- was deleted), unprocessable (a limit or user that cannot be had), file (a local file,
+--- the store).
 ---@async
----@param given contree.RunOptions|string
+---@param given contree.RunOptions|string a lone string is the shell command
 ---@return contree.Operation
 function Session:start(given)
   local plan = run.plan("session:start", given, false)
   return moves.start(self, plan, title_of(given, plan))
 end
 
---- Starts a command that is talked to while it runs, see image:popen. It runs
---- beside the session and leaves no trace; with disposable = false it is a run
---- of the session, which moves when the process has been waited for.
+--- Starts a command that is talked to while it runs (image:popen). It runs beside the
+--- session and leaves no trace. With `disposable = false` it is a run of the session, which
+--- moves when the process has been waited for.
+---     local process = session:popen({ "sh" }, { disposable = false })
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (a limit or user
+--- that cannot be had), file (a local file, the store), conflict (with `disposable = false`:
+--- the session is running a command, or the branch was moved meanwhile), gone (likewise: the
+--- session or its branch was deleted).
 ---@async
----@param argv string|string[]
+---@param argv string|string[] the program and its arguments; a lone string is a program's
+---  name or, with `shell = true`, a line for the sandbox's shell
 ---@param given? contree.PopenOptions
 ---@return contree.Process
 function Session:popen(argv, given)
@@ -190,9 +207,14 @@ function Session:popen(argv, given)
   end, argv, given)
 end
 
---- Puts files into the image and moves to the new one.
+--- Puts files into the image by a run of `true`, and moves to the new image.
+---     session:apply_files{ ["/app/main.lua"] = "main.lua" }
+--- Raises: request, not_found (the image, an uploaded file), conflict (the session is
+--- running a command, or the branch was moved meanwhile), gone (the session or its branch
+--- was deleted), operation_failed, command_failed (the image has no program `true`), file (a
+--- local file, the store).
 ---@async
----@param given table|string as run's files=, or one local file
+---@param given table|string as `files` of a run, or the path of one local file
 ---@return contree.Result
 function Session:apply_files(given)
   if type(given) == "string" then given = { given } end
@@ -201,8 +223,10 @@ function Session:apply_files(given)
   return moves.run(self, plan, "files", "apply_files")
 end
 
---- The runs of this session, of all its branches, that were started and whose
---- end nobody has taken, the oldest first. To wait for one takes it.
+--- The runs of this session, on all its branches, that were started and not waited for, the
+--- oldest first. Waiting for one moves its branch.
+---     for _, operation in ipairs(session:pending()) do operation:wait() end
+--- Raises: gone (the session was deleted), file (the store), timeout (the store is locked).
 ---@async
 ---@return contree.Operation[]
 function Session:pending()
@@ -211,11 +235,16 @@ function Session:pending()
   return list
 end
 
---- Waits for the run that was started on this branch, here or by a program that
---- has ended since, and moves to what it left. Nil: there is none.
+--- Waits for the run that was started on this branch, by this program or by one that has
+--- ended, and moves to the image that it left.
+---     local result = session:wait(60)
+--- Raises: request, conflict (the branch was moved since the run was started), gone (the
+--- session was deleted), operation_failed (the command could not be run), command_failed
+--- (with `check`), unprocessable (streamed output was cut off), file (a local file, the
+--- store).
 ---@async
----@param seconds? number raises `timeout` after so long; the run goes on
----@return contree.Result?
+---@param seconds? number raises `timeout` after so long, and the run goes on; default no limit
+---@return contree.Result? result nil: no run is pending on this branch
 function Session:wait(seconds)
   if seconds ~= nil then
     options.argument("session:wait", "the timeout", options.seconds, seconds)
@@ -230,10 +259,12 @@ function Session:wait(seconds)
   return operation.methods.wait(moves.operation_of(self, row), seconds)
 end
 
---- Gives a run up whose end nobody wants: it is cancelled, if it still runs, and
---- is pending no more.
+--- Gives up a run that nobody wants to wait for: it is cancelled if it still runs, and is
+--- pending no longer.
+---     session:abandon(session:pending()[1])
+--- Raises: gone (the session was deleted), file (the store), timeout (the store is locked).
 ---@async
----@param pending contree.Operation
+---@param pending contree.Operation one of session:pending()
 ---@return contree.Session self
 function Session:abandon(pending)
   if class.of(pending) ~= "contree.Operation" then
@@ -248,11 +279,17 @@ function Session:abandon(pending)
   return self
 end
 
---- Goes on with an image that no run of this session made, or with the result
---- of a run that found its branch moved (err.result).
+--- Moves the session to an image that none of its runs made, or to the result of a run
+--- whose branch was moved meanwhile (`err.result`).
+---     local ok, err = pcall(session.run, session, "make")
+---     if not ok and err.result then session:commit(err.result, "mine") end
+--- Raises: request (to look up a tag), not_found (no image has the tag), conflict (the
+--- session is running a command, the branch was moved, or there is a branch of that name),
+--- gone (the session was deleted), file (the store).
 ---@async
----@param result contree.Image
----@param branch? string a new branch from where the run was started
+---@param result contree.Image the image to go on with
+---@param branch? string a new branch, from where the run was started; default the one that
+---  the run was started on
 ---@return contree.Session self
 function Session:commit(result, branch)
   options.argument("session:commit", "the image", is_image, result)
@@ -289,10 +326,14 @@ end
 
 local no_branch -- function, below
 
---- How the session came to where it is, or how a branch came to where it ends, the
---- oldest first. The session does not move.
+--- How the session came to where it is, or how a branch came to where it ends, the oldest
+--- entry first. The session does not move.
+---     for _, entry in ipairs(session:history()) do print(entry.id, entry.title) end
+--- Raises: not_found (there is no such branch), gone (the session was deleted), file (the
+--- store), timeout (the store is locked).
 ---@async
----@param given? { branch: string? }
+---@param given? { branch: string? } branch: the one to list; default the entries that led to
+---  where the session is
 ---@return contree.HistoryEntry[]
 function Session:history(given)
   given = options.check("session:history", { branch = options.name }, given)
@@ -344,8 +385,9 @@ local make_tree = class.define("contree.Tree", {}, {
   end,
 })
 
---- The whole tree: every entry of the session, of all its branches. The session does
---- not move.
+--- All entries of the session, on all its branches. The session does not move.
+---     print(session:tree())
+--- Raises: gone (the session was deleted), file (the store), timeout (the store is locked).
 ---@async
 ---@return contree.Tree
 function Session:tree()
@@ -363,8 +405,12 @@ function Session:tree()
 end
 
 --- Goes back by some runs.
+---     session:rollback()
+--- Raises: conflict (the session is running a command, the branch was moved, or there are
+--- fewer runs), gone (the session was deleted), file (the store), timeout (the store is
+--- locked).
 ---@async
----@param steps? integer default 1
+---@param steps? integer how many runs; default 1
 ---@return contree.Session self
 function Session:rollback(steps)
   steps = steps or 1
@@ -381,9 +427,12 @@ function Session:rollback(steps)
   return self
 end
 
---- Begins a branch here, and goes on on it.
+--- Begins a branch where the session is, and selects it.
+---     session:branch("experiment")
+--- Raises: conflict (the session is running a command, or there is such a branch), gone (the
+--- session was deleted), file (the store), timeout (the store is locked).
 ---@async
----@param name string
+---@param name string the name of the new branch
 ---@return contree.Session self
 function Session:branch(name)
   options.argument("session:branch", "the name", options.name, name)
@@ -401,9 +450,12 @@ function no_branch(self, where, name)
     { hint = "there are " .. table.concat(self.past:branches(), ", ") })
 end
 
---- Goes to a branch, to where it is now.
+--- Selects a branch and moves to where it ends.
+---     session:checkout("main")
+--- Raises: not_found (there is no such branch), conflict (the session is running a command),
+--- gone (the session was deleted), file (the store), timeout (the store is locked).
 ---@async
----@param name string
+---@param name string the branch
 ---@return contree.Session self
 function Session:checkout(name)
   options.argument("session:checkout", "the name", options.name, name)
@@ -415,14 +467,19 @@ function Session:checkout(name)
   return self
 end
 
---- The names of the branches.
+--- The names of the branches, sorted.
+---     print(table.concat(session:list_branches(), ", "))
+--- Raises: gone (the session was deleted), file (the store), timeout (the store is locked).
 ---@async
 ---@return string[]
 function Session:list_branches() return self.past:branches() end
 
 --- Removes a branch that the session is not on.
+---     session:delete_branch("experiment")
+--- Raises: not_found (there is no such branch), conflict (the session is on it), gone (the
+--- session was deleted), file (the store), timeout (the store is locked).
 ---@async
----@param name string
+---@param name string the branch
 ---@return contree.Session self
 function Session:delete_branch(name)
   options.argument("session:delete_branch", "the name", options.name, name)
@@ -435,10 +492,13 @@ function Session:delete_branch(name)
   return self
 end
 
---- An independent session that begins where this one is, with its history; in a
---- store, under a name of its own.
+--- An independent session that begins where this one is, with its history. In a store it
+--- has a name of its own.
+---     local copy = session:fork("demo-2")
+--- Raises: conflict (there is a session of that name), gone (this session was deleted),
+--- file (the store), timeout (the store is locked).
 ---@async
----@param id? string default: this one's, and a number
+---@param id? string the name in the store; default this session's and a number
 ---@return contree.Session
 function Session:fork(id)
   if id ~= nil then options.argument("session:fork", "the id", options.name, id) end
@@ -451,23 +511,32 @@ function Session:fork(id)
   return new(self.client, past, branch, entry, id or self.id and past.id)
 end
 
---- The run that last changed a path, and what it did to it: see image:blame.
+--- The run that last changed a path, and the change (image:blame).
+---     local entry, change = session:blame("/etc/passwd")
+--- Raises: request, not_found (an image, or no image had the path), gone (the session was
+--- deleted), file (the store).
 ---@async
 ---@param path string absolute
----@return contree.HistoryEntry|contree.LineageEntry entry, contree.Change? change
+---@return contree.HistoryEntry|contree.LineageEntry entry
+---@return contree.Change? change nil: the path came with the oldest image that is known
 function Session:blame(path)
   local lineage = require("contree.history.lineage")
   return lineage.blame(self.client, lineage.behind(self.client, Session.history(self)), path)
 end
 
---- Finds the run that broke it, by disposable runs of a test in the images of the
---- history: as many as the logarithm of its length. The test is a command, which
---- ends with 0 where all is well, with 125 where it cannot tell, and else with
---- anything else; or a function that returns true, nil or false.
+--- Finds the run that broke it, by disposable runs of a test in the images of the history:
+--- about as many as the logarithm of its length. A test that is a command ends with 0 for
+--- good, with 125 for "cannot tell" and with anything else for bad. A test that is a
+--- function returns true, nil or false.
+---     local entry = session:bisect("make check")
+--- Raises: request, not_found (an image; no entry has the number), unprocessable (the ends
+--- are not good and bad, or all between them was skipped), operation_failed, gone (the
+--- session was deleted), file (the store).
 ---@async
----@param test contree.BisectBy
+---@param test contree.BisectBy a command, or a function that gets the image and the entry
 ---@param given? contree.BisectOptions
----@return contree.HistoryEntry entry, contree.BisectTest[] tests
+---@return contree.HistoryEntry entry the run that turned it bad
+---@return contree.BisectTest[] tests that were made, in the order in which they ended
 function Session:bisect(test, given)
   return require("contree.history.bisect").search("session:bisect", function()
     local entries = Session.history(self)

@@ -36,23 +36,29 @@ end
 ---@field created_at string ISO 8601
 ---@field updated_at string
 
---- The sessions of the store, those first that were used last.
+--- The sessions of the store, the one that was used last first.
+---     for _, one in ipairs(store:list()) do print(one.id, one.title) end
+--- Raises: file (the store cannot be read), timeout (it is locked).
 ---@async
 ---@return contree.StoredSession[]
 function Sessions:list()
   return self.rows:read(function(rows) return rows:list_sessions() end)
 end
 
---- Deletes a session; its images stay with the server.
+--- Deletes a session; its images stay on the server.
+---     store:delete("demo")
+--- Raises: file (the store cannot be written), timeout (it is locked).
 ---@async
----@param id string
----@return boolean deleted false: there is none
+---@param id string the session's name in the store
+---@return boolean deleted false: there was none of that name
 function Sessions:delete(id)
   options.argument("sessions:delete", "the id", options.name, id)
   return self.rows:write(function(rows) return rows:remove_session(id) end)
 end
 
---- Closes the file until it is used again.
+--- Closes the file. The next use opens it again.
+---     store:close()
+--- Raises: nothing.
 function Sessions:close() self.rows:close() end
 
 return sessions

@@ -192,7 +192,9 @@ describe("a store in a file", function()
       { list[1].id, list[1].server, list[1].branch, list[1].uuid, list[1].title })
     assert.is_true(rows:write(rows.remove_session, "demo"))
     assert.is_false(rows:write(rows.remove_session, "demo"))
-    assert.are.equal("gone", failure(past.current, past).kind)
+    for _, call in ipairs{ "current", "chain", "tree", "fork", "pending", "branches" } do
+      assert.are.equal("gone", failure(past[call], past).kind, call)
+    end
     for _, of in ipairs{ "session", "entry", "branch", "pending" } do
       assert.are.equal(0, rows:read(function()
         return rows.db:exec("SELECT count(*) AS n FROM " .. of)[1].n
