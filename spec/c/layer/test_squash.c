@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "env.h"
 #include "layer/squash.h"
+#include "view/archive.h"
 #include "view/view.h"
 #include <errno.h>
 #include <signal.h>

@@ -6,6 +6,7 @@
 #include "check.h"
 #include "temp_dir.h"
 #include "unpack/unpack.h"
+#include "view/archive.h"
 #include "view/view.h"
 #include <errno.h>
 #include <linux/capability.h>

@@ -5,7 +5,9 @@
 #include "base/tree.h"
 #include "check.h"
 #include "temp_dir.h"
+#include "view/diff.h"
 #include "view/view.h"
+#include "view/walk.h"
 #include <errno.h>
 
 static const struct id_range plain = {0, 65536};

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "temp_dir.h"
 #include "view/glob.h"
+#include "view/grep.h"
 #include "view/view.h"
 
 static const struct id_range plain = {0, 65536};

@@ -5,7 +5,9 @@
 #include "base/tree.h"
 #include "check.h"
 #include "temp_dir.h"
+#include "view/owners.h"
 #include "view/view.h"
+#include "view/walk.h"
 #include <errno.h>
 #include <sys/wait.h>
 

@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/pipe.h"
+#include "view/archive.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -5,7 +5,8 @@
 
 #include "base/deadline.h"
 #include "base/scope.h"
-#include "view/view.h"
+#include <sys/stat.h>
+#include <sys/types.h>
 
 struct copier {
     char *piece; /* COPY_PIECE bytes to copy with */

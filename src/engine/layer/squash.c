@@ -10,7 +10,7 @@
 #include "base/scope.h"
 #include "base/tree.h"
 #include "layer/copy.h"
-#include "view/internal.h"
+#include "view/entries.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

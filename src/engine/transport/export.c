@@ -12,6 +12,9 @@
 #include "base/uuid.h"
 #include "layer/layers.h"
 #include "transport/oci.h"
+#include "view/archive.h"
+#include "view/owners.h"
+#include "view/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>

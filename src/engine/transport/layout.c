@@ -10,6 +10,7 @@
 #include "base/uuid.h"
 #include "layer/copy.h"
 #include "unpack/jail.h"
+#include "view/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -4,7 +4,9 @@
 #include "base/buffer.h"
 #include "base/descriptor.h"
 #include "base/fd.h"
+#include "base/ids.h"
 #include "base/scope.h"
+#include "view/item.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>

@@ -7,7 +7,8 @@
 #include "base/deadline.h"
 #include "base/digest.h"
 #include "base/fault.h"
-#include "view/view.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 /* Linux takes 500 lower directories, and a run may add layers. */
 enum { OCI_LAYERS_MAX = 450, OCI_JSON_MAX = 4 << 20 };

@@ -6,7 +6,6 @@
 #include "base/buffer.h"
 #include "base/deadline.h"
 #include "base/fault.h"
-#include "view/view.h"
 #include <limits.h>
 
 struct skopeo {

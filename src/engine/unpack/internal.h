@@ -7,7 +7,6 @@
 #include "base/fault.h"
 #include "unpack/kind.h"
 #include "unpack/unpack.h"
-#include "view/view.h"
 #include <archive.h>
 #include <limits.h>
 #include <sys/stat.h>

@@ -1,6 +1,7 @@
 /* unpack.c: see unpack.h. The archive is the attacker: it may name any path in
  * any order, replace what it made, lie about sizes and never end. */
 #define _GNU_SOURCE
+#include "base/deadline.h"
 #include "base/descriptor.h"
 #include "base/scope.h"
 #include "base/tree.h"

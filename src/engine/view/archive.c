@@ -1,11 +1,13 @@
-/* archive.c: a part of an image as tar (view.h). */
+/* archive.c: see archive.h. */
 #define _GNU_SOURCE
+#include "view/archive.h"
 #include "base/buffer.h"
 #include "base/descriptor.h"
 #include "base/fault.h"
 #include "base/pax.h"
 #include "base/scope.h"
-#include "view/view.h"
+#include "view/owners.h"
+#include "view/walk.h"
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>

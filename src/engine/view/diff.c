@@ -1,13 +1,14 @@
-/* diff.c: what changed between two images; see inspect_diff() in view.h.
+/* diff.c: see diff.h.
  *
  * Both are gone through side by side. Where a directory has the same shared
  * layers in both, only names in the layers that are not shared can differ, so
  * only those are read: the cost is that of the changes, not of the images. */
 #define _GNU_SOURCE
+#include "view/diff.h"
 #include "base/descriptor.h"
 #include "base/fd.h"
 #include "base/scope.h"
-#include "view/internal.h"
+#include "view/merge.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -169,8 +170,8 @@ static int same_content(struct diff *d, const struct node n[2]) {
 
 static int same_target(struct diff *d, const struct node n[2]) {
     char a[PATH_MAX], b[PATH_MAX];
-    if (view_read_link(d->views[BASE], n[BASE].layer, d->path, a) < 0 ||
-        view_read_link(d->views[IMAGE], n[IMAGE].layer, d->path, b) < 0)
+    if (view_read_link(d->views[BASE], n[BASE].layer, d->path, "", a) < 0 ||
+        view_read_link(d->views[IMAGE], n[IMAGE].layer, d->path, "", b) < 0)
         return failed(d);
     return strcmp(a, b) == 0;
 }

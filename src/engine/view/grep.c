@@ -1,14 +1,15 @@
-/* grep.c: searching an image (view.h). Line by line, in a buffer that slides
+/* grep.c: see grep.h. Line by line, in a buffer that slides
  * over the file and keeps the lines of context that may still be wanted. */
 #define _GNU_SOURCE
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include "view/grep.h"
 #include "base/buffer.h"
 #include "base/descriptor.h"
 #include "base/fault.h"
 #include "base/scope.h"
 #include "view/glob.h"
 #include "view/regex.h"
-#include "view/view.h"
+#include "view/walk.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pcre2.h>

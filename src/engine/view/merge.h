@@ -1,12 +1,19 @@
-/* internal.h: what view.c, diff.c and layer/squash.c share; nobody else
- * includes it. */
-#ifndef CONTREE_VIEW_INTERNAL_H
-#define CONTREE_VIEW_INTERNAL_H
+/* merge.h: the layers of a view merged, directory by directory. For
+ * this room alone.
+ *
+ * A directory of the view is a path and the layers that take part in it: in
+ * each of them the path leads through real directories only, so it can be given
+ * to the kernel as it is. */
+#ifndef CONTREE_VIEW_MERGE_H
+#define CONTREE_VIEW_MERGE_H
 
-#include "base/buffer.h"
 #include "base/fault.h"
-#include "view/view.h"
+#include "base/ids.h"
+#include "view/entries.h"
+#include "view/item.h"
 #include <limits.h>
+#include <stdbool.h>
+#include <sys/stat.h>
 
 struct id_name {
     uint32_t id, line;
@@ -40,7 +47,7 @@ void level_free(struct level *l);
 
 /* What a name is in the view. */
 struct node {
-    struct stat st;
+    struct stat st; /* owners as the sandbox sees them */
     uint32_t layer;
     struct level level; /* of a directory; owned */
 };
@@ -52,34 +59,24 @@ int view_root(const struct view *v, struct node *out);
  * are known not to have it. */
 int view_find(const struct view *v, const struct level *in, const char *dir,
               const char *name, size_t from, struct node *out);
-/* Opens for reading, or reads, what view_find has found. -1 with errno. */
+
+/* What a path is in one layer. 1, 0: it is not there, -1 with errno. */
+int view_stat_entry(const struct view *v, uint32_t layer, const char *path,
+                    struct stat *out);
+/* Opens for reading, or reads, what view_find() has found: `name` in `dir`, or
+ * `dir` itself where `name` is "". -1 with errno. */
 int view_open_entry(const struct view *v, uint32_t layer, const char *path,
                     int flags);
-int view_read_link(const struct view *v, uint32_t layer, const char *path,
-                   char out[PATH_MAX]);
+int view_read_link(const struct view *v, uint32_t layer, const char *dir,
+                   const char *name, char out[PATH_MAX]);
 
-/* The names in a directory of the view, whiteouts included, and in which of its
- * layers (a position in the level) each is first. */
-struct entry {
-    size_t name; /* offset in text */
-    uint32_t position;
-};
-
-struct entries {
-    struct buffer text;
-    struct entry *list;
-    size_t count, capacity;
-};
-/* Reads a directory in all layers of a level: sorted, each name once. To be
- * freed whatever the outcome. */
+/* The names in a directory of the view, whiteouts included, each with its
+ * position in `l`. Free `e` whatever the outcome. */
 int view_entries(const struct view *v, const struct level *l, const char *path,
                  struct entries *e, struct fault *f);
-/* The same by hand: init, read (takes `fd`, a directory, over; -1 with errno,
- * EFBIG when there are more than a million) for each position, sort, which
- * leaves each name once, with its lowest position. */
-void entries_init(struct entries *e);
-int entries_read(struct entries *e, int fd, uint32_t position);
-void entries_sort(struct entries *e);
-void entries_free(struct entries *e);
+
+/* Describes a node; `target` is filled, and item.target points to it. */
+int view_describe(const struct view *v, const char *path, const struct node *n,
+                  char target[PATH_MAX], struct item *out, struct fault *f);
 
 #endif
