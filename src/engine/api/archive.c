@@ -1,13 +1,13 @@
 /* archive.c: GET .../archive (http-api.md §4.20). A worker writes the tar
  * into a pipe, which the loop sends on as the client takes it. */
 #define _GNU_SOURCE
+#include "view/archive.h"
 #include "api/inspect.h"
 #include "api/inspection.h"
 #include "base/descriptor.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/pipe.h"
-#include "view/archive.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>

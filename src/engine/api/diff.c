@@ -1,6 +1,7 @@
 /* diff.c: GET /inspect/{uuid}/diff (http-api.md §4.21): how the files of an
  * image differ from those of another one. */
 #define _GNU_SOURCE
+#include "view/diff.h"
 #include "api/inspect.h"
 #include "api/inspection.h"
 #include "base/clock.h"

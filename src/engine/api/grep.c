@@ -1,6 +1,7 @@
 /* grep.c: GET /inspect/{uuid}/grep (http-api.md §4.22): lines of an image's
  * files. */
 #define _GNU_SOURCE
+#include "view/grep.h"
 #include "api/inspect.h"
 #include "api/inspection.h"
 #include "base/clock.h"

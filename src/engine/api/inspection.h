@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "base/work.h"
 #include "view/view.h"
+#include <stdatomic.h>
 
 /* Which image, and where in it. */
 struct inspection {

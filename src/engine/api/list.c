@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "api/inspect.h"
 #include "api/inspection.h"
+#include "view/owners.h"
+#include "view/walk.h"
 #include <time.h>
 
 struct directory_listing {

@@ -324,7 +324,7 @@ static int squash_all(struct squash *s) {
                 return -1;
             continue;
         }
-        const struct entry *e = &d->entries.list[d->next++];
+        const struct entry_name *e = &d->entries.list[d->next++];
         if (squash_entry(s, d->entries.text.data + e->name, e->position) < 0)
             return -1;
     }

@@ -20,25 +20,26 @@
 
 #define CAPABILITY "security.capability"
 #define BLOCK (1 << 20)
-/* Holes are left out of files that have this much of them, up to this many. */
+/* A file with this many bytes of holes is written without them, in at most so
+ * many extents. */
 #define SPARSE_FROM (1 << 20)
 #define MAX_EXTENTS 10000
 
-/* Which name of a file with several came first; a hash table that is empty
- * where name is 0. */
-struct linked {
+/* The first name of a file that has several: a slot of a hash table, empty when
+ * name is 0. */
+struct first_name {
     ino_t inode;
-    size_t name; /* 1 + offset in job.names */
+    size_t name; /* 1 + offset in archiver.names */
 };
 
-struct job {
+struct archiver {
     struct view *v;
     struct walk *walk;
     const struct deadline *deadline;
     struct fault *f;
-    size_t real;              /* length of the walk's own path */
-    char named[INSPECT_PATH]; /* the path that was asked for, in its place */
-    struct linked *linked;
+    size_t real;              /* length of the path that the walk begins at */
+    char named[INSPECT_PATH]; /* what members' names have in its place */
+    struct first_name *linked;
     size_t linked_count, linked_size;
     struct buffer names, attributes;
     struct pax_extent *extents;
@@ -47,17 +48,17 @@ struct job {
     struct pax pax;
 };
 
-static int output_fault(struct job *j) {
-    return fault_errno(j->f, "writing an archive");
+static int output_fault(struct archiver *a) {
+    return fault_errno(a->f, "writing an archive");
 }
 
-static int check_deadline(struct job *j) {
-    if (j->deadline && deadline_is_over(j->deadline))
-        return fault_set(j->f, 408, "the archive took longer than allowed");
+static int check_deadline(struct archiver *a) {
+    if (a->deadline && deadline_is_over(a->deadline))
+        return fault_set(a->f, 408, "the archive took longer than allowed");
     return 0;
 }
 
-/* "/a/./b/../c" is "a/c": what members are called must not lead anywhere. */
+/* "/a/./b/../c" becomes "a/c": a name in an archive must not have "..". */
 static void normalise(const char *path, char out[INSPECT_PATH]) {
     size_t used = 0;
     while (*path) {
@@ -77,188 +78,190 @@ static void normalise(const char *path, char out[INSPECT_PATH]) {
     out[used] = 0;
 }
 
-/* The walk's own path is replaced by the one that was asked for. Only the root
- * directory has no name. */
-static void member_name(const struct job *j, const struct item *i,
+/* The walk's real path is replaced by the one that was asked for. Only the root
+ * directory gets no name. */
+static void member_name(const struct archiver *a, const struct item *i,
                         char out[2 * INSPECT_PATH]) {
-    const char *below = i->path + j->real;
+    const char *below = i->path + a->real;
     below += *below == '/';
-    snprintf(out, 2 * INSPECT_PATH, "%s%s%s", j->named,
-             *j->named && *below ? "/" : "", below);
+    snprintf(out, 2 * INSPECT_PATH, "%s%s%s", a->named,
+             *a->named && *below ? "/" : "", below);
 }
 
-static struct linked *linked_slot(struct linked *table, size_t size,
-                                  ino_t inode) {
+static struct first_name *find_slot(struct first_name *table, size_t size,
+                                    ino_t inode) {
     size_t at = (size_t)(inode * 0x9e3779b97f4a7c15) % size;
     while (table[at].name && table[at].inode != inode)
         at = (at + 1) % size;
     return &table[at];
 }
 
-static int grow_linked(struct job *j) {
-    size_t size = j->linked_size ? j->linked_size * 2 : 64;
-    struct linked *table = calloc(size, sizeof *table);
+static int grow_table(struct archiver *a) {
+    size_t size = a->linked_size ? a->linked_size * 2 : 64;
+    struct first_name *table = calloc(size, sizeof *table);
     if (!table)
         return -1;
-    for (size_t i = 0; i < j->linked_size; i++)
-        if (j->linked[i].name)
-            *linked_slot(table, size, j->linked[i].inode) = j->linked[i];
-    free(j->linked);
-    j->linked = table;
-    j->linked_size = size;
+    for (size_t i = 0; i < a->linked_size; i++)
+        if (a->linked[i].name)
+            *find_slot(table, size, a->linked[i].inode) = a->linked[i];
+    free(a->linked);
+    a->linked = table;
+    a->linked_size = size;
     return 0;
 }
 
-/* Sets *first to the name under which the file is in the archive already, or to
- * NULL, and remembers this one. */
-static int find_linked(struct job *j, const struct item *i, const char *name,
-                       const char **first) {
+/* Set *first to the name that the file has in the archive already. A file that
+ * is new gets NULL, and its name is remembered. */
+static int find_first_name(struct archiver *a, const struct item *i,
+                           const char *name, const char **first) {
     *first = NULL;
     if (!S_ISREG(i->st.st_mode) || i->st.st_nlink < 2)
         return 0;
-    if (j->linked_count * 2 >= j->linked_size && grow_linked(j) < 0)
+    if (a->linked_count * 2 >= a->linked_size && grow_table(a) < 0)
         return -1;
-    struct linked *l = linked_slot(j->linked, j->linked_size, i->st.st_ino);
+    struct first_name *l = find_slot(a->linked, a->linked_size, i->st.st_ino);
     if (l->name) {
-        *first = j->names.data + l->name - 1;
+        *first = a->names.data + l->name - 1;
         return 0;
     }
-    *l = (struct linked){i->st.st_ino, j->names.length + 1};
-    j->linked_count++;
-    return buffer_add(&j->names, name, strlen(name) + 1) ? 0 : -1;
+    *l = (struct first_name){i->st.st_ino, a->names.length + 1};
+    a->linked_count++;
+    return buffer_add(&a->names, name, strlen(name) + 1) ? 0 : -1;
 }
 
-/* Finds where a file has data. 0 extents: everywhere. The last of too many
- * takes in all that follows. */
-static void find_extents(struct job *j, const struct stat *st, int fd) {
+/* Find where a file has data. 0 extents: everywhere. When there are too many
+ * the last one covers the rest of the file. */
+static void find_extents(struct archiver *a, const struct stat *st, int fd) {
     int64_t at = 0, size = st->st_size;
-    j->extent_count = 0;
+    a->extent_count = 0;
     if (size - (int64_t)st->st_blocks * 512 < SPARSE_FROM)
         return;
-    while (at < size && j->extent_count < MAX_EXTENTS) {
+    while (at < size && a->extent_count < MAX_EXTENTS) {
         off_t begin = lseek(fd, at, SEEK_DATA);
         off_t end = begin < 0 ? -1 : lseek(fd, begin, SEEK_HOLE);
         if (begin < 0)
             break;
-        at = end < begin || end > size || j->extent_count == MAX_EXTENTS - 1
+        at = end < begin || end > size || a->extent_count == MAX_EXTENTS - 1
                  ? size
                  : end;
-        j->extents[j->extent_count++] = (struct pax_extent){begin, at};
+        a->extents[a->extent_count++] = (struct pax_extent){begin, at};
     }
     /* By convention the map ends with the size. */
-    if (at < size || j->extent_count == 0)
-        j->extents[j->extent_count++] = (struct pax_extent){size, size};
+    if (at < size || a->extent_count == 0)
+        a->extents[a->extent_count++] = (struct pax_extent){size, size};
 }
 
-/* A capability that is bound to the sandbox's root is everybody's there. */
-static void add_capability(struct job *j, const void *value, size_t size) {
+/* A layer binds capabilities to the sandbox's root; an archive has them for any
+ * root. */
+static void add_capability(struct archiver *a, const void *value, size_t size) {
     struct vfs_cap_data cap;
     if (size < sizeof cap)
         return;
     memcpy(&cap, value, sizeof cap);
     cap.magic_etc = htole32(VFS_CAP_REVISION_2 |
                             (le32toh(cap.magic_etc) & VFS_CAP_FLAGS_MASK));
-    pax_attribute(&j->attributes, CAPABILITY, &cap, sizeof cap);
+    pax_attribute(&a->attributes, CAPABILITY, &cap, sizeof cap);
 }
 
-static void add_attribute(struct job *j, int fd, const char *name) {
+static void add_attribute(struct archiver *a, int fd, const char *name) {
     static const char overlay[] = "user.overlay.", nested[] = "overlay.";
     const size_t prefix = sizeof overlay - 1, inner = sizeof nested - 1;
     char own[256];
-    ssize_t size = fgetxattr(fd, name, j->block, BLOCK);
+    ssize_t size = fgetxattr(fd, name, a->block, BLOCK);
     if (size < 0)
         return;
     if (strcmp(name, CAPABILITY) == 0) {
-        add_capability(j, j->block, (size_t)size);
+        add_capability(a, a->block, (size_t)size);
     } else if (strncmp(name, overlay, prefix) == 0) {
-        /* Overlay's own, but for what a program inside gave such a name. */
+        /* Skip overlay's own, but keep what a program in a sandbox gave such a
+         * name. */
         if (strncmp(name + prefix, nested, inner) != 0)
             return;
         snprintf(own, sizeof own, "%s%s", overlay, name + prefix + inner);
-        pax_attribute(&j->attributes, own, j->block, (size_t)size);
+        pax_attribute(&a->attributes, own, a->block, (size_t)size);
     } else if (strncmp(name, "user.", 5) == 0) {
-        pax_attribute(&j->attributes, name, j->block, (size_t)size);
+        pax_attribute(&a->attributes, name, a->block, (size_t)size);
     }
 }
 
-static void find_attributes(struct job *j, int fd) {
+static void find_attributes(struct archiver *a, int fd) {
     char names[65536];
-    j->attributes.length = 0;
+    a->attributes.length = 0;
     ssize_t length = fd < 0 ? 0 : flistxattr(fd, names, sizeof names);
     for (char *name = names; length > 0 && name < names + length;
          name += strlen(name) + 1)
-        add_attribute(j, fd, name);
+        add_attribute(a, fd, name);
 }
 
-static int write_extent(struct job *j, int fd, int64_t at, int64_t end) {
+static int write_extent(struct archiver *a, int fd, int64_t at, int64_t end) {
     while (at < end) {
         size_t most = end - at < BLOCK ? (size_t)(end - at) : BLOCK;
-        ssize_t n = pread(fd, j->block, most, at);
+        ssize_t n = pread(fd, a->block, most, at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
             errno = n < 0 ? errno : EIO;
-            return fault_errno(j->f, "reading a file of the image");
+            return fault_errno(a->f, "reading a file of the image");
         }
-        if (check_deadline(j) < 0)
+        if (check_deadline(a) < 0)
             return -1;
-        if (pax_data(&j->pax, j->block, (size_t)n) < 0)
-            return output_fault(j);
+        if (pax_data(&a->pax, a->block, (size_t)n) < 0)
+            return output_fault(a);
         at += n;
     }
     return 0;
 }
 
-static int write_content(struct job *j, int fd, int64_t size) {
+static int write_content(struct archiver *a, int fd, int64_t size) {
     struct pax_extent whole = {0, size}, *extents = &whole;
-    size_t count = j->extent_count;
+    size_t count = a->extent_count;
     int64_t length = 0;
     if (count)
-        extents = j->extents;
+        extents = a->extents;
     for (size_t i = 0; i < (count ? count : 1); i++) {
-        if (write_extent(j, fd, extents[i].begin, extents[i].end) < 0)
+        if (write_extent(a, fd, extents[i].begin, extents[i].end) < 0)
             return -1;
         length += extents[i].end - extents[i].begin;
     }
-    return pax_pad(&j->pax, length) < 0 ? output_fault(j) : 0;
+    return pax_pad(&a->pax, length) < 0 ? output_fault(a) : 0;
 }
 
-static int write_member(struct job *j, const struct item *i, const char *name,
-                        int fd) {
+static int write_member(struct archiver *a, const struct item *i,
+                        const char *name, int fd) {
     struct pax_member m = {.name = name,
                            .st = &i->st,
-                           .user = view_user(j->v, i->st.st_uid),
-                           .group = view_group(j->v, i->st.st_gid),
-                           .attributes = &j->attributes,
-                           .extents = j->extents};
+                           .user = view_user(a->v, i->st.st_uid),
+                           .group = view_group(a->v, i->st.st_gid),
+                           .attributes = &a->attributes,
+                           .extents = a->extents};
     bool file = S_ISREG(i->st.st_mode);
-    if (find_linked(j, i, name, &m.hard_link) < 0)
-        return fault_memory(j->f);
+    if (find_first_name(a, i, name, &m.hard_link) < 0)
+        return fault_memory(a->f);
     file = file && !m.hard_link;
-    j->extent_count = 0;
+    a->extent_count = 0;
     if (file)
-        find_extents(j, &i->st, fd);
-    m.extent_count = j->extent_count;
+        find_extents(a, &i->st, fd);
+    m.extent_count = a->extent_count;
     if (S_ISLNK(i->st.st_mode))
         m.symlink = i->target;
-    find_attributes(j, m.hard_link ? -1 : fd);
-    if (pax_member(&j->pax, &m) < 0)
-        return output_fault(j);
-    return file ? write_content(j, fd, i->st.st_size) : 0;
+    find_attributes(a, m.hard_link ? -1 : fd);
+    if (pax_member(&a->pax, &m) < 0)
+        return output_fault(a);
+    return file ? write_content(a, fd, i->st.st_size) : 0;
 }
 
-static int add_item(struct job *j, const struct item *i) {
+static int add_item(struct archiver *a, const struct item *i) {
     char name[2 * INSPECT_PATH];
     mode_t mode = i->st.st_mode;
     int fd CLEANUP(cleanup_close) = -1;
-    member_name(j, i, name);
-    if (check_deadline(j) < 0)
+    member_name(a, i, name);
+    if (check_deadline(a) < 0)
         return -1;
     if (!*name || S_ISSOCK(mode) || S_ISCHR(mode) || S_ISBLK(mode))
         return 0;
-    if ((S_ISREG(mode) || S_ISDIR(mode)) && (fd = walk_open(j->walk, j->f)) < 0)
+    if ((S_ISREG(mode) || S_ISDIR(mode)) && (fd = walk_open(a->walk, a->f)) < 0)
         return -1;
-    return write_member(j, i, name, fd);
+    return write_member(a, i, name, fd);
 }
 
 static int check_type(const struct item *i, struct fault *f) {
@@ -297,18 +300,18 @@ int inspect_can_archive(struct view *v, const char *path,
     return more == 0 ? 0 : -1;
 }
 
-static int run(struct job *j) {
+static int run(struct archiver *a) {
     struct item i;
-    int more = walk_next(j->walk, &i, j->f);
-    if (more < 1 || check_type(&i, j->f) < 0)
+    int more = walk_next(a->walk, &i, a->f);
+    if (more < 1 || check_type(&i, a->f) < 0)
         return -1;
-    j->real = strlen(i.path);
-    for (; more == 1; more = walk_next(j->walk, &i, j->f))
-        if (add_item(j, &i) < 0)
+    a->real = strlen(i.path);
+    for (; more == 1; more = walk_next(a->walk, &i, a->f))
+        if (add_item(a, &i) < 0)
             return -1;
     if (more < 0)
         return -1;
-    return pax_end(&j->pax) < 0 ? output_fault(j) : 0;
+    return pax_end(&a->pax) < 0 ? output_fault(a) : 0;
 }
 
 int inspect_archive(struct view *v, const char *path, int to,
@@ -317,31 +320,31 @@ int inspect_archive(struct view *v, const char *path, int to,
     if (!walk)
         return -1;
     int result = -1;
-    struct job *j = calloc(1, sizeof *j);
-    if (j) {
-        j->v = v;
-        j->walk = walk;
-        j->deadline = p;
-        j->f = f;
-        normalise(path, j->named);
-        buffer_init(&j->names, SIZE_MAX / 2);
-        buffer_init(&j->attributes, 32 << 20);
-        pax_begin(&j->pax, to);
-        j->block = malloc(BLOCK);
-        j->extents = malloc((MAX_EXTENTS + 1) * sizeof *j->extents);
+    struct archiver *a = calloc(1, sizeof *a);
+    if (a) {
+        a->v = v;
+        a->walk = walk;
+        a->deadline = p;
+        a->f = f;
+        normalise(path, a->named);
+        buffer_init(&a->names, SIZE_MAX / 2);
+        buffer_init(&a->attributes, 32 << 20);
+        pax_begin(&a->pax, to);
+        a->block = malloc(BLOCK);
+        a->extents = malloc((MAX_EXTENTS + 1) * sizeof *a->extents);
     }
-    if (j && j->block && j->extents) {
-        result = run(j);
+    if (a && a->block && a->extents) {
+        result = run(a);
     } else {
         fault_memory(f);
     }
-    if (j) {
-        buffer_free(&j->names);
-        buffer_free(&j->attributes);
-        free(j->linked);
-        free(j->block);
-        free(j->extents);
-        free(j);
+    if (a) {
+        buffer_free(&a->names);
+        buffer_free(&a->attributes);
+        free(a->linked);
+        free(a->block);
+        free(a->extents);
+        free(a);
     }
     walk_end(walk);
     return result;

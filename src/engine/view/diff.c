@@ -1,8 +1,8 @@
 /* diff.c: see diff.h.
  *
- * Both are gone through side by side. Where a directory has the same shared
+ * The two views are walked side by side. Where a directory has the same shared
  * layers in both, only names in the layers that are not shared can differ, so
- * only those are read: the cost is that of the changes, not of the images. */
+ * only those are read: a diff costs what the changes cost, not the images. */
 #define _GNU_SOURCE
 #include "view/diff.h"
 #include "base/descriptor.h"
@@ -18,17 +18,17 @@
 enum { BASE, IMAGE };
 enum { PIECE = 16384 };
 
-/* A directory as one of the two has it; without layers, it has it not. */
+/* A directory in one of the two views; no parts: it is not there. */
 struct side {
-    struct level level;
+    struct parts parts;
     struct entries entries;
-    size_t read; /* how many layers of the level the entries are of */
+    size_t read; /* the entries are of so many of the parts */
     size_t next;
 };
 
-/* A directory that is being compared; `length` bytes of diff.path. */
-struct step {
-    struct step *up;
+/* A directory that is being compared: the first `length` bytes of diff.path. */
+struct diff_step {
+    struct diff_step *up;
     size_t length;
     struct side sides[2];
 };
@@ -41,7 +41,7 @@ struct diff {
     void *arg;
     int64_t told;
     bool stopped, truncated;
-    struct step *top;
+    struct diff_step *top;
     char path[INSPECT_PATH];
     struct fault *f;
 };
@@ -58,17 +58,17 @@ static size_t count_shared(const struct view *a, const struct view *b) {
     return n;
 }
 
-/* How many of the level's layers are not shared; they come first. */
-static size_t count_own(const struct diff *d, int side, const struct level *l) {
+/* How many of the parts are layers of this view only; they come first. */
+static size_t count_own(const struct diff *d, int side, const struct parts *p) {
     size_t n = 0;
-    while (n < l->count && l->layers[n] + d->shared < d->views[side]->count)
+    while (n < p->count && p->layers[n] + d->shared < d->views[side]->count)
         n++;
     return n;
 }
 
-/* Whether two levels have the same shared layers. */
-static bool same_shared(const struct diff *d, const struct level *a,
-                        const struct level *b) {
+/* Whether a directory is in the same shared layers in both views. */
+static bool same_shared(const struct diff *d, const struct parts *a,
+                        const struct parts *b) {
     size_t i = count_own(d, BASE, a), j = count_own(d, IMAGE, b);
     if (a->count - i != b->count - j)
         return false;
@@ -80,30 +80,30 @@ static bool same_shared(const struct diff *d, const struct level *a,
 }
 
 static void pop(struct diff *d) {
-    struct step *s = d->top;
+    struct diff_step *s = d->top;
     d->top = s->up;
     for (int i = 0; i < 2; i++) {
-        level_free(&s->sides[i].level);
+        parts_free(&s->sides[i].parts);
         entries_free(&s->sides[i].entries);
     }
     free(s);
 }
 
-/* Goes into the directory d->path; takes both levels over. */
-static int push(struct diff *d, struct level *base, struct level *image) {
-    struct step *s = calloc(1, sizeof *s);
+/* Enters the directory d->path; takes both lists of parts over. */
+static int push(struct diff *d, struct parts *base, struct parts *image) {
+    struct diff_step *s = calloc(1, sizeof *s);
     if (!s)
         return fault_memory(d->f);
     bool same = same_shared(d, base, image);
-    *s = (struct step){.up = d->top,
-                       .length = strlen(d->path),
-                       .sides = {{.level = *base}, {.level = *image}}};
-    *base = *image = (struct level){0};
+    *s = (struct diff_step){.up = d->top,
+                            .length = strlen(d->path),
+                            .sides = {{.parts = *base}, {.parts = *image}}};
+    *base = *image = (struct parts){0};
     d->top = s;
     for (int i = 0; i < 2; i++) {
         struct side *x = &s->sides[i];
-        x->read = same ? count_own(d, i, &x->level) : x->level.count;
-        struct level part = {x->level.layers, x->read};
+        x->read = same ? count_own(d, i, &x->parts) : x->parts.count;
+        struct parts part = {x->parts.layers, x->read};
         if (view_entries(d->views[i], &part, d->path, &x->entries, d->f) < 0)
             return -1;
     }
@@ -116,9 +116,9 @@ static const char *current(const struct side *s) {
                : NULL;
 }
 
-/* The next name in either list; NULL at the end. from[] tells from which layer
- * of each level on it may be. */
-static const char *next_name(struct step *s, size_t from[2]) {
+/* The next name in either list; NULL at the end. from[]: the first position in
+ * each list of parts that can have it. */
+static const char *next_name(struct diff_step *s, size_t from[2]) {
     const char *a = current(&s->sides[BASE]), *b = current(&s->sides[IMAGE]);
     int order = !a ? 1 : !b ? -1 : strcmp(a, b);
     for (int i = 0; i < 2; i++) {
@@ -142,7 +142,7 @@ static void tell(struct diff *d, enum change_kind kind,
         d->stopped = true;
 }
 
-/* 1: the same bytes, 0: not, -1: fault. */
+/* 1: the same bytes; 0: others; -1: fault. */
 static int same_bytes(struct diff *d, int a, int b) {
     char x[PIECE], y[PIECE];
     for (;;) {
@@ -176,7 +176,7 @@ static int same_target(struct diff *d, const struct node n[2]) {
     return strcmp(a, b) == 0;
 }
 
-/* 1: no change but of what a directory holds, 0: a change, -1: fault. */
+/* 1: the same, whatever a directory holds; 0: changed; -1: fault. */
 static int same_node(struct diff *d, const struct node n[2]) {
     const struct stat *a = &n[BASE].st, *b = &n[IMAGE].st;
     if (d->views[BASE]->layers[n[BASE].layer] ==
@@ -193,7 +193,7 @@ static int same_node(struct diff *d, const struct node n[2]) {
 
 enum { OUTSIDE, ABOVE, INSIDE };
 
-/* Where the path is, seen from the one that is asked for. */
+/* Where d->path lies relative to the path that was asked for. */
 static int place_of(const struct diff *d) {
     const char *wanted = d->options->path ? d->options->path : "";
     size_t n = strlen(d->path), m = strlen(wanted);
@@ -205,7 +205,7 @@ static int place_of(const struct diff *d) {
     return n < m ? ABOVE : INSIDE;
 }
 
-/* Tells of one path and goes into it if it is a directory. */
+/* Reports one path and enters it if it is a directory. */
 static int compare(struct diff *d, struct node n[2], const bool found[2]) {
     int place = place_of(d), same = 1;
     if (place == OUTSIDE || (!found[BASE] && !found[IMAGE]))
@@ -221,14 +221,14 @@ static int compare(struct diff *d, struct node n[2], const bool found[2]) {
                              : CHANGE_CHANGED,
              n);
     if (d->stopped || d->truncated ||
-        !(n[BASE].level.count + n[IMAGE].level.count))
+        !(n[BASE].parts.count + n[IMAGE].parts.count))
         return 0;
-    return push(d, &n[BASE].level, &n[IMAGE].level);
+    return push(d, &n[BASE].parts, &n[IMAGE].parts);
 }
 
 static int compare_name(struct diff *d, const char *name,
                         const size_t from[2]) {
-    struct step *s = d->top;
+    struct diff_step *s = d->top;
     struct node n[2] = {0};
     bool found[2] = {false, false};
     int result = 0;
@@ -236,7 +236,7 @@ static int compare_name(struct diff *d, const char *name,
         return fault_set(d->f, 422, "/%.300s... is deeper than %d bytes",
                          d->path, INSPECT_PATH);
     for (int i = 0; i < 2 && result >= 0; i++) {
-        result = view_find(d->views[i], &s->sides[i].level, d->path, name,
+        result = view_find(d->views[i], &s->sides[i].parts, d->path, name,
                            from[i], &n[i]);
         found[i] = result == 1;
     }
@@ -249,8 +249,8 @@ static int compare_name(struct diff *d, const char *name,
         memcpy(end, name, strlen(name) + 1);
         result = compare(d, n, found);
     }
-    level_free(&n[BASE].level);
-    level_free(&n[IMAGE].level);
+    parts_free(&n[BASE].parts);
+    parts_free(&n[IMAGE].parts);
     return result;
 }
 
@@ -276,8 +276,8 @@ static int compare_roots(struct diff *d) {
                          view_root(d->views[IMAGE], &n[IMAGE]) < 0
                      ? failed(d)
                      : compare(d, n, found);
-    level_free(&n[BASE].level);
-    level_free(&n[IMAGE].level);
+    parts_free(&n[BASE].parts);
+    parts_free(&n[IMAGE].parts);
     return result;
 }
 

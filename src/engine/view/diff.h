@@ -15,8 +15,8 @@ enum change_kind { CHANGE_ADDED, CHANGE_CHANGED, CHANGE_REMOVED };
 struct change {
     const char *path; /* "etc/passwd"; "" the root */
     enum change_kind kind;
-    struct stat st;         /* as it is now, or was if it was removed */
-    const struct stat *was; /* of what is changed; else NULL */
+    struct stat st;         /* as it is now; a removed one as it was */
+    const struct stat *was; /* before the change; NULL unless CHANGED */
 };
 
 struct diff_options {
@@ -25,12 +25,13 @@ struct diff_options {
     struct deadline deadline;
 };
 
-/* Tells what `image` has that `base` has not, and the other way round: each
- * path, parents first, siblings sorted. Changed is what has another type, mode,
- * owner, content or target; a time alone is no change, nor is a directory whose
- * entries changed. Of the layers that both share nothing is read but what one
- * of them hides. `*truncated` when the limit or the deadline ended it. The
- * visitor returns false to stop. Both views must be of one data directory. */
+/* Visit each path that differs between `base` and `image`, parents first,
+ * siblings sorted. A path has changed when its type, mode, owner, content or
+ * target has; a new time alone is no change, and a directory does not change
+ * with its entries. Layers that both share are read only where one of the views
+ * hides something of them. `*truncated`: the limit or the deadline ended it.
+ * The visitor returns false to stop. Both views must be of one data directory.
+ */
 int inspect_diff(struct view *base, struct view *image,
                  const struct diff_options *o,
                  bool (*visit)(void *arg, const struct change *c), void *arg,

@@ -21,7 +21,7 @@ void entries_init(struct entries *e) {
 static int add_entry(struct entries *e, const char *name, uint32_t position) {
     if (e->count == e->capacity) {
         size_t capacity = e->capacity ? e->capacity * 2 : 32;
-        struct entry *more = realloc(e->list, capacity * sizeof *more);
+        struct entry_name *more = realloc(e->list, capacity * sizeof *more);
         if (!more)
             return -1;
         e->list = more;
@@ -30,7 +30,7 @@ static int add_entry(struct entries *e, const char *name, uint32_t position) {
     size_t at = e->text.length;
     if (!buffer_add(&e->text, name, strlen(name) + 1))
         return -1;
-    e->list[e->count++] = (struct entry){at, position};
+    e->list[e->count++] = (struct entry_name){at, position};
     return 0;
 }
 
@@ -58,7 +58,7 @@ int entries_read(struct entries *e, int fd, uint32_t position) {
 }
 
 static int compare_entries(const void *a, const void *b, void *text) {
-    const struct entry *x = a, *y = b;
+    const struct entry_name *x = a, *y = b;
     int order = strcmp((char *)text + x->name, (char *)text + y->name);
     if (order)
         return order;

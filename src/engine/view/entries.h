@@ -1,4 +1,4 @@
-/* entries.h: the names in a directory that several layers have. */
+/* entries.h: the names in one directory of several layers. */
 #ifndef CONTREE_VIEW_ENTRIES_H
 #define CONTREE_VIEW_ENTRIES_H
 
@@ -9,25 +9,25 @@
 /* A directory with more entries is refused. */
 enum { ENTRIES_MAX = 1000000 };
 
-/* A name, and the first of the layers that has it: a position in the list of
- * those that were read. */
-struct entry {
+/* A name, and the first of the layers that has it: its position among those
+ * that were read. */
+struct entry_name {
     size_t name; /* offset in text */
     uint32_t position;
 };
 
-/* Whiteouts are entries like others. */
+/* Whiteouts are included. */
 struct entries {
     struct buffer text;
-    struct entry *list;
+    struct entry_name *list;
     size_t count, capacity;
 };
 void entries_init(struct entries *e);
-/* Adds the names of the directory `fd`, which it takes over. -1 with errno,
- * EFBIG when there are more than ENTRIES_MAX. */
+/* Add the names of the directory `fd`, which is closed. -1 with errno; EFBIG
+ * when there are more than ENTRIES_MAX. */
 int entries_read(struct entries *e, int fd, uint32_t position);
-/* Once all directories are read: sorts the names and leaves each once, with its
- * lowest position. */
+/* Call it once all directories are read: it sorts the names and keeps each
+ * once, with its lowest position. */
 void entries_sort(struct entries *e);
 void entries_free(struct entries *e);
 

@@ -1,5 +1,5 @@
 /* glob.c: see glob.h. A glob is translated to a regular expression: PCRE2 is
- * there anyway, and unlike fnmatch() knows ** and {a,b} and takes any bytes. */
+ * there anyway; unlike fnmatch() it knows ** and {a,b}, and takes any bytes. */
 #define _GNU_SOURCE
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "view/glob.h"
@@ -14,7 +14,7 @@ struct glob {
     pcre2_code *code;
 };
 
-/* What the matching may keep in mind at a time: the places in a pattern. */
+/* WORKSPACE bounds the places in a pattern that a match keeps track of. */
 enum { WORKSPACE = 64 * 1024, MATCH_LIMIT = 1000000, DEPTH_LIMIT = 100 };
 
 struct globs {
@@ -26,7 +26,7 @@ struct globs {
     struct glob list[];
 };
 
-/* Translates a [class]; gives what follows, or NULL when it has no end. */
+/* Translates a [class]. Returns what follows it, or NULL when it has no end. */
 static const char *translate_class(const char *p, struct buffer *out) {
     const char *end = p + 1;
     end += *end == '!' || *end == '^';
@@ -47,7 +47,7 @@ static const char *translate_class(const char *p, struct buffer *out) {
     return end + 1;
 }
 
-/* "**" between separators stands for any directories, none included. */
+/* "**" between separators stands for any number of directories, also 0. */
 static const char *translate_stars(const char *begin, const char *p,
                                    struct buffer *out) {
     bool at_start = p == begin || p[-1] == '/';
@@ -166,8 +166,8 @@ void globs_free(struct globs *g) {
     free(g);
 }
 
-/* All ways at once, byte for byte: it never goes back, as pcre2_match() would
- * do for ever with "*a*a*a*a*b". */
+/* pcre2_dfa_match() never backtracks; pcre2_match() would do so for ever with
+ * "*a*a*a*a*b". */
 static bool matches(struct globs *g, const struct glob *one, const char *path) {
     const char *slash = one->whole_path ? NULL : strrchr(path, '/');
     const char *subject = slash ? slash + 1 : path;

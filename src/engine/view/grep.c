@@ -1,32 +1,23 @@
-/* grep.c: see grep.h. Line by line, in a buffer that slides
- * over the file and keeps the lines of context that may still be wanted. */
+/* grep.c: see grep.h. Each file is read line by line, in a buffer that slides
+ * over it and keeps the lines of context that may still be wanted. */
 #define _GNU_SOURCE
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "view/grep.h"
-#include "base/buffer.h"
 #include "base/descriptor.h"
 #include "base/fault.h"
 #include "base/scope.h"
 #include "view/glob.h"
-#include "view/regex.h"
+#include "view/patterns.h"
 #include "view/walk.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define FIRST_BUFFER (128 << 10)
 #define MAX_BUFFER (32 << 20)
-#define MAX_PATTERN (64 << 10)
-#define MAX_SUBMATCHES 10000
-/* Steps that one pattern may take in one line: content may be made to make a
- * pattern backtrack for ever. */
-#define MATCH_LIMIT 1000000
-#define HEAP_LIMIT 20000 /* KiB */
 
-struct search {
+struct grep {
     struct view *v;
     const struct grep_options *o;
     bool (*visit)(void *arg, const struct grep_line *l);
@@ -37,15 +28,12 @@ struct search {
     int64_t total;
 
     struct globs *globs;
-    pcre2_code **codes;
-    pcre2_match_data *match;
-    pcre2_match_context *limits;
-    pcre2_jit_stack *stack;
-    struct grep_submatch *submatches;
+    struct patterns *patterns;
+    const struct grep_submatch *submatches; /* of the current line */
     size_t submatch_count;
 
-    /* The file at hand. data[line..line_end) is the current line, what is
-     * before `reported` was given to the visitor. */
+    /* The current file. data[line..line_end) is the current line; the visitor
+     * has seen everything before `reported`. */
     const char *path;
     int fd;
     char *data;
@@ -56,164 +44,44 @@ struct search {
     bool eof;
 };
 
-/* Whether there is a capital letter, of any script. */
-static bool has_upper(const struct buffer *text) {
-    static const char capital[] = "[\\p{Lu}\\p{Lt}]";
-    int error;
-    PCRE2_SIZE at;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)capital, sizeof capital - 1,
-                                     PCRE2_UTF, &error, &at, NULL);
-    pcre2_match_data *match = pcre2_match_data_create(1, NULL);
-    bool found = code && match && text->length &&
-                 pcre2_match(code, (PCRE2_SPTR)text->data, text->length, 0, 0,
-                             match, NULL) >= 0;
-    pcre2_match_data_free(match);
-    pcre2_code_free(code);
-    return found;
-}
-
-static int compile(struct search *s, size_t i, const char *text,
-                   uint32_t flags) {
-    const char *pattern = s->o->patterns[i];
-    int error;
-    PCRE2_SIZE at;
-    s->codes[i] =
-        pcre2_compile((PCRE2_SPTR)text, strlen(text), flags, &error, &at, NULL);
-    if (!s->codes[i]) {
-        char why[160] = "";
-        pcre2_get_error_message(error, (PCRE2_UCHAR *)why, sizeof why);
-        return fault_set(s->f, 400, "bad pattern '%.100s': %s", pattern, why);
-    }
-    /* Where memory must not be both writable and executable this fails, and
-     * matching is slower. */
-    pcre2_jit_compile(s->codes[i], PCRE2_JIT_COMPLETE);
-    return 0;
-}
-
-/* The patterns as PCRE2 wants them, one after the other, each with its NUL. */
-static int translate(const struct search *s, struct buffer *texts,
-                     struct buffer *literals) {
-    for (size_t i = 0; i < s->o->pattern_count; i++) {
-        const char *pattern = s->o->patterns[i];
-        if (strlen(pattern) > MAX_PATTERN)
-            return fault_set(s->f, 400, "bad pattern '%.100s': it is too long",
-                             pattern);
-        if (regex_translate(pattern, texts, literals, s->f) < 0)
-            return -1;
-        buffer_add(texts, "", 1);
-    }
-    return texts->failed ? fault_set(s->f, 400, "the patterns are too long")
-                         : 0;
-}
-
-static bool is_caseless(const struct grep_options *o,
-                        const struct buffer *literals) {
-    return o->letter_case == GREP_INSENSITIVE ||
-           (o->letter_case == GREP_SMART && !has_upper(literals));
-}
-
-static int compile_all(struct search *s) {
-    struct buffer texts, literals;
-    buffer_init(&texts, 8 << 20);
-    buffer_init(&literals, 8 << 20);
-    int result = translate(s, &texts, &literals);
-    uint32_t flags = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF |
-                     PCRE2_NEVER_BACKSLASH_C |
-                     (is_caseless(s->o, &literals) ? PCRE2_CASELESS : 0);
-    const char *text = texts.data;
-    for (size_t i = 0; result == 0 && i < s->o->pattern_count; i++) {
-        result = compile(s, i, text, flags);
-        text += strlen(text) + 1;
-    }
-    buffer_free(&texts);
-    buffer_free(&literals);
-    return result;
-}
-
-static int prepare(struct search *s) {
+static int prepare(struct grep *s) {
     const struct grep_options *o = s->o;
-    if (o->pattern_count == 0)
-        return fault_set(s->f, 400, "pattern is required");
-    if (!(s->globs = globs_make(o->globs, o->glob_count, s->f)))
+    s->patterns =
+        patterns_make(o->patterns, o->pattern_count, o->letter_case, s->f);
+    if (!s->patterns)
         return -1;
-    s->codes = calloc(o->pattern_count, sizeof *s->codes);
-    s->match = pcre2_match_data_create(1, NULL);
-    s->limits = pcre2_match_context_create(NULL);
-    s->stack = pcre2_jit_stack_create(32 << 10, 1 << 20, NULL);
-    s->submatches = malloc(MAX_SUBMATCHES * sizeof *s->submatches);
+    s->globs = globs_make(o->globs, o->glob_count, s->f);
+    if (!s->globs)
+        return -1;
     s->data = malloc(FIRST_BUFFER);
     s->capacity = FIRST_BUFFER;
-    if (!s->codes || !s->match || !s->limits || !s->stack || !s->submatches ||
-        !s->data)
-        return fault_memory(s->f);
-    pcre2_set_match_limit(s->limits, MATCH_LIMIT);
-    pcre2_set_heap_limit(s->limits, HEAP_LIMIT);
-    pcre2_jit_stack_assign(s->limits, NULL, s->stack);
-    return compile_all(s);
+    return s->data ? 0 : fault_memory(s->f);
 }
 
-static void release(struct search *s) {
-    for (size_t i = 0; s->codes && i < s->o->pattern_count; i++)
-        pcre2_code_free(s->codes[i]);
-    free(s->codes);
+static void release(struct grep *s) {
     globs_free(s->globs);
-    pcre2_match_data_free(s->match);
-    pcre2_match_context_free(s->limits);
-    pcre2_jit_stack_free(s->stack);
-    free(s->submatches);
+    patterns_free(s->patterns);
     free(s->data);
 }
 
-/* The search is not complete; what was found stands. */
-static void truncate_search(struct search *s, bool all) {
+/* Notes that the search is not complete. `all`: it ends here. */
+static void truncate_search(struct grep *s, bool all) {
     *s->truncated = true;
     s->stopped = s->stopped || all;
 }
 
-/* The leftmost match of any pattern at or after `from`; the earlier pattern
- * wins. False when there is none. */
-static bool find_match(struct search *s, const char *line, size_t length,
-                       size_t from, struct grep_submatch *out) {
-    bool found = false;
-    for (size_t i = 0; i < s->o->pattern_count; i++) {
-        int n = pcre2_match(s->codes[i], (PCRE2_SPTR)line, length, from, 0,
-                            s->match, s->limits);
-        if (n < 0 && n != PCRE2_ERROR_NOMATCH)
-            truncate_search(s, false); /* too costly */
-        if (n < 0)
-            continue;
-        PCRE2_SIZE *at = pcre2_get_ovector_pointer(s->match);
-        /* \K can put the beginning behind the end. */
-        size_t end = at[1] < at[0] ? at[0] : at[1];
-        if (!found || at[0] < out->start)
-            *out = (struct grep_submatch){at[0], end};
-        found = true;
-    }
-    return found;
-}
-
-/* Fills submatches; false when the line has none. */
-static bool match_line(struct search *s, const char *line, size_t length) {
-    size_t from = 0;
-    s->submatch_count = 0;
-    while (from <= length && s->submatch_count < MAX_SUBMATCHES) {
-        struct grep_submatch *m = &s->submatches[s->submatch_count];
-        if (!find_match(s, line, length, from, m))
-            break;
-        s->submatch_count++;
-        from = m->end + (m->end == m->start);
-        /* Not into the middle of a character. */
-        while (from < length && m->end == m->start &&
-               ((unsigned char)line[from] & 0xc0) == 0x80)
-            from++;
-        if (deadline_is_over(&s->o->deadline))
-            break;
-    }
+/* Finds the matches in a line. */
+static bool match_line(struct grep *s, const char *line, size_t length) {
+    bool complete = true;
+    s->submatch_count = patterns_match(
+        s->patterns, line, length, &s->o->deadline, &s->submatches, &complete);
+    if (!complete)
+        truncate_search(s, false);
     return s->submatch_count;
 }
 
 /* The beginning of the line before the one at `at`, not below `reported`. */
-static size_t line_before(const struct search *s, size_t at) {
+static size_t line_before(const struct grep *s, size_t at) {
     const char *newline =
         at > s->reported + 1
             ? memrchr(s->data + s->reported, '\n', at - 1 - s->reported)
@@ -221,18 +89,17 @@ static size_t line_before(const struct search *s, size_t at) {
     return newline ? (size_t)(newline - s->data) + 1 : s->reported;
 }
 
-/* How far back the context of the current line goes; *lines is how many lines
- * that are. */
-static size_t context_begin(const struct search *s, int64_t *lines) {
+/* Where the context before the current line begins, and how many lines it has.
+ */
+static size_t context_begin(const struct grep *s, int64_t *lines) {
     size_t at = s->line;
     for (*lines = 0; *lines < s->o->before && at > s->reported; ++*lines)
         at = line_before(s, at);
     return at;
 }
 
-/* The mark that some programs begin a text with is no part of its first line.
- */
-static int skip_mark(struct search *s) {
+/* Skips a byte order mark: it is not part of the first line. */
+static int skip_mark(struct grep *s) {
     char mark[3];
     ssize_t n;
     do
@@ -245,9 +112,9 @@ static int skip_mark(struct search *s) {
     return 0;
 }
 
-/* Moves what is still needed to the front and reads more. 1: there is more (or
- * the end was seen), 0: the line is too long, -1: fault. */
-static int fill(struct search *s) {
+/* Moves what is still needed to the front of the buffer and reads more. 1: read
+ * something, or s->eof; 0: the line is too long; -1: fault. */
+static int fill(struct grep *s) {
     int64_t lines;
     size_t keep = context_begin(s, &lines);
     memmove(s->data, s->data + keep, s->length - keep);
@@ -276,8 +143,9 @@ static int fill(struct search *s) {
     return 1;
 }
 
-/* Finds the line at s->line. 1: line_end is set, 0: no more, -1: fault. */
-static int find_line(struct search *s) {
+/* Finds the end of the line at s->line. 1: line_end is set; 0: no more lines;
+ * -1: fault. */
+static int find_line(struct grep *s) {
     size_t from = s->line;
     for (;;) {
         char *newline = memchr(s->data + from, '\n', s->length - from);
@@ -299,7 +167,7 @@ static int find_line(struct search *s) {
     }
 }
 
-static void report(struct search *s, size_t begin, size_t end, int64_t number,
+static void report(struct grep *s, size_t begin, size_t end, int64_t number,
                    bool match) {
     struct grep_line l = {.path = s->path,
                           .text = s->data + begin,
@@ -313,14 +181,14 @@ static void report(struct search *s, size_t begin, size_t end, int64_t number,
         s->stopped = true;
 }
 
-/* A line beyond the limits is only told as one of the context before it, but as
- * the match it is. */
-static void report_extra(struct search *s) {
+/* A match beyond the limits is reported only where it is in the context of the
+ * last one that counted. */
+static void report_extra(struct grep *s) {
     s->after_left--;
     report(s, s->line, s->line_end, s->number, true);
 }
 
-static void report_match(struct search *s) {
+static void report_match(struct grep *s) {
     int64_t lines;
     size_t at = context_begin(s, &lines);
     for (; lines > 0 && !s->stopped; lines--) {
@@ -336,17 +204,17 @@ static void report_match(struct search *s) {
     s->total++;
 }
 
-static int64_t max_total(const struct search *s) {
+static int64_t max_total(const struct grep *s) {
     return s->o->max_total > 0 ? s->o->max_total : 1000;
 }
 
-/* No further line of this file may be counted. */
-static bool is_full(const struct search *s) {
+/* Whether no further line of this file may be counted. */
+static bool is_full(const struct grep *s) {
     return s->total >= max_total(s) ||
            (s->o->max_count > 0 && s->count >= s->o->max_count);
 }
 
-static int search_lines(struct search *s) {
+static int search_lines(struct grep *s) {
     int more = 0;
     while (!s->stopped && (more = find_line(s)) == 1) {
         const char *line = s->data + s->line;
@@ -369,10 +237,10 @@ static int search_lines(struct search *s) {
     return s->stopped || more >= 0 ? 0 : -1;
 }
 
-/* 1: the file has a NUL, so nobody can read it line by line. */
-static int is_binary(struct search *s, int64_t size) {
+/* 1: the file has a NUL; 0; -1: fault. */
+static int is_binary(struct grep *s, int64_t size) {
     int64_t at = 0;
-    /* A hole is full of them. */
+    /* A hole reads as NULs. */
     off_t hole = lseek(s->fd, 0, SEEK_HOLE);
     if (hole >= 0 && hole < size)
         return 1;
@@ -391,7 +259,7 @@ static int is_binary(struct search *s, int64_t size) {
     return 0;
 }
 
-static int search_file(struct search *s, struct walk *w, const struct item *i) {
+static int search_file(struct grep *s, struct walk *w, const struct item *i) {
     int fd CLEANUP(cleanup_close) = walk_open(w, s->f);
     if (fd < 0)
         return -1;
@@ -410,11 +278,12 @@ static int search_file(struct search *s, struct walk *w, const struct item *i) {
     return 0;
 }
 
-static int search_path(struct search *s, const char *path) {
+static int search_path(struct grep *s, const char *path) {
     struct item i;
     struct walk *w = walk_begin(s->v, path, s->f);
     int more = w ? 1 : -1;
-    /* What was named is searched whatever the globs say. */
+    /* A file that was asked for by its path is searched whatever the globs say.
+     */
     for (bool first = true; more == 1 && !s->stopped; first = false) {
         more = walk_next(w, &i, s->f);
         bool directory = more == 1 && S_ISDIR(i.st.st_mode);
@@ -439,12 +308,12 @@ int inspect_grep(struct view *v, const struct grep_options *o,
     static const char *const everywhere[] = {"/"};
     const char *const *paths = o->path_count ? o->paths : everywhere;
     size_t count = o->path_count ? o->path_count : 1;
-    struct search s = {.v = v,
-                       .o = o,
-                       .visit = visit,
-                       .arg = arg,
-                       .f = f,
-                       .truncated = truncated};
+    struct grep s = {.v = v,
+                     .o = o,
+                     .visit = visit,
+                     .arg = arg,
+                     .f = f,
+                     .truncated = truncated};
     *truncated = false;
     int result = prepare(&s);
     for (size_t i = 0; result == 0 && i < count && !s.stopped; i++)

@@ -4,18 +4,17 @@
 
 #include "base/deadline.h"
 #include "base/fault.h"
+#include "view/patterns.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct view;
 
-enum grep_case { GREP_SENSITIVE, GREP_INSENSITIVE, GREP_SMART };
-
 struct grep_options {
     const char *const *patterns; /* at least one */
     size_t pattern_count;
-    const char *const *paths; /* none: "/" */
+    const char *const *paths; /* without any: "/" */
     size_t path_count;
     const char *const *globs; /* "*.c", "!*.bak", "src/" + "**" */
     size_t glob_count;
@@ -26,11 +25,7 @@ struct grep_options {
     struct deadline deadline;
 };
 
-struct grep_submatch {
-    size_t start, end; /* bytes in the line */
-};
-
-/* A line that matched, or one of its context (no submatches). */
+/* A line that matched, or, without submatches, a line of its context. */
 struct grep_line {
     const char *path; /* "etc/passwd" */
     const char *text; /* with its line end; bytes; not NUL-terminated */
@@ -41,11 +36,11 @@ struct grep_line {
     size_t submatch_count;
 };
 
-/* Searches (http-api.md §4.22): hidden files too, binary files (with a NUL)
- * not, links not followed. `*truncated` when max_total, the deadline, a line of
- * more than 32 MiB or a pattern's cost ended (part of) the search. The visitor
- * returns false to stop. 400 for a bad pattern or glob, 404 for a path that is
- * not there. */
+/* Search (http-api.md §4.22) all files but binary ones, which have a NUL; links
+ * are not followed. `*truncated`: the search is not complete, because of
+ * max_total, the deadline, a line of more than 32 MiB or a pattern that costs
+ * too much. The visitor returns false to stop. 400 for a bad pattern or glob,
+ * 404 for a path that does not exist. */
 int inspect_grep(struct view *v, const struct grep_options *o,
                  bool (*visit)(void *arg, const struct grep_line *l), void *arg,
                  bool *truncated, struct fault *f);

@@ -1,4 +1,4 @@
-/* item.h: an entry of an image, as those who look at one get it. */
+/* item.h: an entry of an image, as its reader gets it. */
 #ifndef CONTREE_VIEW_ITEM_H
 #define CONTREE_VIEW_ITEM_H
 

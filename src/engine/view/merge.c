@@ -12,25 +12,25 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-void level_free(struct level *l) {
-    free(l->layers);
-    *l = (struct level){0};
+void parts_free(struct parts *p) {
+    free(p->layers);
+    *p = (struct parts){0};
 }
 
-static int level_add(struct level *l, uint32_t layer) {
-    if ((l->count & (l->count - 1)) == 0) {
-        size_t capacity = l->count ? l->count * 2 : 1;
-        uint32_t *more = realloc(l->layers, capacity * sizeof *more);
+static int parts_add(struct parts *p, uint32_t layer) {
+    if ((p->count & (p->count - 1)) == 0) {
+        size_t capacity = p->count ? p->count * 2 : 1;
+        uint32_t *more = realloc(p->layers, capacity * sizeof *more);
         if (!more)
             return -1;
-        l->layers = more;
+        p->layers = more;
     }
-    l->layers[l->count++] = layer;
+    p->layers[p->count++] = layer;
     return 0;
 }
 
-/* The path of `name` in the directory `dir` of a layer, with a prefix that
- * makes it absolute; v->prefix_length skips that. */
+/* The path of an entry of a layer, absolute: without its first v->prefix_length
+ * bytes it is relative to v->dir_fd. */
 struct full {
     char text[PATH_MAX + 128];
 };
@@ -43,7 +43,7 @@ static void full_path(const struct view *v, uint32_t layer, const char *dir,
              *dir ? "/" : "", dir, *name ? "/" : "", name);
 }
 
-/* 1: it is there, 0: it is not, -1 with errno. */
+/* 1: it is there; 0: it is not; -1 with errno. */
 static int layer_stat(const struct view *v, uint32_t layer, const char *dir,
                       const char *name, struct stat *st) {
     struct full full;
@@ -92,7 +92,7 @@ int view_stat_entry(const struct view *v, uint32_t layer, const char *path,
     return there;
 }
 
-int view_find(const struct view *v, const struct level *in, const char *dir,
+int view_find(const struct view *v, const struct parts *in, const char *dir,
               const char *name, size_t from, struct node *out) {
     bool found = false;
     *out = (struct node){0};
@@ -114,7 +114,7 @@ int view_find(const struct view *v, const struct level *in, const char *dir,
         }
         if (!S_ISDIR(st.st_mode))
             break;
-        if (level_add(&out->level, layer) < 0)
+        if (parts_add(&out->parts, layer) < 0)
             return -1;
         if (i + 1 < in->count && is_opaque(v, layer, dir, name))
             break;
@@ -125,7 +125,7 @@ int view_find(const struct view *v, const struct level *in, const char *dir,
 int view_root(const struct view *v, struct node *out) {
     *out = (struct node){0};
     for (size_t i = 0; i < v->count; i++)
-        if (level_add(&out->level, (uint32_t)i) < 0)
+        if (parts_add(&out->parts, (uint32_t)i) < 0)
             return -1;
     return view_stat_entry(v, 0, "", &out->st) == 1 ? 0 : -1;
 }
@@ -142,11 +142,11 @@ int view_read_link(const struct view *v, uint32_t layer, const char *dir,
     return 0;
 }
 
-int view_entries(const struct view *v, const struct level *l, const char *path,
+int view_entries(const struct view *v, const struct parts *p, const char *path,
                  struct entries *e, struct fault *f) {
     entries_init(e);
-    for (uint32_t i = 0; i < l->count; i++) {
-        int fd = view_open_entry(v, l->layers[i], path, O_DIRECTORY);
+    for (uint32_t i = 0; i < p->count; i++) {
+        int fd = view_open_entry(v, p->layers[i], path, O_DIRECTORY);
         if (entries_read(e, fd, i) == 0)
             continue;
         if (errno == EFBIG)

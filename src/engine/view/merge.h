@@ -1,9 +1,9 @@
-/* merge.h: the layers of a view merged, directory by directory. For
- * this room alone.
+/* merge.h: the layers of a view merged, directory by directory. For this room
+ * only.
  *
- * A directory of the view is a path and the layers that take part in it: in
- * each of them the path leads through real directories only, so it can be given
- * to the kernel as it is. */
+ * A directory of the view is a path and the layers that take part in it. In
+ * each of these layers the path leads through real directories only, never
+ * through a symbolic link, so it can be given to the kernel as it is. */
 #ifndef CONTREE_VIEW_MERGE_H
 #define CONTREE_VIEW_MERGE_H
 
@@ -38,44 +38,49 @@ struct view {
     int64_t layers[];
 };
 
-/* The layers (positions in view.layers, top first) that a directory is in. */
-struct level {
+/* The layers that take part in a directory, the highest first, as positions in
+ * view.layers. */
+struct parts {
     uint32_t *layers;
     size_t count;
 };
-void level_free(struct level *l);
+void parts_free(struct parts *p);
 
-/* What a name is in the view. */
+/* An entry of the view. */
 struct node {
     struct stat st; /* owners as the sandbox sees them */
     uint32_t layer;
-    struct level level; /* of a directory; owned */
+    struct parts parts; /* of a directory; owned */
 };
-/* The root directory, in which all layers take part; out->level is the
- * caller's. -1 with errno. */
+/* The root directory, in which all layers take part. The caller frees
+ * out->parts. -1 with errno. */
 int view_root(const struct view *v, struct node *out);
-/* Finds `name` in a directory of the view. 1: `out` is filled (out->level is
- * the caller's), 0: not there, -1 with errno. Positions of `in` before `from`
- * are known not to have it. */
-int view_find(const struct view *v, const struct level *in, const char *dir,
+/* Find `name` in the directory `dir`, whose parts are `in`. 1: `out` is filled;
+ * 0: not there; -1 with errno. The caller frees out->parts. Positions of `in`
+ * before `from` are known not to have the name. */
+int view_find(const struct view *v, const struct parts *in, const char *dir,
               const char *name, size_t from, struct node *out);
 
-/* What a path is in one layer. 1, 0: it is not there, -1 with errno. */
+/* Look at a path in one layer. 1: `out` is filled; 0: not there; -1 with errno.
+ */
 int view_stat_entry(const struct view *v, uint32_t layer, const char *path,
                     struct stat *out);
-/* Opens for reading, or reads, what view_find() has found: `name` in `dir`, or
- * `dir` itself where `name` is "". -1 with errno. */
+/* Open what view_find() has found, for reading. -1 with errno. */
 int view_open_entry(const struct view *v, uint32_t layer, const char *path,
                     int flags);
+/* Read the symbolic link `name` in `dir`, or `dir` itself when `name` is "". -1
+ * with errno. */
 int view_read_link(const struct view *v, uint32_t layer, const char *dir,
                    const char *name, char out[PATH_MAX]);
 
-/* The names in a directory of the view, whiteouts included, each with its
- * position in `l`. Free `e` whatever the outcome. */
-int view_entries(const struct view *v, const struct level *l, const char *path,
+/* List a directory of the view, whiteouts included; positions are those of `p`.
+ * Free `e` whatever the outcome. */
+int view_entries(const struct view *v, const struct parts *p, const char *path,
                  struct entries *e, struct fault *f);
 
-/* Describes a node; `target` is filled, and item.target points to it. */
+/* Describe a node. out->path is `path`, out->target is `target`, which is
+ * filled.
+ */
 int view_describe(const struct view *v, const char *path, const struct node *n,
                   char target[PATH_MAX], struct item *out, struct fault *f);
 

@@ -26,7 +26,7 @@ static bool is_printable(const char *name) {
     return *name;
 }
 
-/* "name:x:id:..." */
+/* Reads "name:x:id:...". */
 static void add_name(struct id_names *n, char *line, uint32_t number) {
     char *name = strsep(&line, ":"), *end;
     strsep(&line, ":");
@@ -46,7 +46,7 @@ static void add_name(struct id_names *n, char *line, uint32_t number) {
     n->list[n->count++] = (struct id_name){(uint32_t)value, number, name};
 }
 
-/* A file that is missing, no file or damaged gives no names. */
+/* A missing or damaged file gives no names. */
 static void load_names(struct view *v, struct id_names *n, const char *path) {
     n->loaded = true;
     int fd CLEANUP(cleanup_close) = inspect_open(v, path, NULL, NULL);
@@ -63,7 +63,7 @@ static void load_names(struct view *v, struct id_names *n, const char *path) {
         qsort(n->list, n->count, sizeof *n->list, compare_names);
 }
 
-/* The first line with the id counts. */
+/* The first line with the id counts: the list is sorted by id and line. */
 static const char *find_name(const struct id_names *n, uint32_t id) {
     size_t low = 0, high = n->count;
     while (low < high) {

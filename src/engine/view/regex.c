@@ -1,5 +1,5 @@
-/* regex.c: see regex.h. One pass from left to right: every part is copied, or
- * written anew. */
+/* regex.c: see regex.h. One pass from left to right copies each part or writes
+ * it anew. */
 #define _GNU_SOURCE
 #include "view/regex.h"
 #include <ctype.h>
@@ -44,8 +44,8 @@ static void add_literal(struct translation *t, uint32_t c) {
     buffer_add(t->literals, utf8, n);
 }
 
-/* Digits of a character by its number, in braces or `width` of them; they begin
- * at p[2]. Written as \x{...}. */
+/* \xHH, \x{H...} and their like, with `width` digits when there are no braces.
+ * Written as \x{...}. */
 static void character(struct translation *t, size_t width) {
     const char *digits = t->p + 2;
     bool braces = *digits == '{';
@@ -101,11 +101,11 @@ static void escape(struct translation *t, bool in_class) {
     } else if (c == 'U') {
         character(t, 8);
     } else if (c == 'v') {
-        put(t, 2, "\\x{0B}"); /* of PCRE2: any vertical white space */
+        put(t, 2, "\\x{0B}"); /* PCRE2: any vertical white space */
     } else if (c == 'b' && t->p[2] == '{' && !in_class) {
         boundary(t);
     } else if (c == '<' && !in_class) {
-        put(t, 2, "\\b(?=\\w)"); /* of PCRE2: a sign */
+        put(t, 2, "\\b(?=\\w)"); /* PCRE2: the character < */
     } else if (c == '>' && !in_class) {
         put(t, 2, "\\b(?<=\\w)");
     } else if (c == 'Q' || c == 'E') {
@@ -115,7 +115,7 @@ static void escape(struct translation *t, bool in_class) {
     }
 }
 
-/* ASCII only, as Rust has them; PCRE2's would be of all scripts. */
+/* ASCII only, as in Rust; those of PCRE2 would have all scripts. */
 static const struct {
     const char *name;
     int (*has)(int c);
@@ -136,7 +136,7 @@ static void add_ascii(struct translation *t, size_t which, bool negated) {
         buffer_addf(t->out, "\\x{80}-\\x{10FFFF}");
 }
 
-/* [:name:] within a class; false when there is none. */
+/* [:name:] within a class; false when the name is unknown. */
 static bool named_class(struct translation *t) {
     const char *name = t->p + 2, *end = strstr(name, ":]");
     bool negated = *name == '^';
@@ -223,8 +223,7 @@ static size_t counted(const char *p) {
     return p[n] == '}' ? n + 1 : 0;
 }
 
-/* What PCRE2 takes for a possessive quantifier is a repetition of a repetition
- * elsewhere. */
+/* "a++" repeats a repetition in Rust, but is possessive in PCRE2. */
 static void repetition(struct translation *t, size_t length) {
     copy(t, length);
     if (*t->p == '+')

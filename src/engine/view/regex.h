@@ -1,15 +1,15 @@
-/* regex.h: regular expressions as clients write them (http-api.md §4.22: those
- * of Rust) for PCRE2, which knows most of that and more besides. */
+/* regex.h: regular expressions as clients write them, translated for PCRE2.
+ * Clients write those of Rust (http-api.md §4.22). */
 #ifndef CONTREE_VIEW_REGEX_H
 #define CONTREE_VIEW_REGEX_H
 
 #include "base/buffer.h"
 #include "base/fault.h"
 
-/* Appends `pattern` as PCRE2 wants it: what PCRE2 would read as something else
- * is spelled its way, or refused with 400. What only PCRE2 knows (lookaround,
- * backreferences) stays. The characters that stand for themselves are appended
- * to `literals`, in no order that means anything. */
+/* Append `pattern` in PCRE2's spelling to `out`. A construct that PCRE2 reads
+ * differently is written anew, or refused with 400 when PCRE2 has nothing like
+ * it. What only PCRE2 knows (lookaround, backreferences) stays. The characters
+ * that stand for themselves are appended to `literals`, in any order. */
 int regex_translate(const char *pattern, struct buffer *out,
                     struct buffer *literals, struct fault *f);
 

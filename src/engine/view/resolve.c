@@ -12,10 +12,10 @@
 
 void resolved_free(struct resolved *p) {
     for (size_t i = 0; p->way && i <= p->depth; i++)
-        level_free(&p->way[i]);
+        parts_free(&p->way[i]);
     free(p->way);
     p->way = NULL;
-    level_free(&p->node.level);
+    parts_free(&p->node.parts);
 }
 
 /* Starts at the root. */
@@ -24,28 +24,28 @@ static int enter_root(const struct view *v, struct resolved *p) {
     if (!p->way)
         return -1;
     int result = view_root(v, &p->node);
-    p->way[0] = p->node.level;
-    p->node.level = (struct level){0};
+    p->way[0] = p->node.parts;
+    p->node.parts = (struct parts){0};
     return result;
 }
 
 static void go_up(struct resolved *p) {
     if (p->depth == 0)
         return;
-    level_free(&p->way[p->depth--]);
+    parts_free(&p->way[p->depth--]);
     char *slash = strrchr(p->path, '/');
     p->length = slash ? (size_t)(slash - p->path) : 0;
     p->path[p->length] = 0;
 }
 
-/* Goes into a directory: takes node.level over. */
+/* Appends a name; takes n->parts over. */
 static int go_down(struct resolved *p, const char *name, struct node *n) {
-    struct level *way = realloc(p->way, (p->depth + 2) * sizeof *way);
+    struct parts *way = realloc(p->way, (p->depth + 2) * sizeof *way);
     if (!way)
         return -1;
     p->way = way;
-    p->way[++p->depth] = n->level;
-    n->level = (struct level){0};
+    p->way[++p->depth] = n->parts;
+    n->parts = (struct parts){0};
     p->length +=
         (size_t)snprintf(p->path + p->length, sizeof p->path - p->length,
                          "%s%s", p->length ? "/" : "", name);
@@ -56,14 +56,14 @@ bool path_fits(const char *dir, const char *name) {
     return strlen(dir) + strlen(name) + 2 <= INSPECT_PATH;
 }
 
-/* What is still to be resolved: a path, growing when a link is met. */
+/* The rest of the path, to which each link adds its target. */
 struct pending {
     char text[2 * PATH_MAX];
     const char *at;
     int links;
 };
 
-/* Puts the target of a link before the rest. 0, or -1 with errno. */
+/* Puts the target of a link before the rest. -1 with errno. */
 static int expand_link(const struct view *v, struct resolved *p,
                        const char *name, const struct node *n,
                        struct pending *rest) {
@@ -92,23 +92,23 @@ static bool next_part(struct pending *rest, char name[NAME_MAX + 1]) {
     size_t length = strcspn(rest->at, "/");
     if (length == 0)
         return false;
-    /* A longer one cannot exist; cut, it cannot be found either. */
-    snprintf(name, NAME_MAX + 1, "%.*s", (int)length, rest->at);
-    if (length > NAME_MAX)
-        snprintf(name, NAME_MAX + 1, "%s", "");
+    /* A longer name cannot exist: "" is refused. */
+    snprintf(name, NAME_MAX + 1, "%.*s", length > NAME_MAX ? 0 : (int)length,
+             rest->at);
     rest->at += length;
     return true;
 }
 
-/* The name that a list has percent-encoded because it is not UTF-8: a client
- * that knows nothing of that asks for what it was told. */
+/* A name that is not UTF-8 is listed percent-encoded, and a client may ask for
+ * it as it was listed. Decodes such a name; false: `name` is not one. */
 static bool raw_name(const char *name, char out[NAME_MAX + 1]) {
     snprintf(out, NAME_MAX + 1, "%s", name);
     return strchr(name, '%') && percent_decode(out, false) &&
            !strchr(out, '/') && !json_is_utf8(out, strlen(out));
 }
 
-/* One step. 1: go on, 0: `p` is a leaf, -1 with errno. */
+/* Goes on by one part. 1: to be continued; 0: `p` is no directory, so this is
+ * the end; -1 with errno. */
 static int resolve_part(const struct view *v, struct resolved *p,
                         const char *name, struct pending *rest, bool follow) {
     struct node n;
@@ -125,7 +125,7 @@ static int resolve_part(const struct view *v, struct resolved *p,
     char raw[NAME_MAX + 1];
     int found = view_find(v, &p->way[p->depth], p->path, name, 0, &n);
     if (found == 0 && raw_name(name, raw)) {
-        level_free(&n.level);
+        parts_free(&n.parts);
         name = raw;
         found = view_find(v, &p->way[p->depth], p->path, name, 0, &n);
     }
@@ -142,7 +142,7 @@ static int resolve_part(const struct view *v, struct resolved *p,
     } else if (found == 1) {
         result = go_down(p, name, &n) < 0 ? -1 : 0;
     }
-    level_free(&n.level);
+    parts_free(&n.parts);
     p->node = n;
     return result;
 }
@@ -160,7 +160,7 @@ static int resolve_fault(const char *path, struct fault *f) {
     }
 }
 
-/* Of a directory that was reached through ".." only its path is known. */
+/* Reads the node of a directory again: after ".." it is that of the child. */
 static int refresh_directory(const struct view *v, struct resolved *p) {
     uint32_t layer = p->way[p->depth].layers[0];
     p->node.layer = layer;

@@ -1,4 +1,4 @@
-/* resolve.h: where a path of the image leads. For this room. */
+/* resolve.h: where a path of the image leads. For this room only. */
 #ifndef CONTREE_VIEW_RESOLVE_H
 #define CONTREE_VIEW_RESOLVE_H
 
@@ -7,22 +7,22 @@
 #include "view/merge.h"
 #include <stdbool.h>
 
-/* A path that was resolved, with the levels of all directories on the way. */
+/* A path that was resolved. `way` holds the parts of each directory on it, from
+ * the root down, so that ".." can go back. */
 struct resolved {
     char path[INSPECT_PATH];
     size_t length;
-    struct level *way;
-    size_t depth;     /* way[depth] is the last directory */
-    struct node node; /* its level is empty: a directory's is way[depth] */
+    struct parts *way;
+    size_t depth;     /* way[depth]: of the last directory */
+    struct node node; /* without parts: those of a directory are way[depth] */
 };
-/* Resolves a path of the image; `follow`: also a symbolic link at its end.
- * Free `p` whatever the outcome. */
+/* Resolve a path. `follow`: a symbolic link at its end is followed, too. Free
+ * `p` whatever the outcome. */
 int resolve_path(const struct view *v, const char *path, bool follow,
                  struct resolved *p, struct fault *f);
 void resolved_free(struct resolved *p);
 
-/* Whether `name` in the directory `dir` has a path of less than INSPECT_PATH.
- */
+/* Whether the path of `name` in `dir` is shorter than INSPECT_PATH. */
 bool path_fits(const char *dir, const char *name);
 
 #endif

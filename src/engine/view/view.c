@@ -15,7 +15,7 @@ struct view *view_open(int dir_fd, const int64_t *layers, size_t count,
                        struct id_range ids, struct fault *f) {
     struct view *v = calloc(1, sizeof *v + (count + 1) * sizeof *v->layers);
     if (!v) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     v->dir_fd = dir_fd;

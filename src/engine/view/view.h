@@ -26,18 +26,18 @@
 #include <sys/stat.h>
 
 struct view;
-/* `layers` top first, as from store_layer_chain(), or as layer_path() takes
- * them; copied. The skeleton is added below. 500 when a layer is not on the
- * disk. */
+/* `layers`: the highest first, as store_layer_chain() gives them; a negative
+ * one is a layer that is being made (layer_path()). They are copied, and the
+ * skeleton is added below them. 500 when a layer is not on the disk. */
 struct view *view_open(int dir_fd, const int64_t *layers, size_t count,
                        struct id_range ids, struct fault *f);
 void view_close(struct view *v);
 
-/* Looks at a path. The item's strings are valid until the next call with this
+/* Look at a path. The item's strings are valid until the next call with this
  * view. `follow`: a symbolic link as the last part is followed. */
 int inspect_stat(struct view *v, const char *path, bool follow,
                  struct item *out, struct fault *f);
-/* Opens a regular file for reading. `st` may be NULL. 422 when it is something
+/* Open a regular file for reading. `st` may be NULL. 422 when it is something
  * else. */
 int inspect_open(struct view *v, const char *path, struct stat *st,
                  struct fault *f);

@@ -9,33 +9,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A directory that is being gone through. `path` holds the path of what was
- * found last; `length` is how much of it is the directory. */
+/* A directory that is being read. Its path is the first `length` bytes of the
+ * walk's path. */
 struct cursor {
     const struct view *v;
-    struct level level;
+    struct parts parts;
     struct entries entries;
     size_t length, next;
 };
 
 static void cursor_free(struct cursor *c) {
-    level_free(&c->level);
+    parts_free(&c->parts);
     entries_free(&c->entries);
 }
 
-/* Goes to the next name that is there; n->level is the caller's. 1, 0, -1. */
+/* Goes to the next entry and appends its name to `path`. The caller frees
+ * n->parts. 1; 0: the end; -1: fault. */
 static int cursor_next(struct cursor *c, char path[INSPECT_PATH],
                        struct node *n, struct fault *f) {
     while (c->next < c->entries.count) {
-        const struct entry *e = &c->entries.list[c->next++];
+        const struct entry_name *e = &c->entries.list[c->next++];
         const char *name = c->entries.text.data + e->name;
         path[c->length] = 0;
         if (!path_fits(path, name))
             return fault_set(f, 422, "/%.300s... is deeper than %d bytes", path,
                              INSPECT_PATH);
-        int found = view_find(c->v, &c->level, path, name, e->position, n);
+        int found = view_find(c->v, &c->parts, path, name, e->position, n);
         if (found < 0)
-            level_free(&n->level);
+            parts_free(&n->parts);
         if (found < 0)
             return fault_errno(f, "reading /%.300s", path);
         if (!found)
@@ -50,12 +51,12 @@ static int cursor_next(struct cursor *c, char path[INSPECT_PATH],
 static int list_directory(struct view *v, struct resolved *p,
                           bool (*visit)(void *arg, const struct item *i),
                           void *arg, struct fault *f) {
-    struct cursor c = {.v = v, .level = p->way[p->depth], .length = p->length};
+    struct cursor c = {.v = v, .parts = p->way[p->depth], .length = p->length};
     struct node n;
     struct item item;
-    int more = view_entries(v, &c.level, p->path, &c.entries, f);
+    int more = view_entries(v, &c.parts, p->path, &c.entries, f);
     while (more >= 0 && (more = cursor_next(&c, p->path, &n, f)) == 1) {
-        level_free(&n.level);
+        parts_free(&n.parts);
         more = view_describe(v, p->path, &n, v->target, &item, f);
         if (more < 0 || !visit(arg, &item))
             break;
@@ -81,8 +82,8 @@ struct walk {
     struct view *v;
     bool begun;
     char path[INSPECT_PATH], target[PATH_MAX];
-    struct node current; /* its level is set when it is to be gone into */
-    struct cursor *stack;
+    struct node current;    /* with parts: a directory that is entered next */
+    struct cursor *cursors; /* of the directories on the way, from the top */
     size_t depth, capacity;
 };
 
@@ -90,7 +91,7 @@ struct walk *walk_begin(struct view *v, const char *path, struct fault *f) {
     struct resolved p;
     struct walk *w = calloc(1, sizeof *w);
     if (!w) {
-        fault_set(f, 500, "out of memory");
+        fault_memory(f);
         return NULL;
     }
     w->v = v;
@@ -100,29 +101,29 @@ struct walk *walk_begin(struct view *v, const char *path, struct fault *f) {
         memcpy(w->path, p.path, p.length + 1);
         w->current = p.node;
         if (S_ISDIR(p.node.st.st_mode)) {
-            w->current.level = p.way[p.depth];
-            p.way[p.depth] = (struct level){0};
+            w->current.parts = p.way[p.depth];
+            p.way[p.depth] = (struct parts){0};
         }
     }
     resolved_free(&p);
     return w;
 }
 
-/* Puts the current directory on the stack. */
+/* Enters the current directory. */
 static int walk_down(struct walk *w, struct fault *f) {
     if (w->depth == w->capacity) {
         size_t capacity = w->capacity ? w->capacity * 2 : 16;
-        struct cursor *more = realloc(w->stack, capacity * sizeof *more);
+        struct cursor *more = realloc(w->cursors, capacity * sizeof *more);
         if (!more)
-            return fault_set(f, 500, "out of memory");
-        w->stack = more;
+            return fault_memory(f);
+        w->cursors = more;
         w->capacity = capacity;
     }
-    struct cursor *c = &w->stack[w->depth++];
+    struct cursor *c = &w->cursors[w->depth++];
     *c = (struct cursor){
-        .v = w->v, .level = w->current.level, .length = strlen(w->path)};
-    w->current.level = (struct level){0};
-    return view_entries(w->v, &c->level, w->path, &c->entries, f);
+        .v = w->v, .parts = w->current.parts, .length = strlen(w->path)};
+    w->current.parts = (struct parts){0};
+    return view_entries(w->v, &c->parts, w->path, &c->entries, f);
 }
 
 int walk_next(struct walk *w, struct item *out, struct fault *f) {
@@ -132,10 +133,10 @@ int walk_next(struct walk *w, struct item *out, struct fault *f) {
                    ? -1
                    : 1;
     }
-    if (w->current.level.count && walk_down(w, f) < 0)
+    if (w->current.parts.count && walk_down(w, f) < 0)
         return -1;
     while (w->depth) {
-        struct cursor *c = &w->stack[w->depth - 1];
+        struct cursor *c = &w->cursors[w->depth - 1];
         int more = cursor_next(c, w->path, &w->current, f);
         if (more < 0)
             return -1;
@@ -161,15 +162,15 @@ int walk_open(struct walk *w, struct fault *f) {
 }
 
 void walk_skip(struct walk *w) {
-    level_free(&w->current.level);
+    parts_free(&w->current.parts);
 }
 
 void walk_end(struct walk *w) {
     if (!w)
         return;
-    level_free(&w->current.level);
+    parts_free(&w->current.parts);
     while (w->depth)
-        cursor_free(&w->stack[--w->depth]);
-    free(w->stack);
+        cursor_free(&w->cursors[--w->depth]);
+    free(w->cursors);
     free(w);
 }

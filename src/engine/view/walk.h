@@ -8,24 +8,23 @@
 
 struct view;
 
-/* The entries of a directory (or of what a link to one names), sorted by the
- * bytes of their names; item.path is the real path. The visitor returns false
- * to stop. 422 when it is no directory, or one of more than a million entries.
- */
+/* Visit the entries of a directory, sorted by the bytes of their names. `path`
+ * may be a link to it; item.path is the real path. The visitor returns false to
+ * stop. 422 when it is no directory, or has more than a million entries. */
 int inspect_list(struct view *v, const char *path,
                  bool (*visit)(void *arg, const struct item *i), void *arg,
                  struct fault *f);
 
-/* Everything from `path` (a link is followed) down: first itself, then, depth
- * first and sorted, what is below; links are not followed. */
+/* Walk the tree from `path` down: `path` itself, then everything below, depth
+ * first and sorted. `path` may be a link; links below are not followed. */
 struct walk;
 struct walk *walk_begin(struct view *v, const char *path, struct fault *f);
 /* 1: `out` is the next item, its strings valid until the next call; 0: the end;
  * -1: fault. */
 int walk_next(struct walk *w, struct item *out, struct fault *f);
-/* Opens the current item, a regular file or a directory. */
+/* Open the current item, a regular file or a directory. */
 int walk_open(struct walk *w, struct fault *f);
-/* Not into the current item, a directory. */
+/* Leave out what is in the current item, a directory. */
 void walk_skip(struct walk *w);
 void walk_end(struct walk *w);
 
