@@ -207,7 +207,7 @@ end
 --- Imports an image from a registry (or, on a local engine, from anything that skopeo reads)
 --- and waits for it.
 ---     local image = client.images:import_from("ghcr.io/me/app:v1", { tag = "app:v1" })
---- Raises: request, operation_failed (the import failed), cancelled.
+--- Raises: request, operation_failed (the import failed).
 ---@async
 ---@param ref string "busybox", "ghcr.io/a/b:1", "docker://…", "oci-archive:/path"
 ---@param given? contree.ImportOptions
@@ -228,8 +228,12 @@ function Images:oci(ref, given) return import.if_missing(self, ref, given) end
 Images.docker, Images.podman, Images.pull_by_oci = Images.oci, Images.oci, Images.oci
 Images.pull = Images.oci
 
---- Builds an image from a Dockerfile (docs/use/build.md). A step that ran before is
---- not run again. A lone string is the context, or the Dockerfile.
+--- Builds an image from a Dockerfile (docs/use/build.md). A step that has run before is not
+--- run again. A lone string is the context, or the Dockerfile.
+---     local image = client.images:build{ context = "app", tag = "app:v1" }
+--- Raises: request, invalid_argument (the Dockerfile), not_found (an image of FROM or COPY),
+--- command_failed (a RUN failed), operation_failed (a step could not be run), unprocessable
+--- (a limit or user that cannot be had), file (the Dockerfile, the context, the cache).
 ---@async
 ---@param given contree.BuildOptions|string
 ---@return contree.BuiltImage
