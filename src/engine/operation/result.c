@@ -50,30 +50,20 @@ void exit_event_write(struct buffer *b, const struct sandbox_exit *e,
     write_event_resources(b, &e->usage);
 }
 
-/* The events but those of output are scanned, not parsed: they are written
- * here and in run.c, and no text in them can look like a member, because
- * a quote within a string has a backslash before it. */
-static const char *find_member(const struct event_line *line,
-                               const char *name) {
-    char key[40];
-    int length = snprintf(key, sizeof key, "\"%s\":", name);
-    const char *at = memmem(line->text, line->length, key, (size_t)length);
-    return at ? at + length : NULL;
+static int64_t number(const json_t *object, const char *name) {
+    return json_integer_value(json_object_get(object, name));
 }
 
-static int64_t number(const struct event_line *line, const char *name) {
-    const char *at = find_member(line, name);
-    /* The line ends with a bracket, so strtoll stops within it. */
-    return at ? strtoll(at, NULL, 10) : 0;
+static bool is_true(const json_t *object, const char *name) {
+    return json_is_true(json_object_get(object, name));
 }
 
-static bool is_true(const struct event_line *line, const char *name) {
-    const char *at = find_member(line, name);
-    return at && *at == 't';
+static double seconds(const json_t *object, const char *name) {
+    return (double)number(object, name) / 1e6;
 }
 
 /* InstanceResources from EventResources: other names for the same counts. */
-static char *resources_text(const struct event_line *line) {
+static char *resources_text(const json_t *exit) {
     static const char *const names[][2] = {
         {"block_input", "block_input_ops"},
         {"block_output", "block_output_ops"},
@@ -87,53 +77,51 @@ static char *resources_text(const struct event_line *line) {
         {"unshared_memory", "unshared_memory"},
         {"voluntary_switches", "voluntary_ctx_switches"},
     };
-    double elapsed = (double)number(line, "elapsed_us") / 1e6;
+    const json_t *used = json_object_get(exit, "resources");
     struct buffer b;
     buffer_init(&b, 4096);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        json_add_int(&b, names[i][0], number(line, names[i][1]));
+        json_add_int(&b, names[i][0], number(used, names[i][1]));
     json_add_number(&b, "cost", 0); /* the machine is the user's own */
-    json_add_number(&b, "elapsed_time", elapsed);
-    json_add_number(&b, "monotonic_time", elapsed);
-    json_add_number(&b, "system_cpu_time",
-                    (double)number(line, "sys_time_us") / 1e6);
-    json_add_number(&b, "user_cpu_time",
-                    (double)number(line, "user_time_us") / 1e6);
+    json_add_number(&b, "elapsed_time", seconds(exit, "elapsed_us"));
+    json_add_number(&b, "monotonic_time", seconds(exit, "elapsed_us"));
+    json_add_number(&b, "system_cpu_time", seconds(used, "sys_time_us"));
+    json_add_number(&b, "user_cpu_time", seconds(used, "user_time_us"));
     json_end(&b);
     return buffer_take(&b);
 }
 
-static void fold_exit(struct result *r, const struct event_line *line) {
+static void fold_limit(struct result *r, const json_t *data) {
+    const char *limit = json_string_value(json_object_get(data, "limit"));
+    if (!limit)
+        return;
+    snprintf(r->limit, sizeof r->limit, "%s", limit);
+    r->limit_value = number(data, "limit_value");
+}
+
+static void fold_exit(struct result *r, const json_t *data) {
     r->exited = true;
-    r->pid = (int)number(line, "pid");
-    r->code = (int)number(line, "code");
-    r->signal = (int)number(line, "signal");
-    r->timed_out = is_true(line, "timed_out");
-    r->core_dump = is_true(line, "core_dump");
-    r->background_killed = (int)number(line, "background_killed");
+    r->pid = (int)number(data, "pid");
+    r->code = (int)number(data, "code");
+    r->signal = (int)number(data, "signal");
+    r->timed_out = is_true(data, "timed_out");
+    r->core_dump = is_true(data, "core_dump");
+    r->background_killed = (int)number(data, "background_killed");
     free(r->resources);
-    r->resources = resources_text(line);
+    r->resources = resources_text(data);
+    fold_limit(r, data);
 }
 
-static void fold_limit(struct result *r, const struct event_line *line) {
-    const char *at = find_member(line, "limit");
-    if (at)
-        r->limit_value = number(line, "limit_value");
-    if (at && *at == '"')
-        snprintf(r->limit, sizeof r->limit, "%.*s", (int)strcspn(at + 1, "\""),
-                 at + 1);
-}
-
-static void fold_isolation(struct result *r, const struct event_line *line) {
-    const char *at = find_member(line, "isolation");
+static void fold_isolation(struct result *r, const json_t *data) {
+    const json_t *isolation = json_object_get(data, "isolation");
     free(r->isolation);
-    r->isolation = at ? strndup(at, strcspn(at, "]") + 1) : NULL;
+    r->isolation = isolation ? json_dumps(isolation, JSON_COMPACT) : NULL;
 }
 
-static void fold_truncated(struct result *r, const struct event_line *line) {
-    const char *at = find_member(line, "stream");
-    bool is_err = at && strncmp(at, "\"stderr\"", 8) == 0;
-    (is_err ? &r->err : &r->out)->dropped = number(line, "bytes_dropped");
+static void fold_truncated(struct result *r, const json_t *data) {
+    const char *name = json_string_value(json_object_get(data, "stream"));
+    bool is_err = name && strcmp(name, "stderr") == 0;
+    (is_err ? &r->err : &r->out)->dropped = number(data, "bytes_dropped");
 }
 
 static void fold_stream(struct result_stream *s, const json_t *data) {
@@ -165,34 +153,33 @@ static bool is_of_use(const struct result *r, const struct event_line *line,
            event_is(line, "truncated");
 }
 
-static int fold_output(struct result_stream *s, const struct event_line *line) {
-    json_t *event = json_loadb(line->text, line->length, 0, NULL);
-    if (!event)
-        return -1;
-    fold_stream(s, json_object_get(event, "data"));
-    json_decref(event);
-    return 0;
+static void fold_data(struct result *r, const struct event_line *line,
+                      const json_t *data) {
+    if (event_is(line, "stdout")) {
+        fold_stream(&r->out, data);
+    } else if (event_is(line, "stderr")) {
+        fold_stream(&r->err, data);
+    } else if (event_is(line, "truncated")) {
+        fold_truncated(r, data);
+    } else if (event_is(line, "spawn")) {
+        r->started = true;
+        r->pid = (int)number(data, "pid");
+    } else if (event_is(line, "init")) {
+        fold_isolation(r, data);
+    } else if (event_is(line, "exit")) {
+        fold_exit(r, data);
+    } else { /* completion */
+        r->layer_bytes = number(data, "layer_bytes");
+        fold_limit(r, data);
+    }
 }
 
 static int fold_line(struct result *r, const struct event_line *line) {
-    if (event_is(line, "stdout"))
-        return fold_output(&r->out, line);
-    if (event_is(line, "stderr"))
-        return fold_output(&r->err, line);
-    if (event_is(line, "truncated")) {
-        fold_truncated(r, line);
-    } else if (event_is(line, "spawn")) {
-        r->started = true;
-        r->pid = (int)number(line, "pid");
-    } else if (event_is(line, "init")) {
-        fold_isolation(r, line);
-    } else {
-        if (event_is(line, "exit"))
-            fold_exit(r, line);
-        else
-            r->layer_bytes = number(line, "layer_bytes");
-        fold_limit(r, line);
-    }
+    json_t *event = json_loadb(line->text, line->length, 0, NULL);
+    if (!event)
+        return -1;
+    fold_data(r, line, json_object_get(event, "data"));
+    json_decref(event);
     return 0;
 }
 
