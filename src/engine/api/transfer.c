@@ -18,7 +18,7 @@ struct transferring {
     struct job job;
     struct inspection at; /* export: keeps the image's layers */
     struct request *request;
-    struct transfer transfer;
+    struct image_transfer transfer;
     json_t *body; /* what its strings are of */
     char uuid[UUID_SIZE];
     atomic_bool cancelled;
@@ -65,7 +65,7 @@ static void on_gone(void *arg) {
 
 static int read_body(struct transferring *x, struct fault *f) {
     struct fields in;
-    struct transfer *t = &x->transfer;
+    struct image_transfer *t = &x->transfer;
     const char *directory = NULL;
     fields_init(&in, x->body, "");
     field_string(&in, "data_dir", &directory);
@@ -115,7 +115,8 @@ static void start(struct request *r, bool out) {
     else {
         x->request = r;
         x->job.workers = &request_engine(r)->workers;
-        x->transfer = (struct transfer){.out = out, .cancelled = &x->cancelled};
+        x->transfer =
+            (struct image_transfer){.out = out, .cancelled = &x->cancelled};
         x->body = json_incref((json_t *)request_json(r));
         if (begin(x, &f) == 0)
             return;

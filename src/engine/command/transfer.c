@@ -120,7 +120,7 @@ static char *absolute_operand(const char *operand) {
     return out;
 }
 
-static int post(const struct options *o, const struct transfer *t,
+static int post(const struct options *o, const struct image_transfer *t,
                 const char *fifo, char uuid[UUID_SIZE], struct fault *f) {
     struct buffer body;
     const char *paths[] = {t->out || fifo ? NULL : t->operand, t->output,
@@ -153,7 +153,7 @@ static int post(const struct options *o, const struct transfer *t,
 }
 
 /* Has the engine do it that serves the data directory. */
-static int ask_engine(const struct options *o, const struct transfer *t,
+static int ask_engine(const struct options *o, const struct image_transfer *t,
                       char uuid[UUID_SIZE], struct fault *f) {
     bool streamed = t->out ? !t->oci && transfer_is_stdout(t->output)
                            : strcmp(t->operand, "-") == 0;
@@ -167,7 +167,7 @@ static int ask_engine(const struct options *o, const struct transfer *t,
     return result;
 }
 
-static int run_command(const struct options *o, const struct transfer *t,
+static int run_command(const struct options *o, const struct image_transfer *t,
                        char uuid[UUID_SIZE], struct fault *f) {
     struct engine e = {.config = &o->config, .dir_fd = -1};
     signal(SIGPIPE, SIG_IGN);
@@ -184,7 +184,7 @@ static int run_command(const struct options *o, const struct transfer *t,
 }
 
 int import_command(const struct options *o, struct fault *f) {
-    const struct transfer t = {.operand = o->operand, .tag = o->tag};
+    const struct image_transfer t = {.operand = o->operand, .tag = o->tag};
     char uuid[UUID_SIZE];
     if (run_command(o, &t, uuid, f) < 0)
         return -1;
@@ -193,7 +193,7 @@ int import_command(const struct options *o, struct fault *f) {
 }
 
 int export_command(const struct options *o, struct fault *f) {
-    const struct transfer t = {
+    const struct image_transfer t = {
         .out = true, .operand = o->operand, .output = o->output, .oci = o->oci};
     char uuid[UUID_SIZE];
     if (!o->oci && transfer_is_stdout(o->output) && isatty(STDOUT_FILENO))

@@ -11,7 +11,7 @@
 
 /* ---- the end ---- */
 
-struct finish {
+struct durable_end {
     struct job job;
     struct operation *op;
     struct operation_row row;
@@ -23,7 +23,7 @@ struct finish {
 
 /* Worker. */
 static void finish_work(struct job *j) {
-    struct finish *s = (struct finish *)j;
+    struct durable_end *s = (struct durable_end *)j;
     struct store *store = s->op->all->engine->store;
     int (*write)(struct store *, const struct operation_row *, const char *,
                  size_t, struct fault *) =
@@ -36,7 +36,7 @@ static void finish_work(struct job *j) {
 }
 
 /* What is not on the disk did not happen. */
-static void take_back(struct finish *s) {
+static void take_back(struct durable_end *s) {
     struct operation *op = s->op;
     event_log_rollback(op->log);
     op->result_image[0] = 0;
@@ -48,7 +48,7 @@ static void take_back(struct finish *s) {
 }
 
 static void finish_done(struct job *j) {
-    struct finish *s = (struct finish *)j;
+    struct durable_end *s = (struct durable_end *)j;
     struct operation *op = s->op;
     if (s->fault.status) {
         take_back(s);
@@ -61,7 +61,7 @@ static void finish_done(struct job *j) {
 }
 
 void operation_succeed(struct operation *op) {
-    struct finish *s = calloc(1, sizeof *s);
+    struct durable_end *s = calloc(1, sizeof *s);
     if (!s) {
         operation_settle(op, "SUCCESS");
         return;

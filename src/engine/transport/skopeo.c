@@ -25,7 +25,7 @@ enum { ARGUMENTS = 24, VARIABLES = 24, WORDS = 4096, TICK_MS = 100 };
 /* What skopeo finds as its descriptor 3. */
 #define AUTH_FILE "/proc/self/fd/3"
 
-struct child {
+struct skopeo_process {
     char path[PATH_MAX];
     const char *argv[ARGUMENTS + 16];
     char *envp[VARIABLES];
@@ -57,7 +57,8 @@ int skopeo_find(char path[PATH_MAX], struct fault *f) {
 
 /* ---- what it is started with ---- */
 
-static int add_variable(struct child *c, const char *name, const char *value) {
+static int add_variable(struct skopeo_process *c, const char *name,
+                        const char *value) {
     if (c->variables == VARIABLES - 1 ||
         asprintf(&c->envp[c->variables], "%s=%s", name, value) < 0)
         return -1;
@@ -67,7 +68,7 @@ static int add_variable(struct child *c, const char *name, const char *value) {
 
 /* Nothing of ours but how to reach registries and whom to trust: no login of
  * the user that the engine runs as, no cache outside the directory. */
-static int make_environment(struct child *c) {
+static int make_environment(struct skopeo_process *c) {
     static const char *const passed[] = {
         "PATH",     "HTTPS_PROXY",   "https_proxy", "NO_PROXY",
         "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"};
@@ -99,7 +100,7 @@ static int make_environment(struct child *c) {
     return 0;
 }
 
-static void make_arguments(struct child *c, const char *const *args) {
+static void make_arguments(struct skopeo_process *c, const char *const *args) {
     size_t n = 0;
     c->argv[n++] = "skopeo";
     /* Without a policy it refuses everything; where there is one it is the
@@ -138,7 +139,7 @@ static int make_pipe(int *out, int *in) {
 /* ---- start ---- */
 
 /* In the child of a process with threads: system calls only. */
-static void run_child(const struct child *c, pid_t parent) {
+static void run_child(const struct skopeo_process *c, pid_t parent) {
     struct sigaction plain = {.sa_handler = SIG_DFL};
     sigset_t none;
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -155,7 +156,7 @@ static void run_child(const struct child *c, pid_t parent) {
     _exit(127);
 }
 
-static int prepare(struct child *c, const struct skopeo *s,
+static int prepare(struct skopeo_process *c, const struct skopeo *s,
                    const char *const *args, struct fault *f) {
     if (skopeo_find(c->path, f) < 0)
         return -1;
@@ -169,7 +170,7 @@ static int prepare(struct child *c, const struct skopeo *s,
     return 0;
 }
 
-static int start(struct child *c, struct fault *f) {
+static int start(struct skopeo_process *c, struct fault *f) {
     pid_t parent = getpid();
     c->pid = fork();
     if (c->pid == 0)
@@ -185,7 +186,7 @@ static int start(struct child *c, struct fault *f) {
 }
 
 /* Kills what there is of it, and waits. */
-static int end(struct child *c) {
+static int end(struct skopeo_process *c) {
     int status = -1;
     if (c->pid <= 0)
         return -1;
@@ -196,7 +197,7 @@ static int end(struct child *c) {
     return status;
 }
 
-static void clean_up(struct child *c) {
+static void clean_up(struct skopeo_process *c) {
     int *const fds[] = {&c->auth,    &c->output, &c->errors,
                         &c->printed, &c->spoken, &c->pidfd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
@@ -208,7 +209,7 @@ static void clean_up(struct child *c) {
 /* ---- while it runs ---- */
 
 /* Keeps the end of what it says. */
-static void keep(struct child *c, const char *text, size_t length) {
+static void keep(struct skopeo_process *c, const char *text, size_t length) {
     size_t room = sizeof c->words - 1;
     if (c->length + length > room) {
         size_t drop = c->length + length - room;
@@ -220,7 +221,7 @@ static void keep(struct child *c, const char *text, size_t length) {
 }
 
 /* All that is there now. A pipe at its end is closed. */
-static int drain(struct child *c, int *fd, struct buffer *out,
+static int drain(struct skopeo_process *c, int *fd, struct buffer *out,
                  struct fault *f) {
     char text[WORDS / 2];
     while (*fd >= 0) {
@@ -247,7 +248,7 @@ static int check(const struct skopeo *s, struct fault *f) {
 }
 
 /* Until it has ended by itself, or must not go on. */
-static int supervise(struct child *c, const struct skopeo *s,
+static int supervise(struct skopeo_process *c, const struct skopeo *s,
                      struct buffer *out, struct fault *f) {
     double next = 0;
     for (;;) {
@@ -284,7 +285,7 @@ static char *unquote(char *p) {
 }
 
 /* Its last line, without what it begins each line with. */
-static const char *last_words(struct child *c) {
+static const char *last_words(struct skopeo_process *c) {
     static const char prefix[] = "Error parsing image name \"";
     c->words[c->length] = 0;
     for (char *p = c->words; *p; p++)
@@ -306,7 +307,7 @@ static const char *last_words(struct child *c) {
 
 int skopeo_run(const struct skopeo *s, const char *const *args,
                struct buffer *out, struct fault *f) {
-    struct child *c = calloc(1, sizeof *c);
+    struct skopeo_process *c = calloc(1, sizeof *c);
     if (!c)
         return fault_memory(f);
     c->auth = c->output = c->errors = c->printed = c->spoken = c->pidfd = -1;

@@ -21,7 +21,7 @@ enum { SILENT_MS = 100 };
 
 /* Waits until a FIFO has its first byte, or its writer has come and gone. There
  * is no time limit: what writes may itself work for minutes before it does. */
-static int await_fifo(int fd, const struct transfer *t, struct fault *f) {
+static int await_fifo(int fd, const struct image_transfer *t, struct fault *f) {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     struct stat st;
     if (fstat(fd, &st) < 0 || set_blocking(fd) < 0)
@@ -38,7 +38,7 @@ static int await_fifo(int fd, const struct transfer *t, struct fault *f) {
     return 0;
 }
 
-static int open_source(const struct transfer *t, struct fault *f) {
+static int open_source(const struct image_transfer *t, struct fault *f) {
     if (strcmp(t->operand, "-") == 0)
         return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
     /* Not blocking, so that a FIFO without a writer can be given up. */
@@ -87,7 +87,8 @@ static bool is_directory(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static int import_archive(const struct importer *m, const struct transfer *t,
+static int import_archive(const struct importer *m,
+                          const struct image_transfer *t,
                           const struct import_options *how, struct image *i,
                           struct fault *f) {
     struct import_options o = *how;
@@ -122,8 +123,9 @@ static int check_archive(const char *source, struct fault *f) {
                : 0;
 }
 
-static int import_source(const struct importer *m, const struct transfer *t,
-                         struct image *image, struct fault *f) {
+static int import_source(const struct importer *m,
+                         const struct image_transfer *t, struct image *image,
+                         struct fault *f) {
     const struct import_options how = {.tag = t->tag,
                                        .cancelled = t->cancelled};
     const char *source = t->operand;
@@ -166,8 +168,9 @@ bool transfer_is_stdout(const char *output) {
     return !output || strcmp(output, "-") == 0;
 }
 
-static int export_image(const struct importer *m, const struct transfer *t,
-                        struct image *image, struct fault *f) {
+static int export_image(const struct importer *m,
+                        const struct image_transfer *t, struct image *image,
+                        struct fault *f) {
     if (export_resolve(m->store, t->operand, image, f) < 0)
         return -1;
     int result = t->oci ? export_oci(m, image, t->oci, f)
@@ -179,7 +182,7 @@ static int export_image(const struct importer *m, const struct transfer *t,
     return result;
 }
 
-int transfer_run(const struct importer *m, const struct transfer *t,
+int transfer_run(const struct importer *m, const struct image_transfer *t,
                  char uuid[UUID_SIZE], struct fault *f) {
     struct image image;
     if ((t->out ? export_image : import_source)(m, t, &image, f) < 0)

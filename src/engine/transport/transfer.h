@@ -11,7 +11,7 @@
 
 /* What is to go in or out. Paths are absolute in an engine that serves, whose
  * standard streams are not the user's: there a FIFO stands for them. */
-struct transfer {
+struct image_transfer {
     bool out;            /* export */
     const char *operand; /* what to import, or an image's name */
     const char *tag;     /* import; NULL: none */
@@ -21,7 +21,7 @@ struct transfer {
     const atomic_bool *cancelled; /* NULL: never */
 };
 /* Does it; gives the image's uuid. Blocks. SIGPIPE must be ignored. */
-int transfer_run(const struct importer *m, const struct transfer *t,
+int transfer_run(const struct importer *m, const struct image_transfer *t,
                  char uuid[UUID_SIZE], struct fault *f);
 /* Whether an export that is to be written there goes to standard output. */
 bool transfer_is_stdout(const char *output);
