@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/uuid.h"
 #include "importing.h"
+#include "transport/reference.h"
 #include "transport/registry.h"
 #include "unpack/jail.h"
 #include "view/view.h"

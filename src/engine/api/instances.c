@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "operation/parse.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

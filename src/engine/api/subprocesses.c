@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "base/uuid.h"
+#include "operation/parse.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

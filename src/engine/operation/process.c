@@ -7,6 +7,7 @@
 #include "base/pipe.h"
 #include "base/scope.h"
 #include "base/turn.h"
+#include "operation/command_line.h"
 #include "operation/result.h"
 #include <errno.h>
 #include <fcntl.h>

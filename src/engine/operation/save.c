@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "operation/save.h"
 #include "base/clock.h"
+#include "operation/command_line.h"
 #include "operation/internal.h"
 #include "operation/operation.h"
 #include <stdlib.h>

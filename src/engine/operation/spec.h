@@ -1,5 +1,4 @@
-/* spec.h: what a client asks to run: the bodies of POST /instances and POST
- * .../subprocesses (http-api.md §5.6, §5.7), checked and completed. */
+/* spec.h: what a client asks to run. */
 #ifndef CONTREE_OPERATION_SPEC_H
 #define CONTREE_OPERATION_SPEC_H
 
@@ -19,7 +18,10 @@ enum {
     RUN_QUEUE_MAX = 86400, /* seconds */
     RUN_TRUNCATE = 1 << 20,
     RUN_FILES_MAX = 4096,
-    RUN_KEY_MAX = 255 /* bytes of an idempotency key */
+    RUN_KEY_MAX = 255, /* bytes of an idempotency key */
+    /* Bytes of a command line and its environment together. The kernel takes a
+     * quarter of the stack. */
+    RUN_STRINGS_MAX = 1536 * 1024
 };
 
 /* Strings are borrowed from the request's JSON, which `json` keeps alive. */
@@ -70,34 +72,9 @@ struct run {
     char *text;
 };
 
-/* Reads a body into `out`; 400 names the field that is wrong. Clear it in any
- * case. */
-int run_process_parse(const json_t *body, struct id_range ids,
-                      struct run_process *out, struct fault *f);
 void run_process_clear(struct run_process *p);
-int run_parse(const json_t *body, struct id_range ids, struct run *out,
-              struct fault *f);
 void run_clear(struct run *r);
 /* As in struct sandbox_spec: all of them, or those that the run is sent. */
 unsigned run_image_etc(const struct run *r);
-
-/* The argument vector, NULL-terminated; one allocation the caller frees. Shell
- * commands become /bin/sh -c. */
-char **run_argv(const struct run_process *p, struct fault *f);
-/* The environment as the process gets it, but for run_defaults(): PATH, then
- * `image_env` (a JSON object or NULL), then the request's. One allocation the
- * caller frees. */
-char **run_environment(const struct run_process *p, const json_t *image_env,
-                       struct fault *f);
-/* Bits DEFAULT_... (init/protocol.h) of the variables that neither the image
- * nor the request has a word on: they are the user's. */
-unsigned run_defaults(const struct run_process *p, const json_t *image_env);
-/* What preserve_env stores in the result image: image_env changed by the
- * request's, or NULL if that is empty. */
-char *run_preserved_env(const struct run_process *p, const json_t *image_env);
-/* Adds the data of a spawn event, secrets redacted. */
-void spawn_event_write(struct buffer *b, const struct run_process *p,
-                       char *const *argv, char *const *env, int pid,
-                       const struct sandbox_account *a);
 
 #endif

@@ -1,0 +1,104 @@
+/* echo.c: see echo.h. */
+#include "operation/echo.h"
+#include "base/buffer.h"
+#include "base/json.h"
+#include <stdio.h>
+#include <string.h>
+
+static void write_files(struct buffer *b, const struct run *r) {
+    json_open(b, "files", '{');
+    for (size_t i = 0; i < r->file_count; i++) {
+        const struct run_file *file = &r->files[i];
+        char mode[8];
+        snprintf(mode, sizeof mode, "%04o", file->mode);
+        json_open(b, file->given, '{');
+        json_add_string(b, "uuid", file->uuid);
+        json_add_int(b, "uid", file->uid);
+        json_add_int(b, "gid", file->gid);
+        json_add_string(b, "mode", mode);
+        json_close(b, '}');
+    }
+    json_close(b, '}');
+}
+
+static void write_member(struct buffer *b, const char *key, const json_t *value,
+                         const char *fallback) {
+    if (value)
+        json_add_value(b, key, value);
+    else
+        json_add_raw(b, key, fallback, strlen(fallback));
+}
+
+/* As it was sent, completed: always an object, since clients take it for one.
+ */
+static void write_stdin(struct buffer *b, const struct run_process *p) {
+    const json_t *given = json_object_get(p->json, "stdin");
+    const char *value = json_string_value(json_object_get(given, "value"));
+    const char *encoding =
+        json_string_value(json_object_get(given, "encoding"));
+    json_open(b, "stdin", '{');
+    json_add_string(b, "value", value ? value : "");
+    json_add_string(b, "encoding", encoding ? encoding : "ascii");
+    json_add_bool(b, "close", !p->stdin_open);
+    json_close(b, '}');
+}
+
+/* Only those that are set: they are extensions (http-api.md §5.5). */
+static void write_limits(struct buffer *b, const struct limits *l) {
+    if (l->memory_bytes > 0)
+        json_add_int(b, "memory_bytes", l->memory_bytes);
+    if (l->pids > 0)
+        json_add_int(b, "pids", l->pids);
+    if (l->cpus > 0)
+        json_add_number(b, "cpus", l->cpus);
+}
+
+static void write_user(struct buffer *b, const struct run_process *p) {
+    const json_t *user = json_object_get(p->json, "user");
+    json_add_int(b, "uid", p->uid);
+    json_add_int(b, "gid", p->gid);
+    if (json_is_string(user) || json_is_true(user))
+        json_add_value(b, "user", user);
+}
+
+static void write_run(struct buffer *b, const struct run *r) {
+    const struct run_process *p = &r->process;
+    const char *cwd = json_string_value(json_object_get(p->json, "cwd"));
+    json_add_string(b, "command", p->command);
+    json_add_string(b, "image", r->image);
+    json_add_bool(b, "disposable", r->disposable);
+    json_add_string(b, "hostname", r->hostname);
+    write_member(b, "args", p->args, "[]");
+    json_add_bool(b, "shell", p->shell);
+    write_member(b, "env", p->env, "{}");
+    json_add_bool(b, "preserve_env", r->preserve_env);
+    if (r->image_etc)
+        json_add_bool(b, "image_etc", true);
+    json_add_string(b, "cwd", cwd ? cwd : "");
+    write_user(b, p);
+    json_open(b, "resources_limits", '{');
+    json_add_int(b, "max_layer_bytes", r->max_layer_bytes);
+    write_limits(b, &r->limits);
+    if (r->shm_bytes > 0)
+        json_add_int(b, "shm_bytes", r->shm_bytes);
+    json_close(b, '}');
+    json_open(b, "networking", '{');
+    json_add_bool(b, "enabled", r->networking);
+    json_close(b, '}');
+    write_stdin(b, p);
+    json_add_int(b, "timeout", p->timeout);
+    if (r->queue_timeout >= 0)
+        json_add_number(b, "queue_timeout", r->queue_timeout);
+    json_add_int(b, "truncate_output_at", p->truncate);
+    write_files(b, r);
+}
+
+char *run_echo(const struct run *r) {
+    struct buffer b;
+    buffer_init(&b, 128 << 20);
+    json_open(&b, NULL, '{');
+    write_run(&b, r);
+    json_close(&b, '}');
+    json_end(&b);
+    return buffer_take(&b);
+}

@@ -1,0 +1,33 @@
+/* event_log.h: an event log for those who read it: event_reader.c. */
+#ifndef CONTREE_OPERATION_EVENT_LOG_H
+#define CONTREE_OPERATION_EVENT_LOG_H
+
+#include "base/buffer.h"
+#include "base/fault.h"
+#include "base/uuid.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The longest line: a spawn event of the longest command line, escaped. */
+enum { LINE_MAX_BYTES = 32 << 20 };
+
+struct event_log {
+    int references;
+    int dir_fd;
+    char uuid[UUID_SIZE];
+    struct buffer text; /* all lines; in file mode only the one being made */
+    int fd;             /* -1: in memory */
+    int64_t size;       /* bytes of complete lines */
+    int64_t visible;    /* what readers may see of them */
+    int64_t next_id;
+    int64_t held_id; /* next_id at the hold */
+    bool held, finished;
+    size_t begun; /* where the line being made starts in text */
+    struct fault fault;
+    struct event_subscriber *subscribers;
+};
+
+/* Cuts off what follows `size`. */
+void event_log_cut(struct event_log *log, int64_t size);
+
+#endif
