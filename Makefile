@@ -170,6 +170,7 @@ bench:
 
 install: all
 	install -D $(B)/bin/contree-engine $(DESTDIR)$(PREFIX)/bin/contree-engine
+	install -D -m 644 docs/engine/contree-engine.1 $(DESTDIR)$(PREFIX)/share/man/man1/contree-engine.1
 	sed 's|@bindir@|$(PREFIX)/bin|' src/engine/command/contree-engine.service | \
 	  install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/user/contree-engine.service
 	for v in 5.4:lua5.4 5.1:luajit; do \

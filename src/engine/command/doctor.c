@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -304,7 +305,10 @@ static void check_runtime(FILE *out, const struct runtime *runtime,
             runtime->path);
 }
 
-int doctor_run(FILE *out, const struct engine_config *config) {
+int doctor_command(const struct options *o, struct fault *f) {
+    const struct engine_config *config = &o->config;
+    FILE *out = stdout;
+    (void)f;
     const struct runtime *runtime = config->runtime;
     struct finding found = {0};
     fault_set(&found.fault, 503,

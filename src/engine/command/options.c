@@ -1,181 +1,210 @@
-/* options.c: see options.h. */
+/* options.c: see options.h. getopt_long() reads the words; its global state is
+ * this file's alone, and it prints nothing. */
 #define _GNU_SOURCE
 #include "command/options.h"
-#include "base/scope.h"
-#include "base/url.h"
+#include "command/nearest.h"
+#include "command/settings.h"
 #include "core/place.h"
 #include "sandbox/sandbox.h"
-#include <math.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-static const struct {
-    const char *name, *arguments, *what;
-} commands[] = {
-    {"serve", "[OPTIONS]", "run sandboxes for clients, over HTTP"},
-    {"import", "SOURCE [--tag NAME] [--data-dir DIR]",
-     "make an image of a tar (FILE, -), of a registry's image\n"
-     "            (docker://HOST/NAME:TAG), of oci:DIR, oci-archive:FILE,\n"
-     "            docker-archive:FILE"},
-    {"export", "IMAGE [-o FILE | --oci DIR] [--data-dir DIR]",
-     "write an image as a tar, or as an OCI layout"},
-    {"gc", "[OPTIONS]", "remove what was not used for long"},
-    {"doctor", "[OPTIONS]", "say what this machine lacks, and the fix"},
-    {"purge", "--yes [--data-dir DIR]",
-     "remove a data directory, with all images"},
-    {"version", "", "print the version"},
-    {"help", "[COMMAND]", "print this"},
+enum {
+    /* What getopt_long() returns for an operand, with "-" in its letters. */
+    OPERAND = 1,
+    /* And for a long option: this, and the number of the setting. */
+    LONG_OPTION = 256,
+    HELP = 'h',
+    VERSION = LONG_OPTION + SETTINGS
 };
-enum { COMMANDS = sizeof commands / sizeof *commands };
 
-/* 1 << the index above. */
-enum { SERVE = 1, IMPORT = 2, EXPORT = 4, GC = 8, DOCTOR = 16, PURGE = 32 };
+/* ---- commands ---- */
 
-static const struct option {
-    const char *name, *value, *what;
-    unsigned commands;
-} known[] = {
-    {"data-dir", "DIR",
-     "where images are kept\n"
-     "($CONTREE_DATA_DIR, else ~/.local/share/contree)",
-     SERVE | IMPORT | EXPORT | GC | DOCTOR | PURGE},
-    {"socket", "PATH",
-     "the Unix socket of the engine (engine.sock, for another\n"
-     "data directory engine-HASH.sock, below\n"
-     "$XDG_RUNTIME_DIR/contree, else /tmp/contree-UID)",
-     SERVE | IMPORT | EXPORT | GC | DOCTOR},
-    {"listen", "ADDRESS:PORT",
-     "serve TCP too, such as 127.0.0.1:0; needs\n"
-     "--token-file",
-     SERVE},
-    {"token-file", "FILE", "holds the token that TCP clients must send", SERVE},
-    {"idle-exit", "SECONDS",
-     "leave after so long without work; 0 never\n"
-     "(default 300)",
-     SERVE},
-    {"ready-fd", "N", "gets one byte when clients may come", SERVE},
-    {"memory", "BYTES",
-     "what a run may use with its swap, unless it asks\n"
-     "for another limit: 512M, 2G (default: no limit)",
-     SERVE},
-    {"cpus", "N", "processors a run may keep busy: 0.5, 2 (default: all)",
-     SERVE},
-    {"pids", "N",
-     "processes a run may have (default 4096 by rlimit;\n"
-     "a limit given here or by a run is also reported)",
-     SERVE},
-    {"runtime", "NAME",
-     "what makes the sandboxes: native, or the program of\n"
-     "an OCI runtime, such as crun, runc, /opt/bin/crun\n"
-     "($CONTREE_RUNTIME, else native)",
-     SERVE | DOCTOR},
-    {"nice", "N",
-     "by how much sandboxes have a lower priority than the\n"
-     "engine and the programs that use it: 0 to 19\n"
-     "(default 10)",
-     SERVE},
-    {"max-runs", "N", "runs that have a sandbox at a time (default 64)", SERVE},
-    {"max-queued", "N",
-     "runs, and imports, that may wait for their turn;\n"
-     "others get 429 (default 1024)",
-     SERVE},
-    {"tag", "NAME", "the tag that the image gets", IMPORT},
-    {"output", "FILE", "where the tar goes, instead of standard output",
-     EXPORT},
-    {"oci", "DIR", "the directory to make, an OCI layout", EXPORT},
-    {"dry-run", NULL, "only say what would be removed", GC},
-    {"untagged-older-than", "AGE",
-     "images without a tag that nobody used for\n"
-     "so long, such as 12h, 30d (default 180d)",
-     GC},
-    {"operations-older-than", "AGE",
-     "operations that ended so long ago (default 180d)", GC},
-    {"files-older-than", "AGE", "files uploaded so long ago (default 180d)",
-     GC},
-    {"yes", NULL, "it is meant: nothing brings images back", PURGE},
-};
-enum { OPTIONS = sizeof known / sizeof *known };
-
-enum { RUNS_MAX = 64, QUEUED_MAX = 100000 };
-
-/* More than so many edits make another word. */
-enum { NEAR = 2 };
-
-/* ---- near misses ---- */
-
-static size_t smallest(size_t a, size_t b, size_t c) {
-    size_t m = a < b ? a : b;
-    return m < c ? m : c;
-}
-
-/* Edit distance; names longer than what fits are far from everything. */
-static size_t distance(const char *a, const char *b) {
-    size_t row[32], n = strlen(b);
-    if (n >= 32)
-        return 99;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; *a; a++, i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t above = row[j];
-            row[j] = smallest(above + 1, row[j - 1] + 1,
-                              diagonal + (*a != b[j - 1]));
-            diagonal = above;
-        }
-    }
-    return row[n];
-}
-
-/* The nearest of the commands, if it is near. One that deletes is never
- * suggested: whoever takes the suggestion may not have meant that. */
-static const char *nearest_command(const char *name) {
-    const char *nearest = NULL;
-    size_t best = smallest(strlen(name) / 3, NEAR, NEAR) + 1;
-    for (int i = 0; i < COMMANDS; i++) {
-        size_t d = distance(name, commands[i].name);
-        if (d > best || (nearest && d == best) || (1u << i & (GC | PURGE)))
-            continue;
-        best = d;
-        nearest = commands[i].name;
-    }
-    return nearest;
-}
-
-static int command_index(const char *name) {
-    int i = 0;
-    while (i < COMMANDS && strcmp(commands[i].name, name) != 0)
-        i++;
-    return i;
-}
-
-static int refuse_command(const char *name, struct fault *f) {
-    const char *nearest = nearest_command(name);
+static int refuse_command(const struct command *commands, const char *name,
+                          struct fault *f) {
+    struct nearest n = nearest_to(name);
+    for (const struct command *c = commands; c->name; c++)
+        if (!c->deletes)
+            nearest_try(&n, c->name);
     return fault_set(f, 400,
                      "no command \"%.40s\"%s%s%s (contree-engine help lists "
                      "all)",
-                     name, nearest ? "; did you mean \"" : "",
-                     nearest ? nearest : "", nearest ? "\"?" : "");
+                     name, n.name ? "; did you mean \"" : "",
+                     n.name ? n.name : "", n.name ? "\"?" : "");
 }
 
-static int refuse_option(const char *name, unsigned command, struct fault *f) {
-    const struct option *nearest = NULL;
-    size_t best = strlen(name) / 3 + 1;
-    for (int i = 0; i < OPTIONS; i++) {
-        size_t d = distance(name, known[i].name);
-        if (!(known[i].commands & command) || d > best ||
-            (nearest && d == best))
+const struct command *command_find(const struct command *commands,
+                                   const char *name, struct fault *f) {
+    for (const struct command *c = commands; c->name; c++)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    refuse_command(commands, name, f);
+    return NULL;
+}
+
+static bool takes(const struct command *c, enum setting s) {
+    size_t i = 0;
+    while (c->options[i] && c->options[i] != s)
+        i++;
+    return c->options[i] == s && s != NO_SETTING;
+}
+
+/* ---- what getopt_long() is told ---- */
+
+struct grammar {
+    const struct command *command; /* NULL: any, which is not known yet */
+    char letters[8];
+    struct option options[SETTINGS + 2];
+};
+
+static void add_option(struct option *o, const char *name, bool value,
+                       int result) {
+    *o = (struct option){name, value ? required_argument : no_argument, NULL,
+                         result};
+}
+
+/* With a command: its options and operands, in their order. Without: what may
+ * stand before a command, up to that. */
+static void grammar_make(struct grammar *g, const struct command *c) {
+    struct option *next = g->options;
+    *g = (struct grammar){.command = c};
+    char *letter = stpcpy(g->letters, c ? "-:h" : "+:h");
+    for (int s = 1; s < SETTINGS; s++) {
+        if (c && !takes(c, s))
             continue;
-        best = d;
-        nearest = &known[i];
+        add_option(next++, settings[s].name, settings[s].value != NULL,
+                   LONG_OPTION + s);
+        if (settings[s].letter) {
+            *letter++ = settings[s].letter;
+            *letter++ = ':';
+        }
     }
-    if (!nearest)
-        return fault_set(f, 400, "no option --%.40s", name);
-    return fault_set(f, 400, "no option --%.40s; did you mean --%s?", name,
-                     nearest->name);
+    add_option(next++, "help", false, HELP);
+    if (!c)
+        add_option(next++, "version", false, VERSION);
+    optind = 0; /* a new argv */
+    opterr = 0;
+}
+
+/* The setting of a result of getopt_long(). */
+static enum setting setting_of(int result) {
+    if (result >= LONG_OPTION && result < LONG_OPTION + SETTINGS)
+        return (enum setting)(result - LONG_OPTION);
+    for (int s = 1; s < SETTINGS; s++)
+        if (settings[s].letter && settings[s].letter == result)
+            return (enum setting)s;
+    return NO_SETTING;
+}
+
+/* ---- options ---- */
+
+static int refuse_option(const struct grammar *g, const char *name,
+                         struct fault *f) {
+    struct nearest n = nearest_to(name);
+    for (const struct option *o = g->options; o->name; o++)
+        nearest_try(&n, o->name);
+    if (n.name)
+        return fault_set(f, 400, "no option --%.40s; did you mean --%s?", name,
+                         n.name);
+    return fault_set(
+        f, 400, "no option --%.40s: contree-engine %s%shelp lists all", name,
+        g->command ? g->command->name : "", g->command ? " --" : "");
+}
+
+/* The option that was read last is not one of the grammar, or takes no value
+ * and has one. */
+static int refuse_last(const struct grammar *g, char *const argv[],
+                       struct fault *f) {
+    char name[48];
+    enum setting s = setting_of(optopt);
+    if (s && (!g->command || takes(g->command, s)))
+        return fault_set(f, 400, "--%s takes no value", settings[s].name);
+    if (optopt == HELP || optopt == VERSION)
+        return fault_set(f, 400, "--%s takes no value",
+                         optopt == HELP ? "help" : "version");
+    if (optopt)
+        return fault_set(
+            f, 400, "no option -%c: contree-engine %s%shelp lists all", optopt,
+            g->command ? g->command->name : "", g->command ? " --" : "");
+    const char *text = argv[optind - 1] + 2;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
+    return refuse_option(g, name, f);
+}
+
+static int want_value(enum setting s, struct fault *f) {
+    return fault_set(f, 400, "--%s wants a value: %s", settings[s].name,
+                     settings[s].value);
+}
+
+static int take_option(struct options *o, enum setting s, const char *value,
+                       struct fault *f) {
+    if (settings[s].value && !*value)
+        return want_value(s, f);
+    return settings[s].set(&(struct given){o, settings[s].name, value, f});
+}
+
+static int take_operand(struct options *o, const char *text, struct fault *f) {
+    if (!o->command->operand || o->operand)
+        return fault_set(f, 400,
+                         "\"%.40s\" is an argument too many: contree-engine "
+                         "%s --help says what it takes",
+                         text, o->command->name);
+    o->operand = text;
+    return 0;
+}
+
+/* Reads the words after argv[0]. */
+static int read_words(int argc, char *const argv[], struct options *o,
+                      struct fault *f) {
+    struct grammar g;
+    int got, result = 0;
+    grammar_make(&g, o->command);
+    while (result == 0 &&
+           (got = getopt_long(argc, argv, g.letters, g.options, NULL)) != -1) {
+        if (got == HELP)
+            o->help = true;
+        else if (got == OPERAND)
+            result = take_operand(o, optarg, f);
+        else if (got == ':')
+            result = want_value(setting_of(optopt), f);
+        else if (got == '?')
+            result = refuse_last(&g, argv, f);
+        else
+            result = take_option(o, setting_of(got), optarg, f);
+    }
+    for (int i = optind; i < argc && result == 0; i++) /* after "--" */
+        result = take_operand(o, argv[i], f);
+    return result;
+}
+
+/* Finds the command behind the options that stand before it, each with its
+ * value. Its index in argv; -1 when there is none. */
+static int find_command(const struct command *commands, int argc,
+                        char *const argv[], struct options *o,
+                        struct fault *f) {
+    struct grammar g;
+    const char *name = NULL;
+    grammar_make(&g, NULL);
+    int got;
+    do
+        got = getopt_long(argc, argv, g.letters, g.options, NULL);
+    while (got != -1 && setting_of(got));
+    if (got == ':')
+        return want_value(setting_of(optopt), f);
+    if (got == '?')
+        return refuse_last(&g, argv, f);
+    if (got == HELP || got == VERSION)
+        name = got == HELP ? "help" : "version";
+    else if (optind < argc)
+        name = argv[optind++];
+    if (!name)
+        return fault_set(f, 400,
+                         "the command is missing (contree-engine help lists "
+                         "all)");
+    o->command = command_find(commands, name, f);
+    return o->command ? optind - 1 : -1;
 }
 
 /* ---- defaults ---- */
@@ -185,13 +214,7 @@ static const char *variable(const char *name) {
     return value && *value ? value : NULL;
 }
 
-/* Makes `path` absolute; an overlong one becomes one that cannot exist. */
-static void set_path(char *out, size_t size, const char *path) {
-    char *cwd CLEANUP(cleanup_free) = *path == '/' ? NULL : getcwd(NULL, 0);
-    snprintf(out, size, "%s%s%s", cwd ? cwd : "", cwd ? "/" : "", path);
-}
-
-/* What was not given, as the module decides it. */
+/* The places that were not given, as the module finds them. */
 static int find_place(struct options *o, struct fault *f) {
     const struct place_input in = {
         .data_dir = o->data_dir,
@@ -210,334 +233,47 @@ static int find_place(struct options *o, struct fault *f) {
     return 0;
 }
 
-/* ---- parsing ---- */
-
-static int set_seconds(const char *value, double *out, struct fault *f) {
-    char *end;
-    *out = strtod(value, &end);
-    if (end == value || *end || !isfinite(*out) || *out < 0 || *out > 1e9)
-        return fault_set(f, 400, "--idle-exit wants seconds, not \"%.40s\"",
-                         value);
-    return 0;
-}
-
-static int set_age(const char *name, const char *value, int64_t *out,
-                   struct fault *f) {
-    static const char units[] = "smhd";
-    static const int64_t seconds[] = {1, 60, 3600, 86400};
-    char number[16];
-    size_t length = strlen(value);
-    const char *unit = length ? strchr(units, value[length - 1]) : NULL;
-    snprintf(number, sizeof number, "%s", value);
-    if (unit && length <= 10)
-        number[length - 1] = 0;
-    if (!unit || length > 10 || !parse_int(number, out) || *out < 0 ||
-        *out > 1000000000 / seconds[unit - units])
-        return fault_set(f, 400,
-                         "--%s wants an age such as 12h or 30d, not "
-                         "\"%.40s\"",
-                         name, value);
-    *out *= seconds[unit - units];
-    return 0;
-}
-
-static int set_gc_option(struct options *o, const char *name, const char *value,
-                         struct fault *f) {
-    if (strcmp(name, "dry-run") == 0) {
-        o->gc.dry_run = true;
+static int read_environment(struct options *o, struct fault *f) {
+    const char *runtime = variable("CONTREE_RUNTIME");
+    if (takes(o->command, SET_DATA_DIR) && find_place(o, f) < 0)
+        return -1;
+    if (!runtime || o->runtime_given || !takes(o->command, SET_RUNTIME))
         return 0;
-    }
-    return set_age(name, value,
-                   strcmp(name, "untagged-older-than") == 0 ? &o->gc.untagged
-                   : strcmp(name, "files-older-than") == 0  ? &o->gc.files
-                                                            : &o->gc.operations,
-                   f);
+    return take_option(o, SET_RUNTIME, runtime, f);
 }
 
-/* A number of bytes, K, M, G or T of them. */
-static int set_memory(const char *value, int64_t *out, struct fault *f) {
-    static const char units[] = "KMGT";
-    char *end;
-    double number = strtod(value, &end);
-    const char *unit = *end ? strchr(units, *end) : NULL;
-    for (int i = 0; unit && i <= unit - units; i++)
-        number *= 1024;
-    if (end == value || (*end && (!unit || end[1])) ||
-        !(number >= (double)LIMIT_MEMORY_MIN) || number > 1e18)
-        return fault_set(f, 400,
-                         "--memory wants 4M or more, such as 512M or 2G, not "
-                         "\"%.40s\"",
-                         value);
-    *out = (int64_t)number;
-    return 0;
-}
-
-static int set_cpus(const char *value, double *out, struct fault *f) {
-    char *end;
-    *out = strtod(value, &end);
-    if (end == value || *end || !(*out >= LIMIT_CPUS_MIN) ||
-        *out > LIMIT_CPUS_MAX)
-        return fault_set(f, 400,
-                         "--cpus wants a number such as 0.5 or 2, not "
-                         "\"%.40s\"",
-                         value);
-    return 0;
-}
-
-static int set_count(const char *name, const char *value, int64_t low,
-                     int64_t high, size_t *out, struct fault *f) {
-    int64_t number;
-    if (!parse_int(value, &number) || number < low || number > high)
-        return fault_set(f, 400,
-                         "--%s wants a number from %lld to %lld, not \"%.40s\"",
-                         name, (long long)low, (long long)high, value);
-    *out = (size_t)number;
-    return 0;
-}
-
-static int set_runtime(const char *value, struct options *o, struct fault *f) {
-    o->runtime_given = true;
-    if (strcmp(value, RUNTIME_NATIVE) == 0) {
-        o->config.runtime = NULL;
-        return 0;
-    }
-    o->config.runtime = &o->runtime;
-    return runtime_find(value, &o->runtime, f);
-}
-
-static int set_option(struct options *o, const char *name, const char *value,
-                      struct fault *f) {
-    int64_t number;
-    struct engine_config *c = &o->config;
-    if (strcmp(name, "data-dir") == 0) {
-        set_path(o->data_dir, sizeof o->data_dir, value);
-    } else if (strcmp(name, "socket") == 0) {
-        set_path(o->socket_path, sizeof o->socket_path, value);
-        o->socket_given = true;
-    } else if (strcmp(name, "listen") == 0) {
-        c->listen = value;
-    } else if (strcmp(name, "token-file") == 0) {
-        o->token_file = value;
-    } else if (strcmp(name, "idle-exit") == 0) {
-        return set_seconds(value, &c->idle_seconds, f);
-    } else if (strcmp(name, "memory") == 0) {
-        return set_memory(value, &c->limits.memory_bytes, f);
-    } else if (strcmp(name, "cpus") == 0) {
-        return set_cpus(value, &c->limits.cpus, f);
-    } else if (strcmp(name, "pids") == 0) {
-        if (!parse_int(value, &number) || number < 1 || number > LIMIT_PIDS_MAX)
-            return fault_set(f, 400, "--pids wants a number from 1 to %d",
-                             LIMIT_PIDS_MAX);
-        c->limits.pids = number;
-    } else if (strcmp(name, "ready-fd") == 0) {
-        if (!parse_int(value, &number) || number < 1 || number > 65535)
-            return fault_set(f, 400, "--ready-fd wants a descriptor's number");
-        c->ready_fd = (int)number;
-    } else if (strcmp(name, "runtime") == 0) {
-        return set_runtime(value, o, f);
-    } else if (strcmp(name, "nice") == 0) {
-        if (!parse_int(value, &number) || number < 0 ||
-            number > SANDBOX_NICE_MAX)
-            return fault_set(f, 400, "--nice wants a number from 0 to %d",
-                             SANDBOX_NICE_MAX);
-        c->nice = (int)number;
-    } else if (strcmp(name, "max-runs") == 0) {
-        return set_count(name, value, 1, RUNS_MAX, &c->max_runs, f);
-    } else if (strcmp(name, "max-queued") == 0) {
-        return set_count(name, value, 0, QUEUED_MAX, &c->max_queued, f);
-    } else if (strcmp(name, "dry-run") == 0 || strstr(name, "-older-than")) {
-        return set_gc_option(o, name, value, f);
-    } else if (strcmp(name, "yes") == 0) {
-        o->yes = true;
-    } else if (strcmp(name, "output") == 0) {
-        o->output = value;
-    } else if (strcmp(name, "oci") == 0) {
-        o->oci = value;
-    } else {
-        o->tag = value;
-    }
-    return 0;
-}
-
-/* By its name or a beginning of it that no other option shares. */
-static const struct option *find_option(const char *name, size_t length,
-                                        unsigned command) {
-    const struct option *found = NULL;
-    for (int i = 0; i < OPTIONS; i++) {
-        if (!(known[i].commands & command) ||
-            strncmp(known[i].name, name, length) != 0)
-            continue;
-        if (known[i].name[length] == 0)
-            return &known[i];
-        if (found)
-            return NULL;
-        found = &known[i];
-    }
-    return found;
-}
-
-/* Reads argv[i], an option, and its value; gives the index of the last. */
-static int read_option(char *const argv[], int i, unsigned command,
-                       struct options *o, struct fault *f) {
-    const char *name = strcmp(argv[i], "-o") == 0 ? "output" : argv[i] + 2;
-    const char *equals = strchr(name, '=');
-    size_t length = equals ? (size_t)(equals - name) : strlen(name);
-    const struct option *option = find_option(name, length, command);
-    if (length == 0 || !option) {
-        char copy[48];
-        snprintf(copy, sizeof copy, "%.*s", (int)length, name);
-        return refuse_option(copy, command, f);
-    }
-    if (!option->value && equals)
-        return fault_set(f, 400, "--%s takes no value", option->name);
-    if (!option->value)
-        return set_option(o, option->name, NULL, f) < 0 ? -1 : i;
-    const char *value = equals ? equals + 1 : argv[++i];
-    if (!value || !*value)
-        return fault_set(f, 400, "--%s wants a value: %s", option->name,
-                         option->value);
-    return set_option(o, option->name, value, f) < 0 ? -1 : i;
-}
-
-static bool is_help(const char *text) {
-    return strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0;
-}
-
-static int read_arguments(int from, int to, char *const argv[],
-                          unsigned command, struct options *o,
-                          struct fault *f) {
-    for (int i = from; i < to; i++) {
-        if (is_help(argv[i])) {
-            o->help = true;
-        } else if (strncmp(argv[i], "--", 2) == 0 ||
-                   strcmp(argv[i], "-o") == 0) {
-            i = read_option(argv, i, command, o, f);
-            if (i < 0)
-                return -1;
-        } else if (!(command & (SERVE | GC | DOCTOR | PURGE)) && !o->operand) {
-            o->operand = argv[i];
-        } else {
-            return fault_set(f, 400, "what is \"%.40s\" for?", argv[i]);
-        }
-    }
-    return 0;
+static void set_defaults(struct options *o) {
+    *o = (struct options){
+        .config = {.idle_seconds = 300,
+                   .ready_fd = -1,
+                   .nice = SANDBOX_NICE,
+                   .max_runs = RUNS_MAX,
+                   .max_queued = 1024},
+        .gc = {.untagged = GC_AGE, .operations = GC_AGE, .files = GC_AGE}};
 }
 
 static int check(const struct options *o, struct fault *f) {
+    const struct command *c = o->command;
     if (o->help)
         return 0;
-    if (strcmp(o->command, "help") == 0 && o->operand &&
-        command_index(o->operand) == COMMANDS)
-        return refuse_command(o->operand, f);
-    if (o->config.listen && !o->token_file)
-        return fault_set(f, 400,
-                         "--listen needs --token-file: anybody on this "
-                         "machine can connect");
-    if (strcmp(o->command, "import") == 0 && !o->operand)
-        return fault_set(f, 400,
-                         "import wants a FILE, - for standard input, "
-                         "oci:DIR or docker://HOST/NAME:TAG");
-    if (strcmp(o->command, "export") == 0 && !o->operand)
-        return fault_set(f, 400, "export wants an image: its tag or uuid");
-    if (o->oci && o->output)
-        return fault_set(f, 400, "--oci makes a directory: it needs no -o");
-    return 0;
+    if (c->operand && *c->operand != '[' && !o->operand)
+        return fault_set(f, 400, "%s wants %s", c->name, c->wanted);
+    return c->check ? c->check(o, f) : 0;
 }
 
-/* The index of the command: behind the options that stand before it, each
- * with its value. argc if there is none. */
-static int find_command(int argc, char *const argv[]) {
-    int i = 1;
-    while (i < argc && strncmp(argv[i], "--", 2) == 0 && !is_help(argv[i]) &&
-           strcmp(argv[i], "--version") != 0) {
-        const char *name = argv[i] + 2;
-        size_t length = strcspn(name, "=");
-        const struct option *option = find_option(name, length, ~0u);
-        i += option && option->value && !name[length] ? 2 : 1;
+int options_parse(const struct command *commands, int argc, char *const argv[],
+                  struct options *out, struct fault *f) {
+    set_defaults(out);
+    if (argc < 2) {
+        out->command = command_find(commands, "help", f);
+        return 0;
     }
-    return i < argc ? i : argc;
-}
-
-static int read_environment(struct options *o, unsigned command,
-                            struct fault *f) {
-    const char *runtime = variable("CONTREE_RUNTIME");
-    if (find_place(o, f) < 0)
-        return -1;
-    if (runtime && !o->runtime_given && command & (SERVE | DOCTOR))
-        return set_runtime(runtime, o, f);
-    return 0;
-}
-
-int options_parse(int argc, char *const argv[], struct options *out,
-                  struct fault *f) {
-    int at = find_command(argc, argv);
-    *out = (struct options){.command = at < argc ? argv[at] : "help"};
-    out->config = (struct engine_config){.idle_seconds = 300,
-                                         .ready_fd = -1,
-                                         .nice = SANDBOX_NICE,
-                                         .max_runs = RUNS_MAX,
-                                         .max_queued = 1024};
-    out->gc = (struct gc_options){
-        .untagged = GC_AGE, .operations = GC_AGE, .files = GC_AGE};
-    if (at == argc && argc > 1)
-        return fault_set(
-            f, 400, "the command is missing (contree-engine help lists all)");
-    if (is_help(out->command))
-        out->command = "help";
-    if (strcmp(out->command, "--version") == 0)
-        out->command = "version";
-    int found = command_index(out->command);
-    if (found == COMMANDS)
-        return refuse_command(out->command, f);
-    unsigned command = 1u << found;
-    if (read_arguments(1, at, argv, command, out, f) < 0 ||
-        read_arguments(at + 1, argc, argv, command, out, f) < 0 ||
-        check(out, f) < 0 || read_environment(out, command, f) < 0)
+    int at = find_command(commands, argc, argv, out, f);
+    if (at < 0 || read_words(at, argv, out, f) < 0 ||
+        read_words(argc - at, argv + at, out, f) < 0 || check(out, f) < 0 ||
+        read_environment(out, f) < 0)
         return -1;
     out->config.data_dir = out->data_dir;
     out->config.socket_path = out->socket_path;
     return 0;
-}
-
-/* ---- help ---- */
-
-static void print_option(const struct option *o) {
-    char left[40];
-    const char *line = o->what;
-    snprintf(left, sizeof left, "--%s %s", o->name, o->value ? o->value : "");
-    printf("  %-28s", left);
-    for (;;) {
-        size_t length = strcspn(line, "\n");
-        printf("%.*s\n", (int)length, line);
-        if (!line[length])
-            return;
-        line += length + 1;
-        printf("  %-28s", "");
-    }
-}
-
-static void print_command(int i) {
-    unsigned bit = 1u << i;
-    printf("usage: contree-engine %s %s\n\n%s\n", commands[i].name,
-           commands[i].arguments, commands[i].what);
-    for (int j = 0, first = 1; j < OPTIONS; j++) {
-        if (!(known[j].commands & bit))
-            continue;
-        if (first)
-            puts("");
-        first = 0;
-        print_option(&known[j]);
-    }
-}
-
-void options_help(const char *command) {
-    for (int i = 0; command && i < COMMANDS; i++)
-        if (strcmp(command, commands[i].name) == 0) {
-            print_command(i);
-            return;
-        }
-    puts("usage: contree-engine COMMAND [OPTIONS]\n");
-    for (int i = 0; i < COMMANDS; i++)
-        printf("  %-9s %s\n", commands[i].name, commands[i].what);
-    puts("\ncontree-engine COMMAND --help tells more.");
 }

@@ -1,14 +1,61 @@
-/* options.h: the command line of contree-engine. */
+/* options.h: the command line of contree-engine: COMMAND [OPTIONS] [OPERAND].
+ *
+ * A command is a row of the table in commands.c, an option a row of the table
+ * in settings.c. */
 #ifndef CONTREE_COMMAND_OPTIONS_H
 #define CONTREE_COMMAND_OPTIONS_H
 
 #include "base/fault.h"
 #include "layer/gc.h"
 #include "operation/engine.h"
+#include "sandbox/runtime.h"
+
+/* The options of all commands. */
+enum setting {
+    NO_SETTING,
+    SET_DATA_DIR,
+    SET_SOCKET,
+    SET_LISTEN,
+    SET_TOKEN_FILE,
+    SET_IDLE_EXIT,
+    SET_READY_FD,
+    SET_MEMORY,
+    SET_CPUS,
+    SET_PIDS,
+    SET_RUNTIME,
+    SET_NICE,
+    SET_MAX_RUNS,
+    SET_MAX_QUEUED,
+    SET_TAG,
+    SET_OUTPUT,
+    SET_OCI,
+    SET_DRY_RUN,
+    SET_UNTAGGED_OLDER,
+    SET_OPERATIONS_OLDER,
+    SET_FILES_OLDER,
+    SET_YES,
+    SETTINGS
+};
+
+struct options;
+
+struct command {
+    const char *name;
+    /* "SOURCE", or "[COMMAND]" if it may be left out; NULL: there is none. */
+    const char *operand;
+    const char *wanted; /* what an operand may be, for who left it out */
+    const char *help;   /* one line or more */
+    enum setting options[SETTINGS]; /* those that it takes, then NO_SETTING */
+    bool deletes;                   /* never suggested for a mistyped name */
+    /* Refuses options that do not go together, with 400; or NULL. */
+    int (*check)(const struct options *o, struct fault *f);
+    /* Does it: the exit status, or -1. */
+    int (*run)(const struct options *o, struct fault *f);
+};
 
 struct options {
-    const char *command; /* "serve", "doctor", ... */
-    bool help;
+    const struct command *command;
+    bool help;           /* its help is wanted, not the command */
     const char *operand; /* what to import, or the image to export */
     const char *tag, *token_file, *output, *oci;
     bool yes;                               /* purge */
@@ -20,10 +67,12 @@ struct options {
 };
 
 /* Reads argv and fills in the defaults; strings live as long as argv and `out`.
- * 400 with what is wrong, and the nearest name there is. */
-int options_parse(int argc, char *const argv[], struct options *out,
-                  struct fault *f);
-/* Prints the usage of a command, or of all when it is NULL, to stdout. */
-void options_help(const char *command);
+ * `commands` ends with a NULL name. 400 with the wrong word, the nearest right
+ * one if there is one, and where to read on. */
+int options_parse(const struct command *commands, int argc, char *const argv[],
+                  struct options *out, struct fault *f);
+/* The command of that name; NULL with 400. */
+const struct command *command_find(const struct command *commands,
+                                   const char *name, struct fault *f);
 
 #endif
