@@ -54,7 +54,8 @@ describe("contree-engine export and import", function()
 
   it("writes a tar that can be imported again", function()
     done("export made:1 -o made.tar")
-    assert.are.equal("", wire.run("ls " .. directory .. "/*.part 2>/dev/null"))
+    assert.are.equal("", wire.run("ls -d " .. directory .. "/*.part " .. directory
+      .. "/.contree-export-* 2>/dev/null"))
     assert.are.equal("srv/app/c", wire.run(("tar -tf %s/made.tar | grep app/c"):format(directory)))
     done("export tag:made:1 > out.tar")
     assert.are.equal("", wire.run(("cd %s && cmp made.tar out.tar"):format(directory)))
@@ -65,6 +66,20 @@ describe("contree-engine export and import", function()
       assert.are.equal(SAME .. "\n", sh("tag:" .. tag, LOOK))
     end
     engine:kill("TERM")
+  end)
+
+  it("touches no file but the one that it writes", function()
+    local function here(line)
+      return wire.run(("cd %s/own && umask 027 && %s 2>&1"):format(directory, line))
+    end
+    wire.run("mkdir " .. directory .. "/own")
+    here("echo mine > out.tar.part; echo mine > out.tar; chmod 600 out.tar")
+    refused("no image has the tag", "export nothing:1 -o own/out.tar")
+    assert.are.equal("mine", here("cat out.tar"))
+    assert.are.equal("", here("contree-engine export made:1 -o out.tar --data-dir ../data"))
+    assert.are.equal("out.tar\nout.tar.part", here("ls -A"))
+    assert.are.equal("640\nsrv/app/c", here("stat -c %a out.tar; tar -tf out.tar | grep app/c"))
+    assert.are.equal("mine", here("cat out.tar.part"))
   end)
 
   it("writes an OCI layout that others take", function()

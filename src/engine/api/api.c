@@ -37,7 +37,7 @@ void image_write(struct buffer *b, const char *key, const struct image *i) {
     json_close(b, '}');
 }
 
-struct change {
+struct store_change {
     struct job job;
     struct request *request;
     void *state;
@@ -47,13 +47,13 @@ struct change {
 };
 
 static void change_work(struct job *j) {
-    struct change *c = (struct change *)j;
+    struct store_change *c = (struct store_change *)j;
     if (c->change(job_engine(j), c->state, &c->fault) == 0)
         store_sync(job_engine(j)->store, &c->fault);
 }
 
 static void change_done(struct job *j) {
-    struct change *c = (struct change *)j;
+    struct store_change *c = (struct store_change *)j;
     if (c->fault.status)
         reply_fault(c->request, &c->fault);
     else
@@ -65,14 +65,14 @@ static void change_done(struct job *j) {
 void api_change(struct request *r, void *state,
                 int (*change)(struct engine *e, void *state, struct fault *f),
                 void (*reply)(struct request *r, void *state)) {
-    struct change *c = calloc(1, sizeof *c);
+    struct store_change *c = calloc(1, sizeof *c);
     if (!c || !state) {
         free(c);
         free(state);
         reply_memory(r);
         return;
     }
-    *c = (struct change){
+    *c = (struct store_change){
         .request = r, .state = state, .change = change, .reply = reply};
     job_start(&request_engine(r)->workers, &c->job, change_work, change_done);
 }

@@ -115,7 +115,7 @@ static int file_upload_write(struct request *r, const void *data, size_t length,
     return upload_write(request_state(r), data, length, f);
 }
 
-struct finish {
+struct upload_job {
     struct job job;
     struct request *request;
     struct upload *upload;
@@ -124,12 +124,12 @@ struct finish {
 };
 
 static void finish_work(struct job *j) {
-    struct finish *x = (struct finish *)j;
+    struct upload_job *x = (struct upload_job *)j;
     upload_finish(x->upload, job_engine(j)->store, &x->file, &x->fault);
 }
 
 static void finish_done(struct job *j) {
-    struct finish *x = (struct finish *)j;
+    struct upload_job *x = (struct upload_job *)j;
     struct buffer b;
     if (x->fault.status) {
         reply_fault(x->request, &x->fault);
@@ -144,7 +144,7 @@ static void finish_done(struct job *j) {
 }
 
 static void file_upload(struct request *r) {
-    struct finish *x = calloc(1, sizeof *x);
+    struct upload_job *x = calloc(1, sizeof *x);
     if (!x) {
         reply_memory(r);
         return;

@@ -111,9 +111,9 @@ static bool accepts_gzip(const char *header) {
 }
 
 int head_read(struct MHD_Connection *mhd, size_t request_line,
-              const char *version, struct head *out, struct fault *f) {
+              const char *version, struct request_head *out, struct fault *f) {
     struct scan s = {.f = f};
-    *out = (struct head){0};
+    *out = (struct request_head){0};
     MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, see, &s);
     if (s.refused)
         return -1;

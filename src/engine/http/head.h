@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct head {
+struct request_head {
     int64_t length; /* of the body to come; -1: chunked; 0: none */
     bool gzip;      /* the client takes gzip */
 };
@@ -25,6 +25,6 @@ int head_strictness(void);
  * lone line feed, for a second Host, Content-Length, Transfer-Encoding or
  * Authorization, for no Host in HTTP/1.1, for a body of no clear length. */
 int head_read(struct MHD_Connection *mhd, size_t request_line,
-              const char *version, struct head *out, struct fault *f);
+              const char *version, struct request_head *out, struct fault *f);
 
 #endif

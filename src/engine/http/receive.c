@@ -128,7 +128,7 @@ static void admit(struct request *r, int64_t length) {
 /* All headers are there, no byte of the body is. */
 static enum MHD_Result begin(struct request *r, const char *method,
                              const char *version) {
-    struct head head = {0};
+    struct request_head head = {0};
     size_t line = strlen(method) + 1 + r->target_length + 1 + strlen(version);
     r->begun = true;
     r->head = strcmp(method, "HEAD") == 0;

@@ -142,26 +142,51 @@ static int import_source(const struct importer *m,
     return import_archive(m, t, &how, image, f);
 }
 
-/* The file appears when it is complete, or not at all. What is there already
- * and no file, such as /dev/stdout, is written to. */
+/* Makes a file of a name that nobody has, beside `name`. `temporary` gets its
+ * path. */
+static int make_beside(const char *name, char temporary[PATH_MAX],
+                       struct fault *f) {
+    char uuid[UUID_SIZE];
+    const char *slash = strrchr(name, '/');
+    int directory = slash ? (int)(slash - name) + 1 : 0;
+    uuid_random(uuid);
+    if (snprintf(temporary, PATH_MAX, "%.*s.contree-export-%s", directory, name,
+                 uuid) >= PATH_MAX)
+        return fault_set(f, 400, "too long a name for a file");
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return fd < 0 ? fault_path(f, "cannot make %s", temporary) : fd;
+}
+
+/* The file appears when it is complete, or not at all. */
+static int export_whole(const struct importer *m, const struct image *i,
+                        const char *name, struct fault *f) {
+    char temporary[PATH_MAX];
+    int fd CLEANUP(cleanup_close) = make_beside(name, temporary, f);
+    if (fd < 0)
+        return -1;
+    int result = export_tar(m, i, fd, f);
+    if (result == 0 && rename(temporary, name) < 0)
+        result = fault_path(f, "cannot make %s", name);
+    if (result < 0)
+        unlink(temporary);
+    return result;
+}
+
+/* Writes to a device or a pipe, such as /dev/stdout. */
+static int export_stream(const struct importer *m, const struct image *i,
+                         const char *name, struct fault *f) {
+    int fd CLEANUP(cleanup_close) =
+        open(name, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || set_blocking(fd) < 0)
+        return fault_path(f, "cannot write to %s", name);
+    return export_tar(m, i, fd, f);
+}
+
 static int export_file(const struct importer *m, const struct image *i,
                        const char *name, struct fault *f) {
-    char part[PATH_MAX];
     struct stat st;
     bool whole = stat(name, &st) < 0 || S_ISREG(st.st_mode);
-    if (snprintf(part, sizeof part, "%s%s", name, whole ? ".part" : "") >=
-        (int)sizeof part)
-        return fault_set(f, 400, "too long a name for a file");
-    int fd CLEANUP(cleanup_close) =
-        open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0666);
-    if (fd < 0 || set_blocking(fd) < 0)
-        return fault_path(f, "cannot make %s", part);
-    int result = export_tar(m, i, fd, f);
-    if (result == 0 && whole && rename(part, name) < 0)
-        result = fault_path(f, "cannot make %s", name);
-    if (result < 0 && whole)
-        unlink(part);
-    return result;
+    return (whole ? export_whole : export_stream)(m, i, name, f);
 }
 
 bool transfer_is_stdout(const char *output) {
