@@ -4,6 +4,7 @@
 #include "check.h"
 #include "command/commands.h"
 #include "command/nearest.h"
+#include "command/parse.h"
 #include "command/settings.h"
 #include <stdlib.h>
 

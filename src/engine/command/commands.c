@@ -3,6 +3,7 @@
 #include "command/doctor.h"
 #include "command/gc.h"
 #include "command/help.h"
+#include "command/parse.h"
 #include "command/purge.h"
 #include "command/serve.h"
 #include "command/transfer.h"

@@ -1,6 +1,7 @@
 /* main.c: the program contree-engine. */
 #include "command/commands.h"
 #include "command/help.h"
+#include "command/parse.h"
 #include "unpack/jail.h"
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
-/* options.h: the command line of contree-engine: COMMAND [OPTIONS] [OPERAND].
+/* options.h: what a command line of contree-engine says, and what a command is.
  *
- * A command is a row of the table in commands.c, an option a row of the table
- * in settings.c. */
+ * The commands are the rows of the table in commands.c, their options those of
+ * the table in settings.c; parse.c reads a command line by both. */
 #ifndef CONTREE_COMMAND_OPTIONS_H
 #define CONTREE_COMMAND_OPTIONS_H
 
@@ -65,14 +65,5 @@ struct options {
     struct runtime runtime; /* what config points to, if any */
     struct engine_config config;
 };
-
-/* Reads argv and fills in the defaults; strings live as long as argv and `out`.
- * `commands` ends with a NULL name. 400 with the wrong word, the nearest right
- * one if there is one, and where to read on. */
-int options_parse(const struct command *commands, int argc, char *const argv[],
-                  struct options *out, struct fault *f);
-/* The command of that name; NULL with 400. */
-const struct command *command_find(const struct command *commands,
-                                   const char *name, struct fault *f);
 
 #endif

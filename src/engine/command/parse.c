@@ -1,7 +1,7 @@
-/* options.c: see options.h. getopt_long() reads the words; its global state is
+/* parse.c: see parse.h. getopt_long() reads the words; its global state is
  * this file's alone, and it prints nothing. */
 #define _GNU_SOURCE
-#include "command/options.h"
+#include "command/parse.h"
 #include "command/nearest.h"
 #include "command/settings.h"
 #include "core/place.h"
