@@ -67,8 +67,8 @@ function Image:start(given)
   return run.start(self, run.plan("image:start", given))
 end
 
---- Starts a command that is talked to while it runs, in the manner of Python's
---- subprocess.Popen. What it changes is dropped, unless `disposable` is false.
+--- Starts a command whose input and output are used while it runs, like Python's
+--- subprocess.Popen. Its changes are dropped, unless `disposable` is false.
 ---     local process = image:popen({ "cat" }, { env = { LC_ALL = "C" } })
 --- Raises: request, not_found (the image, an uploaded file), unprocessable (a limit or
 --- user that cannot be had), file (a local file).
@@ -84,7 +84,7 @@ function Image:popen(argv, given)
   end, argv, given)
 end
 
---- A run to be called as often as wanted; each call runs anew.
+--- A run that can be called any number of times.
 ---     local tests = image:prepare{ shell = "make test" }
 --- Raises: file (a local file of `files`).
 ---@param given contree.RunOptions|string
@@ -122,7 +122,7 @@ end
 -- Sessions -----------------------------------------------------------------
 
 --- A session: an image that moves with every run. With `store` and `id` it outlives the
---- program; one that is there already goes on where it was.
+--- program, and an existing one continues where it was.
 ---     local session = image:session{ store = "sessions.db", id = "demo" }
 --- Raises: request (to look up a tag), not_found (no image has the tag), conflict (the
 --- session belongs to another server), file (the store), timeout (the store is locked).
@@ -134,7 +134,7 @@ function Image:session(given)
   return require("contree.session").new(self, given)
 end
 
---- Takes up a session of a store where it was left, or begins it at `image`.
+--- A session of a store: an existing one, or a new one that begins at `image`.
 ---     local session = client:session{ store = "sessions.db", id = "demo" }
 --- Raises: request (to look up a tag), not_found (the store has no such session, and there
 --- is no image), conflict (the session belongs to another server), file (the store),
@@ -146,8 +146,8 @@ function Client:session(given) return require("contree.session").open(self, give
 
 -- Where an image comes from ------------------------------------------------
 
---- The image and those that it comes from, with the runs that made them, the newest first.
---- The list ends where the server does not know further.
+--- The image and its ancestors, with the runs that made them, the newest first. The list
+--- ends where the server knows no more.
 ---     for _, entry in ipairs(image:lineage()) do print(entry.title) end
 --- Raises: request, not_found (the image).
 ---@async

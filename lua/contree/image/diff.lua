@@ -18,7 +18,7 @@ local MAX_SIZE = 4 * 1024 * 1024 -- comparing so much takes a tenth of a second
 local READERS = 4
 
 ---@class contree.DiffOptions
----@field path? string       only what is there and below; default all
+---@field path? string       only this path and everything below it; default all
 ---@field limit? integer     no more changes than this; default 100,000
 ---@field text? boolean      compare text files line by line; default false
 ---@field context? integer   lines around each change; default 3

@@ -27,6 +27,9 @@ local filesystem = {}
 ---@field group string|integer
 ---@field nlink integer
 ---@field target? string  of a link
+---@field read fun(self, given: contree.ReadOptions?): string
+---@field lines fun(self, given: contree.ReadOptions?): fun(): string?
+---@field download fun(self, to: string?): string
 local Entry = {}
 
 local make_entry = class.define("contree.FileEntry", Entry, {
@@ -73,7 +76,7 @@ local function list(self, uuid, directory)
   return entries
 end
 
---- What a directory holds.
+--- The entries of a directory.
 ---     for _, entry in ipairs(image:ls("/etc")) do print(entry.name, entry.size) end
 --- Raises: request, not_found (the image, the path), unprocessable (no directory).
 ---@async
@@ -83,7 +86,7 @@ function filesystem.ls(self, uuid, path)
   return list(self, uuid, options.normal(absolute("ls", path or "/")))
 end
 
---- What is known of one file or directory; a link is not followed.
+--- The entry of one file or directory; a link is not followed.
 ---     print(image:stat("/bin/sh").target)
 --- Raises: request, not_found (the image, the path), unprocessable (the parent is no
 --- directory).
@@ -165,8 +168,8 @@ local function is_program(self, uuid, path)
   return false
 end
 
---- Copies a file out. The local file appears when it is complete, or not at all; a program
---- is one there, too.
+--- Copies a file out. The local file appears when it is complete, or not at all. A program
+--- stays executable.
 ---     image:download("/app/server", "build/server")
 --- Raises: request, not_found (the image, the path), unprocessable (no regular file), file
 --- (the local file).
@@ -212,7 +215,7 @@ for _, name in ipairs{ "read", "lines", "download" } do
   end
 end
 
---- What a directory that a listing found holds.
+--- The entries of this directory.
 ---     for _, inner in ipairs(file_entry:ls()) do print(inner.path) end
 --- Raises: request, not_found (the image, the path), unprocessable (no directory).
 ---@async
@@ -252,15 +255,15 @@ local function take_bytes(match)
   end
 end
 
---- Searches files for lines. Links are not followed, and files with NUL bytes are passed
---- over. A lone string is the pattern.
+--- Searches files for lines. Links are not followed, and files with NUL bytes are skipped. A
+--- lone string is the pattern.
 ---     for _, match in ipairs(image:grep("root").matches) do print(match.path) end
 --- Raises: request, not_found (the image, a path), invalid_argument (a malformed pattern or
 --- glob).
 ---@async
 ---@param given contree.GrepOptions|string
----@return table found { path, patterns, matches, truncated } (http-api.md §5.14), but that
----  the paths of matches are absolute
+---@return table found { path, patterns, matches, truncated } (http-api.md §5.14); the paths
+---  of matches are absolute
 function filesystem.grep(self, uuid, given)
   if type(given) == "string" then given = { pattern = given } end
   given = options.check("grep", GREP, given)

@@ -62,7 +62,7 @@ local function fetch(self, deadline)
     { method = "GET", path = path(self), deadline = deadline })
 end
 
---- The operation's status, and everything that the server says of it.
+--- The operation's status, and everything that the server knows of it.
 ---     local status = operation:status()
 --- Raises: request, not_found (the operation).
 ---@async
@@ -74,7 +74,7 @@ function Operation:status()
   return found.status, found
 end
 
---- Asks the server to end the operation; its changes are dropped.
+--- Cancels the operation; its changes are dropped.
 ---     operation:cancel()
 --- Raises: request, not_found (the operation).
 ---@async
@@ -125,8 +125,8 @@ local function rest_of_output(final, truncated)
   return rest
 end
 
---- Iterates over what the command writes, from its beginning, as it comes: the bytes, and
---- "stdout" or "stderr". wait() tells how it ended.
+--- Iterates over the command's output, from its beginning, as it comes: the bytes, and
+--- "stdout" or "stderr". wait() returns how the command ended.
 ---     for bytes, stream in operation:output() do io.write(stream, ": ", bytes) end
 --- Raises: request, not_found (the operation), unprocessable (at the end of what was cut
 --- off, unless `truncate_output_at` was asked for; all while it iterates).

@@ -353,7 +353,7 @@ local function send_input(self, input)
   if not ok and not control.is_over(err) then error(err, 0) end
 end
 
---- Sends input, ends it, waits for the end; returns what was written and not yet read.
+--- Sends input, ends it, waits for the end; returns the output that was not read yet.
 ---     local out, err = process:communicate("1 2 3\n", 10)
 --- Raises: request, operation_failed (the command could not be run), command_failed (with
 --- `check`), conflict (another task is reading), unprocessable (output was cut off).

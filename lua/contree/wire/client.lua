@@ -35,17 +35,18 @@ local make = class.define("contree.Client", Client, {
 ---@field project? string      default $CONTREE_PROJECT, then a profile's
 ---@field profile? string      the section of auth.ini to use
 ---@field timeout? number      seconds that one request may take; default 300
----@field operation_timeout? number         seconds of runs and imports that name none
----@field operation_run_timeout? number     the same of runs; default operation_timeout
----@field operation_import_timeout? number  the same of imports; default operation_timeout
----@field default_truncate_output_at? integer  bytes kept of the output of runs that do not say
+---@field operation_timeout? number         seconds for runs and imports that name none
+---@field operation_run_timeout? number     the same for runs; default operation_timeout
+---@field operation_import_timeout? number  the same for imports; default operation_timeout
+---@field default_truncate_output_at? integer  bytes of output kept by runs that name no limit
 ---@field retry? false|{ max_attempts: integer?, max_delay: number? } false asks once; default
 ---  10 attempts, and 60 seconds to wait at most
 ---@field engine? boolean|table  the local engine: { path, data_dir, socket, idle, nice,
 ---  max_runs, max_queued, runtime }; false never uses it
 ---@field headers? table<string, string> sent with every request
 ---@field user_agent? string   put before ours
----@field log? fun(line: string)  told of each request; CONTREE_DEBUG=1 prints them
+---@field log? fun(line: string)  called with a line for each request; CONTREE_DEBUG=1
+---  prints them
 
 local SPEC = {
   url = options.name,
@@ -144,7 +145,7 @@ end
 ---@field limits table<string, integer>      "instance_max_timeout", ...
 ---@field operations_stat table<string, integer> "running_instances", "running_imports"
 
---- Who the token belongs to, its rights and limits, as they are now.
+--- The token's owner, rights and limits, as they are now.
 ---     local limits = client:whoami().limits
 --- Raises: request.
 ---@async
@@ -160,7 +161,7 @@ function Client:whoami()
   return found
 end
 
---- The same as whoami(), as it was when last asked for; `refresh` asks again.
+--- The last answer of whoami(); `refresh` asks again.
 ---     local permissions = client:get_token_info().permissions
 --- Raises: request.
 ---@async
@@ -171,8 +172,8 @@ function Client:get_token_info(given)
   return not given.refresh and self.token_info or Client.whoami(self)
 end
 
---- Ends the client; what is in flight is not waited for. In Lua 5.4 so does the end of the
---- scope of a `local client <close>`.
+--- Closes the client without waiting for requests in flight. In Lua 5.4 the end of the scope
+--- of a `local client <close>` does so, too.
 ---     client:close()
 --- Raises: nothing.
 function Client:close()

@@ -16,11 +16,12 @@ local Image = {}
 
 --- The content of a file.
 ---     local text = image:read("/etc/passwd")
---- Raises: request, not_found (no such file).
+--- Raises: request, not_found (no such file, no such image).
 ---@async
 ---@param path string absolute
 ---@param given? contree.ReadOptions
----@return string
+---@return string text all of it
+---@return fun(): string?, integer? next and so on
 function Image:read(path, given)
   return path, given
 end
@@ -57,8 +58,9 @@ describe("scripts/reference", function()
     assert.are.equal("code 0\n", said)
     for _, text in ipairs{ "## contree.Image\n\nAn image.", "### image:read(path, given)",
       "The content of a file.\n\n- `path` `string`: absolute\n- `given?` [`contree.ReadOptions`]",
-      "Returns\n\n- `string`",
-      "Raises what any request may, `not_found` (no such file).",
+      "Returns\n\n- `text` `string`: all of it\n"
+        .. "- `next` `fun(): string?, integer?`: and so on\n",
+      "Raises what any request may, `not_found` (no such file, no such image).",
       '```lua\nlocal text = image:read("/etc/passwd")\n```',
       "## contree.ReadOptions\n\n- `max_size?` `integer`: bytes; default 256" } do
       assert.is_truthy(page:find(text, 1, true), text .. "\nis not in\n" .. page)
@@ -72,13 +74,15 @@ describe("scripts/reference", function()
     { 'local text = image:read("/etc/passwd")', "local text = image:rea(",
       "has an example that is not Lua" },
     { 'image:read("/etc/passwd")', 'image:ls("/etc")', "has an example without a call of it" },
-    { "--- Raises: request, not_found (no such file).\n", "", "does not say what it raises" },
+    { "--- Raises: request, not_found (no such file, no such image).\n", "",
+      "does not say what it raises" },
     { "not_found (no", "lost (no", "raises lost, which is no kind of error" },
     { "---@param path string absolute\n", "", "the parameter path has no type" },
     { "path string absolute", "path string", "the parameter path has no description" },
     { "path string absolute", "path? string absolute", "the parameter path? has no default" },
-    { "---@return string\n", "", "does not say what it returns" },
-    { "---@return string\n", "---@return string a, string b\n", "has two values in one @return" },
+    { "---@return string text all of it\n---@return fun(): string?, integer? next and so on\n", "",
+      "does not say what it returns" },
+    { "text all of it", "a, string b", "has two values in one @return" },
     { "bytes; default 256", "", "contree.ReadOptions: max_size? has no description" },
   } do
     it("finds a function that " .. case[3], function()
