@@ -45,7 +45,7 @@ LIB_OBJ    := $(filter-out $(B)/engine/command/main.o,$(ENGINE_OBJ)) $(B)/engine
 
 # Kept between runs, although only rules name them.
 .SECONDARY:
-.PHONY: all tools core engine c-tests demo test quick soak vm-test env deps lint format fuzz bench check install clean help
+.PHONY: compile_commands.json all tools core engine c-tests demo test quick soak vm-test env deps lint format fuzz bench check install clean help
 
 all: tools core engine
 
@@ -160,6 +160,10 @@ fuzz:
 	@cd $(B)/fuzz && for f in $(notdir $(FUZZERS)); do \
 	  ./$$f -max_total_time=$(SECONDS_EACH) -max_len=4096 -verbosity=0 -print_funcs=0 -print_final_stats=1 || exit 1; done
 
+# For clangd and other tools that want to know how a file is compiled.
+compile_commands.json:
+	@scripts/compile-commands
+
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
@@ -184,7 +188,8 @@ clean:
 help:
 	@sed -n 's/^# make/make/p' Makefile; \
 	printf '%s\n' 'make deps     install what building needs (DEPS="build test bench": more)' \
-	  'make lint     clang-format, luacheck, compiler warnings' \
+	  'make compile_commands.json  for clangd' \
+  'make lint     clang-format, luacheck, compiler warnings' \
 	  'make vm-test  the tests in a virtual machine with the kernel of Debian 12' \
 	  'make soak     checks that are too long for make test: see scripts/soak' \
 	  'make bench    the benchmarks (see docs/proofs/performance.md)' \
