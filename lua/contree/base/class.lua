@@ -5,17 +5,17 @@ local place = require("contree.base.place")
 
 local class = {}
 
---- Tests set it: a string that is raised by a line of ours ends the process.
+--- In tests, a string that one of our lines raises ends the process.
 class.strict = os.getenv("CONTREE_STRICT") == "1"
 
--- What Lua itself says of the script's doings, wherever it strikes.
-local function is_lua_s_own(message)
+-- Errors that Lua itself raises, at any line: Ctrl-C, a stack or memory that is full.
+local function is_from_lua(message)
   return message:find("interrupted!$") or message:find("stack overflow", 1, true)
     or message:find("not enough memory", 1, true)
 end
 
--- An object of what a fault of ours has left a string. The core says itself what this
--- machine lacks: libraries, descriptors.
+-- An error object for a string that one of our lines raised. The core marks its own
+-- messages (a missing library, no free descriptor) with "contree: "; the others are faults.
 local function internal(message)
   local said = message:match("^.-:%d+: contree: (.+)$")
   if said then return errors.new("not_supported", said) end
@@ -27,9 +27,9 @@ local function internal(message)
     { hint = "this is a fault of contree itself; please report it with err.traceback" })
 end
 
--- What leaves the module: an object that says where the script called.
-local function told(err, func, line)
-  if type(err) == "string" and place.is_ours(err) and not is_lua_s_own(err) then
+-- The error as it leaves the module: an object that says where the script called.
+local function located(err, func, line)
+  if type(err) == "string" and place.is_ours(err) and not is_from_lua(err) then
     err = internal(err)
   end
   if errors.is(err) and not err.traceback then
@@ -41,12 +41,12 @@ end
 
 local function leave(safe, func, line, ok, ...)
   if ok then return ... end
-  local err = told((...), func, line)
+  local err = located((...), func, line)
   if safe and errors.is(err) and not err.misuse then return nil, err end
   error(err, 0)
 end
 
---- What the script gets to call for a function of ours.
+--- Wrap a function of ours for the script to call.
 ---@param safe boolean? whether failures are returned as nil, err
 function class.entry(fn, safe)
   return function(...) return leave(safe, nil, nil, pcall(fn, ...)) end
@@ -55,13 +55,13 @@ end
 -- metatable -> the methods of its objects
 local methods_of = setmetatable({}, { __mode = "k" })
 
--- `image.run("x")`: the method got its first argument for the object.
+-- `image.run("x")`: with a dot instead of a colon, the argument arrives as the object.
 local function without_object(name)
   errors.misuse(("%s was called without its object"):format(name),
     "a colon passes it: object:method(…)")
 end
 
--- Without any argument, what fails is the first look at the object.
+-- `image.run()`: the method fails with a string where it first uses the object.
 local function explain(name, ok, ...)
   if ok then return ... end
   if type((...)) == "string" and place.is_ours((...)) then without_object(name) end
@@ -70,7 +70,7 @@ end
 
 local function call_nil(name, fn, ...) return explain(name, pcall(fn, nil, ...)) end
 
--- The same for a method, which knows who looked it up.
+-- Wrap a method. `lookup` has the function that looked it up.
 local function method(name, fn, methods, safe, lookup)
   return function(self, ...)
     local func, line = place.take(lookup)
@@ -82,7 +82,7 @@ local function method(name, fn, methods, safe, lookup)
   end
 end
 
--- What a metatable's __index does for objects with these methods.
+-- The __index of objects with these methods.
 local function index(class_name, methods, safe)
   local entries, lookups = {}, {}
   return function(_, name)
@@ -118,8 +118,8 @@ function class.define(name, methods, meta)
   end
 end
 
---- A value whose collection calls `fn`. Lua 5.4 finalises tables, LuaJIT only
---- proxies.
+--- A value that calls `fn` when it is garbage collected. Lua 5.4 finalises tables,
+--- LuaJIT only proxies.
 function class.on_collect(fn)
   if not newproxy then return setmetatable({}, { __gc = fn }) end
   local proxy = newproxy(true)

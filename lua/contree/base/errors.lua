@@ -37,8 +37,8 @@ function Error:__tostring()
   return text
 end
 
--- A server's words end up in terminals and logs: one line, no control characters.
--- Those of ISO 8859-1 (U+0080 to U+009F) are some, too: \194\155 begins a sequence.
+-- A server's words end up in terminals and logs, so they become one line without control
+-- characters. U+0080 to U+009F are control characters, too: \194\155 begins an escape sequence.
 local function one_line(text)
   return (text:gsub("%s+", " "):gsub("%c", "?"):gsub("\194[\128-\159]", "?"):gsub(" $", ""))
 end
@@ -54,12 +54,12 @@ function errors.new(kind, message, fields)
   return err
 end
 
---- Raises what the world caused.
+--- Raise an error that is not a mistake of the script.
 function errors.raise(kind, message, fields)
   error(errors.new(kind, message, fields), 0)
 end
 
---- Raises what the script did wrong.
+--- Raise an error for a mistake of the script (misuse).
 function errors.misuse(message, hint)
   error(errors.new("invalid_argument", message,
     { where = place.of(), misuse = true, hint = hint }), 0)

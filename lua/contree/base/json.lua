@@ -1,6 +1,6 @@
---- JSON as the wire needs it: exact integers, `[]` told from `{}`, strings
---- that are valid UTF-8 or refused. Decoding is lua-cjson's, on an instance of
---- our own; its number formatting loses digits, so encoding is done here.
+--- JSON for the wire: integers are exact, `[]` and `{}` differ, and a string that is not
+--- UTF-8 is refused. An instance of lua-cjson of our own decodes. Its number formatting
+--- loses digits, so encoding is done here.
 
 local core = require("contree.core")
 local cjson = require("cjson").new()
@@ -73,7 +73,7 @@ function encode_value(value, path)
   return encode_object(value, path)
 end
 
---- A value if it is of that type, else nil: a server may send anything.
+--- The value if it has that type, else nil: a server may send anything.
 ---@param kind type
 function json.as(kind, value)
   if type(value) == kind then return value end

@@ -1,18 +1,20 @@
---- Checks of what a caller passes: unknown names are refused with the nearest
---- valid one, wrong values with what was expected. A check is a function that
---- gets the value and returns nil, or what it should be, and then true where only
---- the bytes of a string are wrong: those are data, and no fault of the script's
---- text. Messages name types, never values: those may be secrets.
+--- Checks of the values that a caller passes. The error for an unknown name says the
+--- nearest valid one, the error for a wrong value says what was expected. Messages name
+--- types, never values: a value may be a secret.
+---
+--- A check is a function that gets the value and returns nil when it is right. Otherwise
+--- it returns the expectation; a second value, true, says that only the bytes of a string
+--- are wrong. These may come from outside, so they are no mistake of the script.
 
 local core = require("contree.core")
 local errors = require("contree.base.errors")
 
 local options = {}
 
--- The part of a name that its abbreviation has, at least.
+-- The least length of an abbreviation, as a part of the name's length.
 local LEAST_PART = 0.4
 
--- Edits that turn one word into another; two letters that changed places are one.
+-- The number of edits that turn one word into another. Swapping two neighbours is one edit.
 local function distance(a, b)
   local before, row = nil, {}
   for j = 0, #b do row[j] = j end
@@ -31,8 +33,8 @@ local function distance(a, b)
   return row[#b]
 end
 
--- "cmd" abbreviates "command": its letters are there, in order. Of a name that is
--- much longer almost any letters are: there only a prefix counts.
+-- "cmd" abbreviates "command": the long name has its letters, in order. A much longer name
+-- has almost any letters in some order, so there only a prefix counts.
 local function abbreviates(short, long)
   if #short < 3 or short:sub(1, 1) ~= long:sub(1, 1) then return false end
   if #short < #long * LEAST_PART then return long:sub(1, #short) == short end
@@ -78,7 +80,7 @@ local function unknown(where, name, spec)
     near and ('did you mean "%s"?'):format(near) or "it knows: " .. names_of(spec))
 end
 
--- Raises what a check has returned.
+-- Raise the error that a check has found.
 local function refuse(where, name, expected, is_data)
   if is_data then
     errors.raise("unprocessable", ("%s: %s must be %s"):format(where, name, expected))
@@ -151,7 +153,7 @@ function options.name(value)
   return options.text(value)
 end
 
---- What stands in a header's line.
+--- The value of a header.
 function options.header(value)
   if type(value) == "string" and value:find("%c") then
     return "a string without control characters"
@@ -179,7 +181,7 @@ function options.image_path(value)
   if value:sub(1, 1) ~= "/" then return "an absolute path (it is inside the sandbox)" end
 end
 
---- An absolute path without slashes that say nothing.
+--- An absolute path without doubled or trailing slashes.
 function options.normal(path)
   return (path:gsub("/+", "/"):gsub("(.)/$", "%1"))
 end
@@ -208,7 +210,7 @@ function options.seconds(value)
   end
 end
 
---- Seconds that may be none.
+--- Seconds: a finite number of at least 0.
 function options.duration(value)
   if type(value) ~= "number" or not (value >= 0 and value < 2 ^ 31) then
     return but("a number of seconds", value)

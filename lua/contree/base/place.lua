@@ -1,15 +1,16 @@
---- Where in the script a call comes from: its file and line, and how it got there.
---- Nothing is written down while all is well, but for who looked a method up: a
---- function that ends in `return image:run{…}` has left the stack when run begins.
+--- Where in the script a call comes from: file, line and traceback. They are read from
+--- the stack when a call has failed. Only the function that looks a method up is noted
+--- before the call: one that ends in `return image:run{…}` makes a tail call, and is no
+--- longer on the stack when run begins.
 
 local place = {}
 
 local getinfo = debug.getinfo
 
--- Frames whose source starts so are ours, not the script's.
+-- The source of each of our own files begins with this path.
 local ours = getinfo(1, "S").source:match("^(.*)base/place%.lua$")
 
--- function -> whether it is C's or ours
+-- function -> whether it is written in C, or ours
 local passed_over = setmetatable({}, { __mode = "k" })
 
 local function is_passed_over(func)
@@ -22,14 +23,14 @@ local function is_passed_over(func)
   return known
 end
 
----@class contree.Lookup the function that looked a method up last, and its line then
----@field func? function weak: what a script's function holds may want to be collected
+---@class contree.Lookup the function that looked a method up last, and its line
+---@field func? function weak, so that the values it holds can be collected
 ---@field line? integer
 
 ---@return contree.Lookup
 function place.lookup() return setmetatable({}, { __mode = "v" }) end
 
---- Notes who looks a method up; for an __index function to call.
+--- Note the function that looks a method up. An __index function calls this.
 ---@param lookup contree.Lookup
 function place.note(lookup)
   local info = getinfo(3, "fl")
@@ -38,7 +39,7 @@ function place.note(lookup)
   lookup.func, lookup.line = func, info and info.currentline
 end
 
---- Takes what was noted, so that it is not taken for another call's.
+--- Take the note, so that no later call finds it.
 ---@param lookup contree.Lookup
 ---@return function? func, integer? line
 function place.take(lookup)
@@ -53,9 +54,8 @@ local function shown(info, line)
   return ("%s:%d: in %s"):format(info.short_src, line, name)
 end
 
---- The script's line that called us, and the lines that led there. `func` and `line`
---- are what was noted of the call: they tell the line when the function has left the
---- stack since.
+--- The script's line that called us, and the lines that led there. `func` and `line` come
+--- from the note of the call: they tell the line when the function has left the stack.
 ---@param func? function
 ---@param line? integer
 ---@return string? where "file:line"; nil: no function of a script is there
@@ -79,9 +79,9 @@ function place.of(func, line)
   return where, where and table.concat(lines, "\n") or nil
 end
 
---- The same where a call of an entry (class.lua) has failed; nil where the entry was
---- called by us, whom the script has called through another one.
----@param above integer how many functions of class.lua have called this one
+--- The same after a call of an entry (class.lua) has failed. Nil when our own code called
+--- the entry: then the script came in through another one, which adds the place.
+---@param above integer how many functions of class.lua are between the entry and this one
 function place.of_entry(above, func, line)
   local level = above + 2
   local info = not func and getinfo(level, "Sf")

@@ -1,4 +1,4 @@
---- What stdin=, stdout= and stderr= may be, and the bytes in between.
+--- The values of stdin=, stdout= and stderr=, and how bytes get in and out of them.
 
 local core = require("contree.core")
 local class = require("contree.base.class")
@@ -135,7 +135,7 @@ local function path_of(value, where)
   return path
 end
 
---- io.open, for files that programs which the host starts do not inherit.
+--- io.open with close-on-exec: programs that the host starts do not inherit the file.
 ---@return file*? file, string? problem
 function stdio.open_file(path, mode)
   local file, problem = io.open(path, mode)
@@ -169,7 +169,7 @@ local function from_function(fn, where)
   return function() return checked(fn(), where, "the function") end
 end
 
--- Objects of the user's own, with a method of that name.
+-- Whether a value is an object of the user's with a method of that name.
 local function has_method(value, name)
   local kind = type(value)
   if kind ~= "table" and kind ~= "userdata" or io.type(value) then return false end

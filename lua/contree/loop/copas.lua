@@ -1,6 +1,6 @@
---- The host for Copas: in its threads, who waits lets the others run. Where
---- Copas does not run it is the plain host. Made for Copas 4; works with 1.x,
---- which cannot be asked whether it runs and has no way to put a thread to sleep.
+--- The host for Copas: a thread of Copas that waits lets the others run. Where Copas does
+--- not run it is the plain host. It is made for Copas 4. It also works with 1.x, which does
+--- not tell whether it runs and cannot put a thread to sleep.
 
 local core = require("contree.core")
 
@@ -10,10 +10,10 @@ return function(loop)
   local spawn, wait, wake = host.spawn, host.wait, host.wake
   local modern = copas.wakeup ~= nil
   local known = setmetatable({}, { __mode = "k" })   -- coroutine -> whether Copas resumes it
-  local count, turning = 0, false                    -- of those who wait; whether turn() runs
-  local woken = {}                                   -- those that turn() has to resume
+  local count, turning = 0, false                    -- of waiters; whether turn() runs
+  local woken = {}                                   -- coroutines that turn() has to resume
 
-  -- What Copas waits on as if it were a socket: the core loop's descriptor.
+  -- The core loop's descriptor, as a socket that Copas can wait on.
   local pollable = {}
 
   function pollable.getfd() return pollable.fd end
@@ -22,14 +22,14 @@ return function(loop)
     return count == 0 or woken[1] ~= nil or host.pending()
   end
 
-  -- Copas asks, hears that there is nothing, waits, and asks again.
+  -- Copas calls this, waits after a "timeout", and calls it again.
   function pollable.receive()
     pollable.asked = not pollable.asked
     if pollable.asked then return nil, "timeout" end
     return ""
   end
 
-  -- Copas 1.x closes what a thread has waited on last.
+  -- Copas 1.x closes the socket that a thread has waited on last.
   function pollable.close() end
 
   local function resume_woken()
@@ -38,7 +38,7 @@ return function(loop)
     for _, co in ipairs(list) do copas.addthread(co) end
   end
 
-  -- A thread of Copas: turns the loop while somebody waits.
+  -- The function of a Copas thread: turn the loop while any thread waits.
   local function turn()
     host.run()
     while count > 0 or woken[1] do
@@ -51,8 +51,8 @@ return function(loop)
     turning = false
   end
 
-  -- A coroutine inside a thread that we know is the user's own. Copas 1.x
-  -- starts new threads inside others.
+  -- Whether this coroutine runs inside a thread that we know: then it is the user's own.
+  -- Copas 1.x starts its threads inside others, so that tells nothing there.
   local function inside_another()
     if not modern then return false end
     for co, of_copas in pairs(known) do
@@ -68,7 +68,7 @@ return function(loop)
     return known[co]
   end
 
-  -- Copas 1.x gives the coroutine that yields to the queue it yields: to us.
+  -- Copas 1.x puts a coroutine into the queue that it yields: this one drops it.
   local ours = {}
 
   function ours.insert() end

@@ -1,5 +1,5 @@
---- The host for cqueues: in a coroutine of a controller, who waits lets the
---- controller's others run. Outside of all controllers it is the plain host.
+--- The host for cqueues: a coroutine of a controller that waits lets the controller's
+--- others run. Outside of all controllers it is the plain host.
 
 local core = require("contree.core")
 
@@ -8,16 +8,16 @@ return function(loop)
   local condition = require("cqueues.condition")
   local host = require("contree.loop.plain")(loop)
   local spawn, wait, wake = host.spawn, host.wait, host.wake
-  -- controller -> { count = of those who wait in it, changed }
+  -- controller -> { count = coroutines that wait in it, changed }
   local turners = setmetatable({}, { __mode = "k" })
 
-  -- The controller whose own coroutine this is; in a user's one, nil.
+  -- The controller that runs this coroutine; nil in a coroutine of the user's.
   local function here()
     local controller, own = cqueues.running()
     return own and core.isyieldable() and controller or nil
   end
 
-  -- A coroutine of the controller: turns the loop while somebody waits in it.
+  -- The function of a controller's coroutine: turn the loop while any other one waits.
   local function turn(controller, turner)
     while turner.count > 0 do
       local at_once = host.run() and 0 or nil
@@ -38,7 +38,7 @@ return function(loop)
     return turner
   end
 
-  -- Tasks of the plain host have become ready.
+  -- The plain host calls this when tasks have become ready.
   function host.ready()
     for _, turner in pairs(turners) do turner.changed:signal() end
   end

@@ -1,4 +1,4 @@
---- The hosts that come with contree, and how to tell which one we are in.
+--- The hosts that come with contree, and how each is recognised.
 
 local errors = require("contree.base.errors")
 
@@ -6,8 +6,8 @@ local hosts = {}
 
 local function global(name) return rawget(_G, name) end
 
--- In this order. A library counts when it is loaded: where its loop does not run,
--- its driver runs it, or does as the plain one.
+-- The first that matches is taken. A library counts when it is loaded: where its loop does
+-- not run, its driver runs the loop or works as the plain host does.
 local KNOWN = {
   { "nginx", function() return global("ngx") end },
   { "nvim", function() return global("vim") and global("vim").schedule end },
@@ -18,7 +18,7 @@ local KNOWN = {
   { "plain", function() return true end },
 }
 
---- The name of the host we are in.
+--- The name of the host that runs this code.
 ---@return string
 function hosts.here()
   for _, host in ipairs(KNOWN) do

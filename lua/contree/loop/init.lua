@@ -1,30 +1,37 @@
 --- The loop: waiting, timers and transfers, over one core loop for this Lua
 --- state. Tasks are built on it in loop/task.lua.
 --
--- Who waits, and how, is a host table's business. A driver (loop/plain.lua and
--- its siblings; docs/use/hosts/writing-a-driver.md) makes it from this loop and the
--- options of contree.host; it has
+-- A host decides how code waits. A driver (loop/plain.lua and its siblings, see
+-- docs/use/hosts/writing-a-driver.md) makes the host's table from this loop and the
+-- options of contree.host. The table has
 --
 --   spawn(fn)            run fn soon or at once, in a coroutine that wait() may
 --                        suspend
---   wait(w)              come back when w.fired: suspend if this coroutine is
---                        the host's, block if not
---   wake(w)              w, which is parked, has fired: make its coroutine run
+--   wait(w)              return when w.fired: suspend if this coroutine belongs to
+--                        the host, block otherwise
+--   wake(w)              the parked waiter w has fired: make its coroutine run
 --   block(w)             pump the loop on this very stack until w.fired
 --   started(), idle()    there is, or is no longer, something in flight: arm
 --                        or disarm whatever drives loop.turn()
 --
--- and may have breathe(), which lets others have their turn; step(seconds) and
--- pending(), where the user drives the loop; and report(text), which tells the user
--- of a failure; and concurrent(): whether this code is one of several flows that run
--- side by side, such as requests. Before a transfer is started admit() is called, if
--- there is one, and may suspend. A host that kills coroutines has
--- will(fn, value, lasting), see loop.will(), spawn_apart(fn) for tasks that belong to
--- no request, and request(), which names this one. `script` says that at the end of
--- the program the user is told of tasks that have not ended. watched() is asked
--- whether what started() has made is still there. A waiter is a table
--- { fired, value, parked }: fired once, awaited by one. Everything that waits does so
--- in loop.await().
+-- and may have
+--
+--   breathe()            let other code of the host run
+--   step(seconds), pending()   where the user drives the loop
+--   report(text)         tell the user of a failure
+--   concurrent()         whether this code is one of several flows that run side by
+--                        side, such as requests
+--   admit()              called before a transfer starts; may suspend
+--   watched()            whether the watcher that started() made still exists
+--   script               true: at the end of the program the user is told of tasks
+--                        that have not ended
+--
+-- A host that kills coroutines also has will(fn, value, lasting) (see loop.will()),
+-- spawn_apart(fn) for tasks that belong to no request, and request(), the name of the
+-- request at hand.
+--
+-- A waiter is a table { fired, value, parked }. It fires once, and one coroutine waits
+-- for it. All waiting is done in loop.await().
 
 local core = require("contree.core")
 local errors = require("contree.base.errors")
@@ -44,9 +51,9 @@ local expected                    -- the timer the core loop's deadline is set f
 local expect_timer                -- function, below
 local since = 0                   -- when the code that runs now began to
 local latest                      -- transfers made while the program ends
-local notes = {}                  -- what finalisers want done, see loop.later()
+local notes = {}                  -- calls that finalisers ask for, see loop.later()
 
---- Seconds that code of ours computes in one go.
+--- The longest time, in seconds, that our code computes before others have their turn.
 loop.SLICE = 0.002
 
 --- coroutine -> the task that runs in it
@@ -79,7 +86,7 @@ local function begin()
   end
 end
 
---- For hosts: arms again what somebody else has closed meanwhile.
+--- For hosts: arm the watcher again after other code has closed it.
 function loop.rewatch()
   if armed then begin() end
 end
@@ -95,8 +102,8 @@ local function forked()
   return reactor and reactor:forked()
 end
 
--- After a fork, what is in flight is the parent's, and so is the core loop.
--- Those who wait for it here are woken to be told so; timers go on.
+-- After a fork, the core loop and its transfers belong to the parent. Waits for them end
+-- with an error here; timers go on.
 local function disown()
   local lost = ports
   reactor, ports, in_flight = nil, {}, 0
@@ -116,8 +123,8 @@ local function the_reactor()
   return reactor
 end
 
--- Makes the core loop's descriptor readable when the first timer is due. Of a
--- timer that was stopped it is not told: it then wakes us once for nothing.
+-- Make the core loop's descriptor readable when the first timer is due. A timer that is
+-- stopped is not taken back: it wakes us once for nothing.
 function expect_timer()
   local first = queue:first()
   if first == expected then return end
@@ -125,14 +132,12 @@ function expect_timer()
   expected = first
 end
 
---- A descriptor that is readable when turn(0) has something to do; nil where
---- the system has no such thing. It is another one when started() is called
---- again.
+--- A descriptor that is readable when turn(0) has something to do; nil where the system
+--- has none. It may differ each time that started() is called.
 ---@return integer?
 function loop.fd() return the_reactor():fd() end
 
---- Seconds until turn(0) has something to do, if nothing happens at fd(); nil:
---- nothing will.
+--- Seconds until turn(0) has something to do although fd() is not readable; nil: never.
 ---@return number?
 function loop.timeout()
   local milliseconds = the_reactor():timeout()
@@ -180,10 +185,10 @@ end
 
 local function nothing() end
 
---- Has fn(value) called, in a coroutine that can wait, should the host kill this
---- one before the result is called. Not a closure over variables of this
---- coroutine: those die with it.
----@param lasting? boolean it is called when the whole request is over, for whatever reason
+--- Have fn(value) called if the host kills this coroutine before the result is called.
+--- The call is made in a coroutine that can wait. `fn` must not be a closure over variables
+--- of this coroutine: they die with it.
+---@param lasting? boolean call it when the whole request is over, for whatever reason
 ---@return function revoke
 function loop.will(fn, value, lasting)
   local will = loop.host().will
@@ -200,7 +205,7 @@ function loop.bury(w)
   end
 end
 
---- Calls fn(value) from the loop, `seconds` from now; the result can be stopped.
+--- Call fn(value) from the loop, `seconds` from now; loop.stop() takes the result.
 function loop.timer(seconds, fn, value)
   begin()
   local timer = queue:add(core.now() + math.max(seconds, 0), fn, value)
@@ -213,10 +218,9 @@ function loop.stop(timer)
   pause()
 end
 
---- For finalisers: has fn(value) called at the loop's next turn, which comes soon
---- while something is in flight. A finaliser strikes anywhere that memory is asked
---- for, and so in the middle of a change to the timers or the ports: it must not
---- touch them itself.
+--- For finalisers: have fn(value) called at the loop's next turn, which comes soon while
+--- something is in flight. A finaliser runs wherever memory is allocated, also in the
+--- middle of a change to the timers or the ports, so it must not touch these itself.
 function loop.later(fn, value)
   notes[#notes + 1] = { fn = fn, value = value }
   if reactor and not forked() then
@@ -232,7 +236,7 @@ local function do_later()
   for _, note in ipairs(list) do note.fn(note.value) end
 end
 
---- Lets all others have their turn.
+--- Let all other code of the host run.
 ---@async
 function loop.breathe()
   local breathe = loop.host().breathe
@@ -240,14 +244,14 @@ function loop.breathe()
   since = core.now()
 end
 
---- To be called between the parts of what may take long: lets others have their
---- turn when this code has had its own.
+--- Call this between the parts of a long computation: it lets other code run when this
+--- code has used up its slice.
 ---@async
 function loop.pace()
   if core.now() - since > loop.SLICE then loop.breathe() end
 end
 
---- Code begins to run, or to run again.
+--- Note that a coroutine begins to run, or goes on.
 function loop.resumed() since = core.now() end
 
 --- Suspends (or blocks, in plain code) for some seconds.
@@ -260,12 +264,12 @@ end
 
 ---@class contree.Port a running transfer
 ---@field handle userdata the core's transfer
----@field inherit? fun(port: contree.Port) waits for it when its waiter was killed,
----  instead of its being cancelled; no closure over that coroutine's variables
+---@field inherit? fun(port: contree.Port) called when the coroutine that waits was killed,
+---  in place of port:cancel(); not a closure over that coroutine's variables
 local Port = {}
 Port.__index = Port
 
---- Starts a transfer, perhaps not at once; `request` is what the core's loop:add takes.
+--- Start a transfer, perhaps after host.admit(). The core's loop:add takes `request`.
 ---@return contree.Port
 function loop.transfer(request)
   local admit = loop.host().admit
@@ -291,14 +295,14 @@ function Port:cancel()
   forget(self.handle)
 end
 
--- Ends the wait of somebody whose transfer has stayed with the parent process.
+-- End the wait for a transfer that has stayed in the parent process.
 function Port:disown()
   self.lost, self.news = true, true
   if self.waiter then loop.fire(self.waiter) end
 end
 
--- A wait ended by an error aborts the transfer; but an answer that is there
--- already is not thrown away: the cancellation then strikes at the next wait.
+-- A wait that ends with an error aborts the transfer. An answer that has arrived is kept:
+-- then the task is cancelled at its next wait.
 local function interrupted(port, err)
   local task = loop.current()
   if port.handle:done() and task and errors.is(err, "cancelled") then
@@ -329,7 +333,7 @@ function Port:wait(seconds)
   return true
 end
 
--- Fires those whose transfers have news, at most so many; true: there are more.
+-- Fire the waiters of transfers that have news, at most so many; true: there are more.
 local function drain(most)
   for _ = 1, most do
     local handle = reactor:next_ready()
@@ -346,14 +350,14 @@ end
 
 -- Turning ------------------------------------------------------------------
 
---- For hosts that find that nothing will ever happen.
+--- For hosts: raise the error for a wait that can never end.
 function loop.deadlock()
   errors.raise("conflict", "everything waits, and nothing is left that could end the wait",
     { hint = "two tasks wait for each other, or one for itself" })
 end
 
---- One turn of the loop, for hosts: waits up to `seconds` (nil: until there is
---- something to do), then fires what is ready. Never resumes a coroutine.
+--- One turn of the loop, for hosts: wait up to `seconds` (nil: until there is something to
+--- do), then fire the waiters that are due. No coroutine is resumed.
 ---@param most? integer fires no more transfers than that
 ---@return boolean? more there may be more to do right now
 function loop.turn(seconds, most)
@@ -386,7 +390,7 @@ function loop.on_new_reactor() end
 --- The host table in use, if one has been chosen.
 function loop.chosen() return host end
 
---- For the end of the program: drops what is in flight, and goes on in plain code.
+--- For the end of the program: drop all transfers, and go on as the plain host.
 function loop.seize()
   for handle in pairs(ports) do pcall(handle.cancel, handle) end
   ports, in_flight, queue, armed = {}, 0, timers.new(), false
@@ -394,12 +398,12 @@ function loop.seize()
   host = hosts.driver("plain")(loop, {})
 end
 
---- What was made since then has no finaliser any more.
+--- Free the transfers made since seize(): their finalisers do not run any more.
 function loop.dispose()
   for _, handle in ipairs(latest or {}) do handle:close() end
 end
 
---- Aborts everything, without telling anybody: for a host that is about to end.
+--- Abort all transfers without waking their waiters: for a host that is about to end.
 function loop.close()
   if reactor and not forked() then reactor:close() end
   reactor, ports, in_flight, queue = nil, {}, 0, timers.new()

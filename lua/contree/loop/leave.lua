@@ -9,11 +9,11 @@ local tasks = require("contree.loop.task")
 
 local leave = {}
 
--- Seconds that a program which just ends gives to what it leaves behind.
+-- Seconds that the end of a program waits for what it has left running to be undone.
 local LAST = 1
 local PLACES = 5
 
---- Cancels all tasks and what they have started, and waits for that.
+--- Cancel all tasks and undo what they have started, and wait until that is done.
 ---@param seconds number
 ---@return boolean over false when the time ran out first; the rest is dropped
 function leave.shutdown(seconds)
@@ -69,7 +69,7 @@ local function tell_of_tasks()
   end
 end
 
--- A program of its own, not a part of one.
+-- Whether the script is the whole program, not a part of a host.
 local function is_script()
   return not tasks.stepped and type(rawget(_G, "arg")) == "table"
 end
@@ -86,9 +86,8 @@ local function end_of_program(host)
   loop.dispose()
 end
 
--- What is collected when the Lua state is closed. Finalisers are called in the
--- reverse order of their making: this one must be younger than the core loop, which
--- it still needs.
+-- A value that is collected when the Lua state is closed. Lua calls finalisers in reverse
+-- order of their creation, and this one needs the core loop: it must be younger.
 local function anchor()
   local pid, this = core.getpid(), {}
   leave.current = this

@@ -3,7 +3,7 @@
 
 local core = require("contree.core")
 
--- Seconds of tasks in one frame; those that are left run in the next.
+-- Seconds that tasks run in one frame; the rest of them run in the next.
 local BUDGET = 0.004
 
 return function(loop)
@@ -15,9 +15,9 @@ return function(loop)
 
   function love.idle() busy = false end
 
-  --- Runs what is ready, and what that makes ready. Waits for `seconds` at most,
-  --- and only while there is something to wait for: a run that ends soon then
-  --- ends in this frame.
+  --- Run the tasks that are ready, and those that become ready meanwhile. Wait for `seconds`
+  --- at most, and only while something is in flight: so a run that ends soon ends in this
+  --- frame.
   function love.step(seconds)
     local limit = core.now() + seconds
     local last = limit + BUDGET

@@ -7,7 +7,7 @@ return function(loop)
   local pump = luv.pump
   local soon, watcher
 
-  -- Others close handles that are not theirs, as test runners do.
+  -- Test runners, for one, close all handles of the uv loop, also those that are not theirs.
   local function is_lost(handle) return not handle or handle:is_closing() end
 
   local function run() luv.run() end
@@ -31,8 +31,8 @@ return function(loop)
     return not is_lost(watcher)
   end
 
-  -- A uv loop cannot be entered twice: plain code in one of its callbacks
-  -- blocks it.
+  -- A uv loop cannot be entered twice: plain code in one of its callbacks pumps our loop
+  -- only, and blocks the uv loop.
   function luv.pump(w)
     if uv.loop_mode() then return pump(w) end
     while not w.fired do

@@ -1,5 +1,5 @@
---- What runs in a thread of an nginx pool, in a Lua state of its own: see
---- loop/nginx.lua.
+--- The code that a thread of an nginx pool runs, in a Lua state of its own (see
+--- loop/nginx.lua).
 
 local ffi = require("ffi")
 

@@ -4,13 +4,13 @@
 
 local errors = require("contree.base.errors")
 
--- Seconds of tasks in one go; then the editor has its turn.
+-- Seconds that tasks run before the editor has its turn.
 local BUDGET = 0.004
--- Milliseconds of one vim.wait: it sees what we wait for after every event, but
--- Ctrl-C only at its end.
+-- Milliseconds of one vim.wait: it checks its condition after every event, but Ctrl-C only
+-- at its end.
 local SLICE = 100
 local INTERRUPTED = -2
--- Seconds that Neovim may take longer to leave.
+-- Seconds by which the end of Neovim may be delayed.
 local LEAVING = 2
 
 return function(loop)
@@ -25,7 +25,7 @@ return function(loop)
     scheduled = false
     if nvim.run(BUDGET) and not scheduled then
       scheduled = true
-      -- What is scheduled now would run before the editor reads a key.
+      -- vim.schedule would run it before the editor reads a key.
       breath:start(0, 0, vim.schedule_wrap(run))
     end
   end
@@ -56,16 +56,15 @@ return function(loop)
     end
   end
 
-  -- Each plugin waits for the tasks it has started, not for another one's.
+  -- A plugin waits for the tasks that it has started, not for those of another plugin.
   function nvim.concurrent() return true end
 
   function nvim.report(text)
     vim.schedule(function() vim.notify(text, vim.log.levels.ERROR) end)
   end
 
-  -- What was started ends with the editor, whatever other autocommands did before
-  -- this one. Neovim runs what is scheduled to its very end: a task that began after
-  -- this would not be told to stop.
+  -- Tasks and what they have started end with the editor. Neovim runs scheduled functions
+  -- until it exits, so a task that began after this would not be told to stop.
   local function leave()
     pcall(require("contree.loop.leave").shutdown, LEAVING)
     loop.close()

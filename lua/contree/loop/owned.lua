@@ -1,6 +1,6 @@
---- What was started and goes on elsewhere, such as an operation on a server. It is
---- undone when nobody can want it any more: its object is garbage, its task has
---- failed or was cancelled, its request is over, the program ends.
+--- Things that a script has started and that go on elsewhere, such as an operation on a
+--- server. They are undone when nothing can use them any more: their object is garbage,
+--- their task has failed or was cancelled, their request is over, or the program ends.
 
 local class = require("contree.base.class")
 local loop = require("contree.loop")
@@ -8,12 +8,12 @@ local tasks = require("contree.loop.task")
 
 local owned = {}
 
--- While something may have become garbage, memory is collected in steps so large
--- that it is known within a second or two, whatever the program does.
+-- While an object may have become garbage, memory is collected in steps that find it
+-- within a second or two, also in a program that allocates nothing.
 local TICK, TICKS = 0.02, 50
-local CYCLES = 2          -- what has been looked at in one is collected in the next
+local CYCLES = 2          -- an object that the running cycle has marked is found by the next
 
-local all = {}            -- set of what goes on
+local all = {}            -- set of contree.Owned
 local cycles = 0          -- of collection that are still to come
 local sweeping = false
 
@@ -24,7 +24,7 @@ local sweeping = false
 ---@field over? boolean
 ---@field revoke fun()
 
---- It has ended, or belongs to somebody else: it is not undone.
+--- Forget a thing that has ended or has another owner: it is not undone.
 ---@param one contree.Owned?
 function owned.release(one)
   if not one or one.over then return end
@@ -51,7 +51,7 @@ local function sweep()
 end
 
 local function look_for_garbage()
-  -- There the end of a request tells.
+  -- In such a host the end of a request tells.
   if loop.host().will then return end
   cycles = CYCLES
   if sweeping then return end
@@ -59,8 +59,8 @@ local function look_for_garbage()
   loop.timer(TICK, sweep)
 end
 
---- Has fn(value) called, in a task, when nobody can want `object` any more.
----@param object? table  whose being garbage counts; nil: somebody waits for it
+--- Have fn(value) called in a task when nothing can use the thing any more.
+---@param object? table  the thing is undone when this is garbage; nil: a call waits for it
 ---@param fn fun(value: any)
 ---@return contree.Owned
 function owned.watch(object, fn, value)
@@ -80,7 +80,7 @@ function owned.watch(object, fn, value)
   return one
 end
 
--- What a task leaves behind that has done its work, others may have.
+-- A task that is done may have handed its things on; those of any other are undone.
 function tasks.orphaned(task)
   local list = {}
   for one in pairs(task.owned) do list[#list + 1] = one end
@@ -92,7 +92,7 @@ function tasks.orphaned(task)
   if next(all) then look_for_garbage() end
 end
 
---- Undoes all.
+--- Undo all of them.
 function owned.undo_all()
   local list = {}
   for one in pairs(all) do list[#list + 1] = one end

@@ -1,17 +1,17 @@
---- The host for scripts and programs without an event loop of their own:
---- whoever waits in plain code pumps the loop, and with it every task.
+--- The host for scripts and programs without an event loop of their own: plain code that
+--- waits pumps the loop, and with it every task.
 --
--- It is also what drivers for event loops are made from: they give it started()
--- and idle(), a ready() that sees to it that run() is called soon, and a pump()
--- where the event loop can go on while plain code waits.
+-- Drivers for event loops are made from it. They replace started() and idle(), ready()
+-- (run() must be called soon) and, where the event loop can go on while plain code waits,
+-- pump().
 
 local core = require("contree.core")
 local errors = require("contree.base.errors")
 
--- What a parked coroutine yields, to tell it from a yield of the user's.
+-- The value that a parked coroutine yields; user code that yields gives another one.
 local PARKED = {}
--- A pump inside a pump (a foreign coroutine that waits, inside a task) nests C
--- calls, about eight each, of which Lua 5.4 allows 200 in all.
+-- How deep pumps may nest. A coroutine of the user's that waits inside a task pumps inside
+-- a pump. Each takes about eight nested C calls, and Lua 5.4 allows 200.
 local DEEPEST = rawget(_G, "jit") and 50 or 15
 
 return function(loop)
@@ -29,13 +29,13 @@ return function(loop)
   local function resume(co)
     local ok, signal = coroutine.resume(co)
     if not ok then error(signal, 0) end
-    -- A task that yields by itself lets the others run.
+    -- A task that yields without waiting lets the others run.
     if coroutine.status(co) == "suspended" and signal ~= PARKED then push(co) end
   end
 
-  --- Runs what is ready now; what becomes ready meanwhile has its turn later.
-  --- Returns whether there is such.
-  ---@param seconds? number leaves the rest for later after so long
+  --- Run the coroutines that are ready now; those that become ready meanwhile run in the
+  --- next call. Returns whether there are any.
+  ---@param seconds? number after so long, leave the rest for the next call
   function plain.run(seconds)
     local last, limit = tail, seconds and core.now() + seconds
     while head <= last do
@@ -48,7 +48,7 @@ return function(loop)
     return plain.pending()
   end
 
-  --- Forgets what is ready.
+  --- Drop the coroutines that are ready.
   function plain.drop()
     for i = head, tail do ready[i] = nil end
     head = tail + 1
@@ -72,7 +72,7 @@ return function(loop)
 
   function plain.wake(w) push(w.parked) end
 
-  --- Keeps everything going until w.fired.
+  --- Turn the loop and run tasks until w.fired.
   function plain.pump(w)
     plain.run()
     while not w.fired do

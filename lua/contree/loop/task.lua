@@ -11,10 +11,10 @@ local unpack = table.unpack or unpack
 
 local tasks = {}
 
--- Seconds that a failed task waits for somebody to ask how it ended. Not 0: in nginx
--- that is no time at all.
+-- Seconds between a task's failure and the report that nothing has waited for it. Not 0:
+-- in nginx that lets no other code run.
 local TURN = 0.001
--- Seconds between two steps where no descriptor tells when there is need.
+-- Seconds between two steps on a system without a descriptor to poll.
 local LOOK = 0.01
 
 ---@class contree.Task
@@ -31,24 +31,24 @@ local function keys_of(set)
   return list
 end
 
-local flows = {}          -- those with tasks that have not ended
+local flows = {}          -- set of the flows with tasks that have not ended
 
--- Tasks that end together: all of them, or, in a host that runs several flows
--- side by side, those of one contree.async.
+-- A flow: tasks that contree.async waits for together. There is one for all, or, in a host
+-- with several flows side by side, one for each contree.async.
 local function new_flow(spawn)
   return {
     live = {}, count = 0,     -- tasks that have not ended
-    emptied = {},             -- waiters that are fired when the last one ends
-    unseen = {},              -- failures that nobody has waited for, and nobody was told of
-    spawn = spawn,            -- how its tasks start, if not as the host's others
+    emptied = {},             -- waiters that fire when the last task ends
+    unseen = {},              -- failures that were neither waited for nor reported
+    spawn = spawn,            -- the host's function that starts its tasks; nil: spawn
   }
 end
 
 local common = new_flow()
--- What goes on for nobody in particular.
+-- Tasks that belong to no code of the user's.
 local background = new_flow("spawn_apart")
 
--- Failures that the user was told of and has not waited for since.
+-- The number of failures that were reported and have not been waited for since.
 tasks.untended = 0
 
 local function print_error(err, trace, where)
@@ -58,7 +58,7 @@ local function print_error(err, trace, where)
   write(text)
 end
 
--- Nobody has waited for it: the user is told.
+-- Tell the user of a failure, unless somebody has waited for it.
 local function report(failure)
   if failure.seen then return end
   failure.seen = true
@@ -78,7 +78,7 @@ local function report_all(flow)
   for _, failure in ipairs(keys_of(flow.unseen)) do report(failure) end
 end
 
--- Somebody has waited for it after all.
+-- Note that a failure has been waited for.
 local function tend(failure)
   failure.seen = true
   failure.flow.unseen[failure] = nil
@@ -94,7 +94,7 @@ local function remember(task, err)
   if not failure.seen then task.flow.unseen[failure] = true end
 end
 
--- Those who are about to wait have one turn of the loop to do so.
+-- Report a failure after one turn of the loop, in which the user's code may still wait.
 local function report_soon(failure)
   if not failure or failure.seen then return end
   local revoke = loop.will(report, failure)
@@ -130,7 +130,7 @@ local function finish(task, ok, ...)
   for _, w in ipairs(waiters) do loop.fire(w) end
 end
 
--- What lua's own Ctrl-C handler raises, wherever it happens to strike.
+-- Whether an error is the one that lua's Ctrl-C handler raises, at any line.
 local function is_interrupt(err)
   return type(err) == "string" and err:match("interrupted!$") ~= nil
 end
@@ -175,7 +175,7 @@ end
 
 --- Starts `fn(...)` as a task. It runs while the loop is waited on.
 ---@param safe boolean whether its wait() returns nil, err
----@param made? string where the user has started it; nil: it is one of ours
+---@param made? string the script's line that started it; nil: it is one of ours
 ---@param fn function
 ---@return contree.Task
 function tasks.start(safe, made, fn, ...)
@@ -185,8 +185,8 @@ end
 
 function tasks.spawn(fn, ...) return tasks.start(false, nil, fn, ...) end
 
---- Starts a task that belongs to nobody: it is not cancelled with others, and
---- contree.async does not wait for it.
+--- Start a task apart from all flows: it is not cancelled with others, and contree.async
+--- does not wait for it.
 ---@return contree.Task
 function tasks.spawn_apart(fn, ...)
   local task = start(background, false, nil, fn, ...)
@@ -194,7 +194,7 @@ function tasks.spawn_apart(fn, ...)
   return task
 end
 
---- Called when a task has ended that owns something, see loop/owned.lua.
+--- Called at the end of a task that owns something; loop/owned.lua defines it.
 ---@param task contree.Task
 function tasks.orphaned(task) end -- luacheck: ignore 212
 
@@ -232,8 +232,8 @@ function Task:cancel()
   if self.waiter then loop.fire(self.waiter) end
 end
 
--- Waits until all have ended, whatever happens to us: fail(err) is told of an
--- error of our own (cancelled, Ctrl-C) and should make them end soon.
+-- Wait until all tasks of a list have ended. An error that ends our own wait (cancelled,
+-- Ctrl-C) is passed to fail(err), which should make them end soon; then we wait on.
 local function join(list, fail)
   local errs = 0
   for _, task in ipairs(list) do
@@ -315,7 +315,7 @@ function tasks.timeout(seconds, fn, ...)
   return Task.wait(task)
 end
 
--- A shielded task works for another one, which ends it.
+-- A shielded task works for another task, which ends it.
 local function cancel_all(flow)
   local list = {}
   for task in pairs(flow.live) do
@@ -404,10 +404,10 @@ function tasks.join_all(seconds)
   return true
 end
 
---- The same for tasks that belong to nobody.
+--- The same for tasks apart from all flows.
 function tasks.join_apart(seconds) return join_flow(background, core.now() + seconds) end
 
---- Tells of all failures that nobody has been told of.
+--- Report all failures that have not been reported.
 function tasks.report_all()
   report_all(common)
   for _, flow in ipairs(keys_of(flows)) do report_all(flow) end

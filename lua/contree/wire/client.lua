@@ -71,15 +71,14 @@ end
 
 local CONTENT_TYPES = { json = "application/json", body = "application/octet-stream" }
 
--- What the user wants every request to carry, and who they are: a function that
--- gives the headers for a content ("json", "body" or nil) and some more. The token
--- stays in this closure: no field of the client holds it.
+-- The headers of all requests: a function of the content ("json", "body" or nil) and of
+-- further headers. The token stays in this closure: no field of the client holds it.
 local function common_headers(found, given)
   local list = { "User-Agent: " .. (given.user_agent and given.user_agent .. " " or "")
     .. "contree-lua/" .. core.version .. " " .. runtime() }
   if found.token then list[#list + 1] = "Authorization: Bearer " .. found.token end
   if found.project then list[#list + 1] = "Project: " .. found.project end
-  -- An engine that somebody else started may use another.
+  -- An engine that another process has started may use another runtime.
   if found.runtime then list[#list + 1] = "Contree-Runtime: " .. found.runtime end
   for name, value in pairs(given.headers or {}) do list[#list + 1] = name .. ": " .. value end
   local function with(first, more)
@@ -98,7 +97,7 @@ local function common_headers(found, given)
   end
 end
 
--- What runs and imports get that do not ask for it themselves.
+-- The defaults of runs and imports.
 local function set_defaults(self, given)
   local run = given.operation_run_timeout or given.operation_timeout
   self.run_defaults = { timeout = run and math.ceil(run),
@@ -127,7 +126,7 @@ function client.new(given, safe)
   self.base = (found.url or ENGINE_HOST) .. "/v1"
   self.project = found.project
   self.address = self.unix_socket and "unix:" .. self.unix_socket or found.url
-  -- Whose images a uuid names, for what is kept longer than the client.
+  -- The server that the uuids belong to: stored sessions and caches outlive the client.
   self.origin = found.engine and "the local engine in " .. self.engine.data_dir
     or found.project and ("%s, project %s"):format(self.address, found.project) or self.address
   self.headers = common_headers(found, given)

@@ -1,8 +1,8 @@
 --- Where url, token and project come from: argument › environment › profile ›
 --- the local engine (http-api.md §9).
 --
--- Credentials of different places are not mixed blindly: a profile's token is
--- used with an url from elsewhere only when the caller names the profile.
+-- Credentials from different places are not mixed: a profile's token is used with an url
+-- from elsewhere only when the caller names the profile.
 
 local errors = require("contree.base.errors")
 
@@ -21,8 +21,8 @@ local function directory(getenv)
   return (getenv("HOME") or "") .. "/.config/contree"
 end
 
--- Reads an ini text into sections[name][key], Python ConfigParser's dialect as
--- far as profiles use it.
+-- Read an ini text into sections[name][key]: the part of Python ConfigParser's dialect that
+-- profiles use.
 local function parse(text, sections)
   local section
   for line in (text:gsub("^\239\187\191", "") .. "\n"):gmatch("(.-)\r?\n") do
@@ -49,7 +49,7 @@ local function read_sections(getenv)
   return sections
 end
 
--- The profile of that name, or of the name that is in force when none is given.
+-- The profile of that name; without a name, the one that the environment or cli.ini selects.
 local function profile(name, getenv)
   local sections = read_sections(getenv)
   local default = sections.DEFAULT or {}
@@ -79,8 +79,8 @@ local function environment(getenv)
     token = value("CONTREE_TOKEN"),
     project = value("CONTREE_PROJECT"),
   }
-  -- The service's own variables are often there for other reasons: they count
-  -- as a pair, or to complete ours.
+  -- The service's own variables are often set for other programs: they count only as a
+  -- pair, or to complete ours.
   local token, project = value("NEBIUS_API_KEY"), value("NEBIUS_AI_PROJECT")
   if found.token or found.project or found.url or (token and project) then
     found.token = found.token or token
@@ -119,7 +119,7 @@ local function check_remote(found)
     project = not blank(found.project) and found.project or nil }
 end
 
---- Decides whom a client talks to.
+--- Decide which server a client talks to, and with which credentials.
 ---@param options table url, token, project, profile, engine of contree.new
 ---@param getenv? fun(name: string): string?
 ---@return table found { url, token, project } | { unix_socket, token } | { engine = {} }

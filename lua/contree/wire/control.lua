@@ -10,11 +10,11 @@ local wire = require("contree.wire")
 local control = {}
 
 local PIECE = 1048576 -- of input, in one request
-local JSON_PIECE = 262144 -- the same, where it takes longer to encode
-local LARGE = 16384   -- a piece for which another form of request is worth it
-local PAUSE = 0.2     -- before input that found no room is sent again
+local JSON_PIECE = 262144 -- the same as JSON, which takes longer to encode
+local LARGE = 16384   -- from this size on, input is sent as plain bytes
+local PAUSE = 0.2     -- before input that the pipe had no room for is sent again
 
--- The names travel; these have numbers that all architectures of Linux share.
+-- Signals travel by name. The numbers of these are the same on all architectures of Linux.
 local NAMES = { "HUP", "INT", "QUIT", [6] = "ABRT", [9] = "KILL", [10] = "USR1", [12] = "USR2",
   [13] = "PIPE", [14] = "ALRM", [15] = "TERM", [18] = "CONT", [19] = "STOP" }
 
@@ -36,7 +36,7 @@ local function path_of(self, spid, rest)
   return spid and ("%s/%d%s"):format(path, spid, rest or "") or path
 end
 
--- Waits until a process is there; false when it has ended already.
+-- Wait until a process has started; false when it has ended already.
 local function await_start(self, spid, deadline)
   local follower = follow.new(self.client, self.uuid, { spid = spid })
   local event
@@ -48,8 +48,8 @@ local function await_start(self, spid, deadline)
   return event ~= nil and event.type == "spawn"
 end
 
--- Sends what only a process that is there can take. One that has only just been
--- asked for is waited for.
+-- Send a request that needs a running process. A process that has just been asked for is
+-- waited for.
 local function order(self, spid, request)
   request.raise = 425
   local ok, answer = pcall(wire.request, self.client, request)
@@ -64,13 +64,13 @@ local function order(self, spid, request)
   return wire.request(self.client, request)
 end
 
---- Whether an error says that there is nobody to take an order any more: the
---- process has ended, or has closed its input.
+--- Whether an error says that the process can take no order any more: it has ended, or has
+--- closed its input.
 function control.is_over(err)
   return errors.is(err) and (err.status == 404 or err.status == 410 or err.kind == "conflict")
 end
 
--- A local engine takes bytes as they are, too.
+-- Whether input may be sent as plain bytes: a local engine takes these.
 local function takes_bytes(self) return self.client.unix_socket and not self.client.wants_json end
 
 local function request_to_write(self, spid, bytes, close)
@@ -94,7 +94,7 @@ local function write_piece(self, spid, bytes, close)
       self.client.wants_json = true
       return write_piece(self, spid, bytes, close)
     end
-    -- The process has not read what it got before: it is given the time.
+    -- The process has not read its earlier input: give it time.
     if not errors.is(err, "rate_limited") then error(err, 0) end
     loop.sleep(math.min(err.retry_after or PAUSE, self.client.policy.max_delay))
   end

@@ -1,4 +1,4 @@
---- The local engine: where it is, where it keeps its things, how to start it.
+--- The local engine: where its program, data and socket are, and how to start it.
 
 local core = require("contree.core")
 local errors = require("contree.base.errors")
@@ -9,14 +9,14 @@ local engine = {}
 
 local PROGRAM = "contree-engine"
 local PLACES = { "/usr/local/bin", "/usr/bin", "/opt/contree/bin" }
--- What a sockaddr_un holds, less the ".new" under which the engine makes it.
+-- The path that fits a sockaddr_un, less the ".new" that the engine adds while it binds.
 local SOCKET_MAX = 98
 local START_TIMEOUT = 15
--- How often it is looked whether an engine has started, in seconds.
+-- Seconds between two looks whether the engine has started.
 local SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.01
--- How long the engine of somebody who was faster may take to listen.
+-- Seconds that an engine which another process has started may take to listen.
 local PATIENCE = 5
--- How long one that ends may take to end, and how often it is tried to start the next.
+-- Seconds that an engine may take to end, and between two attempts to start the next one.
 local LEAVING, RELAUNCH_PAUSE = 30, 0.5
 
 --- What contree.new's engine= may hold.
@@ -24,7 +24,7 @@ engine.spec = {
   path = options.name,        -- the program
   data_dir = options.absolute,
   socket = options.absolute,
-  idle = options.seconds,     -- it leaves after so long without work
+  idle = options.seconds,     -- it ends after so long without work
   nice = options.integer(0, 19), -- by how much its sandboxes have a lower priority
   max_runs = options.integer(1, 64), -- sandboxes at a time
   max_queued = options.integer(0), -- runs that may wait for one; others are rate_limited
@@ -55,7 +55,7 @@ local function find(given, getenv)
   return nil, PROGRAM .. " is neither in PATH nor in " .. table.concat(PLACES, ", ")
 end
 
--- The program decides by the same C code: src/core/place.c.
+-- The engine finds its place by the same C code (src/core/place.c).
 local function find_place(data_dir, getenv)
   local found, socket, directory = core.place{
     data_dir = data_dir, own = getenv("CONTREE_DATA_DIR"), home = getenv("HOME"),
@@ -65,7 +65,7 @@ local function find_place(data_dir, getenv)
   return found, socket, directory
 end
 
--- The engine is started in another directory than ours.
+-- A relative path would mean another file: the engine's working directory differs from ours.
 local function find_runtime(given, getenv)
   local runtime = given or getenv("CONTREE_RUNTIME")
   if runtime == "" then return nil end
@@ -78,7 +78,7 @@ end
 local Engine = {}
 Engine.__index = Engine
 
---- An engine that is going to be reached on `socket`; nothing is started.
+--- The local engine of a client. Nothing is started yet.
 ---@param given table contree.new's engine=
 function engine.new(given, getenv)
   getenv = getenv or os.getenv
@@ -95,8 +95,8 @@ function engine.new(given, getenv)
     runtime = find_runtime(given.runtime, getenv), starts = 0 }, Engine)
 end
 
---- In a directory that somebody else could make, somebody else's socket may
---- wait: it is looked at until it was found to be ours.
+--- Check that the socket's directory is ours, until that has been seen once: in a directory
+--- that another user has made, a socket of that user may wait for our requests.
 function Engine:check()
   local stat = self.directory and core.stat(self.directory)
   if not stat then return end
@@ -109,18 +109,18 @@ function Engine:check()
   self.directory = nil
 end
 
--- Where the engine writes what goes wrong.
+-- The file that the engine writes its problems to.
 local function log_of(self) return self.socket .. ".log" end
 
---- What to tell those whose request an engine did not survive.
+--- The hint for a request during which the engine ended.
 function Engine:where_to_look()
   local log = log_of(self)
   return core.stat(log) and ("the local engine has ended; its log is %s"):format(log)
     or "the local engine has ended"
 end
 
---- Whether an engine has refused a request because it is about to end: nothing was
---- done, and soon nobody listens there, so that the next one is started.
+--- Whether the engine has refused a request because it is about to end. Nothing was done,
+--- so the request may be sent again: the next engine is started once nothing listens.
 ---@param try table kept by the caller from one call to the next
 function Engine:is_leaving(err, try) -- luacheck: no self
   if err.status ~= 503 or not err.message:find("the engine is stopping", 1, true) then
@@ -139,8 +139,8 @@ local function unavailable(self, message)
   })
 end
 
--- Where the engine's words about a failed start go: beside the socket, if
--- nobody else can put a file there.
+-- The file for the engine's messages: beside the socket, unless other users can make files
+-- there.
 local function log_path(self)
   local directory = self.socket:match("^(.+)/[^/]+$") or "/"
   core.mkdir(directory, 448)
@@ -151,8 +151,8 @@ local function log_path(self)
   end
 end
 
--- Starts the program. self.starting is what everybody waits for who finds that
--- nobody listens: { program, due } until it is over, then perhaps a failure.
+-- Start the program. All requests that find nothing listening wait for self.starting:
+-- { program, due }, and when it is over maybe a failure.
 local function launch(self)
   -- argv[0] is the program's own path.
   local argv = { self.path, "serve", "--data-dir", self.data_dir, "--socket", self.socket }
@@ -172,8 +172,7 @@ local function launch(self)
   self.starting = { program = program, due = core.now() + START_TIMEOUT }
 end
 
--- Waits until the program that is being started listens; returns why it does
--- not.
+-- Wait until the program that is being started listens; returns why it does not.
 local function await(self, start)
   local pause = SHORTEST_PAUSE
   while not start.over do
@@ -195,13 +194,13 @@ local function await(self, start)
   return start.failure
 end
 
--- Another engine has the data directory: it is going to listen.
+-- Whether another engine holds the data directory: that one is going to listen.
 local function lost_the_race(message)
   return message:find("another contree-engine", 1, true) ~= nil
 end
 
---- Called when nobody listened: starts the engine, or gives the one that
---- somebody else is starting a moment. Raises when there is no hope.
+--- Called when nothing listens on the socket: start the engine, or wait a moment for one
+--- that another process is starting. Raises `engine_unavailable` when neither helps.
 ---@async
 ---@param seen integer the value of `starts` before the connection was tried
 ---@param try table kept by the caller from one call to the next

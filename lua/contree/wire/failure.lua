@@ -7,7 +7,7 @@ local retry = require("contree.wire.retry")
 
 local failure = {}
 
--- Shorter tokens are words of the text itself, not secrets.
+-- A shorter token may be an ordinary word of the text, and is not hidden.
 local SECRET_LENGTH = 6
 
 --- A function that hides a token in a text.
@@ -48,7 +48,7 @@ local function hint_of(status, headers)
   return HINTS[status] or to and ("it points to %s: is url right?"):format(to:sub(1, 200))
 end
 
--- What the body of an error says: {"error": text or object}, or plain text.
+-- The message in the body of an error: {"error": text or object}, or plain text.
 local function said(body)
   local value = body and body ~= "" and json.decode(body)
   local text = value and value.error
@@ -72,9 +72,9 @@ function failure.of_status(self, request, result)
   })
 end
 
--- What the core calls a failure, and what a failure of that kind is to the caller.
--- `again`: another attempt may go better. `sent`: it does not matter whether a byte of
--- the request has left us.
+-- By the core's name of a failure: the kind of the error (default "connection"), its hint,
+-- `again`: another attempt may succeed, `sent`: count the request as sent, whether or not a
+-- byte of it has left us.
 local FAILURES = {
   connect = { again = true }, resolve = { again = true }, closed = { again = true },
   protocol = { again = true },
@@ -96,7 +96,7 @@ local function hint_of_failure(self, request, err)
   return FAILURES[err.kind] and FAILURES[err.kind].hint
 end
 
--- What was asked of whom, unless it has to do with this machine only.
+-- The beginning of the message: the request and the server, unless this machine failed.
 local function before_words(self, request, err)
   if err.kind == "file" then return "a local file: " end
   if err.kind == "connect" then
@@ -115,7 +115,7 @@ function failure.of_transfer(self, request, result)
     hint = hint_of_failure(self, request, err), unreached = err.kind == "connect"
       or err.kind == "resolve" or nil }
   if err.kind == "connect" and self.unix_socket and not self.engine then
-    -- A socket on this machine does not come back by being asked again.
+    -- Another attempt does not help: we start no engine on this socket.
     fields.hint, fields.final, fields.unsent = "nobody listens there", true, nil
   end
   return errors.new(known.kind or "connection",

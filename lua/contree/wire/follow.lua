@@ -51,20 +51,20 @@ local function pause(self, seconds, deadline)
   loop.sleep(seconds)
 end
 
--- Answers with which a server says "later", or that never arrived.
+-- Whether an error may go away by itself: the server says "later", or did not answer.
 local function transient(err)
   return errors.is(err) and (err.kind == "connection" and not err.final or err.kind == "timeout"
     or err.status == 410 or err.status == 425 or err.status == 429
     or (err.status or 0) >= 500 and err.status ~= 501)
 end
 
--- Counts a failure, and raises it when it was one too many in a row.
+-- Count a failure, and raise it after too many in a row.
 local function failed(self, err)
   self.tries = self.tries + 1
   if self.tries >= self.client.policy.max_attempts then error(err, 0) end
 end
 
--- The operation as it is now, or nil and why when that is not to be had now.
+-- The operation as it is now; nil and the error when the server cannot say now.
 local function probe(self, deadline)
   local ok, found = pcall(wire.fetch, self.client,
     { method = "GET", path = self.path, retry = false, deadline = deadline })
@@ -81,7 +81,7 @@ end
 
 local function connect(self, deadline)
   local query = { follow = not self.final, spid = self.spid, since = self.since,
-    without = self.client.unix_socket and self.without } -- what only our engine knows
+    without = self.client.unix_socket and self.without } -- only our engine knows it
   local headers = { "Accept: text/event-stream" }
   if self.cursor then headers[2] = "Last-Event-Id: " .. self.cursor end
   self.moved = false
@@ -89,7 +89,7 @@ local function connect(self, deadline)
     headers = headers, deadline = deadline })
 end
 
--- The completion event of an operation whose own could not be had.
+-- A completion event made from the operation's final state.
 local function synthetic(self)
   local operation = self.final
   self.over = true
@@ -103,9 +103,8 @@ local function synthetic(self)
   }
 end
 
--- The stream could not be opened, or has ended without completion: finds out
--- whether the operation goes on. Returns the completion event when there is no
--- other way to one.
+-- Called when the stream could not be opened or has ended without a completion event: find
+-- out whether the operation goes on. Returns a completion event when the stream has none.
 local function recover(self, deadline, err)
   if not self.final then probe(self, deadline) end
   if self.final then
@@ -120,7 +119,7 @@ local function recover(self, deadline, err)
   end
 end
 
--- A server without event streams, or one that has forgotten this one.
+-- Whether the server has no event streams, or has forgotten this one.
 local function lacks_stream(err)
   local status = errors.is(err) and err.status
   return status == 400 or status == 404 or status == 405 or status == 406 or status == 501
@@ -138,7 +137,7 @@ local function open(self, deadline)
   elseif transient(port) then
     check_deadline(self, deadline)
     if port.kind == "connection" and self.client.engine then
-      -- An engine that is gone is started again by the probe.
+      -- The probe starts an engine that has ended again.
       self.tries = 0
     elseif port.status ~= 410 and port.status ~= 425 then
       failed(self, port)
@@ -161,7 +160,7 @@ local function poll(self, deadline)
   return synthetic(self)
 end
 
--- A broken frame is fetched again, but not for ever.
+-- Count a broken frame; it is fetched again a few times.
 local function malformed(self, what, for_good)
   self.malformed = self.malformed + 1
   if for_good or self.malformed >= MALFORMED then
@@ -170,8 +169,8 @@ local function malformed(self, what, for_good)
   end
 end
 
--- Moves the cursor to an id; false when that was seen before: a server that
--- does not know our cursor begins anew.
+-- Move the cursor to an id. False when that event was seen before: a server that does not
+-- know our cursor begins with the first event.
 local function advance(self, id)
   if not id then return true end
   if self.cursor and id <= self.cursor then return false end
@@ -179,8 +178,8 @@ local function advance(self, id)
   return true
 end
 
--- The event in a frame; nil when there is none, nil and true when the stream
--- must be opened again. The cursor does not pass a frame that is broken.
+-- The event in a frame; nil when it holds none; nil and true when the stream must be opened
+-- again. The cursor does not pass a broken frame.
 local function event_of(self, frame)
   local event, problem
   local unwanted = frame.event == "sse_error"
@@ -204,7 +203,7 @@ end
 local function read(self, deadline)
   local handle = self.port.handle
   while true do
-    -- Also while frames come: a server may repeat what was seen for ever.
+    -- Also while frames come: a server may repeat old events for ever.
     check_deadline(self, deadline)
     local frame = handle:next_event()
     if frame then

@@ -13,8 +13,8 @@ local wire = {}
 
 local CONNECT_TIMEOUT = 10
 local FIRST_ATTEMPTS = 3      -- to reach a server that has never answered
-local LEAVING_PAUSE = 0.05    -- before an engine is asked again that is about to end
-local IDLE_TIMEOUT = 60       -- of bodies without an end in sight, at most
+local LEAVING_PAUSE = 0.05    -- before a request is sent again to an engine that is about to end
+local IDLE_TIMEOUT = 60       -- seconds without a byte, for bodies of unknown length
 
 -- Addresses ----------------------------------------------------------------
 
@@ -79,7 +79,7 @@ local function out_of_time(request)
   return errors.new("timeout", ("%s %s: out of time"):format(request.method, request.path))
 end
 
--- The core's result, once it is there, with what is wanted of the headers.
+-- The result of a finished transfer, with the headers that are needed.
 local function result_of(handle)
   local result = handle:result()
   local status = result.status
@@ -118,7 +118,7 @@ local function attempt(self, request, body)
   return result
 end
 
--- Waits before the next attempt, or raises the error when there is none.
+-- Wait before the next attempt, or raise the error when this was the last one.
 local function before_retry(self, request, err, tries, revival)
   if self.engine and err.unsent and request.revive ~= false then
     return self.engine:revive(revival.seen, revival)
@@ -126,7 +126,7 @@ local function before_retry(self, request, err, tries, revival)
   if self.engine and self.engine:is_leaving(err, revival) then return loop.sleep(LEAVING_PAUSE) end
   local delay = retry.delay(tries, err.retry_after)
   local remaining = left(request)
-  -- Where nobody has ever answered, a wrong address is likelier than a restart.
+  -- When the server has never answered, a wrong address is likelier than a restart.
   local most = err.unreached and not self.reached and FIRST_ATTEMPTS or math.huge
   local last = tries >= math.min(self.policy.max_attempts, most) or request.retry == false
     or err.status ~= nil and err.status == request.raise
@@ -157,11 +157,17 @@ end
 
 --- Sends a request and waits for its answer.
 --
--- request = { method, path, query, json | body, headers, sink, sha256,
---   accept = { [status] = true } beyond 2xx, repeatable = twice does no harm,
---   retry = false, raise = a status to raise at once, deadline = core.now() based, max_body,
---   secret = what no error may say, patience = until when a 429 is worth asking again,
---   revive = false: not worth starting an engine for, inherit = see contree.Port }
+-- The fields of a request:
+--   method, path, query, json or body, headers, sink, sha256, max_body
+--   accept       { [status] = true }: results although they are not 2xx
+--   repeatable   sending it twice does no harm
+--   retry        false: one attempt only
+--   raise        a status that is not asked again
+--   deadline     of core.now()
+--   patience     time of core.now() until which a 429 is asked again
+--   secret       a text that no error may contain
+--   revive       false: do not start an engine for it
+--   inherit      see contree.Port
 ---@async
 ---@return table result { status, body, json, sha256, headers if not 2xx }
 function wire.request(self, request)
@@ -177,7 +183,7 @@ function wire.request(self, request)
     end
     local result, err = attempt(self, request, body)
     if result then return decoded(request, result) end
-    -- What an earlier attempt has removed is gone.
+    -- An earlier attempt has removed it.
     if tries > 1 and request.method == "DELETE" and err.status == 404 then return {} end
     before_retry(self, request, err, tries, revival)
   end

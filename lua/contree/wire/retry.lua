@@ -1,8 +1,7 @@
 --- Which failures are safe to repeat, and when (http-api.md §10.1).
 --
--- A request that may have been carried out is repeated only if doing it twice
--- does no harm. 425 and 429 say that it was not carried out, and so does a
--- connection that never came about.
+-- A request that the server may have carried out is repeated only if doing it twice does
+-- no harm. It was not carried out after 425, after 429, and without a connection.
 
 local core = require("contree.core")
 local options = require("contree.base.options")
@@ -26,7 +25,7 @@ function retry.policy(given)
   return { max_attempts = given.max_attempts or 10, max_delay = given.max_delay or 60 }
 end
 
--- Jitter from a generator of our own: the host's is not ours to draw from.
+-- A generator of our own for jitter: math.random() would change the host's sequence.
 local state
 
 local function random()
@@ -35,8 +34,8 @@ local function random()
   return state / 2147483647
 end
 
---- Seconds to wait before attempt number `attempt` + 1. What the server asked
---- for replaces our own idea, and is never undercut.
+--- Seconds to wait before attempt number `attempt` + 1. The server's Retry-After replaces
+--- our own delay; the wait is never shorter.
 function retry.delay(attempt, retry_after)
   if retry_after then return retry_after * (1 + 0.1 * random()) end
   return LADDER[math.min(attempt, #LADDER)] * (0.5 + random() / 2)
