@@ -1,8 +1,8 @@
---- The client as users have it: contree.new, and the methods of images, operations
---- and clients that rest on rooms above the one where their class is defined.
+--- The top of the API: contree.new, and the methods of images, operations and clients that
+--- need rooms above the one where their class is defined.
 ---
---- Many programs never use a session, a Dockerfile or a process to talk to. These
---- rooms are loaded by the first call of a method that needs them.
+--- Many programs use no session, no Dockerfile and no popen. These modules are loaded by the
+--- first call that needs them, which keeps contree.new fast.
 
 local client = require("contree.wire.client")
 local files = require("contree.image.files")
@@ -235,7 +235,8 @@ Images.pull = Images.oci
 --- command_failed (a RUN failed), operation_failed (a step could not be run), unprocessable
 --- (a limit or user that cannot be had), file (the Dockerfile, the context, the cache).
 ---@async
----@param given contree.BuildOptions|string
+---@param given contree.BuildOptions|string a lone string is the context's directory, or the
+---  path of the Dockerfile
 ---@return contree.BuiltImage
 function Images:build(given) return require("contree.dockerfile").build(self.client, given) end
 

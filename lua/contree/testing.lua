@@ -1,6 +1,6 @@
---- A client for the tests of programs that use contree: no engine, no network;
---- the test says what commands answer, and sees what was asked. What is checked
---- and made of an answer is the real thing: only the server is played.
+--- A client for tests of programs that use contree, without engine and network. The test
+--- says how commands are answered, and sees the calls. Only the server is replaced: options
+--- are checked and results are made by the real code.
 
 local api = require("contree.api")
 local class = require("contree.base.class")
@@ -14,7 +14,7 @@ local testing = {}
 
 local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, TERM = 15 }
 
----@class contree.testing.Call what was asked to run
+---@class contree.testing.Call a command that was run
 ---@field command string        the shell line, or the program and its arguments in one string
 ---@field argv? string[]        the program and its arguments; nil for the shell
 ---@field stdin string          all of its input
@@ -46,8 +46,8 @@ local function is_answer(value)
   return options.callable(value) and "what stdout is, a table, or a function that returns one"
 end
 
----@class contree.testing.Fake the server that is played
----@field calls contree.testing.Call[] what was run, the oldest first
+---@class contree.testing.Fake the server of the test
+---@field calls contree.testing.Call[] the commands that were run, the oldest first
 local Fake = {}
 
 local make = class.define("contree.testing.Fake", Fake)
@@ -96,7 +96,7 @@ end
 local function new_image(self, tag, contents)
   local image = { uuid = new_uuid(self), tag = tag, created_at = "2026-01-01T00:00:00Z",
     files = {} }
-  -- What images:build takes out of it.
+  -- images:build takes this file from it.
   if tag == "busybox:latest" then image.files["/bin/busybox"] = "" end
   for path, bytes in pairs(contents or {}) do image.files[path] = bytes end
   self.images[image.uuid] = image
@@ -128,7 +128,7 @@ local function find_rule(self, command)
   end
 end
 
--- What the library runs by itself: apply_files and images:build.
+-- Whether the library itself runs the command, for apply_files or images:build.
 local function is_ours(call)
   return call.argv ~= nil and (call.command == "true" or call.command:find("^/%.contree%-build/"))
 end
@@ -229,7 +229,7 @@ on("POST", "/instances", function(self, request)
   } }
   self.operations[operation.json.uuid] = operation
   table.insert(self.started, operation)
-  -- One whose input is open goes on until that is closed, or its end is wanted.
+  -- A command with open input ends when the input is closed, or when it is waited for.
   if not (body.stdin and body.stdin.close == false) then finish(self, operation) end
   return operation.json
 end)
@@ -379,7 +379,7 @@ on("GET", "/whoami", function()
   return { token_uuid = "testing", permissions = {}, operations_stat = {} }
 end)
 
--- Plays the server: what wire.request() returns, or the error it raises.
+-- Answer a request in place of wire.request(): return its result or raise its error.
 local function respond(self, request)
   for _, each in ipairs(handlers) do
     local found = each.method == request.method and { request.path:match(each.pattern) }
@@ -392,7 +392,7 @@ local function respond(self, request)
     request.path))
 end
 
--- Longer patterns say more, so they come first.
+-- Longer patterns are more specific, so they are added last: a later rule goes first.
 local function rules_of(self, run)
   local patterns = {}
   for pattern in pairs(run or {}) do patterns[#patterns + 1] = pattern end

@@ -2,7 +2,7 @@
 --
 -- A failed call raises one of these (contree.safe returns it instead). Misuse
 -- (a wrong type, an unknown option) always raises. Where the script called is
--- added when an error leaves the module (class.lua).
+-- added when an error leaves the module (base/class.lua).
 
 ---@class contree.Error tostring() of one is one line that says what to do
 ---@field kind contree.ErrorKind

@@ -79,7 +79,7 @@ function place.of(func, line)
   return where, where and table.concat(lines, "\n") or nil
 end
 
---- The same after a call of an entry (class.lua) has failed. Nil when our own code called
+--- The same after a call of an entry (base/class.lua) has failed. Nil when our own code called
 --- the entry: then the script came in through another one, which adds the place.
 ---@param above integer how many functions of class.lua are between the entry and this one
 function place.of_entry(above, func, line)

@@ -1,4 +1,4 @@
---- Which run broke it: a search among images, each the successor of the one
+--- Bisecting: find the run that broke something in a list of images, each made from the one
 --- before it.
 
 local errors = require("contree.base.errors")
@@ -8,7 +8,7 @@ local tasks = require("contree.loop.task")
 
 local bisect = {}
 
--- What a test ends with that cannot tell, as with git bisect.
+-- The exit code of a test that cannot tell, as with git bisect.
 local SKIP = 125
 
 ---@class contree.BisectOptions
@@ -39,7 +39,7 @@ local function verdict_of(result)
   return result.exit_code == SKIP and "skip" or "bad"
 end
 
--- A function that tests an entry.
+-- The function that tests an entry.
 ---@return fun(entry: table): string verdict, contree.Result?
 local function tester(where, test)
   if not options.callable(test) then
@@ -73,7 +73,7 @@ end
 
 local function name_of(entries, i) return ("number %d (%s)"):format(i, entries[i].title) end
 
--- Tests some entries, those with the same image once.
+-- Test some entries. An image that several of them have is tested once.
 local function test_some(search, indices)
   local work, seen = {}, {}
   for _, i in ipairs(indices) do
@@ -92,7 +92,7 @@ end
 
 local function verdict(search, i) return search.verdicts[search.entries[i].uuid] end
 
--- Draws the bounds together; the entries between them that are not tested yet.
+-- Move the bounds together by the verdicts. Returns the untested entries between them.
 local function narrow(search)
   local untested = {}
   for i = search.good + 1, search.bad - 1 do
@@ -134,7 +134,7 @@ local function check_bounds(search)
   if verdict(search, good) ~= "good" then refuse(good, "good") end
 end
 
---- The first entry that is bad while the one before it is good.
+--- Find the first entry that is bad while the one before it is good.
 ---@async
 ---@param where string how the caller's method is named
 ---@param list fun(): table[]  { image, uuid, title }, the oldest first

@@ -1,5 +1,4 @@
---- Where an image comes from: the runs that made it, and which of them wrote a
---- file last.
+--- The lineage of an image: the runs that made it, and which of them last changed a file.
 
 local diff = require("contree.image.diff")
 local errors = require("contree.base.errors")
@@ -14,7 +13,7 @@ local unpack = table.unpack or unpack
 
 local lineage = {}
 
--- How many images are compared at a time.
+-- Images that are fetched before they are compared, and comparisons at a time.
 local WINDOW, READERS = 8, 4
 
 ---@class contree.LineageEntry
@@ -46,7 +45,7 @@ local function exit_code_of(found)
   return type(result) == "table" and result.state and result.state.exit_code or nil
 end
 
--- The image of a uuid and the run that made it; and the image that was run.
+-- The entry of an image with the run that made it, and the uuid of the image it ran from.
 local function entry_of(self, details)
   local entry = { uuid = details.uuid, kind = "start", title = details.tag or "start",
     created_at = details.created_at,
@@ -61,8 +60,7 @@ local function entry_of(self, details)
   return entry, found.image_uuid
 end
 
---- Iterates over an image and those that it comes from, the newest first. Ends
---- where the server does not know further.
+--- Iterate over an image and its ancestors, the newest first, as far as the server knows them.
 ---@async
 ---@param self contree.Client
 ---@param uuid string
@@ -98,8 +96,8 @@ end
 
 local KEPT = { "type", "mode", "uid", "gid", "target" }
 
--- Whether two entries of a directory are the same, as far as it can be seen
--- without reading; the size and the time of a directory tell nothing.
+-- Whether two directory entries are equal without a look at contents. The size and time of a
+-- directory do not count.
 local function same(a, b)
   if not a or not b then return a == b end
   for _, name in ipairs(KEPT) do
@@ -114,7 +112,7 @@ local function stat(self, uuid, path)
   if not errors.is(found, "not_found") then error(found, 0) end
 end
 
--- For a server that does not compare images.
+-- Compare one path, on a server that does not compare images.
 local function compare_by_stat(self, newer, older, path)
   local now, was = stat(self, newer, path), stat(self, older, path)
   if same(now, was) then return nil end
@@ -124,7 +122,7 @@ local function compare_by_stat(self, newer, older, path)
     was = now and was }
 end
 
--- What a run changed of a path, or nil; false when the older image is gone.
+-- The change of a path between two images, or nil; false when the older image is gone.
 local function compare(self, newer, older, path)
   if newer == older then return nil end
   local ok, changes = pcall(diff.between, self, newer, older, { path = path })
@@ -144,7 +142,7 @@ local function window(next_entry, first)
   return list
 end
 
--- Compares each entry of a list with the one behind it.
+-- Compare each image of a list with the one behind it, which is older.
 local function compare_all(self, list, path)
   local work = {}
   for i = 1, #list - 1 do
@@ -153,14 +151,14 @@ local function compare_all(self, list, path)
   return tasks.gather(work, READERS)
 end
 
---- The newest of the entries that changed a path, and what it did. Every step is
---- looked at, for a file that was changed and changed back was written by the
---- latter.
+--- The newest entry that changed a path, and the change. Every step is compared: when a file
+--- was changed and changed back, the second change is the newest.
 ---@async
 ---@param self contree.Client
 ---@param next_entry fun(): table?  the newest first
 ---@param path string
----@return contree.LineageEntry entry, contree.Change? change nil: it came with the oldest image
+---@return contree.LineageEntry entry
+---@return contree.Change? change nil: the path came with the oldest image
 function lineage.blame(self, next_entry, path)
   options.argument("blame", "the path", options.image_path, path)
   path = options.normal(path)
@@ -181,8 +179,8 @@ function lineage.blame(self, next_entry, path)
   end
 end
 
---- Iterates over a session's history, the newest first, and then over what its
---- first image comes from.
+--- Iterate over a session's history, the newest first, then over the lineage of its first
+--- image.
 ---@param self contree.Client
 ---@param history contree.HistoryEntry[]
 function lineage.behind(self, history)

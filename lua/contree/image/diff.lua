@@ -1,4 +1,4 @@
---- What changed between two images: the paths, and of text files the lines.
+--- The changes between two images: paths, and lines of text files.
 
 local core = require("contree.core")
 local class = require("contree.base.class")
@@ -50,7 +50,7 @@ local OPTIONS = {
   context = options.integer(0, 1000000), max_size = options.integer(1, 2 ^ 27),
 }
 
--- What an image, a session, a uuid or a tag is called in a request.
+-- The name of an image, session, uuid or tag in a request.
 local function named(other)
   if type(other) == "table" then
     local one = other.image or other
@@ -66,7 +66,7 @@ end
 local ESCAPES = { ["\a"] = "\\a", ["\b"] = "\\b", ["\t"] = "\\t", ["\n"] = "\\n", ["\v"] = "\\v",
   ["\f"] = "\\f", ["\r"] = "\\r", ['"'] = '\\"', ["\\"] = "\\\\" }
 
--- As git quotes names: bytes that are not plain ASCII are escaped.
+-- A name quoted as git does: bytes that are not plain ASCII are escaped.
 local function quoted(name)
   if not name:find('[%c"\\\127-\255]') then return name end
   return '"' .. name:gsub('[%c"\\\127-\255]', function(byte)
@@ -74,7 +74,7 @@ local function quoted(name)
   end) .. '"'
 end
 
--- Git knows of a file's mode whether it is a program.
+-- Of a file's mode, git keeps only whether it is executable.
 local function git_mode(node)
   if node.type == "link" then return "120000" end
   return ("%o"):format(node.mode):match("[1357]%d%d$") and "100755" or "100644"
@@ -82,11 +82,11 @@ end
 
 local function name_line(sign, name, there)
   if not there then return sign .. " /dev/null\n" end
-  -- A name with a space ends at the tab.
+  -- A tab marks the end of a name with spaces.
   return ("%s %s%s\n"):format(sign, quoted(name), name:find(" ", 1, true) and "\t" or "")
 end
 
--- What git calls an empty file; patch(1) does not believe in one without.
+-- Git's id of an empty file. Without it patch(1) makes or removes no empty file.
 local EMPTY = "e69de29"
 
 local function mode_lines(old, new)
@@ -102,7 +102,7 @@ local function mode_lines(old, new)
   return ("old mode %s\nnew mode %s\n"):format(git_mode(old), git_mode(new))
 end
 
--- Prose between the patches of a file is passed over by those who apply it.
+-- A line for a file without hunks. Programs that apply patches skip such lines.
 local function remark(section, a, b)
   a, b = section.old and quoted(a) or "/dev/null", section.new and quoted(b) or "/dev/null"
   if section.binary then return ("Binary files %s and %s differ\n"):format(a, b) end
@@ -127,7 +127,7 @@ local function section_text(section, path)
   return table.concat(parts)
 end
 
--- The sections of each change, which only tostring() wants.
+-- The sections of each change, for tostring() only.
 local sections_of = setmetatable({}, { __mode = "k" })
 
 local make = class.define("contree.Changes", {}, {
@@ -149,8 +149,8 @@ local make = class.define("contree.Changes", {}, {
 
 local function has_text(node) return node and (node.type == "file" or node.type == "link") end
 
--- What is compared. A file that became a link is one that is gone and one new, and
--- so is a link that points elsewhere: patch(1) does not change links.
+-- The pairs to compare for a change. A file that became a link counts as one removed and one
+-- added, and so does a link with a new target: patch(1) cannot change links.
 local function sections(change)
   local old = change.change == "removed" and change
     or change.change == "changed" and (change.was or change) or nil
@@ -164,7 +164,7 @@ local function sections(change)
   return list
 end
 
--- The text of a file, the target of a link; nothing where there is none.
+-- The text of a file, or the target of a link; "" without a node.
 local function text_of(self, uuid, path, node, max_size)
   if not node then return "" end
   if node.type == "link" then return filesystem.stat(self, uuid, path).target or "" end
@@ -229,8 +229,8 @@ local function exists(self, name)
     path = ("/inspect/%s/"):format(wire.segment(name)) }))
 end
 
--- A server that does not know the question says "not found", as it does of an
--- image that it has not.
+-- Ask the server for the changes. One without this endpoint answers "not found", as it does
+-- for a missing image, so then both images are looked up.
 local function ask(self, uuid, base, query)
   query.base = base
   local ok, result = pcall(wire.request, self, { method = "GET", query = query,

@@ -1,4 +1,4 @@
---- Uploads: what files= may be, and how each content is sent once.
+--- Uploads: the values of files=, and how each content is sent once.
 
 local core = require("contree.core")
 local class = require("contree.base.class")
@@ -23,7 +23,7 @@ local make_uploaded = class.define("contree.UploadedFile", {}, {
 
 -- What files= means --------------------------------------------------------
 
--- Whether all bits of a digit are bits of another.
+-- Whether the digit b has all bits that the digit a has.
 local function within(a, b)
   for _, bit in ipairs{ 4, 2, 1 } do
     if a % (2 * bit) >= bit and b % (2 * bit) < bit then return false end
@@ -31,9 +31,10 @@ local function within(a, b)
   return true
 end
 
--- Lua has no octal numbers, so `mode = 755` is a slip for "0755", and would be 01363.
--- A usual mode gives others no more than the group, and that no more than the owner;
--- 511, which is 0777, is the only usual one whose decimal digits look like another.
+-- Whether a number looks like octal digits written in decimal. Lua has no octal numbers, so
+-- `mode = 755` is a slip for "0755" and would mean 01363. In a usual mode, the group has no
+-- more rights than the owner, and others no more than the group. The one usual mode whose
+-- decimal digits look like another usual mode is 0777, which is 511.
 local function is_slip(value)
   local owner, group, others = ("%04d"):format(value):match("^[0-7]([4-7])([0-7])([0-7])$")
   if not owner or value == 511 then return false end
@@ -65,7 +66,7 @@ end
 
 local function base_name(path) return path:match("([^/]+)/*$") or path end
 
--- Adds one entry { path | data | uuid, mode, ... } under its destination.
+-- Add an entry { path | data | uuid, mode, ... } under its destination.
 local function put(plan, destination, entry)
   if plan.by_path[destination] then
     errors.misuse(("files: %s is there twice"):format(destination))
@@ -75,7 +76,7 @@ local function put(plan, destination, entry)
   entry.destination = destination
 end
 
--- A local file's executable bit travels, the rest is the umask's business.
+-- The mode for a local file: only its executable bit is kept, the rest depends on a umask.
 local function local_mode(stat)
   return octal(stat.mode):find("^.[1357]") and "0755" or "0644"
 end
@@ -141,7 +142,7 @@ local function put_spec(plan, destination, spec)
   put(plan, destination, attributes)
 end
 
--- Where a file goes: a path below the root, whether it begins with a slash or not.
+-- A destination as an absolute path; the slash at its beginning may be left out.
 local function rooted(destination)
   local wrong = options.name(destination)
   if wrong then
@@ -163,7 +164,7 @@ local function put_mapped(plan, destination, what)
   end
 end
 
--- A member of a list: a local path, or a table that says more and where it goes.
+-- Add a member of a list: a local path, or a table with further fields.
 local function put_listed(plan, what)
   local is_spec = type(what) == "table" and not class.of(what)
   if is_spec and what.path ~= nil then return put_mapped(plan, what.path, what) end
@@ -175,7 +176,7 @@ local function put_listed(plan, what)
   put_mapped(plan, base_name(source), what)
 end
 
---- Checks files= and looks at the local files that it names; sends nothing.
+--- Check files= and find the local files that it names. Nothing is sent.
 ---@param given table list of local paths, or map of destinations
 ---@return table plan list of { destination, path | data | uuid, mode, uid, gid }
 function files.plan(given)
@@ -209,11 +210,11 @@ local function look_up(self, digest)
   if not errors.is(found, "not_found") then error(found, 0) end
 end
 
--- What is so large is offered first: a server may have no room for it.
+-- A content from this size on is offered before it is sent: the server may have no room.
 local OFFERED = 1048576
 
--- Sending a content twice does no harm: the server keeps it once. (Only of a local
--- engine it is known that it answers an offer at once.)
+-- Sending a content twice does no harm: the server keeps it once. Only a local engine is
+-- known to answer an offer at once.
 local function post(self, entry)
   local offered = self.unix_socket and not (entry.data and #entry.data < OFFERED)
   return wire.fetch(self, {
@@ -232,9 +233,9 @@ local function fetch(self, entry, digest)
   return file
 end
 
--- Uploads one entry unless the server has it; returns { uuid, sha256, size }. One
--- that says its sha256 must still be that.
--- Of many that want the same content at once, one does it.
+-- Upload an entry unless the server has it; returns { uuid, sha256, size }. If the entry has
+-- a sha256, the file must still have it. Of several calls for one content, the first sends it
+-- and the others wait.
 local function ensure(self, entry)
   local digest = digest_of(entry)
   if entry.sha256 and digest ~= entry.sha256 then
@@ -255,7 +256,7 @@ local function ensure(self, entry)
   return file
 end
 
---- Uploads what a plan names, four at a time, each content once.
+--- Upload the files of a plan, four at a time, each content once.
 ---@async
 ---@return table body the files member of a spawn request
 function files.send(self, plan)

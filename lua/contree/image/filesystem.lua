@@ -118,8 +118,8 @@ function filesystem.exists(self, uuid, path)
   return result.status ~= 404
 end
 
--- What is read in one piece has to fit into memory, twice for a moment, and a few
--- bytes on the wire can be very many.
+-- A file that is read in one piece has to fit into memory twice. With compression, a few
+-- bytes on the wire can become very many.
 local MAX_SIZE = 256 * 1024 * 1024
 
 local READ = { max_size = options.integer(1, 2 ^ 31 - 1) }
@@ -154,7 +154,7 @@ end
 
 local MAX_LINKS = 8
 
--- Whether a path leads to a program; false where that is not to be known.
+-- Whether a path leads to a program; false if that cannot be found out.
 local function is_program(self, uuid, path)
   for _ = 1, MAX_LINKS do
     local ok, found = pcall(filesystem.stat, self, uuid, path)
@@ -207,8 +207,7 @@ function filesystem.archive(self, uuid, path, to)
   return to
 end
 
--- What a listing found is read by its own methods, too. (It has not the others'
--- names: those begin at the image's root.)
+-- An entry of a listing has these methods of images, without the path.
 for _, name in ipairs{ "read", "lines", "download" } do
   Entry[name] = function(self, ...)
     return filesystem[name](self.client, self.image_uuid, self.path, ...)
@@ -244,7 +243,7 @@ local GREP = {
   case = options.name, before = options.integer(0), after = options.integer(0),
 }
 
--- A line that is not UTF-8 comes as bytes, too, and so do its parts.
+-- A line that is not UTF-8 travels in base64, and so do its parts.
 local function take_bytes(match)
   if not json.as("string", match.line_base64) then return end
   match.line_text = stdio.decode{ value = match.line_base64, encoding = "base64" }
@@ -272,7 +271,7 @@ function filesystem.grep(self, uuid, given)
     query = given })
   for _, match in ipairs(wire.member(result, "matches", "table")) do
     if json.as("table", match) then
-      -- On the wire paths begin at the root without saying so.
+      -- On the wire, paths are relative to the root.
       local path = json.file_name(match, "path")
       match.path, match.path_encoding = path and path:gsub("^/*", "/", 1) or nil, nil
       take_bytes(match)

@@ -1,4 +1,4 @@
---- SHA-256 of what may be large: in parts, between which others have their turn.
+--- SHA-256 of large data, in parts: between these, other code of the host runs.
 
 local core = require("contree.core")
 local loop = require("contree.loop")
@@ -14,12 +14,12 @@ local function run(hashing)
   return digest, size
 end
 
---- Of a string.
+--- The digest of a string.
 ---@async
 ---@return string hex
 function hash.text(text) return (run(core.hash(text))) end
 
---- Of a regular file, or nil and why not.
+--- The digest of a regular file, or nil and the problem.
 ---@async
 ---@param path string
 ---@param root? string the path is one below it, and no link leads out of it

@@ -94,7 +94,8 @@ local function fetch_page(self, given, size, offset)
   return json.as("table", answer.images) or {}
 end
 
--- What is made meanwhile comes first, and moves the last of a page to the next.
+-- An image that is made meanwhile is listed first, so the last ones of a page come again on
+-- the next.
 local function without_seen(page, seen)
   local fresh = {}
   for _, item in ipairs(page) do

@@ -1,5 +1,5 @@
 --- An image: an immutable state of a file system, from which commands run.
---- What a run leaves (contree.Result) is an image too.
+--- The result of a run (contree.Result) is an image, too.
 
 local class = require("contree.base.class")
 local errors = require("contree.base.errors")
@@ -78,14 +78,14 @@ local function gone()
   errors.misuse("this run kept no image", "run it with disposable = false to go on from it")
 end
 
---- How a spawn request names the image.
+--- The name of the image in a spawn request.
 function image.reference(self)
   if self.uuid then return self.uuid end
   if self.tag then return "tag:" .. self.tag end
   gone()
 end
 
---- The uuid; a tag is looked up, once: an image does not change.
+--- The uuid. A tag is looked up once: the object stands for one image.
 ---@async
 function image.uuid_of(self)
   if not self.uuid then

@@ -1,21 +1,21 @@
 --- Names of images: uuids, tags, and references to registries
 --- (http-api.md §8.7, §8.9).
 --
--- The grammar of references is that of the registries' own tools. A tag here is
--- narrower (a-z 0-9 _ - with single : / . between): it is derived from the
--- reference, the same for the same image, and another one for another.
+-- References have the grammar of the registries' tools. A tag of ours has fewer characters
+-- (a-z 0-9 _ - with single : / . between). It is derived from the reference, so that equal
+-- images get equal tags, and different images different ones.
 
 local core = require("contree.core")
 
 local reference = {}
 
--- skopeo's other transports; they are passed on as they are.
+-- Skopeo's other transports; references with these are passed on unchanged.
 local TRANSPORTS = { ["oci"] = true, ["oci-archive"] = true, ["docker-archive"] = true,
   ["docker-daemon"] = true, ["containers-storage"] = true, ["dir"] = true }
 
 local TAG_MAX, NAME_MAX, HERE_MAX = 128, 255, 256
 
---- The uuid that a text is, in lower case, or nil.
+--- The text in lower case if it is a uuid, else nil.
 ---@param text string
 ---@return string?
 function reference.uuid(text)
@@ -24,7 +24,7 @@ function reference.uuid(text)
   if a and #a == 8 and #b == 4 and #c == 4 and #d == 4 and #e == 12 then return lower end
 end
 
---- Whether an image here can have the tag.
+--- Whether the server allows the tag.
 ---@param text string
 ---@return boolean
 function reference.is_tag(text)
@@ -55,7 +55,7 @@ local function is_host(host)
   return true
 end
 
--- What is wrong with the path of a repository, or nil.
+-- The problem with a repository's path, or nil.
 local function path_problem(path)
   if path:find("%u") then return "the name of a repository has no capitals (a tag may)" end
   for part in (path .. "/"):gmatch("(.-)/") do
@@ -83,13 +83,13 @@ end
 
 -- The local tag ------------------------------------------------------------
 
--- Words that a tag cannot hold, so that different ones stay different.
+-- Add a hash of the text if it had to be changed, so that different texts stay different.
 local function fit(text, changed)
   if text == changed then return text end
   return changed .. "-" .. core.sha256(text):sub(1, 8)
 end
 
--- Case means nothing in a host that has a dot or a port.
+-- Upper and lower case are the same in a host that has a dot or a port.
 local function host_here(host)
   local lower = host:lower()
   local six, port = lower:match("^%[(.-)%](.*)$")
@@ -165,8 +165,8 @@ function reference.parse(text)
   return source
 end
 
---- The tag that an image of this name has here: a tag as it is, of a reference
---- the one that its import gives. What is neither is left to the server.
+--- The tag of the image with this name: a tag itself, or the tag that the import of a
+--- reference gives. Any other text is returned for the server to refuse.
 ---@param name string
 ---@return string
 function reference.tag(name)

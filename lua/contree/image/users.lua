@@ -19,8 +19,8 @@ end
 
 local function is_id(text) return text:find("^%d+$") ~= nil end
 
--- The fields of the line whose first field is `wanted`, or the third if that is a
--- number: a user who is called like one is nobody's number.
+-- The fields of the line for a name (the first field) or a number (the third field). A user
+-- whose name consists of digits is not found by it.
 local function find(text, wanted)
   local key = is_id(wanted) and 3 or 1
   for line in text:gmatch("[^\n]+") do
@@ -69,8 +69,8 @@ function users.find(client, uuid, text, content)
   return user
 end
 
---- The owner that "user", "user:group" and their numbers mean for files. A lone number
---- is that of the group, too, whatever /etc/passwd says of it.
+--- The owner that "user", "user:group" and their numbers mean for files. A lone number is
+--- the group's number, too, whatever /etc/passwd says about it.
 ---@async
 ---@param client contree.Client
 ---@param uuid string of the image
@@ -92,8 +92,8 @@ end
 
 local function no_file() return "" end
 
---- The engine looks a user up where the process starts. For other servers, which
---- know numbers only, it is done here, by what the image has.
+--- Replace the user in a request by numbers, looked up in the image, on servers that know
+--- only these. The local engine looks users up itself.
 ---@async
 ---@param client contree.Client
 ---@param uuid string|false  of the image, if it is known

@@ -1,6 +1,6 @@
---- What a process says of itself, taken to where it belongs: output to its
---- sinks, the rest to its outcome. For operations (process 1) and subprocesses:
---- tables with { spid, plan, sinks, seen, delivered }.
+--- Delivers the events of a process: output goes to the sinks, all else to the outcome.
+--- `self` is an operation (process 1) or a subprocess, with the fields spid, plan, sinks,
+--- seen and delivered.
 
 local outcome = require("contree.run.outcome")
 local stdin = require("contree.run.stdin")
@@ -8,14 +8,14 @@ local stdio = require("contree.base.stdio")
 
 local delivery = {}
 
---- Makes ready to take events. Does nothing the second time.
+--- Prepare for events. A second call does nothing.
 function delivery.begin(self)
   if self.sinks then return end
   self.sinks = self.plan.sinks or { stdout = stdio.output(nil)(), stderr = stdio.output(nil)() }
   self.seen, self.delivered = outcome.new(), { stdout = 0, stderr = 0 }
 end
 
---- Takes in an event.
+--- Deliver an event.
 function delivery.take(self, event)
   local mine = (event.spid or 1) == self.spid
   if mine and (event.type == "stdout" or event.type == "stderr") then
@@ -29,8 +29,8 @@ function delivery.take(self, event)
   if self.plan.on_event then self.plan.on_event(event) end
 end
 
---- Takes in what the server's JSON holds; its output goes where the events have
---- not yet brought it.
+--- Deliver the server's JSON of an operation: of its output, the part that no event has
+--- brought.
 ---@param operation table OperationResponse
 ---@return contree.Outcome
 function delivery.take_json(self, operation)
@@ -48,7 +48,7 @@ function delivery.finish(self)
   return self.sinks.stdout.finish(), self.sinks.stderr.finish()
 end
 
---- Closes what sinks write to, when there will be no result.
+--- Close the sinks when there is no result to come.
 function delivery.close(sinks)
   for _, sink in pairs(sinks or {}) do pcall(sink.finish) end
 end

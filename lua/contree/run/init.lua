@@ -20,16 +20,16 @@ local wire = require("contree.wire")
 
 local run = {}
 
--- How long the server may hold back its answer to a spawn, waiting for the end.
+-- The most seconds for which the server may delay its answer to a spawn until the end.
 local PREFER_WAIT = 10
--- The longest that a run without timeout= can take by the server's rules.
+-- Seconds after which the server ends a run that has no timeout=.
 local LONGEST = 3600
---- More output than this is not in an operation's JSON, only in its events, and no
---- other server than ours promises to take more.
+--- The most bytes of output that an operation's JSON holds. More is in its events only, and
+--- only a local engine is known to take more.
 run.RESULT_MAX = 10485760
--- What is asked for where a caller takes output as it comes and names no limit.
+-- The limit for output that a caller takes as it comes without naming one.
 local NO_LIMIT = 2 ^ 40
--- How long a spawn that is cancelled half-way may still take to be answered.
+-- Seconds that the answer to a cancelled spawn is still waited for.
 local GRACE = 5
 
 ---@class contree.Limits what one run may take of the machine (docs/engine/engine.md)
@@ -82,7 +82,7 @@ run.limits = options.nested{
   max_layer_bytes = options.integer(0), shm_bytes = options.integer(4096),
 }
 
--- stdin, stdout, stderr and files have checks of their own (stdio, files).
+-- stdio and files check stdin, stdout, stderr and files.
 local SPEC = {
   shell = options.text, command = options.name, args = options.texts,
   stdin = options.any, stdout = options.any, stderr = options.any, files = options.any,
@@ -97,7 +97,7 @@ local SPEC = {
   image_etc = options.boolean,
 }
 
---- What a command has that runs beside another one (http-api.md §5.6).
+--- The options of a command that runs beside another one (http-api.md §5.6).
 run.process_spec = {}
 for _, name in ipairs{ "shell", "command", "args", "stdin", "stdout", "stderr", "env", "cwd",
   "user", "uid", "gid", "truncate_output_at", "on_event", "check" } do
@@ -120,8 +120,8 @@ local function check_command(where, given)
   end
 end
 
--- The request's body, but for image, files and stdin. What is not set is not
--- sent: the server's defaults hold.
+-- The request's body without image, files and stdin. Options that are not set are not
+-- sent, so the server's defaults hold.
 local function body_of(given)
   local networking = given.networking
   if type(networking) == "boolean" then networking = { enabled = networking } end
@@ -174,8 +174,9 @@ function run.plan(where, given, disposable, spec)
   }
 end
 
--- What a stream is cut at. One that is taken as it comes is whole, unless the caller
--- wants less; else a program that reads lines would be told a part of one is a line.
+-- Set the bytes after which the streams are cut. Output that is taken as it comes is not
+-- cut, unless the caller asks for it: a program that reads lines would take a part of a
+-- line for a whole one.
 local function set_limit(this, self, streamed)
   local body = this.body
   local asked = body.truncate_output_at
@@ -187,7 +188,7 @@ local function set_limit(this, self, streamed)
   return (asked or 0) > run.RESULT_MAX
 end
 
---- One run of a plan: what belongs to this run alone.
+--- The state of one run of a plan.
 ---@param self contree.Client
 ---@param streamed boolean the output may be read while it runs, by op:output() or popen
 ---@param keep? function see run.start
@@ -209,8 +210,8 @@ function run.begin(plan, self, streamed, on_end, keep, defaults)
   return this
 end
 
--- Nobody waits for the answer to a spawn any more: it is waited for a little
--- longer, having the id by which to cancel what it started.
+-- Called when the wait for the answer to a spawn is given up: wait a little longer for it,
+-- since the operation can be cancelled only by the id in it.
 local function take_back(sent)
   local task, self = sent.task, sent.client
   local answered, late = pcall(task.wait, task, GRACE)
@@ -222,7 +223,7 @@ local function take_back(sent)
   end
 end
 
--- The same, where the task was killed, too: its transfer lives on.
+-- The same for a transfer whose task the host has killed: the transfer lives on.
 local function inheritor(self)
   return function(port)
     local deadline = core.now() + GRACE
@@ -237,7 +238,7 @@ local function inheritor(self)
 end
 
 local function send(self, request, held_back)
-  -- An engine on a socket that holds its answer back cancels when we hang up.
+  -- While a local engine delays its answer, it cancels the run when we hang up.
   if held_back and self.unix_socket then return wire.request(self, request) end
   request.inherit = inheritor(self)
   local task = tasks.spawn(wire.request, self, request)
@@ -254,14 +255,14 @@ end
 local function request_of(from, plan, this, wait)
   local self = from.client
   if plan.files then this.body.files = files.send(self, plan.files) end
-  -- Events do not tell what a tag meant, and so not whether something changed.
+  -- Events do not say which image a tag meant, so whether the run changed it is not known.
   if this.live and not this.disposable then image.uuid_of(from) end
   if this.body.user and not self.unix_socket then
     users.settle(self, image.uuid_of(from), this.body)
   end
   this.body.image = image.reference(from)
   local seconds = math.min(PREFER_WAIT, math.floor(self.timeout / 2))
-  -- A run with a key goes on when we hang up, so its id must be known early.
+  -- A run with a key goes on when we hang up, so we need its id at once.
   local held_back = wait and not this.live and not plan.key and not plan.detach and seconds > 0
   local headers = {}
   if held_back then headers[1] = ("Prefer: wait=%d"):format(seconds) end
@@ -277,7 +278,7 @@ local function spawn(from, plan, this, wait)
   local remembered = plan.files and next(self.known_files)
   local function try()
     local request, held_back = request_of(from, plan, this, wait)
-    -- Files have taken their time: a session looks again whether it may run.
+    -- Sending files takes time: a session checks again whether it may run.
     if plan.before_sent then plan.before_sent() end
     return send(self, request, held_back)
   end
@@ -285,7 +286,7 @@ local function spawn(from, plan, this, wait)
   local refused = errors.is(result)
     and (result.status == 400 or result.status == 404 or result.status == 422)
   if refused and remembered then
-    -- The server forgets uploads after a time; we may remember them longer.
+    -- The server deletes unused uploads after a time, and we may still remember them.
     self.known_files = {}
     ok, result = pcall(try)
   end
@@ -315,7 +316,7 @@ local function launch(from, plan, wait, on_end, keep)
   return started
 end
 
---- Runs a plan from an image and waits for its end.
+--- Run a plan from an image and wait for its end.
 ---@async
 ---@param from contree.Image
 ---@return contree.Result

@@ -19,7 +19,7 @@ local wire = require("contree.wire")
 
 local operation = {}
 
--- How long the clean-up after an interrupted wait may take.
+-- Seconds that the clean-up after an interrupted wait may take.
 local CANCEL_TIMEOUT = 5
 
 ---@class contree.Operation
@@ -33,8 +33,8 @@ local make = class.define("contree.Operation", Operation, {
   __tostring = function(self) return ("contree.Operation(%s)"):format(self.uuid) end,
 })
 
---- An operation by its id. `plan` (run.lua) says what its output is for and
---- what its end means; without one, output becomes strings.
+--- An operation by its id. The plan (run/init.lua) says where its output goes and how its
+--- end is taken. Without one, output becomes strings.
 ---@param self contree.Client
 ---@param uuid string
 ---@param input? contree.Image  what it runs from
@@ -47,9 +47,9 @@ end
 
 local function cancel_owned(one) operation.cancel_quietly(one.client, one.uuid) end
 
---- Makes an operation that was started here end with what it was started for.
+--- Make an operation end with the object or the call that it was started for.
 ---@param self contree.Operation
----@param awaited? boolean  somebody waits for it from its beginning to its end
+---@param awaited? boolean  the call that started it waits for its end
 function operation.own(self, awaited)
   self.owned = owned.watch(not awaited and self or nil, cancel_owned,
     { client = self.client, uuid = self.uuid })
@@ -86,8 +86,8 @@ function Operation:cancel()
   return ok
 end
 
--- Follows the events on behalf of an iterator. A loop that is left early leaves
--- the connection behind: it is closed when the iterator is collected.
+-- A follower for an iterator. When a loop is left early, the connection stays open until the
+-- iterator is garbage collected.
 local function follow_in_loop(self, choice)
   local follower = follow.new(self.client, self.uuid, choice)
   follower.sentinel = class.on_collect(function() loop.later(follower.close, follower) end)
@@ -114,7 +114,7 @@ function Operation:events(choice)
   end)
 end
 
--- A server without event streams tells all at the end.
+-- The output that is left, on a server without event streams: it tells all at the end.
 local function rest_of_output(final, truncated)
   local found, streams = outcome.of_operation(final)
   local rest = {}
@@ -159,7 +159,7 @@ end
 
 -- Waiting ------------------------------------------------------------------
 
--- The final state, which may be stored a moment after the last event.
+-- The final state. The server may store it a moment after the last event.
 local function fetch_final(self, deadline)
   for attempt = 1, 10 do
     local found = fetch(self, deadline)
@@ -192,10 +192,10 @@ local function make_result(self, found)
   local out, err = delivery.finish(self)
   local plan = self.plan
   local from = self.input
-  -- An image does not change: what its tag meant once is what it stays.
+  -- An image object stands for one image, also if its tag names another one later.
   if from and not from.uuid then from.uuid = found.input_uuid end
   local input = found.input_uuid or from and from.uuid
-  -- Of a run that somebody else started we do not know whether it was disposable.
+  -- If another program started the run, we do not know whether it was disposable.
   local changed
   if not plan.disposable and input and (from or found.image_uuid) then
     changed = found.image_uuid ~= input
@@ -210,7 +210,7 @@ local function make_result(self, found)
   })
 end
 
--- What the end of the operation means for the caller.
+-- Turn the end of the operation into the result or the error for the caller.
 local function conclude(self, found)
   local result = make_result(self, found)
   local err
@@ -239,7 +239,7 @@ end
 
 local job = { name = "the operation" }
 
--- Whether an error is the operation's own end, rather than our wait's.
+-- Whether an error ended the operation, not only our wait for it.
 function job.owns(self, err) return errors.is(err) and err.operation == self end
 
 local function conclude_all(self, deadline)
@@ -247,8 +247,8 @@ local function conclude_all(self, deadline)
   return conclude(self, collect(self, deadline))
 end
 
--- A session keeps what the operation left; should it not be able to, the end
--- is remembered until it can.
+-- A session keeps the image that the operation left. If keeping fails, the end is remembered
+-- for the next attempt.
 function job.run(self, deadline)
   local ending = self.ending
   if not ending then
@@ -261,8 +261,8 @@ function job.run(self, deadline)
   return ending[2]
 end
 
---- Cancels an operation on behalf of somebody who can no longer wait for it,
---- being cancelled or interrupted: it is short, and never raises.
+--- Cancel an operation for code that was cancelled or interrupted itself: this takes a short
+--- time and never raises.
 function operation.cancel_quietly(self, uuid)
   pcall(wire.request, self, { method = "DELETE", retry = false, revive = false,
     path = "/operations/" .. wire.segment(uuid), deadline = core.now() + CANCEL_TIMEOUT })
@@ -284,8 +284,8 @@ end
 
 job.forsake = abandon
 
---- Waits until core.now() is `deadline`; whatever ends the wait before the
---- operation has ended cancels it.
+--- Wait for the end until core.now() is `deadline`. If the wait ends before the operation
+--- does, the operation is cancelled.
 ---@async
 ---@return contree.Result
 function operation.await(self, deadline)

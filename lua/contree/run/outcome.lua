@@ -1,5 +1,5 @@
---- What became of an operation, put together from either of the two places
---- that tell: the operation's JSON, or its events.
+--- The outcome of an operation, read from its JSON or from its events: the two say the same
+--- in different forms.
 
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
@@ -28,7 +28,7 @@ local function number(value) return json.as("number", value) end
 local function text(value) return json.as("string", value) end
 local function map(value) return json.as("table", value) or {} end
 
--- -1 says that there was none.
+-- -1 means no signal.
 local function signal_of(value)
   local found = number(value)
   if found and found > 0 then return found end
@@ -45,7 +45,7 @@ function outcome.of_operation(operation)
   local state, resources = map(result.state), map(result.resources)
   local out, err = map(result.stdout), map(result.stderr)
   local code, signal = number(state.exit_code), signal_of(state.signal)
-  -- Without a signal -1 says that the command has not ended, or never began.
+  -- A code of -1 without a signal means that the command has not ended, or never began.
   local exited = signal ~= nil or state.timed_out == true or code ~= nil and code >= 0
   local found = {
     status = text(operation.status), error = text(operation.error),
@@ -85,7 +85,7 @@ local function resources_of(data)
   return to
 end
 
---- An outcome to be told of events until one is the completion.
+--- An empty outcome, for add_event() to fill.
 ---@return contree.Outcome
 function outcome.new()
   return { exited = false, timed_out = false, resources = {},
@@ -117,7 +117,7 @@ function readers.completion(self, data)
   read_limit(self, data)
 end
 
---- Takes in one event of the sandbox, or of the process `spid` (default: 1).
+--- Add an event of the sandbox, or of the process `spid` (default: 1).
 ---@param self contree.Outcome
 function outcome.add_event(self, event, spid)
   local reader = readers[event.type]
@@ -125,9 +125,9 @@ function outcome.add_event(self, event, spid)
   if reader and (source == 0 or source == (spid or 1)) then reader(self, event.data) end
 end
 
---- The error that the end of a stream becomes that was cut off unasked.
+--- The error at the end of a stream that was cut off although the caller did not ask for it.
 ---@param name "stdout"|"stderr"
----@param limit? integer what it was cut at, where that is known
+---@param limit? integer the bytes after which it was cut, if known
 ---@return contree.Error
 function outcome.cut_off(name, limit)
   return errors.new("unprocessable", ("%s was cut off%s: this is not all of it"):format(name,
@@ -139,12 +139,12 @@ local function last_line(output)
   return type(output) == "string" and output:match("([^\n]*%S[^\n]*)%s*$") or nil
 end
 
---- Whether a command did not do what it should have.
+--- Whether a command failed: an exit code other than 0, a signal, or the time limit.
 function outcome.is_failure(result)
   return result.exit_code ~= 0 or result.timed_out or false
 end
 
--- How a limit is told, and what to do about it.
+-- The words and the hint for each limit.
 local LIMITS = {
   timeout = { words = " of %d s", hint = "timeout = gives it longer, 3600 s at most" },
   memory = { words = ", %d bytes", hint = "resources_limits = { memory_bytes = } gives it more" },
@@ -154,7 +154,7 @@ local LIMITS = {
     hint = "resources_limits = { max_layer_bytes = } gives it more" },
 }
 
---- The error that a failed command becomes with check = true.
+--- The error for a failed command with check = true.
 ---@return contree.Error
 function outcome.failure(result)
   local limit = result.timed_out and "timeout" or result.limit

@@ -1,6 +1,6 @@
---- A command that is talked to while it runs, in the manner of Python's
---- subprocess.Popen; image:popen. Output is fetched when it is read: what
---- nobody reads stays with the server and costs no memory here.
+--- image:popen: a command that is talked to while it runs, in the manner of Python's
+--- subprocess.Popen. Output is fetched when it is read; unread output stays on the server
+--- and takes no memory here.
 
 local core = require("contree.core")
 local class = require("contree.base.class")
@@ -73,7 +73,7 @@ local function take_in(self, bytes)
   buffers.write(self.buffer, bytes)
 end
 
--- All that there will be is known: takes in what is not here yet.
+-- Take the rest of the stream, whose whole content is known now.
 local function complete(self, bytes, truncated)
   if self.over then return end
   self.over = true
@@ -81,8 +81,8 @@ local function complete(self, bytes, truncated)
   take_in(self, bytes:sub(self.got + 1))
 end
 
--- A stream that is dropped half-way leaves its connection behind, which is closed
--- when the stream is collected.
+-- When a stream is dropped half-way, its connection stays open until the stream is garbage
+-- collected.
 local function open(self)
   local follower = follow.new(self.operation.client, self.operation.uuid,
     { spid = 1, without = "stdin" })
@@ -90,7 +90,7 @@ local function open(self)
   self.sentinel = class.on_collect(function() loop.later(follower.close, follower) end)
 end
 
--- Waits for more; false at the end.
+-- Wait for more output.
 local function fetch(self)
   if not self.follower then open(self) end
   local event = self.follower:next()
@@ -99,7 +99,7 @@ local function fetch(self)
   elseif event and event.type == "truncated" then
     if event.data.stream == self.name then self.truncated = true end
   elseif event and event.type == "completion" and self.follower.polling then
-    -- A server without event streams tells all at the end.
+    -- A server without event streams has all output in the final state.
     local found, streams = outcome.of_operation(self.follower.final)
     complete(self, streams[self.name], found.truncated[self.name])
   elseif not event or event.type == "exit" or event.type == "completion" then
@@ -122,8 +122,8 @@ local function fill(self)
   return true
 end
 
--- What was cut off unasked is not all of it, and its last line is none: that is told
--- once, in place of them.
+-- Raise, once, when the caller reads the end of output that was cut off without being asked
+-- to: this is not the whole output, and its last line is not a whole line.
 local function refuse_part(self, kind)
   if not self.over or not self.truncated or self.told then return end
   local plan = self.operation.plan
@@ -249,7 +249,8 @@ local function run_options(where, argv, given)
   local translated = {}
   for name, value in pairs(given) do translated[name] = value end
   translated.shell, translated.text, translated.input = nil, nil, nil
-  -- What is too long for the operation's JSON would pass by while wait() waits.
+  -- Output that is too long for the operation's JSON is read from the events, so wait() need
+  -- not collect it.
   local limit = given.truncate_output_at
   local long = type(limit) == "number" and limit > run.RESULT_MAX
   translated.stdout = long and discard or nil
@@ -266,7 +267,7 @@ local function run_options(where, argv, given)
   return translated, argv
 end
 
---- Starts a command to be talked to; image:popen and session:popen.
+--- Start a command to be talked to; image:popen and session:popen call this.
 ---@async
 ---@param where string how the caller's method is named
 ---@param start fun(plan: table, given: contree.RunOptions): contree.Operation
@@ -294,7 +295,7 @@ local function settle(self, result)
   if self.discards then return end
   for _, output in ipairs{ self.stdout, self.stderr } do
     local truncated = result[output.name .. "_truncated"]
-    -- What is too long for the operation's JSON is in the events.
+    -- Output that is too long for the operation's JSON is in the events.
     local elsewhere = truncated and (self.operation.plan.limit or 0) > run.RESULT_MAX
     if not output.busy and not elsewhere then
       complete(output, result[output.name], truncated)
@@ -302,7 +303,7 @@ local function settle(self, result)
   end
 end
 
--- Waits; an end that is an error has a result as well.
+-- Wait for the end. An end that is an error has a result, too.
 local function await(self, seconds)
   local ok, value = pcall(methods.wait, self.operation, seconds)
   local result = value
@@ -323,7 +324,7 @@ function Process:poll()
     local status, details = methods.status(self.operation)
     if not follow.is_terminal(status) then return nil end
     self.returncode = code_of(outcome.of_operation(details))
-    if not self.returncode then await(self) end -- it could not run: raises why
+    if not self.returncode then await(self) end -- it could not run: raise the reason
   end
   return self.returncode
 end

@@ -1,5 +1,5 @@
---- Waiting for the end of something by many at once: one of them does the
---- waiting, the others look at what came of it, now and later.
+--- Many coroutines wait for one end: the first one waits and keeps the outcome, which the
+--- others get when they are woken, and later callers at once.
 
 local core = require("contree.core")
 local errors = require("contree.base.errors")
@@ -7,18 +7,18 @@ local loop = require("contree.loop")
 
 local shared = {}
 
----@class contree.Waited what is waited for; the fields are this module's
+---@class contree.Waited an object whose end is waited for; the fields belong to this module
 ---@field outcome? { ok: boolean, value: any }
 ---@field waiters? table[]
 
----@class contree.Job how it is waited for
+---@class contree.Job how to wait for it
 ---@field name string                                  for messages
 ---@field run fun(self: table, deadline: number?): any waits, returns or raises the end
----@field owns fun(self: table, err: any): boolean     is an error its end, or only the wait's?
----@field ended? fun(self: table, value: any?)         called once, with what run() returned
----@field forsake fun(self: table)                     the one who waited has been killed
+---@field owns fun(self: table, err: any): boolean     whether an error is its end, not the wait's
+---@field ended? fun(self: table, value: any?)         called once, with the value of run()
+---@field forsake fun(self: table)                     the host has killed the waiting coroutine
 
---- Keeps how it ended.
+--- Keep the outcome, and call job.ended.
 function shared.settle(self, job, ok, value)
   if self.outcome then return end
   self.outcome = { ok = ok, value = value }
@@ -31,13 +31,13 @@ local function relieve(self)
   for _, w in ipairs(waiters or {}) do loop.fire(w) end
 end
 
--- Whoever waited has been killed.
+-- Called when the host has killed the coroutine that waited.
 local function forsake(will)
   relieve(will.self)
   will.job.forsake(will.self)
 end
 
---- Waits, for all who wait, until core.now() is `deadline`.
+--- Wait for the end until core.now() is `deadline`; all other callers get the same outcome.
 ---@async
 ---@param self contree.Waited
 ---@param job contree.Job
@@ -60,8 +60,8 @@ function shared.wait(self, job, deadline)
   return ok, value
 end
 
---- For a wait(seconds) method: returns the end or raises it. When the wait
---- itself fails, other than by its time running out, `abandon` is called.
+--- For wait(seconds) methods: return the end or raise it. When the wait is cancelled or
+--- interrupted, `abandon` is called.
 ---@async
 function shared.wait_for(self, job, seconds, abandon)
   local ok, value = shared.wait(self, job, seconds and core.now() + seconds)

@@ -9,12 +9,11 @@ local wire = require("contree.wire")
 
 local stdin = {}
 
--- Up to so many bytes travel in the spawn request. To encode more takes longer than
--- a host should stand still.
+-- The most bytes of input in a spawn request. Encoding more would block the host too long.
 local INLINE = 262144
 
---- Reads as much as a spawn request carries. Returns the member of its body
---- and, when there is more, a reader of the rest.
+--- Read the input that a spawn request carries. Returns the member of its body and, when
+--- there is more, a reader of the rest.
 ---@param reader fun(): string?
 function stdin.begin(reader)
   local parts, size = {}, 0
@@ -47,15 +46,15 @@ local function send_all(process, reader)
   control.write(process, process.spid, "", true)
 end
 
--- Ends what did not get its input.
+-- End a process that could not be given its input.
 local function give_up(process)
   if process.spid > 1 then return control.kill(process, process.spid, "KILL") end
   wire.request(process.client, { method = "DELETE",
     path = "/operations/" .. wire.segment(process.uuid) })
 end
 
---- Starts to send the rest of the input of an operation or a subprocess. A
---- failure ends it and is kept for whoever waits for it.
+--- Start to send the rest of the input of an operation or a subprocess. When that fails, the
+--- process is ended, and its wait() raises the error.
 function stdin.feed(process)
   local reader = process.plan.rest_of_stdin
   process.plan.rest_of_stdin = nil
@@ -67,7 +66,7 @@ function stdin.feed(process)
   end)
 end
 
---- Ends the sending.
+--- Stop sending.
 function stdin.stop(process)
   if process.feeder then process.feeder:cancel() end
   process.feeder = nil

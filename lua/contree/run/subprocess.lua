@@ -16,7 +16,7 @@ local users = require("contree.image.users")
 
 local subprocess = {}
 
--- How long the clean-up after an interrupted wait may take.
+-- Seconds that the clean-up after an interrupted wait may take.
 local KILL_TIMEOUT = 5
 
 ---@class contree.SpawnOptions
@@ -70,7 +70,7 @@ local function send(operation, body)
   return control.spawn(operation, body)
 end
 
---- Starts a command beside an operation's; operation:spawn.
+--- Start a command beside an operation's main one; operation:spawn calls this.
 ---@async
 ---@param operation contree.Operation
 ---@param given contree.SpawnOptions|string
@@ -89,7 +89,7 @@ function subprocess.start(operation, given)
     spid = spid, plan = plan }, operation.client.safe)
 end
 
--- Follows it to its exit; the operation's end is its end, too.
+-- Follow it to its exit. It ends with the operation at the latest.
 local function collect(self, deadline)
   self.follower = self.follower or follow.new(self.client, self.uuid,
     { spid = self.spid, without = not self.plan.on_event and "stdin" or nil })

@@ -1,7 +1,6 @@
---- What a session remembers: a tree of entries, branches that point into it,
---- and the runs whose end is not known yet. Kept by a store (contree/store),
---- which other processes may change at any time; each function here is one
---- transaction, and says what it found.
+--- The history of a session: a tree of entries, branches that point into it, and pending
+--- runs. A store (session/store) keeps it, and other processes may change it at any time.
+--- Each function here is one transaction and returns what it found.
 
 local errors = require("contree.base.errors")
 
@@ -17,7 +16,7 @@ local history = {}
 local History = {}
 History.__index = History
 
--- As servers write it.
+-- The time as servers write it.
 local function now() return os.date("!%Y-%m-%dT%H:%M:%SZ") end
 
 local function at(rows, id) return setmetatable({ rows = rows, id = id }, History) end
@@ -29,7 +28,7 @@ local function insert(rows, id, entry, parent)
   return entry.id
 end
 
--- Of several sessions in one store, a fork's name.
+-- A name for a fork that no session of the store has.
 local function free_name(rows, id)
   local number = 2
   while rows:session(("%s-%d"):format(id, number)) do number = number + 1 end
@@ -45,14 +44,14 @@ local function create(rows, id, server, entries)
   rows:set_tip(id, "main", tip)
 end
 
---- The session of that name, which is made from `entries` if there is none.
+--- The session of that name. If there is none, it is made from `entries`.
 ---@async
 ---@param rows contree.Rows
 ---@param id string
 ---@param server string
 ---@param entries? contree.store.Entry[] the oldest first
----@return contree.History? history nil: there is none, and nothing to make it of
----@return string? server       whose it is
+---@return contree.History? history nil: there is none, and no `entries`
+---@return string? server       the server of its images
 function history.open(rows, id, server, entries)
   return rows:write(function()
     local found = rows:session(id)
@@ -68,7 +67,7 @@ function history.exists(rows, id)
   return rows:read(function() return rows:session(id) ~= nil end)
 end
 
--- Somebody else may have deleted the session.
+-- The session's row. Another process may have deleted it.
 local function check(self)
   local found = self.rows:session(self.id)
   if not found then
@@ -107,7 +106,7 @@ function History:current()
   end)
 end
 
---- Where a branch ends now, and the run that was started there, if there is one.
+--- The entry where a branch ends now, and the pending run that was started there.
 ---@async
 ---@return contree.store.Entry? entry nil: there is no such branch
 ---@return contree.store.Pending? pending
@@ -123,7 +122,7 @@ function History:position(branch)
   end)
 end
 
---- The entries that led to one, the oldest first.
+--- The entries from the first one to `tip`.
 ---@async
 ---@return contree.store.Entry[]
 function History:chain(tip)
@@ -133,7 +132,7 @@ function History:chain(tip)
   end)
 end
 
---- The entries that led to where a branch ends, the oldest first.
+--- The entries from the first one to the end of a branch.
 ---@async
 ---@return contree.store.Entry[]? entries nil: there is no such branch
 function History:chain_of(branch)
@@ -154,8 +153,8 @@ function History:tree()
   end)
 end
 
--- Adds an entry where a run was started from, or as a new branch from there;
--- false: the branch has moved since, or there is one of that name.
+-- Add an entry at the place where a run was started, or as a new branch from there. False:
+-- the branch was moved since, or there is one of that name.
 local function place(self, place_at, entry, branch)
   local rows = self.rows
   check(self)
@@ -169,15 +168,14 @@ local function place(self, place_at, entry, branch)
   return true
 end
 
---- Adds an entry; with `branch` as the first of a new branch, which the session
---- is on from then on.
+--- Add an entry. With `branch` it begins a new branch of that name, which is selected.
 ---@async
----@return boolean added false: somebody else has moved the branch, or has made one of that name
+---@return boolean added false: the branch was moved, or there is one of that name
 function History:add(place_at, entry, branch)
   return self.rows:write(function() return place(self, place_at, entry, branch) end)
 end
 
---- Notes a run whose end will be taken later.
+--- Note a pending run: its end will be taken later.
 ---@async
 ---@param row { operation: string, branch: string, tip: integer, kind: string, title: string }
 function History:expect(row)
@@ -188,7 +186,7 @@ function History:expect(row)
   end)
 end
 
---- The runs whose end nobody has taken, the oldest first.
+--- The pending runs, the oldest first.
 ---@async
 ---@return contree.store.Pending[]
 function History:pending()
@@ -198,12 +196,12 @@ function History:pending()
   end)
 end
 
---- Takes the end of a run, once, whoever asks.
+--- Take the end of a pending run. Only the first call does; any process may make it.
 ---@async
 ---@param operation string
----@param entry? contree.store.Entry nil: it left nothing
----@return "placed"|"moved"|"done" what moved: its branch is elsewhere now, the run stays noted;
----  done: somebody has taken it before
+---@param entry? contree.store.Entry nil: it kept no image
+---@return "placed"|"moved"|"done" what moved: its branch was moved, and the run stays pending;
+---  done: it was taken before
 function History:settle(operation, entry)
   local rows = self.rows
   return rows:write(function()
@@ -216,14 +214,14 @@ function History:settle(operation, entry)
   end)
 end
 
---- Takes back the note of a run; where that would have to wait, it stays.
+--- Forget a pending run, unless that would have to wait for the store.
 function History:forget(operation)
   pcall(self.rows.write_now, self.rows, function() self.rows:remove_pending(operation) end)
 end
 
---- Puts a branch to another entry.
+--- Move the end of a branch to another entry.
 ---@async
----@return boolean moved false: somebody else has moved it
+---@return boolean moved false: it was moved meanwhile
 function History:move(place_at, tip)
   local rows = self.rows
   return rows:write(function()
@@ -234,7 +232,7 @@ function History:move(place_at, tip)
   end)
 end
 
---- Makes a branch that ends at an entry, and selects it.
+--- Make a branch that ends at an entry, and select it.
 ---@async
 ---@return boolean made false: there is one of that name
 function History:branch(name, tip)

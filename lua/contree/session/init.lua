@@ -62,9 +62,9 @@ local make = class.define("contree.Session", Session, {
 
 -- Beginning ------------------------------------------------------------------
 
--- past: the contree.History; tip: the entry that it is at; busy: a run of this
--- object is under way; started: operations by id; stranded: results that found
--- their branch moved, with where they belong.
+-- past: the contree.History. tip: the id of the entry where the session is. busy: a run of
+-- this object is under way. started: operations by id. stranded: results whose branch was
+-- moved meanwhile, with the place where they belong.
 local function new(client, past, branch, entry, id)
   return make({ client = client, past = past, branch_name = branch, tip = entry.id, id = id,
     image = entry.image or image.new(client, { uuid = entry.uuid }), started = {},
@@ -93,7 +93,7 @@ local function rows_of(store)
   return require("contree.session.store.sqlite").new(store)
 end
 
--- A tag may mean something else tomorrow, so what is kept is what it means now.
+-- A tag may name another image tomorrow, so the store keeps the uuid that it names now.
 local function in_store(client, where, given, from)
   local rows, id = rows_of(given.store), given.id
   if not id then errors.misuse(where .. ": in a store a session has a name", "id = gives it") end
@@ -251,7 +251,7 @@ function Session:wait(seconds)
   end
   local entry, row = self.past:position(self.branch_name)
   if entry and not self.busy then moves.go(self, entry) end
-  -- One that was started before the branch moved ends in a conflict.
+  -- A run that was started before the branch moved is waited for, too: it ends in a conflict.
   for _, each in ipairs(row and {} or self.past:pending()) do
     if each.branch == self.branch_name then row = row or each end
   end
@@ -349,7 +349,7 @@ function Session:history(given)
 end
 
 ---@class contree.TreeEntry : contree.HistoryEntry
----@field branches string[]     those that end here, sorted
+---@field branches string[]     the branches that end here, sorted
 ---@field children integer[]    ids of the entries that came from it
 ---@field here boolean          whether the session is here
 
@@ -362,8 +362,8 @@ local function line_of(entry, depth)
     (entry.title:gsub("%s+", " ")), names)
 end
 
--- What came of an entry stands below it: the branches that left it first, further
--- right, and then how it went on.
+-- Draw the entries that came from an entry below it: first, further right, the branches that
+-- left there, then its own continuation.
 local function draw(lines, by_id, entry, depth)
   while entry do
     lines[#lines + 1] = line_of(entry, depth)
@@ -545,7 +545,7 @@ function Session:bisect(test, given)
   end, test, given)
 end
 
--- What is asked of the session is asked of the image that it is at.
+-- Methods of the image that the session is at.
 local PASSED_ON = { "prepare", "tag_as", "untag", "session", "lineage", "diff" }
 for name in pairs(filesystem) do PASSED_ON[#PASSED_ON + 1] = name end
 

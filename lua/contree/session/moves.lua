@@ -1,6 +1,5 @@
---- How a session moves: from where its branch is when a run starts to what the
---- run left, unless somebody else has moved the branch meanwhile. Each function
---- gets the contree.Session.
+--- How a session moves: when a run ends, from the end of the branch to the image that the
+--- run left, unless the branch was moved meanwhile. `self` is the contree.Session.
 
 local errors = require("contree.base.errors")
 local image = require("contree.image")
@@ -9,7 +8,7 @@ local run = require("contree.run")
 
 local moves = {}
 
---- Where the session is.
+--- The session's place now.
 ---@return contree.Place
 function moves.place_of(self) return { branch = self.branch_name, tip = self.tip } end
 
@@ -20,7 +19,7 @@ function moves.image_of(self, entry)
   return entry.image or image.new(self.client, { uuid = entry.uuid })
 end
 
---- Goes to an entry; `found` is its image, where that is at hand.
+--- Go to an entry; `found` is its image if it is at hand.
 ---@param entry contree.store.Entry
 ---@param found? contree.Image
 function moves.go(self, entry, found)
@@ -37,7 +36,7 @@ function moves.check_free(self)
   end
 end
 
---- Raises `conflict`, with the result that found no place.
+--- Raise `conflict` with the result that has no place on the branch.
 ---@param fields { result: contree.Result?, operation: contree.Operation?, branch: string? }
 function moves.raise_moved(self, fields)
   fields.hint = fields.result and 'session:commit(err.result, "name") keeps it as a branch'
@@ -46,7 +45,7 @@ function moves.raise_moved(self, fields)
     :format(fields.branch or self.branch_name), fields)
 end
 
--- Makes the session busy, at where its branch is now.
+-- Move to the end of the branch, and make the session busy.
 ---@return contree.Place
 local function enter(self)
   moves.check_free(self)
@@ -66,8 +65,8 @@ local function enter(self)
     :format(pending.operation), { hint = "session:wait() takes its result" })
 end
 
--- Has the branch looked at again when files have been sent: where it has moved by then,
--- the command does not run.
+-- Have the branch checked again after files were sent: if it was moved meanwhile, the command
+-- does not run.
 local function watch(self, plan, place)
   if not plan.files or plan.disposable then return end
   plan.before_sent = function()
@@ -76,8 +75,8 @@ local function watch(self, plan, place)
   end
 end
 
--- What a run leaves is where the session goes, unless nothing was kept, or the
--- command was stopped half-way.
+-- The session goes to the image that a run leaves, unless none was kept or the command was
+-- stopped half-way.
 local function is_kept(result)
   return result and result.uuid and not result.timed_out
 end
@@ -92,7 +91,7 @@ local function strand(self, place, entry)
 end
 
 local function add(self, place, entry)
-  -- Should this fail in any way, the result is still there to be committed.
+  -- If this fails, session:commit() can still take the result.
   strand(self, place, entry)
   local ok, added = pcall(self.past.add, self.past, place, entry)
   if not ok then
@@ -106,7 +105,7 @@ local function add(self, place, entry)
   moves.go(self, entry, entry.image)
 end
 
---- Runs a plan and moves to what it left.
+--- Run a plan and move to the image that it left.
 ---@async
 ---@return contree.Result
 function moves.run(self, plan, kind, title)
@@ -124,7 +123,7 @@ function moves.run(self, plan, kind, title)
   return result
 end
 
--- Takes the end of a run that was noted; `result` is nil when it left nothing.
+-- Take the end of a pending run; `result` is nil when it kept no image.
 local function take_end(self, row, started, result)
   local entry = is_kept(result) and entry_of(result, row.kind, row.title) or nil
   local found = self.past:settle(row.operation, entry)
@@ -143,12 +142,12 @@ local function take_end(self, row, started, result)
   end
 end
 
---- Starts a plan whose end somebody else waits for; until then the session is busy.
+--- Start a plan. The session is busy until somebody has waited for the end.
 ---@async
 ---@return contree.Operation
 function moves.start(self, plan, title)
   local place = enter(self)
-  -- Any program that has the store may wait for it.
+  -- Any program that opens the store may wait for it.
   plan.detach = plan.detach or self.past.rows.durable
   local row = { branch = place.branch, tip = place.tip, kind = "run", title = title }
   local function ended(result)
@@ -177,7 +176,7 @@ function moves.start(self, plan, title)
   error(started, 0)
 end
 
---- The operation of a run that was noted, by this session or by whoever.
+--- The operation of a pending run, whichever program has started it.
 ---@param row contree.store.Pending
 ---@return contree.Operation
 function moves.operation_of(self, row)

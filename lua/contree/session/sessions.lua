@@ -1,5 +1,5 @@
---- A store of sessions: a file that holds many, for programs that come and go
---- and run at the same time.
+--- A store of sessions: a file with many of them, for several programs, also at the same
+--- time.
 
 local class = require("contree.base.class")
 local options = require("contree.base.options")
@@ -29,9 +29,9 @@ end
 
 ---@class contree.StoredSession
 ---@field id string
----@field server string      whose images it is made of
----@field branch string      the one it was last on
----@field uuid string        the image that it is at
+---@field server string      the server of its images
+---@field branch string      the selected branch
+---@field uuid string        the image where it is
 ---@field title string       the last command
 ---@field created_at string ISO 8601
 ---@field updated_at string

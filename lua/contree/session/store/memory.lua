@@ -1,12 +1,12 @@
---- Where sessions are kept, in memory: lost with the program. The rows and the
---- functions are those of store/sqlite.lua.
+--- A store of sessions in memory, lost with the program. Rows and functions are those of
+--- store/sqlite.lua.
 
 local memory = {}
 
 ---@class contree.store.Session
 ---@field id string
----@field server string         whose images its entries name
----@field branch string         the one it was last on
+---@field server string         the server of its images
+---@field branch string         the selected branch
 ---@field created_at string
 ---@field updated_at string
 
@@ -22,11 +22,11 @@ local memory = {}
 ---@field created_at string    ISO 8601
 ---@field image? contree.Image  not in a file
 
----@class contree.store.Pending a run whose end nobody has taken yet
+---@class contree.store.Pending a run whose end was not taken yet
 ---@field operation string
 ---@field session string
 ---@field branch string
----@field tip integer           the entry it was started from
+---@field tip integer           the entry that it was started from
 ---@field kind string
 ---@field title string
 ---@field created_at string
@@ -40,11 +40,11 @@ function memory.new()
   return setmetatable({ sessions = {}, branches = {}, entries = {}, pending = {} }, Rows)
 end
 
---- Calls fn(rows, …), which sees and leaves everything as one moment.
+--- Call fn(rows, …) as one transaction.
 function Rows:read(fn, ...) return fn(self, ...) end
 Rows.write = Rows.read
 
---- The same, where nobody may wait.
+--- The same without waiting.
 Rows.write_now = Rows.read
 
 function Rows:session(id) return self.sessions[id] end
@@ -58,7 +58,7 @@ function Rows:select_branch(id, name) self.sessions[id].branch = name end
 
 function Rows:tip(id, name) return self.branches[id][name] end
 
---- Puts a branch to an entry, or removes it.
+--- Let a branch end at an entry, or remove it (nil).
 function Rows:set_tip(id, name, tip) self.branches[id][name] = tip end
 
 --- name -> entry
@@ -77,7 +77,7 @@ end
 
 function Rows:entry(id) return self.entries[id] end
 
---- From an entry back to the beginning, which comes first.
+--- The entries from the first one to `tip`.
 function Rows:chain(tip)
   local list, chain = {}, {}
   local at = self.entries[tip]
@@ -106,7 +106,7 @@ end
 
 function Rows:add_pending(row) self.pending[#self.pending + 1] = row end
 
---- Those of a session, the oldest first.
+--- The pending runs of a session, the oldest first.
 function Rows:list_pending(id)
   local list = {}
   for _, row in ipairs(self.pending) do

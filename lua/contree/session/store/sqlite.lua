@@ -1,8 +1,8 @@
---- Where sessions are kept, in a file: an SQLite database, used by any number of
---- processes at once. A write that has returned survives a power cut.
+--- A store of sessions in a file: an SQLite database that any number of processes use at
+--- once. A write that has returned survives a power cut.
 --
--- A transaction is never suspended: it takes what one fsync takes. Whoever finds
--- the database locked waits in Lua, so that a task gives way to others.
+-- A transaction is never suspended; it takes as long as one fsync. The wait for a locked
+-- database is done in Lua, so that other tasks run meanwhile.
 
 local core = require("contree.core")
 local errors = require("contree.base.errors")
@@ -10,7 +10,7 @@ local loop = require("contree.loop")
 
 local sqlite = {}
 
--- How long a transaction waits for others, in seconds, and how often it asks.
+-- Seconds that a transaction waits for a lock, and between two attempts.
 local PATIENCE = 5
 local SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.05
 
@@ -43,7 +43,7 @@ local SCHEMA = {
   "PRAGMA user_version = " .. VERSION,
 }
 
--- Raised where the database is locked; never leaves this file.
+-- Raised when the database is locked. It never leaves this file.
 local BUSY = {}
 
 ---@class contree.RowsInFile : contree.Rows
@@ -52,12 +52,12 @@ local BUSY = {}
 local Rows = {}
 Rows.__index = Rows
 
---- The rows of a file; it is opened, or made, when they are first used.
+--- The rows of a file. The first use opens it or makes it.
 ---@param path string
 ---@param patience? number seconds
 ---@return contree.RowsInFile
 function sqlite.new(path, patience)
-  -- A relative path stays a path, and ":memory:" a file.
+  -- With "./", SQLite takes names such as ":memory:" as files, too.
   local full = path:sub(1, 1) == "/" and path or "./" .. path
   return setmetatable({ path = path, full = full, patience = patience or PATIENCE,
     durable = true }, Rows)
@@ -78,7 +78,7 @@ end
 
 local function pragma(self, db, name) return exec(self, db, "PRAGMA " .. name)[1][name] end
 
--- Whether the tables are there.
+-- Whether the database has our tables.
 local function is_made(self, db)
   local made_by, version = pragma(self, db, "application_id"), pragma(self, db, "user_version")
   if made_by ~= APPLICATION then
@@ -103,7 +103,7 @@ local function prepare(self, db)
   exec(self, db, "COMMIT")
 end
 
--- The connection of this process; one that came over a fork is left alone.
+-- The connection of this process. A connection of the parent of a fork is not used.
 local function connection(self)
   if self.db and self.pid == core.getpid() then return self.db end
   local db, problem = core.database(self.full)
@@ -156,16 +156,16 @@ local function patiently(self, seconds, begin, fn, ...)
   return again(SHORTEST_PAUSE)
 end
 
---- Calls fn(rows, …), which sees everything as of one moment. It may be called
---- more than once, and must not wait for anything.
+--- Call fn(rows, …) in a transaction that reads. It may be called more than once, and must
+--- not wait for anything.
 ---@async
 function Rows:read(fn, ...) return patiently(self, self.patience, "BEGIN", fn, ...) end
 
---- The same for what is changed together or not at all.
+--- The same in a transaction that writes.
 ---@async
 function Rows:write(fn, ...) return patiently(self, self.patience, "BEGIN IMMEDIATE", fn, ...) end
 
---- The same, where nobody may wait: raises when somebody else is at it.
+--- The same without waiting: raises `timeout` when the database is locked.
 function Rows:write_now(fn, ...)
   local results = { pcall(once, self, "BEGIN IMMEDIATE", fn, ...) }
   if not results[1] and results[2] == BUSY then
@@ -175,19 +175,19 @@ function Rows:write_now(fn, ...)
   return results[2]
 end
 
---- Closes the file; it is opened again when it is needed.
+--- Close the file. The next use opens it again.
 function Rows:close()
   if self.db and self.pid == core.getpid() then self.db:close() end
   self.db = nil
 end
 
--- Rows, inside of a transaction ----------------------------------------------
+-- Rows, inside a transaction --------------------------------------------------
 
 local function query(self, sql, ...) return exec(self, self.db, sql, ...) end
 
 local function one(self, sql, ...) return query(self, sql, ...)[1] end
 
--- That the session was used now.
+-- Note that the session was used now.
 local function touch(self, id)
   query(self, [[UPDATE session SET updated_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now')
     WHERE id = ?]], id)
@@ -195,7 +195,7 @@ end
 
 function Rows:session(id) return one(self, "SELECT * FROM session WHERE id = ?", id) end
 
---- All sessions, with the image that each is at and how many entries led there.
+--- All sessions, with the image and the title of the entry where each is.
 function Rows:list_sessions()
   return query(self, [[SELECT s.*, e.uuid, e.title FROM session s
     LEFT JOIN branch b ON b.session = s.id AND b.name = s.branch
@@ -207,10 +207,10 @@ function Rows:add_session(row)
     row.created_at, row.updated_at)
 end
 
----@return boolean there it was one
+---@return boolean removed false: there was none
 function Rows:remove_session(id)
   query(self, "DELETE FROM branch WHERE session = ?", id)
-  -- From the newest on, for each names its parent.
+  -- An entry refers to its parent, so the references go before the entries.
   query(self, "UPDATE entry SET parent = NULL WHERE session = ?", id)
   local _, count = query(self, "DELETE FROM session WHERE id = ?", id)
   return count == 1
