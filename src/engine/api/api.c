@@ -30,7 +30,7 @@ void image_write(struct buffer *b, const char *key, const struct image *i) {
     json_open(b, key, '{');
     json_add_string(b, "uuid", i->uuid);
     json_add_optional(b, "tag", i->tag);
-    if (i->user) /* ours */
+    if (i->user) /* an extension (http-api.md §5.1) */
         json_add_string(b, "user", i->user);
     json_add_time(b, "created_at", i->created);
     json_add_optional(b, "operation_uuid", i->operation);

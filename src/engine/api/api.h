@@ -13,22 +13,24 @@
 static inline struct engine *request_engine(const struct request *r) {
     return request_context(r);
 }
-/* limit, offset, since and until of the lists. */
+/* Read limit, offset, since and until of a list: 400. */
 int api_page(struct request *r, struct page *out, struct fault *f);
-/* The nth path parameter as a uuid in lower case; 404 naming `what` when it is
- * none. */
+/* Read the nth path parameter, a uuid, in lower case. 404 if it is malformed:
+ * there is no such `what`. */
 int api_uuid(struct request *r, size_t n, const char *what, char out[UUID_SIZE],
              struct fault *f);
-/* Does `change` in a worker, makes it durable, then replies: with the fault, or
- * as `reply` says. `state` (owned, freed) holds what both need. */
+/* Call change() in a worker, make the change durable, then call reply() on the
+ * loop, or reply with the fault. Takes over `state`, which both get; NULL is
+ * out of memory. */
 void api_change(struct request *r, void *state,
                 int (*change)(struct engine *e, void *state, struct fault *f),
                 void (*reply)(struct request *r, void *state));
 
-/* Adds an Image object (http-api.md §5.1). */
+/* Add an Image object (http-api.md §5.1). */
 void image_write(struct buffer *b, const char *key, const struct image *i);
-/* The data directory that a command means is ours; NULL: it did not say. 409
- * when it is not. */
+/* Check that a command means our data directory, if it names one (not NULL):
+ * 409.
+ */
 int api_directory(struct engine *e, const char *asked, struct fault *f);
 
 #endif

@@ -1,5 +1,6 @@
-/* archive.c: GET .../archive (http-api.md §4.20). A worker writes the tar
- * into a pipe, which the loop sends on as the client takes it. */
+/* archive.c: GET /inspect/{uuid}/archive (http-api.md §4.20). A worker writes
+ * the tar into a pipe; the loop reads the pipe as fast as the client takes it.
+ */
 #define _GNU_SOURCE
 #include "view/archive.h"
 #include "api/inspect.h"
@@ -12,8 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Each holds a worker for as long as its client takes to read: others must
- * find one (WORKERS in command/serve.c). */
+/* Each occupies a worker until its client has read all: the limit leaves
+ * workers for others (WORKERS in command/serve.c). */
 enum { ARCHIVES_AT_A_TIME = 8 };
 
 struct archive {
@@ -22,7 +23,7 @@ struct archive {
     bool head;
     struct view *view;
     struct pipe_end *from;
-    int to; /* the other end, the worker's */
+    int to; /* the end of the pipe that the worker writes to */
     atomic_bool cancelled;
     bool worker_done, stream_closed;
     struct fault fault; /* status 0: none */
@@ -36,7 +37,7 @@ static void archive_free(struct archive *a) {
     free(a);
 }
 
-/* When both the worker and the stream have ended. */
+/* Free it if both the worker and the stream have ended. */
 static void release(struct archive *a) {
     if (!a->worker_done || !a->stream_closed)
         return;
@@ -60,7 +61,7 @@ static ssize_t archive_read(void *arg, char *out, size_t max) {
         return n;
     if (n < 0 && errno == EAGAIN)
         return pipe_watch(a->from, UV_READABLE) ? STREAM_WAIT : STREAM_CUT;
-    /* The end, but a good one? The worker tells in a moment. */
+    /* The pipe has ended. Whether the tar is complete the worker tells soon. */
     if (!a->worker_done)
         return STREAM_WAIT;
     return a->fault.status ? STREAM_CUT : STREAM_END;
@@ -70,7 +71,7 @@ static void archive_close(void *arg) {
     struct archive *a = arg;
     a->cancelled = true;
     a->stream_closed = true;
-    pipe_close(&a->from); /* ends the worker's writes */
+    pipe_close(&a->from); /* makes the worker's writes fail */
     release(a);
 }
 
@@ -117,8 +118,8 @@ static void nothing_close(void *arg) {
     (void)arg;
 }
 
-/* Whether all of it can be archived is known before the 200 goes out. */
-static void look_work(struct job *j) {
+/* Check that all of it can be archived, before the 200 goes out. */
+static void check_work(struct job *j) {
     struct archive *a = (struct archive *)j;
     const struct deadline deadline = {0, &a->cancelled};
     a->view = inspection_view(&a->at, &a->fault);
@@ -127,7 +128,7 @@ static void look_work(struct job *j) {
         return; /* with the fault */
 }
 
-static void look_done(struct job *j) {
+static void check_done(struct job *j) {
     struct archive *a = (struct archive *)j;
     struct request *r = a->at.request;
     if (!a->fault.status && !a->head) {
@@ -137,7 +138,7 @@ static void look_done(struct job *j) {
     if (a->fault.status) {
         reply_fault(r, &a->fault);
     } else {
-        /* The headers of the GET, which has no Content-Length. */
+        /* A HEAD gets the headers of the GET: no Content-Length. */
         reply_stream(
             r, "application/x-tar",
             &(struct stream_source){nothing_read, nothing_close, NULL, NULL});
@@ -177,5 +178,5 @@ void inspect_archive_get(struct request *r) {
         return;
     }
     e->archives++;
-    job_start(&e->workers, &a->job, look_work, look_done);
+    job_start(&e->workers, &a->job, check_work, check_done);
 }

@@ -1,5 +1,5 @@
-/* diff.c: GET /inspect/{uuid}/diff (http-api.md §4.21): how the files of an
- * image differ from those of another one. */
+/* diff.c: GET /inspect/{uuid}/diff (http-api.md §4.21): the files that differ
+ * between two images. */
 #define _GNU_SOURCE
 #include "view/diff.h"
 #include "api/inspect.h"
@@ -77,7 +77,7 @@ static int diff_work(struct inspect_job *j, struct view *v) {
     return result;
 }
 
-/* "/etc/" as "etc". */
+/* Strip the slashes at both ends: "/etc/" becomes "etc". */
 static const char *trimmed(char *path) {
     char *end = path + strlen(path);
     while (end > path && end[-1] == '/')

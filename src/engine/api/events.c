@@ -27,7 +27,7 @@ static void make_frame(struct follower *w, const struct event_line *line) {
     buffer_add(&w->frame, "\n\n", 2);
 }
 
-/* In-band: the status line is long gone (http-api.md §6.5). */
+/* An error is a frame: the status line was sent long ago (http-api.md §6.5). */
 static void make_error_frame(struct follower *w) {
     w->frame.length = w->sent = 0;
     buffer_addf(&w->frame, "event: sse_error\ndata: the event log is damaged"
@@ -39,8 +39,7 @@ static bool is_wanted(const struct follower *w, const struct event_line *line) {
            !(*w->without && event_is(line, w->without));
 }
 
-/* The next frame; STREAM_WAIT, STREAM_LATER or STREAM_END when there is none.
- */
+/* Make the next frame: 1, or one of STREAM_WAIT and its like. */
 static int next_frame(struct follower *w) {
     struct event_line line;
     enum event_status status;
@@ -89,7 +88,7 @@ static void follower_wake(void *arg) {
     stream_wake(((struct follower *)arg)->request);
 }
 
-/* The cursor: the header wins over `since` (http-api.md §6.4). */
+/* Read the cursor; the header overrides `since` (http-api.md §6.4). */
 static int read_cursor(struct request *r, int64_t *after, struct fault *f) {
     const char *header = request_header(r, "Last-Event-Id");
     *after = -1;
@@ -100,7 +99,8 @@ static int read_cursor(struct request *r, int64_t *after, struct fault *f) {
     return 0;
 }
 
-/* The log of an active or stored operation; a reference of the caller's. */
+/* Get the log of an active or stored operation; the caller owns the reference.
+ */
 static struct event_log *find_log(struct request *r, const char *uuid,
                                   struct fault *f) {
     struct operation_row row;
@@ -133,8 +133,8 @@ static struct follower *follower_new(struct request *r, struct event_log *log,
     return w;
 }
 
-/* A stream of an operation that waits in the queue is open and quiet: simpler
- * for everybody than 425 and asking again. */
+/* The stream of an operation in the queue is open and silent. That is simpler
+ * for clients than 425 and another try. */
 void operation_events(struct request *r) {
     const struct url *u = request_url(r);
     char uuid[UUID_SIZE];
@@ -158,7 +158,8 @@ void operation_events(struct request *r) {
         reply_memory(r);
         return;
     }
-    /* An extension (http-api.md §4.12): long input need not be read back. */
+    /* An extension (http-api.md §4.12): a client need not read back its input.
+     */
     const char *without = url_parameter(u, "without");
     snprintf(w->without, sizeof w->without, "%s", without ? without : "");
     w->spid = spid;

@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { REPLY_MAX = 64 << 20 };
-/* As large as a layer may be. */
+/* An upload may be as large as a layer. */
 #define UPLOAD_MAX RUN_LAYER_BYTES
 
 static void write_members(struct buffer *b, const struct stored_file *x) {
@@ -34,7 +34,7 @@ static bool add_file(void *arg, const struct stored_file *x) {
     return true;
 }
 
-/* 64 hex digits of either case, lower-cased into `out`. */
+/* Read 64 hex digits of either case; `out` gets them in lower case. */
 static bool parse_sha256(const char *text, char out[65]) {
     size_t i = 0;
     for (; i < 64 && isxdigit((unsigned char)text[i]); i++)
@@ -75,7 +75,7 @@ static void files_list(struct request *r) {
     struct page page;
     struct fault f;
     struct buffer b;
-    if (sha256 || uuid) { /* an older client's look-up (http-api.md §3) */
+    if (sha256 || uuid) { /* older clients look a file up so (http-api.md §3) */
         reply_file(r, sha256, uuid);
         return;
     }
@@ -151,7 +151,7 @@ static void file_upload(struct request *r) {
     }
     x->request = r;
     x->upload = request_state(r);
-    request_own(r, NULL, NULL); /* the worker's now */
+    request_own(r, NULL, NULL); /* the worker owns it now */
     job_start(&request_engine(r)->workers, &x->job, finish_work, finish_done);
 }
 

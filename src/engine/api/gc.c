@@ -1,7 +1,6 @@
-/* gc.c: garbage collection in an engine that serves: POST /gc, an
- * extension (http-api.md §4.24), and by itself once a day. Of the steps of
- * layer/gc.h the rows are removed on the loop, so that nothing begins to use an
- * image meanwhile. */
+/* gc.c: garbage collection in an engine that serves: once a day, and for POST
+ * /gc, an extension (http-api.md §4.24). Of the steps of layer/gc.h, rows are
+ * removed on the loop: so no operation begins to use an image meanwhile. */
 #define _GNU_SOURCE
 #include "api/gc.h"
 #include "api/api.h"
@@ -27,14 +26,14 @@ enum {
     WEEK = 7 * DAY,
     RETRY_SECONDS = 3600 /* after a failure */
 };
-/* 2025: a clock that shows less was not set yet. */
+/* The year 2025: a clock that shows an earlier time has not been set yet. */
 #define PLAUSIBLE INT64_C(1735689600)
-/* Its modification time tells when the last collection was. */
+/* A file whose modification time is that of the last collection. */
 #define STAMP "gc"
 
 struct collection {
     struct job job;
-    struct request *request; /* NULL: nobody waits for the report */
+    struct request *request; /* NULL: no client waits for the report */
     struct gc *gc;
     struct fault fault; /* status 0: none */
 };
@@ -75,7 +74,7 @@ static void end(struct collection *c) {
     struct engine *e = job_engine(&c->job);
     e->collecting = false;
     if (!gc_result(c->gc)->dry_run)
-        touch_stamp(e); /* a failure is not tried again all the time */
+        touch_stamp(e); /* also after a failure: the next try can wait */
     if (c->request)
         tell(c);
     else if (c->fault.status)
@@ -109,7 +108,7 @@ static int make_pins(struct engine *e, struct gc_pins *p, struct fault *f) {
     return operations_pin(e->operations, p, f);
 }
 
-/* As few as a turn of the loop can take, with others' turns between. */
+/* Remove as many rows as one turn of the loop can take; the rest come later. */
 static void remove_rows(struct collection *c) {
     struct engine *e = job_engine(&c->job);
     struct gc_pins pins = {0};
@@ -125,7 +124,7 @@ static void remove_rows(struct collection *c) {
 static void sweep_work(struct job *j) {
     struct collection *c = (struct collection *)j;
     int64_t now = wall_microseconds();
-    /* What was made while the clock was wrong is taken for new. */
+    /* Times that a wrong clock gave are set to now. */
     if (!c->request &&
         store_mend_times(job_engine(j)->store, PLAUSIBLE * 1000000, now,
                          &c->fault) < 0)
@@ -158,14 +157,14 @@ static int start(struct engine *e, const struct gc_options *o,
     if (r)
         request_on_gone(r, on_gone, c);
     e->collecting = true;
-    operations_record(e->operations); /* so that they count as uses */
+    operations_record(e->operations); /* their images count as used */
     job_start(&e->workers, &c->job, sweep_work, sweep_done);
     return 0;
 }
 
-/* Whether it is a day since the last time. A clock that went back, or on by
- * more than a week, may be wrong, or nobody was here for so long: then
- * everything may look old, so it is only noted, and a day later believed. */
+/* Whether the last collection was a day ago. After a jump of the clock, back or
+ * by more than a week, everything may look old although it is not: then only
+ * the stamp is renewed, and garbage is collected a day later. */
 static bool is_due(struct engine *e) {
     struct stat st;
     time_t now = time(NULL);

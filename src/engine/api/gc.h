@@ -5,8 +5,8 @@
 #include "operation/engine.h"
 #include <stdbool.h>
 
-/* Begins to collect garbage, with the usual ages, if that was not done today;
- * true when it did. */
+/* Start to collect garbage, by the default ages, if the last time was a day
+ * ago. True if it was started. */
 bool gc_when_due(struct engine *e);
 
 #endif

@@ -1,5 +1,5 @@
-/* grep.c: GET /inspect/{uuid}/grep (http-api.md §4.22): lines of an image's
- * files. */
+/* grep.c: GET /inspect/{uuid}/grep (http-api.md §4.22): the lines of an image's
+ * files that match a pattern. */
 #define _GNU_SOURCE
 #include "view/grep.h"
 #include "api/inspect.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    /* A reply that grows beyond this says that it is truncated. */
+    /* A reply ends here, and says that it is truncated. */
     REPLY_BYTES = 32 << 20,
     TOTAL = 1000,
     TOTAL_MAX = 1000000,
@@ -87,8 +87,8 @@ static int grep_work(struct inspect_job *j, struct view *v) {
     return 0;
 }
 
-/* Copies the values of a repeated parameter: the request may go before the
- * worker is done. */
+/* Copy the values of a repeated parameter: the request may be gone before the
+ * worker has ended. */
 static int copy_values(struct grep_job *g, int slot, const char *name,
                        size_t *count, struct fault *f) {
     const struct url *u = request_url(g->job.at.request);

@@ -57,7 +57,7 @@ static void images_list(struct request *r) {
 
 struct tag_change {
     char uuid[UUID_SIZE], tag[TAG_SIZE];
-    bool named; /* of a removal: that tag only */
+    bool named; /* remove `tag` only, not any tag */
     struct image image;
 };
 
@@ -86,7 +86,7 @@ static int set_tag(struct engine *e, void *state, struct fault *f) {
         return -1;
     if (store_image_by_uuid(e->store, c->uuid, &c->image, f) < 0)
         return -1;
-    image_clear(&c->image); /* what it owns is not told */
+    image_clear(&c->image); /* only plain members are written */
     return 0;
 }
 
@@ -132,7 +132,7 @@ static void image_tag_remove(struct request *r) {
         reply_fault(r, &f);
 }
 
-/* A copy of a member; absent, null and "" are all NULL. */
+/* Copy a member; NULL if it is absent, null or "". */
 static void read_text(struct fields *fields, const char *name, char **out) {
     const char *text = NULL;
     if (field_string(fields, name, &text) && *text && !(*out = strdup(text)))

@@ -18,8 +18,9 @@ static void inspect_find(struct request *r) {
         reply_fault(r, &f);
         return;
     }
-    /* Relative to what was asked for: /v1/inspect/ (http-api.md §2.4), or
-     * /v1/inspect, whose last segment a relative reference replaces. */
+    /* The reference is relative to the request's path (http-api.md §2.4). If
+     * that is /v1/inspect, without a slash at its end, the reference replaces
+     * its last segment. */
     snprintf(location, sizeof location, "%s%s/",
              request_url(r)->slash ? "" : "inspect/", image.uuid);
     image_clear(&image);

@@ -7,7 +7,7 @@
 #include "view/view.h"
 #include <stdatomic.h>
 
-/* Which image, and where in it. */
+/* An image that is inspected, and the path in it. */
 struct inspection {
     struct inspection *next, **link; /* in engine.inspections */
     struct request *request;         /* NULL: the client has gone */
@@ -15,16 +15,16 @@ struct inspection {
     char image[UUID_SIZE];
     int64_t *layers;
     size_t layer_count;
-    char *path; /* as asked for; NULL if it was not */
+    char *path; /* absolute; NULL: the request has none */
 };
-/* Looks up the image of the request, whose layers stay until inspection_clear()
- * (on the loop). Clear it in any case, and do not move it before. */
+/* Look up the image of the request. Its layers stay until inspection_clear().
+ * Call that in any case, on the loop, and do not move the struct before. */
 int inspection_start(struct request *r, struct inspection *i, struct fault *f);
 void inspection_clear(struct inspection *i);
-/* The same for an image, which it clears. */
+/* The same for an image, which is cleared. */
 int inspection_use(struct inspection *i, struct engine *e, struct image *image,
                    struct fault *f);
-/* Worker. */
+/* Open the files of the image. In a worker. */
 struct view *inspection_view(const struct inspection *i, struct fault *f);
 
 /* An inspection by a worker that ends in one reply: JSON, text or a file. The
@@ -32,7 +32,7 @@ struct view *inspection_view(const struct inspection *i, struct fault *f);
 struct inspect_job {
     struct job job;
     struct inspection at;
-    /* In a worker: fills the reply or `fd`. */
+    /* Fills the reply or `fd`. In a worker. */
     int (*work)(struct inspect_job *j, struct view *v);
     /* Frees what the larger struct holds; or NULL. */
     void (*clear)(struct inspect_job *j);
@@ -43,15 +43,15 @@ struct inspect_job {
     struct fault fault; /* status 0: none */
     atomic_bool cancelled;
 };
-/* Makes one of `bytes` for the image of the request; NULL after it has replied
- * with why not. Then either start or refuse it. */
+/* Make a job of `bytes` bytes for the image of the request; then start or
+ * refuse it. NULL if that failed: the fault was the reply. */
 void *inspect_job_new(struct request *r, size_t bytes,
                       int (*work)(struct inspect_job *j, struct view *v));
-/* Hands it to a worker; replies when that is done, unless the client left. */
+/* Hand the job to a worker. When that is done, reply and free the job. */
 void inspect_job_start(struct inspect_job *j);
-/* Replies with the fault, and frees it. */
+/* Reply with the fault, and free the job. */
 void inspect_job_refuse(struct inspect_job *j, const struct fault *f);
-/* True if the request has a path; else it is refused. */
+/* Whether the request has a path; if not, the job is refused. */
 bool inspect_job_has_path(struct inspect_job *j);
 
 #endif

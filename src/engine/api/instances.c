@@ -1,8 +1,8 @@
-/* instances.c: POST /instances (http-api.md §4.8), with two extensions that
- * clients may ask for: the answer when the run is over (Prefer: wait, RFC
- * 7240), one run for any number of requests with one idempotency key, and no
- * run in a sandbox of another make than they were told to use
- * (Contree-Runtime). */
+/* instances.c: POST /instances (http-api.md §4.8). A client may ask for three
+ * extensions:
+ * - Prefer: wait (RFC 7240): the answer comes when the run has ended;
+ * - Idempotency-Key: all requests with one key are one run;
+ * - Contree-Runtime: refuse the run if another runtime makes the sandboxes. */
 #include "api/api.h"
 #include "api/render.h"
 #include "api/routes.h"
@@ -18,7 +18,8 @@
 
 /* ---- the reply at once ---- */
 
-/* InstanceSpawnResponse: the request's members, uuid and a null result. */
+/* Reply with an InstanceSpawnResponse: uuid, the members of the request, and a
+ * null result. */
 static void reply_spawned(struct request *r, const char *uuid,
                           const char *request) {
     struct buffer b;
@@ -38,7 +39,7 @@ static void reply_active(struct request *r, struct operation *op) {
     struct fault f;
     operation_row(op, &row);
     if (operation_record(op, &f) < 0) {
-        operation_cancel(op, NULL); /* nobody will know its id */
+        operation_cancel(op, NULL); /* the client never learns its id */
         reply_fault(r, &f);
     } else {
         reply_spawned(r, row.uuid, operation_request(op));
@@ -75,14 +76,14 @@ static void on_end(struct operation_waiter *waiter, struct operation *op,
     operation_reply(r, 201, op, true);
 }
 
-/* The client is gone. With a key it may come back for its run, which goes on;
- * without one nobody knows the run's id, and so it ends. */
+/* The client has gone. With a key it may come back: the run goes on. Without
+ * one no client knows the id of the run: cancel it. */
 static void on_gone(void *arg) {
     struct wait *w = arg;
     struct fault f;
     operation_unwait(w->operation, &w->waiter);
     if (!w->keyed)
-        operation_cancel(w->operation, &f); /* 409: it is ending anyway */
+        operation_cancel(w->operation, &f); /* 409: it is ending already */
     else if (operation_record(w->operation, &f) < 0)
         log_line("%s", f.message);
     free(w);
@@ -104,7 +105,7 @@ static void wait_for(struct request *r, struct operation *op, double seconds,
     request_on_gone(r, on_gone, w);
 }
 
-/* The seconds of "wait=N" among the preferences, 0 without. */
+/* The seconds of "wait=N" in the Prefer header; 0 without. */
 static double preferred_wait(struct request *r) {
     const char *p = request_header(r, "Prefer");
     while (p && *p) {
@@ -142,7 +143,8 @@ static void reply_same(struct request *r, const char *uuid,
     }
 }
 
-/* True when an operation of that key answered, or refused, the request. */
+/* Answer by the operation of the same key, or refuse the request because it
+ * differs; false if no operation has the key. */
 static bool answer_by_key(struct request *r, const struct run *run) {
     struct engine *e = request_engine(r);
     struct operation_row row = {.metadata = NULL};
@@ -219,7 +221,7 @@ static void instances_spawn(struct request *r) {
         return;
     struct operation *op = operation_start(request_engine(r)->operations, run,
                                            request_client(r), &f);
-    /* A key must hold from now on, even if the engine is killed. */
+    /* The key must hold from now on, also after a crash of the engine. */
     if (!op || (keyed && operation_record(op, &f) < 0))
         reply_fault(r, &f);
     else

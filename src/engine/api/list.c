@@ -1,5 +1,5 @@
 /* list.c: GET /inspect/{uuid}/list (http-api.md §4.19): a directory of an
- * image, as JSON or as ls -l prints it. */
+ * image, as JSON or in the form of ls -l. */
 #define _GNU_SOURCE
 #include "api/inspect.h"
 #include "api/inspection.h"
@@ -12,7 +12,8 @@ struct directory_listing {
     struct buffer *out;
 };
 
-/* A name if the image has one, else the number (http-api.md §5.13). */
+/* Add the name of a user or group, or the number if the image names none
+ * (http-api.md §5.13). */
 static void add_owner(struct buffer *b, const char *key, const char *name,
                       int64_t id) {
     if (name)
@@ -59,7 +60,8 @@ static void mode_text(mode_t mode, char out[11]) {
     out[10] = 0;
 }
 
-/* Names are bytes of the image's: what a terminal would obey is not printed. */
+/* Replace control characters: the image chooses the names, and a terminal would
+ * obey them. */
 static void add_printable(struct buffer *b, const char *text) {
     for (; *text; text++) {
         char c = (unsigned char)*text < ' ' || *text == 127 ? '?' : *text;
@@ -74,7 +76,7 @@ static void add_padded(struct buffer *b, const char *name, unsigned id) {
         buffer_addf(b, " %-8u", id);
 }
 
-/* A line as of ls -l. */
+/* Add a line in the form of ls -l. */
 static bool add_line(void *arg, const struct item *i) {
     struct directory_listing *d = arg;
     struct buffer *b = d->out;

@@ -23,7 +23,7 @@ static void operation_get(struct request *r) {
         operation_reply_stored(r, 200, uuid);
 }
 
-/* Cancels it; 404, or 409 when it has ended. */
+/* Cancel an operation: 404, or 409 if it has ended. */
 static int cancel(struct engine *e, const char *uuid, struct fault *f) {
     struct operation_row row;
     struct operation *op = operation_find(e->operations, uuid);
@@ -60,7 +60,7 @@ struct listing {
     int64_t skip, left;
 };
 
-/* The row of one that is active here is older than what is known here. */
+/* The stored row of an active operation is out of date. */
 static bool add_stored(void *arg, const struct operation_row *o) {
     struct listing *l = arg;
     struct operation_row row = *o;
@@ -124,7 +124,7 @@ static void operations_list(struct request *r) {
     l.skip = filter.page.offset;
     l.left = filter.page.limit;
     if (filter.status && operation_is_active(filter.status)) {
-        /* Only what is here is active. */
+        /* The database need not be asked: it has no other active ones. */
         operations_visit(e->operations, add_active, &l);
     } else {
         operations_record(e->operations);

@@ -9,7 +9,7 @@
 
 enum {
     REPLY_MAX = 64 << 20,
-    WRITE_HERE = 64 * 1024 /* bytes of metadata, on the loop */
+    WRITE_HERE = 64 * 1024 /* longer metadata is written by a worker */
 };
 
 /* ---- the JSON of an operation ---- */
@@ -21,7 +21,6 @@ static void write_image_size(struct buffer *b, const struct operation_row *o) {
         json_add_raw(b, "image_size", NULL, 0);
 }
 
-/* The members of an OperationSummary (http-api.md §5.9). */
 void operation_write_summary(struct buffer *b, const struct operation_row *o) {
     int64_t end = o->finished ? o->finished : wall_microseconds();
     json_add_string(b, "uuid", o->uuid);
@@ -37,7 +36,7 @@ void operation_write_summary(struct buffer *b, const struct operation_row *o) {
     json_add_optional(b, "result_image_uuid", o->result_image);
 }
 
-/* The stored request, with the result as one more member. */
+/* Add the stored request, with the result as one more member. */
 static void write_metadata(struct buffer *b, const struct operation_row *o,
                            const struct result *result) {
     size_t length = o->metadata ? strlen(o->metadata) : 0;
@@ -68,15 +67,15 @@ static void write_operation(struct buffer *b, const struct operation_row *o,
 
 /* ---- replying with it ---- */
 
-/* A reply whose result comes from the log: here, or in a worker when the log
- * is in a file, or there is much to write. */
+/* A reply in the making. A worker makes it if the log is in a file or there is
+ * much to write. */
 struct rendering {
     struct job job;
     struct request *request;
     int status;
-    int spid; /* 0: the whole operation, else that process's result only */
-    struct operation_row row;    /* owned copies */
-    struct event_reader *reader; /* NULL: no result wanted */
+    int spid; /* 0: the whole operation; else the result of that process */
+    struct operation_row row;    /* its strings are owned */
+    struct event_reader *reader; /* NULL: without a result */
     struct result result;
     struct buffer text;
     struct fault fault; /* status 0: none */
@@ -108,7 +107,8 @@ static void report_done(struct job *j) {
     free(p);
 }
 
-/* Takes over `row`, whose strings are owned. `log` NULL: no result. */
+/* Reply with a row, whose strings it takes over. `log` NULL: without a result.
+ */
 static void report(struct request *r, int status, int spid,
                    struct operation_row *row, struct event_log *log) {
     struct rendering *p = calloc(1, sizeof *p);

@@ -8,7 +8,8 @@ bool operation_is_active(const char *status) {
            strcmp(status, "EXECUTING") == 0;
 }
 
-/* One whose end could not be stored would be waited for forever. */
+/* An operation whose end could not be stored looks active: call it failed, or
+ * clients would wait for it forever. */
 static void settle_lost(struct operation_row *row) {
     if (!operation_is_active(row->status))
         return;
@@ -26,8 +27,7 @@ int operation_stored(struct request *r, const char *uuid,
     return 0;
 }
 
-/* A log that ends without a completion is given one: whoever follows it would
- * look for it in vain. */
+/* Add the completion that a cut log lacks: clients wait for that event. */
 static void complete_log(struct event_log *log,
                          const struct operation_row *row) {
     if (!event_log_is_cut(log))

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The operation, when it is active; else the fault: 409 when it has ended. */
+/* Find the active operation: 404, or 409 if it has ended. */
 static struct operation *find_active(struct request *r, struct fault *f) {
     struct engine *e = request_engine(r);
     struct operation_row row;
@@ -156,7 +156,7 @@ static void subprocess_kill(struct request *r) {
 
 struct input {
     const void *data;
-    char *decoded; /* what data points into, when it was JSON */
+    char *decoded; /* `data` points into it if it came as JSON */
     size_t length;
     bool close;
 };
@@ -188,7 +188,7 @@ static void release_input(void *input) {
     free(input);
 }
 
-/* An extension (http-api.md §4.16): the bytes as they are. */
+/* An extension (http-api.md §4.16): bytes without JSON and base64. */
 static int subprocess_stdin_digest(struct request *r, struct fault *f) {
     struct input *in = calloc(1, sizeof *in);
     if (!in)

@@ -1,6 +1,6 @@
-/* transfer.c: POST /import and /export, which contree-engine import and
- * export ask for: an extension (http-api.md §4.24), on the Unix socket only,
- * because files of this machine are read and written. */
+/* transfer.c: POST /import and /export, for the commands of these names: an
+ * extension (http-api.md §4.24). On the Unix socket only, because they read and
+ * write files of this machine. */
 #define _GNU_SOURCE
 #include "transport/transfer.h"
 #include "api/api.h"
@@ -16,10 +16,10 @@
 
 struct transferring {
     struct job job;
-    struct inspection at; /* export: keeps the image's layers */
+    struct inspection at; /* export: the layers stay meanwhile */
     struct request *request;
     struct image_transfer transfer;
-    json_t *body; /* what its strings are of */
+    json_t *body; /* owns the strings of `transfer` */
     char uuid[UUID_SIZE];
     atomic_bool cancelled;
     struct fault fault; /* status 0: none */
@@ -95,7 +95,7 @@ static int begin(struct transferring *x, struct fault *f) {
                inspection_use(&x->at, e, &image, f) < 0) {
         return -1;
     } else {
-        /* The tag may move meanwhile. */
+        /* Name it by its uuid: the tag may move meanwhile. */
         x->transfer.operand = x->at.image;
     }
     request_on_gone(x->request, on_gone, x);

@@ -27,7 +27,7 @@ static void whoami_get(struct request *r) {
     struct buffer b;
     buffer_init(&b, 4096);
     json_open(&b, NULL, '{');
-    /* There is one user, who never expires. */
+    /* There is one user, and no token that could expire. */
     json_add_string(&b, "token_uuid", "00000000-0000-0000-0000-000000000000");
     json_add_string(&b, "token_expiration", NULL);
     write_permissions(&b);

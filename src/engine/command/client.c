@@ -57,7 +57,7 @@ static int send_request(int fd, const char *path, struct buffer *body,
     return result;
 }
 
-/* The JSON body of the reply and its status. */
+/* Read the reply to its end: its JSON body, and its status. */
 static json_t *read_reply(int fd, int *status, struct fault *f) {
     char *text CLEANUP(cleanup_free) = malloc(REPLY_MAX + 1);
     ssize_t length = text ? read_all(fd, text, REPLY_MAX) : -1;

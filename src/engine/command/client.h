@@ -1,5 +1,4 @@
-/* client.h: the client of an engine that serves the data directory of a command
- * on the same machine. */
+/* client.h: a command asks the engine that serves its data directory. */
 #ifndef CONTREE_COMMAND_CLIENT_H
 #define CONTREE_COMMAND_CLIENT_H
 
@@ -8,16 +7,16 @@
 #include "command/options.h"
 #include <jansson.h>
 
-/* Posts a JSON object, to whose open beginning `body` the data directory is
- * added, to /v1/WHAT of the engine that serves it, on --socket if that is
- * given, else where the engine says that it is, and waits for the reply for as
- * long as it takes. The reply's object, the caller's, or NULL: 409 when no
- * engine is there or it serves another directory, else the status and the error
- * of the reply. Frees the body. */
+/* Post a JSON object to /v1/WHAT and wait for the reply, without a time limit.
+ * `body` holds the beginning of the object, to which the data directory is
+ * added; it is freed. The engine is asked on --socket if that is given, else on
+ * the socket that its lock file names. Returns the object of the reply, which
+ * the caller owns. NULL: 409 if no engine is there or it serves another
+ * directory, else the status and the error of the reply. */
 json_t *local_post(const struct options *o, const char *what,
                    struct buffer *body, struct fault *f);
 
-/* data_open() did not get the directory, because an engine serves it. */
+/* Whether data_open() failed because an engine serves the directory. */
 bool local_is_served(const struct engine *e, const struct fault *f);
 
 #endif

@@ -31,8 +31,9 @@ static int make_directories(const char *path, struct fault *f) {
     return 0;
 }
 
-/* Whoever can look into the directory finds set-id programs of images there:
- * it must be ours alone. */
+/* The directory holds set-id programs of images: only its owner may look into
+ * it.
+ */
 int data_directory(const char *path, struct fault *f) {
     struct stat st;
     if (make_directories(path, f) < 0)

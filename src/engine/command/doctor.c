@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 enum {
-    TRIAL_BYTES = 1 << 20, /* what is written to see whether that works */
-    SUBIDS = 65536,        /* what a user gets, and from where on */
+    TRIAL_BYTES = 1 << 20, /* written to test the disk */
+    SUBIDS = 65536,        /* as many as a user gets by default */
     SUBID_MIN = 100000
 };
 #define FREE_BYTES_WANTED 1e9
@@ -43,9 +43,9 @@ static void say(FILE *out, const char *state, const char *what,
     va_end(args);
 }
 
-/* ---- one real sandbox, made by a child: it enters a user namespace ---- */
+/* ---- one sandbox, made by a child, which enters a user namespace ---- */
 
-/* What the child found out. */
+/* The report of the child. */
 struct finding {
     bool works;
     struct id_range ids;
@@ -90,8 +90,7 @@ static void try_in_child(const char *data_dir, const struct runtime *runtime,
 
 /* ---- the lines ---- */
 
-/* Whether what an engine keeps would fit: by writing, since quotas count, too.
- */
+/* Check that the disk takes data: by writing, because quotas count as well. */
 static bool check_disk(FILE *out, int dir, const char *path) {
     static const char piece[65536] = "";
     struct statvfs v = {0};
@@ -167,8 +166,8 @@ static void check_sandbox(FILE *out, const struct finding *found) {
         say(out, "missing", "sandbox", "%s", found->fault.message);
 }
 
-/* Moves `*first` behind each range of a file of subordinate ids that overlaps
- * with the SUBIDS ids from it on; true if one did. */
+/* Move `*first` behind each range of a file of subordinate ids that overlaps
+ * with the SUBIDS ids from `*first` on. True if it was moved. */
 static bool skip_taken(const char *path, unsigned long *first) {
     FILE *file = fopen(path, "re");
     char line[512];
@@ -187,7 +186,7 @@ static bool skip_taken(const char *path, unsigned long *first) {
     return moved;
 }
 
-/* The first of SUBIDS ids that nobody has. */
+/* The first of SUBIDS free ids. */
 static unsigned long free_subids(void) {
     unsigned long first = SUBID_MIN;
     while (first < UINT32_MAX - SUBIDS && (skip_taken("/etc/subuid", &first) ||
@@ -232,7 +231,7 @@ static void check_seccomp(FILE *out) {
             "no system call filter. Fix: a kernel with CONFIG_SECCOMP_FILTER");
 }
 
-/* Which limits a run may ask for. */
+/* Report the limits that a run may ask for. */
 static void check_cgroups(FILE *out) {
     static const char *const what[CGROUP_KINDS] = {"memory", "pids", "cpus"};
     struct cgroups *c = cgroups_open("/proc/self", AT_FDCWD);

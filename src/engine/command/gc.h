@@ -5,8 +5,8 @@
 #include "base/fault.h"
 #include "command/options.h"
 
-/* Collects garbage and prints what went: by itself, or by the engine that
- * serves the data directory. */
+/* Collect garbage, or let the engine do it that serves the data directory, and
+ * print what was removed. */
 int gc_command(const struct options *o, struct fault *f);
 
 #endif

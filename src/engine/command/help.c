@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* `text` in the second column, each of its lines. */
+/* Print `left` in the first column and the lines of `text` in the second. */
 static void print_lines(const char *left, int width, const char *text) {
     for (;;) {
         size_t length = strcspn(text, "\n");

@@ -4,9 +4,9 @@
 
 #include "command/options.h"
 
-/* All commands, in a line each. */
+/* Print all commands. */
 void help_print(const struct command *commands);
-/* One command with its options. */
+/* Print one command with its options. */
 void help_print_command(const struct command *c);
 
 #endif

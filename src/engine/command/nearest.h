@@ -1,4 +1,4 @@
-/* nearest.h: which known name a mistyped one may have meant. */
+/* nearest.h: the known name that is nearest to a mistyped one. */
 #ifndef CONTREE_COMMAND_NEAREST_H
 #define CONTREE_COMMAND_NEAREST_H
 
@@ -6,15 +6,15 @@
 
 struct nearest {
     const char *given;
-    const char *name; /* the nearest so far; NULL: none is near */
-    size_t edits;     /* how far it is, or one more than may be */
+    const char *name; /* the nearest so far; NULL: no name is near */
+    size_t edits;     /* its distance; without a name, one above the limit */
 };
 
-/* Starts a search. A name is near if it is at most two edits away, and one for
- * every three letters of `given`; one edit is always allowed. An edit adds,
- * drops or replaces a letter, or swaps two neighbours. */
+/* Start a search. One edit is allowed for every three letters of `given`: at
+ * least one, at most two. An edit adds, drops or replaces a letter, or swaps
+ * two neighbours. */
 struct nearest nearest_to(const char *given);
-/* Considers a name. The first of several that are equally near stays. */
+/* Consider a name. Of names that are equally near the first stays. */
 void nearest_try(struct nearest *n, const char *name);
 
 #endif

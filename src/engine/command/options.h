@@ -1,7 +1,7 @@
-/* options.h: what a command line of contree-engine says, and what a command is.
+/* options.h: the command line of contree-engine, when it has been read.
  *
- * The commands are the rows of the table in commands.c, their options those of
- * the table in settings.c; parse.c reads a command line by both. */
+ * commands.c has the table of commands, settings.c the table of their options;
+ * parse.c reads a command line by both. */
 #ifndef CONTREE_COMMAND_OPTIONS_H
 #define CONTREE_COMMAND_OPTIONS_H
 
@@ -41,21 +41,21 @@ struct options;
 
 struct command {
     const char *name;
-    /* "SOURCE", or "[COMMAND]" if it may be left out; NULL: there is none. */
+    /* "SOURCE", or "[COMMAND]" if it may be left out; NULL: no operand. */
     const char *operand;
-    const char *wanted; /* what an operand may be, for who left it out */
+    const char *wanted; /* for the message if the operand is missing */
     const char *help;   /* one line or more */
-    enum setting options[SETTINGS]; /* those that it takes, then NO_SETTING */
+    enum setting options[SETTINGS]; /* ends with NO_SETTING */
     bool deletes;                   /* never suggested for a mistyped name */
-    /* Refuses options that do not go together, with 400; or NULL. */
+    /* Refuse options that do not go together: 400. Or NULL. */
     int (*check)(const struct options *o, struct fault *f);
-    /* Does it: the exit status, or -1. */
+    /* Do the work: the exit status, or -1. */
     int (*run)(const struct options *o, struct fault *f);
 };
 
 struct options {
     const struct command *command;
-    bool help;           /* its help is wanted, not the command */
+    bool help;           /* print the help of the command instead */
     const char *operand; /* what to import, or the image to export */
     const char *tag, *token_file, *output, *oci;
     bool yes;                               /* purge */

@@ -1,5 +1,5 @@
-/* parse.c: see parse.h. getopt_long() reads the words; its global state is
- * this file's alone, and it prints nothing. */
+/* parse.c: see parse.h. getopt_long() reads the words; only this file uses it,
+ * so its global state is safe. */
 #define _GNU_SOURCE
 #include "command/parse.h"
 #include "command/nearest.h"
@@ -12,9 +12,9 @@
 #include <string.h>
 
 enum {
-    /* What getopt_long() returns for an operand, with "-" in its letters. */
+    /* getopt_long() returns 1 for an operand if its letters begin with "-". */
     OPERAND = 1,
-    /* And for a long option: this, and the number of the setting. */
+    /* And this plus the setting for a long option. */
     LONG_OPTION = 256,
     HELP = 'h',
     VERSION = LONG_OPTION + SETTINGS
@@ -51,10 +51,10 @@ static bool takes(const struct command *c, enum setting s) {
     return c->options[i] == s && s != NO_SETTING;
 }
 
-/* ---- what getopt_long() is told ---- */
+/* ---- the arguments of getopt_long() ---- */
 
 struct grammar {
-    const struct command *command; /* NULL: any, which is not known yet */
+    const struct command *command; /* NULL: it is not known yet */
     char letters[8];
     struct option options[SETTINGS + 2];
 };
@@ -65,8 +65,8 @@ static void add_option(struct option *o, const char *name, bool value,
                          result};
 }
 
-/* With a command: its options and operands, in their order. Without: what may
- * stand before a command, up to that. */
+/* With a command: take its options, and operands among them. Without: take the
+ * options of all commands, and stop at the first other word. */
 static void grammar_make(struct grammar *g, const struct command *c) {
     struct option *next = g->options;
     *g = (struct grammar){.command = c};
@@ -84,11 +84,11 @@ static void grammar_make(struct grammar *g, const struct command *c) {
     add_option(next++, "help", false, HELP);
     if (!c)
         add_option(next++, "version", false, VERSION);
-    optind = 0; /* a new argv */
+    optind = 0; /* start with a new argv */
     opterr = 0;
 }
 
-/* The setting of a result of getopt_long(). */
+/* The setting that a result of getopt_long() stands for. */
 static enum setting setting_of(int result) {
     if (result >= LONG_OPTION && result < LONG_OPTION + SETTINGS)
         return (enum setting)(result - LONG_OPTION);
@@ -113,8 +113,8 @@ static int refuse_option(const struct grammar *g, const char *name,
         g->command ? g->command->name : "", g->command ? " --" : "");
 }
 
-/* The option that was read last is not one of the grammar, or takes no value
- * and has one. */
+/* Refuse the option that was read last: it is unknown, or has a value and takes
+ * none. */
 static int refuse_last(const struct grammar *g, char *const argv[],
                        struct fault *f) {
     char name[48];
@@ -155,7 +155,7 @@ static int take_operand(struct options *o, const char *text, struct fault *f) {
     return 0;
 }
 
-/* Reads the words after argv[0]. */
+/* Read the words after argv[0]. */
 static int read_words(int argc, char *const argv[], struct options *o,
                       struct fault *f) {
     struct grammar g;
@@ -179,8 +179,8 @@ static int read_words(int argc, char *const argv[], struct options *o,
     return result;
 }
 
-/* Finds the command behind the options that stand before it, each with its
- * value. Its index in argv; -1 when there is none. */
+/* Find the command, behind the options before it and their values. Its index in
+ * argv, or -1. */
 static int find_command(const struct command *commands, int argc,
                         char *const argv[], struct options *o,
                         struct fault *f) {
@@ -214,7 +214,7 @@ static const char *variable(const char *name) {
     return value && *value ? value : NULL;
 }
 
-/* The places that were not given, as the module finds them. */
+/* Set the places that were not given, by the rules of the Lua module. */
 static int find_place(struct options *o, struct fault *f) {
     const struct place_input in = {
         .data_dir = o->data_dir,

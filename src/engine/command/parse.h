@@ -5,12 +5,12 @@
 #include "base/fault.h"
 #include "command/options.h"
 
-/* Reads argv and fills in the defaults; strings live as long as argv and `out`.
- * `commands` ends with a NULL name. 400 with the wrong word, the nearest right
- * one if there is one, and where to read on. */
+/* Read argv, and set the defaults. `commands` ends with a NULL name. The
+ * strings live as long as argv and `out`. A refusal is 400; its message has the
+ * wrong word, the nearest right one, and the help to read. */
 int options_parse(const struct command *commands, int argc, char *const argv[],
                   struct options *out, struct fault *f);
-/* The command of that name; NULL with 400. */
+/* Find a command by its name: NULL with 400. */
 const struct command *command_find(const struct command *commands,
                                    const char *name, struct fault *f);
 

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The database goes first: what is left of a purge that was killed is no data
- * directory with images that have no layers. */
+/* The database goes first: if the purge is killed, no database is left whose
+ * images have no layers. */
 static const char *const contents[] = {"contree.db",
                                        "contree.db-wal",
                                        "contree.db-shm",
@@ -24,7 +24,7 @@ static const char *const contents[] = {"contree.db",
                                        "gc"};
 enum { CONTENTS = sizeof contents / sizeof *contents };
 
-/* A directory that an engine made, and not the user's home by a slip. */
+/* Open the directory, if an engine made it: not a home directory by a slip. */
 static int open_directory(const char *path, struct fault *f) {
     struct stat st;
     int fd CLEANUP(cleanup_close) =

@@ -5,10 +5,9 @@
 #include "base/fault.h"
 #include "command/options.h"
 
-/* Removes a data directory and all that is in it, also what belongs to
- * subordinate ids, which its user can remove in no other way as easily. What is
- * not the engine's stays. 400 without --yes, 404 when there is no data
- * directory, 409 when an engine serves it. */
+/* Remove a data directory, also files of subordinate ids, which its user could
+ * not remove with rm. Files that no engine made stay. 400 without --yes, 404 if
+ * there is no data directory, 409 if an engine serves it. */
 int purge_command(const struct options *o, struct fault *f);
 
 #endif

@@ -30,21 +30,22 @@
 
 enum {
     TOKEN_MAX = 4096,
-    /* A stop waits so long for runs to be killed, and then for replies. */
+    /* A stop waits so long for killed runs to end, then for replies to go out.
+     */
     STOP_MS = 10000,
     FLUSH_MS = 500,
     STOP_TICK_MS = 5,
-    /* Whether garbage collection is due, and whether the one before leaving is
-     * over, is looked at so often. */
+    /* How often to check whether garbage collection is due, or the one before
+     * leaving has ended. */
     DAILY_MS = 600000,
     FIRST_DAILY_MS = 5000,
     LAST_GC_MS = 100,
-    /* And whether the data directory is still there. */
+    /* How often to check that the data directory still exists. */
     THERE_MS = 10000
 };
 
-/* Long work (archives, imports) is limited so that short work always finds a
- * worker. */
+/* More than archives and imports, which are limited, can occupy: short work
+ * always finds a worker. */
 enum { WORKERS = 20 };
 
 struct server {
@@ -91,7 +92,7 @@ static void end(struct server *s) {
     uv_stop(e->loop);
 }
 
-/* First the operations end, then their replies and streams go out. */
+/* The operations end first, then their replies and streams go out. */
 static void on_stop_tick(uv_timer_t *timer) {
     struct server *s = timer->data;
     struct engine *e = &s->engine;
@@ -100,8 +101,9 @@ static void on_stop_tick(uv_timer_t *timer) {
     if (busy && waited < STOP_MS)
         return;
     if (busy) {
-        /* What hangs would find its request gone. The store takes this as it
-         * takes a kill, and the sandboxes die with us. */
+        /* Exit at once: operations that hang would find their requests freed.
+         * The store survives that as it survives a kill, and the sandboxes
+         * die with the engine. */
         log_line("%zu operations do not end: leaving them",
                  operations_active(e->operations));
         _exit(1);
@@ -132,7 +134,7 @@ static bool is_busy(struct engine *e) {
            e->workers.jobs > 0;
 }
 
-/* Garbage is collected in small steps beside work: a busy engine may never be
+/* Collect garbage in small steps beside the work: a busy engine may never be
  * idle. */
 static void on_daily(uv_timer_t *timer) {
     struct server *s = timer->data;
@@ -140,8 +142,9 @@ static void on_daily(uv_timer_t *timer) {
         gc_when_due(&s->engine);
 }
 
-/* Without it nothing can be kept, and an engine that begins on another one of
- * that name knows nothing of us. */
+/* Whether the data directory was removed. Then nothing can be kept, and an
+ * engine that starts in a new directory of that name does not know of this one.
+ */
 static bool data_is_gone(struct server *s) {
     if (s->stopping || store_is_there(s->engine.store))
         return false;
@@ -202,8 +205,8 @@ static void tell_ready(int fd) {
     close_fd(fd);
 }
 
-/* The first script of a new user finds an image. Not having one is no reason
- * not to serve. */
+/* Make an image for the first script of a new user. If that fails the engine
+ * serves all the same. */
 static void make_first_image(struct engine *e) {
     struct importer m = {e->dir_fd, e->store, e->layers, e->ids};
     struct fault f;
@@ -211,8 +214,8 @@ static void make_first_image(struct engine *e) {
         log_line("no busybox:latest: %s", f.message);
 }
 
-/* A shell that starts us in the background has SIGINT ignored, and what is
- * ignored stays so in every sandbox. */
+/* A shell that starts us in the background ignores SIGINT for us, and every
+ * sandbox would inherit that. */
 static void reset_signals(void) {
     for (int i = 1; i < NSIG; i++)
         signal(i, SIG_DFL);
@@ -253,7 +256,7 @@ static int run(struct server *s, struct fault *f) {
     if (!e->http || store_announce(e->store, e->config->socket_path, f) < 0)
         return -1;
     watch(s);
-    operations_housekeep(e->operations); /* what the last engine left */
+    operations_housekeep(e->operations); /* clean up after the last engine */
     tell_ready(e->config->ready_fd);
     turn_watch(e->loop);
     uv_run(e->loop, UV_RUN_DEFAULT);
@@ -269,7 +272,8 @@ static void close_engine(struct engine *e) {
     data_close(e);
 }
 
-/* A runtime is somebody else's program: better it fails now than in each run.
+/* Try the runtime: a program that does not work should fail now, not in each
+ * run.
  */
 static int try_runtime(struct engine *e, struct fault *f) {
     const struct runtime *r = e->config->runtime;
@@ -286,8 +290,8 @@ static int try_runtime(struct engine *e, struct fault *f) {
                      why.message, r->name);
 }
 
-/* The order matters: the user namespace before anything, the forkservers
- * before the store's lock, threads and secrets. */
+/* The order matters: first the user namespace; then the forkservers, before the
+ * store's lock, threads and secrets, which they must not inherit. */
 static int begin(struct server *s, const struct options *o,
                  struct engine_config *config, struct fault *f) {
     struct engine *e = &s->engine;

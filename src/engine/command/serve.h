@@ -5,8 +5,7 @@
 #include "base/fault.h"
 #include "command/options.h"
 
-/* Serves until a signal or idleness ends it; 0, or -1 when it could not begin.
- */
+/* Serve until a signal or idleness ends it: 0, or -1 if it could not start. */
 int serve(const struct options *o, struct fault *f);
 
 #endif

@@ -14,7 +14,7 @@ enum { QUEUED_MAX = 100000, FD_MAX = 65535 };
 
 /* ---- values ---- */
 
-/* Makes `path` absolute. One that is too long is cut: no such file exists. */
+/* Make `path` absolute. A path that is too long is cut: no such file exists. */
 static void set_path(char *out, size_t size, const char *path) {
     char *cwd CLEANUP(cleanup_free) = *path == '/' ? NULL : getcwd(NULL, 0);
     snprintf(out, size, "%s%s%s", cwd ? cwd : "", cwd ? "/" : "", path);
@@ -29,7 +29,7 @@ static int read_count(const struct given *g, int64_t low, int64_t high,
     return 0;
 }
 
-/* Seconds, from a number with its unit. */
+/* Read an age, a number with its unit, in seconds. */
 static int read_age(const struct given *g, int64_t *out) {
     static const char units[] = "smhd";
     static const int64_t seconds[] = {1, 60, 3600, 86400};
@@ -93,7 +93,7 @@ static int set_ready_fd(const struct given *g) {
     return 0;
 }
 
-/* A number of bytes, K, M, G or T of them. */
+/* A number of bytes, maybe with K, M, G or T. */
 static int set_memory(const struct given *g) {
     static const char units[] = "KMGT";
     char *end;

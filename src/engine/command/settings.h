@@ -1,28 +1,30 @@
-/* settings.h: each option of the command line: its name, and what it sets. */
+/* settings.h: the table of options: their names, and the functions that set
+ * them.
+ */
 #ifndef CONTREE_COMMAND_SETTINGS_H
 #define CONTREE_COMMAND_SETTINGS_H
 
 #include "command/options.h"
 
-/* The most sandboxes at a time, and the default. */
+/* The limit of sandboxes at a time, and its default. */
 enum { RUNS_MAX = 64 };
 
 /* An option as it was given. */
 struct given {
-    struct options *options; /* what it changes */
+    struct options *options; /* to change */
     const char *name, *value;
-    struct fault *fault; /* 400: the value is not one */
+    struct fault *fault; /* 400: a wrong value */
 };
 
 struct setting_row {
     const char *name;  /* without its dashes */
-    const char *value; /* the word for its value; NULL: it takes none */
+    const char *value; /* a word for its value; NULL: it takes no value */
     const char *help;  /* one line or more */
-    char letter;       /* its short form; 0: there is none */
+    char letter;       /* its short form, or 0 */
     int (*set)(const struct given *g);
 };
 
-/* By their number; the row of NO_SETTING is empty. */
+/* Indexed by enum setting; the row of NO_SETTING is empty. */
 extern const struct setting_row settings[SETTINGS];
 
 #endif

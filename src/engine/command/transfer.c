@@ -27,13 +27,14 @@ static bool starts(const char *text, const char *with) {
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* ---- a standard stream of ours, for the engine ---- */
+/* ---- our standard input or output, for the engine ---- */
 
-/* A FIFO that the engine opens, and the thread that copies between the two. */
+/* A FIFO that the engine opens, and a thread that copies between the FIFO and
+ * our stream. */
 struct relay {
     char directory[256], path[264];
     bool out;
-    int in_fd; /* out: our end, open before the engine's */
+    int in_fd; /* out: our end, which we open first */
     pthread_t thread;
     bool started;
 };
@@ -45,11 +46,12 @@ static void copy_all(int from, int to) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 || write_all(to, piece, (size_t)n) < 0)
-            return; /* the engine finds what it got to be cut */
+            return; /* the engine finds its input cut */
     }
 }
 
-/* Both ends are open: whatever ends us now, no name is left behind. */
+/* Remove the FIFO's name once both ends are open: then none is left behind,
+ * however this process ends. */
 static void drop_name(const struct relay *r) {
     unlink(r->path);
     rmdir(r->directory);
@@ -63,7 +65,7 @@ static void *run_relay(void *arg) {
             drop_name(r);
             copy_all(r->in_fd, STDOUT_FILENO);
         }
-        drop_fd(&r->in_fd); /* the engine learns that nobody reads any more */
+        drop_fd(&r->in_fd); /* the engine gets EPIPE */
         return NULL;
     }
     int to CLEANUP(cleanup_close) = open(r->path, O_WRONLY | O_CLOEXEC);
@@ -92,7 +94,7 @@ static int relay_start(struct relay *r, bool out, struct fault *f) {
     return r->started ? 0 : fault_set(f, 500, "no thread for the archive");
 }
 
-/* After the engine's reply: what it wrote is still to be copied. */
+/* End the relay. After a success, copy the rest of the output first. */
 static void relay_end(struct relay *r, bool copied) {
     if (r->started && r->out && copied)
         pthread_join(r->thread, NULL);
@@ -101,7 +103,7 @@ static void relay_end(struct relay *r, bool copied) {
 
 /* ---- the commands ---- */
 
-/* "oci:DIR" and its like, FILE, or what is no path. */
+/* Make the path in an operand absolute: "oci:DIR" and its like, or FILE. */
 static char *absolute_operand(const char *operand) {
     static const char *const prefixes[] = {
         "oci:", "oci-archive:", "docker-archive:", ""};
@@ -152,7 +154,7 @@ static int post(const struct options *o, const struct image_transfer *t,
     return 0;
 }
 
-/* Has the engine do it that serves the data directory. */
+/* Let the engine do it that serves the data directory. */
 static int ask_engine(const struct options *o, const struct image_transfer *t,
                       char uuid[UUID_SIZE], struct fault *f) {
     bool streamed = t->out ? !t->oci && transfer_is_stdout(t->output)

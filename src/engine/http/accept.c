@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-    AT_A_TIME = 16, /* others want their turn */
+    AT_A_TIME = 16, /* then the loop has other work */
     PAUSE_MS = 50,
     COMPLAIN_SECONDS = 60
 };
@@ -29,7 +29,8 @@ static void on_pause(uv_timer_t *timer) {
     accept_resume(timer->data);
 }
 
-/* Level-triggered as it is, the socket would keep the loop busy. */
+/* Stop watching the socket for a moment: it stays readable while connections
+ * wait in its backlog, and would wake the loop again and again. */
 static void pause_a_moment(struct acceptor *a) {
     a->paused = true;
     uv_poll_stop(&a->poll);
@@ -45,7 +46,8 @@ static void complain(struct acceptor *a, int error) {
              strerror(error));
 }
 
-/* 1 taken, or gone meanwhile; 0: there is none, or none can be taken now. */
+/* 1: a connection was taken, or was gone before that. 0: no connection waits,
+ * or none can be taken now. */
 static int take_one(struct acceptor *a) {
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
@@ -59,7 +61,7 @@ static int take_one(struct acceptor *a) {
         return 0;
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
         errno != ENOMEM)
-        return 1; /* interrupted, or what Linux tells of the connection */
+        return 1; /* a signal, or an error of that connection alone */
     complain(a, errno);
     pause_a_moment(a);
     return 0;

@@ -1,4 +1,4 @@
-/* accept.h: taking connections of a listening socket, on the loop. */
+/* accept.h: accepts connections of a listening socket, on the loop. */
 #ifndef CONTREE_HTTP_ACCEPT_H
 #define CONTREE_HTTP_ACCEPT_H
 
@@ -12,24 +12,25 @@ struct acceptor {
     uv_timer_t pause;
     int fd; /* -1: not open */
     bool paused;
-    double complained; /* in the log, monotonic seconds */
+    double complained; /* when the log was told last, monotonic seconds */
     int closing, open_handles;
     void (*closed)(void *arg);
-    /* Takes over `fd`, which does not block. */
+    /* A new connection: takes over `fd`, which is non-blocking. */
     void (*take)(void *arg, int fd, const struct sockaddr *peer,
                  socklen_t length);
-    /* Whether there is room for one; else the others wait in the backlog. */
+    /* Whether one more may be taken. If not, connections wait in the backlog.
+     */
     bool (*has_room)(void *arg);
     void *arg;
 };
 
-/* Takes over `fd`, listening and not blocking. take, has_room and arg are set.
- * When the system has no descriptor or memory for a connection, it is tried
- * again a moment later. */
+/* Start accepting on `fd`, which listens and is non-blocking; takes it over.
+ * Set take, has_room and arg before. If the system is short of descriptors or
+ * memory, connections wait, and are tried again a moment later. */
 int accept_open(struct acceptor *a, uv_loop_t *loop, int fd, struct fault *f);
-/* There is room again. */
+/* Go on at once: has_room() has become true. */
 void accept_resume(struct acceptor *a);
-/* Stops at once; calls closed(arg) from the loop, when `a` may go. */
+/* Stop at once. closed(arg) is called from the loop; then `a` may be freed. */
 void accept_close(struct acceptor *a, void (*closed)(void *arg));
 
 #endif

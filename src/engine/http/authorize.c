@@ -1,5 +1,5 @@
-/* authorize.c: who may ask: over the Unix socket the engine's own user, over
- * TCP the holder of the token. */
+/* authorize.c: the engine's own user may ask over the Unix socket, the holder
+ * of the token over TCP. */
 #include "http/internal.h"
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
@@ -11,7 +11,8 @@ static void hash_token(const char *token, size_t length,
     SHA256((const unsigned char *)token, length, out);
 }
 
-/* Hashes are compared, so that not even the length shows in the time. */
+/* Compare hashes: the time that this takes then tells nothing of the token, not
+ * even its length. */
 static bool token_is_right(struct request *r) {
     const char *header = request_header(r, "Authorization");
     unsigned char hash[SHA256_DIGEST_LENGTH];
@@ -22,9 +23,8 @@ static bool token_is_right(struct request *r) {
     return CRYPTO_memcmp(hash, r->server->token_hash, sizeof hash) == 0;
 }
 
-/* On TCP the token is all that counts, whatever name the client knows us by: a
- * page whose own name was pointed at us (DNS rebinding) has no token to send.
- */
+/* Over TCP only the token counts, not the Host header. It also keeps out a web
+ * page that reaches us by DNS rebinding: the page has no token. */
 void request_authorize(struct request *r) {
     if (r->connection->refused) {
         fault_set(&r->fault, 403, "this engine serves another user");

@@ -1,5 +1,5 @@
-/* connection.c: who is connected to the server of server.c, how many may be,
- * and for how long without a word. */
+/* connection.c: the connections of a server: how many there may be, and how
+ * long each may stay silent. */
 #define _GNU_SOURCE
 #include "base/clock.h"
 #include "http/internal.h"
@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 enum {
-    /* A request must have its headers by then, however they drip. */
+    /* The time limit for all headers of a request. */
     HEADER_SECONDS = 120,
-    /* And who may be anybody has to show a token by then. */
+    /* The time limit for a stranger on TCP to show the token. */
     STRANGER_SECONDS = 10
 };
 
@@ -28,7 +28,7 @@ static void send_away(struct connection *c) {
     c->listener->server->kicked = true;
 }
 
-/* Strangers are few; another one takes the place of the first that came. */
+/* There is room for few strangers: a new one takes the place of the oldest. */
 static void make_way(struct listener *l) {
     struct connection *oldest = NULL;
     for (struct connection *c = l->server->connections; c; c = c->next)
@@ -43,7 +43,7 @@ static bool has_room(void *listener) {
     return l->count < l->server->o->most->connections;
 }
 
-/* Hands it to libmicrohttpd, which closes it in any case. */
+/* Hand it to libmicrohttpd, which closes it, also on failure. */
 static void take(void *listener, int fd, const struct sockaddr *peer,
                  socklen_t length) {
     struct listener *l = listener;
@@ -126,7 +126,8 @@ static bool peer_has_gone(int fd) {
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
-/* The peer sends no more: what it has not completed by now never will be. */
+/* The peer has closed its sending side and everything it sent was read: an
+ * incomplete request stays so. */
 static bool peer_has_finished(int fd) {
     struct pollfd p = {.fd = fd, .events = POLLRDHUP};
     int lying = 0;
@@ -134,7 +135,7 @@ static bool peer_has_finished(int fd) {
            ioctl(fd, FIONREAD, &lying) == 0 && lying == 0;
 }
 
-/* libmicrohttpd does not look at a connection that waits for us. */
+/* libmicrohttpd does not watch a suspended connection. */
 static void check_waiting(struct request *r) {
     if (!peer_has_gone(r->connection->fd))
         return;
@@ -143,16 +144,16 @@ static void check_waiting(struct request *r) {
         r->gone = NULL;
         gone(r->gone_arg);
     } else if (!r->stream) {
-        return; /* somebody works on the reply and must find the request */
+        return; /* a worker makes the reply and needs the request */
     }
     r->aborted = true;
     request_resume(r);
 }
 
-/* libmicrohttpd spins on a chunk's head that does not fit into its memory: it
- * reads no more, and waits for more. Bytes that it leaves lying from one tick
- * to the next, though it took none in between, show it; it ends what is idle
- * for longer than its time limit, and cannot be told to otherwise. */
+/* libmicrohttpd spins when the head of a chunk does not fit into its memory: it
+ * waits for more bytes and reads none. The sign of it are bytes that lie unread
+ * from one tick to the next although none were taken in between. Then end the
+ * connection by a short time limit: libmicrohttpd has no other way to do so. */
 static void check_receiving(struct request *r) {
     int lying = 0;
     if (ioctl(r->connection->fd, FIONREAD, &lying) < 0)

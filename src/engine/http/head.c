@@ -8,14 +8,14 @@
 #include <string.h>
 #include <strings.h>
 
-/* Headers that must not come twice. */
+/* The headers that may come once only. */
 enum { HOST, LENGTH, ENCODING, TOKEN, SINGLE };
 static const char *const single[SINGLE] = {
     "Host", "Content-Length", "Transfer-Encoding", "Authorization"};
 
 struct scan {
-    const char *values[SINGLE]; /* NULL: not there */
-    size_t bytes;               /* of the lines of the headers */
+    const char *values[SINGLE]; /* NULL: the header is absent */
+    size_t bytes;               /* all header lines with their ends */
     struct fault *f;
     bool refused;
 };
@@ -70,10 +70,10 @@ int head_strictness(void) {
     return major > 0 || minor > 9 || patch >= 77;
 }
 
-/* libmicrohttpd before 0.9.77 ends a header at a NUL, loses what a folded line
- * has, and takes a lone line feed for the end of a line. It tells how long the
- * head was and where each header lies in it: bytes that are in no header show
- * that another parser may have read something else. */
+/* libmicrohttpd before 0.9.77 cuts a header at a NUL, drops the rest of a
+ * folded header, and takes a lone line feed for the end of a line. Its size of
+ * the head shows that: if the head has bytes that belong to no header, another
+ * parser may have read other headers. */
 static bool has_hidden_bytes(struct MHD_Connection *mhd, size_t request_line,
                              const struct scan *s) {
     const union MHD_ConnectionInfo *info =
@@ -82,7 +82,7 @@ static bool has_hidden_bytes(struct MHD_Connection *mhd, size_t request_line,
            info->header_size != request_line + 2 + s->bytes + 2;
 }
 
-/* -1 chunked, 0 none. */
+/* The length of the body: -1 if it is chunked, 0 if there is no body. */
 static int read_length(const struct scan *s, int64_t *out, struct fault *f) {
     const char *encoding = s->values[ENCODING], *text = s->values[LENGTH];
     *out = encoding ? -1 : 0;
@@ -95,7 +95,7 @@ static int read_length(const struct scan *s, int64_t *out, struct fault *f) {
     return 0;
 }
 
-/* Whether the client takes gzip: named, or any, and not with q=0. */
+/* Whether Accept-Encoding names gzip or "*", and not with q=0. */
 static bool accepts_gzip(const char *header) {
     while (header && *header) {
         header += strspn(header, " \t,");

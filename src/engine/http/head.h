@@ -1,6 +1,5 @@
-/* head.h: what the head of a request must be, beyond what libmicrohttpd asks
- * of it: nothing in it may mean one thing to a proxy and another to us (RFC
- * 9112). */
+/* head.h: checks of a request's head beyond those of libmicrohttpd, so that no
+ * head means one thing to a proxy and another to us (RFC 9112). */
 #ifndef CONTREE_HTTP_HEAD_H
 #define CONTREE_HTTP_HEAD_H
 
@@ -15,15 +14,17 @@ struct request_head {
     bool gzip;      /* the client takes gzip */
 };
 
-/* For MHD_OPTION_STRICT_FOR_CLIENT: what libmicrohttpd cannot refuse itself is
- * refused here, and the other way round. */
+/* The value for MHD_OPTION_STRICT_FOR_CLIENT. Versions of libmicrohttpd that
+ * check too little get 0, and head_read() checks in their place. */
 int head_strictness(void);
 
-/* Reads what matters of the headers; `request_line` is the length of what came
- * before them, without the end of the line. 400 for a header whose name is no
- * token or whose value has a control character, that is folded or ends with a
- * lone line feed, for a second Host, Content-Length, Transfer-Encoding or
- * Authorization, for no Host in HTTP/1.1, for a body of no clear length. */
+/* Read the headers. `request_line` is the length of the request line without
+ * its end. Fails with 400 for
+ * - a header whose name is not a token, or whose value has a control character;
+ * - a header that is folded or ends with a lone line feed;
+ * - a second Host, Content-Length, Transfer-Encoding or Authorization;
+ * - HTTP/1.1 without Host;
+ * - a body whose length is ambiguous. */
 int head_read(struct MHD_Connection *mhd, size_t request_line,
               const char *version, struct request_head *out, struct fault *f);
 

@@ -1,4 +1,4 @@
-/* internal.h: what the files of this room share; nobody else includes it. */
+/* internal.h: shared by the files of this room only. */
 #ifndef CONTREE_HTTP_INTERNAL_H
 #define CONTREE_HTTP_INTERNAL_H
 
@@ -26,11 +26,12 @@ struct request {
     /* receiving */
     bool begun, complete;
     struct buffer body;
-    int64_t received, received_before; /* bytes of the body; at the last tick */
+    int64_t received,
+        received_before; /* bytes of the body: now, at the last tick */
     int64_t discarded;
-    bool lying; /* there were bytes to read at the last tick */
+    bool lying; /* bytes were unread at the last tick */
     json_t *json;
-    struct fault fault; /* status 0: none so far */
+    struct fault fault; /* status 0: no fault so far */
 
     /* waiting */
     bool suspended, aborted, later;
@@ -56,7 +57,7 @@ struct listener {
     uv_poll_t poll;
     struct acceptor acceptor;
     bool tcp, polling, accepting;
-    size_t count, strangers; /* connections; those that are not known */
+    size_t count, strangers; /* connections; those not known yet */
 };
 
 struct connection {
@@ -64,10 +65,10 @@ struct connection {
     struct listener *listener;
     int fd;
     bool refused;   /* another user's process */
-    bool known;     /* may ask: its token, or its user, was right */
-    bool sent_away; /* to make way for another; soon closed */
+    bool known;     /* its user or its token was right */
+    bool sent_away; /* shut down to make room */
     double opened;  /* monotonic seconds */
-    double since;   /* the same, or when its last request ended */
+    double since;   /* when it was opened, or its last request ended */
     struct request *request;
 };
 
@@ -77,68 +78,68 @@ struct http_server {
     uv_prepare_t prepare;
     uv_timer_t timeout, tick, later;
     bool kicked, closing, ended;
-    int open_handles;   /* being closed */
-    struct stat socket; /* of the Unix socket's name, while it is ours */
+    int open_handles;   /* that are being closed */
+    struct stat socket; /* of the Unix socket, to know it by */
     unsigned char token_hash[SHA256_DIGEST_LENGTH];
     struct connection *connections;
     size_t active;
     uint64_t last_activity;
 };
 
-/* What each file has for the others. A file uses those above it only. */
+/* What each file offers. A file uses only those above it. */
 
 /* ---- request.c ---- */
 
 /* Whether the body is bytes, not JSON. */
 bool request_is_bytes(const struct request *r);
-/* Lets the connection go on, if it was waiting. */
+/* Let the connection go on if it is suspended. */
 void request_resume(struct request *r);
-/* The same in the next turn of the loop, once it waits. */
+/* The same in the next turn of the loop; it may be suspended until then. */
 void request_resume_later(struct request *r);
 
 /* ---- reply.c ---- */
 
-/* The API's error object (http-api.md §2.1). */
+/* The error object of the API (http-api.md §2.1). */
 struct buffer fault_body(const struct fault *f);
-/* The stream that a request sends. */
+/* Free the stream of a request; NULL is fine. */
 void reply_body_free(struct reply_body *b);
-/* Lets a stream that was silent for long send its keepalive. */
+/* Send the keepalive of a stream that has been silent for long. */
 void reply_body_tick(struct request *r, double now);
 
 /* ---- connection.c ---- */
 
-/* Takes over fd, and from then on connections come in. */
+/* Take connections of `fd` from now on; takes it over. */
 int listener_accept(struct listener *l, int fd, struct fault *f);
-/* libmicrohttpd's MHD_NotifyConnectionCallback. */
+/* MHD_NotifyConnectionCallback. */
 void connection_notify(void *listener, struct MHD_Connection *mhd,
                        void **context,
                        enum MHD_ConnectionNotificationCode code);
-/* It is no stranger any more. */
+/* The client may ask: it is not a stranger any more. */
 void connection_know(struct connection *c);
-/* Now and then: ends those whose peers have gone, or say nothing. */
+/* Every few seconds: end connections whose peers have gone or stay silent. */
 void connections_tick(struct http_server *s);
 
 /* ---- authorize.c ---- */
 
-/* What clients must send over TCP from now on. */
+/* Set the token that clients must send over TCP. */
 void server_set_token(struct http_server *s, const char *token);
-/* Fills the request's fault unless it may ask: 401, 403. */
+/* Set the request's fault to 401 or 403 if it may not ask. */
 void request_authorize(struct request *r);
 
 /* ---- receive.c: libmicrohttpd's callbacks for a request ---- */
 
-/* The MHD_OPTION_URI_LOG_CALLBACK: the request, for the other callbacks. */
+/* MHD_OPTION_URI_LOG_CALLBACK, the first: returns the request. */
 void *request_new(void *listener, const char *target,
                   struct MHD_Connection *mhd);
-/* The MHD_AccessHandlerCallback. */
+/* MHD_AccessHandlerCallback. */
 enum MHD_Result request_receive(void *arg, struct MHD_Connection *mhd,
                                 const char *url, const char *method,
                                 const char *version, const char *data,
                                 size_t *length, void **context);
-/* The MHD_RequestCompletedCallback. */
+/* MHD_RequestCompletedCallback. */
 void request_free(void *arg, struct MHD_Connection *mhd, void **context,
                   enum MHD_RequestTerminationCode why);
-/* The server was busy until now. */
+/* Note that the server was busy just now. */
 void server_touch(struct http_server *s);
 
 #endif

@@ -18,8 +18,8 @@
 
 enum { BACKLOG = 1024, OVERFLOW_ID = 65534 };
 
-/* Where everybody can make names, a link may be somebody else's. The kernel
- * follows such a link when fs.protected_symlinks is off. */
+/* Whether others may create names beside `directory`: then a link there may be
+ * another user's, which the kernel follows if fs.protected_symlinks is off. */
 static bool is_shared(const char *directory) {
     char parent[sizeof((struct sockaddr_un *)0)->sun_path];
     struct stat st;
@@ -37,8 +37,8 @@ static int open_directory(const char *directory) {
     return fd;
 }
 
-/* The directory part of `path`, made if missing, and opened. Others must not be
- * able to put a socket of theirs there. */
+/* Open the directory of `path`, which is made if it is missing. Refuse one in
+ * which other users could put a socket of theirs. */
 static int prepare_directory(const char *path, struct fault *f) {
     char directory[sizeof((struct sockaddr_un *)0)->sun_path];
     const char *slash = strrchr(path, '/');
@@ -57,7 +57,7 @@ static int prepare_directory(const char *path, struct fault *f) {
                          directory);
     if (fd < 0 || fstat(fd, &st) < 0)
         return fault_errno(f, "cannot use the socket directory %s", directory);
-    /* In a user namespace root's /tmp shows the overflow id. */
+    /* In a user namespace, /tmp of the outer root has the overflow id. */
     bool sticky = st.st_mode & S_ISVTX;
     bool ours = st.st_uid == geteuid() || st.st_uid == 0 ||
                 (sticky && st.st_uid == OVERFLOW_ID);
@@ -85,13 +85,14 @@ int listen_check(const char *path, struct fault *f) {
     return directory < 0 ? -1 : 0;
 }
 
-/* Makes the socket as `name` in the directory, under another name first. Only
- * the holder of the data directory's lock comes here for a path, so that needs
- * to be free of leftovers only. */
+/* Make the socket under a temporary name, then rename it to `name`. No other
+ * engine does that for the same path at the same time, for the caller holds the
+ * lock of the data directory; an old temporary name is a leftover. */
 static int bind_in(int directory, int fd, const char *name) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char fresh[72];
-    snprintf(fresh, sizeof fresh, "%.64s.new", name); /* it must fit below */
+    snprintf(fresh, sizeof fresh, "%.64s.new",
+             name); /* so that it fits into sun_path */
     snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s",
              directory, fresh);
     unlinkat(directory, fresh, 0);
@@ -133,7 +134,7 @@ long peer_process(int fd) {
     return peer.pid;
 }
 
-/* "host:port" or "[v6]:port" in two parts. */
+/* Split "host:port" or "[v6]:port". */
 static int split_address(const char *address, char *host, size_t size,
                          const char **port, struct fault *f) {
     const char *colon = strrchr(address, ':');

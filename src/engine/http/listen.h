@@ -5,19 +5,20 @@
 #include "base/fault.h"
 #include <stdbool.h>
 
-/* A listening Unix socket of mode 0600 at `path`, made under another name and
- * renamed, so that a stale one is replaced at once. Its directory is made
- * (0700) when missing; 403 when it belongs to somebody else. */
+/* Make a listening Unix socket of mode 0600 at `path`. It replaces a stale one
+ * atomically. Its directory is made (0700) if it is missing; 403 if that
+ * belongs to another user. */
 int listen_unix(const char *path, struct fault *f);
-/* Whether listen_unix() may make its socket there; makes the directory. */
+/* Check whether listen_unix() could make its socket there; makes the directory.
+ */
 int listen_check(const char *path, struct fault *f);
-/* Whether the process at the other end is of our own user. */
+/* Whether the process at the other end runs as our own user. */
 bool peer_is_us(int fd);
-/* That process; 0 when it is not to be known. */
+/* The id of that process; 0 if the kernel does not tell. */
 long peer_process(int fd);
 
-/* A listening TCP socket for "HOST:PORT" ("127.0.0.1:0", "[::1]:8080");
- * `bound` gets the address with the real port. */
+/* Make a listening TCP socket for "HOST:PORT" ("127.0.0.1:0", "[::1]:8080").
+ * `bound` gets the address with the port that was bound. */
 int listen_tcp(const char *address, char bound[64], struct fault *f);
 
 #endif

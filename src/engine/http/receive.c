@@ -1,4 +1,4 @@
-/* receive.c: a request, from its first byte to the handler and to its end. */
+/* receive.c: a request from its first byte to its handler, and its end. */
 #define _GNU_SOURCE
 #include "base/clock.h"
 #include "base/log.h"
@@ -12,10 +12,11 @@
 #include <sys/socket.h>
 
 enum {
-    /* What is read and thrown away of a body nobody wants, so that the client
-     * gets to read why; beyond it the connection is cut. */
+    /* So many bytes of a body that was refused are read and dropped: a client
+     * mostly reads the answer only after it has sent the body. Beyond that the
+     * connection is cut. */
     DISCARD_MAX = 16 << 20,
-    DIGEST_HERE = 64 * 1024 /* bytes of a body, on the loop */
+    DIGEST_HERE = 64 * 1024 /* a larger body is parsed by a worker */
 };
 
 /* ---- beginning and end ---- */
@@ -24,8 +25,8 @@ void server_touch(struct http_server *s) {
     s->last_activity = uv_now(s->o->loop);
 }
 
-/* libmicrohttpd has no memory for what follows such a request line, and would
- * answer with a page of its own, or not at all. */
+/* Answer past libmicrohttpd: it has no memory left after such a request line,
+ * and would answer with a page of its own or not at all. */
 static void refuse_at_once(struct request *r) {
     struct buffer b;
     buffer_init(&b, 4096);
@@ -43,8 +44,6 @@ static void refuse_at_once(struct request *r) {
     buffer_free(&b);
 }
 
-/* libmicrohttpd's first word of a request; its result is the request that the
- * other callbacks get. */
 void *request_new(void *listener, const char *target,
                   struct MHD_Connection *mhd) {
     struct listener *l = listener;
@@ -95,7 +94,7 @@ void request_free(void *arg, struct MHD_Connection *mhd, void **context,
     free(r);
 }
 
-/* Fills route, or the fault: 404, or 405 with Allow. */
+/* Set the route, or a fault: 404, or 405 with Allow. */
 static void find_route(struct request *r, const char *method) {
     struct buffer allow;
     buffer_init(&allow, 128);
@@ -114,7 +113,7 @@ static enum MHD_Result queue(struct request *r) {
     return MHD_queue_response(r->mhd, r->status, r->response);
 }
 
-/* Whether the route takes a body of that length, -1 if unknown. */
+/* Refuse a body that is too large for the route; `length` is -1 if unknown. */
 static void admit(struct request *r, int64_t length) {
     bool kept =
         r->match.route->body == BODY_JSON || r->match.route->body == BODY_BYTES;
@@ -125,7 +124,7 @@ static void admit(struct request *r, int64_t length) {
         r->match.route->open(r, length, &r->fault);
 }
 
-/* All headers are there, no byte of the body is. */
+/* The headers have arrived, and no byte of the body. */
 static enum MHD_Result begin(struct request *r, const char *method,
                              const char *version) {
     struct request_head head = {0};
@@ -138,13 +137,14 @@ static enum MHD_Result begin(struct request *r, const char *method,
     r->gzip = head.gzip;
     if (!r->fault.status)
         request_authorize(r);
-    /* Of a stranger, or with a length in doubt, no body is read at all. */
+    /* Read no body of a client that may not ask, or of a doubtful length. */
     bool at_once = r->fault.status != 0;
     if (!r->fault.status)
         find_route(r, method);
     if (!r->fault.status)
         admit(r, head.length);
-    /* Nor is one that is large, or waits for our word. */
+    /* Nor one that is large, or one that the client holds back until it is
+     * welcome. */
     if (r->fault.status &&
         (at_once || head.length > DISCARD_MAX || request_header(r, "Expect"))) {
         reply_fault(r, &r->fault);
@@ -153,8 +153,8 @@ static enum MHD_Result begin(struct request *r, const char *method,
     return MHD_YES;
 }
 
-/* A client that may upload, but whose upload has failed half-way, gets to read
- * why: it sends to the end before it looks. */
+/* Drop a piece. An upload that has failed half-way may send all the rest: its
+ * client reads the reason only then. */
 static enum MHD_Result discard(struct request *r, size_t length) {
     if (r->match.route && r->match.route->body == BODY_STREAM)
         return MHD_YES;
@@ -162,7 +162,7 @@ static enum MHD_Result discard(struct request *r, size_t length) {
     return r->discarded > DISCARD_MAX ? MHD_NO : MHD_YES;
 }
 
-/* A piece of the body. */
+/* A piece of the body has arrived. */
 static enum MHD_Result receive(struct request *r, const char *data,
                                size_t length) {
     r->received += (int64_t)length;
@@ -177,8 +177,8 @@ static enum MHD_Result receive(struct request *r, const char *data,
     return MHD_YES;
 }
 
-/* What is made of the body before the handler sees it: in any thread, as
- * nobody else touches the request meanwhile. */
+/* Parse the body for the handler. Runs in any thread: the request is not used
+ * by anybody else meanwhile. */
 static void digest(struct request *r) {
     if (!request_is_bytes(r)) {
         r->json = json_parse(r->body.data, r->body.length, &r->fault);
@@ -209,7 +209,7 @@ static void digest_done(struct job *j) {
     free(j);
 }
 
-/* A large body would keep the loop from all others. */
+/* Let a worker parse a large body, which would hold up the loop. */
 static bool digest_elsewhere(struct request *r) {
     struct digestion *d =
         r->body.length > DIGEST_HERE ? calloc(1, sizeof *d) : NULL;
@@ -226,7 +226,8 @@ static enum MHD_Result suspend(struct request *r) {
     return MHD_YES;
 }
 
-/* The body is there. Of many requests at once some come in a later turn. */
+/* The body is complete. If this turn of the loop is long already, the handler
+ * runs in the next. */
 static enum MHD_Result handle(struct request *r) {
     if (turn_is_long(r->server->o->loop)) {
         request_resume_later(r);

@@ -1,5 +1,5 @@
-/* reply.c: the replies of http.h: whole bodies, files and streams, compressed
- * when the client can take it. */
+/* reply.c: the replies of http.h: whole bodies, files and streams, with gzip if
+ * the client takes it. */
 #define _GNU_SOURCE
 #include "base/clock.h"
 #include "base/descriptor.h"
@@ -15,22 +15,22 @@
 enum {
     /* Below this, gzip costs more than it saves. */
     GZIP_MIN = 1024,
-    /* JSON above this goes out chunked: some clients refuse a Content-Length
-     * of more than 64 KiB (http-api.md §12). */
+    /* A larger body goes out in chunks: some clients refuse a Content-Length
+     * above 64 KiB (http-api.md §12). */
     LENGTH_MAX = 60 * 1024,
     STREAM_BLOCK = 32 * 1024,
-    /* More is compressed while it is sent. */
+    /* A larger body is compressed while it is sent. */
     PACK_HERE = 128 * 1024,
     KEEPALIVE_SECONDS = 10
 };
 
-/* A body made while it is sent. */
+/* A body that is made while it is sent. */
 struct reply_body {
     struct request *request;
     struct stream_source source;
     bool gzip, ended;
     z_stream zip;
-    char *raw;           /* what zip has not taken yet */
+    char *raw;           /* the input of zip */
     size_t keepalive_at; /* bytes of the keepalive already sent */
     bool keepalive_due;
     double last; /* when bytes were last sent */
@@ -57,7 +57,7 @@ void request_set_location(struct request *r, const char *operation) {
     buffer_free(&b);
 }
 
-/* The reply is ready: it goes out when libmicrohttpd asks next. */
+/* Set the reply; libmicrohttpd sends it when it asks next. */
 static void send_response(struct request *r, unsigned status,
                           struct MHD_Response *response, const char *type) {
     r->gone = NULL;
@@ -82,7 +82,7 @@ void reply_empty(struct request *r, int status) {
         MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT), NULL);
 }
 
-/* A gzip member of `data`, or false to send it as it is. */
+/* Compress `data` with gzip; false if that failed: send it as it is. */
 static bool compress_buffer(const char *data, size_t length, char **out,
                             size_t *out_length) {
     z_stream z = {0};
@@ -107,7 +107,7 @@ static bool compress_buffer(const char *data, size_t length, char **out,
 
 struct whole {
     char *data;
-    size_t length, sent; /* sent: as a stream */
+    size_t length, sent; /* sent: by whole_stream() */
 };
 
 static ssize_t whole_read(void *arg, uint64_t position, char *out, size_t max) {
@@ -134,9 +134,9 @@ static void whole_free(void *arg) {
     free(w);
 }
 
-/* A body of unknown length goes out in chunks. To a HEAD libmicrohttpd before
- * 0.9.77 would send the last chunk all the same, which a client that keeps the
- * connection takes for its next answer: without chunks the connection ends. */
+/* Make a response in chunks. To a HEAD, libmicrohttpd before 0.9.77 would send
+ * the last chunk, which the client would take for the beginning of its next
+ * answer: answer a HEAD without chunks, and end the connection. */
 static struct MHD_Response *
 chunked_response(const struct request *r, MHD_ContentReaderCallback read,
                  void *arg, MHD_ContentReaderFreeCallback release) {
@@ -148,7 +148,7 @@ chunked_response(const struct request *r, MHD_ContentReaderCallback read,
     return response;
 }
 
-/* Takes over data. A HEAD is told the length however large it is. */
+/* Takes over `data`. The reply to a HEAD always has the length. */
 static struct MHD_Response *whole_response(const struct request *r, char *data,
                                            size_t length) {
     if (r->head || length <= LENGTH_MAX)
@@ -177,8 +177,8 @@ static ssize_t keepalive_read(struct reply_body *b, char *out, size_t max) {
     return (ssize_t)n;
 }
 
-/* The next plain bytes. A keepalive goes between reads only: a source gives
- * whole frames or the rest of one before it says STREAM_WAIT. */
+/* Read plain bytes. A keepalive is sent only where the source says STREAM_WAIT:
+ * then its last frame is complete. */
 static ssize_t plain_read(struct reply_body *b, char *out, size_t max) {
     if (b->keepalive_at)
         return keepalive_read(b, out, max);
@@ -192,7 +192,7 @@ static ssize_t plain_read(struct reply_body *b, char *out, size_t max) {
     return n;
 }
 
-/* Compresses what there is and flushes it, so that the client sees it now. */
+/* Compress what the source has, and flush, so that the client sees it now. */
 static ssize_t gzip_read(struct reply_body *b, char *out, size_t max) {
     b->zip.next_out = (unsigned char *)out;
     b->zip.avail_out = (unsigned)max;
@@ -203,7 +203,7 @@ static ssize_t gzip_read(struct reply_body *b, char *out, size_t max) {
             if (n == STREAM_CUT)
                 return n;
             if (n == STREAM_WAIT) {
-                /* What a full `out` has kept back of the last flush. */
+                /* The rest of the last flush, if `out` was full then. */
                 deflate(&b->zip, Z_SYNC_FLUSH);
                 break;
             }
@@ -279,7 +279,7 @@ static void send_stream(struct request *r, int status, const char *type,
     b->raw = r->gzip ? malloc(STREAM_BLOCK) : NULL;
     b->gzip = b->raw && deflateInit2(&b->zip, Z_BEST_SPEED, Z_DEFLATED, 15 + 16,
                                      8, Z_DEFAULT_STRATEGY) == Z_OK;
-    r->stream = b; /* freed with the request, whatever happens to it */
+    r->stream = b; /* freed with the request */
     if (b->gzip)
         reply_header(r, "Content-Encoding", "gzip");
     send_response(r, (unsigned)status, chunked_response(r, body_read, b, NULL),
@@ -294,7 +294,7 @@ void reply_stream(struct request *r, const char *type,
 
 /* ---- whole replies ---- */
 
-/* Compressed piece by piece: all at once would keep the loop. */
+/* Compress piece by piece: all at once would hold up the loop. */
 static void send_packed(struct request *r, int status, const char *type,
                         char *data, size_t length) {
     struct whole *w = calloc(1, sizeof *w);
@@ -362,7 +362,7 @@ void reply_fault(struct request *r, const struct fault *f) {
         log_line("%s %s: %d: %s", r->match.route ? r->match.route->method : "?",
                  r->match.route ? r->match.route->pattern : "?", f->status,
                  f->message);
-    /* These promise that asking again is safe, and say when (§2.3). */
+    /* Asking again is safe after these, so say when (http-api.md §2.3). */
     if (f->status == 425 || f->status == 429)
         reply_header(r, "Retry-After", "1");
     size_t length = b.length;
@@ -385,8 +385,8 @@ void reply_memory(struct request *r) {
     reply_fault(r, &f);
 }
 
-/* A file is sent as it is also to who takes gzip: its Content-Length is worth
- * more (progress, sendfile). */
+/* A file is never compressed: a Content-Length, which shows progress, and
+ * sendfile are worth more. */
 void reply_fd(struct request *r, const char *type, int fd, int64_t size) {
     struct MHD_Response *response =
         MHD_create_response_from_fd64((uint64_t)size, fd);

@@ -1,4 +1,4 @@
-/* request.c: what a request holds, and how it goes on after it has waited. */
+/* request.c: the accessors of a request, and how a suspended one goes on. */
 #include "base/url.h"
 #include "http/internal.h"
 #include "http/listen.h"
@@ -69,7 +69,7 @@ void request_resume(struct request *r) {
     r->server->kicked = true;
 }
 
-/* Lets those go on that gave way to others. */
+/* Resume the requests that gave way to others in the last turn. */
 static void on_later(uv_timer_t *timer) {
     struct http_server *s = timer->data;
     for (struct connection *c = s->connections; c; c = c->next) {

@@ -2,7 +2,7 @@
 #include "http/route.h"
 #include <string.h>
 
-/* Whether the segments after v1 are the pattern's; fills params. */
+/* Whether the segments match the pattern; sets params. */
 static bool pattern_matches(struct route_match *m, const char *pattern,
                             const char *const *segments, size_t count) {
     size_t params = 0, i = 0;
@@ -32,8 +32,8 @@ static void add_method(struct buffer *allow, const char *method) {
         buffer_addf(allow, ", HEAD");
 }
 
-/* Looks in one table; adds the methods of a route that matches but for its
- * method to `allow`. */
+/* Look in one table. If a route matches except for its method, add that to
+ * `allow`. */
 static bool find_in(const struct route *table, const struct url *u,
                     const char *method, struct route_match *m,
                     struct buffer *allow) {

@@ -1,4 +1,4 @@
-/* route.h: the routes of a server, and how one is found. Knows nothing of
+/* route.h: the routes of a server, and the search for one. It knows nothing of
  * connections. */
 #ifndef CONTREE_HTTP_ROUTE_H
 #define CONTREE_HTTP_ROUTE_H
@@ -12,28 +12,29 @@
 struct request;
 
 enum body_kind {
-    BODY_NONE, /* read and thrown away */
-    BODY_JSON, /* an object, at most JSON_BODY_MAX; request_json() */
-    /* The same, or with Content-Type: application/octet-stream any bytes, as
-     * many; request_bytes() */
+    BODY_NONE, /* a body is read and dropped */
+    BODY_JSON, /* an object of at most JSON_BODY_MAX bytes: request_json() */
+    /* The same; or, with Content-Type: application/octet-stream, as many bytes
+     * of any kind: request_bytes() */
     BODY_BYTES,
-    BODY_STREAM /* handed to the route's write() as it arrives */
+    BODY_STREAM /* write() gets it as it arrives */
 };
 enum { JSON_BODY_MAX = 16 << 20 };
 
 struct route {
-    const char *method;  /* GET answers HEAD too */
-    const char *pattern; /* below /v1/, "*" for a parameter */
+    const char *method;  /* a route of GET answers HEAD as well */
+    const char *pattern; /* the path below /v1/; "*" matches one segment */
     enum body_kind body;
     void (*handle)(struct request *r);
-    /* BODY_STREAM: before the first byte (`length` -1 if unknown), and each
-     * piece. A failure becomes the reply; handle() is not called then. */
+    /* For BODY_STREAM: open() comes before the first byte, with `length` -1 if
+     * it is unknown, then write() for each piece. A failure becomes the reply,
+     * and handle() is not called. */
     int (*open)(struct request *r, int64_t length, struct fault *f);
     int (*write)(struct request *r, const void *data, size_t length,
                  struct fault *f);
-    /* BODY_JSON, BODY_BYTES: what it takes to read the body, before handle(),
-     * which then finds it by request_state(); or NULL. In a worker when the
-     * body is large: of the context it may use what never changes. */
+    /* For BODY_JSON and BODY_BYTES: read the body before handle(), which finds
+     * the outcome by request_state(); or NULL. Runs in a worker if the body is
+     * large, so it may use only what never changes of the context. */
     int (*digest)(struct request *r, struct fault *f);
 };
 
@@ -41,14 +42,15 @@ enum { ROUTE_PARAMETERS = 4 };
 
 struct route_match {
     const struct route *route;
-    const char *params[ROUTE_PARAMETERS]; /* of the URL, one for each "*" */
-    size_t prefix_count;                  /* segments before v1 */
+    const char
+        *params[ROUTE_PARAMETERS]; /* the segments that matched each "*" */
+    size_t prefix_count;           /* the number of segments before v1 */
 };
 
-/* Finds the route of a request. `tables` ends with NULL, each of them with a
- * NULL method. 404 when the path
- * has none; 405, and the methods that it takes in `allow`, when the method has
- * none. prefix_count is set in any case. */
+/* Find the route of a request. `tables` ends with NULL, each table with a NULL
+ * method. Fails with 404 if no route has the path. Fails with 405 if none of
+ * them has the method: then `allow` lists the methods. prefix_count is always
+ * set. */
 int route_find(const struct route *const *tables, const struct url *u,
                const char *method, struct route_match *out,
                struct buffer *allow, struct fault *f);

@@ -1,5 +1,5 @@
-/* server.c: the server of http.h: its listeners on the loop, from http_open()
- * to http_close(). Requests are in receive.c, replies in reply.c. */
+/* server.c: the listeners of a server on the loop, from http_open() to
+ * http_close(). Requests are in receive.c, replies in reply.c. */
 #define _GNU_SOURCE
 #include "base/descriptor.h"
 #include "base/log.h"
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-    /* Of libmicrohttpd: no byte for so long ends a connection. */
+    /* libmicrohttpd ends a connection after so long without a byte. */
     IDLE_SECONDS = 60,
     CONNECTION_MEMORY = 64 * 1024,
     TICK_MS = 2500
@@ -49,8 +49,8 @@ static void on_tick(uv_timer_t *timer) {
     connections_tick(timer->data);
 }
 
-/* Before the loop sleeps: connections that were resumed go on, and the timers
- * are set to what libmicrohttpd and the connections need. */
+/* Before the loop sleeps: serve the connections that were resumed, and set the
+ * timers by the needs of libmicrohttpd and the connections. */
 static void on_prepare(uv_prepare_t *prepare) {
     struct http_server *s = prepare->data;
     uint64_t soonest = UINT64_MAX;
@@ -75,7 +75,7 @@ static void on_prepare(uv_prepare_t *prepare) {
 
 /* ---- opening and closing ---- */
 
-/* Paths are decoded by url_parse(), after they are split. */
+/* libmicrohttpd must not decode paths: url_parse() splits them first. */
 static size_t keep_escapes(void *arg, struct MHD_Connection *mhd, char *text) {
     (void)arg;
     (void)mhd;
@@ -124,7 +124,7 @@ static int open_unix(struct http_server *s, struct fault *f) {
     return listener_open(s, &s->unix_listener, fd, f);
 }
 
-/* Not the socket of an engine that has taken the name over. */
+/* Remove our socket, not one that another engine has put in its place. */
 static void remove_socket(struct http_server *s) {
     const char *path = s->o->socket_path;
     struct stat now;
@@ -219,7 +219,8 @@ static void listener_close(struct listener *l) {
     l->polling = false;
 }
 
-/* libmicrohttpd must not be stopped while a connection is suspended. */
+/* Answer what waits: libmicrohttpd must not be stopped while a connection is
+ * suspended. */
 static void release_waiting(struct http_server *s) {
     static const struct fault stopping = {503, "the engine is stopping"};
     for (struct connection *c = s->connections; c; c = c->next) {
