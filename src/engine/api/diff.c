@@ -1,4 +1,4 @@
-/* diff.c: GET /inspect/{uuid}/diff (http-api.md §4.21): the files that differ
+/* diff.c: GET /inspect/{uuid}/diff (http-api.md §4.24): the files that differ
  * between two images. */
 #define _GNU_SOURCE
 #include "view/diff.h"

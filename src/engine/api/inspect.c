@@ -1,4 +1,4 @@
-/* inspect.c: /inspect: an image and its files (http-api.md §4.17 to §4.23).
+/* inspect.c: /inspect: an image and its files (http-api.md §4.17 to §4.22).
  * Larger endpoints have a file of their own. */
 #include "api/inspect.h"
 #include "api/inspection.h"
