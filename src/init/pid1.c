@@ -39,7 +39,7 @@ struct pid1 {
 };
 
 /* An order with its strings and descriptors. */
-struct message {
+struct incoming_message {
     struct order order;
     char *strings, *end;
     char *mapped; /* what strings point into, if a memfd */
@@ -54,7 +54,7 @@ static double now(void) {
 }
 
 /* The next string of the order; NULL when there is none. */
-static char *next_string(struct message *m) {
+static char *next_string(struct incoming_message *m) {
     if (m->strings >= m->end)
         return NULL;
     char *text = m->strings, *nul = memchr(text, '\0', m->end - text);
@@ -67,7 +67,7 @@ static char *next_string(struct message *m) {
 /* `count` strings in a NULL-terminated array with a spare slot before it (for a
  * shell, see process.h) and two behind it (for settle_account()); release with
  * free_strings(). */
-static char **take_strings(struct message *m, size_t count) {
+static char **take_strings(struct incoming_message *m, size_t count) {
     if (count > (size_t)(m->end - m->strings))
         return NULL;
     char **slots = calloc(count + 4, sizeof *slots);
@@ -216,7 +216,7 @@ static void stay_on(uint32_t count, uint32_t first) {
         errno = 0; /* then all of them share the quota */
 }
 
-static int enter(const struct pid1 *s, const struct message *m,
+static int enter(const struct pid1 *s, const struct incoming_message *m,
                  const struct root_spec *root, struct failure *f) {
     uint32_t groups = m->order.groups;
     stay_on(m->order.processors, m->order.first_processor);
@@ -237,7 +237,8 @@ static int begin(struct pid1 *s, struct failure *f) {
     return 0;
 }
 
-static int handle_setup(struct pid1 *s, struct message *m, struct failure *f) {
+static int handle_setup(struct pid1 *s, struct incoming_message *m,
+                        struct failure *f) {
     struct root_spec root = {.hostname = next_string(m),
                              .upper = next_string(m),
                              .work = next_string(m),
@@ -258,7 +259,7 @@ static int handle_setup(struct pid1 *s, struct message *m, struct failure *f) {
     return rc < 0 ? -1 : begin(s, f);
 }
 
-static int handle_put(struct message *m, struct failure *f) {
+static int handle_put(struct incoming_message *m, struct failure *f) {
     const char *path = next_string(m);
     char **attributes = take_strings(m, m->order.argc);
     struct put_spec p = {.path = path,
@@ -329,7 +330,8 @@ static int spawn(struct pid1 *s, const struct order *o, const char *user,
     return 0;
 }
 
-static int handle_spawn(struct pid1 *s, struct message *m, struct failure *f) {
+static int handle_spawn(struct pid1 *s, struct incoming_message *m,
+                        struct failure *f) {
     const struct order *o = &m->order;
     struct exec_spec p = {.cwd = next_string(m)};
     const char *user = next_string(m);
@@ -354,7 +356,8 @@ static void handle_signal(const struct pid1 *s, const struct order *o) {
     }
 }
 
-static int carry_out(struct pid1 *s, struct message *m, struct failure *f) {
+static int carry_out(struct pid1 *s, struct incoming_message *m,
+                     struct failure *f) {
     bool entered = s->null >= 0;
     switch (m->order.type) {
     case ORDER_SETUP:
@@ -371,8 +374,8 @@ static int carry_out(struct pid1 *s, struct message *m, struct failure *f) {
 }
 
 /* Long payloads come as a memfd, the last descriptor. */
-static int open_payload(struct message *m, char *inline_bytes, size_t length,
-                        struct failure *f) {
+static int open_payload(struct incoming_message *m, char *inline_bytes,
+                        size_t length, struct failure *f) {
     m->mapped = NULL;
     m->strings = inline_bytes;
     m->end = inline_bytes + length;
@@ -390,7 +393,7 @@ static int open_payload(struct message *m, char *inline_bytes, size_t length,
     return 0;
 }
 
-static void close_message(struct message *m) {
+static void close_message(struct incoming_message *m) {
     if (m->mapped)
         munmap(m->mapped, m->order.payload);
     for (int i = 0; i < ORDER_FDS_MAX; i++)
@@ -399,7 +402,7 @@ static void close_message(struct message *m) {
 }
 
 /* Has the message as many descriptors as its order says? */
-static bool has_descriptors(const struct message *m) {
+static bool has_descriptors(const struct incoming_message *m) {
     const struct order *o = &m->order;
     unsigned wanted = o->in_memfd, count = 0;
     if (o->type == ORDER_SETUP)
@@ -415,7 +418,7 @@ static bool has_descriptors(const struct message *m) {
 
 static void receive(struct pid1 *s) {
     static char packet[sizeof(struct order) + ORDER_INLINE_MAX];
-    struct message m;
+    struct incoming_message m;
     struct failure f = {0};
     long got = packet_receive(s->control, packet, sizeof packet, m.fds);
     if (got < 0 && errno == EINTR)

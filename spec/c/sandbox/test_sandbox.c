@@ -563,7 +563,25 @@ static void test_engine_dies(void) {
     close(ready[0]);
 }
 
-/* The forkservers of this process. */
+/* Signals the cells, which are children of this process's forkservers. */
+static void signal_cells(const char *name) {
+    shell("for p in $(cat /proc/%d/task/*/children); do "
+          "[ $(cat /proc/$p/comm) != contree-init ] || "
+          "kill -%s $(cat /proc/$p/task/*/children); done",
+          getpid(), name);
+}
+
+/* Stopped, the cell cannot enter its root before it is killed. */
+static void test_cell_dies(void) {
+    signal_cells("STOP");
+    struct box *b = box_start(NULL, NULL);
+    signal_cells("KILL");
+    finish(b, "echo again");
+    CHECK(b->has_exited[1] && !b->failed);
+    CHECK_STRING(b->out.data, "again\n");
+    free(b);
+}
+
 static void kill_forkservers(void) {
     shell("for p in $(cat /proc/%d/task/*/children); do "
           "[ $(cat /proc/$p/comm) != contree-init ] || kill -9 $p; done",
@@ -672,6 +690,7 @@ static int run_all(void) {
     RUN(test_refusals, "what cannot be started says why");
     RUN(test_file_size_limit, "file size limit");
     RUN(test_engine_dies, "a killed engine leaves no process");
+    RUN(test_cell_dies, "a cell that dies before it starts is replaced");
     RUN(test_launcher_dies, "a killed launcher is replaced");
     RUN(test_no_descriptor_leaks, "no descriptor is left open");
     RUN(test_tidy, "no mount is visible outside");

@@ -18,4 +18,8 @@ bool overlay_is_opaque(int dir);
  * the same prefix. */
 bool overlay_owns_attribute(const char *name);
 
+/* Removes the mark of a volatile mount from the work directory `work` below
+ * `dir`: overlay refuses a work directory that has it. 0, or -1 with errno. */
+int overlay_clean_work(int dir, const char *work);
+
 #endif

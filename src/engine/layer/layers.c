@@ -483,29 +483,11 @@ static int sync_tree(int fd, int64_t entries) {
     return fsync(fd);
 }
 
-/* Takes the mark that overlay leaves in the work directory of a volatile mount
- * and refuses to mount over; the rest it clears by itself. */
-static int clean_work(struct layers *l, const struct workspace *w) {
-    static const struct {
-        const char *name;
-        int flags;
-    } marks[] = {
-        {"volatile/dirty", 0}, {"volatile", AT_REMOVEDIR}, {"", AT_REMOVEDIR}};
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        char path[80];
-        snprintf(path, sizeof path, "%s/work/incompat/%s", w->work,
-                 marks[i].name);
-        if (unlinkat(l->dir_fd, path, marks[i].flags) < 0 && errno != ENOENT)
-            return -1;
-    }
-    return 0;
-}
-
 /* Puts a workspace whose upper directory is new or unchanged on the shelf. */
 static int keep_workspace(struct layers *l, const struct workspace *w) {
     struct workspace fresh = *w;
     bool room;
-    if (clean_work(l, w) < 0 ||
+    if (overlay_clean_work(l->dir_fd, w->work) < 0 ||
         set_root(l, &fresh, ROOT_MODE, l->id_base, l->id_base) < 0)
         return -1;
     acquire(l);

@@ -612,8 +612,8 @@ struct cgroup *cgroup_make(struct cgroups *c, const struct limits *limits,
     return NULL;
 }
 
-int cgroup_doors(const struct cgroup *g, int fds[CGROUP_KINDS],
-                 struct fault *f) {
+int cgroup_open_fds(const struct cgroup *g, int fds[CGROUP_KINDS],
+                    struct fault *f) {
     int count = 0;
     bool unified = false;
     for (int k = 0; k < CGROUP_KINDS; k++) {

@@ -54,10 +54,10 @@ const char *cgroups_fix(const struct cgroups *c, int kind);
  * cgroups_check(). */
 struct cgroup *cgroup_make(struct cgroups *c, const struct limits *limits,
                            struct fault *f);
-/* Whoever writes "0" to all of them is in the group. How many they are, or -1;
- * the caller closes them. */
-int cgroup_doors(const struct cgroup *g, int fds[CGROUP_KINDS],
-                 struct fault *f);
+/* Opens the files of the group: a process that writes "0" to all of them is in
+ * it. How many there are, or -1; the caller closes them. */
+int cgroup_open_fds(const struct cgroup *g, int fds[CGROUP_KINDS],
+                    struct fault *f);
 /* To be polled for `events` (of epoll and libuv), then call cgroup_woken(); -1:
  * nothing to watch. */
 int cgroup_watch_fd(const struct cgroup *g, int *events);

@@ -46,7 +46,7 @@ enum {
 
 extern const char contree_init_begin[], contree_init_end[]; /* init_blob.S */
 
-struct forkserver {
+struct forkserver_handle {
     struct launcher *launcher;
     int socket; /* -1: not running */
     pid_t pid;
@@ -54,6 +54,12 @@ struct forkserver {
     bool watched;         /* poll is open */
     int owed[CELL_KINDS]; /* cells asked for and not yet delivered */
     uv_poll_t poll;
+};
+
+/* A cell that waits for a run. */
+struct spare_cell {
+    struct cell cell;
+    const struct forkserver_handle *maker;
 };
 
 struct launcher {
@@ -64,9 +70,9 @@ struct launcher {
     int dir_fd, init_fd, filter_fd;
     int quota_fd;         /* the user namespace that forkservers are in */
     bool keeps_oom_score; /* the kernel, against sandboxes */
-    struct forkserver forkservers[FORKSERVERS_MAX];
+    struct forkserver_handle forkservers[FORKSERVERS_MAX];
     int forkserver_count;
-    struct cell ready[READY_MAX];
+    struct spare_cell ready[READY_MAX];
     int ready_count, ready_wanted;
     struct queue {
         struct cell_request *first, **last;
@@ -174,7 +180,7 @@ static int refused_to_start(const struct cell_report *r, struct fault *f) {
 }
 
 /* Waits for the forkserver's first word. */
-static int hear_hello(struct forkserver *s, struct fault *f) {
+static int hear_hello(struct forkserver_handle *s, struct fault *f) {
     struct cell_report r;
     struct timeval limit = {.tv_sec = HELLO_SECONDS}, never = {0};
     setsockopt(s->socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
@@ -189,7 +195,7 @@ static int hear_hello(struct forkserver *s, struct fault *f) {
     return s->greeted ? 0 : refused_to_start(&r, f);
 }
 
-static void kill_forkserver(struct forkserver *s) {
+static void kill_forkserver(struct forkserver_handle *s) {
     if (s->pid <= 0)
         return;
     kill(s->pid, SIGKILL);
@@ -199,12 +205,12 @@ static void kill_forkserver(struct forkserver *s) {
 }
 
 /* Not while its socket is watched. */
-static void stop_forkserver(struct forkserver *s) {
+static void stop_forkserver(struct forkserver_handle *s) {
     drop_fd(&s->socket);
     kill_forkserver(s);
 }
 
-static int start_forkserver(struct launcher *l, struct forkserver *s,
+static int start_forkserver(struct launcher *l, struct forkserver_handle *s,
                             struct fault *f) {
     const struct runtime *r = l->runtime;
     char base[16], count[16];
@@ -238,14 +244,14 @@ static int start_forkserver(struct launcher *l, struct forkserver *s,
 
 /* ---- cells ---- */
 
-static int owed_by(const struct forkserver *s) {
+static int owed_by(const struct forkserver_handle *s) {
     return s->owed[CELL_PRIVATE] + s->owed[CELL_CONNECTED];
 }
 
-static struct forkserver *least_busy(struct launcher *l) {
-    struct forkserver *best = NULL;
+static struct forkserver_handle *least_busy(struct launcher *l) {
+    struct forkserver_handle *best = NULL;
     for (int i = 0; i < l->forkserver_count; i++) {
-        struct forkserver *s = &l->forkservers[i];
+        struct forkserver_handle *s = &l->forkservers[i];
         if (s->socket >= 0 && (!best || owed_by(s) < owed_by(best)))
             best = s;
     }
@@ -257,7 +263,7 @@ static void ask(struct launcher *l, char kind, int missing) {
     for (int i = 0; i < l->forkserver_count; i++)
         missing -= l->forkservers[i].owed[(int)kind];
     for (; missing > 0; missing--) {
-        struct forkserver *s = least_busy(l);
+        struct forkserver_handle *s = least_busy(l);
         if (!s || send(s->socket, &kind, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
             return; /* full: asked again when it has delivered */
         s->owed[(int)kind]++;
@@ -304,15 +310,45 @@ static void drop_cell(struct cell cell) {
     drop_fd(&cell.net);
 }
 
-static void deliver(struct launcher *l, struct cell cell) {
-    int kind = cell.net < 0 ? CELL_PRIVATE : CELL_CONNECTED;
-    struct cell_request *r = queue_take(&l->waiting[kind]);
+static bool is_alive(const struct cell *cell) {
+    struct pollfd p = {.fd = cell->pidfd, .events = POLLIN};
+    return poll(&p, 1, 0) == 0;
+}
+
+static bool is_running(const struct forkserver_handle *s) {
+    siginfo_t info = {.si_pid = 0};
+    return s->pid > 0 &&
+           waitid(P_PID, s->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == 0;
+}
+
+/* A cell whose forkserver is dead would not end with the engine. */
+static bool is_usable(const struct spare_cell *spare) {
+    return is_running(spare->maker) && is_alive(&spare->cell);
+}
+
+static void deliver(struct launcher *l, struct spare_cell spare) {
+    int kind = spare.cell.net < 0 ? CELL_PRIVATE : CELL_CONNECTED;
+    bool usable = is_usable(&spare);
+    struct cell_request *r = usable ? queue_take(&l->waiting[kind]) : NULL;
     if (r)
-        r->ready(r, cell);
-    else if (kind == CELL_PRIVATE && l->ready_count < READY_MAX)
-        l->ready[l->ready_count++] = cell;
+        r->ready(r, spare.cell);
+    else if (usable && kind == CELL_PRIVATE && l->ready_count < READY_MAX)
+        l->ready[l->ready_count++] = spare;
     else
-        drop_cell(cell);
+        drop_cell(spare.cell);
+}
+
+/* Drops the spare cells of a forkserver that died. */
+static void drop_cells_of(struct launcher *l,
+                          const struct forkserver_handle *maker) {
+    int kept = 0;
+    for (int i = 0; i < l->ready_count; i++)
+        if (l->ready[i].maker == maker)
+            drop_cell(l->ready[i].cell);
+        else
+            l->ready[kept++] = l->ready[i];
+    l->ready_count = kept;
 }
 
 /* How many descriptors came with a message; fds[] gets them, else -1. */
@@ -345,14 +381,14 @@ static void check_complete(struct cell_report *report, int got,
              "it. " DESCRIPTORS_FIX);
 }
 
-static void handle_answer(struct forkserver *s, struct cell_report *report,
-                          struct cell cell) {
+static void handle_answer(struct forkserver_handle *s,
+                          struct cell_report *report, struct cell cell) {
     struct launcher *l = s->launcher;
     int kind = report->kind == CELL_CONNECTED ? CELL_CONNECTED : CELL_PRIVATE;
     report->message[sizeof report->message - 1] = '\0';
     s->owed[kind]--;
     if (report->type == CELL_READY) {
-        deliver(l, cell);
+        deliver(l, (struct spare_cell){cell, s});
         return;
     }
     struct fault f;
@@ -370,7 +406,7 @@ static void refuse_all(struct launcher *l, const struct fault *f) {
 }
 
 /* The first word of one that was started again. */
-static int greet(struct forkserver *s, struct cell_report *r) {
+static int greet(struct forkserver_handle *s, struct cell_report *r) {
     struct fault f;
     r->message[sizeof r->message - 1] = '\0';
     s->greeted = r->type == CELL_HELLO;
@@ -385,7 +421,7 @@ static int greet(struct forkserver *s, struct cell_report *r) {
 }
 
 /* One answer of a forkserver: 1, 0 when there is none, -1 when it is gone. */
-static int receive_answer(struct forkserver *s) {
+static int receive_answer(struct forkserver_handle *s) {
     struct cell_report report;
     union {
         char space[CMSG_SPACE(CELL_FDS * sizeof(int))];
@@ -414,7 +450,7 @@ static int receive_answer(struct forkserver *s) {
 
 static void on_forkserver(uv_poll_t *poll, int status, int events);
 
-static int watch(struct forkserver *s, struct fault *f) {
+static int watch(struct forkserver_handle *s, struct fault *f) {
     s->poll.data = s;
     if (watch_open(s->launcher->loop, &s->poll, s->socket, f) < 0)
         return -1;
@@ -451,7 +487,7 @@ static void revive_soon(struct launcher *l) {
 static void revive(struct launcher *l) {
     struct fault f;
     for (int i = 0; i < l->forkserver_count; i++) {
-        struct forkserver *s = &l->forkservers[i];
+        struct forkserver_handle *s = &l->forkservers[i];
         if (s->watched ||
             (start_forkserver(l, s, &f) == 0 && watch(s, &f) == 0))
             continue;
@@ -473,10 +509,11 @@ static void on_revive(uv_timer_t *timer) {
 /* A forkserver died: its sandboxes died with it. One that never worked is not
  * started again at once. */
 static void on_forkserver_closed(uv_handle_t *handle) {
-    struct forkserver *s = handle->data;
+    struct forkserver_handle *s = handle->data;
     struct launcher *l = s->launcher;
     l->open_handles--;
     s->watched = false;
+    drop_cells_of(l, s);
     stop_forkserver(s);
     if (!l->closing && s->greeted) {
         log_line("the sandbox launcher died; starting another one");
@@ -488,7 +525,7 @@ static void on_forkserver_closed(uv_handle_t *handle) {
 }
 
 static void on_forkserver(uv_poll_t *poll, int status, int events) {
-    struct forkserver *s = poll->data;
+    struct forkserver_handle *s = poll->data;
     (void)events;
     int rc = status < 0 ? -1 : 1;
     for (int i = 0; rc > 0 && i < ANSWERS_MAX; i++)
@@ -502,19 +539,16 @@ static void on_forkserver(uv_poll_t *poll, int status, int events) {
         ask_for_waiting(s->launcher);
 }
 
-static bool is_alive(const struct cell *cell) {
-    struct pollfd p = {.fd = cell->pidfd, .events = POLLIN};
-    return poll(&p, 1, 0) == 0;
-}
-
 bool launcher_take(struct launcher *l, struct cell_request *r,
                    struct cell *cell) {
     bool found = false;
     while (!r->connected && !found && l->ready_count > 0) {
-        *cell = l->ready[--l->ready_count];
-        found = is_alive(cell);
-        if (!found)
-            drop_cell(*cell);
+        struct spare_cell spare = l->ready[--l->ready_count];
+        found = is_usable(&spare);
+        if (found)
+            *cell = spare.cell;
+        else
+            drop_cell(spare.cell);
     }
     if (!found) {
         int kind = r->connected ? CELL_CONNECTED : CELL_PRIVATE;
@@ -526,6 +560,10 @@ bool launcher_take(struct launcher *l, struct cell_request *r,
         uv_timer_start(&l->refill, on_refill, REFILL_MS, 0);
     }
     return found;
+}
+
+int launcher_dir(const struct launcher *l) {
+    return l->dir_fd;
 }
 
 uv_loop_t *launcher_loop(struct launcher *l) {
@@ -607,7 +645,7 @@ static int open_all(struct launcher *l, struct fault *f) {
     if (wanted > FORKSERVERS_MAX)
         wanted = FORKSERVERS_MAX;
     while (l->forkserver_count < wanted) {
-        struct forkserver *s = &l->forkservers[l->forkserver_count];
+        struct forkserver_handle *s = &l->forkservers[l->forkserver_count];
         if (start_forkserver(l, s, f) < 0)
             return -1;
         l->forkserver_count++;
@@ -672,9 +710,9 @@ void launcher_close(struct launcher *l) {
         return;
     l->closing = true;
     while (l->ready_count > 0)
-        drop_cell(l->ready[--l->ready_count]);
+        drop_cell(l->ready[--l->ready_count].cell);
     for (int i = 0; i < l->forkserver_count; i++) {
-        struct forkserver *s = &l->forkservers[i];
+        struct forkserver_handle *s = &l->forkservers[i];
         kill_forkserver(s);
         if (!s->watched)
             drop_fd(&s->socket);

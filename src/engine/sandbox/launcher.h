@@ -72,6 +72,8 @@ void launcher_sweep(struct launcher *l);
  * NULL: out of memory. */
 char *launcher_config(const struct launcher *l, const char *hostname,
                       int64_t shm_bytes);
+/* The data directory. */
+int launcher_dir(const struct launcher *l);
 uv_loop_t *launcher_loop(struct launcher *l);
 
 #endif

@@ -4,6 +4,7 @@
 #include "sandbox/sandbox.h"
 #include "base/clock.h"
 #include "base/descriptor.h"
+#include "base/overlay.h"
 #include "base/scope.h"
 #include "base/turn.h"
 #include "init/protocol.h"
@@ -22,18 +23,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* So long init may take to end what ran out of memory. */
-enum { MEMORY_GRACE_MS = 2000 };
-/* The system has no room for a message now. */
-enum { AGAIN_MS = 10 };
-/* In one turn of the loop. */
-enum { REPORTS_MAX = 32 };
-/* Orders with descriptors in them. */
-enum { WAITING_MAX = 16 };
+enum {
+    CELLS_MAX = 3,          /* tried, until one enters the root */
+    MEMORY_GRACE_MS = 2000, /* for init to end what ran out of memory */
+    AGAIN_MS = 10,          /* when the system has no room for a message */
+    REPORTS_MAX = 32,       /* read in one turn of the loop */
+    WAITING_MAX = 16,       /* messages, before sandbox_is_full() */
+};
 
 /* An order on its way. Owns its descriptors. */
-struct letter {
-    struct letter *next;
+struct message {
+    struct message *next;
     int fds[ORDER_FDS_MAX];
     int fd_count;
     size_t length;
@@ -47,14 +47,21 @@ struct sandbox {
     struct cell_request request;
     struct cell cell;
     bool has_cell;
+    unsigned cells;   /* tried so far */
+    unsigned leaving; /* handles of the last cell that are being closed */
+    bool started;     /* init has entered the root */
+    char *work;       /* the overlay's work directory */
     struct network *network; /* NULL: the loopback interface alone */
     bool connecting;         /* orders wait for it */
-    bool killed;             /* by sandbox_kill: no word about why it ended */
+    bool killed;             /* by sandbox_kill(): failed is not called */
     bool settled;            /* the main process ended, or failed was called */
-    struct letter *first, **last;
-    size_t waiting;       /* letters */
-    bool asked;           /* fed() is to be called */
-    struct cgroup *group; /* NULL: no limits */
+    /* Orders. Until `started` those that were sent are kept, for another cell.
+     */
+    struct message *first, **last;
+    struct message *unsent; /* the first that was not sent, NULL: all were */
+    size_t waiting;         /* length of the list */
+    bool asked;             /* fed() is to be called */
+    struct cgroup *group;   /* NULL: no limits */
     bool watches_control, watches_end, watches_group;
     bool unborn;  /* sandbox_start says no: nobody waits for its end */
     int main_pid; /* inside; 0: not spawned */
@@ -65,41 +72,43 @@ struct sandbox {
     int open_handles;
 };
 
-static void letter_free(struct letter *l) {
-    for (int i = 0; i < l->fd_count; i++)
-        drop_fd(&l->fds[i]);
-    free(l);
+static void message_free(struct message *m) {
+    for (int i = 0; i < m->fd_count; i++)
+        drop_fd(&m->fds[i]);
+    free(m);
 }
 
-static void drop_letters(struct sandbox *s) {
-    while (s->first) {
-        struct letter *l = s->first;
-        s->first = l->next;
-        letter_free(l);
+/* Drops the messages before `end`; NULL: all. */
+static void drop_messages(struct sandbox *s, const struct message *end) {
+    while (s->first != end) {
+        struct message *m = s->first;
+        s->first = m->next;
+        message_free(m);
+        s->waiting--;
     }
-    s->last = &s->first;
-    s->waiting = 0;
+    if (!s->first)
+        s->last = &s->first;
 }
 
 enum sending { SENT, FULL, NO_ROOM, NEVER };
 
-/* FULL: the socket; NO_ROOM: the system, whose sockets hold too many
- * descriptors already; NEVER: nobody will read it. */
-static enum sending letter_send(struct sandbox *s, struct letter *l) {
+/* FULL: the socket is; NO_ROOM: sockets of the system hold too many descriptors
+ * already; NEVER: init is gone. */
+static enum sending message_send(const struct sandbox *s, struct message *m) {
     union {
         char space[CMSG_SPACE(ORDER_FDS_MAX * sizeof(int))];
         struct cmsghdr align;
     } control = {0};
-    struct iovec part = {.iov_base = l->packet, .iov_len = l->length};
+    struct iovec part = {.iov_base = m->packet, .iov_len = m->length};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (l->fd_count > 0) {
+    if (m->fd_count > 0) {
         message.msg_control = control.space;
-        message.msg_controllen = CMSG_SPACE(l->fd_count * sizeof(int));
+        message.msg_controllen = CMSG_SPACE(m->fd_count * sizeof(int));
         struct cmsghdr *c = CMSG_FIRSTHDR(&message);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(l->fd_count * sizeof(int));
-        memcpy(CMSG_DATA(c), l->fds, l->fd_count * sizeof(int));
+        c->cmsg_len = CMSG_LEN(m->fd_count * sizeof(int));
+        memcpy(CMSG_DATA(c), m->fds, m->fd_count * sizeof(int));
     }
     while (sendmsg(s->cell.control, &message, MSG_NOSIGNAL) < 0) {
         if (errno == EAGAIN)
@@ -115,7 +124,8 @@ static enum sending letter_send(struct sandbox *s, struct letter *l) {
 static void on_control(uv_poll_t *poll, int status, int events);
 
 static void watch_control(struct sandbox *s) {
-    bool waiting = (s->first || s->asked) && !s->connecting &&
+    bool asking = s->asked && !s->first;
+    bool waiting = (s->unsent || asking) && !s->connecting &&
                    !uv_is_active((uv_handle_t *)&s->again);
     int events = UV_READABLE | (waiting ? UV_WRITABLE : 0);
     uv_poll_start(&s->control_poll, events, on_control);
@@ -123,29 +133,24 @@ static void watch_control(struct sandbox *s) {
 
 static void on_again(uv_timer_t *timer);
 
-/* Sends what is queued, as far as the socket takes it and others need not wait.
- */
-static void send_letters(struct sandbox *s) {
-    while (s->first && !turn_is_long(launcher_loop(s->launcher))) {
-        enum sending how = letter_send(s, s->first);
-        if (how == NEVER)
-            drop_letters(s); /* the pidfd will tell */
+/* Sends the orders, until the socket is full or the turn of the loop is long.
+ * When init is gone on_end() follows. */
+static void send_messages(struct sandbox *s) {
+    while (s->unsent && !turn_is_long(launcher_loop(s->launcher))) {
+        enum sending how = message_send(s, s->unsent);
         if (how == NO_ROOM)
             uv_timer_start(&s->again, on_again, AGAIN_MS, 0);
         if (how != SENT)
             return;
-        struct letter *sent = s->first;
-        s->first = sent->next;
-        if (!s->first)
-            s->last = &s->first;
-        letter_free(sent);
-        s->waiting--;
+        s->unsent = s->unsent->next;
+        if (s->started)
+            drop_messages(s, s->unsent);
     }
 }
 
-/* The same from the loop, where others may be given. */
+/* The same from the loop, where fed() may be called. */
 static void send_and_ask(struct sandbox *s) {
-    send_letters(s);
+    send_messages(s);
     bool ask = !s->first && s->asked;
     s->asked = s->asked && !ask;
     if (ask && !s->killed && !s->settled)
@@ -157,15 +162,17 @@ static void on_again(uv_timer_t *timer) {
     send_and_ask(timer->data);
 }
 
-static void enqueue(struct sandbox *s, struct letter *l) {
-    bool was_empty = !s->first;
-    *s->last = l;
-    s->last = &l->next;
+static void enqueue(struct sandbox *s, struct message *m) {
+    bool was_empty = !s->unsent;
+    *s->last = m;
+    s->last = &m->next;
     s->waiting++;
+    if (was_empty)
+        s->unsent = m;
     if (!s->has_cell || s->connecting || !was_empty)
         return;
-    send_letters(s);
-    if (s->first)
+    send_messages(s);
+    if (s->unsent)
         watch_control(s);
 }
 
@@ -203,49 +210,49 @@ static int strings_memfd(const struct strings *sets, size_t count, size_t size,
 }
 
 /* Consumes the descriptors, also on failure. */
-static struct letter *letter_new(struct order *o, const struct strings *sets,
-                                 size_t count, const int *fds, int fd_count,
-                                 struct fault *f) {
+static struct message *message_new(struct order *o, const struct strings *sets,
+                                   size_t count, const int *fds, int fd_count,
+                                   struct fault *f) {
     size_t size = strings_size(sets, count);
     bool inside = size <= ORDER_INLINE_MAX;
     size_t length = sizeof *o + (inside ? size : 0);
-    struct letter *l = calloc(1, sizeof *l + length);
+    struct message *m = calloc(1, sizeof *m + length);
     int memfd = -1;
-    if (l && !inside)
+    if (m && !inside)
         memfd = strings_memfd(sets, count, size, f);
-    if (!l || (!inside && memfd < 0)) {
-        if (!l)
+    if (!m || (!inside && memfd < 0)) {
+        if (!m)
             fault_memory(f);
-        free(l);
+        free(m);
         for (int i = 0; i < fd_count; i++)
             close_fd(fds[i]);
         return NULL;
     }
     o->payload = size;
     o->in_memfd = !inside;
-    l->length = length;
-    memcpy(l->packet, o, sizeof *o);
+    m->length = length;
+    memcpy(m->packet, o, sizeof *o);
     if (inside)
-        strings_copy(sets, count, l->packet + sizeof *o);
+        strings_copy(sets, count, m->packet + sizeof *o);
     for (int i = 0; i < fd_count; i++)
-        l->fds[l->fd_count++] = fds[i];
+        m->fds[m->fd_count++] = fds[i];
     if (memfd >= 0)
-        l->fds[l->fd_count++] = memfd;
-    return l;
+        m->fds[m->fd_count++] = memfd;
+    return m;
 }
 
 /* Consumes the descriptors whatever the outcome. */
 static int give_order(struct sandbox *s, struct order *o,
                       const struct strings *sets, size_t count, const int *fds,
                       int fd_count, struct fault *f) {
-    struct letter *l = letter_new(o, sets, count, fds, fd_count, f);
-    if (!l)
+    struct message *m = message_new(o, sets, count, fds, fd_count, f);
+    if (!m)
         return -1;
     if (s->killed || s->settled) {
-        letter_free(l);
+        message_free(m);
         return fault_set(f, 409, "the sandbox has ended");
     }
-    enqueue(s, l);
+    enqueue(s, m);
     return 0;
 }
 
@@ -291,12 +298,20 @@ static void tell_spawned(struct sandbox *s, struct report *r) {
     s->on.spawned(s->arg, r->spid, r->pid, &a);
 }
 
+/* Nothing that was ordered has to be ordered again. */
+static void on_entered(struct sandbox *s) {
+    s->started = true;
+    drop_messages(s, s->unsent);
+    watch_control(s);
+    s->on.started(s->arg);
+}
+
 static void handle_report(struct sandbox *s, struct report *r) {
     struct fault f;
     r->message[sizeof r->message - 1] = '\0';
     switch (r->type) {
     case REPORT_STARTED:
-        s->on.started(s->arg);
+        on_entered(s);
         break;
     case REPORT_SPAWNED:
         tell_spawned(s, r);
@@ -351,14 +366,25 @@ static void drop_group(struct sandbox *s) {
     launcher_sweep(s->launcher);
 }
 
-static void sandbox_gone(struct sandbox *s) {
-    drop_letters(s);
-    if (s->has_cell) {
-        drop_fd(&s->cell.control);
-        drop_fd(&s->cell.pidfd);
-        drop_fd(&s->cell.net);
-    }
+static void drop_cell(struct sandbox *s) {
+    if (!s->has_cell)
+        return;
+    s->has_cell = false;
+    drop_fd(&s->cell.control);
+    drop_fd(&s->cell.pidfd);
+    drop_fd(&s->cell.net);
+}
+
+/* Gives back everything but the memory. */
+static void release(struct sandbox *s) {
+    drop_messages(s, NULL);
+    drop_cell(s);
     drop_group(s);
+    free(steal_pointer(&s->work));
+}
+
+static void sandbox_gone(struct sandbox *s) {
+    release(s);
     if (!s->unborn)
         s->on.gone(s->arg);
     free(s);
@@ -370,15 +396,26 @@ static void on_closed(uv_handle_t *handle) {
         sandbox_gone(s);
 }
 
-/* It is gone when all handles are closed, which may be at once. */
+/* Closes what watches the cell: the number of handles. */
+static unsigned close_cell_handles(struct sandbox *s, uv_close_cb closed) {
+    unsigned count = 0;
+    if (s->watches_control) {
+        watch_close(&s->control_poll, closed);
+        uv_close((uv_handle_t *)&s->again, closed);
+        count += 2;
+    }
+    if (s->watches_end) {
+        watch_close(&s->pid_poll, closed);
+        count++;
+    }
+    s->watches_control = s->watches_end = false;
+    return count;
+}
+
+/* The sandbox is gone when all handles are closed, which may be at once. */
 static void close_handles(struct sandbox *s) {
     s->open_handles++;
-    if (s->watches_control) {
-        watch_close(&s->control_poll, on_closed);
-        uv_close((uv_handle_t *)&s->again, on_closed);
-    }
-    if (s->watches_end)
-        watch_close(&s->pid_poll, on_closed);
+    close_cell_handles(s, on_closed);
     if (s->watches_group) {
         watch_close(&s->group_poll, on_closed);
         uv_close((uv_handle_t *)&s->grace, on_closed);
@@ -409,6 +446,20 @@ static void tell_lost_exit(struct sandbox *s) {
     launcher_refill(s->launcher);
 }
 
+static void on_left(uv_handle_t *handle);
+
+/* A cell that dies before it enters the root, and does not say why, has most
+ * likely died with its forkserver. Nothing was started in it: so another cell
+ * gets the same orders. A network is connected to its cell, so it cannot. */
+static bool try_another_cell(struct sandbox *s) {
+    if (s->started || s->killed || s->settled || s->network ||
+        s->cells >= CELLS_MAX)
+        return false;
+    s->connecting = true; /* until there is one */
+    s->leaving = close_cell_handles(s, on_left);
+    return true;
+}
+
 static void on_end(uv_poll_t *poll, int status, int events) {
     struct sandbox *s = poll->data;
     (void)status;
@@ -416,6 +467,8 @@ static void on_end(uv_poll_t *poll, int status, int events) {
     if (receive_reports(s) == MORE)
         return; /* called again */
     tell_lost_exit(s);
+    if (try_another_cell(s))
+        return;
     fail_sandbox(s, 500, "the sandbox ended unexpectedly (out of memory?)");
     if (s->network)
         network_stop(s->network);
@@ -423,7 +476,8 @@ static void on_end(uv_poll_t *poll, int status, int events) {
 }
 
 static void kill_cell(struct sandbox *s) {
-    syscall(SYS_pidfd_send_signal, s->cell.pidfd, SIGKILL, NULL, 0);
+    if (s->has_cell)
+        syscall(SYS_pidfd_send_signal, s->cell.pidfd, SIGKILL, NULL, 0);
 }
 
 static void on_connected(void *arg, const struct fault *why) {
@@ -434,7 +488,7 @@ static void on_connected(void *arg, const struct fault *why) {
         kill_cell(s);
         return;
     }
-    send_letters(s);
+    send_messages(s);
     watch_control(s);
 }
 
@@ -494,7 +548,7 @@ static int watch_cell(struct sandbox *s, uv_loop_t *loop, struct fault *f) {
         return -1;
     s->watches_end = true;
     s->open_handles++;
-    if (s->group && watch_group(s, loop, f) < 0)
+    if (s->group && !s->watches_group && watch_group(s, loop, f) < 0)
         return -1;
     uv_poll_start(&s->pid_poll, UV_READABLE, on_end);
     return 0;
@@ -504,6 +558,7 @@ static int use_cell(struct sandbox *s, struct cell cell, struct fault *f) {
     uv_loop_t *loop = launcher_loop(s->launcher);
     s->cell = cell;
     s->has_cell = true;
+    s->cells++;
     if (watch_cell(s, loop, f) < 0)
         return -1;
     if (s->killed)
@@ -532,7 +587,23 @@ static void on_ready(struct cell_request *r, struct cell cell) {
 static void on_refused(struct cell_request *r, const struct fault *why) {
     struct sandbox *s = of_request(r);
     fail_sandbox(s, why->status, why->message);
-    sandbox_gone(s);
+    close_handles(s);
+}
+
+/* The last cell is left. */
+static void on_left(uv_handle_t *handle) {
+    struct sandbox *s = handle->data;
+    struct cell cell;
+    s->open_handles--;
+    if (--s->leaving > 0)
+        return;
+    drop_cell(s);
+    s->unsent = s->first;
+    overlay_clean_work(launcher_dir(s->launcher), s->work);
+    if (s->killed)
+        close_handles(s);
+    else if (launcher_take(s->launcher, &s->request, &cell))
+        on_ready(&s->request, cell);
 }
 
 static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
@@ -552,31 +623,31 @@ static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
                                  config};
     const struct strings sets[] = {{first, 4},
                                    {spec->lowers, spec->lower_count}};
-    int doors[CGROUP_KINDS], count = 0;
-    if (s->group && (count = cgroup_doors(s->group, doors, f)) < 0)
+    int group_fds[CGROUP_KINDS], count = 0;
+    if (s->group && (count = cgroup_open_fds(s->group, group_fds, f)) < 0)
         return -1;
     o.groups = (uint32_t)count;
     o.processors = (uint32_t)ceil(spec->limits.cpus);
     o.first_processor = launcher_processor(s->launcher);
-    return give_order(s, &o, sets, 2, doors, count, f);
+    return give_order(s, &o, sets, 2, group_fds, count, f);
 }
 
 static bool is_limited(const struct limits *l) {
     return l->memory_bytes > 0 || l->pids > 0 || l->cpus > 0;
 }
 
-/* What must be there before a cell is taken. */
+/* Makes what must be there before a cell is taken. */
 static int prepare(struct sandbox *s, const struct sandbox_spec *spec,
                    struct fault *f) {
+    s->work = strdup(spec->work);
+    if (!s->work)
+        return fault_memory(f);
     if (is_limited(&spec->limits)) {
         s->group = cgroup_make(launcher_cgroups(s->launcher), &spec->limits, f);
         if (!s->group)
             return -1;
     }
-    if (order_setup(s, spec, f) == 0)
-        return 0;
-    drop_group(s);
-    return -1;
+    return order_setup(s, spec, f);
 }
 
 struct sandbox *sandbox_start(struct launcher *l,
@@ -601,6 +672,7 @@ struct sandbox *sandbox_start(struct launcher *l,
     s->request.refused = on_refused;
     s->request.connected = spec->networking;
     if (prepare(s, spec, f) < 0) {
+        release(s);
         free(s);
         return NULL;
     }
@@ -670,6 +742,5 @@ void sandbox_kill(struct sandbox *s) {
     if (s->killed)
         return;
     s->killed = true;
-    if (s->has_cell)
-        kill_cell(s);
+    kill_cell(s);
 }
