@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static lua_State *L; /* making one for each input is slow */
-    struct head head = {0};
+    struct response_head head = {0};
     size_t length = 0;
 
     if (!L)

@@ -6,6 +6,7 @@
 #include "database.h"
 #include "decompress.h"
 #include "descriptors.h"
+#include "detached.h"
 #include "directory.h"
 #include "hashing.h"
 #include "lines.h"
@@ -13,7 +14,6 @@
 #include "lua_compat.h"
 #include "place.h"
 #include "regular.h"
-#include "spawn.h"
 #include "sse.h"
 #include "transfer.h"
 
@@ -164,7 +164,7 @@ static const luaL_Reg functions[] = {
     {"sse", sse_lua_new},
     {"diff_lines", lines_lua_diff},
     {"database", database_lua_open},
-    {"start_detached", spawn_lua_start},
+    {"start_detached", detached_lua_start},
     {"loop", loop_lua_new},
     {NULL, NULL},
 };
@@ -179,7 +179,7 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     sse_register(L);
     transfer_register(L);
     loop_register(L);
-    spawn_register(L);
+    detached_register(L);
     database_register(L);
     luaL_newlib(L, functions);
     lua_pushliteral(L, CORE_VERSION);

@@ -14,7 +14,7 @@
 #define SOCK_CLOEXEC 0
 #endif
 
-enum { WINDOW = 64 }; /* bits of struct descriptors */
+enum { WINDOW = 64 }; /* bits of struct fd_window */
 
 static bool is_kept(int fd) {
     int flags = fcntl(fd, F_GETFD);
@@ -80,9 +80,9 @@ static void keep_pair(int fd, int limit) {
     }
 }
 
-struct descriptors descriptors_look(void) {
+struct fd_window descriptors_look(void) {
     int error = errno;
-    struct descriptors now = {open("/dev/null", O_RDONLY | O_CLOEXEC), 0};
+    struct fd_window now = {open("/dev/null", O_RDONLY | O_CLOEXEC), 0};
 
     if (now.first >= 0)
         close(now.first);
@@ -93,7 +93,7 @@ struct descriptors descriptors_look(void) {
     return now;
 }
 
-void descriptors_keep_new(const struct descriptors *before) {
+void descriptors_keep_new(const struct fd_window *before) {
     int error = errno;
 
     for (int i = 0; before->first >= 0 && i < WINDOW; i++)

@@ -17,16 +17,16 @@ curl_socket_t descriptors_open_socket(void *user, curlsocktype purpose,
                                       struct curl_sockaddr *address);
 
 /* Some numbers from the lowest on that is free, and which of them are taken. */
-struct descriptors {
+struct fd_window {
     int first; /* -1: not known */
     uint64_t taken;
 };
 
 /* Looks before something is called that may open a pair of sockets. */
-struct descriptors descriptors_look(void);
+struct fd_window descriptors_look(void);
 
 /* Makes the pair close-on-exec that has been opened since then. */
-void descriptors_keep_new(const struct descriptors *before);
+void descriptors_keep_new(const struct fd_window *before);
 
 /* The same for a socket of libcurl's, and for its other end if it is one of a
  * pair. */

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-bool head_add(struct head *head, const char *line, size_t size) {
+bool head_add(struct response_head *head, const char *line, size_t size) {
     if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         const char *space = memchr(line, ' ', size);
         size_t left = space ? (size_t)(line + size - space) : 0;
@@ -26,14 +26,14 @@ static char lower(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-struct header {
+struct header_field {
     const char *name, *value;
     size_t name_size, value_size;
 };
 
 /* Reads the header at *at and moves on; false at the end. */
-static bool next_header(const struct head *head, size_t *at,
-                        struct header *header) {
+static bool next_header(const struct response_head *head, size_t *at,
+                        struct header_field *header) {
     const char *line, *end, *colon;
 
     while (*at < head->lines.length) {
@@ -58,7 +58,7 @@ static bool next_header(const struct head *head, size_t *at,
     return false;
 }
 
-static bool is_named(const struct header *header, const char *name) {
+static bool is_named(const struct header_field *header, const char *name) {
     if (strlen(name) != header->name_size)
         return false;
     for (size_t i = 0; i < header->name_size; i++)
@@ -67,8 +67,9 @@ static bool is_named(const struct header *header, const char *name) {
     return true;
 }
 
-const char *head_find(const struct head *head, const char *name, size_t *size) {
-    struct header header;
+const char *head_find(const struct response_head *head, const char *name,
+                      size_t *size) {
+    struct header_field header;
     const char *value = NULL;
     size_t at = 0;
 
@@ -93,8 +94,8 @@ static void push_lower(lua_State *L, const char *text, size_t size) {
     lua_pushlstring(L, name, size);
 }
 
-void head_push(lua_State *L, const struct head *head) {
-    struct header header;
+void head_push(lua_State *L, const struct response_head *head) {
+    struct header_field header;
     size_t at = 0;
 
     lua_createtable(L, 0, head->count);
@@ -105,6 +106,6 @@ void head_push(lua_State *L, const struct head *head) {
     }
 }
 
-void head_free(struct head *head) {
+void head_free(struct response_head *head) {
     bytes_free(&head->lines);
 }

@@ -15,7 +15,7 @@
 enum { HEAD_LIMIT = 256 * 1024, HEADS_LIMIT = 1024 * 1024 };
 
 /* The lines are kept as they came. */
-struct head {
+struct response_head {
     struct bytes lines;
     int count;  /* of lines */
     int status; /* of the status line last seen; 0: none yet */
@@ -23,13 +23,14 @@ struct head {
 
 /* Adds one line, line end included; a status line starts afresh. False when
  * the block gets too large. */
-bool head_add(struct head *head, const char *line, size_t size);
+bool head_add(struct response_head *head, const char *line, size_t size);
 /* The value of the last header `name` (lower-case), without white space
  * around it, and its size; NULL when there is none. */
-const char *head_find(const struct head *head, const char *name, size_t *size);
+const char *head_find(const struct response_head *head, const char *name,
+                      size_t *size);
 /* Pushes {lower-case name = value}; of repeated names the last wins. */
-void head_push(lua_State *L, const struct head *head);
-void head_free(struct head *head);
+void head_push(lua_State *L, const struct response_head *head);
+void head_free(struct response_head *head);
 
 #pragma GCC visibility pop
 

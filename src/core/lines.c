@@ -70,7 +70,7 @@ static struct text push_text(lua_State *L, const char *data, size_t size) {
 /* ---- classes ---- */
 
 /* The first line of a class. */
-struct entry {
+struct class_entry {
     const char *data;
     uint32_t size;
     uint32_t hash;
@@ -78,7 +78,7 @@ struct entry {
 };
 
 struct table {
-    struct entry *entries; /* by class; class 0 is none */
+    struct class_entry *entries; /* by class; class 0 is none */
     uint32_t *slots;
     uint32_t mask, count;
     long steps;
@@ -92,7 +92,7 @@ static uint32_t hash_of(const char *data, uint32_t size) {
     return (uint32_t)(hash ^ hash >> 32);
 }
 
-static uint32_t new_class(struct table *table, struct entry entry) {
+static uint32_t new_class(struct table *table, struct class_entry entry) {
     table->entries[++table->count] = entry;
     return table->count;
 }
@@ -100,11 +100,11 @@ static uint32_t new_class(struct table *table, struct entry entry) {
 /* The class of a line. When lines that were made to collide have used up the
  * patience, a class of its own. */
 static uint32_t classify(struct table *table, const char *data, uint32_t size) {
-    struct entry line = {data, size, hash_of(data, size), {0, 0}};
+    struct class_entry line = {data, size, hash_of(data, size), {0, 0}};
     uint32_t at = line.hash & table->mask;
 
     for (; table->slots[at] != 0; at = (at + 1) & table->mask) {
-        const struct entry *known = &table->entries[table->slots[at]];
+        const struct class_entry *known = &table->entries[table->slots[at]];
         if (known->hash == line.hash && known->size == size &&
             memcmp(known->data, data, size) == 0)
             return table->slots[at];
@@ -127,7 +127,7 @@ static void classify_all(struct table *table, struct text *text, int which) {
 /* A line that only one of the texts has is changed, whatever else is. */
 static void keep_common(const struct table *table, struct text *text) {
     for (uint32_t i = 0; i < text->count; i++) {
-        const struct entry *entry = &table->entries[text->class[i]];
+        const struct class_entry *entry = &table->entries[text->class[i]];
         text->changed[i] = entry->in[0] == 0 || entry->in[1] == 0;
         if (text->changed[i])
             continue;
@@ -159,7 +159,7 @@ struct box {
     uint32_t a, a_end, b, b_end;
 };
 
-struct search {
+struct edit_search {
     struct text *old, *new;
     struct box box;
     int32_t n, m; /* its sides */
@@ -171,13 +171,13 @@ struct search {
 
 enum { FRONT, BACK };
 
-static int32_t *reach_of(struct search *s, int side) {
+static int32_t *reach_of(struct edit_search *s, int side) {
     return s->reach[side] + EDITS_MAX + 1;
 }
 
 /* The furthest x on diagonal k, one edit away from its neighbours; NONE when
  * that is outside of the box. */
-static int32_t one_edit(const struct search *s, const int32_t *reach,
+static int32_t one_edit(const struct edit_search *s, const int32_t *reach,
                         int32_t k) {
     int32_t right = reach[k - 1] + 1, down = reach[k + 1];
 
@@ -191,7 +191,7 @@ static int32_t one_edit(const struct search *s, const int32_t *reach,
 }
 
 /* From x on, over the lines that are the same. */
-static int32_t slide(struct search *s, int side, int32_t x, int32_t k) {
+static int32_t slide(struct edit_search *s, int side, int32_t x, int32_t k) {
     const uint32_t *a = s->old->compact + s->box.a;
     const uint32_t *b = s->new->compact + s->box.b;
     int32_t y = x - k;
@@ -207,7 +207,7 @@ static int32_t slide(struct search *s, int side, int32_t x, int32_t k) {
 }
 
 /* Goes d edits far from one side. True: the searches have met, at *x, *y. */
-static bool advance(struct search *s, int side, int32_t d, int32_t *x,
+static bool advance(struct edit_search *s, int side, int32_t d, int32_t *x,
                     int32_t *y) {
     int32_t *reach = reach_of(s, side), *other = reach_of(s, !side);
     int32_t delta = s->n - s->m, edges = side == FRONT ? d - 1 : d;
@@ -232,7 +232,7 @@ static bool advance(struct search *s, int side, int32_t d, int32_t *x,
 }
 
 /* Where the search from the front has come furthest after d edits. */
-static void furthest(struct search *s, int32_t d, int32_t *x, int32_t *y) {
+static void furthest(struct edit_search *s, int32_t d, int32_t *x, int32_t *y) {
     const int32_t *reach = reach_of(s, FRONT);
 
     *x = *y = 0;
@@ -244,14 +244,14 @@ static void furthest(struct search *s, int32_t d, int32_t *x, int32_t *y) {
 }
 
 /* A point on a short path through the box, by which it is cut in two. */
-static void find_cut(struct search *s, int32_t *x, int32_t *y) {
+static void find_cut(struct edit_search *s, int32_t *x, int32_t *y) {
     for (int32_t d = 0; d <= EDITS_MAX; d++)
         if (advance(s, FRONT, d, x, y) || advance(s, BACK, d, x, y))
             return;
     furthest(s, EDITS_MAX, x, y);
 }
 
-static void trim(const struct search *s, struct box *box) {
+static void trim(const struct edit_search *s, struct box *box) {
     const uint32_t *a = s->old->compact, *b = s->new->compact;
 
     while (box->a < box->a_end && box->b < box->b_end && a[box->a] == b[box->b])
@@ -272,7 +272,7 @@ static uint32_t size_of(const struct box *box) {
 
 /* Marks the lines of a box that are changed. The larger half of what a cut
  * leaves is gone on with here, so the recursion is as deep as a logarithm. */
-static void search_box(struct search *s, struct box box) {
+static void search_box(struct edit_search *s, struct box box) {
     for (;;) {
         struct box half[2];
         int32_t x, y, larger;
@@ -296,7 +296,7 @@ static void search_box(struct search *s, struct box box) {
 }
 
 static void find_changes(lua_State *L, struct text *old, struct text *new) {
-    struct search *s = lua_newuserdata(L, sizeof *s);
+    struct edit_search *s = lua_newuserdata(L, sizeof *s);
 
     s->old = old;
     s->new = new;

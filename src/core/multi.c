@@ -186,7 +186,7 @@ void multi_queue(struct multi *multi, struct link *ready) {
 /* Opening and closing. */
 
 static bool set_up(struct multi *multi) {
-    struct descriptors before = descriptors_look();
+    struct fd_window before = descriptors_look();
 
     multi->handle = curl.multi_init();
     descriptors_keep_new(&before);

@@ -19,12 +19,12 @@ void sink_init(struct sink *sink) {
     sse_init(&sink->sse);
 }
 
-static bool file_failed(struct sink *sink, struct failure *failure) {
-    return fail(failure, "file", "%s: %s", sink->path, strerror(errno));
+static bool file_failed(struct sink *sink, struct transfer_error *error) {
+    return fail(error, "file", "%s: %s", sink->path, strerror(errno));
 }
 
-static bool no_memory(struct failure *failure) {
-    return fail(failure, "other", "not enough memory");
+static bool no_memory(struct transfer_error *error) {
+    return fail(error, "other", "not enough memory");
 }
 
 /* A hidden name beside the target, so that rename() stays in one file
@@ -41,20 +41,20 @@ static char *temporary_name(const char *path) {
     return name;
 }
 
-bool sink_open(struct sink *sink, struct failure *failure) {
+bool sink_open(struct sink *sink, struct transfer_error *error) {
     if (sink->kind != SINK_FILE)
         return true;
     sink->temporary = temporary_name(sink->path);
     if (!sink->temporary)
-        return no_memory(failure);
+        return no_memory(error);
     sink->fd = mkostemp(sink->temporary, O_CLOEXEC);
     if (sink->fd < 0) {
         free(sink->temporary);
         sink->temporary = NULL;
-        return file_failed(sink, failure);
+        return file_failed(sink, error);
     }
     if (fchmod(sink->fd, sink->mode) < 0)
-        return file_failed(sink, failure);
+        return file_failed(sink, error);
     return true;
 }
 
@@ -68,8 +68,8 @@ static void discard_file(struct sink *sink, bool forked) {
     sink->temporary = NULL;
 }
 
-static bool begin_decoding(struct sink *sink, const struct head *head,
-                           struct failure *failure) {
+static bool begin_decoding(struct sink *sink, const struct response_head *head,
+                           struct transfer_error *error) {
     size_t size = 0;
     const char *coding = head_find(head, "content-encoding", &size);
 
@@ -78,21 +78,21 @@ static bool begin_decoding(struct sink *sink, const struct head *head,
         return true;
     if ((size != 4 || strncasecmp(coding, "gzip", 4) != 0) &&
         (size != 6 || strncasecmp(coding, "x-gzip", 6) != 0))
-        return fail(failure, "protocol",
+        return fail(error, "protocol",
                     "the body has the unknown content-encoding '%.*s'",
                     size < 64 ? (int)size : 64, coding);
     sink->inflater = inflater_new();
-    return sink->inflater || no_memory(failure);
+    return sink->inflater || no_memory(error);
 }
 
-static bool too_large(struct sink *sink, struct failure *failure) {
+static bool too_large(struct sink *sink, struct transfer_error *error) {
     bytes_free(&sink->bytes); /* nobody wants a part of it */
-    return fail(failure, "too_large", "the body is larger than %zu bytes",
+    return fail(error, "too_large", "the body is larger than %zu bytes",
                 sink->max_body);
 }
 
-bool sink_begin(struct sink *sink, const struct head *head,
-                struct failure *failure) {
+bool sink_begin(struct sink *sink, const struct response_head *head,
+                struct transfer_error *error) {
     bool success = head->status >= 200 && head->status < 300;
     size_t size = 0;
     const char *length = head_find(head, "content-length", &size);
@@ -101,7 +101,7 @@ bool sink_begin(struct sink *sink, const struct head *head,
         sink->kind == SINK_STRING || (!success && sink->kind != SINK_CHUNKS);
     if (sink->kind == SINK_FILE && !success)
         discard_file(sink, false);
-    if (!begin_decoding(sink, head, failure))
+    if (!begin_decoding(sink, head, error))
         return false;
     if (length && !sink->inflater)
         sink->announced = strtoull(length, NULL, 10);
@@ -109,13 +109,13 @@ bool sink_begin(struct sink *sink, const struct head *head,
 }
 
 static bool file_write(struct sink *sink, const char *data, size_t size,
-                       struct failure *failure) {
+                       struct transfer_error *error) {
     while (size > 0) {
         ssize_t n = write(sink->fd, data, size);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return file_failed(sink, failure);
+            return file_failed(sink, error);
         data += n;
         size -= (size_t)n;
     }
@@ -124,22 +124,22 @@ static bool file_write(struct sink *sink, const char *data, size_t size,
 
 /* Takes decoded bytes. */
 static bool store(struct sink *sink, const char *data, size_t size,
-                  struct failure *failure) {
+                  struct transfer_error *error) {
     if (sink->as_string && (sink->announced > sink->max_body ||
                             size > sink->max_body - sink->bytes.length))
-        return too_large(sink, failure);
+        return too_large(sink, error);
     if (sink->digest)
         digest_add(sink->digest, data, size);
     if (sink->as_string || sink->kind == SINK_CHUNKS)
-        return bytes_append(&sink->bytes, data, size) || no_memory(failure);
+        return bytes_append(&sink->bytes, data, size) || no_memory(error);
     if (sink->kind == SINK_FILE)
-        return file_write(sink, data, size, failure);
+        return file_write(sink, data, size, error);
     return sse_feed(&sink->sse, data, size) ||
-           fail(failure, "too_large", "%s", sink->sse.error);
+           fail(error, "too_large", "%s", sink->sse.error);
 }
 
 static bool decode(struct sink *sink, const char *data, size_t size,
-                   struct failure *failure) {
+                   struct transfer_error *error) {
     char out[32 * 1024];
     size_t length = sizeof out;
     enum inflate_status status;
@@ -147,18 +147,18 @@ static bool decode(struct sink *sink, const char *data, size_t size,
     inflater_give(sink->inflater, data, size);
     while ((status = inflater_take(sink->inflater, out, &length)) ==
            INFLATE_OUTPUT) {
-        if (!store(sink, out, length, failure))
+        if (!store(sink, out, length, error))
             return false;
         length = sizeof out;
     }
     return status == INFLATE_MORE ||
-           fail(failure, "protocol", "the gzip body is damaged");
+           fail(error, "protocol", "the gzip body is damaged");
 }
 
 bool sink_write(struct sink *sink, const char *data, size_t size,
-                struct failure *failure) {
-    return sink->inflater ? decode(sink, data, size, failure)
-                          : store(sink, data, size, failure);
+                struct transfer_error *error) {
+    return sink->inflater ? decode(sink, data, size, error)
+                          : store(sink, data, size, error);
 }
 
 size_t sink_held(const struct sink *sink) {
@@ -167,21 +167,21 @@ size_t sink_held(const struct sink *sink) {
     return sink->kind == SINK_CHUNKS ? sink->bytes.length : sink->sse.queued;
 }
 
-static bool file_finish(struct sink *sink, struct failure *failure) {
+static bool file_finish(struct sink *sink, struct transfer_error *error) {
     int fd = sink->fd;
 
     sink->fd = -1;
     if (close(fd) < 0 || rename(sink->temporary, sink->path) < 0)
-        return file_failed(sink, failure);
+        return file_failed(sink, error);
     free(sink->temporary);
     sink->temporary = NULL;
     return true;
 }
 
-bool sink_finish(struct sink *sink, struct failure *failure) {
+bool sink_finish(struct sink *sink, struct transfer_error *error) {
     if (sink->inflater && sink->inflater->begun)
-        return fail(failure, "protocol", "the gzip body was cut short");
-    return !sink->temporary || file_finish(sink, failure);
+        return fail(error, "protocol", "the gzip body was cut short");
+    return !sink->temporary || file_finish(sink, error);
 }
 
 void sink_close(struct sink *sink, bool forked) {

@@ -9,10 +9,10 @@
 
 #include "bytes.h"
 #include "digest.h"
-#include "failure.h"
 #include "head.h"
 #include "inflate.h"
 #include "sse.h"
+#include "transfer_error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,18 +40,18 @@ struct sink {
 
 void sink_init(struct sink *sink);
 /* Makes the temporary file, so that a bad path fails before the request. */
-bool sink_open(struct sink *sink, struct failure *failure);
+bool sink_open(struct sink *sink, struct transfer_error *error);
 /* The headers are there: decides what to do with the body. */
-bool sink_begin(struct sink *sink, const struct head *head,
-                struct failure *failure);
+bool sink_begin(struct sink *sink, const struct response_head *head,
+                struct transfer_error *error);
 /* Takes bytes as they came over the wire. */
 bool sink_write(struct sink *sink, const char *data, size_t size,
-                struct failure *failure);
+                struct transfer_error *error);
 /* Bytes held until Lua drains them. */
 size_t sink_held(const struct sink *sink);
 /* The whole body came: checks the end of the compressed stream, puts the
  * file in its place. */
-bool sink_finish(struct sink *sink, struct failure *failure);
+bool sink_finish(struct sink *sink, struct transfer_error *error);
 /* Frees what only a running transfer needs; a file that was not finished is
  * removed (or left alone, in a forked child). Keeps what Lua may drain. */
 void sink_close(struct sink *sink, bool forked);

@@ -11,35 +11,35 @@ void source_init(struct source *source) {
     *source = (struct source){.kind = SOURCE_NONE, .fd = -1, .length = -1};
 }
 
-static bool file_open(struct source *source, struct failure *failure) {
+static bool file_open(struct source *source, struct transfer_error *error) {
     struct stat status;
     const char *path = source->path;
 
     /* Non-blocking, lest a FIFO stops us before we see that it is one. */
     source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (source->fd < 0 || fstat(source->fd, &status) < 0)
-        return fail(failure, "file", "%s: %s", path, strerror(errno));
+        return fail(error, "file", "%s: %s", path, strerror(errno));
     if (!S_ISREG(status.st_mode))
-        return fail(failure, "file", "%s: not a regular file", path);
+        return fail(error, "file", "%s: not a regular file", path);
     if (source->offset > status.st_size)
-        return fail(failure, "file", "%s: the offset is past its end", path);
+        return fail(error, "file", "%s: the offset is past its end", path);
     if (source->length < 0)
         source->length = status.st_size - source->offset;
     if (source->length > status.st_size - source->offset)
-        return fail(failure, "file", "%s: shorter than what is to be sent",
-                    path);
+        return fail(error, "file", "%s: shorter than what is to be sent", path);
     return true;
 }
 
-bool source_open(struct source *source, struct failure *failure) {
+bool source_open(struct source *source, struct transfer_error *error) {
     /* libcurl reads a string by itself, so its digest is made at once. */
     if (source->kind == SOURCE_STRING && source->digest)
         digest_add(source->digest, source->bytes.data, source->bytes.length);
-    return source->kind != SOURCE_FILE || file_open(source, failure);
+    return source->kind != SOURCE_FILE || file_open(source, error);
 }
 
 static enum source_status file_read(struct source *source, char *out,
-                                    size_t *size, struct failure *failure) {
+                                    size_t *size,
+                                    struct transfer_error *error) {
     off_t left = source->length - source->sent;
     ssize_t n;
 
@@ -51,10 +51,9 @@ static enum source_status file_read(struct source *source, char *out,
         n = pread(source->fd, out, *size, source->offset + source->sent);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        fail(failure, "file", "%s: %s", source->path, strerror(errno));
+        fail(error, "file", "%s: %s", source->path, strerror(errno));
     else if (n == 0)
-        fail(failure, "file", "%s: got shorter while it was sent",
-             source->path);
+        fail(error, "file", "%s: got shorter while it was sent", source->path);
     if (n <= 0)
         return SOURCE_FAILED;
     source->sent += n;
@@ -80,11 +79,11 @@ static enum source_status chunks_read(struct source *source, char *out,
 }
 
 enum source_status source_read(struct source *source, char *out, size_t *size,
-                               struct failure *failure) {
+                               struct transfer_error *error) {
     enum source_status status = SOURCE_OK;
 
     if (source->kind == SOURCE_FILE)
-        status = file_read(source, out, size, failure);
+        status = file_read(source, out, size, error);
     else if (source->kind == SOURCE_CHUNKS)
         status = chunks_read(source, out, size);
     else

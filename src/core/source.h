@@ -4,7 +4,7 @@
 
 #include "bytes.h"
 #include "digest.h"
-#include "failure.h"
+#include "transfer_error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,10 +41,10 @@ enum source_status { SOURCE_OK, SOURCE_STARVED, SOURCE_FAILED };
 
 void source_init(struct source *source);
 /* Makes it ready to read: opens the file, finds out its length. */
-bool source_open(struct source *source, struct failure *failure);
+bool source_open(struct source *source, struct transfer_error *error);
 /* Reads up to *size bytes; *size becomes 0 at the end. */
 enum source_status source_read(struct source *source, char *out, size_t *size,
-                               struct failure *failure);
+                               struct transfer_error *error);
 /* Starts again from the first byte; false when that is impossible. */
 bool source_rewind(struct source *source);
 /* Bytes that wait to be sent (CHUNKS). */

@@ -48,7 +48,7 @@ static size_t on_header(char *line, size_t one, size_t size, void *user) {
     /* libcurl keeps them all. */
     t->heads += size;
     if (t->heads > HEADS_LIMIT) {
-        fail(&t->failure, "too_large",
+        fail(&t->error, "too_large",
              "the server sends headers without end, more than %d bytes",
              HEADS_LIMIT);
         return 0;
@@ -56,13 +56,13 @@ static size_t on_header(char *line, size_t one, size_t size, void *user) {
     if (t->status != 0)
         return size; /* a trailer */
     if (!blank && !head_add(&t->head, line, size)) {
-        fail(&t->failure, "protocol", "the response headers are too large");
+        fail(&t->error, "protocol", "the response headers are too large");
         return 0;
     }
     if (!blank || t->head.status < 200)
         return size;
     t->status = t->head.status;
-    if (!sink_begin(&t->sink, &t->head, &t->failure))
+    if (!sink_begin(&t->sink, &t->head, &t->error))
         return 0;
     if (is_streaming(t))
         multi_queue(t->multi, &t->ready);
@@ -85,7 +85,7 @@ static size_t on_body(char *data, size_t one, size_t size, void *user) {
         set_resting(t, true);
         return CURL_WRITEFUNC_PAUSE;
     }
-    if (!sink_write(&t->sink, data, size, &t->failure))
+    if (!sink_write(&t->sink, data, size, &t->error))
         return size == 0 ? 1 : 0;
     if (sink_held(&t->sink) > held)
         multi_queue(t->multi, &t->ready);
@@ -97,7 +97,7 @@ static size_t on_read(char *out, size_t one, size_t size, void *user) {
     struct source *source = &t->source;
 
     size *= one;
-    switch (source_read(source, out, &size, &t->failure)) {
+    switch (source_read(source, out, &size, &t->error)) {
     case SOURCE_STARVED:
         return CURL_READFUNC_PAUSE;
     case SOURCE_FAILED:
@@ -137,7 +137,7 @@ static int on_prepared(void *user, char *a, char *b, int c, int d) {
 
     (void)a, (void)b, (void)c, (void)d;
     if (t->attempts++ > 0 && !t->repeatable && request_left(t)) {
-        fail(&t->failure, "closed",
+        fail(&t->error, "closed",
              "the server closed the connection before it answered");
         return CURL_PREREQFUNC_ABORT;
     }
@@ -214,10 +214,10 @@ static const char *kind_of(const struct transfer *t, CURLcode code) {
 
 static void explain_timeout(struct transfer *t) {
     if (t->outcome.connected || t->timeout == t->connect_timeout)
-        fail(&t->failure, "timeout", "no complete answer within %g seconds",
+        fail(&t->error, "timeout", "no complete answer within %g seconds",
              t->timeout);
     else
-        fail(&t->failure, "timeout", "no connection within %g seconds",
+        fail(&t->error, "timeout", "no connection within %g seconds",
              t->timeout > 0 && t->timeout < t->connect_timeout
                  ? t->timeout
                  : t->connect_timeout);
@@ -233,16 +233,16 @@ static void explain(struct transfer *t, CURLcode code) {
         explain_timeout(t);
     else if (code == CURLE_COULDNT_CONNECT && t->outcome.sent)
         /* libcurl had sent it, and looked for another connection. */
-        fail(&t->failure, "closed",
+        fail(&t->error, "closed",
              "the server closed the connection before it answered");
     else if (code == CURLE_OUT_OF_MEMORY && t->status == 0)
-        fail(&t->failure, "too_large",
+        fail(&t->error, "too_large",
              "a header of the answer is too long, or there is no memory");
     else if (code == CURLE_COULDNT_CONNECT && *t->socket_path && error != 0)
-        fail(&t->failure, "connect", "cannot connect to %s: %s", t->socket_path,
+        fail(&t->error, "connect", "cannot connect to %s: %s", t->socket_path,
              strerror((int)error));
     else
-        fail(&t->failure, kind_of(t, code), "%s", words);
+        fail(&t->error, kind_of(t, code), "%s", words);
 }
 
 static struct digest *digest_of(const struct transfer *t) {
@@ -270,11 +270,11 @@ void transfer_complete(struct transfer *t, CURLcode code) {
     if (code != CURLE_OK)
         explain(t, code);
     else if (t->status == 0)
-        fail(&t->failure, "protocol", "status %d is no answer to this request",
+        fail(&t->error, "protocol", "status %d is no answer to this request",
              t->head.status);
-    else if (!t->failure.kind)
-        sink_finish(&t->sink, &t->failure);
-    if (digest && !t->failure.kind)
+    else if (!t->error.kind)
+        sink_finish(&t->sink, &t->error);
+    if (digest && !t->error.kind)
         digest_finish(digest, t->outcome.sha256);
     release(t, false);
     t->done = true;
@@ -284,7 +284,7 @@ void transfer_complete(struct transfer *t, CURLcode code) {
 void transfer_abort(struct transfer *t, const char *kind, const char *message) {
     if (t->done)
         return;
-    fail(&t->failure, kind, "%s", message);
+    fail(&t->error, kind, "%s", message);
     transfer_complete(t, CURLE_ABORTED_BY_CALLBACK);
 }
 
@@ -320,7 +320,7 @@ double transfer_check_idle(struct transfer *t, double now) {
         t->last_bytes = bytes;
         t->last_activity = now;
     } else if (now - t->last_activity >= t->idle_timeout) {
-        fail(&t->failure, "idle", "nothing was sent or received for %g seconds",
+        fail(&t->error, "idle", "nothing was sent or received for %g seconds",
              t->idle_timeout);
         transfer_complete(t, CURLE_OPERATION_TIMEDOUT);
         return INFINITY;
@@ -361,10 +361,9 @@ static bool open_ends(struct transfer *t) {
     if (t->want_sha256 && (incoming || t->source.kind != SOURCE_NONE)) {
         *digest = digest_new();
         if (!*digest)
-            return fail(&t->failure, "other", "no memory, or no libcrypto");
+            return fail(&t->error, "other", "no memory, or no libcrypto");
     }
-    if (!source_open(&t->source, &t->failure) ||
-        !sink_open(&t->sink, &t->failure))
+    if (!source_open(&t->source, &t->error) || !sink_open(&t->sink, &t->error))
         return false;
     if (t->source.kind == SOURCE_FILE)
         curl.easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE,
@@ -537,9 +536,9 @@ static int transfer_done(lua_State *L) {
 
 static void push_error(lua_State *L, const struct transfer *t) {
     lua_createtable(L, 0, 3);
-    lua_pushstring(L, t->failure.kind);
+    lua_pushstring(L, t->error.kind);
     lua_setfield(L, -2, "kind");
-    lua_pushstring(L, t->failure.message);
+    lua_pushstring(L, t->error.message);
     lua_setfield(L, -2, "message");
     lua_pushinteger(L, t->outcome.code);
     lua_setfield(L, -2, "code");
@@ -576,7 +575,7 @@ static void push_result(lua_State *L, struct transfer *t) {
         lua_pushstring(L, outcome->sha256);
         lua_setfield(L, -2, "sha256");
     }
-    if (t->failure.kind) {
+    if (t->error.kind) {
         push_error(L, t);
         lua_setfield(L, -2, "error");
     }

@@ -30,12 +30,12 @@
 #define CONTREE_TRANSFER_H
 
 #include "curl_api.h"
-#include "failure.h"
 #include "head.h"
 #include "list.h"
 #include "multi.h"
 #include "sink.h"
 #include "source.h"
+#include "transfer_error.h"
 
 #include <lua.h>
 #include <stdbool.h>
@@ -61,7 +61,7 @@ struct transfer {
     struct curl_slist *headers;
     struct source source;
     struct sink sink;
-    struct head head;
+    struct response_head head;
     size_t heads; /* bytes of all header blocks so far */
     int status;   /* 0 until the final headers are there */
     bool done;
@@ -74,7 +74,7 @@ struct transfer {
     double last_activity;                          /* for idle_timeout */
     long long last_bytes;
     char socket_path[108]; /* "": TCP */
-    struct failure failure;
+    struct transfer_error error;
     struct outcome outcome;
     char error_buffer[CURL_ERROR_SIZE]; /* libcurl's words */
 };

@@ -36,7 +36,7 @@ static const char *const fields[CGROUP_KINDS] = {"memory_bytes", "pids",
                                                  "cpus"};
 
 /* The directory that gets a controller's groups. */
-struct place {
+struct controller {
     int fd; /* -1: no such controller here */
     bool unified;
 };
@@ -49,7 +49,7 @@ struct remnant {
 };
 
 struct cgroups {
-    struct place places[CGROUP_KINDS];
+    struct controller places[CGROUP_KINDS];
     bool off[CGROUP_KINDS]; /* switched off when the machine was booted */
     bool read_only;         /* no hierarchy can be written to */
     char prefix[NAME_SIZE / 2];
@@ -145,13 +145,13 @@ static void own_directory(const struct mount *m, const char *path, char *out,
 }
 
 /* What /proc says about us. */
-struct machine {
+struct proc_files {
     char *mounts, *cgroups;
 };
 
 /* Where the hierarchy of a controller (NULL: version 2) shows our own group,
  * and where it begins. */
-static bool find_directory(const struct machine *m, const char *controller,
+static bool find_directory(const struct proc_files *m, const char *controller,
                            char *out, size_t size, size_t *mount_length) {
     char path[3072];
     struct mount mount;
@@ -178,7 +178,7 @@ static int open_place(const char *path, const char *file) {
     return steal_fd(&fd);
 }
 
-static void find_version1(struct cgroups *c, const struct machine *m) {
+static void find_version1(struct cgroups *c, const struct proc_files *m) {
     char path[4096];
     size_t length;
     for (int k = 0; k < CGROUP_KINDS; k++)
@@ -265,7 +265,7 @@ static bool use_unified(struct cgroups *c, int dir) {
 }
 
 /* Our own group, or the nearest above it that has controllers to give. */
-static void find_version2(struct cgroups *c, const struct machine *m) {
+static void find_version2(struct cgroups *c, const struct proc_files *m) {
     char path[4096];
     size_t top;
     if (!find_directory(m, NULL, path, sizeof path, &top))
@@ -297,7 +297,7 @@ static void find_switched_off(struct cgroups *c, const char *text) {
     }
 }
 
-static bool is_read_only(const struct machine *m) {
+static bool is_read_only(const struct proc_files *m) {
     char path[4096];
     size_t top;
     struct statvfs fs;
@@ -318,7 +318,8 @@ struct cgroups *cgroups_open(const char *proc, int dir_fd) {
     c->next = (uint64_t)wall_microseconds();
     int dir CLEANUP(cleanup_close) =
         open(proc, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct machine m = {read_text(dir, "mountinfo"), read_text(dir, "cgroup")};
+    struct proc_files m = {read_text(dir, "mountinfo"),
+                           read_text(dir, "cgroup")};
     if (m.mounts && m.cgroups) {
         find_version1(c, &m);
         find_version2(c, &m);
@@ -486,7 +487,7 @@ static int take_group(int place, const char *name) {
     return -1;
 }
 
-static int make_group(const struct place *p, const char *name) {
+static int make_group(const struct controller *p, const char *name) {
     int fd = -1;
     for (int i = 0; fd < 0 && i < TAKE_ATTEMPTS; i++) {
         if (mkdirat(p->fd, name, 0755) < 0 && errno != EEXIST)
@@ -497,7 +498,7 @@ static int make_group(const struct place *p, const char *name) {
 }
 
 static int make_directory(struct cgroup *g, int kind, struct fault *f) {
-    const struct place *p = &g->all->places[kind];
+    const struct controller *p = &g->all->places[kind];
     bool fresh = !(p->unified && is_made(g));
     g->dirs[kind] = fresh ? make_group(p, g->name) : take_group(p->fd, g->name);
     if (g->dirs[kind] < 0) {
@@ -697,7 +698,7 @@ void cgroup_drop(struct cgroup *g) {
     drop_fd(&g->pids_events);
     drop_fd(&g->oom);
     for (int k = 0; k < CGROUP_KINDS; k++) {
-        const struct place *p = &g->all->places[k];
+        const struct controller *p = &g->all->places[k];
         if (g->dirs[k] < 0)
             continue;
         drop_fd(&g->dirs[k]);

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* clone, pipe2 */
-#include "spawn.h"
+#include "detached.h"
 #include "lua_compat.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ extern char **environ;
 /* Each child has this much stack. */
 enum { STACK = 64 * 1024 };
 
-/* What we and the children share, in a mapping of its own. */
+/* Shared with the children, in a mapping of its own. */
 struct start {
     const char *path;
     char *const *arguments;
@@ -34,9 +34,9 @@ struct start {
     char stacks[2][STACK];
 };
 
-/* Runs `function` in a child; its pid, or -1 with errno set. Where possible
- * it runs in our memory, while we stand still, until it ends or executes a
- * program: so a large host pays no copy of its page tables. */
+/* Runs `function` in a child; its pid, or -1 with errno set. On Linux the child
+ * runs in our memory, and this process waits until the child ends or executes a
+ * program: so the page tables of a large host need not be copied. */
 static pid_t run_child(int (*function)(void *), struct start *start,
                        int number) {
 #ifdef __linux__
@@ -54,8 +54,8 @@ static pid_t run_child(int (*function)(void *), struct start *start,
 #endif
 }
 
-/* The functions down to launch() run in a child: only system calls, and no
- * memory is changed but *start. */
+/* The functions from here to launch() run in a child: they only make system
+ * calls, and change no memory but *start. */
 
 static void close_from(int first) {
     long limit;
@@ -94,7 +94,7 @@ static int be_program(void *argument) {
     return 127;
 }
 
-/* Between us and the program, so that init becomes its parent. */
+/* The parent of the program ends at once, so that init adopts the program. */
 static int be_parent(void *argument) {
     struct start *start = argument;
 
@@ -105,7 +105,7 @@ static int be_parent(void *argument) {
     return 0;
 }
 
-/* False, and start->error says why, when there is no program running. */
+/* False, with start->error set, when the program does not run. */
 static bool launch(struct start *start) {
     sigset_t all, old;
     pid_t pid;
@@ -122,7 +122,7 @@ static bool launch(struct start *start) {
     return start->error == 0;
 }
 
-/* Moves a descriptor out of the way of 0 to 3; takes and gives -1 too. */
+/* Moves a descriptor to a number above 3; -1 stays -1. */
 static int above_standard(int fd) {
     int copy;
 
@@ -169,8 +169,8 @@ static bool open_files(struct files *files, const char *log) {
     return true;
 }
 
-/* The arguments at `index`, then ours; the array is a userdata on top of the
- * stack, the strings stay Lua's (the table keeps them). */
+/* The arguments at `index`, then ours. The array is a userdata on top of the
+ * stack; the strings are Lua's, and the table keeps them. */
 static char **push_arguments(lua_State *L, int index) {
     int count = (int)lua_rawlen(L, index);
     char **arguments =
@@ -190,7 +190,7 @@ static char **push_arguments(lua_State *L, int index) {
     return arguments;
 }
 
-/* Its pid; or -1 with errno set, when there is no program running. */
+/* The pid of the program; -1 with errno set when it does not run. */
 static pid_t run(const char *path, char *const *arguments,
                  const struct files *files) {
     struct start *start = mmap(NULL, sizeof *start, PROT_READ | PROT_WRITE,
@@ -213,7 +213,7 @@ static pid_t run(const char *path, char *const *arguments,
     return pid;
 }
 
-/* What Lua gets: a program that has been started. */
+/* The userdata: a program that was started. */
 struct program {
     pid_t pid;
     int ready;      /* our end of the pipe, -1 when its message is known */
@@ -222,7 +222,7 @@ struct program {
     bool listens;
 };
 
-int spawn_lua_start(lua_State *L) {
+int detached_lua_start(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     const char *log =
         (luaL_checktype(L, 2, LUA_TTABLE), luaL_optstring(L, 3, NULL));
@@ -305,7 +305,7 @@ static int program_last_line(lua_State *L) {
     return 1;
 }
 
-/* While the pipe is open, the pid is still the program's. */
+/* While the pipe is open the program runs, so its pid is not another's. */
 static int program_stop(lua_State *L) {
     struct program *program = check_program(L);
 
@@ -324,7 +324,7 @@ static int program_gc(lua_State *L) {
     return 0;
 }
 
-void spawn_register(lua_State *L) {
+void detached_register(lua_State *L) {
     static const luaL_Reg methods[] = {{"ready", program_ready},
                                        {"last_line", program_last_line},
                                        {"stop", program_stop},
