@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "importing.h"
 #include "transport/export.h"
-#include "unpack/jail.h"
+#include "unpack/child.h"
 #include "view/view.h"
 #include <errno.h>
 #include <signal.h>

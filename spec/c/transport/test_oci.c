@@ -5,7 +5,7 @@
 #include "importing.h"
 #include "transport/reference.h"
 #include "transport/registry.h"
-#include "unpack/jail.h"
+#include "unpack/child.h"
 #include "view/view.h"
 #include <errno.h>
 #include <signal.h>
@@ -394,12 +394,12 @@ static void limits(void) {
     e.o.max_entries = 5;
     CHECK_NUMBER(import(&e, &f), 413);
     e.o.max_entries = 0;
-    e.o.cancelled = &cancelled;
+    e.o.deadline.cancelled = &cancelled;
     CHECK_NUMBER(import(&e, &f), 409);
-    e.o.cancelled = NULL;
-    e.o.deadline = 1;
+    e.o.deadline.cancelled = NULL;
+    e.o.deadline.at = 1;
     CHECK_NUMBER(import(&e, &f), 408);
-    e.o.deadline = 0;
+    e.o.deadline.at = 0;
     e.o.tag = "Bad";
     CHECK_NUMBER(import(&e, &f), 400);
     e.o.tag = NULL;
@@ -687,12 +687,12 @@ static void failures(void) {
     /* Hangs, with a child that hangs too. */
     fake_skopeo(&e, MANIFEST, CONFIG,
                 "sleep 1000 & echo $! > $F/child; echo $$ > $F/self; wait");
-    e.o.deadline = monotonic_seconds() + 0.7;
+    e.o.deadline.at = monotonic_seconds() + 0.7;
     CHECK_NUMBER(fetch(&e, "docker://a/b", "u", "p", &f), 408);
     CHECK(shell("cd %s && ! kill -0 $(cat self) 2>/dev/null && sleep 0.1 && "
                 "! grep -s '^State:.[^Z]' /proc/$(cat child)/status",
                 e.from.path));
-    e.o.deadline = 0;
+    e.o.deadline.at = 0;
     e.o.max_bytes = 10;
     fake_skopeo(&e, MANIFEST, CONFIG, COPY);
     CHECK_NUMBER(fetch(&e, "docker://a/b", NULL, NULL, &f), 413);

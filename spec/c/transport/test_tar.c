@@ -4,7 +4,8 @@
 #include "child.h"
 #include "importing.h"
 #include "tar_maker.h"
-#include "unpack/jail.h"
+#include "unpack/child.h"
+#include "unpack/unpack.h"
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -516,11 +517,11 @@ static void slow_peers(void) {
     tar_add(&t, (struct member){.name = "f", .data = "x"});
     CHECK(pipe(ends) == 0);
     CHECK_NUMBER(write_all(ends[1], t.b.data, 700), 0);
-    e.o.deadline = monotonic_seconds() + 0.3;
+    e.o.deadline.at = monotonic_seconds() + 0.3;
     CHECK_NUMBER(import(&e, ends[0], &f), 408);
     close(ends[1]);
-    e.o.deadline = 0;
-    e.o.cancelled = &cancelled;
+    e.o.deadline.at = 0;
+    e.o.deadline.cancelled = &cancelled;
     CHECK(pipe(ends) == 0);
     cancelled = true;
     CHECK_NUMBER(import(&e, ends[0], &f), 409);

@@ -5,7 +5,7 @@
 #include "base/scope.h"
 #include "importing.h"
 #include "tar_maker.h"
-#include "unpack/jail.h"
+#include "unpack/child.h"
 #include "view/view.h"
 #include <sys/xattr.h>
 

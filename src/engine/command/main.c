@@ -2,7 +2,7 @@
 #include "command/commands.h"
 #include "command/help.h"
 #include "command/parse.h"
-#include "unpack/jail.h"
+#include "unpack/child.h"
 #include <stdio.h>
 
 enum { FAILED = 1, MISUSED = 2 };

@@ -69,8 +69,7 @@ static void import_work(struct job *j) {
     const struct importer m = {e->dir_fd, e->store, e->layers, e->ids};
     const struct import_options o = {.tag = r->tag,
                                      .operation = i->op->uuid,
-                                     .deadline = i->deadline,
-                                     .cancelled = &i->cancelled,
+                                     .deadline = {i->deadline, &i->cancelled},
                                      .progress = on_progress,
                                      .progress_arg = i};
     import_registry(&m, r->url, r->username, r->password, &o, &i->image,

@@ -4,9 +4,10 @@
 #ifndef CONTREE_TRANSPORT_IMPORT_H
 #define CONTREE_TRANSPORT_IMPORT_H
 
+#include "base/deadline.h"
 #include "base/fault.h"
+#include "base/ids.h"
 #include "layer/layers.h"
-#include "unpack/unpack.h"
 
 /* What every import needs. */
 struct importer {
@@ -29,10 +30,9 @@ struct import_options {
     const char *file;      /* where the archive is, as a path, or NULL */
     const char *name;      /* which image of an archive of several, or NULL */
     bool saved;            /* a root file system is not what was meant */
-    int64_t max_bytes;     /* as in unpack_options, as the three below */
+    int64_t max_bytes;     /* as in unpack_options */
     int64_t max_entries;
-    double deadline;
-    const atomic_bool *cancelled;
+    struct deadline deadline;
     /* Told now and then, from the worker; may be NULL. */
     void (*progress)(void *arg, const struct import_progress *p);
     void *progress_arg;

@@ -116,7 +116,7 @@ static int find_below(void *arg, const char *path, struct unpack_below *out,
 static int copy_below(void *arg, const char *path, int root, struct fault *f) {
     const struct stack *s = arg;
     char *piece CLEANUP(cleanup_free) = malloc(COPY_PIECE);
-    const struct copier c = {piece, {s->o->deadline, s->o->cancelled}};
+    const struct copier c = {piece, s->o->deadline};
     char absolute[PATH_MAX + 1];
     struct stat st;
     if (!piece)
@@ -172,7 +172,6 @@ static int unpack_content(struct stack *s, int root, int blob,
         .max_bytes = room(s),
         .max_entries = most > s->entries ? most - s->entries : 1,
         .deadline = o->deadline,
-        .cancelled = o->cancelled,
         .below = find_below,
         .copy = copy_below,
         .below_arg = s};
@@ -212,10 +211,9 @@ static int unpack_into(struct stack *s, struct workspace_layer *w, int blob,
 }
 
 static int unpack_layer(struct stack *s, const struct oci_layer *l) {
-    const struct deadline p = {s->o->deadline, s->o->cancelled};
     struct workspace_layer *w = &s->layers[s->count];
     int blob CLEANUP(cleanup_close) =
-        oci_open_blob(s->blobs, &l->blob, &p, s->f);
+        oci_open_blob(s->blobs, &l->blob, &s->o->deadline, s->f);
     if (blob < 0 ||
         workspace_take_for_import(s->m->layers, &w->workspace, s->f) < 0)
         return -1;
@@ -377,7 +375,6 @@ static int read_layout(int dir, int blobs, const char *name,
 int import_layout(const struct importer *m, int dir, const char *name,
                   const struct import_options *o, struct image *out,
                   struct fault *f) {
-    const struct deadline p = {o->deadline, o->cancelled};
     struct oci_image oci = {0};
     if (o->tag && tag_check(o->tag, f) < 0)
         return -1;
@@ -389,9 +386,9 @@ int import_layout(const struct importer *m, int dir, const char *name,
         return fault_set(f, 422,
                          "bad image: no OCI layout: it has no "
                          "blobs/sha256");
-    int result = read_layout(dir, blobs, name, &p, &oci, f);
+    int result = read_layout(dir, blobs, name, &o->deadline, &oci, f);
     char *config CLEANUP(cleanup_free) =
-        result < 0 ? NULL : oci_load_blob(blobs, &oci.config, &p, f);
+        result < 0 ? NULL : oci_load_blob(blobs, &oci.config, &o->deadline, f);
     if (config &&
         oci_read_config(config, (size_t)oci.config.size, &oci, f) == 0)
         result = import_oci(m, blobs, &oci, o, out, f);

@@ -315,8 +315,8 @@ static int with_directory(struct fetch *x, const char *auth,
         return -1;
     int dir CLEANUP(cleanup_close) =
         openat(x->m->dir_fd, w.upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    x->skopeo = (struct skopeo){
-        .dir = dir, .auth = auth, .deadline = {o->deadline, o->cancelled}};
+    x->skopeo =
+        (struct skopeo){.dir = dir, .auth = auth, .deadline = o->deadline};
     int result =
         dir < 0 ? fault_errno(x->f, "opening a workspace") : work(x, out);
     workspace_drop(x->m->layers, &w);

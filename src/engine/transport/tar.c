@@ -21,8 +21,7 @@ static int unpack_into(const struct importer *m, const struct workspace *w,
     const struct unpack_options unpack = {.ids = m->ids,
                                           .max_bytes = o->max_bytes,
                                           .max_entries = o->max_entries,
-                                          .deadline = o->deadline,
-                                          .cancelled = o->cancelled};
+                                          .deadline = o->deadline};
     struct unpack_result result;
     int root CLEANUP(cleanup_close) =
         openat(m->dir_fd, w->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -127,7 +127,7 @@ static int import_source(const struct importer *m,
                          const struct image_transfer *t, struct image *image,
                          struct fault *f) {
     const struct import_options how = {.tag = t->tag,
-                                       .cancelled = t->cancelled};
+                                       .deadline = {0, t->cancelled}};
     const char *source = t->operand;
     if (t->tag && tag_check(t->tag, f) < 0)
         return -1;

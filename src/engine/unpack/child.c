@@ -1,11 +1,12 @@
-/* child.c: the process of jail.h: gives away all it has, then
- * unpacks. */
+/* child.c: see child.h. The process gives away all it has, then unpacks. */
 #define _GNU_SOURCE
 #include "unpack/child.h"
 #include "base/descriptor.h"
 #include "base/fd.h"
 #include "base/scope.h"
 #include "unpack/content.h"
+#include "unpack/message.h"
+#include "unpack/unpack.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -27,12 +28,12 @@
 
 #define MEMORY (512UL << 20)
 
-/* Owners, modes and file capabilities of what is unpacked. */
+/* To set owners, modes and file capabilities. */
 #define CAPABILITIES                                                           \
     (1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_FOWNER |             \
      1U << CAP_FSETID | 1U << CAP_SETFCAP)
 
-struct child {
+struct confined {
     struct unpack_order order;
     struct unpack_message m;
 };
@@ -44,13 +45,13 @@ bool unpack_is_child(char *const argv[]) {
 /* ---- to the parent ---- */
 
 /* Sends the message and waits for the answer. */
-static int ask(struct child *c, struct unpack_answer *a) {
+static int ask(struct confined *c, struct unpack_answer *a) {
     if (send(UNPACK_CONTROL, &c->m, sizeof c->m, MSG_NOSIGNAL) < 0)
         return -1;
     return recv(UNPACK_CONTROL, a, sizeof *a, 0) == (ssize_t)sizeof *a ? 0 : -1;
 }
 
-static int ask_about(struct child *c, int kind, const char *path,
+static int ask_about(struct confined *c, int kind, const char *path,
                      struct unpack_below *out, struct fault *f) {
     struct unpack_answer a;
     c->m.kind = kind;
@@ -68,13 +69,13 @@ static int ask_below(void *arg, const char *path, struct unpack_below *out,
 }
 
 static int ask_copy(void *arg, const char *path, int root, struct fault *f) {
-    (void)root; /* the parent has it, too */
+    (void)root; /* the parent has it as well */
     return ask_about(arg, UNPACK_FILE, path, NULL, f);
 }
 
 /* ---- giving away ---- */
 
-/* What libraries read from files when they are first used. */
+/* Lets libraries read the files that they need at their first use. */
 static void warm_up(bool layer) {
     locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL);
     iconv_t converter = iconv_open("UTF-8", "UTF-8");
@@ -88,11 +89,11 @@ static void warm_up(bool layer) {
 
 static void offer_to_oom_killer(void) {
     if (write_to_file("/proc/self/oom_score_adj", "1000") < 0)
-        return; /* it is worse off already */
+        return; /* its score is even higher already */
 }
 
-/* Becomes root of a user namespace that has the sandbox's ids and no others. */
-static int leave_ids(struct child *c, struct fault *f) {
+/* Becomes root of a user namespace that has only the sandbox's ids. */
+static int leave_ids(struct confined *c, struct fault *f) {
     struct unpack_answer a;
     leave_chroot();
     if (unshare(CLONE_NEWUSER) < 0)
@@ -104,7 +105,7 @@ static int leave_ids(struct child *c, struct fault *f) {
     if ((c->order.ids > 1 && setgroups(0, NULL) < 0) ||
         setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
         return fault_errno(f, "changing ids to unpack");
-    /* A change of ids takes this back. */
+    /* A change of ids resets the death signal. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != c->order.parent)
         return fault_set(f, 500, "nobody waits for what is unpacked");
     return 0;
@@ -125,7 +126,7 @@ static int drop_capabilities(struct fault *f) {
     return 0;
 }
 
-/* The address space that is in use already: a sanitizer's is enormous. */
+/* The address space that is in use already. With a sanitizer it is enormous. */
 static unsigned long used_memory(void) {
     unsigned long pages = 0;
     char text[64] = "";
@@ -173,13 +174,13 @@ static int allow_calls(scmp_filter_ctx c) {
         int rc = call == __NR_SCMP_ERROR
                      ? 0
                      : seccomp_rule_add(c, SCMP_ACT_ALLOW, call, 0);
-        if (rc < 0 && rc != -EDOM) /* not on this machine */
+        if (rc < 0 && rc != -EDOM) /* this machine has no such call */
             return rc;
     }
     return 0;
 }
 
-/* This also forbids new privileges. */
+/* Installs the filter. This also forbids new privileges. */
 static int close_kernel(struct fault *f) {
     scmp_filter_ctx c = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     int rc = c ? seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2) : -ENOMEM;
@@ -195,9 +196,9 @@ static int close_kernel(struct fault *f) {
     return fault_errno(f, "installing the system call filter to unpack with");
 }
 
-/* Where a wall cannot be built nothing is unpacked. */
-static int confine(struct child *c, struct fault *f) {
-    prctl(PR_SET_NAME, UNPACK_NAME); /* it was that of /proc/self/exe */
+/* Builds all walls. Nothing is unpacked when one of them fails. */
+static int confine(struct confined *c, struct fault *f) {
+    prctl(PR_SET_NAME, UNPACK_NAME); /* it was "exe", of /proc/self/exe */
     warm_up(c->order.layer);
     offer_to_oom_killer();
     if (set_limits(f) == 0 && leave_ids(c, f) == 0 && leave_files(f) == 0 &&
@@ -209,7 +210,7 @@ static int confine(struct child *c, struct fault *f) {
 
 /* ---- unpacking ---- */
 
-static int unpack_layer(struct child *c, struct unpack_options *o,
+static int unpack_layer(struct confined *c, struct unpack_options *o,
                         struct fault *f) {
     struct content *content = content_open(UNPACK_INPUT, f);
     if (!content)
@@ -223,13 +224,13 @@ static int unpack_layer(struct child *c, struct unpack_options *o,
     return status;
 }
 
-static int unpack(struct child *c, struct fault *f) {
+static int unpack(struct confined *c, struct fault *f) {
     const struct unpack_order *order = &c->order;
     struct unpack_options o = {.ids = {.base = 0, .count = order->ids},
                                .whiteouts = order->whiteouts,
                                .max_bytes = order->max_bytes,
                                .max_entries = order->max_entries,
-                               .deadline = order->deadline,
+                               .deadline = {order->deadline, NULL},
                                .below = order->asks ? ask_below : NULL,
                                .copy = ask_copy,
                                .below_arg = c};
@@ -241,7 +242,7 @@ static int unpack(struct child *c, struct fault *f) {
 }
 
 int unpack_child(void) {
-    struct child *c = calloc(1, sizeof *c);
+    struct confined *c = calloc(1, sizeof *c);
     struct fault f = {.status = 500};
     if (!c || recv(UNPACK_CONTROL, &c->order, sizeof c->order, 0) !=
                   (ssize_t)sizeof c->order)
@@ -252,5 +253,8 @@ int unpack_child(void) {
     c->m.fault = f;
     if (send(UNPACK_CONTROL, &c->m, sizeof c->m, MSG_NOSIGNAL) < 0)
         status = 1;
-    _exit(status ? 1 : 0); /* a sanitizer's last look needs a free process */
+    _exit(
+        status
+            ? 1
+            : 0); /* a leak check at exit needs calls that are forbidden here */
 }

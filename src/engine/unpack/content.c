@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As in unpack.c. */
+/* As in state.c. */
 #define MAX_RATIO 2000
 #define RATIO_FROM (256LL << 20)
-/* Zeros after an archive's end. */
+/* Of zeros after the archive's end. */
 #define MAX_PADDING (64LL << 20)
 
 struct content {

@@ -1,10 +1,10 @@
-/* jail.c: the parent's end of jail.h. */
+/* jail.c: see jail.h. This is the parent's side; child.c is the other. */
 #define _GNU_SOURCE
-#include "base/deadline.h"
+#include "unpack/jail.h"
 #include "base/descriptor.h"
 #include "base/fd.h"
 #include "base/scope.h"
-#include "unpack/child.h"
+#include "unpack/message.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -23,7 +23,8 @@ struct jail {
     const struct unpack_options *o;
     struct fault *f;
     int root;
-    int given[UNPACK_FDS]; /* what becomes the child's descriptors */
+    int given[UNPACK_FDS]; /* duplicates, which become the child's descriptors
+                            */
     int control;
     pid_t pid;
     struct unpack_message m; /* the last one */
@@ -46,7 +47,8 @@ static int make_actions(const struct jail *j, posix_spawn_file_actions_t *a) {
     return error;
 }
 
-/* With no signal blocked or ignored, in a group of its own. */
+/* The child blocks and ignores no signal, and is in a process group of its
+ * own. */
 static int make_attributes(posix_spawnattr_t *a) {
     sigset_t none, all;
     int error = posix_spawnattr_init(a);
@@ -61,7 +63,7 @@ static int make_attributes(posix_spawnattr_t *a) {
                                            POSIX_SPAWN_SETPGROUP);
 }
 
-/* Nothing of our environment, which may have secrets in it. */
+/* The child gets an empty environment: ours may contain secrets. */
 static int spawn(struct jail *j) {
     char *argv[] = {(char[]){UNPACK_NAME}, NULL}, *envp[] = {NULL};
     posix_spawn_file_actions_t actions;
@@ -110,7 +112,7 @@ static int send_order(const struct jail *j, bool layer) {
                                  .asks = o->below != NULL,
                                  .max_bytes = o->max_bytes,
                                  .max_entries = o->max_entries,
-                                 .deadline = o->deadline};
+                                 .deadline = o->deadline.at};
     if (send(j->control, &order, sizeof order, MSG_NOSIGNAL) < 0)
         return fault_errno(j->f, "unpacking: talking to the process");
     return 0;
@@ -149,7 +151,7 @@ static int copy_below(struct jail *j, struct unpack_answer *a) {
     return a->status;
 }
 
-/* 1 when it was the last message. */
+/* Answers a message. 1: it was the last one. */
 static int answer(struct jail *j) {
     struct unpack_answer a = {.status = -1};
     j->m.path[sizeof j->m.path - 1] = '\0';
@@ -162,13 +164,13 @@ static int answer(struct jail *j) {
     return result;
 }
 
-/* Until it is done: 0; or dead: 1; or must not go on: -1. */
+/* Serves the child until it is done (0), is dead (1) or must be stopped
+ * (-1). */
 static int converse(struct jail *j) {
     struct pollfd p = {.fd = j->control, .events = POLLIN};
-    const struct deadline deadline = {j->o->deadline, j->o->cancelled};
     int last = 0;
     while (last == 0) {
-        if (deadline_check(&deadline, "the archive", j->f) < 0)
+        if (deadline_check(&j->o->deadline, "the archive", j->f) < 0)
             return -1;
         int ready = poll(&p, 1, TICK_MS);
         if (ready == 0 || (ready < 0 && errno == EINTR))
@@ -183,7 +185,7 @@ static int converse(struct jail *j) {
 
 /* ---- end ---- */
 
-/* Kills what there is of it, and waits. */
+/* Kills the child and waits for its end. */
 static int end(struct jail *j) {
     int status = 0;
     for (int fd = UNPACK_ROOT; fd < UNPACK_FDS; fd++)
@@ -207,7 +209,7 @@ static int tell_death(struct jail *j, int status) {
                      WEXITSTATUS(status));
 }
 
-/* What it says of the end, as far as that makes sense. */
+/* Takes the child's result over. None of its fields is trusted. */
 static int take_outcome(struct jail *j, char *digest,
                         struct unpack_result *result) {
     struct unpack_message *m = &j->m;

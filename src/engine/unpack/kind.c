@@ -53,7 +53,8 @@ static bool is_root(int dir) {
            has(dir, "sbin", S_IFDIR) || has(dir, "etc", S_IFDIR);
 }
 
-/* The only directory, if it is not one that a root file system has itself. */
+/* Finds the only directory. False when there are more, or when it has a name
+ * that is usual in a root file system. */
 static bool find_only(int dir, char inner[NAME_MAX + 1]) {
     static const char usual[] = " boot dev home lib lib32 lib64 media mnt nix "
                                 "opt proc root run srv sys tmp var ";

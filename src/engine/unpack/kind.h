@@ -1,5 +1,6 @@
-/* kind.h: what somebody gave us as the tar of a root file system: other tools
- * save images in other ways, and downloads are not always what they seem. */
+/* kind.h: telling what a file is that was imported as the tar of a root file
+ * system. Other tools save images in other formats, and a download may be an
+ * error page. */
 #ifndef CONTREE_UNPACK_KIND_H
 #define CONTREE_UNPACK_KIND_H
 
@@ -7,18 +8,19 @@
 #include <stddef.h>
 
 enum tree_kind {
-    TREE_ROOT,   /* a root file system, for all that is known */
+    TREE_ROOT,   /* no sign of anything but a root file system */
     TREE_OCI,    /* an OCI layout: skopeo, buildah, podman, newer docker save */
-    TREE_DOCKER, /* what older docker save writes */
-    TREE_DIR,    /* skopeo's dir: */
+    TREE_DOCKER, /* of older docker save */
+    TREE_DIR,    /* of skopeo's dir: transport */
     TREE_NESTED  /* a root file system lies in its directory `inner` */
 };
 
-/* What is in a directory, which may be hostile: by what only that has. */
+/* Tell the kind of an unpacked directory, which may be hostile, by the files
+ * that only this kind has. */
 enum tree_kind kind_of_tree(int dir, char inner[NAME_MAX + 1]);
 
-/* What a file is that is no tar, by its beginning: "a zip archive"; NULL if
- * that is not known. KIND_BYTES are enough. */
+/* Name the format of a file that is no tar, by its first bytes: "a zip
+ * archive". NULL when it is unknown. KIND_BYTES are enough. */
 enum { KIND_BYTES = 40 << 10 };
 const char *kind_of_bytes(const void *data, size_t length);
 
