@@ -1,5 +1,4 @@
---- Archives that ADD unpacks: tar, plain or compressed, by what is in them and not by
---- their names.
+--- Archives that ADD unpacks: tar, plain or compressed, recognised by content, not by name.
 
 local core = require("contree.core")
 local problem = require("contree.dockerfile.problem")
@@ -31,8 +30,8 @@ local function open(step, content)
     step.name .. " --unpack=false copies it as it is")
 end
 
--- The first bytes of what is compressed; fewer when it is damaged, for then it is no
--- archive, whatever else it is.
+-- The first bytes inside a compressed file; fewer when it is damaged: then it does not count
+-- as an archive.
 local function inner_head(step, content)
   local reader, head = open(step, content), ""
   while #head < HEAD do
@@ -58,7 +57,7 @@ function archive.looks_like_one(step, content)
   return untar.begins(head) and "plain"
 end
 
---- Writes what is compressed into a local file.
+--- Write the content of a compressed file into a local file.
 ---@param step contree.build.Instruction
 ---@param content contree.build.Content
 ---@param to string local path
@@ -77,7 +76,7 @@ function archive.decompress(step, content, to)
   end
 end
 
---- The path of the plain archive that a file is or holds.
+--- The path of the plain archive: the file itself, or a decompressed copy.
 ---@param build contree.build.Build
 ---@param step contree.build.Instruction
 ---@param source contree.build.CopySource

@@ -1,5 +1,4 @@
---- The variables of ARG: what the call says, what comes before the first FROM, and
---- what is always known.
+--- The variables of ARG: from the call, from before the first FROM, and predefined ones.
 
 local errors = require("contree.base.errors")
 local expand = require("contree.dockerfile.expand")
@@ -8,7 +7,7 @@ local problem = require("contree.dockerfile.problem")
 
 local arguments = {}
 
---- What any build may be told with args=, without an ARG.
+--- Variables that args= may hold without an ARG in the Dockerfile.
 arguments.proxies = {}
 for _, name in ipairs{ "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY" } do
   arguments.proxies[name], arguments.proxies[name:lower()] = true, true
@@ -16,7 +15,7 @@ end
 
 local ARCHITECTURES = { x86_64 = "amd64", aarch64 = "arm64", x64 = "amd64", arm64 = "arm64" }
 
--- A local engine runs what this machine runs.
+-- A local engine has the architecture of this machine.
 local function architecture(client)
   local file = client.unix_socket and io.open("/proc/sys/kernel/arch")
   local name = file and file:read("l") or client.unix_socket and jit and jit.arch
@@ -24,7 +23,7 @@ local function architecture(client)
   return ARCHITECTURES[name] or "amd64"
 end
 
---- The variables that say for what platform an image is.
+--- The variables for the platform of an image.
 ---@param client contree.Client
 ---@return table<string, string>
 function arguments.platform(client)
@@ -36,7 +35,7 @@ function arguments.platform(client)
   return found
 end
 
---- The names and defaults of an ARG.
+--- The names and defaults of an ARG instruction.
 ---@param step contree.build.Instruction
 ---@param lookup contree.build.Lookup
 ---@return { name: string, default: string? }[] the defaults as they are written
@@ -79,7 +78,7 @@ function arguments.read(build, steps)
   end
 end
 
---- Refuses what the call passes and no ARG takes.
+--- Refuse arguments of the call that no ARG takes.
 ---@param build contree.build.Build
 ---@param steps contree.build.Instruction[] those before the first FROM
 function arguments.check(build, steps)

@@ -1,19 +1,19 @@
---- Patterns without backtracking: a list of parts becomes a deterministic automaton,
---- of which only the states that texts reach are made. A text is read once, whatever
---- the pattern. Characters are those of UTF-8; an invalid byte is a character by itself. Pure.
+--- Patterns without backtracking: a list of parts becomes a deterministic automaton, whose
+--- states are made when a text reaches them. A text is read once, whatever the pattern.
+--- Characters are those of UTF-8; an invalid byte is a character by itself. Pure.
 
 local automaton = {}
 
--- So many states and transitions are kept; beyond that they are made anew.
+-- The most states and transitions that are kept; after that, all are made anew.
 local CACHE_MAX = 20000
 
 ---@class contree.build.Part one of:
 ---@field char? string       this character
 ---@field within? boolean    any character but "/"
 ---@field any? boolean       any character
----@field class? { [1]: integer, [2]: integer }[] one in these ranges of code points
----@field negated? boolean   or, with this, in none of them
----@field many? boolean      any number of those that `within` or `any` takes
+---@field class? { [1]: integer, [2]: integer }[] a character in these ranges of code points
+---@field negated? boolean   with class: a character outside of the ranges
+---@field many? boolean      with within or any: any number of characters
 ---@field deep? boolean      nothing, or anything that ends with "/"
 
 local function continues(text, at, count)
@@ -128,8 +128,8 @@ local function step(self, state, char)
   return found
 end
 
--- Reads a text from a byte on, and calls fn(state, at) before each character and at
--- the end, until it says true or nothing can fit any more.
+-- Read a text from a byte on. Call fn(state, at) before each character and at the end, until
+-- it returns true or no continuation can fit.
 local function read(self, text, at, fn)
   if self.count > CACHE_MAX then forget(self) end
   local state = self.first
@@ -141,7 +141,7 @@ local function read(self, text, at, fn)
   end
 end
 
---- Whether all of a text fits.
+--- Whether the whole text fits.
 ---@param text string
 ---@return boolean
 function Automaton:fits(text)
@@ -165,7 +165,7 @@ function Automaton:covers(path)
   return fits
 end
 
---- The bytes before which a text that begins at the first one fits.
+--- The positions at which a fitting prefix of the text ends.
 ---@param text string
 ---@return table<integer, boolean>
 function Automaton:ends(text)
@@ -177,7 +177,7 @@ function Automaton:ends(text)
   return found
 end
 
---- Where the shortest or the longest fitting text ends that begins at a byte.
+--- The end of the shortest or longest fitting text that begins at a byte.
 ---@param text string
 ---@param at integer
 ---@param longest boolean

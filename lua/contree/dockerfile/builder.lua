@@ -1,5 +1,5 @@
---- One build under way: the images and stages that it comes by, what ran before,
---- and what it tells the user.
+--- One build under way: its stages and images, the steps that ran before, and the events for
+--- the user.
 
 local core = require("contree.core")
 local arguments = require("contree.dockerfile.arguments")
@@ -41,11 +41,11 @@ function builder.new(fields)
   return setmetatable(fields, Build)
 end
 
--- Telling -----------------------------------------------------------------------
+-- Events ------------------------------------------------------------------------
 
 local STEP_ENDS = { cache_hit = true, step_completed = true, step_failed = true }
 
---- Tells the user of something.
+--- Send an event to the user's callbacks.
 function Build:emit(kind, step, fields)
   if not step or not self.tells then return end
   local event = { type = kind, stage = stage.label(step.stage), file = step.file,
@@ -55,7 +55,7 @@ function Build:emit(kind, step, fields)
   if self.on_step and STEP_ENDS[kind] then self.on_step(event) end
 end
 
--- Calls fn for some instructions, and tells of it.
+-- Call fn for some instructions, with events before and after it.
 local function perform(self, steps, fn)
   local begun = core.now()
   for _, step in ipairs(steps) do self:emit("step_started", step) end
@@ -71,7 +71,7 @@ local function perform(self, steps, fn)
   return result
 end
 
--- Work that many stages may ask for at once.
+-- Work that several stages may need at once.
 local job = { name = "a part of the build" }
 
 function job.run(slot) return slot.fn() end
@@ -80,7 +80,7 @@ function job.owns(_, err) return not errors.is(err, "cancelled") end
 
 job.forsake = function() end
 
---- Calls fn once for a key, however many ask; all get what came of it.
+--- Call fn for the first call with a key; all calls get its result or error.
 ---@async
 ---@param key any
 ---@param fn fun(): any
@@ -140,16 +140,15 @@ function Build:image_of(name)
   return self:once("image " .. name, function() return import(self, name) end)
 end
 
--- What ran before ---------------------------------------------------------------------
+-- Steps that ran before ----------------------------------------------------------------
 
---- What is known under a key.
+--- The value that the cache has for a key.
 ---@return string?
 function Build:cached(key)
   return not self.no_cache and self.cache:get(key) or nil
 end
 
--- What a script makes of an image: the one that is remembered and still there, or a
--- new one.
+-- The image that a script makes of another: from the cache if it still exists, or made now.
 local function derived(self, from, key, script)
   local uuid = self:cached(key)
   if not uuid or not is_there(self, uuid) then
@@ -159,7 +158,7 @@ local function derived(self, from, key, script)
   return uuid
 end
 
--- An image without files, made of one that can empty itself.
+-- The script that makes an empty image of one with busybox.
 local EMPTY = {
   'for f in /* /.[!.]*; do case "$f" in /proc|/sys|/dev|/.contree-build) ;;',
   '*) "$b" rm -rf "$f" || : ;; esac; done',
@@ -174,7 +173,7 @@ local function scratch(self)
   return self:once("scratch", function() return make_scratch(self) end)
 end
 
--- A function that gives what a plain run of an image sees, once it is asked.
+-- A function that returns the environment of a plain run of an image, found at its first call.
 local function prober(self, uuid)
   local found
   return function()
@@ -190,8 +189,7 @@ local function prober(self, uuid)
   end
 end
 
--- How far the layers from `at` on ran before: their images, of which the last one is
--- still there.
+-- The images of the layers from `at` on that ran before. The last one still exists.
 local function remembered(self, layers, at, uuid)
   local images = {}
   for i = at, #layers do
@@ -223,7 +221,7 @@ end
 
 -- Stages -------------------------------------------------------------------------------
 
--- Where a stage begins.
+-- The image that a stage begins with.
 local function base_of(self, this)
   local step = this.from
   local name = expand.text(this.base, arguments.lookup(self, step))
@@ -241,8 +239,8 @@ local function base_of(self, this)
   return { uuid = uuid, probe = prober(self, uuid) }
 end
 
--- The stages that a stage begins with or copies from, as far as their names can be
--- seen before its variables are known.
+-- The stages that a stage begins with or copies from, as far as their names are known before
+-- its variables are.
 local function sources_of(self, this)
   local list, seen = {}, {}
   local function add(name)
@@ -256,7 +254,7 @@ local function sources_of(self, this)
   return list
 end
 
--- Side by side; the first that fails ends the others.
+-- Make the stages that a stage needs, in parallel. The first failure ends the others.
 local function make_sources(self, this)
   local jobs = {}
   for i, each in ipairs(sources_of(self, this)) do
@@ -274,8 +272,8 @@ local function make_stage(self, this, final)
   return this.made
 end
 
---- Makes a stage, and those that it needs, once. One that is the final one has the
---- variables in its image.
+--- Make a stage and the stages that it needs, once. The image of the final stage gets its
+--- variables.
 ---@async
 ---@param this contree.build.Stage
 ---@param final boolean
@@ -296,7 +294,7 @@ function Build:image_named(step, name)
   return self:image_of(name)
 end
 
---- The paths in an image that fit a path, whose names may be patterns.
+--- The paths in an image that match a path whose names may be patterns.
 ---@async
 ---@return string[]
 function Build:match_image(step, uuid, path)
@@ -325,16 +323,15 @@ end
 
 -- Tags ------------------------------------------------------------------------------------
 
--- Copies a directory's inode up, which changes nothing but makes another image.
+-- Touches a directory with its own time: nothing changes, but the run makes another image.
 local CLONE = {
   'for d in /*/; do case "$d" in /proc/|/sys/|/dev/) ;;',
   '*) "$b" touch -r "$d" "$d" && found=1 && break ;; esac; done',
   '[ "$found" ] || "$b" mkdir /tmp',
 }
 
--- A server gives an image one tag: another one's is not taken away, but a copy made
--- of the image.
---- The image that is to get a tag: itself, or a copy of one that has another.
+--- The image to give a tag to. An image has one tag, so if it has another one already, this
+--- is a copy of it.
 ---@async
 ---@return string uuid
 function Build:to_be_tagged(uuid, tag)

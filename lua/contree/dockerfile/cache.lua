@@ -1,20 +1,20 @@
---- What became of steps that ran before: a file of lines "KEY VALUE" that is
---- only ever appended to, one for each server and project. It is safe to lose,
---- and to share: what it says of an image is checked before it is relied on.
+--- The cache of steps: a file of lines "KEY VALUE", one file for each server and project.
+--- Lines are only appended. It can be lost or shared without harm, since an image that it
+--- names is looked up before it is used.
 --
--- Why here and not on the server, as tags: a server gives an image at most one
--- tag, which is the user's to set and to move; a tagged image is never collected;
--- and a list of images would be full of ours.
+-- The cache is not kept on the server, as tags, for three reasons: an image has at most one
+-- tag, which belongs to the user; a tagged image is never garbage collected; and the list of
+-- images would be full of ours.
 
 local core = require("contree.core")
 
 local cache = {}
 
--- So many lines make the file be written anew, with the newest half of them.
+-- With more lines than this, the file is rewritten with the newest half of them.
 local LINES_MAX = 8192
 
 ---@class contree.build.Cache
----@field path? string nil where there is no place for it: then it is not kept
+---@field path? string nil: there is no directory for it, and it is kept in memory only
 local Cache = {}
 Cache.__index = Cache
 
@@ -42,8 +42,8 @@ local function line_of(key, value)
   return key .. " " .. value:gsub("[^%w%-._/:=,+]", escape) .. "\n"
 end
 
--- Keeps the newest half. A line that another process adds meanwhile is lost,
--- which costs it a run.
+-- Keep the newest half. A line that another process adds meanwhile is lost; then its step
+-- runs once more.
 local function shorten(self, lines)
   local temporary = ("%s.%d"):format(self.path, core.getpid())
   local file = io.open(temporary, "wb")
@@ -75,7 +75,7 @@ end
 ---@return contree.build.Cache
 function cache.open(client, place)
   local self = setmetatable({ known = {} }, Cache)
-  if client.respond then return self end -- contree.testing: its images live no longer
+  if client.respond then return self end -- contree.testing: images end with the program
   place = place or directory(os.getenv)
   if not place then return self end
   make_directory(place .. "/build")
@@ -89,7 +89,7 @@ end
 ---@return string? value
 function Cache:get(key) return self.known[key] end
 
---- Keeps a value. That it cannot be written is no reason to fail.
+--- Keep a value. A file that cannot be written is ignored.
 ---@param key string without spaces
 ---@param value string
 function Cache:put(key, value)
@@ -97,13 +97,13 @@ function Cache:put(key, value)
   self.known[key] = value
   local file = self.path and io.open(self.path, "ab")
   if not file then return end
-  -- One write, so that lines of two processes do not mix.
+  -- One write(), so that the lines of two processes do not mix.
   file:setvbuf("full", 65536)
   file:write(line_of(key, value))
   file:close()
 end
 
---- The key of a list of texts that nothing but an equal list has.
+--- The key of a list of texts; different lists have different keys.
 ---@param texts string[]
 ---@return string
 function cache.key(texts)

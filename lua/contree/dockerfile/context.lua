@@ -1,6 +1,5 @@
---- The context: the local directory that COPY and ADD take their files from.
---- Nothing outside of it is ever read: a ".." or a symbolic link that leads out
---- is refused.
+--- The context: the local directory that COPY and ADD take their files from. No file outside
+--- of it is read: a ".." or a symbolic link that leads out is refused.
 
 local core = require("contree.core")
 local disk = require("contree.dockerfile.disk")
@@ -13,16 +12,16 @@ local context = {}
 
 local LINKS_MAX = 40
 
----@class contree.build.Source something to be copied
----@field name string    its own name
+---@class contree.build.Source a file or directory to copy
+---@field name string    its last name
 ---@field type "file"|"directory"
----@field entries contree.build.Entry[] parents first; a file's is one, with the rel ""
+---@field entries contree.build.Entry[] parents first; of a file, one entry with the rel ""
 
----@class contree.build.Content where a file's bytes are
----@field path? string   in a local file
----@field root? string   that path is below this directory
----@field data? string   or these are they
----@field url? string    or they are fetched
+---@class contree.build.Content the bytes of a file: at a path, in data, or behind a URL
+---@field path? string   a local file
+---@field root? string   the directory that path is relative to
+---@field data? string
+---@field url? string
 ---@field size? integer
 ---@field sha256? string
 
@@ -32,7 +31,7 @@ Context.__index = Context
 
 --- A context.
 ---@param root string a directory
----@param dockerfile? string whose FILE.dockerignore comes before .dockerignore
+---@param dockerfile? string its path: DOCKERFILE.dockerignore is read before .dockerignore
 ---@return contree.build.Context
 function context.open(root, dockerfile)
   local stat, wrong = core.stat(root)
@@ -76,7 +75,7 @@ local function stat_at(self, names)
   return core.lstat(host_path(self, names) .. (#names == 0 and "/." or ""))
 end
 
--- Goes where a link says, whose name was the last one; the context is "/" for it.
+-- Follow the link under the last name. An absolute target begins at the context.
 local function follow(self, walk, stat)
   local link = copy_of(walk.names)
   walk.links = walk.links + 1
@@ -94,8 +93,8 @@ local function follow(self, walk, stat)
   return stat_at(self, {})
 end
 
--- Follows the links on a path. Returns the names of what it leads to, and its lstat;
--- or nil when there is nothing.
+-- Follow the links on a path. Returns the names of the file that it leads to and its lstat, or
+-- nil if there is none.
 local function resolve(self, step, names)
   local walk = { step = step, pending = {}, names = {}, links = 0 }
   local stat = stat_at(self, {})
@@ -124,7 +123,7 @@ local function listing(step, path)
   return names
 end
 
--- A build ignores sockets, and devices, since no sandbox can make one.
+-- Sockets and devices are not copied: a sandbox cannot make devices.
 local function is_nothing(stat) return stat.type == "other" end
 
 local function entry_of(self, stat, names, rel)
@@ -135,7 +134,7 @@ local function entry_of(self, stat, names, rel)
   return entry
 end
 
--- Adds an entry, as a hard link when it is another name of one that was added.
+-- Add an entry; if its file was added under another name, as a hard link.
 local function add(walk, entry, stat)
   local first = stat.nlink > 1 and stat.type ~= "directory" and walk.inodes[stat.inode]
   if first then
@@ -148,13 +147,13 @@ end
 
 local visit_all
 
--- Adds the directories above that were left out, but hold something that is not.
+-- Add the ignored directories above an entry that is not ignored.
 local function add_parents(walk)
   for _, each in ipairs(walk.waiting) do add(walk, each.entry, each.stat) end
   walk.waiting = {}
 end
 
--- Adds what is at names, unless it is ignored.
+-- Add the file under some names and all below it, unless they are ignored.
 local function visit(self, walk, names, rel)
   local stat, wrong = core.lstat(host_path(self, names))
   if not stat then cannot_read(walk.step, wrong) end
@@ -198,8 +197,7 @@ local function missing(self, step, text, ignored)
     ignored and ".dockerignore leaves it out" or nil)
 end
 
--- Adds the paths that fit names[at..], the first of which is a pattern. Links are not
--- followed on the way.
+-- Add the paths that match names[at] and the names behind it. Links are not followed.
 local function match(self, step, names, at, done, found)
   if at > #names then
     found[#found + 1] = copy_of(done)
@@ -218,7 +216,7 @@ local function match(self, step, names, at, done, found)
   end
 end
 
--- The paths that a pattern stands for; nil when it is a path.
+-- The paths that match a pattern; nil if the text is a plain path.
 local function matches(self, step, names)
   for i, name in ipairs(names) do
     if pattern.is_wild(name) then
@@ -229,16 +227,16 @@ local function matches(self, step, names)
   end
 end
 
--- Whether a source is there for the build: .dockerignore may leave all of it out.
+-- Whether .dockerignore leaves a source out entirely.
 local function is_left_out(self, names, source)
   if #names == 0 or not self.ignore:ignores(names) then return false end
   return source.type ~= "directory" or #source.entries == 1
 end
 
---- What a source of COPY means; a pattern may mean nothing.
+--- The files that a source of COPY means. A pattern may match none.
 ---@param step contree.build.Instruction
 ---@param text string a path or a pattern
----@param excluded? contree.build.Ignore what of it is left out
+---@param excluded? contree.build.Ignore files to leave out
 ---@return contree.build.Source[]
 function Context:find(step, text, excluded)
   local names = pattern.split(text)

@@ -1,5 +1,5 @@
---- COPY and ADD: what they take, where it goes, and whether it is the same as
---- the last time. What is decided here does not need the image.
+--- COPY and ADD: their sources, their destination, and a fingerprint that tells whether they
+--- copy the same as the last time. All of this is known without the image.
 
 local core = require("contree.core")
 local archive = require("contree.dockerfile.archive")
@@ -15,29 +15,29 @@ local problem = require("contree.dockerfile.problem")
 
 local copy = {}
 
--- More files than this travel as one archive: each of them costs two requests.
+-- More files than this travel as one archive: a single file takes two requests.
 local SINGLE_MAX = 64
 
 ---@class contree.build.Copy
 ---@field kind "copy"
 ---@field step contree.build.Instruction
 ---@field dest string           absolute
----@field directory boolean     dest can only be a directory
----@field written string        dest as it is written
+---@field directory boolean     dest ends with a slash, "." or "..": it is a directory
+---@field written string        dest as written in the Dockerfile
 ---@field chown? string
 ---@field chmod? integer
 ---@field excluded? contree.build.Ignore
 ---@field sources contree.build.CopySource[]
----@field heavy boolean         it takes more than files= can say
----@field fingerprint string    of all of this, contents included
+---@field heavy boolean         files= alone cannot do it
+---@field fingerprint string    a hash of all of this, contents included
 
 ---@class contree.build.CopySource : contree.build.Source
 ---@field kind "tree"|"archive"|"image"
 ---@field image? string         the uuid that it is copied from
 ---@field path? string          in that image
----@field packed? boolean       of an archive: it is compressed
+---@field packed? boolean       an archive is compressed
 
--- What is asked for -----------------------------------------------------------
+-- Arguments -------------------------------------------------------------------
 
 local function check_flags(step)
   if step.flags.parents then
@@ -177,7 +177,7 @@ local function find_sources(build, op, words, lookup)
   return sources
 end
 
--- What is the same ------------------------------------------------------------
+-- Fingerprints ----------------------------------------------------------------
 
 local function fingerprint(op, patterns)
   local texts = { op.dest, tostring(op.directory), op.chown or "", tostring(op.chmod),
@@ -203,16 +203,16 @@ local function fingerprint(op, patterns)
   return cache.key(texts)
 end
 
--- What travels as it is ---------------------------------------------------------
+-- Files that travel one by one ---------------------------------------------------
 
--- Whether a directory among entries, parents first, holds nothing.
+-- Whether the directory entries[i] is empty; parents come first in the list.
 local function is_empty(entries, i)
   local rel, following = entries[i].rel, entries[i + 1]
   if not following then return true end
   return rel ~= "" and following.rel:sub(1, #rel + 1) ~= rel .. "/"
 end
 
--- Whether an entry is a directory as any file makes those above it.
+-- Whether an entry is a directory that the server makes anyway for a file below it.
 local function is_implied(entries, i)
   local entry = entries[i]
   return entry.type == "directory" and (entry.rel == "" or entry.mode == 493)
@@ -235,19 +235,19 @@ local function is_heavy(op)
   return count > SINGLE_MAX
 end
 
---- Says that several sources need a directory.
+--- Raise the error for several sources whose destination is not a directory.
 ---@param op contree.build.Copy
 function copy.needs_directory(op)
   problem.raise(op.step, ("%d sources need a directory to go to"):format(#op.sources),
     ('write the destination as "%s/"'):format(op.written))
 end
 
---- What an instruction COPY or ADD asks for.
+--- Read an instruction COPY or ADD, and find its sources.
 ---@async
 ---@param build contree.build.Build
 ---@param step contree.build.Instruction
 ---@param lookup contree.build.Lookup
----@param cwd fun(): string what the destination is relative to
+---@param cwd fun(): string the directory of a relative destination
 ---@return contree.build.Copy
 function copy.plan(build, step, lookup, cwd)
   check_flags(step)
@@ -266,7 +266,7 @@ function copy.plan(build, step, lookup, cwd)
   return op
 end
 
---- Whether a path may stand for several.
+--- Whether a path is a pattern.
 function copy.is_wild(path) return pattern.is_wild(path) end
 
 return copy

@@ -1,16 +1,16 @@
---- Files of this machine: regular ones, of a size that fits into memory.
+--- Local files: regular ones that fit into memory.
 
 local core = require("contree.core")
 local errors = require("contree.base.errors")
 
 local disk = {}
 
--- Of a Dockerfile or a .dockerignore.
+-- The most bytes of a Dockerfile or a .dockerignore.
 local TEXT_MAX = 16777216
 
---- A text, or nil when there is no such file.
+--- The content of a file, or nil if it does not exist.
 ---@param path string
----@param root? string what the path is relative to; no link leads out of it
+---@param root? string the directory that the path is relative to; a link out of it is refused
 ---@return string?
 function disk.read_if_there(path, root)
   local text, wrong, missing = core.read_file(path, TEXT_MAX, root)
@@ -18,7 +18,7 @@ function disk.read_if_there(path, root)
   return text
 end
 
---- All of a text, or nil and why not.
+--- The content of a file, or nil and the problem.
 ---@param path string
 ---@param root? string as above
 ---@return string? text, string? problem

@@ -10,8 +10,8 @@ local expand = {}
 ---@field value fun(name: string): string?     what a variable holds
 ---@field fail fun(message: string, hint: string?)  does not return
 
--- A reader of a text: from where it is, up to an end that the caller knows. `raw`
--- keeps escape characters, `bare` makes quotes characters like others.
+-- A reader of a text. The caller says where to stop. `raw` keeps escape characters; with
+-- `bare`, quotes have no meaning.
 local function peek(self) return automaton.character(self.text, self.at) end
 
 local function take(self)
@@ -25,10 +25,10 @@ local read_until
 -- Patterns ----------------------------------------------------------------------
 
 local MANY, ONE = { any = true, many = true }, { any = true }
-local WILD_MAX = 200 -- of "*" in a pattern: the time for a text grows with them
+local WILD_MAX = 200 -- the most "*" in a pattern: the time for a match grows with them
 
--- The characters of a pattern as parts. A "\" takes "*", "?" and "\" as they are;
--- before "}" and "/" it has only kept them from ending the pattern.
+-- The parts of a pattern. A "\" before "*", "?" and "\" takes the character literally; before
+-- "}" and "/" it only keeps the pattern from ending there.
 local function parts_of(self, text)
   local parts, stars, at = {}, 0, 1
   while at <= #text do
@@ -79,8 +79,8 @@ local function cut(self, value, word, modifier)
   return after and value:sub(after) or value
 end
 
--- Replaces the leftmost and longest that fits, or all of them. Where one begins is
--- read from the end, so that the time grows with the length of the value only.
+-- Replace the leftmost, longest match, or all matches. Their beginnings are found by reading
+-- the value backwards, so that the time grows with its length only.
 local function replace(value, parts, by, all)
   local before = reversed(parts)
   table.insert(before, 1, MANY)
@@ -103,7 +103,7 @@ end
 
 -- Variables ---------------------------------------------------------------------
 
--- Code points above ASCII that no letter has: blanks, punctuation, symbols.
+-- Code points above ASCII that are not letters: blanks, punctuation, symbols.
 local NO_LETTERS = { { 0x80, 0xa9 }, { 0xab, 0xb4 }, { 0xb6, 0xb9 }, { 0xbb, 0xbf }, { 0xd7, 0xd7 },
   { 0xf7, 0xf7 }, { 0x2000, 0x2bff }, { 0x3000, 0x3004 }, { 0x3007, 0x3030 }, { 0xe000, 0xf8ff },
   { 0xfe00, 0xfe6f }, { 0xff00, 0xff20 }, { 0xfff0, 0xffff }, { 0x1f000, 0x1faff } }
@@ -117,8 +117,8 @@ local function is_letter(char)
   return true
 end
 
--- A name: digits, or a special parameter of the shell, or letters, digits and "_".
--- Gives "" when no name begins here.
+-- Read a name: digits, a special parameter of the shell, or letters, digits and "_". Returns
+-- "" if no name begins here.
 local function read_name(self)
   local name = self.text:match("^%d+", self.at) or self.text:match("^[@*#?$!-]", self.at)
   if name then
@@ -144,8 +144,8 @@ local MODIFIERS = {
   end,
 }
 
--- ${name/pattern/text} for the first that fits, ${name//pattern/text} for all. The
--- text may be left out, as in a shell.
+-- ${name/pattern/text} replaces the first match, ${name//pattern/text} all. The text may be
+-- left out, as in a shell.
 local function read_replacement(self, name, value)
   local all = peek(self) == "/"
   if all then take(self) end
@@ -158,7 +158,7 @@ local function read_replacement(self, name, value)
   return replace(value or "", parts_of(self, what), by, all)
 end
 
--- What comes after the name, up to the "}".
+-- Read the rest of a ${name…} after its name, up to the "}".
 local function read_modifier(self, name, value)
   local char = take(self)
   if char == "" then lacks(self, name, "}") end
@@ -176,7 +176,7 @@ local function read_modifier(self, name, value)
   return MODIFIERS[char](self, value, word, name)
 end
 
--- After a "${".
+-- Read a variable after its "${".
 local function read_braced(self)
   if peek(self) == "" then lacks(self, "", "}") end
   if ("{}:"):find(peek(self), 1, true) then
@@ -189,7 +189,7 @@ local function read_braced(self)
   return text or ""
 end
 
--- After a "$".
+-- Read a variable after its "$".
 local function read_variable(self)
   if peek(self) == "{" then
     take(self)
@@ -210,7 +210,7 @@ local function read_single(self)
   return text
 end
 
--- After an escape character in double quotes, which mostly is a character like others.
+-- Read on after an escape character in double quotes, where it is mostly an ordinary character.
 local function read_escaped_in_quotes(self, char)
   local following = peek(self)
   if following ~= '"' and following ~= "$" and following ~= char then return char end
@@ -234,8 +234,8 @@ end
 
 local READERS = { ["'"] = read_single, ['"'] = read_double }
 
--- The character at hand, or what it stands for. An escape character at the very end
--- is nothing.
+-- The next character, or the text that it stands for. An escape character at the end of the
+-- text is dropped.
 local function read_piece(self)
   local char = take(self)
   if char == "$" then return read_variable(self) end
@@ -244,7 +244,7 @@ local function read_piece(self)
   return char
 end
 
--- Up to one of the characters of `stop`, which is left, or to the end.
+-- Read up to a character of `stop`, which is not read, or to the end.
 function read_until(self, stop, raw)
   local out, before = {}, self.raw
   self.raw = raw
@@ -263,8 +263,8 @@ function expand.text(text, lookup)
   return read_until({ text = text, at = 1, lookup = lookup }, "", false)
 end
 
---- The words of a text with its variables, whose blanks part words, too, unless they
---- are in quotes.
+--- The words of a text with its variables. Blanks in a variable's value separate words, too,
+--- unless it is in quotes.
 ---@param text string
 ---@param lookup contree.build.Lookup
 ---@return string[]

@@ -1,5 +1,5 @@
---- ADD of a URL: it is fetched here, not in the sandbox, which may have no
---- network. No credentials are sent.
+--- ADD of a URL. The file is fetched here, since the sandbox may have no network. No
+--- credentials of contree are sent.
 
 local core = require("contree.core")
 local loop = require("contree.loop")
@@ -12,16 +12,16 @@ local CONNECT_TIMEOUT, IDLE_TIMEOUT = 10, 60
 
 local function host_of(url) return url:match("^(https?://[^/?#]+)") end
 
---- Whether a source of ADD is to be fetched.
+--- Whether a source of ADD is a URL to fetch.
 function fetch.is_url(text) return text:find("^https?://[^/]") ~= nil end
 
---- The file's name that a URL suggests; "" for none.
+--- The file name at the end of a URL's path; "" if it has none.
 function fetch.name(url)
   local path = url:gsub("[?#].*$", ""):match("^https?://[^/]+/(.*)$") or ""
   return (path:gsub("^.*/", ""))
 end
 
--- Where a redirect leads; nil when we do not go there.
+-- The URL that a redirect leads to; nil if it is not followed.
 local function redirected(url, location)
   if not location or location == "" then return nil end
   local target
@@ -47,7 +47,7 @@ local function get(url, to)
   return port.handle:result(), port.handle:headers()
 end
 
---- Fetches a URL into a local file.
+--- Fetch a URL into a local file.
 ---@async
 ---@param step contree.build.Instruction
 ---@param url string

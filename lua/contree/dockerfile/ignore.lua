@@ -1,4 +1,4 @@
---- .dockerignore: what of a context is not there for a build. Pure.
+--- .dockerignore: the files of a context that a build does not see. Pure.
 
 local paths = require("contree.dockerfile.paths")
 local pattern = require("contree.dockerfile.pattern")
@@ -41,7 +41,7 @@ function ignore.parse(text, file)
   return self
 end
 
---- One that ignores what fits one of some patterns (COPY --exclude).
+--- Rules that ignore paths which match one of some patterns (COPY --exclude).
 ---@param patterns string[]
 ---@param at contree.build.Place
 ---@return contree.build.Ignore
@@ -53,7 +53,7 @@ function ignore.of(patterns, at)
   return self
 end
 
---- Whether a path is ignored; the last rule that fits it says.
+--- Whether a path is ignored: the last rule that matches it decides.
 ---@param names string[] the names of the path, from the context on
 ---@return boolean
 function Ignore:ignores(names)
@@ -64,7 +64,7 @@ function Ignore:ignores(names)
   return ignored
 end
 
---- Whether nothing in an ignored directory can be there after all.
+--- Whether everything below an ignored directory is ignored, too.
 function Ignore:prunes(names)
   return not self.exceptions and self:ignores(names)
 end

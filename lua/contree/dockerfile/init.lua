@@ -1,6 +1,6 @@
---- client.images:build{…}: an image from a Dockerfile, by ordinary runs. What a
---- step makes depends on the image before it and on the step alone, so a step that
---- ran before is not run again (build/cache.lua).
+--- client.images:build{…}: an image from a Dockerfile, by ordinary runs. The image that a
+--- step makes depends only on the image before it and on the step, so a step that ran before
+--- is not run again (dockerfile/cache.lua).
 
 local core = require("contree.core")
 local arguments = require("contree.dockerfile.arguments")
@@ -20,7 +20,7 @@ local stage = require("contree.dockerfile.stage")
 
 local build = {}
 
--- Of one step, in seconds: the longest that a server allows.
+-- Seconds that one step may take: the most that a server allows.
 local STEP_TIMEOUT = 3600
 
 ---@class contree.BuildOptions
@@ -36,7 +36,7 @@ local STEP_TIMEOUT = 3600
 ---@field cache_dir? string     where earlier steps are remembered
 ---@field username? string      for images that are imported
 ---@field password? string     goes with username
----@field on_event? fun(event: contree.BuildEvent) told of all that happens
+---@field on_event? fun(event: contree.BuildEvent) called for every event
 ---@field on_step? fun(event: contree.BuildEvent) told of each step that is done
 
 ---@class contree.BuildEvent
@@ -69,7 +69,7 @@ local function cannot_read(path, wrong)
     { hint = path:find("\n", 1, true) and "a text goes into dockerfile = { data = … }" or nil })
 end
 
--- The Dockerfile of a path that the call names; a link is followed wherever it leads.
+-- The Dockerfile that the call names. Links in its path are followed wherever they lead.
 local function named(given)
   local path = given.dockerfile
   local text, wrong = disk.read(path)
@@ -79,7 +79,7 @@ local function named(given)
   return text, path, path, given.context or directory or "."
 end
 
--- The context's own, which no link leads out of.
+-- The context's own Dockerfile. A link that leads out of the context is refused.
 local function of_context(given)
   local path = paths.join(given.context:gsub("(.)/+$", "%1"), "Dockerfile")
   local text, wrong = disk.read("Dockerfile", given.context)
@@ -87,7 +87,7 @@ local function of_context(given)
   return text, path, path, given.context
 end
 
--- The text, how messages name it, its path, and the context's directory.
+-- The Dockerfile's text, its name in messages, its path, and the context's directory.
 local function sources(given)
   if type(given.dockerfile) == "table" then
     if not given.dockerfile.data then errors.misuse("images:build: dockerfile lacks its data") end
@@ -161,7 +161,7 @@ local function remove_all(list)
   for _, path in ipairs(list) do os.remove(path) end
 end
 
---- Builds an image.
+--- Build an image.
 ---@async
 ---@param self contree.Client
 ---@param given contree.BuildOptions|string

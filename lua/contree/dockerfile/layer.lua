@@ -1,5 +1,5 @@
---- A layer: the runs that take an image one step further. What is in it is known
---- before the image is; so is whether it ran before.
+--- A layer: the runs that make the next image of a stage. Its content is known before the
+--- image below it is, and so is its part of the cache key.
 
 local core = require("contree.core")
 local errors = require("contree.base.errors")
@@ -19,20 +19,20 @@ local HELPER = shipment.directory .. "/busybox"
 local SCRIPT = shipment.directory .. "/script"
 local ARGUMENT_MAX = 65536 -- a longer script travels as a file
 local HELPER_IMAGE, HELPER_PATH = "busybox:latest", "/bin/busybox"
--- Changed when the same instructions come to mean something else.
+-- Part of every key. Change it when equal instructions make another image than before.
 local VERSION = "2"
 
 ---@class contree.build.Layer
----@field steps contree.build.Instruction[] what it comes from; the last one runs
+---@field steps contree.build.Instruction[] the instructions in it; a RUN comes last
 ---@field ops table[]            copies and working directories, in order
 ---@field command? { shell: string?, command: string?, args: string[]? } of RUN
----@field env table<string, string>    what ENV has set
----@field extra table<string, string>  what this run gets beside, and the image does not keep
+---@field env table<string, string>    the variables of ENV
+---@field extra table<string, string>  variables of this run only, which the image does not keep
 ---@field cwd? string
 ---@field user? string
 ---@field networking? boolean
----@field preserve boolean       the image gets the variables
----@field rebake boolean         the image has other ones, so that there must be a run
+---@field preserve boolean       the image keeps the variables of ENV
+---@field rebake boolean         the image has other variables: a run must change them
 
 local function sorted(map)
   local list = {}
@@ -41,7 +41,7 @@ local function sorted(map)
   return list
 end
 
---- The name of what a layer makes of an image.
+--- The cache key of the image that a layer makes from its parent.
 ---@param self contree.build.Layer
 ---@param parent string uuid
 ---@return string
@@ -63,7 +63,7 @@ end
 
 -- Runs ------------------------------------------------------------------------
 
--- What the build tells of output, as the run's on_event.
+-- An on_event for a run that passes output to the build's events.
 local function teller(build, step)
   if not build.on_event then return nil end
   return function(event)
@@ -76,7 +76,7 @@ end
 local NO_NETWORK = "a local engine gives RUN no network unless networking = true"
 local OFFLINE = { "resolv", "network", "unreachable", "connect", "bad address" }
 
--- What a command says that found no network.
+-- Add a hint to the error of a command that seems to have missed the network.
 local function with_hint(build, self, err)
   local failed = errors.is(err, "command_failed") and build.client.unix_socket
     and self.networking == nil and err.result
@@ -93,7 +93,7 @@ local function plan_of(given)
   return run.plan("images:build", given)
 end
 
--- Runs something in an image and keeps what it leaves.
+-- Run a command in an image and keep the new image.
 local function run_in(build, uuid, step, given, files)
   given.disposable, given.timeout = false, build.timeout
   given.resources_limits = build.resources_limits
@@ -103,7 +103,7 @@ local function run_in(build, uuid, step, given, files)
   given.user = nil
   local plan = plan_of(given)
   plan.files = #files > 0 and files or nil
-  plan.body.user = user -- for who knows users; the ids are for who does not
+  plan.body.user = user -- the local engine knows users; other servers take the ids
   local result = run.run(image.new(build.client, { uuid = uuid }), plan)
   if not result.uuid then errors.raise("server", "the run succeeded but made no image") end
   return result
@@ -111,8 +111,7 @@ end
 
 -- The helper ------------------------------------------------------------------
 
--- A busybox of our own does what must be done in a sandbox, since an image may
--- have neither shell nor tar.
+-- A busybox that is sent along: the image itself may have neither shell nor tar.
 local function helper(build)
   local bytes = build:once("helper", function()
     local found = build:image_of(HELPER_IMAGE)
@@ -126,7 +125,7 @@ local function script_of(lines)
     shipment.directory)
 end
 
---- Runs a script for the helper's shell, "$b" being busybox.
+--- Run a script with the helper's shell. In it, "$b" is busybox.
 ---@async
 ---@return contree.Result
 function layer.script(build, uuid, lines, given, files)
@@ -137,12 +136,12 @@ function layer.script(build, uuid, lines, given, files)
     all[#all + 1] = { destination = SCRIPT, data = text, mode = "0600" }
     given.args = { "sh", SCRIPT }
   end
-  given.image_etc = true -- what is unpacked may hold them
+  given.image_etc = true -- the archive may have files there
   given.cwd, given.check = "/", given.check ~= false
   return run_in(build, uuid, nil, given, all)
 end
 
---- What a plain run of an image sees: its variables, and its working directory.
+--- The variables and the working directory of a plain run of an image.
 ---@async
 ---@return { env: table<string, string>, cwd: string }
 function layer.probe(build, uuid)
@@ -173,7 +172,7 @@ local function variables(self)
   return { env = self.env, preserve_env = self.preserve or nil }
 end
 
--- Files alone need a command that does nothing, which most images have.
+-- Place files without a script: the run needs only `true`, which most images have.
 local function place_files(build, self, uuid, files)
   local given = variables(self)
   given.command, given.cwd = "true", "/"
@@ -193,7 +192,7 @@ local function place(build, self, uuid, shipped)
   return uuid
 end
 
--- Who runs the command, and the variables that go with it.
+-- Set the user of the command, and HOME for that user.
 local function identity(build, self, uuid, step, given, into)
   if not self.user then return end
   local user = users.find(build.client, uuid, self.user, step,
@@ -215,7 +214,7 @@ local function run_command(build, self, uuid, step, into, shipped)
   return run_in(build, uuid, step, given, files).uuid
 end
 
---- Makes the layer on an image.
+--- Make the layer on an image.
 ---@async
 ---@param build contree.build.Build
 ---@param self contree.build.Layer

@@ -1,7 +1,6 @@
---- What the instructions of a layer put into an image: where each thing goes is
---- decided here (build/place.lua) from what the image has; what is left to do is the
---- files of a run, or a script and an archive for all that those cannot say
---- (build/shipment.lua).
+--- The files that the instructions of a layer put into an image. Where each goes is decided
+--- here, from the image's directories (dockerfile/place.lua). The outcome is the files= of a
+--- run, or an archive and a script where files= cannot do it (dockerfile/shipment.lua).
 
 local archive = require("contree.dockerfile.archive")
 local copy = require("contree.dockerfile.copy")
@@ -26,12 +25,12 @@ local pack = {}
 ---@field build contree.build.Build
 ---@field image string     the uuid of the image that it goes into
 ---@field tree contree.build.Target
----@field owners table[]   those that are asked for; a sandbox must have them
----@field step contree.build.Instruction the one at hand
+---@field owners table[]   owners of --chown and USER; the sandbox must have these ids
+---@field step contree.build.Instruction the current instruction
 local Pack = {}
 Pack.__index = Pack
 
--- The entries of a directory of an image, as a tree asks for them.
+-- A function that lists a directory of an image, for the target tree.
 local function lister(build, image)
   return function(path)
     local ok, found = pcall(filesystem.ls, build.client, image, path)
@@ -46,7 +45,7 @@ local function tree_of(self, image)
     function(message) problem.raise(self.step, message) end)
 end
 
---- Nothing yet, for an image.
+--- An empty pack for an image.
 ---@return contree.build.Pack
 function pack.new(build, image)
   local self = setmetatable({ build = build, image = image, owners = {} }, Pack)
@@ -54,7 +53,7 @@ function pack.new(build, image)
   return self
 end
 
---- The file that is going to be at a path, if a copy puts it there.
+--- The content of the file that a copy puts at a path.
 ---@param path string
 ---@return string? content
 function Pack:content(path)
@@ -115,7 +114,7 @@ local function open(path)
   return file
 end
 
--- A local archive is unpacked into the destination.
+-- Unpack a local archive into the destination.
 local function add_archive(self, how, source)
   local content = source.entries[1].content
   if hash.file(content.path, content.root) ~= content.sha256 then
@@ -133,18 +132,18 @@ local function add_archive(self, how, source)
   file:close()
 end
 
--- Out of another image --------------------------------------------------------------
+-- From another image -----------------------------------------------------------------
 
 local function download(self, source, path)
   local file_path = self.build:temporary()
-  -- Not filesystem.archive: others on this machine may not read it.
+  -- Not filesystem.archive(): its file is readable for other users of this machine.
   wire.request(self.build.client, { method = "GET", query = { path = path },
     path = ("/inspect/%s/archive"):format(wire.segment(source.image)),
     sink = { path = file_path, mode = 384 } })
   return file_path
 end
 
--- The rest of a member's name below a path of the image; nil when it is not below.
+-- The name of a member relative to a path of the image; nil if it is not below that.
 local function below(name, path)
   local prefix = path:sub(2)
   for _, each in ipairs{ prefix, paths.base(path) } do
@@ -153,7 +152,7 @@ local function below(name, path)
   end
 end
 
--- A hard link of which the first name is left out becomes the first itself.
+-- A hard link to a file that was left out becomes the file itself.
 local function stand_in(left_out, entry)
   local first = entry.type == "hardlink" and left_out[entry.target]
   if not first then return entry end
@@ -174,7 +173,7 @@ local function is_excluded(op, rel)
   return op.excluded ~= nil and op.excluded:ignores(names)
 end
 
--- The directories above an entry that were left out, but are needed for it.
+-- Add the excluded directories above an entry that is not excluded.
 local function add_above(entries, left_out, rel)
   local at = 1
   while true do
@@ -207,7 +206,7 @@ local function read_entries(op, file_path, path)
   return entries
 end
 
--- A directory's archive may leave out the directory itself.
+-- The archive of a directory may lack an entry for the directory itself.
 local function with_top(entries)
   local first = entries[1]
   if first and first.rel == "" then return first.type, entries end
@@ -215,7 +214,7 @@ local function with_top(entries)
   return "directory", entries
 end
 
--- What is neither a file nor a directory has no archive.
+-- Add a FIFO. The server has archives of files and directories only.
 local function add_special(self, how, source, inode)
   if inode.type ~= "fifo" then
     problem.raise(self.step, source.path .. " is neither a file nor a directory")
@@ -230,7 +229,7 @@ local function add_image(self, op, how, source)
   if inode and inode.type ~= "file" and inode.type ~= "directory" then
     return add_special(self, how, source, inode)
   end
-  -- What is not there is for the server to say.
+  -- If the path does not exist, the server says so.
   local path = found.node and target.path(found.names) or source.path
   local kind, entries = with_top(read_entries(op, download(self, source, path), path))
   place.copy(self.tree, how, { name = source.name, type = kind, entries = entries })
@@ -244,7 +243,7 @@ local ADDERS = {
   image = add_image,
 }
 
---- Adds what an instruction COPY or ADD asks for.
+--- Add the sources of an instruction COPY or ADD.
 ---@async
 ---@param op contree.build.Copy
 function Pack:add(op)
@@ -259,7 +258,7 @@ function Pack:add(op)
   for _, source in ipairs(op.sources) do ADDERS[source.kind](self, op, how, source) end
 end
 
---- Makes a working directory, unless there is one. It belongs to the user.
+--- Make a working directory that belongs to the user, unless it exists.
 ---@async
 ---@param op { path: string, user: string?, step: contree.build.Instruction }
 function Pack:make_directory(op)
@@ -270,8 +269,8 @@ function Pack:make_directory(op)
   self.tree:make_directories(names, { mode = 493, uid = owner.uid, gid = owner.gid })
 end
 
---- What is to be done, once all is added: `files` as files.plan makes them, and the
---- lines of a script.
+--- The work to be done in the sandbox, when all is added: `files` as files.plan makes them,
+--- and the lines of a script.
 ---@return { files: table[], script: string[] }
 function Pack:ship() return shipment.new(self.build, self.tree, self.owners, self.step) end
 

@@ -24,7 +24,7 @@ local parser = {}
 ---@field body string
 ---@field expand boolean    the word was not quoted
 
---- The instructions that there are, and the flags that each may have.
+--- The instructions, and the flags that each may have.
 local FLAGS = {
   FROM = { platform = true },
   RUN = { mount = true, network = true, security = true },
@@ -40,11 +40,11 @@ local FLAGS = {
 -- Flags that need no value.
 local SWITCHES = { link = true, parents = true, unpack = true, ["keep-git-dir"] = true }
 
--- Those that may be written as a JSON list.
+-- Instructions that may be written as a JSON list.
 local LISTS = { RUN = true, CMD = true, ENTRYPOINT = true, SHELL = true, COPY = true, ADD = true,
   VOLUME = true }
 local HEREDOCS = { RUN = true, COPY = true, ADD = true }
--- Those that mean something without arguments.
+-- Instructions that may have no arguments.
 local BARE = { CMD = true, ENTRYPOINT = true }
 
 -- Lines ----------------------------------------------------------------------
@@ -61,7 +61,7 @@ local function is_blank(line) return not line:find("%S") end
 
 local DIRECTIVES = { syntax = true, escape = true, check = true }
 
--- Reads what comments at the very top order; returns where the rest begins.
+-- Read the directives: comments at the top of the file. Returns the number of the next line.
 local function read_directives(self)
   local at, seen = 1, {}
   while self.lines[at] do
@@ -88,7 +88,7 @@ local function continued(self, line)
   if before and before:sub(-1) ~= self.escape then return before end
 end
 
--- The logical line that begins at a physical one, and where the next begins.
+-- The logical line that begins at line `at`, and the number of the line behind it.
 local function logical_line(self, at)
   local parts = {}
   local line = self.lines[at]:gsub("^%s+", "")
@@ -109,7 +109,7 @@ end
 
 -- Here-documents -------------------------------------------------------------
 
--- Where the word that begins at a byte ends, as far as quotes and escapes go.
+-- The end of the word that begins at a byte; quotes and escapes are skipped.
 local function end_of_word(text, at, escape)
   local quote
   while at <= #text do
@@ -212,7 +212,7 @@ local function is_list_of_texts(value)
   return count == #value
 end
 
--- What looks like a list but is none is text for the shell, as in Docker.
+-- Read a JSON list. As in Docker, text that only looks like a list is for the shell.
 local function read_list(step)
   if not LISTS[step.name] or step.text:sub(1, 1) ~= "[" then return end
   local value = json.decode(step.text)
@@ -228,7 +228,7 @@ local function check(step)
   end
 end
 
--- nil for a line that is nothing but continued.
+-- Read an instruction; nil for a logical line that is empty.
 local function read_instruction(self, at)
   local text, next_line = logical_line(self, at)
   local word, rest = text:match("^(%S+)%s*(.*)$")
@@ -245,7 +245,7 @@ local function read_instruction(self, at)
   return step, read_heredocs(self, step, next_line)
 end
 
---- Reads a Dockerfile.
+--- Read a Dockerfile.
 ---@param text string
 ---@param file string how messages name it
 ---@return contree.build.Instruction[] instructions

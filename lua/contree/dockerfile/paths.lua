@@ -1,8 +1,8 @@
---- Paths inside an image, and the texts that have them. Pure.
+--- Paths inside an image, and helpers for text. Pure.
 
 local paths = {}
 
---- The absolute path that a path means in a directory; ".." ends at "/".
+--- The absolute path of a path relative to a directory; ".." stops at "/".
 ---@param path string
 ---@param cwd? string
 ---@return string absolute without a "/" at its end, but for "/" itself
@@ -19,7 +19,7 @@ function paths.absolute(path, cwd)
   return "/" .. table.concat(names, "/")
 end
 
---- Whether a path as it was written can only be a directory.
+--- Whether a written path names a directory by its form.
 function paths.names_directory(path)
   return path == "" or path:find("/$") ~= nil or path:find("^%.%.?$") ~= nil
     or path:find("/%.%.?$") ~= nil
@@ -39,11 +39,11 @@ function paths.parent(path)
   return parent == "" and "/" or parent
 end
 
---- A text without blanks at its ends. One pattern for this would take a time that grows
---- with the square of the blanks.
+--- A text without blanks at its ends. A single pattern would take time that grows with the
+--- square of the number of blanks.
 function paths.trim(text) return text:find("%S") and text:match("^%s*(.*%S)") or "" end
 
---- A word of a shell line that is this text.
+--- A text quoted as a word of a shell line.
 function paths.quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
 return paths

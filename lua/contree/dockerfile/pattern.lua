@@ -11,7 +11,7 @@ local STAR = { within = true, many = true }
 local ALL = { any = true, many = true }
 local DEEP = { deep = true }
 
--- A character of a class, and the byte after it; nil and what is wrong with it.
+-- A character of a class, and the position behind it; nil and the problem.
 local function class_character(text, at)
   local char = automaton.character(text, at)
   if char == "\\" then
@@ -40,7 +40,7 @@ local function class_range(text, at)
   return range, after
 end
 
--- "[a-z]", "[^a]" from its "[" on as a part, and the byte after it.
+-- A class such as "[a-z]" or "[^a]" as a part, and the position behind it.
 local function class(text, at)
   local part = { class = {} }
   at = at + 1
@@ -58,12 +58,12 @@ end
 local function deep(text, at)
   local after = text:sub(at, at) == "/" and at + 1 or at
   if after > #text then return ALL, after end
-  -- "**.md" without anything special is every path that ends so.
+  -- "**.md" without other special characters matches every path that ends with ".md".
   local plain = at == 3 and after == at and not text:find("[*?%[%]\\]", at)
   return plain and ALL or DEEP, after
 end
 
--- The part that begins at a byte, and the byte after it; nil and what is wrong.
+-- The part that begins at a byte, and the position behind it; nil and the problem.
 local function part_at(text, at, deeply)
   local char = automaton.character(text, at)
   if char == "*" then
@@ -93,7 +93,7 @@ local function translate(text, deeply)
   return automaton.new(parts)
 end
 
---- The names of a path, without what means nothing; nil when it leads out.
+--- The names of a path, cleaned of "." and ".."; nil if it leads out.
 ---@param path string
 ---@return string[]?
 function pattern.split(path)
@@ -109,11 +109,11 @@ function pattern.split(path)
   return names
 end
 
---- Whether a name means more than itself.
+--- Whether a name is a pattern.
 function pattern.is_wild(name) return name:find("[*?%[\\]") ~= nil end
 
---- A function that tells whether a name fits a pattern; nil and what is wrong
---- with a bad one.
+--- A function that tells whether a name matches a pattern; nil and the problem if the pattern
+--- is malformed.
 ---@param name string
 ---@return fun(name: string): boolean? fits, string? problem
 function pattern.name(name)
@@ -126,8 +126,8 @@ end
 ---@field automaton contree.build.Automaton
 ---@field keep boolean  begins with "!"
 
---- The pattern of a rule, or nil and what is wrong with it; false for one that no
---- path of a context fits.
+--- The automaton of a rule; nil and the problem if it is malformed; false if it matches no path
+--- of a context.
 ---@param text string
 ---@return contree.build.Automaton|false|nil automaton, string? problem
 function pattern.compile(text)

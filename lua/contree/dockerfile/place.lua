@@ -1,7 +1,6 @@
---- Where COPY and ADD put things, and what becomes of what is there: for every type
---- of entry against every type of target what BuildKit does. Copies follow links in
---- the destination as it is written, but none below it; archives follow links within
---- the directory that they are unpacked in.
+--- Places the sources of COPY and ADD in the target tree. An entry of each type replaces or
+--- merges with a target of each type as in BuildKit. A copy follows links in its destination,
+--- but none below it. An archive follows links within the directory that it is unpacked in.
 
 local paths = require("contree.dockerfile.paths")
 local target = require("contree.dockerfile.target")
@@ -10,7 +9,7 @@ local place = {}
 
 local DIRECTORY_MODE = 493 -- 0755
 
----@class contree.build.Entry a file, or what else there is, that is copied
+---@class contree.build.Entry a file, directory or the like that is copied
 ---@field rel string       below its source; "" for the source itself
 ---@field type "file"|"directory"|"link"|"hardlink"|"fifo"|"device"
 ---@field mode integer
@@ -21,8 +20,8 @@ local DIRECTORY_MODE = 493 -- 0755
 ---@field content? table   of a file
 
 ---@class contree.build.Copying
----@field dest string      absolute, as it is written
----@field directory boolean it can only be a directory
+---@field dest string      absolute; links in it are not resolved yet
+---@field directory boolean dest is a directory by its form
 ---@field chmod? integer
 ---@field uid? integer     of --chown
 ---@field gid? integer
@@ -52,8 +51,8 @@ local function join(names, rel)
   return list
 end
 
--- The names that a source gets: a directory's are those of the destination, a file's
--- may be below.
+-- The names for a source. A directory is copied onto the destination; a file goes into it if
+-- it is a directory.
 local function names_for(self, how, source)
   local found = self:resolve(how.dest)
   if source.type ~= "directory" and target.is_directory(found.node) then
@@ -62,7 +61,7 @@ local function names_for(self, how, source)
   return found.names
 end
 
--- A directory of a copy. What the source itself is stays as it was made or found.
+-- Copy a directory. The top directory of the source keeps the attributes of the destination.
 local function copy_directory(self, how, names, entry)
   local node = self:node(names)
   if not node then
@@ -74,7 +73,7 @@ local function copy_directory(self, how, names, entry)
   end
 end
 
--- The inode of an entry: a hard link's is that of the other name.
+-- The inode of an entry. A hard link has the inode of its other name.
 local function inode_of(how, entry, seen)
   local inode = entry.type == "hardlink" and seen[entry.target] or attributes(how, entry)
   seen[entry.rel] = inode
@@ -89,7 +88,7 @@ local function copy_entry(self, how, names, entry, seen)
   self:put(names, inode_of(how, entry, seen))
 end
 
---- Copies a source.
+--- Copy a source.
 ---@param self contree.build.Target
 ---@param how contree.build.Copying
 ---@param source { name: string, type: string, entries: contree.build.Entry[] }
@@ -106,7 +105,7 @@ end
 
 -- Archives ------------------------------------------------------------------------
 
--- What no sandbox can make is passed over, and leaves what is there.
+-- Entries that a sandbox cannot make are skipped; an existing target stays.
 local PASSED_OVER = { device = true, fifo = true }
 
 local function unpack_entry(self, how, names, entry, base)
@@ -127,10 +126,11 @@ local function unpack_entry(self, how, names, entry, base)
   end
 end
 
---- Unpacks an archive into a directory.
+--- Unpack an archive into a directory.
 ---@param self contree.build.Target
 ---@param how contree.build.Copying
----@param entries fun(): contree.build.Entry? the next one, its rel being a path in it
+---@param entries fun(): contree.build.Entry? returns the next entry; rel is its path in the
+---  archive
 function place.unpack(self, how, entries)
   local base = self:resolve(how.dest).names
   self:make_directories(base, { mode = DIRECTORY_MODE, uid = how.uid, gid = how.gid })

@@ -1,4 +1,4 @@
---- What is wrong with a Dockerfile, and where.
+--- Errors in a Dockerfile, with file and line.
 
 local errors = require("contree.base.errors")
 local options = require("contree.base.options")
@@ -9,7 +9,7 @@ local problem = {}
 ---@field file string the Dockerfile as messages name it
 ---@field line integer
 
---- Raises what is wrong at a place of a Dockerfile.
+--- Raise an error at a place of a Dockerfile.
 ---@param at contree.build.Place
 ---@param message string
 ---@param hint? string
@@ -28,8 +28,8 @@ function problem.nearest(given, names)
   if #list > 0 then return "there are " .. table.concat(list, ", ") end
 end
 
---- Says of an error where it struck. The result and the operation stay. What would
---- be the caller's mistake in a call is the Dockerfile's here.
+--- Add the place in the Dockerfile to an error. A mistake in the Dockerfile is not misuse of
+--- the API, so these marks are removed. The result and the operation stay.
 ---@param err any
 ---@param step contree.build.Instruction
 function problem.locate(err, step)
@@ -40,7 +40,7 @@ function problem.locate(err, step)
   return err
 end
 
---- Calls fn for an instruction, and says of its errors where they struck.
+--- Call fn for an instruction, and add its place to an error.
 ---@param step contree.build.Instruction
 ---@param fn fun(): any
 function problem.within(step, fn)
@@ -49,11 +49,11 @@ function problem.within(step, fn)
   error(problem.locate(result, step), 0)
 end
 
---- An instruction in so few characters that it fits a message.
+--- An instruction, shortened to fit a message.
 function problem.title(step)
   local text = step.source:gsub("%s+", " ")
   if #text <= 60 then return text end
-  -- Not within a character of UTF-8.
+  -- Do not cut inside a UTF-8 character.
   return text:sub(1, 57):gsub("[\192-\255][\128-\191]*$", "") .. "…"
 end
 

@@ -1,6 +1,6 @@
---- How what differs between an image and the tree that it is to be gets into a sandbox:
---- as the files of a run when they say it all, and else with an archive that a script
---- unpacks. No path in either leads through a link.
+--- Brings the changes of a target tree into a sandbox: as the files= of a run when that
+--- suffices, otherwise as an archive that a script unpacks. No path in either leads through a
+--- link.
 
 local core = require("contree.core")
 local disk = require("contree.dockerfile.disk")
@@ -15,18 +15,20 @@ local untar = require("contree.dockerfile.untar")
 
 local shipment = {}
 
---- Where in the sandbox what only the build needs is, while it runs.
+--- The directory in the sandbox for files that only the build needs, while it runs.
 shipment.directory = "/.contree-build"
 
--- A file of this size travels by itself, so that it is sent only when it changed.
+-- A file from this size on travels by itself, so that it is sent only when it has changed;
+-- and the most such files of a layer.
 local LARGE, LARGE_MAX = 1048576, 64
--- More files than this travel as one archive: each of them costs two requests.
+-- More files than this travel as one archive: a single file takes two requests.
 local SINGLE_MAX = 64
--- So many files get extended attributes, which make each of them travel by itself.
+-- The most files that keep extended attributes, since each of these travels by itself; and the
+-- most bytes of an attribute.
 local ATTRIBUTED_MAX, XATTR_MAX = 1000, 65536
--- Holes smaller than this are filled: each piece of a sparse file costs a process.
+-- Smaller holes are filled with zeros: each piece of a sparse file takes a process.
 local HOLE_MIN = 1048576
-local PIECE_MAX = 1048576 -- what dd copies at once
+local PIECE_MAX = 1048576 -- the block size of dd
 
 ---@class contree.build.Shipment
 ---@field files table[]    as files.plan makes them
@@ -45,7 +47,7 @@ local function add_file(self, destination, inode)
     xattrs = inode.hex_xattrs })
 end
 
--- A file that only the script needs; returns its path in the sandbox.
+-- Add a file that only the script needs; returns its path in the sandbox.
 local function put_aside(self, inode)
   self.aside = self.aside + 1
   local path = ("%s/%d"):format(shipment.directory, self.aside)
@@ -53,8 +55,8 @@ local function put_aside(self, inode)
   return path
 end
 
--- Whether the run's own way to place files would meet something in the image that is
--- going to be something else.
+-- Whether files= can place a file at a path: the image has no directory there, and above it
+-- nothing but directories.
 local function is_clear(self, path)
   local names, node = {}, self.tree.root
   for name in path:gmatch("[^/]+") do
@@ -78,7 +80,7 @@ local function is_implied(change)
     and inode.gid == 0 and not node.was and next(node.children or {}) ~= nil
 end
 
--- Whether files alone make all of the changes.
+-- Whether files= alone can make all changes.
 local function are_files(self, changes)
   local count, seen = 0, {}
   for _, change in ipairs(changes) do
@@ -97,8 +99,8 @@ local function changed(self, path)
   problem.raise(self.step, path .. " has changed during the build")
 end
 
--- A file of this machine that is copied as it is: the bytes that the build had seen
--- before, or none.
+-- The bytes of a small local file, which must not have changed since the build has hashed it;
+-- nil for a large file.
 local function local_bytes(self, content)
   if content.data then return content.data end
   if content.size and content.size >= LARGE then return nil end
@@ -135,7 +137,7 @@ local function member(path, inode, fields)
   return found
 end
 
--- A large local file, in chunks.
+-- Write a large local file, in chunks.
 local function write_large(self, path, inode)
   local content = inode.content
   local full = content.root and content.root .. "/" .. content.path or content.path
@@ -146,8 +148,8 @@ local function write_large(self, path, inode)
   end
 end
 
--- Pieces that are close to each other as one: { at, length, parts }, the parts being
--- where bytes are, and zeros between them.
+-- The pieces of a sparse file, with close ones joined: { at, length, parts }. The parts have
+-- bytes, and between them are zeros.
 local function pieces_of(content)
   local pieces, from = {}, content.offset
   for _, piece in ipairs(content.map) do
@@ -194,7 +196,7 @@ local function step_of(at)
   return size
 end
 
--- A sparse file: its pieces travel beside it, and are put where they belong.
+-- Write a sparse file: its pieces travel beside it, and the script copies them into it.
 local function write_sparse(self, path, inode)
   local content = inode.content
   self.writer:add(member(path, inode))
@@ -210,7 +212,7 @@ local function write_sparse(self, path, inode)
     line('"$b" dd if=%s of=%s bs=%d seek=%d conv=notrunc 2>/dev/null; "$b" rm %s', aside, quoted,
       size, piece.at / size, aside)
   end
-  -- Writing takes set-id bits away.
+  -- Writing to a file removes its set-id bits.
   line('"$b" chmod %o %s; "$b" touch -d @%d %s', inode.mode, quoted, inode.mtime or os.time(),
     quoted)
 end
@@ -221,8 +223,8 @@ local function write_packed(self, path, inode)
     untar.bytes(reading(self, content.path), content.offset, content.size))
 end
 
--- The attributes that a sandbox may set, in hexadecimal digits; nil where there are
--- none, or where it is not our engine that would get them.
+-- The extended attributes that a sandbox may set, in hexadecimal digits; nil if there are
+-- none, or if the server is not a local engine.
 local function hex_xattrs(self, inode)
   local found
   for name, value in pairs(self.build.client.unix_socket and inode.xattrs or {}) do
@@ -236,8 +238,8 @@ local function hex_xattrs(self, inode)
   return found
 end
 
--- A file with extended attributes, which no tar of a helper sets: it travels by itself,
--- with them, and is moved to where it belongs.
+-- Write a file with extended attributes. Busybox's tar does not set these, so the file travels
+-- by itself, and the script moves it to its place.
 local function write_with_xattrs(self, path, inode)
   local content = inode.content
   local copied = self.build:temporary()
@@ -249,7 +251,7 @@ local function write_with_xattrs(self, path, inode)
   file:close()
   local aside = put_aside(self, { mode = inode.mode, uid = inode.uid, gid = inode.gid,
     content = { path = copied }, hex_xattrs = inode.hex_xattrs })
-  self.names[inode] = aside -- until it is moved: other names are given before
+  self.names[inode] = aside -- until it is moved: hard links to it are made before
   table.insert(self.script, ('"$b" mv -f %s %s; "$b" touch -d @%d %s'):format(aside,
     paths.quote(path), inode.mtime or os.time(), paths.quote(path)))
 end
@@ -277,7 +279,7 @@ local function quoted_line(format, ...)
   return format:format((table.unpack or unpack)(texts))
 end
 
--- A file of the image gets another name, which it keeps whatever becomes of the first.
+-- Give a file of the image a second name, which stays if the first one is removed.
 local function link_old(self, inode)
   self.aside = self.aside + 1
   local aside = ("%s/%d"):format(shipment.directory, self.aside)
@@ -285,7 +287,8 @@ local function link_old(self, inode)
   return aside
 end
 
--- A link. The helper's tar makes those that lead upwards last, and leaves them to root.
+-- Write a symbolic link. Busybox's tar makes links with ".." last, and does not set their
+-- owner, so the script does.
 local function write_link(self, path, inode)
   self.writer:add(member(path, inode))
   if inode.uid == 0 and inode.gid == 0 then return end
@@ -304,7 +307,7 @@ local function write_other_name(self, path, inode)
   end
 end
 
--- Other attributes for what the image has.
+-- Change the attributes of a file that the image has.
 local function change_old(self, path, inode)
   if inode.type == "directory" then
     self.writer:add(member(path, inode))
@@ -337,13 +340,13 @@ local function write_change(self, path, inode)
   end
 end
 
--- Calls a command of the helper for many paths, each of which ends with a NUL.
+-- Call a command of busybox for many paths, each terminated by a NUL.
 local function add_for_all(self, script, command, list)
   local aside = put_aside(self, { mode = 384, content = { data = table.concat(list) } })
   table.insert(script, ('"$b" xargs -0 "$b" %s < %s'):format(command, aside))
 end
 
--- What is in the way of something of another type.
+-- Remove files of the image where a file of another type is to be placed.
 local function remove_old(self, changes)
   local list = {}
   for _, change in ipairs(changes) do
@@ -362,8 +365,8 @@ local function give_links(self)
   end
 end
 
--- A tar says nothing of owners that it cannot give, but the server refuses files with
--- them.
+-- Busybox's tar ignores owners that the sandbox does not have. The server refuses a file with
+-- such an owner, so an empty file is sent for each.
 local function ask_for_owners(self, owners)
   local seen = {}
   for _, owner in ipairs(owners) do
@@ -402,7 +405,7 @@ local function write_all(self, changes, owners)
   for i, line in ipairs(self.before) do table.insert(self.script, i, line) end
 end
 
---- What is to be done in the sandbox.
+--- The work to be done in the sandbox for the changes of a tree.
 ---@param build contree.build.Build
 ---@param tree contree.build.Target
 ---@param owners { uid: integer, gid: integer }[] that the sandbox must have

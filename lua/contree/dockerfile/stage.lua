@@ -1,5 +1,4 @@
---- A stage: its instructions turned into layers, and what the image is to be
---- told beside its files.
+--- A stage: its instructions become layers and a configuration.
 
 local arguments = require("contree.dockerfile.arguments")
 local core = require("contree.core")
@@ -18,7 +17,7 @@ local stage = {}
 ---@field base string       the image or stage that FROM names
 ---@field steps contree.build.Instruction[]
 
----@class contree.BuildConfig what an image cannot be told through the API
+---@class contree.BuildConfig the configuration, which the API cannot store in an image
 ---@field env table<string, string>
 ---@field cmd? string[]
 ---@field entrypoint? string[]
@@ -30,7 +29,7 @@ local stage = {}
 ---@field stopsignal? string
 ---@field shell? string[]
 
--- Of the probed image: set for every command, whatever the image says.
+-- Variables that every command has, whatever the image's own variables are.
 local NOT_OF_IMAGE = { HOME = true, USER = true, PWD = true, OLDPWD = true, SHLVL = true,
   HOSTNAME = true, TERM = true, _ = true }
 
@@ -56,13 +55,13 @@ end
 
 ---@class contree.build.Planner
 ---@field config contree.BuildConfig
----@field args table<string, string>  what ARG has set
+---@field args table<string, string>  the variables of ARG
 ---@field layers contree.build.Layer[]
 ---@field pending table[]             copies and directories for the next layer
 local Planner = {}
 Planner.__index = Planner
 
--- A variable's value: ENV, then ARG, then what the base image has.
+-- The value of a variable: of ENV, then of ARG, then of the base image.
 local function value_of(self, name)
   local value = self.config.env[name] or self.args[name]
   if value == nil and arguments.proxies[name] then value = self.build.args[name] end
@@ -89,7 +88,7 @@ local function new_layer(self, steps, ops, fields)
   table.insert(self.layers, fields)
 end
 
--- Takes what has gathered for the next layer.
+-- Take the pending copies and directories for the next layer.
 local function take_pending(self)
   local steps, ops = {}, self.pending
   for i, op in ipairs(ops) do steps[i] = op.step end
@@ -154,8 +153,8 @@ function handlers.SHELL(self, step)
   self.config.shell = step.list
 end
 
--- What the shell is given for a RUN with here-documents. A lone one is the script
--- itself; one with a "#!" is written to a file that runs.
+-- The shell's script of a RUN with here-documents. A lone here-document is the script itself;
+-- if it begins with "#!", it is written to a file that is executed.
 local function script_of(step)
   local doc = step.heredocs[1]
   if not doc then return step.text end
@@ -185,7 +184,8 @@ end
 local MOUNTS = { bind = "COPY what it needs", secret = "pass it with args, or fetch it before",
   ssh = "clone before, and COPY" }
 
--- A cache and a tmpfs only save time and space; without the others RUN would fail.
+-- Cache and tmpfs mounts only save time and space, so they are ignored. Without a mount of
+-- another type the command would fail.
 local function check_mounts(step)
   for _, flag in ipairs(step.flag_list) do
     local kind = flag.name == "mount" and (("," .. flag.value):match(",type=([^,]*)") or "bind")
@@ -214,7 +214,7 @@ end
 function handlers.RUN(self, step)
   check_mounts(step)
   local extra, keyed = copy_map(self.args), copy_map(self.args)
-  -- How the network is reached makes no other image.
+  -- Proxy settings do not change the image, so they are not part of the key.
   for name in pairs(arguments.proxies) do
     extra[name], keyed[name] = extra[name] or self.build.args[name], nil
   end
@@ -229,14 +229,14 @@ end
 function handlers.COPY(self, step, lookup)
   local op = copy.plan(self.build, step, lookup, function() return cwd_of(self) end)
   table.insert(self.pending, op)
-  -- What is more than files is a layer of its own: it is made once, whatever
-  -- becomes of the RUN after it.
+  -- A copy that needs a script is a layer of its own, so that a change of the RUN behind it
+  -- does not repeat it.
   if op.heavy then flush(self) end
 end
 
 handlers.ADD = handlers.COPY
 
--- The command lines that an image is to run.
+-- The list of words of a CMD or ENTRYPOINT.
 local function exec_form(self, step)
   if step.list then return step.list end
   local line = {}
@@ -249,7 +249,7 @@ function handlers.CMD(self, step)
   self.config.cmd, self.own_cmd = exec_form(self, step), true
 end
 
--- The command of the image before is not for another entry point.
+-- A new entry point drops the inherited CMD.
 function handlers.ENTRYPOINT(self, step)
   self.config.entrypoint = exec_form(self, step)
   if not self.own_cmd then self.config.cmd = nil end
@@ -289,12 +289,12 @@ local function copy_config(from)
   return config
 end
 
---- Turns the instructions of a stage into layers.
+--- Turn the instructions of a stage into layers.
 ---@async
 ---@param build contree.build.Build
 ---@param self contree.build.Stage
 ---@param base { config: contree.BuildConfig?, baked: table?, probe: fun(): table }
----@param final boolean the image of this stage is wanted, not only what is in it
+---@param final boolean the build returns this stage's image
 ---@return contree.build.Planner plan
 function stage.plan(build, self, base, final)
   local plan = setmetatable({ build = build, args = {}, layers = {}, pending = {},
@@ -354,7 +354,7 @@ function stage.split(steps, file)
   return stages, before
 end
 
---- The stage of a name or number among the first `count`; of a name, the last.
+--- The stage of a name or number among the first `count`; the last one if several have the name.
 ---@return contree.build.Stage?
 function stage.named(stages, name, count)
   for i = count, 1, -1 do
@@ -364,7 +364,7 @@ function stage.named(stages, name, count)
   end
 end
 
---- How a stage is called in events and results.
+--- The name of a stage in events and results.
 function stage.label(self) return self.name or tostring(self.index) end
 
 return stage

@@ -15,8 +15,8 @@ local FLAGS = { file = "0", hardlink = "1", link = "2", directory = "5", fifo = 
 ---@field mode integer
 ---@field uid integer
 ---@field gid integer
----@field size integer     of a file; 0 for all else
----@field mtime? integer   Unix time; 0 when it is left out
+---@field size integer     of a file; 0 for other types
+---@field mtime? integer   Unix time; default 0
 ---@field target? string   of a link; a hard link's is a name in the archive
 
 local function fail(message) errors.raise("file", "tar: " .. message) end
@@ -32,7 +32,7 @@ local function octal(value, digits)
   return table.concat(text)
 end
 
--- A number in its field; one too large for octal digits in base 256.
+-- A number in its field: octal digits, or base 256 if it is too large for these.
 local function number(value, width)
   if value < 8 ^ (width - 1) then return octal(value, width - 1) .. "\0" end
   local bytes = {}
@@ -85,7 +85,7 @@ local function write_long(self, text, flag)
   write(self, text .. padding(#text))
 end
 
---- Adds an entry. `read` gives the bytes of a file: chunks, then nil.
+--- Add an entry. `read` returns the bytes of a file in chunks, then nil.
 ---@param entry contree.build.TarMember
 ---@param read? fun(): string?
 function Writer:add(entry, read)
@@ -103,7 +103,7 @@ function Writer:add(entry, read)
   self.count = self.count + 1
 end
 
---- Ends the archive; the file stays open.
+--- End the archive. The file stays open.
 function Writer:finish()
   write(self, ("\0"):rep(2 * BLOCK))
   local ok, problem = self.file:flush()

@@ -1,11 +1,11 @@
---- What an image is going to be: its tree of files, of which only what is looked at
---- is asked for, and what copies have changed in it. Nothing is done to the image.
+--- The target tree: the files that an image is going to have. A directory is listed when it
+--- is first looked at, and copies change the tree only, not the image.
 
 local target = {}
 
 local LINKS_MAX = 255
 
----@class contree.build.Inode what names of the tree stand for; hard links share one
+---@class contree.build.Inode a file of any type; hard links share one
 ---@field type "directory"|"file"|"link"|"fifo"|"device"|"socket"
 ---@field mode? integer
 ---@field uid? integer
@@ -13,25 +13,25 @@ local LINKS_MAX = 255
 ---@field mtime? integer
 ---@field target? string     of a link
 ---@field content? table     of a new file: see contree.build.Content
----@field old? string        its path in the image, when it is there
----@field changed? boolean   it is there, but with other attributes
+---@field old? string        its path in the image, if it has it
+---@field changed? boolean   the image has it with other attributes
 
 ---@class contree.build.Node a name of the tree
 ---@field inode contree.build.Inode
----@field was? string        the type of what the image has under this name
----@field children? table<string, contree.build.Node> of a directory, once it was asked for
+---@field was? string        the type of the image's file under this name
+---@field children? table<string, contree.build.Node> of a directory, once it was listed
 
----@class contree.build.Place where a path leads
----@field names string[]     without links on the way
----@field node? contree.build.Node nil when there is nothing
+---@class contree.build.Resolved a path without links
+---@field names string[]
+---@field node? contree.build.Node nil: nothing is there
 
 ---@class contree.build.Target
 ---@field root contree.build.Node
 local Target = {}
 Target.__index = Target
 
---- A tree. `list` gives the entries of a directory of the image: each with its name
---- and the fields of an inode; `fail(message)` says of a problem, and does not return.
+--- A tree. `list` returns the entries of a directory of the image, with their names and the
+--- fields of an inode. `fail(message)` raises an error.
 ---@param list fun(path: string): table[]
 ---@param fail fun(message: string)
 ---@return contree.build.Target
@@ -66,7 +66,7 @@ local function is_directory(node) return node and node.inode.type == "directory"
 
 target.is_directory = is_directory
 
--- What a directory holds under a name.
+-- The node of a directory under a name, or nil.
 local function child(self, node, name)
   if not node.children then load(self, node) end
   return node.children[name]
@@ -78,8 +78,8 @@ local function push_names(pending, path)
   for i = #names, 1, -1 do pending[#pending + 1] = names[i] end
 end
 
--- A walk: the names so far and their nodes, which is nil from the first that is missing
--- on; `base` of the names are the directory that it does not leave.
+-- A walk: the names so far and their nodes (false for names that are missing). It does not
+-- leave the directory of the first `base` names.
 local function walk_from(self, base)
   local names, nodes, node = copy_of(base), {}, self.root
   for i, name in ipairs(names) do
@@ -113,7 +113,7 @@ local function go_down(self, walk, name)
   return found
 end
 
--- Follows a link whose name was the last one.
+-- Follow the link under the last name.
 local function follow(self, walk, node, pending)
   walk.links = (walk.links or 0) + 1
   if walk.links > LINKS_MAX then
@@ -128,13 +128,13 @@ end
 
 ---@class contree.build.Walking
 ---@field base? string[]   the directory that is "/" for the path and its links
----@field strict? boolean  a ".." that leads out of it is refused, and not ignored
----@field keep? boolean    a link under the last name is not followed
+---@field strict? boolean  refuse a ".." that leads out of it; default: ignore it
+---@field keep? boolean    do not follow a link under the last name
 
---- Where a path leads, links followed. Names that are missing stay as they are.
+--- Resolve the links in a path. Names that do not exist stay as they are.
 ---@param path string
 ---@param how? contree.build.Walking
----@return contree.build.Place
+---@return contree.build.Resolved
 function Target:resolve(path, how)
   how = how or {}
   local walk, pending = walk_from(self, how.base or {}), {}
@@ -164,7 +164,7 @@ function Target:node(names)
   return node
 end
 
--- The directory that a name is put into.
+-- The directory above the last name.
 local function parent_of(self, names)
   local parent = self:node(copy_of(names, #names - 1))
   if not is_directory(parent) then
@@ -173,7 +173,7 @@ local function parent_of(self, names)
   return parent
 end
 
---- Puts an inode under a name, in place of what is there.
+--- Put an inode under a name; it replaces the node that is there.
 ---@param names string[]
 ---@param inode contree.build.Inode
 ---@return contree.build.Node
@@ -185,9 +185,9 @@ function Target:put(names, inode)
   return node
 end
 
---- Makes a directory and those above it that are missing.
+--- Make a directory and those above it that do not exist.
 ---@param names string[]
----@param fields { mode: integer, uid: integer?, gid: integer? } of those that are made
+---@param fields { mode: integer, uid: integer?, gid: integer? } of the new directories
 function Target:make_directories(names, fields)
   local at = {}
   for i, name in ipairs(names) do
@@ -202,7 +202,7 @@ function Target:make_directories(names, fields)
   end
 end
 
---- Gives what is under a name other attributes.
+--- Change the attributes of a node.
 ---@param node contree.build.Node
 ---@param fields contree.build.Inode
 function Target:change(node, fields) -- luacheck: no self
@@ -229,7 +229,7 @@ local function each(node, names, fn)
   end
 end
 
---- Whether something under a name is new or other than in the image.
+--- Whether a node is new or differs from the image's.
 ---@param node contree.build.Node
 ---@param path string
 ---@return boolean
@@ -237,7 +237,7 @@ function target.differs(node, path)
   return node.inode.old ~= path or node.inode.changed == true
 end
 
---- Calls fn(path, node) for all that differs from the image, parents first.
+--- Call fn(path, node) for all nodes that differ from the image's, parents first.
 ---@param fn fun(path: string, node: contree.build.Node)
 function Target:changes(fn)
   if self.root.inode.changed then fn("/", self.root) end

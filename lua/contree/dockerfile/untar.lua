@@ -1,6 +1,5 @@
---- Reading tar archives from files: POSIX with its pax headers, GNU's long names, and
---- the sparse files of both. What a file holds stays in the archive; its entry says
---- where.
+--- Reading tar archives from files: POSIX with its pax headers, GNU's long names, and the
+--- sparse files of both. The bytes of a file stay in the archive; its entry has their offset.
 
 local errors = require("contree.base.errors")
 local pattern = require("contree.dockerfile.pattern")
@@ -10,7 +9,7 @@ local untar = {}
 local BLOCK = 512
 local HEADER_MAX = 16777216
 local CHUNK = 1048576
-local TIME_MAX = 2 ^ 33 - 1 -- as many seconds as its field holds
+local TIME_MAX = 2 ^ 33 - 1 -- the most seconds that the field of a time holds
 
 local TYPES = { ["0"] = "file", ["7"] = "file", ["1"] = "hardlink", ["2"] = "link",
   ["3"] = "device", ["4"] = "device", ["5"] = "directory", ["6"] = "fifo", ["S"] = "file" }
@@ -22,10 +21,10 @@ local TYPES = { ["0"] = "file", ["7"] = "file", ["1"] = "hardlink", ["2"] = "lin
 ---@field uid integer
 ---@field gid integer
 ---@field mtime integer    Unix time
----@field size integer     of a file; 0 for all else
----@field offset integer   where in the archive its bytes begin
----@field map? { [1]: integer, [2]: integer }[] of a sparse file: where each piece of those
----  bytes belongs, and its length
+---@field size integer     of a file; 0 for other types
+---@field offset integer   of its bytes in the archive
+---@field map? { [1]: integer, [2]: integer }[] of a sparse file: the offset in the file and the
+---  length of each piece of its bytes
 ---@field target? string   of a link; a hard link's is a name in the archive, clean
 ---@field xattrs? table<string, string>
 
@@ -34,7 +33,7 @@ local function fail(message) errors.raise("file", "tar: " .. message) end
 -- Numbers and texts -------------------------------------------------------------
 
 local function binary(text)
-  -- A negative one, which only a time before 1970 is.
+  -- A negative number: only a time before 1970 is one.
   if text:byte() == 255 then return 0 end
   local value = text:byte() % 64
   for i = 2, #text do value = value * 256 + text:byte(i) end
@@ -49,7 +48,7 @@ end
 
 local function text_of(text) return text:match("^[^%z]*") end
 
--- A name as a path below the top, or nil when it leads out.
+-- A name as a path relative to the top, or nil if it leads out.
 local function clean(name)
   local names = pattern.split(name)
   return names and table.concat(names, "/")
@@ -69,7 +68,7 @@ end
 local Reader = {}
 Reader.__index = Reader
 
---- Reads an archive from an open file that can be sought in, from where it is.
+--- Read an archive from an open, seekable file, from its current position.
 ---@return contree.build.TarReader
 function untar.reader(file)
   local at = file:seek("cur")
@@ -92,8 +91,8 @@ local function small_body(self, size)
   return bytes
 end
 
--- "LENGTH KEY=VALUE\n", as often as wanted. What is given more than once may be a map
--- of a sparse file, in pairs.
+-- Read the records "LENGTH KEY=VALUE\n" of a pax header. Keys that occur more than once may be
+-- the map of a sparse file, in pairs.
 local function read_records(text, ahead)
   local at = 1
   while at <= #text do
@@ -122,7 +121,7 @@ local function map_of(numbers)
   return map
 end
 
--- GNU's own form: four pieces in the header, and 21 in each block after it.
+-- GNU's form: four pieces in the header, and 21 in each block behind it.
 local function old_map(self, block)
   local numbers, at, count = {}, 387, 4
   local more = block:byte(483)
@@ -137,7 +136,7 @@ local function old_map(self, block)
   end
 end
 
--- The form 1.0 of pax: before the bytes there is the map, a number a line.
+-- The form 1.0 of pax: the map precedes the bytes, with one number a line.
 local function front_map(self)
   local text, numbers, wanted, at = "", {}, 1, 1
   local used = 0
@@ -162,7 +161,7 @@ local function numbers_of(text)
   return numbers
 end
 
--- The map of an entry, and how many bytes of its body come before what it is about.
+-- The map of an entry, and the number of bytes in its body before the pieces.
 local function sparse_map(self, block, ahead)
   if block:sub(157, 157) == "S" then return old_map(self, block), 0 end
   if ahead["GNU.sparse.major"] == "1" then return front_map(self) end
@@ -183,7 +182,7 @@ end
 
 local function name_of(block, ahead)
   if ahead["GNU.sparse.name"] or ahead.path then return ahead["GNU.sparse.name"] or ahead.path end
-  -- GNU's archives have other things where POSIX has the prefix.
+  -- GNU's archives have other fields at the place of POSIX's prefix.
   local prefix = block:sub(258, 263) == "ustar\0" and text_of(block:sub(346, 500)) or ""
   return (prefix ~= "" and prefix .. "/" or "") .. text_of(block:sub(1, 100))
 end
@@ -217,7 +216,7 @@ local function time_of(block, ahead)
   return math.min(math.max(0, math.floor(seconds)), TIME_MAX)
 end
 
--- Where the bytes of a file are, and where the next header is.
+-- Set the offset of a file's bytes and that of the next header.
 local function find_content(self, entry, block, ahead)
   local packed = tonumber(ahead.size) or number_of(block:sub(125, 136))
   local from = self.file:seek("cur")
@@ -227,7 +226,7 @@ local function find_content(self, entry, block, ahead)
     local real = ahead["GNU.sparse.realsize"] or ahead["GNU.sparse.size"]
     entry.map = map
     entry.size = real and tonumber(real) or number_of(block:sub(484, 495))
-    -- GNU's own map comes before the body, that of pax within it.
+    -- GNU's map precedes the body, the map of pax is in the body.
     if before == 0 then from = self.file:seek("cur") end
     entry.offset = from + before
     check_map(entry, packed - before)
@@ -278,7 +277,7 @@ function Reader:next()
   end
 end
 
---- Whether a first block is that of a tar archive.
+--- Whether a block is the first one of a tar archive.
 ---@param block string
 ---@return boolean
 function untar.begins(block)
@@ -288,7 +287,7 @@ end
 
 -- Bytes ---------------------------------------------------------------------------
 
---- A function that gives some bytes of an open file in chunks, then nil.
+--- A function that returns some bytes of an open file in chunks, then nil.
 ---@return fun(): string?
 function untar.bytes(file, offset, size)
   local left = size

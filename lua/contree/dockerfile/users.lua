@@ -6,7 +6,7 @@ local problem = require("contree.dockerfile.problem")
 
 local users = {}
 
--- Calls with the place in the Dockerfile for what is wrong.
+-- Call a function; an unknown user becomes an error at the place in the Dockerfile.
 local function at(step, f, ...)
   local ok, result = pcall(f, ...)
   if ok then return result end
@@ -26,7 +26,7 @@ function users.find(client, uuid, text, step, content)
   return at(step, all.find, client, uuid, text, content)
 end
 
---- The owner that they mean for files (contree.users.owner).
+--- The owner of files that these mean (image/users.lua).
 ---@async
 ---@param lenient? boolean a name that the image does not know is root
 ---@return { uid: integer, gid: integer }
