@@ -128,7 +128,7 @@ local function path_of(value, where)
   if not path then return nil end
   for key in pairs(value) do
     if key ~= "path" then
-      errors.misuse(("%s: a table here is { path = }, it has %q too"):format(where, tostring(key)))
+      errors.misuse(("%s: a table is { path = } only, without %q"):format(where, tostring(key)))
     end
   end
   if type(path) ~= "string" or path == "" then errors.misuse(where .. ": path must be a string") end

@@ -45,7 +45,7 @@ function arguments.of(step, lookup)
     local name, default = word:match("^([^=]*)=(.*)$")
     name = expand.text(name or word, lookup)
     if not name:find("^[%a_][%w_.-]*$") then
-      problem.raise(step, ("ARG: %q is no name"):format(name))
+      problem.raise(step, ("ARG: %q is not a valid name"):format(name))
     end
     list[i] = { name = name, default = default }
   end

@@ -101,7 +101,7 @@ end
 local function from_url(build, op, url)
   local step, name = op.step, fetch.name(url)
   if name == "" and op.directory then
-    problem.raise(step, url .. " names no file", "say it in the destination")
+    problem.raise(step, url .. " names no file", "name the file in the destination")
   end
   if step.flags.unpack then problem.raise(step, "--unpack is not supported with a URL") end
   local checksum = op.checksum

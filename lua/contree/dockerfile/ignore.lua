@@ -15,7 +15,7 @@ Ignore.__index = Ignore
 local function add(self, text, at)
   local keep = text:sub(1, 1) == "!"
   if keep then text = paths.trim(text:sub(2)) end
-  if keep and text == "" then problem.raise(at, "a lone ! excepts nothing", "!NAME") end
+  if keep and text == "" then problem.raise(at, "a ! needs a pattern behind it", "!NAME") end
   local found, wrong = pattern.compile(text)
   if found == nil then problem.raise(at, ("the pattern %q %s"):format(text, wrong)) end
   if not found then return end

@@ -37,7 +37,7 @@ local STEP_TIMEOUT = 3600
 ---@field username? string      for images that are imported
 ---@field password? string     goes with username
 ---@field on_event? fun(event: contree.BuildEvent) called for every event
----@field on_step? fun(event: contree.BuildEvent) told of each step that is done
+---@field on_step? fun(event: contree.BuildEvent) called for each step that is done
 
 ---@class contree.BuildEvent
 ---@field type "step_started"|"stdout"|"stderr"|"cache_hit"|"step_completed"|"step_failed"

@@ -86,7 +86,7 @@ local function fetch_checked(self, content)
   local found = fetch.get(self.step, content.url, path)
   if found ~= content.sha256 then
     problem.raise(self.step,
-      ("%s has not the checksum sha256:%s"):format(content.url, content.sha256),
+      ("%s does not have the checksum sha256:%s"):format(content.url, content.sha256),
       "it is sha256:" .. found)
   end
   content.path = path

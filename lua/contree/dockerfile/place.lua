@@ -67,7 +67,7 @@ local function copy_directory(self, how, names, entry)
   if not node then
     self:put(names, attributes(how, entry))
   elseif not target.is_directory(node) then
-    self.fail("cannot copy a directory over " .. target.path(names) .. ", which is none")
+    self.fail("cannot copy a directory over " .. target.path(names) .. ", which is not one")
   elseif entry.rel ~= "" then
     self:change(node, attributes(how, entry))
   end
@@ -83,7 +83,7 @@ end
 local function copy_entry(self, how, names, entry, seen)
   if entry.type == "directory" then return copy_directory(self, how, names, entry) end
   if target.is_directory(self:node(names)) then
-    self.fail("cannot replace the directory " .. target.path(names) .. " with what is none")
+    self.fail("cannot replace the directory " .. target.path(names) .. " with a file")
   end
   self:put(names, inode_of(how, entry, seen))
 end

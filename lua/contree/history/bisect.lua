@@ -50,7 +50,7 @@ local function tester(where, test)
   end
   local plan = run.plan(where, test, true)
   if not plan.disposable then
-    errors.misuse(where .. ": a test leaves nothing behind, so disposable must be true")
+    errors.misuse(where .. ": a test must be disposable")
   end
   plan.check = nil
   return function(entry)
@@ -161,7 +161,7 @@ function bisect.search(where, list, test, given)
   if search.bad > search.good + 1 then
     local candidates = {}
     for i = search.good + 1, search.bad do candidates[#candidates + 1] = entries[i] end
-    errors.raise("unprocessable", ("the tests of all between %s and %s were skipped"):format(
+    errors.raise("unprocessable", ("all entries between %s and %s were skipped"):format(
       name_of(entries, search.good), name_of(entries, search.bad)),
       { candidates = candidates, hint = "it is one of err.candidates" })
   end

@@ -170,8 +170,8 @@ local function put_listed(plan, what)
   if is_spec and what.path ~= nil then return put_mapped(plan, what.path, what) end
   local source = is_spec and what.source or what
   if type(source) ~= "string" then
-    errors.misuse("files: in a list only local files know where they go",
-      'say it: ["/in/the/sandbox"] = …, or path = "/in/the/sandbox"')
+    errors.misuse("files: this member of the list needs a destination",
+      'name it: ["/in/the/sandbox"] = …, or path = "/in/the/sandbox"')
   end
   put_mapped(plan, base_name(source), what)
 end

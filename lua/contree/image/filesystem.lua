@@ -180,13 +180,13 @@ end
 function filesystem.download(self, uuid, path, to)
   absolute("download", path)
   to = to or path:match("([^/]+)/*$")
-  if to == nil then errors.misuse("download: / is no file", "archive() takes directories") end
+  if to == nil then errors.misuse("download: / is a directory", "archive() takes directories") end
   options.argument("download", "the local path", options.file_name, to)
   wire.request(self, { method = "GET", path = inspect(uuid, "download"), query = { path = path },
     sink = { path = to, mode = 420 } })
   if is_program(self, uuid, path) then
     local ok, problem = core.chmod(to, 493)
-    if not ok then errors.raise("file", "download: cannot make a program of " .. problem) end
+    if not ok then errors.raise("file", "download: cannot make executable " .. problem) end
   end
   return to
 end

@@ -33,7 +33,7 @@ end
 local function id_of(text, what)
   local id = tonumber(text)
   if not id or id > 4294967294 then
-    errors.raise("unprocessable", ("%s is no %s's number"):format(text, what))
+    errors.raise("unprocessable", ("%s is not a valid id of a %s"):format(text, what))
   end
   return id
 end
@@ -101,8 +101,8 @@ local function no_file() return "" end
 function users.settle(client, uuid, body)
   if body.user == nil or client.unix_socket then return end
   if body.user == true or not uuid and body.user:find("[^%d:]") then
-    errors.raise("not_supported", "this server does not know the users of an image",
-      { hint = "uid = and gid = are numbers that every server takes" })
+    errors.raise("not_supported", "this server takes users by number only",
+      { hint = "pass uid = and gid =" })
   end
   local user = users.find(client, uuid, body.user, not uuid and no_file or nil)
   body.uid, body.gid = user.uid, user.gid or 0

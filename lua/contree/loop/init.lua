@@ -327,7 +327,7 @@ function Port:wait(seconds)
   end
   if self.lost then
     errors.raise("connection", "this request was under way when the process forked",
-      { hint = "it is the parent's; make it again" })
+      { hint = "it goes on in the parent; send it again here" })
   end
   self.news = false
   return true

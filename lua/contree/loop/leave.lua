@@ -22,8 +22,8 @@ function leave.shutdown(seconds)
   end
   local host, name = loop.host()
   if host.will then
-    errors.raise("not_supported", name .. " has no end that could wait",
-      { hint = "what a request has started ends with it" })
+    errors.raise("not_supported", "contree.shutdown cannot wait in " .. name,
+      { hint = "tasks end with their request" })
   end
   tasks.cancel_all()
   owned.undo_all()

@@ -106,7 +106,7 @@ end
 
 local function check_user(where, given)
   if given.user ~= nil and (given.uid or given.gid) then
-    errors.misuse(where .. ": user says who runs it, so uid and gid do not", 'user = "1000:100"')
+    errors.misuse(where .. " takes either user, or uid and gid", 'user = "1000:100"')
   end
 end
 
@@ -322,7 +322,7 @@ end
 ---@return contree.Result
 function run.run(from, plan)
   if plan.stdin_open then
-    errors.misuse("nobody could write to the input while this waits for the end",
+    errors.misuse("stdin = contree.PIPE is for a run that is not waited for",
       "image:start returns an operation to write to")
   end
   local started = launch(from, plan, true)

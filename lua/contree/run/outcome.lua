@@ -132,7 +132,7 @@ end
 function outcome.cut_off(name, limit)
   return errors.new("unprocessable", ("%s was cut off%s: this is not all of it"):format(name,
     limit and (" after %d bytes"):format(limit) or ""),
-    { hint = "truncate_output_at = says how much is wanted" })
+    { hint = "truncate_output_at = sets the limit" })
 end
 
 local function last_line(output)

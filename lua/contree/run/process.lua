@@ -113,7 +113,7 @@ local function fill(self)
   if self.over then return false end
   if self.busy then
     errors.raise("conflict", ("somebody else is reading %s"):format(self.name),
-      { hint = "one task reads, and hands on what it has read" })
+      { hint = "let one task read it" })
   end
   self.busy = true
   local ok, err = pcall(fetch, self)
@@ -368,7 +368,7 @@ function Process:communicate(input, timeout)
   if input ~= nil then
     options.argument("process:communicate", "the input", options.bytes, input)
     if not self.stdin then
-      errors.misuse("process:communicate: popen has got the input already")
+      errors.misuse("process:communicate: popen was given the input already")
     end
   end
   if timeout ~= nil then
