@@ -144,8 +144,8 @@ static void test_refusals(void) {
         {"export x --oci d -o f", "--oci makes a directory: it needs no -o"},
         {"import", "import wants a FILE, - for standard input, oci:DIR or "
                    "docker://HOST/NAME:TAG"},
-        {"import a b", "\"b\" is an argument too many: contree-engine import "
-                       "--help says what it takes"},
+        {"import a b",
+         "what is \"b\" for? contree-engine import --help says what it takes"},
         {"--data-dir /d",
          "the command is missing (contree-engine help lists all)"},
     };

@@ -69,7 +69,7 @@ static int diff_work(struct inspect_job *j, struct view *v) {
     view_close(base);
     if (result == 0 && b->failed)
         return fault_set(&j->fault, 422,
-                         "there are too many changes to tell; ask with a "
+                         "the changes do not fit into a reply; ask with a "
                          "smaller limit");
     json_close(b, ']');
     json_add_bool(b, "truncated", truncated);

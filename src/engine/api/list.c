@@ -1,4 +1,4 @@
-/* list.c: GET /inspect/{uuid}/list (http-api.md §4.19): a directory of an
+/* list.c: GET /inspect/{uuid}/list (http-api.md §4.21): a directory of an
  * image, as JSON or in the form of ls -l. */
 #define _GNU_SOURCE
 #include "api/inspect.h"

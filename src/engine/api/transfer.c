@@ -31,7 +31,7 @@ static void work(struct job *j) {
     const struct importer m = {e->dir_fd, e->store, e->layers, e->ids};
     if (transfer_run(&m, &x->transfer, x->uuid, &x->fault) < 0 &&
         !x->fault.status)
-        fault_set(&x->fault, 500, "it failed");
+        fault_set(&x->fault, 500, "the transfer failed");
 }
 
 static void end(struct transferring *x) {
@@ -80,7 +80,10 @@ static int read_body(struct transferring *x, struct fault *f) {
     if (!t->operand || !*t->operand || (t->out && !t->output == !t->oci) ||
         strcmp(t->operand, "-") == 0 || (t->output && *t->output != '/') ||
         (t->oci && *t->oci != '/'))
-        return fault_set(f, 400, "an operand, and where it goes, are wanted");
+        return fault_set(
+            f, 400,
+            "operand is required, and for an export output or oci, both "
+            "absolute");
     return api_directory(job_engine(&x->job), directory, f);
 }
 

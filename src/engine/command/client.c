@@ -34,8 +34,8 @@ static int connect_engine(const char *path, struct fault *f) {
                          "idle, or on SIGTERM)",
                          path);
     if (!peer_is_us(fd))
-        return fault_set(
-            f, 403, "who listens on %s is another user; say --socket", path);
+        return fault_set(f, 403, "another user listens on %s: say --socket",
+                         path);
     return steal_fd(&fd);
 }
 
@@ -51,7 +51,7 @@ static int send_request(int fd, const char *path, struct buffer *body,
     buffer_add(&all, body->data, body->length);
     int result = body->failed || all.failed ? fault_memory(f)
                  : write_all(fd, all.data, all.length) < 0
-                     ? fault_errno(f, "asking the engine")
+                     ? fault_errno(f, "cannot send the request to the engine")
                      : 0;
     buffer_free(&all);
     return result;
@@ -62,7 +62,7 @@ static json_t *read_reply(int fd, int *status, struct fault *f) {
     char *text CLEANUP(cleanup_free) = malloc(REPLY_MAX + 1);
     ssize_t length = text ? read_all(fd, text, REPLY_MAX) : -1;
     if (length < 0) {
-        fault_errno(f, "waiting for the engine");
+        fault_errno(f, "cannot read the reply of the engine");
         return NULL;
     }
     text[length] = 0;
@@ -91,7 +91,8 @@ json_t *local_post(const struct options *o, const char *what,
     if (!reply || status == 200)
         return reply;
     const char *error = json_string_value(json_object_get(reply, "error"));
-    fault_set(f, status, "%s", error ? error : "it was refused");
+    fault_set(f, status, "%s",
+              error ? error : "the engine refused the request");
     json_decref(reply);
     return NULL;
 }

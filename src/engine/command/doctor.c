@@ -71,7 +71,7 @@ static void try_in_child(const char *data_dir, const struct runtime *runtime,
                          struct finding *found) {
     int ends[2];
     *found = (struct finding){0};
-    fault_set(&found->fault, 500, "cannot try it");
+    fault_set(&found->fault, 500, "cannot make a sandbox");
     if (pipe2(ends, O_CLOEXEC) < 0)
         return;
     pid_t child = fork();

@@ -148,8 +148,8 @@ static int take_option(struct options *o, enum setting s, const char *value,
 static int take_operand(struct options *o, const char *text, struct fault *f) {
     if (!o->command->operand || o->operand)
         return fault_set(f, 400,
-                         "\"%.40s\" is an argument too many: contree-engine "
-                         "%s --help says what it takes",
+                         "what is \"%.40s\" for? contree-engine %s --help says "
+                         "what it takes",
                          text, o->command->name);
     o->operand = text;
     return 0;

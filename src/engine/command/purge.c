@@ -50,7 +50,7 @@ static int remove_contents(int fd, const char *path, struct fault *f) {
     if (errno == ENOTEMPTY || errno == EEXIST)
         return fault_set(
             f, 409, "%s holds something else, too: all but that is gone", path);
-    return fault_errno(f, "all is gone, but not %s itself", path);
+    return fault_errno(f, "everything is removed except %s itself", path);
 }
 
 int purge_command(const struct options *o, struct fault *f) {

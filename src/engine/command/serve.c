@@ -104,7 +104,7 @@ static void on_stop_tick(uv_timer_t *timer) {
         /* Exit at once: operations that hang would find their requests freed.
          * The store survives that as it survives a kill, and the sandboxes
          * die with the engine. */
-        log_line("%zu operations do not end: leaving them",
+        log_line("%zu operations do not end: exiting without them",
                  operations_active(e->operations));
         _exit(1);
     }

@@ -200,7 +200,7 @@ int export_command(const struct options *o, struct fault *f) {
     char uuid[UUID_SIZE];
     if (!o->oci && transfer_is_stdout(o->output) && isatty(STDOUT_FILENO))
         return fault_set(f, 400,
-                         "a tar does no terminal good: use -o FILE, or send "
-                         "it into a pipe or a file");
+                         "standard output is a terminal: use -o FILE, or send "
+                         "the tar into a pipe or a file");
     return run_command(o, &t, uuid, f);
 }

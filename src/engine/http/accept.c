@@ -42,7 +42,7 @@ static void complain(struct acceptor *a, int error) {
     if (a->complained && now - a->complained < COMPLAIN_SECONDS)
         return;
     a->complained = now;
-    log_line("cannot take a connection: %s; trying on. " DESCRIPTORS_FIX,
+    log_line("cannot take a connection: %s; trying again. " DESCRIPTORS_FIX,
              strerror(error));
 }
 

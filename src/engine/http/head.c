@@ -49,7 +49,7 @@ static enum MHD_Result see(void *arg, enum MHD_ValueKind kind, const char *name,
     struct scan *s = arg;
     (void)kind;
     if (!is_token(name, name_length))
-        return refuse(s, "the name of a header is not one");
+        return refuse(s, "the name of a header is malformed");
     if (value && has_control(value, length))
         return refuse(s, "a header has a control character in it");
     for (int i = 0; i < SINGLE; i++) {
@@ -122,7 +122,7 @@ int head_read(struct MHD_Connection *mhd, size_t request_line,
                          "a header has a NUL, a folded line or a line feed "
                          "without a carriage return in it");
     if (!s.values[HOST] && strcmp(version, MHD_HTTP_VERSION_1_1) == 0)
-        return fault_set(f, 400, "HTTP/1.1 wants a Host header");
+        return fault_set(f, 400, "HTTP/1.1 requires a Host header");
     out->gzip = accepts_gzip(
         MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Accept-Encoding"));
     return read_length(&s, &out->length, f);

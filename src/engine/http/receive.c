@@ -37,7 +37,7 @@ static void refuse_at_once(struct request *r) {
                 r->fault.status, body.length, body.data ? body.data : "");
     if (!b.failed && send(r->connection->fd, b.data, b.length,
                           MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        log_line("a request line was too long, and so was the answer");
+        log_line("cannot answer a request whose line is too long");
     shutdown(r->connection->fd, SHUT_RDWR);
     r->aborted = true;
     buffer_free(&body);
