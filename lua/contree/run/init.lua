@@ -82,8 +82,8 @@ run.limits = options.nested{
   max_layer_bytes = options.integer(0), shm_bytes = options.integer(4096),
 }
 
--- stdio and files check stdin, stdout, stderr and files.
-local SPEC = {
+--- The options of a run. stdio and files check stdin, stdout, stderr and files.
+run.spec = {
   shell = options.text, command = options.name, args = options.texts,
   stdin = options.any, stdout = options.any, stderr = options.any, files = options.any,
   env = options.env(json.null), preserve_env = options.boolean, cwd = options.absolute,
@@ -101,7 +101,7 @@ local SPEC = {
 run.process_spec = {}
 for _, name in ipairs{ "shell", "command", "args", "stdin", "stdout", "stderr", "env", "cwd",
   "user", "uid", "gid", "truncate_output_at", "on_event", "check" } do
-  run.process_spec[name] = SPEC[name]
+  run.process_spec[name] = run.spec[name]
 end
 
 local function check_user(where, given)
@@ -146,7 +146,7 @@ end
 function run.plan(where, given, disposable, spec)
   if type(given) == "string" then given = { shell = given } end
   if given == nil then errors.misuse(where .. " needs shell = or command =") end
-  options.check(where, spec or SPEC, given)
+  options.check(where, spec or run.spec, given)
   check_command(where, given)
   check_user(where, given)
   if given.disposable ~= nil then

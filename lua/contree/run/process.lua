@@ -218,13 +218,12 @@ end
 ---@field detach? boolean       it goes on when its object, its task or the program is gone
 ---@field text? boolean         means nothing: Lua strings are bytes
 
-local SPEC = { shell = options.boolean, input = options.any, text = options.boolean,
-  stdin = options.any, stdout = exactly_pipe, stderr = exactly_pipe }
-for _, name in ipairs{ "cwd", "env", "timeout", "queue_timeout", "check", "files", "user",
-  "uid", "gid", "hostname", "preserve_env", "truncate_output_at", "disposable", "tag", "networking",
-  "resources_limits", "idempotency_key", "detach", "image_etc" } do
-  SPEC[name] = options.any -- run.plan checks them
-end
+-- run.plan checks the options that a run has, too.
+local SPEC = {}
+for name in pairs(run.spec) do SPEC[name] = options.any end
+SPEC.shell, SPEC.input, SPEC.text = options.boolean, options.any, options.boolean
+SPEC.stdout, SPEC.stderr = exactly_pipe, exactly_pipe
+SPEC.command, SPEC.args, SPEC.on_event = nil, nil, nil
 
 local function is_argv(value)
   if type(value) == "string" and value ~= "" then return nil end
