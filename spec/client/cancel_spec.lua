@@ -1,4 +1,4 @@
--- What is cancelled or interrupted is cancelled on the server, too.
+-- A run that is cancelled or interrupted here is cancelled on the server, too.
 local contree = require("contree")
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")

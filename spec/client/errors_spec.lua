@@ -1,4 +1,4 @@
--- Every kind of error, reached the way the world reaches it (docs/use/errors.md).
+-- Every kind of error, caused as it is caused in practice (docs/use/errors.md).
 local contree = require("contree")
 local disk = require("spec.support.disk")
 local errors = require("contree.base.errors")
@@ -11,7 +11,7 @@ local SERVER_KINDS = { [400] = "invalid_argument", [401] = "auth", [403] = "forb
   [502] = "server", [503] = "server", [504] = "server", [302] = "server", [307] = "server",
   [308] = "server" }
 
--- Those that are asked again, see docs/use/errors.md.
+-- Statuses whose requests are sent again (docs/use/errors.md).
 local AGAIN = { [410] = true, [425] = true, [429] = true, [500] = true, [502] = true, [503] = true,
   [504] = true }
 
@@ -161,7 +161,7 @@ describe("every kind of error", function()
       failure("server", operation.wait, operation)
       assert.are.same({}, other:asked())
     end
-    -- The one redirect that the API has is read, not followed.
+    -- The API has one redirect; its location is read and not followed.
     server:rules{ { path = "/v1/inspect/", replies = { { status = 302,
       headers = { Location = other.url .. "/v1/inspect/" .. fake.IMAGE .. "/" } } } } }
     assert.are.equal(fake.IMAGE, new().images:use("a:1", { strict = true }).uuid)
@@ -295,7 +295,7 @@ describe("whatever types a server sends", function()
     local image = client.images:use(fake.IMAGE)
     local operation = fake.operation{ uuid = "op-1", stdout = "x", result = fake.KEPT }
     each_change(operation, function(changed)
-      -- An operation that has not ended is looked at again, which is not what this is about.
+      -- An operation that has not ended would be asked for again; this test is not about that.
       if changed.status ~= "SUCCESS" then return end
       server:rules(fake.run{ spawned = { status = 201, json = changed },
         operations = { { status = 200, json = changed } } })
@@ -312,7 +312,7 @@ describe("whatever types a server sends", function()
     for _, frame in ipairs(fake.frames({ "x" }, { result = fake.KEPT })) do
       list[#list + 1] = cjson.decode(frame:match("data: (.-)\n"))
     end
-    -- A stream without its completion is read again, which is not what this is about.
+    -- A stream without a completion would be read again; this test is not about that.
     for _, event in ipairs(list) do
       each_change(event.data, function()
         local frames = {}

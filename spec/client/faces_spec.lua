@@ -1,12 +1,11 @@
--- Every public method of every class, on both faces: contree raises what the
--- world causes, contree.safe returns nil and the error; misuse raises on both;
--- and an option that there is not is refused with the nearest that there is.
--- A method without a row here fails the first test.
+-- Every public method of every class, on both faces: contree raises failures, contree.safe
+-- returns nil and the error. Misuse raises on both. The error for an unknown option names the
+-- nearest valid one. A method without a row here fails the first test.
 local class = require("contree.base.class")
 local errors = require("contree.base.errors")
 local fake = require("spec.support.fake")
 
--- All classes: modules are loaded anew, and say what they define.
+-- All classes: the modules are loaded again, with a class.define() that notes each class.
 local classes = {}
 
 local function load_all()
@@ -22,7 +21,7 @@ local function load_all()
   end
   local contree, safe = require("contree"), require("contree.safe")
   local directory = debug.getinfo(errors.new, "S").source:match("^@(.*)base/errors%.lua$")
-  -- All but the loop's drivers, which are for other programs than this.
+  -- Without the drivers of the loop, which need their own host programs.
   local pipe = assert(io.popen(("cd '%s' && ls *.lua */*.lua"):format(directory)))
   for file in pipe:lines() do
     local name = file:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
@@ -39,10 +38,13 @@ local testing = require("contree.testing")
 local SUM = ("0"):rep(64)
 local STORE = os.tmpname()
 
--- A row: `args` with which the method meets the server, which refuses (or, with
--- `kind`, what it meets); `pure` for methods that meet nobody; `iterator` for those
--- that give one, and begin later. Without either it is only misused. `bad`:
--- arguments that are misuse. `option`: one that it knows, in argument number `at`.
+-- A row of a method:
+--   args      arguments for a call that the server refuses (`kind`: with this kind of error)
+--   pure      the method sends no request
+--   iterator  it returns an iterator, whose first step sends the request
+--   bad       arguments that are misuse
+--   option    the name of an option that it has, in argument number `at`
+-- Without args, pure and iterator, only misuse is tested.
 local RUN = { args = { "x" }, bad = { 5 }, option = "shell" }
 local POPEN = { args = { { "x" } }, bad = { 5 }, option = "check", at = 2 }
 local PATH = { args = { "/x" }, bad = { "x" } }
@@ -72,7 +74,7 @@ local SESSION = {
   list_branches = PURE, pending = PURE, fork = { pure = true, bad = { 5 } },
   wait = { pure = true, bad = { "5" } }, abandon = { bad = { 5 } }, commit = { bad = { 5 } },
   delete_branch = { bad = { 5 } },
-  bisect = { bad = { 5 }, option = "parallel", at = 2, first = "x" }, -- of one entry there is none
+  bisect = { bad = { 5 }, option = "parallel", at = 2, first = "x" }, -- too few entries
   rollback = { bad = { 0 } }, branch = { pure = true, args = { "b" }, bad = { 5 } },
   checkout = { pure = true, args = { "main" }, bad = { 5 } },
 }
@@ -159,7 +161,7 @@ describe("both faces", function()
 
   setup(function()
     server = fake.start()
-    contree.on_error = function() end -- of tasks that nobody waits for
+    contree.on_error = function() end -- for tasks that are not waited for
   end)
   teardown(function()
     server:stop()
@@ -170,7 +172,7 @@ describe("both faces", function()
   local finished = { status = 201, json = fake.operation{ uuid = "op-1" } }
   local started = { status = 201, json = { uuid = "op-1" } }
 
-  -- How to get at a new object of each class, from a server that helps.
+  -- Functions that get a new object of each class from a cooperative server.
   local makers = {
     ["contree.Client"] = function(client) return client end,
     ["contree.Images"] = function(client) return client.images end,
@@ -224,7 +226,7 @@ describe("both faces", function()
     return err
   end
 
-  -- Checks one function; new() gives it bound to a new object.
+  -- Check one function; new() returns it bound to a new object.
   local function check(where, row, api, new)
     local args = row.args or {}
     local call = new()

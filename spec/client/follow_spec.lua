@@ -19,7 +19,7 @@ describe("following an operation", function()
 
   local function done(fields) return { status = 200, json = fake.operation(fields or {}) } end
 
-  -- Runs with live output; returns it and the result.
+  -- Run with live output; returns the output and the result.
   local function run(events, operations)
     server:rules(fake.run{ events = events, operations = operations })
     local out = {}
@@ -203,7 +203,7 @@ describe("following an operation", function()
     local during = open_files()
     collectgarbage("restart")
     collect()
-    -- Some used an idle connection; a dead stack slot may still hold the last.
+    -- Some requests shared an idle connection; a dead stack slot may still hold the last one.
     assert.is_true(during > before)
     assert.is_true(open_files() <= during - 3)
   end)

@@ -1,4 +1,4 @@
--- Servers that mean harm: a call ends in time, with a result or an error object.
+-- Hostile servers: a call ends in time, with a result or an error object.
 local contree = require("contree")
 local core = require("contree.core")
 local errors = require("contree.base.errors")
@@ -18,7 +18,7 @@ describe("a hostile server", function()
 
   local executing = { status = 200, json = { uuid = "op-1", status = "EXECUTING" } }
 
-  -- What keeps a stream busy and says nothing new.
+  -- Events that keep a stream busy without progress.
   local STREAMS = {
     ["events that were seen"] = "id: 1\nevent: stdout\ndata: {}\n\n",
     ["events without a type"] = "data: {}\n\n",
@@ -38,7 +38,7 @@ describe("a hostile server", function()
     end)
   end
 
-  -- A process that was never there, and a stream that does not say so.
+  -- A process that never existed, and a stream that does not tell.
   it("F11: giving up a process ends in time", function()
     server:rules{
       { method = "POST", path = "/v1/operations/op-1/subprocesses", replies = {
@@ -63,7 +63,7 @@ describe("a hostile server", function()
     finally(peer.stop)
     local url = peer.url:gsub("$", "/switch?")
     local bad = contree.new{ url = "unix:" .. peer.socket, retry = false }
-    -- Whatever the path is, this peer knows its own only.
+    -- This peer answers only its own path.
     bad.base = "http://peer/switch?"
     assert.is_string(url)
     local err = failure(bad.whoami, bad)

@@ -79,7 +79,7 @@ describe("images", function()
     local list = client.images{}
     assert.are.equal(2000, #list)
     assert.are.equal("u-2000", list[2000].uuid)
-    -- A server that gives the same page for ever is not asked for ever.
+    -- A server that always returns the same page is not asked for ever.
     server:rules{ { path = "/v1/images", replies = { page(1, 1000) } } }
     assert.are.equal(1000, #client.images{ limit = 5000 })
   end)

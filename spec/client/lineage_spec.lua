@@ -1,4 +1,4 @@
--- Lineage and blame where the server knows less than the local engine.
+-- Lineage and blame on a server that knows less than the local engine.
 local contree = require("contree")
 local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")

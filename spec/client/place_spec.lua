@@ -1,10 +1,10 @@
--- Where the script called: of every error, however the call came about.
+-- Every error says where the script called, whatever way the call was made.
 local contree = require("contree")
 local errors = require("contree.base.errors")
 local fake = require("spec.support.fake")
 local safe = require("contree.safe")
 
--- The line of whoever calls it.
+-- The line of its caller.
 local function here() return "place_spec.lua:" .. debug.getinfo(2, "l").currentline end
 
 local function at(expected, err)
@@ -61,7 +61,7 @@ describe("D8: the place of an error", function()
     ok, err = pcall(misuse)
     assert.is_false(ok)
     at(line, err)
-    -- Calls among the arguments are told apart from the call.
+    -- Calls in the arguments are not taken for the call itself.
     local function nested()
       line = here()
       line = here() return image:run(tostring(pcall(image.read, image, "/x")))
@@ -102,7 +102,7 @@ describe("D8: the place of an error", function()
     local ok, err = pcall(task.wait, task)
     assert.is_false(ok)
     at(line, err)
-    -- Work that we ourselves put into tasks: uploads.
+    -- Our own code runs uploads in tasks.
     server:rules{ { path = ".*", replies = { { status = 403, json = { error = "no" } } } } }
     ok, err = pcall(function()
       line = here() image:run{ shell = "x", files = { ["/a"] = { data = "1" },
@@ -170,7 +170,7 @@ end)
 
 describe("D16: an error that leaves the module", function()
   it("is an object, whatever our own code does", function()
-    -- A fault of ours, played by a module of that path.
+    -- A fault of ours, simulated by a chunk with one of our paths.
     local source = debug.getinfo(errors.new, "S").source:gsub("errors%.lua$", "fault.lua")
     local load_text = loadstring or load -- luacheck: ignore
     local fault = assert(load_text("return function(t) return t.a.b end", source))()
@@ -184,7 +184,7 @@ describe("D16: an error that leaves the module", function()
     assert.is_true(errors.is(err, "internal"), tostring(err))
     assert.matches("fault.lua:1: ", err.message)
     assert.is_string(err.hint)
-    -- What the script raises is the script's.
+    -- An error that the script raises stays as it is.
     thing = class.define("spec.Thing", { call = function(_, fn) fn() end })({})
     ok, err = pcall(thing.call, thing, function() error("mine") end)
     assert.is_false(ok)
@@ -205,14 +205,14 @@ describe("D16: an error that leaves the module", function()
     assert.are.equal("no libcurl", err.message)
   end)
 
-  -- A finaliser that adds a timer while one is being added left two where one was.
+  -- A finaliser that added a timer while another was being added once damaged the heap.
   it("does not come of a stream that is collected at a bad moment", function()
     local server = fake.start()
     server:rules(fake.run{ events = { fake.stream({ fake.frame(0, "init", 0, {}), 5 }) } })
     local image = contree.new{ url = server.url, token = "t" }.images:use(fake.IMAGE)
     local timers = require("contree.loop.timers")
     local add, struck = timers.add, 0
-    -- Each time a timer is added, what was dropped is collected in the midst of it.
+    -- Garbage is collected in the middle of each addition of a timer.
     timers.add = function(self, at_time, fn, value)
       self.size = self.size + 1
       local before = self.size

@@ -1,4 +1,4 @@
--- What every call goes through: addresses, credentials, retries, errors.
+-- Requests, as every call makes them: addresses, credentials, retries, errors.
 local contree = require("contree")
 local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
@@ -184,7 +184,7 @@ describe("a request", function()
   end)
 
   it("is refused after the scope of a client that is closed with it", function()
-    -- The syntax of Lua 5.4, which LuaJIT has not.
+    -- LuaJIT lacks this syntax of Lua 5.4.
     local scope = load("local closing <close> = ...") or client.close
     scope(client)
     assert.matches("closed", tostring(failure(function() client:whoami() end)))

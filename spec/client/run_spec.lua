@@ -1,4 +1,4 @@
--- image:run against servers that do, and do not, what they should.
+-- image:run against correct and faulty servers.
 local contree = require("contree")
 local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
@@ -226,7 +226,7 @@ describe("image:run", function()
     for _, spawned in ipairs{ { status = 500 }, { status = 503 }, { ["end"] = "cut" },
       { ["end"] = "reset" } } do
       server:rules(fake.run{ spawned = spawned })
-      -- A second request on the connection, so that it is not a fresh one.
+      -- The second request on this connection, so the connection is not fresh.
       failure(client.whoami, client)
       local err = failure(image.run, image, "x")
       assert.is_true(err.kind == "server" or err.kind == "connection")
@@ -252,7 +252,7 @@ describe("image:run", function()
     local headers = server:requests()[1].headers
     assert.are.equal("k-1", headers["idempotency-key"])
     assert.is_nil(headers.prefer)
-    -- A server that may not know the key is not asked twice.
+    -- A server that may ignore the key gets the request once.
     server:rules(fake.run{ spawned = { status = 503 } })
     failure(image.run, image, { shell = "x", idempotency_key = "k-1" })
     assert.are.equal(1, #server:asked())

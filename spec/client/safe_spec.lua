@@ -1,4 +1,4 @@
--- What contree.safe returns, and what it raises: only what the script's text got wrong.
+-- contree.safe returns failures; it raises only misuse.
 local errors = require("contree.base.errors")
 local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
@@ -52,7 +52,7 @@ describe("contree.safe", function()
       returns("unprocessable", image:run{ shell = "x", cwd = "/" .. text })
       returns("unprocessable", image:run{ shell = "x", tag = text })
       returns("unprocessable", image:popen{ text })
-      -- Names of files may hold any byte but one.
+      -- File names may hold any byte except NUL.
       returns("unprocessable", image:read("/" .. text:gsub("\255", "\0")))
       returns("unprocessable", image:ls("/" .. text:gsub("\255", "\0")))
       returns("unprocessable", image:grep(text))

@@ -59,7 +59,7 @@ describe("a long stdin", function()
     end
     control.write(client.operations:get("op-1"), 1, ("x"):rep(3000000), true)
     assert.are.equal("bytes json json", table.concat(sent, " ", 1, 3))
-    assert.are.equal(2 + 8, #sent) -- JSON in smaller pieces, but for the one that was refused
+    assert.are.equal(2 + 8, #sent) -- smaller pieces as JSON, and the piece that was refused
   end)
 
   it("waits for a process that is not there yet", function()

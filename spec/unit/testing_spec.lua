@@ -1,4 +1,4 @@
--- The client for the tests of others.
+-- contree.testing, the client for the tests of user programs.
 local contree = require("contree")
 local failure = require("spec.support.failure")
 local testing = require("contree.testing")

@@ -1,5 +1,4 @@
--- What a build does with files on this machine: patterns, the context, archives,
--- and what it remembers.
+-- Local files in a build: patterns, the context, archives and the cache.
 local cache = require("contree.dockerfile.cache")
 local context = require("contree.dockerfile.context")
 local disk = require("spec.support.disk")
@@ -131,7 +130,7 @@ describe("the context", function()
       "d/3 hardlink 644 1", "e directory 755 ", "e/f directory 700 ", "e/f/x file 644 " }, found)
   end)
 
-  -- What is no file is neither waited for nor read without an end.
+  -- A FIFO or device is neither waited for nor read without end.
   it("F11: has its .dockerignore within, as a file of a size that can be", function()
     local function opened(command, dockerfile)
       os.execute(("cd %s && rm -rf f && mkdir f && cd f && %s"):format(directory, command))
@@ -230,7 +229,7 @@ describe("tar", function()
     file:close()
   end)
 
-  -- The entries of an archive by name, with what is in the files.
+  -- The entries of an archive by name, with the contents of files.
   local function read_all(name)
     local file = assert(io.open(directory .. "/" .. name, "rb"))
     local reader, found = untar.reader(file), {}

@@ -138,7 +138,7 @@ describe("variables", function()
     end
   end)
 
-  -- What a shell has as special parameters is never set here.
+  -- The special parameters of a shell are never set here.
   it("B8: have the names that a shell has", function()
     for text, expected in pairs{
       ["$@"] = "", ["$*"] = "", ["$#"] = "", ["$?"] = "", ["$-"] = "", ["$$"] = "", ["$!"] = "",
@@ -240,7 +240,7 @@ describe("any bytes", function()
     "[", "]", ",", "=", "--from=", "--", "# escape=`\n", "#", "`", "\0", "\255", "\r\n",
     "a", "**", "*", "?", "!", "/", "..", "\t" }
 
-  -- The same each time, so that a failure can be looked at.
+  -- A fixed seed, so that a failure can be reproduced.
   local function generator(seed)
     return function(most)
       seed = (seed * 16807) % 2147483647

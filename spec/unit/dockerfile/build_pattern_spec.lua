@@ -1,5 +1,5 @@
--- The patterns of .dockerignore, of COPY's sources and of ${name#pattern}: what each fits,
--- and that none takes a time that its length does not say.
+-- The patterns of .dockerignore, of COPY's sources and of ${name#pattern}: what each matches,
+-- and that the time for a match is bounded by the lengths.
 local errors = require("contree.base.errors")
 local expand = require("contree.dockerfile.expand")
 local ignore = require("contree.dockerfile.ignore")
@@ -17,10 +17,10 @@ local function ignored(text)
   return function(path) return rules:ignores(names_of(path)) end
 end
 
--- What moby's patternmatcher says, in the same order of topics as its own tests: rules,
--- the paths that they leave out, and those that they do not.
+-- The behaviour of moby's patternmatcher, with the topics in the order of its own tests: rules,
+-- the paths that they leave out, and paths that they do not.
 local RULES = {
-  -- "**" is everything, at any place.
+  -- "**" matches everything, at any place.
   { "**", "x x/ x/y x/y/z .x", "" },
   { "**/", "x x/ x/y x/y/z", "" },
   { "**/**", "x x/y x/y/z", "" },
@@ -60,7 +60,7 @@ local RULES = {
   { "???", "abc äöü", "ab abcd" },
   { ".*", ".x .x/y ..x", "x x/.y" },
   { "x*z", "xz xyz", "x/z" },
-  -- Classes are of characters, and may be of what they are not, "/" included.
+  -- Classes of characters; a negated one matches "/", too.
   { "x[b-d]z", "xbz xcz xdz", "xz xaz xez xbbz" },
   { "x[^b-d]z", "xaz xez x/z x☺z", "xbz xz" },
   { "x[^a][^a]z", "xbcz", "x☺z xbz" },
@@ -79,7 +79,7 @@ local RULES = {
   { "[[]", "[", "]" },
   { "x]", "x]", "x" },
   { "[Local]", "L o c", "Local" },
-  -- Nothing else means anything.
+  -- Other characters have no meaning.
   { "x.z", "x.z", "xyz xz" },
   { "x(y)z/w", "x(y)z/w", "xyz/w x(y)z/v" },
   { "x.|)$(}+{y^%-", "x.|)$(}+{y^%-", "x" },
@@ -89,7 +89,7 @@ local RULES = {
   { "x\\\\", "x\\", "x" },
   { "\\x\\y", "xy", "\\x\\y" },
   { "x|y", "x|y", "x y" },
-  -- Where a path is, and what it is called.
+  -- Directories and names of paths.
   { "/x", "x x/y", "a/x" },
   { "./x//y/../z/", "x/z x/z/a", "x/y" },
   { "../x", "", "x" },
@@ -99,7 +99,7 @@ local RULES = {
   { "  x y  ", "x|y", "" },
   { "#x", "", "#x x" },
   { " #x", "#x", "x" },
-  -- The last rule that fits says.
+  -- The last rule that matches decides.
   { "x\n!x/y", "x x/z", "x/y x/y/z" },
   { "x/\n!x/y", "x/z", "x/y" },
   { "x/*\n!x/y", "x/z", "x x/y" },
@@ -152,7 +152,7 @@ describe("B4: .dockerignore", function()
   end)
 end)
 
--- With a matcher that tries, or that trims with one pattern, none of these would end.
+-- With a backtracking matcher, or a trim by a single pattern, these would take for ever.
 describe("F11: a text of any length", function()
   local long = ("a"):rep(20000)
   local stars = ("*a"):rep(60) .. "b"

@@ -43,7 +43,7 @@ describe("contree.image.reference", function()
     end)
   end
 
-  -- Tags of registries that no image can have here.
+  -- Tags of registries that this server does not allow.
   for _, name in ipairs{ "a:RELEASE.2024-01-31T20-20-33Z", "a:V1", "a:v1..2", "a:v1.", "a:v-.._.",
     "Host/a:1", "h.io/" .. ("n/"):rep(120) .. "n:" .. ("t"):rep(128) } do
     it("B1: derives a tag from " .. name:sub(1, 40), function()
@@ -51,7 +51,7 @@ describe("contree.image.reference", function()
       assert.is_true(reference.is_tag(source.tag), source.tag)
       assert.are.equal("docker://" .. (name:find("^a:") and "docker.io/library/" or "") .. name,
         source.url)
-      -- The same each time, and found by what was asked for.
+      -- The tag is the same each time, and the reference finds it.
       assert.are.equal(source.tag, reference.parse("docker://" .. name).tag)
       assert.are.equal(source.tag, reference.tag(name))
       assert.are_not.equal(source.tag, assert(reference.parse(name:lower():gsub("%.%.", ".-")

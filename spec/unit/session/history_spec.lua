@@ -1,4 +1,4 @@
--- What sessions remember, by both stores: the same calls, the same answers.
+-- The history of sessions: the same calls have the same answers in both stores.
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local errors = require("contree.base.errors")
@@ -19,7 +19,7 @@ local function titles(past, tip)
   return table.concat(list, "|")
 end
 
--- Two views of one store: for memory there is only one.
+-- Two connections to one store; in memory both are the same.
 local STORES = {
   memory = function()
     local rows = memory.new()
