@@ -86,7 +86,7 @@ static void test_suggestions(void) {
     CHECK_STRING(refusal("gc --files-older-then=1d"),
                  "no option --files-older-then; did you mean "
                  "--files-older-than?");
-    /* Another command's option is none of this one's. */
+    /* An option of another command is not suggested. */
     CHECK_STRING(refusal("doctor --listne x"),
                  "no option --listne: contree-engine doctor --help lists all");
     CHECK_STRING(refusal("import x -o y"),

@@ -1,12 +1,12 @@
--- Descriptors and threads are never enough: what an engine does without.
+-- The engine when descriptors or threads are short.
 local disk = require("spec.support.disk")
 local socket = require("socket")
 local wire = require("spec.support.wire")
 
--- A command that executes what follows it with so many descriptors.
+-- A command prefix that limits the number of descriptors.
 local function with(limit) return ([[sh -c 'ulimit -n %d && exec "$@"' sh]]):format(limit) end
 
--- How many descriptors a process has, and the lowest number it has not.
+-- The number of descriptors of a process, and the lowest free one.
 local function count_of(pid)
   return tonumber(wire.run(("ls /proc/%d/fd | wc -l"):format(pid)))
 end
@@ -59,8 +59,8 @@ describe("F2: an engine with few descriptors", function()
     end)
   end
 
-  -- Each file is a descriptor on its way into the sandbox; where all of a
-  -- user's sockets hold too many, the kernel takes no more for a while.
+  -- Each file travels to the sandbox as a descriptor. If too many of a user's
+  -- descriptors are in flight, the kernel takes no more for a while.
   it("gives runs more files than it has descriptors", function()
     local engine = wire.start("", with(192))
     local files, uuids = {}, {}
@@ -89,7 +89,7 @@ describe("F2: an engine with few descriptors", function()
       connection:request("POST", "/v1/instances", { body = [[{"image": "tag:busybox:latest",
         "command": "true", "disposable": true}]], headers = { Prefer = "wait=30" } })
       local reply = connection:response()
-      -- Cells that were refused leave their numbers to others.
+      -- Cells that could not be made must give their descriptors back.
       if reply.status ~= 201 or reply.json.status ~= "SUCCESS" then
         assert.matches("Fix: let the engine have more", reply.json.error)
         assert.is_true(reply.status == 201 or reply.status == 503, reply.body)
@@ -166,7 +166,7 @@ describe("F2: strangers on TCP", function()
     known:send("GET /v1/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\n\r\n")
     assert.matches("^HTTP/1.1 200", known:receive("*l"))
     for _, s in ipairs(strangers) do s:close() end
-    -- Who has shown the token is no stranger, however long it is silent.
+    -- A client that has shown the token may stay silent for long.
     for _ = 1, 200 do
       local s = socket.tcp()
       assert(s:connect("127.0.0.1", port))

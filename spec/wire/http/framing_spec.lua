@@ -1,5 +1,5 @@
--- Where an answer ends: what follows it on a connection that is kept is the
--- next answer, to the byte, whatever the method, the route and the status.
+-- The end of an answer: on a kept connection the next answer follows at once, to the
+-- byte, for every method, route and status.
 local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
@@ -9,7 +9,7 @@ describe("C1: an answer on a kept connection", function()
   setup(function()
     engine = wire.start()
     image = engine:get("/v1/images").json.images[1].uuid
-    -- More than fits into an answer with a Content-Length.
+    -- Larger than an answer with a Content-Length may be.
     operation = engine:run{ shell = true, command = "head -c 200000 /dev/zero | tr '\\0' x" }.uuid
     running = engine:spawn{ command = "cat", stdin = { value = "", close = false } }
     local events = engine:follow(running, "?follow=1")
@@ -25,8 +25,8 @@ describe("C1: an answer on a kept connection", function()
     return all or part
   end
 
-  -- What a strict client does: it reads the answer as RFC 9112 says, sends
-  -- the next request, and looks at the very next byte.
+  -- Acts as a strict client: reads the answer by RFC 9112, sends the next request, and
+  -- looks at the very next byte.
   local function is_framed(method, path, options)
     local what = method .. " " .. path
     local connection = engine:connect()
@@ -51,7 +51,7 @@ describe("C1: an answer on a kept connection", function()
     return reply
   end
 
-  -- Pattern of a route in src/engine/api -> requests of it.
+  -- The patterns of the routes in src/engine/api, each with requests for it.
   local function routes()
     local inspect = "/v1/inspect/" .. image
     return {

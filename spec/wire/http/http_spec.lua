@@ -1,4 +1,4 @@
--- What every route has in common.
+-- The behaviour that all routes share.
 local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
@@ -130,7 +130,7 @@ describe("the HTTP server", function()
     end)
   end)
 
-  -- Sends bytes as they are; the reply, or nil when the connection just ends.
+  -- Sends raw bytes: the reply, or nil if the connection ends without one.
   local function raw(text, patience)
     local connection = engine:connect()
     if patience then connection.sock:settimeout(patience) end
@@ -158,9 +158,9 @@ describe("the HTTP server", function()
     end)
   end)
 
-  -- Some of these libmicrohttpd answers before it calls anybody, others it
-  -- leaves to us; which ones depends on its version (docs/proofs/api.md). What holds
-  -- for all: the status, no header of ours that invites more, and the end.
+  -- libmicrohttpd refuses some of these itself and leaves others to the engine; its
+  -- version decides which (docs/proofs/api.md). In all cases the status is right, no
+  -- header invites another request, and the connection ends.
   local function is_ended(status, text)
     local reply = assert(raw(text), text:sub(1, 60))
     assert.are.equal(status, reply.status, text:sub(1, 60))
@@ -232,7 +232,7 @@ describe("the HTTP server", function()
       ["GET / HTTP/1.1\r\nA: " .. ("a"):rep(70000) .. "\r\n\r\n"] = 431 } do
       is_ended(status, text)
     end
-    -- Not even the status is one for all versions.
+    -- The status depends on the version of libmicrohttpd.
     for _, text in ipairs{ "\1\2 \3\r\n\r\n",
       "GET /" .. ("a"):rep(70000) .. " HTTP/1.1\r\nHost: x\r\n\r\n" } do
       local reply = raw(text)
@@ -255,7 +255,7 @@ describe("the HTTP server", function()
       assert.are_not.equal("timeout", problem, i)
       connection:close()
     end
-    -- What was whole before is answered.
+    -- A request that was complete before is answered.
     local connection = engine:connect()
     connection:request("POST", "/v1/instances", { headers = { Prefer = "wait=30" },
       body = wire.json.encode(wire.spawn{ command = "sleep", args = { "3" } }) })
@@ -378,7 +378,7 @@ describe("the HTTP server", function()
   it("lets its own user in only", function()
     assert.are.equal("600", wire.run("stat -c %a " .. engine.path))
     if wire.run("id -u") ~= "0" then return end
-    -- Even past the file's mode: another user on a descriptor that root opened.
+    -- Also if the file's mode does not help: another user has a descriptor that root opened.
     local script = [[
 import os, socket
 s = socket.socket(socket.AF_UNIX)
@@ -438,7 +438,7 @@ describe("the HTTP server on TCP", function()
       "sandboxes", "sandboxes.example:8443", "10.1.2.3", "[2001:db8::1]:80" } do
       assert.are.equal(200, engine:get("/v1/whoami",
         { Host = name, Authorization = right.Authorization }).status, name)
-      -- A page on this name, were it pointed at us, is a stranger like others.
+      -- A web page of such a name, pointed at the engine (DNS rebinding), has no token.
       assert.are.equal(401, engine:get("/v1/whoami", { Host = name }).status, name)
       assert.are.equal(401, engine:get("/v1/whoami",
         { Host = name, Authorization = "Bearer " .. name }).status, name)

@@ -299,8 +299,8 @@ static void check_runtime(FILE *out, const struct runtime *runtime,
         say(out, "ok", "runtime", "%s makes sandboxes", runtime->path);
     else
         say(out, "missing", "runtime",
-            "%s makes no sandbox. Fix: what it says above, or --runtime "
-            "native, which needs none",
+            "%s makes no sandbox. Fix: see the line of the sandbox above, or "
+            "use --runtime native, which needs none",
             runtime->path);
 }
 

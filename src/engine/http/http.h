@@ -57,8 +57,6 @@ bool request_is_local(const struct request *r);
 bool request_is_head(const struct request *r);
 /* The id of the process that sent it; 0 over TCP. */
 long request_client(const struct request *r);
-/* Set Location to the path of an operation, with the prefix of this request. */
-void request_set_location(struct request *r, const char *operation);
 /* Give the request a state, which is released with it. NULLs take it back. */
 void request_own(struct request *r, void *state, void (*release)(void *));
 void *request_state(const struct request *r);
@@ -70,6 +68,8 @@ void request_on_gone(struct request *r, void (*gone)(void *arg), void *arg);
 
 /* Add a header to the reply; `value` is copied, `name` is not. */
 void reply_header(struct request *r, const char *name, const char *value);
+/* Set Location to the path of an operation, with the prefix of this request. */
+void request_set_location(struct request *r, const char *operation);
 void reply_fault(struct request *r, const struct fault *f);
 void reply_error(struct request *r, int status, const char *format, ...)
     PRINTF_LIKE(3, 4);
