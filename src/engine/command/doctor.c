@@ -63,7 +63,7 @@ static void try_sandbox(const char *data_dir, const struct runtime *runtime,
         open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     snprintf(name, sizeof name, "doctor.%d", (int)getpid());
     found->works = dir < 0 ? fault_errno(f, "cannot open %s", data_dir) == 0
-                           : trial_run(dir, name, found->ids, runtime,
+                           : probe_run(dir, name, found->ids, runtime,
                                        found->isolation, f) == 0;
 }
 

@@ -277,11 +277,11 @@ static void close_engine(struct engine *e) {
  */
 static int try_runtime(struct engine *e, struct fault *f) {
     const struct runtime *r = e->config->runtime;
-    const char *place = "trash/trial";
+    const char *place = "trash/probe";
     char isolation[ISOLATION_SIZE];
     struct fault why;
     if (!r || (tree_delete_at(e->dir_fd, place) == 0 &&
-               trial_run(e->dir_fd, place, e->ids, r, isolation, &why) == 0))
+               probe_run(e->dir_fd, place, e->ids, r, isolation, &why) == 0))
         return 0;
     return fault_set(f, 503,
                      "%.280s. Fix it (contree-engine doctor --runtime %.40s "

@@ -1,4 +1,3 @@
-/* cgroup.c: see cgroup.h. */
 #define _GNU_SOURCE
 #include "sandbox/cgroup.h"
 #include "base/clock.h"
@@ -35,7 +34,7 @@ static const char *const names[CGROUP_KINDS] = {"memory", "pids", "cpu"};
 static const char *const fields[CGROUP_KINDS] = {"memory_bytes", "pids",
                                                  "cpus"};
 
-/* The directory that gets a controller's groups. */
+/* A controller, and the directory in which its groups are made. */
 struct controller {
     int fd; /* -1: no such controller here */
     bool unified;
@@ -44,7 +43,7 @@ struct controller {
 /* A group that was still busy when it was to be removed. */
 struct remnant {
     struct remnant *next;
-    int parent; /* a place's */
+    int parent; /* fd of a controller */
     char name[NAME_SIZE];
 };
 
@@ -67,7 +66,7 @@ struct cgroup {
     bool out_of_memory;
 };
 
-/* ---- what there is ---- */
+/* ---- finding controllers ---- */
 
 static char *read_text(int dir, const char *name) {
     char *text = malloc(TEXT_MAX);
@@ -81,7 +80,7 @@ static char *read_text(int dir, const char *name) {
     return text;
 }
 
-/* Whether `word` is in a list separated by any of `by`. */
+/* Is `word` in a list whose separators are the characters of `by`? */
 static bool has_word(const char *list, const char *by, const char *word) {
     size_t length = strlen(word);
     while (*list) {
@@ -93,8 +92,8 @@ static bool has_word(const char *list, const char *by, const char *word) {
     return false;
 }
 
-/* The path of our own group in the hierarchy of a controller (NULL: that of
- * version 2), out of /proc/self/cgroup. */
+/* Reads the path of our own group in the hierarchy of a controller (NULL:
+ * version 2) from the text of /proc/self/cgroup. */
 static bool own_path(const char *text, const char *controller, char *out,
                      size_t size) {
     for (const char *line = text; line && *line;
@@ -144,13 +143,13 @@ static void own_directory(const struct mount *m, const char *path, char *out,
         snprintf(out, size, "%s", m->point);
 }
 
-/* What /proc says about us. */
+/* The text of mountinfo and cgroup. */
 struct proc_files {
     char *mounts, *cgroups;
 };
 
-/* Where the hierarchy of a controller (NULL: version 2) shows our own group,
- * and where it begins. */
+/* Finds the directory of our own group in the hierarchy of a controller (NULL:
+ * version 2), and the length of the mount point in it. */
 static bool find_directory(const struct proc_files *m, const char *controller,
                            char *out, size_t size, size_t *mount_length) {
     char path[3072];
@@ -168,7 +167,7 @@ static bool find_directory(const struct proc_files *m, const char *controller,
     return false;
 }
 
-/* A directory where we may make groups, which has `file`; else -1. */
+/* Opens a directory in which the engine may make groups; else -1. */
 static int open_place(const char *path, const char *file) {
     int fd CLEANUP(cleanup_close) =
         open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -200,8 +199,8 @@ static bool are_alone(int dir) {
            strcmp(end, "\n") == 0;
 }
 
-/* Whether the group and what is below it are ours to manage: systemd marks
- * such a one, and a container's begins at the top of what it sees. */
+/* May the engine manage the group and those below it? systemd marks such
+ * groups; in a container it is the topmost group that is visible. */
 static bool is_delegated(int dir, bool topmost) {
     char mark = '0';
     return topmost || are_alone(dir) ||
@@ -209,8 +208,8 @@ static bool is_delegated(int dir, bool topmost) {
            (fgetxattr(dir, "trusted.delegate", &mark, 1) == 1 && mark == '1');
 }
 
-/* Moves whoever is in the group to its leaf: ourselves and, say, the script
- * that started us. Who forks meanwhile leaves a child, so it tries again. */
+/* Moves all processes of the group to its leaf: the engine and, say, the script
+ * that started it. Tries again, as a process may fork meanwhile. */
 static void move_to_leaf(int dir) {
     for (int i = 0; i < MOVE_ATTEMPTS; i++) {
         char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.procs");
@@ -234,8 +233,8 @@ static void enable_controllers(int dir, const char *there_are) {
     }
 }
 
-/* Has our own group give its controllers on, if that is for us to decide. Only
- * the root of all groups may do so and have processes itself. */
+/* Enables the controllers of our own group for groups below it, if it is
+ * delegated to us. Any group but the root must have no processes then. */
 static void prepare_own(int dir, bool topmost) {
     char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.controllers");
     bool root = faccessat(dir, "cgroup.type", F_OK, 0) < 0;
@@ -249,8 +248,8 @@ static void prepare_own(int dir, bool topmost) {
     enable_controllers(dir, text);
 }
 
-/* Uses what `dir`'s groups have and nobody else has given; false for nothing.
- */
+/* Uses the controllers of groups in `dir` that were not found elsewhere; false
+ * if there are none. */
 static bool use_unified(struct cgroups *c, int dir) {
     char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.subtree_control");
     bool useful = false;
@@ -264,7 +263,7 @@ static bool use_unified(struct cgroups *c, int dir) {
     return useful;
 }
 
-/* Our own group, or the nearest above it that has controllers to give. */
+/* Uses our own group, or the nearest above it that has enabled controllers. */
 static void find_version2(struct cgroups *c, const struct proc_files *m) {
     char path[4096];
     size_t top;
@@ -283,7 +282,7 @@ static void find_version2(struct cgroups *c, const struct proc_files *m) {
     }
 }
 
-/* Lines of "name hierarchy groups enabled". */
+/* Reads /proc/cgroups: lines of "name hierarchy groups enabled". */
 static void find_switched_off(struct cgroups *c, const char *text) {
     for (const char *line = text; line && *line;
          line = strchr(line, '\n'), line += line != NULL) {
@@ -407,8 +406,9 @@ bool cgroups_sweep(struct cgroups *c) {
     return c->remnants != NULL;
 }
 
-/* Who has a group holds a lock on it, which ends with him: see take_group().
- * Holding it nobody else can take the group meanwhile. */
+/* Removes a group that no engine uses: an engine holds a lock on each of its
+ * groups, which ends with it (see take_group()). Under our lock no other engine
+ * can take the group meanwhile. */
 static void remove_abandoned(int place, const char *name) {
     int fd CLEANUP(cleanup_close) =
         openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -416,9 +416,9 @@ static void remove_abandoned(int place, const char *name) {
         unlinkat(place, name, AT_REMOVEDIR);
 }
 
-/* Removes what the last engine on our data directory left, and what others
- * did: theirs may be gone, and then nobody else would. The kernel keeps groups
- * with processes. */
+/* Removes groups that were left by engines of this data directory, and also of
+ * others, which may be gone for good. The kernel keeps groups with processes.
+ */
 static void recover_group(struct cgroups *c, int place, const char *name) {
     if (strlen(name) >= NAME_SIZE)
         return;
@@ -473,7 +473,7 @@ static bool is_made(const struct cgroup *g) {
     return false;
 }
 
-/* Opens and locks it. -1 when an engine that cleans up took it away. */
+/* Opens and locks a group; -1 when an engine that cleans up has removed it. */
 static int take_group(int place, const char *name) {
     struct stat own, now;
     int fd CLEANUP(cleanup_close) =
@@ -507,7 +507,7 @@ static int make_directory(struct cgroup *g, int kind, struct fault *f) {
             unlinkat(p->fd, g->name, AT_REMOVEDIR);
         return -1;
     }
-    /* Without that file groups have no shares here. */
+    /* Best effort: on older kernels there is no such file. */
     if (fresh && p->unified && *g->all->nice)
         write_text(g->dirs[kind], "cpu.weight.nice", g->all->nice);
     return 0;
@@ -522,7 +522,7 @@ static int set_number(const struct cgroup *g, int kind, const char *file,
     return 0;
 }
 
-/* Swap is no way out; a kernel without swap accounting has no such file. */
+/* Also limits swap, unless the kernel does not account for it. */
 static int limit_memory(struct cgroup *g, int64_t bytes, struct fault *f) {
     int dir = g->dirs[CGROUP_MEMORY];
     bool unified = g->all->places[CGROUP_MEMORY].unified;
@@ -535,8 +535,8 @@ static int limit_memory(struct cgroup *g, int64_t bytes, struct fault *f) {
     if (faccessat(dir, swap, F_OK, 0) == 0 &&
         set_number(g, CGROUP_MEMORY, swap, unified ? 0 : bytes, f) < 0)
         return -1;
-    /* The kernel kills them all at once, so none carries on with half of the
-     * others gone; one that cannot (before 4.19) leaves it to us. */
+    /* The kernel kills all processes at once, so that none goes on while others
+     * are gone; before 4.19 on_group() in sandbox.c has to do it. */
     if (unified && write_text(dir, "memory.oom.group", "1") < 0 &&
         errno != ENOENT)
         return fault_errno(f, "cannot set memory.oom.group");
@@ -555,13 +555,13 @@ static int limit_memory(struct cgroup *g, int64_t bytes, struct fault *f) {
     return 0;
 }
 
-/* Init is in the group too. */
+/* One more, for init is in the group, too. */
 static int limit_pids(struct cgroup *g, int64_t pids, struct fault *f) {
     if (set_number(g, CGROUP_PIDS, "pids.max", pids + 1, f) < 0)
         return -1;
     g->pids_events =
         openat(g->dirs[CGROUP_PIDS], "pids.events", O_RDONLY | O_CLOEXEC);
-    return 0; /* before Linux 4.3 there is none, and no report */
+    return 0; /* no such file before Linux 4.3 */
 }
 
 static int limit_cpu(struct cgroup *g, double cpus, struct fault *f) {
@@ -640,8 +640,8 @@ int cgroup_watch_fd(const struct cgroup *g, int *events) {
     return g->oom >= 0 ? g->oom : g->memory_events;
 }
 
-/* A number in a file of "name value" lines; 0 if it is not there. Reading it
- * also arms the next wake-up of version 2. */
+/* A number from a file of "name value" lines; 0 if it is not there. In version
+ * 2 reading the file also arms the next wake-up. */
 static long counter(int fd, const char *name) {
     char text[1024];
     ssize_t got = fd < 0 ? -1 : pread(fd, text, sizeof text - 1, 0);
@@ -657,7 +657,7 @@ static long counter(int fd, const char *name) {
 void cgroup_woken(struct cgroup *g) {
     uint64_t times;
     if (g->oom >= 0 && read(g->oom, &times, sizeof times) == sizeof times)
-        g->out_of_memory = true; /* told before anything is killed */
+        g->out_of_memory = true; /* before any process is killed */
     if (counter(g->memory_events, "oom_kill") > 0)
         g->out_of_memory = true;
 }

@@ -1,4 +1,3 @@
-/* filter.c: see filter.h. */
 #define _GNU_SOURCE
 #include "sandbox/filter.h"
 #include "base/descriptor.h"
@@ -19,8 +18,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* mseal, Linux 6.10. Numbers above are the same on all machines, and nobody
- * has looked at what they do. */
+/* mseal, Linux 6.10. Higher numbers are the same on all machines; this policy
+ * does not know them. */
 enum { LAST_KNOWN_CALL = 462 };
 
 static const char *const forbidden[] = {
@@ -37,9 +36,9 @@ static const char *const forbidden[] = {
     "fspick",
     "mount_setattr",
     /* Namespaces and other processes. Not ptrace, process_vm_* and kcmp, which
-     * debuggers and sanitizers need: they reach what /proc/PID/mem reaches,
-     * processes of the same user in the sandbox and never its init. What they
-     * make a process do goes through this filter (Linux 4.8). */
+     * debuggers and sanitizers need. Like /proc/PID/mem they reach processes of
+     * the same user in the sandbox, and never its init. Calls that a traced
+     * process is made to do go through this filter, too (Linux 4.8). */
     "unshare",
     "setns",
     "process_madvise",
@@ -100,10 +99,10 @@ static const char *const forbidden[] = {
     "move_pages",
 };
 
-/* Calls that a program finds on some machines only, and that take what all of
- * a machine has in common: of asynchronous requests there are fs.aio-max-nr,
- * and while memory is secret the machine does not hibernate. clone3 has its
- * flags in memory, where no filter can see them. */
+/* Programs can do without these, as some machines lack them. The first two use
+ * up what the whole machine shares: fs.aio-max-nr limits asynchronous requests,
+ * and a machine with secret memory does not hibernate. The flags of clone3 are
+ * in memory, where no filter can see them. */
 static const char *const missing[] = {"io_setup", "memfd_secret", "clone3"};
 
 static int forbid(scmp_filter_ctx c, const char *name, int error) {
@@ -124,7 +123,8 @@ static int forbid_calls(scmp_filter_ctx c) {
     return rc;
 }
 
-/* The machine has set them aside for some program, not for sandboxes. */
+/* Huge pages are set aside for some program of the machine, not for sandboxes.
+ */
 static int forbid_huge_pages(scmp_filter_ctx c) {
     const uint32_t none_left = SCMP_ACT_ERRNO(ENOMEM);
     int rc =
@@ -149,8 +149,8 @@ static int forbid_new_namespaces(scmp_filter_ctx c) {
     return rc;
 }
 
-/* Typing into a terminal, and line disciplines that load modules. The kernel
- * looks at 32 bits of the request only, so must we. */
+/* Input typed into a terminal, and line disciplines that load modules. Compare
+ * only 32 bits of the request, as the kernel does. */
 static int forbid_terminal_tricks(scmp_filter_ctx c) {
     static const uint64_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD};
     int rc = 0;
@@ -161,8 +161,8 @@ static int forbid_terminal_tricks(scmp_filter_ctx c) {
     return rc;
 }
 
-/* Changing the size of core dumps seems to work and does nothing: at any other
- * size than init's the host's core dump handler would be run. */
+/* Pretend to change the size limit of core dumps. With any other limit than
+ * init's the kernel would run the host's handler of core dumps. */
 static int keep_core_limit(scmp_filter_ctx c) {
     int rc =
         seccomp_rule_add(c, SCMP_ACT_ERRNO(0), SCMP_SYS(setrlimit), 1,
@@ -175,9 +175,9 @@ static int keep_core_limit(scmp_filter_ctx c) {
         SCMP_A2(SCMP_CMP_NE, 0));
 }
 
-/* ---- what comes before libseccomp's part ---- */
+/* ---- the part before libseccomp's ---- */
 
-/* The kernel looks at 32 bits of these arguments, and so do we. */
+/* Compare only 32 bits of these arguments, as the kernel does. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 enum { LOW_HALF = 0 };
 #else
@@ -189,10 +189,10 @@ enum { LOW_HALF = 4 };
 #define ARGUMENT(n)                                                            \
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS,                                         \
              offsetof(struct seccomp_data, args[n]) + LOW_HALF)
-/* Leaves out the next `count` instructions if what was loaded is not `value`;
- * ends this part, for libseccomp's to decide; refuses the call. */
+/* Skips the next `count` instructions if the loaded number is not `value`. */
 #define UNLESS(value, count)                                                   \
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, count)
+/* Skips the rest of this part: libseccomp's decides. */
 #define DONE BPF_STMT(BPF_JMP | BPF_JA, UINT32_MAX)
 #define REFUSE(error) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (error))
 
@@ -225,11 +225,10 @@ static int write_newer_calls(int fd) {
     return write_part(fd, part, sizeof part / sizeof *part);
 }
 
-/* Unix, TCP, UDP and ping sockets and, for the list of interfaces, route
- * netlink. For nothing else the kernel even begins to make one or loads a
- * module: not for vsock, which reaches the host of a virtual machine, and for
- * no rare protocol. libseccomp cannot say this: a rule of its looks at an
- * argument once. */
+/* Allow Unix, TCP, UDP and ping sockets and, for the list of interfaces, route
+ * netlink. Other sockets must not even make the kernel load a module: neither
+ * vsock, which reaches the host of a virtual machine, nor any rare protocol. A
+ * rule of libseccomp cannot say this, for it may test an argument only once. */
 static int write_sockets(int fd) {
     struct sock_filter part[] = {
         NUMBER,
@@ -264,8 +263,8 @@ static int write_sockets(int fd) {
 static int build(scmp_filter_ctx c) {
     int rc =
         seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-    /* A binary tree: the kernel walks the filter once for each system call
-     * when it is installed, which is what a sandbox waits for. */
+    /* A binary tree. A sandbox waits until the filter is installed, and then
+     * the kernel walks it once for each system call. */
     if (rc == 0)
         rc = seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (rc == 0)

@@ -4,12 +4,16 @@
 
 #include "base/fault.h"
 
-/* Compiles the filter, once, into a memfd that holds an array of struct
- * sock_filter. Policy: everything is allowed but what reaches for the kernel
- * itself (mounts, namespaces, modules, time, keyrings, bpf, io_uring, other
- * processes' memory, file handles): EPERM; system calls newer than this
- * policy and clone3, whose flags cannot be filtered: ENOSYS; other machine
- * ABIs (i386, x32): the process is killed. Returns the descriptor or -1. */
+/* Compiles the filter into a memfd that holds an array of struct sock_filter.
+ * The descriptor, which the caller owns, or -1. The policy:
+ *
+ *   EPERM    calls that reach the kernel itself: mounts, namespaces, modules,
+ *            time, keyrings, bpf, io_uring, file handles
+ *   ENOSYS   calls newer than this policy, and clone3, whose flags cannot be
+ *            filtered
+ *   killed   a process that makes calls of another ABI (i386, x32)
+ *
+ * Everything else is allowed. */
 int filter_compile(struct fault *f);
 
 #endif

@@ -1,7 +1,3 @@
-/* launcher.c: has cells made by forkservers (init/forkserver.c) and keeps some
- * ready, so that a run does not wait for namespaces. A cell makes a sandbox of
- * itself, with the kernel's own calls (init/cell.c), or has an OCI runtime do
- * it (init/runtime.c). */
 #define _GNU_SOURCE
 #include "sandbox/launcher.h"
 #include "base/descriptor.h"
@@ -37,7 +33,7 @@ enum {
     READY_MAX = FORKSERVERS_MAX * READY_EACH,
     HELLO_SECONDS = 10,
     REFILL_MS = 10,
-    REVIVE_MS = 1000, /* and twice as long each time that it fails */
+    REVIVE_MS = 1000, /* twice as long after each failure */
     REVIVE_MAX_MS = 64000,
     SWEEP_MAX_MS = 5000,
     ANSWERS_MAX = 16, /* in one turn of the loop */
@@ -52,7 +48,7 @@ struct forkserver_handle {
     pid_t pid;
     bool greeted;         /* it can make cells */
     bool watched;         /* poll is open */
-    int owed[CELL_KINDS]; /* cells asked for and not yet delivered */
+    int owed[CELL_KINDS]; /* cells that were asked for and have not come */
     uv_poll_t poll;
 };
 
@@ -69,12 +65,12 @@ struct launcher {
     int nice;
     int dir_fd, init_fd, filter_fd;
     int quota_fd;         /* the user namespace that forkservers are in */
-    bool keeps_oom_score; /* the kernel, against sandboxes */
+    bool keeps_oom_score; /* see keeps_oom_score() */
     struct forkserver_handle forkservers[FORKSERVERS_MAX];
     int forkserver_count;
     struct spare_cell ready[READY_MAX];
     int ready_count, ready_wanted;
-    struct queue {
+    struct request_queue {
         struct cell_request *first, **last;
         int count;
     } waiting[CELL_KINDS];
@@ -101,14 +97,14 @@ static int seal_init(struct fault *f) {
     return steal_fd(&fd);
 }
 
-/* When memory runs out, what runs in a sandbox goes before anything else of
- * its user. */
+/* When memory runs out, processes of sandboxes are killed before any other
+ * process of the user. */
 static bool offer_to_oom_killer(void) {
     return write_to_file("/proc/self/oom_score_adj", "500") == 0;
 }
 
-/* Whether sandboxes cannot take that back: what the kernel was told by
- * somebody with CAP_SYS_RESOURCE, which is root. */
+/* Does the kernel keep sandboxes from lowering the score again? It does if the
+ * score was raised with CAP_SYS_RESOURCE, that is by root. */
 static bool keeps_oom_score(void) {
     struct __user_cap_header_struct header = {.version =
                                                   _LINUX_CAPABILITY_VERSION_3};
@@ -122,9 +118,9 @@ static bool keeps_oom_score(void) {
     return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
 }
 
-/* The kernel counts processes and signals for the owner of a namespace, too,
- * with the limits that who made it had: so a sandbox has no more of them,
- * whatever users it has. With one id all sandboxes have one owner. */
+/* The kernel charges processes and signals to the owner of a namespace, too,
+ * with the limits of the process that made it: so all users of a sandbox
+ * together have no more. With one id all sandboxes would share one owner. */
 static void share_limits(uint32_t ids) {
     enum { PROCESSES = 4396 }; /* as init/cell.c has it */
     struct rlimit l;
@@ -139,12 +135,13 @@ static void share_limits(uint32_t ids) {
     }
 }
 
-/* In the child: descriptors 3 to 5 as the protocol says, and nothing else.
+/* In the child: passes on descriptors 3 to 5, as the protocol says, and no
+ * other.
  *
- * One session for all sandboxes of a forkserver, and a lower priority: fifty
- * that compute leave the program that embeds us its processor. The kernel may
- * give each session an equal share (sched_autogroup), and each process
- * otherwise. */
+ * All sandboxes of a forkserver are in one session, with a lower priority: so
+ * the program that embeds the engine keeps its processor while fifty of them
+ * compute. The kernel shares processors out among sessions (sched_autogroup) or
+ * among processes. */
 _Noreturn static void exec_forkserver(const struct launcher *l, int socket,
                                       char *const argv[]) {
     enum { CLEAR = 16 };
@@ -162,7 +159,7 @@ _Noreturn static void exec_forkserver(const struct launcher *l, int socket,
     setsid();
     setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + l->nice);
     offer_to_oom_killer();
-    if (!l->runtime) /* which is in the chroot, if we are */
+    if (!l->runtime) /* a runtime is in the chroot, too */
         leave_chroot();
     share_limits(l->ids.count);
     if (l->quota_fd >= 0 && setns(l->quota_fd, CLONE_NEWUSER) < 0)
@@ -172,14 +169,14 @@ _Noreturn static void exec_forkserver(const struct launcher *l, int socket,
     _exit(1);
 }
 
-/* What it says first, unless it can make cells. */
+/* The first report of a forkserver that cannot make cells. */
 static int refused_to_start(const struct cell_report *r, struct fault *f) {
     return fault_set(f, 503, "sandboxes cannot be made here: %.300s%s",
                      r->message,
                      userns_is_restricted() ? ". Fix: " USERNS_FIX : "");
 }
 
-/* Waits for the forkserver's first word. */
+/* Waits for the forkserver's first report. */
 static int hear_hello(struct forkserver_handle *s, struct fault *f) {
     struct cell_report r;
     struct timeval limit = {.tv_sec = HELLO_SECONDS}, never = {0};
@@ -204,7 +201,7 @@ static void kill_forkserver(struct forkserver_handle *s) {
     s->pid = 0;
 }
 
-/* Not while its socket is watched. */
+/* To be called when its socket is not watched. */
 static void stop_forkserver(struct forkserver_handle *s) {
     drop_fd(&s->socket);
     kill_forkserver(s);
@@ -258,7 +255,7 @@ static struct forkserver_handle *least_busy(struct launcher *l) {
     return best;
 }
 
-/* Asks for cells until those that are coming are `missing`. */
+/* Asks for cells until `missing` of them are owed. */
 static void ask(struct launcher *l, char kind, int missing) {
     for (int i = 0; i < l->forkserver_count; i++)
         missing -= l->forkservers[i].owed[(int)kind];
@@ -286,14 +283,14 @@ static void on_refill(uv_timer_t *timer) {
     launcher_refill(timer->data);
 }
 
-static void queue_add(struct queue *q, struct cell_request *r) {
+static void queue_add(struct request_queue *q, struct cell_request *r) {
     r->next = NULL;
     *q->last = r;
     q->last = &r->next;
     q->count++;
 }
 
-static struct cell_request *queue_take(struct queue *q) {
+static struct cell_request *queue_take(struct request_queue *q) {
     struct cell_request *r = q->first;
     if (r) {
         q->first = r->next;
@@ -351,7 +348,8 @@ static void drop_cells_of(struct launcher *l,
     l->ready_count = kept;
 }
 
-/* How many descriptors came with a message; fds[] gets them, else -1. */
+/* How many descriptors came with a message, -1 when some were lost. Fills
+ * fds[], with -1 after them. */
 static int take_descriptors(struct msghdr *message, int fds[CELL_FDS]) {
     int count = 0;
     for (int i = 0; i < CELL_FDS; i++)
@@ -365,8 +363,8 @@ static int take_descriptors(struct msghdr *message, int fds[CELL_FDS]) {
     return message->msg_flags & MSG_CTRUNC ? -1 : count;
 }
 
-/* A cell of which the kernel dropped a part, because we have no number free for
- * it, is none: it ends when the rest is closed. */
+/* Turns a cell into a fault if the kernel dropped descriptors of it, because we
+ * had no free numbers. The cell ends when the others are closed. */
 static void check_complete(struct cell_report *report, int got,
                            int fds[CELL_FDS]) {
     int wanted = report->kind == CELL_CONNECTED ? CELL_FDS : CELL_FDS - 1;
@@ -405,7 +403,7 @@ static void refuse_all(struct launcher *l, const struct fault *f) {
             r->refused(r, f);
 }
 
-/* The first word of one that was started again. */
+/* Handles the first report of a forkserver that was started again. */
 static int greet(struct forkserver_handle *s, struct cell_report *r) {
     struct fault f;
     r->message[sizeof r->message - 1] = '\0';
@@ -420,7 +418,8 @@ static int greet(struct forkserver_handle *s, struct cell_report *r) {
     return -1;
 }
 
-/* One answer of a forkserver: 1, 0 when there is none, -1 when it is gone. */
+/* Handles one answer of a forkserver: 1, 0 when there is none, -1 when the
+ * forkserver is gone. */
 static int receive_answer(struct forkserver_handle *s) {
     struct cell_report report;
     union {
@@ -476,14 +475,14 @@ static void revive_later(struct launcher *l) {
     uv_timer_start(&l->revive, on_revive, l->revive_ms, 0);
 }
 
-/* Somebody waits. */
+/* For a run that waits. */
 static void revive_soon(struct launcher *l) {
     if (uv_timer_get_due_in(&l->revive) > REVIVE_MS)
         uv_timer_start(&l->revive, on_revive, REVIVE_MS, 0);
 }
 
-/* Starts those that died. When none can be, whoever waits is told why, and it
- * is tried again: what was short may be there by then. */
+/* Starts the forkservers that died. When none runs then, all requests that wait
+ * are refused; and it is tried again later, as a shortage may be over. */
 static void revive(struct launcher *l) {
     struct fault f;
     for (int i = 0; i < l->forkserver_count; i++) {
@@ -495,7 +494,7 @@ static void revive(struct launcher *l) {
         log_line("%s", f.message);
         if (!least_busy(l))
             refuse_all(l, &f);
-        if (l->closing) /* by who was told */
+        if (l->closing) /* by a callback */
             return;
         revive_later(l);
     }
@@ -506,8 +505,8 @@ static void on_revive(uv_timer_t *timer) {
     revive(timer->data);
 }
 
-/* A forkserver died: its sandboxes died with it. One that never worked is not
- * started again at once. */
+/* A forkserver died, and its sandboxes with it. One that never worked is
+ * started again later. */
 static void on_forkserver_closed(uv_handle_t *handle) {
     struct forkserver_handle *s = handle->data;
     struct launcher *l = s->launcher;
@@ -530,7 +529,7 @@ static void on_forkserver(uv_poll_t *poll, int status, int events) {
     int rc = status < 0 ? -1 : 1;
     for (int i = 0; rc > 0 && i < ANSWERS_MAX; i++)
         rc = receive_answer(s);
-    /* Who is told of a failure may have closed the launcher. */
+    /* A callback may have closed the launcher. */
     if (uv_is_closing((uv_handle_t *)poll))
         return;
     if (rc < 0)
@@ -599,10 +598,10 @@ void launcher_sweep(struct launcher *l) {
 
 /* ---- life ---- */
 
-/* Every overlay mount makes and deletes some inodes in its work directory, and
- * ext4 without a journal looks at each recently deleted one before it makes
- * another: milliseconds, where much was deleted lately. A top directory's
- * children are spread over the disk. Other file systems have no such flag. */
+/* Spreads the workspaces over the disk. Every overlay mount makes and deletes
+ * some inodes in its work directory. Before it makes one, ext4 without a
+ * journal checks all recently deleted inodes nearby: milliseconds, if there are
+ * many. Other file systems have no such flag. */
 static void spread(int dir_fd, const char *name) {
     int flags, fd CLEANUP(cleanup_close) =
                    openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -612,8 +611,8 @@ static void spread(int dir_fd, const char *name) {
     ioctl(fd, FS_IOC_SETFLAGS, &flags);
 }
 
-/* What cells mount must be there before the forkserver takes hold of it; id
- * base must be able to search them, though not the data directory itself. */
+/* Makes the directories that cells mount, before a forkserver opens them. Id
+ * base must be able to search them, but not the data directory itself. */
 static int make_dirs(int dir_fd, struct fault *f) {
     static const char *const dirs[] = {"l", "w"};
     for (int i = 0; i < 2; i++)

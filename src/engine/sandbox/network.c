@@ -1,4 +1,3 @@
-/* network.c: see network.h. */
 #define _GNU_SOURCE
 #include "sandbox/network.h"
 #include "base/descriptor.h"
@@ -10,7 +9,7 @@
 struct network {
     uv_process_t process;
     uv_pipe_t ready;
-    int alive; /* its end closes with us: slirp4netns ends when it does */
+    int alive; /* slirp4netns ends when this is closed, or the engine is gone */
     bool told;
     int references; /* open handles, and the sandbox until network_stop */
     char byte[16];
@@ -112,7 +111,7 @@ static void close_ready(struct network *n) {
         uv_close((uv_handle_t *)&n->ready, on_closed);
 }
 
-/* ends[2] is the handle's from uv_pipe_open() on. */
+/* From uv_pipe_open() on the handle owns ends[2]. */
 static int open_ready(uv_loop_t *loop, struct network *n, int ends[4]) {
     n->references = 1;
     uv_pipe_init(loop, &n->ready, 0); /* cannot fail */
@@ -144,7 +143,7 @@ static int make_ends(int ends[4], struct fault *f) {
     return -1;
 }
 
-/* Owns `n` in any case. */
+/* Takes `n` over, also on failure. */
 static int start(uv_loop_t *loop, struct network *n, int net, struct fault *f) {
     int ends[4] = {-1, -1, -1, -1};
     if (make_ends(ends, f) < 0) {

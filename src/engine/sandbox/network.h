@@ -1,6 +1,6 @@
-/* network.h: the way out of a sandbox that asked for networking: slirp4netns,
- * which needs no privileges, in a process of its own. The sandbox reaches what
- * the engine's user can reach but not the host's loopback interface; nobody
+/* network.h: the network of a sandbox that asked for one: slirp4netns, which
+ * needs no privileges, in a process of its own. The sandbox reaches what the
+ * engine's user can reach, but not the host's loopback interface. Nothing
  * reaches the sandbox. */
 #ifndef CONTREE_SANDBOX_NETWORK_H
 #define CONTREE_SANDBOX_NETWORK_H
@@ -10,9 +10,9 @@
 
 struct network;
 
-/* Connects the network namespace `net`, which it takes over. `connected` is
- * called once from the loop, with NULL or why it did not work, unless
- * network_stop comes first. 503 when slirp4netns is not installed. */
+/* Connects the network namespace `net`, and takes that descriptor over. Calls
+ * `connected` once from the loop, with NULL or the failure, unless
+ * network_stop() comes first. 503 when slirp4netns is not installed. */
 struct network *network_start(uv_loop_t *loop, int net,
                               void (*connected)(void *arg,
                                                 const struct fault *why),

@@ -1,4 +1,3 @@
-/* probe.c: see probe.h. */
 #define _GNU_SOURCE
 #include "sandbox/probe.h"
 #include "base/descriptor.h"
@@ -13,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TRIAL_MS = 30000 };
+enum { PROBE_MS = 30000 };
 
-struct trial {
+struct probe {
     struct launcher *launcher;
     struct sandbox *sandbox;
     uv_timer_t limit;
@@ -28,8 +27,8 @@ static void on_started(void *arg) {
 }
 
 static void on_failed(void *arg, const struct fault *why) {
-    struct trial *t = arg;
-    *t->fault = *why;
+    struct probe *probe = arg;
+    *probe->fault = *why;
 }
 
 static void on_spawned(void *arg, int spid, int pid,
@@ -45,24 +44,24 @@ static void on_spawn_failed(void *arg, int spid, const struct fault *why) {
     on_failed(arg, why);
 }
 
-/* An empty image has no program to run: 127 is what a shell would say. */
+/* An empty image has no program to run, so the process exits with 127. */
 static void on_exited(void *arg, int spid, const struct sandbox_exit *e) {
-    struct trial *t = arg;
+    struct probe *probe = arg;
     (void)spid;
-    t->works = e->code == 127;
+    probe->works = e->code == 127;
 }
 
 static void on_gone(void *arg) {
-    struct trial *t = arg;
-    uv_close((uv_handle_t *)&t->limit, NULL);
-    launcher_close(t->launcher);
+    struct probe *probe = arg;
+    uv_close((uv_handle_t *)&probe->limit, NULL);
+    launcher_close(probe->launcher);
 }
 
 static void on_limit(uv_timer_t *timer) {
-    struct trial *t = timer->data;
-    fault_set(t->fault, 503, "no sandbox was made within %d seconds",
-              TRIAL_MS / 1000);
-    sandbox_kill(t->sandbox);
+    struct probe *probe = timer->data;
+    fault_set(probe->fault, 503, "no sandbox was made within %d seconds",
+              PROBE_MS / 1000);
+    sandbox_kill(probe->sandbox);
 }
 
 static int make_image(int dir, uid_t base, struct fault *f) {
@@ -76,7 +75,7 @@ static int make_image(int dir, uid_t base, struct fault *f) {
     return 0;
 }
 
-static int start(struct trial *t, uv_loop_t *loop, struct fault *f) {
+static int start(struct probe *probe, uv_loop_t *loop, struct fault *f) {
     static const struct sandbox_callbacks callbacks = {
         on_started, on_failed, on_spawned, on_spawn_failed,
         on_exited,  on_gone,   NULL};
@@ -85,7 +84,7 @@ static int start(struct trial *t, uv_loop_t *loop, struct fault *f) {
                                              .lower_count = 1,
                                              .upper = "w/1/u",
                                              .work = "w/1/w",
-                                             .hostname = "trial"};
+                                             .hostname = "probe"};
     char *argv[] = {"/no/program", NULL}, *env[] = {NULL};
     struct sandbox_process p = {.argv = argv,
                                 .env = env,
@@ -93,42 +92,44 @@ static int start(struct trial *t, uv_loop_t *loop, struct fault *f) {
                                 .stdin_fd = -1,
                                 .stdout_fd = -1,
                                 .stderr_fd = -1};
-    if (launcher_attach(t->launcher, loop, f) < 0)
+    if (launcher_attach(probe->launcher, loop, f) < 0)
         return -1;
-    t->sandbox = sandbox_start(t->launcher, &spec, &callbacks, t, f);
-    if (!t->sandbox)
+    probe->sandbox =
+        sandbox_start(probe->launcher, &spec, &callbacks, probe, f);
+    if (!probe->sandbox)
         return -1;
-    t->limit.data = t;
-    uv_timer_init(loop, &t->limit);
-    uv_timer_start(&t->limit, on_limit, TRIAL_MS, 0);
-    if (sandbox_spawn(t->sandbox, 1, &p, f) < 0)
-        sandbox_kill(t->sandbox);
+    probe->limit.data = probe;
+    uv_timer_init(loop, &probe->limit);
+    uv_timer_start(&probe->limit, on_limit, PROBE_MS, 0);
+    if (sandbox_spawn(probe->sandbox, 1, &p, f) < 0)
+        sandbox_kill(probe->sandbox);
     return 0;
 }
 
 static int try_in(int dir, struct id_range ids, const struct runtime *runtime,
                   char isolation[ISOLATION_SIZE], struct fault *f) {
-    struct trial t = {.fault = f};
+    struct probe probe = {.fault = f};
     uv_loop_t loop;
     fault_set(f, 503, "the sandbox ended unexpectedly");
     if (make_image(dir, ids.base, f) < 0)
         return -1;
-    t.launcher = launcher_open(dir, ids, runtime, 0, f);
-    if (!t.launcher)
+    probe.launcher = launcher_open(dir, ids, runtime, 0, f);
+    if (!probe.launcher)
         return -1;
-    snprintf(isolation, ISOLATION_SIZE, "%s", launcher_isolation(t.launcher));
+    snprintf(isolation, ISOLATION_SIZE, "%s",
+             launcher_isolation(probe.launcher));
     if (uv_loop_init(&loop) < 0) {
-        launcher_close(t.launcher);
+        launcher_close(probe.launcher);
         return fault_set(f, 500, "cannot make an event loop");
     }
-    if (start(&t, &loop, f) < 0)
-        launcher_close(t.launcher);
+    if (start(&probe, &loop, f) < 0)
+        launcher_close(probe.launcher);
     uv_run(&loop, UV_RUN_DEFAULT);
     uv_loop_close(&loop);
-    return t.works ? 0 : -1;
+    return probe.works ? 0 : -1;
 }
 
-int trial_run(int dir, const char *name, struct id_range ids,
+int probe_run(int dir, const char *name, struct id_range ids,
               const struct runtime *runtime, char isolation[ISOLATION_SIZE],
               struct fault *f) {
     if (mkdirat(dir, name, 0700) < 0)

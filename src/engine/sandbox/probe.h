@@ -1,5 +1,5 @@
-/* probe.h: one real sandbox, of an empty image, to know whether this machine
- * can make any. */
+/* probe.h: makes a sandbox of an empty image, to know whether this machine can
+ * make any. */
 #ifndef CONTREE_SANDBOX_PROBE_H
 #define CONTREE_SANDBOX_PROBE_H
 
@@ -9,9 +9,9 @@
 enum { ISOLATION_SIZE = 384 };
 
 /* Makes it in the directory `name` of `dir`, which is made and deleted. Fills
- * `isolation` with launcher_isolation(). 0, or -1 with why there is none. Call
- * it in the user namespace of the engine, before any thread exists. */
-int trial_run(int dir, const char *name, struct id_range ids,
+ * `isolation` with launcher_isolation(). 0, or -1 when no sandbox can be made.
+ * Call it in the user namespace of the engine, before any thread exists. */
+int probe_run(int dir, const char *name, struct id_range ids,
               const struct runtime *runtime, char isolation[ISOLATION_SIZE],
               struct fault *f);
 

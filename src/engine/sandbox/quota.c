@@ -1,6 +1,6 @@
-/* quota.c: see quota.h. A namespace's ids are mapped by a process of its
- * parent, so there is a process in each: we, one in the outer namespace, and
- * one in the inner, which ends when we have its namespace. */
+/* quota.c: a process of the parent namespace must map the ids of a namespace.
+ * So there is a process in each: the engine, a child in the outer one, and its
+ * child in the inner one, which ends when the engine has opened that. */
 #define _GNU_SOURCE
 #include "sandbox/quota.h"
 #include "base/descriptor.h"
@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 static const char *const counted[] = {COUNTED_FOR_USERS};
-/* Each namespace has limits of its own, at first very high ones, which say
- * nothing of those above it. These are the topmost. */
+/* The limits of the whole machine. Each namespace has its own limits, which are
+ * very high at first, whatever the limits above it are. */
 static const char *const topmost[COUNTED] = {
     "/proc/sys/fs/inotify/max_user_instances",
     "/proc/sys/fs/inotify/max_user_watches"};
@@ -29,17 +29,18 @@ enum { MAP_SIZE = 4096 };
 
 struct quota {
     char users[MAP_SIZE], groups[MAP_SIZE]; /* maps: each id to itself */
-    long all[COUNTED];                      /* of each; 0: unknown */
+    long all[COUNTED];                      /* our limits; 0: unknown */
     int report[2];                          /* the inner process's pid */
     int hold[2];                            /* a byte: it may end */
-    int fd;                                 /* what is wanted */
-    uint32_t ids;                           /* that a sandbox has */
+    int fd;                                 /* the inner namespace */
+    uint32_t ids;                           /* of a sandbox */
 };
 
-/* What is to be done in a new namespace, or beside it; 0 or an errno. */
+/* Runs in a new namespace, or beside it; 0 or an errno. */
 typedef int action(struct quota *q);
 
-/* What the children do is safe after fork() in a process of many threads. */
+/* The children call only functions that are safe after fork() in a process of
+ * many threads. */
 static long read_number(const char *path) {
     char text[32] = "";
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -55,7 +56,7 @@ static void name_counted(int i, char path[64]) {
     snprintf(path, 64, "/proc/sys/user/%s", counted[i]);
 }
 
-/* Where that is forbidden the user's own limits hold. */
+/* Best effort: if it is forbidden, only the user's own limits hold. */
 static void set_counted(const struct quota *q, long share) {
     for (int i = 0; i < COUNTED; i++) {
         char path[64], text[32];
@@ -66,7 +67,7 @@ static void set_counted(const struct quota *q, long share) {
     }
 }
 
-/* The next namespace has what we may have as the most for all in it. */
+/* The kernel limits a new namespace to what its maker may have. */
 static void halve_limits(void) {
     static const int resources[] = {RLIMIT_NPROC, RLIMIT_SIGPENDING,
                                     RLIMIT_MSGQUEUE, RLIMIT_MEMLOCK};
@@ -90,22 +91,21 @@ static int map_ids(const struct quota *q, pid_t pid) {
     return write_to_file(path, q->groups);
 }
 
-/* Becomes a process of a new user namespace, and acts when its ids are mapped.
- */
+/* Enters a new user namespace, and calls `inside` when its ids are mapped. */
 _Noreturn static void enter(struct quota *q, int ready, int go,
                             action *inside) {
     char byte;
     leave_chroot();
     if (unshare(CLONE_NEWUSER) < 0)
         _exit(errno);
-    /* The change hides /proc/PID from who maps otherwise. */
+    /* Else the process that maps could not write to our /proc/PID. */
     if (prctl(PR_SET_DUMPABLE, 1) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
         write(ready, "", 1) != 1 || read(go, &byte, 1) != 1)
         _exit(EPIPE);
     _exit(inside(q));
 }
 
-/* Has a child enter a new namespace and act there, `beside` it here. */
+/* Calls `inside` in a child that enters a new namespace, `beside` here. */
 static int in_namespace(struct quota *q, action *inside, action *beside) {
     int ready[2] = {-1, -1}, go[2] = {-1, -1}, status = 0, rc = EPIPE;
     char byte;
@@ -138,7 +138,7 @@ static int do_nothing(struct quota *q) {
 static int inner(struct quota *q) {
     pid_t pid = getpid();
     char byte;
-    /* With one id the owner is the same for all: see init/forkserver.c. */
+    /* With one id all sandboxes have one owner: see init/forkserver.c. */
     set_counted(q, q->ids > 1 ? 4 : 2);
     if (write(q->report[1], &pid, sizeof pid) != sizeof pid)
         return EPIPE;
@@ -151,7 +151,7 @@ static int outer(struct quota *q) {
     return in_namespace(q, inner, do_nothing);
 }
 
-/* Takes hold of the inner namespace. */
+/* Opens the inner namespace. */
 static int take(struct quota *q) {
     pid_t pid;
     char path[32];
@@ -164,7 +164,7 @@ static int take(struct quota *q) {
     return write(q->hold[1], "", 1) == 1 ? rc : EPIPE;
 }
 
-/* Our own map, as one of ids that stay what they are. */
+/* Our own map, but with each id mapped to itself. */
 static void read_map(const char *path, char map[MAP_SIZE]) {
     unsigned inside, count;
     int used = 0;

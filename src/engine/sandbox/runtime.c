@@ -1,4 +1,3 @@
-/* runtime.c: see runtime.h. */
 #define _GNU_SOURCE
 #include "sandbox/runtime.h"
 #include "base/buffer.h"
@@ -34,7 +33,7 @@ static bool search(const char *name, char path[PATH_MAX]) {
     return false;
 }
 
-/* Directories that every machine has some of, and no runtime needs. */
+/* Every machine has at least one of these, and no runtime needs them. */
 static const char *find_stage(const char *path) {
     static const char *const dirs[] = {"/mnt", "/media", "/srv", "/tmp"};
     char program[PATH_MAX];
@@ -51,12 +50,12 @@ static const char *find_stage(const char *path) {
     return NULL;
 }
 
-/* The groups of a sandbox are the engine's business. */
+/* The engine makes the control groups, so the runtime must make none. */
 static const char *own_option(const char *name) {
     return strstr(name, "crun") ? "--cgroup-manager=disabled" : NULL;
 }
 
-/* A symbolic link stays one: crun is krun when it is called so. */
+/* Symbolic links are not resolved: crun is krun under that name. */
 static bool locate(const char *name, char path[PATH_MAX]) {
     if (!strchr(name, '/'))
         return search(name, path);
@@ -135,7 +134,7 @@ static void add_process(struct buffer *b) {
     json_close(b, '}');
     ADD_STRINGS(b, "args", args, "");
     json_add_string(b, "cwd", "/");
-    /* Else crun looks for one in the image's /etc/passwd, whatever that is. */
+    /* Else crun reads the image's /etc/passwd, whatever that is. */
     json_open(b, "env", '[');
     json_add_string(b, NULL, "HOME=/");
     json_close(b, ']');
@@ -162,7 +161,6 @@ static void add_mount(struct buffer *b, const char *destination,
     json_close(b, '}');
 }
 
-/* /sys is the stage's, as only who owns the network may mount one. */
 static void add_shm(struct buffer *b, int64_t bytes) {
     char options[96], size[24] = SHM_SIZE;
     if (bytes > 0)
@@ -183,6 +181,7 @@ static void add_mounts(struct buffer *b, const struct runtime *r,
     json_open(b, "mounts", '[');
     add_mount(b, "/proc", "proc", "proc",
               fixed_proc ? "ro,nosuid,noexec,nodev" : "nosuid,noexec,nodev");
+    /* Only the owner of the network namespace may mount a new /sys. */
     add_mount(b, "/sys", "bind", sys, "rbind,ro,nosuid,noexec,nodev");
     add_mount(b, "/dev", "tmpfs", "tmpfs",
               "ro,nosuid,noexec,strictatime,mode=755,size=64k");

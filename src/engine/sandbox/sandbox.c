@@ -1,5 +1,3 @@
-/* sandbox.c: see sandbox.h. The loop's side of one sandbox: orders to its
- * init, reports from it, and its end. */
 #define _GNU_SOURCE
 #include "sandbox/sandbox.h"
 #include "base/clock.h"
@@ -31,7 +29,7 @@ enum {
     WAITING_MAX = 16,       /* messages, before sandbox_is_full() */
 };
 
-/* An order on its way. Owns its descriptors. */
+/* An order, to be sent to init. Owns its descriptors. */
 struct message {
     struct message *next;
     int fds[ORDER_FDS_MAX];
@@ -52,7 +50,7 @@ struct sandbox {
     bool started;     /* init has entered the root */
     char *work;       /* the overlay's work directory */
     struct network *network; /* NULL: the loopback interface alone */
-    bool connecting;         /* orders wait for it */
+    bool connecting;         /* orders wait for the network, or for a cell */
     bool killed;             /* by sandbox_kill(): failed is not called */
     bool settled;            /* the main process ended, or failed was called */
     /* Orders. Until `started` those that were sent are kept, for another cell.
@@ -63,7 +61,7 @@ struct sandbox {
     bool asked;             /* fed() is to be called */
     struct cgroup *group;   /* NULL: no limits */
     bool watches_control, watches_end, watches_group;
-    bool unborn;  /* sandbox_start says no: nobody waits for its end */
+    bool unborn;  /* sandbox_start() fails: gone is not called */
     int main_pid; /* inside; 0: not spawned */
     double spawned_at;
     uv_poll_t control_poll, pid_poll, group_poll;
@@ -209,7 +207,7 @@ static int strings_memfd(const struct strings *sets, size_t count, size_t size,
     return steal_fd(&fd);
 }
 
-/* Consumes the descriptors, also on failure. */
+/* Takes the descriptors over, also on failure. */
 static struct message *message_new(struct order *o, const struct strings *sets,
                                    size_t count, const int *fds, int fd_count,
                                    struct fault *f) {
@@ -241,7 +239,7 @@ static struct message *message_new(struct order *o, const struct strings *sets,
     return m;
 }
 
-/* Consumes the descriptors whatever the outcome. */
+/* Takes the descriptors over, also on failure. */
 static int give_order(struct sandbox *s, struct order *o,
                       const struct strings *sets, size_t count, const int *fds,
                       int fd_count, struct fault *f) {
@@ -331,8 +329,8 @@ static void handle_report(struct sandbox *s, struct report *r) {
 
 enum reports { MORE, NO_MORE_NOW, NO_MORE_EVER };
 
-/* Reads reports, as far as others need not wait. ECONNRESET says that init
- * ended with orders unread; what it reported before comes after. */
+/* Reads reports, until the turn of the loop is long. ECONNRESET means that init
+ * ended with orders unread; its earlier reports follow. */
 static enum reports receive_reports(struct sandbox *s) {
     for (int i = 0; i < REPORTS_MAX; i++) {
         struct report r;
@@ -424,8 +422,8 @@ static void close_handles(struct sandbox *s) {
         sandbox_gone(s);
 }
 
-/* Memory ran out, and init, the sandbox's last reporter, went with the rest (as
- * version 2 has it) or was chosen. */
+/* Reports the end of a sandbox that ran out of memory, if the kernel killed
+ * init before it could: with all others (version 2), or alone. */
 static void tell_lost_exit(struct sandbox *s) {
     const char *limit = s->group ? cgroup_limit_hit(s->group) : NULL;
     if (!limit || strcmp(limit, "memory") != 0 || s->killed || s->settled)
@@ -505,8 +503,8 @@ static void on_grace(uv_timer_t *timer) {
     kill_cell(timer->data);
 }
 
-/* A process of it was killed for want of memory: what is left is no whole.
- * Killing the main process alone lets init tell what it used. */
+/* A process was OOM-killed; the sandbox is no longer consistent. Kill the main
+ * process first, so that init reports what it used. */
 static void on_group(uv_poll_t *poll, int status, int events) {
     struct sandbox *s = poll->data;
     (void)events;

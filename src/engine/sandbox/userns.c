@@ -1,4 +1,3 @@
-/* userns.c: see userns.h. */
 #define _GNU_SOURCE
 #include "sandbox/userns.h"
 #include "base/descriptor.h"
@@ -18,8 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Below RESERVED are the ids of users, services and what systemd gives to
- * containers; -1 is none. */
+/* Below RESERVED are the ids of users, services and of systemd's containers. */
 enum { RESERVED = 1879048192, IDS_MIN = 65536, RANGES_MAX = 32 };
 
 /* The ranges of one user in /etc/subuid or /etc/subgid. */
@@ -29,7 +27,7 @@ struct ranges {
     uint64_t ids; /* in all of them */
 };
 
-/* Ids that are given twice would make the whole map invalid. */
+/* Ignores overlapping ranges, which would make the whole map invalid. */
 static void add_range(struct ranges *r, uint64_t base, uint64_t count) {
     if (count == 0 || base + count > UINT32_MAX || r->count == RANGES_MAX)
         return;
@@ -42,8 +40,8 @@ static void add_range(struct ranges *r, uint64_t base, uint64_t count) {
     r->ids += count;
 }
 
-/* The lines NAME:FIRST:COUNT whose name is `name` or the number `uid`, but for
- * those that have the user's own id, `self`, in them. */
+/* Reads the lines NAME:FIRST:COUNT whose name is `name` or the number `uid`,
+ * but not ranges that contain the user's own id, `self`. */
 static void find_ranges(const char *path, const char *name, uid_t uid,
                         uid_t self, struct ranges *out) {
     FILE *file = fopen(path, "re");
@@ -65,7 +63,7 @@ static void find_ranges(const char *path, const char *name, uid_t uid,
         fclose(file);
 }
 
-/* The first range of `name` that both its users and its groups have. */
+/* The first range of `name` that both files have. */
 static bool find_common_range(const char *name, uid_t uid,
                               struct id_range *out) {
     struct ranges users, groups;
@@ -83,7 +81,7 @@ static bool find_common_range(const char *name, uid_t uid,
     return false;
 }
 
-/* How many ids from 0 on this user namespace has, by one of its maps. */
+/* How many ids from 0 on are in this map of our user namespace. */
 static uint32_t mapped_ids(const char *path) {
     unsigned inside, outside, count = 0, total = 0;
     FILE *file = fopen(path, "re");
@@ -105,14 +103,14 @@ static bool has_admin_capability(void) {
            data[0].effective & 1U << CAP_SETGID;
 }
 
-/* How many ids there are here for users and groups alike. */
+/* How many ids from 0 on exist for both users and groups. */
 static uint32_t own_ids(void) {
     uint32_t users = mapped_ids("/proc/self/uid_map");
     uint32_t groups = mapped_ids("/proc/self/gid_map");
     return users < groups ? users : groups;
 }
 
-/* All but 0, which is the engine, if there are others. */
+/* All ids but 0, which is the engine's, if there are others. */
 static void take_all_ids(uint32_t ids, struct id_range *out) {
     *out = ids > 1 ? (struct id_range){.base = 1, .count = ids - 1}
                    : (struct id_range){.base = 0, .count = 1};
@@ -166,7 +164,7 @@ struct subordinates {
     struct ranges users, groups;
 };
 
-/* Fewer than IDS_MIN would be too few for most images. */
+/* Fewer than IDS_MIN are too few for most images. */
 static bool find_subordinates(struct subordinates *s) {
     const struct passwd *user = getpwuid(getuid());
     const char *name = user ? user->pw_name : "";
@@ -175,7 +173,7 @@ static bool find_subordinates(struct subordinates *s) {
     return s->users.ids >= IDS_MIN && s->groups.ids >= IDS_MIN;
 }
 
-/* A child that stays outside, waits until we are inside, maps our ids. */
+/* A child that stays outside, and maps our ids when this process is inside. */
 static pid_t start_mapper(const struct subordinates *s, int go[2]) {
     pid_t parent = getpid();
     unsigned uid = getuid(), gid = getgid();
@@ -214,7 +212,7 @@ static int explain_refusal(struct fault *f) {
                      strerror(error), fix);
 }
 
-/* The map that everybody may write: one id, ourselves. */
+/* The only map that needs no privilege: one id, our own. */
 static int map_one_id(unsigned uid, unsigned gid, struct fault *f) {
     char users[32], groups[32];
     snprintf(users, sizeof users, "0 %u 1", uid);
@@ -255,7 +253,7 @@ static int enter_namespace(struct fault *f) {
     if ((mapped && setgroups(0, NULL) < 0) || setresgid(0, 0, 0) < 0 ||
         setresuid(0, 0, 0) < 0)
         return explain_refusal(f);
-    /* Changing ids hides /proc/self from us otherwise. */
+    /* Else the change of ids makes /proc/self unreadable. */
     if (prctl(PR_SET_DUMPABLE, 1) < 0)
         return fault_errno(f, "PR_SET_DUMPABLE");
     return 0;
