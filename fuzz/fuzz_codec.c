@@ -1,5 +1,5 @@
-/* fuzz_codec.c: base64 brings any bytes back, what it accepts it would write
- * itself but for padding bits, and no bytes break the text checks. */
+/* fuzz_codec.c: base64 restores any bytes; text that it accepts is, but for
+ * padding bits, what it would write; no bytes break the text checks. */
 #include "codec.h"
 
 #include <lauxlib.h>

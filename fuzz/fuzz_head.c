@@ -1,5 +1,5 @@
-/* fuzz_head.c: no header block breaks its reader. The lines are what libcurl
- * would hand over: pieces up to a line feed. */
+/* fuzz_head.c: no header block breaks its reader. The lines are pieces up to a
+ * line feed, as libcurl hands them over. */
 #include "head.h"
 
 #include <lauxlib.h>

@@ -1,5 +1,5 @@
-/* fuzz_lines.c: a diff with all of its context holds both texts, whole, and one
- * with less is made without harm. The input is the two, a zero between them. */
+/* fuzz_lines.c: a diff with all of its context contains both texts; one with
+ * less context does no harm. The input is both texts with a zero between. */
 #include "lines.h"
 
 #include <lauxlib.h>
@@ -22,7 +22,7 @@ static void take(struct text *from, const char *line, size_t size) {
     from->left -= size;
 }
 
-/* Takes the lines of a hunk off the texts that they are said to be of. */
+/* Takes the lines of a hunk off the texts that they belong to. */
 static void check_hunk(struct text hunk, struct text *old, struct text *new) {
     while (hunk.left > 0) {
         const char *line = hunk.data + 1;

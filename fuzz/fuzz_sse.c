@@ -1,4 +1,4 @@
-/* fuzz_sse.c: an event stream reads the same however it is split, and no
+/* fuzz_sse.c: the events of a stream do not depend on how it is split, and no
  * bytes break the parser. */
 #include "sse.h"
 
@@ -19,7 +19,7 @@ static void add_field(lua_State *L, luaL_Buffer *all, int event,
         luaL_addvalue(all);
 }
 
-/* Pushes what the stream says when it comes in pieces of `piece` bytes. */
+/* Pushes the events of the stream in pieces of `piece` bytes. */
 static void push_reading(lua_State *L, const char *data, size_t size,
                          size_t piece) {
     struct sse sse;

@@ -7,7 +7,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* All zero is an empty one; free with bytes_free(), which empties it. */
+/* Empty when all zero. Free with bytes_free(), which leaves it empty. */
 struct bytes {
     char *data;
     size_t length;

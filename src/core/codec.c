@@ -130,8 +130,8 @@ int codec_is_ascii(lua_State *L) {
     return 1;
 }
 
-/* The length of the valid sequence at s, of which `left` > 0 bytes are
- * there; 0 when it is none. */
+/* The length of the UTF-8 sequence at s, where `left` > 0 bytes are; 0 when it
+ * is not valid. */
 static size_t utf8_sequence(const unsigned char *s, size_t left) {
     size_t length = s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
     unsigned char low = 0x80, high = 0xBF; /* bounds of the second byte */
@@ -174,8 +174,7 @@ int codec_is_utf8(lua_State *L) {
     return 1;
 }
 
-/* The bytes of a JSON string that stand for themselves and need no look at
- * their neighbours. */
+/* Is the byte ASCII that a JSON string needs no escape for? */
 static bool is_plain(unsigned char c) {
     return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
 }
@@ -197,9 +196,9 @@ static size_t escape(unsigned char c, char *out) {
     return 6;
 }
 
-/* Writes `size` bytes as they stand in a JSON string to `out`, which has room
- * for six times as many; the end of what was written, or NULL when they are
- * not UTF-8. */
+/* Writes `size` bytes as part of a JSON string to `out`, which has room for six
+ * times as many. Returns the end of its output, or NULL when the bytes are not
+ * UTF-8. */
 static char *write_json(const unsigned char *s, size_t size, char *out) {
     for (size_t at = 0; at < size;) {
         size_t run = at, length;
@@ -222,7 +221,7 @@ static char *write_json(const unsigned char *s, size_t size, char *out) {
     return out;
 }
 
-/* Bytes that write_json() makes of `size` bytes, at most. */
+/* An upper bound of the bytes that write_json() writes. */
 static size_t json_room(const unsigned char *s, size_t size) {
     size_t room = size;
 
@@ -250,8 +249,7 @@ int codec_json_string(lua_State *L) {
     return 1;
 }
 
-/* The replacement for the value on top of the stack, put in its place. False:
- * it can stay. */
+/* Replaces the value on top of the stack; false if it can stay. */
 static bool replace(lua_State *L) {
     if (lua_islightuserdata(L, -1) && !lua_touserdata(L, -1)) {
         lua_pop(L, 1);
@@ -272,7 +270,7 @@ static bool replace(lua_State *L) {
     return false;
 }
 
-/* Of the table on top of the stack. */
+/* Tidies the table on top of the stack. */
 static void tidy(lua_State *L) {
     luaL_checkstack(L, 6, "nested too deeply");
     lua_pushnil(L);

@@ -1,4 +1,4 @@
-/* codec.h: base64, what kind of text bytes are, and chunk joining. */
+/* codec.h: base64, JSON strings, checks of text, and joining of chunks. */
 #ifndef CONTREE_CODEC_H
 #define CONTREE_CODEC_H
 
@@ -8,10 +8,10 @@
 
 /* core.base64_encode(s) -> text: standard alphabet, padded, one line. */
 int codec_base64_encode(lua_State *L);
-/* core.base64_decode(s) -> bytes | nil: no white space, padding required;
- * bits that padding makes meaningless may be anything. */
+/* core.base64_decode(s) -> bytes | nil: no white space, padding required; the
+ * unused bits before the padding are ignored. */
 int codec_base64_decode(lua_State *L);
-/* core.newlines(string) -> how many it has */
+/* core.newlines(string) -> the number of newlines */
 int codec_newlines(lua_State *L);
 /* core.is_ascii(s): every byte is 0x20 to 0x7E, TAB, LF or CR (the text that
  * travels unencoded, http-api.md §5.4). */

@@ -94,7 +94,7 @@ static int core_place(lua_State *L) {
     return 3;
 }
 
-/* Its output is flushed: what has been written is as if exit() went on. */
+/* Flushes all output first, as exit() would do. */
 static void end_badly(int status, void *unused) {
     (void)unused;
     if (status != EXIT_SUCCESS)
@@ -103,7 +103,7 @@ static void end_badly(int status, void *unused) {
     _exit(EXIT_FAILURE);
 }
 
-/* core.fail_at_exit(): a program that would end well ends with code 1. */
+/* core.fail_at_exit(): the program exits with code 1 instead of 0. */
 static int core_fail_at_exit(lua_State *L) {
     static bool asked; /* a property of the process */
 

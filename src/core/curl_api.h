@@ -1,8 +1,8 @@
 /* curl_api.h: libcurl, loaded when it is first needed.
  *
- * Loading libcurl and the thirty libraries behind it takes 3 to 5 ms, which
- * nobody should pay for a `require`. So the module is not linked to it;
- * curl_api_load() opens it once a process and fills `curl`. */
+ * Loading libcurl and the thirty libraries behind it takes 3 to 5 ms, which a
+ * `require` should not cost. So the module is not linked to it; curl_api_load()
+ * opens it once a process and fills `curl`. */
 #ifndef CONTREE_CURL_API_H
 #define CONTREE_CURL_API_H
 

@@ -73,7 +73,7 @@ static void drop_statement(struct database *database) {
     database->statement = NULL;
 }
 
-/* A connection that a fork has copied is not this process's to close. */
+/* Closes the connection, unless it is a fork's copy of the parent's. */
 static void shut(struct database *database) {
     if (!database->handle || database->owner != getpid())
         return;
@@ -123,9 +123,9 @@ int database_lua_open(lua_State *L) {
                            "the package libsqlite3-0)");
         return 2;
     }
-    /* SQLite would let everybody read it. Not open(): to close a file that
-     * another connection of this process has open drops its locks. Where the
-     * file cannot be made so, SQLite says why. */
+    /* SQLite would make it readable to all users. Not with open(): closing a
+     * file drops the locks of other connections of this process to it. If this
+     * fails, so does SQLite, and says why. */
     if (mknod(path, S_IFREG | S_IRUSR | S_IWUSR, 0) < 0 && errno == ENOSPC) {
         lua_pushnil(L);
         lua_pushfstring(L, "%s: %s", path, strerror(errno));

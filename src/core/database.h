@@ -1,6 +1,6 @@
-/* database.h: SQLite for Lua, as much of it as a store of sessions takes.
+/* database.h: SQLite for Lua, as much of it as a store of sessions needs.
  *
- * Nothing here waits for another process: what is locked is "busy" at once,
+ * No function waits for another process: a locked database is "busy" at once,
  * and Lua decides when to try again. A connection belongs to the process and
  * the Lua state that opened it. */
 #ifndef CONTREE_DATABASE_H

@@ -1,4 +1,3 @@
-/* decompress.c: see decompress.h. */
 #include "decompress.h"
 #include "library.h"
 #include "lua_compat.h"
@@ -21,7 +20,7 @@
 
 enum { OK = 0, END = 1, BLOCK = 1 << 18, READ_MAX = 1 << 22 };
 
-/* More than this is no honest content. */
+/* A higher ratio of output to input is an attack. */
 enum { RATIO_MAX = 2000 };
 #define RATIO_FROM ((int64_t)256 << 20)
 

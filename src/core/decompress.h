@@ -1,7 +1,6 @@
-/* decompress.h: what gzip, bzip2, xz and zstd have compressed, read as a
- * stream. libarchive does it; it is opened when it is first needed, so that
- * nobody pays for it with a `require`, and nobody needs it who never uses it.
- */
+/* decompress.h: reads files that gzip, bzip2, xz or zstd compressed, as a
+ * stream. libarchive does it. It is opened when it is first needed, so only
+ * programs that use this need it. */
 #ifndef CONTREE_DECOMPRESS_H
 #define CONTREE_DECOMPRESS_H
 
@@ -9,10 +8,10 @@
 
 #pragma GCC visibility push(hidden)
 
-/* core.decompress(path[, root]): a reader; or nil and what is wrong. Paths are
- * those of regular_open.
- *   reader:read(most)  some bytes; nil at the end; nil and what is wrong
- *   reader:close()     or when it is collected */
+/* core.decompress(path[, root]) -> reader | nil, message. Paths are those of
+ * regular_open().
+ *   reader:read(most)  some bytes; nil at the end; nil, message
+ *   reader:close()     also when it is collected */
 int decompress_lua_open(lua_State *L);
 
 #pragma GCC visibility pop

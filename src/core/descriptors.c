@@ -41,8 +41,8 @@ curl_socket_t descriptors_open_socket(void *user, curlsocktype purpose,
     return fd;
 }
 
-/* The inode of an inheritable socket that may be an end of a pair which this
- * process has made; else 0. */
+/* The inode of an inheritable socket that may be an end of a pair made by this
+ * process; else 0. */
 static ino_t end_of_pair(int fd) {
 #ifdef SO_PEERCRED
     struct ucred peer = {0};
@@ -63,8 +63,8 @@ static ino_t end_of_pair(int fd) {
 #endif
 }
 
-/* The ends of a pair are made one after the other: their inodes are
- * neighbours. So no other thread's sockets are touched. */
+/* The inodes of the two ends follow one another, as they are made together. So
+ * the sockets of other threads are left alone. */
 static void keep_pair(int fd, int limit) {
     ino_t one = end_of_pair(fd), other;
 
@@ -103,7 +103,7 @@ void descriptors_keep_new(const struct fd_window *before) {
 }
 
 void descriptors_keep(int fd) {
-    const int reach = 256; /* numbers; the other end has one of the next */
+    const int reach = 256; /* the other end has one of the next numbers */
 
     if (is_kept(fd))
         return;

@@ -1,4 +1,3 @@
-/* directory.c: see directory.h. */
 #include "directory.h"
 #include "lua_compat.h"
 
@@ -46,8 +45,8 @@ int directory_lua_stat(lua_State *L) {
     return 1;
 }
 
-/* Adds what a symbolic link says. It may change while it is read, and its size
- * is not always known before. */
+/* Adds the target of a symbolic link. The link may change meanwhile, and its
+ * size is not always known before. */
 static bool set_target(lua_State *L, const char *path) {
     char target[PATH_MAX];
     ssize_t length = readlink(path, target, sizeof target);

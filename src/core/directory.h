@@ -1,5 +1,5 @@
-/* directory.h: what the Lua layer needs to know of local files and that
- * neither Lua nor the other modules tell. */
+/* directory.h: local files and directories, as far as Lua has no functions for
+ * them. */
 #ifndef CONTREE_DIRECTORY_H
 #define CONTREE_DIRECTORY_H
 
@@ -13,19 +13,19 @@
 int directory_lua_stat(lua_State *L);
 
 /* core.lstat(path) -> {type = "file"|"directory"|"link"|"fifo"|"other", size =,
- * mode =, nlink =, inode = what all names of a file have in common, target =
- * what a link says} | nil, message. Links are not followed. */
+ * mode =, nlink =, inode = the same for all names of a file, target = of a
+ * link} | nil, message. Links are not followed. */
 int directory_lua_lstat(lua_State *L);
 
 /* core.list(path) -> {name, ...} without "." and "..", unsorted | nil,
  * message */
 int directory_lua_list(lua_State *L);
 
-/* core.mkdir(path, mode) -> true (also when it is there) | nil, message */
+/* core.mkdir(path, mode) -> true (also when it exists) | nil, message */
 int directory_lua_mkdir(lua_State *L);
 
-/* core.chmod(path, mode) -> true | nil, message. A link is refused: somebody
- * may have put it there. */
+/* core.chmod(path, mode) -> true | nil, message. Refuses a link, which another
+ * user may have made. */
 int directory_lua_chmod(lua_State *L);
 
 #pragma GCC visibility pop

@@ -14,14 +14,14 @@
  * answer together: interim answers, the final one and trailers. */
 enum { HEAD_LIMIT = 256 * 1024, HEADS_LIMIT = 1024 * 1024 };
 
-/* The lines are kept as they came. */
+/* Keeps the lines as they came. */
 struct response_head {
     struct bytes lines;
     int count;  /* of lines */
     int status; /* of the status line last seen; 0: none yet */
 };
 
-/* Adds one line, line end included; a status line starts afresh. False when
+/* Adds one line with its line end; a status line starts a new block. False when
  * the block gets too large. */
 bool head_add(struct response_head *head, const char *line, size_t size);
 /* The value of the last header `name` (lower-case), without white space

@@ -1,7 +1,7 @@
-/* inflate.h: gzip bodies, decoded as they come in.
+/* inflate.h: decodes gzip bodies as they come in.
  *
- * libcurl's own decoder takes a stream that ends too early for a whole one
- * (checked with 7.88), and a cut result must never look complete. */
+ * libcurl's own decoder accepts a stream that ends too early (checked with
+ * 7.88), and a truncated result must never look complete. */
 #ifndef CONTREE_INFLATE_H
 #define CONTREE_INFLATE_H
 
@@ -22,12 +22,12 @@ enum inflate_status { INFLATE_OUTPUT, INFLATE_MORE, INFLATE_BROKEN };
  * NULL. */
 struct inflater *inflater_new(void);
 void inflater_free(struct inflater *inflater);
-/* Gives it the next compressed bytes, once it has asked for them
- * (INFLATE_MORE). They must stay until it asks again. */
+/* Gives it the next compressed bytes: at first, and after INFLATE_MORE. They
+ * must stay valid until it asks for more again. */
 void inflater_give(struct inflater *inflater, const char *data, size_t size);
 /* Decodes into `out`, *size bytes large. INFLATE_OUTPUT: *size bytes were
  * written, there may be more. INFLATE_MORE: the given bytes are used up.
- * INFLATE_BROKEN: this is no gzip, or a damaged one. */
+ * INFLATE_BROKEN: the bytes are not valid gzip. */
 enum inflate_status inflater_take(struct inflater *inflater, char *out,
                                   size_t *size);
 

@@ -1,5 +1,5 @@
-/* library.h: libraries that are opened when they are first needed, so that
- * nobody pays for them with a `require`. */
+/* library.h: libraries that are opened when they are first needed, so that a
+ * `require` does not cost the time. */
 #ifndef CONTREE_LIBRARY_H
 #define CONTREE_LIBRARY_H
 

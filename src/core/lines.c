@@ -6,11 +6,11 @@
 #include <string.h>
 
 enum {
-    /* Edits that are looked for from either side of a box before it is cut
-     * where the search has come furthest. */
+    /* Edits to search from either side of a box; then the box is cut where the
+     * search has come furthest. */
     EDITS_MAX = 256,
-    /* Steps of the whole search, some 0.2 seconds; what is left then counts as
-     * changed. */
+    /* Steps of the whole search, some 0.2 seconds; then the remaining lines
+     * count as changed. */
     STEPS_MAX = 1 << 24,
     NONE = -(1 << 30)
 };
@@ -51,7 +51,7 @@ static void find_lines(struct text *text, size_t size) {
     text->start[text->count] = (uint32_t)size;
 }
 
-/* A text with its lines in a userdata, which is pushed. */
+/* Pushes a userdata with the lines of the text. */
 static struct text push_text(lua_State *L, const char *data, size_t size) {
     struct text text = {.data = data, .count = count_lines(data, size)};
     size_t n = text.count;
@@ -97,8 +97,8 @@ static uint32_t new_class(struct table *table, struct class_entry entry) {
     return table->count;
 }
 
-/* The class of a line. When lines that were made to collide have used up the
- * patience, a class of its own. */
+/* The class of a line. After too many probes, as when lines were made to
+ * collide, a new class for this line alone. */
 static uint32_t classify(struct table *table, const char *data, uint32_t size) {
     struct class_entry line = {data, size, hash_of(data, size), {0, 0}};
     uint32_t at = line.hash & table->mask;
@@ -124,7 +124,8 @@ static void classify_all(struct table *table, struct text *text, int which) {
     }
 }
 
-/* A line that only one of the texts has is changed, whatever else is. */
+/* Lines that only one of the texts has are changed in any case: leave them out
+ * of the search. */
 static void keep_common(const struct table *table, struct text *text) {
     for (uint32_t i = 0; i < text->count; i++) {
         const struct class_entry *entry = &table->entries[text->class[i]];
@@ -164,8 +165,8 @@ struct edit_search {
     struct box box;
     int32_t n, m; /* its sides */
     long steps;
-    /* How far one gets along each diagonal (k = x - y) from the front and from
-     * the back of the box; diagonal 0 is in the middle of the array. */
+    /* The furthest x on each diagonal (k = x - y), from the front and from the
+     * back of the box; diagonal 0 is in the middle of the array. */
     int32_t reach[2][2 * EDITS_MAX + 3];
 };
 
@@ -175,8 +176,8 @@ static int32_t *reach_of(struct edit_search *s, int side) {
     return s->reach[side] + EDITS_MAX + 1;
 }
 
-/* The furthest x on diagonal k, one edit away from its neighbours; NONE when
- * that is outside of the box. */
+/* The furthest x on diagonal k that is one edit away from its neighbours; NONE
+ * when that is outside the box. */
 static int32_t one_edit(const struct edit_search *s, const int32_t *reach,
                         int32_t k) {
     int32_t right = reach[k - 1] + 1, down = reach[k + 1];
@@ -190,7 +191,7 @@ static int32_t one_edit(const struct edit_search *s, const int32_t *reach,
     return right < 0 ? NONE : right;
 }
 
-/* From x on, over the lines that are the same. */
+/* Goes on from x, along equal lines. */
 static int32_t slide(struct edit_search *s, int side, int32_t x, int32_t k) {
     const uint32_t *a = s->old->compact + s->box.a;
     const uint32_t *b = s->new->compact + s->box.b;
@@ -206,7 +207,8 @@ static int32_t slide(struct edit_search *s, int side, int32_t x, int32_t k) {
     return x;
 }
 
-/* Goes d edits far from one side. True: the searches have met, at *x, *y. */
+/* Extends the search from one side to d edits. True: it has met the other one,
+ * at *x, *y. */
 static bool advance(struct edit_search *s, int side, int32_t d, int32_t *x,
                     int32_t *y) {
     int32_t *reach = reach_of(s, side), *other = reach_of(s, !side);
@@ -231,7 +233,7 @@ static bool advance(struct edit_search *s, int side, int32_t d, int32_t *x,
     return false;
 }
 
-/* Where the search from the front has come furthest after d edits. */
+/* The point where the search from the front has come furthest after d edits. */
 static void furthest(struct edit_search *s, int32_t d, int32_t *x, int32_t *y) {
     const int32_t *reach = reach_of(s, FRONT);
 
@@ -243,7 +245,8 @@ static void furthest(struct edit_search *s, int32_t d, int32_t *x, int32_t *y) {
         }
 }
 
-/* A point on a short path through the box, by which it is cut in two. */
+/* Finds a point on a short path through the box, where the box is cut in two.
+ */
 static void find_cut(struct edit_search *s, int32_t *x, int32_t *y) {
     for (int32_t d = 0; d <= EDITS_MAX; d++)
         if (advance(s, FRONT, d, x, y) || advance(s, BACK, d, x, y))
@@ -270,8 +273,8 @@ static uint32_t size_of(const struct box *box) {
     return box->a_end - box->a + (box->b_end - box->b);
 }
 
-/* Marks the lines of a box that are changed. The larger half of what a cut
- * leaves is gone on with here, so the recursion is as deep as a logarithm. */
+/* Marks the changed lines of a box. The loop goes on with the larger part of a
+ * cut box, so the depth of the recursion is logarithmic. */
 static void search_box(struct edit_search *s, struct box box) {
     for (;;) {
         struct box half[2];

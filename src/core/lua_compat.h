@@ -5,10 +5,10 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-/* A full userdata with room for one table of ours: compat_newuserdata()
- * makes it, compat_settable() pops a table and attaches it, and
- * compat_gettable() pushes that table (LuaJIT: some other table, when none
- * was attached yet; 5.4: nil). */
+/* A full userdata with room for one table: compat_newuserdata() makes it,
+ * compat_settable() pops a table and attaches it, and compat_gettable() pushes
+ * that table. When none is attached yet it pushes nil; in LuaJIT, some other
+ * table. */
 #if LUA_VERSION_NUM == 501
 #define compat_newuserdata(L, size) lua_newuserdata(L, size)
 #define compat_settable(L, index) lua_setfenv(L, index)

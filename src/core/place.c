@@ -1,4 +1,3 @@
-/* place.c: see place.h. */
 #include "place.h"
 
 #include <inttypes.h>
@@ -19,7 +18,7 @@ static bool is_absolute(const char *text) {
 }
 
 /* Copies an absolute path without empty and "." components; false when it does
- * not fit. ".." stays: what is before it may be a symbolic link. */
+ * not fit. ".." stays, because the part before it may be a symbolic link. */
 static bool copy_path(char out[PLACE_PATH_SIZE], const char *path) {
     size_t n = 0;
     while (*path) {
@@ -55,7 +54,7 @@ static bool default_data_dir(const struct place_input *in,
     return length < (int)sizeof path && copy_path(out, path);
 }
 
-/* FNV-1a. Both names are the user's own, so nobody looks for a collision. */
+/* FNV-1a. A collision harms only the user who names both directories. */
 static uint64_t hash(const char *text) {
     uint64_t h = UINT64_C(14695981039346656037);
     for (; *text; text++)

@@ -1,6 +1,6 @@
-/* place.h: where the local engine keeps its data, and on which Unix socket it
- * is reached. The module and the program contree-engine are built from this
- * one file, so that they always look at the same place. It knows no Lua. */
+/* place.h: the data directory of the local engine, and its Unix socket. Part of
+ * both the module and the program contree-engine, so that they always use the
+ * same place. It knows no Lua. */
 #ifndef CONTREE_PLACE_H
 #define CONTREE_PLACE_H
 
@@ -10,12 +10,12 @@
 
 enum {
     PLACE_PATH_SIZE = 4096,
-    /* What a sockaddr_un holds, less the ".new" under which the engine makes
-     * its socket. */
+    /* The room in a sockaddr_un, less the ".new" of the name under which the
+     * engine makes its socket. */
     PLACE_SOCKET_MAX = 98
 };
 
-/* What decides; NULL and "" both mean that it is not given. */
+/* NULL and "" both mean that it is not given. */
 struct place_input {
     const char *data_dir;        /* as the caller names it */
     const char *own;             /* $CONTREE_DATA_DIR */
@@ -34,9 +34,9 @@ struct place {
     char socket[PLACE_SOCKET_MAX + 1];
 };
 
-/* NULL, or what is wrong: a static string. Relative XDG directories are
- * ignored, as their specification wants it; an $XDG_RUNTIME_DIR that is too
- * long for a socket gives way to /tmp/contree-UID. */
+/* NULL, or the problem: a static string. Ignores relative XDG directories, as
+ * their specification demands; uses /tmp/contree-UID when $XDG_RUNTIME_DIR is
+ * too long for a socket. */
 const char *place_find(const struct place_input *in, struct place *out);
 
 #pragma GCC visibility pop

@@ -58,7 +58,7 @@ static bool make_timer(struct poller *poller) {
 }
 
 bool poller_arm(struct poller *poller, double seconds) {
-    const double longest = 1e9; /* seconds; what the timer can surely hold */
+    const double longest = 1e9; /* seconds; less than the range of the timer */
     struct itimerspec when = {0};
 
     if (!make_timer(poller))

@@ -1,6 +1,6 @@
-/* poller.h: one file descriptor that is readable when any of many is ready,
- * or a moment has come. Linux only; elsewhere (or with CONTREE_NO_POLLER)
- * poller_open() says that there is none. */
+/* poller.h: one descriptor that is readable when any of many is ready, or at a
+ * given moment. Linux only; elsewhere (or with CONTREE_NO_POLLER) poller_open()
+ * fails with ENOSYS. */
 #ifndef CONTREE_POLLER_H
 #define CONTREE_POLLER_H
 
@@ -21,11 +21,11 @@ struct poller_event {
     int what;
 };
 
-/* False with errno set, ENOSYS: there is none here. */
+/* False with errno set. */
 bool poller_open(struct poller *poller);
 void poller_close(struct poller *poller);
-/* Watches `fd` for `what`; `known`: it was watched already. False with errno
- * set. */
+/* Watches `fd` for `what` (bits POLLER_...); `known`: it is watched already.
+ * False with errno set. */
 bool poller_watch(struct poller *poller, int fd, int what, bool known);
 /* Stops watching; of no effect when `fd` is not watched or was closed. */
 void poller_forget(struct poller *poller, int fd);

@@ -1,4 +1,3 @@
-/* regular.c: see regular.h. */
 #include "regular.h"
 
 #include <errno.h>
@@ -24,8 +23,8 @@ static void close_quietly(int fd) {
     errno = error;
 }
 
-/* Below a directory. Where the kernel has no openat2, a link is not followed
- * at the end of the path, and ".." is refused. */
+/* Opens a path below a directory. Without openat2 in the kernel, ".." and a
+ * link at the end of the path are refused. */
 static int open_below(int dir, const char *path) {
 #if defined(__linux__) && defined(SYS_openat2)
     struct open_how how = {.flags = FLAGS,
@@ -93,7 +92,7 @@ const char *regular_problem(int error) {
     }
 }
 
-/* Adds all that can be read, up to `most` bytes; false with errno set. */
+/* Reads up to `most` bytes into the buffer; false with errno set. */
 static bool read_all(int fd, luaL_Buffer *b, size_t most) {
     size_t total = 0;
 

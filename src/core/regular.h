@@ -1,6 +1,5 @@
-/* regular.h: files of this machine that are read whole. Only regular ones are
- * opened, and opening never waits: a FIFO, a device or a directory is refused.
- */
+/* regular.h: reads local files whole. Only regular files are opened, and
+ * opening never waits: a FIFO, a device or a directory is refused. */
 #ifndef CONTREE_REGULAR_H
 #define CONTREE_REGULAR_H
 
@@ -11,14 +10,14 @@
 /* Opens the regular file at `path` for reading. With a `root`, the path is
  * relative to that directory, and neither ".." nor a link leads out of it.
  * Returns the descriptor, or -1 with errno set: EXDEV when the path leads out,
- * EINVAL when it is no regular file. */
+ * EINVAL when it is not a regular file. */
 int regular_open(const char *path, const char *root);
 
-/* What `error` of regular_open means, in words. */
+/* The meaning of an errno of regular_open(), in words. */
 const char *regular_problem(int error);
 
-/* core.read_file(path, most[, root]): its bytes; or nil, what is wrong, and
- * whether there is just no such file. */
+/* core.read_file(path, most[, root]) -> bytes | nil, message, missing: whether
+ * there is no such file */
 int regular_lua_read(lua_State *L);
 
 #pragma GCC visibility pop

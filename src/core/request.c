@@ -39,8 +39,8 @@ static void expect(lua_State *L, const char *key, int type) {
                    lua_typename(L, type), luaL_typename(L, -1));
 }
 
-/* A text without control characters: none may slip into the request line, a
- * header or a path. */
+/* Reads a text without control characters, which could break the request line,
+ * a header or a path. */
 static const char *read_text(lua_State *L, const char *key, size_t *size) {
     const char *text;
     size_t length;
@@ -71,7 +71,7 @@ static bool read_flag(lua_State *L, const char *key) {
     return lua_toboolean(L, -1);
 }
 
-/* A whole number of at least 0, as exact as a double. */
+/* Reads a whole number from 0 to 2^53. */
 static long long read_count(lua_State *L, const char *key) {
     double value;
 
@@ -135,8 +135,8 @@ static void add_header(lua_State *L, struct transfer *t, const char *line) {
     t->headers = list;
 }
 
-/* libcurl takes a header without value for the wish to have none; a
- * semicolon in place of the colon is its way to send one. */
+/* For libcurl "Name:" means to send no such header; "Name;" means to send it
+ * without a value. */
 static void add_empty_header(lua_State *L, struct transfer *t, const char *line,
                              size_t name) {
     lua_pushlstring(L, line, name);
@@ -176,8 +176,8 @@ static bool has_header(const struct transfer *t, const char *name) {
     return false;
 }
 
-/* Fields of a nested table, all of which must be known: pushes the field
- * `name` of the table on top of the stack, false (and nothing) when nil. */
+/* Pushes the field `name` of the table on top of the stack; false, and pushes
+ * nothing, when it is nil. */
 static bool field(lua_State *L, const char *name) {
     lua_getfield(L, -1, name);
     if (!lua_isnil(L, -1))
@@ -361,18 +361,18 @@ static void set_constants(struct transfer *t) {
     curl.easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION,
                      descriptors_open_socket);
 #if LIBCURL_VERSION_NUM >= 0x075700
-    /* Else ending a transfer waits for the resolver. */
+    /* Else the end of a transfer waits for the resolver. */
     set_long(t, CURLOPT_QUICK_EXIT, 1);
 #endif
     set_long(t, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     set_long(t, CURLOPT_HTTP_CONTENT_DECODING, 0);
 }
 
-/* Bodies that libcurl reads through our callback, or a large string. */
+/* Sets the options of a request with a body. */
 static void set_upload(lua_State *L, struct transfer *t, const char *method) {
     struct source *source = &t->source;
 
-    /* libcurl's 64 KiB are much slower for large bodies. */
+    /* The default of 64 KiB is much slower for large bodies. */
     if (source->kind != SOURCE_STRING || source->bytes.length > 64 * 1024)
         set_long(t, CURLOPT_UPLOAD_BUFFERSIZE, 1024 * 1024);
     if (source->kind == SOURCE_STRING) {
@@ -407,7 +407,7 @@ static void set_method(lua_State *L, struct transfer *t, const char *method) {
 
 static void set_way(lua_State *L, struct transfer *t) {
     if (*t->socket_path) {
-        set_text(L, t, CURLOPT_PROXY, ""); /* the environment may name one */
+        set_text(L, t, CURLOPT_PROXY, ""); /* ignore that of the environment */
         return;
     }
     set_long(t, CURLOPT_TCP_NODELAY, 1);

@@ -1,4 +1,4 @@
-/* request.h: from a Lua request table to a transfer ready to start.
+/* request.h: reads a Lua table into a transfer that is ready to start.
  *
  * The table's keys, all but url optional:
  *
@@ -33,8 +33,8 @@
 #pragma GCC visibility push(hidden)
 
 /* Reads the table at `index` into `transfer`, whose easy handle is fresh, and
- * sets its options, but for the callbacks. Raises for an unknown key, a wrong
- * type, and for bytes that would break the request apart. */
+ * sets all options but the callbacks. Raises for an unknown key, a wrong type,
+ * and control characters. */
 void request_read(lua_State *L, int index, struct transfer *transfer);
 
 #pragma GCC visibility pop

@@ -86,7 +86,7 @@ static bool begin_decoding(struct sink *sink, const struct response_head *head,
 }
 
 static bool too_large(struct sink *sink, struct transfer_error *error) {
-    bytes_free(&sink->bytes); /* nobody wants a part of it */
+    bytes_free(&sink->bytes); /* a part of the body is of no use */
     return fail(error, "too_large", "the body is larger than %zu bytes",
                 sink->max_body);
 }
@@ -122,7 +122,7 @@ static bool file_write(struct sink *sink, const char *data, size_t size,
     return true;
 }
 
-/* Takes decoded bytes. */
+/* Stores decoded bytes. */
 static bool store(struct sink *sink, const char *data, size_t size,
                   struct transfer_error *error) {
     if (sink->as_string && (sink->announced > sink->max_body ||

@@ -15,7 +15,7 @@ static bool file_open(struct source *source, struct transfer_error *error) {
     struct stat status;
     const char *path = source->path;
 
-    /* Non-blocking, lest a FIFO stops us before we see that it is one. */
+    /* Non-blocking: else opening a FIFO waits. */
     source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (source->fd < 0 || fstat(source->fd, &status) < 0)
         return fail(error, "file", "%s: %s", path, strerror(errno));

@@ -19,8 +19,8 @@ enum source_kind {
     SOURCE_CHUNKS /* `bytes`, filled by Lua while the transfer runs */
 };
 
-/* Chunks are refused while this many bytes or more wait to be sent, and
- * wanted again below half of it. */
+/* Chunks are refused while this many bytes or more wait to be sent, until less
+ * than half of it waits. */
 enum { SOURCE_HIGH_WATER = 1024 * 1024 };
 
 struct source {
@@ -40,7 +40,7 @@ struct source {
 enum source_status { SOURCE_OK, SOURCE_STARVED, SOURCE_FAILED };
 
 void source_init(struct source *source);
-/* Makes it ready to read: opens the file, finds out its length. */
+/* Makes it ready to read: opens the file, and determines the length. */
 bool source_open(struct source *source, struct transfer_error *error);
 /* Reads up to *size bytes; *size becomes 0 at the end. */
 enum source_status source_read(struct source *source, char *out, size_t *size,
@@ -51,7 +51,7 @@ bool source_rewind(struct source *source);
 size_t source_waiting(const struct source *source);
 /* Adds a chunk; false when there is no memory. */
 bool source_write(struct source *source, const char *data, size_t size);
-/* Frees all but the digest's result; leaves a SOURCE_NONE. */
+/* Frees everything but the digest's result; the kind becomes SOURCE_NONE. */
 void source_close(struct source *source);
 
 #pragma GCC visibility pop

@@ -48,7 +48,7 @@ static bool no_memory(struct sse *sse) {
     return broken(sse, "not enough memory");
 }
 
-/* The room is kept for the next frame, unless it is unusually large. */
+/* Keeps the memory for the next frame, unless it is unusually large. */
 static void reset_field(struct sse_field *field) {
     field->present = false;
     field->bytes.length = 0;
@@ -64,7 +64,7 @@ static char *put(char *to, const struct sse_field *field) {
     return to + length;
 }
 
-/* An empty line: queues the frame, if it says anything. */
+/* Queues the frame at an empty line, if it has an id or data. */
 static bool end_frame(struct sse *sse) {
     size_t size = sizeof(struct sse_event) + sse->id.bytes.length +
                   sse->event.bytes.length + sse->data.bytes.length;
@@ -149,7 +149,7 @@ static bool fits(struct sse *sse, size_t more) {
     return broken(sse, "an event is larger than 4 MiB");
 }
 
-/* One line, which may have begun in earlier bytes. */
+/* Takes the end of a line, which may have begun in earlier bytes. */
 static bool take_line(struct sse *sse, const char *data, size_t size) {
     bool ok;
 
@@ -170,7 +170,7 @@ static bool skip_mark(struct sse *sse, const char **data, size_t *size) {
 
     while (sse->seen < 3 && *size > 0) {
         if (**data != mark[sse->seen]) {
-            /* Not one: what looked like it belongs to the first line. */
+            /* Not a mark: the bytes belong to the first line. */
             size_t matched = sse->seen;
             sse->seen = 3;
             return bytes_append(&sse->line, mark, matched) || no_memory(sse);

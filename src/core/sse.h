@@ -2,8 +2,8 @@
  *
  * Lines end with LF, CRLF or CR. Several data lines are joined with LF, one
  * space after the colon is dropped, comments and unknown fields are ignored,
- * and so is an id that holds a NUL. A frame with an id or data is delivered;
- * one cut off by the end of the stream is not. */
+ * and so is an id with a NUL. A frame with an id or data becomes an event,
+ * unless the stream ends before the frame does. */
 #ifndef CONTREE_SSE_H
 #define CONTREE_SSE_H
 
@@ -38,7 +38,7 @@ struct sse {
 
 void sse_init(struct sse *sse);
 void sse_free(struct sse *sse);
-/* Parses `size` bytes; false once `error` is set, whatever comes then. */
+/* Parses `size` bytes; false once `error` is set. */
 bool sse_feed(struct sse *sse, const char *data, size_t size);
 /* Drops the oldest finished event; false when there is none. */
 bool sse_drop(struct sse *sse);

@@ -7,7 +7,7 @@
 
 #define TRANSFER_TYPE "contree.transfer"
 
-/* Callbacks of libcurl: C only. */
+/* Callbacks of libcurl, which must not enter Lua. */
 
 static bool is_streaming(const struct transfer *t) {
     return t->sink.kind == SINK_CHUNKS || t->sink.kind == SINK_EVENTS;
@@ -18,7 +18,7 @@ static void set_resting(struct transfer *t, bool resting) {
     t->resting = resting;
 }
 
-/* Lets libcurl go on in the directions which we do not hold back. */
+/* Lets libcurl go on in the directions that are not held back. */
 static CURLcode unpause(struct transfer *t) {
     return curl.easy_pause(t->easy,
                            (t->sink.paused || t->resting ? CURLPAUSE_RECV : 0) |
@@ -30,8 +30,8 @@ static bool is_refused(const struct transfer *t) {
     return t->status >= 300;
 }
 
-/* No more chunks: else libcurl waits for the next one and does not see that
- * the answer is complete (checked with 7.88). */
+/* Ends the body. Else libcurl waits for the next chunk, and does not notice
+ * that the answer is complete (checked with 7.88). */
 static void end_chunks(struct transfer *t) {
     t->source.finished = true;
     if (t->source.starved) {
@@ -45,7 +45,7 @@ static size_t on_header(char *line, size_t one, size_t size, void *user) {
     bool blank = size > 0 && (line[0] == '\r' || line[0] == '\n');
 
     (void)one;
-    /* libcurl keeps them all. */
+    /* libcurl keeps all of them. */
     t->heads += size;
     if (t->heads > HEADS_LIMIT) {
         fail(&t->error, "too_large",
@@ -80,7 +80,7 @@ static size_t on_body(char *data, size_t one, size_t size, void *user) {
         t->sink.paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    /* Else libcurl reads for as long as the server sends. */
+    /* Else libcurl reads as long as the server sends. */
     if (multi_is_late(t->multi)) {
         set_resting(t, true);
         return CURL_WRITEFUNC_PAUSE;
@@ -128,10 +128,10 @@ static bool request_left(const struct transfer *t) {
 }
 
 #if LIBCURL_VERSION_NUM >= 0x075000
-/* Called whenever the request is about to be sent. When a kept connection
- * turns out to be dead, libcurl sends the request again on a new one, POST
- * included; but what the server made of the first one is not known, so that
- * is only right for methods which may be repeated. */
+/* Called whenever the request is about to be sent. When a kept connection turns
+ * out to be dead, libcurl sends the request again on a new one, whatever the
+ * method. But the server may have carried out the first one, so this is right
+ * only for methods that may be repeated. */
 static int on_prepared(void *user, char *a, char *b, int c, int d) {
     struct transfer *t = user;
 
@@ -145,7 +145,7 @@ static int on_prepared(void *user, char *a, char *b, int c, int d) {
 }
 #endif
 
-/* What became of it */
+/* The outcome. */
 
 static void measure(struct transfer *t, CURLcode code) {
     struct outcome *outcome = &t->outcome;
@@ -178,7 +178,7 @@ static const char *kind_of(const struct transfer *t, CURLcode code) {
     case CURLE_OPERATION_TIMEDOUT:
         return "timeout";
     case CURLE_RECV_ERROR:
-        /* libcurl has no codes of their own for these. */
+        /* libcurl has no separate codes for these. */
         if (says(t, "Too large response headers"))
             return "too_large";
         return says(t, "chunk") ? "protocol" : "closed";
@@ -232,7 +232,7 @@ static void explain(struct transfer *t, CURLcode code) {
     if (code == CURLE_OPERATION_TIMEDOUT)
         explain_timeout(t);
     else if (code == CURLE_COULDNT_CONNECT && t->outcome.sent)
-        /* libcurl had sent it, and looked for another connection. */
+        /* libcurl had sent the request, and tried another connection. */
         fail(&t->error, "closed",
              "the server closed the connection before it answered");
     else if (code == CURLE_OUT_OF_MEMORY && t->status == 0)
@@ -249,7 +249,7 @@ static struct digest *digest_of(const struct transfer *t) {
     return t->sink.digest ? t->sink.digest : t->source.digest;
 }
 
-/* Gives back all that only a running transfer needs. */
+/* Frees everything that only a running transfer needs. */
 static void release(struct transfer *t, bool forked) {
     set_resting(t, false);
     if (t->easy && !forked) {
@@ -297,7 +297,7 @@ void transfer_go_on(struct transfer *t) {
         transfer_complete(t, code);
 }
 
-/* Often enough that the end is late by an eighth of the timeout at most. */
+/* So that the end is late by an eighth of the timeout at most. */
 static double next_idle_check(const struct transfer *t, double now) {
     return now + t->idle_timeout / 8;
 }
@@ -314,7 +314,7 @@ double transfer_check_idle(struct transfer *t, double now) {
     curl.easy_getinfo(t->easy, CURLINFO_HEADER_SIZE, &head);
     curl.easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request);
     bytes = sent + received + head + request;
-    /* While we ourselves hold it back, or connect, it is not idle. */
+    /* It is not idle while it is held back by us, or connects. */
     if (bytes != t->last_bytes || t->sink.paused || t->source.starved ||
         request == 0) {
         t->last_bytes = bytes;
@@ -328,7 +328,7 @@ double transfer_check_idle(struct transfer *t, double now) {
     return next_idle_check(t, now);
 }
 
-/* Starting */
+/* Starting. */
 
 static void set_callbacks(struct transfer *t) {
     CURL *easy = t->easy;
@@ -387,7 +387,7 @@ void transfer_start(struct transfer *t) {
         transfer_complete(t, CURLE_FAILED_INIT);
 }
 
-/* Methods */
+/* Methods. */
 
 static struct transfer *check_transfer(lua_State *L) {
     struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
@@ -463,7 +463,7 @@ static int transfer_finish(lua_State *L) {
     return 0;
 }
 
-/* After draining: is there room again? */
+/* After draining: lets the transfer go on if there is room. */
 static void drained(struct transfer *t) {
     if (!t->sink.paused || t->done || multi_forked(t->multi) ||
         sink_held(&t->sink) > t->sink.high_water / 2)
@@ -581,8 +581,8 @@ static void push_result(lua_State *L, struct transfer *t) {
     }
 }
 
-/* Made once and kept with the userdata, so that the body is not held twice.
- */
+/* The table is made once and kept with the userdata, so that the body is not
+ * held twice. */
 static int transfer_result(lua_State *L) {
     struct transfer *t = check_transfer(L);
 
@@ -604,7 +604,7 @@ static int transfer_result(lua_State *L) {
 static int transfer_cancel(lua_State *L) {
     struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
 
-    if (!t->multi || t->done) /* collected before the one who cancels */
+    if (!t->multi || t->done) /* collected, when the state is closed */
         return 0;
     multi_check(L, t->multi);
     transfer_abort(t, "aborted", "the transfer was cancelled");

@@ -2,9 +2,9 @@
  *
  * In Lua:
  *
- *   write(s)      adds to a body of chunks; false, and nothing taken, when
- *                 1 MiB waits already (it becomes ready when there is room),
- *                 or when the server has answered that it wants no more
+ *   write(s)      adds to a body of chunks. Adds nothing, and returns false,
+ *                 when 1 MiB waits already (it becomes ready when there is
+ *                 room), or when the server has answered with an error
  *   finish()      the body of chunks is complete
  *   read()        all that a sink of chunks holds now, or nil
  *   next_event()  the oldest event not yet taken, or nil; see sse.h
@@ -42,7 +42,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* What is left to tell once the transfer is done. */
+/* Facts that remain once the transfer is done. */
 struct outcome {
     CURLcode code;
     long long bytes_sent, bytes_received; /* of the bodies, on the wire */
@@ -76,7 +76,7 @@ struct transfer {
     char socket_path[108]; /* "": TCP */
     struct transfer_error error;
     struct outcome outcome;
-    char error_buffer[CURL_ERROR_SIZE]; /* libcurl's words */
+    char error_buffer[CURL_ERROR_SIZE]; /* libcurl's message */
 };
 
 /* Pushes a new transfer with a fresh easy handle and no request; raises when
@@ -85,15 +85,15 @@ struct transfer *transfer_push(lua_State *L, struct multi *multi);
 /* Starts it, once request_read() has filled it. When that fails it is done at
  * once, and queued. */
 void transfer_start(struct transfer *transfer);
-/* libcurl is done with it. */
+/* To be called when libcurl is done with it. */
 void transfer_complete(struct transfer *transfer, CURLcode code);
-/* Ends it now with this error; of no effect when it is done. */
+/* Ends it with this error; no effect when it is done. */
 void transfer_abort(struct transfer *transfer, const char *kind,
                     const char *message);
-/* Lets one that rests go on. */
+/* Lets a resting transfer go on. */
 void transfer_go_on(struct transfer *transfer);
-/* Ends it when nothing moved for its idle timeout; else when to look again
- * (INFINITY: never). */
+/* Ends it when it was idle for its idle timeout. The moment of the next check;
+ * INFINITY: never. */
 double transfer_check_idle(struct transfer *transfer, double now);
 
 void transfer_register(lua_State *L);
