@@ -26,7 +26,6 @@ static void check_round_trip(lua_State *L) {
 
 static void check_decoding(lua_State *L) {
     size_t before, after;
-
     lua_pushvalue(L, 1);
     apply(L, codec_base64_decode);
     if (lua_isnil(L, -1))
@@ -40,7 +39,6 @@ static void check_decoding(lua_State *L) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static lua_State *L; /* making one for each input is slow */
-
     if (!L)
         L = luaL_newstate();
     if (!L)

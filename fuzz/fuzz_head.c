@@ -12,7 +12,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static lua_State *L; /* making one for each input is slow */
     struct response_head head = {0};
     size_t length = 0;
-
     if (!L)
         L = luaL_newstate();
     if (!L)

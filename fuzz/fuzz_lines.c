@@ -58,7 +58,6 @@ static bool is_same(struct text a, struct text b) {
 
 static void check_whole(lua_State *L, struct text old, struct text new) {
     struct text hunk;
-
     push_diff(L, old, new, 1 << 20);
     lua_rawgeti(L, -1, 1);
     if (lua_isnil(L, -1) != is_same(old, new) || lua_rawlen(L, -2) > 1)
@@ -76,7 +75,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static lua_State *L; /* making one for each input is slow */
     const uint8_t *zero = size > 0 ? memchr(data, 0, size) : NULL;
     struct text old, new;
-
     if (!L)
         L = luaL_newstate();
     if (!L || !zero)

@@ -24,7 +24,6 @@ static void push_reading(lua_State *L, const char *data, size_t size,
                          size_t piece) {
     struct sse sse;
     luaL_Buffer all;
-
     sse_init(&sse);
     for (size_t at = 0; at < size; at += piece)
         sse_feed(&sse, data + at, size - at < piece ? size - at : piece);
@@ -58,7 +57,6 @@ static void check_same(lua_State *L) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static lua_State *L; /* making one for each input is slow */
     const char *text = (const char *)data;
-
     if (!L)
         L = luaL_newstate();
     if (!L || size < 1)

@@ -1,5 +1,5 @@
-/* box.h: runs commands in sandboxes, for tests. One engine side (loop,
- * launcher, data directory with a busybox image) for a whole program. */
+/* box.h: runs commands in sandboxes, for tests. A test program has one loop,
+ * one launcher, and one data directory with a busybox image. */
 #ifndef CONTREE_BOX_H
 #define CONTREE_BOX_H
 
@@ -28,14 +28,14 @@ static struct {
 
 enum { OUTPUT_MAX = 1 << 17 };
 
-/* A pipe's end that is read to its end while the sandbox runs. */
+/* The output of a process, read while the sandbox runs. */
 struct capture {
     uv_pipe_t pipe;
     char data[OUTPUT_MAX];
     size_t length;
 };
 
-/* One sandbox and what became of it. */
+/* A sandbox, and the callbacks that it has made. */
 struct box {
     struct sandbox *sandbox;
     char upper[32], work[32];
@@ -50,7 +50,7 @@ struct box {
     void (*on_spawned)(struct box *b, int spid);
 };
 
-/* How a box is started; zero is what most tests want. */
+/* Options of a box; zero for the usual. */
 struct box_options {
     const char *image;    /* layer on top: "l/2" instead of "l/1" */
     const char *hostname; /* "box" */
@@ -65,7 +65,7 @@ static inline void box_make_dir(const char *path) {
         printf("# mkdir %s: %s\n", path, strerror(errno));
 }
 
-/* Gives a tree to root of the sandbox. */
+/* Makes root of the sandbox the owner of a tree. */
 static inline void box_own(const char *path) {
     shell("chown -hR %u:%u %s/%s", (unsigned)world.ids.base,
           (unsigned)world.ids.base, world.dir.path, path);
@@ -86,7 +86,7 @@ static inline void box_make_image(void) {
     box_own("l/1");
 }
 
-/* Which runtime makes the sandboxes of this process, if any. */
+/* The runtime that makes the sandboxes of this process, if any. */
 #define RUNTIME_VARIABLE "CONTREE_TEST_RUNTIME"
 
 static inline int world_find_runtime(struct fault *f) {
@@ -196,7 +196,7 @@ static inline void capture_read(uv_stream_t *s, ssize_t n,
         c->length += n;
 }
 
-/* Starts to capture; returns the end to hand to the process. */
+/* Starts to capture; the process's end of the pipe. */
 static inline int capture_start(struct box *b, struct capture *c) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -209,7 +209,7 @@ static inline int capture_start(struct box *b, struct capture *c) {
     return ends[1];
 }
 
-/* A new sandbox with a new workspace. NULL and the fault if refused at once. */
+/* A new sandbox with a new workspace; NULL with the fault. */
 static inline struct box *box_start(const struct box_options *o,
                                     struct fault *f) {
     static const struct sandbox_callbacks callbacks = {box_on_started,
@@ -284,7 +284,7 @@ static inline void box_wait(struct box *b) {
     b->out.data[b->out.length] = b->err.data[b->err.length] = '\0';
 }
 
-/* The whole life of a process in a box; free() the result. */
+/* Runs a process in a box until both have ended; free() the result. */
 static inline struct box *box_run(const struct box_options *o,
                                   struct sandbox_process p) {
     struct fault f = {0};
@@ -306,7 +306,7 @@ static inline struct box *box_shell(const char *script) {
                    (struct sandbox_process){.argv = argv, .stdin_fd = -1});
 }
 
-/* What a script prints, valid until the next call. */
+/* The output of a script, valid until the next call. */
 static inline const char *box_output(const char *script) {
     static char text[OUTPUT_MAX];
     struct box *b = box_shell(script);
@@ -317,7 +317,7 @@ static inline const char *box_output(const char *script) {
     return text;
 }
 
-/* How it exits: its code, or 256 + signal. */
+/* The exit code of a script, or 256 + signal. */
 static inline int box_code(const char *script) {
     struct box *b = box_shell(script);
     int code =
@@ -328,7 +328,7 @@ static inline int box_code(const char *script) {
     return code;
 }
 
-/* A file with that content, at its start. */
+/* A file with this content, open at its start. */
 static inline int box_file(const char *content) {
     int fd = memfd_create("file", MFD_CLOEXEC);
     if (write(fd, content, strlen(content)) < 0 || lseek(fd, 0, SEEK_SET) < 0)
@@ -336,8 +336,7 @@ static inline int box_file(const char *content) {
     return fd;
 }
 
-/* True if some process's command line contains `marker` (not in argv[0] of
- * shells that look for it). */
+/* Does the command line of some process contain `marker`? */
 static inline bool process_exists(const char *marker) {
     DIR *proc = opendir("/proc");
     struct dirent *e;

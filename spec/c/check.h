@@ -1,4 +1,5 @@
-/* check.h: what a C unit test needs. One TAP line a test function. */
+/* check.h: checks for C unit tests. Each test function prints one line of TAP.
+ */
 #ifndef CONTREE_CHECK_H
 #define CONTREE_CHECK_H
 
@@ -6,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One test program is one translation unit, so its tally may be static. */
+/* A test program is one translation unit, so these may be static. */
 static int check_number, check_failures;
 static bool check_ok;
 

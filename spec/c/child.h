@@ -13,10 +13,10 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-/* Has a child do `work` and report each piece of it by a uuid, alive for sure,
- * then killed wherever it is, so many microseconds after the first. The other
- * uuids are to be read from the descriptor returned, which the caller closes.
- */
+/* Runs `work` in a child, which reports each piece of work by a uuid. Waits for
+ * the first uuid, and kills the child so many microseconds later, wherever it
+ * is. The other uuids can be read from the descriptor that is returned, which
+ * the caller closes. */
 static inline int killed_at_work(void (*work)(void *arg, int report), void *arg,
                                  unsigned microseconds) {
     int ends[2];
@@ -49,9 +49,9 @@ static inline bool write_text(const char *path, const char *text) {
 
 enum { NO_NAMESPACES = 77 };
 
-/* The status to end with, or 0. */
+/* 0, or the exit code of the child. */
 static inline int become_nobody(void) {
-    /* Without the prctl /proc/self would be root's after setuid. */
+    /* After setuid, /proc/self belongs to root without the prctl. */
     if (setgid(65534) < 0 || setuid(65534) < 0 ||
         prctl(PR_SET_DUMPABLE, 1) < 0 || unshare(CLONE_NEWUSER) < 0)
         return NO_NAMESPACES;
@@ -62,8 +62,8 @@ static inline int become_nobody(void) {
                : 1;
 }
 
-/* Checks that `work` returns 0 to an ordinary user with one id, whose directory
- * that is then. */
+/* Checks that `work` returns 0 for an ordinary user with one id, which becomes
+ * the owner of the directory. */
 static inline void check_as_nobody(const struct temp_dir *d,
                                    int (*work)(void *), void *arg) {
     int status = -1;

@@ -16,7 +16,7 @@ struct env {
     struct layers *l;
 };
 
-/* Opens what is in its directory; says why it cannot. */
+/* Opens the store and the layers; prints why it cannot. */
 static inline bool open_env(struct env *e, uid_t base) {
     struct fault f = {0};
     e->s = store_open(e->d.fd, e->d.path, &f);

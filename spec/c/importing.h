@@ -1,4 +1,4 @@
-/* importing.h: an importer on a data directory, and layouts for it. */
+/* importing.h: a data directory to import into, and OCI layouts. */
 #ifndef CONTREE_IMPORTING_H
 #define CONTREE_IMPORTING_H
 
@@ -12,7 +12,7 @@
 
 static const struct id_range usual_ids = {BASE, 65536};
 
-/* Opens what is in a directory for images to come in; says why it cannot. */
+/* Opens a data directory for imports; prints why it cannot. */
 static inline bool open_importer(struct importer *m, const struct temp_dir *d,
                                  struct id_range ids) {
     struct fault f = {0};

@@ -1,6 +1,6 @@
-/* probe.h: the attacker, who runs inside of a sandbox as "probe NAME" and says
- * what it could do that it must not. test_escape puts itself into an image,
- * with the libraries it uses. */
+/* probe.h: the attacker, which runs inside a sandbox as "probe NAME" and prints
+ * what it could do although it must not. test_escape puts itself into an image,
+ * with the libraries that it uses. */
 #ifndef CONTREE_PROBE_H
 #define CONTREE_PROBE_H
 
@@ -37,8 +37,8 @@ struct call {
     long number;
 };
 
-/* From the policy in sandbox/filter.h, by number: the library's names would
- * only say what the filter's source says. */
+/* The policy in sandbox/filter.h by numbers: with names this would repeat the
+ * source of the filter. */
 static const struct call forbidden[] = {
     {"mount", SYS_mount},
     {"umount2", SYS_umount2},
@@ -117,8 +117,8 @@ static inline void probe_calls(void) {
     }
 }
 
-/* Every number with arguments that mean nothing: whatever they do, they do it
- * inside. Each in its own process, which may stop or die. */
+/* Makes every system call with meaningless arguments: whatever it does must
+ * stay inside. Each in its own process, which may stop or die. */
 static inline void probe_sweep(void) {
     for (int number = 0; number <= 600; number++) {
         if (number == SYS_kill || number == SYS_tkill || number == SYS_tgkill)
@@ -149,7 +149,7 @@ static inline void probe_namespaces(void) {
     }
 }
 
-/* Families and protocols: nothing but what sandbox/filter.c lists. */
+/* Families and protocols: only those that sandbox/filter.c lists. */
 static inline bool may_have(int family, int type, int protocol) {
     if (family == AF_UNIX)
         return true;
@@ -179,7 +179,7 @@ static inline void try_socket(int family, int type, int protocol) {
     if (may_have(family, type, protocol))
         return;
     expect(what, socket(family, type | flags, protocol), refusal(family, type));
-    /* The kernel does not look at the upper halves. */
+    /* The kernel ignores the upper halves. */
     expect(what,
            syscall(SYS_socket, 1L << 32 | family, 1L << 33 | type,
                    1L << 34 | protocol),
@@ -227,7 +227,7 @@ static inline void probe_flow(void) {
                    sizeof request);
 }
 
-/* All that we get, as root and as other users. */
+/* As many as there are, as root and as other users. */
 static inline void probe_instances(void) {
     int count = 0;
     for (uid_t user = 0; user < 50; user++) {
@@ -245,7 +245,7 @@ static inline void probe_instances(void) {
     pause();
 }
 
-/* What a whole machine has a number of. */
+/* Resources of which the whole machine has a fixed number. */
 static inline void probe_shared(void) {
     void *context = NULL;
     expect("io_setup", syscall(SYS_io_setup, 1, &context), ENOSYS);
@@ -282,7 +282,7 @@ static inline void probe_i386(void) {
 }
 #endif
 
-/* Up and out of a chroot, as far as it goes. */
+/* Upwards, out of a chroot, as far as possible. */
 static inline void probe_chroot(void) {
     int root = open("/", O_RDONLY | O_DIRECTORY);
     if (mkdir("/tmp/jail", 0755) < 0 || chroot("/tmp/jail") < 0 ||
@@ -323,14 +323,14 @@ static inline void probe_init(void) {
     kill(1, SIGTERM);
 }
 
-/* How many bytes of `pid` can be read. */
+/* How many bytes of the memory of `pid` can be read. */
 static inline long peek(pid_t pid, const void *address) {
     char byte;
     struct iovec here = {&byte, 1}, there = {(void *)address, 1};
     return process_vm_readv(pid, &here, 1, &there, 1, 0);
 }
 
-/* Our own processes can be traced, init cannot. */
+/* A sandbox may trace its own processes, but not init. */
 static inline void probe_trace(void) {
     static const char mark = 'm';
     pid_t child = fork();
@@ -354,7 +354,7 @@ static inline void say_it_came(int signal) {
     puts("it came");
 }
 
-/* Our parent is init: it must take no stop for our end. */
+/* Our parent is init, which must not mistake a stop for our end. */
 static inline void probe_traced(void) {
     signal(SIGUSR1, say_it_came);
     if (ptrace(PTRACE_TRACEME, 0, 0, 0) < 0)
@@ -362,7 +362,7 @@ static inline void probe_traced(void) {
     raise(SIGUSR1);
 }
 
-/* Set-id bits and new privileges are without effect. */
+/* Set-id bits and file capabilities have no effect. */
 static inline void probe_privileges(void) {
     if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
         puts("new privileges");
@@ -378,8 +378,8 @@ static inline void probe_privileges(void) {
            EPERM);
 }
 
-/* What overlay keeps for itself: none of it may reach the upper directory as
- * overlay would read it. */
+/* The marks of overlay: none may reach the upper directory in a form that
+ * overlay would read. */
 static inline void probe_overlay(void) {
     static const char *const names[] = {
         "user.overlay.opaque",       "user.overlay.redirect",
@@ -391,7 +391,7 @@ static inline void probe_overlay(void) {
         puts("no directory");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (setxattr("/tmp/o", names[i], "/../..", 6, 0) == 0)
-            printf("# %s\n", names[i]); /* the outside looks what became */
+            printf("# %s\n", names[i]); /* checked outside */
     if (setxattr("/tmp/o", "user.mine", "x", 1, 0) < 0)
         puts("no attribute of our own");
     expect("whiteout", mknod("/tmp/w", S_IFCHR | 0600, 0), EPERM);
@@ -420,7 +420,7 @@ static inline void probe_limits(void) {
     expect("privileges", prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0), EINVAL);
 }
 
-/* "held" when the file that both share was locked here, "free" when not. */
+/* Prints "held" when it could lock the file that both share, else "free". */
 static inline void probe_lock(void) {
     int fd = open("/bin/probe", O_RDONLY);
     puts(flock(fd, LOCK_EX | LOCK_NB) == 0 ? "free" : "held");
@@ -435,7 +435,7 @@ static inline void *sleep_on(void *arg) {
     return arg;
 }
 
-/* Threads are as good as processes here, and cheaper. */
+/* Threads instead of processes, because they are cheaper. */
 static inline void probe_processes(void) {
     pthread_attr_t small;
     pthread_t thread;

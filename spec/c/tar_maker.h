@@ -1,4 +1,4 @@
-/* tar_maker.h: tar archives byte by byte, so that they can lie. */
+/* tar_maker.h: makes tar archives byte by byte, so that they can be wrong. */
 #ifndef CONTREE_TAR_MAKER_H
 #define CONTREE_TAR_MAKER_H
 
@@ -67,7 +67,7 @@ static inline void tar_add(struct tar *t, struct member m) {
     tar_raw(t, &m, m.data ? m.data : "", m.data ? strlen(m.data) : 0);
 }
 
-/* One "LENGTH KEY=VALUE\n" for the member that follows. */
+/* A pax record "LENGTH KEY=VALUE\n" for the member that follows. */
 static inline void tar_pax(struct tar *t, const char *key, const char *value) {
     size_t rest = strlen(key) + strlen(value) + 3, total = rest + 1;
     char digits[24];

@@ -50,7 +50,7 @@ static inline struct temp_dir temp_dir_small(int kilobytes) {
     return d;
 }
 
-/* Whether layers can be there: in a tmpfs from Linux 6.6 on. Says so if not. */
+/* Can it hold layers? A tmpfs can from Linux 6.6 on. Prints a note if not. */
 static inline bool temp_dir_holds_layers(const struct temp_dir *d) {
     bool holds = fsetxattr(d->fd, "user.x", "", 0, 0) == 0;
     if (!holds)

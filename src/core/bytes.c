@@ -8,8 +8,6 @@ enum { LARGE = 16 * 1024 * 1024 };
 
 bool bytes_reserve(struct bytes *bytes, size_t extra) {
     size_t capacity = bytes->capacity ? bytes->capacity : 256;
-    char *data;
-
     if (extra <= bytes->capacity - bytes->length)
         return true;
     if (extra > SIZE_MAX / 2 - bytes->length)
@@ -17,7 +15,7 @@ bool bytes_reserve(struct bytes *bytes, size_t extra) {
     /* Doubling takes long steps where much is held already. */
     while (capacity < bytes->length + extra)
         capacity += capacity < LARGE ? capacity : capacity / 4;
-    data = realloc(bytes->data, capacity);
+    char *data = realloc(bytes->data, capacity);
     if (!data)
         return false;
     bytes->data = data;

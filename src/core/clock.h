@@ -7,7 +7,6 @@
 /* Monotonic seconds. */
 static inline double clock_now(void) {
     struct timespec now;
-
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }

@@ -13,7 +13,6 @@ int codec_base64_encode(lua_State *L) {
     const char *text = luaL_checklstring(L, 1, &size);
     const unsigned char *in = (const unsigned char *)text;
     char *out, *start;
-
     luaL_argcheck(L, size <= SIZE_MAX / 2, 1, "too large");
     out = start = lua_newuserdata(L, (size + 2) / 3 * 4 + 1);
     for (left = size; left >= 3; left -= 3, in += 3) {
@@ -73,7 +72,6 @@ static bool decode_groups(const unsigned char *in, size_t groups, char *out) {
 static ptrdiff_t decode(const char *text, size_t size, char *out) {
     size_t padding = 0, whole;
     unsigned char last[4];
-
     if (size % 4 != 0)
         return -1;
     while (padding < 2 && padding < size && text[size - 1 - padding] == '=')
@@ -96,7 +94,6 @@ int codec_base64_decode(lua_State *L) {
     const char *text = luaL_checklstring(L, 1, &size);
     char *out = lua_newuserdata(L, size / 4 * 3 + 1);
     ptrdiff_t length = decode(text, size, out);
-
     if (length < 0)
         lua_pushnil(L);
     else
@@ -108,7 +105,6 @@ int codec_newlines(lua_State *L) {
     size_t size;
     const char *s = luaL_checklstring(L, 1, &size), *end = s + size;
     lua_Integer count = 0;
-
     while ((s = memchr(s, '\n', (size_t)(end - s)))) {
         count++;
         s++;
@@ -122,7 +118,6 @@ int codec_is_ascii(lua_State *L) {
     const char *text = luaL_checklstring(L, 1, &size);
     const unsigned char *s = (const unsigned char *)text;
     bool ok = true;
-
     for (size_t i = 0; i < size && ok; i++)
         ok = (s[i] >= 0x20 && s[i] <= 0x7E) || s[i] == '\t' || s[i] == '\n' ||
              s[i] == '\r';
@@ -135,7 +130,6 @@ int codec_is_ascii(lua_State *L) {
 static size_t utf8_sequence(const unsigned char *s, size_t left) {
     size_t length = s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
     unsigned char low = 0x80, high = 0xBF; /* bounds of the second byte */
-
     if (s[0] < 0x80)
         return 1;
     if (s[0] < 0xC2 || s[0] > 0xF4 || length > left)
@@ -160,7 +154,6 @@ int codec_is_utf8(lua_State *L) {
     size_t size, at = 0, step = 1;
     const char *text = luaL_checklstring(L, 1, &size);
     const unsigned char *s = (const unsigned char *)text;
-
     while (at < size && step > 0) {
         uint64_t eight = 0x80;
         if (size - at >= sizeof eight)
@@ -183,7 +176,6 @@ static bool is_plain(unsigned char c) {
 static size_t escape(unsigned char c, char *out) {
     static const char short_for[] = "\"\"\\\\\nn\rr\tt";
     static const char hex[] = "0123456789abcdef";
-
     for (const char *s = short_for; *s; s += 2)
         if ((unsigned char)*s == c) {
             out[0] = '\\';
@@ -224,7 +216,6 @@ static char *write_json(const unsigned char *s, size_t size, char *out) {
 /* An upper bound of the bytes that write_json() writes. */
 static size_t json_room(const unsigned char *s, size_t size) {
     size_t room = size;
-
     for (size_t i = 0; i < size; i++)
         room += is_plain(s[i]) ? 0 : 5;
     return room;
@@ -235,7 +226,6 @@ int codec_json_string(lua_State *L) {
     const unsigned char *s =
         (const unsigned char *)luaL_checklstring(L, 1, &size);
     char *start, *end;
-
     luaL_argcheck(L, size <= SIZE_MAX / 8, 1, "too large");
     start = lua_newuserdata(L, json_room(s, size) + 2);
     *start = '"';
@@ -302,7 +292,6 @@ static struct bytes *check_buffer(lua_State *L) {
 
 int codec_buffer_new(lua_State *L) {
     struct bytes *bytes = compat_newuserdata(L, sizeof *bytes);
-
     *bytes = (struct bytes){0};
     luaL_setmetatable(L, BUFFER_TYPE);
     return 1;
@@ -313,7 +302,6 @@ static int buffer_add(lua_State *L) {
     struct bytes *bytes = check_buffer(L);
     size_t size;
     const char *data = luaL_checklstring(L, 2, &size);
-
     if (!bytes_append(bytes, data, size))
         return luaL_error(L, "not enough memory");
     lua_settop(L, 1);
@@ -322,7 +310,6 @@ static int buffer_add(lua_State *L) {
 
 static int buffer_take(lua_State *L) {
     struct bytes *bytes = check_buffer(L);
-
     lua_pushlstring(L, bytes->data ? bytes->data : "", bytes->length);
     bytes_free(bytes);
     return 1;

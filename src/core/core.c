@@ -43,7 +43,6 @@ static int core_now(lua_State *L) {
 static int core_parse_date(lua_State *L) {
     const char *text = luaL_checkstring(L, 1);
     time_t date = curl_api_load() ? -1 : curl.getdate(text, NULL);
-
     if (date == -1)
         return compat_nil(L);
     lua_pushnumber(L, (lua_Number)date);
@@ -73,7 +72,6 @@ static const char *member(lua_State *L, const char *name) {
  * strings or nil. */
 static int core_place(lua_State *L) {
     struct place place;
-
     luaL_checktype(L, 1, LUA_TTABLE);
     const struct place_input in = {
         .data_dir = member(L, "data_dir"),
@@ -106,7 +104,6 @@ static void end_badly(int status, void *unused) {
 /* core.fail_at_exit(): the program exits with code 1 instead of 0. */
 static int core_fail_at_exit(lua_State *L) {
     static bool asked; /* a property of the process */
-
     (void)L;
     if (!asked)
         asked = on_exit(end_badly, NULL) == 0;
@@ -116,7 +113,6 @@ static int core_fail_at_exit(lua_State *L) {
 /* core.curl_version, which is not known before libcurl is loaded. */
 static int core_index(lua_State *L) {
     const char *name = luaL_checkstring(L, 2);
-
     if (strcmp(name, "curl_version") != 0 || curl_api_load())
         return compat_nil(L);
     lua_pushstring(L, curl.version());
@@ -129,7 +125,6 @@ static int core_index(lua_State *L) {
  * libcurl may still run, and return through it. */
 static void hold(void) {
     Dl_info info;
-
     if (dladdr((void *)(size_t)hold, &info) != 0 && info.dli_fname)
         dlopen(info.dli_fname, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 }

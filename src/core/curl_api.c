@@ -26,7 +26,6 @@ static void resolve(void *library, const char *name, void *slot) {
  * thread may still run in it. */
 static void load(void) {
     void *library = dlopen(CURL_LIBRARY, RTLD_LAZY | RTLD_LOCAL);
-
     if (!library) {
         const char *why = dlerror();
         snprintf(problem, sizeof problem,

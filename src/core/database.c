@@ -53,7 +53,6 @@ struct database {
 
 static void load(void) {
     void *library = dlopen(SQLITE_LIBRARY, RTLD_LAZY | RTLD_LOCAL);
-
     loaded = library != NULL;
 #define SQLITE_API_RESOLVE(name)                                               \
     loaded = loaded && library_resolve(library, "sqlite3_" #name, &sqlite.name);
@@ -63,7 +62,6 @@ static void load(void) {
 
 static bool available(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-
     pthread_once(&once, load);
     return loaded;
 }
@@ -89,7 +87,6 @@ static int database_gc(lua_State *L) {
 
 static struct database *check_open(lua_State *L) {
     struct database *database = luaL_checkudata(L, 1, DATABASE_TYPE);
-
     if (!database->handle)
         luaL_error(L, "contree: this database is closed");
     if (database->owner != getpid())
@@ -99,7 +96,6 @@ static struct database *check_open(lua_State *L) {
 
 static int failed(lua_State *L, struct database *database, int code) {
     int primary = code & 0xFF;
-
     lua_pushnil(L);
     lua_pushstring(L, sqlite.errmsg(database->handle));
     lua_pushstring(L, primary == SQLITE_BUSY || primary == SQLITE_LOCKED
@@ -113,8 +109,6 @@ static int failed(lua_State *L, struct database *database, int code) {
 int database_lua_open(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     struct database *database = compat_newuserdata(L, sizeof *database);
-    int code;
-
     *database = (struct database){.owner = getpid()};
     luaL_setmetatable(L, DATABASE_TYPE);
     if (!available()) {
@@ -131,7 +125,7 @@ int database_lua_open(lua_State *L) {
         lua_pushfstring(L, "%s: %s", path, strerror(errno));
         return 2;
     }
-    code = sqlite.open_v2(
+    int code = sqlite.open_v2(
         path, &database->handle,
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK) {
@@ -148,7 +142,6 @@ int database_lua_open(lua_State *L) {
 static int bind_number(lua_State *L, sqlite3_stmt *statement, int at,
                        int index) {
     lua_Number value = lua_tonumber(L, index);
-
     if (value >= -9007199254740992.0 && value <= 9007199254740992.0 &&
         (lua_Number)(sqlite3_int64)value == value)
         return sqlite.bind_int64(statement, at, (sqlite3_int64)value);
@@ -159,13 +152,11 @@ static int bind_number(lua_State *L, sqlite3_stmt *statement, int at,
  * runs. */
 static int bind(lua_State *L, sqlite3_stmt *statement, int at, int index) {
     size_t size;
-    const char *text;
-
     if (lua_isnoneornil(L, index))
         return sqlite.bind_null(statement, at);
     if (lua_type(L, index) == LUA_TNUMBER)
         return bind_number(L, statement, at, index);
-    text = luaL_checklstring(L, index, &size);
+    const char *text = luaL_checklstring(L, index, &size);
     if (size > 0x7FFFFFFF)
         return SQLITE_TOOBIG;
     return sqlite.bind_text(statement, at, text, (int)size, SQLITE_STATIC);
@@ -194,7 +185,6 @@ static void push_column(lua_State *L, sqlite3_stmt *statement, int column) {
 /* Adds the row that the statement is at to the list on top of the stack. */
 static void add_row(lua_State *L, sqlite3_stmt *statement, int number) {
     int columns = sqlite.column_count(statement);
-
     lua_createtable(L, 0, columns);
     for (int i = 0; i < columns; i++) {
         push_column(L, statement, i);
@@ -208,7 +198,6 @@ static int database_exec(lua_State *L) {
     size_t size;
     const char *sql = luaL_checklstring(L, 2, &size);
     int code, rows = 0;
-
     drop_statement(database);
     code = sqlite.prepare_v2(database->handle, sql, (int)size + 1,
                              &database->statement, NULL);

@@ -48,7 +48,6 @@ static bool loaded;
 
 static void load(void) {
     void *library = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL);
-
     loaded = library != NULL;
 #define RESOLVE(name)                                                          \
     loaded = loaded && library_resolve(library, #name, &api.name)
@@ -69,7 +68,6 @@ static void load(void) {
 
 static bool available(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-
     pthread_once(&once, load);
     return loaded;
 }
@@ -86,7 +84,6 @@ static struct decompressor *check(lua_State *L) {
 
 static int decompressor_close(lua_State *L) {
     struct decompressor *d = check(L);
-
     if (d->archive)
         api.archive_read_free(d->archive);
     if (d->fd >= 0)
@@ -105,7 +102,6 @@ static int failed(lua_State *L, const char *why) {
 static int read_some(lua_State *L, struct decompressor *d, void *block,
                      size_t size) {
     ssize_t n = api.archive_read_data(d->archive, block, size);
-
     if (n < 0)
         return failed(L, api.archive_error_string(d->archive));
     if (n == 0)
@@ -122,7 +118,6 @@ static int read_some(lua_State *L, struct decompressor *d, void *block,
 static int decompressor_read(lua_State *L) {
     struct decompressor *d = check(L);
     lua_Integer most = luaL_checkinteger(L, 2);
-
     luaL_argcheck(L, most > 0 && most <= READ_MAX, 2, "a number of bytes");
     if (!d->archive)
         return failed(L, "it is closed");
@@ -135,7 +130,6 @@ static struct decompressor *push(lua_State *L) {
                                        {"close", decompressor_close},
                                        {NULL, NULL}};
     struct decompressor *d = lua_newuserdata(L, sizeof *d);
-
     *d = (struct decompressor){.fd = -1};
     if (luaL_newmetatable(L, TYPE)) {
         lua_newtable(L);
@@ -150,7 +144,6 @@ static struct decompressor *push(lua_State *L) {
 
 static bool start(struct archive *a, int fd) {
     struct archive_entry *entry;
-
     return api.archive_read_support_filter_gzip(a) == OK &&
            api.archive_read_support_filter_bzip2(a) == OK &&
            api.archive_read_support_filter_xz(a) == OK &&
@@ -164,7 +157,6 @@ int decompress_lua_open(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     const char *root = luaL_optstring(L, 2, NULL);
     struct decompressor *d = push(L);
-
     if (!available())
         return failed(L, LIBRARY_NAME ", which decompresses, cannot be loaded");
     d->fd = regular_open(path, root);

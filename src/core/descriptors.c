@@ -18,7 +18,6 @@ enum { WINDOW = 64 }; /* bits of struct fd_window */
 
 static bool is_kept(int fd) {
     int flags = fcntl(fd, F_GETFD);
-
     return flags < 0 || (flags & FD_CLOEXEC) != 0;
 }
 
@@ -31,7 +30,6 @@ curl_socket_t descriptors_open_socket(void *user, curlsocktype purpose,
                                       struct curl_sockaddr *address) {
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
                     address->protocol);
-
     (void)user;
     (void)purpose;
     if (fd < 0)
@@ -67,7 +65,6 @@ static ino_t end_of_pair(int fd) {
  * the sockets of other threads are left alone. */
 static void keep_pair(int fd, int limit) {
     ino_t one = end_of_pair(fd), other;
-
     if (one == 0)
         return;
     for (int i = fd + 1; i < limit; i++) {
@@ -83,7 +80,6 @@ static void keep_pair(int fd, int limit) {
 struct fd_window descriptors_look(void) {
     int error = errno;
     struct fd_window now = {open("/dev/null", O_RDONLY | O_CLOEXEC), 0};
-
     if (now.first >= 0)
         close(now.first);
     for (int i = 0; now.first >= 0 && i < WINDOW; i++)
@@ -95,7 +91,6 @@ struct fd_window descriptors_look(void) {
 
 void descriptors_keep_new(const struct fd_window *before) {
     int error = errno;
-
     for (int i = 0; before->first >= 0 && i < WINDOW; i++)
         if ((before->taken >> i & 1) == 0)
             keep_pair(before->first + i, before->first + WINDOW);
@@ -104,7 +99,6 @@ void descriptors_keep_new(const struct fd_window *before) {
 
 void descriptors_keep(int fd) {
     const int reach = 256; /* the other end has one of the next numbers */
-
     if (is_kept(fd))
         return;
     keep_pair(fd, fd + reach);
@@ -114,7 +108,6 @@ void descriptors_keep(int fd) {
 int descriptors_lua_keep(lua_State *L) {
     /* The first member of a file in every Lua. */
     FILE **file = luaL_checkudata(L, 1, "FILE*");
-
     if (*file)
         keep(fileno(*file));
     lua_settop(L, 1);

@@ -58,13 +58,11 @@ static pid_t run_child(int (*function)(void *), struct start *start,
  * calls, and change no memory but *start. */
 
 static void close_from(int first) {
-    long limit;
-
 #ifdef SYS_close_range
     if (syscall(SYS_close_range, (unsigned)first, ~0U, 0) == 0)
         return;
 #endif
-    limit = sysconf(_SC_OPEN_MAX);
+    long limit = sysconf(_SC_OPEN_MAX);
     for (int fd = first; fd < (limit > 0 ? limit : 1024); fd++)
         close(fd);
 }
@@ -72,7 +70,6 @@ static void close_from(int first) {
 static void default_signals(void) {
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
-
     for (int i = 1; i < NSIG; i++)
         sigaction(i, &action, NULL);
     sigemptyset(&none);
@@ -81,7 +78,6 @@ static void default_signals(void) {
 
 static int be_program(void *argument) {
     struct start *start = argument;
-
     /* The descriptors are all above 3 (see above_standard). */
     if (dup2(start->null, 0) >= 0 && dup2(start->log, 1) >= 0 &&
         dup2(start->log, 2) >= 0 && dup2(start->ready, READY_FD) >= 0 &&
@@ -97,7 +93,6 @@ static int be_program(void *argument) {
 /* The parent of the program ends at once, so that init adopts the program. */
 static int be_parent(void *argument) {
     struct start *start = argument;
-
     setsid();
     start->pid = run_child(be_program, start, 1);
     if (start->pid < 0)
@@ -108,12 +103,10 @@ static int be_parent(void *argument) {
 /* False, with start->error set, when the program does not run. */
 static bool launch(struct start *start) {
     sigset_t all, old;
-    pid_t pid;
-
     /* No signal handler of the host may run in a child. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    pid = run_child(be_parent, start, 0);
+    pid_t pid = run_child(be_parent, start, 0);
     if (pid < 0)
         start->error = errno;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -124,11 +117,9 @@ static bool launch(struct start *start) {
 
 /* Moves a descriptor to a number above 3; -1 stays -1. */
 static int above_standard(int fd) {
-    int copy;
-
     if (fd < 0 || fd > READY_FD)
         return fd;
-    copy = fcntl(fd, F_DUPFD_CLOEXEC, READY_FD + 1);
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, READY_FD + 1);
     close(fd);
     return copy;
 }
@@ -153,7 +144,6 @@ static void close_files(struct files *files) {
 /* False with errno set. */
 static bool open_files(struct files *files, const char *log) {
     int ends[2];
-
     *files = (struct files){-1, -1, -1, -1};
     files->null = above_standard(open("/dev/null", O_RDWR | O_CLOEXEC));
     files->log =
@@ -175,7 +165,6 @@ static char **push_arguments(lua_State *L, int index) {
     int count = (int)lua_rawlen(L, index);
     char **arguments =
         lua_newuserdata(L, (size_t)(count + 3) * sizeof *arguments);
-
     for (int i = 0; i < count; i++) {
         lua_rawgeti(L, index, i + 1);
         if (lua_type(L, -1) != LUA_TSTRING)
@@ -196,8 +185,6 @@ static pid_t run(const char *path, char *const *arguments,
     struct start *start = mmap(NULL, sizeof *start, PROT_READ | PROT_WRITE,
                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t pid = -1;
-    int error;
-
     if (start == MAP_FAILED)
         return -1;
     start->path = path;
@@ -207,7 +194,7 @@ static pid_t run(const char *path, char *const *arguments,
     start->ready = files->write;
     if (launch(start))
         pid = start->pid;
-    error = start->error;
+    int error = start->error;
     munmap(start, sizeof *start);
     errno = error;
     return pid;
@@ -231,7 +218,6 @@ int detached_lua_start(lua_State *L) {
     struct stat status = {0};
     struct files files;
     int error;
-
     *program = (struct program){.pid = -1, .ready = -1, .log = -1};
     luaL_setmetatable(L, PROGRAM_TYPE);
     if (!open_files(&files, log)) {
@@ -266,7 +252,6 @@ static int program_ready(lua_State *L) {
     struct program *program = check_program(L);
     ssize_t got = 0;
     char byte;
-
     if (program->ready >= 0) {
         do
             got = read(program->ready, &byte, 1);
@@ -287,7 +272,6 @@ static int program_last_line(lua_State *L) {
     struct stat status;
     ssize_t n = 0;
     size_t end, start;
-
     if (fstat(program->log, &status) == 0 && status.st_size > before) {
         off_t from = status.st_size - (off_t)sizeof tail;
         n = pread(program->log, tail, sizeof tail,
@@ -308,7 +292,6 @@ static int program_last_line(lua_State *L) {
 /* While the pipe is open the program runs, so its pid is not another's. */
 static int program_stop(lua_State *L) {
     struct program *program = check_program(L);
-
     program_ready(L);
     if (program->ready >= 0)
         kill(program->pid, SIGTERM);
@@ -318,7 +301,6 @@ static int program_stop(lua_State *L) {
 
 static int program_gc(lua_State *L) {
     struct program *program = check_program(L);
-
     close_fd(&program->ready);
     close_fd(&program->log);
     return 0;
@@ -329,6 +311,5 @@ void detached_register(lua_State *L) {
                                        {"last_line", program_last_line},
                                        {"stop", program_stop},
                                        {NULL, NULL}};
-
     compat_newtype(L, PROGRAM_TYPE, methods, program_gc);
 }

@@ -32,7 +32,6 @@ static bool loaded;
 
 static void load(void) {
     void *library = dlopen(digest_library, RTLD_LAZY | RTLD_LOCAL);
-
     loaded = library != NULL;
 #define CRYPTO_API_RESOLVE(name)                                               \
     loaded = loaded && library_resolve(library, #name, &crypto.name);
@@ -42,7 +41,6 @@ static void load(void) {
 
 bool digest_available(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-
     pthread_once(&once, load);
     return loaded;
 }
@@ -55,7 +53,6 @@ static EVP_MD_CTX *context(struct digest *digest) {
 
 struct digest *digest_new(void) {
     EVP_MD_CTX *new = digest_available() ? crypto.EVP_MD_CTX_new() : NULL;
-
     if (new &&crypto.EVP_DigestInit_ex(new, crypto.EVP_sha256(), NULL) != 1) {
         crypto.EVP_MD_CTX_free(new);
         new = NULL;
@@ -73,7 +70,6 @@ void digest_restart(struct digest *digest) {
 
 static void to_hex(const unsigned char *sum, char hex[DIGEST_HEX_SIZE]) {
     static const char digits[] = "0123456789abcdef";
-
     for (int i = 0; i < 32; i++) {
         hex[2 * i] = digits[sum[i] >> 4];
         hex[2 * i + 1] = digits[sum[i] & 15];
@@ -83,7 +79,6 @@ static void to_hex(const unsigned char *sum, char hex[DIGEST_HEX_SIZE]) {
 
 void digest_finish(struct digest *digest, char hex[DIGEST_HEX_SIZE]) {
     unsigned char sum[EVP_MAX_MD_SIZE] = {0};
-
     crypto.EVP_DigestFinal_ex(context(digest), sum, NULL);
     to_hex(sum, hex);
 }

@@ -15,7 +15,6 @@
 
 static int failed(lua_State *L, const char *path) {
     int error = errno;
-
     lua_pushnil(L);
     lua_pushfstring(L, "%s: %s", path, strerror(error));
     return 2;
@@ -29,7 +28,6 @@ static void set_integer(lua_State *L, const char *name, long long value) {
 int directory_lua_stat(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     struct stat status, own;
-
     if (lstat(path, &own) < 0 || stat(path, &status) < 0)
         return failed(L, path);
     lua_createtable(L, 0, 5);
@@ -50,7 +48,6 @@ int directory_lua_stat(lua_State *L) {
 static bool set_target(lua_State *L, const char *path) {
     char target[PATH_MAX];
     ssize_t length = readlink(path, target, sizeof target);
-
     if (length < 0)
         return false;
     if (length == (ssize_t)sizeof target) {
@@ -66,7 +63,6 @@ int directory_lua_lstat(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     struct stat status;
     char inode[48];
-
     if (lstat(path, &status) < 0)
         return failed(L, path);
     lua_createtable(L, 0, 6);
@@ -90,7 +86,6 @@ int directory_lua_lstat(lua_State *L) {
 
 static int close_directory(lua_State *L) {
     DIR **directory = lua_touserdata(L, 1);
-
     if (*directory)
         closedir(*directory);
     *directory = NULL;
@@ -101,7 +96,6 @@ static int close_directory(lua_State *L) {
  * even when Lua runs out of memory meanwhile. */
 static DIR **push_directory(lua_State *L) {
     DIR **directory = lua_newuserdata(L, sizeof *directory);
-
     *directory = NULL;
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, close_directory);
@@ -115,7 +109,6 @@ int directory_lua_list(lua_State *L) {
     DIR **directory = push_directory(L);
     const struct dirent *entry;
     int count = 0;
-
     *directory = opendir(path);
     if (!*directory)
         return failed(L, path);
@@ -136,7 +129,6 @@ int directory_lua_list(lua_State *L) {
 int directory_lua_mkdir(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     mode_t mode = (mode_t)luaL_checkinteger(L, 2);
-
     if (mkdir(path, mode) < 0 && errno != EEXIST)
         return failed(L, path);
     lua_pushboolean(L, 1);
@@ -148,7 +140,6 @@ int directory_lua_chmod(lua_State *L) {
     mode_t mode = (mode_t)luaL_checkinteger(L, 2);
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int done, error;
-
     if (fd < 0)
         return failed(L, path);
     done = fchmod(fd, mode);

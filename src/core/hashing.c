@@ -20,7 +20,6 @@ int hashing_lua_string(lua_State *L) {
     const char *data = luaL_checklstring(L, 1, &size);
     char hex[DIGEST_HEX_SIZE];
     struct digest *digest = (check_available(L), digest_new());
-
     if (!digest)
         return luaL_error(L, "not enough memory");
     digest_add(digest, data, size);
@@ -43,7 +42,6 @@ struct hashing {
 
 static struct hashing *push_hashing(lua_State *L) {
     struct hashing *hashing = compat_newuserdata(L, sizeof *hashing);
-
     *hashing = (struct hashing){.fd = -1};
     luaL_setmetatable(L, HASHING_TYPE);
     check_available(L);
@@ -57,7 +55,6 @@ int hashing_lua_new(lua_State *L) {
     size_t size;
     const char *data = luaL_checklstring(L, 1, &size);
     struct hashing *hashing = push_hashing(L);
-
     hashing->data = data;
     hashing->left = size;
     lua_createtable(L, 1, 0);
@@ -71,7 +68,6 @@ int hashing_lua_open(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     const char *root = luaL_optstring(L, 2, NULL);
     struct hashing *hashing = push_hashing(L);
-
     hashing->fd = regular_open(path, root);
     if (hashing->fd >= 0)
         return 1;
@@ -93,7 +89,6 @@ static ssize_t add_part(struct hashing *hashing) {
     char buffer[64 * 1024];
     const void *part = buffer;
     ssize_t n = (ssize_t)sizeof buffer;
-
     if (hashing->fd >= 0) {
         do
             n = read(hashing->fd, buffer, sizeof buffer);
@@ -117,7 +112,6 @@ static int hashing_step(lua_State *L) {
     double limit = clock_now() + luaL_checknumber(L, 2);
     char hex[DIGEST_HEX_SIZE];
     ssize_t n;
-
     if (!hashing->digest)
         return luaL_error(L, "this digest has ended");
     do
@@ -146,6 +140,5 @@ static int hashing_gc(lua_State *L) {
 
 void hashing_register(lua_State *L) {
     static const luaL_Reg methods[] = {{"step", hashing_step}, {NULL, NULL}};
-
     compat_newtype(L, HASHING_TYPE, methods, hashing_gc);
 }

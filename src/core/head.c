@@ -35,7 +35,6 @@ struct header_field {
 static bool next_header(const struct response_head *head, size_t *at,
                         struct header_field *header) {
     const char *line, *end, *colon;
-
     while (*at < head->lines.length) {
         line = head->lines.data + *at;
         end = memchr(line, '\n', head->lines.length - *at);
@@ -72,7 +71,6 @@ const char *head_find(const struct response_head *head, const char *name,
     struct header_field header;
     const char *value = NULL;
     size_t at = 0;
-
     while (next_header(head, &at, &header)) {
         if (!is_named(&header, name))
             continue;
@@ -84,7 +82,6 @@ const char *head_find(const struct response_head *head, const char *name,
 
 static void push_lower(lua_State *L, const char *text, size_t size) {
     char name[128];
-
     if (size > sizeof name) {
         lua_pushlstring(L, text, size);
         return;
@@ -97,7 +94,6 @@ static void push_lower(lua_State *L, const char *text, size_t size) {
 void head_push(lua_State *L, const struct response_head *head) {
     struct header_field header;
     size_t at = 0;
-
     lua_createtable(L, 0, head->count);
     while (next_header(head, &at, &header)) {
         push_lower(L, header.name, header.name_size);

@@ -4,7 +4,6 @@
 
 struct inflater *inflater_new(void) {
     struct inflater *inflater = calloc(1, sizeof *inflater);
-
     /* 16: expect a gzip header and trailer. */
     if (inflater && inflateInit2(&inflater->stream, 16 + MAX_WBITS) != Z_OK) {
         free(inflater);
@@ -30,7 +29,6 @@ enum inflate_status inflater_take(struct inflater *inflater, char *out,
     z_stream *stream = &inflater->stream;
     size_t room = *size;
     int status = Z_OK;
-
     stream->next_out = (Bytef *)out;
     stream->avail_out = (uInt)room;
     /* Members may follow one another (RFC 1952, 2.2). */

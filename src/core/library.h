@@ -12,7 +12,6 @@
 static inline bool library_resolve(void *library, const char *name,
                                    void *slot) {
     void *symbol = dlsym(library, name);
-
     memcpy(slot, &symbol, sizeof symbol);
     return symbol != NULL;
 }

@@ -31,7 +31,6 @@ struct text {
 static uint32_t count_lines(const char *data, size_t size) {
     uint32_t count = 0;
     const char *end = data + size;
-
     while (data < end) {
         const char *newline = memchr(data, '\n', (size_t)(end - data));
         data = newline ? newline + 1 : end;
@@ -42,7 +41,6 @@ static uint32_t count_lines(const char *data, size_t size) {
 
 static void find_lines(struct text *text, size_t size) {
     const char *at = text->data, *end = text->data + size;
-
     for (uint32_t i = 0; i < text->count; i++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         text->start[i] = (uint32_t)(at - text->data);
@@ -56,7 +54,6 @@ static struct text push_text(lua_State *L, const char *data, size_t size) {
     struct text text = {.data = data, .count = count_lines(data, size)};
     size_t n = text.count;
     uint32_t *room = lua_newuserdata(L, (4 * n + 1) * sizeof *room + n + 1);
-
     text.start = room;
     text.class = room + n + 1;
     text.kept = text.class + n;
@@ -86,7 +83,6 @@ struct table {
 
 static uint32_t hash_of(const char *data, uint32_t size) {
     uint64_t hash = 14695981039346656037u;
-
     for (uint32_t i = 0; i < size; i++)
         hash = (hash ^ (unsigned char)data[i]) * 1099511628211u;
     return (uint32_t)(hash ^ hash >> 32);
@@ -102,7 +98,6 @@ static uint32_t new_class(struct table *table, struct class_entry entry) {
 static uint32_t classify(struct table *table, const char *data, uint32_t size) {
     struct class_entry line = {data, size, hash_of(data, size), {0, 0}};
     uint32_t at = line.hash & table->mask;
-
     for (; table->slots[at] != 0; at = (at + 1) & table->mask) {
         const struct class_entry *known = &table->entries[table->slots[at]];
         if (known->hash == line.hash && known->size == size &&
@@ -140,7 +135,6 @@ static void keep_common(const struct table *table, struct text *text) {
 static void compare_lines(lua_State *L, struct text *old, struct text *new) {
     size_t total = (size_t)old->count + new->count, slots = 16;
     struct table table = {.steps = STEPS_MAX};
-
     while (slots < 2 * total)
         slots *= 2;
     table.entries = lua_newuserdata(L, (total + 1) * sizeof *table.entries);
@@ -181,7 +175,6 @@ static int32_t *reach_of(struct edit_search *s, int side) {
 static int32_t one_edit(const struct edit_search *s, const int32_t *reach,
                         int32_t k) {
     int32_t right = reach[k - 1] + 1, down = reach[k + 1];
-
     if (right > s->n)
         right = NONE;
     if (down - k > s->m)
@@ -196,7 +189,6 @@ static int32_t slide(struct edit_search *s, int side, int32_t x, int32_t k) {
     const uint32_t *a = s->old->compact + s->box.a;
     const uint32_t *b = s->new->compact + s->box.b;
     int32_t y = x - k;
-
     if (side == FRONT)
         for (; x < s->n && y < s->m && a[x] == b[y]; x++, y++)
             s->steps--;
@@ -214,7 +206,6 @@ static bool advance(struct edit_search *s, int side, int32_t d, int32_t *x,
     int32_t *reach = reach_of(s, side), *other = reach_of(s, !side);
     int32_t delta = s->n - s->m, edges = side == FRONT ? d - 1 : d;
     bool may_meet = (delta % 2 != 0) == (side == FRONT);
-
     reach[-d - 1] = NONE;
     reach[d + 1] = d == 0 ? 0 : NONE;
     for (int32_t k = -d; k <= d; k += 2) {
@@ -236,7 +227,6 @@ static bool advance(struct edit_search *s, int side, int32_t d, int32_t *x,
 /* The point where the search from the front has come furthest after d edits. */
 static void furthest(struct edit_search *s, int32_t d, int32_t *x, int32_t *y) {
     const int32_t *reach = reach_of(s, FRONT);
-
     *x = *y = 0;
     for (int32_t k = -d; k <= d; k += 2)
         if (reach[k] >= 0 && 2 * reach[k] - k > *x + *y) {
@@ -256,7 +246,6 @@ static void find_cut(struct edit_search *s, int32_t *x, int32_t *y) {
 
 static void trim(const struct edit_search *s, struct box *box) {
     const uint32_t *a = s->old->compact, *b = s->new->compact;
-
     while (box->a < box->a_end && box->b < box->b_end && a[box->a] == b[box->b])
         box->a++, box->b++;
     while (box->a < box->a_end && box->b < box->b_end &&
@@ -300,7 +289,6 @@ static void search_box(struct edit_search *s, struct box box) {
 
 static void find_changes(lua_State *L, struct text *old, struct text *new) {
     struct edit_search *s = lua_newuserdata(L, sizeof *s);
-
     s->old = old;
     s->new = new;
     s->steps = STEPS_MAX;
@@ -323,7 +311,6 @@ static bool is_changed(const struct text *text, uint32_t line) {
 static bool next_change(const struct text *old, const struct text *new,
                         struct hunk *at) {
     uint32_t i = at->old_end, j = at->new_end;
-
     while (i < old->count && !is_changed(old, i) && !is_changed(new, j))
         i++, j++;
     at->old = i;
@@ -341,7 +328,6 @@ static void add_line(luaL_Buffer *buffer, char sign, const struct text *text,
                      uint32_t line) {
     static const char open_end[] = "\n\\ No newline at end of file\n";
     uint32_t start = text->start[line], end = text->start[line + 1];
-
     luaL_addchar(buffer, sign);
     luaL_addlstring(buffer, text->data + start, end - start);
     if (text->data[end - 1] != '\n')
@@ -352,7 +338,6 @@ static void push_lines(lua_State *L, const struct text *old,
                        const struct text *new, const struct hunk *hunk) {
     uint32_t i = hunk->old, j = hunk->new;
     luaL_Buffer buffer;
-
     luaL_buffinit(L, &buffer);
     while (i < hunk->old_end || j < hunk->new_end)
         if (i < hunk->old_end && old->changed[i])
@@ -375,7 +360,6 @@ static void push_hunk(lua_State *L, const struct text *old,
                       const struct text *new, const struct hunk *hunk) {
     uint32_t old_count = hunk->old_end - hunk->old;
     uint32_t new_count = hunk->new_end - hunk->new;
-
     lua_createtable(L, 0, 5);
     set_number(L, "old_start", hunk->old + (old_count > 0));
     set_number(L, "old_count", old_count);
@@ -392,7 +376,6 @@ static void add_context(const struct text *old, const struct text *new,
     uint32_t before = hunk->old < hunk->new ? hunk->old : hunk->new;
     uint32_t left = old->count - hunk->old_end;
     uint32_t after = new->count - hunk->new_end;
-
     if (before > context)
         before = context;
     if (after > left)
@@ -410,7 +393,6 @@ static void push_hunks(lua_State *L, const struct text *old,
     struct hunk change = {0}, hunk;
     bool more = next_change(old, new, &change);
     int count = 0;
-
     lua_newtable(L);
     while (more) {
         hunk = change;
@@ -431,7 +413,6 @@ int lines_lua_diff(lua_State *L) {
     const char *new_data = luaL_checklstring(L, 2, &new_size);
     lua_Integer context = luaL_checkinteger(L, 3);
     struct text old, new;
-
     luaL_argcheck(L, context >= 0 && context <= INT32_MAX / 2, 3,
                   "out of range");
     if (old_size > INT32_MAX / 8 || new_size > INT32_MAX / 8)

@@ -15,7 +15,6 @@
 
 static struct multi *loop_of(lua_State *L) {
     struct multi **slot = luaL_checkudata(L, 1, LOOP_TYPE);
-
     /* When the state is closed, finalisers may still call after ours. */
     if (!*slot)
         luaL_error(L, "contree: this loop is closed");
@@ -24,7 +23,6 @@ static struct multi *loop_of(lua_State *L) {
 
 static struct multi *usable_loop(lua_State *L) {
     struct multi *loop = loop_of(L);
-
     multi_check(L, loop);
     return loop;
 }
@@ -41,11 +39,9 @@ static void push_weak_table(lua_State *L) {
 
 int loop_lua_new(lua_State *L) {
     const char *problem = multi_load();
-    struct multi **slot;
-
     if (problem)
         return luaL_error(L, "contree: %s", problem);
-    slot = compat_newuserdata(L, sizeof *slot);
+    struct multi **slot = compat_newuserdata(L, sizeof *slot);
     *slot = NULL;
     luaL_setmetatable(L, LOOP_TYPE);
     push_weak_table(L);
@@ -59,7 +55,6 @@ int loop_lua_new(lua_State *L) {
 
 static int loop_fd(lua_State *L) {
     struct multi *loop = usable_loop(L);
-
     if (loop->poller.set < 0)
         return compat_nil(L);
     if (!loop->exported) {
@@ -76,7 +71,6 @@ static int loop_timeout(lua_State *L) {
     struct multi *loop = usable_loop(L);
     int milliseconds = multi_due_in(loop);
     long wanted = -1;
-
     if (loop->poller.set < 0)
         curl.multi_timeout(loop->handle, &wanted);
     if (wanted >= 0 && (milliseconds < 0 || wanted < milliseconds))
@@ -91,7 +85,6 @@ static int loop_timeout(lua_State *L) {
 
 static int loop_deadline(lua_State *L) {
     struct multi *loop = usable_loop(L);
-
     loop->deadline =
         lua_isnoneornil(L, 2) ? INFINITY : clock_now() + luaL_checknumber(L, 2);
     multi_wake(loop);
@@ -102,7 +95,6 @@ static int loop_step(lua_State *L) {
     struct multi *loop = usable_loop(L);
     struct poller_event events[64];
     int n = 0;
-
     if (loop->poller.set >= 0)
         n = poller_wait(&loop->poller, events, 64, 0);
     turn_run(loop, events, n);
@@ -113,7 +105,6 @@ static int loop_step(lua_State *L) {
 /* How long wait() may sleep, in milliseconds; -1: for ever. */
 static int longest_wait(const struct multi *loop, double limit) {
     int timeout = multi_due_in(loop);
-
     limit = ceil(limit);
     if (limit >= 0 && limit < INT_MAX && (timeout < 0 || limit < timeout))
         timeout = (int)limit;
@@ -127,7 +118,6 @@ static int loop_wait(lua_State *L) {
     double limit = luaL_optnumber(L, 2, -1);
     struct poller_event events[64];
     int n = 0, timeout;
-
     turn_run_due(loop); /* before sleeping: a request just added is sent now */
     timeout = longest_wait(loop, limit);
     if (loop->poller.set >= 0)
@@ -142,10 +132,8 @@ static int loop_wait(lua_State *L) {
 
 static int loop_add_request(lua_State *L) {
     struct multi *loop = usable_loop(L);
-    struct transfer *transfer;
-
     lua_settop(L, 2);
-    transfer = transfer_push(L, loop);
+    struct transfer *transfer = transfer_push(L, loop);
     request_read(L, 2, transfer);
     compat_gettable(L, 1);
     lua_pushvalue(L, 3);
@@ -159,7 +147,6 @@ static int loop_add_request(lua_State *L) {
 static int loop_next_ready(lua_State *L) {
     struct multi *loop = loop_of(L);
     struct link *link;
-
     multi_check_process(L, loop);
     compat_gettable(L, 1);
     while (!link_alone(&loop->ready)) {
@@ -193,7 +180,6 @@ static int loop_lua_close(lua_State *L) {
  * stays readable. */
 static int loop_gc(lua_State *L) {
     struct multi **slot = luaL_checkudata(L, 1, LOOP_TYPE);
-
     if (*slot) {
         close_loop(*slot);
         multi_release(*slot);

@@ -44,7 +44,6 @@ void multi_check(lua_State *L, const struct multi *multi) {
  * libcurl knows when it wants to be called. */
 static double next_due(const struct multi *multi) {
     double due = multi->resting > 0 ? 0 : multi->curl_due;
-
     if (multi->deadline < due)
         due = multi->deadline;
     if (multi->running > 0 && multi->idle_due < due)
@@ -55,11 +54,9 @@ static double next_due(const struct multi *multi) {
 /* Sets the poller's timer, for hosts that watch it. The timer may go off too
  * early, never too late; so a later moment needs no system call. */
 static void arm(struct multi *multi, double due) {
-    double now;
-
     if (!multi->exported || due == INFINITY)
         return;
-    now = clock_now();
+    double now = clock_now();
     if (multi->armed <= due && multi->armed > now)
         return;
     multi->armed = due;
@@ -76,7 +73,6 @@ void multi_wake(struct multi *multi) {
 
 int multi_due_in(const struct multi *multi) {
     double seconds = next_due(multi) - clock_now();
-
     if (seconds == INFINITY)
         return -1;
     if (seconds <= 0)
@@ -90,7 +86,6 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user,
                      void *known) {
     struct multi *multi = user;
     int wanted = 0;
-
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
         poller_forget(&multi->poller, fd);
@@ -109,7 +104,6 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user,
 
 static int on_timer(CURLM *handle, long milliseconds, void *user) {
     struct multi *multi = user;
-
     (void)handle;
     multi->curl_due =
         milliseconds < 0 ? INFINITY : clock_now() + (double)milliseconds / 1000;
@@ -124,7 +118,6 @@ CURL *multi_take_easy(struct multi *multi) {
 
 void multi_give_easy(struct multi *multi, CURL *easy) {
     const int room = sizeof multi->spare / sizeof *multi->spare;
-
     if (multi->closed || multi->spares == room) {
         curl.easy_cleanup(easy);
         return;
@@ -138,7 +131,6 @@ void multi_give_easy(struct multi *multi, CURL *easy) {
 static void fit_connections(struct multi *multi) {
     const int least = 32;
     int connections = multi->connections > 0 ? multi->connections : least;
-
     while (connections < multi->running)
         connections *= 2;
     while (connections > least && connections / 4 > multi->running)
@@ -151,7 +143,6 @@ static void fit_connections(struct multi *multi) {
 
 CURLMcode multi_add(struct multi *multi, CURL *easy, struct link *active) {
     CURLMcode code = curl.multi_add_handle(multi->handle, easy);
-
     if (code != CURLM_OK)
         return code;
     link_append(&multi->active, active);
@@ -187,7 +178,6 @@ void multi_queue(struct multi *multi, struct link *ready) {
 
 static bool set_up(struct multi *multi) {
     struct fd_window before = descriptors_look();
-
     multi->handle = curl.multi_init();
     descriptors_keep_new(&before);
     if (!multi->handle)
@@ -204,14 +194,12 @@ static bool set_up(struct multi *multi) {
 
 const char *multi_load(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-
     pthread_once(&once, watch_forks);
     return curl_api_load();
 }
 
 struct multi *multi_new(void) {
     struct multi *multi = calloc(1, sizeof *multi);
-
     errno = ENOMEM;
     if (!multi)
         return NULL;

@@ -25,7 +25,6 @@ void poller_close(struct poller *poller) {
 bool poller_watch(struct poller *poller, int fd, int what, bool known) {
     struct epoll_event event = {.data.fd = fd};
     int operation = known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-
     if (what & POLLER_READ)
         event.events |= EPOLLIN;
     if (what & POLLER_WRITE)
@@ -48,7 +47,6 @@ void poller_forget(struct poller *poller, int fd) {
 
 static bool make_timer(struct poller *poller) {
     struct epoll_event event = {.events = EPOLLIN};
-
     if (poller->timer >= 0)
         return true;
     poller->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -60,7 +58,6 @@ static bool make_timer(struct poller *poller) {
 bool poller_arm(struct poller *poller, double seconds) {
     const double longest = 1e9; /* seconds; less than the range of the timer */
     struct itimerspec when = {0};
-
     if (!make_timer(poller))
         return false;
     if (seconds > longest)
@@ -77,7 +74,6 @@ bool poller_arm(struct poller *poller, double seconds) {
 
 static int translate(uint32_t events) {
     int what = 0;
-
     if (events & EPOLLIN)
         what |= POLLER_READ;
     if (events & EPOLLOUT)
@@ -90,7 +86,6 @@ static int translate(uint32_t events) {
 /* Reading makes the timer unreadable until it is armed again. */
 static void silence_timer(struct poller *poller) {
     uint64_t expirations;
-
     while (read(poller->timer, &expirations, sizeof expirations) < 0 &&
            errno == EINTR)
         ;
@@ -101,7 +96,6 @@ int poller_wait(struct poller *poller, struct poller_event *events, int room,
     struct epoll_event found[64];
     int stored = 0;
     int n = epoll_wait(poller->set, found, room < 64 ? room : 64, milliseconds);
-
     for (int i = 0; i < n; i++) {
         if (found[i].data.fd == poller->timer) {
             silence_timer(poller);

@@ -18,7 +18,6 @@ enum { FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
 
 static void close_quietly(int fd) {
     int error = errno;
-
     close(fd);
     errno = error;
 }
@@ -46,7 +45,6 @@ static int open_below(int dir, const char *path) {
 
 static int open_any(const char *path, const char *root) {
     int dir, fd;
-
     if (!root)
         return open(path, FLAGS);
     dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -60,7 +58,6 @@ static int open_any(const char *path, const char *root) {
 int regular_open(const char *path, const char *root) {
     int fd = open_any(path, root);
     struct stat status;
-
     if (fd < 0) {
         /* A socket, or a device without a driver. */
         if (errno == ENXIO || errno == ENODEV)
@@ -95,7 +92,6 @@ const char *regular_problem(int error) {
 /* Reads up to `most` bytes into the buffer; false with errno set. */
 static bool read_all(int fd, luaL_Buffer *b, size_t most) {
     size_t total = 0;
-
     for (;;) {
         char *block = luaL_prepbuffer(b);
         ssize_t n = read(fd, block, LUAL_BUFFERSIZE);
@@ -114,7 +110,6 @@ static bool read_all(int fd, luaL_Buffer *b, size_t most) {
 
 static int close_file(lua_State *L) {
     int *fd = lua_touserdata(L, 1);
-
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
@@ -125,7 +120,6 @@ static int close_file(lua_State *L) {
  * when Lua runs out of memory meanwhile. */
 static int *push_file(lua_State *L) {
     int *fd = lua_newuserdata(L, sizeof *fd);
-
     *fd = -1;
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, close_file);
@@ -147,17 +141,14 @@ int regular_lua_read(lua_State *L) {
     const char *root = luaL_optstring(L, 3, NULL);
     int *fd = push_file(L);
     luaL_Buffer b;
-    bool done;
-    int error;
-
     luaL_argcheck(L, most >= 0 && most < (lua_Number)SIZE_MAX, 2,
                   "a number of bytes");
     *fd = regular_open(path, root);
     if (*fd < 0)
         return failed(L, path, errno);
     luaL_buffinit(L, &b);
-    done = read_all(*fd, &b, (size_t)most);
-    error = errno;
+    bool done = read_all(*fd, &b, (size_t)most);
+    int error = errno;
     luaL_pushresult(&b);
     close(*fd);
     *fd = -1;

@@ -25,7 +25,6 @@ static void set_text(lua_State *L, struct transfer *transfer, CURLoption option,
 
 static char *copy_text(lua_State *L, const char *text) {
     char *copy = strdup(text);
-
     if (!copy)
         luaL_error(L, "not enough memory");
     return copy;
@@ -42,11 +41,9 @@ static void expect(lua_State *L, const char *key, int type) {
 /* Reads a text without control characters, which could break the request line,
  * a header or a path. */
 static const char *read_text(lua_State *L, const char *key, size_t *size) {
-    const char *text;
     size_t length;
-
     expect(L, key, LUA_TSTRING);
-    text = lua_tolstring(L, -1, &length);
+    const char *text = lua_tolstring(L, -1, &length);
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)text[i] < 0x20 && text[i] != '\t')
             luaL_error(L, "bad request: '%s' holds a control character", key);
@@ -57,10 +54,8 @@ static const char *read_text(lua_State *L, const char *key, size_t *size) {
 
 static const char *read_path(lua_State *L, const char *key) {
     size_t length;
-    const char *path;
-
     expect(L, key, LUA_TSTRING);
-    path = lua_tolstring(L, -1, &length);
+    const char *path = lua_tolstring(L, -1, &length);
     if (length == 0 || strlen(path) != length)
         luaL_error(L, "bad request: '%s' must be a path", key);
     return path;
@@ -73,20 +68,16 @@ static bool read_flag(lua_State *L, const char *key) {
 
 /* Reads a whole number from 0 to 2^53. */
 static long long read_count(lua_State *L, const char *key) {
-    double value;
-
     expect(L, key, LUA_TNUMBER);
-    value = lua_tonumber(L, -1);
+    double value = lua_tonumber(L, -1);
     if (!(value >= 0 && value <= 9007199254740992.0 && floor(value) == value))
         luaL_error(L, "bad request: '%s' must be a whole number", key);
     return (long long)value;
 }
 
 static double read_seconds(lua_State *L, const char *key) {
-    double value;
-
     expect(L, key, LUA_TNUMBER);
-    value = lua_tonumber(L, -1);
+    double value = lua_tonumber(L, -1);
     if (!(value > 0))
         luaL_error(L, "bad request: '%s' must be more than 0 seconds", key);
     return value < 1e6 ? value : 1e6;
@@ -96,7 +87,6 @@ static void read_method(lua_State *L, struct transfer *t, const char *key) {
     static const char *const repeatable[] = {
         "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", NULL};
     const char *method = read_text(L, key, NULL);
-
     if (!*method ||
         strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != strlen(method))
         luaL_error(L, "bad request: '%s' must be upper-case letters", key);
@@ -107,7 +97,6 @@ static void read_method(lua_State *L, struct transfer *t, const char *key) {
 
 static void read_url(lua_State *L, struct transfer *t, const char *key) {
     const char *url = read_text(L, key, NULL);
-
     if (strncasecmp(url, "http://", 7) != 0 &&
         strncasecmp(url, "https://", 8) != 0)
         luaL_error(L, "bad request: '%s' must begin with http:// or https://",
@@ -119,7 +108,6 @@ static void read_url(lua_State *L, struct transfer *t, const char *key) {
 
 static void read_socket(lua_State *L, struct transfer *t, const char *key) {
     const char *path = read_path(L, key);
-
     if (strlen(path) >= sizeof t->socket_path)
         luaL_error(L, "bad request: '%s' is longer than %d bytes", key,
                    (int)sizeof t->socket_path - 1);
@@ -129,7 +117,6 @@ static void read_socket(lua_State *L, struct transfer *t, const char *key) {
 
 static void add_header(lua_State *L, struct transfer *t, const char *line) {
     struct curl_slist *list = curl.slist_append(t->headers, line);
-
     if (!list)
         luaL_error(L, "not enough memory");
     t->headers = list;
@@ -148,7 +135,6 @@ static void add_empty_header(lua_State *L, struct transfer *t, const char *line,
 
 static void read_headers(lua_State *L, struct transfer *t, const char *key) {
     size_t count, size;
-
     expect(L, key, LUA_TTABLE);
     count = lua_rawlen(L, -1);
     for (size_t i = 1; i <= count; i++) {
@@ -168,7 +154,6 @@ static void read_headers(lua_State *L, struct transfer *t, const char *key) {
 
 static bool has_header(const struct transfer *t, const char *name) {
     size_t size = strlen(name);
-
     for (const struct curl_slist *h = t->headers; h; h = h->next)
         if (strncasecmp(h->data, name, size) == 0 &&
             (h->data[size] == ':' || h->data[size] == ';'))
@@ -217,7 +202,6 @@ static void read_body(lua_State *L, struct transfer *t, const char *key) {
     static const char *const known[] = {"path", "offset", "length", "chunks",
                                         NULL};
     size_t size;
-
     if (lua_type(L, -1) == LUA_TSTRING) {
         const char *body = lua_tolstring(L, -1, &size);
         t->source.kind = SOURCE_STRING;
@@ -243,7 +227,6 @@ static void read_sink(lua_State *L, struct transfer *t, const char *key) {
     static const char *const names[] = {"string", "chunks", "events", NULL};
     static const enum sink_kind kinds[] = {SINK_STRING, SINK_CHUNKS,
                                            SINK_EVENTS};
-
     if (lua_istable(L, -1)) {
         only_fields(L, key, known);
         if (!field(L, "path"))
@@ -343,7 +326,6 @@ static void read_key(lua_State *L, struct transfer *t) {
     const char *name =
         lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
     int i = 0;
-
     while (keys[i].name && strcmp(keys[i].name, name) != 0)
         i++;
     if (!keys[i].name)
@@ -371,7 +353,6 @@ static void set_constants(struct transfer *t) {
 /* Sets the options of a request with a body. */
 static void set_upload(lua_State *L, struct transfer *t, const char *method) {
     struct source *source = &t->source;
-
     /* The default of 64 KiB is much slower for large bodies. */
     if (source->kind != SOURCE_STRING || source->bytes.length > 64 * 1024)
         set_long(t, CURLOPT_UPLOAD_BUFFERSIZE, 1024 * 1024);
@@ -394,7 +375,6 @@ static void set_upload(lua_State *L, struct transfer *t, const char *method) {
 static void set_method(lua_State *L, struct transfer *t, const char *method) {
     bool post = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
                 strcmp(method, "PATCH") == 0;
-
     if (t->source.kind == SOURCE_NONE && post)
         t->source.kind = SOURCE_STRING; /* Content-Length: 0 */
     if (strcmp(method, "HEAD") == 0)
@@ -427,7 +407,6 @@ static void set_limits(struct transfer *t) {
 
 void request_read(lua_State *L, int index, struct transfer *t) {
     const char *method;
-
     luaL_checktype(L, index, LUA_TTABLE);
     t->repeatable = true;
     t->connect_timeout = 10;

@@ -34,7 +34,6 @@ static char *temporary_name(const char *path) {
     size_t directory = slash ? (size_t)(slash + 1 - path) : 0;
     size_t size = strlen(path) + sizeof "..XXXXXX";
     char *name = malloc(size);
-
     if (name)
         snprintf(name, size, "%.*s.%s.XXXXXX", (int)directory, path,
                  path + directory);
@@ -72,7 +71,6 @@ static bool begin_decoding(struct sink *sink, const struct response_head *head,
                            struct transfer_error *error) {
     size_t size = 0;
     const char *coding = head_find(head, "content-encoding", &size);
-
     if (!coding || size == 0 ||
         (size == 8 && strncasecmp(coding, "identity", 8) == 0))
         return true;
@@ -96,7 +94,6 @@ bool sink_begin(struct sink *sink, const struct response_head *head,
     bool success = head->status >= 200 && head->status < 300;
     size_t size = 0;
     const char *length = head_find(head, "content-length", &size);
-
     sink->as_string =
         sink->kind == SINK_STRING || (!success && sink->kind != SINK_CHUNKS);
     if (sink->kind == SINK_FILE && !success)
@@ -143,7 +140,6 @@ static bool decode(struct sink *sink, const char *data, size_t size,
     char out[32 * 1024];
     size_t length = sizeof out;
     enum inflate_status status;
-
     inflater_give(sink->inflater, data, size);
     while ((status = inflater_take(sink->inflater, out, &length)) ==
            INFLATE_OUTPUT) {
@@ -169,7 +165,6 @@ size_t sink_held(const struct sink *sink) {
 
 static bool file_finish(struct sink *sink, struct transfer_error *error) {
     int fd = sink->fd;
-
     sink->fd = -1;
     if (close(fd) < 0 || rename(sink->temporary, sink->path) < 0)
         return file_failed(sink, error);

@@ -14,7 +14,6 @@ void source_init(struct source *source) {
 static bool file_open(struct source *source, struct transfer_error *error) {
     struct stat status;
     const char *path = source->path;
-
     /* Non-blocking: else opening a FIFO waits. */
     source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (source->fd < 0 || fstat(source->fd, &status) < 0)
@@ -42,7 +41,6 @@ static enum source_status file_read(struct source *source, char *out,
                                     struct transfer_error *error) {
     off_t left = source->length - source->sent;
     ssize_t n;
-
     if ((off_t)*size > left)
         *size = (size_t)left;
     if (*size == 0)
@@ -64,7 +62,6 @@ static enum source_status file_read(struct source *source, char *out,
 static enum source_status chunks_read(struct source *source, char *out,
                                       size_t *size) {
     size_t waiting = source_waiting(source);
-
     if (*size > waiting)
         *size = waiting;
     if (waiting == 0) {
@@ -81,7 +78,6 @@ static enum source_status chunks_read(struct source *source, char *out,
 enum source_status source_read(struct source *source, char *out, size_t *size,
                                struct transfer_error *error) {
     enum source_status status = SOURCE_OK;
-
     if (source->kind == SOURCE_FILE)
         status = file_read(source, out, size, error);
     else if (source->kind == SOURCE_CHUNKS)

@@ -19,7 +19,6 @@ void sse_init(struct sse *sse) {
 
 bool sse_drop(struct sse *sse) {
     struct sse_event *event = sse->first;
-
     if (!event)
         return false;
     sse->queued -= sizeof *event + event->id + event->event + event->data;
@@ -58,7 +57,6 @@ static void reset_field(struct sse_field *field) {
 
 static char *put(char *to, const struct sse_field *field) {
     size_t length = field->bytes.length;
-
     if (length > 0)
         memcpy(to, field->bytes.data, length);
     return to + length;
@@ -69,7 +67,6 @@ static bool end_frame(struct sse *sse) {
     size_t size = sizeof(struct sse_event) + sse->id.bytes.length +
                   sse->event.bytes.length + sse->data.bytes.length;
     struct sse_event *event;
-
     if (sse->id.present || sse->data.present) {
         event = malloc(size);
         if (!event)
@@ -100,7 +97,6 @@ static bool set_field(struct sse *sse, struct sse_field *field,
 
 static bool add_data(struct sse *sse, const char *value, size_t size) {
     struct bytes *data = &sse->data.bytes;
-
     if (sse->data.present && !bytes_append(data, "\n", 1))
         return no_memory(sse);
     sse->data.present = true;
@@ -116,7 +112,6 @@ static bool end_line(struct sse *sse, const char *line, size_t size) {
     size_t name = colon ? (size_t)(colon - line) : size;
     const char *value = colon ? colon + 1 : line + size;
     size_t length = (size_t)(line + size - value);
-
     if (size == 0)
         return end_frame(sse);
     if (length > 0 && *value == ' ') {
@@ -136,14 +131,12 @@ static bool end_line(struct sse *sse, const char *line, size_t size) {
 static const char *find_end(const char *data, size_t size) {
     const char *lf = memchr(data, '\n', size);
     const char *cr = memchr(data, '\r', lf ? (size_t)(lf - data) : size);
-
     return cr ? cr : lf;
 }
 
 static bool fits(struct sse *sse, size_t more) {
     size_t held = sse->id.bytes.length + sse->event.bytes.length +
                   sse->data.bytes.length + sse->line.length;
-
     if (more <= SSE_FRAME_LIMIT && held <= SSE_FRAME_LIMIT - more)
         return true;
     return broken(sse, "an event is larger than 4 MiB");
@@ -151,15 +144,13 @@ static bool fits(struct sse *sse, size_t more) {
 
 /* Takes the end of a line, which may have begun in earlier bytes. */
 static bool take_line(struct sse *sse, const char *data, size_t size) {
-    bool ok;
-
     if (!fits(sse, size))
         return false;
     if (sse->line.length == 0)
         return end_line(sse, data, size);
     if (!bytes_append(&sse->line, data, size))
         return no_memory(sse);
-    ok = end_line(sse, sse->line.data, sse->line.length);
+    bool ok = end_line(sse, sse->line.data, sse->line.length);
     sse->line.length = 0;
     return ok;
 }
@@ -167,7 +158,6 @@ static bool take_line(struct sse *sse, const char *data, size_t size) {
 /* Drops a byte order mark at the start of the stream, however it is split. */
 static bool skip_mark(struct sse *sse, const char **data, size_t *size) {
     static const char mark[] = "\xEF\xBB\xBF";
-
     while (sse->seen < 3 && *size > 0) {
         if (**data != mark[sse->seen]) {
             /* Not a mark: the bytes belong to the first line. */
@@ -184,7 +174,6 @@ static bool skip_mark(struct sse *sse, const char **data, size_t *size) {
 
 bool sse_feed(struct sse *sse, const char *data, size_t size) {
     const char *end;
-
     if (!skip_mark(sse, &data, &size))
         return false;
     while (size > 0 && !sse->error) {
@@ -217,13 +206,11 @@ static void push_text(lua_State *L, bool present, const char *name,
 
 void sse_push(lua_State *L, struct sse *sse) {
     const struct sse_event *event = sse->first;
-    const char *text;
-
     if (!event) {
         lua_pushnil(L);
         return;
     }
-    text = event->text;
+    const char *text = event->text;
     lua_createtable(L, 0, 3);
     push_text(L, event->has_id, "id", text, event->id);
     text += event->id;
@@ -241,7 +228,6 @@ static struct sse *check_sse(lua_State *L) {
 
 int sse_lua_new(lua_State *L) {
     struct sse *sse = compat_newuserdata(L, sizeof *sse);
-
     sse_init(sse);
     luaL_setmetatable(L, SSE_TYPE);
     return 1;
@@ -252,7 +238,6 @@ static int parser_feed(lua_State *L) {
     struct sse *sse = check_sse(L);
     size_t size;
     const char *data = luaL_checklstring(L, 2, &size);
-
     lua_pushboolean(L, sse_feed(sse, data, size));
     return 1;
 }
@@ -269,7 +254,6 @@ static int parser_error(lua_State *L) {
 
 static int parser_gc(lua_State *L) {
     struct sse *sse = check_sse(L);
-
     sse_free(sse);
     sse_init(sse);
     return 0;

@@ -43,7 +43,6 @@ static void end_chunks(struct transfer *t) {
 static size_t on_header(char *line, size_t one, size_t size, void *user) {
     struct transfer *t = user;
     bool blank = size > 0 && (line[0] == '\r' || line[0] == '\n');
-
     (void)one;
     /* libcurl keeps all of them. */
     t->heads += size;
@@ -74,7 +73,6 @@ static size_t on_header(char *line, size_t one, size_t size, void *user) {
 static size_t on_body(char *data, size_t one, size_t size, void *user) {
     struct transfer *t = user;
     size_t held = sink_held(&t->sink);
-
     (void)one;
     if (held >= t->sink.high_water) {
         t->sink.paused = true;
@@ -95,7 +93,6 @@ static size_t on_body(char *data, size_t one, size_t size, void *user) {
 static size_t on_read(char *out, size_t one, size_t size, void *user) {
     struct transfer *t = user;
     struct source *source = &t->source;
-
     size *= one;
     switch (source_read(source, out, &size, &t->error)) {
     case SOURCE_STARVED:
@@ -114,7 +111,6 @@ static size_t on_read(char *out, size_t one, size_t size, void *user) {
 
 static int on_seek(void *user, curl_off_t offset, int origin) {
     struct transfer *t = user;
-
     if (offset != 0 || origin != SEEK_SET || !source_rewind(&t->source))
         return CURL_SEEKFUNC_CANTSEEK;
     return CURL_SEEKFUNC_OK;
@@ -122,7 +118,6 @@ static int on_seek(void *user, curl_off_t offset, int origin) {
 
 static bool request_left(const struct transfer *t) {
     long size = 0;
-
     curl.easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &size);
     return size > 0;
 }
@@ -134,7 +129,6 @@ static bool request_left(const struct transfer *t) {
  * only for methods that may be repeated. */
 static int on_prepared(void *user, char *a, char *b, int c, int d) {
     struct transfer *t = user;
-
     (void)a, (void)b, (void)c, (void)d;
     if (t->attempts++ > 0 && !t->repeatable && request_left(t)) {
         fail(&t->error, "closed",
@@ -150,7 +144,6 @@ static int on_prepared(void *user, char *a, char *b, int c, int d) {
 static void measure(struct transfer *t, CURLcode code) {
     struct outcome *outcome = &t->outcome;
     curl_off_t sent = 0, received = 0, total = 0, connected = 0;
-
     curl.easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
     curl.easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
     curl.easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &total);
@@ -227,7 +220,6 @@ static void explain(struct transfer *t, CURLcode code) {
     const char *words =
         *t->error_buffer ? t->error_buffer : curl.easy_strerror(code);
     long error = 0;
-
     curl.easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
     if (code == CURLE_OPERATION_TIMEDOUT)
         explain_timeout(t);
@@ -265,7 +257,6 @@ static void release(struct transfer *t, bool forked) {
 
 void transfer_complete(struct transfer *t, CURLcode code) {
     struct digest *digest = digest_of(t);
-
     measure(t, code);
     if (code != CURLE_OK)
         explain(t, code);
@@ -289,10 +280,8 @@ void transfer_abort(struct transfer *t, const char *kind, const char *message) {
 }
 
 void transfer_go_on(struct transfer *t) {
-    CURLcode code;
-
     set_resting(t, false);
-    code = unpause(t);
+    CURLcode code = unpause(t);
     if (code != CURLE_OK)
         transfer_complete(t, code);
 }
@@ -305,15 +294,13 @@ static double next_idle_check(const struct transfer *t, double now) {
 double transfer_check_idle(struct transfer *t, double now) {
     curl_off_t sent = 0, received = 0;
     long head = 0, request = 0;
-    long long bytes;
-
     if (t->idle_timeout == 0)
         return INFINITY;
     curl.easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
     curl.easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
     curl.easy_getinfo(t->easy, CURLINFO_HEADER_SIZE, &head);
     curl.easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request);
-    bytes = sent + received + head + request;
+    long long bytes = sent + received + head + request;
     /* It is not idle while it is held back by us, or connects. */
     if (bytes != t->last_bytes || t->sink.paused || t->source.starved ||
         request == 0) {
@@ -332,7 +319,6 @@ double transfer_check_idle(struct transfer *t, double now) {
 
 static void set_callbacks(struct transfer *t) {
     CURL *easy = t->easy;
-
     curl.easy_setopt(easy, CURLOPT_PRIVATE, t);
     curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error_buffer);
     curl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -357,7 +343,6 @@ static void set_callbacks(struct transfer *t) {
 static bool open_ends(struct transfer *t) {
     bool incoming = t->sink.kind == SINK_FILE || t->sink.kind == SINK_CHUNKS;
     struct digest **digest = incoming ? &t->sink.digest : &t->source.digest;
-
     if (t->want_sha256 && (incoming || t->source.kind != SOURCE_NONE)) {
         *digest = digest_new();
         if (!*digest)
@@ -372,11 +357,9 @@ static bool open_ends(struct transfer *t) {
 }
 
 void transfer_start(struct transfer *t) {
-    CURLMcode code;
-
     set_callbacks(t);
     t->last_activity = clock_now();
-    code = multi_add(t->multi, t->easy, &t->active);
+    CURLMcode code = multi_add(t->multi, t->easy, &t->active);
     if (code != CURLM_OK) {
         transfer_abort(t, "other", curl.multi_strerror(code));
         return;
@@ -391,7 +374,6 @@ void transfer_start(struct transfer *t) {
 
 static struct transfer *check_transfer(lua_State *L) {
     struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
-
     if (!t->multi)
         luaL_error(L, "contree: this transfer is closed");
     return t;
@@ -399,7 +381,6 @@ static struct transfer *check_transfer(lua_State *L) {
 
 struct transfer *transfer_push(lua_State *L, struct multi *multi) {
     struct transfer *t = compat_newuserdata(L, sizeof *t);
-
     *t = (struct transfer){.multi = multi};
     link_init(&t->active);
     link_init(&t->ready);
@@ -415,7 +396,6 @@ struct transfer *transfer_push(lua_State *L, struct multi *multi) {
 
 static void resume(struct transfer *t) {
     CURLcode code = unpause(t);
-
     if (code != CURLE_OK)
         transfer_complete(t, code);
     multi_wake(t->multi);
@@ -426,7 +406,6 @@ static int transfer_write(lua_State *L) {
     struct source *source = &t->source;
     size_t size;
     const char *data = luaL_checklstring(L, 2, &size);
-
     multi_check(L, t->multi);
     if (!t->done && !is_refused(t) &&
         (source->kind != SOURCE_CHUNKS || source->finished))
@@ -449,7 +428,6 @@ static int transfer_write(lua_State *L) {
 
 static int transfer_finish(lua_State *L) {
     struct transfer *t = check_transfer(L);
-
     multi_check(L, t->multi);
     if (t->done)
         return 0;
@@ -475,7 +453,6 @@ static void drained(struct transfer *t) {
 static int transfer_read(lua_State *L) {
     struct transfer *t = check_transfer(L);
     struct bytes *bytes = &t->sink.bytes;
-
     if (t->sink.kind != SINK_CHUNKS)
         return luaL_error(L, "this transfer has no chunks to read");
     if (bytes->length == 0)
@@ -490,7 +467,6 @@ static int transfer_read(lua_State *L) {
 
 static int transfer_next_event(lua_State *L) {
     struct transfer *t = check_transfer(L);
-
     if (t->sink.kind != SINK_EVENTS)
         return luaL_error(L, "this transfer has no events");
     sse_push(L, &t->sink.sse);
@@ -500,7 +476,6 @@ static int transfer_next_event(lua_State *L) {
 
 static int transfer_status(lua_State *L) {
     struct transfer *t = check_transfer(L);
-
     if (t->status == 0)
         return compat_nil(L);
     lua_pushinteger(L, t->status);
@@ -509,7 +484,6 @@ static int transfer_status(lua_State *L) {
 
 static int transfer_headers(lua_State *L) {
     struct transfer *t = check_transfer(L);
-
     if (t->status == 0)
         return compat_nil(L);
     head_push(L, &t->head);
@@ -520,7 +494,6 @@ static int transfer_header(lua_State *L) {
     struct transfer *t = check_transfer(L);
     const char *name = luaL_checkstring(L, 2), *value = NULL;
     size_t size;
-
     if (t->status != 0)
         value = head_find(&t->head, name, &size);
     if (!value)
@@ -557,7 +530,6 @@ static void set_flag(lua_State *L, const char *name, bool value) {
 static void push_result(lua_State *L, struct transfer *t) {
     const struct outcome *outcome = &t->outcome;
     struct bytes *body = &t->sink.bytes;
-
     lua_createtable(L, 0, 8);
     if (t->status != 0)
         set_number(L, "status", t->status);
@@ -585,7 +557,6 @@ static void push_result(lua_State *L, struct transfer *t) {
  * held twice. */
 static int transfer_result(lua_State *L) {
     struct transfer *t = check_transfer(L);
-
     if (!t->done)
         return compat_nil(L);
     if (t->has_result) {
@@ -603,7 +574,6 @@ static int transfer_result(lua_State *L) {
 
 static int transfer_cancel(lua_State *L) {
     struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
-
     if (!t->multi || t->done) /* collected, when the state is closed */
         return 0;
     multi_check(L, t->multi);
@@ -614,7 +584,6 @@ static int transfer_cancel(lua_State *L) {
 
 static int transfer_gc(lua_State *L) {
     struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
-
     if (!t->multi)
         return 0;
     release(t, multi_forked(t->multi));

@@ -4,7 +4,8 @@
  *
  *   write(s)      adds to a body of chunks. Adds nothing, and returns false,
  *                 when 1 MiB waits already (it becomes ready when there is
- *                 room), or when the server has answered with an error
+ *                 room), or when the server has answered and does not
+ *                 want the body
  *   finish()      the body of chunks is complete
  *   read()        all that a sink of chunks holds now, or nil
  *   next_event()  the oldest event not yet taken, or nil; see sse.h

@@ -16,7 +16,6 @@ struct transfer_error {
 __attribute__((format(printf, 3, 4))) static inline bool
 fail(struct transfer_error *error, const char *kind, const char *format, ...) {
     va_list arguments;
-
     if (error->kind)
         return false;
     error->kind = kind;

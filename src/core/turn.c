@@ -19,7 +19,6 @@ static void finish_done(struct multi *multi) {
     struct transfer *transfer;
     CURLMsg *message;
     int left;
-
     while ((message = curl.multi_info_read(multi->handle, &left))) {
         char *user = NULL;
         if (message->msg != CURLMSG_DONE)
@@ -34,7 +33,6 @@ static void check_idle(struct multi *multi) {
     const double pause = 0.01; /* seconds between two checks, at least */
     double now = clock_now(), due;
     struct link *link, *next;
-
     if (now < multi->idle_due)
         return;
     multi->idle_due = INFINITY;
@@ -53,7 +51,6 @@ static void act(struct multi *multi, curl_socket_t fd, int what) {
         multi->poller.set < 0
             ? curl.multi_perform(multi->handle, &running)
             : curl.multi_socket_action(multi->handle, fd, what, &running);
-
     finish_done(multi);
     if (code != CURLM_OK && code != CURLM_BAD_SOCKET)
         turn_abort_all(multi, "other", curl.multi_strerror(code));
@@ -70,7 +67,6 @@ void turn_run_due(struct multi *multi) {
  */
 static void wake_resting(struct multi *multi) {
     struct link *next;
-
     if (multi->resting == 0)
         return;
     for (struct link *link = multi->active.next;
@@ -85,7 +81,6 @@ static void wake_resting(struct multi *multi) {
 void turn_run(struct multi *multi, const struct poller_event *events,
               int count) {
     const double most = 0.002; /* seconds */
-
     multi->turn_end = clock_now() + most;
     wake_resting(multi);
     /* The poller reports the other events again. */

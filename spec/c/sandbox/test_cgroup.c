@@ -1,5 +1,5 @@
-/* test_cgroup.c: what sandbox/cgroup.h promises: on machines made up of files,
- * and on this one as far as it has control groups. */
+/* test_cgroup.c: sandbox/cgroup.h, on machines that are made up of files, and
+ * on this one as far as it has control groups. */
 #define _GNU_SOURCE
 #include "box.h"
 
@@ -25,7 +25,7 @@ static struct cgroups *open_machine(const char *root, const char *mounts,
     return cgroups_open(self, AT_FDCWD);
 }
 
-/* What is found out on it. */
+/* The controllers that are found on it. */
 static void probe(const char *root, const char *mounts, const char *cgroup,
                   bool have[CGROUP_KINDS]) {
     struct cgroups *c = open_machine(root, mounts, cgroup);
@@ -51,7 +51,7 @@ static void test_version2(void) {
     CHECK(have[CGROUP_MEMORY] && have[CGROUP_PIDS] && !have[CGROUP_CPU]);
     probe(d.path, mounts, "0::/user.slice\n", have);
     CHECK(!have[CGROUP_MEMORY] && !have[CGROUP_PIDS] && !have[CGROUP_CPU]);
-    /* A container's view: the mount begins at the group itself. */
+    /* In a container the mount begins at the group itself. */
     probe(d.path,
           "29 23 0:26 /docker/1 %s/fs/user.slice rw - cgroup2 cgroup2 rw\n",
           "0::/docker/1/app.slice\n", have);
@@ -59,8 +59,8 @@ static void test_version2(void) {
     temp_dir_remove(&d);
 }
 
-/* What becomes of our own group, fs/x, in which are `processes`, seen from
- * where the mount begins: "fs" or "fs/x". */
+/* Checks what happens to our own group, fs/x, which contains `processes`; the
+ * mount begins at "fs" or "fs/x". */
 static void open_own_group(const struct temp_dir *d, const char *processes,
                            const char *type, const char *top) {
     char mounts[128];
@@ -95,10 +95,10 @@ static void test_delegated(void) {
     own[strlen(own) - 2] = '\0';
     CHECK(file_has(&d, leaf, own) && file_has(&d, control, "+memory"));
     CHECK(!file_has(&d, control, "cpu"));
-    /* A container's. */
+    /* In a container. */
     open_own_group(&d, "7\\n", type, "fs/x");
     CHECK(file_has(&d, leaf, "7") && file_has(&d, control, "+memory"));
-    /* The root of all: without a type, and nobody need go. */
+    /* The root of all groups has no type, and processes may stay in it. */
     open_own_group(&d, "7\\n", "true", "fs/x");
     CHECK(!file_has(&d, leaf, "7") && file_has(&d, control, "+memory"));
     temp_dir_remove(&d);
@@ -239,8 +239,8 @@ static void test_removed(void) {
     cgroups_close(c);
 }
 
-/* Makes groups for `d` in a child, which tells so and then lives until the
- * returned descriptor is closed. */
+/* Makes groups for `d` in a child, which lives until the returned descriptor is
+ * closed. */
 static int hold_groups(const struct temp_dir *d) {
     struct limits limits = {.memory_bytes = 8 << 20, .pids = 5, .cpus = 1};
     struct fault f = {0};

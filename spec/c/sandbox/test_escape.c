@@ -55,7 +55,7 @@ static void make_probe_image(void) {
     box_own("l/3");
 }
 
-/* A sanitizer has no business in the probe. */
+/* The probe must run without a sanitizer. */
 static char *probe_env[] = {"PATH=/bin",
                             "ASAN_OPTIONS=detect_leaks=0:handle_segv=0:"
                             "handle_sigbus=0:handle_sigill=0",
@@ -94,7 +94,8 @@ static void test_shared(void) {
     check_probe("shared");
 }
 
-/* inotify instances that a sandbox got, and holds; in `b` until it is ended. */
+/* The number of inotify instances that a sandbox got. It holds them until `b`
+ * is ended. */
 static int hold_instances(struct box **b) {
     char *argv[] = {"/bin/probe", "probe", "instances", NULL};
     struct box_options o = {.image = "l/3"};
@@ -107,8 +108,8 @@ static int hold_instances(struct box **b) {
     return atoi((*b)->out.data);
 }
 
-/* One sandbox, whatever users it has, leaves some to the next, and all of them
- * together leave some to the user of the engine and to others. */
+/* A sandbox, with all its users, leaves some for the next one; all sandboxes
+ * together leave some for the engine's user and for others. */
 static void test_instances(void) {
     struct box *boxes[4];
     char most[32] = "";
@@ -143,8 +144,7 @@ static void test_sweep(void) {
 }
 
 #ifdef __x86_64__
-/* A kernel may be built without calls of 32 bits: they then fault before any
- * filter sees them. */
+/* In a kernel without calls of 32 bits they fault before a filter sees them. */
 static bool kernel_has_i386(void) {
     int status = 0;
     pid_t pid = fork();
@@ -175,7 +175,7 @@ static void test_limits(void) {
     check_probe("limits");
 }
 
-/* Whether anything in the upper directory speaks to overlay. */
+/* Has the upper directory any marks of overlay? */
 static bool speaks_to_overlay(const struct box *b) {
     char path[300], names[4096];
     snprintf(path, sizeof path, "%s/%s/tmp/o", world.dir.path, b->upper);
@@ -205,7 +205,7 @@ static void test_overlay(void) {
     free(b);
 }
 
-/* Two at a time, of one image: what one locks is free for the other. */
+/* Two at a time, of one image: a lock of one does not hold for the other. */
 static void test_locks_are_private(void) {
     char *argv[] = {"/bin/probe", "probe", "lock", NULL};
     struct sandbox_process p = {.argv = argv, .env = probe_env, .stdin_fd = -1};
@@ -230,7 +230,7 @@ static void test_chroot(void) {
 
 static void test_init_is_out_of_reach(void) {
     check_probe("init");
-    /* It survived, and only its name is to be seen. */
+    /* It has survived, and only its name is visible. */
     CHECK_STRING(
         box_output("kill -9 1; kill -STOP 1; kill -TERM 1; "
                    "cat /proc/1/comm; cat /proc/1/fd/3 /proc/1/environ "
@@ -266,12 +266,12 @@ static void test_capabilities(void) {
 }
 
 static void test_descriptors(void) {
-    /* 3 is the directory that ls reads. */
+    /* 3 is the directory that ls has open. */
     CHECK_STRING(box_output("ls /proc/self/fd | tr '\\n' ' '"), "0 1 2 3 ");
 }
 
 static void test_host_is_out_of_sight(void) {
-    /* Nothing of the host's names, nor of the data directory's. */
+    /* No name of the host or of the data directory. */
     CHECK_STRING(
         box_output("cat /proc/self/mountinfo | grep -c -e contree-test "
                    "-e /var/ -e /home"),
@@ -326,13 +326,13 @@ static void test_writes(void) {
             printf("# %s\n", paths[i]);
         }
     }
-    /* Not on every kernel, and then it is /dev/null. */
+    /* If the kernel has the file it is covered by /dev/null. */
     CHECK_NUMBER(box_code("test ! -e /proc/sysrq-trigger || "
                           "test $(stat -c %t:%T /proc/sysrq-trigger) = 1:3"),
                  0);
 }
 
-/* To be killed first is nothing that a sandbox can take back. */
+/* A sandbox cannot lower its own oom_score_adj. */
 static void test_oom_score(void) {
     CHECK_STRING(
         box_output("for v in 499 0 -1 -1000; do for p in self 1 $$; do "
@@ -360,7 +360,7 @@ static void test_devices(void) {
                             "$c $i 2>&1 | grep -vi 'read-only'; "
                             "done; done"),
                  "");
-    /* A device that came with the image is dead. */
+    /* A device in the image cannot be opened. */
     box_make_dir("l/4");
     if (getuid() == 0 && shell("mknod %s/l/4/zero c 1 5 2>/dev/null && "
                                "chmod 666 %s/l/4/zero",
@@ -375,7 +375,7 @@ static void test_devices(void) {
     }
 }
 
-/* An image that has something else where the mounts go. */
+/* Images with other things than directories where mounts go. */
 static void check_hostile_image(int number, const char *make,
                                 const char *message) {
     char layer[16];
@@ -416,12 +416,12 @@ static void test_fork_bomb(void) {
                     NULL};
     struct box *b =
         box_run(&o, (struct sandbox_process){.argv = argv, .stdin_fd = -1});
-    /* The shell itself may have died of it; but it ended, and all of it. */
+    /* The shell may have died; but it has ended, with all its processes. */
     CHECK(b->gone && !b->failed);
     CHECK(b->exits[1].background_killed < 70);
     free(b);
     CHECK_STRING(box_output("echo next"), "next\n");
-    /* Without a wish the default holds. */
+    /* The default. */
     CHECK_STRING(box_output("awk '/Max processes/ {print $3, $4}' "
                             "/proc/self/limits"),
                  "4096 4096\n");
@@ -440,7 +440,7 @@ static void test_core_limit(void) {
     free(b);
 }
 
-/* The cap that is none of the rlimits. */
+/* The limit of all ids together, which is not an rlimit. */
 static void test_process_ids(void) {
     char before[32] = "", after[32] = "";
     int fd = open("/proc/sys/kernel/pid_max", O_RDONLY);
@@ -462,7 +462,7 @@ static void test_process_ids(void) {
 }
 
 static void test_network_is_private(void) {
-    /* A server of the host on loopback is not there. */
+    /* A server on the host's loopback interface cannot be reached. */
     int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_storage a = {.ss_family = AF_INET};
     socklen_t size = sizeof a;
@@ -485,14 +485,14 @@ static void test_network_is_private(void) {
                  "hi\n");
 }
 
-/* What a network tells about its past: packets, and what was tried in vain. */
+/* Traces in a network namespace: packets, and failed attempts. */
 static const char *const network_counters =
     "awk '/lo:/ {print $2, $3, $10}' /proc/net/dev; awk '/^(Ip|Icmp|Tcp|Udp)"
     ": [0-9]/ {$2 = $3 = $4 = $5 = \"\"; print}' /proc/net/snmp; "
     "awk '/Ext: [0-9]/' /proc/net/netstat; cat /proc/net/snmp6 2>/dev/null; "
     "tail -n +2 /proc/net/ip6_flowlabel 2>/dev/null";
 
-/* A network namespace that was used is not used again. */
+/* A used network namespace is not given to another sandbox. */
 static void test_network_is_fresh(void) {
     char first[16384];
     snprintf(first, sizeof first, "%s", box_output(network_counters));
@@ -508,7 +508,7 @@ static void test_network_is_fresh(void) {
     }
 }
 
-/* Of which the kernel gives a user 200, one sandbox has none of its own. */
+/* A user has 200 keyrings; a sandbox has none of its own. */
 static long count_keys(void) {
     long keys = 0, uid, other, count;
     FILE *file = fopen("/proc/key-users", "re");

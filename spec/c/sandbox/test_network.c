@@ -1,5 +1,5 @@
-/* test_network.c: sandboxes with networking, in a network namespace of this
- * test's own, whose outside is an address of its own, too. */
+/* test_network.c: sandboxes with networking. The test has a network namespace
+ * of its own, in which one address plays the outside. */
 #define _GNU_SOURCE
 #include "box.h"
 #include <arpa/inet.h>
@@ -7,7 +7,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 
-/* A server that says "outside" to everybody; its port. */
+/* Starts a server that answers "outside"; its port. */
 static int start_server(const char *address, pid_t *pid) {
     struct sockaddr_in a = {.sin_family = AF_INET};
     socklen_t size = sizeof a;
@@ -38,7 +38,9 @@ static struct box *run_connected(const char *script) {
 
 static struct box *fetch(const char *address, int port) {
     char script[128];
-    /* With its input open: a connection half closed at once may be dropped. */
+    /* Keeps its input open: a connection that is half closed at once may be
+     * dropped.
+     */
     snprintf(script, sizeof script,
              "mkfifo /tmp/f; exec 3<>/tmp/f; nc -w 2 %s %d <&3 2>/dev/null",
              address, port);
@@ -52,7 +54,7 @@ static void test_reaches_out(void) {
     CHECK_STRING(b->out.data, "outside\n");
     CHECK(b->started && b->gone && !b->failed);
     free(b);
-    /* Not without asking for it. */
+    /* A sandbox that did not ask for a network. */
     char script[128];
     snprintf(script, sizeof script, "nc -w 2 192.0.2.1 %d 2>/dev/null", port);
     for (int i = 0; i < 6; i++)

@@ -1,5 +1,4 @@
-/* test_sandbox.c: what sandbox/sandbox.h promises, as root and as a normal
- * user. */
+/* test_sandbox.c: sandbox/sandbox.h, as root and as normal users. */
 #define _GNU_SOURCE
 #include "box.h"
 #include <grp.h>
@@ -227,7 +226,7 @@ static void test_put(void) {
     free(b);
 }
 
-/* What the image has in the way. */
+/* In place of things of the image. */
 static void test_put_in_the_way(void) {
     char *root = world.dir.path;
     box_make_dir("l/2");
@@ -381,7 +380,7 @@ static void test_kill(void) {
     CHECK(!b->failed);
     CHECK(!process_exists("876541"));
     free(b);
-    /* Before it could start. */
+    /* Before it has started. */
     b = box_start(NULL, NULL);
     sandbox_kill(b->sandbox);
     struct fault f = {0};
@@ -412,7 +411,7 @@ static void test_signal_main(void) {
     free(b);
 }
 
-/* More at once than there are cells ready. */
+/* More at once than cells are ready. */
 static void test_many_at_once(void) {
     enum { COUNT = 24 };
     struct box *boxes[COUNT];
@@ -521,7 +520,7 @@ static void test_file_size_limit(void) {
     free(b);
 }
 
-/* The engine's half dies at once: nothing of the sandbox may stay. */
+/* The engine is killed: no process of the sandbox may remain. */
 static void test_engine_dies(void) {
     int ready[2];
     if (pipe2(ready, O_CLOEXEC) < 0)
@@ -634,8 +633,8 @@ static void test_no_descriptor_leaks(void) {
     CHECK(abs(count_descriptors() - before) <= 8);
 }
 
-/* Ours, as other tests may have some: below the data directory, or where a
- * runtime has its image. */
+/* The mounts of this test: below the data directory, or where a runtime has its
+ * image. */
 static int mounts_of_tests(void) {
     FILE *file = fopen("/proc/self/mountinfo", "re");
     char line[4096], root[64] = "";
@@ -709,8 +708,8 @@ static void overlay_file(const char *path, const char *line) {
     close(fd);
 }
 
-/* The same as another user, with or without a range of ids of its own, which
- * only this child sees in /etc/subuid. */
+/* Runs all tests as another user, with or without a range of ids of its own,
+ * which only this child sees in /etc/subuid. */
 static int run_as(const char *self, uid_t uid, bool with_range) {
     fflush(stdout);
     pid_t child = fork();

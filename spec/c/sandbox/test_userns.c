@@ -1,6 +1,5 @@
-/* test_userns.c: which ids an engine has to give away. Each case sees files of
- * its own in the place of /etc/subuid and /etc/subgid, in a mount namespace, so
- * only root can try them. */
+/* test_userns.c: the ids of sandboxes. Each case has its own /etc/subuid and
+ * /etc/subgid, in a mount namespace; so only root can run them. */
 #define _GNU_SOURCE
 #include "base/fault.h"
 #include "base/fd.h"
@@ -27,7 +26,7 @@ static void overlay(const char *path, const char *text) {
     close(fd);
 }
 
-/* In a child; what it got goes into the pipe. */
+/* In a child, which writes the ids to the pipe. */
 _Noreturn static void be_engine(uid_t uid, const char *users,
                                 const char *groups, int to) {
     struct id_range got;
@@ -89,7 +88,7 @@ static void test_user(void) {
 static void test_user_with_odd_lines(void) {
     const char *usual = LINE("contree-test", "1000000:65536");
     const char *few = LINE("contree-test", "1000000:1000");
-    /* Twice the same, its own id, more than there are. */
+    /* A range twice, its own id, more ids than there are. */
     const char *odd = LINE("contree-test", "1000000:65536")
         LINE("contree-test", "1065535:10") LINE("contree-test", "54000:1000")
             LINE("contree-test", "4000000000:4000000000")
@@ -100,7 +99,7 @@ static void test_user_with_odd_lines(void) {
     check_ids(USER, "", "", 0, 1);
 }
 
-/* A range is root's to give if it is one of users and of groups. */
+/* Root may use a range that is one of both users and groups. */
 static void test_root(void) {
     const char *range = LINE("root", "100000:65536");
     const uid_t base = 1879048192;
@@ -114,7 +113,7 @@ static void test_root(void) {
     check_ids(0, LINE("root", "100000:1000"), range, base, all);
 }
 
-/* This namespace has all ids, and so is not a container's. */
+/* This namespace has all ids, so it is not a container's. */
 static bool has_all_ids(void) {
     unsigned inside, outside, count = 0;
     FILE *map = fopen("/proc/self/uid_map", "re");

@@ -21,7 +21,7 @@ describe("start_detached", function()
     return false
   end
 
-  -- The same, and waits: whether it became ready, and its last words.
+  -- The same, and waits until it is ready or has ended: ready, last line.
   local function spawn(script, log)
     local program, ready = start(script, log), nil
     eventually(function()
@@ -61,7 +61,7 @@ describe("start_detached", function()
     assert.equal("/dev/null", lines[5])
     assert.equal("/dev/null", lines[7])
     assert.matches("SigBlk:%s*0+$", lines[8])
-    -- 32 and 33 are the C library's own: whoever started us may ignore them.
+    -- 32 and 33 are the C library's own, and may be ignored from the beginning.
     local ignored = lines[9]:match("SigIgn:%s*%x*(%x%x%x%x%x%x%x%x)$")
     assert.equal(0, tonumber(ignored, 16) % 2 ^ 31)
   end)

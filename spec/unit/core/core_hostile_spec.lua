@@ -1,5 +1,5 @@
--- A server that sends without end, or what nobody has asked for: what it costs is
--- bounded, in memory and in time.
+-- A server that sends without end, or sends what was not asked for, costs only a bounded
+-- amount of memory and time.
 local core = require("contree.core")
 local support = require("spec.support.core_peer")
 
@@ -33,7 +33,7 @@ describe("a hostile server", function()
     local result = run("/gzip_zeros?n=400", { max_body = 300 * 1024 * 1024 })
     assert.are.equal("too_large", result.error.kind)
     assert.matches("larger than 314572800 bytes", result.error.message)
-    -- What is held never is twice what it may be.
+    -- Never more than twice the limit is held.
     assert.is_true(support.memory("VmHWM") < 550000, support.memory("VmHWM"))
   end)
 

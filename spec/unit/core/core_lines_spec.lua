@@ -1,6 +1,6 @@
 local core = require("contree.core")
 
--- The text that a unified diff makes of another one.
+-- Applies a unified diff to a text.
 local function apply(old, hunks)
   local lines, out, at = {}, {}, 1
   for line in old:gmatch("[^\n]*\n?") do
@@ -35,7 +35,7 @@ local function apply(old, hunks)
   return table.concat(out)
 end
 
--- How many lines two texts have in common at most, the slow and certain way.
+-- The length of the longest common subsequence of lines, the slow and certain way.
 local function common(a, b)
   local row = {}
   for j = 0, #b do row[j] = 0 end

@@ -15,7 +15,7 @@ describe("loop", function()
   before_each(function() loop = core.loop() end)
   after_each(function() loop:close() end)
 
-  -- Is the descriptor readable within so many seconds?
+  -- Does the descriptor become readable within so many seconds?
   local function readable(seconds)
     local fd = loop:fd()
     local ready = socket.select({{getfd = function() return fd end}}, nil, seconds)
@@ -26,7 +26,7 @@ describe("loop", function()
     return loop:add(peer.request(path, fields))
   end
 
-  -- An interpreter like ours that runs `script`; what it printed.
+  -- Runs `script` in another interpreter of the same kind; its output.
   local function in_a_process(script)
     local path = peer.directory .. "/script.lua"
     disk.write(path, script)

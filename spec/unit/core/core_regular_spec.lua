@@ -1,5 +1,5 @@
--- Files of this machine that the core reads whole: regular ones only, below a directory
--- where one is given, compressed ones as streams.
+-- Local files that the core reads: only regular ones, below a directory if one is given,
+-- compressed ones as streams.
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local hash = require("contree.image.hash")

@@ -5,7 +5,7 @@ local support = require("spec.support.core_peer")
 
 local finish, wait_until, linger = support.finish, support.wait_until, support.linger
 
--- Sends any byte, and does not repeat early.
+-- All byte values, in a sequence that does not repeat soon.
 local function sample(size)
   local block = {}
   for i = 0, 255 do block[#block + 1] = string.char(i, 255 - i, (i * 7) % 256) end
@@ -392,7 +392,7 @@ describe("transfer", function()
         return not transfer:write(block)
       end)
       linger(loop, 0.1)
-      -- What libcurl and the socket hold comes on top of the limit.
+      -- libcurl and the socket hold some bytes beyond the limit.
       assert.is_true(accepted < 4000000, accepted)
       while loop:next_ready() do end
       linger(loop, 0.1)
@@ -410,7 +410,7 @@ describe("transfer", function()
           digest:add(block)
         else
           refusals = refusals + 1
-          -- Room is announced: no need to try again before.
+          -- The transfer becomes ready when there is room.
           local ready = loop:next_ready()
           while ready ~= transfer do
             assert(core.now() < deadline)
@@ -631,7 +631,7 @@ describe("transfer", function()
       linger(loop, 0.3)
       assert.equal(sent, peer.count(loop, "flood"))
       assert.is_true(sent < 3000000, sent)
-      -- and goes on when somebody does
+      -- and goes on when the events are drained
       local received = 0
       wait_until(loop, function()
         local chunk = transfer:read()
@@ -815,7 +815,7 @@ describe("transfer", function()
     end)
 
     it("timeout: no connection in time", function()
-      -- A socket whose queue is full answers nobody.
+      -- A socket whose queue is full answers no connection.
       local script = "import os, socket, time; s = socket.socket(); s.bind(('127.0.0.1', 0));"
         .. "s.listen(0); a = [socket.socket() for _ in range(4)];"
         .. "[x.setblocking(False) or x.connect_ex(s.getsockname()) for x in a];"
