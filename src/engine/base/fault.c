@@ -47,7 +47,7 @@ int fault_errno(struct fault *f, const char *format, ...) {
     return -1;
 }
 
-/* What the system says of a path that somebody else chose. */
+/* The status for a path that the client chose. */
 static int path_status(int error) {
     switch (error) {
     case ENOENT:

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Strings one after the other, then turned into a vector in one block. */
+/* Turns `count` strings, one after the other, into a vector in one block. */
 static char **make_vector(struct buffer *strings, size_t count,
                           struct fault *f) {
     size_t table = (count + 1) * sizeof(char *);
@@ -33,7 +33,7 @@ static void add_item(struct buffer *strings, size_t *count, const char *text) {
     ++*count;
 }
 
-/* Quotes for sh: within single quotes everything stands for itself. */
+/* Quotes for sh, where nothing is special within single quotes. */
 static void add_quoted(struct buffer *b, const char *text) {
     buffer_add(b, " '", 2);
     for (; *text; text++)
@@ -44,7 +44,7 @@ static void add_quoted(struct buffer *b, const char *text) {
     buffer_add(b, "'", 1);
 }
 
-/* Arguments of a shell command follow it as words (http-api.md §8.1). */
+/* A shell command gets its arguments appended as words (http-api.md §8.1). */
 static void add_shell(struct buffer *strings, size_t *count,
                       const struct run_process *p) {
     size_t i;
@@ -80,7 +80,7 @@ static void add_variable(struct buffer *strings, size_t *count,
     add_item(strings, count, value);
 }
 
-/* Whether the request has a word on it, even if it is null. */
+/* Whether the request names the variable, even with null. */
 static bool requested(const struct run_process *p, const char *name) {
     return json_object_get(p->env, name) != NULL;
 }

@@ -1,4 +1,4 @@
-/* disk.c: runs that write too much, found while they run. */
+/* disk.c: see disk.h. */
 #include "operation/disk.h"
 #include "operation/end.h"
 #include "operation/internal.h"
@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <sys/statvfs.h>
 
-/* A run is stopped when it takes the last of the disk: the store needs some to
- * go on. */
+/* The store needs this much of the disk to go on. A run that takes it is
+ * stopped. */
 #define SPARE_BYTES (UINT64_C(256) << 20)
 
 struct space {
@@ -45,8 +45,8 @@ static void measure_work(struct job *j) {
                                &m->bytes, &m->entries, NULL);
 }
 
-/* -1 when it is too much for its own limit, which is *limit then, or for the
- * disk's sake when the run took most of what is missing there. */
+/* Refuse what is above the run's own limit (*limit is that limit then). Refuse
+ * also a run that wrote most of what a full disk lost since it started. */
 static int judge(const struct measure *m, int64_t *limit, struct fault *f) {
     const struct operation *op = m->op;
     if (operation_check_layer(op, m->bytes, m->entries, f) < 0) {
@@ -89,8 +89,8 @@ static uint64_t fallen(uint64_t from, uint64_t to) {
     return from > to ? from - to : 0;
 }
 
-/* The free space of the whole disk tells cheaply that nobody has written much;
- * only if somebody has is the workspace measured. */
+/* The free space of the whole disk shows cheaply that no run wrote much. The
+ * workspace is measured only when that space shrank. */
 static bool may_be_too_much(const struct operation *op,
                             const struct space *now) {
     uint64_t limit = (uint64_t)op->run.max_layer_bytes;

@@ -29,8 +29,8 @@ static void write_member(struct buffer *b, const char *key, const json_t *value,
         json_add_raw(b, key, fallback, strlen(fallback));
 }
 
-/* As it was sent, completed: always an object, since clients take it for one.
- */
+/* The member that was sent, with its defaults. Clients expect an object even if
+ * none was sent. */
 static void write_stdin(struct buffer *b, const struct run_process *p) {
     const json_t *given = json_object_get(p->json, "stdin");
     const char *value = json_string_value(json_object_get(given, "value"));
@@ -43,7 +43,7 @@ static void write_stdin(struct buffer *b, const struct run_process *p) {
     json_close(b, '}');
 }
 
-/* Only those that are set: they are extensions (http-api.md §5.5). */
+/* Extensions (http-api.md §5.5), so only those that are set. */
 static void write_limits(struct buffer *b, const struct limits *l) {
     if (l->memory_bytes > 0)
         json_add_int(b, "memory_bytes", l->memory_bytes);

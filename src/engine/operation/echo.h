@@ -1,11 +1,11 @@
-/* echo.h: the request of a run as it was understood. */
+/* echo.h: the request of a run, written back as it was understood. */
 #ifndef CONTREE_OPERATION_ECHO_H
 #define CONTREE_OPERATION_ECHO_H
 
 #include "operation/spec.h"
 
-/* A JSON object with all defaults filled in; the caller frees. NULL without
- * memory. */
+/* Write a JSON object with all defaults filled in; the caller frees it. NULL:
+ * out of memory. */
 char *run_echo(const struct run *r);
 
 #endif

@@ -1,4 +1,4 @@
-/* end.c: how a run ends: what its exit says, and what is told of it. */
+/* end.c: see end.h. */
 #include "operation/end.h"
 #include "base/clock.h"
 #include "base/turn.h"
@@ -23,8 +23,8 @@ bool operation_drain(struct operation *op) {
     return true;
 }
 
-/* Whether the file is still there or not, and whether the run is kept or not:
- * it is like any run that wrote too much. */
+/* The kernel stopped a write at max_layer_bytes. The run ends like any that
+ * wrote too much, even if it removed the file or is not kept. */
 static void judge_file_size(struct operation *op) {
     operation_hit_limit(op, "disk", op->run.max_layer_bytes);
     if (!op->fault.status && !op->cancelled)
@@ -34,14 +34,15 @@ static void judge_file_size(struct operation *op) {
                   (long long)op->run.max_layer_bytes);
 }
 
-/* How many bytes or processes a limit of the sandbox allowed. */
+/* How many bytes or processes a limit of the sandbox allows; 0: not a number.
+ */
 static int64_t allowed(const struct limits *l, const char *limit) {
     return strcmp(limit, "memory") == 0 ? l->memory_bytes
            : strcmp(limit, "pids") == 0 ? l->pids
                                         : 0;
 }
 
-/* What the exit of the main process says about limits. */
+/* Read from the exit of the main process which limit it met. */
 static void judge_main(struct operation *op) {
     struct process_entry *e = processes_find(op, 1);
     if (!e || !process_is_spawned(e->process)) {
@@ -112,8 +113,7 @@ void operation_conclude(struct operation *op) {
         operation_save(op);
 }
 
-/* The list and the queue, which forget it,
- * may have been all that kept it. */
+/* The list and the queue drop their references, which may be the last ones. */
 void operation_conclude_unstarted(struct operation *op) {
     op->references++;
     operation_conclude(op);

@@ -5,17 +5,17 @@
 #include "operation/internal.h"
 #include "sandbox/sandbox.h"
 
-/* Takes what is in the pipes of its processes now, as far as others need not
- * wait; true when that is all. */
+/* Read what the pipes of its processes hold, until the turn is long. True when
+ * all of it is read. */
 bool operation_drain(struct operation *op);
-/* Tells the end of its processes, and settles or saves it. All its output is in
- * the log. */
+/* Write the last events, then settle or save the run. Call it when all output
+ * is in the log. */
 void operation_conclude(struct operation *op);
-/* The same before it has a sandbox. */
+/* The same for a run without a sandbox. */
 void operation_conclude_unstarted(struct operation *op);
-/* Ends it because of `why`, which becomes its fault unless it has one: a
- * sandbox is killed, and the rest follows. `limit` (NULL: none) and `value` as
- * in operation_hit_limit(). */
+/* End a run because of `why`; does nothing if it has a fault already. A sandbox
+ * is killed, and the run concludes when that is gone. `limit` (NULL: none) and
+ * `value` are those of operation_hit_limit(). */
 void operation_fail(struct operation *op, const struct fault *why,
                     const char *limit, int64_t value);
 

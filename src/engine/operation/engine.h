@@ -1,6 +1,6 @@
-/* engine.h: what the parts of one running engine share. Everything here belongs
- * to the loop thread; worker threads (uv_queue_work) may use only what a header
- * names as thread-safe. */
+/* engine.h: what the parts of one running engine share. All of it belongs to
+ * the loop thread. Worker threads (uv_queue_work) may use only what a header
+ * calls thread-safe. */
 #ifndef CONTREE_OPERATION_ENGINE_H
 #define CONTREE_OPERATION_ENGINE_H
 
@@ -25,13 +25,13 @@ struct engine_config {
     const char *socket_path; /* absolute; NULL: no Unix socket */
     const char *listen;      /* "127.0.0.1:0" style; NULL: no TCP */
     const char *token;       /* bearer token for TCP; NULL with no TCP */
-    double idle_seconds;     /* leave after this long without work; 0 never */
-    struct limits limits;    /* of a run that asks for none; 0 each: none */
-    int ready_fd;            /* gets one byte when serving; -1 none */
-    const struct runtime *runtime; /* makes the sandboxes; NULL: native */
-    /* Runs that have a sandbox at a time; that wait for one. */
+    double idle_seconds;     /* exit after this long without work; 0: never */
+    struct limits limits;    /* of a run that sets none; 0 each: no limit */
+    int ready_fd; /* gets one byte once the engine serves; -1: none */
+    const struct runtime *runtime; /* makes sandboxes; NULL: contree-init */
+    /* How many runs may have a sandbox, and how many may wait for one. */
     size_t max_runs, max_queued;
-    int nice; /* by how much the priority of sandboxes is lower than ours */
+    int nice; /* added to the nice value of sandboxes */
 };
 
 struct engine {
@@ -46,14 +46,14 @@ struct engine {
     struct id_range ids;
     struct descriptors descriptors;
     struct workers workers;
-    size_t archives;                /* being sent now */
-    size_t importing;               /* for contree-engine import, now */
+    size_t archives;  /* that are being sent */
+    size_t importing; /* imports of contree-engine import that are going on */
     struct inspection *inspections; /* of images, now; see api/inspection.h */
-    bool collecting;                /* garbage */
-    double collected; /* when that was last tried unasked; 0 never */
+    bool collecting;                /* garbage collection is going on */
+    double collected; /* when the engine last collected by itself; 0: never */
 };
 
-/* Whose work a job is. */
+/* The engine that a job belongs to. */
 static inline struct engine *job_engine(const struct job *j) {
     return (struct engine *)((char *)j->workers -
                              offsetof(struct engine, workers));

@@ -1,4 +1,5 @@
-/* event_log.h: an event log for those who read it: event_reader.c. */
+/* event_log.h: the state of an event log, for events.c and event_reader.c only.
+ */
 #ifndef CONTREE_OPERATION_EVENT_LOG_H
 #define CONTREE_OPERATION_EVENT_LOG_H
 
@@ -15,19 +16,19 @@ struct event_log {
     int references;
     int dir_fd;
     char uuid[UUID_SIZE];
-    struct buffer text; /* all lines; in file mode only the one being made */
+    struct buffer text; /* all lines; with a file only the one being written */
     int fd;             /* -1: in memory */
     int64_t size;       /* bytes of complete lines */
-    int64_t visible;    /* what readers may see of them */
+    int64_t visible;    /* how many of these bytes readers may see */
     int64_t next_id;
     int64_t held_id; /* next_id at the hold */
     bool held, finished;
-    size_t begun; /* where the line being made starts in text */
+    size_t begun; /* where the line being written starts in `text` */
     struct fault fault;
     struct event_subscriber *subscribers;
 };
 
-/* Cuts off what follows `size`. */
+/* Cut the log off after `size` bytes. */
 void event_log_cut(struct event_log *log, int64_t size);
 
 #endif

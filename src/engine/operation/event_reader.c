@@ -12,13 +12,13 @@ enum { READ_BYTES = 128 * 1024 };
 struct event_reader {
     struct event_log *log;
     int64_t offset; /* of the next line */
-    int64_t limit;  /* frozen: where it ends; else -1 */
+    int64_t limit;  /* frozen: where the reader ends; else -1 */
     char *chunk;    /* part of the file, from chunk_offset on */
     int64_t chunk_offset;
     size_t chunk_length, chunk_capacity;
 };
 
-/* Moves *p past `word`, or to NULL. */
+/* Move *p past `word`, or set it to NULL. */
 static void skip_word(const char **p, const char *end, const char *word) {
     size_t n = strlen(word);
     if (*p && (size_t)(end - *p) >= n && memcmp(*p, word, n) == 0)
@@ -37,8 +37,7 @@ static int64_t take_number(const char **p, const char *end) {
     return value;
 }
 
-/* The head that event_begin() wrote. False for anything else (a file that was
- * damaged). */
+/* Parse the head that event_begin() wrote. False: the file is damaged. */
 static bool parse_line(const char *text, size_t length,
                        struct event_line *out) {
     const char *p = text, *end = text + length;
@@ -89,7 +88,7 @@ static bool read_chunk(struct event_reader *r, int64_t offset, int64_t end) {
     return true;
 }
 
-/* The bytes of the line at `offset` in the file; NULL when it is broken. */
+/* Return the line at `offset` in the file; NULL: the file is damaged. */
 static const char *file_line(struct event_reader *r, int64_t offset,
                              int64_t end, size_t *length) {
     for (;;) {
@@ -127,7 +126,7 @@ static int64_t reader_end(const struct event_reader *r) {
     return r->limit >= 0 ? r->limit : r->log->visible;
 }
 
-/* Ids grow with the offset, so the first line after `id` is found by halves:
+/* Ids grow with the offset, so a binary search finds the first line after `id`.
  * `low` is always the start of a line. */
 static int64_t seek_block(struct event_reader *r, int64_t id, int64_t end) {
     int64_t low = 0, high = end;

@@ -88,7 +88,7 @@ static void wake_all(struct event_log *log) {
     }
 }
 
-/* Makes what was appended visible. */
+/* Show readers what was appended. */
 static void publish(struct event_log *log) {
     if (log->held || log->visible == log->size)
         return;
@@ -108,11 +108,11 @@ struct buffer *event_begin(struct event_log *log, const char *type, int spid) {
     return b;
 }
 
-/* Writes all of the text to the file, or leaves the file as it was. */
+/* Write all of the text to the file, or leave the file as it was. */
 static int flush_text(struct event_log *log) {
     if (write_all(log->fd, log->text.data, log->text.length) < 0) {
         fault_errno(&log->fault, "cannot write the event log");
-        /* A torn line must not be followed by others. */
+        /* No line may follow a torn one. */
         if (ftruncate(log->fd, log->size) < 0)
             log_line("event log of %s: torn line", log->uuid);
         return -1;
@@ -122,7 +122,7 @@ static int flush_text(struct event_log *log) {
     return 0;
 }
 
-/* Moves the log from memory to its file. */
+/* Move the log from memory to its file. */
 static int spill(struct event_log *log) {
     char name[64];
     file_name(log, name);
@@ -143,7 +143,7 @@ static int spill(struct event_log *log) {
     return 0;
 }
 
-/* Takes the line being made away. A buffer that failed has lost all it had. */
+/* Drop the line being written. A buffer that failed lost all lines. */
 static void drop_line(struct event_log *log) {
     if (log->text.failed) {
         if (!log->fault.status)

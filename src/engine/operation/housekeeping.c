@@ -1,4 +1,5 @@
-/* housekeeping.c: what has to be watched and cleaned now and then. */
+/* housekeeping.c: watches operations, empties the trash and checkpoints the
+ * store, every 250 ms while there is something to do. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "operation/internal.h"

@@ -1,5 +1,5 @@
-/* import.c: operations of kind image_import (http-api.md §8.7): some
- * at a time in workers, the others wait. */
+/* import.c: operations of kind image_import (http-api.md §8.7). Workers do
+ * IMPORTS_AT_A_TIME of them; the others wait. */
 #define _GNU_SOURCE
 #include "transport/import.h"
 #include "base/buffer.h"
@@ -22,9 +22,9 @@ struct import {
     struct image image;
     struct fault fault; /* status 0: none */
 
-    pthread_mutex_t lock; /* of what is below */
+    pthread_mutex_t lock; /* guards the members below */
     struct import_progress progress;
-    bool news; /* nobody was told of it yet */
+    bool news; /* no event told of it yet */
 };
 
 static void wipe(char *text) {
@@ -146,8 +146,8 @@ static char *write_request(const struct import_request *r) {
     json_open(&b, NULL, '{');
     json_open(&b, "registry", '{');
     json_add_string(&b, "url", r->url);
-    /* Always an object, since clients take it for one: without a login it says
-     * what they send for an anonymous import. */
+    /* Clients expect an object. Without a login it has what they send for an
+     * anonymous import. */
     json_open(&b, "credentials", '{');
     json_add_string(&b, "username", r->username ? r->username : "");
     json_add_string(&b, "password", r->username ? "<MASKED>" : "");
@@ -160,7 +160,7 @@ static char *write_request(const struct import_request *r) {
     return buffer_take(&b);
 }
 
-/* Takes over the request. */
+/* Take over the request. */
 static struct import *import_new(struct operation *op,
                                  struct import_request *r) {
     struct import *i = calloc(1, sizeof *i);
@@ -184,14 +184,14 @@ static int check_orders(const struct operation *op, struct fault *f) {
     return fault_set(f, 409, "an import has no processes");
 }
 
-/* It uses layers that no row names yet. */
+/* It makes and uses layers that no row names yet. */
 static bool pin(const struct operation *op, struct gc_pins *p) {
     (void)op;
     p->importing = true;
     return true;
 }
 
-/* The worker takes the time: no deadline here. */
+/* No `expire`: the worker itself ends an import at its deadline. */
 static const struct operation_kind import_kind = {
     .name = "image_import",
     .begin = begin,

@@ -17,20 +17,20 @@ struct operation;
 /* What differs between a run and an import. */
 struct operation_kind {
     const char *name; /* as the API has it */
-    bool makes_layer; /* its completion says how large that is */
-    /* Its turn has come (queue.h). */
+    bool makes_layer; /* its completion event has layer_bytes */
+    /* Start it: its turn has come (queue.h). */
     void (*begin)(struct operation *op);
-    /* Ends it as CANCELLED, now or later. */
+    /* End it as CANCELLED, now or later. */
     void (*cancel)(struct operation *op);
-    /* op->deadline has passed. NULL: it sets none. */
+    /* End it: op->deadline has passed. NULL: it never sets one. */
     void (*expire)(struct operation *op);
-    /* Called now and then while it is active. */
+    /* Called by housekeeping.c while it is active. */
     void (*watch)(struct operation *op);
-    /* 0 when its processes take orders, 425 before, 409 afterwards. */
+    /* Return 0 while its processes take orders; 425 before, 409 afterwards. */
     int (*check_orders)(const struct operation *op, struct fault *f);
-    /* Keeps what it uses from garbage collection. False without memory. */
+    /* Keep what it uses from garbage collection. False: out of memory. */
     bool (*pin)(const struct operation *op, struct gc_pins *p);
-    /* Frees what only this kind has. */
+    /* Free what only this kind has. */
     void (*free)(struct operation *op);
 };
 
@@ -38,20 +38,20 @@ struct operation {
     const struct operation_kind *kind;
     struct operations *all;
     struct operation *next, *previous; /* active, newest first */
-    int references; /* the list's, the queue's, the sandbox's, a job's */
+    int references; /* of the list, the queue, the sandbox, jobs */
 
     char uuid[UUID_SIZE];
     const char *status;
-    struct fault fault;  /* why it failed; status 0: it did not */
-    const char *limit;   /* which limit ended it, or NULL */
-    int64_t limit_value; /* how much that allowed; 0: not a number */
+    struct fault fault;  /* why it failed; status 0: no failure */
+    const char *limit;   /* the limit that ended it, or NULL */
+    int64_t limit_value; /* how much that limit allows; 0: not a number */
     int64_t created, finished;
-    char *request;   /* its members as JSON */
-    const char *tag; /* of the image that it makes, or NULL */
+    char *request;   /* a JSON object */
+    const char *tag; /* given to the image that it makes, or NULL */
     struct event_log *log;
     bool recorded; /* in the store, or being stored right now */
     bool listed, concluded, cancelled;
-    double deadline; /* monotonic seconds; 0 none */
+    double deadline; /* monotonic seconds; 0: none */
     struct operation_waiter *waiters;
     char result_image[UUID_SIZE];
     int64_t image_size;
@@ -70,17 +70,18 @@ struct operation {
     json_t *image_env;    /* preserved variables of the image, or NULL */
     char (*contents)[65]; /* SHA-256 of run.files */
     bool started, timed_out;
-    bool draining; /* its sandbox is gone, its output not all in the log */
+    bool draining; /* the sandbox is gone; output is still to be read */
     struct sandbox *sandbox;
     struct workspace workspace;
     bool has_workspace, measuring;
-    size_t files_put; /* of run.files: those that were ordered */
-    int64_t *layers;  /* that its sandbox has mounted */
+    size_t files_put; /* how many of run.files the sandbox was given */
+    int64_t *layers;  /* those that its sandbox has mounted */
     size_t layer_count;
-    uint64_t free_at_start, inodes_at_start; /* of the data directory's disk */
+    /* Of the disk of the data directory, when the run started. */
+    uint64_t free_at_start, inodes_at_start;
     struct process_entry *processes;
     int next_spid;
-    int64_t layer_bytes; /* that it wrote, where a layer was made of them */
+    int64_t layer_bytes; /* size of the layer that was made of it, or 0 */
     double cpu;
     int64_t memory; /* KiB */
 };
@@ -96,7 +97,7 @@ struct queue {
 struct operations {
     struct engine *engine;
     struct operation *active;
-    size_t count; /* that exist, listed or not */
+    size_t count; /* operations that exist, active or not */
     struct queue runs, imports;
     struct squashing *squashing; /* squash.c */
     struct operation *squash_waiters;
@@ -114,17 +115,18 @@ struct operations {
 struct operation *operation_new(struct operations *all,
                                 const struct operation_kind *kind,
                                 const char *key);
-/* Puts it on the list of the active. */
+/* Add it to the active operations. */
 void operation_enlist(struct operation *op);
 void operation_unref(struct operation *op);
-/* Notes which limit ends it. */
+/* Note which limit ends it, and how much that allows (0: not a number). */
 void operation_hit_limit(struct operation *op, const char *limit,
                          int64_t value);
-/* Appends the completion event with the final state, unseen yet. */
+/* Append the completion event with the final state, hidden until the operation
+ * has ended. */
 void operation_complete(struct operation *op, const char *status);
-/* Tells all waiters that it has ended, and takes it off the list. */
+/* Remove it from the active operations and tell all who wait for its end. */
 void operation_ended(struct operation *op);
-/* The completion event, the row and the log; then it is over. */
+/* Write the completion event, the row and the log, and end it. */
 void operation_settle(struct operation *op, const char *status);
 
 #endif

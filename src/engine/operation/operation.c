@@ -69,7 +69,7 @@ static void delist(struct operation *op) {
 }
 
 void operation_ended(struct operation *op) {
-    op->references++; /* for the waiters' sake */
+    op->references++; /* so that it outlives the waiters */
     if (op->listed) {
         delist(op);
         operation_unref(op);
@@ -98,7 +98,7 @@ struct operation *operation_find(struct operations *all, const char *uuid) {
     return op;
 }
 
-/* RFC 9562 §5.8: a version 8 uuid holds what its maker likes. */
+/* The content of a version 8 uuid is up to the application (RFC 9562 §5.8). */
 void operation_key_uuid(const char *key, char out[UUID_SIZE]) {
     unsigned char hash[SHA256_DIGEST_LENGTH];
     char hex[33];
@@ -193,7 +193,7 @@ void operation_settle(struct operation *op, const char *status) {
     size_t length;
     struct fault f;
     if (op->cancelled)
-        op->fault.status = 0; /* that it was killed is no error */
+        op->fault.status = 0; /* the kill was wanted */
     operation_complete(op, status);
     const char *log = event_log_text(op->log, &length);
     if (store_final(op, status, log, length, &f) < 0) {
@@ -201,7 +201,7 @@ void operation_settle(struct operation *op, const char *status) {
         if (!op->fault.status)
             op->fault = f;
         status = "FAILED";
-        /* A short row may still fit where the log did not. */
+        /* Without the log the row may still fit on the disk. */
         if (store_final(op, status, "", 0, &f) < 0)
             log_line("operation %s is lost: %s", op->uuid, f.message);
     }

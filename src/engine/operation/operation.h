@@ -1,8 +1,8 @@
-/* operation.h: operations: from a checked request to a finished row in the
+/* operation.h: operations, from a checked request to a finished row in the
  * store (http-api.md §8). Loop thread only.
  *
- * An operation is here as long as it is active; afterwards it is a row and a
- * log in the store. */
+ * An operation is here while it is active. Afterwards it is a row and a log in
+ * the store. */
 #ifndef CONTREE_OPERATION_OPERATION_H
 #define CONTREE_OPERATION_OPERATION_H
 
@@ -15,7 +15,7 @@
 
 enum {
     IMPORTS_AT_A_TIME = 8,
-    /* What fits into the options of an overlay mount on every kernel. */
+    /* As many as fit into the options of an overlay mount on every kernel. */
     LAYERS_MAX = 400,
     IMPORT_TIMEOUT = 300 /* seconds */
 };
@@ -25,65 +25,63 @@ struct operation;
 struct gc_pins;
 
 struct operations *operations_open(struct engine *e, struct fault *f);
-/* Cancels all and starts no more; operations_active() goes to 0. */
+/* Cancel all and start no more. operations_active() goes to 0. */
 void operations_stop(struct operations *all);
 void operations_close(struct operations *all);
-/* Sees to what is to be cleaned or watched, as long as there is something. */
+/* Start housekeeping. It stops by itself when nothing is left to do. */
 void operations_housekeep(struct operations *all);
-/* What they use (layer/gc.h). */
+/* Keep what they use from garbage collection (layer/gc.h). */
 int operations_pin(const struct operations *all, struct gc_pins *p,
                    struct fault *f);
-/* Not yet over, or their sandboxes not yet gone. */
+/* How many are not over, or have a sandbox that is not gone yet. */
 size_t operations_active(const struct operations *all);
 size_t operations_running(const struct operations *all, const char *kind);
 
-/* Starts or queues a run; takes over what is in `run`, whatever the outcome.
- * The operation is the caller's to use until it returns to the loop. `client`
- * tells clients apart, who take turns when there is a queue. 404 for an image
- * or file that is not there; 429 when the queue is full; what the sandbox
- * refuses. */
+/* Start or queue a run. Takes over the content of `run`, even on failure. The
+ * caller may use the operation until it returns to the loop. `client` names the
+ * client; clients take turns when there is a queue. 404 for an unknown image or
+ * file; 429 when the queue is full; the faults of sandbox_start(). */
 struct operation *operation_start(struct operations *all, struct run *run,
                                   long client, struct fault *f);
-/* What POST /images/import asks for (http-api.md §4.4); all but url may be
- * NULL. */
+/* The request of POST /images/import (http-api.md §4.4). All strings but url
+ * may be NULL. */
 struct import_request {
     char *url, *username, *password, *tag;
-    int64_t timeout; /* seconds, from its start on */
+    int64_t timeout; /* seconds from its start */
 };
-/* Frees what it owns, the password's bytes wiped. */
+/* Wipe the password, and free what the request owns. */
 void import_request_clear(struct import_request *r);
-/* Starts or queues an import; takes over what is in `r`, whatever the outcome.
- * 400 for a url or tag that is none, 429 when too many wait, 501 with the fix
- * when this machine cannot import. */
+/* Start or queue an import. Takes over the content of `r`, even on failure. 400
+ * for a malformed url or tag, 429 when too many wait, 501 with the fix when
+ * this machine cannot import. */
 struct operation *operation_import(struct operations *all,
                                    struct import_request *r, struct fault *f);
 /* The active operation of that uuid, or NULL. */
 struct operation *operation_find(struct operations *all, const char *uuid);
-/* The operation that an idempotency key made, stored or active, gets this
- * uuid. */
+/* Derive the uuid of the operation that an idempotency key starts. */
 void operation_key_uuid(const char *key, char out[UUID_SIZE]);
 
-/* Its state, for replies; strings are borrowed. */
+/* Its state, for replies. Strings are borrowed from it. */
 void operation_row(const struct operation *op, struct operation_row *out);
 struct event_log *operation_log(const struct operation *op);
-/* The request with its defaults, a JSON object. */
+/* The request with its defaults, as a JSON object. */
 const char *operation_request(const struct operation *op);
 
-/* Nothing is in the store until somebody may ask for it by uuid: call these
- * before a uuid is told, and before the store is listed. */
+/* An operation is stored only when somebody may ask for it by uuid. Call these
+ * before a reply tells a uuid, and before listing the store. */
 int operation_record(struct operation *op, struct fault *f);
 void operations_record(struct operations *all);
-/* Newest first. The visitor returns false to stop. */
+/* Visit active operations, newest first, until the visitor returns false. */
 void operations_visit(struct operations *all,
                       bool (*visit)(void *arg, struct operation *op),
                       void *arg);
 
-/* Kills it; it becomes CANCELLED later. 409 when it is too late. */
+/* Cancel it; it becomes CANCELLED later. 409 when it is too late. */
 int operation_cancel(struct operation *op, struct fault *f);
 
-/* Somebody who waits for the end, or for `deadline` (monotonic seconds). done()
- * is called once, when the operation has ended and is stored or, with `ended`
- * false, at the deadline. */
+/* Waits for the end, at most until `deadline` (monotonic seconds). done() is
+ * called once: when the operation has ended and is stored, or at the deadline
+ * with `ended` false. */
 struct operation_waiter {
     double deadline;
     void (*done)(struct operation_waiter *w, struct operation *op, bool ended);
@@ -92,16 +90,16 @@ struct operation_waiter {
 void operation_wait(struct operation *op, struct operation_waiter *w);
 void operation_unwait(struct operation *op, struct operation_waiter *w);
 
-/* Starts a subprocess; takes over what is in `run`. `started` is called once,
- * from the loop, with the spid or why it was none (spid 0); not at all when
- * this fails: 425 before the main process runs, 409 after it has ended. */
+/* Start a subprocess. Takes over the content of `run`, even on failure. If this
+ * succeeds the loop calls `started` once: with the spid, or with 0 and the
+ * fault. 425 before the main process runs, 409 after it has ended. */
 struct spawn_waiter {
     void (*started)(struct spawn_waiter *w, int spid, const struct fault *why);
 };
 int operation_spawn(struct operation *op, struct run_process *run,
                     struct spawn_waiter *w, struct fault *f);
 void operation_forget_spawn(struct operation *op, struct spawn_waiter *w);
-/* 404 no such process, 425 not started yet, 409 not running any more; a signal
+/* 404 no such process, 425 not started yet, 409 not running any more. A signal
  * to a process that has ended does nothing. */
 int operation_signal(struct operation *op, int spid, int signal,
                      struct fault *f);

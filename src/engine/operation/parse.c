@@ -12,8 +12,8 @@
 #include <strings.h>
 
 enum {
-    STRING_MAX = 131072 - 1, /* of the kernel: MAX_ARG_STRLEN */
-    SHM_BYTES_MIN = 4096,    /* a page; 0 would mean no limit to the kernel */
+    STRING_MAX = 131072 - 1, /* the kernel's MAX_ARG_STRLEN */
+    SHM_BYTES_MIN = 4096,    /* a page; for the kernel 0 means no limit */
     PATH_BYTES_MAX = 4095,
     XATTR_BYTES_MAX = 65536
 };
@@ -54,10 +54,10 @@ static void read_cwd(struct fields *r, struct run_process *p) {
         field_refuse(r, "cwd", "is not right: %.200s", why.message);
 }
 
-/* One string of the command line or the environment. */
+/* Check one string of the command line or the environment. */
 static void check_string(struct fields *r, const char *name, size_t length,
                          size_t *total) {
-    /* As the kernel counts: there is a pointer to each. */
+    /* The kernel counts the pointer to each string, too. */
     *total += length + 1 + sizeof(char *);
     if (length > STRING_MAX)
         field_refuse(r, name,
@@ -127,7 +127,8 @@ static void read_stdin(struct fields *r, struct run_process *p) {
     r->fault = s.fault;
 }
 
-/* Who has a user needs no ids: they are for servers that know no users. */
+/* `user` wins over uid and gid, which clients send for servers without `user`.
+ */
 static void read_user(struct fields *r, struct run_process *p) {
     const json_t *value = json_object_get(r->object, "user");
     const char *user = json_string_value(value);
@@ -176,7 +177,7 @@ int run_process_parse(const json_t *body, struct id_range ids,
     return -1;
 }
 
-/* "0755", "755", "0o755", or the number itself. */
+/* Read "0755", "755", "0o755", or the number itself. */
 static void read_mode(struct fields *r, uint32_t *mode) {
     const json_t *value = json_object_get(r->object, "mode");
     const char *text = json_string_value(value);
@@ -201,7 +202,7 @@ static void read_mode(struct fields *r, uint32_t *mode) {
         field_refuse(r, "mode", "must be an octal mode such as \"0644\"");
 }
 
-/* Where a file goes: the sandbox resolves it inside the image. */
+/* Read where a file goes. The sandbox resolves the path inside the image. */
 static void read_destination(struct fields *parent, struct run_file *out) {
     const char *given = out->given;
     size_t length = strlen(given);
@@ -218,8 +219,8 @@ static void read_destination(struct fields *parent, struct run_file *out) {
     }
 }
 
-/* Those that an import takes, too: overlay's own would hide or redirect what
- * is below. */
+/* The attributes that an import takes, too. Those of overlayfs itself would
+ * hide or redirect the layers below. */
 static bool is_xattr_name(const char *name) {
     return strlen(name) < 256 && (strcmp(name, "security.capability") == 0 ||
                                   (strncmp(name, "user.", 5) == 0 && name[5] &&
@@ -286,7 +287,7 @@ static int compare_paths(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Two spellings of one path would be two files in one place. */
+/* Refuse two spellings of one path: two files in one place. */
 static void check_destinations(struct fields *r, const struct run *run) {
     const char **paths CLEANUP(cleanup_free) =
         calloc(run->file_count, sizeof *paths);
@@ -344,7 +345,8 @@ static void read_limits(struct fields *r, struct run *out) {
     }
     if (field_object(r, "networking", &object)) {
         fields_init(&inner, object, "networking.");
-        /* An object without `enabled` asks for the hosted default. */
+        /* An object without `enabled` means the default of the hosted service.
+         */
         out->networking = true;
         field_bool(&inner, "enabled", &out->networking);
         r->fault = inner.fault;
@@ -379,8 +381,9 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
         .hostname = "linuxkit",
         .max_layer_bytes = RUN_LAYER_BYTES,
         .queue_timeout = -1,
-        /* The hosted service connects a run by default (http-api.md §5.5); on
-         * one's own machine it gets loopback only, unless asked. */
+        /* The hosted service connects a run by default (http-api.md §5.5). On
+         * the user's own machine a run gets loopback only, unless it asks for
+         * more. */
         .networking = false,
     };
     fields_init(&r, body, "");

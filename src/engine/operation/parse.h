@@ -5,8 +5,8 @@
 
 #include "operation/spec.h"
 
-/* Reads a body into `out`; 400 names the field that is wrong. Clear it in any
- * case. */
+/* Read a body into `out`. 400 names the wrong field. Clear `out` in any case.
+ */
 int run_process_parse(const json_t *body, struct id_range ids,
                       struct run_process *out, struct fault *f);
 int run_parse(const json_t *body, struct id_range ids, struct run *out,

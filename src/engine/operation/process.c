@@ -19,28 +19,28 @@
 
 enum {
     READ_BYTES = 64 * 1024,
-    /* Reads at a time: other pipes want their turn. */
+    /* Reads in a row, before other pipes have their turn. */
     READS_MAX = 16,
-    /* A stream that has had that many events in pieces smaller than
-     * PIECE_SMALL is read every PACE_MS only, so that a program that writes
-     * byte by byte does not fill the log with wrapping. */
+    /* After EVENTS_FREE events a stream that comes in pieces smaller than
+     * PIECE_SMALL is read every PACE_MS only. Otherwise a program that writes
+     * byte by byte would fill the log with the frames of events. */
     EVENTS_FREE = 512,
     PIECE_SMALL = 4096,
     PACE_MS = 5,
-    /* Pipes are not watched before: most short runs are over by then, and are
-     * read once at their end. */
+    /* Pipes are watched only after this time. Most short runs are over by then,
+     * and are read once at their end. */
     FIRST_MS = 1,
-    /* The system would not let us watch them. */
+    /* When to try again if a pipe could not be watched. */
     AGAIN_MS = 100,
-    /* The most of one event's bytes: its frame stays far below the 4 MiB that
-     * clients take (http-api.md §1.5). */
+    /* The most bytes of one stdin event. Its frame stays far below the 4 MiB
+     * that clients take (http-api.md §1.5). */
     STDIN_PIECE = 64 * 1024
 };
 
 struct output {
     struct process *process;
     const char *name;
-    struct pipe_end *pipe; /* NULL: at its end */
+    struct pipe_end *pipe; /* NULL: the stream has ended */
     int64_t emitted, dropped, events;
 };
 
@@ -52,7 +52,7 @@ struct process {
     char **argv, **env;
     unsigned defaults; /* see run_defaults() */
     struct output out, err;
-    uv_timer_t *pace;       /* when pipes are watched again */
+    uv_timer_t *pace;       /* until the pipes are watched again */
     struct pipe_end *input; /* NULL: closed, or never open */
     struct buffer input_queue;
     size_t input_sent;
@@ -71,8 +71,7 @@ static void emit(struct output *o, const char *data, size_t length) {
     o->events++;
 }
 
-/* What is beyond the limit is read, so that the program goes on, and dropped.
- */
+/* Output beyond the limit is read and dropped, so that the program goes on. */
 static void take_output(struct output *o, const char *data, size_t length) {
     int64_t room = o->process->run->truncate - o->emitted;
     size_t kept = room < (int64_t)length ? (size_t)room : length;
@@ -81,7 +80,8 @@ static void take_output(struct output *o, const char *data, size_t length) {
     o->dropped += (int64_t)(length - kept);
 }
 
-/* Bytes read, 0 when there are none now, -1 at the end of the stream. */
+/* Return the bytes read, 0 if there are none now, -1 at the end of the stream.
+ */
 static ssize_t read_once(struct output *o) {
     char data[READ_BYTES];
     ssize_t n = -1;
@@ -111,7 +111,7 @@ static void on_pace(uv_timer_t *timer) {
         watch_later(p, AGAIN_MS);
 }
 
-/* Watches the pipes that are not watched now after so many milliseconds. */
+/* Watch the pipes after so many milliseconds. */
 static void watch_later(struct process *p, uint64_t ms) {
     if (!p->pace) {
         p->pace = malloc(sizeof *p->pace);
@@ -134,8 +134,8 @@ static void pace_stop(struct process *p) {
         uv_close((uv_handle_t *)timer, free_handle);
 }
 
-/* As long as each read fills all it may, others are not kept waiting, and it is
- * not this one's turn for too long. */
+/* Read while each read fills the buffer, until other pipes should have their
+ * turn. */
 static void on_output(void *arg) {
     struct output *o = arg;
     size_t got = 0;
@@ -152,8 +152,8 @@ static void on_output(void *arg) {
     watch_later(o->process, PACE_MS);
 }
 
-/* What the pipe holds now, and no more: who still has its other end may write
- * for ever. True at the end of the stream. */
+/* Read what the pipe holds now, and no more: a process that still has its other
+ * end may write for ever. True at the end of the stream. */
 static bool drain_output(struct output *o) {
     int held = 0;
     ssize_t n = 0;
@@ -173,7 +173,7 @@ bool process_drain(struct process *p) {
 
 /* ---- input ---- */
 
-/* One `stdin` event a piece that the pipe took. */
+/* Write a `stdin` event for each piece that the pipe took. */
 static void tell_input(struct process *p, const char *data, size_t length) {
     while (length) {
         size_t n = length < STDIN_PIECE ? length : STDIN_PIECE;
@@ -190,7 +190,7 @@ static void await_input(struct process *p) {
         watch_later(p, AGAIN_MS);
 }
 
-/* Writes what the pipe takes, and watches it as long as something waits. */
+/* Write what the pipe takes, and watch it while something waits. */
 static void write_input(struct process *p) {
     struct buffer *q = &p->input_queue;
     while (p->input && p->input_sent < q->length) {
@@ -250,8 +250,7 @@ int process_write(struct process *p, const void *data, size_t length,
     return 0;
 }
 
-/* A file in memory that nobody can change: it needs no writer, and its reader
- * sees the end where it is. */
+/* Make a sealed file in memory. Unlike a pipe it needs no writer. */
 static int sealed_input(const struct run_process *run, struct fault *f) {
     int fd CLEANUP(cleanup_close) =
         memfd_create("stdin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -358,7 +357,7 @@ void process_free(struct process *p) {
     free(p);
 }
 
-/* Only from here on is there output in the log: after the spawn event. */
+/* Output comes into the log only after the spawn event. */
 void process_spawned(struct process *p, int pid,
                      const struct sandbox_account *a) {
     p->spawned = true;

@@ -1,4 +1,4 @@
-/* processes.c: the processes of a run, and what they are told. */
+/* processes.c: see processes.h; and the orders of operation.h. */
 #include "operation/processes.h"
 #include "base/scope.h"
 #include "operation/internal.h"
@@ -94,7 +94,7 @@ void operation_forget_spawn(struct operation *op, struct spawn_waiter *w) {
             e->waiter = NULL;
 }
 
-/* The process, once it is registered. */
+/* Find a process that has been started. */
 static struct process_entry *check_process(const struct operation *op, int spid,
                                            struct fault *f) {
     struct process_entry *e = processes_find(op, spid);

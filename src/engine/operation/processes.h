@@ -5,7 +5,7 @@
 #include "operation/internal.h"
 #include "operation/process.h"
 
-/* A process and what it borrows from. */
+/* A process, and the request that it borrows from. */
 struct process_entry {
     struct process_entry *next;
     struct process *process;
@@ -16,12 +16,12 @@ struct process_entry {
 };
 
 struct process_entry *processes_find(const struct operation *op, int spid);
-/* Adds one with the next spid, not started yet. */
+/* Add a process with the next spid, not started yet. */
 struct process_entry *processes_add(struct operation *op, struct fault *f);
 void processes_remove(struct operation *op, struct process_entry *e);
 int processes_start(struct operation *op, struct process_entry *e,
                     const struct run_process *run, struct fault *f);
-/* Tells the one who waits for its start, if there is one. */
+/* Tell the waiter for its start, if there is one. */
 void processes_answer(struct process_entry *e, int spid,
                       const struct fault *why);
 

@@ -4,7 +4,7 @@
 #include "operation/operation.h"
 #include <stdlib.h>
 
-/* One process that asks for runs; all of TCP is one. */
+/* One process that asks for runs. All of TCP counts as one. */
 struct client {
     struct client *next;
     long id;
@@ -70,7 +70,8 @@ void operation_enqueue(struct operation *op) {
     q->waiting++;
 }
 
-/* Takes what *place points to off the queue, with the queue's reference. */
+/* Remove the operation at *place. The caller takes over the reference of the
+ * queue. */
 static struct operation *take(struct queue *q, struct operation **place) {
     struct operation *op = *place;
     *place = op->queue_next;

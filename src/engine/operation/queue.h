@@ -1,7 +1,6 @@
-/* queue.h: operations that wait until fewer than `places` of their kind run.
- * The next one is the oldest of the client that has the fewest running: a
- * client that asks for a thousand runs does not keep others waiting for the
- * last of them. */
+/* queue.h: operations wait until fewer than `places` of their kind run. The
+ * next one is the oldest of the client that has the fewest running, so a client
+ * that asks for a thousand runs does not keep others waiting until its last. */
 #ifndef CONTREE_OPERATION_QUEUE_H
 #define CONTREE_OPERATION_QUEUE_H
 
@@ -9,18 +8,18 @@
 
 void queue_init(struct queue *q, struct operations *all, size_t places);
 bool queue_has_place(const struct queue *q);
-/* Begins as many as there are places for. */
+/* Begin as many as there are places for. */
 void queue_next(struct queue *q);
 
-/* Says which queue it uses, and for which client. False without memory. */
+/* Set the queue that it uses, and its client. False: out of memory. */
 bool operation_join(struct operation *op, struct queue *q, long client);
-/* Undoes that; it neither waits nor runs. */
+/* Undo that. It must neither wait nor run. */
 void operation_part(struct operation *op);
-/* It begins when its turn comes. */
+/* Have it begin when its turn comes. */
 void operation_enqueue(struct operation *op);
-/* Takes it off the queue, if it is there. */
+/* Remove it from the queue, if it waits. */
 void operation_dequeue(struct operation *op);
-/* It runs now, and does no more. */
+/* Count it among the running, and no longer. */
 void operation_take_place(struct operation *op);
 void operation_leave_place(struct operation *op);
 

@@ -62,7 +62,7 @@ static double seconds(const json_t *object, const char *name) {
     return (double)number(object, name) / 1e6;
 }
 
-/* InstanceResources from EventResources: other names for the same counts. */
+/* Write InstanceResources: the counts of EventResources by other names. */
 static char *resources_text(const json_t *exit) {
     static const char *const names[][2] = {
         {"block_input", "block_input_ops"},
@@ -82,7 +82,7 @@ static char *resources_text(const json_t *exit) {
     buffer_init(&b, 4096);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         json_add_int(&b, names[i][0], number(used, names[i][1]));
-    json_add_number(&b, "cost", 0); /* the machine is the user's own */
+    json_add_number(&b, "cost", 0); /* the user's own machine */
     json_add_number(&b, "elapsed_time", seconds(exit, "elapsed_us"));
     json_add_number(&b, "monotonic_time", seconds(exit, "elapsed_us"));
     json_add_number(&b, "system_cpu_time", seconds(used, "sys_time_us"));
@@ -136,8 +136,8 @@ static void fold_stream(struct result_stream *s, const json_t *data) {
     buffer_add(&s->data, bytes, length < room ? length : room);
 }
 
-/* Lines that tell nothing new, among them the bulk of a large output, are not
- * even parsed. */
+/* Whether a line adds to the result. The bulk of a large output is not parsed.
+ */
 static bool is_of_use(const struct result *r, const struct event_line *line,
                       int spid) {
     if (line->spid == 0)

@@ -1,4 +1,4 @@
-/* run.c: the life of one operation; see operation.h. */
+/* run.c: see run.h. */
 #define _GNU_SOURCE
 #include "operation/run.h"
 #include "base/buffer.h"
@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Between the kill of the main process and that of its whole sandbox. */
+/* Time between killing the main process and killing its sandbox. */
 #define KILL_GRACE_SECONDS 2.0
 
 static int put_file(struct operation *op, size_t i, struct fault *f) {
@@ -46,8 +46,8 @@ static int start_main(struct operation *op, struct fault *f) {
     return -1;
 }
 
-/* Orders the files, then the main process. When the sandbox has enough of them,
- * the rest follows later. */
+/* Order the files, then the main process. If the sandbox is full, on_fed() goes
+ * on. */
 static int feed(struct operation *op, struct fault *f) {
     while (op->files_put < op->run.file_count) {
         if (sandbox_is_full(op->sandbox))
@@ -74,7 +74,7 @@ static void on_spawn_failed(void *arg, int spid, const struct fault *why);
 static void on_exited(void *arg, int spid, const struct sandbox_exit *e);
 static void on_gone(void *arg);
 
-/* Mounts the image below a fresh workspace. */
+/* Start a sandbox on a fresh workspace above the layers of the image. */
 static int start_sandbox(struct operation *op, struct fault *f) {
     size_t count = op->layer_count;
     static const struct sandbox_callbacks callbacks = {
@@ -101,8 +101,8 @@ static int start_sandbox(struct operation *op, struct fault *f) {
         .image_etc = run_image_etc(&op->run),
         .limits = op->run.limits,
         .networking = op->run.networking,
-        /* One byte more than the layer may have: a file that reaches this is
-         * too much for it, and found to be when the run is kept. */
+        /* One byte more than the layer may have. A file of this size is found
+         * to be too much when the run is kept. */
         .max_file_bytes = op->run.max_layer_bytes < INT64_MAX
                               ? op->run.max_layer_bytes + 1
                               : 0,
@@ -112,8 +112,8 @@ static int start_sandbox(struct operation *op, struct fault *f) {
     return op->sandbox ? 0 : -1;
 }
 
-/* Notes the layers of the image, and has them squashed if they are many; too
- * many: *wait. */
+/* Note the layers of the image, and have them squashed if that is due. *wait:
+ * they are too many to mount, so the run waits for the squash. */
 static int find_layers(struct operation *op, bool *wait, struct fault *f) {
     struct chain_layer *chain = NULL;
     size_t count = 0;
@@ -148,7 +148,7 @@ int run_begin(struct operation *op, struct fault *f) {
             0 ||
         start_sandbox(op, f) < 0)
         return -1;
-    op->references++; /* on_gone() gives it back */
+    op->references++; /* on_gone() drops it */
     operation_take_place(op);
     op->status = "EXECUTING";
     operation_note_free_space(op);
@@ -161,7 +161,7 @@ int run_begin(struct operation *op, struct fault *f) {
     return 0;
 }
 
-/* The walls of every sandbox, and the limits that this one has. */
+/* Write the walls that every sandbox has, and the limits of this one. */
 static void write_isolation(struct buffer *b, const char *list,
                             const struct limits *l) {
     json_open(b, "isolation", '[');
@@ -211,7 +211,7 @@ static void on_spawned(void *arg, int spid, int pid,
         return;
     process_spawned(e->process, pid, a);
     if (spid == 1 && !op->timed_out) {
-        /* The time counts from here; making the sandbox is ours. */
+        /* The timeout does not include the start of the sandbox. */
         op->deadline = monotonic_seconds() + (double)op->run.process.timeout;
     }
     processes_answer(e, spid, NULL);
@@ -236,15 +236,16 @@ static void count_usage(struct operation *op, const struct sandbox_exit *e) {
         op->memory = u->ru_maxrss;
 }
 
-/* When the main process reports its exit init has killed all others: mostly
- * the pipes are at their ends. A disposable run need not wait for more. */
+/* init kills all other processes before it reports the exit of the main one, so
+ * the pipes are mostly at their end. Then a disposable run need not wait until
+ * the sandbox is gone. */
 static void main_exited(struct operation *op, struct process_entry *e) {
     bool complete = process_drain(e->process);
     if (complete && op->run.disposable && operation_drain(op))
         operation_conclude(op);
 }
 
-/* All of them are dead: what is in the pipes is all there will be. */
+/* Read the rest of the output: all processes are dead. */
 static void finish_output(struct operation *op) {
     op->draining = !operation_drain(op);
     if (!op->draining) {
@@ -307,7 +308,7 @@ static void expire(struct operation *op) {
     op->timed_out = true;
     if (!op->sandbox)
         return;
-    /* Killing the main process alone first lets init tell what it used. */
+    /* Kill the main process alone first, so that init can report its usage. */
     if (first && e && process_is_spawned(e->process) &&
         sandbox_signal(op->sandbox, 1, SIGKILL, NULL) == 0) {
         op->deadline = monotonic_seconds() + KILL_GRACE_SECONDS;

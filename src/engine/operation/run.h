@@ -6,7 +6,7 @@
 
 extern const struct operation_kind run_kind;
 
-/* Starts its sandbox. 0 also when it has to wait for its layers to be
+/* Start its sandbox. Returns 0 also if it must wait for its layers to be
  * squashed. */
 int run_begin(struct operation *op, struct fault *f);
 

@@ -1,6 +1,6 @@
-/* save.c: keeps what a run changed. Two trips to a worker: one makes
- * the layer and the image, the other writes the operation's end and makes all
- * of it durable; only then is it told. */
+/* save.c: see save.h. A run that is kept takes two trips to a worker. The first
+ * makes the layer and the image; the second writes the end of the operation and
+ * makes all of it durable. Only then is the end told. */
 #define _GNU_SOURCE
 #include "operation/save.h"
 #include "base/clock.h"
@@ -16,7 +16,7 @@ struct durable_end {
     struct job job;
     struct operation *op;
     struct operation_row row;
-    bool recorded; /* the row is there */
+    bool recorded; /* the row exists */
     const char *log;
     size_t log_length;
     struct fault fault; /* status 0: none */
@@ -36,7 +36,7 @@ static void finish_work(struct job *j) {
     store_sync(store, &s->fault);
 }
 
-/* What is not on the disk did not happen. */
+/* The end is not on the disk, so undo it. */
 static void take_back(struct durable_end *s) {
     struct operation *op = s->op;
     event_log_rollback(op->log);
@@ -84,10 +84,10 @@ struct save {
     struct job job;
     struct operation *op;
     struct image image; /* the result */
-    bool changed;       /* it is a new one */
-    bool published;     /* the workspace is consumed */
+    bool changed;       /* the image has a new layer */
+    bool published;     /* the workspace has become the layer */
     bool full;          /* too much for max_layer_bytes */
-    int64_t bytes;      /* that it held */
+    int64_t bytes;      /* size of the layer */
     struct fault fault; /* status 0: none */
 };
 
@@ -102,8 +102,8 @@ static bool same_text(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-/* What the result is when the run wrote nothing: the image itself, or another
- * name for its layer with other variables. Worker. */
+/* Make the result of a run that wrote nothing: the image itself, or a new image
+ * of the same layer if the variables differ. Worker. */
 static int keep_layer(struct save *s) {
     struct operation *op = s->op;
     s->image.size = op->image.size;
@@ -150,7 +150,7 @@ static int publish(struct save *s) {
     if (s->full)
         return -1;
     s->changed = s->published = true;
-    /* The sync that makes it durable comes with the operation's end. */
+    /* finish_work() makes it durable. */
     return workspace_publish_unsynced(layers, &op->workspace, op->image.layer,
                                       &s->image, &s->fault);
 }
@@ -188,8 +188,8 @@ static void publish_done(struct job *j) {
     save_free(s);
 }
 
-/* The variables of the result: those of the image stay, and with preserve_env
- * those of the request join them (http-api.md §8.6). */
+/* The variables of the result: those of the image, and with preserve_env those
+ * of the request (http-api.md §8.6). */
 static char *result_env(const struct operation *op) {
     if (op->run.preserve_env)
         return run_preserved_env(&op->run.process, op->image_env);
@@ -205,7 +205,7 @@ void operation_save(struct operation *op) {
     }
     s->op = op;
     op->references++;
-    op->has_workspace = false; /* the save's now */
+    op->has_workspace = false; /* it belongs to the save now */
     uuid_random(s->image.uuid);
     memcpy(s->image.operation, op->uuid, UUID_SIZE);
     s->image.created = wall_microseconds();
@@ -228,11 +228,11 @@ static void drop_work(struct job *j) {
 }
 
 static void drop_done(struct job *j) {
-    operations_housekeep(((struct drop *)j)->all); /* there may be trash */
+    operations_housekeep(((struct drop *)j)->all); /* to empty the trash */
     free(j);
 }
 
-/* In a worker: even to recycle a clean one takes the disk's time. */
+/* In a worker: recycling even a clean workspace waits for the disk. */
 void operation_drop_workspace(struct operation *op) {
     if (!op->has_workspace)
         return;

@@ -1,5 +1,4 @@
-/* schedule.c: the clock: operations whose time is up, and those who wait for
- * one no longer. */
+/* schedule.c: see schedule.h. */
 #include "operation/schedule.h"
 #include "base/clock.h"
 #include "operation/internal.h"
@@ -36,7 +35,7 @@ static double sooner(double a, double b) {
     return a < b ? a : b;
 }
 
-/* Tells those whose time is up; gives the next time. */
+/* Tell the waiters whose deadline has passed; return the next deadline. */
 static double expire_waiters(struct operation *op, double now) {
     struct operation_waiter *due = NULL, **p = &op->waiters;
     double next = INFINITY;

@@ -1,9 +1,10 @@
-/* schedule.h: the deadlines of operations and of those who wait for them. */
+/* schedule.h: one timer for the deadlines of operations and of their waiters.
+ */
 #ifndef CONTREE_OPERATION_SCHEDULE_H
 #define CONTREE_OPERATION_SCHEDULE_H
 
 struct operations;
-/* Looks at all deadlines at `deadline` (monotonic seconds) at the latest. */
+/* Look at all deadlines at `deadline` (monotonic seconds) at the latest. */
 void operations_due(struct operations *all, double deadline);
 
 #endif

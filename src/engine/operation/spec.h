@@ -10,7 +10,7 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/sandbox.h"
 
-/* What /whoami tells about, too. */
+/* Limits of requests; /whoami reports some of them. */
 #define RUN_LAYER_BYTES INT64_C(12884901888)
 enum {
     RUN_TIMEOUT = 60,
@@ -28,31 +28,31 @@ enum {
 struct run_process {
     json_t *json;
     const char *command, *cwd;
-    char *directory;          /* cwd, where it was given as a relative path */
+    char *directory;          /* owns cwd */
     const json_t *args, *env; /* may be NULL */
     bool shell;
     const char *user; /* "name", "name:group", numbers; NULL: uid and gid */
-    bool image_user;  /* what the image says, which is to be put in `user` */
+    bool image_user;  /* take the user of the image */
     uint32_t uid, gid;
-    bool has_gid;     /* else the group of the user */
+    bool has_gid;     /* otherwise the group of the user */
     char *stdin_data; /* decoded */
     size_t stdin_length;
-    bool stdin_open; /* more comes by POST .../stdin */
+    bool stdin_open; /* POST .../stdin sends more */
     int64_t truncate;
     int64_t timeout; /* seconds; 0 for subprocesses */
 };
 
 struct run_file {
     const char *given; /* borrowed from the request's JSON */
-    char *path;        /* the same from the root on */
+    char *path;        /* absolute and normal */
     char uuid[UUID_SIZE];
     uint32_t uid, gid, mode;
-    const json_t *xattrs; /* borrowed, too: names to hexadecimal digits */
+    const json_t *xattrs; /* borrowed: maps names to hexadecimal digits */
 };
 
-/* The extended attributes of a file as names and values in turn, borrowed from
- * it; `count` of them, at most RUN_XATTRS_MAX * 2. */
 enum { RUN_XATTRS_MAX = 32 };
+/* List the extended attributes of a file as `count` strings, names and values
+ * in turn, borrowed from it. */
 void run_file_xattrs(const struct run_file *file,
                      const char *strings[2 * RUN_XATTRS_MAX], size_t *count);
 
@@ -61,20 +61,21 @@ struct run {
     const char *image, *hostname, *idempotency_key;
     bool disposable, preserve_env, networking;
     int64_t max_layer_bytes;
-    double queue_timeout; /* seconds to wait for a sandbox; < 0: any time */
+    double queue_timeout; /* seconds to wait for a sandbox; < 0: for ever */
     int64_t shm_bytes;    /* 0: the sandbox's default */
-    bool image_etc;       /* no files of the engine's in /etc */
+    bool image_etc;       /* the files in /etc are those of the image */
     struct limits limits; /* 0 each: the engine's default */
     struct run_file *files;
     size_t file_count;
-    /* The request as a JSON object with its defaults filled in: the echo of the
-     * spawn and the operation's metadata. */
+    /* The request as a JSON object with its defaults: the reply to the spawn,
+     * and the metadata of the operation. */
     char *text;
 };
 
 void run_process_clear(struct run_process *p);
 void run_clear(struct run *r);
-/* As in struct sandbox_spec: all of them, or those that the run is sent. */
+/* Return the bits ETC_... of the files in /etc that the run keeps or sends, for
+ * struct sandbox_spec. */
 unsigned run_image_etc(const struct run *r);
 
 #endif

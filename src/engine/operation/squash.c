@@ -1,6 +1,5 @@
-/* squash.c: when layers are squashed (layer/squash.h): beside the run that
- * begins on a chain that is due, one chain at a time. A run whose chain is too
- * long to be mounted waits for it. */
+/* squash.c: see squash.h. A worker squashes one chain at a time, beside the run
+ * that found it due. */
 #include "operation/squash.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,7 +10,8 @@
 #include "operation/queue.h"
 #include <stdlib.h>
 
-/* After a failure nobody tries for so long, but who must. */
+/* For this long after a failure, only runs that must wait for a squash try
+ * again. */
 #define REST_SECONDS 60.0
 
 struct squashing {
@@ -32,7 +32,7 @@ static void squash_work(struct job *j) {
         fault_set(&s->fault, 500, "layers could not be squashed");
 }
 
-/* Those that waited take their turn; what is still too long waits again. */
+/* Queue the runs that waited. One whose chain is still too long waits again. */
 static void wake_waiters(struct operations *all, int64_t layer,
                          const struct fault *why) {
     struct operation *op = steal_pointer(&all->squash_waiters);
@@ -63,7 +63,7 @@ static void squash_done(struct job *j) {
     free(s);
 }
 
-/* Takes `chain` over if it returns 0. */
+/* Take `chain` over if it returns 0. */
 static int start(struct operations *all, struct chain_layer *chain,
                  size_t count, struct squash_range range, struct fault *f) {
     struct squashing *s = calloc(1, sizeof *s);

@@ -1,14 +1,15 @@
-/* squash.h: when layers are squashed (layer/squash.h). */
+/* squash.h: when layers are squashed. layer/squash.h does it. */
 #ifndef CONTREE_OPERATION_SQUASH_H
 #define CONTREE_OPERATION_SQUASH_H
 
 #include "operation/internal.h"
 #include "store/garbage.h"
 
-/* Squashes a chain if it is due; true: takes it over. */
+/* Squash a chain if that is due. True: it takes `chain` over. */
 bool operations_squash(struct operations *all, struct chain_layer *chain,
                        size_t count);
-/* Has it squashed, and begins `op` again; takes `chain` over. */
+/* Squash a chain that is too long to be mounted, and begin `op` again
+ * afterwards. Takes `chain` over, even on failure. */
 int operation_await_squash(struct operation *op, struct chain_layer *chain,
                            size_t count, struct fault *f);
 void operations_stop_squash(struct operations *all);

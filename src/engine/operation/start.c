@@ -1,4 +1,4 @@
-/* start.c: a run from its request to its sandbox, or to the queue. */
+/* start.c: takes a run from its request to its sandbox, or to the queue. */
 #include "base/clock.h"
 #include "base/scope.h"
 #include "operation/internal.h"
@@ -73,7 +73,7 @@ static struct operation *new_run(struct operations *all, struct run *run,
     return NULL;
 }
 
-/* Whether one more may wait. */
+/* 429 if the run may not wait. */
 static int check_queue(const struct operations *all, const struct run *run,
                        struct fault *f) {
     const struct queue *q = &all->runs;
@@ -90,7 +90,7 @@ static int check_queue(const struct operations *all, const struct run *run,
     return 0;
 }
 
-/* What does not begin at once waits for so long, or until there is a place. */
+/* Wait for a place, at most for queue_timeout. */
 static void await_turn(struct operation *op) {
     if (op->run.queue_timeout >= 0) {
         op->deadline = monotonic_seconds() + op->run.queue_timeout;

@@ -1,5 +1,5 @@
-/* busybox.c: the image that needs no network, of the machine's own static
- * busybox. */
+/* busybox.c: makes busybox:latest of the static busybox of this machine,
+ * without a network. */
 #define _GNU_SOURCE
 #include "base/clock.h"
 #include "base/descriptor.h"
@@ -49,7 +49,7 @@ static const struct {
                            "users:x:100:\n"
                            "nogroup:x:65534:\n"}};
 
-/* A program that asks for no interpreter needs nothing of the machine. */
+/* A program without an interpreter needs no libraries of the machine. */
 static bool is_static(int fd) {
     ElfW(Ehdr) header;
     ElfW(Phdr) part;
@@ -133,8 +133,8 @@ static int copy_program(const struct importer *m, int root, int from,
     }
 }
 
-/* Starts "busybox --list-full" with its output to a pipe; gives the end to read
- * from. */
+/* Start "busybox --list-full"; return the end of a pipe that reads its output.
+ */
 static int start_listing(const char *path, pid_t *pid) {
     char *argv[] = {(char[]){"busybox"}, (char[]){"--list-full"}, NULL};
     char *envp[] = {NULL};
@@ -157,7 +157,7 @@ static int start_listing(const char *path, pid_t *pid) {
     return -1;
 }
 
-/* The applets, a path a line, in `out`. */
+/* Write the paths of the applets into `out`, one a line. */
 static int list_applets(const char *path, char *out, size_t size,
                         struct fault *f) {
     pid_t pid;
@@ -166,7 +166,7 @@ static int list_applets(const char *path, char *out, size_t size,
     if (fd < 0)
         return fault_errno(f, "running %s", path);
     ssize_t length = read_all(fd, out, size - 1);
-    drop_fd(&fd); /* or a listing that is too long would never end */
+    drop_fd(&fd); /* so that a busybox that prints too much ends */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
     if (length <= 0 || status != 0)
@@ -175,7 +175,7 @@ static int list_applets(const char *path, char *out, size_t size,
     return 0;
 }
 
-/* One of bin, sbin, usr/bin, usr/sbin and a plain name. */
+/* Whether `path` is a plain name in bin, sbin, usr/bin or usr/sbin. */
 static bool is_applet(const char *path) {
     const char *name = strrchr(path, '/');
     static const char *const dirs[] = {"bin", "sbin", "usr/bin", "usr/sbin"};

@@ -37,7 +37,7 @@ int export_resolve(struct store *s, const char *reference, struct image *out,
 
 /* ---- tar ---- */
 
-/* Archives of an image name everything but the root itself. */
+/* An archive of an image has no entry for the root itself. */
 static int write_root(struct view *v, int to, struct fault *f) {
     struct pax *p CLEANUP(cleanup_free) = malloc(sizeof *p);
     struct item root;
@@ -79,13 +79,13 @@ int export_tar(const struct importer *m, const struct image *i, int to,
 
 /* ---- the layer ---- */
 
-/* Takes a tar from a pipe, in a thread: digests it, compresses it, digests
- * that, writes it. */
+/* In a thread: read a tar from a pipe, digest it, compress it, digest that, and
+ * write it. */
 struct packer {
     int from, to;
     EVP_MD_CTX *plain, *packed;
     z_stream z;
-    int64_t size; /* of what is written */
+    int64_t size; /* of the compressed bytes */
     struct fault fault;
     unsigned char in[1 << 18], out[1 << 18];
 };
@@ -122,12 +122,12 @@ static void *pack(void *arg) {
     }
     if (!p->fault.status)
         deflate_some(p, 0, Z_FINISH);
-    /* Whoever writes into the pipe learns that it is over. */
+    /* The writer of the pipe gets EPIPE from here on. */
     drop_fd(&p->from);
     return NULL;
 }
 
-/* Archives the image through the packer, which runs beside. */
+/* Archive the image into the pipe of the packer, which runs in a thread. */
 static int run_packer(struct packer *p, const struct importer *m,
                       const struct image *i, struct fault *f) {
     pthread_t thread;
@@ -145,7 +145,7 @@ static int run_packer(struct packer *p, const struct importer *m,
     pthread_join(thread, NULL);
     if (!p->fault.status)
         return result;
-    *f = p->fault; /* the cause of what the archive met */
+    *f = p->fault; /* it made the archive fail */
     return -1;
 }
 
@@ -220,7 +220,7 @@ static int write_file(int dir, const char *name, const struct buffer *b,
     return fault_errno(f, "writing %s", name);
 }
 
-/* Ends a document and writes it as a blob. */
+/* End a document and write it as a blob. */
 static int write_blob(int blobs, struct buffer *b, struct oci_blob *out,
                       struct fault *f) {
     json_close(b, '}');
@@ -273,7 +273,7 @@ static int write_config(int blobs, const struct image *i,
     return write_blob(blobs, &b, out, f);
 }
 
-/* Leaves the object open. */
+/* Write a descriptor, left open for more members. */
 static void open_descriptor(struct buffer *b, const char *key, const char *type,
                             const struct oci_blob *blob) {
     json_open(b, key, '{');
@@ -299,7 +299,7 @@ static int write_manifest(int blobs, const struct oci_blob *config,
     return write_blob(blobs, &b, out, f);
 }
 
-/* What makes it a layout comes last. */
+/* Write index.json and oci-layout last: they make it a layout. */
 static int write_index(int dir, const struct image *i,
                        const struct oci_blob *manifest, struct fault *f) {
     static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
@@ -371,7 +371,7 @@ int export_oci(const struct importer *m, const struct image *i, const char *dir,
         result = write_layout(fd, blobs, m, i, f);
     if (result == 0)
         return 0;
-    /* All that is in it is ours. */
+    /* The directory was empty: remove all that is in it. */
     if (tree_delete(fd) != 0 || (made && rmdir(dir) < 0))
         log_line("what was written to %s could not be removed", dir);
     return -1;

@@ -1,6 +1,6 @@
-/* import.h: images from outside: the machine's busybox, a tar archive, an OCI
- * layout, a registry. All of it runs in a worker (or before the loop), and
- * leaves nothing behind when it fails. */
+/* import.h: makes images of the busybox of this machine, a tar archive, an OCI
+ * layout, or what a registry has. All of it runs in a worker (or before the
+ * loop), and leaves nothing behind when it fails. */
 #ifndef CONTREE_TRANSPORT_IMPORT_H
 #define CONTREE_TRANSPORT_IMPORT_H
 
@@ -17,65 +17,63 @@ struct importer {
     struct id_range ids;
 };
 
-/* How far an import is. */
+/* The progress of an import. */
 struct import_progress {
-    const char *phase;    /* a constant: "fetch", "unpack" */
-    int layer, of;        /* done, and all */
-    int64_t bytes, total; /* of the layers as they travel */
+    const char *phase;    /* constant: "fetch" or "unpack" */
+    int layer, of;        /* layers done, of how many */
+    int64_t bytes, total; /* of the layers, compressed */
 };
 
 struct import_options {
-    const char *tag;       /* moved to the image; NULL: none */
+    const char *tag;       /* given to the image; NULL: none */
     const char *operation; /* uuid of the operation, NULL: none */
-    const char *file;      /* where the archive is, as a path, or NULL */
-    const char *name;      /* which image of an archive of several, or NULL */
-    bool saved;            /* a root file system is not what was meant */
+    const char *file;      /* path of the archive, or NULL */
+    const char *name;      /* which image of the archive, or NULL */
+    bool saved;            /* refuse the tar of a root file system */
     int64_t max_bytes;     /* as in unpack_options */
     int64_t max_entries;
     struct deadline deadline;
-    /* Told now and then, from the worker; may be NULL. */
+    /* Called by the worker now and then; may be NULL. */
     void (*progress)(void *arg, const struct import_progress *p);
     void *progress_arg;
 };
 
-/* The machine's static busybox, open for reading, and where it is. -1 and 503
- * with what to do when there is none. */
+/* Open the static busybox of this machine for reading; *path is where it is. -1
+ * and 503 with the fix if there is none. */
 int busybox_open(const char **path, struct fault *f);
 
-/* Makes busybox:latest of the machine's static busybox, unless some image has
- * that tag. 503 with what to do when there is no static busybox. */
+/* Make busybox:latest of that busybox, unless some image has the tag. */
 int import_busybox(const struct importer *m, struct fault *f);
 
-/* Makes an image of one layer of a root file system as tar (see
- * unpack/unpack.h), durably. What other programs saved is imported as what it
- * is, or refused with what to do. `out` may be NULL. Faults as in
+/* Make an image of the tar of a root file system (see unpack/unpack.h), with
+ * one layer, durably. An archive that docker or skopeo saved is imported as
+ * what it is, or refused with what to do. `out` may be NULL. Faults as in
  * unpack/unpack.h, and 400 for a malformed tag. */
 int import_tar(const struct importer *m, int fd, const struct import_options *o,
                struct image *out, struct fault *f);
 
-/* Makes an image of a container image: of an OCI layout in the directory `dir`
- * (`name`: which of its images, NULL if it has one for this machine). Every
- * blob must be what its digest says. Layers are shared between images: one that
- * was imported before, on top of the same others, is not unpacked again. The
- * image gets the environment and the working directory that its makers gave it.
- * All or nothing. The same image once more, unless it is to have another tag,
- * is the one that is here. 422 for what is not right; else as import_tar. */
+/* Make an image of the OCI layout in the directory `dir`. `name` is one of its
+ * images; NULL: its only one for this machine. Every blob must match its
+ * digest. Images share layers: a layer that was imported before, on top of the
+ * same others, is not unpacked again. The image keeps its environment, working
+ * directory and user. The same image again, with no other tag, is the one that
+ * is here. 422 for a bad layout; else as import_tar. */
 int import_layout(const struct importer *m, int dir, const char *name,
                   const struct import_options *o, struct image *out,
                   struct fault *f);
 
 /* The same from a registry (http-api.md §8.7), through skopeo. `url` is
- * docker://HOST/NAME[:TAG]; NULL or "" as username: anonymous. 400 for a url
- * that is none, 501 without skopeo, 502 with what skopeo says when it fails. */
+ * docker://HOST/NAME[:TAG]; a username of NULL or "" means no login. 400 for a
+ * malformed url, 501 without skopeo, 502 with the words of skopeo when it
+ * fails. */
 int import_registry(const struct importer *m, const char *url,
                     const char *username, const char *password,
                     const struct import_options *o, struct image *out,
                     struct fault *f);
 
-/* The same of what other programs saved: docker-archive:FILE[:NAME] ("docker
- * save"), oci-archive:FILE[:NAME]. One that is called the other is taken, too.
- *  Not for remote clients: it reads files of
- * this machine. */
+/* The same from docker-archive:FILE[:NAME] (of "docker save") or
+ * oci-archive:FILE[:NAME]; an archive under the wrong of the two names is
+ * taken, too. Not for remote clients: it reads files of this machine. */
 int import_saved(const struct importer *m, const char *source,
                  const struct import_options *o, struct image *out,
                  struct fault *f);

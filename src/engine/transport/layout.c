@@ -1,4 +1,4 @@
-/* layout.c: container images become layers and an image (import.h). */
+/* layout.c: unpacks container images into layers (import.h). */
 #define _GNU_SOURCE
 #include "transport/layout.h"
 #include "base/clock.h"
@@ -26,7 +26,7 @@
 /* As in unpack/unpack.c. */
 #define MAX_BYTES (12LL << 30)
 #define MAX_ENTRIES 2000000
-/* Of the disk is left to the store and to runs. */
+/* This much of the disk is left to the store and to runs. */
 #define SPARE_BYTES (256LL << 20)
 
 struct stack {
@@ -35,12 +35,12 @@ struct stack {
     struct fault *f;
     const struct oci_image *oci;
     int blobs;
-    int64_t *below; /* the layers that are here, the highest first */
+    int64_t *below; /* known layers, the highest first */
     size_t below_count;
     struct workspace_layer *layers;
-    size_t count;      /* of those in `layers` */
-    struct view *view; /* what the layer that is unpacked comes to lie over */
-    int64_t bytes, entries; /* unpacked so far */
+    size_t count;      /* entries of `layers` */
+    struct view *view; /* the tree below the layer that is being unpacked */
+    int64_t bytes, entries; /* of all layers so far */
     struct import_progress progress;
 };
 
@@ -74,7 +74,7 @@ int import_known(const struct importer *m, const struct oci_image *oci,
 
 /* ---- what is below ---- */
 
-/* The tree that the first `n` of `layers` show on top of what was here. */
+/* Open the tree of the first `n` of `layers` above the known ones. */
 static struct view *open_view(const struct stack *s, size_t n) {
     int64_t *ids CLEANUP(cleanup_free) =
         calloc(n + s->below_count + 1, sizeof *ids);
@@ -102,7 +102,7 @@ static int find_below(void *arg, const char *path, struct unpack_below *out,
         return why.status < 500 ? 0
                                 : fault_set(f, why.status, "%s", why.message);
     if (strcmp(item.path, path) != 0)
-        return 0; /* where it leads to is not what it is */
+        return 0; /* the path leads through a link */
     *out = (struct unpack_below){.uid = item.st.st_uid,
                                  .gid = item.st.st_gid,
                                  .mode = item.st.st_mode,
@@ -137,7 +137,7 @@ static int copy_below(void *arg, const char *path, int root, struct fault *f) {
     return -1;
 }
 
-/* Whether there is something at `path`. */
+/* Whether `path` exists in the new image. */
 static bool is_somewhere(const struct stack *s, const char *path) {
     struct view *v = open_view(s, s->count);
     struct item item;
@@ -150,7 +150,8 @@ static bool is_somewhere(const struct stack *s, const char *path) {
 
 /* ---- one layer ---- */
 
-/* What the archive may hold: the rest of what the image may, or of the disk. */
+/* The most bytes of the next layer: the rest that the image may have, or that
+ * the disk has. */
 static int64_t room(const struct stack *s) {
     int64_t most = s->o->max_bytes ? s->o->max_bytes : MAX_BYTES;
     struct statvfs v;
@@ -204,7 +205,7 @@ static int unpack_into(struct stack *s, struct workspace_layer *w, int blob,
     w->row.base = overlay_is_opaque(root);
     if (result.entries > 0)
         return 0;
-    /* It changes nothing: the layer below stands for it, too. */
+    /* It is empty, so the layer below takes its place. */
     w->has_workspace = false;
     workspace_drop(s->m->layers, &w->workspace);
     return 0;
@@ -299,7 +300,7 @@ int import_oci(const struct importer *m, int blobs, const struct oci_image *oci,
     }
     s.below = below;
     int result = unpack_all(&s, known);
-    /* A directory that is nowhere is none to run in. */
+    /* No run could start in a directory that does not exist. */
     if (result == 0 && i.cwd && !is_somewhere(&s, i.cwd))
         free(steal_pointer(&i.cwd));
     if (result < 0)
@@ -345,7 +346,7 @@ int import_same(const struct importer *m, const char *config,
 
 /* ---- a layout on the disk ---- */
 
-/* index.json, and what it names, until that is a manifest. */
+/* Read index.json, then the index or manifest that it names. */
 static int read_layout(int dir, int blobs, const char *name,
                        const struct deadline *p, struct oci_image *oci,
                        struct fault *f) {
@@ -362,7 +363,7 @@ static int read_layout(int dir, int blobs, const char *name,
             oci_read_manifest(text, (size_t)length, name, oci, &chosen, f);
         if (kind <= 0)
             return kind;
-        name = NULL; /* names the first step only */
+        name = NULL; /* it names an entry of index.json only */
         free(text);
         text = oci_load_blob(blobs, &chosen, p, f);
         if (!text)
@@ -378,7 +379,7 @@ int import_layout(const struct importer *m, int dir, const char *name,
     struct oci_image oci = {0};
     if (o->tag && tag_check(o->tag, f) < 0)
         return -1;
-    /* An unpacked archive is hostile: no way out of it. */
+    /* An unpacked archive may be hostile: never follow a path out of it. */
     int blobs CLEANUP(cleanup_close) =
         open_scoped(dir, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC,
                     RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);

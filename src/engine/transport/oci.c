@@ -22,7 +22,7 @@
 #define DOCKER "application/vnd.docker."
 #define REF_NAME "org.opencontainers.image.ref.name"
 #define CONTAINERD_NAME "io.containerd.image.name"
-/* Of one blob: what unpack/unpack.h allows for its contents. */
+/* The most bytes of one blob: as many as unpack/unpack.h allows. */
 #define BLOB_MAX (12LL << 30)
 #define ENV_MAX (256 << 10)
 
@@ -82,8 +82,8 @@ static const char *text_of(const json_t *object, const char *name) {
     return text ? text : "";
 }
 
-/* Whether `j` (a platform of an index, or a config) is for us. An absent word
- * is no contradiction. */
+/* Whether `j`, a platform of an index or a config, is for this machine. Absent
+ * members fit. */
 static bool is_ours(const json_t *j) {
     const char *os = text_of(j, "os"), *cpu = text_of(j, "architecture");
     return (!*os || strcmp(os, "linux") == 0) &&
@@ -92,8 +92,8 @@ static bool is_ours(const json_t *j) {
 
 enum { EXACT = 1000 };
 
-/* How well a platform fits: 0 not at all, such as what only newer processors of
- * its kind can run; less than EXACT what was made for older ones. */
+/* How well a platform fits: EXACT, less for a variant of older processors, 0
+ * not at all, such as a variant of newer ones. */
 static int fitness(const json_t *platform) {
     const char *variant = text_of(platform, "variant");
     const char *ours = this_machine()->variant;
@@ -205,7 +205,7 @@ static int read_manifest(const json_t *manifest, struct oci_image *out,
 
 /* ---- indexes ---- */
 
-/* What an index has, for words about it. */
+/* The best entry of an index, and what else it offers, for messages. */
 struct offer {
     const json_t *best;
     int fitness;
@@ -226,7 +226,7 @@ static void note_platform(struct buffer *b, const json_t *platform) {
     note(b, text);
 }
 
-/* Attestations, signatures, charts and the like are no images. */
+/* Attestations, signatures, charts and the like are not images. */
 static bool is_image(const json_t *entry) {
     const json_t *platform = json_object_get(entry, "platform");
     const json_t *notes = json_object_get(entry, "annotations");
@@ -239,7 +239,7 @@ static const char *name_of(const json_t *entry) {
     return text_of(json_object_get(entry, "annotations"), REF_NAME);
 }
 
-/* "x:1" is also what containerd calls docker.io/library/x:1. */
+/* Docker writes "x:1" where containerd writes docker.io/library/x:1. */
 static bool is_called(const json_t *entry, const char *name) {
     const char *full =
         text_of(json_object_get(entry, "annotations"), CONTAINERD_NAME);
@@ -250,8 +250,8 @@ static bool is_called(const json_t *entry, const char *name) {
            (all == length || full[all - length - 1] == '/');
 }
 
-/* Of several for the machine in an index the first is meant; of several names
- * in a layout there is no telling. Several names may be one image's. */
+/* If several entries of an index fit this machine, take the first. Several
+ * names in a layout are ambiguous, unless they name the same image. */
 static void consider(struct offer *o, const json_t *entry) {
     const json_t *platform = json_object_get(entry, "platform");
     int fits = platform ? fitness(platform) : EXACT;
@@ -287,7 +287,7 @@ static int refuse_offer(const struct offer *o, const char *name, bool named,
                *platforms ? ")" : "");
 }
 
-/* The entry to take, into `out`. */
+/* Find the entry to take. */
 static int read_index(const json_t *list, const char *name,
                       struct oci_blob *out, struct fault *f) {
     struct offer o = {.best = NULL};
@@ -320,7 +320,7 @@ int oci_read_manifest(const char *text, size_t length, const char *name,
     json_t *j CLEANUP(cleanup_json) = parse(text, length, f);
     if (!j)
         return -1;
-    /* Older files tell by their members alone what they are. */
+    /* Older files have no mediaType: their members tell what they are. */
     const char *type = text_of(j, "mediaType");
     const json_t *list = json_object_get(j, "manifests");
     *out = (struct oci_image){0};
@@ -339,7 +339,7 @@ int oci_read_manifest(const char *text, size_t length, const char *name,
 
 /* ---- configs ---- */
 
-/* "NAME=VALUE" strings as a JSON object. */
+/* Turn "NAME=VALUE" strings into a JSON object. */
 static int read_env(const json_t *list, char **out, struct fault *f) {
     json_t *env CLEANUP(cleanup_json) = json_object();
     size_t i, size = 0;
@@ -383,8 +383,7 @@ static int read_diff_ids(const json_t *list, struct oci_image *out,
     return 0;
 }
 
-/* Takes "", "." and ".." out of an absolute path; above the root is the root.
- */
+/* Remove "", "." and ".." from an absolute path. Above the root is the root. */
 static void clean_path(const char *path, char *out) {
     size_t used = 0;
     while (*(path += strspn(path, "/"))) {

@@ -1,6 +1,6 @@
-/* oci.h: what manifests and configs of container images say (OCI image
- * specification 1.1, and Docker's schema 2, which is the same in other words).
- * Nothing in them is believed before it was compared with its digest. */
+/* oci.h: reads manifests and configs of container images (OCI image
+ * specification 1.1, and Docker's schema 2, which differs in media types only).
+ * Nothing is used before its digest was checked. */
 #ifndef CONTREE_TRANSPORT_OCI_H
 #define CONTREE_TRANSPORT_OCI_H
 
@@ -20,8 +20,8 @@ struct oci_blob {
 
 struct oci_layer {
     struct oci_blob blob;
-    char diff_id[DIGEST_SIZE];  /* the digest of what is compressed in it */
-    char chain_id[DIGEST_SIZE]; /* names this layer and all below it */
+    char diff_id[DIGEST_SIZE];  /* digest of the uncompressed tar */
+    char chain_id[DIGEST_SIZE]; /* identifies this layer and all below it */
 };
 
 struct oci_image {
@@ -34,30 +34,30 @@ struct oci_image {
 };
 void oci_image_clear(struct oci_image *i);
 
-/* The words that images have for this machine: "amd64". */
+/* The architecture of this machine as images name it: "amd64". */
 const char *oci_architecture(void);
 
-/* Reads a manifest into `out`: 0; or finds the manifest for this machine in an
- * index: 1, and `chosen` is filled. `name` (may be NULL): the one of that
- * name (org.opencontainers.image.ref.name). 422 for what is neither, or not a
- * container image; for a manifest that is a trap: other digests than SHA-256,
- * more than OCI_LAYERS_MAX layers, layers that are to be had elsewhere. */
+/* Read a manifest into `out` and return 0; or find the manifest for this
+ * machine in an index, fill `chosen` and return 1. `name` (may be NULL) picks
+ * the entry of that name (org.opencontainers.image.ref.name). 422 for anything
+ * else, and for a manifest with other digests than SHA-256, with more than
+ * OCI_LAYERS_MAX layers, or with layers at other places. */
 int oci_read_manifest(const char *text, size_t length, const char *name,
                       struct oci_image *out, struct oci_blob *chosen,
                       struct fault *f);
-/* Reads the config, which must be the one that the manifest names, and for
- * Linux on this machine: fills what is missing in `out`. */
+/* Read the config into `out`. It must match the digest in the manifest, and be
+ * for Linux on this machine. */
 int oci_read_config(const char *text, size_t length, struct oci_image *out,
                     struct fault *f);
 
-/* Opens a blob of a layout (`blobs`: its directory blobs/sha256) that is what
- * its descriptor says. 422 when it is not there or something else. */
+/* Open a blob of a layout (`blobs`: its directory blobs/sha256). 422 if it is
+ * missing or does not match its size and digest. */
 int oci_open_blob(int blobs, const struct oci_blob *b, const struct deadline *p,
                   struct fault *f);
-/* The same, read into memory; the caller frees. */
+/* Read it into memory; the caller frees. */
 char *oci_load_blob(int blobs, const struct oci_blob *b,
                     const struct deadline *p, struct fault *f);
-/* The 64 digits. */
+/* The 64 hexadecimal digits. */
 const char *oci_hex(const struct oci_blob *b);
 
 #endif

@@ -15,7 +15,7 @@ static int refuse(struct fault *f, const char *url, const char *why) {
     return fault_set(f, 400, "registry.url \"%.200s\" %s", url, why);
 }
 
-/* The address that a host is by itself, as IPv6; false for a name. */
+/* Parse a host that is an address, as IPv6. False: it is a name. */
 static bool host_address(const char *host, struct in6_addr *out) {
     char text[REFERENCE_MAX];
     struct in_addr four;
@@ -59,7 +59,8 @@ static bool is_digest(const char *text) {
            strspn(text + 7, "0123456789abcdef") == 64;
 }
 
-/* Splits what follows the scheme at its host: "" if it has none. */
+/* Split what follows the scheme at its host ("" if it has none); return the
+ * rest. */
 static const char *split_host(const char *rest, char host[REFERENCE_MAX]) {
     size_t length = strcspn(rest, "/");
     snprintf(host, REFERENCE_MAX, "%.*s", (int)length, rest);
@@ -77,8 +78,8 @@ static bool is_written_well(const char *rest) {
     return *rest && strlen(rest) + strlen(SCHEME) < REFERENCE_MAX;
 }
 
-/* A part of a repository's name: letters and digits, and between them one of
- * . _ __ or any number of -. Returns what comes after it, or NULL. */
+/* Skip a part of a repository's name: letters and digits, and between them one
+ * of . _ __ or any number of -. NULL: there is none. */
 static const char *after_part(const char *p) {
     for (;;) {
         size_t plain = strspn(p, SMALL DIGITS);
@@ -109,7 +110,7 @@ static bool is_tag(const char *tag) {
            strspn(tag, SMALL CAPITALS DIGITS "_.-") == length;
 }
 
-/* What comes after a mark, which ends what comes before it. */
+/* End the text at `mark`; return what follows, or NULL without a mark. */
 static char *cut(char *mark) {
     if (mark)
         *mark++ = 0;

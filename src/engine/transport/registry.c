@@ -1,6 +1,6 @@
-/* registry.c: images from registries (import.h). Everything is asked for by
- * digest but the first manifest, so what a registry changes meanwhile does no
- * harm; what is here already is not fetched again. */
+/* registry.c: imports images from registries (import.h). All but the first
+ * manifest is asked for by digest, so the registry may change meanwhile. Known
+ * layers are not fetched again. */
 #define _GNU_SOURCE
 #include "transport/registry.h"
 #include "base/buffer.h"
@@ -23,11 +23,11 @@
 
 #define LAYOUT "oci"
 #define BLOBS LAYOUT "/blobs/sha256"
-/* What a layout holds besides the layers. */
+/* The most bytes of a layout besides its layers. */
 #define SLACK_BYTES (64LL << 20)
 #define MAX_BYTES (12LL << 30)
 #define SPARE_BYTES (256LL << 20)
-/* So long a secret is no part of a word by chance. */
+/* A secret of this length is not a part of a word by chance. */
 #define SECRET_ANYWHERE 8
 
 int registry_check(const char *url, struct fault *f) {
@@ -46,8 +46,8 @@ struct fetch {
     struct skopeo skopeo;
     char pinned[REFERENCE_MAX + DIGEST_SIZE]; /* the manifest, by its digest */
     struct oci_image oci;
-    size_t known;   /* of its layers */
-    int64_t wanted; /* bytes of the others */
+    size_t known;   /* how many of its layers are known */
+    int64_t wanted; /* bytes of the other layers */
     struct import_progress progress;
 };
 
@@ -87,8 +87,8 @@ static int pin(struct fetch *x, const char *digest) {
     return 0;
 }
 
-/* Reads the manifest of `source`, or of this machine's image if that is an
- * index; pins it. 1: an index, and `chosen` is what it names. */
+/* Read the manifest or index `source`, and pin it. 1: it is an index, and
+ * `chosen` is its manifest for this machine. */
 static int read_manifest(struct fetch *x, const char *source,
                          struct oci_blob *chosen) {
     struct buffer text;
@@ -139,12 +139,12 @@ static int read_config(struct fetch *x) {
     return result;
 }
 
-/* An empty file in the place of a blob that nobody will read: skopeo finds it
- * there and does not fetch it. */
+/* Put a file of the right size in the place of a blob that is not needed, so
+ * that skopeo does not fetch it. */
 static int leave_out(struct fetch *x, int blobs, const struct oci_blob *b) {
     for (size_t i = x->known; i < x->oci.layer_count; i++)
         if (strcmp(x->oci.layers[i].blob.digest, b->digest) == 0)
-            return 0; /* somebody will */
+            return 0; /* another layer needs it */
     int fd CLEANUP(cleanup_close) =
         openat(blobs, oci_hex(b), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     return fd < 0 ? -1 : ftruncate(fd, b->size);
@@ -197,13 +197,14 @@ static bool is_there(int blobs, const struct oci_blob *b) {
     return fstatat(blobs, oci_hex(b), &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* While skopeo fetches: how far it is, and whether it takes what it said. */
+/* Called while skopeo fetches: note the progress, and refuse more bytes than
+ * the manifest says. */
 static int watch(void *arg, struct fault *f) {
     struct fetch *x = arg;
     int64_t bytes = 0;
     int blobs CLEANUP(cleanup_close) =
         openat(x->skopeo.dir, BLOBS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    /* A file may vanish while we look; the next look will see the rest. */
+    /* A file may vanish meanwhile; the next call sees the rest. */
     if (blobs < 0 || tree_walk(x->skopeo.dir, add_size, &bytes) < 0)
         return 0;
     if (bytes > x->wanted + SLACK_BYTES)
@@ -232,7 +233,7 @@ static int copy_layers(struct fetch *x) {
     x->skopeo.arg = x;
     x->progress = (struct import_progress){
         .phase = "fetch", .of = (int)x->oci.layer_count, .total = x->wanted};
-    if (watch(x, x->f) < 0) /* for those who look on */
+    if (watch(x, x->f) < 0) /* for progress events */
         return -1;
     return skopeo_run(&x->skopeo, args, NULL, x->f);
 }
@@ -253,13 +254,13 @@ static int fetch_image(struct fetch *x, struct image *out) {
 
 /* ---- errors ---- */
 
-/* Whether the `length` bytes at `p` are no part of a longer word. */
+/* Whether the `length` bytes at `p` are a word of their own. */
 static bool is_word(const char *message, const char *p, size_t length) {
     return (p == message || !isalnum((unsigned char)p[-1])) &&
            !isalnum((unsigned char)p[length]);
 }
 
-/* A short secret is found in many words that are not it. */
+/* A short secret may be a part of other words by chance. */
 static void mask(char *message, const char *secret) {
     size_t length = secret ? strlen(secret) : 0;
     char *p = message;
@@ -287,7 +288,7 @@ static const char *hint(const char *message, bool anonymous) {
                      : " (the registry refuses these registry.credentials)";
 }
 
-/* Says in one line what was to be done and what came of it. */
+/* Say in one line what failed, and why. */
 static void explain(struct fetch *x, const char *username,
                     const char *password) {
     struct fault *f = x->f;
@@ -302,8 +303,8 @@ static void explain(struct fetch *x, const char *username,
               hint(why.message, !username || !*username));
 }
 
-/* Does `work` with a directory of its own and skopeo set up. What is fetched
- * goes the way of every workspace, even if we are killed. */
+/* Run `work` with skopeo in a directory of its own. It is a workspace, so it is
+ * removed even if the engine is killed. */
 static int with_directory(struct fetch *x, const char *auth,
                           int (*work)(struct fetch *x, struct image *out),
                           struct image *out) {
@@ -369,7 +370,7 @@ static int copy_archive(struct fetch *x, struct image *out) {
     return import_layout(x->m, layout, NULL, x->o, out, x->f);
 }
 
-/* SCHEME:FILE[:NAME] in its parts, the file absolute. */
+/* Split SCHEME:FILE[:NAME], and make the file absolute. */
 struct saved {
     char *file, *name;
 };
@@ -391,8 +392,8 @@ static int saved_parse(const char *source, struct saved *out, struct fault *f) {
     return 0;
 }
 
-/* What skopeo cannot read as what it is called: it says what it is, or is
- * imported as that. 1: that is not known either. */
+/* Find out what an archive is that skopeo cannot read by its scheme; import it
+ * as that, or say what it is. 1: unknown. */
 static int import_misnamed(const struct importer *m, const struct saved *s,
                            const struct import_options *o, struct image *out,
                            struct fault *f) {

@@ -1,12 +1,12 @@
-/* registry.h: whether images can be had from registries (import.h has them
- * fetched). */
+/* registry.h: whether this machine can import from registries (import.h does).
+ */
 #ifndef CONTREE_TRANSPORT_REGISTRY_H
 #define CONTREE_TRANSPORT_REGISTRY_H
 
 #include "base/fault.h"
 
-/* Whether `url` is a reference (reference.h), and this machine can import at
- * all: 501 with the fix if not. */
+/* Check that `url` is a reference (reference.h), and that skopeo is installed:
+ * 501 with the fix if not. */
 int registry_check(const char *url, struct fault *f);
 
 #endif

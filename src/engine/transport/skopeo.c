@@ -22,7 +22,7 @@
 
 enum { ARGUMENTS = 24, VARIABLES = 24, WORDS = 4096, TICK_MS = 100 };
 
-/* What skopeo finds as its descriptor 3. */
+/* skopeo reads its login from descriptor 3. */
 #define AUTH_FILE "/proc/self/fd/3"
 
 struct skopeo_process {
@@ -32,10 +32,10 @@ struct skopeo_process {
     size_t variables;
     int dir, auth;       /* the directory, the authfile */
     int output, errors;  /* the ends to write to */
-    int printed, spoken; /* and those to read from, not blocking */
+    int printed, spoken; /* the ends to read from, not blocking */
     pid_t pid;
     int pidfd;
-    char words[WORDS]; /* the end of what it said */
+    char words[WORDS]; /* the last bytes of its standard error */
     size_t length;
 };
 
@@ -66,8 +66,9 @@ static int add_variable(struct skopeo_process *c, const char *name,
     return 0;
 }
 
-/* Nothing of ours but how to reach registries and whom to trust: no login of
- * the user that the engine runs as, no cache outside the directory. */
+/* Pass on only how to reach registries and which certificates to trust. skopeo
+ * must see no login of the engine's user, and keep its cache in the directory.
+ */
 static int make_environment(struct skopeo_process *c) {
     static const char *const passed[] = {
         "PATH",     "HTTPS_PROXY",   "https_proxy", "NO_PROXY",
@@ -81,10 +82,10 @@ static int make_environment(struct skopeo_process *c) {
         {"XDG_DATA_HOME", "."},
         /* As root it would keep its cache in /var. */
         {"_CONTAINERS_ROOTLESS_UID", "65534"},
-        /* Registries are asked over TLS, those on loopback excepted, for which
-         * proxies are never used. What would go in plain text elsewhere is a
-         * redirect, to where such things as a cloud's metadata service are: it
-         * ends at a port where nobody listens. */
+        /* Registries are asked over TLS. Those on loopback are not, but never
+         * through a proxy. So plain HTTP through a proxy could only be a
+         * redirect, say to the metadata service of a cloud: it ends at a port
+         * where nobody listens. */
         {"http_proxy", "http://127.0.0.1:1"},
     };
     for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) {
@@ -103,8 +104,8 @@ static int make_environment(struct skopeo_process *c) {
 static void make_arguments(struct skopeo_process *c, const char *const *args) {
     size_t n = 0;
     c->argv[n++] = "skopeo";
-    /* Without a policy it refuses everything; where there is one it is the
-     * administrator's word. */
+    /* Without a policy skopeo refuses everything. A policy of the administrator
+     * is obeyed. */
     if (access("/etc/containers/policy.json", F_OK) < 0)
         c->argv[n++] = "--insecure-policy";
     c->argv[n++] = "--override-os=linux";
@@ -113,13 +114,13 @@ static void make_arguments(struct skopeo_process *c, const char *const *args) {
     c->argv[n++] = "--tmpdir=.";
     for (size_t i = 0; i < ARGUMENTS && args[i]; i++) {
         c->argv[n++] = args[i];
-        if (i == 0) /* after the command */
+        if (i == 0) /* an option of the subcommand */
             c->argv[n++] = "--authfile=" AUTH_FILE;
     }
 }
 
-/* In memory only: nothing to be removed, whatever happens to us. Its number is
- * above those that the child gives away. */
+/* Keep the login in memory, so that nothing is left on a disk if the engine is
+ * killed. Its descriptor is above those that run_child() sets. */
 static int make_auth(const char *text) {
     int fd CLEANUP(cleanup_close) = memfd_create("auth", MFD_CLOEXEC);
     if (fd < 0 || write_all(fd, text, strlen(text)) < 0)
@@ -138,7 +139,8 @@ static int make_pipe(int *out, int *in) {
 
 /* ---- start ---- */
 
-/* In the child of a process with threads: system calls only. */
+/* Runs in the child of a process with threads, so it may only make system
+ * calls. */
 static void run_child(const struct skopeo_process *c, pid_t parent) {
     struct sigaction plain = {.sa_handler = SIG_DFL};
     sigset_t none;
@@ -177,7 +179,7 @@ static int start(struct skopeo_process *c, struct fault *f) {
         run_child(c, parent);
     if (c->pid < 0)
         return fault_errno(f, "starting skopeo");
-    /* Here too, so that it is done whoever comes first. */
+    /* Both parent and child do this, so that it is done whoever runs first. */
     setpgid(c->pid, c->pid);
     drop_fd(&c->output);
     drop_fd(&c->errors);
@@ -185,7 +187,7 @@ static int start(struct skopeo_process *c, struct fault *f) {
     return c->pidfd < 0 ? fault_errno(f, "watching skopeo") : 0;
 }
 
-/* Kills what there is of it, and waits. */
+/* Kill its process group, and wait for it. */
 static int end(struct skopeo_process *c) {
     int status = -1;
     if (c->pid <= 0)
@@ -208,7 +210,7 @@ static void clean_up(struct skopeo_process *c) {
 
 /* ---- while it runs ---- */
 
-/* Keeps the end of what it says. */
+/* Keep the last bytes of its standard error. */
 static void keep(struct skopeo_process *c, const char *text, size_t length) {
     size_t room = sizeof c->words - 1;
     if (c->length + length > room) {
@@ -220,7 +222,7 @@ static void keep(struct skopeo_process *c, const char *text, size_t length) {
     c->length += length;
 }
 
-/* All that is there now. A pipe at its end is closed. */
+/* Read all that is there now. A pipe at its end is closed. */
 static int drain(struct skopeo_process *c, int *fd, struct buffer *out,
                  struct fault *f) {
     char text[WORDS / 2];
@@ -247,7 +249,7 @@ static int check(const struct skopeo *s, struct fault *f) {
     return s->watch ? s->watch(s->arg, f) : 0;
 }
 
-/* Until it has ended by itself, or must not go on. */
+/* Wait until it ends by itself, or has to be killed. */
 static int supervise(struct skopeo_process *c, const struct skopeo *s,
                      struct buffer *out, struct fault *f) {
     double next = 0;
@@ -272,7 +274,7 @@ static int supervise(struct skopeo_process *c, const struct skopeo *s,
 
 /* ---- what it said ---- */
 
-/* The text of msg="..." at `p`, in place. */
+/* Unescape the text of msg="..." at `p`, in place. */
 static char *unquote(char *p) {
     char *from = p, *to = p;
     for (; *from && *from != '"'; from++) {
@@ -284,7 +286,7 @@ static char *unquote(char *p) {
     return p;
 }
 
-/* Its last line, without what it begins each line with. */
+/* Return its last line, without the prefix of the log. */
 static const char *last_words(struct skopeo_process *c) {
     static const char prefix[] = "Error parsing image name \"";
     c->words[c->length] = 0;

@@ -57,8 +57,8 @@ static int import_docker(const struct importer *m,
     return import_saved(m, source, &how, out, f);
 }
 
-/* What was unpacked, unless it is a root file system: 1. Else it has become an
- * image, or it is a fault. */
+/* Import what was unpacked, if it is a saved image. 1: it is a root file
+ * system. */
 static int import_other(const struct importer *m, int root,
                         const struct import_options *o, struct image *out,
                         struct fault *f) {

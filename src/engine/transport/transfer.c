@@ -16,11 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* While a FIFO is silent, it is asked this often whether the caller is gone. */
+/* How often to check, while a FIFO is silent, whether the caller is gone. */
 enum { SILENT_MS = 100 };
 
-/* Waits until a FIFO has its first byte, or its writer has come and gone. There
- * is no time limit: what writes may itself work for minutes before it does. */
+/* Wait until a FIFO has its first byte, or its writer has come and gone. There
+ * is no time limit: the writer may work for minutes before its first byte. */
 static int await_fifo(int fd, const struct image_transfer *t, struct fault *f) {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     struct stat st;
@@ -41,7 +41,8 @@ static int await_fifo(int fd, const struct image_transfer *t, struct fault *f) {
 static int open_source(const struct image_transfer *t, struct fault *f) {
     if (strcmp(t->operand, "-") == 0)
         return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
-    /* Not blocking, so that a FIFO without a writer can be given up. */
+    /* Not blocking, so that waiting for the writer of a FIFO can be cancelled.
+     */
     int fd CLEANUP(cleanup_close) =
         open(t->operand, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
@@ -106,8 +107,8 @@ static bool starts(const char *text, const char *with) {
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* KIND:FILE or KIND:FILE:NAME: skopeo's words about a file that is not there
- * would sound like a registry's. */
+/* Check the file of KIND:FILE[:NAME], since skopeo's message about a missing
+ * file would sound as if a registry had failed. */
 static int check_archive(const char *source, struct fault *f) {
     char *path CLEANUP(cleanup_free) = strdup(strchr(source, ':') + 1);
     if (!path)
@@ -142,8 +143,7 @@ static int import_source(const struct importer *m,
     return import_archive(m, t, &how, image, f);
 }
 
-/* Makes a file of a name that nobody has, beside `name`. `temporary` gets its
- * path. */
+/* Make a file beside `name` with a name of its own, which `temporary` gets. */
 static int make_beside(const char *name, char temporary[PATH_MAX],
                        struct fault *f) {
     char uuid[UUID_SIZE];
@@ -172,7 +172,7 @@ static int export_whole(const struct importer *m, const struct image *i,
     return result;
 }
 
-/* Writes to a device or a pipe, such as /dev/stdout. */
+/* Write to a device or a pipe, such as /dev/stdout. */
 static int export_stream(const struct importer *m, const struct image *i,
                          const char *name, struct fault *f) {
     int fd CLEANUP(cleanup_close) =

@@ -1,5 +1,5 @@
-/* transfer.h: an image in or out, by the words of contree-engine import and
- * export: which of the kinds of source it is, and who waits for whom. */
+/* transfer.h: does what contree-engine import and export ask for, in the
+ * command itself or in the engine that serves. */
 #ifndef CONTREE_TRANSPORT_TRANSFER_H
 #define CONTREE_TRANSPORT_TRANSFER_H
 
@@ -9,21 +9,20 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* What is to go in or out. Paths are absolute in an engine that serves, whose
- * standard streams are not the user's: there a FIFO stands for them. */
+/* One import or export. An engine that serves gets absolute paths, and a FIFO
+ * for the user's standard input or output. */
 struct image_transfer {
-    bool out;            /* export */
-    const char *operand; /* what to import, or an image's name */
-    const char *tag;     /* import; NULL: none */
-    const char *output;  /* export: the file of the tar; NULL or -: standard
-                          * output */
-    const char *oci;     /* export: the directory of the layout; or NULL */
+    bool out;                     /* export */
+    const char *operand;          /* source to import, or image to export */
+    const char *tag;              /* import; NULL: none */
+    const char *output;           /* export: file; NULL or -: standard output */
+    const char *oci;              /* export: directory of the layout, or NULL */
     const atomic_bool *cancelled; /* NULL: never */
 };
-/* Does it; gives the image's uuid. Blocks. SIGPIPE must be ignored. */
+/* Do it, and return the uuid of the image. Blocks. SIGPIPE must be ignored. */
 int transfer_run(const struct importer *m, const struct image_transfer *t,
                  char uuid[UUID_SIZE], struct fault *f);
-/* Whether an export that is to be written there goes to standard output. */
+/* Whether an export to `output` goes to standard output. */
 bool transfer_is_stdout(const char *output);
 
 #endif
