@@ -1,5 +1,5 @@
-/* The event log: order, cursors, the way to a file, repair, and the result
- * that is folded from it. */
+/* test_events.c: the event log (order, cursors, the move to a file, repair),
+ * and the result that is folded from it. */
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "base/json.h"
@@ -25,7 +25,7 @@ static void add_completion(struct event_log *log) {
     event_end(log);
 }
 
-/* How many events come after `after`; their ids must follow each other. */
+/* Count the events after `after`, whose ids must have no gaps. */
 static int count(struct event_log *log, int64_t after, bool frozen) {
     struct event_reader *r = event_reader_new(log, after, frozen);
     struct event_line line;
@@ -67,7 +67,7 @@ static void test_memory(void) {
     event_log_unref(log);
 }
 
-/* What was told before a hold stays, what came after it never was. */
+/* A rollback keeps the events before the hold, and removes those after it. */
 static void test_rollback(void) {
     struct temp_dir d = temp_dir_make();
     static char data[900000];
@@ -116,7 +116,7 @@ static void test_subscribers(void) {
 }
 
 /* A reader goes on across the move to the file, and every cursor finds its
- * place in it. */
+ * place there. */
 static void test_file(void) {
     struct temp_dir d = temp_dir_make();
     static char data[50000];
@@ -165,7 +165,7 @@ static void test_repair(void) {
     temp_dir_remove(&d);
 }
 
-/* Neither in the step to the file nor later does a full disk tear a line. */
+/* A full disk tears no line, neither in the move to the file nor later. */
 static void test_full_disk(void) {
     static char data[60000];
     for (int kilobytes = 64; kilobytes <= 4096; kilobytes *= 64) {
@@ -186,7 +186,7 @@ static void test_loading(void) {
     struct temp_dir d = temp_dir_make();
     struct fault f;
     struct event_log *log = event_log_load(d.fd, uuid, NULL, 0, &f);
-    CHECK(log && event_log_is_cut(log)); /* nothing there */
+    CHECK(log && event_log_is_cut(log)); /* neither text nor file */
     add_completion(log);
     CHECK_NUMBER(count(log, -1, false), 1);
     event_log_unref(log);

@@ -1,4 +1,4 @@
-/* test_export.c: what is exported is what was imported. */
+/* test_export.c: an exported image is the one that was imported. */
 #define _GNU_SOURCE
 #include "importing.h"
 #include "transport/export.h"
@@ -8,7 +8,7 @@
 #include <signal.h>
 
 struct env {
-    struct temp_dir d;   /* the engine's */
+    struct temp_dir d;   /* the engine's data directory */
     struct temp_dir out; /* sources and results */
     struct importer m;
 };
@@ -57,7 +57,7 @@ static struct image make_image(struct env *e, const char *tag,
     "echo gone > t/gone; : > u/.wh.gone; echo new > u/d/new; chmod 711 u; "    \
     "touch -d @5 t/d t u u/d; mtime=; tree t > t.tar; tree u > u.tar; "
 
-/* All that find can tell about what is below, sorted. */
+/* List all that find can tell about a tree, sorted. */
 #define LIST                                                                   \
     "find . -printf '%%P %%y %%m %%U:%%G %%n %%l ' -a '(' -type f -printf "    \
     "'%%s %%T@' -o -true ')' -printf '\\n' | LC_ALL=C sort"
@@ -71,7 +71,7 @@ static void tars(void) {
     CHECK_NUMBER(export_tar(&e.m, &i, fd, &f), 0);
     CHECK_STRING(f.message, "");
     close(fd);
-    /* Another program finds in it what the layers were made of. */
+    /* GNU tar finds in the archive what the layers were made of. */
     CHECK(shell("cd %s && mkdir x && tar --xattrs --xattrs-include='*' "
                 "--numeric-owner -C x -xpf out.tar && rm t/gone && "
                 "cp -a u/d/new t/d && touch -d @5 t/d t && (cd t && " LIST
@@ -85,7 +85,7 @@ static void tars(void) {
                 "== 20'",
                 e.out.path));
     image_clear(&i);
-    /* Nothing but what every sandbox has. */
+    /* An empty image has only what every sandbox has. */
     i = make_image(&e, NULL, "finish");
     fd = openat(e.out.fd, "no.tar", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     CHECK_NUMBER(export_tar(&e.m, &i, fd, &f), 0);
@@ -110,7 +110,7 @@ static void layouts(void) {
                 "for x in blobs/sha256/*; do test $(sha256sum < $x | cut "
                 "-c1-64) = ${x##*/}; done",
                 path));
-    /* The same from it: tree, variables, directory. */
+    /* The imported image is the same: tree, variables, directory. */
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHECK_NUMBER(import_layout(&e.m, dir, "a/x:1", &o, &again, &f), 0);
     CHECK_STRING(f.message, "");
@@ -147,13 +147,13 @@ static void failures(void) {
     CHECK(shell("test \"$(ls %s)\" = big", path));
     snprintf(path, sizeof path, "%s/no/where", e.out.path);
     CHECK_NUMBER(export_oci(&e.m, &i, path, &f), -1);
-    /* A full disk: what was there stays, what was not is not. */
+    /* A full disk keeps existing files, and leaves no new ones. */
     CHECK_NUMBER(export_oci(&e.m, &i, small.path, &f), -1);
     CHECK_NUMBER(f.status, 507);
     snprintf(path, sizeof path, "%s/new", small.path);
     CHECK_NUMBER(export_oci(&e.m, &i, path, &f), -1);
     CHECK(shell("test -z \"$(ls -A %s)\"", small.path));
-    /* Nobody reads. */
+    /* Nobody reads the pipe. */
     int ends[2];
     CHECK_NUMBER(pipe2(ends, O_CLOEXEC), 0);
     close(ends[0]);

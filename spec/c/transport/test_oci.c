@@ -12,12 +12,12 @@
 #include <sys/wait.h>
 
 struct env {
-    struct temp_dir d;    /* the engine's */
+    struct temp_dir d;    /* the engine's data directory */
     struct temp_dir from; /* the layout's: from/oci */
     struct importer m;
     struct import_options o;
     const char *name;   /* of the image in the layout */
-    struct image image; /* the last */
+    struct image image; /* the last one imported */
 };
 
 static struct env make_env(void) {
@@ -61,10 +61,10 @@ static int layer_count(const struct env *e) {
     if (fscanf(p, "%d", &count) != 1)
         count = -1;
     pclose(p);
-    return count - 2; /* the skeleton, and the one of sandboxes */
+    return count - 2; /* the skeletons of images and of sandboxes */
 }
 
-/* Whether the last image has a path. */
+/* Whether the last image has the path. */
 static bool has(struct env *e, const char *path) {
     struct fault f;
     struct item item;
@@ -95,7 +95,7 @@ static void layers(void) {
     CHECK(has(&e, "/etc/kept") && has(&e, "/opq/new"));
     CHECK(!has(&e, "/etc/gone") && !has(&e, "/opq/old"));
     CHECK_NUMBER(layer_count(&e), 2);
-    /* Another image: only what it does not share is unpacked. */
+    /* Of another image only the layers that it does not share are unpacked. */
     memcpy(first, e.image.uuid, UUID_SIZE);
     int64_t top = e.image.layer;
     make_layout(&e.from, "mkdir three; echo 5 > three/x; tree three > 3.tar; "
@@ -114,7 +114,7 @@ static void layers(void) {
     CHECK_NUMBER(e.image.layer, top);
     CHECK_STRING(e.image.env, "{\"B\":\"1\"}");
     CHECK_NUMBER(layer_count(&e), 3);
-    /* The same content, compressed in another way. */
+    /* The same content in another compression is the same layer. */
     make_layout(&e.from, "gzip -dc 1.tgz | zstd -q > 1.zst; layer 1.zst; "
                          "layer 2.tar; finish");
     CHECK_NUMBER(import(&e, &f), 0);
@@ -138,8 +138,7 @@ static void again(void) {
     make_layout(&e.from, SAMPLE "layer 1.tgz; finish A=1");
     CHECK_NUMBER(import(&e, &f), 0);
     memcpy(first, e.image.uuid, UUID_SIZE);
-    /* The image had no tag, so it can have this one; and with it, it is the
-     * one that is meant. */
+    /* The image had no tag, so it gets this one, and is found by it. */
     for (int i = 0; i < 2; i++) {
         e.o.tag = i ? "a" : NULL;
         CHECK_NUMBER(import(&e, &f), 0);
@@ -183,11 +182,11 @@ static void odd_layers(void) {
                          "tree z > z.tar; layer 1.tgz; layer z.tar; finish");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK(has(&e, "/only") && !has(&e, "/opq"));
-    /* Zeros after the archive's end are part of the content. */
+    /* Zeros after the end of the archive are part of the content. */
     make_layout(&e.from, "(cat 2.tar; head -c 100000 /dev/zero) > long.tar; "
                          "layer long.tar; finish");
     CHECK_NUMBER(import(&e, &f), 0);
-    /* A relative directory, or one that is nowhere, is none to run in. */
+    /* A working directory that is relative or does not exist is ignored. */
     for (int i = 0; i < 4; i++) {
         static const char *const dirs[] = {"etc", "/nowhere", "/etc", "/root"};
         char commands[100];
@@ -200,7 +199,7 @@ static void odd_layers(void) {
     end_env(&e);
 }
 
-/* What `stat` says of a directory of the last image. */
+/* What stat says of a directory of the last image. */
 static bool is_like(struct env *e, const char *path, mode_t mode, uid_t uid) {
     struct fault f;
     struct item item = {.st.st_mode = 0};
@@ -215,7 +214,7 @@ static bool is_like(struct env *e, const char *path, mode_t mode, uid_t uid) {
     return found;
 }
 
-/* Archives that do not name the directories of what they hold. */
+/* Archives that have no entries for the directories of their files. */
 static void implied(void) {
     struct env e = make_env();
     struct fault f;
@@ -234,10 +233,10 @@ static void implied(void) {
     for (int i = 0; i < 2; i++) {
         CHECK(is_like(&e, "/tmp", 01777, 5));
         CHECK(is_like(&e, "/opq", 0711, 0));
-        CHECK(is_like(&e, "/opq/in", 0755, 0)); /* the old one was hidden */
+        CHECK(is_like(&e, "/opq/in", 0755, 0)); /* the old one is hidden */
         CHECK(is_like(&e, "/gone", 0755, 0));
         CHECK(is_like(&e, "/", 0555, 0));
-        /* The same on top of layers that are here. */
+        /* The same on top of known layers. */
         make_layout(&e.from, "tree two > 3.tar; layer 1.tar; layer mid.tar; "
                              "layer 3.tar; finish");
         CHECK_NUMBER(import(&e, &f), 0);
@@ -271,7 +270,7 @@ static void choices(void) {
     e.name = "neither";
     CHECK_NUMBER(import(&e, &f), 422);
     e.name = NULL;
-    /* By platform; the index may be a blob itself. */
+    /* An entry is found by platform; the index may be a blob itself. */
     make_layout(
         &e.from,
         "p() { entry manifest.v1+json \",\\\"platform\\\":{"
@@ -295,7 +294,7 @@ static void refused(const char *commands, const char *why) {
     if (!strstr(f.message, why)) {
         CHECK_STRING(f.message, why);
     }
-    /* Not even of the layers that were right. */
+    /* Not even the valid layers are left. */
     CHECK_NUMBER(layer_count(&e), 0);
     trash_empty(e.m.layers);
     CHECK(shell("cd %s && test -z \"$(ls trash)\" && "
@@ -352,7 +351,7 @@ static void refusals(void) {
             "head -c 100 1.tgz > t; layer t; layers=$(echo \"$layers\" | "
             "sed s/tar/tar+gzip/); finish",
             "");
-    /* The config speaks of other contents: a base that others trust. */
+    /* The config claims the contents of a base that other images use. */
     refused(SAMPLE "layer 1.tgz; save=$ids; layers= ids=; layer 2.tar; "
                    "ids=$save; finish",
             "what the config says");
@@ -515,8 +514,8 @@ static void references(void) {
     CHECK_NUMBER(reference_parse(huge, &r, &f), -1);
 }
 
-/* Puts a program of ours in skopeo's place: `manifest`, `config` and `copy` are
- * what it does when asked for these. */
+/* Put a script in the place of skopeo: `manifest`, `config` and `copy` are its
+ * commands for these calls. */
 static void fake_skopeo(const struct env *e, const char *manifest,
                         const char *config, const char *copy) {
     char path[200];
@@ -597,19 +596,19 @@ static void calls(void) {
     CHECK_NUMBER(told[0].total, told[1].total);
     CHECK_NUMBER(told[1].layer, 2);
     CHECK_NUMBER(told[1].bytes, told[1].total);
-    /* Again: it is enough to see the manifest. */
+    /* The same image again: reading the manifest is enough. */
     char first[UUID_SIZE];
     memcpy(first, e.image.uuid, UUID_SIZE);
     fake_skopeo(&e, MANIFEST, "exit 1", "exit 1");
     CHECK_NUMBER(fetch(&e, "docker://a/b", "", "", &f), 0);
     CHECK_STRING(e.image.uuid, first);
-    /* Another config for the same layers: nothing is copied. */
+    /* Another config with the same layers: nothing is copied. */
     make_layout(&e.from, "layer 1.tgz; layer 2.tar; finish X=1");
     fake_skopeo(&e, MANIFEST, CONFIG, "exit 1");
     CHECK_NUMBER(fetch(&e, "docker://a/b", "", "", &f), 0);
     CHECK_STRING(e.image.env, "{\"X\":\"1\"}");
-    /* One more layer: only that is copied, for the others there is a hole. The
-     * same blob twice is one that is needed. */
+    /* One more layer: only that is copied, and the others are holes. A blob
+     * that is a known and a new layer is copied. */
     make_layout(&e.from,
                 "mkdir -p 3; echo > 3/new; tree 3 > 3.tar; layer 1.tgz; "
                 "layer 2.tar; layer 3.tar; layer 1.tgz; finish");
@@ -631,7 +630,7 @@ static void calls(void) {
     end_env(&e);
 }
 
-/* 502 with the words, when every call of skopeo fails in that way. */
+/* 502 with the message of skopeo, when all its calls fail in that way. */
 static void fails(struct env *e, const char *how, const char *words) {
     struct fault f;
     char wanted[500];
@@ -661,7 +660,7 @@ static void failures(void) {
     fails(&e, "kill -9 $$", "it gave no reason");
     fake_skopeo(&e, "yes", "", "");
     CHECK_NUMBER(fetch(&e, "docker://a/b", NULL, NULL, &f), 413);
-    /* It says that all is well and brought nothing, or something else. */
+    /* skopeo reports success, but fetched nothing, or something else. */
     fake_skopeo(&e, "", "", "");
     CHECK_NUMBER(fetch(&e, "docker://a/b", NULL, NULL, &f), 422);
     make_layout(&e.from, SAMPLE "layer 1.tgz; finish");
@@ -671,7 +670,7 @@ static void failures(void) {
     fake_skopeo(&e, MANIFEST, CONFIG, "exit 0");
     CHECK_NUMBER(fetch(&e, "docker://a/b", NULL, NULL, &f), 422);
     CHECK(strstr(f.message, "missing") != NULL);
-    /* An index that leads to what is not of that digest, or to an index. */
+    /* An index that names a manifest of another digest, or another index. */
     fake_skopeo(&e,
                 "case $* in *@*) F manifest.json; echo;; *) F "
                 "oci/index.json;; esac",
@@ -681,10 +680,10 @@ static void failures(void) {
     fake_skopeo(&e, "F oci/index.json", CONFIG, COPY);
     CHECK_NUMBER(fetch(&e, "docker://a/b", NULL, NULL, &f), 422);
     CHECK(strstr(f.message, "index within") != NULL);
-    /* Takes more than the manifest said. */
+    /* It fetches more than the manifest says. */
     fake_skopeo(&e, MANIFEST, CONFIG, "yes > oci/big");
     CHECK_NUMBER(fetch(&e, "docker://a/b", NULL, NULL, &f), 413);
-    /* Hangs, with a child that hangs too. */
+    /* It hangs, with a child that hangs too. */
     fake_skopeo(&e, MANIFEST, CONFIG,
                 "sleep 1000 & echo $! > $F/child; echo $$ > $F/self; wait");
     e.o.deadline.at = monotonic_seconds() + 0.7;
@@ -699,7 +698,7 @@ static void failures(void) {
     e.o.max_bytes = 0;
     CHECK(left_nothing(&e));
     CHECK_NUMBER(layer_count(&e), 0);
-    /* A second that holds its ends open does not keep us. */
+    /* A second process that keeps its pipes open does not delay the end. */
     fake_skopeo(&e, MANIFEST, CONFIG, "sleep 1000 & " COPY);
     CHECK_NUMBER(fetch(&e, "docker://a/b", "u", "p", &f), 0);
     setenv("PATH", "/nowhere", 1);

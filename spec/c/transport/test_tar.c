@@ -1,4 +1,4 @@
-/* test_tar.c: images come in whole, with nothing outside touched. */
+/* test_tar.c: archives are imported whole, and nothing outside is touched. */
 #define _GNU_SOURCE
 #include "base/clock.h"
 #include "child.h"
@@ -17,7 +17,7 @@ struct env {
     struct temp_dir d;
     struct importer m;
     struct import_options o;
-    char layer[160]; /* of the last image */
+    char layer[160]; /* the root of the last image */
 };
 
 static struct env make_env(void) {
@@ -31,7 +31,7 @@ static void end_env(struct env *e) {
     temp_dir_remove(&e->d);
 }
 
-/* Imports what `fd` gives and closes it; the status of the fault or 0. */
+/* Import from `fd` and close it; return the status of the fault, or 0. */
 static int import(struct env *e, int fd, struct fault *f) {
     struct image i;
     *f = (struct fault){0};
@@ -79,7 +79,7 @@ static void busybox(void) {
     CHECK(shell("test \"$(chroot %s /bin/sh -c 'echo hi | tr a-z A-Z; id -un')"
                 "\" = \"$(printf 'HI\\nroot')\"",
                 e.layer));
-    /* Only when nobody has the tag. */
+    /* Not if some image has the tag. */
     CHECK_NUMBER(import_busybox(&e.m, &f), 0);
     CHECK_NUMBER(store_image_by_tag(e.m.store, "busybox:latest", &i, &f), 0);
     CHECK_STRING(i.uuid, first.uuid);
@@ -90,7 +90,7 @@ static void busybox(void) {
     end_env(&e);
 }
 
-/* A tree with one of each, as the tar command of the machine packs it. */
+/* A tree with an entry of each type, packed by GNU tar. */
 static void make_sample(const struct env *e) {
     CHECK(shell(
         "mkdir -p %s/in/d/e && cd %s/in && chmod 750 . && echo hello > d/f && "
@@ -194,7 +194,7 @@ static void attributes(void) {
     end_env(&e);
 }
 
-/* What only wants to be somewhere else ends inside. */
+/* Absolute names and links end inside the image. */
 static void confined(void) {
     struct env e = make_env();
     struct temp_dir canary = temp_dir_make();
@@ -383,7 +383,7 @@ static void odd_names(void) {
                 "test -f \"$(printf 'caf\\303\\251')\" && test ! -e x",
                 e.layer));
     buffer_free(&t.b);
-    /* Names of three megabytes, in both spellings. */
+    /* Names of three megabytes, in both formats. */
     memset(huge, 'n', 3 << 20);
     huge[(3 << 20) - 1] = 0;
     t = tar_begin();
@@ -397,7 +397,7 @@ static void odd_names(void) {
     tar_add(&t, (struct member){.name = "x", .data = "2"});
     CHECK_NUMBER(import(&e, tar_end(&t), &f), 422);
     buffer_free(&t.b);
-    /* As long as a path may be, and one more part. */
+    /* A path of the greatest length, and one part more. */
     for (int i = 0; i < 4095; i++)
         huge[i] = i % 2 ? '/' : 'd';
     huge[4093] = 0;
@@ -441,7 +441,7 @@ static void sparse_lies(void) {
         if (maps[i].status) {
             CHECK_NUMBER(status, maps[i].status);
         } else if (status != 422) {
-            /* Whatever the decoder makes of it, it stays inside the size. */
+            /* Whatever the decoder reads, the data stays inside the size. */
             CHECK(shell("test $(stat -c %%s %s/x) -le 50", e.layer));
         }
         buffer_free(&t.b);
@@ -496,7 +496,7 @@ static void bombs(void) {
     }
     CHECK_NUMBER(import(&e, tar_end(&t), &f), 413);
     buffer_free(&t.b);
-    /* Directories that nobody named count. */
+    /* Directories without an entry count, too. */
     t = tar_begin();
     tar_add(&t, (struct member){
                     .name = "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t/u/v/w/x/"
@@ -555,7 +555,7 @@ static void damaged(void) {
         size_t at = (size_t)rand_r(&seed) % t.b.length;
         char old = t.b.data[at];
         t.b.data[at] = (char)rand_r(&seed);
-        /* With a right checksum it gets further. */
+        /* With a valid checksum more of the reader is reached. */
         if (round % 2)
             tar_checksum(t.b.data + at / 512 * 512);
         int status = import(&e, tar_open(&t, t.b.length), &f);
@@ -640,7 +640,7 @@ static void full_disk(void) {
     end_env(&e);
 }
 
-/* As an ordinary user with one id. */
+/* Run as an ordinary user with one id. */
 static int as_nobody(void *arg) {
     struct env *e = arg;
     struct fault f = {0};
@@ -687,7 +687,7 @@ static void streams(void) {
     end_env(&e);
 }
 
-/* Imports what a pipe has not given yet, in a process of its own. */
+/* Start an import, in a process, of a pipe that has no data yet. */
 static pid_t start_import(struct env *e, int *input) {
     struct tar t = tar_begin();
     struct fault f;
@@ -707,7 +707,8 @@ static pid_t start_import(struct env *e, int *input) {
     return pid;
 }
 
-/* Its child, once it has given everything away; "/proc/PID". */
+/* Find its child that unpacks, once that has given up its rights, as
+ * "/proc/PID". */
 static bool find_unpacker(pid_t parent, char *out, size_t size) {
     char file[100];
     snprintf(file, sizeof file, "/var/tmp/contree-test-%d", parent);
@@ -777,7 +778,7 @@ static void dies_with_us(void) {
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 1);
     close(input);
     end_env(&e);
-    e = make_env(); /* what was left is gone at the next start */
+    e = make_env(); /* the next start removes what was left */
     CHECK(left_nothing(&e));
     end_env(&e);
 }

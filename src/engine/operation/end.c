@@ -28,10 +28,10 @@ bool operation_drain(struct operation *op) {
 static void judge_file_size(struct operation *op) {
     operation_hit_limit(op, "disk", op->run.max_layer_bytes);
     if (!op->fault.status && !op->cancelled)
-        fault_set(&op->fault, 507,
-                  "a file of the run was to become larger than "
-                  "max_layer_bytes = %lld",
-                  (long long)op->run.max_layer_bytes);
+        fault_set(
+            &op->fault, 507,
+            "a file of the run would have grown beyond max_layer_bytes = %lld",
+            (long long)op->run.max_layer_bytes);
 }
 
 /* How many bytes or processes a limit of the sandbox allows; 0: not a number.

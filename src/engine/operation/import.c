@@ -222,10 +222,10 @@ static int check(const struct operations *all, const struct import_request *r,
     if (all->stopping)
         return fault_set(f, 503, "the engine is stopping");
     if (!queue_has_place(&all->imports) && all->imports.waiting >= most)
-        return fault_set(f, 429,
-                         "%zu imports wait for their turn, as many as may "
-                         "(--max-queued)",
-                         most);
+        return fault_set(
+            f, 429,
+            "%zu imports wait for their turn, the most that may (--max-queued)",
+            most);
     if (r->tag && tag_check(r->tag, f) < 0)
         return -1;
     return registry_check(r->url, f);

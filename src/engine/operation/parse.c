@@ -51,7 +51,7 @@ static void read_cwd(struct fields *r, struct run_process *p) {
     else if ((p->directory = path_rooted(p->cwd, &why)))
         p->cwd = p->directory;
     else
-        field_refuse(r, "cwd", "is not right: %.200s", why.message);
+        field_refuse(r, "cwd", "is not a valid path: %.200s", why.message);
 }
 
 /* Check one string of the command line or the environment. */
@@ -61,8 +61,8 @@ static void check_string(struct fields *r, const char *name, size_t length,
     *total += length + 1 + sizeof(char *);
     if (length > STRING_MAX)
         field_refuse(r, name,
-                     "has a string longer than %d bytes, which Linux takes in "
-                     "no command line; send it on stdin or as a file",
+                     "has a string longer than the %d bytes that Linux takes; "
+                     "send it on stdin or as a file",
                      STRING_MAX);
     else if (*total > RUN_STRINGS_MAX)
         field_refuse(r, name,
@@ -79,7 +79,8 @@ static void check_environment(struct fields *r, const json_t *env,
         if (!*name || strchr(name, '='))
             field_refuse(r, "env", "has a name that is empty or contains '='");
         else if (!json_is_string(value) && !json_is_null(value))
-            field_refuse(r, "env", "must map names to strings; %.80s is none",
+            field_refuse(r, "env",
+                         "must map names to strings; %.80s has another type",
                          name);
         else
             check_string(r, "env", strlen(name) + 1 + json_string_length(value),
@@ -120,8 +121,8 @@ static void read_stdin(struct fields *r, struct run_process *p) {
     if (!s.fault.status &&
         !stream_decode(value, encoding, &p->stdin_data, &p->stdin_length))
         field_refuse(&s, "value",
-                     "is not what its encoding (%.20s) says: "
-                     "ascii, or base64 with padding",
+                     "does not match its encoding (%.20s): ascii, or base64 "
+                     "with padding",
                      encoding);
     p->stdin_open = !close;
     r->fault = s.fault;
@@ -245,8 +246,8 @@ static void read_xattrs(struct fields *r, const json_t **out) {
         const char *text = json_string_value(value);
         if (!is_xattr_name(name))
             field_refuse(r, "xattrs",
-                         "has \"%.100s\": there are user.NAME and "
-                         "security.capability",
+                         "has \"%.100s\": only user.NAME and "
+                         "security.capability are taken",
                          name);
         else if (!text || !is_hex(text))
             field_refuse(r, "xattrs",
@@ -275,7 +276,7 @@ static void read_file(struct fields *parent, const char *path,
     if (!field_string(&r, "uuid", &uuid) && !r.fault.status)
         field_refuse(&r, "uuid", "is missing");
     else if (uuid && !uuid_parse(uuid, out->uuid))
-        field_refuse(&r, "uuid", "is no uuid");
+        field_refuse(&r, "uuid", "is not a uuid");
     read_id(&r, "uid", ids, &out->uid);
     read_id(&r, "gid", ids, &out->gid);
     read_mode(&r, &out->mode);

@@ -79,7 +79,7 @@ static int check_queue(const struct operations *all, const struct run *run,
     const struct queue *q = &all->runs;
     if (q->waiting >= all->engine->config->max_queued)
         return fault_set(f, 429,
-                         "%zu runs wait for a sandbox, as many as may "
+                         "%zu runs wait for a sandbox, the most that may "
                          "(--max-queued); %zu run (--max-runs)",
                          q->waiting, q->running);
     if (run->queue_timeout == 0)

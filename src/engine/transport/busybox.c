@@ -170,7 +170,7 @@ static int list_applets(const char *path, char *out, size_t size,
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
     if (length <= 0 || status != 0)
-        return fault_set(f, 503, "%s --list-full did not work", path);
+        return fault_set(f, 503, "%s --list-full failed", path);
     out[length] = 0;
     return 0;
 }

@@ -138,7 +138,7 @@ static int run_packer(struct packer *p, const struct importer *m,
     if (pthread_create(&thread, NULL, pack, p) != 0) {
         close_fd(ends[0]);
         close_fd(ends[1]);
-        return fault_set(f, 500, "no thread for the archive");
+        return fault_set(f, 500, "cannot start a thread for the archive");
     }
     int result = write_tar(m, i, ends[1], ARCHIVE_LAYER, f);
     close_fd(ends[1]);

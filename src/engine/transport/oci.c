@@ -123,7 +123,7 @@ static int read_blob(const json_t *descriptor, struct oci_blob *out,
     const json_t *size = json_object_get(descriptor, "size");
     out->size = json_integer_value(size);
     if (!json_is_integer(size) || out->size < 0 || out->size > BLOB_MAX)
-        return bad(f, "a size that is none");
+        return bad(f, "a size is malformed");
     return read_digest(text_of(descriptor, "digest"), out->digest, f);
 }
 
@@ -327,7 +327,7 @@ int oci_read_manifest(const char *text, size_t length, const char *name,
     if (is_one_of(type, indexes) || (!*type && list))
         return read_index(list, name, chosen, f) < 0 ? -1 : 1;
     if (json_object_get(j, "fsLayers") || strstr(type, "manifest.v1+pretty"))
-        return bad(f, "its format (schema 1) is out of use: push it again "
+        return bad(f, "its format (schema 1) is obsolete: push it again "
                       "with a newer tool");
     if (*type && !is_one_of(type, manifests))
         return bad(f, "a manifest of an unknown type '%.80s'", type);
@@ -405,7 +405,7 @@ static int read_user(const char *user, struct oci_image *out, struct fault *f) {
     if (!*user)
         return 0;
     if (!user_is_valid(user))
-        return bad(f, "its USER is the name of no user: \"%.40s\"", user);
+        return bad(f, "its USER is not a valid name: \"%.40s\"", user);
     out->user = strdup(user);
     return out->user ? 0 : fault_memory(f);
 }

@@ -155,8 +155,8 @@ int reference_parse(const char *url, struct reference *out, struct fault *f) {
     char *tag = cut(strchr(slash ? slash : name, ':'));
     if (tag && !is_tag(tag))
         return refuse(f, url,
-                      "has a tag that none is: up to 128 letters, digits, _ . "
-                      "and -, the first no . or -");
+                      "has a malformed tag: a tag has up to 128 letters, "
+                      "digits, _ . and -, and does not begin with . or -");
     if (!is_path(name))
         return refuse(f, url,
                       "is not docker://HOST/NAME:TAG (a name has a-z 0-9, and "

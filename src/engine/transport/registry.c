@@ -111,9 +111,9 @@ static int find_manifest(struct fetch *x) {
     const char *digest = strrchr(x->pinned, '@');
     if (kind >= 0 && *x->reference.digest &&
         strcmp(digest + 1, x->reference.digest) != 0)
-        return fault_set(x->f, 422,
-                         "bad image: it is not what the digest says that was "
-                         "asked for");
+        return fault_set(
+            x->f, 422,
+            "bad image: it does not match the digest that was asked for");
     if (kind <= 0)
         return kind;
     pin(x, chosen.digest);
@@ -425,7 +425,7 @@ int import_saved(const struct importer *m, const char *source,
                           "%.*s:%s%s%s", scheme, source, s.file,
                           s.name ? ":" : "", s.name ? s.name : "");
     if (length >= (int)sizeof x.reference.full)
-        return fault_set(f, 400, "too long a name for a file");
+        return fault_set(f, 400, "the name of the file is too long");
     int result = with_directory(&x, "{}", copy_archive, out);
     if (result == 0)
         return 0;

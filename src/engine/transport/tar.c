@@ -80,12 +80,12 @@ static int import_other(const struct importer *m, int root,
                          "%.100s -c . | contree-engine import -",
                          inner, inner);
     default:
-        return o->saved ? fault_set(f, 422,
-                                    "this is no saved image but the tar of a "
-                                    "root file system: contree-engine import "
-                                    "%.200s",
-                                    o->file ? o->file : "-")
-                        : 1;
+        return o->saved
+                   ? fault_set(f, 422,
+                               "this is not a saved image but the tar of a "
+                               "root file system: contree-engine import %.200s",
+                               o->file ? o->file : "-")
+                   : 1;
     }
 }
 

@@ -152,7 +152,7 @@ static int make_beside(const char *name, char temporary[PATH_MAX],
     uuid_random(uuid);
     if (snprintf(temporary, PATH_MAX, "%.*s.contree-export-%s", directory, name,
                  uuid) >= PATH_MAX)
-        return fault_set(f, 400, "too long a name for a file");
+        return fault_set(f, 400, "the name of the file is too long");
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     return fd < 0 ? fault_path(f, "cannot make %s", temporary) : fd;
 }
