@@ -61,8 +61,8 @@ static void check_string(struct fields *r, const char *name, size_t length,
     *total += length + 1 + sizeof(char *);
     if (length > STRING_MAX)
         field_refuse(r, name,
-                     "has a string longer than the %d bytes that Linux takes; "
-                     "send it on stdin or as a file",
+                     "has a string longer than %d bytes, the most that Linux "
+                     "takes; send it on stdin or as a file",
                      STRING_MAX);
     else if (*total > RUN_STRINGS_MAX)
         field_refuse(r, name,

@@ -8,6 +8,7 @@
 #include "base/scope.h"
 #include "base/turn.h"
 #include "operation/command_line.h"
+#include "operation/internal.h"
 #include "operation/result.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -319,24 +320,24 @@ static int order(struct process *p, struct sandbox *sandbox, struct fault *f) {
     return sandbox_spawn(sandbox, p->spid, &theirs, f);
 }
 
-struct process *process_start(const struct process_spec *spec,
-                              struct sandbox *sandbox, struct fault *f) {
+struct process *process_start(const struct operation *op, int spid,
+                              const struct run_process *run, struct fault *f) {
     struct process *p = calloc(1, sizeof *p);
     if (!p) {
         fault_memory(f);
         return NULL;
     }
-    p->run = spec->run;
-    p->loop = spec->loop;
-    p->log = event_log_ref(spec->log);
-    p->spid = spec->spid;
+    p->run = run;
+    p->loop = op->all->engine->loop;
+    p->log = event_log_ref(op->log);
+    p->spid = spid;
     p->out = (struct output){.process = p, .name = "stdout"};
     p->err = (struct output){.process = p, .name = "stderr"};
     p->exit = (struct sandbox_exit){.code = -1, .signal = 9};
     p->argv = run_argv(p->run, f);
-    p->env = p->argv ? run_environment(p->run, spec->image_env, f) : NULL;
-    p->defaults = run_defaults(p->run, spec->image_env);
-    if (!p->env || order(p, sandbox, f) < 0) {
+    p->env = p->argv ? run_environment(p->run, op->image_env, f) : NULL;
+    p->defaults = run_defaults(p->run, op->image_env);
+    if (!p->env || order(p, op->sandbox, f) < 0) {
         process_free(p);
         return NULL;
     }

@@ -11,17 +11,12 @@
 /* The most bytes that may wait for a process to read its standard input. */
 enum { STDIN_QUEUE_MAX = 32 << 20 };
 
+struct operation;
 struct process;
-struct process_spec {
-    uv_loop_t *loop;
-    struct event_log *log;
-    int spid;
-    const struct run_process *run; /* borrowed for the process's life */
-    const json_t *image_env;       /* borrowed for the call */
-};
-/* Order the start. NULL with the fault on failure. */
-struct process *process_start(const struct process_spec *spec,
-                              struct sandbox *sandbox, struct fault *f);
+/* Order the start in the sandbox of `op`. `run` is borrowed for the life of the
+ * process. NULL with the fault on failure. */
+struct process *process_start(const struct operation *op, int spid,
+                              const struct run_process *run, struct fault *f);
 /* Free it in any state. Its log gets nothing more. */
 void process_free(struct process *p);
 

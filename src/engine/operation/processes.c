@@ -36,14 +36,7 @@ void processes_remove(struct operation *op, struct process_entry *e) {
 
 int processes_start(struct operation *op, struct process_entry *e,
                     const struct run_process *run, struct fault *f) {
-    struct process_spec spec = {
-        .loop = op->all->engine->loop,
-        .log = op->log,
-        .spid = e->spid,
-        .run = run,
-        .image_env = op->image_env,
-    };
-    e->process = process_start(&spec, op->sandbox, f);
+    e->process = process_start(op, e->spid, run, f);
     return e->process ? 0 : -1;
 }
 
