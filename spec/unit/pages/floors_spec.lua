@@ -101,4 +101,31 @@ describe("docs/inside", function()
     local pages = disk.capture("cd docs/inside && ls -d c/* lua/*")
     for path in pages:gmatch("[^\n]+") do assert.is_true(known[path], path) end
   end)
+
+  -- A page of a room names the files of the room without its path.
+  local function is_there(name, room)
+    for _, below in ipairs{ "", "src/", "src/engine/", "src/" .. room .. "/",
+      "src/engine/" .. room .. "/", "lua/contree/", "lua/contree/" .. room .. "/" } do
+      if disk.peek(below .. name) then return true end
+    end
+    return false
+  end
+
+  it("names only files and functions that there are", function()
+    local lost, count = {}, 0
+    local code = disk.capture("find src lua -name '*.[chl]*' | xargs cat")
+    for path in disk.capture("ls docs/inside/*.md docs/inside/*/*.md"):gmatch("[^\n]+") do
+      local room = path:match("(%w+)%.md$")
+      for name in disk.read(path):gmatch("`([^`\n]+)`") do
+        local file = name:match("^[%l%d_/]+%.[ch]$") or name:match("^[%l%d_/]+%.lua$")
+        local call = name:match("^([%l_]+)%(%)$")
+        count = count + ((file or call) and 1 or 0)
+        if file and not is_there(file, room) or call and not code:find(call .. "(", 1, true) then
+          lost[#lost + 1] = path .. " names " .. name
+        end
+      end
+    end
+    assert.are.same({}, lost)
+    assert.is_true(count > 100)
+  end)
 end)
