@@ -3,115 +3,134 @@
 --- not tell whether it runs and cannot put a thread to sleep.
 
 local core = require("contree.core")
+local plain = require("contree.loop.plain")
 
-return function(loop)
-  local copas = require("copas")
-  local host = require("contree.loop.plain")(loop)
-  local spawn, wait, wake = host.spawn, host.wait, host.wake
-  local modern = copas.wakeup ~= nil
-  local known = setmetatable({}, { __mode = "k" })   -- coroutine -> whether Copas resumes it
-  local count, turning = 0, false                    -- of waiters; whether turn() runs
-  local woken = {}                                   -- coroutines that turn() has to resume
+---@class contree.loop.Copas
+---@field loop table
+---@field copas table          the library
+---@field modern boolean       it is not 1.x
+---@field host table           the plain host, of which some functions are replaced
+---@field known table<thread, boolean> weak: whether Copas resumes a coroutine
+---@field count integer        threads that wait
+---@field turning boolean      the thread that turns the loop runs
+---@field woken thread[]       with 1.x: threads that this one has to resume
+---@field socket table         the core loop's descriptor, as a socket that Copas can wait on
 
-  -- The core loop's descriptor, as a socket that Copas can wait on.
-  local pollable = {}
+local function new_socket(self)
+  local socket = {}
 
-  function pollable.getfd() return pollable.fd end
+  function socket.getfd() return socket.fd end
 
-  function pollable.dirty()
-    return count == 0 or woken[1] ~= nil or host.pending()
+  function socket.dirty()
+    return self.count == 0 or self.woken[1] ~= nil or self.host.pending()
   end
 
   -- Copas calls this, waits after a "timeout", and calls it again.
-  function pollable.receive()
-    pollable.asked = not pollable.asked
-    if pollable.asked then return nil, "timeout" end
+  function socket.receive()
+    socket.asked = not socket.asked
+    if socket.asked then return nil, "timeout" end
     return ""
   end
 
   -- Copas 1.x closes the socket that a thread has waited on last.
-  function pollable.close() end
+  function socket.close() end
 
-  local function resume_woken()
-    local list = woken
-    woken = {}
-    for _, co in ipairs(list) do copas.addthread(co) end
+  return socket
+end
+
+local function resume_woken(self)
+  local list = self.woken
+  self.woken = {}
+  for _, co in ipairs(list) do self.copas.addthread(co) end
+end
+
+-- The function of a Copas thread: turn the loop while any thread waits.
+local function turn(self)
+  self.host.run()
+  while self.count > 0 or self.woken[1] do
+    self.socket.fd, self.socket.asked = self.loop.fd(), false
+    self.copas.receive(self.socket)
+    self.loop.turn(0)
+    self.host.run()
+    resume_woken(self)
   end
+  self.turning = false
+end
 
-  -- The function of a Copas thread: turn the loop while any thread waits.
-  local function turn()
-    host.run()
-    while count > 0 or woken[1] do
-      pollable.fd, pollable.asked = loop.fd(), false
-      copas.receive(pollable)
-      loop.turn(0)
-      host.run()
-      resume_woken()
-    end
-    turning = false
+-- Whether this coroutine runs inside a thread that we know: then it is the user's own.
+-- Copas 1.x starts its threads inside others, so that tells nothing there.
+local function inside_another(self)
+  if not self.modern then return false end
+  for co, of_copas in pairs(self.known) do
+    if of_copas and coroutine.status(co) == "normal" then return true end
   end
+  return false
+end
 
-  -- Whether this coroutine runs inside a thread that we know: then it is the user's own.
-  -- Copas 1.x starts its threads inside others, so that tells nothing there.
-  local function inside_another()
-    if not modern then return false end
-    for co, of_copas in pairs(known) do
-      if of_copas and coroutine.status(co) == "normal" then return true end
-    end
-    return false
+local function is_thread(self)
+  if not core.isyieldable() or self.modern and not self.copas.running then return false end
+  local co, known = coroutine.running(), self.known
+  if known[co] == nil and not inside_another(self) then known[co] = true end
+  return known[co]
+end
+
+-- Copas 1.x puts a coroutine into the queue that it yields: this one drops it.
+local NO_QUEUE = { insert = function() end, push = function() end }
+
+local function sleep(self)
+  if not self.modern then
+    coroutine.yield(self.socket, NO_QUEUE)
+  elseif self.copas.pauseforever then
+    self.copas.pauseforever()
+  else
+    self.copas.sleep(-1)
   end
+end
 
-  local function is_thread()
-    if not core.isyieldable() or modern and not copas.running then return false end
-    local co = coroutine.running()
-    if known[co] == nil and not inside_another() then known[co] = true end
-    return known[co]
-  end
+local function ensure_turning(self)
+  if self.turning then return end
+  self.turning = true
+  self.copas.addthread(function() turn(self) end)
+end
 
-  -- Copas 1.x puts a coroutine into the queue that it yields: this one drops it.
-  local ours = {}
+local function wait(self, w)
+  w.parked, w.in_copas = coroutine.running(), true
+  self.count = self.count + 1
+  ensure_turning(self)
+  while not w.fired do sleep(self) end
+end
 
-  function ours.insert() end
+local function wake(self, w)
+  self.count = self.count - 1
+  if self.modern then self.copas.wakeup(w.parked) else table.insert(self.woken, w.parked) end
+end
 
-  function ours.push() end
-
-  local function sleep()
-    if not modern then
-      coroutine.yield(pollable, ours)
-    elseif copas.pauseforever then
-      copas.pauseforever()
-    else
-      copas.sleep(-1)
-    end
-  end
+return function(loop)
+  local copas = require("copas")
+  local host = plain(loop)
+  local plain_spawn, plain_wait, plain_wake = host.spawn, host.wait, host.wake
+  local self = { loop = loop, copas = copas, modern = copas.wakeup ~= nil, host = host,
+    known = setmetatable({}, { __mode = "k" }), count = 0, turning = false, woken = {} }
+  self.socket = new_socket(self)
 
   function host.spawn(fn)
-    local in_copas = is_thread()
-    local add = in_copas and copas.addthread or spawn
+    local in_copas = is_thread(self)
+    local add = in_copas and copas.addthread or plain_spawn
     add(function()
-      known[coroutine.running()] = in_copas
+      self.known[coroutine.running()] = in_copas
       fn()
     end)
   end
 
   function host.wait(w)
-    if not is_thread() then return wait(w) end
-    w.parked, w.in_copas = coroutine.running(), true
-    count = count + 1
-    if not turning then
-      turning = true
-      copas.addthread(turn)
-    end
-    while not w.fired do sleep() end
+    if is_thread(self) then wait(self, w) else plain_wait(w) end
   end
 
   function host.wake(w)
-    if not w.in_copas then return wake(w) end
-    count = count - 1
-    if modern then copas.wakeup(w.parked) else woken[#woken + 1] = w.parked end
+    if w.in_copas then wake(self, w) else plain_wake(w) end
   end
 
-  function host.concurrent() return is_thread() end
+  function host.concurrent() return is_thread(self) end
 
   return host
 end

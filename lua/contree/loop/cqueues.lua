@@ -2,11 +2,12 @@
 --- others run. Outside of all controllers it is the plain host.
 
 local core = require("contree.core")
+local plain = require("contree.loop.plain")
 
 return function(loop)
   local cqueues = require("cqueues")
   local condition = require("cqueues.condition")
-  local host = require("contree.loop.plain")(loop)
+  local host = plain(loop)
   local spawn, wait, wake = host.spawn, host.wait, host.wake
   -- controller -> { count = coroutines that wait in it, changed }
   local turners = setmetatable({}, { __mode = "k" })

@@ -2,12 +2,13 @@
 --- tasks run between two frames.
 
 local core = require("contree.core")
+local plain = require("contree.loop.plain")
 
 -- Seconds that tasks run in one frame; the rest of them run in the next.
 local BUDGET = 0.004
 
 return function(loop)
-  local love = require("contree.loop.plain")(loop)
+  local love = plain(loop)
   love.script = false
   local busy = false      -- whether something is in flight
 

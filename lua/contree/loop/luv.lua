@@ -1,9 +1,11 @@
 --- The host for programs around luv (libuv): the uv loop watches ours, and runs
 --- while plain code waits.
 
+local plain = require("contree.loop.plain")
+
 return function(loop)
   local uv = require("luv")
-  local luv = require("contree.loop.plain")(loop)
+  local luv = plain(loop)
   local pump = luv.pump
   local soon, watcher
 

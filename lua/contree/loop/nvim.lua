@@ -3,6 +3,7 @@
 --- vim.wait, so that the editor goes on.
 
 local errors = require("contree.base.errors")
+local plain = require("contree.loop.plain")
 
 -- Seconds that tasks run before the editor has its turn.
 local BUDGET = 0.004
@@ -16,7 +17,7 @@ local LEAVING = 2
 return function(loop)
   local vim = rawget(_G, "vim")
   local uv = vim.uv or vim.loop
-  local nvim = require("contree.loop.plain")(loop)
+  local nvim = plain(loop)
   nvim.script = false
   local breath = uv.new_timer()
   local watcher, scheduled
