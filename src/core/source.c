@@ -25,7 +25,7 @@ static bool file_open(struct source *source, struct transfer_error *error) {
     if (source->length < 0)
         source->length = status.st_size - source->offset;
     if (source->length > status.st_size - source->offset)
-        return fail(error, "file", "%s: shorter than what is to be sent", path);
+        return fail(error, "file", "%s: shorter than the part to send", path);
     return true;
 }
 
@@ -51,7 +51,8 @@ static enum source_status file_read(struct source *source, char *out,
     if (n < 0)
         fail(error, "file", "%s: %s", source->path, strerror(errno));
     else if (n == 0)
-        fail(error, "file", "%s: got shorter while it was sent", source->path);
+        fail(error, "file", "%s: became shorter while it was sent",
+             source->path);
     if (n <= 0)
         return SOURCE_FAILED;
     source->sent += n;

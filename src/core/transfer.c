@@ -261,7 +261,8 @@ void transfer_complete(struct transfer *t, CURLcode code) {
     if (code != CURLE_OK)
         explain(t, code);
     else if (t->status == 0)
-        fail(&t->error, "protocol", "status %d is no answer to this request",
+        fail(&t->error, "protocol",
+             "the server sent status %d, which does not answer a request",
              t->head.status);
     else if (!t->error.kind)
         sink_finish(&t->sink, &t->error);

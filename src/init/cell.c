@@ -258,13 +258,14 @@ static int mount_long_chain(const struct root_spec *root, struct failure *f) {
 
 static int explain_mount(struct failure *f) {
     if (errno == EPERM)
-        return fail(f, 503,
-                    "this kernel mounts no overlay in a user namespace. Fix: "
-                    "Linux 5.11 or newer");
+        return fail(
+            f, 503,
+            "this kernel cannot mount an overlay in a user namespace. Fix: "
+            "Linux 5.11 or newer");
     if (errno == ENODEV)
         return fail(f, 503,
-                    "this kernel has no overlays. Fix: sudo modprobe overlay, "
-                    "or a reboot when the kernel was just upgraded");
+                    "this kernel does not support overlays. Fix: sudo modprobe "
+                    "overlay, or reboot if the kernel was just upgraded");
     if (errno == EINVAL)
         return fail(f, 503,
                     "the image cannot be mounted as overlay. Fix: Linux 5.11 "
@@ -334,7 +335,7 @@ static int change_root(const struct root_spec *spec, struct failure *f) {
     if (syscall(SYS_pivot_root, ".", ".") < 0)
         return fail_errno(f, "pivot_root");
     if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-        return fail_errno(f, "cannot let go of the old root");
+        return fail_errno(f, "cannot unmount the old root");
     return 0;
 }
 

@@ -133,7 +133,7 @@ static pid_t clone_cell(struct forkserver *s, int control, int *pidfd,
         return fail(f, 503,
                     "user namespaces are not allowed here (inside a chroot, "
                     "or by the kernel's settings); contree-engine doctor "
-                    "tells more");
+                    "explains it");
     if (pid < 0 && errno == ENOSPC)
         return fail(f, 503,
                     "no more namespaces are allowed. Fix: sudo sysctl -w "

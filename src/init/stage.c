@@ -155,7 +155,7 @@ static int leave_host(struct failure *f) {
     if (syscall(SYS_pivot_root, ".", ".") < 0)
         return fail_errno(f, "pivot_root into the stage");
     if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-        return fail_errno(f, "cannot let go of the host's mounts");
+        return fail_errno(f, "cannot unmount the host's mounts");
     return 0;
 }
 

@@ -206,9 +206,9 @@ static int explain_refusal(struct fault *f) {
     else if (error == ENOSPC)
         fix = "sudo sysctl -w user.max_user_namespaces=15000";
     return fault_set(f, 503,
-                     "this machine does not let a normal user have user "
-                     "namespaces (%s), and nobody does in a chroot. Fix: %s, "
-                     "or run the engine as root",
+                     "normal users cannot make user namespaces on this machine "
+                     "(%s), and no user can in a chroot. Fix: %s, or run the "
+                     "engine as root",
                      strerror(error), fix);
 }
 
