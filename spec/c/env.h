@@ -4,8 +4,13 @@
 #define CONTREE_ENV_H
 
 #include "base/fault.h"
+#include "base/uuid.h"
 #include "check.h"
 #include "layer/layers.h"
+#include "layer/publish.h"
+#include "layer/survey.h"
+#include "layer/trash.h"
+#include "layer/workspace.h"
 #include "temp_dir.h"
 
 #define BASE 100000 /* the first id of the sandboxes */
@@ -24,6 +29,20 @@ static inline bool open_env(struct env *e, uid_t base) {
     if (!e->l)
         printf("# open: %s\n", f.message);
     return e->l;
+}
+
+/* Publishes a workspace as a layer and an image of it. `bytes` may be NULL. */
+static inline int publish_layer(struct env *e, const struct workspace *w,
+                                int64_t parent, int64_t *layer, int64_t *bytes,
+                                struct fault *f) {
+    struct image i = {.created = 1};
+    uuid_random(i.uuid);
+    if (workspace_publish_image(e->l, w, parent, &i, f) < 0)
+        return -1;
+    *layer = i.layer;
+    if (bytes)
+        *bytes = i.size;
+    return 0;
 }
 
 static inline struct env make_env_in(struct temp_dir d) {

@@ -27,6 +27,19 @@ static bool exists(const struct env *e, const char *format, long long number) {
     return fstatat(e->d.fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/* As garbage collection leaves a layer whose image was too old. */
+static void forget_images(struct env *e, int64_t layer) {
+    char path[200], sql[64];
+    sqlite3 *db = NULL;
+    snprintf(path, sizeof path, "%s/contree.db", e->d.path);
+    snprintf(sql, sizeof sql, "DELETE FROM image WHERE layer = %lld",
+             (long long)layer);
+    CHECK(sqlite3_open(path, &db) == SQLITE_OK &&
+          sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* A layer that no image needs. */
 static int64_t make_layer(struct env *e, int64_t parent) {
     struct workspace w;
     struct fault f = {0};
@@ -34,7 +47,8 @@ static int64_t make_layer(struct env *e, int64_t parent) {
     CHECK(workspace_take(e->l, &w, &f) == 0);
     CHECK(shell("echo 1234567 > %s/%s/f; mkdir %s/%s/d", e->d.path, w.upper,
                 e->d.path, w.upper));
-    CHECK(workspace_publish(e->l, &w, parent, &id, NULL, &f) == 0);
+    CHECK(publish_layer(e, &w, parent, &id, NULL, &f) == 0);
+    forget_images(e, id);
     return id;
 }
 

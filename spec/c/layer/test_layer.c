@@ -152,7 +152,7 @@ static void publishing(void) {
     CHECK_NUMBER(workspace_size(e.l, &w, &bytes, &entries, &f), 0);
     CHECK(bytes >= 100006 && bytes < 110000);
     CHECK(entries > 8 && entries < 20);
-    CHECK_NUMBER(workspace_publish(e.l, &w, 0, &a, &bytes, &f), 0);
+    CHECK_NUMBER(publish_layer(&e, &w, 0, &a, &bytes, &f), 0);
     CHECK(bytes >= 100006 && bytes < 110000);
     CHECK(entries > 8 && entries < 20);
     char path[32];
@@ -183,7 +183,7 @@ static void publishing(void) {
     CHECK_NUMBER(f.status, 400);
     CHECK_NUMBER(count_entries(&e, "l"), 4);
     /* A workspace that is gone is a fault, not a crash. */
-    CHECK_NUMBER(workspace_publish(e.l, &w, a, &b, NULL, &f), -1);
+    CHECK_NUMBER(publish_layer(&e, &w, a, &b, NULL, &f), -1);
     CHECK_NUMBER(f.status, 500);
     end_env(&e);
 }
@@ -198,7 +198,7 @@ static void root_attributes(void) {
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
     CHECK(run_in(&e, &w, "chmod 555 ."));
     CHECK(!is_empty(&e, &w));
-    CHECK_NUMBER(workspace_publish(e.l, &w, 0, &a, NULL, &f), 0);
+    CHECK_NUMBER(publish_layer(&e, &w, 0, &a, NULL, &f), 0);
     layer_path(a, path);
     CHECK(fstatat(e.d.fd, path, &st, 0) == 0 && st.st_mode == 040555);
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
@@ -225,9 +225,11 @@ static void recovery(void) {
     CHECK_NUMBER(workspace_take(e.l, &v, &f), 0);
     CHECK(run_in(&e, &w, "echo > f"));
     CHECK(run_in(&e, &v, "echo > f"));
-    CHECK_NUMBER(workspace_publish(e.l, &w, 0, &a, NULL, &f), 0);
+    CHECK_NUMBER(publish_layer(&e, &w, 0, &a, NULL, &f), 0);
     CHECK_NUMBER(store_layer_reserve(e.s, &lost, &f), 0);
-    CHECK_NUMBER(store_layer_add(e.s, lost, a, 1, &f), 0);
+    struct image i = {.created = 1, .layer = lost};
+    uuid_random(i.uuid);
+    CHECK_NUMBER(store_snapshot_add(e.s, lost, a, 1, &i, &f), 0);
     CHECK(shell("cd %s/l && mkdir 999 9x 0%lld && echo > 999/f && ln -s / 12",
                 e.d.path, (long long)a));
     close_env(&e);
@@ -402,14 +404,14 @@ static void full_disk(void) {
     CHECK(shell("echo > %s/%s/f", e.d.path, w.upper));
     CHECK(shell("! head -c 1M /dev/zero > %s/fill 2>/dev/null", e.d.path));
     /* No room for the row (or the block of ids): no layer stays behind. */
-    CHECK_NUMBER(workspace_publish(e.l, &w, 0, &layer, NULL, &f), -1);
+    CHECK_NUMBER(publish_layer(&e, &w, 0, &layer, NULL, &f), -1);
     CHECK_NUMBER(f.status, 507);
     CHECK_NUMBER(count_entries(&e, "l"), 2);
     CHECK(shell("rm %s/fill", e.d.path));
     trash_empty(e.l);
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
     CHECK(shell("echo > %s/%s/f", e.d.path, w.upper));
-    CHECK_NUMBER(workspace_publish(e.l, &w, 0, &layer, NULL, &f), 0);
+    CHECK_NUMBER(publish_layer(&e, &w, 0, &layer, NULL, &f), 0);
     end_env(&e);
 }
 
@@ -425,7 +427,7 @@ static void *work(void *arg) {
         snprintf(path, sizeof path, "%s/f", w.upper);
         if (n % 3)
             close(openat(e->d.fd, path, O_CREAT | O_EXCL | O_WRONLY, 0600));
-        if (n % 3 == 2 && workspace_publish(e->l, &w, 0, &layer, NULL, &f) < 0)
+        if (n % 3 == 2 && publish_layer(e, &w, 0, &layer, NULL, &f) < 0)
             return NULL;
         if (n % 3 != 2)
             workspace_drop(e->l, &w);
@@ -462,7 +464,7 @@ static int as_nobody(void *arg) {
     char path[64];
     snprintf(path, sizeof path, "%s/d", w.upper);
     if (mkdirat(e->d.fd, path, 0500) < 0 ||
-        workspace_publish(e->l, &w, 0, &layer, NULL, &f) < 0)
+        publish_layer(e, &w, 0, &layer, NULL, &f) < 0)
         return 3;
     if (workspace_take(e->l, &w, &f) < 0 || !is_empty(e, &w))
         return 4;

@@ -54,7 +54,7 @@ static int64_t make_layer(struct env *e, int64_t parent, const char *command) {
         "upperdir=%s,workdir=%s,userxattr,volatile m && (export M=$PWD/m; "
         "cd $r && %s); r=$?; umount m && exit $r",
         e->d.path, lower, w.upper, w.work, command));
-    CHECK(workspace_publish(e->l, &w, parent, &id, NULL, &f) == 0);
+    CHECK(publish_layer(e, &w, parent, &id, NULL, &f) == 0);
     return id;
 }
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/uuid.h"
 #include "importing.h"
+#include "layer/trash.h"
 #include "transport/reference.h"
 #include "transport/registry.h"
 #include "unpack/child.h"

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "child.h"
 #include "importing.h"
+#include "layer/trash.h"
+#include "layer/workspace.h"
 #include "tar_maker.h"
 #include "unpack/child.h"
 #include "unpack/unpack.h"

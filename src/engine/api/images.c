@@ -191,7 +191,7 @@ static void images_import(struct request *r) {
         reply_fault(r, &f);
         return;
     }
-    operation_row(op, &row);
+    operation_fill_row(op, &row);
     buffer_init(&b, 4096);
     json_open(&b, NULL, '{');
     json_add_string(&b, "uuid", row.uuid);

@@ -37,7 +37,7 @@ static void reply_spawned(struct request *r, const char *uuid,
 static void reply_active(struct request *r, struct operation *op) {
     struct operation_row row;
     struct fault f;
-    operation_row(op, &row);
+    operation_fill_row(op, &row);
     if (operation_record(op, &f) < 0) {
         operation_cancel(op, NULL); /* the client never learns its id */
         reply_fault(r, &f);
@@ -71,7 +71,7 @@ static void on_end(struct operation_waiter *waiter, struct operation *op,
         reply_active(r, op);
         return;
     }
-    operation_row(op, &row);
+    operation_fill_row(op, &row);
     reply_ended(r, row.uuid);
     operation_reply(r, 201, op, true);
 }

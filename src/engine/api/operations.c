@@ -67,7 +67,7 @@ static bool add_stored(void *arg, const struct operation_row *o) {
     const struct operation *op =
         operation_is_active(o->status) ? operation_find(l->all, o->uuid) : NULL;
     if (op)
-        operation_row(op, &row);
+        operation_fill_row(op, &row);
     add_summary(&l->text, &row);
     return true;
 }
@@ -76,7 +76,7 @@ static bool add_active(void *arg, struct operation *op) {
     struct listing *l = arg;
     const struct operation_filter *x = l->filter;
     struct operation_row row;
-    operation_row(op, &row);
+    operation_fill_row(op, &row);
     if (strcmp(row.status, x->status) != 0 ||
         (x->kind && strcmp(row.kind, x->kind) != 0) ||
         (x->page.since && row.created < x->page.since) ||

@@ -136,7 +136,7 @@ static void report(struct request *r, int status, int spid,
 }
 
 static void copy_row(struct operation_row *out, const struct operation *op) {
-    operation_row(op, out);
+    operation_fill_row(op, out);
     out->error = out->error ? strdup(out->error) : NULL;
     out->metadata = out->metadata ? strdup(out->metadata) : NULL;
     out->tag = out->tag ? strdup(out->tag) : NULL;

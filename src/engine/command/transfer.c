@@ -8,6 +8,7 @@
 #include "base/scope.h"
 #include "command/client.h"
 #include "command/data.h"
+#include "layer/trash.h"
 #include "transport/transfer.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,6 @@
 #include "layer/copy.h"
 #include "base/fd.h"
 #include "base/overlay.h"
-#include "layer/layers.h"
 #include <errno.h>
 #include <linux/fs.h>
 #include <string.h>

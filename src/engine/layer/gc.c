@@ -5,6 +5,7 @@
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "base/overlay.h"
+#include "layer/trash.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -80,18 +81,18 @@ static int each_entry(struct gc *g, const char *name,
 
 /* ---- uploaded contents ---- */
 
-struct content {
+struct candidate {
     struct gc *g;
     const char *path;
     bool report;
 };
 
 static void discard_content(void *arg) {
-    struct content *c = arg;
+    struct candidate *c = arg;
     struct stat st;
     if (fstatat(c->g->dir_fd, c->path, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return;
-    if (!c->g->options.dry_run && !layer_discard(c->g->layers, c->path))
+    if (!c->g->options.dry_run && trash_move(c->g->layers, c->path) < 0)
         return;
     c->g->report.files += c->report;
     c->g->report.file_bytes += c->report ? st.st_size : 0;
@@ -99,7 +100,7 @@ static void discard_content(void *arg) {
 
 static int sweep_content(struct gc *g, const char *path, const char *entry,
                          struct fault *f) {
-    struct content c = {g, path, true};
+    struct candidate c = {g, path, true};
     return store_unless_file(g->store, entry, discard_content, &c, f);
 }
 
@@ -168,7 +169,7 @@ static int discard_files(struct gc *g, struct fault *f) {
     for (size_t i = 0; i < g->garbage.file_count; i++) {
         const char *sha256 = g->garbage.files[i];
         char path[80];
-        struct content c = {g, path, false};
+        struct candidate c = {g, path, false};
         snprintf(path, sizeof path, "b/%.2s/%.64s", sha256, sha256);
         if (store_unless_file(g->store, sha256, discard_content, &c, f) < 0)
             return -1;
@@ -185,7 +186,7 @@ int gc_finish(struct gc *g, struct fault *f) {
     for (size_t i = 0; i < g->garbage.layer_count; i++) {
         char path[32];
         layer_path(g->garbage.layers[i], path);
-        layer_discard(g->layers, path);
+        trash_move(g->layers, path);
     }
     if (discard_files(g, f) < 0)
         return -1;

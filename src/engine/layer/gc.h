@@ -11,7 +11,6 @@
 
 #include "base/fault.h"
 #include "base/uuid.h"
-#include "layer/layers.h"
 #include "store/garbage.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +26,7 @@ struct gc_options {
     int64_t untagged, operations, files;
 };
 
+struct layers;
 struct gc;
 struct gc *gc_new(int dir_fd, struct store *s, struct layers *l,
                   const struct gc_options *o, struct fault *f);

@@ -10,6 +10,9 @@
 #include "base/scope.h"
 #include "base/tree.h"
 #include "layer/copy.h"
+#include "layer/layers.h"
+#include "layer/publish.h"
+#include "layer/workspace.h"
 #include "view/entries.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +29,8 @@
 #define SPARE_BYTES (UINT64_C(256) << 20)
 
 /* A directory that is being made. */
-struct step {
-    struct step *up;
+struct squash_step {
+    struct squash_step *up;
     struct stat st;    /* of the highest layer that has it */
     uint32_t *parts;   /* the layers that take part in it, highest first */
     size_t count, own; /* how many; how many of those are squashed */
@@ -40,60 +43,11 @@ struct squash {
     int *at;             /* a directory in each */
     int to;              /* the one that is being made */
     int links;           /* where each file with several names has one more */
-    struct step *top;
+    struct squash_step *top;
     const atomic_bool *cancelled;
     struct copier copier;
     struct fault *f;
 };
-
-/* ---- which ---- */
-
-/* How many layers from the top on are at most of this level; `exactly`: are of
- * it among those. */
-static size_t count_top(const struct chain_layer *chain, size_t count,
-                        int level, size_t *exactly) {
-    size_t n = 0;
-    *exactly = 0;
-    while (n < count && chain[n].level <= level)
-        *exactly += chain[n++].level == level;
-    return n;
-}
-
-static struct squash_range longest_small(const struct chain_layer *chain,
-                                         size_t count) {
-    struct squash_range best = {0, 0};
-    for (size_t i = 0, first = 0; i <= count; i++) {
-        if (i < count && chain[i].level < LEVEL_LARGE)
-            continue;
-        if (i - first > best.count)
-            best = (struct squash_range){first, i - first};
-        first = i + 1;
-    }
-    return best;
-}
-
-struct squash_range squash_most(const struct chain_layer *chain, size_t count) {
-    (void)chain;
-    return (struct squash_range){0, count > 1 ? count - 1 : 0};
-}
-
-struct squash_range squash_due(const struct chain_layer *chain, size_t count) {
-    struct squash_range r = {0, 0};
-    size_t exactly;
-    for (int level = 0; level < LEVEL_LARGE; level++) {
-        size_t n = count_top(chain, count, level, &exactly);
-        if (exactly >= SQUASH_AT)
-            r.count = n;
-        if (n == count || chain[n].level >= LEVEL_LARGE)
-            break;
-    }
-    if (r.count == 0 && count >= SQUASH_BETWEEN)
-        r = longest_small(chain, count);
-    if (r.count < SQUASH_AT / 2)
-        r.count = 0;
-    return r.count == 0 && count >= SQUASH_LARGE ? squash_most(chain, count)
-                                                 : r;
-}
 
 /* ---- one entry ---- */
 
@@ -177,7 +131,7 @@ static int look(const struct squash *s, uint32_t layer, const char *name,
 /* Whether the layers below those that are squashed show something by this
  * name. 1, 0, -1 with errno. */
 static int is_below(const struct squash *s, const char *name) {
-    const struct step *d = s->top;
+    const struct squash_step *d = s->top;
     struct stat st;
     int there = 0;
     for (size_t i = d->own; i < d->count && there == 0; i++)
@@ -194,16 +148,16 @@ static int make_whiteout(struct squash *s, const char *name) {
     return 0;
 }
 
-static struct step *step_free(struct step *d) {
-    struct step *up = d->up;
+static struct squash_step *step_free(struct squash_step *d) {
+    struct squash_step *up = d->up;
     entries_free(&d->entries);
     free(d->parts);
     free(d);
     return up;
 }
 
-static struct step *step_new(struct squash *s, size_t parts) {
-    struct step *d = calloc(1, sizeof *d);
+static struct squash_step *step_new(struct squash *s, size_t parts) {
+    struct squash_step *d = calloc(1, sizeof *d);
     uint32_t *list = d ? calloc(parts + 1, sizeof *list) : NULL;
     if (!list) {
         free(d);
@@ -215,7 +169,7 @@ static struct step *step_new(struct squash *s, size_t parts) {
     return d;
 }
 
-static int read_names(struct squash *s, struct step *d) {
+static int read_names(struct squash *s, struct squash_step *d) {
     for (size_t i = 0; i < d->own; i++) {
         int fd = openat(s->at[d->parts[i]], ".", OPEN_DIRECTORY);
         if (entries_read(&d->entries, fd, (uint32_t)i) == 0)
@@ -231,7 +185,7 @@ static int read_names(struct squash *s, struct step *d) {
 
 /* Goes, in one layer, into the directory `name`. 1: it takes part, and so may
  * lower ones; 0: nothing further takes part; -1 with errno. */
-static int go_into(struct squash *s, struct step *d, uint32_t layer,
+static int go_into(struct squash *s, struct squash_step *d, uint32_t layer,
                    const char *name) {
     struct stat st;
     int there = look(s, layer, name, &st);
@@ -266,7 +220,7 @@ static int make_directory(struct squash *s, const char *name, bool opaque) {
 /* Goes into the directory `name`, which the part at `position` is the first to
  * have. */
 static int go_down(struct squash *s, const char *name, size_t position) {
-    struct step *up = s->top, *d = step_new(s, up->count);
+    struct squash_step *up = s->top, *d = step_new(s, up->count);
     int more = 1, below = is_below(s, name);
     if (!d)
         return -1;
@@ -292,7 +246,7 @@ static int go_back(int *fd) {
 
 /* What the directory is itself comes last: its content would change it. */
 static int finish_directory(struct squash *s) {
-    struct step *d = s->top;
+    struct squash_step *d = s->top;
     if (copy_metadata(&s->copier, s->at[d->parts[0]], s->to, &d->st) < 0)
         return failed(s, "copying", "a directory");
     s->top = d->up;
@@ -318,7 +272,7 @@ static int squash_entry(struct squash *s, const char *name, size_t position) {
 
 static int squash_all(struct squash *s) {
     while (s->top) {
-        struct step *d = s->top;
+        struct squash_step *d = s->top;
         if (d->next == d->entries.count) {
             if (finish_directory(s) < 0)
                 return -1;
@@ -353,7 +307,7 @@ static int open_layers(struct squash *s, int dir_fd,
 
 static int open_root(struct squash *s, int dir_fd, const struct workspace *w,
                      const char *links) {
-    struct step *d = step_new(s, s->count);
+    struct squash_step *d = step_new(s, s->count);
     if (!d)
         return -1;
     s->top = d;

@@ -1,5 +1,6 @@
 /* disk.c: see disk.h. */
 #include "operation/disk.h"
+#include "layer/survey.h"
 #include "operation/end.h"
 #include "operation/internal.h"
 #include "operation/save.h"

@@ -2,6 +2,7 @@
  * store, every 250 ms while there is something to do. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "layer/trash.h"
 #include "operation/internal.h"
 #include "operation/operation.h"
 #include <stdlib.h>

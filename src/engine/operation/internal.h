@@ -5,7 +5,7 @@
 
 #include "base/fault.h"
 #include "base/uuid.h"
-#include "layer/layers.h"
+#include "layer/workspace.h"
 #include "operation/engine.h"
 #include "operation/events.h"
 #include "operation/spec.h"

@@ -131,7 +131,7 @@ int operation_record(struct operation *op, struct fault *f) {
     struct operation_row row;
     if (op->recorded)
         return 0;
-    operation_row(op, &row);
+    operation_fill_row(op, &row);
     if (store_operation_add(op->all->engine->store, &row, f) < 0)
         return -1;
     op->recorded = true;
@@ -183,7 +183,7 @@ static int store_final(struct operation *op, const char *status,
                        const char *log, size_t length, struct fault *f) {
     struct store *store = op->all->engine->store;
     struct operation_row row;
-    operation_row(op, &row);
+    operation_fill_row(op, &row);
     row.status = status;
     return op->recorded ? store_operation_finish(store, &row, log, length, f)
                         : store_operation_record(store, &row, log, length, f);
@@ -210,7 +210,7 @@ void operation_settle(struct operation *op, const char *status) {
     operation_ended(op);
 }
 
-void operation_row(const struct operation *op, struct operation_row *out) {
+void operation_fill_row(const struct operation *op, struct operation_row *out) {
     *out = (struct operation_row){
         .kind = op->kind->name,
         .status = op->status,

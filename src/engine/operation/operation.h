@@ -62,7 +62,7 @@ struct operation *operation_find(struct operations *all, const char *uuid);
 void operation_key_uuid(const char *key, char out[UUID_SIZE]);
 
 /* Its state, for replies. Strings are borrowed from it. */
-void operation_row(const struct operation *op, struct operation_row *out);
+void operation_fill_row(const struct operation *op, struct operation_row *out);
 struct event_log *operation_log(const struct operation *op);
 /* The request with its defaults, as a JSON object. */
 const char *operation_request(const struct operation *op);

@@ -6,6 +6,7 @@
 #include "base/overlay.h"
 #include "base/scope.h"
 #include "layer/blob.h"
+#include "layer/layers.h"
 #include "operation/disk.h"
 #include "operation/end.h"
 #include "operation/internal.h"

@@ -4,6 +4,8 @@
 #define _GNU_SOURCE
 #include "operation/save.h"
 #include "base/clock.h"
+#include "layer/publish.h"
+#include "layer/survey.h"
 #include "operation/command_line.h"
 #include "operation/internal.h"
 #include "operation/operation.h"
@@ -70,7 +72,7 @@ void operation_succeed(struct operation *op) {
     s->op = op;
     op->references++;
     operation_complete(op, "SUCCESS");
-    operation_row(op, &s->row);
+    operation_fill_row(op, &s->row);
     s->row.status = "SUCCESS";
     s->recorded = op->recorded;
     op->recorded = true;

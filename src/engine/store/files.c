@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/scope.h"
 #include "base/uuid.h"
-#include "store/internal.h"
+#include "store/database.h"
 #include <ctype.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "store/garbage.h"
 #include "base/scope.h"
-#include "store/internal.h"
+#include "store/database.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

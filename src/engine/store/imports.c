@@ -2,7 +2,8 @@
 #define _GNU_SOURCE
 #include "base/scope.h"
 #include "base/uuid.h"
-#include "store/internal.h"
+#include "store/database.h"
+#include "store/tables.h"
 #include <string.h>
 
 /* 1: found, 0: unknown, -1. The lock is held. */

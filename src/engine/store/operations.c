@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include "base/scope.h"
 #include "base/uuid.h"
-#include "store/internal.h"
+#include "store/database.h"
+#include "store/tables.h"
 #include <stdlib.h>
 #include <string.h>
 

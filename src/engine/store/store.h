@@ -102,15 +102,9 @@ int tag_check(const char *tag, struct fault *f);
  * layer/layers.h.
  */
 int store_layer_reserve(struct store *s, int64_t *id, struct fault *f);
-int store_layer_add(struct store *s, int64_t id, int64_t parent, int64_t size,
-                    struct fault *f);
-/* store_layer_add and store_image_add (of i, whose layer is id) in one
- * transaction: a snapshot exists whole or not. */
+/* Add the layer `id`, and the image `i` of it, in one transaction. */
 int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
                        int64_t size, const struct image *i, struct fault *f);
-/* Sum of the sizes of a layer and all below it, as they are in its chain. */
-int store_layer_bytes(struct store *s, int64_t layer, int64_t *bytes,
-                      struct fault *f);
 /* Every layer id, ascending. */
 int store_layer_each(struct store *s, bool (*visit)(void *arg, int64_t id),
                      void *arg, struct fault *f);

@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/scope.h"
 #include "base/uuid.h"
+#include "layer/publish.h"
 #include "transport/import.h"
 #include <elf.h>
 #include <errno.h>

@@ -9,6 +9,7 @@
 #include "base/scope.h"
 #include "base/uuid.h"
 #include "layer/copy.h"
+#include "layer/publish.h"
 #include "unpack/jail.h"
 #include "view/view.h"
 #include <errno.h>

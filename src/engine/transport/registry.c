@@ -7,6 +7,7 @@
 #include "base/descriptor.h"
 #include "base/scope.h"
 #include "base/tree.h"
+#include "layer/workspace.h"
 #include "transport/layout.h"
 #include "transport/reference.h"
 #include "transport/skopeo.h"

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/uuid.h"
+#include "layer/publish.h"
 #include "transport/import.h"
 #include "unpack/jail.h"
 #include "unpack/kind.h"

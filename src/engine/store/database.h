@@ -1,11 +1,13 @@
-/* internal.h: what the store_*.c files share. Nobody else includes it. */
-#ifndef CONTREE_STORE_INTERNAL_H
-#define CONTREE_STORE_INTERNAL_H
+/* database.h: the connection: its lock, statements, transactions and columns.
+ * For this room only. */
+#ifndef CONTREE_STORE_DATABASE_H
+#define CONTREE_STORE_DATABASE_H
 
 #include "base/fault.h"
 #include "store/store.h"
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -103,22 +105,5 @@ void store_bind_page(sqlite3_stmt *q, int index, const struct page *page);
 void store_copy_text(sqlite3_stmt *q, int column, char *out, size_t size);
 /* NULL stays NULL; false when there is no memory. */
 bool store_dup_text(sqlite3_stmt *q, int column, char **out);
-
-/* Parts of a transaction that begins elsewhere; the lock is held. */
-int store_insert_image(struct store *s, const struct image *i, struct fault *f);
-int store_insert_layer(struct store *s, int64_t id, int64_t parent,
-                       int64_t size, struct fault *f);
-int store_sum_layers(struct store *s, int64_t layer, int64_t *bytes,
-                     struct fault *f);
-/* Moves `tag` to an image. */
-int store_move_tag(struct store *s, const char *uuid, const char *tag,
-                   struct fault *f);
-/* Runs a lookup of one image by `key`. 1: found, 0: not, -1. */
-int store_find_image(struct store *s, enum query which, const char *sql,
-                     const char *key, struct image *out, struct fault *f);
-/* What to select for it, before FROM. */
-#define IMAGE_COLUMNS                                                          \
-    "SELECT uuid, tag, operation, created, size, layer, env, cwd, user "
-int store_abandon_operations(struct store *s, struct fault *f);
 
 #endif

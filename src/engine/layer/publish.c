@@ -1,0 +1,232 @@
+/* publish.c: see publish.h. */
+#define _GNU_SOURCE
+#include "layer/publish.h"
+#include "base/descriptor.h"
+#include "base/overlay.h"
+#include "base/scope.h"
+#include "base/tree.h"
+#include "layer/internal.h"
+#include "layer/survey.h"
+#include "layer/trash.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Up to this many files and directories are synced one by one; more cost less
+ * with one sync of the file system. */
+#define SYNC_EACH 32
+
+/* Opens what can be synced; links and special files are part of their
+ * directory. */
+static int open_entry(int dir, const char *name, const struct stat *st) {
+    if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
+        return -1;
+    return openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
+/* Starts writing, so that the syncs that follow find their blocks allocated and
+ * share one commit of the journal. */
+static int start_writing(void *arg, int dir, const char *name,
+                         const struct stat *st) {
+    (void)arg;
+    if (!S_ISREG(st->st_mode))
+        return 0;
+    int fd CLEANUP(cleanup_close) = open_entry(dir, name, st);
+    return fd < 0 ? -1 : sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+static int sync_entry(void *arg, int dir, const char *name,
+                      const struct stat *st) {
+    (void)arg;
+    if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
+        return 0;
+    int fd CLEANUP(cleanup_close) = open_entry(dir, name, st);
+    return fd < 0 ? -1 : fsync(fd);
+}
+
+static int sync_tree(int fd, int64_t entries) {
+    if (entries > SYNC_EACH)
+        return syncfs(fd);
+    if (entries > 1 && tree_walk(fd, start_writing, NULL) < 0)
+        return -1;
+    if (tree_walk(fd, sync_entry, NULL) < 0)
+        return -1;
+    return fsync(fd);
+}
+
+/* Moves the upper directory to its place among the layers and syncs it there:
+ * the sync of the files carries the move along, and without a row it is no
+ * layer yet. */
+static int move_and_sync(struct layers *l, int fd, const char *from,
+                         const char *to, int64_t entries, struct fault *f) {
+    if (renameat(l->dir_fd, from, l->dir_fd, to) < 0)
+        return fault_errno(f, "moving a layer to %s", to);
+    int parent CLEANUP(cleanup_close) = openat(l->dir_fd, "l", OPEN_DIRECTORY);
+    if (parent >= 0 && sync_tree(fd, entries) == 0 && fsync(parent) == 0)
+        return 0;
+    return fault_errno(f, "syncing a layer");
+}
+
+/* What a layer is for: on top of `parent`, for an image, or
+ * instead of the first layers of a chain. */
+struct purpose {
+    int64_t parent;
+    struct image *image;
+    const struct chain_layer *chain;
+    size_t count;
+};
+
+static int add_rows(struct layers *l, int64_t id, int64_t bytes,
+                    const struct purpose *p, struct fault *f) {
+    struct image *i = p->image;
+    if (p->chain)
+        return store_layer_squash(l->store, id, bytes, p->chain, p->count, f);
+    i->layer = id;
+    i->size = bytes;
+    return store_snapshot_add(l->store, id, p->parent, bytes, i, f);
+}
+
+static int publish(struct layers *l, const struct workspace *w,
+                   const struct purpose *p, int64_t *id, int64_t *bytes,
+                   struct fault *f) {
+    struct survey v;
+    char path[32];
+    int fd CLEANUP(cleanup_close) = openat(l->dir_fd, w->upper, OPEN_DIRECTORY);
+    if (fd < 0)
+        return fault_errno(f, "reading %s", w->upper);
+    if (survey_tree(fd, &v, f) < 0 || store_layer_reserve(l->store, id, f) < 0)
+        return -1;
+    layer_path(*id, path);
+    if (move_and_sync(l, fd, w->upper, path, v.entries, f) < 0 ||
+        add_rows(l, *id, v.bytes, p, f) < 0) {
+        trash_move(l, path);
+        return -1;
+    }
+    *bytes = v.bytes;
+    return 0;
+}
+
+static int consume(struct layers *l, const struct workspace *w,
+                   const struct purpose *p, int64_t *id, int64_t *bytes,
+                   struct fault *f) {
+    int result = publish(l, w, p, id, bytes, f);
+    if (result == 0)
+        workspace_renew(l, w);
+    else
+        workspace_discard(l, w);
+    return result;
+}
+
+int workspace_publish_unsynced(struct layers *l, const struct workspace *w,
+                               int64_t parent, struct image *i,
+                               struct fault *f) {
+    const struct purpose p = {.parent = parent, .image = i};
+    int64_t id, bytes;
+    return consume(l, w, &p, &id, &bytes, f);
+}
+
+int workspace_publish_image(struct layers *l, const struct workspace *w,
+                            int64_t parent, struct image *i, struct fault *f) {
+    if (workspace_publish_unsynced(l, w, parent, i, f) < 0)
+        return -1;
+    return store_sync(l->store, f);
+}
+
+int workspace_publish_squashed(struct layers *l, const struct workspace *w,
+                               const struct chain_layer *chain, size_t count,
+                               struct fault *f) {
+    const struct purpose p = {.chain = chain, .count = count};
+    int64_t id, bytes;
+    if (consume(l, w, &p, &id, &bytes, f) < 0)
+        return -1;
+    return store_sync(l->store, f);
+}
+
+/* ---- imports ---- */
+
+/* Moves a layer to its place. Without a row it is no layer yet. */
+static int place_layer(struct layers *l, struct workspace_layer *w,
+                       int64_t *entries, struct fault *f) {
+    struct survey v;
+    char path[32];
+    int fd CLEANUP(cleanup_close) =
+        openat(l->dir_fd, w->workspace.upper, OPEN_DIRECTORY);
+    if (fd < 0)
+        return fault_errno(f, "reading %s", w->workspace.upper);
+    if (survey_tree(fd, &v, f) < 0 ||
+        store_layer_reserve(l->store, &w->row.id, f) < 0)
+        return -1;
+    w->row.size = v.bytes;
+    *entries += v.entries;
+    layer_path(w->row.id, path);
+    if (renameat(l->dir_fd, w->workspace.upper, l->dir_fd, path) == 0)
+        return 0;
+    fault_errno(f, "moving a layer to %s", path);
+    w->row.id = 0;
+    return -1;
+}
+
+static int sync_placed(struct layers *l, const struct workspace_layer *list,
+                       size_t count, int64_t entries, struct fault *f) {
+    int parent CLEANUP(cleanup_close) = openat(l->dir_fd, "l", OPEN_DIRECTORY);
+    int result = parent < 0 ? -1 : 0;
+    if (result == 0 && entries > SYNC_EACH)
+        result = syncfs(parent);
+    for (size_t n = 0; n < count && result == 0 && entries <= SYNC_EACH; n++) {
+        char path[32];
+        if (!list[n].row.id)
+            continue;
+        layer_path(list[n].row.id, path);
+        int fd CLEANUP(cleanup_close) = openat(l->dir_fd, path, OPEN_DIRECTORY);
+        result = fd < 0 ? -1 : sync_tree(fd, entries);
+    }
+    if (result == 0 && fsync(parent) == 0)
+        return 0;
+    return fault_errno(f, "syncing a layer");
+}
+
+static int place_all(struct layers *l, struct workspace_layer *list,
+                     size_t count, struct fault *f) {
+    int64_t entries = 0;
+    for (size_t n = 0; n < count; n++) {
+        list[n].row.id = 0;
+        if (list[n].has_workspace && place_layer(l, &list[n], &entries, f) < 0)
+            return -1;
+    }
+    return sync_placed(l, list, count, entries, f);
+}
+
+static int add_import(struct layers *l, struct workspace_layer *list,
+                      size_t count, int64_t parent, const char *config,
+                      struct image *i, struct fault *f) {
+    struct imported_layer *rows CLEANUP(cleanup_free) =
+        calloc(count + 1, sizeof *rows);
+    if (!rows)
+        return fault_memory(f);
+    for (size_t n = 0; n < count; n++)
+        rows[n] = list[n].row;
+    if (store_import_add(l->store, parent, rows, count, config, i, f) < 0)
+        return -1;
+    for (size_t n = 0; n < count; n++)
+        list[n].row = rows[n];
+    return 0;
+}
+
+int workspaces_publish(struct layers *l, struct workspace_layer *list,
+                       size_t count, int64_t parent, const char *config,
+                       struct image *i, struct fault *f) {
+    bool added = place_all(l, list, count, f) == 0 &&
+                 add_import(l, list, count, parent, config, i, f) == 0;
+    for (size_t n = 0; n < count; n++) {
+        char path[32];
+        layer_path(list[n].row.id, path);
+        if (list[n].row.id && (!added || list[n].row.known))
+            trash_move(l, path);
+        if (list[n].has_workspace)
+            workspace_discard(l, &list[n].workspace);
+    }
+    /* The rows are there, so the layers stay even when this fails. */
+    return added ? store_sync(l->store, f) : -1;
+}
