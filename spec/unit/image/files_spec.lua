@@ -1,5 +1,7 @@
+local core = require("contree.core")
 local disk = require("spec.support.disk")
 local files = require("contree.image.files")
+local testing = require("contree.testing")
 
 describe("files=", function()
   local directory
@@ -105,5 +107,17 @@ describe("files=", function()
       assert.is_true(err.misuse)
     end
     assert.are.equal("file", refused{ ["/x"] = "/dev/null" }.kind)
+  end)
+
+  it("keeps a content apart from that of a file which changed before it was sent", function()
+    local client, path = testing.client(), disk.write(directory .. "/changing", "old")
+    local respond = client.respond
+    client.respond = function(request)
+      if request.method == "GET" then disk.write(path, "new") end
+      return respond(request)
+    end
+    assert.are.equal(core.sha256("new"), client.files:upload(path).sha256)
+    client.respond = respond
+    assert.are.equal(core.sha256("old"), client.files:upload({ data = "old" }).sha256)
   end)
 end)
