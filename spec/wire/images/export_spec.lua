@@ -176,7 +176,7 @@ describe("contree-engine export and import", function()
     assert.are.equal(400, engine:post("/v1/import", '{"operand":"-"}').status)
     assert.are.equal(400, engine:post("/v1/export", '{"operand":"made:1"}').status)
     -- A client that goes leaves nothing half behind.
-    wire.run(("cd %s; export TMPDIR=$PWD; (head -c 100000 beside.tar; sleep 30) 2>&- | "
+    wire.run(("cd %s; export TMPDIR=$PWD; (head -c 100000 beside.tar; sleep 1) 2>&- | "
       .. "contree-engine import - --tag never --data-dir data --socket s 2>/dev/null & "
       .. "sleep 0.3; kill $!; wait $! 2>/dev/null"):format(directory))
     assert.are.equal(0, #engine:get("/v1/images?tag=never").json.images)
