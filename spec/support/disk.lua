@@ -1,6 +1,13 @@
 -- Files, and the shell commands that deal with them, for specs.
 local disk = {}
 
+--- A loop of the shell that ends when the process has ended. A zombie has: where PID 1 does
+--- not reap, as in some containers, it stays.
+function disk.wait_for_end(pid)
+  return ("while grep -q '^State:.[^ZX]' /proc/%d/status 2>/dev/null; do sleep 0.02; done")
+    :format(pid)
+end
+
 --- Runs a shell command on this machine; returns what it printed.
 function disk.capture(command)
   local pipe = assert(io.popen(command))

@@ -18,8 +18,8 @@ end
 function home.stop_engine(directory, signal)
   local pid = home.pid(directory)
   if pid then
-    os.execute(("kill -%s %d 2>/dev/null; while kill -0 %d 2>/dev/null; do sleep 0.01; done")
-      :format(signal or "TERM", pid, pid))
+    os.execute(("kill -%s %d 2>/dev/null; %s")
+      :format(signal or "TERM", pid, disk.wait_for_end(pid)))
   end
 end
 

@@ -386,10 +386,7 @@ describe("contree-engine", function()
       return #disk.read(directory .. "/ready") == 1
     end)
     assert.are.equal("srw-------", wire.run(("stat -c %%A %s/r.sock"):format(directory)))
-    wire.run("kill " .. pid)
-    wire.eventually("the end", function()
-      return wire.run(("kill -0 %s 2>/dev/null || echo gone"):format(pid)) == "gone"
-    end)
+    wire.run(("kill %s; %s"):format(pid, disk.wait_for_end(pid)))
   end)
 
   it("imports an archive", function()

@@ -28,7 +28,7 @@ describe("the unit of the engine", function()
     wire.eventually("its socket", function()
       return wire.run(("test -S %s/contree/engine.sock && echo yes"):format(directory)) == "yes"
     end)
-    wire.run(("kill -TERM %s; while kill -0 %s 2>/dev/null; do sleep 0.02; done"):format(pid, pid))
+    wire.run(("kill -TERM %s; %s"):format(pid, disk.wait_for_end(pid)))
     assert.are.equal("yes", wire.run(("test -f %s/contree/contree.db && echo yes")
       :format(directory)))
   end)
