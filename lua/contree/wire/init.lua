@@ -118,6 +118,21 @@ local function attempt(self, request, body)
   return result
 end
 
+-- Whether the error of an attempt is final.
+local function is_final(self, request, err, tries)
+  -- When the server has never answered, a wrong address is likelier than a restart.
+  local most = err.unreached and not self.reached and FIRST_ATTEMPTS or math.huge
+  return tries >= math.min(self.policy.max_attempts, most) or request.retry == false
+    or err.status ~= nil and err.status == request.raise or not retry.allowed(request, err)
+end
+
+-- Whether an attempt after `delay` seconds would be too late.
+local function is_too_late(self, request, err, delay)
+  local at = core.now() + delay
+  return delay > self.policy.max_delay or request.deadline and at > request.deadline
+    or err.status == 429 and request.patience and at > request.patience
+end
+
 -- Wait before the next attempt, or raise the error when this was the last one.
 local function before_retry(self, request, err, tries, revival)
   if self.engine and err.unsent and request.revive ~= false then
@@ -125,14 +140,7 @@ local function before_retry(self, request, err, tries, revival)
   end
   if self.engine and self.engine:is_leaving(err, revival) then return loop.sleep(LEAVING_PAUSE) end
   local delay = retry.delay(tries, err.retry_after)
-  local remaining = left(request)
-  -- When the server has never answered, a wrong address is likelier than a restart.
-  local most = err.unreached and not self.reached and FIRST_ATTEMPTS or math.huge
-  local last = tries >= math.min(self.policy.max_attempts, most) or request.retry == false
-    or err.status ~= nil and err.status == request.raise
-  if last or not retry.allowed(request, err) or delay > self.policy.max_delay
-    or (remaining and delay > remaining)
-    or (err.status == 429 and request.patience and core.now() + delay > request.patience) then
+  if is_final(self, request, err, tries) or is_too_late(self, request, err, delay) then
     if tries > 1 then err.message = ("%s (asked %d times)"):format(err.message, tries) end
     error(err, 0)
   end
