@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Growable bytes with a mandatory maximum; the only way text is built. After
- * a failed append the buffer is empty and `failed` stays true. */
+/* Growable bytes with a mandatory maximum: all text is built in one. After a
+ * failed append the buffer is empty and `failed` stays true. */
 struct buffer {
     char *data; /* NUL-terminated whenever not NULL */
     size_t length, capacity, maximum;

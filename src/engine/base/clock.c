@@ -25,8 +25,8 @@ void format_time(int64_t microseconds, char out[32]) {
         fraction += 1000000;
     }
     struct tm t;
-    /* Only years of four digits have a spelling; the clock never leaves
-     * them, a damaged row may. */
+    /* The format has four digits for a year. A damaged row may hold a time
+     * beyond that. */
     if (!gmtime_r(&seconds, &t) || t.tm_year < -1900 || t.tm_year > 8099) {
         memcpy(out, "1970-01-01T00:00:00.000000Z", 28);
         return;

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Of a clock that nobody sets. */
+/* By a clock that nobody can set. */
 double monotonic_seconds(void);
 /* Since 1970. */
 int64_t wall_microseconds(void);

@@ -1,4 +1,4 @@
-/* deadline.h: when long work stops. */
+/* deadline.h: when long work must stop. */
 #ifndef CONTREE_BASE_DEADLINE_H
 #define CONTREE_BASE_DEADLINE_H
 

@@ -1,8 +1,9 @@
 /* descriptor.h: closing descriptors, and watching them on the loop.
  *
- * A number that is closed twice, or while a handle of the loop is open on it,
- * hits whoever got it meanwhile. With CONTREE_STRICT=1, which the tests set,
- * such a close ends the program at once, and says where it happened. */
+ * When a number is closed twice, or while the loop watches it, the close hits
+ * another file that got this number meanwhile. With CONTREE_STRICT=1, which the
+ * tests set, such a close ends the program at once, and says where it
+ * happened. */
 #ifndef CONTREE_BASE_DESCRIPTOR_H
 #define CONTREE_BASE_DESCRIPTOR_H
 
@@ -19,7 +20,7 @@ void close_fd_at(int fd, const char *file, int line);
 #define drop_fd(fd) drop_fd_at((fd), __FILE__, __LINE__)
 void drop_fd_at(int *fd, const char *file, int line);
 void cleanup_close(int *fd); /* int fd CLEANUP(cleanup_close) = -1; */
-/* Hands the value out of a cleanup variable: return steal_fd(&fd). */
+/* Takes the value out of a cleanup variable: return steal_fd(&fd). */
 int steal_fd(int *fd);
 
 /* How many there may be at a time of what needs descriptors. */

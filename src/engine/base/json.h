@@ -10,10 +10,10 @@
 #include <jansson.h>
 #include <stdint.h>
 
-/* Parses an object. 400 with line and column for anything else: duplicate
- * keys, NaN, integers above 64 bits, invalid UTF-8, NUL, depth above 2,048.
- * 413 for more names and values than anybody needs: letting go of them takes
- * the loop's time. The caller owns the result. */
+/* Parses an object. 400 with line and column for anything else: duplicate keys,
+ * NaN, integers above 64 bits, invalid UTF-8, NUL, depth above 2,048. 413 for
+ * too many names and values: freeing them takes the loop's time. The caller
+ * owns the result. */
 enum { JSON_VALUES_MAX = 1 << 18 };
 json_t *json_parse(const char *text, size_t length, struct fault *f);
 
@@ -73,8 +73,8 @@ void json_add_base64(struct buffer *b, const char *key, const void *data,
 /* Members `value` and `encoding` of a StreamRepr (http-api.md §5.4). */
 void json_add_stream(struct buffer *b, const void *data, size_t length);
 
-/* Decodes a StreamRepr's value into malloc'd bytes. False with nothing
- * allocated for base64 that is none or an encoding nobody knows. */
+/* Decode the value of a StreamRepr into malloc'd bytes. False, with nothing
+ * allocated, for invalid base64 or an unknown encoding. */
 bool stream_decode(const char *value, const char *encoding, char **data,
                    size_t *length);
 

@@ -25,8 +25,8 @@ void log_line(const char *format, ...) {
         if ((unsigned char)line[i] < ' ' || line[i] == 127)
             line[i] = '?';
     line[length++] = '\n';
-    /* One write, so that lines of several threads do not mix. A log that
-     * cannot be written is nobody's failure. */
+    /* One write, so that lines of several threads do not mix. Its failure is
+     * ignored. */
     int ignored = write_all(STDERR_FILENO, line, length);
     (void)ignored;
     errno = error;

@@ -4,8 +4,8 @@
 
 #include "base/scope.h"
 
-/* Writes one line to standard error, prefixed with the time. Never gets
- * a token, an environment value or the output of a command. */
+/* Write one line to standard error, after the time. Never log a token, a value
+ * of the environment or the output of a command. */
 void log_line(const char *format, ...) PRINTF_LIKE(1, 2);
 
 #endif

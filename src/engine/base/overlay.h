@@ -10,7 +10,7 @@
 /* "l/123"; of a negative number: "w/123/u", a layer that is being made. */
 void layer_path(int64_t id, char out[32]);
 
-/* Whether an entry says that there is nothing here. */
+/* Whether an entry is a whiteout: it hides the name in layers below. */
 bool overlay_is_whiteout(const struct stat *st);
 /* Whether an open directory hides what is below it. */
 bool overlay_is_opaque(int dir);

@@ -24,8 +24,8 @@ struct pipe_end *pipe_open(uv_loop_t *loop, bool we_read, int *theirs,
     *theirs = fds[we_read ? 1 : 0];
     *p = (struct pipe_end){
         .fd = fds[we_read ? 0 : 1], .loop = loop, .ready = ready, .arg = arg};
-    /* A program opens its own streams again, as /dev/stdout, whatever user it
-     * is: the pipe's owner is ours, and nobody whom the sandbox knows. */
+    /* A program of any user may open /dev/stdout again. The pipe's owner is an
+     * id that the sandbox does not have, so the mode must allow it to all. */
     if (fchmod(p->fd, 0666) == 0 && fcntl(p->fd, F_SETFL, O_NONBLOCK) == 0)
         return p;
     fault_errno(f, "cannot set up a pipe");

@@ -25,8 +25,8 @@ struct pipe_end *pipe_open(uv_loop_t *loop, bool we_read, int *theirs,
 /* UV_READABLE or UV_WRITABLE. False when the system refuses: try later. */
 bool pipe_watch(struct pipe_end *p, int events);
 void pipe_unwatch(struct pipe_end *p);
-/* It is busy: makes it hold more, once, if the system lets us, so that who
- * writes and who reads take fewer turns. */
+/* Call it for a busy pipe: makes it hold more, once and if the system allows,
+ * so that both ends take fewer turns. */
 void pipe_widen(struct pipe_end *p);
 /* Sets *p to NULL; does nothing when it is. The descriptor is closed at the end
  * of the loop's turn. */

@@ -1,6 +1,6 @@
-/* tree.h: going through a directory tree that a hostile program may have made:
- * any depth, any names, any modes, no symbolic link followed, few descriptors.
- * Nobody may change the tree meanwhile. */
+/* tree.h: walks and deletes a directory tree that a hostile program may have
+ * made: any depth, any names, any modes, no symbolic link followed, few
+ * descriptors. Nobody may change the tree meanwhile. */
 #ifndef CONTREE_BASE_TREE_H
 #define CONTREE_BASE_TREE_H
 

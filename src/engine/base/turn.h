@@ -1,15 +1,15 @@
 /* turn.h: how long one turn of the loop takes.
  *
- * While the loop works for one, all others wait. So whatever is fed by a
- * sandbox, a client or a child process is taken in pieces, and nobody takes a
- * second piece when the turn is long already. */
+ * While the loop works for one client, all others wait. So data from a sandbox,
+ * a client or a child process is taken in pieces, and no second piece is taken
+ * in a turn that is long already. */
 #ifndef CONTREE_BASE_TURN_H
 #define CONTREE_BASE_TURN_H
 
 #include <stdbool.h>
 #include <uv.h>
 
-/* Whether this turn has taken so long that what can wait should. Not of a loop
+/* Whether this turn is long already: put off what can wait. False for a loop
  * that is not watched. */
 bool turn_is_long(const uv_loop_t *loop);
 

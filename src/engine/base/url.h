@@ -10,7 +10,7 @@
 enum { URL_SEGMENTS = 24, URL_PARAMETERS = 256, URL_BYTES = 32 << 10 };
 
 struct url {
-    char *text; /* what the others point into */
+    char *text; /* holds the strings of the other members */
     const char *segments[URL_SEGMENTS];
     size_t segment_count;
     bool slash; /* the path ended in one */
@@ -20,9 +20,9 @@ struct url {
     size_t parameter_count;
 };
 
-/* Splits and then percent-decodes a raw request target. A trailing slash makes
- * no segment. 400 for a broken escape, an encoded NUL, a space; 414 for more
- * than URL_BYTES or URL_PARAMETERS. */
+/* Split a raw request target, then percent-decode its parts. A trailing slash
+ * makes no segment. 400 for a broken escape, an encoded NUL, a space; 414 for
+ * more than URL_BYTES or URL_PARAMETERS. */
 int url_parse(struct url *u, const char *target, struct fault *f);
 void url_clear(struct url *u);
 /* Adds a slash and the segment, percent-encoded. */

@@ -1,11 +1,12 @@
-/* work.h: blocking work in a worker thread, its outcome back on the loop. */
+/* work.h: runs blocking work in a worker thread and takes its result back to
+ * the loop. */
 #ifndef CONTREE_BASE_WORK_H
 #define CONTREE_BASE_WORK_H
 
 #include "base/fault.h"
 #include <uv.h>
 
-/* What counts the work of one loop. */
+/* The jobs of one loop. */
 struct workers {
     uv_loop_t *loop;
     size_t jobs; /* in workers now */
@@ -19,8 +20,8 @@ struct job {
     void (*work)(struct job *j); /* in a worker */
     void (*done)(struct job *j); /* on the loop; always called */
 };
-/* Starts as many threads, before there is work: libuv would abort when the
- * system has no thread for it. 503 when there are too few. */
+/* Start `wanted` threads before there is work: libuv aborts when the system
+ * refuses it a thread. 503 when there are too few. */
 int workers_start(uv_loop_t *loop, int wanted, struct fault *f);
 void job_start(struct workers *w, struct job *j, void (*work)(struct job *j),
                void (*done)(struct job *j));

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Writing to the disk begins while more arrives, in pieces of this size, so
- * that the sync at the end is short. */
+/* Pieces of this size are written to the disk while more arrives, so that the
+ * sync at the end is short. */
 #define WRITE_OUT (8 << 20)
 
 struct upload {
@@ -38,7 +38,7 @@ struct upload *upload_begin(int dir_fd, int64_t max_bytes, struct fault *f) {
     }
     u->dir_fd = dir_fd;
     u->max_bytes = max_bytes;
-    /* Without a name there is nothing to clean up, however we end. */
+    /* A file without a name leaves nothing behind, however the engine ends. */
     u->fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
     u->hash = EVP_MD_CTX_new();
     if (u->fd < 0)
@@ -70,7 +70,7 @@ static int append(struct upload *u, const void *data, size_t length,
         return fault_set(f, 500, "SHA-256 failed");
     u->size += (int64_t)length;
     if (u->size - u->written_out >= WRITE_OUT) {
-        /* Only a hint: a failure will be seen by the sync. */
+        /* Only a hint: the sync reports failures. */
         sync_file_range(u->fd, u->written_out, u->size - u->written_out,
                         SYNC_FILE_RANGE_WRITE);
         u->written_out = u->size;
@@ -116,8 +116,8 @@ static bool is_published(struct upload *u, const char *path) {
            S_ISREG(st.st_mode) && st.st_size == u->size;
 }
 
-/* Gives the file its name. A file that has it already is the same content from
- * a faster upload, or what a broken disk left: then ours takes its place. */
+/* Gives the file its name. A file that has this name is the same content from a
+ * faster upload. If it is damaged, ours replaces it. */
 static int link_content(struct upload *u, const char *from, const char *path) {
     for (bool again = true;; again = false) {
         if (linkat(AT_FDCWD, from, u->dir_fd, path, AT_SYMLINK_FOLLOW) == 0)
@@ -157,8 +157,8 @@ static int publish(struct upload *u, const char *sha256, struct fault *f) {
     return sync_directories(u, sha256, f);
 }
 
-/* A file that had a name and has none any more gets no other: the upload goes
- * on with a copy. */
+/* A file whose last name is gone cannot get another: the upload continues with
+ * a copy. */
 static int renew(struct upload *u, struct fault *f) {
     char piece[16384];
     ssize_t n;
@@ -184,14 +184,15 @@ static int finish(struct upload *u, struct store *s, struct stored_file *out,
     if (finish_hash(u, sha256, f) < 0)
         return -1;
     blob_path(sha256, path);
-    /* A row is written after its content was synced: nothing to do then. */
+    /* A row is written after its content is synced: with a row there is nothing
+     * to do. */
     bool known = is_published(u, path) &&
                  store_file_by_sha256(s, sha256, out, NULL) == 0;
     if (!known && publish(u, sha256, f) < 0)
         return -1;
     if (store_file_add(s, sha256, u->size, out, f) < 0)
         return -1;
-    /* Garbage collection spares the content from now on, but may have taken it
+    /* From now on garbage collection spares the content. It may have taken it
      * just before. */
     if (!is_published(u, path) &&
         (renew(u, f) < 0 || publish(u, sha256, f) < 0))

@@ -11,8 +11,8 @@
  * in one pass. One thread at a time. */
 struct upload;
 struct upload *upload_begin(int dir_fd, int64_t max_bytes, struct fault *f);
-/* 413 above max_bytes, 507 on a full disk; after a failure only upload_abort()
- * or upload_finish(), which fails too. */
+/* 413 above max_bytes, 507 on a full disk. After a failure call upload_abort()
+ * or upload_finish(), which fails as well. */
 int upload_write(struct upload *u, const void *data, size_t length,
                  struct fault *f);
 /* fsync, publish under its hash, row in the store; durable on return. Worker.

@@ -1,4 +1,4 @@
-/* copy.h: a file of one layer becomes one of another. All return 0, or -1 with
+/* copy.h: copying a file from one layer to another. All return 0, or -1 with
  * errno. */
 #ifndef CONTREE_LAYER_COPY_H
 #define CONTREE_LAYER_COPY_H
@@ -14,13 +14,13 @@ struct copier {
 };
 enum { COPY_PIECE = 1 << 18 };
 
-/* The data of a file of `size` bytes: the file system shares it if it can, and
- * holes stay holes. ECANCELED when the deadline is over. Both are open at their
- * start, `to` is empty. */
+/* Copy the data of a file of `size` bytes; the file system shares it if it can,
+ * and holes stay holes. ECANCELED when the deadline is over. Both files are at
+ * their start, and `to` is empty. */
 int copy_data(const struct copier *c, int from, int to, off_t size) MUST_CHECK;
-/* Owner, mode, attributes and times of an open file or directory, as `st` has
- * them, in the order in which none undoes another. Overlay's own attributes and
- * those that only the host has are left out. */
+/* Set owner, mode, attributes and times of an open file or directory to those
+ * of `from`, whose stat is `st`, in an order in which none undoes another.
+ * Attributes of overlay, and those that only the host has, are left out. */
 int copy_metadata(const struct copier *c, int from, int to,
                   const struct stat *st) MUST_CHECK;
 

@@ -1,8 +1,8 @@
 /* due.c: see due.h. */
 #include "layer/due.h"
 
-/* How many layers from the top on are at most of this level; `exactly`: are of
- * it among those. */
+/* Counts the layers from the top down to the first above this level. `exactly`:
+ * how many of them are of this level. */
 static size_t count_top(const struct chain_layer *chain, size_t count,
                         int level, size_t *exactly) {
     size_t n = 0;

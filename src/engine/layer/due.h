@@ -11,11 +11,12 @@
 #include <stddef.h>
 
 enum {
-    /* So many layers of a level become one of the next. */
+    /* This many layers of a level become one of the next. */
     SQUASH_AT = 16,
-    /* In a chain of so many, small layers between large ones are squashed. */
+    /* From this length of a chain, small layers between large ones are
+     * squashed. */
     SQUASH_BETWEEN = 128,
-    /* In a chain of so many, large layers are. */
+    /* From this length, large layers are. */
     SQUASH_LARGE = 256
 };
 
@@ -24,7 +25,8 @@ struct squash_range {
     size_t first, count;
 };
 struct squash_range squash_due(const struct chain_layer *chain, size_t count);
-/* All but the lowest, which is an image's base mostly; for who cannot wait. */
+/* All but the lowest, which mostly is the base of an image: for a chain that is
+ * too long to be mounted. */
 struct squash_range squash_most(const struct chain_layer *chain, size_t count);
 
 #endif

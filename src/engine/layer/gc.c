@@ -15,11 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The log of an operation that nobody asked for has no row while it runs, but
- * is written to. */
+/* A running operation that nobody asked for has no row, but its log is being
+ * written. */
 #define ORPHAN_LOG_SECONDS 86400
 #define UNTOLD_SECONDS 86400
-/* Rows of each table that go in one step: some milliseconds of the loop. */
+/* The rows of each table that one step removes: some milliseconds of the
+ * loop. */
 #define STEP_ROWS 200
 
 struct gc {
@@ -54,7 +55,7 @@ const struct gc_report *gc_result(const struct gc *g) {
     return &g->report;
 }
 
-/* Calls `visit` for every entry of a directory; absent is empty. */
+/* Visits the entries of a directory. A missing directory is empty. */
 static int each_entry(struct gc *g, const char *name,
                       int (*visit)(struct gc *g, const char *path,
                                    const char *entry, struct fault *f),
@@ -180,7 +181,7 @@ static int discard_files(struct gc *g, struct fault *f) {
 int gc_finish(struct gc *g, struct fault *f) {
     if (g->options.dry_run)
         return 0;
-    /* A power cut must not bring rows back whose layers are gone. */
+    /* After a power cut no row may be back whose layer is gone. */
     if (store_sync(g->store, f) < 0)
         return -1;
     for (size_t i = 0; i < g->garbage.layer_count; i++) {

@@ -25,8 +25,8 @@ static int make_plain(int dir, const char *name, struct fault *f) {
     return 0;
 }
 
-/* Overlay wants attributes and refuses some file systems as upper directory:
- * better said here than at the first run. */
+/* Overlay needs attributes and refuses some file systems as upper directory.
+ * Fail here, not at the first run. */
 static int check_file_system(int dir_fd, struct fault *f) {
     struct statfs fs;
     if (fstatfs(dir_fd, &fs) < 0)
@@ -43,7 +43,8 @@ static int check_file_system(int dir_fd, struct fault *f) {
                      type);
 }
 
-/* Moves all entries of DIR/`name` for which keep() is false to the trash. */
+/* Moves the entries of directory `name` for which keep() is false to the
+ * trash. */
 static int sweep(struct layers *l, const char *name,
                  bool (*keep)(void *arg, const char *entry), void *arg,
                  struct fault *f) {
@@ -103,7 +104,7 @@ static bool keep_known(void *arg, const char *entry) {
     char path[32];
     int64_t id = strtoll(entry, NULL, 10);
     layer_path(id, path);
-    if (strcmp(path + 2, entry) != 0) /* not a number as we write it */
+    if (strcmp(path + 2, entry) != 0) /* not the name of a layer */
         return strcmp(LAYER_PLACES + 2, entry) == 0;
     if (id == 0)
         return true;
@@ -127,7 +128,7 @@ static void report_missing(const struct known *k) {
                  missing, (long long)first);
 }
 
-/* Nothing of a killed engine but whole layers stays. */
+/* Removes what a killed engine left, except whole layers. */
 static int recover(struct layers *l, struct fault *f) {
     struct known k = {0};
     int result = store_layer_each(l->store, collect, &k, f);
@@ -172,7 +173,7 @@ struct layers *layers_open(int dir_fd, struct store *s, uid_t id_base,
     l->trash_fd = -1;
     l->id_base = id_base;
     l->next_workspace = 1;
-    /* What an earlier engine left in the trash has smaller names. */
+    /* Greater than the names that an earlier engine left in the trash. */
     l->next_trash = wall_microseconds();
     l->trash_used = true;
     if (prepare(l, f) < 0) {

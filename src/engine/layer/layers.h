@@ -26,17 +26,17 @@
 
 struct layers;
 
-/* Makes the directories, the skeleton, and moves what a killed engine left
- * (workspaces, layers without a row) to the trash; logs layers that have a row
- * and no directory. id_base: see sandbox/userns.h; 409 when the directory was
- * made with another one. dir_fd must stay open until layers_close(). */
+/* Open the layers of a data directory, and make what it lacks. What a killed
+ * engine left (workspaces, layers without a row) goes to the trash; a layer
+ * with a row but no directory is logged. id_base: see sandbox/userns.h; 409
+ * when the directory was made with another one. dir_fd must stay open until
+ * layers_close(). */
 struct layers *layers_open(int dir_fd, struct store *s, uid_t id_base,
                            struct fault *f);
 void layers_close(struct layers *l);
 int layers_directory(const struct layers *l); /* dir_fd */
 
-/* The lowest lower directory of every sandbox, with the mode that its places
- * for mounts need. */
+/* The lowest lower directory of every sandbox. */
 #define LAYER_PLACES "l/places"
 
 #endif

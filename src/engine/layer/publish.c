@@ -26,8 +26,8 @@ static int open_entry(int dir, const char *name, const struct stat *st) {
     return openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
-/* Starts writing, so that the syncs that follow find their blocks allocated and
- * share one commit of the journal. */
+/* Starts writing a file. The syncs that follow then share one commit of the
+ * journal. */
 static int start_writing(void *arg, int dir, const char *name,
                          const struct stat *st) {
     (void)arg;
@@ -56,9 +56,8 @@ static int sync_tree(int fd, int64_t entries) {
     return fsync(fd);
 }
 
-/* Moves the upper directory to its place among the layers and syncs it there:
- * the sync of the files carries the move along, and without a row it is no
- * layer yet. */
+/* Moves the upper directory to its place, then syncs it: one sync covers the
+ * files and the move. Without a row it is not a layer yet. */
 static int move_and_sync(struct layers *l, int fd, const char *from,
                          const char *to, int64_t entries, struct fault *f) {
     if (renameat(l->dir_fd, from, l->dir_fd, to) < 0)
@@ -69,8 +68,8 @@ static int move_and_sync(struct layers *l, int fd, const char *from,
     return fault_errno(f, "syncing a layer");
 }
 
-/* What a layer is for: on top of `parent`, for an image, or
- * instead of the first layers of a chain. */
+/* The rows that a layer gets: on top of `parent` for an image, or in place of
+ * the first layers of a chain. */
 struct purpose {
     int64_t parent;
     struct image *image;
@@ -146,7 +145,7 @@ int workspace_publish_squashed(struct layers *l, const struct workspace *w,
 
 /* ---- imports ---- */
 
-/* Moves a layer to its place. Without a row it is no layer yet. */
+/* Moves a layer to its place. Without a row it is not a layer yet. */
 static int place_layer(struct layers *l, struct workspace_layer *w,
                        int64_t *entries, struct fault *f) {
     struct survey v;

@@ -19,7 +19,7 @@ int make_owned(int dir, const char *name, mode_t mode, uid_t owner) {
         return -1;
     if (fchownat(dir, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
         return -1;
-    /* The umask must not decide. */
+    /* Whatever the umask is. */
     return fchmodat(dir, name, mode, 0);
 }
 
@@ -35,7 +35,7 @@ static int fill_skeleton(int dir_fd, uid_t id_base, const char *path,
     return 0;
 }
 
-/* Made aside, moved into place, so that there is all of it or nothing. */
+/* It is made aside and moved into place, so that it is whole or missing. */
 static int make_skeleton(int dir_fd, uid_t id_base, const char *path,
                          struct fault *f) {
     if (make_owned(dir_fd, "w/0", ROOT_MODE, id_base) < 0)
@@ -47,7 +47,7 @@ static int make_skeleton(int dir_fd, uid_t id_base, const char *path,
     return 0;
 }
 
-/* Its owner also tells which ids the layers are made of. */
+/* Its owner is also the record of the first id in layers. */
 static int prepare_skeleton(int dir_fd, uid_t id_base, const char *path,
                             struct fault *f) {
     struct stat st;

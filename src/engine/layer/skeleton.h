@@ -1,4 +1,4 @@
-/* skeleton.h: what is below every image, in the data directory (layers.h). */
+/* skeleton.h: the lowest directories of every image (layers.h). */
 #ifndef CONTREE_LAYER_SKELETON_H
 #define CONTREE_LAYER_SKELETON_H
 
@@ -7,10 +7,11 @@
 
 #define ROOT_MODE 0755
 
-/* Makes l/0 and l/places, or what is missing of them; 409 when they belong to
- * other ids than those from `id_base` on. */
+/* Make l/0 and l/places where they are missing. 409 when the layers were made
+ * with another id_base. */
 int skeletons_prepare(int dir_fd, uid_t id_base, struct fault *f);
-/* A directory with this mode and owner, also if there is one; -1 with errno. */
+/* Make a directory with this mode and owner. If it exists, it gets them. -1
+ * with errno. */
 int make_owned(int dir, const char *name, mode_t mode, uid_t owner);
 
 #endif

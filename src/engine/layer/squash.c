@@ -1,8 +1,8 @@
 /* squash.c: see squash.h.
  *
- * The layers are gone through side by side, in directories only. Each layer has
- * one descriptor: of the deepest directory on the way that it takes part in. So
- * any depth costs memory only, and no path is ever longer than a name. */
+ * The layers are walked side by side. Each layer has one descriptor: of the
+ * deepest directory on the way in which it takes part. So depth costs only
+ * memory, and no path is longer than a name. */
 #define _GNU_SOURCE
 #include "layer/squash.h"
 #include "base/descriptor.h"
@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #define OPEN_DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-/* What must be free beside what is made. */
+/* Must be free on the disk, in addition to the new layer. */
 #define SPARE_BYTES (UINT64_C(256) << 20)
 
 /* A directory that is being made. */
@@ -40,9 +40,10 @@ struct squash_step {
 
 struct squash {
     size_t count, range; /* layers; how many of them are squashed */
-    int *at;             /* a directory in each */
+    int *at;             /* an open directory in each */
     int to;              /* the one that is being made */
-    int links;           /* where each file with several names has one more */
+    int links; /* a directory with one more name for each file that has several
+                */
     struct squash_step *top;
     const atomic_bool *cancelled;
     struct copier copier;
@@ -99,7 +100,7 @@ static int copy_special(struct squash *s, int dir, const char *name,
     return 0;
 }
 
-/* The names of one file in one layer are names of one file here. */
+/* Names of one file in one layer become names of one file. */
 static int copy_entry(struct squash *s, uint32_t layer, const char *name,
                       const struct stat *st) {
     char link[64];
@@ -110,7 +111,8 @@ static int copy_entry(struct squash *s, uint32_t layer, const char *name,
         return 0;
     int result = S_ISREG(st->st_mode) ? copy_file(s, dir, name, st)
                                       : copy_special(s, dir, name, st);
-    /* One that has all the names a file can have keeps all but this. */
+    /* A file that has as many names as the file system allows lacks this
+     * one. */
     if (result == 0 && st->st_nlink > 1 &&
         linkat(s->to, name, s->links, link, 0) < 0 && errno != EMLINK &&
         errno != EEXIST)
@@ -183,8 +185,8 @@ static int read_names(struct squash *s, struct squash_step *d) {
     return 0;
 }
 
-/* Goes, in one layer, into the directory `name`. 1: it takes part, and so may
- * lower ones; 0: nothing further takes part; -1 with errno. */
+/* Enters the directory `name` in one layer. 1: lower layers may take part as
+ * well; 0: no lower layer takes part; -1 with errno. */
 static int go_into(struct squash *s, struct squash_step *d, uint32_t layer,
                    const char *name) {
     struct stat st;
@@ -205,7 +207,7 @@ static int go_into(struct squash *s, struct squash_step *d, uint32_t layer,
     return !overlay_is_opaque(fd);
 }
 
-/* Makes the directory and goes there. */
+/* Makes the directory and enters it. */
 static int make_directory(struct squash *s, const char *name, bool opaque) {
     if (mkdirat(s->to, name, 0700) < 0)
         return -1;
@@ -217,8 +219,8 @@ static int make_directory(struct squash *s, const char *name, bool opaque) {
     return opaque ? fsetxattr(fd, "user.overlay.opaque", "y", 1, 0) : 0;
 }
 
-/* Goes into the directory `name`, which the part at `position` is the first to
- * have. */
+/* Enters the directory `name`; the part at `position` is the first that has
+ * it. */
 static int go_down(struct squash *s, const char *name, size_t position) {
     struct squash_step *up = s->top, *d = step_new(s, up->count);
     int more = 1, below = is_below(s, name);
@@ -244,7 +246,7 @@ static int go_back(int *fd) {
     return 0;
 }
 
-/* What the directory is itself comes last: its content would change it. */
+/* The directory's own metadata comes last: making its entries changes it. */
 static int finish_directory(struct squash *s) {
     struct squash_step *d = s->top;
     if (copy_metadata(&s->copier, s->at[d->parts[0]], s->to, &d->st) < 0)

@@ -1,10 +1,9 @@
 /* squash.h: makes one layer of many, so that chains stay short.
  *
  * A squashed layer shows what some adjacent layers of a chain show together,
- * whiteouts and opaque directories for what is below them included. In chains
- * it stands instead of them (store_layer_squash()); they themselves stay as
- * long as an image or a run needs them alone.
- */
+ * whiteouts and opaque directories for what is below them included. It replaces
+ * them in chains (store_layer_squash()); they stay as long as an image or a run
+ * needs them alone. */
 #ifndef CONTREE_LAYER_SQUASH_H
 #define CONTREE_LAYER_SQUASH_H
 
@@ -15,9 +14,9 @@
 
 struct layers;
 
-/* Squashes them, durably. Nobody may remove a layer of the chain meanwhile. 507
- * when they do not fit on the disk, 422 for a directory of more than a million
- * entries, 503 when *cancelled. Worker. */
+/* Squash the layers in `range`, durably. Nobody may remove a layer of the chain
+ * meanwhile. 507 when they do not fit on the disk, 422 for a directory of more
+ * than a million entries, 503 when *cancelled. Worker. */
 int squash_layers(struct layers *l, const struct chain_layer *chain,
                   size_t count, struct squash_range range,
                   const atomic_bool *cancelled, struct fault *f);

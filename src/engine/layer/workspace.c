@@ -59,7 +59,7 @@ int workspace_take(struct layers *l, struct workspace *out, struct fault *f) {
     return 0;
 }
 
-/* Owner first: chown takes set-id bits away. */
+/* The owner comes first: chown removes set-id bits. */
 static int set_root(struct layers *l, struct workspace *w, mode_t mode,
                     uid_t uid, gid_t gid) {
     if (w->mode == mode && w->uid == uid && w->gid == gid)
@@ -85,7 +85,7 @@ int workspace_inherit_root(struct layers *l, struct workspace *w,
     return 0;
 }
 
-/* 1: there are attributes that somebody set. */
+/* 1: the run set attributes; 0; -1 with errno. */
 static int has_attributes(int fd) {
     char names[1024];
     ssize_t length = flistxattr(fd, names, sizeof names);
@@ -97,7 +97,8 @@ static int has_attributes(int fd) {
     return 0;
 }
 
-/* 1: there is an entry. A raw read, because readdir() would allocate. */
+/* 1: there is an entry; 0; -1 with errno. A raw read, because readdir() would
+ * allocate. */
 static int has_entries(int fd) {
     char data[512] __attribute__((aligned(8)));
     for (;;) {
@@ -113,7 +114,7 @@ static int has_entries(int fd) {
     }
 }
 
-/* 1: the run changed something, 0: nothing, -1 with errno. */
+/* 1: the run changed something; 0: nothing; -1 with errno. */
 static int is_changed(struct layers *l, const struct workspace *w) {
     struct stat st;
     int fd CLEANUP(cleanup_close) = openat(l->dir_fd, w->upper, OPEN_DIRECTORY);
@@ -135,7 +136,7 @@ int workspace_is_empty(struct layers *l, const struct workspace *w, bool *empty,
     return 0;
 }
 
-/* Puts a workspace whose upper directory is new or unchanged on the shelf. */
+/* Keeps a workspace whose upper directory is new or unchanged. -1: no room. */
 static int keep_workspace(struct layers *l, const struct workspace *w) {
     struct workspace fresh = *w;
     bool room;
@@ -161,7 +162,6 @@ void workspace_drop(struct layers *l, const struct workspace *w) {
         workspace_discard(l, w);
 }
 
-/* Gives a workspace that lost its upper directory a new one. */
 void workspace_renew(struct layers *l, const struct workspace *w) {
     struct workspace fresh;
     name_workspace(l, w->number, &fresh);

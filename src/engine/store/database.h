@@ -62,7 +62,7 @@ enum query {
 };
 
 struct store {
-    pthread_mutex_t lock; /* of all but what names another */
+    pthread_mutex_t lock; /* of all members without a lock of their own */
     sqlite3 *db;
     sqlite3_stmt *statements[QUERY_COUNT];
     int64_t next_layer, layer_limit; /* reserved and not yet given out */
@@ -87,7 +87,7 @@ sqlite3_stmt *store_query(struct store *s, enum query which, const char *sql,
 void store_done(sqlite3_stmt **q);
 /* Runs a statement that gives no row. */
 int store_run(struct store *s, sqlite3_stmt *q, struct fault *f);
-/* 1: a row, 0: no more, -1: fault. */
+/* 1: a row; 0: no more; -1: fault. */
 int store_row(struct store *s, sqlite3_stmt *q, struct fault *f);
 /* Transactions. `result` decides between commit and rollback and is given back,
  * or -1 when the commit failed. */
@@ -103,7 +103,7 @@ void store_bind_times(sqlite3_stmt *q, int index, const struct page *page);
 /* `limit` and `offset` at index and index + 1. */
 void store_bind_page(sqlite3_stmt *q, int index, const struct page *page);
 void store_copy_text(sqlite3_stmt *q, int column, char *out, size_t size);
-/* NULL stays NULL; false when there is no memory. */
+/* NULL stays NULL. False: out of memory. */
 bool store_dup_text(sqlite3_stmt *q, int column, char **out);
 
 #endif

@@ -1,11 +1,11 @@
-/* garbage.h: rows that nothing needs any more: the store's part of garbage
- * collection (layer/gc.h). */
+/* garbage.h: the store's part of garbage collection (layer/gc.h): finds and
+ * removes rows that nothing needs. */
 #ifndef CONTREE_STORE_GARBAGE_H
 #define CONTREE_STORE_GARBAGE_H
 
 #include "store/store.h"
 
-/* What is in use, and stays with all that it is made of. Owned. */
+/* What is in use: it stays, with everything that it is made of. Owned. */
 struct gc_pins {
     int64_t *layers;
     size_t layer_count;
@@ -17,7 +17,8 @@ void gc_pins_free(struct gc_pins *p);
 bool gc_pin_layer(struct gc_pins *p, int64_t layer); /* false: no memory */
 bool gc_pin_file(struct gc_pins *p, const char *sha256);
 
-/* How many went, or would go, and the bytes of each kind. */
+/* How many rows were removed, or would be in a dry run, and the bytes of each
+ * kind. */
 struct gc_report {
     bool dry_run;
     int64_t images, layers, layer_bytes, files, file_bytes;
@@ -29,7 +30,7 @@ struct gc_report {
 int store_mend_times(struct store *s, int64_t earliest, int64_t now,
                      struct fault *f);
 
-/* What a removal of rows took; lists are owned. */
+/* What the removed rows were about. The lists are owned. */
 struct gc_garbage {
     int64_t *layers;
     size_t layer_count;
@@ -37,7 +38,7 @@ struct gc_garbage {
     size_t file_count;
     char (*operations)[UUID_SIZE];
     size_t operation_count;
-    bool more;        /* a statement removed as many rows as it may */
+    bool more;        /* a statement reached its limit */
     bool images_gone; /* all that may go */
 };
 void gc_garbage_free(struct gc_garbage *g);

@@ -62,8 +62,8 @@ static int open_database(struct store *s, int dir_fd, const char *dir,
     s->checkpoint_db = connect_database(dir, f);
     if (!s->checkpoint_db)
         return -1;
-    /* SQLite's locks are not on this file, so a descriptor of our own is safe;
-     * one of contree.db would drop its locks when closed. */
+    /* A second descriptor is safe for this file, because SQLite's locks are not
+     * on it. Closing one of contree.db would drop its locks. */
     s->wal_fd = openat(dir_fd, "contree.db-wal", O_RDONLY | O_CLOEXEC);
     if (s->wal_fd < 0 || fsync(dir_fd) < 0)
         return fault_errno(f, "%s/contree.db-wal", dir);
@@ -93,7 +93,7 @@ void store_close(struct store *s) {
     for (int i = 0; i < QUERY_COUNT; i++)
         sqlite3_finalize(s->statements[i]);
     sqlite3_close(s->checkpoint_db);
-    /* The last one to close folds the log into the database. */
+    /* The last connection that closes folds the log into the database. */
     sqlite3_close(s->db);
     drop_fd(&s->wal_fd);
     drop_fd(&s->lock_fd);
@@ -117,7 +117,7 @@ int store_checkpoint(struct store *s, struct fault *f) {
     pthread_mutex_lock(held);
     int result = sqlite3_wal_checkpoint_v2(
         s->checkpoint_db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    /* A writer may just be starting the log anew: next time, then. */
+    /* A writer is restarting the log just now. The next checkpoint will do. */
     if (result == SQLITE_BUSY)
         return 0;
     if (result != SQLITE_OK)

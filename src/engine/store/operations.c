@@ -239,7 +239,7 @@ int store_operation_log(struct store *s, const char *uuid, char **log,
     return row == 1 ? copy_log(q, log, length, f) : -1;
 }
 
-/* The index that leaves out most; see the migrations in database.c. */
+/* Chooses the index that leaves out most: see schema.c. */
 static sqlite3_stmt *list_query(struct store *s,
                                 const struct operation_filter *filter,
                                 struct fault *f) {

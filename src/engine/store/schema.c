@@ -17,8 +17,8 @@ static const char *const migrations[] = {
     " operation TEXT, created INTEGER NOT NULL, size INTEGER NOT NULL,"
     " layer INTEGER NOT NULL, env TEXT);"
     "CREATE INDEX image_created ON image (created);"
-    /* Holds the tag too, so that a filter by a common prefix needs no visit of
-     * the rows that it leaves out. */
+    /* With the tag in the index, a filter by a common prefix does not read the
+     * rows that it leaves out. */
     "CREATE INDEX image_tagged ON image (created, tag) WHERE tag IS NOT NULL;"
 
     "CREATE TABLE file ("
@@ -53,8 +53,8 @@ static const char *const migrations[] = {
     "ALTER TABLE layer ADD COLUMN squashed INTEGER;"
     "UPDATE layer SET level = 100 WHERE size > 64 << 20;",
 
-    /* Nearly all operations are runs that succeeded: only the others have more
-     * than their place in time, so that a run writes two pages less. */
+    /* Nearly all operations are runs that succeeded. They are in no index but
+     * that of time, so that a run writes two pages less. */
     "DROP INDEX operation_status;"
     "DROP INDEX operation_kind;"
     "CREATE INDEX operation_other ON operation (status, created)"
@@ -93,7 +93,7 @@ static int schema_version(sqlite3 *db, int *version, struct fault *f) {
     return 0;
 }
 
-/* Each step and the version it leads to are one transaction. */
+/* Each step and its new version are one transaction. */
 int schema_migrate(sqlite3 *db, const char *dir, struct fault *f) {
     int version;
     if (schema_version(db, &version, f) < 0)

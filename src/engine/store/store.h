@@ -19,22 +19,22 @@ struct store;
  * process forked after this call and not replaced by exec keeps it, so start
  * helpers before. */
 struct store *store_open(int dir_fd, const char *dir, struct fault *f);
-/* Whether our lock is still where others look for it: no longer when the data
- * directory, or what was in it, was removed. Thread-safe. */
+/* Whether the data directory and our lock in it still exist. Thread-safe. */
 bool store_is_there(const struct store *s);
 void store_close(struct store *s);
-/* The lock alone: its descriptor, which keeps it, or -1. */
+/* Take the lock alone. Returns a descriptor, which holds it, or -1. */
 int store_lock(int dir_fd, const char *dir, struct fault *f);
-/* Adds to the lock on which socket its holder serves. */
+/* Write into the lock on which socket we serve. */
 int store_announce(struct store *s, const char *socket, struct fault *f);
-/* Reads that socket's path of the engine that serves DIR; false: not told. */
+/* Read the socket's path of the engine that serves DIR. False: it is
+ * unknown. */
 bool store_served_on(const char *dir, char *socket, size_t size);
 /* Makes all that was written so far survive a power cut. May take milliseconds:
  * call it in a worker; other callers of the store do not wait for it. */
 int store_sync(struct store *s, struct fault *f);
-/* The log of changes has grown: have a worker call store_checkpoint(), which
- * folds it into the database while others go on. Cheap, any thread. Nothing
- * else ever shortens the log. */
+/* Whether the log of changes has grown so much that a worker must call
+ * store_checkpoint(). That folds it into the database while others go on;
+ * nothing else shortens the log. Cheap, any thread. */
 bool store_checkpoint_due(struct store *s);
 int store_checkpoint(struct store *s, struct fault *f);
 
@@ -49,7 +49,7 @@ struct image {
     int64_t layer;             /* id of its top layer; 0: an empty image */
     char *env;                 /* JSON object of preserved variables, or NULL */
     char *cwd;                 /* where its commands run, or NULL: "/" */
-    char *user;                /* who it says runs them, or NULL */
+    char *user;                /* the user who runs them, or NULL */
 };
 void image_clear(struct image *i); /* frees what it owns */
 
@@ -63,7 +63,7 @@ struct image_filter {
     const char *tag_prefix, *uuid_prefix; /* in lower case; NULL: any */
 };
 
-/* 404 with "no image ..." when there is none. */
+/* 404 when there is no such image. */
 int store_image_by_uuid(struct store *s, const char *uuid, struct image *out,
                         struct fault *f);
 int store_image_by_tag(struct store *s, const char *tag, struct image *out,
@@ -157,7 +157,7 @@ struct imported_layer {
 int store_import_add(struct store *s, int64_t parent,
                      struct imported_layer *layers, size_t count,
                      const char *config, struct image *i, struct fault *f);
-/* An image with that config, whatever its tag. 404 when there is none. */
+/* Find an image with that config, whatever its tag. 404 when there is none. */
 int store_image_by_config(struct store *s, const char *config,
                           struct image *out, struct fault *f);
 
@@ -170,8 +170,8 @@ int store_file_by_sha256(struct store *s, const char *sha256,
                          struct stored_file *out, struct fault *f);
 int store_file_by_uuid(struct store *s, const char *uuid,
                        struct stored_file *out, struct fault *f);
-/* Adds a file, or finds the one with the same content and touches `updated`.
- * Newest first in lists. */
+/* Add a file, or find the one with the same content and touch its `updated`.
+ * Lists have the newest first. */
 int store_file_add(struct store *s, const char *sha256, int64_t size,
                    struct stored_file *out, struct fault *f);
 int store_file_list(struct store *s, const struct page *page,

@@ -10,7 +10,7 @@
 static bool is_tag(const char *tag) {
     if (!tag || strlen(tag) >= TAG_SIZE)
         return false;
-    bool separator = true; /* none at the start either */
+    bool separator = true; /* none is allowed at the start */
     for (; *tag; tag++) {
         bool plain = islower((unsigned char)*tag) ||
                      isdigit((unsigned char)*tag) || *tag == '_' || *tag == '-';
@@ -40,13 +40,14 @@ static int run_with_tag(struct store *s, enum query which, const char *sql,
     return store_run(s, q, f);
 }
 
-/* Takes the tag from whoever has it. */
+/* Takes the tag from the image that has it. */
 static int clear_tag(struct store *s, const char *tag, struct fault *f) {
     return run_with_tag(s, QUERY_TAG_CLEAR,
                         "UPDATE image SET tag = NULL WHERE tag = ?", tag, f);
 }
 
-/* Public images that show no tag show their own unless another image has it. */
+/* A public image without a tag gets its own back, unless another image has
+ * it. */
 static int restore_public(struct store *s, struct fault *f) {
     return run_with_tag(s, QUERY_TAG_RESTORE,
                         "UPDATE image SET tag = public WHERE public IS NOT NULL"
@@ -103,7 +104,7 @@ int store_tag_set(struct store *s, const char *uuid, const char *tag,
     return store_end(s, store_move_tag(s, lower, tag, f), f);
 }
 
-/* 0, or -1 with 404 when it has no such tag. */
+/* 404 when the image has no such tag. */
 static int remove_tag(struct store *s, const char *uuid, const char *tag,
                       struct fault *f) {
     int changed = change_tag(s, QUERY_TAG_REMOVE,
