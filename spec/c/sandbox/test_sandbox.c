@@ -581,10 +581,14 @@ static void test_cell_dies(void) {
     free(b);
 }
 
+/* Waits until they are dead: what starts in one that is dying dies with it. */
 static void kill_forkservers(void) {
-    shell("for p in $(cat /proc/%d/task/*/children); do "
-          "[ $(cat /proc/$p/comm) != contree-init ] || kill -9 $p; done",
-          getpid());
+    shell(
+        "for p in $(cat /proc/%d/task/*/children); do "
+        "[ $(cat /proc/$p/comm) = contree-init ] || continue; kill -9 $p; "
+        "while grep -q '^State:.[DRST]' /proc/$p/status; do sleep 0.01; done; "
+        "done",
+        getpid());
 }
 
 static void kill_forkservers_under(struct box *b, int spid) {
