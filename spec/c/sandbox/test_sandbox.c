@@ -562,33 +562,30 @@ static void test_engine_dies(void) {
     close(ready[0]);
 }
 
-/* Signals the cells, which are children of this process's forkservers. */
-static void signal_cells(const char *name) {
-    shell("for p in $(cat /proc/%d/task/*/children); do "
-          "[ $(cat /proc/$p/comm) != contree-init ] || "
-          "kill -%s $(cat /proc/$p/task/*/children); done",
-          getpid(), name);
-}
+/* Defines in a shell: forkservers, those of this process; cells, which are
+ * their children; and end PID..., which kills them and waits until they are
+ * dead: what starts in one that is dying dies with it. */
+#define PROCESSES                                                              \
+    "forkservers=$(for p in $(cat /proc/%d/task/*/children); do "              \
+    "[ $(cat /proc/$p/comm) != contree-init ] || echo $p; done); "             \
+    "cells=$(for p in $forkservers; do cat /proc/$p/task/*/children; done); "  \
+    "end() { kill -9 $*; for p in $*; do "                                     \
+    "while grep -qs '^State:.[DRSTt]' /proc/$p/status; do sleep 0.01; done; "  \
+    "done; }; "
 
 /* Stopped, the cell cannot enter its root before it is killed. */
 static void test_cell_dies(void) {
-    signal_cells("STOP");
+    shell(PROCESSES "kill -STOP $cells", getpid());
     struct box *b = box_start(NULL, NULL);
-    signal_cells("KILL");
+    shell(PROCESSES "end $cells", getpid());
     finish(b, "echo again");
     CHECK(b->has_exited[1] && !b->failed);
     CHECK_STRING(b->out.data, "again\n");
     free(b);
 }
 
-/* Waits until they are dead: what starts in one that is dying dies with it. */
 static void kill_forkservers(void) {
-    shell(
-        "for p in $(cat /proc/%d/task/*/children); do "
-        "[ $(cat /proc/$p/comm) = contree-init ] || continue; kill -9 $p; "
-        "while grep -q '^State:.[DRST]' /proc/$p/status; do sleep 0.01; done; "
-        "done",
-        getpid());
+    shell(PROCESSES "end $forkservers", getpid());
 }
 
 static void kill_forkservers_under(struct box *b, int spid) {
