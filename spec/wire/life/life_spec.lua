@@ -236,7 +236,8 @@ describe("contree-engine", function()
 
   it("tells in the doctor what keeps sandboxes from being made", function()
     -- That root is nobody to directories of other users: it gets a copy of the engine.
-    local report = wire.run([[d=$(mktemp -d) && cp $(command -v contree-engine) $d && mkdir $d/data
+    local report = wire.run([[d=$(mktemp -d) && cp $(command -v contree-engine) $d
+      mkdir -m 700 $d/data
       unshare --user --map-root-user sh -c 'echo 0 >/proc/sys/user/max_user_namespaces &&
         '$d'/contree-engine doctor --data-dir '$d'/data 2>&1'; rm -rf $d]])
     assert.matches("missing +sandbox .* Fix: sudo sysctl %-w user%.max_user_namespaces=", report)
