@@ -655,6 +655,16 @@ static int open_all(struct launcher *l, struct fault *f) {
     return 0;
 }
 
+/* Sandboxes have a limit of one byte for core dumps (init/cell.c), which ours
+ * must not be below. Only root can raise it. */
+static void raise_core_limit(void) {
+    struct rlimit core;
+    if (getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max < 1) {
+        core.rlim_max = 1;
+        setrlimit(RLIMIT_CORE, &core);
+    }
+}
+
 struct launcher *launcher_open(int dir_fd, struct id_range ids,
                                const struct runtime *runtime, int nice,
                                struct fault *f) {
@@ -675,6 +685,7 @@ struct launcher *launcher_open(int dir_fd, struct id_range ids,
              "capabilities%s%s%s",
              ids.count > 1 ? ",ids" : "", runtime ? ",runtime:" : "",
              runtime ? runtime->name : "");
+    raise_core_limit();
     if (open_all(l, f) < 0) {
         launcher_close(l);
         return NULL;
