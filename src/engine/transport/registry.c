@@ -371,67 +371,23 @@ static int copy_archive(struct fetch *x, struct image *out) {
     return import_layout(x->m, layout, NULL, x->o, out, x->f);
 }
 
-/* Split SCHEME:FILE[:NAME], and make the file absolute. */
-struct saved {
-    char *file, *name;
-};
-
-static void saved_clear(struct saved *s) {
-    free(s->file);
-}
-
-static int saved_parse(const char *source, struct saved *out, struct fault *f) {
-    char *here CLEANUP(cleanup_free) = getcwd(NULL, 0);
-    const char *path = strchr(source, ':') + 1;
-    if (asprintf(&out->file, "%s%s%s", *path == '/' || !here ? "" : here,
-                 *path == '/' ? "" : "/", path) < 0)
-        return fault_memory(f);
-    char *colon = strchr(out->file, ':');
-    out->name = colon ? colon + 1 : NULL;
-    if (colon)
-        *colon = 0;
-    return 0;
-}
-
-/* Find out what an archive is that skopeo cannot read by its scheme; import it
- * as that, or say what it is. 1: unknown. */
-static int import_misnamed(const struct importer *m, const struct saved *s,
-                           const struct import_options *o, struct image *out,
-                           struct fault *f) {
-    struct import_options how = *o;
-    struct fault why = {0};
-    int fd CLEANUP(cleanup_close) =
-        open(s->file, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    struct stat st;
-    if (o->saved || fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-        st.st_size == 0)
-        return 1;
-    how.saved = true;
-    how.file = s->file;
-    how.name = s->name;
-    int result = import_tar(m, fd, &how, out, &why);
-    *f = result < 0 ? why : (struct fault){0};
-    return result;
-}
-
-int import_saved(const struct importer *m, const char *source,
-                 const struct import_options *o, struct image *out,
-                 struct fault *f) {
+int registry_import_archive(const struct importer *m,
+                            const struct saved_archive *s,
+                            const struct import_options *o, struct image *out,
+                            bool *unreadable, struct fault *f) {
     struct fetch x = {.m = m, .o = o, .f = f};
-    struct saved s CLEANUP(saved_clear) = {0};
-    if (saved_parse(source, &s, f) < 0)
-        return -1;
-    int scheme = (int)(strchr(source, ':') - source);
-    int length = snprintf(x.reference.full, sizeof x.reference.full,
-                          "%.*s:%s%s%s", scheme, source, s.file,
-                          s.name ? ":" : "", s.name ? s.name : "");
+    char *here CLEANUP(cleanup_free) = getcwd(NULL, 0);
+    bool absolute = *s->file == '/' || !here; /* skopeo works elsewhere */
+    *unreadable = false;
+    int length =
+        snprintf(x.reference.full, sizeof x.reference.full, "%s:%s%s%s%s%s",
+                 s->scheme, absolute ? "" : here, absolute ? "" : "/", s->file,
+                 s->name ? ":" : "", s->name ? s->name : "");
     if (length >= (int)sizeof x.reference.full)
         return fault_set(f, 400, "the name of the file is too long");
-    int result = with_directory(&x, "{}", copy_archive, out);
-    if (result == 0)
+    if (with_directory(&x, "{}", copy_archive, out) == 0)
         return 0;
-    int other = f->status == 502 ? import_misnamed(m, &s, o, out, f) : 1;
-    if (other == 1)
-        explain(&x, NULL, NULL);
-    return other == 1 ? -1 : other;
+    *unreadable = f->status == 502;
+    explain(&x, NULL, NULL);
+    return -1;
 }

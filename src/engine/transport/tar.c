@@ -8,6 +8,7 @@
 #include "base/uuid.h"
 #include "layer/publish.h"
 #include "transport/import.h"
+#include "transport/registry.h"
 #include "unpack/jail.h"
 #include "unpack/kind.h"
 #include <fcntl.h>
@@ -43,19 +44,15 @@ static int unpack_into(const struct importer *m, const struct workspace *w,
 static int import_docker(const struct importer *m,
                          const struct import_options *o, struct image *out,
                          struct fault *f) {
-    char *source CLEANUP(cleanup_free) = NULL;
-    struct import_options how = *o;
-    how.saved = true;
+    const struct saved_archive s = {"docker-archive", o->file, o->name};
+    bool unreadable;
     if (!o->file)
         return fault_set(
             f, 422,
             "this is what docker save writes, which cannot be read "
             "from a pipe: docker save NAME -o FILE, then "
             "contree-engine import docker-archive:FILE");
-    if (asprintf(&source, "docker-archive:%s%s%s", o->file, o->name ? ":" : "",
-                 o->name ? o->name : "") < 0)
-        return fault_memory(f);
-    return import_saved(m, source, &how, out, f);
+    return registry_import_archive(m, &s, o, out, &unreadable, f);
 }
 
 /* Import what was unpacked, if it is a saved image. 1: it is a root file
