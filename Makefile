@@ -1,6 +1,6 @@
 # make          build the module for both Luas and the engine into build/
-# make demo     install what is needed, build, run examples/quickstart.lua
-# make test     install what is needed, build, run every test (SAN=1: sanitizers,
+# make demo     install the dependencies, build, run examples/quickstart.lua
+# make test     install the dependencies, build, run every test (SAN=1: sanitizers,
 #               SPEC="spec/e2e/run_spec.lua spec/c": only these)
 # make quick    while you work: lint of what changed, C units, unit specs, one Lua
 # make env      print the shell exports for the build tree (LUA=luajit for LuaJIT)
@@ -26,7 +26,7 @@ ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CFLAGS) -MMD -MP
 CORE_LIBS   := zlib
 ENGINE_LIBS := libuv libmicrohttpd sqlite3 jansson libarchive libseccomp libcrypto libpcre2-8 zlib
 
-# Asked once, and only when something is built.
+# pkg-config runs once for each, and only when something is built.
 lazy = $(eval $(1) := $(shell pkg-config $(2)))$($(1))
 ENGINE_CFLAGS  = $(call lazy,ENGINE_CFLAGS,--cflags $(ENGINE_LIBS))
 ENGINE_LDLIBS  = $(call lazy,ENGINE_LDLIBS,--libs $(ENGINE_LIBS)) -lpthread
@@ -39,17 +39,17 @@ ENGINE_SRC := $(wildcard src/engine/*/*.c)
 INIT_SRC   := $(wildcard src/init/*.c)
 C_TESTS    := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*/test_*.c))
 
-# place.c is the module's, too: both look for the engine at the same place.
+# The module has place.c, too: both look for the engine's socket in the same places.
 ENGINE_OBJ := $(ENGINE_SRC:src/engine/%.c=$(B)/engine/%.o) $(B)/engine/place.o
 LIB_OBJ    := $(filter-out $(B)/engine/command/main.o,$(ENGINE_OBJ)) $(B)/engine/sandbox/init_blob.o
 
-# Kept between runs, although only rules name them.
+# Keep intermediate files between runs.
 .SECONDARY:
 .PHONY: compile_commands.json all tools core engine c-tests demo test quick soak vm-test env deps lint format fuzz bench check install clean help
 
 all: tools core engine
 
-# Says what to do on a machine that lacks a library, before a compiler does.
+# If a library is missing, say what to do before the compiler fails.
 tools:
 	@command -v pkg-config >/dev/null && command -v $(CC) >/dev/null && \
 	  pkg-config --exists lua5.4 luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) || \
@@ -89,7 +89,7 @@ $(B)/engine/sandbox/init_blob.o: src/engine/sandbox/init_blob.S $(B)/bin/contree
 	@mkdir -p $(@D)
 	$(CC) -DINIT_PATH='"$(B)/bin/contree-init"' -c -o $@ $<
 
-# q, not r: files of two rooms may have one name.
+# q, not r: files of two rooms may have the same name.
 $(B)/engine/libengine.a: $(LIB_OBJ)
 	rm -f $@ && ar qcs $@ $^
 
@@ -134,7 +134,7 @@ quick:
 	@$(MAKE) -s -j2 all c-tests
 	@LINT=changed LUAS=lua5.4 ONLY="lint c unit" scripts/test $(B)
 
-# What is too long for the gate: some hours.
+# Checks that are too long for the gate: some hours.
 soak:
 	@scripts/deps build test room
 	@$(MAKE) -s -j2 all c-tests
@@ -160,7 +160,7 @@ fuzz:
 	@cd $(B)/fuzz && for f in $(notdir $(FUZZERS)); do \
 	  ./$$f -max_total_time=$(SECONDS_EACH) -max_len=4096 -verbosity=0 -print_funcs=0 -print_final_stats=1 || exit 1; done
 
-# For clangd and other tools that want to know how a file is compiled.
+# For clangd and other tools that need the compiler's options of a file.
 compile_commands.json:
 	@scripts/compile-commands
 

@@ -23,9 +23,9 @@ dependencies = {
   "lua-cjson >= 2.1.0",
 }
 
--- libcurl, libcrypto and libsqlite3 are opened when first needed (src/core/curl_api.h), so they are
--- looked for here, but not linked. No header keys: LuaRocks does not find
--- headers in Debian's multiarch directories.
+-- libcurl, libcrypto and libsqlite3 are not linked: they are opened when first needed
+-- (src/core/curl_api.h), so LuaRocks only checks that they exist. It does not find headers in
+-- Debian's multiarch directories, so there are no header keys.
 external_dependencies = {
   CURL = { library = "curl" },
   CRYPTO = { library = "crypto" },

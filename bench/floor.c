@@ -1,6 +1,6 @@
-/* floor.c: how long a bare sandbox takes, from the order to its exit, through
- * the launcher alone: no HTTP, no store, no Lua. What the engine's own runs
- * are measured against.
+/* floor.c: how long a bare sandbox takes from its start to its exit, with the
+ * launcher alone: no HTTP, no store, no Lua. The engine's runs are compared
+ * with this.
  *
  *   floor [-s] [-c IN_FLIGHT] [-p PAUSE_MS] [-r RUNTIME] RUNS DIRECTORY
  *
@@ -66,7 +66,7 @@ static void make_image(struct bench *b) {
         die("busybox");
 }
 
-/* A workspace whose run wrote nothing is used again, as the engine does. */
+/* Take a workspace. Like the engine, use one again if its run wrote nothing. */
 static int take_slot(struct bench *b) {
     if (b->free_count > 0)
         return b->free_slots[--b->free_count];
@@ -187,7 +187,7 @@ static void print_times(const char *name, double *t, int n) {
            t[n * 95 / 100], t[n * 99 / 100], t[n - 1]);
 }
 
-/* Fills in runs, pause and the three results; false on bad usage. */
+/* Read the command line. False on bad usage. */
 static bool parse(int argc, char **argv, struct bench *b, bool *summary,
                   int *in_flight) {
     int option;

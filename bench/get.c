@@ -1,5 +1,5 @@
-/* get: asks an HTTP server on a Unix socket for a path N times over one
- * connection, 2 ms apart, and prints the microseconds that each took:
+/* get: requests a path N times from an HTTP server on a Unix socket, over one
+ * connection and 2 ms apart, and prints the microseconds that each took:
  * get SOCKET PATH N */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,8 @@ int main(int argc, char **argv) {
     int fd = dial(argv[1]);
     for (long i = strtol(argv[3], NULL, 10); i > 0; i--) {
         double begin = now();
-        /* The answer has no body: one piece, that ends with an empty line. */
+        /* The answer has no body: it arrives at once and ends with an empty
+         * line. */
         if (fd < 0 ||
             send(fd, request, (size_t)length, MSG_NOSIGNAL) != length ||
             read(fd, answer, sizeof answer) <= 0 ||

@@ -1,7 +1,6 @@
--- What contree costs the hosts that it lives in: how late a 10 ms timer of
--- theirs is while 50 runs stream, beside a ticker that has nothing to do with
--- contree (the control: what the machine gives to anybody); what a frame of a
--- game pays; what other requests of an nginx worker notice.
+-- What contree costs its hosts. How late is a 10 ms timer of the host while 50 runs stream,
+-- compared with a ticker in another process? How much longer is the frame of a game? How
+-- much slower are the other requests of an nginx worker?
 -- Usage: bench/hosts [HOST...]
 local core = require("contree.core")
 local disk = require("spec.support.disk")
@@ -41,7 +40,7 @@ local PREAMBLE = [[
   image:run("true")
 ]]
 
--- Each ticks every 10 ms, calls clock.tick(), and ends when the load has.
+-- Each calls clock.tick() every 10 ms, and ends when the load has ended.
 local TIMERS = {
   { "nvim", "luajit", "nvim --headless -u NONE -i NONE -n -c 'luafile %s' -c 'qa!'", [[
     local buffer = vim.api.nvim_create_buf(false, true)
@@ -88,7 +87,7 @@ local TIMERS = {
   ]] },
 }
 
--- Runs a host's command with the control ticking beside it.
+-- Runs a host's command beside the ticker.
 local BESIDE = "%sticker >%s/control & control=$!; %s; code=$?; kill $control; wait; exit $code"
 
 local function timers()
@@ -199,8 +198,7 @@ local APP = [[
 ]]
 local CONCURRENT, GETS = 200, 1500
 
--- Measures the static location while so many requests are in flight all the
--- time; `begin` sends one.
+-- Measures the static location while CONCURRENT requests are in flight; `begin` sends one.
 local function beside(server, begin)
   local out = place.directory .. "/static"
   os.execute(("{ %sget %s/http.sock /static %d >%s; echo >%s.done; } &"):format(bin,

@@ -1,6 +1,6 @@
--- Start to exit of /bin/true: image:run beside a bare sandbox of the same
--- kind, crun and podman. All in one run, a few of each in turn, so that the
--- machine's moods hit all alike. Usage: lua bench/latency.lua [ROUNDS]
+-- How long /bin/true takes, from start to exit: image:run, a bare sandbox of the same kind,
+-- crun and podman. They take turns, so that noise of the machine affects all alike.
+-- Usage: lua bench/latency.lua [ROUNDS]
 local core = require("contree.core")
 local home = require("spec.support.home")
 local percentiles = require("bench.percentiles")

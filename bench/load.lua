@@ -1,12 +1,12 @@
---- What the hosts are measured under: 50 runs in flight, all the time, that
---- write a line every 50 ms, which is delivered while they run.
+--- The load for bench/hosts: 50 runs are in flight all the time. Each writes a line every
+--- 50 ms, which is delivered at once.
 local load = {}
 
 load.IN_FLIGHT, load.ROUNDS = 50, 8
 load.SHELL = "for i in 1 2 3 4 5; do echo line; sleep 0.05; done"
 
---- A clock for a 10 ms timer: call it at each tick. print() writes the gaps in
---- milliseconds, one a line.
+--- Makes a clock for a 10 ms timer, which must call tick(). print() writes the gaps between
+--- ticks in milliseconds, one a line.
 function load.clock(now)
   local clock = { gaps = {} }
   local last
@@ -21,7 +21,7 @@ function load.clock(now)
   return clock
 end
 
---- Starts it; `done` is called when all has ended.
+--- Starts the load; `done` is called when all of it has ended.
 ---@param on_text fun(text: string)
 ---@param done fun()
 function load.start(contree, image, on_text, done)

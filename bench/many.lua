@@ -1,4 +1,4 @@
--- Many runs in flight from one Lua process. Usage: lua bench/many.lua [RUNS]
+-- Many runs at once from one Lua process. Usage: lua bench/many.lua [RUNS]
 local contree = require("contree")
 local core = require("contree.core")
 local home = require("spec.support.home")

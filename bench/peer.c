@@ -1,6 +1,6 @@
 /* peer: starts a command N times, one after the other, and prints the
- * microseconds from start to exit of each on a line of its own. The plain floor
- * and other sandboxes are measured with it: peer N COMMAND [ARGS...] */
+ * microseconds from start to exit of each on a line of its own. It measures
+ * plain processes and other sandboxes: peer N COMMAND [ARGS...] */
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>

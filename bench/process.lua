@@ -1,14 +1,14 @@
--- What processes take, from /proc: for the benchmarks.
+-- Memory and processor time of processes, from /proc.
 local disk = require("spec.support.disk")
 local process = {}
 
---- The most that a process has had resident, in MB.
+--- The largest resident size that a process has had, in MB.
 ---@param pid integer|"self"
 function process.peak(pid)
   return tonumber(disk.read("/proc/" .. pid .. "/status"):match("VmHWM:%s*(%d+)")) / 1024
 end
 
---- What it has resident now, in MB.
+--- Its resident size now, in MB.
 function process.now(pid)
   return tonumber(disk.read("/proc/" .. pid .. "/status"):match("VmRSS:%s*(%d+)")) / 1024
 end

@@ -1,5 +1,5 @@
 /* requests: N small requests over a Unix socket, one after the other, with
- * libcurl alone: what the Lua client's are measured against.
+ * libcurl alone. The Lua client is compared with this.
  *
  *   requests N SOCKET PATH
  *
@@ -32,7 +32,7 @@ static double processor(void) {
     return seconds(u.ru_utime) + seconds(u.ru_stime);
 }
 
-/* One request on a multi handle, as a program with a loop makes it. */
+/* Make one request on a multi handle, like a program with a loop. */
 static int perform(CURLM *multi, CURL *easy) {
     int running = 1;
     curl_multi_add_handle(multi, easy);

@@ -1,5 +1,5 @@
--- Small requests, one after the other and side by side, beside a loop in C over
--- libcurl alone; a few of each in turn. Usage: lua bench/requests.lua [ROUNDS]
+-- Small requests, one after the other and side by side, compared with a loop in C over
+-- libcurl alone; they take turns. Usage: lua bench/requests.lua [ROUNDS]
 local contree = require("contree")
 local core = require("contree.core")
 local home = require("spec.support.home")

@@ -1,6 +1,6 @@
-/* store.c: what finding and listing costs in a database of a thousand and of a
- * million images and operations, microseconds: build/bench/store [ROWS]. What
- * is indexed takes the same in both. */
+/* store.c: microseconds of lookups and lists in a database with a thousand and
+ * with a million images and operations: build/bench/store [ROWS]. Indexed
+ * queries take the same time in both. */
 #define _GNU_SOURCE
 #include "store/store.h"
 #include "base/clock.h"
@@ -16,8 +16,8 @@
 enum { ROUNDS = 25, SMALL = 1000 };
 #define FIRST INT64_C(1600000000000000)
 
-/* A row each second: every tenth image is tagged, every hundredth operation has
- * failed, every thousandth is an import. */
+/* There is a row for each second. Every tenth image is tagged, every hundredth
+ * operation has failed, every thousandth is an import. */
 static const char fill[] =
     "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n"
     " WHERE x < %1$lld) INSERT INTO image"
@@ -98,7 +98,7 @@ static const struct image_filter *relative(const struct image_filter *filter,
                                            struct image_filter *out) {
     struct page *p = &out->page;
     *out = *filter;
-    if (p->offset < 0) /* so many hundredths */
+    if (p->offset < 0) /* a percentage of the rows */
         p->offset = -p->offset * t->rows / 100;
     if (p->since)
         p->since = FIRST + t->rows * 500000;

@@ -1,6 +1,6 @@
--- A large file through a sandbox: stdin from a file, `cat`, stdout to a file,
--- beside `cat | cat` and SHA-256 of the same bytes; then how soon a line that
--- a command writes is here. Usage: lua bench/stream.lua [MB]
+-- A large file goes through a sandbox: stdin from a file, `cat`, stdout to a file. This is
+-- compared with `cat | cat` and SHA-256 of the same bytes. Then: how soon does a line that a
+-- command writes arrive? Usage: lua bench/stream.lua [MB]
 local core = require("contree.core")
 local hash = require("contree.image.hash")
 local home = require("spec.support.home")
@@ -47,8 +47,7 @@ for name, pid in pairs{ client = "self", engine = engine } do
     :format(name, process.peak(pid), used, used * 1000 / mb))
 end
 
--- From a line's departure to the command to its echo's arrival: more than the
--- way of the output alone.
+-- The time from sending a line to receiving its echo, so more than that of the output alone.
 local times, p = {}, image:popen{ "cat" }
 for i = 1, 1000 do
   local begun = core.now()

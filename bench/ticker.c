@@ -1,6 +1,6 @@
-/* ticker: ticks every 10 ms until SIGTERM and prints the milliseconds between
- * each two ticks. It runs beside a measured host and has nothing to do with
- * contree: what it cannot keep, the machine could not give to anybody. */
+/* ticker: ticks every 10 ms until SIGTERM, and prints the milliseconds between
+ * ticks. It runs beside a measured host and does not use contree, so its delays
+ * are those of the machine. */
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
--- What an agent needs of a sandbox: execute, upload, download, and a way back.
+-- A sandbox for an agent: execute, upload, download, and undo.
 
 local contree = require("contree")
 
 local session = contree.new().images:use("busybox:latest"):session()
 
--- What a model may call. Each answer is a table of plain values, errors as well:
--- they are something to learn from, not the end of the program.
+-- The tools of a model. Each answer is a table of plain values. Errors are answers,
+-- too: the model can learn from them, and the program goes on.
 local tools = {}
 
 function tools.execute(command)
@@ -33,13 +33,13 @@ print("sorted:   " .. tools.execute("sort numbers | tee sorted").output:gsub("\n
 print("download: " .. tools.download("/work/sorted").content:gsub("\n", " "))
 print("missing:  " .. tools.download("/work/none").error)
 
--- Every command that ran is a step that can be taken back.
+-- Every command that ran is a step that can be undone.
 tools.execute("rm numbers")
 print("removed:  " .. tostring(not session:exists("/work/numbers")))
 session:rollback()
 print("back:     " .. tostring(session:exists("/work/numbers")))
 
--- What could not be run says why, and has changed nothing.
+-- A command that could not be run says why, and has changed nothing.
 local answer = tools.execute("exit 3")
 print("exit:     " .. answer.exit_code)
 for _, entry in ipairs(session:history()) do print("history:  " .. entry.title) end

@@ -1,4 +1,4 @@
--- Which run broke it, and which one wrote a file last.
+-- Find the run that broke something, and the one that wrote a file last.
 
 local contree = require("contree")
 
@@ -13,13 +13,13 @@ local entry, tests = session:bisect("[ ! -e /etc/app/conf ] || grep -q level= /e
 print("broken by:  " .. entry.title)
 print(("found in %d runs, the session has %d"):format(#tests, #session:history() - 1))
 
--- A function is a test, too, and many can run at a time.
+-- The test can be a function, and many can run at a time.
 entry = session:bisect(function(image)
   return not image:exists("/log") or not image:read("/log"):find("3")
 end, { parallel = 3 })
 print("the 3 is of: " .. entry.title)
 
--- Who wrote it? No search: every step is compared, by what changed in it.
+-- Who wrote it? This runs nothing: it compares the changes of every step.
 local change
 entry, change = session:blame("/etc/app/conf")
 print(("%s %s by: %s"):format(change.path, change.change, entry.title))

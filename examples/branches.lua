@@ -11,7 +11,7 @@ local two = one:run{ shell = "echo 2 > /number", disposable = false }
 io.write("one: ", one:run("cat /number").stdout)
 io.write("two: ", two:read("/number"))
 
--- Nothing changed, nothing new.
+-- If nothing has changed, there is no new image.
 local same = two:run{ shell = "cat /number", disposable = false }
 print("changed: " .. tostring(same.changed) .. ", same image: " .. tostring(same.uuid == two.uuid))
 

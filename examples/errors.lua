@@ -1,4 +1,4 @@
--- Errors: what is raised, and what is only a result.
+-- Errors that are raised, and failures that are only a result.
 
 local contree = require("contree")
 
@@ -16,7 +16,7 @@ try("exit code", image.run, image, "exit 1")
 local err = try("check", image.run, image, { shell = "echo because >&2; exit 1", check = true })
 print("           the result is there: " .. err.result.exit_code)
 
--- What could not be run at all.
+-- A command that could not be run at all raises.
 try("cwd", image.run, image, { shell = "true", cwd = "/nowhere" })
 try("image", client.images.use, client.images, "no/such:image", { strict = true })
 
@@ -25,14 +25,14 @@ local gone = image:run("touch /f")
 err = try("gone", gone.run, gone, "ls /f")
 print("           " .. err.hint)
 
--- Misuse says where it was, and what was probably meant.
+-- Misuse names its line, and what was probably meant.
 err = try("misuse", image.run, image, { shel = "true" })
 print("           " .. err.hint)
 
--- contree.safe is the same API returning nil and the error, but for misuse.
+-- contree.safe is the same API, but returns nil and the error. Misuse still raises.
 local safe = require("contree.safe")
 local result, why = safe.new().images:use("busybox:latest"):run{ shell = "exit 2", check = true }
 print("safe       " .. tostring(result) .. ", " .. why.kind)
 
--- A time limit around anything; what runs is cancelled.
+-- A time limit around anything; runs in it are cancelled.
 try("timeout", contree.timeout, 0.2, image.run, image, "sleep 60")

@@ -18,11 +18,11 @@ result, why = same:run("echo fine")
 io.write("fine:     ", result.stdout)
 print("          " .. tostring(why))
 
--- assert makes the one of the other.
+-- assert turns the second into the first.
 ok, err = pcall(function() return assert(same:read("/no/such/file")) end)
 print("assert:   " .. tostring(ok) .. ", " .. err.kind)
 
--- What is wrong in the program itself raises on both.
+-- A mistake in the program itself raises on both.
 ok, err = pcall(same.run, same, { shel = "echo" })
 print("misuse:   " .. tostring(ok) .. ", " .. err.hint)
 

@@ -25,7 +25,7 @@ io.write(result.stdout)
 local name = here:match("[^/]+$")
 print(image:run{ shell = "ls /" .. name, files = { here } }.stdout == "/" .. name .. "\n")
 
--- Uploaded once, used as often as wanted.
+-- Upload a file once, and use it as often as you want.
 local uploaded = client.files:upload(here)
 io.write(image:run{ shell = "cat /data", files = { ["/data"] = uploaded } }.stdout)
 
@@ -39,7 +39,7 @@ io.write(kept:read("/srv/app/conf.ini"))
 for line in kept:lines("/srv/app/words") do io.write(line, " ") end
 print(kept:exists("/srv/app/gone"), kept:stat("/srv/app/words").size)
 
--- And out: one file, or a tree as a tar file.
+-- Files go out again: one file, or a tree as a tar file.
 kept:download("/srv/app/words", here)
 file = assert(io.open(here))
 print(file:read("l"))

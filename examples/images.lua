@@ -4,7 +4,7 @@ local contree = require("contree")
 
 local client = contree.new()
 
--- By tag or uuid. Nothing is sent, unless strict asks whether it is there.
+-- By tag or uuid. Nothing is sent, unless strict asks whether the image exists.
 local base = client.images:use("busybox:latest", { strict = true })
 local ok, err = pcall(client.images.use, client.images, "no/such:1", { strict = true })
 print("strict:    " .. tostring(ok) .. ", " .. err.kind)
@@ -13,7 +13,7 @@ print("strict:    " .. tostring(ok) .. ", " .. err.kind)
 print("oci:       " .. tostring(client.images:oci("busybox").uuid == base.uuid))
 print("reference: " .. client.images:reference("ghcr.io/me/app:v1").url)
 
--- New ones come of runs and of files.
+-- Runs and files make new images.
 local one = base:apply_files{ ["/app/version"] = { data = "1\n" } }
 local two = one:run{ shell = "echo 2 > /app/version; echo new > /app/notes", disposable = false }
 
@@ -27,13 +27,13 @@ end
 table.sort(names)
 print("list:      " .. table.concat(names, " "))
 
--- What is in one, without running anything.
+-- Read an image without running anything.
 for _, entry in ipairs(two:ls("/app")) do print("ls:        " .. entry.name, entry.size) end
 io.write("read:      ", two:read("/app/version"))
 print("stat:      " .. two:stat("/app").type .. ", exists: " .. tostring(one:exists("/app/notes")))
 print("grep:      " .. two:grep{ pattern = "n.w", path = "/app" }.matches[1].path)
 
--- What is different between two.
+-- Compare two images.
 for _, change in ipairs(two:diff(one)) do
   if change.type == "file" then print("diff:      " .. change.change .. " " .. change.path) end
 end

@@ -25,7 +25,7 @@ image:run{ shell = "echo 'from the sandbox'", stdout = { path = path } }
 result = image:run{ command = "cat", stdin = { path = path } }
 io.write("files:      ", result.stdout)
 
--- stdout = an open file: written where it stands, not closed.
+-- stdout = an open file: written at its position, and not closed.
 local file = assert(io.open(path, "w"))
 file:write("header\n")
 image:run{ shell = "echo line", stdout = file }
@@ -49,7 +49,7 @@ image:run{
   stdout = function(chunk) io.write("live:       ", chunk) end,
 }
 
--- Output beyond truncate_output_at (1 MiB by default) is cut off, and said so.
+-- Output beyond truncate_output_at (1 MiB by default) is cut off, and marked so.
 result = image:run{ shell = "yes", truncate_output_at = 4, timeout = 1 }
 print("truncated:  " .. result.stdout:gsub("\n", " ") .. tostring(result.stdout_truncated))
 

@@ -1,4 +1,4 @@
--- Operations: a run that has been started, and what can be done with it.
+-- Operations: what can be done with a run that was started.
 
 local contree = require("contree")
 

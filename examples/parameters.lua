@@ -1,4 +1,4 @@
--- What a run can be told: core, I/O and execution parameters.
+-- The parameters of a run: core, I/O and execution.
 
 local contree = require("contree")
 
@@ -42,7 +42,7 @@ result:untag()
 local ok, err = pcall(image.run, image, { shell = "exit 9", check = true })
 print("check:      " .. tostring(ok) .. ", " .. err.result.exit_code)
 
--- What all runs of a client should have is said once.
+-- Parameters for all runs of a client are given once.
 local quick = contree.new{ operation_timeout = 1, default_truncate_output_at = 3 }
 result = quick.images:use("busybox:latest"):run("echo 123456; sleep 60")
 print("defaults:   " .. result.stdout .. ", " .. tostring(result.timed_out))

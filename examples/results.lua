@@ -1,4 +1,4 @@
--- What comes of a run: the result object.
+-- The result object of a run.
 
 local contree = require("contree")
 
@@ -10,12 +10,12 @@ io.write("stdout:    ", result.stdout)
 io.write("stderr:    ", result.stderr)
 print("exit code: " .. result.exit_code)
 
--- It is the image that the command left, so it goes on from there.
+-- It is also the image that the command left, so runs can go on from there.
 print("uuid:      " .. #result.uuid .. " characters, changed: " .. tostring(result.changed))
 io.write("goes on:   ", result:run("ls /made").stdout)
 print("reads:     " .. tostring(result:exists("/made")))
 
--- How it ended, and what it took.
+-- How it ended, and which resources it used.
 result = image:run("kill -TERM $$")
 print("signal:    " .. result.signal .. ", exit code " .. result.exit_code)
 result = image:run{ shell = "sleep 60", timeout = 1 }
@@ -24,7 +24,7 @@ print("timed out: " .. tostring(result.timed_out) .. ", limit " .. result.limit 
 print("took:      " .. tostring(result.duration >= 1) .. ", memory known: "
   .. tostring(result.resources.max_rss > 0))
 
--- Output that was too long says so; the result is never lost.
+-- Output that was too long is marked as cut off; the result is never lost.
 result = image:run{ shell = "echo 123456789", truncate_output_at = 4 }
 print("truncated: " .. result.stdout .. ", " .. tostring(result.stdout_truncated))
 

@@ -1,5 +1,4 @@
--- Running commands: shell lines and programs, what they get and what comes of
--- them.
+-- Running commands: shell lines and programs, their input, and their results.
 
 local contree = require("contree")
 
@@ -14,7 +13,7 @@ print("shell:   " .. result.stdout:gsub("\n", " "))
 result = image:run{ command = "/bin/echo", args = { "$HOME", "*", "two  spaces" } }
 io.write("command: ", result.stdout)
 
--- Where, and with what. (As whom: uid = and gid =, root without.)
+-- A directory and variables. (uid = and gid = choose the user, by default root.)
 result = image:run{
   shell = 'echo "$GREETING from $(hostname):$PWD"',
   env = { GREETING = "hi" },
@@ -31,6 +30,6 @@ io.write("failure: ", result.exit_code, " ", result.stderr)
 result = image:run{ shell = "sleep 100 & sleep 100", timeout = 1 }
 print("timeout: " .. tostring(result.timed_out) .. ", limit " .. result.limit)
 
--- The same run as often as wanted.
+-- The same run can be repeated.
 local date = image:prepare{ shell = "echo again" }
 io.write("prepare: ", date().stdout, "         ", date().stdout)

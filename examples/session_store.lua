@@ -1,10 +1,10 @@
--- A session that outlives its script: kept in a file, taken up by whoever comes.
+-- A session that outlives its script: it is in a file, and any script can resume it.
 
 local contree = require("contree")
 
 local client = contree.new()
 local store = os.tmpname()
-os.remove(store) -- only its name was wanted
+os.remove(store) -- only its name is needed
 
 do -- one program begins it
   local image = client.images:use("busybox:latest")
@@ -22,7 +22,7 @@ print("list:    " .. session:read("/list"):gsub("\n", " "))
 session:branch("salty"):rollback(2)
 session:run("echo salt >> /list")
 
--- Two at the same time: what was moved meanwhile is never overwritten.
+-- Two at the same time: a branch that has moved meanwhile is never overwritten.
 local other = client:session{ store = store, id = "cooking" }
 local ok, err
 contree.gather(function()

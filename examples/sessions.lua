@@ -20,13 +20,13 @@ print("main:   " .. session:read("/list"):gsub("\n", " "))
 session:checkout("sweet")
 print("sweet:  " .. session:read("/list"):gsub("\n", " "))
 
--- A fork goes its own way.
+-- A fork is a session of its own.
 local other = session:fork()
 other:run("rm /list")
 print("fork:   " .. tostring(other:exists("/list")) .. ", here: "
   .. tostring(session:exists("/list")))
 
--- A run that ends badly moves it, as any other; one that could not be does not.
+-- A failing command moves the session like any other; one that cannot be run does not.
 session:run("echo half >> /list; exit 1")
 local ok, err = pcall(session.run, session, { shell = "true", cwd = "/no/such" })
 print("failed: " .. tostring(ok) .. " " .. err.kind)

@@ -18,10 +18,10 @@ local client, fake = testing.client{ run = {
 } }
 print("version: " .. release(client):gsub("\n", ""))
 
--- And what was asked.
+-- The calls were recorded.
 print("asked:   " .. #fake.calls .. " commands, the first with CI=" .. fake.calls[1].env.CI)
 
--- The ways in which things go wrong are as easy to have.
+-- Failures are as easy to simulate.
 fake:on("make test", { exit_code = 1, stderr = "2 tests failed" })
 print("failing: " .. select(2, release(client)))
 fake:on("make test", { raises = "rate_limited", message = "slow down" })

@@ -26,15 +26,15 @@ io.write(image:run{
   },
 }.stdout)
 
--- Uploaded ahead, to be used by many runs.
+-- Upload a file first, and use it in many runs.
 local uploaded = client.files:upload(path)
 io.write(image:run{ shell = "sh /a.sh", files = { ["/a.sh"] = uploaded } }.stdout)
 io.write(image:run{ shell = "sh /b.sh", files = { ["/b.sh"] = uploaded } }.stdout)
 
--- A content is sent once, whatever it is called: it is known by its hash.
+-- A content is sent only once, under any name: it is known by its hash.
 print(client.files:upload(path).uuid == uploaded.uuid, client.files:find(uploaded.sha256).size)
 
--- apply_files makes an image of them.
+-- apply_files makes an image with the files.
 local kept = image:apply_files{ ["/opt/run.sh"] = path }
 io.write(kept:run("sh /opt/run.sh").stdout)
 os.remove(path)

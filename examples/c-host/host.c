@@ -23,7 +23,7 @@
 #define MAX_STATES 2
 #define TICK_NS 10000000L
 
-/* A Lua state and what is to be known of it before the next poll(). */
+/* A Lua state, and what it needs from the next poll(). */
 struct guest {
     lua_State *L;
     int contree;    /* the module, in the registry */
@@ -38,7 +38,7 @@ static void on_signal(int number) {
     interrupted = 1;
 }
 
-/* Prints what a protected call left when it failed. */
+/* Print the error of a failed protected call. */
 static bool check(lua_State *L, int status) {
     if (status == LUA_OK)
         return true;
@@ -96,7 +96,7 @@ static double now(void) {
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* What the program is there for, and must not wait for anything: it counts. */
+/* The program's own work, which must never wait: it counts. */
 struct clock {
     int fd;
     int ticks;
@@ -123,8 +123,8 @@ static void tick(struct clock *clock) {
         clock->worst = gap;
 }
 
-/* Waits until the clock or a guest has something to do; milliseconds are
- * rounded up, or the last of them would be spent in a hurry. */
+/* Wait until the clock or a guest has something to do. Milliseconds are rounded
+ * up, because a rest below one would become a busy loop. */
 static bool wait_for_work(struct guest *guests, int n, const struct clock *c) {
     struct pollfd fds[MAX_STATES + 1] = {{c->fd, POLLIN, 0}};
     int timeout = -1;

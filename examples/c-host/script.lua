@@ -1,5 +1,5 @@
--- What a program in C (host.c) runs in each of its Lua states: starts tasks
--- and returns. The program steps them.
+-- The program in C (host.c) runs this in each of its Lua states. It starts tasks
+-- and returns; the program steps them.
 local contree = require("contree")
 
 contree.spawn(function()

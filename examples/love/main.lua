@@ -4,7 +4,7 @@
 local contree = require("contree")
 
 local SIZE, GOAL = 16, 5                    -- fields a side, coins to win
-local TURN = love.graphics and 0.25 or 0.02 -- seconds; nobody watches: faster
+local TURN = love.graphics and 0.25 or 0.02 -- seconds; faster without a window
 local STEPS = { left = { -1, 0 }, right = { 1, 0 }, up = { 0, -1 }, down = { 0, 1 } }
 
 local image, coin

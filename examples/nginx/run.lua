@@ -1,8 +1,8 @@
--- The handlers of nginx.conf: the body of a POST is a script, and runs in a
--- sandbox of its own that sees nothing but its image and has no network.
+-- The handlers of nginx.conf. The body of a POST is a script. It runs in its own
+-- sandbox, which sees nothing but its image and has no network.
 --
--- contree.safe returns nil, err instead of raising: an error object that is
--- raised through nginx is logged as "unknown reason".
+-- contree.safe returns nil, err instead of raising, because nginx logs a raised
+-- error object as "unknown reason".
 local cjson = require("cjson")
 local contree = require("contree.safe")
 
@@ -22,7 +22,7 @@ local function answer(status, value)
   ngx.say(cjson.encode(value))
 end
 
--- What image:run takes, or nil when the request has been refused.
+-- The options for image:run, or nil when the request was refused.
 local function wanted()
   if ngx.req.get_method() ~= "POST" then
     ngx.header.allow = "POST"

@@ -1,4 +1,4 @@
--- A driver: how contree lives in the event loop of loop.lua.
+-- A driver, by which contree uses the event loop of loop.lua.
 local mine = require("loop")
 local plain = require("contree.loop.plain")
 
@@ -11,12 +11,12 @@ return function(contree)
     watcher = mine.watch(contree.fd(), function() contree.turn(0) end)
   end
 
-  -- Nothing is.
+  -- Nothing is in flight any more.
   function driver.idle()
     mine.unwatch(watcher)
   end
 
-  -- Tasks are ready: run them soon, but not here, in whatever made them so.
+  -- Tasks are ready: run them soon, but not within this call.
   local function run() driver.run() end
 
   function driver.ready() mine.after(0, run) end

@@ -7,7 +7,7 @@ local loop = {}
 local readers = {}      -- list of { getfd =, ready = function }
 local timers = {}       -- list of { at =, every =, ready = function }
 
---- Calls `ready` whenever the descriptor can be read; the result is for unwatch.
+--- Calls `ready` whenever the descriptor can be read. Pass the result to unwatch.
 function loop.watch(fd, ready)
   local reader = { getfd = function() return fd end, ready = ready }
   readers[#readers + 1] = reader
@@ -20,12 +20,12 @@ function loop.unwatch(reader)
   end
 end
 
---- Calls `ready` in so many seconds, and then `every` so many.
+--- Calls `ready` after some seconds, and then at every interval.
 function loop.after(seconds, ready, every)
   timers[#timers + 1] = { at = socket.gettime() + seconds, every = every, ready = ready }
 end
 
--- A timer's function may itself run the loop, so one at a time is taken out.
+-- A timer's function may run the loop itself, so timers are removed one at a time.
 local function next_due(now)
   for i, timer in ipairs(timers) do
     if timer.at <= now then
@@ -45,7 +45,7 @@ local function run_timers()
   end
 end
 
---- One round: waits until something happens, and calls who wants to know.
+--- One round: waits until something happens, and calls the functions for it.
 function loop.turn()
   local seconds
   for _, timer in ipairs(timers) do

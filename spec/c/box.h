@@ -35,7 +35,7 @@ struct capture {
     size_t length;
 };
 
-/* A sandbox, and the callbacks that it has made. */
+/* A sandbox, and the callbacks made so far. */
 struct box {
     struct sandbox *sandbox;
     char upper[32], work[32];
@@ -50,7 +50,7 @@ struct box {
     void (*on_spawned)(struct box *b, int spid);
 };
 
-/* Options of a box; zero for the usual. */
+/* Options of a box. Zero means the default. */
 struct box_options {
     const char *image;    /* layer on top: "l/2" instead of "l/1" */
     const char *hostname; /* "box" */
@@ -65,13 +65,13 @@ static inline void box_make_dir(const char *path) {
         printf("# mkdir %s: %s\n", path, strerror(errno));
 }
 
-/* Makes root of the sandbox the owner of a tree. */
+/* Give a tree to root of the sandbox. */
 static inline void box_own(const char *path) {
     shell("chown -hR %u:%u %s/%s", (unsigned)world.ids.base,
           (unsigned)world.ids.base, world.dir.path, path);
 }
 
-/* l/0 and l/places skeletons, l/1 busybox. */
+/* Make the skeletons l/0 and l/places, and busybox as l/1. */
 static inline void box_make_image(void) {
     static const char *const dirs[] = {"l", "w", "l/1", "l/1/bin"};
     struct fault f;
@@ -86,7 +86,7 @@ static inline void box_make_image(void) {
     box_own("l/1");
 }
 
-/* The runtime that makes the sandboxes of this process, if any. */
+/* Names the OCI runtime for the sandboxes of this process. Unset: none. */
 #define RUNTIME_VARIABLE "CONTREE_TEST_RUNTIME"
 
 static inline int world_find_runtime(struct fault *f) {
@@ -196,7 +196,7 @@ static inline void capture_read(uv_stream_t *s, ssize_t n,
         c->length += n;
 }
 
-/* Starts to capture; the process's end of the pipe. */
+/* Start to capture, and return the end of the pipe for the process. */
 static inline int capture_start(struct box *b, struct capture *c) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -209,7 +209,7 @@ static inline int capture_start(struct box *b, struct capture *c) {
     return ends[1];
 }
 
-/* A new sandbox with a new workspace; NULL with the fault. */
+/* Start a sandbox in a new workspace; NULL with the fault. */
 static inline struct box *box_start(const struct box_options *o,
                                     struct fault *f) {
     static const struct sandbox_callbacks callbacks = {box_on_started,
@@ -257,7 +257,7 @@ static inline char *const *box_environment(void) {
     return env;
 }
 
-/* Spawns with output captured and standard input from `stdin_fd`. */
+/* Spawn a process. Only the output of the main process is captured. */
 static inline void box_spawn(struct box *b, int spid,
                              struct sandbox_process *p) {
     struct fault f = {0};
@@ -277,14 +277,15 @@ static inline void box_spawn(struct box *b, int spid,
     }
 }
 
-/* Runs the loop until it is gone and its output read. */
+/* Run the loop until the sandbox is gone and all its output was read. */
 static inline void box_wait(struct box *b) {
     while (!b->gone || b->open_captures > 0)
         uv_run(world.loop, UV_RUN_ONCE);
     b->out.data[b->out.length] = b->err.data[b->err.length] = '\0';
 }
 
-/* Runs a process in a box until both have ended; free() the result. */
+/* Run a process in a new box until both have ended. The caller frees the box.
+ */
 static inline struct box *box_run(const struct box_options *o,
                                   struct sandbox_process p) {
     struct fault f = {0};
@@ -306,7 +307,7 @@ static inline struct box *box_shell(const char *script) {
                    (struct sandbox_process){.argv = argv, .stdin_fd = -1});
 }
 
-/* The output of a script, valid until the next call. */
+/* Run a script and return its output, which is valid until the next call. */
 static inline const char *box_output(const char *script) {
     static char text[OUTPUT_MAX];
     struct box *b = box_shell(script);
@@ -317,7 +318,7 @@ static inline const char *box_output(const char *script) {
     return text;
 }
 
-/* The exit code of a script, or 256 + signal. */
+/* Run a script and return its exit code, or 256 + signal. */
 static inline int box_code(const char *script) {
     struct box *b = box_shell(script);
     int code =
@@ -328,7 +329,7 @@ static inline int box_code(const char *script) {
     return code;
 }
 
-/* A file with this content, open at its start. */
+/* Return a file with this content, open at its start. */
 static inline int box_file(const char *content) {
     int fd = memfd_create("file", MFD_CLOEXEC);
     if (write(fd, content, strlen(content)) < 0 || lseek(fd, 0, SEEK_SET) < 0)
@@ -336,7 +337,7 @@ static inline int box_file(const char *content) {
     return fd;
 }
 
-/* Does the command line of some process contain `marker`? */
+/* Whether the command line of any process contains `marker`. */
 static inline bool process_exists(const char *marker) {
     DIR *proc = opendir("/proc");
     struct dirent *e;

@@ -13,10 +13,10 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-/* Runs `work` in a child, which reports each piece of work by a uuid. Waits for
- * the first uuid, and kills the child so many microseconds later, wherever it
- * is. The other uuids can be read from the descriptor that is returned, which
- * the caller closes. */
+/* Run `work` in a child, which writes a uuid for each piece of work that it
+ * has finished. Wait for the first uuid, then kill the child after some
+ * microseconds. Return the descriptor of the other uuids; the caller closes it.
+ */
 static inline int killed_at_work(void (*work)(void *arg, int report), void *arg,
                                  unsigned microseconds) {
     int ends[2];
@@ -49,7 +49,7 @@ static inline bool write_text(const char *path, const char *text) {
 
 enum { NO_NAMESPACES = 77 };
 
-/* 0, or the exit code of the child. */
+/* Return 0, or an exit code for the child. */
 static inline int become_nobody(void) {
     /* After setuid, /proc/self belongs to root without the prctl. */
     if (setgid(65534) < 0 || setuid(65534) < 0 ||
@@ -62,8 +62,8 @@ static inline int become_nobody(void) {
                : 1;
 }
 
-/* Checks that `work` returns 0 for an ordinary user with one id, which becomes
- * the owner of the directory. */
+/* Check that `work` returns 0 for an ordinary user with one id. The directory
+ * is given to that user. */
 static inline void check_as_nobody(const struct temp_dir *d,
                                    int (*work)(void *), void *arg) {
     int status = -1;

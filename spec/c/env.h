@@ -21,7 +21,7 @@ struct env {
     struct layers *l;
 };
 
-/* Opens the store and the layers; prints why it cannot. */
+/* Open the store and the layers. Print the reason when that fails. */
 static inline bool open_env(struct env *e, uid_t base) {
     struct fault f = {0};
     e->s = store_open(e->d.fd, e->d.path, &f);
@@ -31,7 +31,7 @@ static inline bool open_env(struct env *e, uid_t base) {
     return e->l;
 }
 
-/* Publishes a workspace as a layer and an image of it. `bytes` may be NULL. */
+/* Publish a workspace as a layer with an image. `bytes` may be NULL. */
 static inline int publish_layer(struct env *e, const struct workspace *w,
                                 int64_t parent, int64_t *layer, int64_t *bytes,
                                 struct fault *f) {

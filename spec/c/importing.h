@@ -12,7 +12,7 @@
 
 static const struct id_range usual_ids = {BASE, 65536};
 
-/* Opens a data directory for imports; prints why it cannot. */
+/* Open a data directory for imports. Print the reason when that fails. */
 static inline bool open_importer(struct importer *m, const struct temp_dir *d,
                                  struct id_range ids) {
     struct fault f = {0};
@@ -30,8 +30,7 @@ static inline void close_importer(struct importer *m) {
     store_close(m->store);
 }
 
-/* Runs shell commands that make a layout, oci/, in a directory (see the
- * script). */
+/* Run shell commands that make a layout in DIR/oci (spec/support/layout.sh). */
 static inline void make_layout(const struct temp_dir *d, const char *commands) {
     char path[100], here[PATH_MAX];
     snprintf(path, sizeof path, "%s/make", d->path);

@@ -1,6 +1,6 @@
-/* probe.h: the attacker, which runs inside a sandbox as "probe NAME" and prints
- * what it could do although it must not. test_escape puts itself into an image,
- * with the libraries that it uses. */
+/* probe.h: the attacker. It runs inside a sandbox as "probe NAME" and prints
+ * every forbidden thing that it could do. test_escape copies itself and its
+ * libraries into an image for this. */
 #ifndef CONTREE_PROBE_H
 #define CONTREE_PROBE_H
 
@@ -37,8 +37,7 @@ struct call {
     long number;
 };
 
-/* The policy in sandbox/filter.h by numbers: with names this would repeat the
- * source of the filter. */
+/* The system calls that sandbox/filter.h forbids. */
 static const struct call forbidden[] = {
     {"mount", SYS_mount},
     {"umount2", SYS_umount2},
@@ -117,8 +116,8 @@ static inline void probe_calls(void) {
     }
 }
 
-/* Makes every system call with meaningless arguments: whatever it does must
- * stay inside. Each in its own process, which may stop or die. */
+/* Make every system call with meaningless arguments, each in a process of its
+ * own, which may stop or die. The effects must stay inside. */
 static inline void probe_sweep(void) {
     for (int number = 0; number <= 600; number++) {
         if (number == SYS_kill || number == SYS_tkill || number == SYS_tgkill)
@@ -206,7 +205,8 @@ static inline void probe_sockets(void) {
         puts("no socket that there should be");
 }
 
-/* Leaves a label that the kernel keeps for some seconds after its socket. */
+/* Leave a flow label, which the kernel keeps for some seconds after the socket
+ * was closed. */
 static inline void probe_flow(void) {
     struct {
         struct in6_addr to;
@@ -227,7 +227,7 @@ static inline void probe_flow(void) {
                    sizeof request);
 }
 
-/* As many as there are, as root and as other users. */
+/* Take as many inotify instances as can be had, as root and as other users. */
 static inline void probe_instances(void) {
     int count = 0;
     for (uid_t user = 0; user < 50; user++) {
@@ -245,7 +245,7 @@ static inline void probe_instances(void) {
     pause();
 }
 
-/* Resources of which the whole machine has a fixed number. */
+/* Try to take resources of which the whole machine has a fixed number. */
 static inline void probe_shared(void) {
     void *context = NULL;
     expect("io_setup", syscall(SYS_io_setup, 1, &context), ENOSYS);
@@ -282,7 +282,7 @@ static inline void probe_i386(void) {
 }
 #endif
 
-/* Upwards, out of a chroot, as far as possible. */
+/* Go upwards, out of a chroot, as far as possible. */
 static inline void probe_chroot(void) {
     int root = open("/", O_RDONLY | O_DIRECTORY);
     if (mkdir("/tmp/jail", 0755) < 0 || chroot("/tmp/jail") < 0 ||
@@ -323,7 +323,7 @@ static inline void probe_init(void) {
     kill(1, SIGTERM);
 }
 
-/* How many bytes of the memory of `pid` can be read. */
+/* Return how many bytes of the memory of `pid` can be read. */
 static inline long peek(pid_t pid, const void *address) {
     char byte;
     struct iovec here = {&byte, 1}, there = {(void *)address, 1};
@@ -354,7 +354,7 @@ static inline void say_it_came(int signal) {
     puts("it came");
 }
 
-/* Our parent is init, which must not mistake a stop for our end. */
+/* Our parent, init, must not take a stopped process for one that ended. */
 static inline void probe_traced(void) {
     signal(SIGUSR1, say_it_came);
     if (ptrace(PTRACE_TRACEME, 0, 0, 0) < 0)
@@ -378,8 +378,8 @@ static inline void probe_privileges(void) {
            EPERM);
 }
 
-/* The marks of overlay: none may reach the upper directory in a form that
- * overlay would read. */
+/* Set the attributes that overlay uses as marks. None may reach the upper
+ * directory under a name that overlay would read. */
 static inline void probe_overlay(void) {
     static const char *const names[] = {
         "user.overlay.opaque",       "user.overlay.redirect",
@@ -397,7 +397,7 @@ static inline void probe_overlay(void) {
     expect("whiteout", mknod("/tmp/w", S_IFCHR | 0600, 0), EPERM);
 }
 
-/* More of anything than there is to have. */
+/* Try to exceed every limit. */
 static inline void probe_limits(void) {
     struct sched_param fifo = {.sched_priority = 1};
     static const int resources[] = {RLIMIT_NPROC, RLIMIT_FSIZE};
@@ -420,7 +420,8 @@ static inline void probe_limits(void) {
     expect("privileges", prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0), EINVAL);
 }
 
-/* Prints "held" when it could lock the file that both share, else "free". */
+/* Lock a file of the image in both ways. Print "free" for each success, else
+ * "held". */
 static inline void probe_lock(void) {
     int fd = open("/bin/probe", O_RDONLY);
     puts(flock(fd, LOCK_EX | LOCK_NB) == 0 ? "free" : "held");

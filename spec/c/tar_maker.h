@@ -1,4 +1,4 @@
-/* tar_maker.h: makes tar archives byte by byte, so that they can be wrong. */
+/* tar_maker.h: makes tar archives by hand, so that they can be malformed. */
 #ifndef CONTREE_TAR_MAKER_H
 #define CONTREE_TAR_MAKER_H
 
@@ -18,7 +18,7 @@ struct member {
     char
         type; /* '0' file, '1' hard link, '2' symlink, '3' char, '5' dir, ... */
     unsigned mode, uid;
-    long long size; /* as claimed; 0: the data's */
+    long long size; /* the size in the header; 0: that of the data */
 };
 
 static inline struct tar tar_begin(void) {
@@ -40,7 +40,7 @@ static inline void tar_checksum(char *header) {
     snprintf(header + 148, 8, "%06o", sum & 0777777);
 }
 
-/* A header in ustar form, and the data that really follows. */
+/* Add a ustar header, then the data. */
 static inline void tar_raw(struct tar *t, const struct member *m,
                            const void *data, size_t length) {
     char h[513] = "";
@@ -67,7 +67,7 @@ static inline void tar_add(struct tar *t, struct member m) {
     tar_raw(t, &m, m.data ? m.data : "", m.data ? strlen(m.data) : 0);
 }
 
-/* A pax record "LENGTH KEY=VALUE\n" for the member that follows. */
+/* Add a pax record "LENGTH KEY=VALUE\n" for the next member. */
 static inline void tar_pax(struct tar *t, const char *key, const char *value) {
     size_t rest = strlen(key) + strlen(value) + 3, total = rest + 1;
     char digits[24];
@@ -81,7 +81,7 @@ static inline void tar_pax(struct tar *t, const char *key, const char *value) {
     buffer_free(&b);
 }
 
-/* The descriptor of the archive's first `length` bytes. */
+/* Return a descriptor of the archive's first `length` bytes. */
 static inline int tar_open(const struct tar *t, size_t length) {
     int fd = memfd_create("tar", MFD_CLOEXEC);
     if (write_all(fd, t->b.data, length) < 0)

@@ -1,4 +1,4 @@
-/* temp_dir.h: a directory of its own for each test function. */
+/* temp_dir.h: temporary directories. */
 #ifndef CONTREE_TEMP_DIR_H
 #define CONTREE_TEMP_DIR_H
 
@@ -18,7 +18,7 @@ struct temp_dir {
     bool mounted;
 };
 
-/* Runs a shell command; true when it exits with 0. */
+/* Run a shell command; true when it exits with 0. */
 __attribute__((format(printf, 1, 2))) static inline bool
 shell(const char *format, ...) {
     char line[4096];
@@ -30,7 +30,8 @@ shell(const char *format, ...) {
     return system(line) == 0;
 }
 
-/* On the disk, because tmpfs lacks user.* attributes on older kernels. */
+/* Make a directory, on the disk because tmpfs lacks user.* attributes on older
+ * kernels. */
 static inline struct temp_dir temp_dir_make(void) {
     struct temp_dir d = {.path = "/var/tmp/contree-test-XXXXXX"};
     if (!mkdtemp(d.path))
@@ -39,7 +40,7 @@ static inline struct temp_dir temp_dir_make(void) {
     return d;
 }
 
-/* A tmpfs of `kilobytes`, to run out of space on. */
+/* Mount a tmpfs of `kilobytes`, for tests that run out of space. */
 static inline struct temp_dir temp_dir_small(int kilobytes) {
     struct temp_dir d = temp_dir_make();
     char options[64];
@@ -50,7 +51,8 @@ static inline struct temp_dir temp_dir_small(int kilobytes) {
     return d;
 }
 
-/* Can it hold layers? A tmpfs can from Linux 6.6 on. Prints a note if not. */
+/* Whether the directory can hold layers: a tmpfs can from Linux 6.6 on. Prints
+ * a note if not. */
 static inline bool temp_dir_holds_layers(const struct temp_dir *d) {
     bool holds = fsetxattr(d->fd, "user.x", "", 0, 0) == 0;
     if (!holds)

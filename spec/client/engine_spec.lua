@@ -1,4 +1,4 @@
--- Finding, starting and reaching the local engine. A stand-in program replaces it here.
+-- Finding, starting and reaching the local engine. spec/support/fake_server.py plays it.
 local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")

@@ -1,4 +1,4 @@
--- Every kind of error, caused as it is caused in practice (docs/use/errors.md).
+-- Every kind of error, with a cause from practice (docs/use/errors.md).
 local contree = require("contree")
 local disk = require("spec.support.disk")
 local errors = require("contree.base.errors")
@@ -11,7 +11,7 @@ local SERVER_KINDS = { [400] = "invalid_argument", [401] = "auth", [403] = "forb
   [502] = "server", [503] = "server", [504] = "server", [302] = "server", [307] = "server",
   [308] = "server" }
 
--- Statuses whose requests are sent again (docs/use/errors.md).
+-- Requests with these statuses are sent again (docs/use/errors.md).
 local AGAIN = { [410] = true, [425] = true, [429] = true, [500] = true, [502] = true, [503] = true,
   [504] = true }
 
@@ -295,7 +295,7 @@ describe("whatever types a server sends", function()
     local image = client.images:use(fake.IMAGE)
     local operation = fake.operation{ uuid = "op-1", stdout = "x", result = fake.KEPT }
     each_change(operation, function(changed)
-      -- An operation that has not ended would be asked for again; this test is not about that.
+      -- An operation that has not ended would be requested again, which is no part of this test.
       if changed.status ~= "SUCCESS" then return end
       server:rules(fake.run{ spawned = { status = 201, json = changed },
         operations = { { status = 200, json = changed } } })
@@ -312,7 +312,7 @@ describe("whatever types a server sends", function()
     for _, frame in ipairs(fake.frames({ "x" }, { result = fake.KEPT })) do
       list[#list + 1] = cjson.decode(frame:match("data: (.-)\n"))
     end
-    -- A stream without a completion would be read again; this test is not about that.
+    -- A stream without a completion would be read again, which is no part of this test.
     for _, event in ipairs(list) do
       each_change(event.data, function()
         local frames = {}

@@ -18,7 +18,7 @@ describe("a hostile server", function()
 
   local executing = { status = 200, json = { uuid = "op-1", status = "EXECUTING" } }
 
-  -- Events that keep a stream busy without progress.
+  -- These events keep a stream busy without progress.
   local STREAMS = {
     ["events that were seen"] = "id: 1\nevent: stdout\ndata: {}\n\n",
     ["events without a type"] = "data: {}\n\n",
@@ -38,7 +38,7 @@ describe("a hostile server", function()
     end)
   end
 
-  -- A process that never existed, and a stream that does not tell.
+  -- The process never existed, and the stream never says so.
   it("F11: giving up a process ends in time", function()
     server:rules{
       { method = "POST", path = "/v1/operations/op-1/subprocesses", replies = {

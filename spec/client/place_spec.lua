@@ -1,10 +1,10 @@
--- Every error says where the script called, whatever way the call was made.
+-- Every error names the line of the script that made the call, however it was made.
 local contree = require("contree")
 local errors = require("contree.base.errors")
 local fake = require("spec.support.fake")
 local safe = require("contree.safe")
 
--- The line of its caller.
+-- Returns the line of the call.
 local function here() return "place_spec.lua:" .. debug.getinfo(2, "l").currentline end
 
 local function at(expected, err)
@@ -170,7 +170,7 @@ end)
 
 describe("D16: an error that leaves the module", function()
   it("is an object, whatever our own code does", function()
-    -- A fault of ours, simulated by a chunk with one of our paths.
+    -- A chunk with a path of the module simulates a fault in our own code.
     local source = debug.getinfo(errors.new, "S").source:gsub("errors%.lua$", "fault.lua")
     local load_text = loadstring or load -- luacheck: ignore
     local fault = assert(load_text("return function(t) return t.a.b end", source))()
@@ -205,14 +205,14 @@ describe("D16: an error that leaves the module", function()
     assert.are.equal("no libcurl", err.message)
   end)
 
-  -- A finaliser that added a timer while another was being added once damaged the heap.
+  -- A finaliser once damaged the heap of timers: it added a timer while another was being added.
   it("does not come of a stream that is collected at a bad moment", function()
     local server = fake.start()
     server:rules(fake.run{ events = { fake.stream({ fake.frame(0, "init", 0, {}), 5 }) } })
     local image = contree.new{ url = server.url, token = "t" }.images:use(fake.IMAGE)
     local timers = require("contree.loop.timers")
     local add, struck = timers.add, 0
-    -- Garbage is collected in the middle of each addition of a timer.
+    -- Each addition of a timer is interrupted by a garbage collection.
     timers.add = function(self, at_time, fn, value)
       self.size = self.size + 1
       local before = self.size

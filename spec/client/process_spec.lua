@@ -1,4 +1,4 @@
--- Orders to running processes, and their output, on an unreliable server.
+-- Running processes and their output, on an unreliable server.
 local contree = require("contree")
 local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")

@@ -1,13 +1,13 @@
--- What COPY and ADD make of every type of entry over every type of target, and what
--- BuildKit makes of them: one grid a way to copy, every cell a spec.
+-- COPY and ADD of every type of entry over every type of target, with the same outcome as
+-- in BuildKit. Each way to copy has a grid; each cell is a spec.
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
--- A user without subordinate ids has one id to give (scripts/as-user).
+-- Without subordinate ids there is only one id in a sandbox (scripts/as-user).
 local SINGLE = os.getenv("CONTREE_TEST_IDS") == "single"
 local OWNER = SINGLE and "0:0" or "3:4"
 
--- What is there before: shell commands that make it as $t, with $a for what it leads to.
+-- Shell commands that make the target $t before the copy. If $t is a link, it leads to $a.
 local TARGETS = {
   nothing = ":",
   file = 'echo old > "$t"; chmod 640 "$t"',
@@ -21,7 +21,7 @@ local TARGETS = {
   hard = 'echo aux > "$a"; ln "$a" "$t"',
 }
 
--- What is copied: shell commands that make it as $e.
+-- Shell commands that make the entry to be copied, $e.
 local ENTRIES = {
   file = 'echo new > "$e"; chmod 751 "$e"',
   set_id = 'echo new > "$e"; chmod 4755 "$e"',
@@ -36,8 +36,8 @@ local ENTRIES = {
   sparse = 'truncate -s 3000000 "$e"; echo new >> "$e"; chmod 640 "$e"',
 }
 
--- Below a path: names, types and modes, owners as $O, link counts of files, and what is
--- in them or where they lead.
+-- The copied entry: each line is a name below its path, type and mode, owner as $O, the link
+-- count and content of a file or the target of a link.
 local SHAPES = {
   file = { " -rwxr-x--x $O 1 new" },
   set_id = { " -rwsr-xr-x $O 1 new" },
@@ -68,9 +68,10 @@ local OLD = {
 local COLUMNS = { "nothing", "file", "directory", "empty", "file_link", "dir_link", "dangling",
   "absolute", "fifo", "hard" }
 
--- new: the entry, in place of what was there. merged: the directory gets the entry's mode
--- and owner, and keeps what it held. kept: what was there. over: refused, as nothing but a
--- directory goes over one. under: refused, as a directory goes over nothing else.
+-- new: the entry replaces the target. merged: the directory gets the entry's mode and owner,
+-- and keeps its contents. kept: the target does not change. over: refused, because only a
+-- directory can be copied over a directory. under: refused, because a directory can be
+-- copied over nothing else.
 local function grid(text)
   local cells = {}
   for row, rest in text:gmatch("([%l_]+)([^\n]+)\n") do
@@ -85,7 +86,7 @@ local function grid(text)
   return cells
 end
 
--- A tree over a tree: no link of the target is followed.
+-- A tree is copied over a tree. No link of the target is followed.
 local COPY = grid[[
 file       new new   over   over   new   new   new   new   new   new
 set_id     new new   over   over   new   new   new   new   new   new
@@ -100,7 +101,7 @@ hard       new new   over   over   new   new   new   new   new   new
 sparse     new new   over   over   new   new   new   new   new   new
 ]]
 
--- An archive: everything goes over everything, but for pipes, which are passed over.
+-- An archive is unpacked over a tree. Everything replaces everything, but pipes are skipped.
 local ARCHIVE = grid[[
 file       new new  new    new    new  new  new  new  new  new
 set_id     new new  new    new    new  new  new  new  new  new
@@ -134,7 +135,7 @@ local OUTCOMES = {
   end,
 }
 
--- What links of the targets lead to: no copy reaches it.
+-- What the targets' links lead to. No copy changes it.
 local AUX = { file_link = "-rw-r--r-- aux", absolute = "-rw-r--r-- aux",
   dir_link = "drwxr-x--- 0", hard = "-rw-r--r-- aux" }
 
@@ -151,15 +152,15 @@ cd /aux && for f in *; do [ "$f" = '*' ] && continue
 done
 ]=]
 
--- A shell line that makes something for a cell.
+-- Returns a shell line: the command after its variables.
 local function making(command, variables)
   local parts = {}
   for name, value in pairs(variables) do parts[#parts + 1] = ("%s=%s; "):format(name, value) end
   return table.concat(parts) .. command
 end
 
--- Trees below a directory of this machine: copy/COLUMN/ROW and archive/COLUMN/ROW of what
--- is not refused, rows/ROW/ROW of all.
+-- Makes the entries in a directory of this machine: copy/COLUMN/ROW and archive/COLUMN/ROW
+-- unless they are refused, and rows/ROW/ROW for all.
 local function make_sources(directory)
   local lines = { "umask 022; cd " .. directory }
   local function add(path, row)
@@ -176,7 +177,7 @@ local function make_sources(directory)
   disk.capture("sh " .. disk.write(directory .. "/sources.sh", table.concat(lines, "\n")))
 end
 
--- The script that makes the targets in an image.
+-- Returns the script that makes the targets in an image.
 local function targets()
   local lines = { "umask 022; mkdir /t /aux" }
   for _, column in ipairs(COLUMNS) do
@@ -192,7 +193,7 @@ end
 local BASE = "FROM busybox:latest AS base\nCOPY targets.sh /\n"
   .. "RUN sh /targets.sh && rm /targets.sh\n"
 
--- Each way: a Dockerfile, its grid, and the owner of what is new.
+-- Each way to copy: its grid, the owner of new entries, and the Dockerfile.
 local WAYS = {
   COPY = { COPY, "0:0", "COPY copy /t\n" },
   ["COPY for the second time"] = { COPY, "0:0", "COPY copy /t\nCOPY copy /t/\n" },
@@ -211,7 +212,7 @@ describe("B2:", function()
       cache_dir = directory .. "/cache" }
   end
 
-  -- The lines of each cell, and of what links lead to.
+  -- Returns the lines of each cell, and of what the links lead to.
   local function look(way)
     if seen[way] then return seen[way] end
     local text = WAYS[way][3]

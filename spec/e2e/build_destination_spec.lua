@@ -1,14 +1,14 @@
--- Where COPY and ADD put something: a destination is followed through links as it is
--- written, whatever there is at its end; what is below it is build_copy_spec's. And whom
--- the directories on the way belong to.
+-- Where COPY and ADD put something: links in the destination's own path are followed, also
+-- the last one (for links below it see build_copy_spec). And who owns the directories that
+-- are made on the way.
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
--- A user without subordinate ids has one id to give (scripts/as-user).
+-- Without subordinate ids there is only one id in a sandbox (scripts/as-user).
 local SINGLE = os.getenv("CONTREE_TEST_IDS") == "single"
 local ONE, OTHER = SINGLE and "0:0" or "3:4", SINGLE and "0:0" or "5:5"
 
--- The destination $t before, and $a that it may lead to: shell commands.
+-- Shell commands that make the destination t before the copy, and a, which t may lead to.
 local TARGETS = {
   nothing = ":",
   file = "echo old > t",
@@ -23,7 +23,7 @@ local TARGETS = {
   hard = "echo old > a; ln a t",
 }
 
--- What is there afterwards. $F is what a file is, $N its name.
+-- The paths after a file was copied. $F is the shape of the file, $N its name.
 local FILES = {
   nothing = "t $F",
   file = "t $F",
@@ -38,7 +38,7 @@ local FILES = {
   hard = "a -rw-r--r-- old; t $F",
 }
 
--- The same of a directory that holds $N; nil where it is refused.
+-- The same after a directory with the file $N was copied. Without an entry it is refused.
 local DIRECTORIES = {
   nothing = "t drwxr-xr-x; t/$N $F",
   directory = "t drwxr-x---; t/$N $F; t/was -rw-r--r-- kept",
@@ -49,7 +49,7 @@ local DIRECTORIES = {
 
 local F, FIFO = "-rwxr-x--x new", "prw--w----"
 
--- Instructions, with $t for the destination: what they make, the file's shape and name.
+-- Each way: an instruction with $t as destination, the outcomes, the file's shape and name.
 local WAYS = {
   ["COPY f"] = { "COPY f $t", FILES, F, "f" },
   ["COPY a link"] = { "COPY link $t", FILES, F, "link" },
@@ -157,7 +157,7 @@ describe("B3: what is made on the way", function()
   end)
   teardown(function() stop() end)
 
-  -- "mode owner path" of some paths.
+  -- Returns "mode owner path" of each path.
   local function made(text, paths)
     local image = client.images:build{ context = directory, cache_dir = directory .. "/cache",
       dockerfile = { data = "FROM busybox:latest\n" .. text } }

@@ -6,7 +6,7 @@ local home = require("spec.support.home")
 local safe = require("contree.safe")
 local wire = require("spec.support.wire")
 
--- A user without subordinate ids has one id to give (scripts/as-user).
+-- Without subordinate ids there is only one id in a sandbox (scripts/as-user).
 local SINGLE = os.getenv("CONTREE_TEST_IDS") == "single"
 
 describe("images:build", function()
@@ -26,7 +26,7 @@ describe("images:build", function()
     return disk.write(path, data)
   end
 
-  -- Builds a text; returns the image, and what was done with each line.
+  -- Builds a Dockerfile's text; returns the image, and the last event of each line.
   local function build(text, given)
     local done, copy = {}, { dockerfile = { data = text }, cache_dir = cache }
     for name, value in pairs(given or {}) do copy[name] = value end
@@ -43,7 +43,7 @@ describe("images:build", function()
 
   local function cat(image, path) return image:read(path) end
 
-  -- "path type mode owner" of all that is below a path.
+  -- Returns "path type mode owner" of everything below a path.
   local function tree(image, path)
     return image:run{ shell = "cd " .. path .. [[ && find . | sort | while read f; do
       stat -c '%n %A %u:%g %N' "$f"; done]] }.stdout
@@ -136,7 +136,7 @@ CMD ["./main.sh"]
     it("what is no longer there", function()
       again()
       local path = shell("ls " .. cache .. "/build/*"):gsub("%s+$", "")
-      -- As if all but the first step's image had been collected.
+      -- Pretend that all images but that of the first step were collected.
       shell(([[awk '{ u = $2; if (u ~ /^[0-9a-f]+-/ && n++ > 0) sub(/^......../, "00000000", u);
         print $1, u }' %s > new && mv new %s]]):format(path, path))
       local image, done = again()
@@ -145,7 +145,7 @@ CMD ["./main.sh"]
       image, done = again()
       assert.equal("cache_hit", done[5])
       assert.is_true(image:exists("/3"))
-      -- And as if somebody else had written there.
+      -- Pretend that another program has written to the cache.
       build("FROM busybox:latest\nENV P=$PATH\nRUN :")
       shell(("sed -i 's/ .*/ {junk}/' %s"):format(path))
       done = select(2, again())
@@ -567,7 +567,7 @@ B
     assert.is_nil(select(2, image:run{ shell = "exit 1", check = true }).misuse)
   end)
 
-  -- Neither is waited for nor read without an end.
+  -- A pipe must not block the build, and a device must not be read for ever.
   it("F11: takes Dockerfiles that are files, and the context's from within", function()
     shell([[mkdir f11 && cd f11 && mkdir out pipe in && echo FROM busybox:latest > out/real &&
       cp out/real . && ln -s ../real out/Dockerfile && mkfifo pipe/Dockerfile && mkfifo pipe/own &&

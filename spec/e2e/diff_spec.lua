@@ -72,8 +72,8 @@ describe("image:diff", function()
       :format(disk.quote(directory), name, name, name))
   end
 
-  -- What is left of the difference when the patch has been applied, and which
-  -- files are programs then.
+  -- Applies the patch of two images. Returns the differences that remain, and a list of the
+  -- executable files.
   local function left(program, from, to)
     disk.write(directory .. "/the.patch", tostring(to:diff(from, { text = true })))
     copy(from, "a")
@@ -87,12 +87,12 @@ describe("image:diff", function()
     it("is what " .. program .. " makes one of the other with, both ways", function()
       local base, image = base, image -- luacheck: ignore 431
       if program == "patch -s" then
-        -- POSIX of 2024 has no newline in names, and so has no patch from 2.8 on.
+        -- POSIX of 2024 forbids newlines in names, and patch does from 2.8 on.
         local odd = "rm /d/q*line*"
         base, image = base:run{ shell = odd, disposable = false },
           image:run{ shell = odd, disposable = false }
       end
-      -- No patch holds the pipe, nor what is binary.
+      -- A patch cannot hold pipes or binary files.
       assert.are.equal("Binary files a/d/binary and b/d/binary differ\nOnly in b/d: pipe\n"
         .. "a/d/sub/new\na/d/tool\n", left(program, base, image))
       assert.are.equal("Binary files a/d/binary and b/d/binary differ\nOnly in a/d: pipe\n",

@@ -1,6 +1,5 @@
--- Every Lua block of these pages runs as it stands, after a few lines that give
--- it the names that the page has introduced; what it prints is what its comments
--- (--> …) say.
+-- Every Lua block of these pages runs as it stands, after a few lines that define the names
+-- introduced by the page. It must print what its comments (--> …) say.
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 local host = require("spec.support.host")
@@ -20,7 +19,7 @@ local image = client.images:use("busybox:latest")
 local id, session, base, my_program, list_of_functions
 ]]
 
--- What some blocks stand on.
+-- Some blocks need more: the code to run before a block that contains the key.
 local BEFORE = {
   ["operations:get(id)"] = 'id = image:start("echo x").uuid\n',
   ["list_of_functions"] = [[
@@ -47,7 +46,7 @@ local BEFORE = {
     session:run("touch /broken; rm /app")
   ]],
   ["image.config"] = 'image = client.images:build("app")\n',
-  -- Registries are not at hand: the names are known to a server that is played.
+  -- No registry can be reached, so a fake client answers.
   ["images:import_from"] = "client = testing.client()\n",
 }
 
@@ -60,7 +59,7 @@ local function blocks(page)
   return list
 end
 
--- What the comments say is printed.
+-- Returns the output that the comments promise.
 local function promised(text)
   local words = {}
   for comment in text:gmatch("print%b()[^\n]-%-%->([^\n]*)") do
@@ -86,7 +85,7 @@ describe("the code in", function()
     disk.remove(directory)
   end)
 
-  -- scripts/as-user says so.
+  -- Set by scripts/as-user.
   local one_id = os.getenv("CONTREE_TEST_IDS") == "single"
 
   for _, page in ipairs(PAGES) do

@@ -1,4 +1,4 @@
--- A2: names in a sandbox, from Lua, and images whose /etc/hosts is made by hand.
+-- /etc/hosts in sandboxes, from Lua, and in images that bring their own.
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 

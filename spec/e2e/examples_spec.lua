@@ -4,7 +4,7 @@ local home = require("spec.support.home")
 
 local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
 
--- Those that do not always print the same have a test of their own.
+-- The output of these is not always the same, so they have tests of their own.
 local SPECIAL = { quickstart = true, detached = true }
 
 describe("examples/", function()
@@ -16,7 +16,7 @@ describe("examples/", function()
     disk.remove(directory)
   end)
 
-  -- Prints of an example, and how it ended.
+  -- Returns the output of an example, and how it ended.
   local function run(arguments)
     local here = disk.quote(directory)
     local text = disk.capture(("env -u CONTREE_URL -u CONTREE_TOKEN CONTREE_HOME=%s"

@@ -1,5 +1,5 @@
--- What a user can get wrong, and what can be wrong with the machine: each is
--- a clear error, and nothing is left behind.
+-- Mistakes of users and troubles of the machine end in a clear error, and leave nothing
+-- behind.
 local contree = require("contree")
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")

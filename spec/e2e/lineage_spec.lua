@@ -1,4 +1,4 @@
--- Where images come from, who wrote a file last, and who broke it.
+-- Where images come from, which run wrote a file last, and which one broke it.
 local contree = require("contree")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
@@ -47,7 +47,7 @@ describe("the past of an image", function()
         local entry, change = asked:blame(path)
         return ("%s: %s"):format(entry.title, change and change.change or "from the start")
       end
-      -- Written back to what it had been: the run that did so is meant.
+      -- The file has its old content again; blame names the run that restored it.
       assert.are.equal("echo 1 > /d/a: changed", blame("/d/a"))
       assert.are.equal("rm /d/b; touch /d/a: removed", blame("/d/b"))
       assert.are.equal("echo 3 > /d/c; chmod 600 /d/c: added", blame("/d//c/"))
@@ -134,7 +134,7 @@ describe("the past of an image", function()
       assert.matches("nothing to find", err.hint)
       err = failure(broken.bisect, broken, "exit 3")
       assert.matches("number 1 %(start%) should be good, but the test says bad", tostring(err))
-      -- How far the history goes is not for the script to know (D3).
+      -- A script cannot know how long the history is, so this is not misuse.
       assert.are.equal("unprocessable",
         failure(broken.bisect, broken, good, { good = 5, bad = 5 }).kind)
       assert.are.equal("not_found", failure(broken.bisect, broken, good, { bad = 17 }).kind)

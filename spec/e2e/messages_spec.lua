@@ -1,4 +1,4 @@
--- What errors say of trouble on this machine: what happened, and what to do.
+-- Errors about trouble on this machine say what happened and what to do.
 local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
@@ -59,7 +59,7 @@ describe("D9: an error says", function()
     for _ = 1, 5 do
       os.execute("kill -TERM " .. home.pid(directory .. "/data") .. "; sleep 0.05")
       local ok, result = pcall(busybox.run, busybox, "echo again")
-      -- A run that was accepted before is cancelled.
+      -- If the run was accepted, it is cancelled.
       assert.are.equal(ok and "again\n" or "cancelled", ok and result.stdout or result.kind)
     end
   end)

@@ -1,5 +1,5 @@
--- B6: the names of files are bytes. Whatever they are, they can be listed, read,
--- searched, compared and taken out.
+-- File names are bytes. Files with any name can be listed, read, searched, compared and
+-- downloaded.
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
@@ -7,8 +7,8 @@ local home = require("spec.support.home")
 describe("B6: a file's name", function()
   local client, directory, stop, first, second
 
-  -- Latin-1, a lone continuation, no byte of UTF-8 at all, an overlong form, a
-  -- surrogate, a character cut short; and what looks like our own escapes.
+  -- Latin-1, a lone continuation byte, bytes that UTF-8 never has, an overlong form, a
+  -- surrogate, and a character cut short; then names that look like our own escapes.
   local NAMES = { "b\228r", "\128", "\255\254", "a\192\175b", "\237\160\128", "x\226\130",
     "b%E4r", "b%25E4r", "%", "100%\228", "p\228 th\n\"\\", "gr\195\188n", "\240\159\166\138" }
 

@@ -1,5 +1,5 @@
--- What users of the Python SDK are used to, row by row of docs/proofs/parity.md, as far
--- as no other spec shows it: on the embedded engine.
+-- The rows of docs/proofs/parity.md, the features that users of the Python SDK know, on the
+-- embedded engine. Rows that other specs test are left out.
 local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")

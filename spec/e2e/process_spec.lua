@@ -1,4 +1,4 @@
--- Commands that are talked to while they run, on the embedded engine.
+-- Input and output of commands while they run, on the embedded engine.
 local contree = require("contree")
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
@@ -195,7 +195,7 @@ describe("a running command", function()
         pcall(task.wait, task)
       end)
       refuses("cancelled", "killed", sub.wait, sub)
-      -- A processor that is busy takes its time to end it.
+      -- On a busy processor the process may take a while to end.
       local gone = op:spawn("while ps | grep -q '[s]leep 50'; do sleep 0.05; done"):wait(30)
       assert.are.equal(0, gone.exit_code)
     end)
@@ -340,7 +340,7 @@ describe("a running command", function()
       local op, seen
       op = busybox:start{ shell = "echo first; read answer; echo $answer", stdin = contree.PIPE,
         stdout = function(chunk)
-          -- The command goes on only when we answer what it wrote.
+          -- The command waits for this answer to its output.
           if not seen then op:write("answered\n") end
           seen = (seen or "") .. chunk
         end }
@@ -357,12 +357,12 @@ describe("a running command", function()
       local before, most, total, cleaning, pause = resident(), 0, 0, 0, 0
       busybox:run{ shell = "head -c 100000000 /dev/zero", truncate_output_at = 200000000,
         stdout = function(chunk)
-          -- Garbage is not what this is about.
+          -- Memory that is only garbage must not count.
           if total >= cleaning then
             collectgarbage()
             cleaning = total + 4000000
           end
-          -- Everything would be here after the first pause, were it not held back.
+          -- Without backpressure all output would have arrived after the first pause.
           if total >= pause then
             contree.sleep(0.5)
             most = math.max(most, resident())

@@ -1,4 +1,4 @@
--- What a script sees of an engine that has no sandbox free.
+-- Runs on an engine that has no free sandbox, from Lua.
 local contree = require("contree")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
@@ -15,7 +15,7 @@ describe("D5: an engine with all sandboxes taken", function()
   before_each(function() holder = busybox:start("sleep 300") end)
   after_each(function() holder:cancel() end)
 
-  -- The holder's place is taken back when its sandbox is gone.
+  -- The holder's place is free only after its sandbox is gone.
   local function has_room() return pcall(busybox.run, busybox, "true") end
 
   it("is rate_limited after queue_timeout, at once with 0", function()

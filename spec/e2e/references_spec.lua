@@ -1,4 +1,4 @@
--- Every reference that registries have is one here.
+-- Every kind of reference that registries know can be imported.
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
 local registry = require("spec.support.registry")
@@ -29,7 +29,7 @@ describe("a reference to a registry", function()
       local name = fake.host .. "/good/" .. "x" .. #version .. version:gsub("DIGEST", digest)
       local image = client.images:oci(name)
       assert.are.equal("here\n", image:run("cat /name").stdout)
-      -- It is found again by the same words, and nobody is asked once more.
+      -- The same reference finds it again without another request.
       local asked = manifests()
       assert.are.equal(image.uuid, client.images:oci(name).uuid)
       assert.are.equal(image.uuid, client.images:use(name, { strict = true }).uuid)

@@ -1,5 +1,4 @@
--- The main job, end to end: the Lua API on the embedded engine with real
--- sandboxes.
+-- image:run, end to end: the Lua API on the embedded engine with real sandboxes.
 local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
@@ -122,7 +121,7 @@ describe("image:run on the embedded engine", function()
     assert.are.equal("from the host\nB\n755 0 0\n", result.stdout)
   end)
 
-  -- A user without subordinate ids has one id to give (scripts/as-user).
+  -- Without subordinate ids there is only one id in a sandbox (scripts/as-user).
   it("gives files and commands the owner asked for, where there is one to give", function()
     local options = { shell = "stat -c '%u %g' /f; id -u", uid = 5,
       files = { ["/f"] = { data = "", uid = 5, gid = 6 } } }

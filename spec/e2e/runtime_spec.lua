@@ -1,4 +1,4 @@
--- An OCI runtime in the engine's place of making sandboxes, asked for in Lua.
+-- Sandboxes made by an OCI runtime that was chosen in Lua.
 local contree = require("contree")
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
@@ -32,7 +32,7 @@ describe("engine = { runtime = }", function()
     assert.are.equal("conflict", err.kind)
     assert.matches("runtime native, not with crun", tostring(err), 1, true)
     assert.matches("kill " .. home.pid(directory .. "/data"), tostring(err), 1, true)
-    -- Done as told, it is as wanted.
+    -- Following the advice helps.
     home.stop_engine(directory .. "/data")
     assert.are.equal("3\n", other.images:use("busybox:latest"):run("echo 3").stdout)
     err = failure(function()
@@ -40,7 +40,7 @@ describe("engine = { runtime = }", function()
         socket = directory .. "/engine.sock" } }.images:use("busybox:latest"):run("echo 4")
     end)
     assert.matches("crun, not with native", tostring(err), 1, true)
-    -- Who has no wish takes what there is.
+    -- A client without a preference takes the running engine.
     assert.are.equal("5\n", client.images:use("busybox:latest"):run("echo 5").stdout)
     other:close()
     stop()

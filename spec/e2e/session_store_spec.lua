@@ -34,7 +34,7 @@ describe("a session in a store", function()
       PREAMBLE:format(directory) .. script))
   end
 
-  -- What a script of its own prints.
+  -- Returns the output of a script in a process of its own.
   local function run(script)
     return disk.capture(("%s %s 2>&1"):format(lua, write(script)))
   end
@@ -139,7 +139,7 @@ describe("a session in a store", function()
     assert.are.equal("mine", mine.branch_name)
     assert.are.equal("busybox:latest|sleep 1; echo mine > /mine", titles(mine))
     assert.is_false(mine:exists("/theirs"))
-    -- The next run begins where the branch is by then.
+    -- The next run begins where the branch is at that time.
     mine:checkout("main")
     theirs:run("echo more > /theirs")
     assert.are.equal("more\n", mine:run("cat /theirs").stdout)
@@ -182,7 +182,7 @@ describe("a session in a store", function()
     assert.are.equal(operation, session:pending()[1])
     assert.is_true(rawequal(session:wait(), operation:wait()))
     assert.are.equal("1\n", session:read("/f"))
-    -- What has failed or is cancelled leaves it where it was.
+    -- A run that failed or was cancelled does not move the branch.
     session:start{ shell = "true", cwd = "/no/such" }
     assert.are.equal("operation_failed", failure(session.wait, session).kind)
     session:start("sleep 60")
@@ -214,7 +214,7 @@ describe("a session in a store", function()
     session:commit(image:run{ shell = "true", files = { ["/x"] = { data = "x" } },
       disposable = false }, "third")
     assert.are.equal("x", session:read("/x"))
-    -- Somebody goes on on the branch all the same.
+    -- The branch moves although there is a pending run.
     local rows = contree.sessions(store).rows
     rows:write(function() rows:set_tip("late", "main", rows:tip("late", "other")) end)
     local err = failure(operation.wait, operation)
@@ -223,7 +223,7 @@ describe("a session in a store", function()
     session:commit(err.result, "late")
     assert.are.equal("late\n", session:read("/late"))
     assert.are.same({}, session:pending())
-    -- The same for a run of one's own, which anybody may commit.
+    -- The same for a run of our own. Anybody may commit it.
     operation = session:start("echo own > /own")
     rows:write(function() rows:set_tip("late", "late", rows:tip("late", "other")) end)
     assert.are.equal("conflict", failure(operation.wait, operation).kind)

@@ -1,4 +1,4 @@
--- Output that is taken as it comes is whole, or its end says that it is not.
+-- Streamed output is complete, or its end says that it is not.
 local contree = require("contree")
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
@@ -6,7 +6,7 @@ local fake = require("spec.support.fake")
 local home = require("spec.support.home")
 
 local SHELL = "seq 1 400000"
-local SIZE = 2688895 -- of what that prints
+local SIZE = 2688895 -- bytes that it prints
 
 describe("A9: output that is taken as it comes", function()
   local client, directory, stop, busybox
@@ -69,7 +69,7 @@ describe("A9: output that is taken as it comes", function()
     local op, got = busybox:start{ shell = SHELL, truncate_output_at = 10 }, ""
     for bytes in op:output() do got = got .. bytes end
     assert.are.equal("1\n2\n3\n4\n5\n", got)
-    -- What nobody takes as it comes has the wire's own limit.
+    -- Output that is not streamed has the limit of the API.
     local result = busybox:run(SHELL)
     assert.are.equal(1048576, #result.stdout)
     assert.is_true(result.stdout_truncated)

@@ -1,5 +1,5 @@
--- Programs that own their loop: examples/c-host, which has two Lua states in one
--- process, and examples/own-loop, which has a driver of its own.
+-- Programs with a loop of their own: examples/c-host, which has two Lua states in one
+-- process, and examples/own-loop, which has its own driver.
 local disk = require("spec.support.disk")
 local host = require("spec.support.host")
 

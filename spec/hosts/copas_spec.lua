@@ -1,7 +1,7 @@
--- contree in Copas: the packaged 1.x, and what stands in for 4.
+-- contree in Copas: the packaged 1.x, and a stand-in for 4 (spec/support/copas_4.lua).
 local host = require("spec.support.host")
 
--- Runs until done() is true; 1.x has no end of its own.
+-- Runs until done() is true; the loop of 1.x never ends by itself.
 local OLD = [[
   local copas = require("copas")
   local function loop(done) while not done() do copas.step(5) end end

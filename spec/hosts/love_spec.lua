@@ -17,7 +17,7 @@ describe("in LÖVE", function()
   setup(function() place = host.place() end)
   teardown(function() place:stop() end)
 
-  -- Plays this main.lua, which ends by calling finish(words…).
+  -- Plays `code` as main.lua, which ends by calling finish(words…).
   local function prints(wanted, code)
     assert.are.same({ wanted, 7 }, { love.play_main(place, host.PREAMBLE .. [[
       local function finish(...)

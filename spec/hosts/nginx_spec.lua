@@ -5,7 +5,7 @@ local host = require("spec.support.host")
 local home = require("spec.support.home")
 local nginx = require("spec.support.nginx")
 
--- What the handlers of the specs share.
+-- A module for the handlers of all specs.
 local APP = [[
   local contree = require("contree")
   local app = { contree = contree, image = contree.new().images:use("busybox:latest") }
@@ -14,13 +14,13 @@ local APP = [[
     require("spec.support.any_host")(contree, app.image, { blocking = false })
   end
 
-  -- What a run raises, in words.
+  -- The error of a run as text.
   function app.failure()
     local ok, err = pcall(app.image.run, app.image, "true")
     return ok and "nothing" or tostring(err)
   end
 
-  -- Tasks that are not garbage yet.
+  -- Counts the tasks that were not collected yet.
   local seen = setmetatable({}, { __mode = "k" })
   local spawn = contree.spawn
   function contree.spawn(...)
@@ -56,7 +56,7 @@ describe("in nginx", function()
     server = nil
   end)
 
-  -- Starts one with these directives in http { }; `http` may be just locations.
+  -- Starts nginx with these directives in http { }, or with just these locations.
   local function start(http)
     if not http:find("listen", 1, true) then http = "server { listen SOCKET; " .. http .. "}" end
     local directory = nginx.directory()
@@ -246,7 +246,7 @@ describe("in nginx", function()
     for n = 1, 40 do requests[n] = server:request("/run") end
     answers("late", "/stall")
     for n = 1, 40 do assert.are.equal("0", (select(2, requests[n]:wait()))) end
-    -- Without OpenResty's patches ngx.sleep(0) lets nobody pass, and says so.
+    -- Without OpenResty's patches ngx.sleep(0) does not yield, and logs a warning.
     assert.is_nil(server:log():match("%[warn%][^\n]*"))
   end)
 
@@ -383,7 +383,7 @@ describe("in nginx", function()
       ]]
     end)
 
-    -- Waits until so many of those commands run.
+    -- Waits until this many of those commands run.
     local function wait_for_runs(count)
       nginx.wait_until(count .. " commands", function()
         return tonumber(disk.capture("pgrep -fcx 'sleep 517317'")) == count

@@ -13,8 +13,8 @@ describe("in Neovim", function()
       :format(options or "", script))
   end
 
-  -- Runs Lua code in a Neovim of its own; `image` is there. What it writes by
-  -- io.write is the output, and so is all that Neovim complains of.
+  -- Runs Lua code, which finds `image`, in a new Neovim. Returns what it writes by
+  -- io.write, and all complaints of Neovim.
   local function nvim(code, options)
     local script = place:write("script.lua", host.PREAMBLE .. code)
     local runner = place:write("runner.lua", ([[

@@ -187,8 +187,8 @@ describe("after a fork", function()
   setup(function() place = host.place() end)
   teardown(function() place:stop() end)
 
-  -- fork() is called through LuaJIT's ffi; `child()` returns in the parent what
-  -- the function wrote in the child.
+  -- fork() is called through LuaJIT's ffi. child(f) runs f in a forked process, and
+  -- returns in the parent what f wrote.
   local function prints(wanted, code)
     local output, status = place:script("luajit", host.PREAMBLE .. ([[
       local ffi = require("ffi")
@@ -245,8 +245,8 @@ describe("after a fork", function()
   end)
 end)
 
--- A program that uses libcurl itself, by LuaJIT's ffi: of another make and for
--- all to see, or the very one that we use.
+-- The program uses libcurl itself, through LuaJIT's ffi: another build, loaded with
+-- its symbols visible to all, or the same library as ours.
 for name, library in pairs{ another = "libcurl-gnutls.so.4", ["the same"] = "libcurl.so.4" } do
   describe("beside " .. name .. " libcurl in the process", function()
     local place

@@ -1,6 +1,6 @@
--- Real programs, in a Debian image: what people run in containers does what it
--- does there, as root and as a user. The image is made once (scripts/debian-image),
--- so this is part of `make soak` and not of the gate.
+-- Real programs in a Debian image work as they do in containers, as root and as a user.
+-- Making the image (scripts/debian-image) takes long, so this is part of `make soak`, not of
+-- the gate.
 local contree = require("contree")
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
@@ -20,7 +20,7 @@ describe("real programs in a Debian image", function()
   end)
   teardown(function() if stop then stop() end end)
 
-  -- Runs a script that must succeed: what it printed, and the result.
+  -- Runs a script that must succeed; returns its output and the result.
   local function run(image, user, script, options)
     local given = { shell = "set -eu\n" .. script, user = user, timeout = 300, cwd = "/tmp" }
     for name, value in pairs(options or {}) do given[name] = value end
@@ -29,7 +29,7 @@ describe("real programs in a Debian image", function()
     return result.stdout, result
   end
 
-  -- A test as root and as a user who is nobody special.
+  -- Declares a test as root and as an ordinary user.
   local function both(title, test)
     for _, user in ipairs{ "root", "app" } do
       it(title .. ", as " .. user, function() test(user) end)
@@ -45,7 +45,7 @@ describe("real programs in a Debian image", function()
       assert.are.equal("uid=1000(app) gid=1000(app) groups=1000(app)\n/home/app app\n/home/app\n"
         .. "app\napp\n", text)
     end
-    -- Its package puts postgres into the group of those who may read certificates.
+    -- The package adds postgres to the group that may read certificates.
     assert.are.equal("postgres ssl-cert\n", (run(debian, "postgres", "id -Gn")))
     assert.are.equal("www-data\n", (run(debian, "www-data", "id -Gn")))
   end)

@@ -1,6 +1,5 @@
--- What a user's code may do in every host, in plain code and in tasks alike.
--- Returns a function of the module and an image, which raises where something
--- does not hold.
+-- Checks of what a user's code can do in every host, in plain code and in tasks alike.
+-- Returns a function of the module and an image that raises when a check fails.
 local function equal(wanted, got)
   if wanted ~= got then
     error(("wanted %s, got %s"):format(tostring(wanted), tostring(got)), 2)
@@ -30,7 +29,7 @@ local function words(image, list)
   end)
 end
 
--- A coroutine of the user's is resumed by the user only, whatever waits in it.
+-- Only the user resumes the user's coroutines, whatever waits in them.
 local function generators(_, image)
   local seen = {}
   for word in words(image, { "a", "b", "c" }) do
@@ -39,8 +38,8 @@ local function generators(_, image)
   equal("a1 b1 c1", table.concat(seen, " "))
 end
 
--- Each of them blocks inside another's wait, which does not go on for ever; but
--- those who are refused are told, and nobody is lost.
+-- Each function blocks inside another's wait. There is a limit to that depth: beyond it
+-- functions get an error, and none is lost.
 local function crowd(contree)
   local runs, refused = {}, 0
   for i = 1, 60 do
@@ -55,7 +54,7 @@ local function crowd(contree)
   equal(true, refused < 50)
 end
 
--- Where C is on the stack, nothing can be suspended.
+-- With a C function on the stack no coroutine can be suspended.
 local function inside_c(_, image)
   equal("<x><y>", (("xy"):gsub(".", function(letter) return "<" .. echo(image, letter) .. ">" end)))
   local list = { 2, 1 }
@@ -65,14 +64,14 @@ local function inside_c(_, image)
   equal("field", object.field)
 end
 
--- And where blocking would stop everybody else, waiting there is an error.
+-- If the host must not be blocked either, waiting there is an error.
 local function refused_inside_c(_, image)
   local ok, err = pcall(string.gsub, "xy", ".", function(letter) return echo(image, letter) end)
   equal(false, ok)
   equal("not_supported", err.kind)
 end
 
--- What is computed for one is computed in parts, between which others have their turn.
+-- Long computations are done in parts, between which other tasks run.
 local function in_parts(contree)
   local client = contree.new{ url = "http://localhost:1", token = false, project = "p" }
   function client.respond(request)

@@ -1,5 +1,5 @@
--- Commands that run and files that come in, to path1, path2, …: for those who
--- leave in the middle of it.
+-- Starts commands and downloads (to path1, path2, …), for programs that exit while these
+-- are in flight.
 return function(contree, image, path)
   local made = image:run{ shell = "head -c 50000000 /dev/zero > /big", disposable = false }
   for i = 1, 5 do

@@ -1,5 +1,5 @@
--- Stands in for Copas 4, of which Debian 12 has no package: the functions that
--- the driver uses, as that version documents them.
+-- Stands in for Copas 4, which Debian 12 does not package. It has the functions that the
+-- driver uses, with the documented behaviour.
 local socket = require("socket")
 
 local copas = { running = false }
@@ -78,7 +78,7 @@ function copas.step()
   for _, co in ipairs(list) do resume(co) end
 end
 
--- Ends when no thread can ever go on.
+-- Returns when no thread can ever continue.
 function copas.loop()
   copas.running = true
   while #reading > 0 or #resumable > 0 or next(timed) do copas.step() end

@@ -1,5 +1,5 @@
--- Starts support/core_peer.py for a spec, and drives loops with a limit, so
--- that no spec hangs.
+-- Starts support/core_peer.py for a spec, and drives loops with a time limit, so that no
+-- spec hangs.
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 
@@ -7,19 +7,19 @@ local core_peer = {}
 
 local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
 
---- An interpreter like ours.
+--- The command of the interpreter that runs this.
 core_peer.interpreter = rawget(_G, "jit") and "luajit" or "lua5.4"
 
---- What a directory holds, sorted, one name a line.
+--- The names in a directory, sorted, one a line.
 function core_peer.list(directory)
   return disk.capture("ls -A '" .. directory .. "'")
 end
 
 --- Open files of this process, as text.
 function core_peer.open_files()
-  collectgarbage() -- files that nobody closed
+  collectgarbage() -- closes files that were forgotten
   collectgarbage()
-  -- Not their inodes, and not what our end of this pipe was about to close.
+  -- List them in a child, which lacks those that are close-on-exec. Inodes are left out.
   local list = "cd /proc/" .. core.getpid() .. "/fd; for f in *; do readlink $f; done"
   return (disk.capture(list):gsub("%[%d+%]", ""))
 end
@@ -37,8 +37,8 @@ local function certificate(directory)
   return ok == true or ok == 0
 end
 
---- options.tls: with a certificate. Returns the peer: directory, socket,
---- url, tls_url, ca_file.
+--- Starts a peer; options.tls gives it a certificate. Returns the peer, with directory,
+--- socket, url, tls_url and ca_file.
 function core_peer.start(options)
   local directory = disk.directory()
   local peer = {directory = directory, socket = directory .. "/peer.sock"}
@@ -85,7 +85,7 @@ function core_peer.wait_until(loop, condition, seconds)
   while not condition() do
     assert(core.now() < deadline, "waited too long")
     loop:wait(100)
-    -- Nothing of interest to the spec; but a full queue makes wait() return.
+    -- The spec needs none of them, but a full queue makes wait() return at once.
     while loop:next_ready() do end
   end
 end
@@ -98,7 +98,7 @@ function core_peer.finish(loop, transfer, seconds)
   return result
 end
 
---- Steps the loop for a while.
+--- Steps the loop for `seconds`.
 function core_peer.linger(loop, seconds)
   local deadline = core.now() + seconds
   core_peer.wait_until(loop, function() return core.now() >= deadline end)

@@ -1,8 +1,8 @@
--- Files, and the shell commands that deal with them, for specs.
+-- Files and shell commands, for specs.
 local disk = {}
 
---- A loop of the shell that ends when the process has ended. A zombie has: where PID 1 does
---- not reap, as in some containers, it stays.
+--- A shell loop that ends when the process has ended. A zombie counts as ended, because PID 1
+--- does not reap in some containers.
 function disk.wait_for_end(pid)
   return ("while grep -q '^State:.[^ZX]' /proc/%d/status 2>/dev/null; do sleep 0.02; done")
     :format(pid)
@@ -21,13 +21,13 @@ function disk.quote(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
---- A new empty directory whose name tells that a spec made it.
+--- Makes a directory with a name that shows it is a spec's.
 function disk.directory()
-  -- Of "" specs would make their files in the root directory.
+  -- With "" specs would make their files in the root directory.
   return assert(disk.capture("mktemp -d -t contree-spec.XXXXXX"):match("^(/.+)\n$"))
 end
 
---- Removes a tree, with what belongs to the ids of a rootless engine.
+--- Removes a tree, including the files of a rootless engine's other ids.
 function disk.remove(path)
   local quoted = disk.quote(path)
   os.execute(([[chmod -R u+rwX %s 2>/dev/null
@@ -35,7 +35,7 @@ function disk.remove(path)
     :format(quoted, quoted, quoted))
 end
 
---- What a file holds, or nil if it is not there.
+--- The content of a file, or nil if it does not exist.
 function disk.peek(path)
   local file = io.open(path, "rb")
   local data = file and file:read("*a")
@@ -43,7 +43,7 @@ function disk.peek(path)
   return data
 end
 
---- What a file holds, which must be there.
+--- The content of a file, which must exist.
 function disk.read(path)
   return disk.peek(path) or error("there is no " .. path, 2)
 end

@@ -9,7 +9,7 @@ local fake = {}
 local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
 cjson.encode_sparse_array(true)
 
---- The program, which also plays the engine.
+--- The path of the program, which can also play contree-engine.
 fake.program = here .. "fake_server.py"
 if fake.program:sub(1, 1) ~= "/" then
   local pipe = io.popen("pwd")
@@ -41,7 +41,7 @@ function Server:rules(list)
   speak(self.port, "POST", "/_rules", #list > 0 and cjson.encode(list) or "[]")
 end
 
---- What was asked: list of { method, path, query, headers, body }.
+--- The recorded requests: list of { method, path, query, headers, body }.
 function Server:requests()
   local list = cjson.decode(speak(self.port, "GET", "/_requests", ""))
   for _, request in ipairs(list) do
@@ -53,7 +53,7 @@ function Server:requests()
   return list
 end
 
---- Just "METHOD path" of what was asked, as a list.
+--- The recorded requests as a list of "METHOD path".
 function Server:asked()
   local list = {}
   for i, request in ipairs(self:requests()) do list[i] = request.method .. " " .. request.path end

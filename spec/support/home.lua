@@ -1,12 +1,11 @@
--- An engine of its own for a spec: a client whose engine keeps everything in
--- a new temporary directory, and a stop() that ends the engine and removes
--- the directory.
+-- Gives a spec its own engine: a client with an engine in a new temporary directory, and a
+-- stop() that ends the engine and removes the directory.
 local contree = require("contree")
 local disk = require("spec.support.disk")
 
 local home = {}
 
---- The engine's process id, from the directory lock it holds, or nil.
+--- The engine's process id, read from the lock of its directory, or nil.
 function home.pid(directory)
   local file = io.open(directory .. "/lock")
   local pid = file and file:read("*n")

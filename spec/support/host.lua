@@ -1,5 +1,5 @@
--- Runs the programs that contree lives in, with this build tree's module, for
--- specs that look at what they print and how they exit.
+-- Runs the host programs of contree with this build tree's module, for specs that check
+-- their output and exit code.
 local contree = require("contree")
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
@@ -10,14 +10,14 @@ local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
 local core = assert(package.searchpath("contree.core", package.cpath))
 local build = assert(core:match("^(.*)/[^/]+/contree/core%.so$"), core .. " is not a build tree's")
 
---- The repository, and what may be run from it.
+--- The root of the repository.
 host.root = disk.capture("cd " .. disk.quote(here .. "../..") .. " && pwd"):gsub("\n$", "")
 
---- What goes before a program that loads the module and is not in PATH: in
---- a sanitizer run it needs the sanitizer's libraries.
+--- The prefix for a program that loads the module and is not in PATH. In a sanitizer run it
+--- loads the sanitizer's libraries.
 host.PREFIX = (os.getenv("CONTREE_TEST_SANITIZER") or "") .. " "
 
---- What most scripts begin with.
+--- The first lines of most scripts.
 host.PREAMBLE = [[
   io.stdout:setvbuf("no")
   local contree = require("contree")
@@ -35,10 +35,9 @@ local function environment(lua, more)
   return table.concat(list, " ")
 end
 
---- Runs a shell command in which Lua is "lua5.4" or "luajit" and finds contree.
---- One that takes longer than a minute is killed.
+--- Runs a shell command; Lua in it finds contree. After a minute it is killed.
 ---@param lua "lua5.4"|"luajit"
----@return string output what it wrote, on both streams
+---@return string output of both streams
 ---@return integer code
 function host.run(lua, command, env)
   local text = disk.capture(("env %s timeout -k 5 60 sh -c %s </dev/null 2>&1; echo \":$?\"")
@@ -50,7 +49,7 @@ end
 local Place = {}
 Place.__index = Place
 
---- An engine that runs, and the directory that it is in, for scripts that use it.
+--- Starts an engine in a new directory, for scripts.
 ---@return table place { directory, socket, url }, and the methods below
 function host.place()
   local client, directory, stop = home.client()
@@ -63,7 +62,7 @@ end
 --- Writes a file into the directory; returns its path.
 function Place:write(name, text) return disk.write(self.directory .. "/" .. name, text) end
 
---- As host.run, and contree finds the engine.
+--- Like host.run, and contree finds the engine.
 function Place:run(lua, command) return host.run(lua, command, { CONTREE_URL = self.url }) end
 
 --- Runs Lua code as a script.
@@ -71,19 +70,19 @@ function Place:script(lua, code)
   return self:run(lua, lua .. " " .. self:write("script.lua", code))
 end
 
---- Lua code that raises when a program that the host starts inherits something of ours.
+--- Lua code that raises when programs started by the host inherit our descriptors.
 function Place:inherited()
   return ('require("spec.support.inherited").check(contree, image, %q)\n'):format(self.directory)
 end
 
---- Code that starts a task which fails with "mine", and that nobody waits for.
+--- Code that starts a task which fails with "mine" without anybody waiting for it.
 host.LOST = 'local kept = contree.spawn(function() error("mine", 0) end)\n'
 
---- How the user is told of that.
+--- The pattern of the message about that task.
 host.TOLD = "contree: a task failed and "
   .. "nobody waited for it %(it was started at [^\n]*%): mine\nstack traceback:.-"
 
---- Code that starts what sleeps for a minute, in all the ways there are, and keeps it.
+--- Code that starts commands of a minute in every possible way, and keeps them.
 host.STARTED = [[
   local started = { image:start("exec sleep 60"), image:popen{ "sleep", "60" } }
   started[3] = contree.spawn(function() image:run("exec sleep 60") end)
@@ -92,8 +91,8 @@ host.STARTED = [[
   end)
 ]]
 
---- How many operations go on, after some patience with those that are being
---- cancelled; or whether there come to be as many as wanted.
+--- The number of running operations, once those that are being cancelled have ended. With
+--- `wanted`, whether that number is reached.
 ---@param wanted? integer
 function Place:running(wanted)
   local count

@@ -1,7 +1,7 @@
--- Whether programs that a host starts inherit descriptors of ours.
+-- Checks that programs started by a host do not inherit our descriptors.
 local inherited = {}
 
---- What is open in a child: kind -> how many.
+--- The open files of a child: kind -> number.
 function inherited.list()
   local pipe = io.popen("for fd in /proc/self/fd/*; do readlink $fd; done 2>/dev/null")
   local kinds = {}
@@ -13,7 +13,7 @@ function inherited.list()
   return kinds
 end
 
---- Raises when there is more in a child than there was.
+--- Raises when a child has more open files than before.
 function inherited.compare(before)
   local now = inherited.list()
   local more = {}
@@ -23,7 +23,7 @@ function inherited.compare(before)
   if #more > 0 then error("a child inherits " .. table.concat(more, ", "), 0) end
 end
 
---- Compares while all sorts of things are in flight; for a fresh process.
+--- Compares while runs, a name lookup and a stream are in flight. Needs a fresh process.
 ---@param directory string for files
 function inherited.check(contree, image, directory)
   local before = inherited.list()

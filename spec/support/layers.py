@@ -1,21 +1,21 @@
-# Pairs of layers made at random, and what is right to come of them.
-#   layers.py make SEED FIRST COUNT DIR   the pairs FIRST.. as one image, an OCI
-#       layout DIR/oci: each below a directory of its own, p0, p1, ... (some have
-#       a third layer); DIR/lower: the lowest layer alone; and DIR/want: what
-#       they show together
+# Makes random pairs of layers, and checks what others make of them.
+#   layers.py make SEED FIRST COUNT DIR   makes the pairs FIRST.. as one image:
+#       the OCI layout DIR/oci, with each pair in its own directory, p0, p1, ...
+#       (some have a third layer); DIR/lower, the lowest layer alone; and
+#       DIR/want, the tree that the layers together must show
 #   layers.py list                 prints the commands that list such a tree
-#   layers.py check DIR WHO [0]    compares what those print with DIR/want;
-#       prints what differs. 0: owners are not compared
-# A pair is the same for the same seed and number.
+#   layers.py check DIR WHO [0]    compares the output of those commands with
+#       DIR/want, and prints the differences. 0: owners are not compared
+# The same seed and number give the same pair.
 #
-# What is right is containerd's archive.Apply (pkg/archive/tar.go, applyNaive),
-# put into Python below. umoci differs from it in places, which then are not
-# compared with umoci: it makes no directories for a whiteout, and what mkdir(2)
-# inherits of a set-group-ID directory it keeps. Where containerd's own two ways
-# differ (into a plain tree, into an overlay), no pair is made: a whiteout of
-# what its own layer brought, or an opaque mark above what it brought without
-# its directories. The OCI image specification decides there: what a layer
-# brings it does not hide.
+# The reference is containerd's archive.Apply (pkg/archive/tar.go, applyNaive),
+# rewritten in Python below. umoci differs from it in two ways, and such paths
+# are not compared with umoci: it makes no directories for a whiteout, and it
+# keeps the bits that mkdir(2) inherits from a set-group-ID directory.
+# containerd itself unpacks into a plain tree or into an overlay. No pairs are
+# made for which the two differ: a whiteout of an entry of its own layer, or an
+# opaque mark above entries of its own layer whose directories it lacks. There
+# the OCI image specification decides: a layer does not hide its own entries.
 import hashlib
 import io
 import json
@@ -166,7 +166,7 @@ class Maker:
         return "/".join(self.r.choice(found)[1:]) if found else None
 
     def place(self):
-        if self.r.random() < 0.35:  # below a link, or a directory
+        if self.r.random() < 0.35:  # below a link or a directory
             base = self.known("l" if self.r.random() < 0.6 else "dl")
             if base:
                 return base + "/" + self.r.choice("abcdef")
@@ -195,7 +195,7 @@ class Maker:
             e["target"] = self.target(path)
         elif kind == "h":
             e["target"] = self.top + "/" + (self.known("flp") or "a")
-            if self.r.random() < 0.3:  # through a link, perhaps
+            if self.r.random() < 0.3:  # through a link, if there is one
                 via = self.known("l")
                 e["target"] = self.top + "/" + via + "/" + r.choice("abcdef") if via else e["target"]
         return e
@@ -209,14 +209,15 @@ class Maker:
     def add(self, e, brought, entries):
         try:
             if self.tree.resolve(e["name"].split("/")[:-1])[:1] != [self.top]:
-                return  # in another pair's
+                return  # a link led into another pair's directory
             if e["kind"] == "h":
-                # All names but one of a file stay what they are in an overlay.
+                # In an overlay a change to one name of a lower file does not reach
+                # its other names.
                 parts = e["target"].split("/")
                 node = self.tree.at(self.tree.resolve(parts[:-1]) + parts[-1:])
                 if node and node in self.shared:
                     return
-                if node:  # what one name is all are; a link tells it again
+                if node:  # all names share one inode, so the link repeats its metadata
                     e.update(mode=node.mode, uid=node.uid, gid=node.gid, mtime=node.mtime)
             self.tree.apply(e, brought)
             entries.append(e)
@@ -339,7 +340,7 @@ def make(seed, first, count, top):
     json.dump(want, open(top + "/want", "w"))
 
 
-# ---- what came of them ----
+# ---- checking ----
 
 KINDS = {stat.S_IFDIR: "d", stat.S_IFREG: "f", stat.S_IFLNK: "l", stat.S_IFIFO: "p",
          stat.S_IFCHR: "c", stat.S_IFBLK: "b"}

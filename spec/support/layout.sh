@@ -1,10 +1,9 @@
-# Makes container images by hand, to be sourced: an OCI layout in ./oci.
+# Source this to make container images by hand, as an OCI layout in ./oci.
 #   tree DIR            a tar of DIR on standard output, reproducible unless
 #                       $mtime is empty
 #   layer FILE          adds a layer: a tar, plain or compressed
 #   finish [ENV...]     writes config, manifest and index; $cwd, $user, $arch
-# and below them the steps, for images that lie: blob, entry, config,
-# manifest, index.
+# The single steps, for malformed images: blob, entry, config, manifest, index.
 blobs=oci/blobs/sha256
 rm -rf oci
 mkdir -p $blobs
@@ -23,14 +22,14 @@ tree() {
 
 digest() { sha256sum "$@" | cut -c1-64; }
 
-# Takes FILE into the layout; $hash and $size tell what it became.
+# Copies FILE into the layout, and sets $hash and $size.
 blob() {
   hash=$(digest "$1")
   size=$(stat -c %s "$1")
   cp "$1" "$blobs/$hash"
 }
 
-# A descriptor of the last blob; TYPE is the end of its media type.
+# Prints a descriptor of the last blob; TYPE is the end of its media type.
 entry() {
   printf '{"mediaType":"application/vnd.oci.image.%s","digest":"sha256:%s","size":%s%s}' \
     "$1" "$hash" "$size" "$2"

@@ -10,7 +10,7 @@ local CONF = [[
   end
 ]]
 
---- Plays the game that is in a directory.
+--- Plays the game in a directory.
 ---@param place table from host.place
 ---@return string output
 ---@return integer code
@@ -19,7 +19,7 @@ function love.play(place, directory, arguments)
     :format(directory, arguments or ""))
 end
 
---- Plays this main.lua.
+--- Plays a game that is one main.lua.
 function love.play_main(place, main)
   place:write("conf.lua", CONF)
   place:write("main.lua", main)

@@ -1,6 +1,6 @@
--- Every message that an error of the product can have: read out of the sources, for
--- docs/reference/messages.md. A call of one of the functions below is an error; the string
--- literals of its argument number `at` are the message, what is put into them is "…".
+-- Reads every error message of the product from the sources, for docs/reference/messages.md.
+-- Each call of one of the functions below makes an error. Its message is the string
+-- literals of argument number `at`, with "…" for the variable parts.
 --
 --   lua5.4 spec/support/messages.lua            prints the page's list
 --   lua5.4 spec/support/messages.lua --write    puts it into the page
@@ -9,8 +9,9 @@ local messages = {}
 messages.PAGE = "docs/reference/messages.md"
 local BEGIN = "<!-- the rest is written by `lua5.4 spec/support/messages.lua --write` -->\n"
 
--- at: which argument is the message; kind: which says its kind or status, or that;
--- advice: whether what to do is all of the next argument, or the hint in it.
+-- at: the number of the message among the arguments. kind: the number of the argument with
+-- the kind or status, or the kind itself. advice: the argument after the message says what
+-- to do, as a whole ("all") or in its field `hint`.
 local LUA = {
   ["errors.raise"] = { at = 2, kind = 1, advice = "hint" },
   ["errors.new"] = { at = 2, kind = 1, advice = "hint" },
@@ -41,7 +42,7 @@ local function read(path)
   return text
 end
 
--- The end of a string that begins at `at`.
+-- Returns the end of a string that begins at `at`.
 local function string_end(text, at)
   local quote = text:sub(at, at)
   repeat
@@ -56,8 +57,8 @@ local function literal(text)
   return (text:gsub("\\(.)", { n = " ", t = " " }):gsub("\\", ""))
 end
 
--- The arguments of the call whose parenthesis is at `at`: of each its code, in which
--- strings are left out, and its strings.
+-- Returns the arguments of the call with its parenthesis at `at`. Each has its strings, and
+-- its code without them.
 local function arguments(text, at, comment)
   local list, depth = { { code = "", strings = {} } }, 1
   while depth > 0 and at < #text do
@@ -82,7 +83,8 @@ local function arguments(text, at, comment)
   return list
 end
 
--- What is put in becomes "…", and so does what stands between two strings.
+-- Returns the message of an argument. Conversions like %s become "…", and so does code
+-- between two strings.
 local function template(argument)
   local code = argument.code:gsub("%s*:format.*$", "")
   local text, i = "", 0
@@ -98,7 +100,7 @@ local function template(argument)
   return (text:gsub("\1", "%%"):gsub("%s+", " "):gsub("…[… ]*…", "…"):gsub("^ ", ""))
 end
 
--- What to do, where the call says it: the argument behind the message, or its hint.
+-- Returns the advice of a call: the argument after the message, or its hint.
 local function advice_of(how, given)
   local argument = given[how.at + 1]
   if not argument or not how.advice then return "" end
@@ -139,8 +141,8 @@ local function collect(path, functions, comment, found)
   end
 end
 
---- The list of a directory's messages, sorted, one line each.
----@param without? string of these, paths that have this pattern are left out
+--- The messages of a directory, sorted, one a line.
+---@param without? string pattern of paths to leave out
 local function section(directory, pattern, functions, comment, without)
   local found, lines = {}, {}
   for path in capture("git ls-files '" .. directory .. "'"):gmatch("[^\n]+") do
@@ -153,7 +155,7 @@ local function section(directory, pattern, functions, comment, without)
   return table.concat(lines, "\n")
 end
 
---- What the page has to say.
+--- The list of messages as the page should have it.
 function messages.list()
   local in_lua, in_c = { begins = "--", ends = "\n" }, { begins = "/*", ends = "*/" }
   return table.concat({
@@ -166,7 +168,7 @@ function messages.list()
   }, "\n") .. "\n"
 end
 
---- What the page says, and what is in front of it.
+--- The list that the page has, and the text before it.
 ---@return string list, string rest
 function messages.page()
   local text = read(messages.PAGE)

@@ -1,4 +1,4 @@
--- An nginx for specs, in a directory of its own, that listens on a socket there.
+-- Starts an nginx for specs, in its own directory, listening on a socket there.
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local host = require("spec.support.host")
@@ -30,18 +30,18 @@ http {
 }
 ]]
 
--- How long anything may take, in seconds.
+-- The limit for every wait, in seconds.
 local PATIENCE = 60
 
 local reactor = core.loop()
 
---- Waits until ready() is true, while requests go on.
+--- Waits until ready() is true. Requests make progress meanwhile.
 local function wait_until(what, ready)
   local limit = core.now() + PATIENCE
   while not ready() do
     assert(core.now() < limit, "waited too long for " .. what)
     reactor:wait(20)
-    while reactor:next_ready() do end -- done() tells; unheard, they end each wait at once
+    while reactor:next_ready() do end -- unread, they would end each wait at once
   end
 end
 
@@ -52,7 +52,7 @@ Request.__index = Request
 
 function Request:done() return self.transfer:done() end
 
---- Its status and body.
+--- Waits for the answer; returns status, body and headers.
 function Request:wait()
   wait_until(self.path, function() return self:done() end)
   local result = self.transfer:result()
@@ -113,14 +113,14 @@ function Server:stop()
   disk.remove(self.directory)
 end
 
---- Any HTTP server on a socket, to send requests to.
+--- A server on a socket that is running already.
 function nginx.at(socket) return setmetatable({ socket = socket }, Server) end
 
---- The directory for one; what is written there can be required.
+--- Makes a directory for a server. Lua files in it can be required.
 function nginx.directory() return disk.directory() end
 
 --- Runs nginx in a directory.
----@param command string what is after "nginx -p DIRECTORY "
+---@param command string the words after "nginx -p DIRECTORY "
 function nginx.run(directory, command, env)
   host.run("luajit", ("{ nginx -p %s %s; echo $? > %s/code; } >%s/output 2>&1 &"):format(
     directory, command, directory, directory), env)
@@ -132,7 +132,7 @@ function nginx.run(directory, command, env)
   return server
 end
 
---- Starts one with this http { … }, in which SOCKET stands for what to listen on.
+--- Starts nginx with this content of http { … }. SOCKET in it becomes the socket to listen on.
 function nginx.start(directory, http, env)
   http = http:gsub("SOCKET", "unix:" .. directory .. "/http.sock")
   disk.write(directory .. "/nginx.conf", CONF:format(http))

@@ -1,6 +1,5 @@
---- Registries to import from, on loopback: Debian's docker-registry, and one
--- of our own that misbehaves (registry.py). Images are made by hand with the
--- shell functions of layout.sh.
+--- Registries on loopback to import from: Debian's docker-registry, and a misbehaving one of
+-- our own (registry.py). Images are made by hand with the shell functions of layout.sh.
 local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
@@ -24,7 +23,7 @@ local function directory_new()
   return wire.run("mktemp -d -t contree-spec-XXXXXX")
 end
 
---- Debian's. `login` is "USER:PASSWORD", or nil for everybody.
+--- Starts Debian's. `login` is "USER:PASSWORD", or nil for everybody.
 function registry.start(login)
   local directory = directory_new()
   local config = "version: 0.1\nlog: {level: info}\nhttp: {addr: 127.0.0.1:0}\n"
@@ -41,7 +40,7 @@ function registry.start(login)
   return self
 end
 
---- Ours, serving the image that `commands` make in its directory.
+--- Starts ours, which serves the image that `commands` make in its directory.
 function registry.fake(commands, login)
   local directory = directory_new()
   registry.make(directory, commands)
@@ -57,7 +56,7 @@ function registry.make(directory, commands)
   assert(not result:match("FAILED$"), result)
 end
 
---- Makes an image and uploads it; the url to import it from.
+--- Makes an image and uploads it; returns the url to import it from.
 function registry:push(name, commands)
   registry.make(self.directory, commands)
   local login = self.login and "--dest-creds " .. self.login or "--dest-no-creds"
@@ -70,7 +69,7 @@ end
 
 function registry:url(name) return ("docker://%s/%s"):format(self.host, name) end
 
---- What our registry was asked for: how many paths match.
+--- The number of requests to our registry with a path that matches.
 function registry:asked(pattern)
   local count = 0
   for line in disk.read(self.log):gmatch("[^\n]+") do

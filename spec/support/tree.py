@@ -1,5 +1,5 @@
-# tree.py change SEED DIR: does some of all that programs do to files, the same
-# for the same seed. tree.py list DIR: tells all that can be seen of a tree.
+# tree.py change SEED DIR: makes random changes to files, the same ones for the
+# same seed. tree.py list DIR: prints all that can be seen of a tree.
 import hashlib, os, random, shutil, socket, stat, sys
 
 

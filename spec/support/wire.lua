@@ -1,5 +1,5 @@
---- A real contree-engine on a directory of its own, and HTTP by hand to talk to
--- it: what the wire carries is what the specs see.
+--- Starts a real contree-engine on its own directory, and sends HTTP by hand, so that specs
+-- see exactly what is on the wire.
 local cjson = require("cjson").new()
 local disk = require("spec.support.disk")
 local luassert = require("luassert")
@@ -8,7 +8,7 @@ local unix = require("socket.unix")
 
 local wire = { json = cjson, null = cjson.null }
 
--- How long anything may take before a spec fails instead of hanging.
+-- The limit for every wait, in seconds: a spec fails instead of hanging.
 local PATIENCE = 30
 
 local function run(command) return (disk.capture(command):gsub("%s+$", "")) end
@@ -24,7 +24,7 @@ function wire.gunzip(data)
   return plain
 end
 
---- Calls `check` until it gives something, or fails.
+--- Calls `check` until it returns something true; fails after a while.
 function wire.eventually(what, check)
   local limit = socket.gettime() + PATIENCE
   while true do
@@ -97,8 +97,8 @@ function Connection:head()
   return reply
 end
 
---- The next chunk of a chunked body, nil after the last, nil and a word when
--- the body was cut.
+--- The next chunk of a chunked body; nil after the last one; nil and an error when the body
+-- was cut short.
 function Connection:chunk()
   local line, problem = self.sock:receive("*l")
   if not line then return nil, problem end
@@ -108,7 +108,7 @@ function Connection:chunk()
   return data
 end
 
---- The body of a reply whose head was read, as it came.
+--- The raw body of a reply, after its head was read.
 function Connection:body(reply)
   local length = tonumber(reply.headers["content-length"])
   if self.method == "HEAD" or reply.status == 204 or length == 0 then return "" end
@@ -129,7 +129,7 @@ function Connection:body(reply)
   return table.concat(parts)
 end
 
---- The whole reply: status, headers, body, and json when it is JSON.
+--- The complete reply: status, headers, body, and json when it is JSON.
 function Connection:response()
   local reply, problem = self:head()
   if not reply then return nil, problem end
@@ -166,8 +166,8 @@ end
 local Engine = {}
 Engine.__index = Engine
 
--- A dead one may stay a zombie for as long as its new parent likes; but while
--- one of its threads has not ended it still holds its socket.
+-- A zombie counts as ended, because its new parent may never reap it. But while one of its
+-- threads is still running, it holds its socket.
 local function alive(pid)
   local file = io.open(("/proc/%d/stat"):format(pid))
   local stat = file and file:read("*a")
@@ -178,7 +178,7 @@ local function alive(pid)
   return fields[1] ~= "Z" or tonumber(fields[18]) > 1
 end
 
--- Once more, with the prefix of wire.start().
+-- Starts the engine again, with the prefix of wire.start().
 function Engine:launch(arguments)
   self.log = self.directory .. "/log"
   local command = "%s contree-engine serve --data-dir %s --socket %s %s >>%s 2>&1 & echo $!"
@@ -191,8 +191,8 @@ function Engine:launch(arguments)
   end)
 end
 
--- A spec that fails halfway, or a start that does, leaves its engine to this:
--- what was started and not stopped ends with the interpreter.
+-- Engines that were not stopped, because a spec or a start failed halfway, are killed when
+-- the interpreter ends.
 local started = {}
 
 local function stop_all()
@@ -228,8 +228,8 @@ end
 
 function Engine:is_alive() return alive(self.pid) end
 
--- What a strict engine died of (src/engine/base/descriptor.h, base/turn.h), with the
--- lines of the source; or nil.
+-- Returns why a strict engine aborted (src/engine/base/descriptor.h, base/turn.h), with the
+-- lines of the source, or nil.
 local function mistake(log)
   local text = disk.read(log)
   local at = text:find("[^\n]*%(CONTREE_STRICT=1%)")
@@ -238,7 +238,7 @@ local function mistake(log)
   end)
 end
 
---- Ends the engine and removes all it had.
+--- Ends the engine and removes its directory.
 function Engine:stop()
   started[self] = nil
   run(("kill -TERM %d 2>/dev/null"):format(self.pid))
@@ -250,13 +250,13 @@ function Engine:stop()
   assert(not why, why)
 end
 
---- Whether no run has left a file.
+--- Whether the runs have left no files behind.
 function Engine:is_clean()
   return run(("find %s/w %s/trash -type f 2>/dev/null"):format(self.data, self.data)) == ""
 end
 
---- A user or group id that a sandbox of this engine has: `n`, or 0 if there is
--- no other.
+--- A user or group id that exists in this engine's sandboxes: `n`, or 0 if that is the only
+-- one.
 function Engine:id(n)
   if self.many == nil then
     local reply = self:post("/v1/instances", wire.spawn{ command = "true", uid = 65534 })
@@ -265,8 +265,7 @@ function Engine:id(n)
   return self.many and n or 0
 end
 
---- The machine's name for root of this engine's sandboxes: its layers are
--- theirs.
+--- The host's id of root in this engine's sandboxes, who owns the layers.
 function Engine:first_id() return tonumber(run("stat -c %u " .. self.data .. "/l/0")) end
 
 --- A memory figure of the engine in KiB: VmRSS, VmHWM.
@@ -307,14 +306,14 @@ function wire.spawn(options)
   return body
 end
 
---- One of a shell command.
+--- A spawn request for a shell command.
 function wire.shell(command, options)
   local request = { command = command, shell = true }
   for key, value in pairs(options or {}) do request[key] = value end
   return request
 end
 
---- Runs to the end: the finished OperationResponse.
+--- Runs to the end; returns the finished OperationResponse.
 function Engine:run(options)
   local reply = self:post("/v1/instances", wire.spawn(options), { Prefer = "wait=60" })
   assert(reply.status == 201, reply.body)
@@ -322,7 +321,7 @@ function Engine:run(options)
   return reply.json
 end
 
---- Starts without waiting: the operation's id.
+--- Starts without waiting; returns the operation's id.
 function Engine:spawn(options)
   local reply = self:post("/v1/instances", wire.spawn(options))
   assert(reply.status == 201, reply.body)
@@ -357,7 +356,7 @@ function Engine:events(uuid, query, headers)
   return frames
 end
 
---- Waits for the frame of a type.
+--- Waits for the next frame of a type.
 function wire.await(connection, event)
   for frame in function() return connection:frame() end do
     if frame.event == event then return frame end
@@ -402,7 +401,7 @@ function wire.bytes(stream)
   return stream.encoding == "base64" and unbase64(stream.value) or stream.value
 end
 
---- How many they are, without decoding them.
+--- The number of bytes of a StreamRepr, without decoding it.
 function wire.size(stream)
   if stream.encoding ~= "base64" then return #stream.value end
   return #stream.value / 4 * 3 - #stream.value:match("=*$")
@@ -419,7 +418,7 @@ function wire.output(frames, stream, spid)
   return table.concat(out)
 end
 
---- How many bytes of stdout they carry.
+--- The number of bytes of stdout in a list of frames.
 function wire.output_size(frames)
   local size = 0
   for _, frame in ipairs(frames) do

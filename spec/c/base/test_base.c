@@ -67,7 +67,7 @@ static void cleanups(void) {
     CHECK(p == NULL);
 }
 
-/* F1: by hand, twice: between the two the number may be somebody else's. */
+/* A second close must do nothing: another file may have the number by then. */
 static void closed_twice(void) {
     int fd = open("/dev/null", O_RDONLY), number = fd;
     cleanup_close(&fd);
@@ -194,7 +194,7 @@ static void *rename_always(void *arg) {
     return NULL;
 }
 
-/* Somebody else's renames must not fail a lookup that they do not concern. */
+/* Renames elsewhere in the tree must not make a lookup fail. */
 static void scoped(void) {
     struct temp_dir d = temp_dir_make();
     struct open_how how = {.flags = O_PATH, .resolve = RESOLVE_IN_ROOT};

@@ -12,8 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What a process that calls `what` says on its standard error; the signal that
- * it dies of, or 0. */
+/* Call `what` in a child. Return the signal that killed it, or 0, and its
+ * standard error in `said`. */
 static int die_of(void (*what)(void), char said[2000]) {
     int ends[2], status;
     CHECK(pipe2(ends, O_CLOEXEC) == 0);
@@ -46,8 +46,8 @@ static void close_watched(void) {
         close_fd(ends[0]);
 }
 
-/* Stopping is not enough: the handle still takes the number out of the loop's
- * set when it is closed (F4). */
+/* Stopping is not enough: when the handle is closed later, it still removes the
+ * number from the loop's set. */
 static void close_stopped(void) {
     struct fault f;
     uv_poll_t poll;
@@ -81,7 +81,7 @@ static void nothing(void *arg) {
     (void)arg;
 }
 
-/* A pipe's number is free only when the loop has forgotten it. */
+/* The loop must forget a pipe before its number is free again. */
 static void pipes(void) {
     uv_loop_t *loop = uv_default_loop();
     struct fault f;

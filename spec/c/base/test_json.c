@@ -6,7 +6,7 @@
 #include "check.h"
 #include <stdlib.h>
 
-/* The text a writer made; the caller frees it. */
+/* Return the written text, which the caller frees. */
 static char *finish(struct buffer *b) {
     json_end(b);
     return buffer_take(b);
@@ -79,7 +79,7 @@ static void test_streams(void) {
     check_stream("\xc3\xa4z", 3, "\"value\":\"w6R6\",\"encoding\":\"base64\"");
 }
 
-/* Every length around the pieces in which base64 is written comes back. */
+/* base64 is written in pieces: try every length around their limits. */
 static void test_round_trip(void) {
     char data[7000];
     for (size_t i = 0; i < sizeof data; i++)
@@ -180,7 +180,7 @@ static void test_fields(void) {
     json_decref(o);
 }
 
-/* F5: what is parsed is let go of on the loop. */
+/* A limit is needed because the loop itself frees what was parsed. */
 static void too_many_values(void) {
     struct buffer b;
     struct fault f = {0};

@@ -1,4 +1,4 @@
-/* test_turn.c: a turn of the loop that takes too long is found. */
+/* test_turn.c: a turn of the loop that takes too long is detected. */
 #define _GNU_SOURCE
 #include "base/turn.h"
 #include "check.h"
@@ -39,7 +39,8 @@ static void in_pieces(uv_timer_t *timer) {
         uv_timer_stop(timer);
 }
 
-/* The signal that a process dies of whose loop calls `callback`, or 0. */
+/* Call `callback` from the loop of a child. Return the signal that killed the
+ * child, or 0. */
 static int run(uv_timer_cb callback, uint64_t repeat) {
     int status = 0;
     fflush(stdout);
@@ -48,7 +49,7 @@ static int run(uv_timer_cb callback, uint64_t repeat) {
         uv_timer_t timer;
         turn_watch(uv_default_loop());
         uv_timer_init(uv_default_loop(), &timer);
-        /* Not in the first turn, which is not watched from its beginning. */
+        /* The first turn is watched only in part, so wait for a later one. */
         uv_update_time(uv_default_loop());
         uv_timer_start(&timer, callback, 50, repeat);
         uv_run(uv_default_loop(), UV_RUN_DEFAULT);

@@ -1,5 +1,5 @@
-/* test_options.c: the command line of contree-engine: what is read, and what
- * is suggested for a name that does not exist. */
+/* test_options.c: the command line of contree-engine, and the suggestions for
+ * misspelt names. */
 #define _GNU_SOURCE
 #include "check.h"
 #include "command/commands.h"
@@ -10,7 +10,7 @@
 
 enum { WORDS = 16 };
 
-/* Parses the words of a line; the fault's message, or "" if it is right. */
+/* Parse the words of a line. Return the fault's message, or "". */
 static const char *parse(const char *line, struct options *o) {
     static char copy[512];
     static struct fault f;
@@ -122,7 +122,7 @@ static void test_words(void) {
 
 static void test_order_of_words(void) {
     static struct options o;
-    /* It must not change what is read. */
+    /* The variable must make no difference. */
     setenv("POSIXLY_CORRECT", "1", 1);
     CHECK_STRING(parse("export made:1 --data-dir /d --oci x", &o), "");
     CHECK_STRING(o.oci, "x");

@@ -1,5 +1,5 @@
-/* test_http.c: the HTTP server without an engine: it serves two routes of this
- * file, over a Unix socket and over TCP. */
+/* test_http.c: the HTTP server without an engine. It serves the two routes of
+ * this file over a Unix socket and over TCP. */
 #define _GNU_SOURCE
 #include "base/fd.h"
 #include "check.h"
@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <time.h>
 
-/* Holds what a test serves; one server at a time. */
+/* The server of the running test; there is one at a time. */
 static struct {
     struct temp_dir dir;
     uv_loop_t loop;
@@ -19,8 +19,8 @@ static struct {
     char socket_path[80];
     struct http_options options;
     struct http_server *server;
-    struct request *kept; /* by the handler that replies later */
-    int gone;             /* clients that did not wait for it */
+    struct request *kept; /* the request that is answered later */
+    int gone;             /* clients that did not wait for the answer */
 } site;
 
 static const struct descriptors most = {
@@ -94,7 +94,7 @@ static void site_close(void) {
     temp_dir_remove(&site.dir);
 }
 
-/* One turn of the server, and a rest. */
+/* Let the server take one turn, then sleep a moment. */
 static void turn(void) {
     uv_run(&site.loop, UV_RUN_NOWAIT);
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -114,7 +114,7 @@ static int connect_unix(void) {
     return connect_to(&a, sizeof a);
 }
 
-/* To the port that the server has bound: that of our listening TCP socket. */
+/* Connect over TCP. The port is that of the one listening socket we have. */
 static int connect_tcp(void) {
     for (int fd = 3; fd < 256; fd++) {
         struct sockaddr_in a = {0};
@@ -135,7 +135,7 @@ static void ask(int fd, const char *request) {
           (ssize_t)strlen(request));
 }
 
-/* All that comes until the server closes the connection, for some seconds. */
+/* Read until the server closes the connection, for some seconds at most. */
 static const char *answer(int fd) {
     static char text[8192];
     size_t length = 0;

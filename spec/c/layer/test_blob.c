@@ -1,4 +1,5 @@
-/* test_blob.c: uploads are hashed, published once, and leave nothing else. */
+/* test_blob.c: uploads are hashed and published once, and leave nothing else.
+ */
 #define _GNU_SOURCE
 #include "base/fault.h"
 #include "base/fd.h"
@@ -48,7 +49,7 @@ static bool holds(struct env *e, const char *sha256, const char *text) {
     return n == (ssize_t)strlen(text) && strcmp(data, text) == 0;
 }
 
-/* Files, with names or without, below b/ and beside the store's own. */
+/* Whether there are `count` files besides the store's own. */
 static bool has_files(struct env *e, int count) {
     return shell("test $(find %s -type f ! -name 'contree.db*' ! -name lock | "
                  "wc -l) = %d",
@@ -77,7 +78,7 @@ static void contents(void) {
     CHECK_NUMBER(upload(&e, "", 0, &b, &f), 0);
     CHECK_STRING(b.sha256, EMPTY);
     CHECK(holds(&e, EMPTY, ""));
-    /* Upper case is the same hash; what is no hash is no path either. */
+    /* Upper case is the same hash. Anything but a hash is refused. */
     char upper[] = "2CF24DBA5FB0A30E26E83B2AC5B9E29E"
                    "1B161E5C1FA7425E73043362938B9824";
     CHECK(holds(&e, upper, "hello"));
@@ -134,7 +135,8 @@ static void refusals(void) {
     end_env(&e);
 }
 
-/* A content whose row a crash took, whole or cut, does not get in the way. */
+/* After a crash there may be a content without a row, complete or cut short:
+ * an upload replaces it. */
 static void leftovers(void) {
     struct env e = {.d = temp_dir_make()};
     struct fault f;
@@ -148,7 +150,7 @@ static void leftovers(void) {
                 e.d.path));
     CHECK_NUMBER(upload(&e, "", 0, &x, &f), 0);
     CHECK(holds(&e, EMPTY, ""));
-    /* A row whose content is gone gets it back. */
+    /* A row without content: an upload brings the content back. */
     CHECK(shell("rm %s/b/2c/*", e.d.path));
     CHECK_NUMBER(upload(&e, "hello", 5, &x, &f), 0);
     CHECK(holds(&e, HELLO, "hello"));
@@ -164,7 +166,7 @@ static void full_disk(void) {
     CHECK_NUMBER(upload(&e, data, 2 << 20, &x, &f), -1);
     CHECK_NUMBER(f.status, 507);
     CHECK(has_files(&e, 0));
-    /* Room for the content but not for the row. */
+    /* There is room for the content but not for the row. */
     struct upload *u = upload_begin(e.d.fd, 100, &f);
     CHECK_NUMBER(upload_write(u, "hello", 5, &f), 0);
     CHECK(shell("! head -c 2M /dev/zero > %s/lock 2>/dev/null", e.d.path));

@@ -1,4 +1,5 @@
-/* test_gc.c: what must stay stays, whatever happens; the rest goes. */
+/* test_gc.c: garbage collection removes garbage and nothing else, even when it
+ * is interrupted. */
 #define _GNU_SOURCE
 #include "base/clock.h"
 #include "base/uuid.h"
@@ -27,7 +28,7 @@ static bool exists(const struct env *e, const char *format, long long number) {
     return fstatat(e->d.fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* As garbage collection leaves a layer whose image was too old. */
+/* Delete the images of a layer but not the layer. */
 static void forget_images(struct env *e, int64_t layer) {
     char path[200], sql[64];
     sqlite3 *db = NULL;
@@ -39,7 +40,7 @@ static void forget_images(struct env *e, int64_t layer) {
     sqlite3_close(db);
 }
 
-/* A layer that no image needs. */
+/* Make a layer that no image needs. */
 static int64_t make_layer(struct env *e, int64_t parent) {
     struct workspace w;
     struct fault f = {0};
@@ -90,7 +91,7 @@ static bool has_file(struct env *e, const struct stored_file *x) {
     return row;
 }
 
-/* A finished operation on `image`. */
+/* Add a finished operation on `image`. */
 static struct operation_row make_operation(struct env *e, const char *image,
                                            int64_t age_days, const char *log) {
     struct fault f = {0};
@@ -167,12 +168,12 @@ static void images(void) {
           shell("! ls -A %s/trash | grep .", e.d.path));
     r = collect(&e, usual, NULL);
     CHECK_NUMBER(r.images + r.layers, 0);
-    /* Ids are not given out again. */
+    /* An id is never given out twice. */
     CHECK(make_layer(&e, base) > alone);
     end_env(&e);
 }
 
-/* Notes two layers as imported, by the keys "a" and "b". */
+/* Record two layers as imported, under the keys "a" and "b". */
 static void remember(const struct env *e, int64_t a, int64_t b) {
     char path[100], sql[100];
     sqlite3 *db;
@@ -185,8 +186,8 @@ static void remember(const struct env *e, int64_t a, int64_t b) {
     sqlite3_close(db);
 }
 
-/* The disk was full, or the engine killed, after the image was saved and before
- * its operation could say so. */
+/* An image was saved, but the disk was full or the engine was killed before
+ * the operation could record it. */
 static void untold(void) {
     struct env e = make_env();
     struct fault f = {0};
@@ -238,8 +239,8 @@ static void pinned(void) {
     end_env(&e);
 }
 
-/* What a squashed layer stands for goes when nobody needs it alone, and what
- * named it names the squashed layer then. */
+/* A squashed layer replaces others. They are removed once no image or run needs
+ * them by themselves, and references to them are moved to the squashed one. */
 static void squashed(void) {
     struct env e = make_env();
     struct fault f = {0};
@@ -261,7 +262,7 @@ static void squashed(void) {
           chain[1].level == 1 && chain[1].parent == a && chain[2].id == a);
     int64_t by = chain[1].id;
     free(chain);
-    /* A run that began before has all of the old chain. */
+    /* A run that began before the squash pins the whole old chain. */
     struct gc_pins pins = {0};
     CHECK(gc_pin_layer(&pins, d) && gc_pin_layer(&pins, c) &&
           gc_pin_layer(&pins, b) && gc_pin_layer(&pins, a));
@@ -269,7 +270,7 @@ static void squashed(void) {
     CHECK(exists(&e, "l/%lld", b) && exists(&e, "l/%lld", c) &&
           !exists(&e, "l/%lld", alone));
     gc_pins_free(&pins);
-    /* One that began later has not. */
+    /* A run that began after it pins the new chain. */
     CHECK(gc_pin_layer(&pins, d) && gc_pin_layer(&pins, by) &&
           gc_pin_layer(&pins, a));
     CHECK_NUMBER(collect(&e, usual, &pins).layers, 2);
@@ -341,7 +342,8 @@ static void *sweep(void *arg) {
     return NULL;
 }
 
-/* What an upload has written and not yet noted may be swept away under it. */
+/* Collection may remove the content of an upload that has no row yet. The
+ * upload must succeed all the same. */
 static void uploads_meanwhile(void) {
     struct env e = make_env();
     struct sweeper s = {.e = &e};
@@ -358,7 +360,7 @@ static void uploads_meanwhile(void) {
     end_env(&e);
 }
 
-/* Collects in a child that is killed after `microseconds`. */
+/* Collect in a child, and kill the child after `microseconds`. */
 static void collect_and_die(struct env *e, unsigned microseconds) {
     close_env(e);
     pid_t child = fork();
@@ -387,7 +389,7 @@ static void killed(void) {
             image[i] = make_image(&e, layers[i], "", 900);
         }
         collect_and_die(&e, 2000 + round * 1500);
-        /* What has a row is whole; what has none goes at the next start. */
+        /* An image that still has its row still has its layer. */
         for (int i = 0; i < 20; i++)
             CHECK(has_image(&e, &image[i]) == exists(&e, "l/%lld", layers[i]));
         collect(&e, (struct gc_options){.files = -1}, NULL);
@@ -400,7 +402,7 @@ static void killed(void) {
     end_env(&e);
 }
 
-/* The rows are gone, and then the engine: nothing else was done yet. */
+/* The engine was killed after it had deleted the rows, before anything else. */
 static void killed_after_the_rows(void) {
     struct env e = make_env();
     struct fault f = {0};
@@ -422,7 +424,7 @@ static void killed_after_the_rows(void) {
     end_env(&e);
 }
 
-/* E6: beside work, each step takes few rows. */
+/* While the engine serves, each step deletes few rows. */
 static void in_steps(void) {
     static const struct gc_pins nothing;
     struct env e = make_env();

@@ -1,5 +1,5 @@
-/* test_layer.c: layers are published whole, workspaces are clean, and what is
- * left over goes, however nasty it is. */
+/* test_layer.c: layers are published whole or not at all, workspaces are clean,
+ * and leftovers are removed, whatever a run has made of them. */
 #define _GNU_SOURCE
 #include "base/overlay.h"
 #include "base/tree.h"
@@ -20,7 +20,7 @@ static bool exists(const struct env *e, const char *path) {
     return fstatat(e->d.fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Entries of a directory below the data directory. */
+/* Count the entries of a directory below the data directory. */
 static int count_entries(const struct env *e, const char *path) {
     char line[200];
     int count = -1;
@@ -39,8 +39,8 @@ static bool is_empty(struct env *e, const struct workspace *w) {
     return empty;
 }
 
-/* Mounts the overlay of a workspace on the skeleton and runs a command there,
- * as a sandbox would. */
+/* Mount the overlay of a workspace on the skeleton and run a command there, as
+ * a sandbox would. */
 static bool run_in(const struct env *e, const struct workspace *w,
                    const char *command) {
     return shell("cd %s && mkdir -p m && mount -t overlay overlay "
@@ -120,7 +120,7 @@ static void recycling(void) {
         CHECK(is_empty(&e, &w));
         workspace_drop(e.l, &w);
     }
-    CHECK(trash_is_empty(e.l) == false); /* unknown before the first time */
+    CHECK(trash_is_empty(e.l) == false); /* unknown until it was emptied once */
     trash_empty(e.l);
     CHECK(trash_is_empty(e.l));
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
@@ -174,7 +174,7 @@ static void publishing(void) {
     CHECK_NUMBER(store_layer_chain(e.s, i.layer, &ids, &count, &f), 0);
     CHECK(count == 2 && ids[1] == a);
     free(ids);
-    /* What cannot become an image leaves no layer. */
+    /* If the image is refused, no layer is left. */
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
     CHECK(run_in(&e, &w, "echo > f"));
     snprintf(i.tag, sizeof i.tag, "Bad");
@@ -182,7 +182,7 @@ static void publishing(void) {
     CHECK_NUMBER(workspace_publish_image(e.l, &w, a, &i, &f), -1);
     CHECK_NUMBER(f.status, 400);
     CHECK_NUMBER(count_entries(&e, "l"), 4);
-    /* A workspace that is gone is a fault, not a crash. */
+    /* A missing workspace is a fault, not a crash. */
     CHECK_NUMBER(publish_layer(&e, &w, a, &b, NULL, &f), -1);
     CHECK_NUMBER(f.status, 500);
     end_env(&e);
@@ -205,7 +205,7 @@ static void root_attributes(void) {
     number = w.number;
     CHECK_NUMBER(workspace_inherit_root(e.l, &w, a, &f), 0);
     CHECK(fstatat(e.d.fd, w.upper, &st, 0) == 0 && st.st_mode == 040555);
-    CHECK(is_empty(&e, &w)); /* not the run's doing */
+    CHECK(is_empty(&e, &w)); /* the run has changed nothing */
     workspace_drop(e.l, &w);
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
     CHECK_NUMBER(w.number, number);
@@ -233,7 +233,7 @@ static void recovery(void) {
     CHECK(shell("cd %s/l && mkdir 999 9x 0%lld && echo > 999/f && ln -s / 12",
                 e.d.path, (long long)a));
     close_env(&e);
-    CHECK(open_env(&e, BASE)); /* and the log has a line about `lost` */
+    CHECK(open_env(&e, BASE)); /* and logs that `lost` is missing */
     CHECK_NUMBER(count_entries(&e, "l"), 3);
     CHECK_NUMBER(count_entries(&e, "w"), 0);
     CHECK(!trash_is_empty(e.l));
@@ -241,7 +241,7 @@ static void recovery(void) {
     CHECK_NUMBER(count_entries(&e, "trash"), 0);
     CHECK(exists(&e, "l/0/etc"));
     close_env(&e);
-    /* Other sandbox ids could not own these files. */
+    /* These files belong to the first range of ids: another one is refused. */
     e.s = store_open(e.d.fd, e.d.path, &f);
     e.l = layers_open(e.d.fd, e.s, BASE + 1, &f);
     CHECK(e.l == NULL);
@@ -272,7 +272,7 @@ static void publish(void *arg, int report) {
     }
 }
 
-/* Every reported image is whole, and there is not one layer more than rows. */
+/* Every reported image is complete, and there are no layers without a row. */
 static void check_survivors(struct env *e, int reported) {
     struct fault f;
     struct image got;
@@ -304,7 +304,8 @@ static void killed(void) {
     temp_dir_remove(&e.d);
 }
 
-/* A chain of directories longer than any path, each with a file. */
+/* Make a chain of directories that is longer than any path, with a file in
+ * each. */
 static void make_deep(int dir, int depth) {
     int fd = openat(dir, ".", O_RDONLY);
     for (int i = 0; i < depth; i++) {
@@ -351,7 +352,7 @@ static void nasty_trees(void) {
     CHECK(make_immutable(fd, "frozen/f"));
     CHECK(make_immutable(fd, "frozen"));
     close(fd);
-    /* Walked whole, though no path leads to its bottom. */
+    /* The walk reaches the bottom, although no path does. */
     CHECK_NUMBER(workspace_size(e.l, &w, &bytes, &entries, &f), 0);
     CHECK_NUMBER(bytes, 302);
     workspace_drop(e.l, &w);
@@ -362,7 +363,8 @@ static void nasty_trees(void) {
     end_env(&e);
 }
 
-/* A mount point in the trash cannot go: it is left, and not tried for ever. */
+/* A mount point in the trash cannot be removed. It is left, and is not tried
+ * for ever. */
 static void stuck_trash(void) {
     struct env e = make_env();
     CHECK(shell("mkdir -p %s/trash/a/b && touch %s/trash/c && "
@@ -403,7 +405,7 @@ static void full_disk(void) {
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
     CHECK(shell("echo > %s/%s/f", e.d.path, w.upper));
     CHECK(shell("! head -c 1M /dev/zero > %s/fill 2>/dev/null", e.d.path));
-    /* No room for the row (or the block of ids): no layer stays behind. */
+    /* There is no room for the row or the block of ids: no layer is left. */
     CHECK_NUMBER(publish_layer(&e, &w, 0, &layer, NULL, &f), -1);
     CHECK_NUMBER(f.status, 507);
     CHECK_NUMBER(count_entries(&e, "l"), 2);
@@ -453,7 +455,7 @@ static void threads(void) {
     end_env(&e);
 }
 
-/* As an ordinary user with one id. */
+/* Run the tests as an ordinary user with one id. */
 static int as_nobody(void *arg) {
     struct env *e = arg;
     struct fault f;

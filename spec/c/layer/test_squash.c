@@ -1,5 +1,5 @@
-/* test_squash.c: a squashed layer shows what its layers showed, whatever they
- * are, and exists whole or not at all. */
+/* test_squash.c: a squashed layer shows what its layers showed, and exists
+ * whole or not at all. */
 #define _GNU_SOURCE
 #include "base/clock.h"
 #include "env.h"
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
-/* In memory, where syncing costs nothing, if layers can be there. */
+/* Use memory if it can hold layers: syncing costs nothing there. */
 static struct env make_env(void) {
     struct temp_dir d = temp_dir_small(1 << 20);
     if (!temp_dir_holds_layers(&d)) {
@@ -23,7 +23,7 @@ static struct env make_env(void) {
     return e;
 }
 
-/* The chain of a layer as lowerdir. */
+/* Write the chain of a layer as the mount option lowerdir. */
 static size_t lower_dirs(struct env *e, int64_t layer, char out[4096]) {
     struct fault f = {0};
     int64_t *ids = NULL;
@@ -36,7 +36,7 @@ static size_t lower_dirs(struct env *e, int64_t layer, char out[4096]) {
     return count;
 }
 
-/* Publishes what a command changes in an overlay of the chain. */
+/* Run a command in an overlay of the chain, and publish its changes. */
 static int64_t make_layer(struct env *e, int64_t parent, const char *command) {
     char lower[4096];
     struct workspace w;
@@ -65,8 +65,8 @@ static int64_t change(struct env *e, int64_t parent, unsigned seed) {
     return make_layer(e, parent, line);
 }
 
-/* Writes to the file `name` what the kernel shows of a chain, and what the
- * engine itself reads of it. */
+/* Write to the file `name` how the kernel shows a chain, and how the engine
+ * itself reads it. */
 static void show(struct env *e, int64_t layer, const char *name) {
     char lower[4096], path[100];
     int64_t *ids = NULL;
@@ -117,7 +117,7 @@ static void any_changes(void) {
         }
         show(&e, top, "before");
         show(&e, middle, "middle");
-        /* Some above others, some with nothing below, squashed ones again. */
+        /* Squash in the middle, at the base, and what was squashed before. */
         CHECK_NUMBER(squash(&e, top, 1 + seed % 3, 3, &f), 0);
         show(&e, top, "after");
         show(&e, middle, "then");
@@ -138,7 +138,7 @@ static void any_changes(void) {
     }
 }
 
-/* What a run makes later hides what is in a squashed layer as it should. */
+/* A later run can hide files of a squashed layer. */
 static void goes_on(void) {
     struct env e = make_env();
     struct fault f = {0};
@@ -151,7 +151,7 @@ static void goes_on(void) {
     int64_t d = make_layer(&e, c,
                            "test $(ls $M/d) = h && test ! -e $M/tmp && "
                            "echo 4 > $M/d/f && mkdir $M/tmp");
-    /* A branch of what was squashed has what it had. */
+    /* A branch from a layer that was squashed sees that layer as it was. */
     int64_t side = make_layer(&e, b, "test $(ls $M/d) = g && rm $M/d/g");
     CHECK_NUMBER(squash(&e, d, 0, 3, &f), 0);
     CHECK_NUMBER(squash(&e, side, 0, 3, &f), 0);
@@ -162,7 +162,8 @@ static void goes_on(void) {
     end_env(&e);
 }
 
-/* Deeper than any path, and with more names than memory should hold at once. */
+/* A tree is deeper than any path, and has more names than should be in memory
+ * at once. */
 static void nasty(void) {
     static const char *const deep =
         "python3 -c '\n"
@@ -228,7 +229,7 @@ static void refused(void) {
     end_env(&e);
 }
 
-/* Squashes in a child that is killed after so many seconds; gives how long it
+/* Squash in a child, and kill the child after `seconds`. Return how long it
  * lived. */
 static double squash_and_die(struct env *e, int64_t layer, double seconds) {
     struct fault f = {0};
@@ -267,7 +268,7 @@ static void killed(void) {
         int64_t top = some_files(&e, some_files(&e, some_files(&e, base)));
         show(&e, top, "before");
         double lived = squash_and_die(&e, top, whole * round / ROUNDS);
-        whole = round ? whole : lived; /* the first is left alone */
+        whole = round ? whole : lived; /* the first is not killed */
         size_t count = lower_dirs(&e, top, lower);
         CHECK(count == 4 || count == 2);
         before += count == 4;
@@ -285,9 +286,10 @@ static void killed(void) {
     end_env(&e);
 }
 
-/* ---- which ---- */
+/* ---- the choice of layers ---- */
 
-/* A chain from digits, the top first: levels, L for a large layer. */
+/* Check which layers of a chain are chosen. Each character of `levels` is a
+ * layer, the top first: the digit is its level, L means a large layer. */
 static void pick(const char *levels, size_t first, size_t count) {
     struct chain_layer chain[1000];
     size_t n = 0;
@@ -324,7 +326,7 @@ static void picking(void) {
     pick(TEN(TEN("LL")) TEN(FIFTEEN("L")), 0, 349);
 }
 
-/* N runs deep, each kept, squashed as they would be. */
+/* Keep one run after another, and squash as the engine would. */
 static void lengths(void) {
     struct chain_layer chain[200];
     size_t count = 0, longest = 0;

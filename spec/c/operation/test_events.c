@@ -146,7 +146,7 @@ static void test_repair(void) {
     struct event_log *log = event_log_new(d.fd, uuid);
     for (int i = 0; i < 5; i++)
         add(log, "stdout", 1, data, sizeof data);
-    event_log_unref(log); /* the engine was killed */
+    event_log_unref(log); /* as when the engine was killed */
     char name[64];
     snprintf(name, sizeof name, "e/%s.log", uuid);
     int fd = openat(d.fd, name, O_WRONLY | O_APPEND);
@@ -165,7 +165,7 @@ static void test_repair(void) {
     temp_dir_remove(&d);
 }
 
-/* A full disk tears no line, neither in the move to the file nor later. */
+/* On a full disk no line is cut short, during the move to the file or later. */
 static void test_full_disk(void) {
     static char data[60000];
     for (int kilobytes = 64; kilobytes <= 4096; kilobytes *= 64) {

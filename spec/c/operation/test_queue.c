@@ -1,5 +1,5 @@
-/* test_queue.c: places, turns and clients, with operations of a kind that only
- * notes that it began. */
+/* test_queue.c: places, turns and clients. The operations do nothing but record
+ * that they began. */
 #include "check.h"
 #include "operation/operation.h"
 #include "operation/queue.h"
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static char begun[64]; /* the tags of those that began, in order */
+static char begun[64]; /* tags of operations, in the order of their beginning */
 
 static void begin(struct operation *op) {
     snprintf(begun + strlen(begun), sizeof begun - strlen(begun), "%s",

@@ -1,5 +1,5 @@
-/* test_cgroup.c: sandbox/cgroup.h, on machines that are made up of files, and
- * on this one as far as it has control groups. */
+/* test_cgroup.c: sandbox/cgroup.h, on machines imitated by plain files, and on
+ * this one as far as it has control groups. */
 #define _GNU_SOURCE
 #include "box.h"
 
@@ -13,7 +13,7 @@ static void put_text(const char *dir, const char *name, const char *text) {
         fclose(file);
 }
 
-/* A machine whose mounts lie below `root`. */
+/* Imitate a machine with its mounts below `root`, and open its groups. */
 static struct cgroups *open_machine(const char *root, const char *mounts,
                                     const char *cgroup) {
     char text[2048], self[512];
@@ -25,7 +25,7 @@ static struct cgroups *open_machine(const char *root, const char *mounts,
     return cgroups_open(self, AT_FDCWD);
 }
 
-/* The controllers that are found on it. */
+/* Find the controllers of such a machine. */
 static void probe(const char *root, const char *mounts, const char *cgroup,
                   bool have[CGROUP_KINDS]) {
     struct cgroups *c = open_machine(root, mounts, cgroup);
@@ -59,8 +59,8 @@ static void test_version2(void) {
     temp_dir_remove(&d);
 }
 
-/* Checks what happens to our own group, fs/x, which contains `processes`; the
- * mount begins at "fs" or "fs/x". */
+/* Open the groups when our own group, fs/x, contains `processes`. The mount
+ * begins at "fs" or "fs/x". */
 static void open_own_group(const struct temp_dir *d, const char *processes,
                            const char *type, const char *top) {
     char mounts[128];
@@ -239,8 +239,8 @@ static void test_removed(void) {
     cgroups_close(c);
 }
 
-/* Makes groups for `d` in a child, which lives until the returned descriptor is
- * closed. */
+/* Make groups for `d` in a child. The child lives until the returned descriptor
+ * is closed. */
 static int hold_groups(const struct temp_dir *d) {
     struct limits limits = {.memory_bytes = 8 << 20, .pids = 5, .cpus = 1};
     struct fault f = {0};
@@ -265,7 +265,7 @@ static void test_abandoned(void) {
     struct cgroups *c = cgroups_open("/proc/self", world.dir.fd);
     int end = hold_groups(&other), status = 1;
     cgroups_recover(c);
-    CHECK(groups_exist_of(other.fd)); /* whose engine lives */
+    CHECK(groups_exist_of(other.fd)); /* their engine is alive */
     close(end);
     CHECK(wait(&status) > 0 && status == 0);
     CHECK(groups_exist_of(other.fd));
@@ -281,7 +281,7 @@ static void test_weight(void) {
     cgroups_set_nice(c, 7);
     struct cgroup *g = cgroup_make(c, &(struct limits){.pids = 5}, &f);
     CHECK(g);
-    /* Version 1 has no such file, nor has a group without that controller. */
+    /* The file is missing in version 1, and without that controller. */
     CHECK(system("files=$(find /sys/fs/cgroup -path '*/contree-*' "
                  "-name cpu.weight.nice); "
                  "[ -z \"$files\" ] || grep -qx 7 $files") == 0);

@@ -17,8 +17,8 @@ static void copy_into_image(const char *path) {
           path, path, world.dir.path, path);
 }
 
-/* The loader may be listed under another name than the one that programs ask
- * for. */
+/* Copy the loader, too, by the name in the program's header: the list of loaded
+ * libraries may have it under another name. */
 static int copy_library(struct dl_phdr_info *info, size_t size, void *arg) {
     (void)size;
     (void)arg;
@@ -31,7 +31,7 @@ static int copy_library(struct dl_phdr_info *info, size_t size, void *arg) {
     return 0;
 }
 
-/* By its descriptor: another user may not reach it by its path. */
+/* Read this program by its descriptor: another user may not reach its path. */
 static void copy_self(const char *to) {
     char piece[65536];
     ssize_t n = -1;
@@ -44,7 +44,7 @@ static void copy_self(const char *to) {
     close(out);
 }
 
-/* l/3: this program as /bin/probe, and the libraries it has loaded. */
+/* Make l/3, with this program as /bin/probe and its libraries. */
 static void make_probe_image(void) {
     char probe_path[4200];
     box_make_dir("l/3");
@@ -94,8 +94,8 @@ static void test_shared(void) {
     check_probe("shared");
 }
 
-/* The number of inotify instances that a sandbox got. It holds them until `b`
- * is ended. */
+/* Return the number of inotify instances that a new sandbox could take. It
+ * holds them until `b` is ended. */
 static int hold_instances(struct box **b) {
     char *argv[] = {"/bin/probe", "probe", "instances", NULL};
     struct box_options o = {.image = "l/3"};
@@ -108,8 +108,8 @@ static int hold_instances(struct box **b) {
     return atoi((*b)->out.data);
 }
 
-/* A sandbox, with all its users, leaves some for the next one; all sandboxes
- * together leave some for the engine's user and for others. */
+/* One sandbox, with all its users, must leave instances for the next sandbox.
+ * All sandboxes together must leave some for the engine's user and others. */
 static void test_instances(void) {
     struct box *boxes[4];
     char most[32] = "";
@@ -144,7 +144,8 @@ static void test_sweep(void) {
 }
 
 #ifdef __x86_64__
-/* In a kernel without calls of 32 bits they fault before a filter sees them. */
+/* Without support for 32-bit calls the kernel raises a fault before any filter
+ * sees them. */
 static bool kernel_has_i386(void) {
     int status = 0;
     pid_t pid = fork();
@@ -175,7 +176,7 @@ static void test_limits(void) {
     check_probe("limits");
 }
 
-/* Has the upper directory any marks of overlay? */
+/* Whether the upper directory has any marks of overlay. */
 static bool speaks_to_overlay(const struct box *b) {
     char path[300], names[4096];
     snprintf(path, sizeof path, "%s/%s/tmp/o", world.dir.path, b->upper);
@@ -205,7 +206,8 @@ static void test_overlay(void) {
     free(b);
 }
 
-/* Two at a time, of one image: a lock of one does not hold for the other. */
+/* Of two sandboxes of one image, one must not be blocked by the other's locks.
+ */
 static void test_locks_are_private(void) {
     char *argv[] = {"/bin/probe", "probe", "lock", NULL};
     struct sandbox_process p = {.argv = argv, .env = probe_env, .stdin_fd = -1};
@@ -230,7 +232,7 @@ static void test_chroot(void) {
 
 static void test_init_is_out_of_reach(void) {
     check_probe("init");
-    /* It has survived, and only its name is visible. */
+    /* Init has survived, and shows nothing but its name. */
     CHECK_STRING(
         box_output("kill -9 1; kill -STOP 1; kill -TERM 1; "
                    "cat /proc/1/comm; cat /proc/1/fd/3 /proc/1/environ "
@@ -271,7 +273,7 @@ static void test_descriptors(void) {
 }
 
 static void test_host_is_out_of_sight(void) {
-    /* No name of the host or of the data directory. */
+    /* No path of the host shows, nor that of the data directory. */
     CHECK_STRING(
         box_output("cat /proc/self/mountinfo | grep -c -e contree-test "
                    "-e /var/ -e /home"),
@@ -326,7 +328,7 @@ static void test_writes(void) {
             printf("# %s\n", paths[i]);
         }
     }
-    /* If the kernel has the file it is covered by /dev/null. */
+    /* If the kernel has the file, /dev/null is mounted over it. */
     CHECK_NUMBER(box_code("test ! -e /proc/sysrq-trigger || "
                           "test $(stat -c %t:%T /proc/sysrq-trigger) = 1:3"),
                  0);
@@ -343,7 +345,7 @@ static void test_oom_score(void) {
 
 static void test_devices(void) {
     CHECK_STRING(
-        /* Some runtimes add a link to the hidden /proc/kcore. */
+        /* Some runtimes add a link named core to the hidden /proc/kcore. */
         box_output("ls /dev | grep -v '^core$' | tr '\\n' ' '"),
         "fd full mqueue null ptmx pts random shm stderr stdin stdout tty "
         "urandom zero ");
@@ -354,7 +356,7 @@ static void test_devices(void) {
                           "test -c /dev/pts/ptmx && echo > /dev/shm/x"),
                  0);
     CHECK(box_code("echo x 2>/dev/null > /dev/full") != 0);
-    /* F16: also where the host's node belongs to an id of the sandbox. */
+    /* Nor if the host's node belongs to an id of the sandbox. */
     CHECK_STRING(box_output("cd /dev; for i in null zero full random urandom "
                             "tty; do for c in 'chmod 0' 'chown 0' 'touch'; do "
                             "$c $i 2>&1 | grep -vi 'read-only'; "
@@ -375,7 +377,7 @@ static void test_devices(void) {
     }
 }
 
-/* Images with other things than directories where mounts go. */
+/* In these images the mount points are not directories. */
 static void check_hostile_image(int number, const char *make,
                                 const char *message) {
     char layer[16];
@@ -416,19 +418,19 @@ static void test_fork_bomb(void) {
                     NULL};
     struct box *b =
         box_run(&o, (struct sandbox_process){.argv = argv, .stdin_fd = -1});
-    /* The shell may have died; but it has ended, with all its processes. */
+    /* The shell may have died; all its processes have ended in any case. */
     CHECK(b->gone && !b->failed);
     CHECK(b->exits[1].background_killed < 70);
     free(b);
     CHECK_STRING(box_output("echo next"), "next\n");
-    /* The default. */
+    /* The default limit. */
     CHECK_STRING(box_output("awk '/Max processes/ {print $3, $4}' "
                             "/proc/self/limits"),
                  "4096 4096\n");
 }
 
-/* The kernel would run the host's handler of core dumps, as real root, for a
- * limit of 0, but not of 1. */
+/* With a limit of 0 the kernel would run the host's handler of core dumps, as
+ * real root. With a limit of 1 it does not. */
 static void test_core_limit(void) {
     struct rlimit ours;
     getrlimit(RLIMIT_CORE, &ours);
@@ -442,7 +444,8 @@ static void test_core_limit(void) {
     free(b);
 }
 
-/* The limit of all ids together, which is not an rlimit. */
+/* Process ids are limited for all users of a sandbox together, which no rlimit
+ * can do. */
 static void test_process_ids(void) {
     char before[32] = "", after[32] = "";
     int fd = open("/proc/sys/kernel/pid_max", O_RDONLY);
@@ -487,7 +490,7 @@ static void test_network_is_private(void) {
                  "hi\n");
 }
 
-/* Traces in a network namespace: packets, and failed attempts. */
+/* Leave traces in a network namespace: packets and failed attempts. */
 static const char *const network_counters =
     "awk '/lo:/ {print $2, $3, $10}' /proc/net/dev; awk '/^(Ip|Icmp|Tcp|Udp)"
     ": [0-9]/ {$2 = $3 = $4 = $5 = \"\"; print}' /proc/net/snmp; "
@@ -539,7 +542,7 @@ static long keys_of_twenty(void) {
     return keys;
 }
 
-/* Others on this machine may make sandboxes of these ids meanwhile. */
+/* Try again a few times: other tests may use the same ids meanwhile. */
 static void test_keys(void) {
     long keys = 20;
     for (int i = 0; i < 10 && keys >= 20; i++)
@@ -613,7 +616,7 @@ static int run_all(void) {
     return CHECK_DONE();
 }
 
-/* The same as another user. */
+/* Run the tests as another user. */
 static int run_as(uid_t uid) {
     fflush(stdout);
     pid_t child = fork();

@@ -7,7 +7,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 
-/* Starts a server that answers "outside"; its port. */
+/* Start a server that answers "outside", and return its port. */
 static int start_server(const char *address, pid_t *pid) {
     struct sockaddr_in a = {.sin_family = AF_INET};
     socklen_t size = sizeof a;
@@ -38,9 +38,8 @@ static struct box *run_connected(const char *script) {
 
 static struct box *fetch(const char *address, int port) {
     char script[128];
-    /* Keeps its input open: a connection that is half closed at once may be
-     * dropped.
-     */
+    /* Keep the input open: a connection that is half closed at once may be
+     * dropped. */
     snprintf(script, sizeof script,
              "mkfifo /tmp/f; exec 3<>/tmp/f; nc -w 2 %s %d <&3 2>/dev/null",
              address, port);

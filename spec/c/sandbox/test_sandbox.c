@@ -67,7 +67,7 @@ static void test_environment(void) {
                  "box\nbox\n");
 }
 
-/* Longer than a packet. */
+/* The arguments are longer than a packet. */
 static void test_long_command(void) {
     enum { SIZE = 100000 };
     char *big = malloc(SIZE + 1);
@@ -226,7 +226,7 @@ static void test_put(void) {
     free(b);
 }
 
-/* In place of things of the image. */
+/* Files are put where the image has something else. */
 static void test_put_in_the_way(void) {
     char *root = world.dir.path;
     box_make_dir("l/2");
@@ -411,7 +411,7 @@ static void test_signal_main(void) {
     free(b);
 }
 
-/* More at once than cells are ready. */
+/* Start more sandboxes at once than there are cells ready. */
 static void test_many_at_once(void) {
     enum { COUNT = 24 };
     struct box *boxes[COUNT];
@@ -447,7 +447,7 @@ static void test_upper(void) {
     free(b);
 }
 
-/* Chains longer than a page of mount options. */
+/* The mount options of a long chain are longer than a page. */
 static void test_long_chain(void) {
     enum { LAYERS = 500 };
     static char names[LAYERS][32];
@@ -478,7 +478,7 @@ static void test_long_chain(void) {
                                                        box_on_gone,
                                                        NULL};
     struct fault f = {0};
-    /* 500 is the kernel's limit: the last three take the place of two. */
+    /* The kernel allows 500: the three below replace the last layers. */
     lowers[LAYERS - 3] = "l/chain-499";
     lowers[LAYERS - 2] = "l/1";
     lowers[LAYERS - 1] = "l/0";
@@ -562,9 +562,9 @@ static void test_engine_dies(void) {
     close(ready[0]);
 }
 
-/* Defines in a shell: forkservers, those of this process; cells, which are
- * their children; and end PID..., which kills them and waits until they are
- * dead: what starts in one that is dying dies with it. */
+/* Shell definitions: $forkservers are those of this process, $cells are their
+ * children, and `end PID...` kills processes and waits until they are dead.
+ * (A sandbox that starts in a dying cell would die with it.) */
 #define PROCESSES                                                              \
     "forkservers=$(for p in $(cat /proc/%d/task/*/children); do "              \
     "[ $(cat /proc/$p/comm) != contree-init ] || echo $p; done); "             \
@@ -573,7 +573,8 @@ static void test_engine_dies(void) {
     "while grep -qs '^State:.[DRSTt]' /proc/$p/status; do sleep 0.01; done; "  \
     "done; }; "
 
-/* Stopped, the cell cannot enter its root before it is killed. */
+/* The cell is stopped first, so that it cannot enter its root before it is
+ * killed. */
 static void test_cell_dies(void) {
     shell(PROCESSES "kill -STOP $cells", getpid());
     struct box *b = box_start(NULL, NULL);
@@ -630,12 +631,12 @@ static void test_no_descriptor_leaks(void) {
         box_wait(b);
         free(b);
     }
-    /* A cell more or less may be ready. */
+    /* There may be one ready cell more or less than before. */
     CHECK(abs(count_descriptors() - before) <= 8);
 }
 
-/* The mounts of this test: below the data directory, or where a runtime has its
- * image. */
+/* Count the mounts of this test: below the data directory, or at the place
+ * where a runtime has its image. */
 static int mounts_of_tests(void) {
     FILE *file = fopen("/proc/self/mountinfo", "re");
     char line[4096], root[64] = "";
@@ -709,8 +710,8 @@ static void overlay_file(const char *path, const char *line) {
     close(fd);
 }
 
-/* Runs all tests as another user, with or without a range of ids of its own,
- * which only this child sees in /etc/subuid. */
+/* Run all tests as another user. If the user has a range of ids, only this
+ * child sees it in /etc/subuid. */
 static int run_as(const char *self, uid_t uid, bool with_range) {
     fflush(stdout);
     pid_t child = fork();

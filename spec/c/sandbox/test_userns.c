@@ -1,5 +1,5 @@
 /* test_userns.c: the ids of sandboxes. Each case has its own /etc/subuid and
- * /etc/subgid, in a mount namespace; so only root can run them. */
+ * /etc/subgid in a mount namespace, so only root can run them. */
 #define _GNU_SOURCE
 #include "base/fault.h"
 #include "base/fd.h"
@@ -26,7 +26,7 @@ static void overlay(const char *path, const char *text) {
     close(fd);
 }
 
-/* In a child, which writes the ids to the pipe. */
+/* Find the ids as this user, and write them to the pipe. Runs in a child. */
 _Noreturn static void be_engine(uid_t uid, const char *users,
                                 const char *groups, int to) {
     struct id_range got;
@@ -88,7 +88,7 @@ static void test_user(void) {
 static void test_user_with_odd_lines(void) {
     const char *usual = LINE("contree-test", "1000000:65536");
     const char *few = LINE("contree-test", "1000000:1000");
-    /* A range twice, its own id, more ids than there are. */
+    /* Overlapping ranges, the user's own id in a range, more ids than exist. */
     const char *odd = LINE("contree-test", "1000000:65536")
         LINE("contree-test", "1065535:10") LINE("contree-test", "54000:1000")
             LINE("contree-test", "4000000000:4000000000")

@@ -26,7 +26,7 @@ static struct image new_image(const char *tag, int64_t created) {
     return i;
 }
 
-/* Adds an image and gives its uuid. */
+/* Add an image, and return its uuid. */
 static void add(struct store *s, const char *tag, int64_t created,
                 char uuid[UUID_SIZE]) {
     struct fault f = {0};
@@ -145,12 +145,13 @@ static void public_tags(void) {
     p.operation[0] = next.operation[0] = 0;
     CHECK_NUMBER(store_image_add(s, &p, &f), 0);
     CHECK_NUMBER(store_image_add(s, &q, &f), 0);
-    /* Another tag lies over it. */
+    /* Another tag hides the tag that the image came with. */
     CHECK_NUMBER(store_tag_set(s, p.uuid, "x", &f), 0);
     CHECK(is_found(s, "x", p.uuid, "x") && is_found(s, "p:1", p.uuid, "x"));
     CHECK_NUMBER(store_tag_remove(s, p.uuid, "x", &f), 0);
     CHECK(is_found(s, "p:1", p.uuid, "p:1"));
-    /* Another image gets it, and another tag, loses it, has both. */
+    /* Another image takes the tag, gets a second one in its place, and takes
+     * the first back. */
     CHECK_NUMBER(store_tag_set(s, q.uuid, "p:1", &f), 0);
     CHECK(is_found(s, "p:1", q.uuid, "p:1"));
     CHECK_NUMBER(store_tag_remove(s, p.uuid, "p:1", &f), -1);
@@ -162,7 +163,7 @@ static void public_tags(void) {
     CHECK(is_found(s, "p:1", q.uuid, "p:1"));
     CHECK_NUMBER(store_tag_remove(s, q.uuid, NULL, &f), 0);
     CHECK(is_found(s, "p:1", p.uuid, "p:1"));
-    /* A list that asks for the tag has it first, whatever it shows. */
+    /* A list by the hidden tag has that image first. */
     CHECK_NUMBER(store_tag_set(s, p.uuid, "x", &f), 0);
     CHECK_NUMBER(store_tag_set(s, q.uuid, "p:11", &f), 0);
     struct seen seen = {0};
@@ -170,7 +171,7 @@ static void public_tags(void) {
     CHECK_NUMBER(store_image_list(s, &filter, see_image, &seen, &f), 0);
     CHECK_NUMBER(seen.count, 2);
     CHECK_STRING(seen.tags[0], "p:1");
-    /* The next one that comes with it is the one from then on. */
+    /* An image that comes with the same tag takes it for good. */
     CHECK_NUMBER(store_image_add(s, &next, &f), 0);
     CHECK_NUMBER(store_tag_remove(s, p.uuid, NULL, &f), 0);
     CHECK(is_found(s, "p:1", next.uuid, "p:1"));
@@ -336,7 +337,7 @@ static bool see_layer(void *arg, int64_t id) {
     return true;
 }
 
-/* A layer, with an image of it. */
+/* Add a layer with an image. */
 static int add_layer(struct store *s, int64_t id, int64_t parent, int64_t size,
                      struct fault *f) {
     struct image i = new_image("", 1);
@@ -382,7 +383,7 @@ static void layers(void) {
     CHECK(c > highest);
     CHECK_NUMBER(store_layer_each(s, see_layer, &last, &f), 0);
     CHECK_NUMBER(last, b);
-    /* A snapshot is whole or not at all. */
+    /* A snapshot is added as a whole or not at all. */
     struct image i = new_image("snap", 1), got;
     i.layer = c;
     CHECK_NUMBER(store_snapshot_add(s, c, b, 1, &i, &f), 0);
@@ -392,7 +393,7 @@ static void layers(void) {
     CHECK_NUMBER(store_layer_chain(s, c + 1, &ids, &count, &f), -1);
     /* The failure left no transaction open. */
     CHECK_NUMBER(add_layer(s, c + 1, c, 1, &f), 0);
-    /* A loop in a damaged table ends in a fault. */
+    /* A loop in a damaged table is a fault. */
     CHECK_NUMBER(add_layer(s, c + 9, c + 9, 1, &f), 0);
     CHECK_NUMBER(store_layer_chain(s, c + 9, &ids, &count, &f), -1);
     CHECK_NUMBER(f.status, 500);
@@ -542,7 +543,7 @@ static void operations(void) {
     CHECK_NUMBER(f.status, 404);
     CHECK_NUMBER(store_operation_log(s, none.uuid, &log, &length, &f), -1);
     CHECK_NUMBER(f.status, 404);
-    /* A new engine finds the running ones failed. */
+    /* For a new engine the running ones have failed. */
     store_close(s);
     s = open_store(&d);
     CHECK_NUMBER(operations_like(s, "FAILED", NULL), 2);
@@ -572,7 +573,7 @@ static void one_engine(void) {
     temp_dir_remove(&d);
 }
 
-/* Makes snapshots and reports each one after it was stored. */
+/* Make snapshots, and report each one after it was stored. */
 static void make_snapshots(void *dir, int report) {
     struct fault f;
     int64_t id;
@@ -628,7 +629,7 @@ static bool run_sql(const struct temp_dir *d, const char *sql) {
     return ok;
 }
 
-/* A database of the first schema keeps what it has on the way up. */
+/* A database of the first schema keeps its contents when it is migrated. */
 static void climb(void) {
     struct temp_dir d = temp_dir_make();
     struct fault f = {0};
@@ -757,7 +758,7 @@ static void full_disk(void) {
             break;
     }
     CHECK_NUMBER(f.status, 507);
-    /* It is still of use for reading, and after a reopen. */
+    /* The store can still be read, and opened again. */
     CHECK(operations_like(s, NULL, NULL) >= stored);
     store_close(s);
     s = open_store(&d);

@@ -1,4 +1,4 @@
-/* test_export.c: an exported image is the one that was imported. */
+/* test_export.c: an export has all that was imported. */
 #define _GNU_SOURCE
 #include "importing.h"
 #include "transport/export.h"
@@ -25,7 +25,7 @@ static void end_env(struct env *e) {
     temp_dir_remove(&e->out);
 }
 
-/* An image of the layout that shell commands make in out/. */
+/* Import the layout that shell commands make in out/. */
 static struct image make_image(struct env *e, const char *tag,
                                const char *commands) {
     struct import_options o = {.tag = tag};
@@ -71,7 +71,7 @@ static void tars(void) {
     CHECK_NUMBER(export_tar(&e.m, &i, fd, &f), 0);
     CHECK_STRING(f.message, "");
     close(fd);
-    /* GNU tar finds in the archive what the layers were made of. */
+    /* GNU tar unpacks the archive to the tree that the layers were made of. */
     CHECK(shell("cd %s && mkdir x && tar --xattrs --xattrs-include='*' "
                 "--numeric-owner -C x -xpf out.tar && rm t/gone && "
                 "cp -a u/d/new t/d && touch -d @5 t/d t && (cd t && " LIST

@@ -14,10 +14,10 @@
 
 struct env {
     struct temp_dir d;    /* the engine's data directory */
-    struct temp_dir from; /* the layout's: from/oci */
+    struct temp_dir from; /* the layout is from/oci */
     struct importer m;
     struct import_options o;
-    const char *name;   /* of the image in the layout */
+    const char *name;   /* the image's, in the layout */
     struct image image; /* the last one imported */
 };
 
@@ -62,7 +62,7 @@ static int layer_count(const struct env *e) {
     if (fscanf(p, "%d", &count) != 1)
         count = -1;
     pclose(p);
-    return count - 2; /* the skeletons of images and of sandboxes */
+    return count - 2; /* without the skeletons of images and of sandboxes */
 }
 
 /* Whether the last image has the path. */
@@ -120,7 +120,7 @@ static void layers(void) {
                          "layer 2.tar; finish");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK_NUMBER(e.image.layer, top);
-    /* A layer on top of something else is another layer. */
+    /* On top of another layer it is not the same layer. */
     make_layout(&e.from, "layer 3.tar; layer 1.tgz; finish");
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK_NUMBER(layer_count(&e), 5);
@@ -139,7 +139,7 @@ static void again(void) {
     make_layout(&e.from, SAMPLE "layer 1.tgz; finish A=1");
     CHECK_NUMBER(import(&e, &f), 0);
     memcpy(first, e.image.uuid, UUID_SIZE);
-    /* The image had no tag, so it gets this one, and is found by it. */
+    /* An image without a tag gets the tag of the import. */
     for (int i = 0; i < 2; i++) {
         e.o.tag = i ? "a" : NULL;
         CHECK_NUMBER(import(&e, &f), 0);
@@ -200,7 +200,7 @@ static void odd_layers(void) {
     end_env(&e);
 }
 
-/* What stat says of a directory of the last image. */
+/* Whether a directory of the last image has this mode and owner. */
 static bool is_like(struct env *e, const char *path, mode_t mode, uid_t uid) {
     struct fault f;
     struct item item = {.st.st_mode = 0};
@@ -234,10 +234,10 @@ static void implied(void) {
     for (int i = 0; i < 2; i++) {
         CHECK(is_like(&e, "/tmp", 01777, 5));
         CHECK(is_like(&e, "/opq", 0711, 0));
-        CHECK(is_like(&e, "/opq/in", 0755, 0)); /* the old one is hidden */
+        CHECK(is_like(&e, "/opq/in", 0755, 0)); /* the lower one is hidden */
         CHECK(is_like(&e, "/gone", 0755, 0));
         CHECK(is_like(&e, "/", 0555, 0));
-        /* The same on top of known layers. */
+        /* Again, on top of layers that are known by now. */
         make_layout(&e.from, "tree two > 3.tar; layer 1.tar; layer mid.tar; "
                              "layer 3.tar; finish");
         CHECK_NUMBER(import(&e, &f), 0);
@@ -271,7 +271,7 @@ static void choices(void) {
     e.name = "neither";
     CHECK_NUMBER(import(&e, &f), 422);
     e.name = NULL;
-    /* An entry is found by platform; the index may be a blob itself. */
+    /* An entry is chosen by its platform. The index may itself be a blob. */
     make_layout(
         &e.from,
         "p() { entry manifest.v1+json \",\\\"platform\\\":{"
@@ -295,7 +295,7 @@ static void refused(const char *commands, const char *why) {
     if (!strstr(f.message, why)) {
         CHECK_STRING(f.message, why);
     }
-    /* Not even the valid layers are left. */
+    /* The valid layers are not left, either. */
     CHECK_NUMBER(layer_count(&e), 0);
     trash_empty(e.m.layers);
     CHECK(shell("cd %s && test -z \"$(ls trash)\" && "
@@ -352,7 +352,8 @@ static void refusals(void) {
             "head -c 100 1.tgz > t; layer t; layers=$(echo \"$layers\" | "
             "sed s/tar/tar+gzip/); finish",
             "");
-    /* The config claims the contents of a base that other images use. */
+    /* The config claims a base that other images share, but the layer is not
+     * that base. */
     refused(SAMPLE "layer 1.tgz; save=$ids; layers= ids=; layer 2.tar; "
                    "ids=$save; finish",
             "what the config says");
@@ -406,7 +407,7 @@ static void limits(void) {
     CHECK_NUMBER(layer_count(&e), 0);
     CHECK_NUMBER(import(&e, &f), 0);
     CHECK_NUMBER(layer_count(&e), 2);
-    /* A gigabyte of zeros in a megabyte. */
+    /* One megabyte unpacks to a gigabyte of zeros. */
     make_layout(&e.from,
                 "head -c 64M /dev/zero | gzip -1 > 64; "
                 "for i in $(seq 16); do cat 64; done | gzip -9 > t.gz; "
@@ -516,8 +517,8 @@ static void references(void) {
     CHECK_NUMBER(reference_parse(huge, &r, &f), -1);
 }
 
-/* Put a script in the place of skopeo: `manifest`, `config` and `copy` are its
- * commands for these calls. */
+/* Replace skopeo by a script. `manifest`, `config` and `copy` are the commands
+ * that it executes for these calls. */
 static void fake_skopeo(const struct env *e, const char *manifest,
                         const char *config, const char *copy) {
     char path[200];
@@ -610,7 +611,7 @@ static void calls(void) {
     CHECK_NUMBER(fetch(&e, "docker://a/b", "", "", &f), 0);
     CHECK_STRING(e.image.env, "{\"X\":\"1\"}");
     /* One more layer: only that is copied, and the others are holes. A blob
-     * that is a known and a new layer is copied. */
+     * that is used twice, by a known and a new layer, is copied. */
     make_layout(&e.from,
                 "mkdir -p 3; echo > 3/new; tree 3 > 3.tar; layer 1.tgz; "
                 "layer 2.tar; layer 3.tar; layer 1.tgz; finish");
@@ -632,7 +633,8 @@ static void calls(void) {
     end_env(&e);
 }
 
-/* 502 with the message of skopeo, when all its calls fail in that way. */
+/* When all calls of skopeo fail in this way, the import fails with 502 and its
+ * message. */
 static void fails(struct env *e, const char *how, const char *words) {
     struct fault f;
     char wanted[500];
@@ -662,7 +664,7 @@ static void failures(void) {
     fails(&e, "kill -9 $$", "it gave no reason");
     fake_skopeo(&e, "yes", "", "");
     CHECK_NUMBER(fetch(&e, "docker://a/b", NULL, NULL, &f), 413);
-    /* skopeo reports success, but fetched nothing, or something else. */
+    /* skopeo reports success, but has fetched nothing or something else. */
     fake_skopeo(&e, "", "", "");
     CHECK_NUMBER(fetch(&e, "docker://a/b", NULL, NULL, &f), 422);
     make_layout(&e.from, SAMPLE "layer 1.tgz; finish");

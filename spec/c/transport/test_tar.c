@@ -1,4 +1,5 @@
-/* test_tar.c: archives are imported whole, and nothing outside is touched. */
+/* test_tar.c: archives are imported completely, and never write outside of the
+ * image. */
 #define _GNU_SOURCE
 #include "base/clock.h"
 #include "child.h"
@@ -46,7 +47,7 @@ static int import(struct env *e, int fd, struct fault *f) {
     return 0;
 }
 
-/* Nothing is left of an import that failed. */
+/* Check that a failed import has left nothing. */
 static bool left_nothing(struct env *e) {
     trash_empty(e->m.layers);
     return shell("cd %s && test -z \"$(ls trash)\" -a \"$(echo $(ls l))\" = '0 "
@@ -81,7 +82,7 @@ static void busybox(void) {
     CHECK(shell("test \"$(chroot %s /bin/sh -c 'echo hi | tr a-z A-Z; id -un')"
                 "\" = \"$(printf 'HI\\nroot')\"",
                 e.layer));
-    /* Not if some image has the tag. */
+    /* If an image has the tag already, nothing is imported. */
     CHECK_NUMBER(import_busybox(&e.m, &f), 0);
     CHECK_NUMBER(store_image_by_tag(e.m.store, "busybox:latest", &i, &f), 0);
     CHECK_STRING(i.uuid, first.uuid);
@@ -92,7 +93,7 @@ static void busybox(void) {
     end_env(&e);
 }
 
-/* A tree with an entry of each type, packed by GNU tar. */
+/* GNU tar packs a tree with an entry of each type. */
 static void make_sample(const struct env *e) {
     CHECK(shell(
         "mkdir -p %s/in/d/e && cd %s/in && chmod 750 . && echo hello > d/f && "
@@ -145,7 +146,7 @@ static void formats(void) {
         CHECK_NUMBER(import(&e, dup(fileno(p)), &f), 0);
         CHECK_STRING(f.message, "");
         pclose(p);
-        /* Without -S the hole is data. */
+        /* Without -S tar writes the hole as data. */
         if (!strstr(commands[i], "parse") && !strstr(commands[i], "-S"))
             CHECK(shell("fallocate -d %s/d/sparse", e.layer));
         check_sample(&e);
@@ -187,7 +188,7 @@ static void attributes(void) {
     CHECK(memcmp(value, "v\0w", 3) == 0);
     ssize_t length = listxattr(path, names, sizeof names);
     CHECK_NUMBER(length, sizeof "user.kept" + sizeof "security.capability");
-    /* For the sandbox's root, not for the machine's. */
+    /* The capability is for root of the sandbox, not of the machine. */
     CHECK_NUMBER(getxattr(path, "security.capability", value, sizeof value),
                  XATTR_CAPS_SZ_3);
     memcpy(&cap, value, XATTR_CAPS_SZ_3);
@@ -244,7 +245,7 @@ static void confined(void) {
     end_env(&e);
 }
 
-/* One archive that must be refused with `status`. */
+/* Check that an archive is refused with `status`. */
 static void refused(int status, const char *why, struct member a,
                     struct member b, struct member c) {
     struct env e = make_env();
@@ -331,7 +332,7 @@ static void no_archives(void) {
     CHECK_NUMBER(import_text(&e, "\x1f\x8b\x08", 3, &f), 422);
     CHECK_NUMBER(import_text(&e, "\x28\xb5\x2f\xfd", 4, &f), 422);
     CHECK_NUMBER(import_text(&e, "PK\3\4", 4, &f), 422);
-    /* A program of the machine would be needed for this filter. */
+    /* libarchive would start a program of the machine for this filter. */
     CHECK_NUMBER(import_text(&e, "LRZI\0\6", 6, &f), 422);
     e.o.tag = "Bad:";
     CHECK_NUMBER(import_text(&e, "", 0, &f), 400);
@@ -399,7 +400,7 @@ static void odd_names(void) {
     tar_add(&t, (struct member){.name = "x", .data = "2"});
     CHECK_NUMBER(import(&e, tar_end(&t), &f), 422);
     buffer_free(&t.b);
-    /* A path of the greatest length, and one part more. */
+    /* A path of the greatest length, and a longer one. */
     for (int i = 0; i < 4095; i++)
         huge[i] = i % 2 ? '/' : 'd';
     huge[4093] = 0;
@@ -443,7 +444,7 @@ static void sparse_lies(void) {
         if (maps[i].status) {
             CHECK_NUMBER(status, maps[i].status);
         } else if (status != 422) {
-            /* Whatever the decoder reads, the data stays inside the size. */
+            /* However the map is read, no data lies beyond the size. */
             CHECK(shell("test $(stat -c %%s %s/x) -le 50", e.layer));
         }
         buffer_free(&t.b);
@@ -451,7 +452,7 @@ static void sparse_lies(void) {
     }
 }
 
-/* An archive of one file of zeros through a compressor of libarchive. */
+/* Compress an archive with one file of zeros by a filter of libarchive. */
 static int zeros(int64_t size, int (*filter)(struct archive *)) {
     struct archive *a = archive_write_new();
     struct archive_entry *x = archive_entry_new();
@@ -533,8 +534,8 @@ static void slow_peers(void) {
     end_env(&e);
 }
 
-/* Cut anywhere, or with any byte changed, an archive is refused or taken, and
- * nothing outside is touched. */
+/* An archive is cut anywhere, or has any byte changed. It is refused or
+ * imported, and nothing outside is touched. */
 static void damaged(void) {
     struct env e = make_env();
     struct fault f;
@@ -557,7 +558,7 @@ static void damaged(void) {
         size_t at = (size_t)rand_r(&seed) % t.b.length;
         char old = t.b.data[at];
         t.b.data[at] = (char)rand_r(&seed);
-        /* With a valid checksum more of the reader is reached. */
+        /* With a valid checksum the reader gets further. */
         if (round % 2)
             tar_checksum(t.b.data + at / 512 * 512);
         int status = import(&e, tar_open(&t, t.b.length), &f);
@@ -642,7 +643,7 @@ static void full_disk(void) {
     end_env(&e);
 }
 
-/* Run as an ordinary user with one id. */
+/* Run the tests as an ordinary user with one id. */
 static int as_nobody(void *arg) {
     struct env *e = arg;
     struct fault f = {0};
@@ -668,8 +669,8 @@ static void ordinary_user(void) {
     temp_dir_remove(&e.d);
 }
 
-/* Compressed twice, in two members, with something after its end; a window that
- * nobody has the memory for. */
+/* Archives compressed twice, or in two members, or with junk after the end, or
+ * with a window larger than any memory. */
 static void streams(void) {
     static const char window[] = "\x28\xb5\x2f\xfd\x00\xa8\x01\x40\x00";
     struct env e = make_env();
@@ -689,7 +690,7 @@ static void streams(void) {
     end_env(&e);
 }
 
-/* Start an import, in a process, of a pipe that has no data yet. */
+/* Start an import in a child, from a pipe that has no data yet. */
 static pid_t start_import(struct env *e, int *input) {
     struct tar t = tar_begin();
     struct fault f;
@@ -709,8 +710,8 @@ static pid_t start_import(struct env *e, int *input) {
     return pid;
 }
 
-/* Find its child that unpacks, once that has given up its rights, as
- * "/proc/PID". */
+/* Wait until the importer's child that unpacks has dropped its privileges.
+ * Write "/proc/PID" of it to `out`. */
 static bool find_unpacker(pid_t parent, char *out, size_t size) {
     char file[100];
     snprintf(file, sizeof file, "/var/tmp/contree-test-%d", parent);
@@ -744,7 +745,8 @@ static void nothing_to_lose(void) {
     CHECK(shell("awk '{ exit !($1 == 0 && $2 == %d && $3 == 65536) }' "
                 "%s/uid_map",
                 BASE, p));
-    /* Its root is the workspace; it has no other descriptor, no environment. */
+    /* Its root is the workspace. It has no other descriptors, and no
+     * environment. */
     CHECK(shell("readlink %s/root | grep -q '^%s/w/'", p, e.d.path));
     CHECK(
         shell("for l in %s/fd/*; do readlink $l; done | grep -v -e ^/dev/null "
@@ -770,7 +772,7 @@ static void dies_with_us(void) {
     CHECK(shell("for i in $(seq 500); do grep -qs '^State:.[^Z]' %s/status || "
                 "exit 0; sleep 0.02; done; exit 1",
                 p));
-    /* And when it dies, that is an error in words. */
+    /* When the child dies, the import fails with a message. */
     close(input);
     pid = start_import(&e, &input);
     CHECK(find_unpacker(pid, p, sizeof p));
@@ -780,7 +782,7 @@ static void dies_with_us(void) {
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 1);
     close(input);
     end_env(&e);
-    e = make_env(); /* the next start removes what was left */
+    e = make_env(); /* the next start removes the leftovers */
     CHECK(left_nothing(&e));
     end_env(&e);
 }

@@ -1,5 +1,5 @@
-/* test_apply.c: a layer is applied to the tree that the layers below show. What
- * pairs of layers made at random come to: spec/wire/images/layers_spec.lua. */
+/* test_apply.c: a layer is applied to the tree that the layers below show.
+ * spec/wire/images/layers_spec.lua does the same with random layers. */
 #define _GNU_SOURCE
 #include "base/descriptor.h"
 #include "base/scope.h"
@@ -11,7 +11,7 @@
 
 struct env {
     struct temp_dir d;    /* the engine's */
-    struct temp_dir from; /* the layout's: from/oci */
+    struct temp_dir from; /* the layout is from/oci */
     struct importer m;
     struct import_options o;
     struct view *view; /* of the last image */
@@ -31,7 +31,7 @@ static void end_env(struct env *e) {
     temp_dir_remove(&e->from);
 }
 
-/* The next layer of the image that is being made. */
+/* Add the next layer of the image that is being made. */
 static void add_layer(struct env *e, struct tar *t, int number) {
     char name[200];
     int fd = tar_end(t);
@@ -42,7 +42,7 @@ static void add_layer(struct env *e, struct tar *t, int number) {
     *t = tar_begin();
 }
 
-/* Imports the image of `count` layers; the status of the fault or 0. */
+/* Import the image of `count` layers. Return the status of the fault, or 0. */
 static int import(struct env *e, int count, struct fault *f) {
     struct image i;
     int64_t *ids = NULL;
@@ -98,7 +98,7 @@ static bool same_file(struct env *e, const char *a, const char *b) {
 #define SYMLINK(n, to) ((struct member){.name = n, .type = '2', .link = to})
 #define HARDLINK(n, to) ((struct member){.name = n, .type = '1', .link = to})
 
-/* A base of Debian's kind: bin is a link to usr/bin. */
+/* In the base bin is a link to usr/bin, as in Debian. */
 static void add_base(struct tar *t) {
     tar_add(t, DIRECTORY("usr"));
     tar_add(t, (struct member){
@@ -133,7 +133,7 @@ static void links(void) {
     CHECK(holds(&e, "/srv/opt/deep/f", "made"));
     CHECK(!look(&e, "/bin/sh").st.st_mode && !look(&e, "/srv/x").st.st_mode);
     CHECK(holds(&e, "/at-root", "root"));
-    /* Links of lower layers that go round in circles. */
+    /* Links of lower layers that form a circle. */
     tar_add(&t, FILE_OF("a/f", ""));
     add_layer(&e, &t, 2);
     CHECK_NUMBER(import(&e, 2, &f), 422);
@@ -145,7 +145,7 @@ static void links(void) {
     end_env(&e);
 }
 
-/* Two names of one directory, and an entry that changes what one of them is. */
+/* A directory has two names, and an entry replaces one of them. */
 static void replaced_links(void) {
     struct env e = make_env();
     struct fault f;
@@ -183,7 +183,7 @@ static void outside(void) {
     CHECK(shell("test \"$(ls %s)\" = f", canary.path));
     snprintf(up, sizeof up, "%s/new", canary.path);
     CHECK(holds(&e, up, "in"));
-    /* What is there is no target of a hard link. */
+    /* Outside of the image there are no targets for hard links. */
     static const char *const targets[] = {"out/f", "up/f"};
     for (int i = 0; i < 3; i++) {
         tar_add(&t, HARDLINK("h", i < 2 ? targets[i] : path));
@@ -233,11 +233,11 @@ static void hard_links(void) {
     char path[300];
     snprintf(path, sizeof path, "%s/noted2", e.tops[1]);
     CHECK_NUMBER(getxattr(path, "user.note", value, sizeof value), 4);
-    /* The layer below is as it was, and nothing of ours is left in this. */
+    /* The layer below is unchanged, and no temporary files are left. */
     CHECK(shell("test $(stat -c %%h %s/data) = 1 && cd %s && "
                 "test -z \"$(find . -name '.wh.*')\"",
                 e.tops[0], e.tops[1]));
-    /* Copies count as what the archive holds. */
+    /* Copies count towards the limit as the archive's own files do. */
     tar_add(&t, HARDLINK("dup", "data"));
     tar_add(&t, HARDLINK("dup2", "usr/bin/sh"));
     add_layer(&e, &t, 2);
@@ -246,7 +246,8 @@ static void hard_links(void) {
     end_env(&e);
 }
 
-/* Names that list a directory show: no whiteout of what is not there. */
+/* A whiteout of a missing file is dropped, because it would show in listings.
+ */
 static void whiteouts(void) {
     struct env e = make_env();
     struct fault f;
@@ -281,7 +282,7 @@ static void whiteouts(void) {
     end_env(&e);
 }
 
-/* Old layers of Docker's have aufs' own files, and hard links to them. */
+/* Old layers of Docker have private files of aufs, and hard links to them. */
 static void aufs(void) {
     struct env e = make_env();
     struct fault f;

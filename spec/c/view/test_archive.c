@@ -1,4 +1,4 @@
-/* test_archive.c: what is taken out of an image as tar is what is in it. */
+/* test_archive.c: an archive of an image holds what the image does. */
 #define _GNU_SOURCE
 #include "base/clock.h"
 #include "base/fault.h"
@@ -17,7 +17,7 @@
 
 static const struct id_range plain = {0, 65536};
 
-/* One layer made by a command, and a view of it. */
+/* Make one layer by a command, and open a view of it. */
 struct env {
     struct temp_dir d;
     struct view *v;
@@ -39,7 +39,7 @@ static void end_env(struct env *e) {
     temp_dir_remove(&e->d);
 }
 
-/* Archives to DIR/tar; the fault's status or 0. */
+/* Write the archive to DIR/tar. Return the fault's status, or 0. */
 static int archive(struct env *e, const char *path, struct fault *f) {
     *f = (struct fault){0};
     int fd = openat(e->d.fd, "tar", O_CREAT | O_TRUNC | O_WRONLY, 0600);
@@ -48,7 +48,7 @@ static int archive(struct env *e, const char *path, struct fault *f) {
     return result < 0 ? f->status : 0;
 }
 
-/* The names in DIR/tar, as the tar command shows them. */
+/* Return the names in DIR/tar, as the tar command shows them. */
 static bool names_are(const struct env *e, const char *names) {
     return shell("cd %s && test \"$(tar tf tar --quoting-style=escape | tr "
                  "'\\n' ' ')\" = '%s'",
@@ -137,7 +137,7 @@ static void round_trip(void) {
     CHECK_NUMBER(getxattr(path, "user.a", value, sizeof value), 3);
     snprintf(path, sizeof path, "%s/out/d/e", e.d.path);
     CHECK_NUMBER(listxattr(path, value, sizeof value), 0);
-    /* The capability is for whoever unpacks it, so no foreign root in it. */
+    /* The capability holds for the user who unpacks it, so it names no root. */
     CHECK(shell("cd %s && python3 -c \"import tarfile;t=tarfile.open('tar');"
                 "p=t.getmember('d/random').pax_headers;"
                 "assert len(p['SCHILY.xattr.security.capability'])==20;"
@@ -146,7 +146,7 @@ static void round_trip(void) {
                 e.d.path));
     snprintf(path, sizeof path, "%s/out/d/random", e.d.path);
     CHECK_NUMBER(getxattr(path, "security.capability", value, sizeof value),
-                 sizeof cap - 4); /* root's own: shown in the short form */
+                 sizeof cap - 4); /* for our own root the short form */
     end_env(&e);
 }
 
@@ -204,7 +204,7 @@ static bool has_text(int fd, const char *text) {
     return n > 0 && memmem(data, (size_t)n, text, strlen(text));
 }
 
-/* What no disk of a test can hold. */
+/* The numbers are too large for a file on a disk. */
 static void large_numbers(void) {
     struct pax *p = malloc(sizeof *p);
     struct stat st = {.st_mode = S_IFREG | 0644, .st_size = 10LL << 30};

@@ -1,4 +1,4 @@
-/* test_diff.c: the quick comparison finds what comparing everything finds. */
+/* test_diff.c: the quick diff finds the same changes as a full comparison. */
 #define _GNU_SOURCE
 #include "base/fault.h"
 #include "base/fd.h"
@@ -31,7 +31,7 @@ static struct temp_dir make_data(void) {
     return d;
 }
 
-/* Mounts the chain with the new layer `id` on top, to be written to. */
+/* Mount the chain with the new layer `id` on top, writable. */
 static void mount_on(const struct temp_dir *d, struct chain c, int64_t id) {
     char lower[400] = "";
     for (size_t i = 0; i < c.count; i++)
@@ -66,7 +66,7 @@ static bool print_change(void *arg, const struct change *c) {
     return true;
 }
 
-/* One line a change; the caller frees it. */
+/* Return the diff, a line for each change. The caller frees it. */
 static char *diff(const struct temp_dir *d, struct chain base,
                   struct chain image, int64_t limit, bool *truncated) {
     struct fault f = {0};
@@ -120,9 +120,9 @@ static void by_hand(void) {
     temp_dir_remove(&d);
 }
 
-/* ---- against comparing everything ---- */
+/* ---- compared with a full comparison ---- */
 
-/* Everything in an image, one line a path, in a file. */
+/* Write all about an image to a file, a line for each path. */
 static void describe(const struct temp_dir *d, struct chain c,
                      const char *name) {
     struct fault f = {0};
@@ -167,7 +167,7 @@ static bool same_as_everything(const struct temp_dir *d, struct chain base,
                  d->path);
 }
 
-/* One random change somewhere three levels deep. Failures are fine. */
+/* Make one random change, up to three levels deep. It may fail. */
 static void change(int dir, unsigned *seed) {
     char path[32] = "", other[32] = "", text[2] = {0};
     for (int i = 0, depth = 1 + rand_r(seed) % 3; i < depth; i++) {
@@ -248,7 +248,7 @@ static void ends(void) {
     text = diff(&d, none, image, 6, &truncated);
     CHECK(!truncated);
     free(text);
-    /* Deeper than a recursive function would like. */
+    /* The tree is too deep for a recursive function. */
     image = make_layer(&d, image, 2,
                        "p=; for i in $(seq 1900); do p=$p/d; done; "
                        "mkdir -p ./$p");
@@ -261,7 +261,7 @@ static void ends(void) {
     temp_dir_remove(&d);
 }
 
-/* What the layers that both share hold is not even looked at. */
+/* Layers that both images share are not read. */
 static void shared_is_not_read(void) {
     struct temp_dir d = make_data();
     struct chain none = {0};

@@ -1,4 +1,4 @@
-/* test_grep.c: searches find what is there, with its context, and end. */
+/* test_grep.c: searches find every match with its context, and always end. */
 #define _GNU_SOURCE
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -53,7 +53,8 @@ static bool see(void *arg, const struct grep_line *l) {
     return --e->stop_after != 0;
 }
 
-/* The output of a search for one pattern (or what `o` says), or the status. */
+/* Search for a pattern, or for those of `o`. Return the output, or the status
+ * of the fault. */
 static const char *grep(struct env *e, const char *pattern,
                         struct grep_options o) {
     static char status[16];
@@ -138,11 +139,12 @@ static void context(void) {
         "f:14:30:c:14[]\nf:15:33:c:15[]\nf:16:36:c:16[]\n"
         "f:17:39:c:17[]\nf:18:42:c:18[]\nf:19:45:c:19[]\n"
         "f:20:48:m:20[0-2]\n");
-    /* Limits: a file's ends with its context, the total ends all. */
+    /* max_count ends each file after the context of the last match; max_total
+     * ends the whole search. */
     CHECK_STRING(grep(&e, "[12]", WITH(.max_count = 1, .after = 1)),
                  "f:1:0:m:1[0-1]\nf:2:2:m:2[0-1]\n"
                  "g:1:0:m:1[0-1]\ng:2:2:m:2[0-1]\n");
-    /* What matches in the context makes that no longer. */
+    /* A match within the context does not make the context longer. */
     CHECK_STRING(
         grep(&e, "[12]$",
              WITH(.paths = f, .path_count = 1, .max_count = 1, .after = 3)),
@@ -156,7 +158,7 @@ static void context(void) {
     end_env(&e);
 }
 
-/* Lines and contexts across the buffer's ends are those that GNU grep gives. */
+/* Lines and contexts that cross the end of the buffer are those of GNU grep. */
 static void long_files(void) {
     struct env e = make_env("for i in $(seq 1 9000); do printf 'line %d "
                             "%0*d\\n' $i $((i % 97)) 0; done > f; "
@@ -197,8 +199,8 @@ static void letter_cases(void) {
     end_env(&e);
 }
 
-/* C6: the letters that somebody typed decide, of whatever script, not those of
- * the pattern's own language. */
+/* Capitals of any script make a search respect case. Capitals that belong to
+ * the syntax of patterns do not. */
 static void smart_case(void) {
     struct env e = make_env("printf 'stra\303\237e\nSTRASSE\n\303\244rger\n"
                             "\303\204RGER\n\320\266\n\320\226\n' > f");
@@ -233,7 +235,7 @@ static void smart_case(void) {
     end_env(&e);
 }
 
-/* C6: what PCRE2 would read as something else. */
+/* These patterns mean something else in PCRE2's own syntax. */
 static void dialect(void) {
     struct env e = make_env(
         "printf 'the cat{start} a&b ~~ aab\n' > f; printf 'x\vy\n' > v; "
@@ -299,7 +301,7 @@ static void dialect(void) {
     end_env(&e);
 }
 
-/* C6: a byte order mark is no part of the first line. */
+/* A byte order mark is not part of the first line. */
 static void marks(void) {
     struct env e = make_env("printf '\357\273\277root\nroot\n' > f; "
                             "printf '\357\273\277' > g; "
@@ -339,7 +341,7 @@ static void bad_patterns(void) {
     memset(deep, '(', sizeof deep - 1);
     deep[sizeof deep - 1] = 0;
     CHECK_STRING(grep(&e, deep, NONE), "400");
-    /* A pattern that would backtrack for ever ends, and says so. */
+    /* A pattern that would backtrack for ever is stopped with an error. */
     CHECK_STRING(grep(&e, "^(a+)+(a+)+(a+)+$|ok", NONE), "g:1:0:m:ok[0-2]\n");
     CHECK(e.truncated);
     end_env(&e);
@@ -436,7 +438,7 @@ static void globs(void) {
         CHECK(globs_make(&bad[i], 1, &f) == NULL);
         CHECK_NUMBER(f.status, 400);
     }
-    /* F15: stars beyond number match, or do not, in a moment. */
+    /* However many stars there are, matching is quick. */
     char stars[GLOB_MAX + 2] = "", name[256];
     memset(name, 'a', sizeof name - 1);
     name[sizeof name - 1] = 0;

@@ -1,4 +1,4 @@
-/* test_view.c: a view shows what overlay would show, and nothing else. */
+/* test_view.c: a view shows exactly what overlay would show. */
 #define _GNU_SOURCE
 #include "base/fault.h"
 #include "base/fd.h"
@@ -13,15 +13,14 @@
 
 static const struct id_range plain = {0, 65536};
 
-/* A data directory with an empty skeleton. */
+/* Make a data directory with an empty skeleton. */
 static struct temp_dir make_data(void) {
     struct temp_dir d = temp_dir_make();
     CHECK(shell("mkdir -p %s/l/0/etc %s/m %s/w", d.path, d.path, d.path));
     return d;
 }
 
-/* Mounts layers `below` .. 1 with `upper` as the one written to; 0: read-only.
- */
+/* Mount layers `below` .. 1, with layer `upper` to be written to (0: none). */
 static bool mount_layers(const struct temp_dir *d, int below, int upper) {
     char lower[4000] = "";
     size_t used = 0;
@@ -41,7 +40,7 @@ static void unmount_layers(const struct temp_dir *d) {
     CHECK(shell("umount %s/m", d->path));
 }
 
-/* Makes layer `number` on top of those below by a command in the mount. */
+/* Make layer `number` by a command in a mount of the layers below. */
 static void make_layer(const struct temp_dir *d, int number,
                        const char *command) {
     CHECK(mount_layers(d, number - 1, number));
@@ -61,7 +60,7 @@ static struct view *open_view(const struct temp_dir *d, int top,
     return v;
 }
 
-/* As find prints it below. */
+/* Print an item as the find command below does. */
 static void print_item(FILE *out, const struct item *i) {
     static const char letters[] = "?pc?d?b?f?l?s";
     bool directory = S_ISDIR(i->st.st_mode);
@@ -73,7 +72,7 @@ static void print_item(FILE *out, const struct item *i) {
             i->target);
 }
 
-/* Compares a walk of the view with find in a mount of the same layers. */
+/* Compare a walk of the view with find in a mount of the same layers. */
 static bool same_as_overlay(const struct temp_dir *d, int top) {
     char path[100];
     struct fault f = {0};
@@ -120,7 +119,7 @@ static void by_hand(void) {
     temp_dir_remove(&d);
 }
 
-/* One random change somewhere three levels deep. Failures are fine. */
+/* Make one random change, up to three levels deep. It may fail. */
 static void change(int dir, unsigned *seed) {
     char path[32] = "", other[32] = "";
     for (int i = 0, depth = 1 + rand_r(seed) % 3; i < depth; i++) {
@@ -216,8 +215,8 @@ static void paths(void) {
     CHECK(S_ISDIR(i.st.st_mode));
     CHECK_STRING(i.path, "usr");
     CHECK_NUMBER(stat_status(v, "/bin/..", true, &i), 0);
-    CHECK_STRING(i.path, "usr"); /* as the kernel: after the link */
-    /* Nothing of the machine. */
+    CHECK_STRING(i.path, "usr"); /* the link is followed before ".." */
+    /* No path leads out to the machine. */
     CHECK_NUMBER(stat_status(v, "/out", true, &i), 404);
     CHECK_NUMBER(stat_status(v, "/magic", true, &i), 404);
     CHECK_NUMBER(stat_status(v, "/../../etc/passwd", true, &i), 404);
@@ -345,14 +344,14 @@ static void owners(void) {
     CHECK(!view_user(v, 8) && !view_user(v, 9) && !view_user(v, 10));
     CHECK(!view_user(v, 99) && !view_group(v, 7));
     CHECK_NUMBER(stat_status(v, "/g", true, &i), 0);
-    CHECK_NUMBER(i.st.st_uid, 65534); /* not one of ours */
+    CHECK_NUMBER(i.st.st_uid, 65534); /* not an id of the sandbox */
     CHECK_NUMBER(stat_status(v, "/", true, &i), 0);
     CHECK_NUMBER(i.st.st_uid, 0);
     view_close(v);
     temp_dir_remove(&d);
 }
 
-/* Images that want their own files of names to be somebody else's. */
+/* These images try to make /etc/passwd and /etc/group lead elsewhere. */
 static void no_names(void) {
     static const char *const commands[] = {
         "mkdir etc; mkfifo etc/passwd",
@@ -394,7 +393,7 @@ static void deep_trees(void) {
     walk_end(w);
     CHECK_NUMBER(more, 0);
     CHECK_NUMBER(count, 1002);
-    /* Deeper than a path can say: refused, not crashed. */
+    /* A directory deeper than any path is refused without a crash. */
     for (int n = 0; n < 2000; n++) {
         CHECK(mkdirat(fd, "d", 0755) == 0);
         int next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -446,7 +445,7 @@ static void walking(void) {
     CHECK(walk_begin(v, "/none", &f) == NULL);
     CHECK_NUMBER(f.status, 404);
     walk_end(NULL);
-    /* Ended in the middle. */
+    /* The walk is stopped in the middle. */
     w = walk_begin(v, "/", &f);
     for (int n = 0; n < 4; n++)
         CHECK_NUMBER(walk_next(w, &i, &f), 1);

@@ -1,9 +1,9 @@
--- The engine when descriptors or threads are short.
+-- The engine when it is short of descriptors or threads.
 local disk = require("spec.support.disk")
 local socket = require("socket")
 local wire = require("spec.support.wire")
 
--- A command prefix that limits the number of descriptors.
+-- Returns a command prefix that limits the number of descriptors.
 local function with(limit) return ([[sh -c 'ulimit -n %d && exec "$@"' sh]]):format(limit) end
 
 -- The number of descriptors of a process, and the lowest free one.
@@ -166,7 +166,7 @@ describe("F2: strangers on TCP", function()
     known:send("GET /v1/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\n\r\n")
     assert.matches("^HTTP/1.1 200", known:receive("*l"))
     for _, s in ipairs(strangers) do s:close() end
-    -- A client that has shown the token may stay silent for long.
+    -- A client that has sent the token may be idle for long.
     for _ = 1, 200 do
       local s = socket.tcp()
       assert(s:connect("127.0.0.1", port))

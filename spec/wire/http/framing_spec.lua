@@ -1,5 +1,5 @@
--- The end of an answer: on a kept connection the next answer follows at once, to the
--- byte, for every method, route and status.
+-- On a kept connection each answer begins at the very byte after the last one, for every
+-- method, route and status.
 local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
@@ -9,7 +9,7 @@ describe("C1: an answer on a kept connection", function()
   setup(function()
     engine = wire.start()
     image = engine:get("/v1/images").json.images[1].uuid
-    -- Larger than an answer with a Content-Length may be.
+    -- Too large for an answer with a Content-Length.
     operation = engine:run{ shell = true, command = "head -c 200000 /dev/zero | tr '\\0' x" }.uuid
     running = engine:spawn{ command = "cat", stdin = { value = "", close = false } }
     local events = engine:follow(running, "?follow=1")

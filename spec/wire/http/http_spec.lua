@@ -255,7 +255,7 @@ describe("the HTTP server", function()
       assert.are_not.equal("timeout", problem, i)
       connection:close()
     end
-    -- A request that was complete before is answered.
+    -- A complete request is answered, although the client has closed its side.
     local connection = engine:connect()
     connection:request("POST", "/v1/instances", { headers = { Prefer = "wait=30" },
       body = wire.json.encode(wire.spawn{ command = "sleep", args = { "3" } }) })
@@ -378,7 +378,7 @@ describe("the HTTP server", function()
   it("lets its own user in only", function()
     assert.are.equal("600", wire.run("stat -c %a " .. engine.path))
     if wire.run("id -u") ~= "0" then return end
-    -- Also if the file's mode does not help: another user has a descriptor that root opened.
+    -- The mode of the file is not enough: another user may inherit a descriptor from root.
     local script = [[
 import os, socket
 s = socket.socket(socket.AF_UNIX)
@@ -438,7 +438,7 @@ describe("the HTTP server on TCP", function()
       "sandboxes", "sandboxes.example:8443", "10.1.2.3", "[2001:db8::1]:80" } do
       assert.are.equal(200, engine:get("/v1/whoami",
         { Host = name, Authorization = right.Authorization }).status, name)
-      -- A web page of such a name, pointed at the engine (DNS rebinding), has no token.
+      -- A web page whose name was pointed at the engine (DNS rebinding) has no token.
       assert.are.equal(401, engine:get("/v1/whoami", { Host = name }).status, name)
       assert.are.equal(401, engine:get("/v1/whoami",
         { Host = name, Authorization = "Bearer " .. name }).status, name)

@@ -1,9 +1,9 @@
--- Chains of layers never end: they are squashed.
+-- Images can be kept without end, because long chains of layers are squashed.
 local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
--- Makes COUNT layers on top of busybox and images of all and of half of them, as
--- an engine that does not squash would.
+-- Makes COUNT layers on top of busybox, an image of all and an image of half of them, as
+-- an engine without squashing would.
 local SCRIPT = [[
 import os, sqlite3, sys
 data, count = sys.argv[1], int(sys.argv[2])
@@ -61,7 +61,7 @@ describe("a chain of layers that cannot be mounted", function()
       assert.are.equal("699\n3\n700\n", wire.bytes(done.metadata.result.stdout))
     end
     assert.are.equal("CANCELLED", engine:wait(cancelled).status)
-    -- Reading is the same, and what was there before is collected when unused.
+    -- Images read the same, and the old layers are collected once they are unused.
     assert.are.equal("3\n", engine:get(
       "/v1/inspect/00000000-0000-4000-8000-000000000001/download?path=/g3").body)
     assert.are.equal(350, engine:post("/v1/gc", "{}").json.layers)
@@ -120,12 +120,12 @@ describe("a session of many runs", function()
     local busy, archive, diff
     for i = 1, 60 do
       if i == 20 then
-        -- Still on the layers that are squashed meanwhile.
+        -- This run goes on using layers that are squashed meanwhile.
         busy = engine:spawn{ image = image, shell = true,
           command = "while ! test -e /go; do sleep 0.02; done; cat /d1/a /d19/a" }
         archive, diff = listing(images[10]), changes(images[14], images[2])
       end
-      -- Makes, changes and removes.
+      -- Each run makes, changes and removes files.
       image = keep(image, ("mkdir -p /d%d && echo %d | tee /last > /d%d/a; rm -rf /d%d; "
         .. "ln -s x /l%d; ln /last /same%d"):format(i, i, i, i - 30, i, i))
       images[i] = image
@@ -134,7 +134,7 @@ describe("a session of many runs", function()
       engine:run{ image = image, command = "true" }
       return tonumber(query(engine, "SELECT count(*) FROM layer WHERE squashed > 0")) >= 3
     end)
-    -- Images are what they were, whether they are in squashed layers or not.
+    -- Images have not changed, whether their layers were squashed or not.
     assert.are.equal(archive, listing(images[10]))
     assert.are.same(diff, changes(images[14], images[2]))
     assert.are.equal("60\n", engine:get(("/v1/inspect/%s/download?path=/d60/a"):format(image)).body)
@@ -149,8 +149,8 @@ describe("a session of many runs", function()
     assert.are.same({ "added /d60", "added /d60/a", "added /l60", "added /same60",
       "changed /last", "removed /d30", "removed /d30/a" }, told)
 
-    -- Collected is what neither an image nor a run needs: all images but the
-    -- last are too old, but the layers of the run are there.
+    -- Layers that no image and no run needs are collected. All images but the last are
+    -- too old; the run keeps its layers.
     local tagged = engine:request("PATCH", ("/v1/images/%s/tag"):format(image),
       { body = '{"tag":"last"}' })
     assert.are.equal(200, tagged.status)

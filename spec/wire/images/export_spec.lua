@@ -4,7 +4,8 @@ local wire = require("spec.support.wire")
 describe("contree-engine export and import", function()
   local engine, directory
 
-  -- Runs the program on the engine's data directory: output, ok.
+  -- Runs the program on the engine's data directory; returns its output and whether it
+  -- succeeded.
   local function command(line)
     local name, rest = line:match("^(%S+)(.*)$")
     local output = wire.run(("bash -c 'cd %s; exec 2>&1; contree-engine %s --data-dir data %s; "
@@ -32,7 +33,7 @@ describe("contree-engine export and import", function()
     return wire.bytes(operation.metadata.result.stdout)
   end
 
-  -- An image of two layers on top of busybox, of an engine that has gone.
+  -- Makes an image with two layers on top of busybox, then stops the engine.
   setup(function()
     engine = wire.start()
     directory = engine.directory
@@ -175,7 +176,7 @@ describe("contree-engine export and import", function()
     assert.are.equal("", wire.run("ls " .. directory .. "/x.tar* 2>/dev/null"))
     assert.are.equal(400, engine:post("/v1/import", '{"operand":"-"}').status)
     assert.are.equal(400, engine:post("/v1/export", '{"operand":"made:1"}').status)
-    -- A client that goes leaves nothing half behind.
+    -- A client that hangs up leaves no part of its import.
     wire.run(("cd %s; export TMPDIR=$PWD; (head -c 100000 beside.tar; sleep 1) 2>&- | "
       .. "contree-engine import - --tag never --data-dir data --socket s 2>/dev/null & "
       .. "sleep 0.3; kill $!; wait $! 2>/dev/null"):format(directory))

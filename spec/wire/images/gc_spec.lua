@@ -55,7 +55,7 @@ describe("/gc", function()
     assert.are.equal(404, engine:get("/v1/files/" .. file.uuid).status)
     assert.are.equal("2", wire.bytes(engine:run{ image = tagged, shell = true,
       command = "cat /f" }.metadata.result.stdout):sub(1, 1))
-    -- The directory of each layer that stays, and the skeleton.
+    -- The directories of the layers that are kept, and the skeletons.
     assert.are.equal("4", wire.run("ls " .. engine.data .. "/l | wc -l"))
   end)
 
@@ -126,7 +126,8 @@ describe("F15: an engine whose clock is wrong", function()
   end)
   after_each(function() engine:stop() end)
 
-  -- Lets it look whether garbage is due; whether it collected some.
+  -- Starts the engine when garbage was last collected at `stamp`; returns whether it
+  -- collects some.
   local function collects(stamp)
     wire.run(("touch -d '%s' %s/gc"):format(stamp, engine.data))
     engine:launch("--idle-exit 1")
@@ -137,7 +138,7 @@ describe("F15: an engine whose clock is wrong", function()
   it("does not collect garbage right after a jump, but a day later", function()
     for _, stamp in ipairs{ "30 days ago", "3 days", "1980-01-01" } do
       assert.is_false(collects(stamp), stamp)
-      -- The new time is noted.
+      -- The new time is recorded.
       assert.are.equal("1", wire.run(("find %s/gc -mmin -5 | wc -l"):format(engine.data)))
     end
     assert.is_true(collects("25 hours ago"))

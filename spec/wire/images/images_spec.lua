@@ -1,4 +1,4 @@
--- /images, tags, /files, and what /inspect tells about an image.
+-- /images, tags, /files, and /inspect of an image.
 local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
@@ -50,7 +50,7 @@ describe("/images", function()
     assert.are.same({}, list("?uuid="))
     assert.are.same({}, list("?tag=nothing"))
     for _, uuid in ipairs(list("?tagged=1")) do assert.are_not.equal(b, uuid) end
-    -- An exact match comes first: some clients take what is on top.
+    -- An exact match comes first: some clients take the first entry.
     tag(b, "list/one:1-newer")
     assert.are.same({ a, b }, list("?tag=list/one:1"))
     wire.refuses(400, "tag", engine:get("/v1/images?tag=busybox:"))

@@ -1,5 +1,5 @@
--- What other tools save as an image, and what somebody takes for one: it becomes
--- the right image, or an error that says what it is and what to do.
+-- Files that other tools save as images, and files that are mistaken for images. The
+-- import makes the right image, or says what the file is and what to do.
 local registry = require("spec.support.registry")
 local wire = require("spec.support.wire")
 
@@ -81,7 +81,7 @@ describe("contree-engine import", function()
     refused("skopeo copy dir:", "oci:kept")
     refused("is no OCI layout. If it is a root file system: tar -C ", "oci:lxd/rootfs")
     refused("is no OCI layout. If it is a root file system: tar -C ", "lxd/rootfs")
-    refused("blobs/sha256", "evil.tar") -- links of an archive lead nowhere
+    refused("blobs/sha256", "evil.tar") -- links in an archive are not followed
   end)
 
   it("B7: says what is no archive of an image", function()
@@ -94,7 +94,7 @@ describe("contree-engine import", function()
       refused(words, "-", "cat odd | ")
       refused(words, "docker-archive:odd")
     end
-    -- Those that begin with zeros, as an empty tar does.
+    -- These begin with zeros, as an empty tar does.
     for at, kind in pairs{ ["32769:CD001"] = "an ISO image", ["1080:S\\357"] = "an ext file system",
       ["512:EFI PART"] = "a disk with partitions" } do
       local offset, bytes = at:match("^(%d+):(.*)$")

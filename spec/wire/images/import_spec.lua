@@ -3,7 +3,7 @@ local disk = require("spec.support.disk")
 local registry = require("spec.support.registry")
 local wire = require("spec.support.wire")
 
--- A root file system with busybox in DIR, and a layer of it.
+-- Shell commands for a root file system with busybox, and a layer of it.
 local BASE = [[
 base() {
   mkdir -p $1/bin $1/tmp $1/etc $1/proc
@@ -69,7 +69,7 @@ describe("POST /images/import", function()
   local function layers() return tonumber(wire.run("ls " .. engine.data .. "/l | wc -l")) end
   local function images() return #engine:get("/v1/images?limit=1000").json.images end
 
-  -- What a failed import must not leave: files, processes, layers.
+  -- A failed import must not leave files, processes or layers.
   local function leaves_nothing(action)
     local before, known = layers(), images()
     action()
@@ -102,7 +102,7 @@ describe("POST /images/import", function()
       assert.are.equal("hello there /opt/bin:/bin /srv/app\n",
         sh("tag:first:1", "echo $GREETING $PATH $(pwd)"))
       assert.are.equal("/tmp\n", sh("tag:first:1", "pwd", { cwd = "/tmp" }))
-      -- Both are the next image's, too.
+      -- The next image inherits both.
       local built = engine:run{ image = "tag:first:1", command = "echo > /new", shell = true,
         disposable = false, env = { OTHER = "1" } }
       assert.are.equal("", built.metadata.cwd)
@@ -120,7 +120,7 @@ describe("POST /images/import", function()
             :format(dir, ("/.."):rep(12), dir))
         local image = succeeds(url).result.image
         assert.are.equal(dir .. "\n", sh(image, "pwd"))
-        -- A directory that only the machine has is none.
+        -- A directory that exists only on the machine does not count.
         url = plain:push("good/only" .. number, BASE
           .. ("layer base.tgz; cwd=%s%s; finish"):format(("/.."):rep(12), dir))
         assert.are.equal("/\n", sh(succeeds(url).result.image, "pwd"))
@@ -217,7 +217,7 @@ os.setxattr("root/d/owned", "security.capability", struct.pack("<5I", 0x2000001,
       assert.are.equal("d file opq swap2\n", look("cd /; echo [dfgosw]* | busybox sed "
         .. "'s/ dev//; s/ sys//'"))
       assert.are.equal("gone\n", look("test -e /d/setuid || echo gone"))
-      -- Attributes, as the disk has them: a capability holds for the sandbox's
+      -- Attributes as they are on the disk: a capability holds for the sandbox's
       -- root only.
       local found = wire.run("cd " .. engine.data .. [[/l && python3 -c '
 import glob, os, struct
@@ -245,12 +245,12 @@ for p in glob.glob("*/d/owned"):
       local before = fake:asked("/blobs/")
       succeeds(fake:url("good/x"))
       assert.are.equal(before, fake:asked("/blobs/"))
-      -- A new layer on top of the same.
+      -- A new layer on top of the same layers.
       registry.make(fake.directory, "echo 2 > root/two; tree root > t.tar; "
         .. "layer base.tgz; layer o.tar; layer t.tar; finish")
       local image = succeeds(fake:url("good/x")).result.image
       assert.are.equal("once 2\n", sh(image, "echo $(cat /once /two)"))
-      -- Its config, twice, and that layer.
+      -- Only the config, twice, and the new layer are fetched.
       assert.are.equal(before + 3, fake:asked("/blobs/"))
     end)
   end)

@@ -174,7 +174,7 @@ describe("/inspect/{image}", function()
       for _ = 1, 20 do
         local connection = engine:connect()
         connection:request("GET", ("/v1/inspect/%s/archive?path=/"):format(image))
-        -- 429: some of those that were left are not yet forgotten.
+        -- 429: the engine has not noticed yet that some clients are gone.
         local reply = connection:head()
         local status = reply.status
         assert.is_true(status == 200 or status == 429, status)

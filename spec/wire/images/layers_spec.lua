@@ -1,7 +1,7 @@
--- Layers over layers, made at random: what a sandbox sees is what containerd's
--- archive.Apply makes of them, and umoci where it does the same (see
--- spec/support/layers.py, which tells where they differ, and what holds then).
--- CONTREE_LAYER_PAIRS of them (200); CONTREE_SEED to have the same ones again.
+-- Random layers are put over one another. A sandbox must see the same tree as
+-- containerd's archive.Apply makes, and as umoci does where the two agree
+-- (spec/support/layers.py says where they do not). CONTREE_LAYER_PAIRS is how many pairs
+-- there are (200); CONTREE_SEED repeats the same ones.
 local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
@@ -39,12 +39,12 @@ describe(("B5: %d pairs of layers, seed %d,"):format(PAIRS, SEED), function()
       place, who, root and "" or "0", place)
   end
 
-  -- What differs of some pairs.
+  -- Returns how some pairs differ from what they should be.
   local function differences(first, count)
     local place = directory .. "/" .. first
     assert.are.equal("", run("python3 spec/support/layers.py make %d %d %d %s",
       SEED, first, count, place))
-    -- On top of a layer that is here, or of one that comes with it.
+    -- In every other batch the lowest layer was imported before.
     if first / AT_A_TIME % 2 == 1 then import(place .. "/lower") end
     local operation = engine:run(wire.shell(list, { image = import(place .. "/oci"),
       truncate_output_at = 2 ^ 26 }))

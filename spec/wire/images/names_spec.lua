@@ -1,4 +1,4 @@
--- B6: names that are not UTF-8, as the wire has them.
+-- File names that are not UTF-8, on the wire.
 local wire = require("spec.support.wire")
 
 describe("B6: on the wire a name that is not UTF-8", function()
@@ -45,11 +45,11 @@ describe("B6: on the wire a name that is not UTF-8", function()
     assert.are.equal("raw\n", inspect("download", "path=/d/b%E4r").body)
     assert.are.equal("literal\n", inspect("download", "path=/d/b%25E4r").body)
     assert.are.equal("sign\n", inspect("download", "path=/d/c%E4%25").body)
-    -- As a client does that knows nothing of the encoding.
+    -- A client that does not know the encoding asks like this.
     assert.are.equal("sign\n", inspect("download", "path=/d/c%25E4%2525").body)
     assert.are.equal(200, inspect("archive", "path=/d/c%25E4%2525").status)
     assert.are.equal("other\n", inspect("download", "path=/d/c%25E4r").body)
-    -- Only what is not UTF-8 is ever told in that way.
+    -- Names in UTF-8 are never encoded like this.
     wire.refuses(404, "", inspect("download", "path=/d/%2570lain"))
     wire.refuses(404, "", inspect("download", "path=/d%252Fplain"))
     wire.refuses(404, "", inspect("download", "path=/d/%25FF%252F"))

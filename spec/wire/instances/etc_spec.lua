@@ -1,6 +1,5 @@
--- A2, A3: /etc/hosts, hostname and resolv.conf say who a sandbox is and whom it
--- asks for names. They are the engine's, whatever the image has in their places,
--- and no part of what is kept.
+-- The engine makes /etc/hosts, hostname and resolv.conf for each sandbox, whatever the
+-- image has in their places. They are not kept with an image.
 local wire = require("spec.support.wire")
 
 for _, runtime in ipairs{ "native", "crun" } do
@@ -10,7 +9,7 @@ for _, runtime in ipairs{ "native", "crun" } do
     setup(function()
       engine = wire.start("--runtime " .. runtime)
       connects = engine:run(wire.shell("true", { networking = { enabled = true } })).status
-        == "SUCCESS" -- else there is no slirp4netns or /dev/net/tun
+        == "SUCCESS" -- not without slirp4netns and /dev/net/tun
     end)
     teardown(function() engine:stop() end)
 
@@ -20,7 +19,7 @@ for _, runtime in ipairs{ "native", "crun" } do
       return wire.bytes(operation.metadata.result.stdout), operation
     end
 
-    -- An image that a command makes of busybox's; what it does in /etc stays.
+    -- Makes an image of busybox by a command, whose changes to /etc are kept.
     local function image(command)
       local _, operation = run("set -e\n" .. command, { disposable = false, image_etc = true })
       local result = operation.metadata.result
@@ -79,7 +78,7 @@ for _, runtime in ipairs{ "native", "crun" } do
       local at = "/v1/inspect/" .. base
       assert.are.equal("mine\n", engine:get(at .. "/download?path=/etc/hosts").body)
       assert.are.equal(404, engine:get(at .. "/download?path=/etc/hostname").status)
-      -- Nor does an image that has no /etc get one.
+      -- An image without /etc does not get one.
       _, operation = run("echo x > /etc/hosts", { disposable = false })
       assert.are.equal(engine:get("/v1/inspect/?tag=busybox:latest").headers.location,
         operation.result_image_uuid .. "/")
@@ -98,10 +97,10 @@ for _, runtime in ipairs{ "native", "crun" } do
         { image = kept, image_etc = true })
       assert.matches("^10.1.1.1 sent\n", text)
       local metadata = operation.metadata
-      assert.is_nil(metadata.image_etc) -- only who asks sees that there is such a thing
+      assert.is_nil(metadata.image_etc) -- shown only to those who set it
     end)
 
-    -- Where the image has what no file can be written through.
+    -- Things of an image through which no file can be written.
     local PLACES = {
       ["dangling links"] = "ln -s ../run/systemd/resolve/stub-resolv.conf resolv.conf; "
         .. "ln -s /nowhere/hosts hosts; ln -s nothing hostname",

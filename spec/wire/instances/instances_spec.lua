@@ -1,4 +1,4 @@
--- POST /instances: what is run, what comes back, what is refused.
+-- POST /instances: runs, their results, and refusals.
 local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
@@ -76,7 +76,7 @@ describe("POST /instances", function()
       assert.are.equal("/v1/operations/" .. body.uuid, reply.headers.location)
       assert.are.equal("SUCCESS", body.status)
       assert.are.equal("hi\n", body.metadata.result.stdout.value)
-      -- The same as asked for later.
+      -- A later request gets the same.
       assert.are.same(body, engine:get("/v1/operations/" .. body.uuid).json)
     end)
 
@@ -405,7 +405,7 @@ describe("POST /instances", function()
       assert.are_not.equal(one, two)
       assert.are.equal("1 2\n", sh("echo $A $B", { image = two }).stdout.value)
       assert.are.equal("9 2\n", sh("echo $A $B", { image = two, env = { A = "9" } }).stdout.value)
-      -- They stay with the images made from it, until one is taken away.
+      -- Images made from it inherit the variables, until one is removed.
       local three = engine:run{ command = "echo > /y", shell = true, disposable = false,
         image = two }.result_image_uuid
       assert.are.equal("1 2\n", sh("echo $A $B", { image = three }).stdout.value)
@@ -423,8 +423,8 @@ describe("POST /instances", function()
     end)
   end)
 
-  -- The kernel lets no user namespace remember where a directory was, and so
-  -- answers EXDEV, as everywhere with overlays of this kind; mv copies then.
+  -- In a user namespace overlay cannot record where a directory came from, so the kernel
+  -- answers rename(2) with EXDEV, and mv copies.
   it("A5: moves directories of earlier runs by copying them", function()
     local first = engine:run{ shell = true, disposable = false, image = "tag:busybox:latest",
       command = "mkdir -p /w/a/deep && echo 1 > /w/a/deep/f && ln /w/a/deep/f /w/a/g && " ..
@@ -439,8 +439,8 @@ describe("POST /instances", function()
     }.metadata.result.stdout))
   end)
 
-  -- Root has all ids above the users' of the machine to give, a user what
-  -- /etc/subuid says: test_userns has what they are.
+  -- Root can give all ids above those of the machine's users, a user those of
+  -- /etc/subuid; see test_userns.
   it("A6: has as many ids as its engine can give", function()
     local command = [[cd /tmp && echo > a && chown 197609:2000001 a && tar cf t.tar a &&
       rm a && tar xf t.tar && stat -c '%u %g' a /f; id -u; id -g]]

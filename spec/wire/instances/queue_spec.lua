@@ -22,11 +22,11 @@ describe("D5: the queue", function()
     engine:wait(uuid)
   end
 
-  -- Calls `body` while all sandboxes are taken; it may give one back.
+  -- Calls `body` while all sandboxes are taken; it may release one.
   local function busy(body)
     local holders = { spawn{ command = "sleep", args = { "300" } },
       spawn{ command = "sleep", args = { "300" } } }
-    -- The sandboxes of the test before may still be going.
+    -- The sandboxes of the last test may not be gone yet.
     wire.eventually("both to run", function()
       return state(holders[1]) == "EXECUTING" and state(holders[2]) == "EXECUTING"
     end)
@@ -52,7 +52,7 @@ describe("D5: the queue", function()
         assert.is_nil(reply.headers.location)
       end
       assert.are.equal(5, engine:get("/v1/whoami").json.operations_stat.running_instances)
-      -- Whoever stops waiting makes room for another one.
+      -- A run that stops waiting makes room in the queue.
       cancel(waiting[2])
       waiting[2] = spawn{ command = "true" }
       wire.refuses(429, "", post{ command = "true" })
@@ -76,7 +76,7 @@ describe("D5: the queue", function()
       assert.are.equal("queue", frames[1].data.data.limit)
       wire.refuses(429, "queue_timeout = 0", post{ command = "true", queue_timeout = 0 })
     end)
-    -- With a place it says nothing.
+    -- When a sandbox is free, queue_timeout has no effect.
     for _, seconds in ipairs{ 0, 0.01, 60 } do
       assert.are.equal("SUCCESS", engine:run{ command = "true", queue_timeout = seconds }.status)
     end
@@ -108,7 +108,7 @@ describe("D5: the queue", function()
     busy(function(holders)
       local order = {}
       for i = 1, 3 do order[i] = spawn{ command = "true" } end
-      cancel(holders[1]) -- one place for all of them
+      cancel(holders[1]) -- all of them run in this place
       local started = {}
       for i, uuid in ipairs(order) do
         engine:wait(uuid)
@@ -119,7 +119,7 @@ describe("D5: the queue", function()
   end)
 
   it("takes turns between clients", function()
-    -- Another process has the next turn, however many of ours are before it.
+    -- Another process has the next turn, although several runs of ours are before it.
     busy(function(holders)
       local ours = {}
       for i = 1, 2 do ours[i] = spawn{ command = "sleep", args = { "300" } } end
@@ -139,7 +139,7 @@ print(s.makefile().read())
       cancel(holders[1])
       wire.eventually("their turn", function() return state(theirs) == "EXECUTING" end)
       for _, uuid in ipairs(ours) do assert.are.equal("PENDING", state(uuid)) end
-      -- Now each has one: ours is the older one.
+      -- Now each client has a run; our turn is next, by age.
       cancel(holders[2])
       wire.eventually("our turn", function() return state(ours[1]) == "EXECUTING" end)
       cancel(ours[2])

@@ -1,9 +1,9 @@
--- A1: a program opens its own streams again, by any of their names: as every
--- user, in the main process and in those that join it, whoever makes the
--- sandbox. (nginx, tee, loggers and every script with `> /dev/stderr` do.)
+-- A program can open its own streams again by each of their names: as every user, in the
+-- main process and in subprocesses, in the native sandbox and in that of a runtime.
+-- (nginx, tee, loggers and every script with `> /dev/stderr` do so.)
 local wire = require("spec.support.wire")
 
--- Opens all three streams by each of their names, to read or to write or both.
+-- Opens all three streams by each of their names, for reading, writing or both.
 local OPENS = [[
   for d in /dev/ /proc/self/fd/ /dev/fd/; do
     case $d in /dev/) i=stdin o=stdout e=stderr;; *) i=0 o=1 e=2;; esac
@@ -50,7 +50,7 @@ for _, runtime in ipairs{ "native", "crun" } do
       end
     end)
 
-    -- What a process that joins a sandbox of root's prints.
+    -- Returns the output of a subprocess in a sandbox whose main process is root's.
     local function join(command, uid, gid)
       local uuid = engine:spawn(wire.shell("sleep 60"))
       local at = ("/v1/operations/%s/subprocesses"):format(uuid)
@@ -74,7 +74,7 @@ for _, runtime in ipairs{ "native", "crun" } do
 
     it("are closed to processes of another user", function()
       local id = engine:id(1000)
-      if id == 0 then return end -- there is no other user
+      if id == 0 then return end -- there is only one user
       local out, err = join("echo x > /proc/2/fd/1; cat /proc/1/fd/3; echo $?", id, id)
       assert.are.equal("1\n", out)
       local _, refused = err:gsub("ermission denied", "")

@@ -1,6 +1,5 @@
--- A4: a user of a run is an entry of the image's /etc/passwd and /etc/group: its
--- groups, HOME and USER come from there. Both files belong to the image, and so
--- may say anything.
+-- The user of a run is looked up in the image's /etc/passwd and /etc/group, which give
+-- its groups, HOME and USER. The files come with the image, so they may be hostile.
 local registry = require("spec.support.registry")
 local wire = require("spec.support.wire")
 
@@ -48,7 +47,7 @@ for _, runtime in ipairs{ "native", "crun" } do
     end)
     teardown(function() engine:stop() end)
 
-    -- Without programs that read the files themselves.
+    -- Uses no program that reads these files itself.
     local WHO = [[while read -r name one rest; do case $name in
         Uid:) uid=$one;; Gid:) gid=$one;; Groups:) groups=$(echo $one $rest);;
       esac; done < /proc/self/status
@@ -82,14 +81,14 @@ for _, runtime in ipairs{ "native", "crun" } do
       { { user = "last" }, "1008 1009 /home/last last, 50 52 1009" },
       { { user = "app:" }, "1000 1001 /home/app app, 10 50 1001" },
       { { user = "app:70" }, "1000 70 /home/app app, 70" },
-      -- A number is a number, also where a user is called so.
+      -- A number is an id, even if a user has it as name.
       { { user = "4242" }, "4242 0 / none, 0" },
       { { uid = 4242 }, "4242 0 / none, 0" },
       { { user = "4242:4343" }, "4242 4343 / none, 4343" },
       { { user = "root" }, "0 0 /root root, 0 10" },
       { {}, "0 0 /root root, 0 10" },
       { { uid = 0, gid = 0 }, "0 0 /root root, 0" },
-      -- Who knows users needs no numbers; who does not gets them as well.
+      -- `user` wins over uid and gid, which are there for engines without it.
       { { user = "app", uid = 5, gid = 6 }, "1000 1001 /home/app app, 10 50 1001" },
     }
 
@@ -168,7 +167,7 @@ for _, runtime in ipairs{ "native", "crun" } do
       return operation.result_image_uuid
     end
 
-    -- None of these may keep a run waiting, or lead it to what is not the image's.
+    -- None of these may delay a run, or make it read anything outside of the image.
     local HOSTILE = {
       ["pipes"] = "mkfifo passwd group",
       ["directories"] = "mkdir passwd group",
@@ -212,7 +211,7 @@ for _, runtime in ipairs{ "native", "crun" } do
         who{ image = of, user = true, files = {} })
       assert.are.equal("0 0 /root none, 0", who{ image = of, files = {} })
       assert.are.equal("0 0 /root none, 0", who{ image = of, user = false, files = {} })
-      -- It stays with what is made of the image.
+      -- Images made from this one inherit the user.
       local operation = engine:run(wire.shell("echo > /new", { image = of, disposable = false }))
       of = operation.result_image_uuid
       assert.are.equal("1000 1001 /home/app app, 50 1001",

@@ -1,5 +1,6 @@
--- An engine that is killed at any moment under load loses nothing that it told
--- of. CONTREE_CRASHES rounds (5), CONTREE_SEED to have the same moments again.
+-- An engine that is killed under load, at any moment, loses nothing that it has
+-- reported. CONTREE_CRASHES is the number of rounds (5); CONTREE_SEED repeats the same
+-- moments.
 local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 local socket = require("socket")
@@ -8,7 +9,7 @@ local ROUNDS = tonumber(os.getenv("CONTREE_CRASHES")) or 5
 local SEED = tonumber(os.getenv("CONTREE_SEED")) or os.time()
 local CLIENTS = 6
 
--- The same on every Lua, so that a seed is worth noting.
+-- The numbers are the same on every Lua, so that a seed can be repeated.
 local function generator(seed)
   local state = seed % 2147483647 + 1
   return function(limit)
@@ -19,10 +20,11 @@ end
 
 describe(("an engine that is killed %d times under load, seed %d,"):format(ROUNDS, SEED), function()
   local engine, random
-  -- What was told: images { path -> text }, operations { status or false },
-  -- uploads { sha256 -> text }; of each tag its image, and one on its way.
+  -- What was reported: images { path -> text }, operations { status or false },
+  -- uploads { sha256 -> text }, the image of each tag. `pending` has the image that a
+  -- tag is being moved to.
   local images, operations, uploads, tags, pending, tagged
-  local fresh -- images told of in this round
+  local fresh -- images reported in this round
   local number = 0
 
   setup(function()
@@ -43,7 +45,8 @@ describe(("an engine that is killed %d times under load, seed %d,"):format(ROUND
     return all
   end
 
-  -- What a client may ask for: sends a request, gives what to do with the reply.
+  -- The requests of clients. Each function sends one, and returns a function that takes
+  -- the reply.
   local asks = {}
 
   function asks.keep(client)
@@ -84,7 +87,7 @@ describe(("an engine that is killed %d times under load, seed %d,"):format(ROUND
 
   function asks.tag(client)
     local tag, image = "t" .. random(3), client.image
-    -- An image has one tag: another would take the first away.
+    -- An image has one tag: a second would replace the first.
     if pending[tag] or tagged[image] or image:find("^tag:") then return asks.run(client) end
     pending[tag], tagged[image] = image, true
     client.connection:request("PATCH", ("/v1/images/%s/tag"):format(image),
@@ -107,8 +110,8 @@ describe(("an engine that is killed %d times under load, seed %d,"):format(ROUND
     client.take = asks[kinds[random(#kinds)]](client)
   end
 
-  -- Lets clients ask until `seconds` are over, then kills. A reply that is there
-  -- by then was told.
+  -- Lets clients send requests for `seconds`, then kills the engine. Replies that have
+  -- arrived by then count as reported.
   local function load_for(seconds)
     local clients, sockets = {}, {}
     for i = 1, CLIENTS do
@@ -184,7 +187,7 @@ describe(("an engine that is killed %d times under load, seed %d,"):format(ROUND
     end
   end
 
-  -- Nothing but what is told of is there: no workspace, mount, process.
+  -- Nothing else is left: no workspace, mount or process.
   local function check_leftovers(before)
     wire.eventually("the trash to be emptied", function() return engine:is_clean() end)
     wire.eventually("the sandboxes of the killed engine to be gone", function()

@@ -1,11 +1,11 @@
--- A full disk: what was asked for fails with 507, and nothing else is lost.
+-- On a full disk the request fails with 507, and nothing else is lost.
 local wire = require("spec.support.wire")
 
 describe("on a full disk", function()
   local engine, mounted
   local MB = 1024 * 1024
 
-  -- In memory, where layers can be there (Linux 6.6), else on a small ext4.
+  -- Uses a tmpfs where that can hold layers (Linux 6.6), else a small ext4.
   local function mount(size)
     local answer = wire.run(([[exec 2>&1
       size=%s data=%s disk=%s/disk
@@ -39,7 +39,7 @@ describe("on a full disk", function()
     assert.are.equal(507, reply.json.status)
     assert.is_true(#reply.json.error > 0)
   end
-  -- It does all that it should again, and after a restart, too.
+  -- The engine works again, and still does after a restart.
   local function works()
     for _ = 1, 2 do
       local file = engine:request("POST", "/v1/files", { body = "small" })
@@ -65,7 +65,7 @@ describe("on a full disk", function()
     engine:stop()
   end)
 
-  -- Who may not mount cannot fill a disk either.
+  -- Without the right to mount there is no disk to fill.
   local function on_small_disk(what, test)
     it(what, function()
       if not mounted then return pending("needs a mount") end
@@ -107,14 +107,14 @@ describe("on a full disk", function()
     local done = engine:wait(id)
     make_room()
     if done.status == "SUCCESS" then
-      -- There was room enough for its rows: then it is there.
+      -- There was still room for its rows, so the image exists.
       assert.are.equal(200, engine:get(("/v1/inspect/%s/list?path=/many"):format(
         done.result_image_uuid)).status)
     else
       assert.are.equal("FAILED", done.status)
       assert.is_truthy(done.error)
-      -- Nothing stays, but when the disk took the image and then not the
-      -- operation's end: that image is whole, and garbage.
+      -- Nothing is left, with one exception: the disk had room for the image but not for
+      -- the end of the operation. Such an image is whole, and is garbage.
       for _, image in ipairs(engine:get("/v1/images").json.images) do
         if image.operation_uuid == id then
           before = nil
@@ -148,10 +148,10 @@ describe("on a full disk", function()
     assert.is_truthy(refused, "the disk was not full")
     check_error(refused)
     check_error(engine:request("POST", "/v1/files", { body = ("x"):rep(MB) }))
-    -- Reading goes on.
+    -- Reading still works.
     assert.are.equal(200, engine:get("/v1/images").status)
     assert.are.equal("1\n", engine:get(("/v1/inspect/%s/download?path=/f"):format(image)).body)
-    -- A run whose id nobody was told ends.
+    -- A run whose id was not reported to anybody is ended.
     check_error(engine:post("/v1/instances", wire.spawn{ command = "sleep", args = { "1000" } }))
     wire.eventually("the run to end", function()
       return engine:get("/v1/whoami").json.operations_stat.running_instances == 0

@@ -46,7 +46,7 @@ describe("contree-engine serve", function()
     local operation = engine:get("/v1/operations/" .. uuid).json
     assert.are.equal("FAILED", operation.status)
     assert.matches("engine stopped", operation.error)
-    -- Whoever follows it gets an end.
+    -- Its stream ends.
     local frames = engine:events(uuid, "?follow=1")
     assert.are.equal("completion", frames[#frames].event)
     assert.are.equal("FAILED", frames[#frames].data.data.status)
@@ -63,7 +63,7 @@ describe("contree-engine serve", function()
       return wire.output_size(engine:events(uuid)) == 3000000
     end)
     engine:kill("KILL")
-    -- As if the last write had been torn.
+    -- As if the last write had been cut short.
     wire.run(("printf '{\"id\":99' >> %s/e/%s.log"):format(engine.data, uuid))
     engine:launch()
     for _ = 1, 2 do
@@ -133,7 +133,7 @@ describe("contree-engine serve", function()
     local output = answer("shared/link")
     assert.matches("shared/link is no directory, or a link where everybody can make one", output)
     assert.matches("\nkept$", output)
-    -- A link in a directory of ours is ours.
+    -- A link in our own directory is trusted.
     assert.matches("s.new: No such file", answer("link"))
     wire.remove(own)
   end)
@@ -160,7 +160,7 @@ describe("contree-engine", function()
   setup(function() directory = wire.run("mktemp -d -t contree-spec-XXXXXX") end)
   teardown(function() wire.remove(directory) end)
 
-  -- Exit code and output of a command line.
+  -- Returns the exit code and output of a command line.
   local function call(arguments, environment)
     local output = wire.run(("%s contree-engine %s 2>&1; echo \"[$?]\""):format(environment or "",
       arguments))
@@ -198,8 +198,8 @@ describe("contree-engine", function()
 
   it("runs and unpacks nothing where it may not have namespaces, and says why", function()
     if wire.run("id -u") ~= "0" then pending("needs root") end
-    -- In a chroot the kernel gives no user namespaces, and this root cannot
-    -- leave it.
+    -- The kernel makes no user namespaces in a chroot, and without the capability this
+    -- root cannot leave it.
     local root = wire.run("mktemp -d -t contree-spec-XXXXXX")
     local prefix = ([[unshare -m sh -c 'mount --rbind / %s && exec chroot %s setpriv \
       --bounding-set -sys_chroot -- "$@"' sh]])
@@ -218,8 +218,8 @@ describe("contree-engine", function()
     wire.run("rmdir " .. root)
   end)
 
-  -- As installers and builders of packages have one. Nobody but root can leave
-  -- it, and nobody makes a user namespace in it.
+  -- Installers and package builders use such a chroot. Only root can leave it, and nobody
+  -- can make a user namespace in it.
   it("E10: makes sandboxes in a chroot that is no mount point", function()
     if wire.run("id -u") ~= "0" then return end
     local root = wire.run("mktemp -d")
@@ -235,7 +235,7 @@ describe("contree-engine", function()
   end)
 
   it("tells in the doctor what keeps sandboxes from being made", function()
-    -- That root is nobody to directories of other users: it gets a copy of the engine.
+    -- This root may not read the directories of other users, so it gets a copy of the engine.
     local report = wire.run([[d=$(mktemp -d) && cp $(command -v contree-engine) $d
       mkdir -m 700 $d/data
       unshare --user --map-root-user sh -c 'echo 0 >/proc/sys/user/max_user_namespaces &&
@@ -463,7 +463,7 @@ describe("contree-engine", function()
   it("E1: imports what is written slowly, through an engine and without", function()
     local engine = wire.start()
     wire.run(("tar -C / -cf %s/slow.tar etc/hostname"):format(directory))
-    -- More than the ten seconds after which this was given up.
+    -- 11 seconds: there was once a limit of ten.
     local text = wire.run(("for data in %s %s/slow; do { sleep 11; cat %s/slow.tar; } | "
       .. "contree-engine import - --data-dir $data 2>&1 & done; wait")
       :format(engine.data, directory, directory))

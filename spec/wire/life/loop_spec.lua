@@ -1,5 +1,5 @@
--- The loop serves all: nobody may keep it for himself. Strict engines (see
--- src/engine/base/turn.h) end in a turn that takes too long.
+-- One client must not hold up the loop, which serves all. A strict engine (see
+-- src/engine/base/turn.h) aborts when a turn takes too long.
 local wire = require("spec.support.wire")
 
 describe("F5: the loop", function()
@@ -17,7 +17,7 @@ describe("F5: the loop", function()
         { command = flood, shell = true })
       assert.are.equal(201, reply.status, reply.body)
     end
-    -- As long as its time limit has not ended it, and not much longer.
+    -- It is ended by its time limit, not much later.
     local operation = engine:wait(uuid)
     assert.is_true(operation.metadata.result.state.timed_out)
     assert.are.equal("true", engine:run{ command = "echo", args = { "true" } }

@@ -153,7 +153,7 @@ describe("the events of an operation", function()
     local uuid = spawn("echo one; read x; echo two", { stdin = { value = "", close = false } })
     local connection = engine:follow(uuid, "?follow=1", { ["Accept-Encoding"] = "gzip" })
     assert.are.equal("gzip", connection.reply.headers["content-encoding"])
-    -- What has come so far is readable before the end.
+    -- Compressed output can be read before the stream ends.
     local packed = ""
     wire.eventually("the first output", function()
       packed = packed .. assert(connection:chunk())
@@ -224,7 +224,7 @@ describe("the events of an operation", function()
       assert.are.equal(i - 1, frame.id)
       assert.is_true(#frame.text < 4 * 1048576)
     end
-    -- From the middle of a log that is in a file.
+    -- Read from the middle of a log that is in a file.
     local middle = math.floor(#frames / 2)
     local rest = engine:events(uuid, "?since=" .. middle)
     assert.are.equal(middle + 1, rest[1].id)

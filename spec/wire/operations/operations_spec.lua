@@ -9,7 +9,7 @@ describe("/operations", function()
   teardown(function() engine:stop() end)
 
   local function spawn(command, options) return engine:spawn(wire.shell(command, options)) end
-  -- Started, and its main process known.
+  -- Starts a run, and waits until its main process has been started.
   local function running(command, options)
     local uuid = spawn(command, options)
     local connection = engine:follow(uuid, "?follow=1")
@@ -21,7 +21,7 @@ describe("/operations", function()
     return engine:get("/v1/operations/" .. uuid .. (query or ""))
   end
   local function cancel(uuid) return engine:request("DELETE", "/v1/operations/" .. uuid) end
-  -- Path of a subprocess, or of them all.
+  -- The path of a subprocess, or of the list.
   local function process(uuid, spid, rest)
     local path = ("/v1/operations/%s/subprocesses"):format(uuid)
     if not spid then return path end
@@ -191,7 +191,7 @@ describe("/operations", function()
       assert.are.equal("SUCCESS", operation.status)
       assert.are.equal(9, operation.metadata.result.state.signal)
       assert.are_not.equal(operation.image_uuid, operation.result_image_uuid)
-      -- Also after the end.
+      -- The same is shown after the end.
       assert.are.same(result, engine:get(process(uuid, spid)).json)
       assert.are.equal(9, engine:get(process(uuid, "1")).json.state.signal)
     end)
@@ -281,14 +281,14 @@ describe("/operations", function()
       end
       wire.eventually("all places to be taken", function() return count("EXECUTING") == limit end)
       assert.are.equal(#waiting, count("PENDING"))
-      -- A stream of one that waits is open and quiet; it can be cancelled, too.
+      -- The stream of a waiting run is open and quiet. A waiting run can be cancelled.
       local connection = engine:follow(last, "?follow=1")
       local early = engine:post(process(last, ""), { command = "true" })
       wire.refuses(425, "not started", early)
       assert.are.equal("1", early.headers["retry-after"])
       assert.are.equal(202, cancel(waiting[1]).status)
       assert.are.equal("CANCELLED", engine:wait(waiting[1]).status)
-      -- One place is enough for all of them, one after the other.
+      -- One place is enough for all of them in turn.
       assert.are.equal(202, cancel(holders[1]).status)
       assert.are.equal(#waiting .. "\n", wire.await(connection, "stdout").data.data.value)
       connection:close()

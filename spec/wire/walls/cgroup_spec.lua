@@ -1,10 +1,10 @@
--- Limits on memory, processes and processor time, and what a machine without
--- control groups says to who asks for them.
+-- Limits on memory, processes and processor time, and the error on a machine without
+-- control groups.
 local wire = require("spec.support.wire")
 
 local MEMORY, PIDS = 33554432, 20
 
--- Who may make control groups; else there is nothing to try.
+-- Without control groups there is nothing to test.
 local function has_limits()
   local report = wire.run("d=$(mktemp -d); contree-engine doctor --data-dir $d; rm -rf $d")
   return report:find("memory, pids, cpus of each run can be limited", 1, true) ~= nil
@@ -22,7 +22,7 @@ describe("control groups", function()
   local engine
   local limited = has_limits()
 
-  -- Of this engine: others may serve beside it.
+  -- Only the groups of this engine: there may be other engines.
   local function groups(of)
     return wire.run(([[find /sys/fs/cgroup -type d -name "$(stat -c 'contree-%%D' %s).$(
       printf %%x $(stat -c %%i %s))-*"]]):format(of.data, of.data))
@@ -167,15 +167,15 @@ describe("control groups", function()
   end)
 end)
 
--- Nobody has limited a run here; the machine, or this group in its place, has
--- no more to give.
+-- Here a run has no limit, but the machine is out of memory. A control group plays the
+-- machine.
 describe("runs without a limit", function()
-  -- A sanitizer makes the engine some times larger.
+  -- A sanitizer makes the engine several times larger.
   local scale = os.getenv("CONTREE_TEST_SANITIZER") and 4 or 1
   local bytes = scale * 120 * 1048576
 
-  -- A group of that much memory, for the engine and all it starts; nil where
-  -- we may not make one.
+  -- Makes a group with this much memory, for the engine and all its processes. Returns
+  -- nil where that is not allowed.
   local function bounded_group()
     return wire.run(([[
       if [ -d /sys/fs/cgroup/memory ]; then
@@ -191,12 +191,12 @@ describe("runs without a limit", function()
     local group = wire.run("id -u") == "0" and bounded_group()
     if not group then pending("no control groups here") end
     local engine = wire.start("",
-      -- Not strict: looking for memory is the kernel's work, in the time of who wants some.
+      -- Not strict: the kernel reclaims memory during the engine's turns, which get long.
       ([[env -u CONTREE_STRICT sh -c 'echo $$ > %s/cgroup.procs && exec "$@"' sh]]):format(group))
     assert.are.equal("500\n", engine:run{ command = "cat", args = { "/proc/self/oom_score_adj" } }
       .metadata.result.stdout.value)
     assert.are.equal("0", wire.run(("cat /proc/%d/oom_score_adj"):format(engine.pid)))
-    -- Each smaller than the engine, together more than there is.
+    -- Each process is smaller than the engine; together they need more than there is.
     local result = engine:run{ shell = true, timeout = 30, command = ([[
       for i in $(seq 70); do head -c %d /dev/zero | { tail -c %d | sleep 25; } & done
       sleep 3; echo over]]):format(scale * 3000000, scale * 3000000) }.metadata.result

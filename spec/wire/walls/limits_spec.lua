@@ -1,4 +1,4 @@
--- What a run may take, and what the engine itself takes.
+-- Limits on runs, and the engine's own use of memory.
 local wire = require("spec.support.wire")
 
 describe("limits", function()
@@ -7,8 +7,8 @@ describe("limits", function()
   setup(function() engine = wire.start() end)
   teardown(function() engine:stop() end)
 
-  -- One large file, several, very many; stopped by a signal, by an error, or
-  -- found when the run is kept; in the main process or below it.
+  -- One large file, several, or very many, by the main process or its children. The run
+  -- is stopped by a signal or an error, or the size is found when the run is kept.
   it("A10: on what a run writes have one outcome, whatever it wrote", function()
     local limit = 2000000
     local function writes(command, options)
@@ -37,7 +37,7 @@ describe("limits", function()
     local gone = writes("exec head -c 3000000 /dev/zero > /x", { disposable = true })
     assert.are.equal("FAILED", gone.status)
     assert.are.equal(limit, gone.metadata.result.limit_value)
-    -- As much as is allowed is no more than that.
+    -- Writing exactly as much as is allowed succeeds.
     local operation = writes("head -c 2000000 /dev/zero > /x")
     assert.are.equal("SUCCESS", operation.status)
     assert.is_nil(operation.metadata.result.limit)
@@ -70,8 +70,8 @@ describe("limits", function()
   end)
 
   it("on the processors do not grow with the number of sandboxes", function()
-    -- sched_autogroup gives each session a share. The session of a sandbox is
-    -- one that it cannot see, and has no terminal.
+    -- sched_autogroup gives each session a share. A sandbox is in a session that it cannot
+    -- see and that has no terminal.
     local operation = engine:run{ shell = true,
       command = "cut -d' ' -f6,7 /proc/self/stat; : </dev/tty" }
     local result = operation.metadata.result
@@ -96,7 +96,7 @@ describe("limits", function()
     connection:close()
     local grown = engine:memory("VmHWM") - before
     assert.is_true(grown < 16 * 1024, grown .. " KiB for 100 MB of output")
-    -- Its JSON has 10 MiB at most.
+    -- The result has 10 MiB of it at most.
     assert.are.equal(10485760, wire.size(
       engine:get("/v1/operations/" .. uuid).json.metadata.result.stdout))
   end)

@@ -1,6 +1,6 @@
--- Sandboxes that an OCI runtime makes: what a run can do in them, what the
--- engine says when there is none, and that no wall is missing silently. The
--- escape suite runs with one, too: spec/c/sandbox/test_escape.c.
+-- Sandboxes made by an OCI runtime: what runs can do, the error when there is no runtime,
+-- and that a missing wall is noticed. spec/c/sandbox/test_escape.c runs with a runtime,
+-- too.
 local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
@@ -107,7 +107,7 @@ describe("--runtime crun", function()
     assert.are.equal("pids", found.limit)
     assert.is_nil(wire.bytes(found.stdout):find("contree", 1, true))
     assert.matches("\n1\n$", wire.bytes(found.stdout))
-    -- A small limit is enough for a small command: nothing else counts.
+    -- Only the command counts towards a limit, so a small limit is enough for a small one.
     found = sh("sleep 0 & wait; echo fine", { resources_limits = { pids = 2,
       memory_bytes = 4194304 } })
     assert.are.equal("fine\n", found.stdout.value)
@@ -122,7 +122,7 @@ describe("--runtime crun", function()
       assert.matches("^2\n", text)
       assert.matches("default via 10.0.2.2", text)
       assert.matches("nameserver 10.0.2.3", text)
-    else -- a machine without slirp4netns or /dev/net/tun
+    else -- this machine lacks slirp4netns or /dev/net/tun
       assert.matches("networking", operation.error)
     end
   end)
@@ -160,7 +160,7 @@ describe("--runtime crun", function()
   it("leaves nothing behind when the engine is killed", function()
     local uuid = sleep()
     local function left(pids)
-      -- The state of a container is in a tmpfs of its cell, so not there.
+      -- The state of a container is in a tmpfs of its cell, so it is not in these places.
       return wire.run(("ps -o pid=,args= -p %s; ls -d /run/crun/contree /run/runc/contree "
         .. "/run/user/*/crun/contree 2>/dev/null; grep -F %s /proc/mounts; "
         .. "grep -E '^overlay /(mnt|media|srv|tmp)/new' /proc/mounts")
@@ -195,7 +195,7 @@ describe("a runtime", function()
   end)
   teardown(function() wire.remove(directory) end)
 
-  -- A program that does something else than crun.
+  -- Writes a program that plays crun, and does something else.
   local function write_program(name, text)
     local path = disk.write(directory .. "/" .. name, "#!/bin/sh\n" .. text)
     wire.run("chmod 755 " .. path)
@@ -257,7 +257,7 @@ describe("a runtime", function()
     assert.matches("%[1%]$", report)
   end)
 
-  -- A crun whose bundle lacks what a sed script takes away.
+  -- Writes a crun that first changes its bundle by a sed script.
   local function careless(script)
     return write_program("careless-crun", ([[
 for a; do [ "$last" = --bundle ] && bundle=$a; last=$a; done

@@ -1,6 +1,6 @@
--- Hostile images, commands and names on the wire: each tries to get out, to
--- stay, or to learn; the machine beside the sandbox must not notice. The walls
--- themselves are tried in spec/c/sandbox/test_escape.c, archives in test_tar.c.
+-- Hostile images, commands and names on the wire try to get out, to stay, or to learn
+-- about the machine, which must not be affected. The walls themselves are tested in
+-- spec/c/sandbox/test_escape.c, archives in spec/c/transport/test_tar.c.
 local wire = require("spec.support.wire")
 
 describe("a hostile sandbox", function()
@@ -17,7 +17,7 @@ describe("a hostile sandbox", function()
     wire.run("rm -rf " .. canary)
   end)
 
-  -- Whatever was tried, the machine is as it was.
+  -- Every attempt must leave the machine unchanged.
   after_each(function()
     local look = ("ls %s | tr '\\n' ' '; cat %s/f"):format(canary, canary)
     assert.are.equal("d f safe", wire.run(look))
@@ -55,7 +55,7 @@ describe("a hostile sandbox", function()
       local hostile = image(([[rm -rf /etc /root /tmp; ln -s %s /etc; ln -s %s/d /tmp;
         ln -s %s /root; ln -s %s /srv; ln -s /proc/self/cwd /cwd]]):format(out, out, out, out))
       assert.are.equal("ok\n", output("echo ok", { image = hostile }))
-      -- Files through such a parent end inside, or nowhere.
+      -- Files put through such a parent land inside of the sandbox, or nowhere.
       local file = upload("gotcha")
       for _, path in ipairs{ "/srv/f", "/etc/f", "/tmp/x", "/root/d/y", "/cwd/z" } do
         local operation = sh("cat " .. path, { image = hostile,
@@ -82,8 +82,8 @@ describe("a hostile sandbox", function()
     end)
   end)
 
-  -- A mount namespace for the engine, with device nodes that belong to the
-  -- first id of its sandboxes: where a user makes them, or a container does.
+  -- Gives the engine a mount namespace with device nodes that belong to the first id of
+  -- its sandboxes, as for a user or in some containers.
   local PREFIX = [[unshare -m sh -c 'd=$1; shift; mount -t tmpfs dev $d || exit
     for n in null:3 zero:5 full:7 random:8 urandom:9; do
       mknod -m 666 $d/${n%%:*} c 1 ${n#*:} && chown %s $d/${n%%:*} &&
@@ -175,7 +175,7 @@ describe("a hostile sandbox", function()
     assert.are.equal("", output([[ls -A /tmp /dev/shm /dev/mqueue | grep -v : | grep .;
       cat /proc/sysvipc/shm /proc/sysvipc/msg /proc/sysvipc/sem | grep '^ *[0-9]']]))
     engine:request("DELETE", "/v1/operations/" .. uuid)
-    -- Reading leaves no mark on the layer that all share.
+    -- Reading does not change the access times of shared layers.
     local atime = "find %s/l -name busybox -exec stat -c '%%X %%Y %%Z' {} +"
     local before = wire.run(atime:format(engine.data))
     output("cat /bin/busybox > /dev/null")

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of names and values together, at most: each is after one of these. */
+/* An upper bound for names and values: each follows one of these characters. */
 static size_t count_values(const char *text, size_t length) {
     size_t count = 0;
     bool in_string = false;
@@ -79,7 +79,7 @@ static const char *type_name(const json_t *value) {
     }
 }
 
-/* The member if it is there; NULL too once something was wrong. */
+/* The member, or NULL when it is absent or an earlier one was wrong. */
 static const json_t *member(struct fields *r, const char *name) {
     const json_t *value =
         r->fault.status ? NULL : json_object_get(r->object, name);
@@ -122,7 +122,7 @@ bool field_int(struct fields *r, const char *name, int64_t low, int64_t high,
     double number = json_number_value(value);
     int64_t integer = json_integer_value(value);
     bool whole = json_is_integer(value);
-    /* Within 2^53 a double is exact; beyond it only an integer will do. */
+    /* A double is exact up to 2^53. Beyond that only integers are accepted. */
     if (!whole && number > -9007199254740992.0 && number < 9007199254740992.0) {
         integer = (int64_t)number;
         whole = (double)integer == number;
@@ -181,7 +181,7 @@ bool field_strings(struct fields *r, const char *name, const json_t **out) {
     return true;
 }
 
-/* Length of the UTF-8 sequence at `s`, 0 when it is none (RFC 3629: no
+/* Length of the UTF-8 sequence at `s`, or 0 when it is invalid (RFC 3629: no
  * overlong forms, no surrogates, nothing above U+10FFFF). */
 static size_t utf8_length(const unsigned char *s, size_t left) {
     size_t n = s[0] < 0x80                    ? 1
@@ -231,7 +231,6 @@ static void add_escaped(struct buffer *b, const char *text, size_t length) {
     buffer_add(b, text + start, i - start);
 }
 
-/* Keys are names of ours or of a request: few are long, none needs a flag. */
 static void add_key(struct buffer *b, const char *key) {
     if (!key)
         return;
@@ -278,7 +277,7 @@ bool json_is_utf8(const char *text, size_t length) {
     return n > 0;
 }
 
-/* Bytes that are part of no character, and the sign itself, become %XX. */
+/* Bytes that are not UTF-8, and the percent sign, become %XX. */
 static void add_percent(struct buffer *b, const char *name) {
     size_t left = strlen(name);
     while (left) {
@@ -312,8 +311,8 @@ void json_add_optional(struct buffer *b, const char *key, const char *value) {
     json_add_string(b, key, value && *value ? value : NULL);
 }
 
-/* Decimal digits, at least `width`, and the comma; printf's detour through the
- * format would be a tenth of a short run's bookkeeping. */
+/* Write at least `width` decimal digits and a comma. With printf this would
+ * take a tenth of the time for a short run's records. */
 static void add_digits(struct buffer *b, uint64_t value, int width) {
     char text[24], *p = text + sizeof text;
     *--p = ',';
@@ -331,11 +330,11 @@ void json_add_int(struct buffer *b, const char *key, int64_t value) {
     add_digits(b, value < 0 ? -(uint64_t)value : (uint64_t)value, 1);
 }
 
-/* With six decimals: seconds to the microsecond. */
+/* Written with six decimals, because these are seconds. */
 void json_add_number(struct buffer *b, const char *key, double value) {
     double positive = value < 0 ? -value : value;
     add_key(b, key);
-    if (!(positive < 1e12)) { /* nothing that is counted here; nor a NaN */
+    if (!(positive < 1e12)) { /* too large, or NaN */
         buffer_add(b, "0,", 2);
         return;
     }
@@ -387,7 +386,7 @@ static bool is_plain(const unsigned char *s, size_t length) {
     return true;
 }
 
-/* Piecewise, because EVP counts in int and wants its output in one place. */
+/* In pieces, because EVP counts in int and needs one contiguous output. */
 static void add_base64(struct buffer *b, const unsigned char *s, size_t n) {
     enum { PIECE = 3 * 1024 };
     unsigned char text[PIECE / 3 * 4 + 1];
@@ -423,8 +422,8 @@ static bool decode_base64(const char *value, char **data, size_t *length) {
     if (n % 4 || n > INT32_MAX)
         return false;
     size_t padding = n && value[n - 1] == '=' ? 1 + (value[n - 2] == '=') : 0;
-    /* EVP takes '=' anywhere for zero bits and skips white space at the ends:
-     * only what is counted here may pass. */
+    /* EVP would take '=' anywhere for zero bits, and skip white space at the
+     * ends, so count the valid characters first. */
     if (strcspn(value, "= \t\r\n") < n - padding)
         return false;
     char *out = malloc(n / 4 * 3 + 1);

@@ -17,18 +17,18 @@
 enum { JSON_VALUES_MAX = 1 << 18 };
 json_t *json_parse(const char *text, size_t length, struct fault *f);
 
-/* A reader of one object's members. The first wrong one fills `fault` (400)
- * and makes all later reads do nothing, so a caller reads everything and looks
- * at `fault.status` once. Absent and null are the same (http-api.md §0). */
+/* A reader of one object's members. The first wrong member fills `fault` (400),
+ * and all later reads do nothing. So a caller reads everything, then checks
+ * `fault.status` once. Absent and null are the same (http-api.md §0). */
 struct fields {
     const json_t *object;
     const char *where; /* prefix of names in errors: "stdin." or "" */
     struct fault fault;
 };
 void fields_init(struct fields *r, const json_t *object, const char *where);
-/* The readers return true and fill *out when the member is there and right;
- * else they leave *out alone. Strings and values are borrowed from the object.
- */
+/* The readers return true and fill *out when the member exists and is right.
+ * Otherwise *out does not change. Strings and values are borrowed from the
+ * object. */
 bool field_string(struct fields *r, const char *name, const char **out);
 bool field_bool(struct fields *r, const char *name, bool *out);
 /* An integer (1.0 counts as one) from `low` to `high`. */
@@ -40,7 +40,8 @@ bool field_number(struct fields *r, const char *name, double low, double high,
 bool field_object(struct fields *r, const char *name, const json_t **out);
 /* An array whose members are all strings. */
 bool field_strings(struct fields *r, const char *name, const json_t **out);
-/* Fails with 400 "`where.name` ...": for what only the caller can check. */
+/* Fail with 400 "`where.name` ...", for checks that only the caller can make.
+ */
 void field_refuse(struct fields *r, const char *name, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
@@ -53,8 +54,8 @@ void json_end(struct buffer *b);
 void json_add_string(struct buffer *b, const char *key, const char *value);
 void json_add_text(struct buffer *b, const char *key, const char *value,
                    size_t length);
-/* A name of an image's file. One that is not UTF-8 is percent-encoded, and a
- * further member, `key` with _encoding, is then "percent". */
+/* A file name of an image. If it is not UTF-8 it is percent-encoded, and
+ * another member, named `key`_encoding, is "percent". */
 void json_add_name(struct buffer *b, const char *key, const char *name);
 bool json_is_utf8(const char *text, size_t length);
 /* The empty string is written as null too. */

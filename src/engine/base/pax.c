@@ -10,7 +10,7 @@
 #define RECORD 512
 #define MAX_OCTAL 077777777777LL /* of the 11 digits for size and time */
 
-/* The ustar header; pads and ends of fields are the NULs it is made of. */
+/* The ustar header, filled with NULs, which also end and pad the fields. */
 struct header {
     char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8],
         type, link[100], magic[8], user[32], group[32], major[8], minor[8],
@@ -86,8 +86,8 @@ static bool is_ascii(const char *s) {
     return true;
 }
 
-/* Length of the UTF-8 sequence at `s`, or 0. Overlong forms and surrogates are
- * let through: whoever reads them as bytes gets the right ones. */
+/* Length of the UTF-8 sequence at `s`, or 0. Overlong forms and surrogates
+ * pass: read as bytes, they are right. */
 static size_t sequence(const unsigned char *s) {
     size_t length = *s < 0x80             ? 1
                     : (*s & 0xe0) == 0xc0 ? 2
@@ -111,8 +111,8 @@ static bool is_utf8(const char *s) {
     return true;
 }
 
-/* Puts a name into its field, or what does not fit there (or is more than
- * ASCII) into a record. */
+/* Put a name into its field, or into a record if it is too long or not ASCII.
+ */
 static bool put_name(struct buffer *b, const char *key, const char *name,
                      char field[100]) {
     size_t length = strlen(name);
@@ -180,7 +180,7 @@ static int write_header(struct pax *p, struct header *h) {
     return pax_data(p, h, sizeof *h);
 }
 
-/* The records before the member that they are about. */
+/* Write the records, which go before their member. */
 static int write_records(struct pax *p, const struct buffer *b) {
     struct header h = {.name = "PaxHeaders/x", .type = 'x'};
     if (b->failed) {
@@ -199,7 +199,7 @@ static int write_records(struct pax *p, const struct buffer *b) {
     return pax_pad(p, (int64_t)b->length);
 }
 
-/* GNU sparse 1.0: the content begins with the map, in whole records. */
+/* GNU sparse 1.0: the content begins with the map, padded to whole blocks. */
 static int64_t make_map(const struct pax_member *m, struct buffer *map) {
     int64_t data = 0;
     buffer_addf(map, "%zu\n", m->extent_count);
@@ -221,7 +221,7 @@ static void add_sparse(struct buffer *b, const struct pax_member *m) {
     add_number(b, "GNU.sparse.realsize", m->st->st_size);
 }
 
-/* Fills the header and the records; `size` is what follows them. */
+/* Fill the header and the records; `size` bytes of content follow. */
 static int write_front(struct pax *p, const struct pax_member *m, int64_t size,
                        struct buffer *b) {
     struct header h = {.type = member_type(m)};

@@ -30,18 +30,18 @@ struct pax_member {
     size_t extent_count;              /* 0: everywhere */
 };
 
-/* Begins an archive on `fd`, which stays the caller's. */
+/* Begin an archive on `fd`, which the caller still owns. */
 void pax_begin(struct pax *p, int fd);
-/* Adds an extended attribute to a member's. */
+/* Add an extended attribute to those of a member. */
 bool pax_attribute(struct buffer *attributes, const char *name,
                    const void *value, size_t size);
-/* Everything of a member before its content. For a regular file that is no hard
- * link pax_data() follows until all bytes of all extents were given, then
+/* Write all of a member but its content. For a regular file that is not a hard
+ * link, call pax_data() until all bytes of all extents were given, then
  * pax_pad(). All return 0, or -1 with errno. */
 int pax_member(struct pax *p, const struct pax_member *m) MUST_CHECK;
 int pax_data(struct pax *p, const void *data, size_t length) MUST_CHECK;
 int pax_pad(struct pax *p, int64_t length) MUST_CHECK;
-/* Writes out what was added so far. */
+/* Write out all that was added so far. */
 int pax_flush(struct pax *p) MUST_CHECK;
 int pax_end(struct pax *p) MUST_CHECK;
 

@@ -1,5 +1,5 @@
-/* tree.c: see tree.h. Depth costs memory only, never descriptors, stack or
- * path length: the walk keeps one directory open and goes up through "..", the
+/* tree.c: see tree.h. Depth costs only memory, no descriptors, stack or path
+ * length: the walk keeps one directory open and goes up through "..", and the
  * deletion moves deep directories up. */
 #define _GNU_SOURCE
 #include "base/tree.h"
@@ -22,7 +22,7 @@ static void cleanup_directory(DIR **d) {
         closedir(*d);
 }
 
-/* A stream of its own over an open directory, from its beginning. */
+/* Open a new stream over an open directory, at its beginning. */
 static DIR *list(int dir) {
     int fd = openat(dir, ".", OPEN_DIRECTORY);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -31,7 +31,8 @@ static DIR *list(int dir) {
     return d;
 }
 
-/* The next entry but "." and ".."; NULL at the end (errno 0) or on failure. */
+/* The next entry except "." and ".."; NULL at the end (errno 0) or on failure.
+ */
 static struct dirent *next_entry(DIR *d) {
     struct dirent *e;
     do {
@@ -63,7 +64,7 @@ static void cleanup_levels(struct level **l) {
         *l = level_free(*l);
 }
 
-/* Visits the entries of `dir` and puts it on the way. */
+/* Visit the entries of `dir` and add it to the way. */
 static int enter(int dir, struct level **way, tree_visit *visit, void *arg) {
     DIR *d CLEANUP(cleanup_directory) = list(dir);
     struct level *l = calloc(1, sizeof *l);
@@ -98,7 +99,7 @@ static int change_directory(int *dir, const char *name) {
     return 0;
 }
 
-/* Goes up to `l`. Somebody who moved the directory would lead us elsewhere. */
+/* Go up to `l`. If the directory was moved, ".." leads elsewhere: check it. */
 static int go_up(int *dir, const struct level *l) {
     struct stat st;
     if (change_directory(dir, "..") < 0 || fstat(*dir, &st) < 0)
@@ -140,7 +141,7 @@ int tree_walk_out(int top, tree_visit *visit,
     return 0;
 }
 
-/* Takes the immutable and append-only flags off an open file or directory. */
+/* Clear the immutable and append-only flags of an open file or directory. */
 static void thaw(int fd) {
     int flags;
     if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
@@ -164,7 +165,7 @@ static int remove_entry(int dir, const char *name, bool directory) {
     return unlinkat(dir, name, flags);
 }
 
-/* Moves a directory that is not empty up into `top`, under a free name. */
+/* Move a directory that is not empty up into `top`, under a free name. */
 static int move_up(int top, int dir, const char *name, uint64_t *number) {
     char to[32];
     for (;;) {
@@ -184,7 +185,7 @@ static bool is_directory(int dir, const struct dirent *e) {
            S_ISDIR(st.st_mode);
 }
 
-/* Empties the directory `name` of `top`. What could not go stays in it. */
+/* Empty the directory `name` of `top`. Entries that cannot be deleted stay. */
 static int empty_directory(int top, const char *name, uint64_t *number) {
     int dir CLEANUP(cleanup_close) = openat(top, name, OPEN_DIRECTORY);
     DIR *d CLEANUP(cleanup_directory) = dir < 0 ? NULL : list(dir);
@@ -219,7 +220,8 @@ int tree_delete(int top) {
     DIR *d CLEANUP(cleanup_directory) = list(top);
     if (!d)
         return -1;
-    /* Again as long as it helps: what was moved up is there to be removed. */
+    /* Repeat as long as it helps: the directories that were moved up are next.
+     */
     do {
         struct dirent *e;
         removed = stuck = 0;

@@ -7,26 +7,26 @@
 #include "base/scope.h"
 #include <sys/stat.h>
 
-/* Sees an entry: `dir` is the descriptor of its directory, `st` from an lstat.
- * A directory is seen before what it contains; the top is not seen. Returns 0,
+/* Called for each entry: `dir` is the descriptor of its directory, `st` is from
+ * lstat. A directory comes before its contents; the top is left out. Returns 0,
  * or -1 with errno to stop. */
 typedef int tree_visit(void *arg, int dir, const char *name,
                        const struct stat *st);
 
-/* Walks what is below `top`, a directory. 0, or -1 with errno. */
+/* Walk all below the directory `top`. 0, or -1 with errno. */
 int tree_walk(int top, tree_visit *visit, void *arg) MUST_CHECK;
-/* The same, and `leave` sees a directory once more after all that it contains.
- * Both may remove what they are called for. */
+/* The same, and `leave` is called for a directory after all its contents. Both
+ * callbacks may remove their entry. */
 int tree_walk_out(int top, tree_visit *visit,
                   int (*leave)(void *arg, int dir, const char *name),
                   void *arg) MUST_CHECK;
 
-/* Deletes everything below `top`, a directory. What cannot be deleted stays:
- * returns how many entries of `top` that were, or -1 with errno. */
+/* Delete everything below the directory `top`. Return how many entries of `top`
+ * could not be deleted, or -1 with errno. */
 int tree_delete(int top) MUST_CHECK;
 
-/* Deletes `name` in `dir`, whatever it is, with all that is below. 0, or -1
- * with errno. Absent is fine. */
+/* Delete `name` in `dir` with everything below. 0, also when it is absent, or
+ * -1 with errno. */
 int tree_delete_at(int dir, const char *name) MUST_CHECK;
 
 #endif

@@ -12,12 +12,11 @@
 
 struct store;
 
-/* Opens or makes DIR/contree.db below dir_fd, takes the directory's lock (one
- * engine at a time: 409 "another contree-engine (pid N) uses DIR"), migrates
- * the schema, and marks operations that were running as FAILED ("the engine
- * stopped while this operation ran"). The lock is a flock on DIR/lock: a
- * process forked after this call and not replaced by exec keeps it, so start
- * helpers before. */
+/* Open or make DIR/contree.db below dir_fd: take the directory's lock, migrate
+ * the schema, and mark operations that were running as FAILED ("the engine
+ * stopped while this operation ran"). 409 "another contree-engine (pid N) uses
+ * DIR" when the lock is taken. It is a flock on DIR/lock, which processes
+ * forked after this call keep until they call exec, so start helpers before. */
 struct store *store_open(int dir_fd, const char *dir, struct fault *f);
 /* Whether the data directory and our lock in it still exist. Thread-safe. */
 bool store_is_there(const struct store *s);
@@ -26,15 +25,15 @@ void store_close(struct store *s);
 int store_lock(int dir_fd, const char *dir, struct fault *f);
 /* Write into the lock on which socket we serve. */
 int store_announce(struct store *s, const char *socket, struct fault *f);
-/* Read the socket's path of the engine that serves DIR. False: it is
+/* Read the path of the socket on which an engine serves DIR. False when it is
  * unknown. */
 bool store_served_on(const char *dir, char *socket, size_t size);
-/* Makes all that was written so far survive a power cut. May take milliseconds:
+/* Make all earlier writes survive a power cut. It may take milliseconds, so
  * call it in a worker; other callers of the store do not wait for it. */
 int store_sync(struct store *s, struct fault *f);
-/* Whether the log of changes has grown so much that a worker must call
- * store_checkpoint(). That folds it into the database while others go on;
- * nothing else shortens the log. Cheap, any thread. */
+/* Whether the write-ahead log has grown so much that a worker must call
+ * store_checkpoint(). Only that copies the log to the database and shortens it;
+ * other calls go on meanwhile. Cheap, any thread. */
 bool store_checkpoint_due(struct store *s);
 int store_checkpoint(struct store *s, struct fault *f);
 
@@ -51,7 +50,7 @@ struct image {
     char *cwd;                 /* where its commands run, or NULL: "/" */
     char *user;                /* the user who runs them, or NULL */
 };
-void image_clear(struct image *i); /* frees what it owns */
+void image_clear(struct image *i); /* frees the strings */
 
 /* A page of a list. `since`/`until` bound created (inclusive), 0: open. */
 struct page {
@@ -77,19 +76,19 @@ int store_image_resolve(struct store *s, const char *reference,
 int store_image_list(struct store *s, const struct image_filter *filter,
                      bool (*visit)(void *arg, const struct image *i), void *arg,
                      struct fault *f);
-/* Inserts an image (i->uuid, layer, size, env, operation, created given; tag
- * moved to it when not "", and public if there is no operation) in one
- * transaction. */
+/* Insert an image in one transaction. Its tag, unless "", is moved to it. The
+ * tag of an image without an operation is public, see below. */
 int store_image_add(struct store *s, const struct image *i, struct fault *f);
-/* Moves `tag` to the image. 400 malformed tag, 404 no image.
+/* Move `tag` to the image. 400 malformed tag, 404 no image.
  *
- * Images that no operation made are public: the tag that they came with stays
- * theirs underneath. Another tag of theirs, or another image that gets the tag,
- * hides it only; an image is found by it as long as no other has it. */
+ * An image that no operation made keeps the tag with which it came, its public
+ * tag. Giving the image another tag, or the tag to another image, only hides
+ * the public tag. The image can be found by it as long as no other image has
+ * it. */
 int store_tag_set(struct store *s, const char *uuid, const char *tag,
                   struct fault *f);
-/* Removes `tag`, or the image's tag when NULL; 404 when it has none. What the
- * tag hid is there again. A public tag that is nobody else's is removed for
+/* Remove `tag`, or the image's tag when NULL; 404 when it has none. A public
+ * tag that was hidden by it shows again. A public tag itself is removed for
  * good. */
 int store_tag_remove(struct store *s, const char *uuid, const char *tag,
                      struct fault *f);
@@ -97,10 +96,9 @@ int store_tag_remove(struct store *s, const char *uuid, const char *tag,
  * in a row, the separators : / . (http-api.md §8.9). */
 int tag_check(const char *tag, struct fault *f);
 
-/* Layers. `parent` is 0 for a base layer. An id is given out once in the life
- * of a data directory. The directory of layer N is layer_path(N), see
- * layer/layers.h.
- */
+/* Layers. `parent` is 0 for a base layer. An id is never given out twice in a
+ * data directory. The directory of layer N is layer_path(N), see
+ * layer/layers.h. */
 int store_layer_reserve(struct store *s, int64_t *id, struct fault *f);
 /* Add the layer `id`, and the image `i` of it, in one transaction. */
 int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
@@ -108,52 +106,53 @@ int store_snapshot_add(struct store *s, int64_t id, int64_t parent,
 /* Every layer id, ascending. */
 int store_layer_each(struct store *s, bool (*visit)(void *arg, int64_t id),
                      void *arg, struct fault *f);
-/* The chain from `layer` down to its base, top first; caller frees *ids. A
- * squashed layer is there instead of those it stands for. */
+/* Read the chain from `layer` down to its base, the top first. It has a
+ * squashed layer in place of those that were squashed. The caller frees *ids.
+ */
 int store_layer_chain(struct store *s, int64_t layer, int64_t **ids,
                       size_t *count, struct fault *f);
 
-/* A layer of a chain. What is above it, or an image, knows it as `name`; what
- * it shows is in the directory of `id`. The two differ when `id` was squashed:
- * it shows what `name` and some layers below it show. */
+/* A layer of a chain. The layer above it, or an image, refers to it as `name`.
+ * Its files are in the directory of `id`. The two differ for a squashed layer:
+ * `id` holds the files of `name` and of some layers below it. */
 struct chain_layer {
     int64_t name, id;
     int64_t parent; /* the name of the next */
     int64_t size;   /* bytes */
-    int level;      /* squashed so many times, or LEVEL_LARGE */
+    int level;      /* how often it was squashed, or LEVEL_LARGE */
 };
 enum { LEVEL_LARGE = 100 }; /* a layer of more than LARGE_BYTES */
 #define LARGE_BYTES (INT64_C(64) << 20)
-/* As store_layer_chain(), and all about each layer. */
+/* Like store_layer_chain(), with all about each layer. */
 int store_layer_list(struct store *s, int64_t layer, struct chain_layer **list,
                      size_t *count, struct fault *f);
-/* Adds layer `id` that stands from now on for the first `count` of a chain, in
- * the chains of all images that have them. One transaction; 404 when they are
- * not there any more. */
+/* Add the squashed layer `id`. In the chains of all images it replaces the
+ * first `count` layers of this chain. One transaction; 404 when they are gone.
+ */
 int store_layer_squash(struct store *s, int64_t id, int64_t size,
                        const struct chain_layer *chain, size_t count,
                        struct fault *f);
 
-/* Which layer an imported layer became, so that images share it. The key names
- * its content and that of all below (transport/oci.h). 0 found, 1 unknown, -1.
- */
+/* Find the layer of an earlier import, so that images share it. The key names
+ * its content and that of all layers below (transport/oci.h). 0 found, 1
+ * unknown, -1 failed. */
 int store_imported_layer(struct store *s, const char *key, int64_t *layer,
                          struct fault *f);
-/* Its directory is lost. */
+/* Forget it, because its directory is lost. */
 int store_imported_layer_forget(struct store *s, const char *key,
                                 struct fault *f);
 
 struct imported_layer {
     char key[72];
-    int64_t id; /* its reserved id; 0: it is empty, a name for what is below */
+    int64_t id;   /* its reserved id; 0: it is empty, so its parent is used */
     int64_t size; /* bytes */
     bool base;    /* hides all that is below */
-    bool known;   /* out: another import was first, its layer is taken */
+    bool known;   /* out: another import was first, and its layer is used */
 };
-/* Adds layers, the lowest first, on top of `parent`, and the image of them, in
- * one transaction. `config` is the digest of its config: when there is an image
- * of the same config and layers already, and it has the tag that is asked for,
- * or none, that is the image; *i becomes what the store has. */
+/* Add layers, the lowest first, on top of `parent`, and an image of them, in
+ * one transaction. `config` is the digest of the image's config. An existing
+ * image with the same config and layers is used instead if it has the wanted
+ * tag or none. *i becomes the image in the store. */
 int store_import_add(struct store *s, int64_t parent,
                      struct imported_layer *layers, size_t count,
                      const char *config, struct image *i, struct fault *f);
@@ -178,9 +177,9 @@ int store_file_list(struct store *s, const struct page *page,
                     bool (*visit)(void *arg, const struct stored_file *x),
                     void *arg, struct fault *f);
 
-/* An operation as stored (http-api.md §5.9 to §5.11). Strings may be NULL. The
- * store hands out `kind` and `status` as constants that live for ever;
- * operation_row_clear frees the others. */
+/* An operation as stored (http-api.md §5.9 to §5.11). Strings may be NULL. From
+ * the store `kind` and `status` are constants; operation_row_clear frees the
+ * other strings. */
 struct operation_row {
     char uuid[UUID_SIZE];
     const char *kind, *status; /* wire spelling */
@@ -200,20 +199,20 @@ struct operation_filter {
 };
 int store_operation_add(struct store *s, const struct operation_row *o,
                         struct fault *f);
-/* Final state (all but uuid, kind, image and created; metadata only when not
- * NULL) and event log in one transaction; 404 unknown operation. `log` is the
- * whole event log, one JSON event per line, or NULL when it is in a file
- * (operation/events.h). */
+/* Write the final state and the event log in one transaction; 404 unknown
+ * operation. uuid, kind, image and created do not change, metadata only when
+ * not NULL. `log` has one JSON event per line, or is NULL when the log is in a
+ * file (operation/events.h). */
 int store_operation_finish(struct store *s, const struct operation_row *o,
                            const char *log, size_t log_length, struct fault *f);
-/* Adds an operation that has ended already, with its log: both of the above in
- * one transaction, for runs that nobody could have asked about before. */
+/* Add an operation that has ended already, with its log, in one transaction.
+ * For runs whose id was not reported before their end. */
 int store_operation_record(struct store *s, const struct operation_row *o,
                            const char *log, size_t log_length, struct fault *f);
 int store_operation_get(struct store *s, const char *uuid,
                         struct operation_row *out, struct fault *f);
-/* 404 unknown operation; *log NULL with 0 when the log is in a file. Caller
- * frees *log. */
+/* Read the log. 404 unknown operation. *log is NULL when the log is in a file.
+ * The caller frees *log. */
 int store_operation_log(struct store *s, const char *uuid, char **log,
                         size_t *length, struct fault *f);
 /* Newest first; `metadata` is left out (NULL). */

@@ -10,7 +10,7 @@ local config = {
   client = nil,               -- what contree.new() takes
   image = "busybox:latest",
   timeout = 60,               -- seconds
-  -- How to run a text that comes on standard input, by file type.
+  -- Commands that run a text from standard input, by file type.
   interpreters = {
     sh = { "/bin/sh", "-s" },
     lua = { "lua", "-" },
@@ -27,7 +27,7 @@ function M.setup(options)
   session = nil
 end
 
---- What contree.new() is called with.
+--- The options for contree.new().
 function M.client_options() return config.client end
 
 local function notify(message, level)
@@ -102,7 +102,7 @@ function M.rollback(count)
   notify(("back to before the last %s"):format(count == 1 and "run" or count .. " runs"))
 end
 
--- Neovim does not wait for tasks: nothing should go on without it.
+-- Neovim does not wait for tasks, so cancel the run before it exits.
 vim.api.nvim_create_autocmd("VimLeavePre", {
   callback = function()
     local task = running

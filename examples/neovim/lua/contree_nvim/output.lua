@@ -1,4 +1,4 @@
---- The window that shows what a run writes.
+--- The window that shows the output of runs.
 
 local api = vim.api
 
@@ -26,7 +26,7 @@ local function show()
   api.nvim_set_current_win(here)
 end
 
---- Empties the window, and opens it where it is not.
+--- Empties the window, and opens it if it is closed.
 function output.open(title)
   if not buffer or not api.nvim_buf_is_valid(buffer) then buffer = make_buffer() end
   api.nvim_buf_set_lines(buffer, 0, -1, false, {})
