@@ -1,9 +1,9 @@
-"""An HTTP server that behaves as badly as it is told to.
+"""An HTTP server that misbehaves on request.
 
-core_peer.py SOCKET_PATH [CERTIFICATE KEY]: listens there, on a free port of
-127.0.0.1, and on another one with TLS when there is a certificate. Prints
-"PID PORT TLS_PORT" when it is ready; ends with its parent. What an answer is
-like follows from the path: see the functions named do_*.
+core_peer.py SOCKET_PATH [CERTIFICATE KEY]: listens on the socket, on a free port
+of 127.0.0.1, and with a certificate on another port with TLS. Prints
+"PID PORT TLS_PORT" when it is ready, and ends with its parent. The path of a
+request chooses the answer: see the functions named do_*.
 """
 import ctypes
 import gzip
@@ -30,7 +30,7 @@ def count(name, by=1):
 
 
 class Closed(Exception):
-    """The connection is not to be used any more."""
+    """The connection must not be used any more."""
 
 
 class Connection:
@@ -52,7 +52,7 @@ class Connection:
         return line.rstrip(b"\r")
 
     def take(self, size):
-        """Yields the next size bytes as they come."""
+        """Yields the next `size` bytes as they arrive."""
         while size > 0:
             if not self.buffer:
                 self.more()
@@ -77,7 +77,7 @@ class Connection:
         return float(self.query.get(name, default))
 
     def body(self):
-        """Yields the request's body as it comes."""
+        """Yields the request's body as it arrives."""
         if self.headers.get("transfer-encoding") == "chunked":
             while size := int(self.line(), 16):
                 yield from self.take(size)
@@ -115,12 +115,12 @@ class Connection:
         self.answer(body, X_Method=self.method, X_Mixed_Case="Yes")
 
     def do_head(self):
-        """What the request line and headers were."""
+        """Answers with the request line and the headers."""
         self.drain()
         self.answer("\n".join([f"{self.method} {self.target}", *self.head]))
 
     def do_sha(self):
-        """The size and SHA-256 of the request's body."""
+        """Answers with the size and SHA-256 of the request's body."""
         digest, size = hashlib.sha256(), 0
         for part in self.body():
             digest.update(part)
@@ -194,7 +194,7 @@ class Connection:
     # Event streams
 
     def do_events(self):
-        """The text in ?text=, `split` bytes at a time, compressed with ?gzip."""
+        """Answers with ?text=, `split` bytes at a time, compressed with ?gzip."""
         self.drain()
         data = unquote(self.query["text"]).encode("latin-1")
         size = int(self.query.get("split", 1 << 20))
@@ -229,7 +229,7 @@ class Connection:
     # Bad ones
 
     def flood(self, block):
-        """Chunks until nobody takes them; the bytes are in /count?of=flood."""
+        """Sends chunks until nobody reads; /count?of=flood counts the bytes."""
         with lock:
             counts["flood"] = 0
         while True:
@@ -242,7 +242,7 @@ class Connection:
         self.flood(BLOCK)
 
     def do_pit(self):
-        """Takes the body up to ?n= bytes and stops reading."""
+        """Reads ?n= bytes of the body, then stops reading."""
         taken = 0
         for part in self.body():
             taken += len(part)
@@ -285,14 +285,14 @@ class Connection:
         self.answer("")
 
     def do_switch(self):
-        """Agrees to something that nobody has asked for."""
+        """Switches to a protocol that was not requested."""
         self.drain()
         self.start(101, Upgrade="h2c", Connection="Upgrade")
         self.send(bytes(100))
         raise Closed
 
     def do_endless_head(self):
-        """Heads, or trailers, as long as somebody takes them."""
+        """Sends heads, or trailers, as long as somebody reads."""
         self.drain()
         kind = self.query["of"]
         if kind == "trailers":
@@ -310,7 +310,7 @@ class Connection:
             count("flood", 1000)
 
     def do_gzip_zeros(self):
-        """So many MiB of nothing, which are small on the wire."""
+        """Sends ?n= MiB of zeros, which are small on the wire."""
         packer, zeros = zlib.compressobj(9, wbits=31), bytes(1 << 20)
         data = [packer.compress(zeros) for _ in range(int(self.query["n"]))]
         self.packed(b"".join(data) + packer.flush())
@@ -336,7 +336,7 @@ class Connection:
         self.hang()
 
     def do_stall(self):
-        """Some of the body, then nothing."""
+        """Sends a part of the body, then nothing."""
         self.drain()
         self.start(Content_Length=100)
         self.send(b"ten bytes.")
@@ -349,7 +349,7 @@ class Connection:
         raise Closed
 
     def do_refuse_body(self):
-        """Answers before it has read the body, which it never does."""
+        """Answers without reading the body."""
         self.start(413, Content_Length=8, Connection="close")
         time.sleep(self.number("pause", 0))
         self.send(b"too much")

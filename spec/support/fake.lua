@@ -1,5 +1,5 @@
--- Starts support/fake_server.py and speaks with it: fake.start() gives a server
--- whose rules a spec sets and whose records it reads.
+-- Starts support/fake_server.py. A spec sets the rules of the server, and reads the requests
+-- that it has recorded.
 local socket = require("socket")
 local cjson = require("cjson").new()
 local core = require("contree.core")

@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
-"""A server that answers what a spec tells it to, and records what it is asked.
+"""A server that answers by the rules of a spec, and records the requests.
 
-Rules come as JSON by POST /_rules (a list, replacing the last); what was
-asked is read by GET /_requests; POST /_quit ends it. A rule is
+POST /_rules replaces the rules by a JSON list; GET /_requests returns the
+recorded requests; POST /_quit ends the server. A rule is
   {"method": "GET", "path": "/v1/whoami", "replies": [REPLY, ...]}
 where path is a regular expression for the whole path without the query, and
 the last reply repeats. The first rule that fits answers. A reply is
   {"status": 200, "headers": {}, "json": VALUE | "body": TEXT |
    "chunks": [TEXT, SECONDS, [TEXT, TIMES], ...], "delay": SECONDS,
    "gzip": true, "repeat": TIMES, "end": "cut" | "reset"}
-"cut" closes the connection before the announced end, with nothing sent at all
-when there is no status. With "gzip" the body travels compressed, and "cut" cuts
-that; "repeat" makes it many times as long.
+"cut" closes the connection before the announced end; without a status nothing is
+sent at all. "gzip" compresses the body, before it is cut. "repeat" repeats the
+body.
 
 Started as `fake_server.py serve --data-dir D --socket S --ready-fd N` it plays
-the engine: one per data directory, on a Unix socket. FAKE_ENGINE=fail makes it
-end with a message, FAKE_ENGINE=slow take a while to listen.
+the engine: one per data directory, on a Unix socket. With FAKE_ENGINE=fail it
+ends with a message, with FAKE_ENGINE=slow it takes a while to listen.
 """
 import base64
 import fcntl
@@ -36,7 +36,7 @@ rules, requests, playing = [], [], []
 
 
 def pick(method, path):
-    """The reply to give now, or None."""
+    """Returns the next reply, or None."""
     with lock:
         for rule in rules:
             if rule.get("method", method) == method and re.fullmatch(rule["path"], path):

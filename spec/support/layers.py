@@ -10,8 +10,8 @@
 #
 # The reference is containerd's archive.Apply (pkg/archive/tar.go, applyNaive),
 # rewritten in Python below. umoci differs from it in two ways, and such paths
-# are not compared with umoci: it makes no directories for a whiteout, and it
-# keeps the bits that mkdir(2) inherits from a set-group-ID directory.
+# are not compared with umoci: it makes no directories for a whiteout, and a new
+# directory keeps what mkdir(2) inherits from a set-group-ID parent.
 # containerd itself unpacks into a plain tree or into an overlay. No pairs are
 # made for which the two differ: a whiteout of an entry of its own layer, or an
 # opaque mark above entries of its own layer whose directories it lacks. There
@@ -48,7 +48,7 @@ class Node:
 
 
 def walk(node, path=()):
-    """All that is below a directory."""
+    """Yields the path and node of everything below a directory."""
     for name, child in sorted(node.children.items()):
         yield path + (name,), child
         if child.kind == "d":
@@ -58,7 +58,7 @@ def walk(node, path=()):
 # ---- archive.Apply ----
 
 class Tree:
-    """A root file system. The paths of a pair are below `top`."""
+    """A root file system."""
 
     def __init__(self):
         self.root, self.unlike_umoci = Node("d"), False
@@ -72,7 +72,7 @@ class Tree:
         return node
 
     def resolve(self, parts):
-        """fs.RootPath: links are followed inside the root, dangling ones too."""
+        """Like fs.RootPath: follows links inside the root, also dangling ones."""
         done, rest, links = [], list(parts), 0
         while rest:
             part = rest.pop(0)
@@ -120,7 +120,7 @@ class Tree:
         sweep(parent, self.at(parent))
 
     def source(self, target, path):
-        """The file that a hard link `path` names: what it replaces is gone by then."""
+        """The file for a hard link at `path`, after the old entry there was removed."""
         old, parent = self.at(path), self.at(path[:-1])
         if old:
             del parent.children[path[-1]]
@@ -161,7 +161,7 @@ class Maker:
         return "/".join(self.r.choice("abcdef") for _ in range(self.r.choice([1, 1, 2, 2, 2, 3, 4])))
 
     def known(self, kinds):
-        """The path of something that is there."""
+        """The path of an existing node of one of these kinds, or None."""
         found = [p for p, n in walk(self.tree.root) if n.kind in kinds and len(p) > 1]
         return "/".join(self.r.choice(found)[1:]) if found else None
 
@@ -175,7 +175,7 @@ class Maker:
         return self.anywhere()
 
     def target(self, path):
-        """Of a symbolic link: absolute, relative, dangling, a chain."""
+        """The target of a symbolic link: absolute, relative, dangling, or a link."""
         where = (self.known("dl") if self.r.random() < 0.7 else None) or self.anywhere()
         if self.r.random() < 0.5:
             return "/" + self.top + "/" + where
@@ -227,7 +227,7 @@ class Maker:
     shared = ()
 
     def hide(self, brought):
-        """A whiteout, or an opaque mark; None where containerd is of two minds."""
+        """A whiteout or an opaque mark; None where containerd's two ways differ."""
         path = self.known("dflp") if self.r.random() < 0.9 else self.anywhere()
         if not path:
             return None

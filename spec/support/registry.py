@@ -1,9 +1,10 @@
 """A container registry of one OCI layout that misbehaves on request.
 
 registry.py LAYOUT_DIR [USER:PASSWORD] prints its port and serves the layout's
-only manifest under every tag. The first part of an image's name says how:
+only manifest under every tag. The first part of an image's name says how it
+behaves:
 
-  good      as it should
+  good      correctly
   hangup    cuts the connection in the middle of a layer
   slow      sends a layer byte by byte
   endless   sends a layer without end
@@ -15,7 +16,7 @@ only manifest under every tag. The first part of an image's name says how:
   index     wraps the manifest in an index of many machines
   deep      wraps it twice
 
-What it is asked for is printed, a line each.
+Each request is printed as a line.
 """
 import base64
 import hashlib
@@ -63,7 +64,7 @@ def entry_of(data):
 
 
 def manifest(how, reference):
-    """Its type and bytes."""
+    """Returns the type and bytes of the manifest."""
     entry = top()
     plain = blob(entry["digest"])
     if how == "edited" and reference.startswith("sha256:"):

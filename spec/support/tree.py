@@ -4,7 +4,7 @@ import hashlib, os, random, shutil, socket, stat, sys
 
 
 def place(r, top):
-    """A path below `top`, its directories made."""
+    """Returns a random path below `top`, and makes its directories."""
     parts = [r.choice("abcd") for _ in range(r.randint(1, 3))]
     for n in range(1, len(parts)):
         path = os.path.join(top, *parts[:n])
@@ -45,7 +45,7 @@ def bind(path):
 
 
 def decorate(r, path, base):
-    """Gives it an owner, a mode, attributes and a time."""
+    """Gives a path a random owner, mode, attributes and time."""
     if r.random() < 0.5:
         os.chown(path, base + r.randint(0, 1000), base + r.randint(0, 1000),
                  follow_symlinks=False)

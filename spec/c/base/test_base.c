@@ -1,4 +1,4 @@
-/* test_base.c: base/fault.h keeps its promises. */
+/* test_base.c: faults, buffers, descriptors and other parts of base/. */
 #define _GNU_SOURCE
 #include "base/buffer.h"
 #include "base/clock.h"

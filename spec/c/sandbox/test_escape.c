@@ -513,7 +513,7 @@ static void test_network_is_fresh(void) {
     }
 }
 
-/* A user has 200 keyrings; a sandbox has none of its own. */
+/* A user may have 200 keyrings, so a sandbox must not make any. */
 static long count_keys(void) {
     long keys = 0, uid, other, count;
     FILE *file = fopen("/proc/key-users", "re");
