@@ -414,8 +414,10 @@ static void limits(void) {
                 "h=$(digest t.gz); ids=\"\\\"sha256:$h\\\"\"; blob t.gz; "
                 "layers=$(entry layer.v1.tar+gzip); finish");
     CHECK_NUMBER(import(&e, &f), 413);
-    make_layout(&e.from, "mkdir big; truncate -s 1G big/f; tar -C big -c . | "
-                         "zstd -q > t.zst; layer t.zst; finish");
+    make_layout(&e.from,
+                "mkdir big; truncate -s 300M big/f; tar -C big -c . | zstd -q "
+                "> t.zst; ids=\"\\\"sha256:$(digest t.zst)\\\"\"; blob t.zst; "
+                "layers=$(entry layer.v1.tar+zstd); finish");
     CHECK_NUMBER(import(&e, &f), 413);
     CHECK(strstr(f.message, "bomb") != NULL);
     CHECK_NUMBER(layer_count(&e), 2);
