@@ -68,8 +68,10 @@ describe("/gc", function()
     end)
     socket.sleep(0.01)
     assert.are.equal(0, collect(everything).layers)
-    assert.are.equal(201, engine:post(("/v1/operations/%s/subprocesses"):format(id),
-      { command = "touch", args = { "/go" } }).status)
+    wire.eventually("the run to take orders", function()
+      return engine:post(("/v1/operations/%s/subprocesses"):format(id),
+        { command = "touch", args = { "/go" } }).status == 201
+    end)
     local done = engine:wait(id)
     assert.are.equal("SUCCESS", done.status)
     assert.are.equal("kept\n", engine:get(("/v1/inspect/%s/download?path=/g"):format(
