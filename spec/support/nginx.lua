@@ -31,13 +31,13 @@ http {
 ]]
 
 -- The limit for every wait, in seconds.
-local PATIENCE = 60
+local TIME_LIMIT = 60
 
 local reactor = core.loop()
 
 --- Waits until ready() is true. Requests make progress meanwhile.
 local function wait_until(what, ready)
-  local limit = core.now() + PATIENCE
+  local limit = core.now() + TIME_LIMIT
   while not ready() do
     assert(core.now() < limit, "waited too long for " .. what)
     reactor:wait(20)

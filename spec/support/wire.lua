@@ -9,7 +9,7 @@ local unix = require("socket.unix")
 local wire = { json = cjson, null = cjson.null }
 
 -- The limit for every wait, in seconds: a spec fails instead of hanging.
-local PATIENCE = 30
+local TIME_LIMIT = 30
 
 local function run(command) return (disk.capture(command):gsub("%s+$", "")) end
 wire.run = run
@@ -26,7 +26,7 @@ end
 
 --- Calls `check` until it returns something true; fails after a while.
 function wire.eventually(what, check)
-  local limit = socket.gettime() + PATIENCE
+  local limit = socket.gettime() + TIME_LIMIT
   while true do
     local value = check()
     if value then return value end
@@ -44,12 +44,12 @@ local function connect(where)
   local sock
   if where.port then
     sock = socket.tcp()
-    sock:settimeout(PATIENCE)
+    sock:settimeout(TIME_LIMIT)
     assert(sock:connect("127.0.0.1", where.port))
     sock:setoption("tcp-nodelay", true)
   else
     sock = unix.stream()
-    sock:settimeout(PATIENCE)
+    sock:settimeout(TIME_LIMIT)
     local ok, problem = sock:connect(where.path)
     if not ok then
       sock:close()

@@ -139,21 +139,21 @@ static int on_prepared(void *user, char *a, char *b, int c, int d) {
 }
 #endif
 
-/* The outcome. */
+/* Take the totals from libcurl. */
 
 static void measure(struct transfer *t, CURLcode code) {
-    struct outcome *outcome = &t->outcome;
+    struct transfer_totals *totals = &t->totals;
     curl_off_t sent = 0, received = 0, total = 0, connected = 0;
     curl.easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
     curl.easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
     curl.easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &total);
     curl.easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
-    outcome->code = code;
-    outcome->bytes_sent = sent;
-    outcome->bytes_received = received;
-    outcome->seconds = (double)total / 1e6;
-    outcome->connected = t->attempts > 0 || connected > 0;
-    outcome->sent = request_left(t);
+    totals->code = code;
+    totals->bytes_sent = sent;
+    totals->bytes_received = received;
+    totals->seconds = (double)total / 1e6;
+    totals->connected = t->attempts > 0 || connected > 0;
+    totals->sent = request_left(t);
 }
 
 static bool says(const struct transfer *t, const char *words) {
@@ -206,7 +206,7 @@ static const char *kind_of(const struct transfer *t, CURLcode code) {
 }
 
 static void explain_timeout(struct transfer *t) {
-    if (t->outcome.connected || t->timeout == t->connect_timeout)
+    if (t->totals.connected || t->timeout == t->connect_timeout)
         fail(&t->error, "timeout", "no complete answer within %g seconds",
              t->timeout);
     else
@@ -223,7 +223,7 @@ static void explain(struct transfer *t, CURLcode code) {
     curl.easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
     if (code == CURLE_OPERATION_TIMEDOUT)
         explain_timeout(t);
-    else if (code == CURLE_COULDNT_CONNECT && t->outcome.sent)
+    else if (code == CURLE_COULDNT_CONNECT && t->totals.sent)
         /* libcurl had sent the request, and tried another connection. */
         fail(&t->error, "closed",
              "the server closed the connection before it answered");
@@ -267,7 +267,7 @@ void transfer_complete(struct transfer *t, CURLcode code) {
     else if (!t->error.kind)
         sink_finish(&t->sink, &t->error);
     if (digest && !t->error.kind)
-        digest_finish(digest, t->outcome.sha256);
+        digest_finish(digest, t->totals.sha256);
     release(t, false);
     t->done = true;
     multi_queue(t->multi, &t->ready);
@@ -514,7 +514,7 @@ static void push_error(lua_State *L, const struct transfer *t) {
     lua_setfield(L, -2, "kind");
     lua_pushstring(L, t->error.message);
     lua_setfield(L, -2, "message");
-    lua_pushinteger(L, t->outcome.code);
+    lua_pushinteger(L, t->totals.code);
     lua_setfield(L, -2, "code");
 }
 
@@ -529,7 +529,7 @@ static void set_flag(lua_State *L, const char *name, bool value) {
 }
 
 static void push_result(lua_State *L, struct transfer *t) {
-    const struct outcome *outcome = &t->outcome;
+    const struct transfer_totals *totals = &t->totals;
     struct bytes *body = &t->sink.bytes;
     lua_createtable(L, 0, 8);
     if (t->status != 0)
@@ -538,14 +538,14 @@ static void push_result(lua_State *L, struct transfer *t) {
         lua_pushlstring(L, body->data ? body->data : "", body->length);
         lua_setfield(L, -2, "body");
     }
-    set_number(L, "bytes_sent", outcome->bytes_sent);
-    set_number(L, "bytes_received", outcome->bytes_received);
-    lua_pushnumber(L, outcome->seconds);
+    set_number(L, "bytes_sent", totals->bytes_sent);
+    set_number(L, "bytes_received", totals->bytes_received);
+    lua_pushnumber(L, totals->seconds);
     lua_setfield(L, -2, "seconds");
-    set_flag(L, "connected", outcome->connected);
-    set_flag(L, "sent", outcome->sent);
-    if (*outcome->sha256) {
-        lua_pushstring(L, outcome->sha256);
+    set_flag(L, "connected", totals->connected);
+    set_flag(L, "sent", totals->sent);
+    if (*totals->sha256) {
+        lua_pushstring(L, totals->sha256);
         lua_setfield(L, -2, "sha256");
     }
     if (t->error.kind) {

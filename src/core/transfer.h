@@ -44,7 +44,7 @@
 #pragma GCC visibility push(hidden)
 
 /* Facts that remain once the transfer is done. */
-struct outcome {
+struct transfer_totals {
     CURLcode code;
     long long bytes_sent, bytes_received; /* of the bodies, on the wire */
     double seconds;
@@ -76,7 +76,7 @@ struct transfer {
     long long last_bytes;
     char socket_path[108]; /* "": TCP */
     struct transfer_error error;
-    struct outcome outcome;
+    struct transfer_totals totals;
     char error_buffer[CURL_ERROR_SIZE]; /* libcurl's message */
 };
 
