@@ -140,7 +140,6 @@ static int on_prepared(void *user, char *a, char *b, int c, int d) {
 #endif
 
 /* Take the totals from libcurl. */
-
 static void measure(struct transfer *t, CURLcode code) {
     struct transfer_totals *totals = &t->totals;
     curl_off_t sent = 0, received = 0, total = 0, connected = 0;
