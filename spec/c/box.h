@@ -209,16 +209,17 @@ static inline int capture_start(struct box *b, struct capture *c) {
     return ends[1];
 }
 
-/* Start a sandbox in a new workspace; NULL with the fault. */
-static inline struct box *box_start(const struct box_options *o,
-                                    struct fault *f) {
-    static const struct sandbox_callbacks callbacks = {box_on_started,
+static const struct sandbox_callbacks box_callbacks = {box_on_started,
                                                        box_on_failed,
                                                        box_on_spawned,
                                                        box_on_spawn_failed,
                                                        box_on_exited,
                                                        box_on_gone,
                                                        NULL};
+
+/* Start a sandbox in a new workspace; NULL with the fault. */
+static inline struct box *box_start(const struct box_options *o,
+                                    struct fault *f) {
     static const struct box_options defaults;
     if (!o)
         o = &defaults;
@@ -245,7 +246,7 @@ static inline struct box *box_start(const struct box_options *o,
         .networking = o->networking,
         .limits = o->limits,
     };
-    b->sandbox = sandbox_start(world.launcher, &spec, &callbacks, b, f);
+    b->sandbox = sandbox_start(world.launcher, &spec, &box_callbacks, b, f);
     if (b->sandbox)
         return b;
     free(b);

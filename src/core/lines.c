@@ -75,7 +75,7 @@ struct class_entry {
 };
 
 struct table {
-    struct class_entry *entries; /* by class; class 0 is none */
+    struct class_entry *entries; /* by class, from 1 on */
     uint32_t *slots;
     uint32_t mask, count;
     long steps;

@@ -161,11 +161,16 @@ function options.header(value)
   return options.name(value)
 end
 
-function options.absolute(value)
-  local wrong, is_data = options.text(value)
-  if wrong then return wrong, is_data end
-  if value:sub(1, 1) ~= "/" then return "an absolute path (it is inside the sandbox)" end
+-- A check that is `check`, and of a path from the sandbox's root.
+local function absolute(check)
+  return function(value)
+    local wrong, is_data = check(value)
+    if wrong then return wrong, is_data end
+    if value:sub(1, 1) ~= "/" then return "an absolute path (it is inside the sandbox)" end
+  end
 end
+
+options.absolute = absolute(options.text)
 
 --- The name of a file, here or in an image: any bytes but NUL.
 function options.file_name(value)
@@ -175,11 +180,7 @@ function options.file_name(value)
 end
 
 --- The path of a file in an image.
-function options.image_path(value)
-  local wrong, is_data = options.file_name(value)
-  if wrong then return wrong, is_data end
-  if value:sub(1, 1) ~= "/" then return "an absolute path (it is inside the sandbox)" end
-end
+options.image_path = absolute(options.file_name)
 
 --- An absolute path without doubled or trailing slashes.
 function options.normal(path)

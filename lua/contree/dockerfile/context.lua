@@ -94,7 +94,7 @@ local function follow(self, walk, stat)
 end
 
 -- Follow the links on a path. Returns the names of the file that it leads to and its lstat, or
--- nil if there is none.
+-- nil if no file is there.
 local function resolve(self, step, names)
   local walk = { step = step, pending = {}, names = {}, links = 0 }
   local stat = stat_at(self, {})

@@ -52,9 +52,9 @@ function images.find(self, name)
   return image.new(self.client, { uuid = found, tag = tag })
 end
 
---- The image of a uuid or a tag, or one that was imported under a reference that is no tag
---- here, such as "x@sha256:…". Nothing is sent, unless `strict` asks for an error when there
---- is none.
+--- The image of a uuid, of a tag, or of the reference under which it was imported, such as
+--- "x@sha256:…". Nothing is sent, unless `strict` asks for an error when no such image
+--- exists.
 ---     local image = client.images:use("busybox:latest")
 --- Raises: request, not_found (both with `strict` only).
 ---@async

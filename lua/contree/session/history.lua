@@ -44,13 +44,13 @@ local function create(rows, id, server, entries)
   rows:set_tip(id, "main", tip)
 end
 
---- The session of that name. If there is none, it is made from `entries`.
+--- Opens the session of that name, or makes it from `entries`.
 ---@async
 ---@param rows contree.Rows
 ---@param id string
 ---@param server string
 ---@param entries? contree.store.Entry[] the oldest first
----@return contree.History? history nil: there is none, and no `entries`
+---@return contree.History? history nil: the session does not exist, and `entries` is nil
 ---@return string? server       the server of its images
 function history.open(rows, id, server, entries)
   return rows:write(function()
@@ -248,7 +248,7 @@ end
 
 --- Selects a branch.
 ---@async
----@return contree.store.Entry? entry where it ends; nil: there is none
+---@return contree.store.Entry? entry where it ends; nil: no such branch
 function History:select(name)
   local rows = self.rows
   return rows:write(function()

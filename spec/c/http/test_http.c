@@ -266,13 +266,19 @@ static void test_bad_json(void) {
     site_close();
 }
 
-static void test_later(void) {
-    site_open(NULL, NULL);
+/* A connection whose request the handler has kept. */
+static int ask_later(void) {
     int fd = connect_unix();
     ask(fd, "GET /v1/later HTTP/1.1\r\n" END);
     for (int i = 0; i < 5000 && !site.kept; i++)
         turn();
     CHECK(site.kept != NULL);
+    return fd;
+}
+
+static void test_later(void) {
+    site_open(NULL, NULL);
+    int fd = ask_later();
     CHECK_NUMBER((long long)http_active(site.server), 1);
     if (site.kept) {
         reply_header(site.kept, "X-Late", "yes");
@@ -287,11 +293,7 @@ static void test_later(void) {
 
 static void test_client_leaves(void) {
     site_open(NULL, NULL);
-    int fd = connect_unix();
-    ask(fd, "GET /v1/later HTTP/1.1\r\n" END);
-    for (int i = 0; i < 5000 && !site.kept; i++)
-        turn();
-    CHECK(site.kept != NULL);
+    int fd = ask_later();
     close(fd);
     for (int i = 0; i < 20000 && http_active(site.server); i++)
         turn();
@@ -306,11 +308,7 @@ static void test_client_leaves(void) {
 static void test_close(void) {
     char text[1024] = "";
     site_open(NULL, NULL);
-    int fd = connect_unix();
-    ask(fd, "GET /v1/later HTTP/1.1\r\n" END);
-    for (int i = 0; i < 5000 && !site.kept; i++)
-        turn();
-    CHECK(site.kept != NULL);
+    int fd = ask_later();
     site_close();
     CHECK(recv(fd, text, sizeof text - 1, 0) > 0);
     CHECK(starts_with(text, "HTTP/1.1 503 Service Unavailable\r\n"));

@@ -470,19 +470,12 @@ static void test_long_chain(void) {
                                 .upper = "w/chain/u",
                                 .work = "w/chain/w",
                                 .hostname = "h"};
-    static const struct sandbox_callbacks callbacks = {box_on_started,
-                                                       box_on_failed,
-                                                       box_on_spawned,
-                                                       box_on_spawn_failed,
-                                                       box_on_exited,
-                                                       box_on_gone,
-                                                       NULL};
     struct fault f = {0};
     /* The kernel allows 500: the three below replace the last layers. */
     lowers[LAYERS - 3] = "l/chain-499";
     lowers[LAYERS - 2] = "l/1";
     lowers[LAYERS - 1] = "l/0";
-    b->sandbox = sandbox_start(world.launcher, &spec, &callbacks, b, &f);
+    b->sandbox = sandbox_start(world.launcher, &spec, &box_callbacks, b, &f);
     CHECK(b->sandbox);
     finish(b, "ls -d /top /bottom");
     CHECK_STRING(b->out.data, "/bottom\n/top\n");

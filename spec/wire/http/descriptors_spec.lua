@@ -28,6 +28,15 @@ local function answers(engine)
   assert.are.equal("fine\n", wire.bytes(engine:run(wire.shell("echo fine")).metadata.result.stdout))
 end
 
+-- Waits for runs, each of which must succeed and print `output`.
+local function each_prints(output, engine, uuids)
+  for _, uuid in ipairs(uuids) do
+    local operation = engine:wait(uuid)
+    assert.are.equal("SUCCESS", operation.status, operation.error)
+    assert.are.equal(output, wire.bytes(operation.metadata.result.stdout))
+  end
+end
+
 describe("F2: an engine with few descriptors", function()
   for _, limit in ipairs{ 32, 64, 128 } do
     it(("says that %d are too few"):format(limit), function()
@@ -49,11 +58,7 @@ describe("F2: an engine with few descriptors", function()
       end
       for n = 1, 40 do connections[n] = engine:connect() end
       for _, connection in ipairs(connections) do connection:close() end
-      for _, uuid in ipairs(uuids) do
-        local operation = engine:wait(uuid)
-        assert.are.equal("SUCCESS", operation.status, operation.error)
-        assert.are.equal("hi\n", wire.bytes(operation.metadata.result.stdout))
-      end
+      each_prints("hi\n", engine, uuids)
       answers(engine)
       engine:stop()
     end)
@@ -69,11 +74,7 @@ describe("F2: an engine with few descriptors", function()
     for n = 1, 3 do
       uuids[n] = engine:spawn(wire.shell("ls /d | wc -l; cat /d/* | wc -c", { files = files }))
     end
-    for _, uuid in ipairs(uuids) do
-      local operation = engine:wait(uuid)
-      assert.are.equal("SUCCESS", operation.status, operation.error)
-      assert.are.equal("1500\n10500\n", wire.bytes(operation.metadata.result.stdout))
-    end
+    each_prints("1500\n10500\n", engine, uuids)
     answers(engine)
     engine:stop()
   end)

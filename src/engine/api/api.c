@@ -18,6 +18,24 @@ int api_page(struct request *r, struct page *out, struct fault *f) {
     return 0;
 }
 
+void api_open_list(struct buffer *b, const char *key) {
+    buffer_init(b, REPLY_MAX);
+    json_open(b, NULL, '{');
+    json_open(b, key, '[');
+}
+
+void api_reply_list(struct request *r, struct buffer *b, int result,
+                    const struct fault *f) {
+    if (result < 0) {
+        buffer_free(b);
+        reply_fault(r, f);
+        return;
+    }
+    json_close(b, ']');
+    json_close(b, '}');
+    reply_json(r, 200, b);
+}
+
 int api_uuid(struct request *r, size_t n, const char *what, char out[UUID_SIZE],
              struct fault *f) {
     const char *text = request_param(r, n);

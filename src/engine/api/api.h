@@ -15,6 +15,13 @@ static inline struct engine *request_engine(const struct request *r) {
 }
 /* Read limit, offset, since and until of a list: 400. */
 int api_page(struct request *r, struct page *out, struct fault *f);
+/* The most bytes of a reply in JSON. */
+enum { REPLY_MAX = 64 << 20 };
+/* Begin the reply of a list: an object whose member `key` is an array. */
+void api_open_list(struct buffer *b, const char *key);
+/* Reply with the list, or with the fault if `result` is negative. */
+void api_reply_list(struct request *r, struct buffer *b, int result,
+                    const struct fault *f);
 /* Read the nth path parameter, a uuid, in lower case. 404 if it is malformed:
  * there is no such `what`. */
 int api_uuid(struct request *r, size_t n, const char *what, char out[UUID_SIZE],

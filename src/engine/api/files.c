@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLY_MAX = 64 << 20 };
 /* An upload may be as large as a layer. */
 #define UPLOAD_MAX RUN_LAYER_BYTES
 
@@ -79,19 +78,12 @@ static void files_list(struct request *r) {
         reply_file(r, sha256, uuid);
         return;
     }
-    buffer_init(&b, REPLY_MAX);
-    json_open(&b, NULL, '{');
-    json_open(&b, "files", '[');
-    if (api_page(r, &page, &f) < 0 ||
-        store_file_list(request_engine(r)->store, &page, add_file, &b, &f) <
-            0) {
-        buffer_free(&b);
-        reply_fault(r, &f);
-        return;
-    }
-    json_close(&b, ']');
-    json_close(&b, '}');
-    reply_json(r, 200, &b);
+    api_open_list(&b, "files");
+    int result = api_page(r, &page, &f);
+    if (result == 0)
+        result =
+            store_file_list(request_engine(r)->store, &page, add_file, &b, &f);
+    api_reply_list(r, &b, result, &f);
 }
 
 static void release_upload(void *state) {

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLY_MAX = 64 << 20 };
-
 static bool add_image(void *arg, const struct image *i) {
     image_write(arg, NULL, i);
     return true;
@@ -33,9 +31,7 @@ static void images_list(struct request *r) {
     struct fault f;
     struct buffer b;
     char uuid[UUID_SIZE];
-    buffer_init(&b, REPLY_MAX);
-    json_open(&b, NULL, '{');
-    json_open(&b, "images", '[');
+    api_open_list(&b, "images");
     int result = read_filter(r, &filter, &f);
     /* A malformed uuid matches no image. */
     bool none = result == 0 && filter.uuid_prefix &&
@@ -45,14 +41,7 @@ static void images_list(struct request *r) {
     if (result == 0 && !none)
         result = store_image_list(request_engine(r)->store, &filter, add_image,
                                   &b, &f);
-    if (result < 0) {
-        buffer_free(&b);
-        reply_fault(r, &f);
-        return;
-    }
-    json_close(&b, ']');
-    json_close(&b, '}');
-    reply_json(r, 200, &b);
+    api_reply_list(r, &b, result, &f);
 }
 
 struct tag_change {

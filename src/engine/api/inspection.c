@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLY_MAX = 64 << 20 };
-
 int inspection_use(struct inspection *i, struct engine *e, struct image *image,
                    struct fault *f) {
     int64_t layer = image->layer;

@@ -5,8 +5,6 @@
 #include "api/stored.h"
 #include <string.h>
 
-enum { REPLY_MAX = 64 << 20 };
-
 static void operation_get(struct request *r) {
     char uuid[UUID_SIZE];
     struct fault f;

@@ -8,7 +8,6 @@
 #include <string.h>
 
 enum {
-    REPLY_MAX = 64 << 20,
     WRITE_HERE = 64 * 1024 /* longer metadata is written by a worker */
 };
 

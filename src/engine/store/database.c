@@ -99,3 +99,13 @@ bool store_dup_text(sqlite3_stmt *q, int column, char **out) {
     *out = text ? strdup(text) : NULL;
     return !text || *out;
 }
+
+int store_run_texts(struct store *s, enum query which, const char *sql,
+                    const char *first, const char *second, struct fault *f) {
+    sqlite3_stmt *q CLEANUP(store_done) = store_query(s, which, sql, f);
+    if (!q)
+        return -1;
+    store_bind_text(q, 1, first);
+    store_bind_text(q, 2, second);
+    return store_run(s, q, f) < 0 ? -1 : sqlite3_changes(s->db);
+}

@@ -87,6 +87,10 @@ sqlite3_stmt *store_query(struct store *s, enum query which, const char *sql,
 void store_done(sqlite3_stmt **q);
 /* Runs a statement that gives no row. */
 int store_run(struct store *s, sqlite3_stmt *q, struct fault *f);
+/* Run a change with two texts as its parameters: the number of rows that it
+ * changed, or -1. */
+int store_run_texts(struct store *s, enum query which, const char *sql,
+                    const char *first, const char *second, struct fault *f);
 /* 1: a row; 0: no more; -1: fault. */
 int store_row(struct store *s, sqlite3_stmt *q, struct fault *f);
 /* Transactions. `result` decides between commit and rollback and is given back,

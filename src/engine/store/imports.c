@@ -105,14 +105,10 @@ static int find_same(struct store *s, const char *config,
 
 static int set_config(struct store *s, const char *uuid, const char *config,
                       struct fault *f) {
-    sqlite3_stmt *q CLEANUP(store_done) =
-        store_query(s, QUERY_IMAGE_SET_CONFIG,
-                    "UPDATE image SET config = ?2 WHERE uuid = ?1", f);
-    if (!q)
-        return -1;
-    store_bind_text(q, 1, uuid);
-    store_bind_text(q, 2, config);
-    return store_run(s, q, f);
+    int changed = store_run_texts(
+        s, QUERY_IMAGE_SET_CONFIG,
+        "UPDATE image SET config = ?2 WHERE uuid = ?1", uuid, config, f);
+    return changed < 0 ? -1 : 0;
 }
 
 static int add_image(struct store *s, const char *config, struct image *i,

@@ -66,52 +66,49 @@ int store_take_tag(struct store *s, const struct image *i, struct fault *f) {
                               i->tag, f);
 }
 
-/* Runs a change of the image `uuid` (lower case) with `tag`; 0: no row was
- * changed, 1: one was. */
-static int change_tag(struct store *s, enum query which, const char *sql,
-                      const char *uuid, const char *tag, struct fault *f) {
-    sqlite3_stmt *q CLEANUP(store_done) = store_query(s, which, sql, f);
-    if (!q)
-        return -1;
-    store_bind_text(q, 1, uuid);
-    store_bind_text(q, 2, tag);
-    return store_run(s, q, f) < 0 ? -1 : sqlite3_changes(s->db);
-}
-
 int store_move_tag(struct store *s, const char *uuid, const char *tag,
                    struct fault *f) {
     if (clear_tag(s, tag, f) < 0)
         return -1;
-    int changed =
-        change_tag(s, QUERY_TAG_SET,
-                   "UPDATE image SET tag = ?2 WHERE uuid = ?1", uuid, tag, f);
+    int changed = store_run_texts(s, QUERY_TAG_SET,
+                                  "UPDATE image SET tag = ?2 WHERE uuid = ?1",
+                                  uuid, tag, f);
     if (changed == 0)
         fault_set(f, 404, "no image %s", uuid);
     return changed == 1 ? restore_public(s, f) : -1;
 }
 
-int store_tag_set(struct store *s, const char *uuid, const char *tag,
-                  struct fault *f) {
+/* Make a change of an image and a tag in a transaction. */
+static int transact(struct store *s, const char *uuid, const char *tag,
+                    int (*change)(struct store *s, const char *uuid,
+                                  const char *tag, struct fault *f),
+                    struct fault *f) {
     char lower[UUID_SIZE];
-    if (tag_check(tag, f) < 0)
-        return -1;
     if (!uuid_parse(uuid, lower))
         return fault_set(f, 404, "no image %.64s", uuid);
     pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
     (void)held;
     if (store_begin(s, f) < 0)
         return -1;
-    return store_end(s, store_move_tag(s, lower, tag, f), f);
+    return store_end(s, change(s, lower, tag, f), f);
+}
+
+int store_tag_set(struct store *s, const char *uuid, const char *tag,
+                  struct fault *f) {
+    if (tag_check(tag, f) < 0)
+        return -1;
+    return transact(s, uuid, tag, store_move_tag, f);
 }
 
 /* 404 when the image has no such tag. */
 static int remove_tag(struct store *s, const char *uuid, const char *tag,
                       struct fault *f) {
-    int changed = change_tag(s, QUERY_TAG_REMOVE,
-                             "UPDATE image SET tag = NULL,"
-                             " public = nullif(public, tag) WHERE uuid = ?1"
-                             " AND tag = ifnull(?2, tag)",
-                             uuid, tag, f);
+    int changed =
+        store_run_texts(s, QUERY_TAG_REMOVE,
+                        "UPDATE image SET tag = NULL,"
+                        " public = nullif(public, tag) WHERE uuid = ?1"
+                        " AND tag = ifnull(?2, tag)",
+                        uuid, tag, f);
     if (changed != 0)
         return changed < 0 ? -1 : restore_public(s, f);
     struct image i;
@@ -129,12 +126,5 @@ static int remove_tag(struct store *s, const char *uuid, const char *tag,
 
 int store_tag_remove(struct store *s, const char *uuid, const char *tag,
                      struct fault *f) {
-    char lower[UUID_SIZE];
-    if (!uuid_parse(uuid, lower))
-        return fault_set(f, 404, "no image %.64s", uuid);
-    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
-    (void)held;
-    if (store_begin(s, f) < 0)
-        return -1;
-    return store_end(s, remove_tag(s, lower, tag, f), f);
+    return transact(s, uuid, tag, remove_tag, f);
 }
