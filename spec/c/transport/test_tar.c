@@ -3,9 +3,8 @@
 #define _GNU_SOURCE
 #include "base/clock.h"
 #include "child.h"
-#include "importing.h"
-#include "layer/trash.h"
 #include "layer/workspace.h"
+#include "tar_env.h"
 #include "tar_maker.h"
 #include "unpack/child.h"
 #include "unpack/unpack.h"
@@ -15,46 +14,6 @@
 #include <linux/capability.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
-
-struct env {
-    struct temp_dir d;
-    struct importer m;
-    struct import_options o;
-    char layer[160]; /* the root of the last image */
-};
-
-static struct env make_env(void) {
-    struct env e = {.d = temp_dir_make()};
-    CHECK(open_importer(&e.m, &e.d, usual_ids));
-    return e;
-}
-
-static void end_env(struct env *e) {
-    close_importer(&e->m);
-    temp_dir_remove(&e->d);
-}
-
-/* Import from `fd` and close it; return the status of the fault, or 0. */
-static int import(struct env *e, int fd, struct fault *f) {
-    struct image i;
-    *f = (struct fault){0};
-    int result = import_tar(&e->m, fd, &e->o, &i, f);
-    close(fd);
-    if (result < 0)
-        return f->status;
-    snprintf(e->layer, sizeof e->layer, "%s/l/%lld", e->d.path,
-             (long long)i.layer);
-    return 0;
-}
-
-/* Check that a failed import has left nothing. */
-static bool left_nothing(struct env *e) {
-    trash_empty(e->m.layers);
-    return shell("cd %s && test -z \"$(ls trash)\" -a \"$(echo $(ls l))\" = '0 "
-                 "places' && "
-                 "test $(find w -type f | wc -l) = 0",
-                 e->d.path);
-}
 
 static bool is_owner(const char *dir, const char *name, uid_t uid,
                      mode_t mode) {
@@ -690,103 +649,6 @@ static void streams(void) {
     end_env(&e);
 }
 
-/* Start an import in a child, from a pipe that has no data yet. */
-static pid_t start_import(struct env *e, int *input) {
-    struct tar t = tar_begin();
-    struct fault f;
-    int ends[2];
-    tar_add(&t, (struct member){.name = "f", .data = "x"});
-    CHECK(pipe2(ends, O_CLOEXEC) == 0);
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(ends[1]);
-        _exit(import(e, ends[0], &f) == 422 && strstr(f.message, "signal 9"));
-    }
-    close(ends[0]);
-    *input = ends[1];
-    CHECK_NUMBER(write_all(ends[1], t.b.data, 1024), 0);
-    buffer_free(&t.b);
-    return pid;
-}
-
-/* Wait until the importer's child that unpacks has dropped its privileges.
- * Write "/proc/PID" of it to `out`. */
-static bool find_unpacker(pid_t parent, char *out, size_t size) {
-    char file[100];
-    snprintf(file, sizeof file, "/var/tmp/contree-test-%d", parent);
-    bool found = shell(
-        "for i in $(seq 500); do for p in /proc/[0-9]*; do "
-        "grep -qs '^PPid:.%d$' $p/status && "
-        "grep -qs '^Seccomp:.2' $p/status && echo -n $p > %s && exit 0; done; "
-        "sleep 0.02; done; exit 1",
-        parent, file);
-    FILE *f = found ? fopen(file, "r") : NULL;
-    found = f && fgets(out, (int)size, f);
-    if (f)
-        fclose(f);
-    unlink(file);
-    return found;
-}
-
-static void nothing_to_lose(void) {
-    struct env e = make_env();
-    char p[64] = "";
-    int input;
-    pid_t pid = start_import(&e, &input);
-    CHECK(find_unpacker(pid, p, sizeof p));
-    CHECK(shell("grep -q '^Uid:.%d.%d.%d.%d$' %s/status", BASE, BASE, BASE,
-                BASE, p));
-    CHECK(shell("grep -q '^Groups:.*[0-9]' %s/status && exit 1; "
-                "grep -q '^NoNewPrivs:.1' %s/status && "
-                "grep -q '^CapEff:.000000008000001b' %s/status && "
-                "grep -q '^CapPrm:.000000008000001b' %s/status",
-                p, p, p, p));
-    CHECK(shell("awk '{ exit !($1 == 0 && $2 == %d && $3 == 65536) }' "
-                "%s/uid_map",
-                BASE, p));
-    /* Its root is the workspace. It has no other descriptors, and no
-     * environment. */
-    CHECK(shell("readlink %s/root | grep -q '^%s/w/'", p, e.d.path));
-    CHECK(
-        shell("for l in %s/fd/*; do readlink $l; done | grep -v -e ^/dev/null "
-              "-e ^pipe: -e ^socket: -e '^%s/w/' && exit 1; exit 0",
-              p, e.d.path));
-    CHECK(shell("test \"$(cat %s/environ | wc -c)\" = 0", p));
-    CHECK(shell("test $(cat %s/oom_score_adj) = 1000", p));
-    CHECK(shell("awk '/Max core/ { exit $5 != 0 }' %s/limits", p));
-    close(input);
-    waitpid(pid, NULL, 0);
-    CHECK(shell("test ! -e %s", p));
-    end_env(&e);
-}
-
-static void dies_with_us(void) {
-    struct env e = make_env();
-    char p[64] = "";
-    int input;
-    pid_t pid = start_import(&e, &input);
-    CHECK(find_unpacker(pid, p, sizeof p));
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    CHECK(shell("for i in $(seq 500); do grep -qs '^State:.[^Z]' %s/status || "
-                "exit 0; sleep 0.02; done; exit 1",
-                p));
-    /* When the child dies, the import fails with a message. */
-    close(input);
-    pid = start_import(&e, &input);
-    CHECK(find_unpacker(pid, p, sizeof p));
-    CHECK(shell("kill -9 $(basename %s)", p));
-    int status = 0;
-    waitpid(pid, &status, 0);
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-    close(input);
-    end_env(&e);
-    e = make_env(); /* the next start removes the leftovers */
-    CHECK(left_nothing(&e));
-    end_env(&e);
-}
-
 int main(int argc, char *argv[]) {
     (void)argc;
     if (unpack_is_child(argv))
@@ -802,8 +664,6 @@ int main(int argc, char *argv[]) {
     RUN(sparse_lies, "lies about holes");
     RUN(bombs, "bombs stop at the limits");
     RUN(streams, "streams of streams, windows and what follows the end");
-    RUN(nothing_to_lose, "the process that unpacks has nothing to lose");
-    RUN(dies_with_us, "unpacking ends with who asked for it");
     RUN(slow_peers, "a peer that hangs is given up");
     RUN(damaged, "damaged archives do no harm");
     RUN(whiteouts, "whiteouts become overlay's");

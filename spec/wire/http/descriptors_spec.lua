@@ -79,7 +79,7 @@ describe("F2: an engine with few descriptors", function()
     engine:stop()
   end)
 
-  it("tells who wants a sandbox, when there is none left for it", function()
+  it("tells a client that no sandbox can be made for it", function()
     local engine = wire.start()
     local connection = engine:connect()
     connection:request("GET", "/v1/whoami")
