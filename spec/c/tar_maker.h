@@ -43,15 +43,16 @@ static inline void tar_checksum(char *header) {
 /* Add a ustar header, then the data. */
 static inline void tar_raw(struct tar *t, const struct member *m,
                            const void *data, size_t length) {
-    char h[513] = "";
+    char h[513] = "", digits[24];
     size_t name = strlen(m->name);
     memcpy(h, m->name, name > 100 ? 100 : name);
     snprintf(h + 100, 8, "%07o", m->mode ? m->mode & 07777777 : 0644);
     snprintf(h + 108, 8, "%07o", m->uid & 07777777);
     snprintf(h + 116, 8, "%07o", m->uid & 07777777);
-    snprintf(h + 124, 13, "%012llo",
+    /* Of a size that is too large or negative, the first digits. */
+    snprintf(digits, sizeof digits, "%012llo",
              (unsigned long long)(m->size ? m->size : (long long)length));
-    h[136] = 0;
+    memcpy(h + 124, digits, 12);
     snprintf(h + 136, 12, "%011o", 1000000000);
     h[156] = m->type ? m->type : '0';
     if (m->link)
