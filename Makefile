@@ -101,7 +101,8 @@ $(B)/spec/%: spec/c/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc -Ispec/c $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
 
-c-tests: $(C_TESTS)
+# The benchmarks, too, so that they keep up with what they measure.
+c-tests: $(C_TESTS) $(B)/bench/floor $(B)/bench/store
 
 $(B)/bench/%: bench/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)

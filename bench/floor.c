@@ -103,8 +103,9 @@ static void on_failed(void *arg, const struct fault *f) {
     r->bench->failures++;
     fprintf(stderr, "floor: %s\n", f->message);
 }
-static void on_spawned(void *arg, int spid, int pid) {
-    (void)arg, (void)spid, (void)pid;
+static void on_spawned(void *arg, int spid, int pid,
+                       const struct sandbox_account *account) {
+    (void)arg, (void)spid, (void)pid, (void)account;
 }
 static void on_spawn_failed(void *arg, int spid, const struct fault *f) {
     (void)spid;

@@ -163,7 +163,8 @@ static const struct {
      &(struct image_filter){.page = {.limit = 100, .until = 1}}},
     {"images, by uuid", list_images,
      &(struct image_filter){.page = {.limit = 100},
-                            .uuid = "9e3779b1-0000-4000-8000-000000000001"}},
+                            .uuid_prefix =
+                                "9e3779b1-0000-4000-8000-000000000001"}},
     {"images, offset 100", list_images,
      &(struct image_filter){.page = {.limit = 100, .offset = 100}}},
     {"images, offset 90 % (linear)", list_images,
