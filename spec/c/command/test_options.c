@@ -108,7 +108,7 @@ static void test_words(void) {
     CHECK_STRING(parse("gc --data-dir /d --untagged 2h --dry", &o), "");
     CHECK(o.gc.dry_run && o.gc.untagged == 7200 && o.gc.files == GC_AGE);
     CHECK_STRING(parse("serve --data-dir /d --memory 1.5G --nice 0", &o), "");
-    CHECK_NUMBER(o.config.limits.memory_bytes, 3LL << 29);
+    CHECK_NUMBER(o.config.limits.of[CGROUP_MEMORY], 3LL << 29);
     CHECK_NUMBER(o.config.nice, 0);
     CHECK_NUMBER((long long)o.config.max_runs, RUNS_MAX);
     CHECK_STRING(parse("", &o), "");
@@ -138,6 +138,13 @@ static void test_refusals(void) {
         {"gc --dry-run=1", "--dry-run takes no value"},
         {"version --help=1", "--help takes no value"},
         {"serve --pids 0", "--pids wants a number from 1 to 4096, not \"0\""},
+        {"serve --pids 1.5",
+         "--pids wants a number from 1 to 4096, not \"1.5\""},
+        {"serve --pids 1K", "--pids wants a number from 1 to 4096, not \"1K\""},
+        {"serve --cpus nan",
+         "--cpus wants a number such as 0.5 or 2, not \"nan\""},
+        {"serve --memory 1M",
+         "--memory wants 4M or more, such as 512M or 2G, not \"1M\""},
         {"serve --idle-exit x", "--idle-exit wants seconds, not \"x\""},
         {"serve --listen 127.0.0.1:0",
          "--listen needs --token-file: anybody on this machine can connect"},

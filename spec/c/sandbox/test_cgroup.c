@@ -143,9 +143,9 @@ static void test_mixed(void) {
 static void test_none(void) {
     struct temp_dir d = temp_dir_make();
     struct cgroups *c = cgroups_open(d.path, d.fd);
-    struct limits none = {0}, some[] = {{.memory_bytes = 1 << 30},
-                                        {.pids = 5},
-                                        {.cpus = 1}};
+    struct limits none = {0}, some[] = {{.of[CGROUP_MEMORY] = 1 << 30},
+                                        {.of[CGROUP_PIDS] = 5},
+                                        {.of[CGROUP_CPU] = 1}};
     const char *const says[] = {"memory_bytes", "pids", "cpus"};
     CHECK_NUMBER(cgroups_check(c, &none, NULL), 0);
     for (int i = 0; i < 3; i++) {
@@ -180,7 +180,7 @@ static bool groups_exist(void) {
 }
 
 static void test_memory(void) {
-    struct limits limits = {.memory_bytes = 16 << 20};
+    struct limits limits = {.of[CGROUP_MEMORY] = 16 << 20};
     const char *const scripts[] = {
         "head -c 40000000 /dev/zero | tail -c 40000000; sleep 60",
         "head -c 40000000 /dev/zero > /dev/shm/x; sleep 60",
@@ -200,7 +200,7 @@ static void test_memory(void) {
 }
 
 static void test_pids(void) {
-    struct box *b = limited_shell((struct limits){.pids = 10},
+    struct box *b = limited_shell((struct limits){.of[CGROUP_PIDS] = 10},
                                   "for i in 1 2 3 4 5 6 7 8 9 10 11; do "
                                   "sleep 60 & done; wait");
     CHECK(b->exits[1].code > 0);
@@ -210,7 +210,9 @@ static void test_pids(void) {
 }
 
 static void test_all_at_once(void) {
-    struct limits all = {.memory_bytes = 64 << 20, .pids = 50, .cpus = 0.5};
+    struct limits all = {.of[CGROUP_MEMORY] = 64 << 20,
+                         .of[CGROUP_PIDS] = 50,
+                         .of[CGROUP_CPU] = 0.5};
     struct box *b = limited_shell(all, "cat /proc/self/cgroup");
     CHECK_NUMBER(b->exits[1].code, 0);
     CHECK(!b->exits[1].limit);
@@ -225,7 +227,9 @@ static void test_removed(void) {
     }
     CHECK(!groups_exist());
     struct cgroups *c = cgroups_open("/proc/self", world.dir.fd);
-    struct limits limits = {.memory_bytes = 8 << 20, .pids = 5, .cpus = 1};
+    struct limits limits = {.of[CGROUP_MEMORY] = 8 << 20,
+                            .of[CGROUP_PIDS] = 5,
+                            .of[CGROUP_CPU] = 1};
     struct fault f = {0};
     pid_t child = fork();
     if (child == 0) /* dies with a group of its own */
@@ -242,7 +246,9 @@ static void test_removed(void) {
 /* Make groups for `d` in a child. The child lives until the returned descriptor
  * is closed. */
 static int hold_groups(const struct temp_dir *d) {
-    struct limits limits = {.memory_bytes = 8 << 20, .pids = 5, .cpus = 1};
+    struct limits limits = {.of[CGROUP_MEMORY] = 8 << 20,
+                            .of[CGROUP_PIDS] = 5,
+                            .of[CGROUP_CPU] = 1};
     struct fault f = {0};
     int told[2], end[2];
     char byte;
@@ -279,7 +285,8 @@ static void test_weight(void) {
     struct cgroups *c = cgroups_open("/proc/self", world.dir.fd);
     struct fault f = {0};
     cgroups_set_nice(c, 7);
-    struct cgroup *g = cgroup_make(c, &(struct limits){.pids = 5}, &f);
+    struct cgroup *g =
+        cgroup_make(c, &(struct limits){.of[CGROUP_PIDS] = 5}, &f);
     CHECK(g);
     /* The file is missing in version 1, and without that controller. */
     CHECK(system("files=$(find /sys/fs/cgroup -path '*/contree-*' "
@@ -298,7 +305,9 @@ int main(void) {
     RUN(test_none, "without controllers limits are refused, with the fix");
     if (!world_open())
         return 1;
-    struct limits all = {.memory_bytes = 8 << 20, .pids = 5, .cpus = 1};
+    struct limits all = {.of[CGROUP_MEMORY] = 8 << 20,
+                         .of[CGROUP_PIDS] = 5,
+                         .of[CGROUP_CPU] = 1};
     if (launcher_check_limits(world.launcher, &all, NULL) < 0) {
         puts("skip limits: no control groups here");
     } else {

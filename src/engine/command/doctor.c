@@ -233,7 +233,6 @@ static void check_seccomp(FILE *out) {
 
 /* Report the limits that a run may ask for. */
 static void check_cgroups(FILE *out) {
-    static const char *const what[CGROUP_KINDS] = {"memory", "pids", "cpus"};
     struct cgroups *c = cgroups_open("/proc/self", AT_FDCWD);
     char have[64] = "", lack[64] = "";
     const char *fix = c ? NULL : "free some memory";
@@ -243,7 +242,7 @@ static void check_cgroups(FILE *out) {
             fix = cgroups_fix(c, k);
         size_t length = strlen(list);
         snprintf(list + length, sizeof have - length, "%s%s",
-                 length ? ", " : "", what[k]);
+                 length ? ", " : "", limit_table[k].option);
     }
     cgroups_close(c);
     if (!fix)

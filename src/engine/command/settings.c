@@ -93,38 +93,27 @@ static int set_ready_fd(const struct given *g) {
     return 0;
 }
 
-/* A number of bytes, maybe with K, M, G or T. */
-static int set_memory(const struct given *g) {
+/* The amount of a limit; of bytes maybe with K, M, G or T. */
+static int set_limit(const struct given *g) {
     static const char units[] = "KMGT";
+    int k = 0;
+    while (strcmp(limit_table[k].option, g->name) != 0)
+        k++;
+    const struct limit *limit = &limit_table[k];
     char *end;
     double number = strtod(g->value, &end);
-    const char *unit = *end ? strchr(units, *end) : NULL;
+    const char *unit = *end && limit->bytes ? strchr(units, *end) : NULL;
     for (int i = 0; unit && i <= unit - units; i++)
         number *= 1024;
+    if (limit->bytes)
+        number = trunc(number);
     if (end == g->value || (*end && (!unit || end[1])) ||
-        !(number >= (double)LIMIT_MEMORY_MIN) || number > 1e18)
-        return fault_set(g->fault, 400,
-                         "--%s wants 4M or more, such as 512M or 2G, not "
-                         "\"%.40s\"",
-                         g->name, g->value);
-    g->options->config.limits.memory_bytes = (int64_t)number;
+        !(number >= limit->least && number <= limit->most) ||
+        (limit->whole && number != trunc(number)))
+        return fault_set(g->fault, 400, "--%s wants %s, not \"%.40s\"", g->name,
+                         limit->wants, g->value);
+    g->options->config.limits.of[k] = number;
     return 0;
-}
-
-static int set_cpus(const struct given *g) {
-    char *end;
-    double number = strtod(g->value, &end);
-    if (end == g->value || *end || !(number >= LIMIT_CPUS_MIN) ||
-        number > LIMIT_CPUS_MAX)
-        return fault_set(g->fault, 400,
-                         "--%s wants a number such as 0.5 or 2, not \"%.40s\"",
-                         g->name, g->value);
-    g->options->config.limits.cpus = number;
-    return 0;
-}
-
-static int set_pids(const struct given *g) {
-    return read_count(g, 1, LIMIT_PIDS_MAX, &g->options->config.limits.pids);
 }
 
 static int set_runtime(const struct given *g) {
@@ -228,15 +217,15 @@ const struct setting_row settings[SETTINGS] = {
     [SET_MEMORY] = {"memory", "BYTES",
                     "the memory, with swap, of a run that asks for no other\n"
                     "limit: 512M, 2G (default: no limit)",
-                    .set = set_memory},
+                    .set = set_limit},
     [SET_CPUS] = {"cpus", "N",
                   "the processors that a run may keep busy: 0.5, 2\n"
                   "(default: all)",
-                  .set = set_cpus},
+                  .set = set_limit},
     [SET_PIDS] = {"pids", "N",
                   "the processes that a run may have (default 4096 by\n"
                   "rlimit; a limit given here or by a run is also reported)",
-                  .set = set_pids},
+                  .set = set_limit},
     [SET_RUNTIME] = {"runtime", "NAME",
                      "what makes the sandboxes: native, or the program of\n"
                      "an OCI runtime, such as crun, runc, /opt/bin/crun\n"

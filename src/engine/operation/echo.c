@@ -45,12 +45,13 @@ static void write_stdin(struct buffer *b, const struct run_process *p) {
 
 /* Extensions (http-api.md §5.5), so only those that are set. */
 static void write_limits(struct buffer *b, const struct limits *l) {
-    if (l->memory_bytes > 0)
-        json_add_int(b, "memory_bytes", l->memory_bytes);
-    if (l->pids > 0)
-        json_add_int(b, "pids", l->pids);
-    if (l->cpus > 0)
-        json_add_number(b, "cpus", l->cpus);
+    for (int k = 0; k < CGROUP_KINDS; k++) {
+        const struct limit *limit = &limit_table[k];
+        if (l->of[k] > 0 && limit->whole)
+            json_add_int(b, limit->field, (int64_t)l->of[k]);
+        else if (l->of[k] > 0)
+            json_add_number(b, limit->field, l->of[k]);
+    }
 }
 
 static void write_user(struct buffer *b, const struct run_process *p) {

@@ -37,9 +37,11 @@ static void judge_file_size(struct operation *op) {
 /* How many bytes or processes a limit of the sandbox allows; 0: not a number.
  */
 static int64_t allowed(const struct limits *l, const char *limit) {
-    return strcmp(limit, "memory") == 0 ? l->memory_bytes
-           : strcmp(limit, "pids") == 0 ? l->pids
-                                        : 0;
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (limit_table[k].whole &&
+            strcmp(limit, limit_table[k].controller) == 0)
+            return (int64_t)l->of[k];
+    return 0;
 }
 
 /* Read from the exit of the main process which limit it met. */

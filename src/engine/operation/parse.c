@@ -328,6 +328,16 @@ static void read_files(struct fields *r, struct id_range ids, struct run *out) {
     check_destinations(r, out);
 }
 
+static void read_limit(struct fields *r, const struct limit *limit,
+                       double *out) {
+    int64_t count;
+    if (!limit->whole)
+        field_number(r, limit->field, limit->least, limit->most, out);
+    else if (field_int(r, limit->field, (int64_t)limit->least,
+                       (int64_t)limit->most, &count))
+        *out = (double)count;
+}
+
 static void read_limits(struct fields *r, struct run *out) {
     const json_t *object;
     struct fields inner;
@@ -337,11 +347,8 @@ static void read_limits(struct fields *r, struct run *out) {
                   &out->max_layer_bytes);
         field_int(&inner, "shm_bytes", SHM_BYTES_MIN, INT64_MAX / 2,
                   &out->shm_bytes);
-        field_int(&inner, "memory_bytes", LIMIT_MEMORY_MIN, INT64_MAX / 2,
-                  &out->limits.memory_bytes);
-        field_int(&inner, "pids", 1, LIMIT_PIDS_MAX, &out->limits.pids);
-        field_number(&inner, "cpus", LIMIT_CPUS_MIN, LIMIT_CPUS_MAX,
-                     &out->limits.cpus);
+        for (int k = 0; k < CGROUP_KINDS; k++)
+            read_limit(&inner, &limit_table[k], &out->limits.of[k]);
         r->fault = inner.fault;
     }
     if (field_object(r, "networking", &object)) {

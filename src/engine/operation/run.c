@@ -171,12 +171,9 @@ static void write_isolation(struct buffer *b, const char *list,
         json_add_text(b, NULL, list, length);
         list += length + (list[length] == ',');
     }
-    if (l->memory_bytes > 0)
-        json_add_string(b, NULL, "memory");
-    if (l->pids > 0)
-        json_add_string(b, NULL, "pids");
-    if (l->cpus > 0)
-        json_add_string(b, NULL, "cpu");
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (l->of[k] > 0)
+            json_add_string(b, NULL, limit_table[k].controller);
     json_close(b, ']');
 }
 

@@ -30,15 +30,8 @@ static int find_files(struct operation *op, struct fault *f) {
 
 static int settle_limits(struct operation *op, struct fault *f) {
     const struct engine *e = op->all->engine;
-    const struct limits *defaults = &e->config->limits;
-    struct limits *l = &op->run.limits;
-    if (l->memory_bytes == 0)
-        l->memory_bytes = defaults->memory_bytes;
-    if (l->pids == 0)
-        l->pids = defaults->pids;
-    if (l->cpus == 0)
-        l->cpus = defaults->cpus;
-    return launcher_check_limits(e->launcher, l, f);
+    limits_default(&op->run.limits, &e->config->limits);
+    return launcher_check_limits(e->launcher, &op->run.limits, f);
 }
 
 static int prepare(struct operation *op, struct fault *f) {

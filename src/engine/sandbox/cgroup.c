@@ -30,9 +30,18 @@ enum {
     TAKE_ATTEMPTS = 20,
 };
 
-static const char *const names[CGROUP_KINDS] = {"memory", "pids", "cpu"};
-static const char *const fields[CGROUP_KINDS] = {"memory_bytes", "pids",
-                                                 "cpus"};
+/* Memory counts swap, and pids counts threads, but not init. The most memory is
+ * the largest count that JSON numbers carry exactly. The most pids are those of
+ * every sandbox, see sandbox.h. */
+const struct limit limit_table[CGROUP_KINDS] = {
+    [CGROUP_MEMORY] = {"memory_bytes", "memory", "memory",
+                       "4M or more, such as 512M or 2G", 4 << 20, 0x1p53,
+                       .whole = true, .bytes = true},
+    [CGROUP_PIDS] = {"pids", "pids", "pids", "a number from 1 to 4096", 1, 4096,
+                     .whole = true},
+    [CGROUP_CPU] = {"cpus", "cpus", "cpu", "a number such as 0.5 or 2", 0.01,
+                    4096},
+};
 
 /* A controller, and the directory in which its groups are made. */
 struct controller {
@@ -181,7 +190,8 @@ static void find_version1(struct cgroups *c, const struct proc_files *m) {
     char path[4096];
     size_t length;
     for (int k = 0; k < CGROUP_KINDS; k++)
-        if (find_directory(m, names[k], path, sizeof path, &length))
+        if (find_directory(m, limit_table[k].controller, path, sizeof path,
+                           &length))
             c->places[k].fd = open_place(path, "tasks");
 }
 
@@ -225,11 +235,11 @@ static void move_to_leaf(int dir) {
 static void enable_controllers(int dir, const char *there_are) {
     for (int k = 0; k < CGROUP_KINDS; k++) {
         char order[16];
-        snprintf(order, sizeof order, "+%s", names[k]);
-        if (has_word(there_are, " \n", names[k]) &&
+        snprintf(order, sizeof order, "+%s", limit_table[k].controller);
+        if (has_word(there_are, " \n", limit_table[k].controller) &&
             write_text(dir, "cgroup.subtree_control", order) < 0)
-            log_line("no %s limits in the engine's control group: %s", names[k],
-                     strerror(errno));
+            log_line("no %s limits in the engine's control group: %s",
+                     limit_table[k].controller, strerror(errno));
     }
 }
 
@@ -254,7 +264,8 @@ static bool use_unified(struct cgroups *c, int dir) {
     char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.subtree_control");
     bool useful = false;
     for (int k = 0; text && k < CGROUP_KINDS; k++) {
-        if (c->places[k].fd >= 0 || !has_word(text, " \n", names[k]))
+        if (c->places[k].fd >= 0 ||
+            !has_word(text, " \n", limit_table[k].controller))
             continue;
         c->places[k].fd = fcntl(dir, F_DUPFD_CLOEXEC, 0);
         c->places[k].unified = true;
@@ -291,7 +302,7 @@ static void find_switched_off(struct cgroups *c, const char *text) {
         if (sscanf(line, "%31s %*d %*d %d", name, &enabled) != 2 || enabled)
             continue;
         for (int k = 0; k < CGROUP_KINDS; k++)
-            if (strcmp(name, names[k]) == 0)
+            if (strcmp(name, limit_table[k].controller) == 0)
                 c->off[k] = true;
     }
 }
@@ -350,21 +361,29 @@ const char *cgroups_fix(const struct cgroups *c, int kind) {
            "contree-engine serve (as root without --user)";
 }
 
-static bool is_wanted(const struct limits *l, int kind) {
-    return kind == CGROUP_MEMORY ? l->memory_bytes > 0
-           : kind == CGROUP_PIDS ? l->pids > 0
-                                 : l->cpus > 0;
+bool limits_any(const struct limits *l) {
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (l->of[k] > 0)
+            return true;
+    return false;
+}
+
+void limits_default(struct limits *l, const struct limits *defaults) {
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (l->of[k] == 0)
+            l->of[k] = defaults->of[k];
 }
 
 int cgroups_check(const struct cgroups *c, const struct limits *limits,
                   struct fault *f) {
     for (int k = 0; k < CGROUP_KINDS; k++)
-        if (is_wanted(limits, k) && !cgroups_have(c, k))
+        if (limits->of[k] > 0 && !cgroups_have(c, k))
             return fault_set(f, 422,
                              "a limit on %s cannot be kept here: the engine "
                              "has no %s controller of control groups that it "
                              "may use. Fix: %s",
-                             fields[k], names[k], cgroups_fix(c, k));
+                             limit_table[k].field, limit_table[k].controller,
+                             cgroups_fix(c, k));
     return 0;
 }
 
@@ -502,7 +521,8 @@ static int make_directory(struct cgroup *g, int kind, struct fault *f) {
     bool fresh = !(p->unified && is_made(g));
     g->dirs[kind] = fresh ? make_group(p, g->name) : take_group(p->fd, g->name);
     if (g->dirs[kind] < 0) {
-        fault_errno(f, "cannot make a control group for %s", names[kind]);
+        fault_errno(f, "cannot make a control group for %s",
+                    limit_table[kind].controller);
         if (fresh)
             unlinkat(p->fd, g->name, AT_REMOVEDIR);
         return -1;
@@ -523,7 +543,8 @@ static int set_number(const struct cgroup *g, int kind, const char *file,
 }
 
 /* Also limits swap, unless the kernel does not account for it. */
-static int limit_memory(struct cgroup *g, int64_t bytes, struct fault *f) {
+static int limit_memory(struct cgroup *g, double amount, struct fault *f) {
+    int64_t bytes = (int64_t)amount;
     int dir = g->dirs[CGROUP_MEMORY];
     bool unified = g->all->places[CGROUP_MEMORY].unified;
     const char *swap =
@@ -556,7 +577,8 @@ static int limit_memory(struct cgroup *g, int64_t bytes, struct fault *f) {
 }
 
 /* One more, for init is in the group, too. */
-static int limit_pids(struct cgroup *g, int64_t pids, struct fault *f) {
+static int limit_pids(struct cgroup *g, double amount, struct fault *f) {
+    int64_t pids = (int64_t)amount;
     if (set_number(g, CGROUP_PIDS, "pids.max", pids + 1, f) < 0)
         return -1;
     g->pids_events =
@@ -578,14 +600,16 @@ static int limit_cpu(struct cgroup *g, double cpus, struct fault *f) {
 }
 
 static int apply(struct cgroup *g, const struct limits *l, struct fault *f) {
+    static int (*const set[CGROUP_KINDS])(
+        struct cgroup *, double, struct fault *) = {limit_memory, limit_pids,
+                                                    limit_cpu};
     for (int k = 0; k < CGROUP_KINDS; k++)
-        if (is_wanted(l, k) && make_directory(g, k, f) < 0)
+        if (l->of[k] > 0 && make_directory(g, k, f) < 0)
             return -1;
-    if (l->memory_bytes > 0 && limit_memory(g, l->memory_bytes, f) < 0)
-        return -1;
-    if (l->pids > 0 && limit_pids(g, l->pids, f) < 0)
-        return -1;
-    return l->cpus > 0 ? limit_cpu(g, l->cpus, f) : 0;
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (l->of[k] > 0 && set[k](g, l->of[k], f) < 0)
+            return -1;
+    return 0;
 }
 
 void cgroups_set_nice(struct cgroups *c, int nice) {

@@ -13,18 +13,29 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
-/* 0: no limit. */
-struct limits {
-    int64_t memory_bytes; /* with swap; LIMIT_MEMORY_MIN or more */
-    int64_t pids;         /* processes and threads, without init */
-    double cpus;          /* processor seconds a second; CPUS_MIN or more */
-};
-#define LIMIT_MEMORY_MIN (INT64_C(4) << 20)
-#define LIMIT_PIDS_MAX 4096 /* what every sandbox has anyhow, see sandbox.h */
-#define LIMIT_CPUS_MIN 0.01
-#define LIMIT_CPUS_MAX 4096
-
 enum { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CPU, CGROUP_KINDS };
+
+/* One amount for each kind; 0: no limit. */
+struct limits {
+    double of[CGROUP_KINDS];
+};
+
+/* What is known about a limit. All who read, write or tell limits go through
+ * this table. */
+struct limit {
+    const char *field;      /* of `resources_limits` */
+    const char *option;     /* of the command `serve` */
+    const char *controller; /* and the limit's name in events */
+    const char *wants;      /* what the option takes */
+    double least, most;
+    bool whole; /* a count; else it has a fraction */
+    bool bytes; /* a count of bytes */
+};
+extern const struct limit limit_table[CGROUP_KINDS];
+
+bool limits_any(const struct limits *l);
+/* Takes from `defaults` what `l` does not limit. */
+void limits_default(struct limits *l, const struct limits *defaults);
 
 /* Finds the controllers that the engine may use; it is no error if there are
  * none. `proc` is "/proc/self", where mountinfo and cgroup are read. The inode

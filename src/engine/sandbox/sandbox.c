@@ -625,13 +625,9 @@ static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
     if (s->group && (count = cgroup_open_fds(s->group, group_fds, f)) < 0)
         return -1;
     o.groups = (uint32_t)count;
-    o.processors = (uint32_t)ceil(spec->limits.cpus);
+    o.processors = (uint32_t)ceil(spec->limits.of[CGROUP_CPU]);
     o.first_processor = launcher_processor(s->launcher);
     return give_order(s, &o, sets, 2, group_fds, count, f);
-}
-
-static bool is_limited(const struct limits *l) {
-    return l->memory_bytes > 0 || l->pids > 0 || l->cpus > 0;
 }
 
 /* Makes what must be there before a cell is taken. */
@@ -640,7 +636,7 @@ static int prepare(struct sandbox *s, const struct sandbox_spec *spec,
     s->work = strdup(spec->work);
     if (!s->work)
         return fault_memory(f);
-    if (is_limited(&spec->limits)) {
+    if (limits_any(&spec->limits)) {
         s->group = cgroup_make(launcher_cgroups(s->launcher), &spec->limits, f);
         if (!s->group)
             return -1;
