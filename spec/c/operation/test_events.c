@@ -240,9 +240,115 @@ static void test_fold(void) {
     CHECK(result.exited && result.code == 3 && result.timed_out);
     CHECK_STRING(result.limit, "timeout");
     CHECK(result.err.dropped == 5 && result.out.dropped == 0);
-    CHECK(result.resources && strstr(result.resources, "\"elapsed_time\":0.5"));
+    CHECK(result.elapsed_us == 500000);
     result_clear(&result);
     event_log_unref(log);
+}
+
+/* ---- the result beside the log ---- */
+
+static char *as_json(const struct result *r) {
+    struct buffer b;
+    buffer_init(&b, 64 << 20);
+    result_write(&b, "result", r, true);
+    return buffer_take(&b);
+}
+
+static long below(long most) {
+    return random() % most;
+}
+
+/* Mostly text, and sometimes more than is kept. */
+static void emit_random(struct event_log *log, struct result *r) {
+    static char data[64 * 1024];
+    bool err = below(3) == 0;
+    size_t length = (size_t)below(below(8) ? 200 : (long)sizeof data);
+    for (size_t i = 0; i < length; i++)
+        data[i] = (char)(below(60) ? 'a' + below(26) : below(256));
+    add(log, err ? "stderr" : "stdout", 1, data, length);
+    result_add_output(err ? &r->err : &r->out, data, length);
+    add(log, "stdout", 2, "other", 5);
+}
+
+static struct sandbox_exit random_exit(void) {
+    struct sandbox_exit e = {
+        .code = (int)below(257) - 1,
+        .signal = (int)below(66) - 1,
+        .core_dump = below(2),
+        .pid = (int)below(100),
+        .seconds = (double)below(1000000000) / 1e6,
+        .background_killed = (int)below(3),
+    };
+    long *counts = &e.usage.ru_maxrss;
+    e.usage.ru_utime.tv_sec = below(100);
+    e.usage.ru_utime.tv_usec = below(1000000);
+    e.usage.ru_stime.tv_usec = below(1000000);
+    for (int i = 0; i < 14; i++) /* to ru_nivcsw */
+        counts[i] = below(1 << 30);
+    return e;
+}
+
+static void end_random(struct event_log *log, struct result *r) {
+    struct sandbox_exit e = random_exit();
+    const char *limit = below(2) ? "memory" : NULL;
+    bool timed_out = below(2);
+    if (below(2)) {
+        struct buffer *b = event_begin(log, "truncated", 1);
+        json_add_string(b, "stream", "stderr");
+        json_add_int(b, "bytes_dropped", 77);
+        event_end(log);
+        r->err.dropped = 77;
+    }
+    exit_event_write(event_begin(log, "exit", 1), &e, timed_out, limit, 5);
+    event_end(log);
+    result_add_exit(r, &e, timed_out, limit, 5);
+}
+
+static void begin_random(struct event_log *log, struct result *r) {
+    static const char isolation[] = "\"isolation\":[\"pids\",\"memory\"],";
+    if (below(8)) {
+        struct buffer *b = event_begin(log, "init", 0);
+        buffer_add(b, isolation, strlen(isolation));
+        event_end(log);
+        result_add_isolation(r, isolation, strlen(isolation));
+    }
+    json_add_int(event_begin(log, "spawn", 1), "pid", 2);
+    event_end(log);
+    result_add_start(r, 2);
+}
+
+/* Whatever the events: both ways to a result give the same JSON, as long as
+ * what is kept is whole. */
+static void test_kept(void) {
+    struct temp_dir d = temp_dir_make();
+    int whole = 0, part = 0;
+    srandom(7);
+    for (int round = 0; round < 150; round++) {
+        struct event_log *log = event_log_new(d.fd, uuid);
+        struct result kept, folded;
+        result_init(&kept, RESULT_KEPT_MAX);
+        if (below(16))
+            begin_random(log, &kept);
+        for (long n = kept.started ? below(120) : 0; n > 0; n--)
+            emit_random(log, &kept);
+        if (below(8) && kept.started)
+            end_random(log, &kept);
+        fold(log, 1, &folded);
+        char *a = as_json(&kept), *b = as_json(&folded);
+        CHECK_NUMBER(folded.out.emitted, kept.out.emitted);
+        CHECK_NUMBER(folded.err.emitted, kept.err.emitted);
+        if (result_is_whole(&kept))
+            CHECK_STRING(a, b);
+        *(result_is_whole(&kept) ? &whole : &part) += 1;
+        free(a);
+        free(b);
+        result_clear(&kept);
+        result_clear(&folded);
+        event_log_unref(log);
+        CHECK(shell("rm -rf %s/e", d.path));
+    }
+    CHECK(whole > 50 && part > 5);
+    temp_dir_remove(&d);
 }
 
 int main(void) {
@@ -255,5 +361,6 @@ int main(void) {
         RUN(test_full_disk, "a full disk ends a log, whole lines only");
     RUN(test_loading, "stored logs are read, missing and broken ones too");
     RUN(test_fold, "a result is folded from the events of one process");
+    RUN(test_kept, "the result that is kept is the one that is folded");
     return CHECK_DONE();
 }

@@ -106,6 +106,10 @@ static void report_done(struct job *j) {
     free(p);
 }
 
+static bool is_long(const struct operation_row *row) {
+    return row->metadata && strlen(row->metadata) > WRITE_HERE;
+}
+
 /* Reply with a row, whose strings it takes over. `log` NULL: without a result.
  */
 static void report(struct request *r, int status, int spid,
@@ -124,8 +128,7 @@ static void report(struct request *r, int status, int spid,
     p->spid = spid;
     p->row = *row;
     buffer_init(&p->text, REPLY_MAX);
-    if ((log && event_log_in_file(log)) ||
-        (row->metadata && strlen(row->metadata) > WRITE_HERE)) {
+    if ((log && event_log_in_file(log)) || is_long(row)) {
         job_start(&request_engine(r)->workers, &p->job, report_work,
                   report_done);
         return;
@@ -144,6 +147,15 @@ static void copy_row(struct operation_row *out, const struct operation *op) {
 void operation_reply(struct request *r, int status, struct operation *op,
                      bool with_result) {
     struct operation_row row;
+    const struct result *kept = operation_result(op);
+    operation_fill_row(op, &row);
+    if ((kept || !with_result) && !is_long(&row)) {
+        struct buffer b;
+        buffer_init(&b, REPLY_MAX);
+        write_operation(&b, &row, with_result ? kept : NULL);
+        reply_json(r, status, &b);
+        return;
+    }
     copy_row(&row, op);
     report(r, status, 0, &row, with_result ? operation_log(op) : NULL);
 }

@@ -1,6 +1,6 @@
-/* render.h: an operation as JSON (http-api.md §5.9, §5.10). Its result is
- * computed from the event log, in a worker if there is much to read or write.
- */
+/* render.h: an operation as JSON (http-api.md §5.9, §5.10). Its result is the
+ * one kept in memory, or is folded from the event log, in a worker if there is
+ * much to read or write. */
 #ifndef CONTREE_API_RENDER_H
 #define CONTREE_API_RENDER_H
 

@@ -8,6 +8,7 @@
 #include "layer/workspace.h"
 #include "operation/engine.h"
 #include "operation/events.h"
+#include "operation/result.h"
 #include "operation/spec.h"
 #include "store/garbage.h"
 #include "store/store.h"
@@ -49,7 +50,8 @@ struct operation {
     char *request;   /* a JSON object */
     const char *tag; /* given to the image that it makes, or NULL */
     struct event_log *log;
-    bool recorded; /* in the store, or being stored right now */
+    struct result result; /* of process 1; see operation_result() */
+    bool recorded;        /* in the store, or being stored right now */
     bool listed, concluded, cancelled;
     double deadline; /* monotonic seconds; 0: none */
     struct operation_waiter *waiters;

@@ -31,6 +31,7 @@ struct operation *operation_new(struct operations *all,
     op->status = "PENDING";
     op->created = wall_microseconds();
     op->next_spid = 1;
+    result_init(&op->result, RESULT_KEPT_MAX);
     op->image_size = -1;
     all->count++;
     return op;
@@ -39,6 +40,7 @@ struct operation *operation_new(struct operations *all,
 static void operation_free(struct operation *op) {
     op->all->count--;
     event_log_unref(op->log);
+    result_clear(&op->result);
     op->kind->free(op);
     free(op->request);
     free(op);
@@ -75,6 +77,9 @@ void operation_ended(struct operation *op) {
         operation_unref(op);
     }
     event_log_finish(op->log);
+    /* As the completion event says, which readers may see from now on. */
+    op->result.layer_bytes = op->layer_bytes;
+    result_add_limit(&op->result, op->limit, op->limit_value);
     while (op->waiters) {
         struct operation_waiter *w = op->waiters;
         op->waiters = w->next;
@@ -117,6 +122,12 @@ const char *operation_request(const struct operation *op) {
 
 struct event_log *operation_log(const struct operation *op) {
     return op->log;
+}
+
+const struct result *operation_result(const struct operation *op) {
+    return event_log_fault(op->log) || !result_is_whole(&op->result)
+               ? NULL
+               : &op->result;
 }
 
 void operations_visit(struct operations *all,

@@ -10,6 +10,7 @@
 #include "base/uuid.h"
 #include "operation/engine.h"
 #include "operation/events.h"
+#include "operation/result.h"
 #include "operation/spec.h"
 #include "store/store.h"
 
@@ -64,6 +65,8 @@ void operation_key_uuid(const char *key, char out[UUID_SIZE]);
 /* Its state, for replies. Strings are borrowed from it. */
 void operation_fill_row(const struct operation *op, struct operation_row *out);
 struct event_log *operation_log(const struct operation *op);
+/* The result of its main process so far, or NULL: fold it from the log. */
+const struct result *operation_result(const struct operation *op);
 /* The request with its defaults, as a JSON object. */
 const char *operation_request(const struct operation *op);
 

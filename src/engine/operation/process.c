@@ -40,6 +40,7 @@ enum {
 
 struct output {
     struct process *process;
+    struct result_stream *kept; /* or NULL */
     const char *name;
     struct pipe_end *pipe; /* NULL: the stream has ended */
     int64_t emitted, dropped, events;
@@ -49,6 +50,7 @@ struct process {
     const struct run_process *run;
     uv_loop_t *loop;
     struct event_log *log;
+    struct result *result; /* told what the events are told; or NULL */
     int spid, pid;
     char **argv, **env;
     unsigned defaults; /* see run_defaults() */
@@ -68,6 +70,8 @@ static void emit(struct output *o, const char *data, size_t length) {
     struct buffer *b = event_begin(o->process->log, o->name, o->process->spid);
     json_add_stream(b, data, length);
     event_end(o->process->log);
+    if (o->kept)
+        result_add_output(o->kept, data, length);
     o->emitted += (int64_t)length;
     o->events++;
 }
@@ -320,7 +324,7 @@ static int order(struct process *p, struct sandbox *sandbox, struct fault *f) {
     return sandbox_spawn(sandbox, p->spid, &theirs, f);
 }
 
-struct process *process_start(const struct operation *op, int spid,
+struct process *process_start(struct operation *op, int spid,
                               const struct run_process *run, struct fault *f) {
     struct process *p = calloc(1, sizeof *p);
     if (!p) {
@@ -331,8 +335,13 @@ struct process *process_start(const struct operation *op, int spid,
     p->loop = op->all->engine->loop;
     p->log = event_log_ref(op->log);
     p->spid = spid;
-    p->out = (struct output){.process = p, .name = "stdout"};
-    p->err = (struct output){.process = p, .name = "stderr"};
+    p->result = spid == 1 ? &op->result : NULL;
+    p->out = (struct output){.process = p,
+                             .kept = p->result ? &p->result->out : NULL,
+                             .name = "stdout"};
+    p->err = (struct output){.process = p,
+                             .kept = p->result ? &p->result->err : NULL,
+                             .name = "stderr"};
     p->exit = (struct sandbox_exit){.code = -1, .signal = 9};
     p->argv = run_argv(p->run, f);
     p->env = p->argv ? run_environment(p->run, op->image_env, f) : NULL;
@@ -366,6 +375,8 @@ void process_spawned(struct process *p, int pid,
     struct buffer *b = event_begin(p->log, "spawn", p->spid);
     spawn_event_write(b, p->run, p->argv, p->env, pid, a);
     event_end(p->log);
+    if (p->result)
+        result_add_start(p->result, pid);
     watch_later(p, FIRST_MS);
     if (p->input)
         write_input(p);
@@ -392,6 +403,8 @@ const struct sandbox_exit *process_exit(const struct process *p) {
 static void tell_truncated(struct process *p, const struct output *o) {
     if (!o->dropped)
         return;
+    if (o->kept)
+        o->kept->dropped = o->dropped;
     struct buffer *b = event_begin(p->log, "truncated", p->spid);
     json_add_string(b, "stream", o->name);
     json_add_int(b, "bytes_emitted", o->emitted);
@@ -413,4 +426,6 @@ void process_finish(struct process *p, bool timed_out, const char *limit,
     struct buffer *b = event_begin(p->log, "exit", p->spid);
     exit_event_write(b, &p->exit, timed_out, limit, limit_value);
     event_end(p->log);
+    if (p->result)
+        result_add_exit(p->result, &p->exit, timed_out, limit, limit_value);
 }

@@ -15,7 +15,7 @@ struct operation;
 struct process;
 /* Order the start in the sandbox of `op`. `run` is borrowed for the life of the
  * process. NULL with the fault on failure. */
-struct process *process_start(const struct operation *op, int spid,
+struct process *process_start(struct operation *op, int spid,
                               const struct run_process *run, struct fault *f);
 /* Free it in any state. Its log gets nothing more. */
 void process_free(struct process *p);

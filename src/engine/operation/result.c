@@ -50,6 +50,88 @@ void exit_event_write(struct buffer *b, const struct sandbox_exit *e,
     write_event_resources(b, &e->usage);
 }
 
+/* InstanceResources: the same counts by other names. */
+static void write_resources(struct buffer *b, const struct result *r) {
+    const struct rusage *u = &r->usage;
+    double elapsed = (double)r->elapsed_us / 1e6;
+    json_add_int(b, "block_input", u->ru_inblock);
+    json_add_int(b, "block_output", u->ru_oublock);
+    json_add_int(b, "involuntary_switches", u->ru_nivcsw);
+    json_add_int(b, "max_rss", u->ru_maxrss);
+    json_add_int(b, "page_faults", u->ru_minflt);
+    json_add_int(b, "page_faults_io", u->ru_majflt);
+    json_add_int(b, "shared_memory", u->ru_ixrss);
+    json_add_int(b, "signals", u->ru_nsignals);
+    json_add_int(b, "swaps", u->ru_nswap);
+    json_add_int(b, "unshared_memory", u->ru_idrss);
+    json_add_int(b, "voluntary_switches", u->ru_nvcsw);
+    json_add_number(b, "cost", 0); /* the user's own machine */
+    json_add_number(b, "elapsed_time", elapsed);
+    json_add_number(b, "monotonic_time", elapsed);
+    json_add_number(b, "system_cpu_time",
+                    (double)microseconds(u->ru_stime) / 1e6);
+    json_add_number(b, "user_cpu_time",
+                    (double)microseconds(u->ru_utime) / 1e6);
+    json_add_int(b, "layer_bytes", r->layer_bytes);
+}
+
+/* ---- kept beside the log ---- */
+
+void result_init(struct result *r, size_t most) {
+    *r = (struct result){.code = -1, .signal = -1};
+    buffer_init(&r->out.data, most);
+    buffer_init(&r->err.data, most);
+}
+
+void result_add_isolation(struct result *r, const char *isolation,
+                          size_t length) {
+    free(r->isolation);
+    r->isolation = strndup(isolation, length);
+}
+
+void result_add_start(struct result *r, int pid) {
+    r->started = true;
+    r->pid = pid;
+}
+
+void result_add_output(struct result_stream *s, const void *data,
+                       size_t length) {
+    size_t room = s->data.maximum - s->data.length;
+    s->emitted += (int64_t)length;
+    buffer_add(&s->data, data, length < room ? length : room);
+}
+
+void result_add_limit(struct result *r, const char *limit, int64_t value) {
+    if (!limit)
+        return;
+    snprintf(r->limit, sizeof r->limit, "%s", limit);
+    r->limit_value = value;
+}
+
+void result_add_exit(struct result *r, const struct sandbox_exit *e,
+                     bool timed_out, const char *limit, int64_t value) {
+    r->exited = true;
+    r->pid = e->pid;
+    r->code = e->code;
+    r->signal = e->signal;
+    r->timed_out = timed_out;
+    r->core_dump = e->core_dump;
+    r->background_killed = e->background_killed;
+    r->usage = e->usage;
+    r->elapsed_us = (int64_t)(e->seconds * 1e6);
+    result_add_limit(r, limit, value);
+}
+
+static bool is_whole(const struct result_stream *s) {
+    return !s->data.failed && s->emitted == (int64_t)s->data.length;
+}
+
+bool result_is_whole(const struct result *r) {
+    return is_whole(&r->out) && is_whole(&r->err);
+}
+
+/* ---- read back from the log ---- */
+
 static int64_t number(const json_t *object, const char *name) {
     return json_integer_value(json_object_get(object, name));
 }
@@ -58,45 +140,32 @@ static bool is_true(const json_t *object, const char *name) {
     return json_is_true(json_object_get(object, name));
 }
 
-static double seconds(const json_t *object, const char *name) {
-    return (double)number(object, name) / 1e6;
+static struct timeval fold_time(const json_t *used, const char *name) {
+    int64_t us = number(used, name);
+    return (struct timeval){us / 1000000, us % 1000000};
 }
 
-/* Write InstanceResources: the counts of EventResources by other names. */
-static char *resources_text(const json_t *exit) {
-    static const char *const names[][2] = {
-        {"block_input", "block_input_ops"},
-        {"block_output", "block_output_ops"},
-        {"involuntary_switches", "involuntary_ctx_switches"},
-        {"max_rss", "max_rss_kb"},
-        {"page_faults", "minor_faults"},
-        {"page_faults_io", "major_faults"},
-        {"shared_memory", "shared_memory"},
-        {"signals", "signals_received"},
-        {"swaps", "swaps"},
-        {"unshared_memory", "unshared_memory"},
-        {"voluntary_switches", "voluntary_ctx_switches"},
+static struct rusage fold_usage(const json_t *used) {
+    return (struct rusage){
+        .ru_utime = fold_time(used, "user_time_us"),
+        .ru_stime = fold_time(used, "sys_time_us"),
+        .ru_maxrss = number(used, "max_rss_kb"),
+        .ru_ixrss = number(used, "shared_memory"),
+        .ru_idrss = number(used, "unshared_memory"),
+        .ru_nswap = number(used, "swaps"),
+        .ru_minflt = number(used, "minor_faults"),
+        .ru_majflt = number(used, "major_faults"),
+        .ru_nvcsw = number(used, "voluntary_ctx_switches"),
+        .ru_nivcsw = number(used, "involuntary_ctx_switches"),
+        .ru_inblock = number(used, "block_input_ops"),
+        .ru_oublock = number(used, "block_output_ops"),
+        .ru_nsignals = number(used, "signals_received"),
     };
-    const json_t *used = json_object_get(exit, "resources");
-    struct buffer b;
-    buffer_init(&b, 4096);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        json_add_int(&b, names[i][0], number(used, names[i][1]));
-    json_add_number(&b, "cost", 0); /* the user's own machine */
-    json_add_number(&b, "elapsed_time", seconds(exit, "elapsed_us"));
-    json_add_number(&b, "monotonic_time", seconds(exit, "elapsed_us"));
-    json_add_number(&b, "system_cpu_time", seconds(used, "sys_time_us"));
-    json_add_number(&b, "user_cpu_time", seconds(used, "user_time_us"));
-    json_end(&b);
-    return buffer_take(&b);
 }
 
 static void fold_limit(struct result *r, const json_t *data) {
-    const char *limit = json_string_value(json_object_get(data, "limit"));
-    if (!limit)
-        return;
-    snprintf(r->limit, sizeof r->limit, "%s", limit);
-    r->limit_value = number(data, "limit_value");
+    result_add_limit(r, json_string_value(json_object_get(data, "limit")),
+                     number(data, "limit_value"));
 }
 
 static void fold_exit(struct result *r, const json_t *data) {
@@ -107,15 +176,21 @@ static void fold_exit(struct result *r, const json_t *data) {
     r->timed_out = is_true(data, "timed_out");
     r->core_dump = is_true(data, "core_dump");
     r->background_killed = (int)number(data, "background_killed");
-    free(r->resources);
-    r->resources = resources_text(data);
+    r->usage = fold_usage(json_object_get(data, "resources"));
+    r->elapsed_us = number(data, "elapsed_us");
     fold_limit(r, data);
 }
 
 static void fold_isolation(struct result *r, const json_t *data) {
     const json_t *isolation = json_object_get(data, "isolation");
-    free(r->isolation);
-    r->isolation = isolation ? json_dumps(isolation, JSON_COMPACT) : NULL;
+    struct buffer b;
+    if (!isolation)
+        return;
+    buffer_init(&b, 64 * 1024);
+    json_add_value(&b, "isolation", isolation);
+    if (!b.failed)
+        result_add_isolation(r, b.data, b.length);
+    buffer_free(&b);
 }
 
 static void fold_truncated(struct result *r, const json_t *data) {
@@ -131,9 +206,7 @@ static void fold_stream(struct result_stream *s, const json_t *data) {
     size_t length;
     if (!value || !encoding || !stream_decode(value, encoding, &bytes, &length))
         return;
-    size_t room = RESULT_STREAM_MAX - s->data.length;
-    s->emitted += (int64_t)length;
-    buffer_add(&s->data, bytes, length < room ? length : room);
+    result_add_output(s, bytes, length);
 }
 
 /* Whether a line adds to the result. The bulk of a large output is not parsed.
@@ -162,8 +235,7 @@ static void fold_data(struct result *r, const struct event_line *line,
     } else if (event_is(line, "truncated")) {
         fold_truncated(r, data);
     } else if (event_is(line, "spawn")) {
-        r->started = true;
-        r->pid = (int)number(data, "pid");
+        result_add_start(r, (int)number(data, "pid"));
     } else if (event_is(line, "init")) {
         fold_isolation(r, data);
     } else if (event_is(line, "exit")) {
@@ -187,9 +259,7 @@ int result_fold(struct event_reader *reader, int spid, struct result *out,
                 struct fault *f) {
     struct event_line line;
     enum event_status status;
-    *out = (struct result){.code = -1, .signal = -1};
-    buffer_init(&out->out.data, RESULT_STREAM_MAX);
-    buffer_init(&out->err.data, RESULT_STREAM_MAX);
+    result_init(out, RESULT_STREAM_MAX);
     while ((status = event_next(reader, &line)) == EVENT_LINE) {
         if (!is_of_use(out, &line, spid))
             continue;
@@ -204,7 +274,6 @@ int result_fold(struct event_reader *reader, int spid, struct result *out,
 }
 
 void result_clear(struct result *r) {
-    free(r->resources);
     free(r->isolation);
     buffer_free(&r->out.data);
     buffer_free(&r->err.data);
@@ -239,7 +308,7 @@ static void write_extensions(struct buffer *b, const struct result *r) {
     if (r->limit_value)
         json_add_int(b, "limit_value", r->limit_value);
     if (r->isolation)
-        json_add_raw(b, "isolation", r->isolation, strlen(r->isolation));
+        buffer_add(b, r->isolation, strlen(r->isolation));
     if (r->exited)
         json_add_int(b, "background_killed", r->background_killed);
 }
@@ -252,11 +321,8 @@ void result_write(struct buffer *b, const char *key, const struct result *r,
     }
     json_open(b, key, '{');
     json_open(b, "resources", '{');
-    if (r->resources) {
-        buffer_add(b, r->resources, strlen(r->resources));
-        buffer_add(b, ",", 1);
-        json_add_int(b, "layer_bytes", r->layer_bytes);
-    }
+    if (r->exited)
+        write_resources(b, r);
     json_close(b, '}');
     write_state(b, r);
     write_stream(b, "stdout", &r->out);

@@ -190,8 +190,11 @@ static void on_started(void *arg) {
     json_add_string(b, "hostname", op->run.hostname);
     json_add_string(b, "kernel", op->all->kernel);
     json_add_string(b, "machine", op->all->machine);
+    size_t from = b->length;
     write_isolation(b, launcher_isolation(op->all->engine->launcher),
                     &op->run.limits);
+    if (b->length > from)
+        result_add_isolation(&op->result, b->data + from, b->length - from);
     event_end(op->log);
 }
 
