@@ -45,7 +45,7 @@ LIB_OBJ    := $(filter-out $(B)/engine/command/main.o,$(ENGINE_OBJ)) $(B)/engine
 
 # Keep intermediate files between runs.
 .SECONDARY:
-.PHONY: compile_commands.json all tools core engine c-tests demo test quick soak vm-test env deps lint format fuzz bench check install clean help
+.PHONY: compile_commands.json all tools core engine c-tests demo test quick soak vm-test env deps lint format fuzz bench bench-peers check install clean help
 
 all: tools core engine
 
@@ -102,11 +102,19 @@ $(B)/spec/%: spec/c/%.c $(B)/engine/libengine.a
 	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc -Ispec/c $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
 
 # The benchmarks, too, so that they keep up with what they measure.
-c-tests: $(C_TESTS) $(B)/bench/floor $(B)/bench/store
+c-tests: $(C_TESTS) $(B)/peers/floor $(B)/peers/store
 
-$(B)/bench/%: bench/%.c $(B)/engine/libengine.a
+$(B)/peers/floor $(B)/peers/store: $(B)/peers/%: bench/peers/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
+
+$(B)/peers/%: bench/peers/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $< $($*_LDLIBS)
+
+requests_LDLIBS := -lcurl
+
+bench-peers: $(patsubst bench/peers/%.c,$(B)/peers/%,$(wildcard bench/peers/*.c))
 
 # Absolute paths, so that it works from any directory: eval "$(make -s env)"
 env:
@@ -171,7 +179,7 @@ format:
 bench:
 	@scripts/deps build bench
 	@$(MAKE) -s all
-	@bench/run
+	@bench/run $(if $(QUICK),quick)
 
 install: all
 	install -D $(B)/bin/contree-engine $(DESTDIR)$(PREFIX)/bin/contree-engine
@@ -193,7 +201,7 @@ help:
   'make lint     clang-format, luacheck, compiler warnings' \
 	  'make vm-test  the tests in a virtual machine with the kernel of Debian 12' \
 	  'make soak     checks that are too long for make test: see scripts/soak' \
-	  'make bench    the benchmarks (see docs/proofs/performance.md)' \
+	  'make bench    the benchmarks, some minutes (QUICK=1: one): docs/proofs/performance.md' \
 	  'make install  into PREFIX (default /usr/local)' 'make clean    remove build/'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -7,14 +7,14 @@ local disk = require("spec.support.disk")
 local host = require("spec.support.host")
 local love = require("spec.support.love")
 local nginx = require("spec.support.nginx")
-local percentiles = require("bench.percentiles")
+local percentiles = require("bench.lib.percentiles")
 
 local wanted = {}
 for _, name in ipairs(arg) do wanted[name] = true end
 local function asked_for(name) return next(wanted) == nil or wanted[name] end
 
 local place = host.place()
-local bin = host.root .. "/build/bench/"
+local bin = host.root .. "/build/peers/"
 
 local function numbers(text)
   local list = {}
@@ -35,7 +35,7 @@ local PREAMBLE = [[
   local contree = require("contree")
   local core = require("contree.core")
   local image = contree.new().images:use("busybox:latest")
-  local load = require("bench.load")
+  local load = require("bench.lib.load")
   local clock = load.clock(core.now)
   image:run("true")
 ]]
@@ -112,7 +112,7 @@ local GAME = [[
   local contree = require("contree")
   local core = require("contree.core")
   local image = contree.new().images:use("busybox:latest")
-  local load = require("bench.load")
+  local load = require("bench.lib.load")
   local costs, part, frame, busy = {}, "idle", 0, false
 
   function love.load() image:run("true") end

@@ -1,8 +1,8 @@
--- Many runs at once from one Lua process. Usage: lua bench/many.lua [RUNS]
+-- Many runs at once from one Lua process. Usage: lua bench/parts/many.lua [RUNS]
 local contree = require("contree")
 local core = require("contree.core")
 local home = require("spec.support.home")
-local process = require("bench.process")
+local process = require("bench.lib.process")
 
 local runs = tonumber(arg[1]) or 500
 local client, directory, stop = home.client()

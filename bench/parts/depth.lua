@@ -1,8 +1,8 @@
 -- Milliseconds of a run on an image that is 1, 100, 300, 1000 runs deep: disposable and
--- kept, a few of each in turn. Usage: lua bench/depth.lua [RUNS]
+-- kept, a few of each in turn. Usage: lua bench/parts/depth.lua [RUNS]
 local core = require("contree.core")
 local home = require("spec.support.home")
-local percentiles = require("bench.percentiles")
+local percentiles = require("bench.lib.percentiles")
 
 local deepest = tonumber(arg[1]) or 1000
 local ROUNDS = 100

@@ -1,5 +1,5 @@
 /* store.c: microseconds of lookups and lists in a database with a thousand and
- * with a million images and operations: build/bench/store [ROWS]. Indexed
+ * with a million images and operations: build/peers/store [ROWS]. Indexed
  * queries take the same time in both. */
 #define _GNU_SOURCE
 #include "store/store.h"

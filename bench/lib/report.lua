@@ -1,0 +1,48 @@
+-- Makes bench/RESULTS.md and its plot of the lines that were measured:
+-- lua bench/lib/report.lua LINES DIRECTORY
+local disk = require("spec.support.disk")
+local plot = require("bench.lib.plot")
+
+local lines_file, directory = arg[1], arg[2]
+local lines, times, judged, met = {}, {}, 0, 0
+
+for text in (disk.peek(lines_file) or ""):gmatch("[^\n]+") do
+  local fields = {}
+  for field in (text .. "\t"):gmatch("(.-)\t") do fields[#fields + 1] = field end
+  if table.remove(fields, 1) == "times" then
+    times[#times + 1] = fields
+  else
+    local line, ours, peer, beside, ratio, target, verdict, reached = table.unpack(fields)
+    lines[#lines + 1] = { line = line, reached = tonumber(reached), verdict = verdict,
+      row = { line, ours, peer ~= "" and ("%s (%s)"):format(peer, beside) or "", ratio,
+        target, verdict ~= "" and verdict or "-" } }
+    if verdict ~= "" then judged = judged + 1 end
+    if verdict == "met" then met = met + 1 end
+  end
+end
+if #lines == 0 then os.exit() end
+
+local out = {}
+local function add(text, ...) out[#out + 1] = text:format(...) end
+local function row(cells) add("| %s |", table.concat(cells, " | ")) end
+
+local function said(command) return (disk.capture(command):gsub("%s+$", "")) end
+
+add("# Results\n")
+add("Written by `make bench`, %s. Linux %s, %s cores, load %s at the end. %s. "
+  .. "[performance.md](../docs/proofs/performance.md) says how to read it.\n", os.date("!%Y-%m-%d"),
+  said("uname -r | grep -o '^[0-9.]*[0-9]'"), said("nproc"), said("cut -d' ' -f1 /proc/loadavg"),
+  ("%d of %d targets are met"):format(met, judged))
+row{ "", "ours", "beside", "ratio", "target", "" }
+add("|---|---|---|---|---|---|")
+for _, line in ipairs(lines) do row(line.row) end
+add("\n![Each line, measured by its target](results.svg)\n")
+if #times > 0 then
+  add("Milliseconds:\n")
+  row{ "", "n", "p50", "p95", "p99", "max" }
+  add("|---|---|---|---|---|---|")
+  for _, fields in ipairs(times) do row(fields) end
+end
+disk.write(directory .. "/RESULTS.md", table.concat(out, "\n") .. "\n")
+disk.write(directory .. "/results.svg", plot.draw(lines))
+print(("%d of %d targets are met; %s/RESULTS.md"):format(met, judged, directory))
