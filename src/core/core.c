@@ -144,6 +144,7 @@ static const luaL_Reg functions[] = {
     {"chmod", directory_lua_chmod},
     {"keep", descriptors_lua_keep},
     {"read_file", regular_lua_read},
+    {"open_file", regular_lua_open},
     {"decompress", decompress_lua_open},
     {"sha256", hashing_lua_string},
     {"hash", hashing_lua_new},
@@ -171,6 +172,7 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     hold();
     codec_register(L);
     hashing_register(L);
+    regular_register(L);
     sse_register(L);
     transfer_register(L);
     loop_register(L);

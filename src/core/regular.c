@@ -1,10 +1,12 @@
 #include "regular.h"
+#include "lua_compat.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -108,8 +110,10 @@ static bool read_all(int fd, luaL_Buffer *b, size_t most) {
     }
 }
 
+#define FILE_TYPE "contree.file"
+
 static int close_file(lua_State *L) {
-    int *fd = lua_touserdata(L, 1);
+    int *fd = luaL_checkudata(L, 1, FILE_TYPE);
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
@@ -119,12 +123,9 @@ static int close_file(lua_State *L) {
 /* The descriptor as a userdata on top of the stack, so that it is closed even
  * when Lua runs out of memory meanwhile. */
 static int *push_file(lua_State *L) {
-    int *fd = lua_newuserdata(L, sizeof *fd);
+    int *fd = compat_newuserdata(L, sizeof *fd);
     *fd = -1;
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, close_file);
-    lua_setfield(L, -2, "__gc");
-    lua_setmetatable(L, -2);
+    luaL_setmetatable(L, FILE_TYPE);
     return fd;
 }
 
@@ -153,4 +154,36 @@ int regular_lua_read(lua_State *L) {
     close(*fd);
     *fd = -1;
     return done ? 1 : failed(L, path, error);
+}
+
+int regular_lua_open(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    const char *root = luaL_optstring(L, 2, NULL);
+    int *fd = push_file(L);
+    *fd = regular_open(path, root);
+    return *fd < 0 ? failed(L, path, errno) : 1;
+}
+
+static int file_describe(lua_State *L) {
+    const int *fd = luaL_checkudata(L, 1, FILE_TYPE);
+    struct stat status;
+    char inode[48];
+    if (fstat(*fd, &status) < 0)
+        return luaL_error(L, "this file is closed");
+    snprintf(inode, sizeof inode, "%ju.%ju", (uintmax_t)status.st_dev,
+             (uintmax_t)status.st_ino);
+    lua_createtable(L, 0, 3);
+    lua_pushinteger(L, *fd);
+    lua_setfield(L, -2, "fd");
+    lua_pushinteger(L, (lua_Integer)status.st_size);
+    lua_setfield(L, -2, "size");
+    lua_pushstring(L, inode);
+    lua_setfield(L, -2, "inode");
+    return 1;
+}
+
+void regular_register(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        {"describe", file_describe}, {"close", close_file}, {NULL, NULL}};
+    compat_newtype(L, FILE_TYPE, methods, close_file);
 }

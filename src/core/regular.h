@@ -20,6 +20,15 @@ const char *regular_problem(int error);
  * there is no such file */
 int regular_lua_read(lua_State *L);
 
+/* core.open_file(path[, root]) -> file | nil, message
+ *
+ * A regular file that stays open:
+ *
+ *   describe()   {fd = the descriptor, size =, inode = as that of core.lstat()}
+ *   close()      may be repeated; a file that is collected is closed, too */
+int regular_lua_open(lua_State *L);
+void regular_register(lua_State *L);
+
 #pragma GCC visibility pop
 
 #endif

@@ -224,38 +224,80 @@ local function post(self, entry)
   })
 end
 
-local function fetch(self, entry, digest)
-  local file = look_up(self, digest) or post(self, entry)
+-- The answer to an upload, which tells the content's own hash: a file may have changed since
+-- it was hashed here.
+local function known(self, file, digest)
   if type(file.uuid) ~= "string" then
     errors.raise("server", "the server's answer to an upload lacks the file's uuid")
   end
-  -- A file that changed after it was hashed has another content, and the server says which.
   local is_told = options.sha256(file.sha256) == nil
   self.known_files[is_told and file.sha256:lower() or digest] = file
   return file
 end
 
--- Upload an entry unless the server has it; returns { uuid, sha256, size }. If the entry has
--- a sha256, the file must still have it. Of several calls for one content, the first sends it
--- and the others wait.
-local function ensure(self, entry)
-  local digest = digest_of(entry)
-  if entry.sha256 and digest ~= entry.sha256 then
-    errors.raise("file", ("files: %s has changed meanwhile"):format(entry.path))
-  end
-  while self.uploading[digest] do
+-- One call of several for the same key makes the content known; the others wait for it.
+local function once(self, key, fn)
+  while self.uploading[key] do
     local w = {}
-    table.insert(self.uploading[digest], w)
+    table.insert(self.uploading[key], w)
     loop.await(w)
   end
-  if self.known_files[digest] then return self.known_files[digest] end
-  self.uploading[digest] = {}
-  local ok, file = pcall(fetch, self, entry, digest)
-  local waiters = self.uploading[digest]
-  self.uploading[digest] = nil
+  if self.known_files[key] then return self.known_files[key] end
+  self.uploading[key] = {}
+  local ok, file = pcall(fn)
+  local waiters = self.uploading[key]
+  self.uploading[key] = nil
   for _, w in ipairs(waiters) do loop.fire(w) end
   if not ok then error(file, 0) end
   return file
+end
+
+-- A local engine copies a file of this size by itself, from our descriptor: then the bytes
+-- are read once, and hashed there.
+local HANDED = 1048576
+-- What an engine or another server answers that cannot do this.
+local UNABLE = { [403] = true, [404] = true, [405] = true, [422] = true, [501] = true }
+local COPIED = 8388608 -- bytes a second, at the least
+
+local function hand_over(self, file)
+  local what = file:describe()
+  local ok, answer = pcall(wire.fetch, self, { method = "POST", path = "/files/descriptor",
+    repeatable = true, lasting = what.size / COPIED, json = { fd = what.fd, inode = what.inode } })
+  if ok then return known(self, answer) end
+  if not errors.is(answer) or not UNABLE[answer.status] then error(answer, 0) end
+  self.sends_files = true
+end
+
+-- The answer of an engine that has copied a large local file; nil: it must be sent.
+local function handed(self, entry)
+  if entry.data or not self.unix_socket or self.sends_files then return nil end
+  local file, problem = core.open_file(entry.path)
+  if not file then errors.raise("file", "files: cannot read " .. problem) end
+  local what = file:describe()
+  local ok, answer = true, nil
+  if what.size >= HANDED then
+    ok, answer = pcall(once, self, what.inode, function() return hand_over(self, file) end)
+  end
+  file:close()
+  if not ok then error(answer, 0) end
+  return answer
+end
+
+local function check_unchanged(entry, digest)
+  if entry.sha256 and digest ~= entry.sha256 then
+    errors.raise("file", ("files: %s has changed meanwhile"):format(entry.path))
+  end
+end
+
+-- Upload an entry unless the server has it; returns { uuid, sha256, size }. If the entry has
+-- a sha256, the file must still have it.
+local function ensure(self, entry)
+  local file = handed(self, entry)
+  local digest = file and file.sha256 or digest_of(entry)
+  check_unchanged(entry, digest)
+  return file or once(self, digest, function()
+    return known(self, look_up(self, digest) or post(self, entry), digest)
+  end)
 end
 
 --- Upload the files of a plan, four at a time, each content once.

@@ -94,7 +94,8 @@ end
 -- One attempt: the core's result, or nil and an error.
 local function attempt(self, request, body)
   local begun = core.now()
-  local seconds = math.min(left(request) or self.timeout, self.timeout)
+  local most = math.max(request.lasting or 0, self.timeout)
+  local seconds = math.min(left(request) or most, most)
   if seconds <= 0 then return nil, out_of_time(request) end
   local port = start(self, request, body, seconds)
   port.inherit = request.inherit
@@ -171,6 +172,7 @@ end
 --   repeatable   sending it twice does no harm
 --   retry        false: one attempt only
 --   raise        a status that is not asked again
+--   lasting      seconds that it may take although no byte travels
 --   deadline     of core.now()
 --   patience     time of core.now() until which a 429 is asked again
 --   secret       a text that no error may contain

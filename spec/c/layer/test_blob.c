@@ -6,6 +6,7 @@
 #include "check.h"
 #include "layer/blob.h"
 #include "temp_dir.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -107,6 +108,41 @@ static void large(void) {
     snprintf(command, sizeof command, "%s/b/%.2s", e.d.path, x.sha256);
     CHECK(shell("cd %s && echo '%s  %s' | sha256sum -c --quiet", command,
                 x.sha256, x.sha256));
+    end_env(&e);
+}
+
+/* A file that is copied by the kernel: its hash is that of the copy. */
+static void copies(void) {
+    struct env e = {.d = temp_dir_make()};
+    struct fault f;
+    struct stored_file a, b;
+    char *data = malloc(9 << 20);
+    atomic_bool cancelled = false;
+    open_env(&e);
+    for (int i = 0; i < 9 << 20; i++)
+        data[i] = (char)(i * 11 + i / 4096);
+    int fd = openat(e.d.fd, ".", O_TMPFILE | O_RDWR, 0600);
+    CHECK_NUMBER(write_all(fd, data, 9 << 20), 0);
+    lseek(fd, 0, SEEK_SET);
+    struct upload *u = upload_begin(e.d.fd, 1 << 30, &f);
+    CHECK_NUMBER(upload_copy(u, fd, &cancelled, &f), 0);
+    CHECK_NUMBER(upload_finish(u, e.s, &a, &f), 0);
+    CHECK_NUMBER(upload(&e, data, 9 << 20, &b, &f), 0);
+    CHECK_STRING(a.uuid, b.uuid);
+    CHECK_NUMBER(a.size, 9 << 20);
+    /* Too large, cancelled: nothing is left. */
+    CHECK(shell("rm -r %s/b", e.d.path));
+    for (int i = 0; i < 2; i++) {
+        lseek(fd, 0, SEEK_SET);
+        u = upload_begin(e.d.fd, i ? 1 << 30 : 5 << 20, &f);
+        cancelled = i;
+        CHECK_NUMBER(upload_copy(u, fd, &cancelled, &f), -1);
+        CHECK_NUMBER(f.status, i ? 409 : 413);
+        CHECK_NUMBER(upload_finish(u, e.s, &a, &f), -1);
+    }
+    CHECK(has_files(&e, 0));
+    close(fd);
+    free(data);
     end_env(&e);
 }
 
@@ -236,6 +272,7 @@ static void threads(void) {
 int main(void) {
     RUN(contents, "contents are found under their hash, once");
     RUN(large, "a large content is whole");
+    RUN(copies, "a file is copied and hashed, or nothing is left");
     RUN(refusals, "what is too large or given up leaves nothing");
     RUN(leftovers, "leftovers of a crash are repaired");
     RUN(full_disk, "a full disk is 507 and leaves nothing");

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,22 +61,31 @@ void upload_abort(struct upload *u) {
     free(u);
 }
 
-static int append(struct upload *u, const void *data, size_t length,
-                  struct fault *f) {
-    if (length > (uint64_t)(u->max_bytes - u->size))
-        return fault_set(f, 413, "the file is larger than %lld bytes",
-                         (long long)u->max_bytes);
-    if (write_all(u->fd, data, length) < 0)
-        return fault_errno(f, "writing an upload");
-    if (!EVP_DigestUpdate(u->hash, data, length))
-        return fault_set(f, 500, "SHA-256 failed");
-    u->size += (int64_t)length;
+/* Counts bytes that were written, and has the disk begin with them. */
+static void advance(struct upload *u, int64_t length) {
+    u->size += length;
     if (u->size - u->written_out >= WRITE_OUT) {
         /* Only a hint: the sync reports failures. */
         sync_file_range(u->fd, u->written_out, u->size - u->written_out,
                         SYNC_FILE_RANGE_WRITE);
         u->written_out = u->size;
     }
+}
+
+static int too_large(const struct upload *u, struct fault *f) {
+    return fault_set(f, 413, "the file is larger than %lld bytes",
+                     (long long)u->max_bytes);
+}
+
+static int append(struct upload *u, const void *data, size_t length,
+                  struct fault *f) {
+    if (length > (uint64_t)(u->max_bytes - u->size))
+        return too_large(u, f);
+    if (write_all(u->fd, data, length) < 0)
+        return fault_errno(f, "writing an upload");
+    if (!EVP_DigestUpdate(u->hash, data, length))
+        return fault_set(f, 500, "SHA-256 failed");
+    advance(u, (int64_t)length);
     return 0;
 }
 
@@ -86,6 +97,108 @@ int upload_write(struct upload *u, const void *data, size_t length,
     u->broken = result < 0;
     return result;
 }
+
+/* ---- a copy of a file ---- */
+
+enum { COPY_STEP = 4 << 20, HASH_STEP = 256 << 10 };
+
+/* The hash of a copy, which a thread of its own makes behind the copying. */
+struct pursuit {
+    struct upload *u;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t news;
+    int64_t copied; /* so many bytes are there to be hashed */
+    bool complete;
+    int error; /* errno of a failure, 0: none; read it after the thread */
+};
+
+/* Waits until more than `at` bytes are there; how many are. With no more to
+ * come: `at`. */
+static int64_t await_copy(struct pursuit *p, int64_t at) {
+    pthread_mutex_lock(&p->lock);
+    while (p->copied == at && !p->complete)
+        pthread_cond_wait(&p->news, &p->lock);
+    int64_t copied = p->copied;
+    pthread_mutex_unlock(&p->lock);
+    return copied;
+}
+
+static void *pursue(void *arg) {
+    struct pursuit *p = arg;
+    char *piece = malloc(HASH_STEP);
+    int64_t at = 0, end;
+    if (!piece)
+        p->error = ENOMEM;
+    while (!p->error && (end = await_copy(p, at)) > at)
+        while (!p->error && at < end) {
+            size_t most = end - at < HASH_STEP ? (size_t)(end - at) : HASH_STEP;
+            ssize_t n = pread(p->u->fd, piece, most, at);
+            if (n <= 0 || !EVP_DigestUpdate(p->u->hash, piece, (size_t)n))
+                p->error = n < 0 ? errno : EIO;
+            at += n > 0 ? n : 0;
+        }
+    free(piece);
+    return NULL;
+}
+
+static void tell(struct pursuit *p, bool complete) {
+    pthread_mutex_lock(&p->lock);
+    p->copied = p->u->size;
+    p->complete = complete;
+    pthread_cond_signal(&p->news);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Not every pair of file systems has copy_file_range(). */
+static ssize_t copy_step(int from, int to) {
+    ssize_t n = copy_file_range(from, NULL, to, NULL, COPY_STEP, 0);
+    if (n >= 0 || errno == EIO || errno == ENOSPC || errno == EDQUOT)
+        return n;
+    return sendfile(to, from, NULL, COPY_STEP);
+}
+
+static int copy_all(struct pursuit *p, int fd, const atomic_bool *cancelled,
+                    struct fault *f) {
+    struct upload *u = p->u;
+    for (;;) {
+        ssize_t n = copy_step(fd, u->fd);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fault_errno(f, "copying an upload");
+        if (n == 0)
+            return 0;
+        if (n > u->max_bytes - u->size)
+            return too_large(u, f);
+        if (*cancelled)
+            return fault_set(f, 409, "the upload was cancelled");
+        advance(u, n);
+        tell(p, false);
+    }
+}
+
+int upload_copy(struct upload *u, int fd, const atomic_bool *cancelled,
+                struct fault *f) {
+    struct pursuit p = {.u = u,
+                        .lock = PTHREAD_MUTEX_INITIALIZER,
+                        .news = PTHREAD_COND_INITIALIZER};
+    bool beside = pthread_create(&p.thread, NULL, pursue, &p) == 0;
+    int result = copy_all(&p, fd, cancelled, f);
+    tell(&p, true);
+    if (beside)
+        pthread_join(p.thread, NULL);
+    else if (result == 0)
+        pursue(&p);
+    if (result == 0 && p.error) {
+        errno = p.error;
+        result = fault_errno(f, "reading an upload");
+    }
+    u->broken = result < 0;
+    return result;
+}
+
+/* ---- the end ---- */
 
 static int finish_hash(struct upload *u, char out[65], struct fault *f) {
     unsigned char digest[EVP_MAX_MD_SIZE];

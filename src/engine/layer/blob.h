@@ -4,6 +4,8 @@
 
 #include "base/fault.h"
 #include "store/store.h"
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +17,12 @@ struct upload *upload_begin(int dir_fd, int64_t max_bytes, struct fault *f);
  * or upload_finish(), which fails as well. */
 int upload_write(struct upload *u, const void *data, size_t length,
                  struct fault *f);
+/* Write all that the regular file `fd` has, from its beginning. The file system
+ * shares the data if it can; else the kernel copies it, and the copy is hashed
+ * meanwhile, so a writer who changes the file does no harm. 409 when
+ * `cancelled` becomes true. Worker; once, to an empty upload. */
+int upload_copy(struct upload *u, int fd, const atomic_bool *cancelled,
+                struct fault *f);
 /* fsync, publish under its hash, row in the store; durable on return. Worker.
  * Consumes `u` whatever the outcome. */
 int upload_finish(struct upload *u, struct store *s, struct stored_file *out,
