@@ -250,9 +250,18 @@ function Engine:stop()
   assert(not why, why)
 end
 
+-- In the work directory of an overlay while it is mounted.
+local MOUNTED = "*/w/work/incompat/volatile/dirty"
+
 --- Whether the runs have left no files behind.
 function Engine:is_clean()
-  return run(("find %s/w %s/trash -type f 2>/dev/null"):format(self.data, self.data)) == ""
+  return run(("find %s/w %s/trash -type f -not -path '%s' 2>/dev/null"):format(self.data,
+    self.data, MOUNTED)) == ""
+end
+
+--- How many sandboxes are there: those of runs, and those that wait for one.
+function Engine:sandboxes()
+  return tonumber(run(("find %s/w -path '%s' | wc -l"):format(self.data, MOUNTED)))
 end
 
 --- A user or group id that exists in this engine's sandboxes: `n`, or 0 if that is the only

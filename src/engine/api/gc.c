@@ -157,6 +157,7 @@ static int start(struct engine *e, const struct gc_options *o,
     if (r)
         request_on_gone(r, on_gone, c);
     e->collecting = true;
+    operations_drop_warm(e->operations);
     operations_record(e->operations); /* their images count as used */
     job_start(&e->workers, &c->job, sweep_work, sweep_done);
     return 0;

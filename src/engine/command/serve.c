@@ -97,7 +97,7 @@ static void on_stop_tick(uv_timer_t *timer) {
     struct server *s = timer->data;
     struct engine *e = &s->engine;
     uint64_t waited = uv_now(e->loop) - s->stop_since;
-    bool busy = operations_active(e->operations) > 0 || e->workers.jobs > 0;
+    bool busy = !operations_have_ended(e->operations) || e->workers.jobs > 0;
     if (busy && waited < STOP_MS)
         return;
     if (busy) {

@@ -14,6 +14,7 @@
 #include "store/store.h"
 
 struct operation;
+struct warm_pool;
 
 /* What differs between a run and an import. */
 struct operation_kind {
@@ -102,6 +103,7 @@ struct operations {
     size_t count; /* operations that exist, active or not */
     struct queue runs, imports;
     struct squashing *squashing; /* squash.c */
+    struct warm_pool *warm;
     struct operation *squash_waiters;
     double squash_after, checkpoint_after;
     bool stopping;

@@ -26,14 +26,19 @@ struct operation;
 struct gc_pins;
 
 struct operations *operations_open(struct engine *e, struct fault *f);
-/* Cancel all and start no more. operations_active() goes to 0. */
+/* Cancel all and start no more, until operations_have_ended(). */
 void operations_stop(struct operations *all);
+/* Whether no operation and no sandbox is left. */
+bool operations_have_ended(const struct operations *all);
 void operations_close(struct operations *all);
 /* Start housekeeping. It stops by itself when nothing is left to do. */
 void operations_housekeep(struct operations *all);
 /* Keep what they use from garbage collection (layer/gc.h). */
 int operations_pin(const struct operations *all, struct gc_pins *p,
                    struct fault *f);
+/* Kill the sandboxes that wait for runs (warm.h): they hold layers of images.
+ */
+void operations_drop_warm(struct operations *all);
 /* How many are not over, or have a sandbox that is not gone yet. */
 size_t operations_active(const struct operations *all);
 size_t operations_running(const struct operations *all, const char *kind);

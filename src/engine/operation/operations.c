@@ -3,6 +3,7 @@
 #include "operation/operation.h"
 #include "operation/queue.h"
 #include "operation/squash.h"
+#include "operation/warm.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,14 @@
 
 size_t operations_active(const struct operations *all) {
     return all->count;
+}
+
+bool operations_have_ended(const struct operations *all) {
+    return all->count == 0 && warm_count(all->warm) == 0;
+}
+
+void operations_drop_warm(struct operations *all) {
+    warm_drop(all->warm);
 }
 
 size_t operations_running(const struct operations *all, const char *kind) {
@@ -32,11 +41,15 @@ int operations_pin(const struct operations *all, struct gc_pins *p,
 struct operations *operations_open(struct engine *e, struct fault *f) {
     struct operations *all = calloc(1, sizeof *all);
     struct utsname u;
-    if (!all) {
+    struct warm_pool *warm = warm_open(e);
+    if (!all || !warm) {
+        free(all);
+        warm_close(warm);
         fault_memory(f);
         return NULL;
     }
     all->engine = e;
+    all->warm = warm;
     queue_init(&all->runs, all, e->config->max_runs);
     queue_init(&all->imports, all, IMPORTS_AT_A_TIME);
     all->timer.data = all->housekeeping.data = all;
@@ -52,6 +65,7 @@ struct operations *operations_open(struct engine *e, struct fault *f) {
 
 void operations_stop(struct operations *all) {
     all->stopping = true;
+    warm_drop(all->warm);
     operations_stop_squash(all);
     for (struct operation *op = all->active, *after; op; op = after) {
         after = op->next;
@@ -61,8 +75,10 @@ void operations_stop(struct operations *all) {
 
 static void on_closed(uv_handle_t *handle) {
     struct operations *all = handle->data;
-    if (--all->open_handles == 0)
-        free(all);
+    if (--all->open_handles > 0)
+        return;
+    warm_close(all->warm);
+    free(all);
 }
 
 void operations_close(struct operations *all) {

@@ -3,19 +3,18 @@
 #include "operation/run.h"
 #include "base/buffer.h"
 #include "base/clock.h"
-#include "base/overlay.h"
-#include "base/scope.h"
 #include "layer/blob.h"
-#include "layer/layers.h"
 #include "operation/disk.h"
 #include "operation/end.h"
 #include "operation/internal.h"
 #include "operation/operation.h"
 #include "operation/processes.h"
 #include "operation/queue.h"
+#include "operation/root.h"
 #include "operation/save.h"
 #include "operation/schedule.h"
 #include "operation/squash.h"
+#include "operation/warm.h"
 #include "sandbox/launcher.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -75,41 +74,20 @@ static void on_spawn_failed(void *arg, int spid, const struct fault *why);
 static void on_exited(void *arg, int spid, const struct sandbox_exit *e);
 static void on_gone(void *arg);
 
-/* Start a sandbox on a fresh workspace above the layers of the image. */
-static int start_sandbox(struct operation *op, struct fault *f) {
-    size_t count = op->layer_count;
-    static const struct sandbox_callbacks callbacks = {
-        on_started, on_failed, on_spawned, on_spawn_failed,
-        on_exited,  on_gone,   on_fed};
-    char(*paths)[32] CLEANUP(cleanup_free) = calloc(count + 1, sizeof *paths);
-    const char **lowers CLEANUP(cleanup_free) =
-        calloc(count + 1, sizeof *lowers);
-    if (!paths || !lowers)
-        return fault_memory(f);
-    for (size_t i = 0; i <= count; i++) {
-        layer_path(i < count ? op->layers[i] : 0, paths[i]);
-        lowers[i] = paths[i];
-    }
-    if (!op->run.image_etc)
-        lowers[count] = LAYER_PLACES;
-    struct sandbox_spec spec = {
-        .lowers = lowers,
-        .lower_count = count + 1,
-        .upper = op->workspace.upper,
-        .work = op->workspace.work,
-        .hostname = op->run.hostname,
-        .shm_bytes = op->run.shm_bytes,
-        .image_etc = run_image_etc(&op->run),
-        .limits = op->run.limits,
-        .networking = op->run.networking,
-        /* One byte more than the layer may have. A file of this size is found
-         * to be too much when the run is kept. */
-        .max_file_bytes = op->run.max_layer_bytes < INT64_MAX
-                              ? op->run.max_layer_bytes + 1
-                              : 0,
-    };
-    op->sandbox =
-        sandbox_start(op->all->engine->launcher, &spec, &callbacks, op, f);
+static const struct sandbox_callbacks callbacks = {
+    on_started, on_failed, on_spawned, on_spawn_failed,
+    on_exited,  on_gone,   on_fed};
+
+/* Get a sandbox on a workspace of its own above the layers of the image. */
+static int get_sandbox(struct operation *op, bool *started, struct fault *f) {
+    struct root root = root_of(op);
+    *started = false;
+    op->sandbox = warm_take(op->all->warm, &root, &callbacks, op,
+                            &op->workspace, started);
+    if (!op->sandbox)
+        op->sandbox = root_start(op->all->engine, &root, &callbacks, op,
+                                 &op->workspace, f);
+    op->has_workspace = op->sandbox != NULL;
     return op->sandbox ? 0 : -1;
 }
 
@@ -136,18 +114,12 @@ static int find_layers(struct operation *op, bool *wait, struct fault *f) {
 }
 
 int run_begin(struct operation *op, struct fault *f) {
-    struct engine *e = op->all->engine;
-    bool wait;
+    bool wait, started;
     if (find_layers(op, &wait, f) < 0)
         return -1;
     if (wait)
         return 0;
-    if (workspace_take(e->layers, &op->workspace, f) < 0)
-        return -1;
-    op->has_workspace = true;
-    if (workspace_inherit_root(e->layers, &op->workspace, op->layers[0], f) <
-            0 ||
-        start_sandbox(op, f) < 0)
+    if (get_sandbox(op, &started, f) < 0)
         return -1;
     op->references++; /* on_gone() drops it */
     operation_take_place(op);
@@ -156,6 +128,8 @@ int run_begin(struct operation *op, struct fault *f) {
     op->deadline = monotonic_seconds() + (double)op->run.process.timeout;
     operations_due(op->all, op->deadline);
     operations_housekeep(op->all);
+    if (started)
+        on_started(op);
     struct fault why;
     if (feed(op, &why) < 0)
         operation_fail(op, &why, NULL, 0);
@@ -272,6 +246,9 @@ static void on_exited(void *arg, int spid, const struct sandbox_exit *x) {
     }
 }
 
+/* The next run may come while the sandbox of this one is still going. */
+enum { WARM = 2 };
+
 static void on_gone(void *arg) {
     struct operation *op = arg;
     op->sandbox = NULL;
@@ -280,6 +257,10 @@ static void on_gone(void *arg) {
         finish_output(op);
     if (op->finished)
         operation_drop_workspace(op);
+    if (op->run.disposable) {
+        struct root root = root_of(op);
+        warm_expect(op->all->warm, &root, WARM);
+    }
     queue_next(&op->all->runs);
     operation_unref(op);
 }

@@ -4,11 +4,14 @@
 #define _GNU_SOURCE
 #include "operation/save.h"
 #include "base/clock.h"
+#include "base/scope.h"
 #include "layer/publish.h"
 #include "layer/survey.h"
 #include "operation/command_line.h"
 #include "operation/internal.h"
 #include "operation/operation.h"
+#include "operation/root.h"
+#include "operation/warm.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,6 +175,21 @@ static void publish_failed(struct save *s) {
     save_free(s);
 }
 
+/* The next run of a session is likely to begin with what this one made. */
+static void expect_next(struct save *s) {
+    const struct operation *op = s->op;
+    struct root root = root_of(op);
+    size_t more = s->published, count = op->layer_count + more;
+    int64_t *layers CLEANUP(cleanup_free) = calloc(count + 1, sizeof *layers);
+    if (!layers || count > LAYERS_MAX)
+        return;
+    layers[0] = s->image.layer;
+    memcpy(layers + more, op->layers, op->layer_count * sizeof *layers);
+    root.layers = layers;
+    root.layer_count = count;
+    warm_expect(op->all->warm, &root, 1);
+}
+
 static void publish_done(struct job *j) {
     struct save *s = (struct save *)j;
     struct operation *op = s->op;
@@ -186,6 +204,7 @@ static void publish_done(struct job *j) {
     memcpy(op->result_image, s->image.uuid, UUID_SIZE);
     op->image_size = s->image.size;
     op->layer_bytes = s->bytes;
+    expect_next(s);
     operation_succeed(op);
     save_free(s);
 }
@@ -235,16 +254,20 @@ static void drop_done(struct job *j) {
 }
 
 /* In a worker: recycling even a clean workspace waits for the disk. */
+void workspace_give_back(struct engine *e, const struct workspace *w) {
+    struct drop *d = calloc(1, sizeof *d);
+    if (!d) {
+        workspace_drop(e->layers, w);
+        return;
+    }
+    d->all = e->operations;
+    d->workspace = *w;
+    job_start(&e->workers, &d->job, drop_work, drop_done);
+}
+
 void operation_drop_workspace(struct operation *op) {
     if (!op->has_workspace)
         return;
     op->has_workspace = false;
-    struct drop *d = calloc(1, sizeof *d);
-    if (!d) {
-        workspace_drop(op->all->engine->layers, &op->workspace);
-        return;
-    }
-    d->all = op->all;
-    d->workspace = op->workspace;
-    job_start(&op->all->engine->workers, &d->job, drop_work, drop_done);
+    workspace_give_back(op->all->engine, &op->workspace);
 }

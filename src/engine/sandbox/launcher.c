@@ -52,12 +52,6 @@ struct forkserver_handle {
     uv_poll_t poll;
 };
 
-/* A cell that waits for a run. */
-struct spare_cell {
-    struct cell cell;
-    const struct forkserver_handle *maker;
-};
-
 struct launcher {
     uv_loop_t *loop;
     struct id_range ids;
@@ -68,7 +62,7 @@ struct launcher {
     bool keeps_oom_score; /* see keeps_oom_score() */
     struct forkserver_handle forkservers[FORKSERVERS_MAX];
     int forkserver_count;
-    struct spare_cell ready[READY_MAX];
+    struct cell ready[READY_MAX];
     int ready_count, ready_wanted;
     struct request_queue {
         struct cell_request *first, **last;
@@ -319,21 +313,21 @@ static bool is_running(const struct forkserver_handle *s) {
            info.si_pid == 0;
 }
 
-/* A cell whose forkserver is dead would not end with the engine. */
-static bool is_usable(const struct spare_cell *spare) {
-    return is_running(spare->maker) && is_alive(&spare->cell);
+bool cell_is_usable(const struct cell *cell) {
+    return is_running(cell->maker) && is_alive(cell);
 }
 
-static void deliver(struct launcher *l, struct spare_cell spare) {
-    int kind = spare.cell.net < 0 ? CELL_PRIVATE : CELL_CONNECTED;
-    bool usable = is_usable(&spare);
-    struct cell_request *r = usable ? queue_take(&l->waiting[kind]) : NULL;
+static void deliver(struct launcher *l, struct cell cell) {
+    int kind = cell.net < 0 ? CELL_PRIVATE : CELL_CONNECTED;
+    struct request_queue *q = &l->waiting[kind];
+    bool wanted = q->first && cell_is_usable(&cell);
+    struct cell_request *r = wanted ? queue_take(q) : NULL;
     if (r)
-        r->ready(r, spare.cell);
-    else if (usable && kind == CELL_PRIVATE && l->ready_count < READY_MAX)
-        l->ready[l->ready_count++] = spare;
+        r->ready(r, cell);
+    else if (!q->first && kind == CELL_PRIVATE && l->ready_count < READY_MAX)
+        l->ready[l->ready_count++] = cell;
     else
-        drop_cell(spare.cell);
+        drop_cell(cell);
 }
 
 /* Drops the spare cells of a forkserver that died. */
@@ -342,7 +336,7 @@ static void drop_cells_of(struct launcher *l,
     int kept = 0;
     for (int i = 0; i < l->ready_count; i++)
         if (l->ready[i].maker == maker)
-            drop_cell(l->ready[i].cell);
+            drop_cell(l->ready[i]);
         else
             l->ready[kept++] = l->ready[i];
     l->ready_count = kept;
@@ -386,7 +380,7 @@ static void handle_answer(struct forkserver_handle *s,
     report->message[sizeof report->message - 1] = '\0';
     s->owed[kind]--;
     if (report->type == CELL_READY) {
-        deliver(l, (struct spare_cell){cell, s});
+        deliver(l, cell);
         return;
     }
     struct fault f;
@@ -441,7 +435,7 @@ static int receive_answer(struct forkserver_handle *s) {
     if (!s->greeted)
         return greet(s, &report);
     check_complete(&report, count, fds);
-    handle_answer(s, &report, (struct cell){fds[0], fds[1], fds[2]});
+    handle_answer(s, &report, (struct cell){fds[0], fds[1], fds[2], s});
     return 1;
 }
 
@@ -542,12 +536,10 @@ bool launcher_take(struct launcher *l, struct cell_request *r,
                    struct cell *cell) {
     bool found = false;
     while (!r->connected && !found && l->ready_count > 0) {
-        struct spare_cell spare = l->ready[--l->ready_count];
-        found = is_usable(&spare);
-        if (found)
-            *cell = spare.cell;
-        else
-            drop_cell(spare.cell);
+        *cell = l->ready[--l->ready_count];
+        found = cell_is_usable(cell);
+        if (!found)
+            drop_cell(*cell);
     }
     if (!found) {
         int kind = r->connected ? CELL_CONNECTED : CELL_PRIVATE;
@@ -720,7 +712,7 @@ void launcher_close(struct launcher *l) {
         return;
     l->closing = true;
     while (l->ready_count > 0)
-        drop_cell(l->ready[--l->ready_count].cell);
+        drop_cell(l->ready[--l->ready_count]);
     for (int i = 0; i < l->forkserver_count; i++) {
         struct forkserver_handle *s = &l->forkservers[i];
         kill_forkserver(s);

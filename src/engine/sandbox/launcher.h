@@ -14,6 +14,7 @@
 #include <uv.h>
 
 struct launcher;
+struct forkserver_handle;
 
 /* ---- for the engine ---- */
 
@@ -44,7 +45,10 @@ struct cell {
     int control; /* SOCK_SEQPACKET, not blocking; closing it ends the cell */
     int pidfd;   /* readable when all its processes are gone */
     int net;     /* its network namespace, to be connected; else -1 */
+    const struct forkserver_handle *maker; /* the launcher's */
 };
+/* Whether it lives. A cell whose forkserver is dead is about to die. */
+bool cell_is_usable(const struct cell *cell);
 
 /* A request for a cell. The caller owns it, and keeps it until the answer. */
 struct cell_request {

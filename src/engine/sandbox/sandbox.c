@@ -732,6 +732,17 @@ int sandbox_signal(struct sandbox *s, int spid, int signal, struct fault *f) {
     return give_order(s, &o, NULL, 0, NULL, 0, f);
 }
 
+void sandbox_hand_over(struct sandbox *s,
+                       const struct sandbox_callbacks *callbacks, void *arg) {
+    s->on = *callbacks;
+    s->arg = arg;
+}
+
+bool sandbox_is_usable(const struct sandbox *s) {
+    return !s->killed && !s->settled &&
+           (!s->has_cell || cell_is_usable(&s->cell));
+}
+
 void sandbox_kill(struct sandbox *s) {
     if (s->killed)
         return;

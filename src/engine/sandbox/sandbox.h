@@ -119,6 +119,12 @@ int sandbox_spawn(struct sandbox *s, int spid, const struct sandbox_process *p,
                   struct fault *f);
 /* Signals the process group of the process. One that has ended is ignored. */
 int sandbox_signal(struct sandbox *s, int spid, int signal, struct fault *f);
+/* Gives a sandbox without a process another owner, who gets the callbacks from
+ * now on. */
+void sandbox_hand_over(struct sandbox *s,
+                       const struct sandbox_callbacks *callbacks, void *arg);
+/* Whether it has not ended, as far as is known. */
+bool sandbox_is_usable(const struct sandbox *s);
 /* Kills all its processes. Of the callbacks only gone follows. */
 void sandbox_kill(struct sandbox *s);
 

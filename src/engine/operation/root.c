@@ -1,0 +1,89 @@
+/* root.c: see root.h. */
+#include "operation/root.h"
+#include "base/overlay.h"
+#include "base/scope.h"
+#include "layer/layers.h"
+#include "operation/internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct root root_of(const struct operation *op) {
+    const struct run *r = &op->run;
+    return (struct root){
+        .layers = op->layers,
+        .layer_count = op->layer_count,
+        .hostname = r->hostname,
+        .shm_bytes = r->shm_bytes,
+        /* One byte more than the layer may have. A file of this size is found
+         * to be too much when the run is kept. */
+        .max_file_bytes =
+            r->max_layer_bytes < INT64_MAX ? r->max_layer_bytes + 1 : 0,
+        .image_etc = run_image_etc(r),
+        .places = !r->image_etc,
+        .networking = r->networking,
+        .limits = r->limits,
+    };
+}
+
+static bool same_limits(const struct limits *a, const struct limits *b) {
+    return a->memory_bytes == b->memory_bytes && a->pids == b->pids &&
+           a->cpus == b->cpus;
+}
+
+bool root_equals(const struct root *a, const struct root *b) {
+    return a->layer_count == b->layer_count &&
+           memcmp(a->layers, b->layers, a->layer_count * sizeof *a->layers) ==
+               0 &&
+           strcmp(a->hostname, b->hostname) == 0 &&
+           a->shm_bytes == b->shm_bytes &&
+           a->max_file_bytes == b->max_file_bytes &&
+           a->image_etc == b->image_etc && a->places == b->places &&
+           a->networking == b->networking &&
+           same_limits(&a->limits, &b->limits);
+}
+
+static struct sandbox *start(struct engine *e, const struct root *root,
+                             const struct workspace *w,
+                             const struct sandbox_callbacks *callbacks,
+                             void *arg, struct fault *f) {
+    size_t count = root->layer_count;
+    char(*paths)[32] CLEANUP(cleanup_free) = calloc(count + 1, sizeof *paths);
+    const char **lowers CLEANUP(cleanup_free) =
+        calloc(count + 1, sizeof *lowers);
+    if (!paths || !lowers) {
+        fault_memory(f);
+        return NULL;
+    }
+    for (size_t i = 0; i <= count; i++) {
+        layer_path(i < count ? root->layers[i] : 0, paths[i]);
+        lowers[i] = paths[i];
+    }
+    if (root->places)
+        lowers[count] = LAYER_PLACES;
+    struct sandbox_spec spec = {
+        .lowers = lowers,
+        .lower_count = count + 1,
+        .upper = w->upper,
+        .work = w->work,
+        .hostname = root->hostname,
+        .shm_bytes = root->shm_bytes,
+        .image_etc = root->image_etc,
+        .limits = root->limits,
+        .networking = root->networking,
+        .max_file_bytes = root->max_file_bytes,
+    };
+    return sandbox_start(e->launcher, &spec, callbacks, arg, f);
+}
+
+struct sandbox *root_start(struct engine *e, const struct root *root,
+                           const struct sandbox_callbacks *callbacks, void *arg,
+                           struct workspace *out, struct fault *f) {
+    if (workspace_take(e->layers, out, f) < 0)
+        return NULL;
+    struct sandbox *s = NULL;
+    if (workspace_inherit_root(e->layers, out, root->layers[0], f) == 0)
+        s = start(e, root, out, callbacks, arg, f);
+    if (!s)
+        workspace_drop(e->layers, out);
+    return s;
+}
