@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "layer/layers.h"
 #include "operation/internal.h"
+#include "operation/operation.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,11 +26,6 @@ struct root root_of(const struct operation *op) {
     };
 }
 
-static bool same_limits(const struct limits *a, const struct limits *b) {
-    return a->memory_bytes == b->memory_bytes && a->pids == b->pids &&
-           a->cpus == b->cpus;
-}
-
 bool root_equals(const struct root *a, const struct root *b) {
     return a->layer_count == b->layer_count &&
            memcmp(a->layers, b->layers, a->layer_count * sizeof *a->layers) ==
@@ -39,7 +35,7 @@ bool root_equals(const struct root *a, const struct root *b) {
            a->max_file_bytes == b->max_file_bytes &&
            a->image_etc == b->image_etc && a->places == b->places &&
            a->networking == b->networking &&
-           same_limits(&a->limits, &b->limits);
+           limits_equal(&a->limits, &b->limits);
 }
 
 static struct sandbox *start(struct engine *e, const struct root *root,
@@ -86,4 +82,31 @@ struct sandbox *root_start(struct engine *e, const struct root *root,
     if (!s)
         workspace_drop(e->layers, out);
     return s;
+}
+
+struct drop {
+    struct job job;
+    struct operations *all;
+    struct workspace workspace;
+};
+
+static void drop_work(struct job *j) {
+    workspace_drop(job_engine(j)->layers, &((struct drop *)j)->workspace);
+}
+
+static void drop_done(struct job *j) {
+    operations_housekeep(((struct drop *)j)->all); /* to empty the trash */
+    free(j);
+}
+
+/* In a worker: recycling even a clean workspace waits for the disk. */
+void root_end(struct engine *e, const struct workspace *w) {
+    struct drop *d = calloc(1, sizeof *d);
+    if (!d) {
+        workspace_drop(e->layers, w);
+        return;
+    }
+    d->all = e->operations;
+    d->workspace = *w;
+    job_start(&e->workers, &d->job, drop_work, drop_done);
 }

@@ -28,5 +28,7 @@ bool root_equals(const struct root *a, const struct root *b);
 struct sandbox *root_start(struct engine *e, const struct root *root,
                            const struct sandbox_callbacks *callbacks, void *arg,
                            struct workspace *out, struct fault *f);
+/* Give back the workspace of a sandbox that is gone. */
+void root_end(struct engine *e, const struct workspace *w);
 
 #endif

@@ -238,36 +238,9 @@ void operation_save(struct operation *op) {
 
 /* ---- its workspace ---- */
 
-struct drop {
-    struct job job;
-    struct operations *all;
-    struct workspace workspace;
-};
-
-static void drop_work(struct job *j) {
-    workspace_drop(job_engine(j)->layers, &((struct drop *)j)->workspace);
-}
-
-static void drop_done(struct job *j) {
-    operations_housekeep(((struct drop *)j)->all); /* to empty the trash */
-    free(j);
-}
-
-/* In a worker: recycling even a clean workspace waits for the disk. */
-void workspace_give_back(struct engine *e, const struct workspace *w) {
-    struct drop *d = calloc(1, sizeof *d);
-    if (!d) {
-        workspace_drop(e->layers, w);
-        return;
-    }
-    d->all = e->operations;
-    d->workspace = *w;
-    job_start(&e->workers, &d->job, drop_work, drop_done);
-}
-
 void operation_drop_workspace(struct operation *op) {
     if (!op->has_workspace)
         return;
     op->has_workspace = false;
-    workspace_give_back(op->all->engine, &op->workspace);
+    root_end(op->all->engine, &op->workspace);
 }

@@ -8,8 +8,6 @@
 void operation_succeed(struct operation *op);
 /* Publish what a run wrote as an image, then end the run. */
 void operation_save(struct operation *op);
-/* Give back a workspace whose sandbox is gone. */
-void workspace_give_back(struct engine *e, const struct workspace *w);
 /* Give its workspace back, if it has one. */
 void operation_drop_workspace(struct operation *op);
 

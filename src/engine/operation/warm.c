@@ -1,7 +1,6 @@
 /* warm.c: see warm.h. */
 #include "operation/warm.h"
 #include "operation/internal.h"
-#include "operation/save.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,7 +79,7 @@ static void on_gone(void *arg) {
     if (!w->ended)
         end(w);
     w->pool->dying--;
-    workspace_give_back(w->pool->engine, &w->workspace);
+    root_end(w->pool->engine, &w->workspace);
     free(w);
 }
 
@@ -120,14 +119,7 @@ void warm_drop(struct warm_pool *p) {
     p->came = false;
 }
 
-/* A sandbox with limits of its own or a network is made for its run alone. */
-static bool can_be_shared(const struct root *root) {
-    const struct limits *l = &root->limits;
-    return !root->networking && l->memory_bytes <= 0 && l->pids <= 0 &&
-           l->cpus <= 0;
-}
-
-/* Runs that wait take the sandboxes that can be made. Garbage collection wants
+/* Runs that wait take all sandboxes that can be made. Garbage collection wants
  * the layers of images that are deleted. */
 static bool is_time(const struct warm_pool *p) {
     const struct operations *all = p->engine->operations;
@@ -178,7 +170,8 @@ static bool expect(struct warm_pool *p, const struct root *root) {
 }
 
 void warm_expect(struct warm_pool *p, const struct root *root, size_t count) {
-    if (!is_time(p) || !can_be_shared(root) || (!is_expected(p, root) && !expect(p, root)))
+    if (!is_time(p) || root->networking ||
+        (!is_expected(p, root) && !expect(p, root)))
         return;
     while (p->came && p->count < count && make_one(p))
         continue;

@@ -368,6 +368,13 @@ bool limits_any(const struct limits *l) {
     return false;
 }
 
+bool limits_equal(const struct limits *a, const struct limits *b) {
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (a->of[k] != b->of[k])
+            return false;
+    return true;
+}
+
 void limits_default(struct limits *l, const struct limits *defaults) {
     for (int k = 0; k < CGROUP_KINDS; k++)
         if (l->of[k] == 0)

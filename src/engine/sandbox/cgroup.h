@@ -34,6 +34,7 @@ struct limit {
 extern const struct limit limit_table[CGROUP_KINDS];
 
 bool limits_any(const struct limits *l);
+bool limits_equal(const struct limits *a, const struct limits *b);
 /* Takes from `defaults` what `l` does not limit. */
 void limits_default(struct limits *l, const struct limits *defaults);
 
