@@ -1,22 +1,26 @@
-/* import.c: operations of kind image_import (http-api.md §8.7). Workers do
+/* import.c: operations of kind image_import (http-api.md §8.7): images that
+ * come from a registry, or as a layer on top of another image. Workers do
  * IMPORTS_AT_A_TIME of them; the others wait. */
 #define _GNU_SOURCE
 #include "transport/import.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/descriptor.h"
 #include "operation/internal.h"
 #include "operation/operation.h"
 #include "operation/queue.h"
 #include "operation/save.h"
 #include "transport/registry.h"
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct import {
     struct job job;
     struct operation *op;
-    struct import_request request;
+    struct import_request request; /* with a url of NULL: `layer` */
+    struct layer_request layer;
     double deadline;
     atomic_bool cancelled;
     struct image image;
@@ -41,12 +45,21 @@ void import_request_clear(struct import_request *r) {
     *r = (struct import_request){0};
 }
 
+void layer_request_clear(struct layer_request *r) {
+    image_clear(&r->parent);
+    drop_fd(&r->fd);
+    free(r->at);
+    free(r->tag);
+    *r = (struct layer_request){.fd = -1};
+}
+
 static void free_import(struct operation *op) {
     struct import *i = op->import;
     operation_part(op);
     if (!i)
         return;
     import_request_clear(&i->request);
+    layer_request_clear(&i->layer);
     image_clear(&i->image);
     pthread_mutex_destroy(&i->lock);
     free(i);
@@ -67,13 +80,20 @@ static void import_work(struct job *j) {
     const struct import_request *r = &i->request;
     struct engine *e = job_engine(j);
     const struct importer m = {e->dir_fd, e->store, e->layers, e->ids};
-    const struct import_options o = {.tag = r->tag,
-                                     .operation = i->op->uuid,
-                                     .deadline = {i->deadline, &i->cancelled},
-                                     .progress = on_progress,
-                                     .progress_arg = i};
-    import_registry(&m, r->url, r->username, r->password, &o, &i->image,
-                    &i->fault);
+    const struct layer_request *l = &i->layer;
+    const struct import_options o = {
+        .tag = i->op->tag,
+        .operation = i->op->uuid,
+        .max_bytes = l->max_bytes,
+        .max_entries = r->url ? 0 : l->max_bytes / LAYER_BYTES_A_NAME,
+        .deadline = {i->deadline, &i->cancelled},
+        .progress = on_progress,
+        .progress_arg = i};
+    if (r->url)
+        import_registry(&m, r->url, r->username, r->password, &o, &i->image,
+                        &i->fault);
+    else
+        import_layer(&m, &l->parent, l->fd, l->at, &o, &i->image, &i->fault);
 }
 
 /* ---- on the loop ---- */
@@ -140,12 +160,13 @@ static void cancel(struct operation *op) {
 }
 
 /* ImageImportMetadata (http-api.md §5.3). */
-static char *write_request(const struct import_request *r) {
+static char *write_request(const struct import_request *r, const char *url,
+                           const char *tag) {
     struct buffer b;
     buffer_init(&b, 1 << 20);
     json_open(&b, NULL, '{');
     json_open(&b, "registry", '{');
-    json_add_string(&b, "url", r->url);
+    json_add_string(&b, "url", url);
     /* Clients expect an object. Without a login it has what they send for an
      * anonymous import. */
     json_open(&b, "credentials", '{');
@@ -153,25 +174,11 @@ static char *write_request(const struct import_request *r) {
     json_add_string(&b, "password", r->username ? "<MASKED>" : "");
     json_close(&b, '}');
     json_close(&b, '}');
-    json_add_string(&b, "tag", r->tag);
+    json_add_string(&b, "tag", tag);
     json_add_int(&b, "timeout", r->timeout);
     json_close(&b, '}');
     json_end(&b);
     return buffer_take(&b);
-}
-
-/* Take over the request. */
-static struct import *import_new(struct operation *op,
-                                 struct import_request *r) {
-    struct import *i = calloc(1, sizeof *i);
-    if (!i)
-        return NULL;
-    pthread_mutex_init(&i->lock, NULL);
-    i->op = op;
-    i->request = *r;
-    op->tag = i->request.tag;
-    *r = (struct import_request){0};
-    return i;
 }
 
 static void watch(struct operation *op) {
@@ -202,21 +209,27 @@ static const struct operation_kind import_kind = {
     .free = free_import,
 };
 
+/* An operation without what it is to import. */
 static struct operation *new_import(struct operations *all,
-                                    struct import_request *r) {
+                                    const struct import_request *r,
+                                    const char *url, const char *tag) {
     struct operation *op = operation_new(all, &import_kind, NULL);
     if (!op)
         return NULL;
-    op->request = write_request(r);
+    op->request = write_request(r, url, tag);
     if (op->request && operation_join(op, &all->imports, 0))
-        op->import = import_new(op, r);
-    if (op->import)
+        op->import = calloc(1, sizeof *op->import);
+    if (op->import) {
+        pthread_mutex_init(&op->import->lock, NULL);
+        op->import->op = op;
+        op->import->layer.fd = -1;
         return op;
+    }
     operation_unref(op);
     return NULL;
 }
 
-static int check(const struct operations *all, const struct import_request *r,
+static int check(const struct operations *all, const char *tag,
                  struct fault *f) {
     size_t most = all->engine->config->max_queued;
     if (all->stopping)
@@ -226,21 +239,49 @@ static int check(const struct operations *all, const struct import_request *r,
             f, 429,
             "%zu imports wait for their turn, the most that may (--max-queued)",
             most);
-    if (r->tag && tag_check(r->tag, f) < 0)
-        return -1;
-    return registry_check(r->url, f);
+    return tag ? tag_check(tag, f) : 0;
+}
+
+static struct operation *start(struct operation *op) {
+    operation_enlist(op);
+    operation_enqueue(op);
+    queue_next(&op->all->imports);
+    return op;
 }
 
 struct operation *operation_import(struct operations *all,
                                    struct import_request *r, struct fault *f) {
     struct operation *op = NULL;
-    if (check(all, r, f) == 0 && !(op = new_import(all, r)))
+    if (check(all, r->tag, f) == 0 && registry_check(r->url, f) == 0 &&
+        !(op = new_import(all, r, r->url, r->tag)))
         fault_memory(f);
-    import_request_clear(r);
     if (op) {
-        operation_enlist(op);
-        operation_enqueue(op);
-        queue_next(&all->imports);
+        op->import->request = *r;
+        op->tag = r->tag;
+        *r = (struct import_request){0};
     }
-    return op;
+    import_request_clear(r);
+    return op ? start(op) : NULL;
+}
+
+struct operation *operation_add_layer(struct operations *all,
+                                      struct layer_request *r,
+                                      struct fault *f) {
+    const struct import_request none = {.timeout = IMPORT_TIMEOUT};
+    struct operation *op = NULL;
+    char *url = NULL;
+    if (check(all, r->tag, f) == 0 &&
+        (asprintf(&url, "layer:%s", r->at) < 0 ||
+         !(op = new_import(all, &none, url, r->tag))))
+        fault_memory(f);
+    free(url);
+    if (op) {
+        op->import->request = none;
+        op->import->layer = *r;
+        memcpy(op->image.uuid, r->parent.uuid, UUID_SIZE);
+        op->tag = r->tag;
+        *r = (struct layer_request){.fd = -1};
+    }
+    layer_request_clear(r);
+    return op ? start(op) : NULL;
 }

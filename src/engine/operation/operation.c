@@ -120,6 +120,10 @@ const char *operation_request(const struct operation *op) {
     return op->request;
 }
 
+const struct fault *operation_fault(const struct operation *op) {
+    return &op->fault;
+}
+
 struct event_log *operation_log(const struct operation *op) {
     return op->log;
 }

@@ -55,6 +55,16 @@ struct import_request {
     char *url, *username, *password, *tag;
     int64_t timeout; /* seconds from its start */
 };
+/* The request of POST /images/{uuid}/layers (http-api.md §4.25). */
+struct layer_request {
+    struct image parent; /* owned */
+    int fd;              /* a file with the archive, at its start */
+    char *at;            /* absolute, in the image */
+    char *tag;           /* or NULL */
+    int64_t max_bytes;
+};
+/* Close the file, and free what the request owns. */
+void layer_request_clear(struct layer_request *r);
 /* Wipe the password, and free what the request owns. */
 void import_request_clear(struct import_request *r);
 /* Start or queue an import. Takes over the content of `r`, even on failure. 400
@@ -62,6 +72,11 @@ void import_request_clear(struct import_request *r);
  * this machine cannot import. */
 struct operation *operation_import(struct operations *all,
                                    struct import_request *r, struct fault *f);
+/* Start or queue the making of a layer, an operation of the kind of imports.
+ * Takes over the content of `r`, even on failure. 400 for a malformed tag, 429
+ * when too many wait. */
+struct operation *operation_add_layer(struct operations *all,
+                                      struct layer_request *r, struct fault *f);
 /* The active operation of that uuid, or NULL. */
 struct operation *operation_find(struct operations *all, const char *uuid);
 /* Derive the uuid of the operation that an idempotency key starts. */
@@ -69,6 +84,8 @@ void operation_key_uuid(const char *key, char out[UUID_SIZE]);
 
 /* Its state, for replies. Strings are borrowed from it. */
 void operation_fill_row(const struct operation *op, struct operation_row *out);
+/* Why it failed; status 0: it did not, or it was cancelled. */
+const struct fault *operation_fault(const struct operation *op);
 struct event_log *operation_log(const struct operation *op);
 /* The result of its main process so far, or NULL: fold it from the log. */
 const struct result *operation_result(const struct operation *op);

@@ -62,10 +62,19 @@ int import_layout(const struct importer *m, int dir, const char *name,
                   const struct import_options *o, struct image *out,
                   struct fault *f);
 
-/* The same from a registry (http-api.md §8.7), through skopeo. `url` is
- * docker://HOST/NAME[:TAG]; a username of NULL or "" means no login. 400 for a
- * malformed url, 501 without skopeo, 502 with the words of skopeo when it
- * fails. */
+/* Make an image of `parent` and one layer more: what `fd` gives, a tar as the
+ * layers of container images are (unpack/unpack.h), unpacked in the directory
+ * `at` of the image, durably. It has the settings of the parent. An archive
+ * without entries makes an image of the same layer. Faults as in
+ * unpack/unpack.h. */
+int import_layer(const struct importer *m, const struct image *parent, int fd,
+                 const char *at, const struct import_options *o,
+                 struct image *out, struct fault *f);
+
+/* The same as import_layout() from a registry (http-api.md §8.7), through
+ * skopeo. `url` is docker://HOST/NAME[:TAG]; a username of NULL or "" means no
+ * login. 400 for a malformed url, 501 without skopeo, 502 with the words of
+ * skopeo when it fails. */
 int import_registry(const struct importer *m, const char *url,
                     const char *username, const char *password,
                     const struct import_options *o, struct image *out,

@@ -8,8 +8,8 @@
 #include "base/overlay.h"
 #include "base/scope.h"
 #include "base/uuid.h"
-#include "layer/copy.h"
 #include "layer/publish.h"
+#include "transport/below.h"
 #include "unpack/jail.h"
 #include "view/view.h"
 #include <errno.h>
@@ -39,8 +39,7 @@ struct stack {
     int64_t *below; /* known layers, the highest first */
     size_t below_count;
     struct workspace_layer *layers;
-    size_t count;      /* entries of `layers` */
-    struct view *view; /* the tree below the layer that is being unpacked */
+    size_t count;           /* entries of `layers` */
     int64_t bytes, entries; /* of all layers so far */
     struct import_progress progress;
 };
@@ -92,52 +91,6 @@ static struct view *open_view(const struct stack *s, size_t n) {
     return view_open(s->m->dir_fd, ids, count, s->m->ids, s->f);
 }
 
-static int find_below(void *arg, const char *path, struct unpack_below *out,
-                      struct fault *f) {
-    const struct stack *s = arg;
-    char absolute[PATH_MAX + 1];
-    struct item item;
-    struct fault why;
-    snprintf(absolute, sizeof absolute, "/%s", path);
-    if (inspect_stat(s->view, absolute, false, &item, &why) < 0)
-        return why.status < 500 ? 0
-                                : fault_set(f, why.status, "%s", why.message);
-    if (strcmp(item.path, path) != 0)
-        return 0; /* the path leads through a link */
-    *out = (struct unpack_below){.uid = item.st.st_uid,
-                                 .gid = item.st.st_gid,
-                                 .mode = item.st.st_mode,
-                                 .inode = item.st.st_ino,
-                                 .bytes = item.st.st_blocks * 512,
-                                 .mtime = item.st.st_mtim};
-    snprintf(out->target, sizeof out->target, "%s", item.target);
-    return 1;
-}
-
-static int copy_below(void *arg, const char *path, int root, struct fault *f) {
-    const struct stack *s = arg;
-    char *piece CLEANUP(cleanup_free) = malloc(COPY_PIECE);
-    const struct copier c = {piece, s->o->deadline};
-    char absolute[PATH_MAX + 1];
-    struct stat st;
-    if (!piece)
-        return fault_memory(f);
-    snprintf(absolute, sizeof absolute, "/%s", path);
-    int from CLEANUP(cleanup_close) = inspect_open(s->view, absolute, NULL, f);
-    if (from < 0)
-        return -1;
-    int to CLEANUP(cleanup_close) =
-        openat(root, UNPACK_COPY,
-               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (to >= 0 && fstat(from, &st) == 0 &&
-        copy_data(&c, from, to, st.st_size) == 0 &&
-        copy_metadata(&c, from, to, &st) == 0)
-        return 0;
-    fault_errno(f, "copying /%.200s of a layer below", path);
-    deadline_check(&c.deadline, "the import", f);
-    return -1;
-}
-
 /* Whether `path` exists in the new image. */
 static bool is_somewhere(const struct stack *s, const char *path) {
     struct view *v = open_view(s, s->count);
@@ -168,19 +121,20 @@ static int unpack_content(struct stack *s, int root, int blob,
     const struct import_options *o = s->o;
     int64_t most = o->max_entries ? o->max_entries : MAX_ENTRIES;
     char digest[DIGEST_SIZE];
+    struct below below = {open_view(s, s->count - 1), o->deadline};
     const struct unpack_options unpack = {
         .ids = s->m->ids,
         .whiteouts = true,
         .max_bytes = room(s),
         .max_entries = most > s->entries ? most - s->entries : 1,
         .deadline = o->deadline,
-        .below = find_below,
-        .copy = copy_below,
-        .below_arg = s};
-    s->view = open_view(s, s->count - 1);
-    int status =
-        s->view ? unpack_jailed(root, blob, &unpack, digest, result, s->f) : -1;
-    view_close(steal_pointer(&s->view));
+        .below = below_look,
+        .copy = below_copy,
+        .below_arg = &below};
+    int status = below.view
+                     ? unpack_jailed(root, blob, &unpack, digest, result, s->f)
+                     : -1;
+    view_close(below.view);
     s->bytes += result->bytes;
     s->entries += result->entries;
     if (status < 0 || strcmp(digest, diff_id) == 0)

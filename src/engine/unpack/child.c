@@ -228,6 +228,7 @@ static int unpack(struct confined *c, struct fault *f) {
     const struct unpack_order *order = &c->order;
     struct unpack_options o = {.ids = {.base = 0, .count = order->ids},
                                .whiteouts = order->whiteouts,
+                               .at = order->at,
                                .max_bytes = order->max_bytes,
                                .max_entries = order->max_entries,
                                .deadline = {order->deadline, NULL},

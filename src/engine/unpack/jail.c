@@ -113,6 +113,7 @@ static int send_order(const struct jail *j, bool layer) {
                                  .max_bytes = o->max_bytes,
                                  .max_entries = o->max_entries,
                                  .deadline = o->deadline.at};
+    snprintf(order.at, sizeof order.at, "%s", o->at ? o->at : "");
     if (send(j->control, &order, sizeof order, MSG_NOSIGNAL) < 0)
         return fault_errno(j->f, "unpacking: talking to the process");
     return 0;

@@ -22,6 +22,7 @@ struct unpack_order {
     bool layer, whiteouts, asks; /* asks: there is a `below` */
     int64_t max_bytes, max_entries;
     double deadline; /* as in struct deadline */
+    char at[PATH_MAX];
 };
 
 /* From the child. */

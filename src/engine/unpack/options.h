@@ -29,6 +29,10 @@ struct unpack_options {
     /* .wh.NAME and .wh..wh..opq become overlay's whiteouts and opaque marks, as
      * in OCI image layers; otherwise such names are not special. */
     bool whiteouts;
+    /* The directory that the archive's names are relative to, such as "work";
+     * NULL is the root. It is found as the directory of a name is, through
+     * links, and made if need be. "." is this directory and must be one. */
+    const char *at;
     int64_t max_bytes;   /* of all contents; 0: 12 GiB */
     int64_t max_entries; /* with directories that are implied; 0: 2,000,000 */
     struct deadline deadline;

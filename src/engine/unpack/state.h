@@ -21,6 +21,7 @@ struct unpack {
     struct fault *f;
     struct archive *a;
     int root, input;
+    char at[PATH_MAX]; /* clean; "" is the root */
     bool stopped; /* the fault is filled already, by a callback or deadline */
     /* The directory of the last entry, which most share with the next: its path
      * in the archive, and the path without links to which that leads. */

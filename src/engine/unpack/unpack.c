@@ -26,12 +26,13 @@ struct dir_time {
     size_t length; /* of the place that follows, with its NUL */
 };
 
-/* Normalises a name: it becomes relative, without empty and "." parts. The root
- * is "". */
+/* Normalises a name: it becomes relative to the root, without empty and "."
+ * parts. The root is "". */
 static int clean_name(struct unpack *u, const char *raw, char out[PATH_MAX]) {
-    size_t used = 0;
+    size_t used = strlen(u->at);
     if (!raw || !*raw)
         return unpack_refuse(u, "", "is no name for an entry");
+    memcpy(out, u->at, used);
     for (const char *p = raw; *p;) {
         size_t length = strcspn(p, "/");
         bool dot = length == 1 && p[0] == '.';
@@ -85,6 +86,28 @@ static int unpack_root(struct unpack *u, struct archive_entry *e) {
     if (set_metadata(u, u->root, "/", e) < 0)
         return -1;
     return remember_time(u, "", e);
+}
+
+/* The directory that all names are relative to. It is described, not replaced:
+ * a link that leads to it stays. */
+static int unpack_top(struct unpack *u, struct archive_entry *e) {
+    char path[PATH_MAX];
+    const char *name;
+    if (!*u->at)
+        return unpack_root(u, e);
+    if (archive_entry_hardlink(e) || archive_entry_filetype(e) != AE_IFDIR)
+        return unpack_refuse(u, u->at, "must be a directory");
+    snprintf(path, sizeof path, "%s", u->at);
+    if (path_append(u, path, ".") < 0)
+        return -1;
+    int fd = place_parent(u, path, &name);
+    if (fd < 0)
+        return -1;
+    if (u->implied_count)
+        implied_clear(fd);
+    if (set_metadata(u, fd, u->at, e) < 0)
+        return -1;
+    return remember_time(u, u->parent_place, e);
 }
 
 static int unpack_directory(struct unpack *u, int parent, const char *name,
@@ -288,7 +311,8 @@ static int unpack_entry(struct unpack *u, struct archive_entry *e) {
     if (unpack_count_entry(u) < 0 ||
         clean_name(u, archive_entry_pathname(e), path))
         return -1;
-    return *path ? unpack_named(u, path, e) : unpack_root(u, e);
+    return strcmp(path, u->at) == 0 ? unpack_top(u, e)
+                                    : unpack_named(u, path, e);
 }
 
 static int finish(struct unpack *u) {
@@ -299,6 +323,12 @@ static int finish(struct unpack *u) {
 }
 
 static int unpack_all(struct unpack *u) {
+    char at[PATH_MAX];
+    if (u->o->at && *u->o->at) {
+        if (clean_name(u, u->o->at, at) < 0)
+            return -1;
+        memcpy(u->at, at, sizeof at);
+    }
     if (input_open(u) < 0 || place_root(u) < 0)
         return -1;
     for (;;) {

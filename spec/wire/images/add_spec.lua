@@ -1,0 +1,184 @@
+-- POST /images/{uuid}/layers: an image with one layer more (http-api.md §4.25).
+local disk = require("spec.support.disk")
+local tar = require("contree.dockerfile.tar")
+local wire = require("spec.support.wire")
+
+describe("a layer on top of an image", function()
+  local engine, base
+
+  setup(function()
+    engine = wire.start()
+    base = engine:get("/v1/images?tag=busybox:latest").json.images[1].uuid
+  end)
+  teardown(function() engine:stop() end)
+
+  -- The bytes of an archive. A member with data is a file, one with a target is a link.
+  local function archive(members)
+    local pieces = {}
+    local writer = tar.writer{
+      write = function(_, bytes)
+        pieces[#pieces + 1] = bytes
+        return true
+      end,
+      flush = function() return true end,
+    }
+    for _, each in ipairs(members) do
+      local data = each.data
+      writer:add({ name = each[1], type = each.type or each.target and "link" or "file",
+        mode = each.mode or 420, uid = each.uid or 0, gid = 0, mtime = each.mtime or 1000000000,
+        size = data and #data or 0, target = each.target },
+        function() return data end)
+    end
+    writer:finish()
+    return table.concat(pieces)
+  end
+
+  local function add(bytes, query, uuid)
+    return engine:request("POST", ("/v1/images/%s/layers%s"):format(uuid or base, query or ""),
+      { body = bytes })
+  end
+
+  local function made(...)
+    local reply = add(...)
+    assert.equal(201, reply.status, reply.body)
+    return reply.json
+  end
+
+  local function sh(image, command)
+    local run = engine:run(wire.shell(command, { image = image.uuid }))
+    local result = run.metadata.result
+    assert.equal("", wire.bytes(result.stderr))
+    return wire.bytes(result.stdout)
+  end
+
+  it("is unpacked in a directory", function()
+    local image = made(archive{
+      { "d", type = "directory", mode = 448, mtime = 1234567890 },
+      { "d/program", data = "#!/bin/sh\necho hello\n", mode = 493 },
+      { "d/link", target = "program" },
+      { "d/dangling", target = "/nowhere/../at/all" },
+      { "d/same", type = "hardlink", target = "d/program", mode = 493 },
+      { "empty", type = "directory", mode = 493 },
+      { ("long"):rep(40), data = "long" },
+    }, "?at=/work/here&tag=added:v1")
+    assert.equal("added:v1", image.tag)
+    assert.equal("hello\n", sh(image, "/work/here/d/link"))
+    assert.equal("700 1234567890\n755 1000000000 2\nprogram\n/nowhere/../at/all\n755\n",
+      sh(image, [[cd /work/here; stat -c "%a %Y" d; stat -c "%a %Y %h" d/program
+        readlink d/link; readlink d/dangling; stat -c %a empty]]))
+    assert.equal("long", sh(image, "cat /work/here/" .. ("long"):rep(40)))
+    -- The image below is as it was.
+    assert.equal("no\n", sh({ uuid = base }, "test -e /work || echo no"))
+  end)
+
+  it("hides what is below", function()
+    local first = made(archive{ { "keep", data = "1" }, { "gone", data = "2" },
+      { "dir/a", data = "3" }, { "dir/b", data = "4" }, { "other/x", data = "5" } }, "?at=/work")
+    local second = made(archive{ { ".wh.gone", data = "" }, { "dir/.wh..wh..opq", data = "" },
+      { "dir/c", data = "6" }, { ".wh.other", data = "" }, { "keep", data = "7" } }, "?at=/work",
+      first.uuid)
+    assert.equal("./dir/c\n./keep\n7", sh(second, "cd /work; find . -type f | sort; cat keep"))
+    assert.equal("5\n", sh(first, "cd /work; find . -type f | wc -l"))
+  end)
+
+  it("goes through the links of the image, which stay", function()
+    local run = engine:run(wire.shell("mkdir -p /real/place && ln -s real /way",
+      { disposable = false }))
+    local image = made(archive{ { "file", data = "there" },
+      { ".", type = "directory", mode = 457 } }, "?at=/way/place", run.result_image_uuid)
+    assert.equal("real\n711\nthere", sh(image,
+      "readlink /way; stat -c %a /real/place; cat /real/place/file"))
+  end)
+
+  it("may be compressed", function()
+    local path = disk.write(engine.directory .. "/t.tar", archive{ { "f", data = "packed" } })
+    for _, program in ipairs{ "gzip", "zstd", "xz" } do
+      local bytes = disk.capture(("%s -qc %s"):format(program, path))
+      assert.equal("packed", sh(made(bytes, "?at=/" .. program), "cat /*/f"))
+    end
+  end)
+
+  it("keeps the settings of the image, and tells where it came from", function()
+    local run = engine:run{ command = "/bin/true", env = { KEPT = "yes" }, preserve_env = true,
+      disposable = false }
+    local image = made(archive{ { "f", data = "x" } }, "?at=/a", run.result_image_uuid)
+    assert.equal("yes\n", sh(image, "echo $KEPT"))
+    local operation = engine:get("/v1/operations/" .. image.operation_uuid).json
+    assert.equal("image_import", operation.kind)
+    assert.equal("SUCCESS", operation.status)
+    assert.equal(run.result_image_uuid, operation.image_uuid)
+    assert.equal(image.uuid, operation.result_image_uuid)
+    assert.equal("layer:/a", operation.metadata.registry.url)
+    local events = engine:events(image.operation_uuid)
+    assert.equal("completion", events[#events].event)
+  end)
+
+  it("may be empty", function()
+    local image = made(archive{}, "?at=/work")
+    assert.are_not.equal(base, image.uuid)
+    assert.equal("no\n", sh(image, "test -e /work || echo no"))
+  end)
+
+  it("has as many entries as it likes, in one request", function()
+    local members = {}
+    for i = 1, 5000 do members[i] = { ("d%d/f%d"):format(i % 50, i), data = tostring(i) } end
+    assert.equal("5000\n4321", sh(made(archive(members), "?at=/many"),
+      "find /many -type f | wc -l; cat /many/d21/f4321"))
+  end)
+
+  it("is refused with a reason", function()
+    local good = archive{ { "f", data = "x" } }
+    wire.refuses(400, "absolute path", add(good, "?at=work"))
+    wire.refuses(400, '"%.%."', add(good, "?at=/a/../b"))
+    wire.refuses(400, "tag", add(good, "?tag=A%20b"))
+    wire.refuses(400, "max_layer_bytes", add(good, "?max_layer_bytes=0"))
+    wire.refuses(404, "image", add(good, "", "01a22463-0000-7000-8000-000000000000"))
+    wire.refuses(404, "image", add(good, "", "nothing"))
+    wire.refuses(422, "bad archive", add("this is no archive"))
+    wire.refuses(422, "bad archive", add(good:sub(1, 700)))
+    wire.refuses(422, "is not a directory", add(good, "?at=/bin/busybox"))
+    wire.refuses(422, "hide the whole image", add(archive{ { ".wh..wh..opq", data = "" } }))
+    wire.refuses(413, "larger", add(archive{ { "f", data = ("x"):rep(5000) } },
+      "?max_layer_bytes=4096"))
+    wire.eventually("the remains to be deleted", function() return engine:is_clean() end)
+  end)
+
+  it("never leaves the image", function()
+    disk.write(engine.directory .. "/secret", "secret")
+    for _, name in ipairs{ "../up", "a/../../up", ".." } do
+      wire.refuses(422, "leads out", add(archive{ { name, data = "x" } }, "?at=/work"))
+    end
+    wire.refuses(422, "leads out", add(archive{
+      { "f", type = "hardlink", target = "../../" .. engine.directory .. "/secret" } },
+      "?at=/work"))
+    wire.refuses(422, "hard link", add(archive{
+      { "f", type = "hardlink", target = engine.directory .. "/secret" } }, "?at=/work"))
+    -- Through a link to the host's directory: the same path in the image.
+    local image = made(archive{ { "out", target = engine.directory },
+      { "out/planted", data = "x" } }, "?at=/work")
+    assert.is_nil(disk.peek(engine.directory .. "/planted"))
+    assert.equal("x", sh(image, "cat " .. engine.directory .. "/planted"))
+    -- Absolute names are below the directory, too.
+    image = made(archive{ { "/etc/planted", data = "y" } }, "?at=/work")
+    assert.equal("y", sh(image, "cat /work/etc/planted"))
+  end)
+
+  it("leaves nothing when it breaks off", function()
+    local connection = engine:connect()
+    connection:send(("POST /v1/images/%s/layers HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000"
+      .. "\r\n\r\n"):format(base) .. ("x"):rep(100000))
+    connection:close()
+    wire.eventually("the file to be closed", function()
+      local open = disk.capture(("ls -l /proc/%d/fd"):format(engine.pid))
+      return not open:find(engine.data .. "/#", 1, true)
+    end)
+    wire.eventually("the remains to be deleted", function() return engine:is_clean() end)
+  end)
+
+  it("survives the engine", function()
+    local image = made(archive{ { "f", data = "lasting" } }, "?at=/work")
+    engine:kill("KILL")
+    engine:launch()
+    assert.equal("lasting", sh(image, "cat /work/f"))
+  end)
+end)
