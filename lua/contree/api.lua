@@ -140,7 +140,7 @@ end
 --- is no image), conflict (the session belongs to another server), file (the store),
 --- timeout (the store is locked).
 ---@async
----@param given { store: string|contree.Sessions, id: string, image: contree.Image|string|nil }
+---@param given contree.OpenedSessionOptions
 ---@return contree.Session
 function Client:session(given) return require("contree.session").open(self, given) end
 

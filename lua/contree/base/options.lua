@@ -242,7 +242,8 @@ end
 --- Exactly this value.
 function options.exactly(constant)
   return function(value)
-    if value ~= constant then return tostring(constant) end
+    if value == constant then return nil end
+    return type(constant) == "string" and ("%q"):format(constant) or tostring(constant)
   end
 end
 

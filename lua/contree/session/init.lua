@@ -59,26 +59,28 @@ local make = class.define("contree.Session", Session, {
 ---@class contree.SessionOptions
 ---@field store? string|contree.Sessions the file that keeps it (contree.sessions)
 ---@field id? string            its name there
+---@field keep? "all"|"success" success: a run that ends with another exit code than 0, or by
+---  a signal, leaves the session where it was; default all
 
 -- Beginning ------------------------------------------------------------------
 
 -- past: the contree.History. tip: the id of the entry where the session is. busy: a run of
 -- this object is under way. started: operations by id. stranded: results whose branch was
--- moved meanwhile, with the place where they belong.
-local function new(client, past, branch, entry, id)
+-- moved meanwhile, with the place where they belong. keep: which runs move it.
+local function new(client, past, branch, entry, keep, id)
   return make({ client = client, past = past, branch_name = branch, tip = entry.id, id = id,
-    image = entry.image or image.new(client, { uuid = entry.uuid }), started = {},
+    keep = keep, image = entry.image or image.new(client, { uuid = entry.uuid }), started = {},
     stranded = setmetatable({}, { __mode = "k" }) }, client.safe)
 end
 
-local function in_memory(where, from, id)
-  if id then
+local function in_memory(where, from, given)
+  if given.id then
     errors.misuse(where .. ": a session with an id is kept in a store", "store = names its file")
   end
   local past = history.open(memory.new(), "session", from.client.origin,
     { { image = from, uuid = from.uuid, kind = "start", title = "start" } })
   local branch, entry = past:current()
-  return new(from.client, past, branch, entry)
+  return new(from.client, past, branch, entry, given.keep)
 end
 
 local function is_store(value)
@@ -86,7 +88,8 @@ local function is_store(value)
   return options.name(value) and "the path of a file, or what contree.sessions returned"
 end
 
-local SPEC = { store = is_store, id = options.name }
+local keep = options.one_of(options.exactly("all"), options.exactly("success"))
+local SPEC = { store = is_store, id = options.name, keep = keep }
 
 local function rows_of(store)
   if type(store) ~= "string" then return store.rows end
@@ -111,7 +114,7 @@ local function in_store(client, where, given, from)
       :format(id, server, client.origin))
   end
   local branch, entry = past:current()
-  return new(client, past, branch, entry, id)
+  return new(client, past, branch, entry, given.keep, id)
 end
 
 --- A session that begins at an image.
@@ -121,7 +124,7 @@ end
 ---@return contree.Session
 function session.new(from, given)
   given = options.check("image:session", SPEC, given)
-  if not given.store then return in_memory("image:session", from, given.id) end
+  if not given.store then return in_memory("image:session", from, given) end
   return in_store(from.client, "image:session", given, from)
 end
 
@@ -131,13 +134,16 @@ local function is_image(value)
   return "an image"
 end
 
-local SPEC_OF_CLIENT = { store = is_store, id = options.name,
+local SPEC_OF_CLIENT = { store = is_store, id = options.name, keep = keep,
   image = options.one_of(options.name, is_image) }
+
+---@class contree.OpenedSessionOptions : contree.SessionOptions
+---@field image? contree.Image|string what a new one begins at
 
 --- The session of that name in a store; `image` is what a new one begins at.
 ---@async
 ---@param client contree.Client
----@param given { store: string|contree.Sessions, id: string, image: contree.Image|string|nil }
+---@param given contree.OpenedSessionOptions
 ---@return contree.Session
 function session.open(client, given)
   given = options.check("client:session", SPEC_OF_CLIENT, given)
@@ -146,7 +152,7 @@ function session.open(client, given)
   if from then image.reference(from) end
   if given.store then return in_store(client, "client:session", given, from) end
   if not from then errors.misuse("client:session needs store = and id =, or image =") end
-  return in_memory("client:session", from, given.id)
+  return in_memory("client:session", from, given)
 end
 
 -- Running --------------------------------------------------------------------
@@ -508,7 +514,7 @@ function Session:fork(id)
       { hint = "choose another name" })
   end
   local branch, entry = past:current()
-  return new(self.client, past, branch, entry, id or self.id and past.id)
+  return new(self.client, past, branch, entry, self.keep, id or self.id and past.id)
 end
 
 --- The run that last changed a path, and the change (image:blame).

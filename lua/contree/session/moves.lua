@@ -75,10 +75,11 @@ local function watch(self, plan, place)
   end
 end
 
--- The session goes to the image that a run leaves, unless none was kept or the command was
--- stopped half-way.
-local function is_kept(result)
+-- The session goes to the image that a run leaves, unless none was kept, the command was
+-- stopped half-way, or it failed and the session keeps only what succeeds.
+local function is_kept(self, result)
   return result and result.uuid and not result.timed_out
+    and (self.keep ~= "success" or result.exit_code == 0)
 end
 
 local function entry_of(result, kind, title)
@@ -112,7 +113,7 @@ function moves.run(self, plan, kind, title)
   local place = enter(self)
   watch(self, plan, place)
   local ok, result = pcall(run.run, self.image, plan)
-  if ok and not plan.disposable and is_kept(result) then
+  if ok and not plan.disposable and is_kept(self, result) then
     ok, result = pcall(function()
       add(self, place, entry_of(result, kind, title))
       return result
@@ -125,7 +126,7 @@ end
 
 -- Take the end of a pending run; `result` is nil when it kept no image.
 local function take_end(self, row, started, result)
-  local entry = is_kept(result) and entry_of(result, row.kind, row.title) or nil
+  local entry = is_kept(self, result) and entry_of(result, row.kind, row.title) or nil
   local found = self.past:settle(row.operation, entry)
   row.taken = true
   self.started[row.operation] = nil
