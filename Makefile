@@ -113,6 +113,7 @@ $(B)/peers/%: bench/peers/%.c
 	$(CC) $(ALL_CFLAGS) -o $@ $< $($*_LDLIBS)
 
 requests_LDLIBS := -lcurl
+sha256_LDLIBS := -lcrypto
 
 bench-peers: $(patsubst bench/peers/%.c,$(B)/peers/%,$(wildcard bench/peers/*.c))
 

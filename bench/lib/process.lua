@@ -25,14 +25,32 @@ function process.cpu(pid)
   return program.numbers("build/peers/cputime " .. pid)[1]
 end
 
---- How often the threads of a process have gone to sleep.
-function process.sleeps(pid)
-  local sum = 0
-  for text in disk.capture(("cat /proc/%d/task/*/status"):format(pid))
-    :gmatch("\nvoluntary_ctxt_switches:%s*(%d+)") do
-    sum = sum + tonumber(text)
-  end
-  return sum
+--- A process and all below it.
+---@return integer[]
+function process.family(pid)
+  local pids, level = { pid }, tostring(pid)
+  repeat
+    level = disk.capture("pgrep -P " .. level):gsub("%s+$", ""):gsub("%s+", ",")
+    for child in level:gmatch("%d+") do pids[#pids + 1] = child end
+  until level == ""
+  return pids
 end
+
+-- The sum of a number in files of processes.
+local function sum(pids, files, pattern)
+  local total = 0
+  local text = disk.capture(("for p in %s; do cat /proc/$p/%s; done 2>/dev/null")
+    :format(table.concat(pids, " "), files))
+  for number in text:gmatch(pattern) do total = total + tonumber(number) end
+  return total
+end
+
+--- How often the threads of processes have gone to sleep.
+function process.sleeps(pids)
+  return sum(pids, "task/*/status", "\nvoluntary_ctxt_switches:%s*(%d+)")
+end
+
+--- The resident memory of processes in MB; what they share is counted once.
+function process.together(pids) return sum(pids, "smaps_rollup", "\nPss:%s*(%d+)") / 1024 end
 
 return process

@@ -2,11 +2,11 @@
 -- function, and from a buffer to a buffer; beside `cat | cat`. The memory is flat if all of
 -- it takes no more than a quarter of it. Usage: lua bench/parts/bulk.lua ROUNDS MB
 local contree = require("contree")
-local core = require("contree.core")
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 local judge = require("bench.lib.judge")
 local process = require("bench.lib.process")
+local timed = require("bench.lib.timed")
 local turns = require("bench.lib.turns")
 
 local PIECE = 64 * 1024
@@ -17,14 +17,6 @@ image:run("true")
 local engine = home.pid(directory .. "/data")
 local from, to = directory .. "/from", directory .. "/to"
 local whole = mb * 1048576
-
-local function timed(fn)
-  local begun = core.now()
-  fn()
-  return core.now() - begun
-end
-
-local function shell(command, ...) assert(os.execute(command:format(...))) end
 
 local function cat(stdin, stdout)
   local result = image:run{ command = "cat", stdin = stdin, stdout = stdout,
@@ -51,24 +43,24 @@ end
 local function measured(fn)
   return function()
     local theirs, ours = process.cpu(engine), os.clock()
-    local took = timed(fn)
+    local took = timed.call(fn)
     ours = os.clock() - ours
     return took, ours * 1e3 / mb, (process.cpu(engine) - theirs) * 1e3 / mb
   end
 end
 
 local function peaks(size)
-  shell("head -c %d /dev/urandom > %s", size, from)
+  timed.shell("head -c %d /dev/urandom > %s", size, from)
   process.forget_peak("self")
   process.forget_peak(engine)
   cat({ path = from }, { path = to })
-  shell("cmp %s %s", from, to)
+  timed.shell("cmp %s %s", from, to)
   return { client = process.peak("self"), engine = process.peak(engine) }
 end
 
 local quarter, full = peaks(whole // 4), peaks(whole)
 local all = turns.take(rounds, {
-  { "cat", function() return timed(function() shell("cat %s | cat > %s", from, to) end) end },
+  { "cat", function() return timed.shell("cat %s | cat > %s", from, to) end },
   { "file", measured(function() cat({ path = from }, { path = to }) end) },
   { "function", measured(functions) }, { "buffer", measured(buffers) },
 })
