@@ -137,11 +137,50 @@ static void recycling(void) {
     end_env(&e);
 }
 
+/* Unchanged, changed, mounted, published, and gone. */
+static void leaving(void) {
+    struct env e = make_env();
+    struct fault f;
+    struct workspace w[5], again;
+    struct stat st;
+    bool seen[6] = {false};
+    int64_t layer;
+    for (int i = 0; i < 5; i++)
+        CHECK_NUMBER(workspace_take(e.l, &w[i], &f), 0);
+    CHECK(shell("echo > %s/%s/f; chmod 700 %s/%s", e.d.path, w[1].upper,
+                e.d.path, w[1].upper));
+    CHECK(run_in(&e, &w[2], "echo x > f"));
+    CHECK(run_in(&e, &w[3], "echo x > f"));
+    CHECK_NUMBER(publish_layer(&e, &w[3], 0, &layer, NULL, &f), 0);
+    CHECK(shell("rm -r %s/w/%d", e.d.path, (int)w[4].number));
+    trash_empty(e.l);
+    for (int i = 0; i < 5; i++)
+        if (i != 3) /* publishing leaves it */
+            workspace_leave(e.l, &w[i]);
+    CHECK_NUMBER(workspaces_left(e.l), 5);
+    CHECK(trash_is_empty(e.l) && exists(&e, w[1].upper));
+    workspaces_recycle(e.l);
+    CHECK_NUMBER(workspaces_left(e.l), 0);
+    CHECK_NUMBER(count_entries(&e, "trash"), 2);
+    for (int i = 0; i < 4; i++) {
+        CHECK_NUMBER(workspace_take(e.l, &again, &f), 0);
+        CHECK(again.number <= 4 && !seen[again.number]);
+        seen[again.number] = true;
+        CHECK(is_empty(&e, &again));
+        CHECK(fstatat(e.d.fd, again.upper, &st, 0) == 0);
+        CHECK(st.st_uid == BASE && st.st_mode == 040755);
+        CHECK(run_in(&e, &again, "echo x > f"));
+    }
+    workspace_leave(e.l, &again); /* freed when the layers are closed */
+    end_env(&e);
+}
+
 static void publishing(void) {
     struct env e = make_env();
     struct fault f;
     struct workspace w;
-    int64_t a, b, bytes, entries, *ids;
+    struct survey v;
+    int64_t a, b, bytes, *ids;
     size_t count;
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
     int64_t number = w.number;
@@ -149,12 +188,11 @@ static void publishing(void) {
                  "mkdir -p a/b; head -c 100000 /dev/zero > a/b/f; "
                  "ln a/b/f a/g; mkfifo p; ln -s nowhere s; chmod 0 a/b; "
                  "truncate -s 1T sparse; rmdir run; echo hello > etc/x"));
-    CHECK_NUMBER(workspace_size(e.l, &w, &bytes, &entries, &f), 0);
-    CHECK(bytes >= 100006 && bytes < 110000);
-    CHECK(entries > 8 && entries < 20);
+    CHECK_NUMBER(workspace_survey(e.l, &w, &v, &f), 0);
+    CHECK(v.bytes >= 100006 && v.bytes < 110000);
+    CHECK(v.entries > 8 && v.entries < 20);
     CHECK_NUMBER(publish_layer(&e, &w, 0, &a, &bytes, &f), 0);
     CHECK(bytes >= 100006 && bytes < 110000);
-    CHECK(entries > 8 && entries < 20);
     char path[32];
     layer_path(a, path);
     CHECK(exists(&e, path));
@@ -162,6 +200,8 @@ static void publishing(void) {
     CHECK_NUMBER(count, 1);
     free(ids);
     /* The workspace can be used again, over the new layer too. */
+    CHECK_NUMBER(workspaces_left(e.l), 1);
+    workspaces_recycle(e.l);
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
     CHECK_NUMBER(w.number, number);
     CHECK(is_empty(&e, &w));
@@ -334,7 +374,7 @@ static void nasty_trees(void) {
     struct temp_dir canary = temp_dir_make();
     struct fault f;
     struct workspace w;
-    int64_t bytes, entries;
+    struct survey v;
     CHECK(shell("mkdir %s/keep && echo > %s/keep/f", canary.path, canary.path));
     CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
     int fd = openat(e.d.fd, w.upper, O_RDONLY | O_DIRECTORY);
@@ -353,8 +393,8 @@ static void nasty_trees(void) {
     CHECK(make_immutable(fd, "frozen"));
     close(fd);
     /* The walk reaches the bottom, although no path does. */
-    CHECK_NUMBER(workspace_size(e.l, &w, &bytes, &entries, &f), 0);
-    CHECK_NUMBER(bytes, 302);
+    CHECK_NUMBER(workspace_survey(e.l, &w, &v, &f), 0);
+    CHECK_NUMBER(v.bytes, 302);
     workspace_drop(e.l, &w);
     trash_empty(e.l);
     CHECK_NUMBER(count_entries(&e, "trash"), 0);
@@ -432,9 +472,11 @@ static void *work(void *arg) {
         if (n % 3 == 2 && publish_layer(e, &w, 0, &layer, NULL, &f) < 0)
             return NULL;
         if (n % 3 != 2)
-            workspace_drop(e->l, &w);
-        if (n % 20 == 0)
+            (n % 2 ? workspace_drop : workspace_leave)(e->l, &w);
+        if (n % 20 == 0) {
+            workspaces_recycle(e->l);
             trash_empty(e->l);
+        }
     }
     return e;
 }
@@ -468,6 +510,7 @@ static int as_nobody(void *arg) {
     if (mkdirat(e->d.fd, path, 0500) < 0 ||
         publish_layer(e, &w, 0, &layer, NULL, &f) < 0)
         return 3;
+    workspaces_recycle(e->l);
     if (workspace_take(e->l, &w, &f) < 0 || !is_empty(e, &w))
         return 4;
     snprintf(path, sizeof path, "%s/d", w.upper);
@@ -488,6 +531,7 @@ int main(void) {
     RUN(taking, "workspaces belong to root of the sandbox");
     RUN(emptiness, "any change of the root directory counts");
     RUN(recycling, "clean workspaces are used again, others are deleted");
+    RUN(leaving, "what runs leave is made clean later, and used again");
     RUN(publishing, "a layer is published whole, or not");
     RUN(root_attributes, "mode of the root directory lasts");
     RUN(recovery, "leftovers of a killed engine go");

@@ -18,10 +18,12 @@ struct layers {
     struct store *store;
     int dir_fd, trash_fd;
     uid_t id_base;
-    pthread_mutex_t lock; /* of the next four */
+    pthread_mutex_t lock; /* of the next six */
     int64_t next_workspace, next_trash;
     int64_t kept[KEPT];
     size_t kept_count;
+    struct left_workspace *left;
+    size_t left_count;
     pthread_mutex_t trash_lock; /* one thread at a time deletes */
     atomic_bool trash_used;
 };

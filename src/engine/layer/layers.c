@@ -8,6 +8,7 @@
 #include "layer/internal.h"
 #include "layer/skeleton.h"
 #include "layer/trash.h"
+#include "layer/workspace.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -186,6 +187,7 @@ struct layers *layers_open(int dir_fd, struct store *s, uid_t id_base,
 void layers_close(struct layers *l) {
     if (!l)
         return;
+    workspaces_forget(l);
     drop_fd(&l->trash_fd);
     pthread_mutex_destroy(&l->trash_lock);
     pthread_mutex_destroy(&l->lock);

@@ -88,59 +88,65 @@ static int add_rows(struct layers *l, int64_t id, int64_t bytes,
 }
 
 static int publish(struct layers *l, const struct workspace *w,
-                   const struct purpose *p, int64_t *id, int64_t *bytes,
+                   const struct survey *v, const struct purpose *p,
                    struct fault *f) {
-    struct survey v;
+    int64_t id;
     char path[32];
     int fd CLEANUP(cleanup_close) = openat(l->dir_fd, w->upper, OPEN_DIRECTORY);
     if (fd < 0)
         return fault_errno(f, "reading %s", w->upper);
-    if (survey_tree(fd, &v, f) < 0 || store_layer_reserve(l->store, id, f) < 0)
+    if (store_layer_reserve(l->store, &id, f) < 0)
         return -1;
-    layer_path(*id, path);
-    if (move_and_sync(l, fd, w->upper, path, v.entries, f) < 0 ||
-        add_rows(l, *id, v.bytes, p, f) < 0) {
+    layer_path(id, path);
+    if (move_and_sync(l, fd, w->upper, path, v->entries, f) < 0 ||
+        add_rows(l, id, v->bytes, p, f) < 0) {
         trash_move(l, path);
         return -1;
     }
-    *bytes = v.bytes;
     return 0;
 }
 
 static int consume(struct layers *l, const struct workspace *w,
-                   const struct purpose *p, int64_t *id, int64_t *bytes,
+                   const struct survey *v, const struct purpose *p,
                    struct fault *f) {
-    int result = publish(l, w, p, id, bytes, f);
+    int result = publish(l, w, v, p, f);
     if (result == 0)
-        workspace_renew(l, w);
+        workspace_leave(l, w); /* recycling it makes a new upper directory */
     else
         workspace_discard(l, w);
     return result;
 }
 
+static int consume_and_sync(struct layers *l, const struct workspace *w,
+                            const struct purpose *p, struct fault *f) {
+    struct survey v;
+    if (workspace_survey(l, w, &v, f) < 0) {
+        workspace_discard(l, w);
+        return -1;
+    }
+    if (consume(l, w, &v, p, f) < 0)
+        return -1;
+    return store_sync(l->store, f);
+}
+
 int workspace_publish_unsynced(struct layers *l, const struct workspace *w,
-                               int64_t parent, struct image *i,
-                               struct fault *f) {
+                               const struct survey *v, int64_t parent,
+                               struct image *i, struct fault *f) {
     const struct purpose p = {.parent = parent, .image = i};
-    int64_t id, bytes;
-    return consume(l, w, &p, &id, &bytes, f);
+    return consume(l, w, v, &p, f);
 }
 
 int workspace_publish_image(struct layers *l, const struct workspace *w,
                             int64_t parent, struct image *i, struct fault *f) {
-    if (workspace_publish_unsynced(l, w, parent, i, f) < 0)
-        return -1;
-    return store_sync(l->store, f);
+    const struct purpose p = {.parent = parent, .image = i};
+    return consume_and_sync(l, w, &p, f);
 }
 
 int workspace_publish_squashed(struct layers *l, const struct workspace *w,
                                const struct chain_layer *chain, size_t count,
                                struct fault *f) {
     const struct purpose p = {.chain = chain, .count = count};
-    int64_t id, bytes;
-    if (consume(l, w, &p, &id, &bytes, f) < 0)
-        return -1;
-    return store_sync(l->store, f);
+    return consume_and_sync(l, w, &p, f);
 }
 
 /* ---- imports ---- */

@@ -6,6 +6,7 @@
 #define CONTREE_LAYER_PUBLISH_H
 
 #include "base/fault.h"
+#include "layer/survey.h"
 #include "layer/workspace.h"
 #include "store/store.h"
 #include <stdbool.h>
@@ -16,11 +17,11 @@
  * i->size. */
 int workspace_publish_image(struct layers *l, const struct workspace *w,
                             int64_t parent, struct image *i, struct fault *f);
-/* The same without a sync of the store, for a caller that has more to write: it
- * is durable after the next store_sync(). */
+/* The same for a caller that has surveyed the workspace, and has more to write
+ * to the store: the layer is durable after the next store_sync(). */
 int workspace_publish_unsynced(struct layers *l, const struct workspace *w,
-                               int64_t parent, struct image *i,
-                               struct fault *f);
+                               const struct survey *v, int64_t parent,
+                               struct image *i, struct fault *f);
 /* Publish a layer that shows what the first `count` layers of a chain show
  * together: see store_layer_squash(). */
 int workspace_publish_squashed(struct layers *l, const struct workspace *w,

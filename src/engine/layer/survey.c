@@ -75,15 +75,10 @@ int survey_tree(int fd, struct survey *out, struct fault *f) {
     return result;
 }
 
-int workspace_size(struct layers *l, const struct workspace *w, int64_t *bytes,
-                   int64_t *entries, struct fault *f) {
-    struct survey v;
+int workspace_survey(struct layers *l, const struct workspace *w,
+                     struct survey *out, struct fault *f) {
     int fd CLEANUP(cleanup_close) = openat(l->dir_fd, w->upper, OPEN_DIRECTORY);
     if (fd < 0)
         return fault_errno(f, "reading %s", w->upper);
-    if (survey_tree(fd, &v, f) < 0)
-        return -1;
-    *bytes = v.bytes;
-    *entries = v.entries;
-    return 0;
+    return survey_tree(fd, out, f);
 }

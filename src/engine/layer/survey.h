@@ -13,7 +13,7 @@ struct survey {
 /* Survey the tree of an open directory. Worker. */
 int survey_tree(int fd, struct survey *out, struct fault *f);
 /* The same for the upper directory of a workspace. */
-int workspace_size(struct layers *l, const struct workspace *w, int64_t *bytes,
-                   int64_t *entries, struct fault *f);
+int workspace_survey(struct layers *l, const struct workspace *w,
+                     struct survey *out, struct fault *f);
 
 #endif

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -162,10 +163,73 @@ void workspace_drop(struct layers *l, const struct workspace *w) {
         workspace_discard(l, w);
 }
 
-void workspace_renew(struct layers *l, const struct workspace *w) {
-    struct workspace fresh;
-    name_workspace(l, w->number, &fresh);
-    if (make_owned(l->dir_fd, fresh.upper, ROOT_MODE, l->id_base) < 0 ||
-        keep_workspace(l, &fresh) < 0)
-        workspace_discard(l, &fresh);
+/* ---- recycling ---- */
+
+struct left_workspace {
+    struct left_workspace *next;
+    struct workspace workspace;
+};
+
+void workspace_leave(struct layers *l, const struct workspace *w) {
+    struct left_workspace *left = malloc(sizeof *left);
+    if (!left) {
+        workspace_discard(l, w);
+        return;
+    }
+    left->workspace = *w;
+    pthread_mutex_lock(&l->lock);
+    left->next = l->left;
+    l->left = left;
+    l->left_count++;
+    pthread_mutex_unlock(&l->lock);
+}
+
+size_t workspaces_left(struct layers *l) {
+    pthread_mutex_lock(&l->lock);
+    size_t count = l->left_count;
+    pthread_mutex_unlock(&l->lock);
+    return count;
+}
+
+static struct left_workspace *take_left(struct layers *l) {
+    pthread_mutex_lock(&l->lock);
+    struct left_workspace *list = l->left;
+    l->left = NULL;
+    l->left_count = 0;
+    pthread_mutex_unlock(&l->lock);
+    return list;
+}
+
+/* Makes an upper directory if it has become a layer or goes to the trash. */
+static int renew_upper(struct layers *l, struct workspace *w) {
+    int changed = is_changed(l, w);
+    if (changed == 0)
+        return 0;
+    if (changed < 0 && errno != ENOENT)
+        return -1;
+    if (changed > 0 && trash_move(l, w->upper) < 0)
+        return -1;
+    name_workspace(l, w->number, w);
+    return make_owned(l->dir_fd, w->upper, ROOT_MODE, l->id_base);
+}
+
+void workspaces_recycle(struct layers *l) {
+    struct left_workspace *left = take_left(l);
+    while (left) {
+        struct left_workspace *next = left->next;
+        if (renew_upper(l, &left->workspace) < 0 ||
+            keep_workspace(l, &left->workspace) < 0)
+            workspace_discard(l, &left->workspace);
+        free(left);
+        left = next;
+    }
+}
+
+void workspaces_forget(struct layers *l) {
+    struct left_workspace *left = take_left(l);
+    while (left) {
+        struct left_workspace *next = left->next;
+        free(left);
+        left = next;
+    }
 }

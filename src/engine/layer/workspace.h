@@ -4,12 +4,14 @@
  *   workspace_take             a clean one
  *   workspace_inherit_root       for a run: its root directory is like the
  *                                parent's
- *   workspace_drop             give it back, or publish it (publish.h) */
+ *   workspace_leave            give it back, or publish it (publish.h)
+ *   workspaces_recycle         cleans those that were given back */
 #ifndef CONTREE_LAYER_WORKSPACE_H
 #define CONTREE_LAYER_WORKSPACE_H
 
 #include "base/fault.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -37,13 +39,20 @@ int workspace_inherit_root(struct layers *l, struct workspace *w,
  * of the root directory. Loop thread or worker. */
 int workspace_is_empty(struct layers *l, const struct workspace *w, bool *empty,
                        struct fault *f);
-/* Give a workspace back: it is kept if it is clean, else moved to the trash.
- * Cheap. */
+/* Give a workspace back: it is kept if it is clean, else moved to the trash. */
 void workspace_drop(struct layers *l, const struct workspace *w);
 
-/* For this room: move a workspace to the trash, or give one that lost its upper
- * directory a new one and keep it. */
+/* Give a workspace back without a touch of the disk, which takes longer than
+ * anything else that the engine does for a short run. */
+void workspace_leave(struct layers *l, const struct workspace *w);
+/* How many were left since the last workspaces_recycle(). */
+size_t workspaces_left(struct layers *l);
+/* Make clean what was left: what runs wrote is moved to the trash. Worker. */
+void workspaces_recycle(struct layers *l);
+
+/* For this room: move a workspace to the trash; free the list of those that
+ * were left. */
 void workspace_discard(struct layers *l, const struct workspace *w);
-void workspace_renew(struct layers *l, const struct workspace *w);
+void workspaces_forget(struct layers *l);
 
 #endif

@@ -35,32 +35,33 @@ void operation_note_free_space(struct operation *op) {
 struct measure {
     struct job job;
     struct operation *op;
-    int64_t bytes, entries;
+    struct survey found;
     uint64_t free_now;
     int result;
 };
 
 static void measure_work(struct job *j) {
     struct measure *m = (struct measure *)j;
-    m->result = workspace_size(m->op->all->engine->layers, &m->op->workspace,
-                               &m->bytes, &m->entries, NULL);
+    m->result = workspace_survey(m->op->all->engine->layers, &m->op->workspace,
+                                 &m->found, NULL);
 }
 
 /* Refuse what is above the run's own limit (*limit is that limit then). Refuse
  * also a run that wrote most of what a full disk lost since it started. */
 static int judge(const struct measure *m, int64_t *limit, struct fault *f) {
     const struct operation *op = m->op;
-    if (operation_check_layer(op, m->bytes, m->entries, f) < 0) {
+    if (operation_check_layer(op, &m->found, f) < 0) {
         *limit = op->run.max_layer_bytes;
         return -1;
     }
     if (m->free_now >= SPARE_BYTES ||
-        (uint64_t)m->bytes <= (op->free_at_start - m->free_now) / 2)
+        (uint64_t)m->found.bytes <= (op->free_at_start - m->free_now) / 2)
         return 0;
     return fault_set(f, 507,
                      "the run wrote %lld bytes and left less than %llu free on "
                      "the disk",
-                     (long long)m->bytes, (unsigned long long)SPARE_BYTES);
+                     (long long)m->found.bytes,
+                     (unsigned long long)SPARE_BYTES);
 }
 
 static void measure_done(struct job *j) {

@@ -1,13 +1,18 @@
-/* housekeeping.c: watches operations, empties the trash and checkpoints the
- * store, every 250 ms while there is something to do. */
+/* housekeeping.c: watches operations, cleans workspaces, empties the trash and
+ * checkpoints the store, every 250 ms while there is something to do. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "layer/trash.h"
+#include "layer/workspace.h"
 #include "operation/internal.h"
 #include "operation/operation.h"
 #include <stdlib.h>
 
-enum { HOUSEKEEPING_MS = 250, RETRY_SECONDS = 60 };
+enum {
+    HOUSEKEEPING_MS = 250,
+    RETRY_SECONDS = 60,
+    RECYCLE_AT_ONCE = 8 /* workspaces: few enough to have clean ones ready */
+};
 
 struct chore {
     struct job job;
@@ -21,6 +26,15 @@ static void trash_work(struct job *j) {
 
 static void trash_done(struct job *j) {
     ((struct chore *)j)->all->cleaning = false;
+    free(j);
+}
+
+static void recycle_work(struct job *j) {
+    workspaces_recycle(((struct chore *)j)->all->engine->layers);
+}
+
+static void recycle_done(struct job *j) {
+    ((struct chore *)j)->all->recycling = false;
     free(j);
 }
 
@@ -50,6 +64,10 @@ static void do_chore(struct operations *all, bool due, bool *busy,
     job_start(&all->engine->workers, &c->job, work, done);
 }
 
+static void recycle(struct operations *all, bool due) {
+    do_chore(all, due, &all->recycling, recycle_work, recycle_done);
+}
+
 static void watch_all(struct operations *all) {
     for (struct operation *op = all->active, *after; op; op = after) {
         after = op->next;
@@ -60,14 +78,17 @@ static void watch_all(struct operations *all) {
 static void on_housekeeping(uv_timer_t *timer) {
     struct operations *all = timer->data;
     struct engine *e = all->engine;
+    bool left = workspaces_left(e->layers) > 0;
     bool trash = !trash_is_empty(e->layers);
     bool checkpoint = store_checkpoint_due(e->store) &&
                       monotonic_seconds() >= all->checkpoint_after;
     watch_all(all);
+    recycle(all, left);
     do_chore(all, trash, &all->cleaning, trash_work, trash_done);
     do_chore(all, checkpoint, &all->checkpointing, checkpoint_work,
              checkpoint_done);
-    if (!all->runs.running && !all->imports.running && !trash && !checkpoint)
+    if (!all->runs.running && !all->imports.running && !left && !trash &&
+        !checkpoint)
         uv_timer_stop(timer);
 }
 
@@ -75,4 +96,9 @@ void operations_housekeep(struct operations *all) {
     if (!uv_is_active((uv_handle_t *)&all->housekeeping))
         uv_timer_start(&all->housekeeping, on_housekeeping, HOUSEKEEPING_MS,
                        HOUSEKEEPING_MS);
+}
+
+void operations_recycle(struct operations *all) {
+    recycle(all, workspaces_left(all->engine->layers) >= RECYCLE_AT_ONCE);
+    operations_housekeep(all);
 }

@@ -109,7 +109,7 @@ struct operations {
     bool stopping;
     uv_timer_t timer, housekeeping;
     double timer_due;
-    bool cleaning, checkpointing;
+    bool cleaning, recycling, checkpointing;
     int open_handles;
     char kernel[64], machine[64];
 };

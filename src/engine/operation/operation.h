@@ -33,6 +33,8 @@ bool operations_have_ended(const struct operations *all);
 void operations_close(struct operations *all);
 /* Start housekeeping. It stops by itself when nothing is left to do. */
 void operations_housekeep(struct operations *all);
+/* A workspace was left: have it cleaned, soon, or now if many were. */
+void operations_recycle(struct operations *all);
 /* Keep what they use from garbage collection (layer/gc.h). */
 int operations_pin(const struct operations *all, struct gc_pins *p,
                    struct fault *f);

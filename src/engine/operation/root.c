@@ -84,29 +84,7 @@ struct sandbox *root_start(struct engine *e, const struct root *root,
     return s;
 }
 
-struct drop {
-    struct job job;
-    struct operations *all;
-    struct workspace workspace;
-};
-
-static void drop_work(struct job *j) {
-    workspace_drop(job_engine(j)->layers, &((struct drop *)j)->workspace);
-}
-
-static void drop_done(struct job *j) {
-    operations_housekeep(((struct drop *)j)->all); /* to empty the trash */
-    free(j);
-}
-
-/* In a worker: recycling even a clean workspace waits for the disk. */
 void root_end(struct engine *e, const struct workspace *w) {
-    struct drop *d = calloc(1, sizeof *d);
-    if (!d) {
-        workspace_drop(e->layers, w);
-        return;
-    }
-    d->all = e->operations;
-    d->workspace = *w;
-    job_start(&e->workers, &d->job, drop_work, drop_done);
+    workspace_leave(e->layers, w);
+    operations_recycle(e->operations);
 }

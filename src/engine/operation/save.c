@@ -121,19 +121,19 @@ static int keep_layer(struct save *s) {
     return store_image_add(op->all->engine->store, &s->image, &s->fault);
 }
 
-int operation_check_layer(const struct operation *op, int64_t bytes,
-                          int64_t entries, struct fault *f) {
+int operation_check_layer(const struct operation *op, const struct survey *v,
+                          struct fault *f) {
     int64_t limit = op->run.max_layer_bytes;
-    if (bytes > limit)
+    if (v->bytes > limit)
         return fault_set(f, 507,
                          "the run wrote %lld bytes, more than "
                          "max_layer_bytes = %lld",
-                         (long long)bytes, (long long)limit);
-    if (entries > LAYER_NAMES_MIN && entries > limit / LAYER_BYTES_A_NAME)
+                         (long long)v->bytes, (long long)limit);
+    if (v->entries > LAYER_NAMES_MIN && v->entries > limit / LAYER_BYTES_A_NAME)
         return fault_set(f, 507,
                          "the run made %lld files, more than max_layer_bytes "
                          "= %lld allows at %d bytes each",
-                         (long long)entries, (long long)limit,
+                         (long long)v->entries, (long long)limit,
                          LAYER_BYTES_A_NAME);
     return 0;
 }
@@ -142,22 +142,22 @@ int operation_check_layer(const struct operation *op, int64_t bytes,
 static int publish(struct save *s) {
     struct operation *op = s->op;
     struct layers *layers = op->all->engine->layers;
-    int64_t entries;
+    struct survey v;
     bool empty;
     if (workspace_is_empty(layers, &op->workspace, &empty, &s->fault) < 0)
         return -1;
     if (empty)
         return keep_layer(s);
-    if (workspace_size(layers, &op->workspace, &s->bytes, &entries, &s->fault) <
-        0)
+    if (workspace_survey(layers, &op->workspace, &v, &s->fault) < 0)
         return -1;
-    s->full = operation_check_layer(op, s->bytes, entries, &s->fault) < 0;
+    s->bytes = v.bytes;
+    s->full = operation_check_layer(op, &v, &s->fault) < 0;
     if (s->full)
         return -1;
     s->changed = s->published = true;
     /* finish_work() makes it durable. */
-    return workspace_publish_unsynced(layers, &op->workspace, op->image.layer,
-                                      &s->image, &s->fault);
+    return workspace_publish_unsynced(layers, &op->workspace, &v,
+                                      op->image.layer, &s->image, &s->fault);
 }
 
 static void publish_work(struct job *j) {
@@ -196,6 +196,8 @@ static void publish_done(struct job *j) {
     if (!s->published) {
         op->has_workspace = true;
         operation_drop_workspace(op);
+    } else {
+        operations_recycle(op->all);
     }
     if (s->fault.status) {
         publish_failed(s);

@@ -2,6 +2,7 @@
 #ifndef CONTREE_OPERATION_SAVE_H
 #define CONTREE_OPERATION_SAVE_H
 
+#include "layer/survey.h"
 #include "operation/internal.h"
 
 /* End it as a success, durably. Its result image must be in the store. */
@@ -13,8 +14,8 @@ void operation_drop_workspace(struct operation *op);
 
 /* 507 if a run wrote more than max_layer_bytes. Names count LAYER_BYTES_A_NAME
  * each, since even an empty file takes an inode. */
-int operation_check_layer(const struct operation *op, int64_t bytes,
-                          int64_t entries, struct fault *f);
+int operation_check_layer(const struct operation *op, const struct survey *v,
+                          struct fault *f);
 #define LAYER_BYTES_A_NAME 4096
 #define LAYER_NAMES_MIN 1024
 
