@@ -259,9 +259,12 @@ function Engine:is_clean()
     self.data, MOUNTED)) == ""
 end
 
---- How many sandboxes are there: those of runs, and those that wait for one.
+--- How many sandboxes are there: those of runs, and those that wait for one. Each is a child
+-- of a launcher, with a root of its own.
 function Engine:sandboxes()
-  return tonumber(run(("find %s/w -path '%s' | wc -l"):format(self.data, MOUNTED)))
+  return tonumber(run(("for p in $(pgrep -P %d); do for q in $(pgrep -P $p); do "
+    .. "grep -l upperdir=w/ /proc/$q/mountinfo; done; done 2>/dev/null | wc -l")
+    :format(self.pid)))
 end
 
 --- A user or group id that exists in this engine's sandboxes: `n`, or 0 if that is the only
