@@ -59,6 +59,7 @@ build = {
         "src/core/multi.c",
         "src/core/place.c",
         "src/core/poller.c",
+        "src/core/records.c",
         "src/core/regular.c",
         "src/core/request.c",
         "src/core/sink.c",

@@ -8,11 +8,14 @@ local home = require("spec.support.home")
 local SHELL = "seq 1 400000"
 local SIZE = 2688895 -- bytes that it prints
 
-describe("A9: output that is taken as it comes", function()
+-- A client that asks for no extensions gets the same as one that does.
+for _, plain in ipairs{ false, true } do
+describe("A9: output that is taken as it comes" .. (plain and ", as JSON" or ""), function()
   local client, directory, stop, busybox
 
   setup(function()
     client, directory, stop = home.client()
+    client.wants_json = plain
     busybox = client.images:use("busybox:latest")
   end)
   teardown(function() stop() end)
@@ -75,6 +78,7 @@ describe("A9: output that is taken as it comes", function()
     assert.is_true(result.stdout_truncated)
   end)
 end)
+end
 
 describe("A9: output that a server cuts off unasked", function()
   local server, image

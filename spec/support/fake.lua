@@ -132,6 +132,25 @@ function fake.stream(frames, options)
     ["end"] = options["end"] }
 end
 
+--- The same frames as records (http-api.md §6.6).
+function fake.records(frames)
+  local records = {}
+  for i, frame in ipairs(frames) do
+    local id, kind, data = frame:match("^id: (%d+)\nevent: (%w+)\ndata: (.*)\n\n$")
+    local event = cjson.decode(data)
+    if kind == "stdout" or kind == "stderr" then data = event.data.value else kind = "event" end
+    records[i] = ("%s %s %d %d\n%s"):format(kind, id, event.spid, #data, data)
+  end
+  return records
+end
+
+--- A reply that is a stream of records, or of any text.
+function fake.recorded(records, options)
+  local reply = fake.stream(records, options)
+  reply.headers["Content-Type"] = "application/vnd.contree.records"
+  return reply
+end
+
 --- Rules for a run whose operation is "op-1".
 function fake.run(options)
   return {

@@ -2,10 +2,13 @@
 #include "descriptors.h"
 #include "lua_compat.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 static void set_long(struct transfer *transfer, CURLoption option, long value) {
     curl.easy_setopt(transfer->easy, option, value);
@@ -222,13 +225,44 @@ static void read_body(lua_State *L, struct transfer *t, const char *key) {
     t->source.kind = SOURCE_CHUNKS;
 }
 
+/* A file that output goes to at once; nothing if it is not a regular file. */
+static void read_output(lua_State *L, const char *name,
+                        struct record_file *out) {
+    struct stat status;
+    if (!field(L, name))
+        return;
+    /* The first member of a file in every Lua. */
+    FILE *file = *(FILE **)luaL_checkudata(L, -1, "FILE*");
+    if (file && fflush(file) == 0 && fstat(fileno(file), &status) == 0 &&
+        S_ISREG(status.st_mode))
+        out->fd = fcntl(fileno(file), F_DUPFD_CLOEXEC, 3);
+    lua_pop(L, 1);
+}
+
+static void read_sink_events(lua_State *L, struct transfer *t) {
+    struct records *records = &t->sink.records;
+    t->sink.kind = SINK_EVENTS;
+    if (field(L, "spid")) {
+        records->spid = read_count(L, "sink.spid");
+        lua_pop(L, 1);
+    }
+    read_output(L, "stdout", &records->out);
+    read_output(L, "stderr", &records->err);
+}
+
 static void read_sink(lua_State *L, struct transfer *t, const char *key) {
-    static const char *const known[] = {"path", "mode", NULL};
+    static const char *const known[] = {"path",   "mode",   "events", "spid",
+                                        "stdout", "stderr", NULL};
     static const char *const names[] = {"string", "chunks", "events", NULL};
     static const enum sink_kind kinds[] = {SINK_STRING, SINK_CHUNKS,
                                            SINK_EVENTS};
     if (lua_istable(L, -1)) {
         only_fields(L, key, known);
+        if (field(L, "events")) {
+            lua_pop(L, 1);
+            read_sink_events(L, t);
+            return;
+        }
         if (!field(L, "path"))
             luaL_error(L, "bad request: '%s' needs a path", key);
         t->sink.kind = SINK_FILE;
@@ -247,7 +281,7 @@ static void read_sink(lua_State *L, struct transfer *t, const char *key) {
         }
     luaL_error(L,
                "bad request: '%s' must be \"string\", \"chunks\", "
-               "\"events\" or {path=}",
+               "\"events\", {path=} or {events=}",
                key);
 }
 
@@ -399,10 +433,8 @@ static void set_limits(struct transfer *t) {
     set_long(t, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(t->connect_timeout));
     if (t->timeout > 0)
         set_long(t, CURLOPT_TIMEOUT_MS, milliseconds(t->timeout));
-    if (t->sink.kind == SINK_FILE || t->sink.kind == SINK_CHUNKS)
+    if (t->sink.kind != SINK_STRING)
         set_long(t, CURLOPT_BUFFERSIZE, 128 * 1024);
-    else if (t->sink.kind == SINK_EVENTS)
-        set_long(t, CURLOPT_BUFFERSIZE, 64 * 1024);
 }
 
 void request_read(lua_State *L, int index, struct transfer *t) {

@@ -17,6 +17,7 @@ void sink_init(struct sink *sink) {
                           .fd = -1,
                           .mode = 0600};
     sse_init(&sink->sse);
+    records_init(&sink->records);
 }
 
 static bool file_failed(struct sink *sink, struct transfer_error *error) {
@@ -92,7 +93,11 @@ static bool too_large(struct sink *sink, struct transfer_error *error) {
 bool sink_begin(struct sink *sink, const struct response_head *head,
                 struct transfer_error *error) {
     bool success = head->status >= 200 && head->status < 300;
+    static const char records[] = "application/vnd.contree.records";
     size_t size = 0;
+    const char *type = head_find(head, "content-type", &size);
+    sink->has_records =
+        type && size == strlen(records) && memcmp(type, records, size) == 0;
     const char *length = head_find(head, "content-length", &size);
     sink->as_string =
         sink->kind == SINK_STRING || (!success && sink->kind != SINK_CHUNKS);
@@ -131,6 +136,8 @@ static bool store(struct sink *sink, const char *data, size_t size,
         return bytes_append(&sink->bytes, data, size) || no_memory(error);
     if (sink->kind == SINK_FILE)
         return file_write(sink, data, size, error);
+    if (sink->has_records)
+        return records_feed(&sink->records, data, size, error);
     return sse_feed(&sink->sse, data, size) ||
            fail(error, "too_large", "%s", sink->sse.error);
 }
@@ -160,7 +167,9 @@ bool sink_write(struct sink *sink, const char *data, size_t size,
 size_t sink_held(const struct sink *sink) {
     if (sink->as_string)
         return 0;
-    return sink->kind == SINK_CHUNKS ? sink->bytes.length : sink->sse.queued;
+    return sink->kind == SINK_CHUNKS ? sink->bytes.length
+           : sink->has_records       ? sink->records.queued
+                                     : sink->sse.queued;
 }
 
 static bool file_finish(struct sink *sink, struct transfer_error *error) {
@@ -183,6 +192,7 @@ void sink_close(struct sink *sink, bool forked) {
     inflater_free(sink->inflater);
     sink->inflater = NULL;
     discard_file(sink, forked);
+    records_close(&sink->records);
 }
 
 void sink_free(struct sink *sink) {
@@ -190,6 +200,8 @@ void sink_free(struct sink *sink) {
     bytes_free(&sink->bytes);
     sse_free(&sink->sse);
     sse_init(&sink->sse);
+    records_free(&sink->records);
+    records_init(&sink->records);
     digest_free(sink->digest);
     free(sink->path);
     sink->digest = NULL;

@@ -2,8 +2,9 @@
  *
  * A STRING is kept, up to `max_body` bytes. A FILE is written under another
  * name and renamed when all of it has come, with a 2xx status. CHUNKS are
- * drained by Lua. EVENTS are parsed, and drained by Lua, too. Unless the status
- * is 2xx, a body for a FILE or EVENTS goes to a string. */
+ * drained by Lua. EVENTS are parsed, as a stream or as records by the type of
+ * the answer, and drained by Lua, too. Unless the status is 2xx, a body for a
+ * FILE or EVENTS goes to a string. */
 #ifndef CONTREE_SINK_H
 #define CONTREE_SINK_H
 
@@ -11,6 +12,7 @@
 #include "digest.h"
 #include "head.h"
 #include "inflate.h"
+#include "records.h"
 #include "sse.h"
 #include "transfer_error.h"
 
@@ -34,6 +36,8 @@ struct sink {
     int fd;                 /* FILE, -1 while closed */
     mode_t mode;            /* FILE */
     struct sse sse;         /* EVENTS */
+    struct records records; /* EVENTS, in place of sse if has_records */
+    bool has_records;
     struct inflater *inflater; /* NULL: the body is not compressed */
     struct digest *digest;     /* NULL unless wanted */
 };

@@ -469,9 +469,17 @@ static int transfer_next_event(lua_State *L) {
     struct transfer *t = check_transfer(L);
     if (t->sink.kind != SINK_EVENTS)
         return luaL_error(L, "this transfer has no events");
-    sse_push(L, &t->sink.sse);
+    if (t->sink.has_records)
+        records_push(L, &t->sink.records);
+    else
+        sse_push(L, &t->sink.sse);
     drained(t);
     return 1;
+}
+
+static int transfer_written(lua_State *L) {
+    struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
+    return records_push_written(L, &t->sink.records);
 }
 
 static int transfer_status(lua_State *L) {
@@ -596,13 +604,19 @@ static int transfer_gc(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg methods[] = {
-    {"write", transfer_write},   {"finish", transfer_finish},
-    {"read", transfer_read},     {"next_event", transfer_next_event},
-    {"status", transfer_status}, {"headers", transfer_headers},
-    {"header", transfer_header}, {"done", transfer_done},
-    {"result", transfer_result}, {"cancel", transfer_cancel},
-    {"close", transfer_gc},      {NULL, NULL}};
+static const luaL_Reg methods[] = {{"write", transfer_write},
+                                   {"finish", transfer_finish},
+                                   {"read", transfer_read},
+                                   {"next_event", transfer_next_event},
+                                   {"written", transfer_written},
+                                   {"status", transfer_status},
+                                   {"headers", transfer_headers},
+                                   {"header", transfer_header},
+                                   {"done", transfer_done},
+                                   {"result", transfer_result},
+                                   {"cancel", transfer_cancel},
+                                   {"close", transfer_gc},
+                                   {NULL, NULL}};
 
 void transfer_register(lua_State *L) {
     compat_newtype(L, TRANSFER_TYPE, methods, transfer_gc);

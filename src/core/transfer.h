@@ -8,16 +8,16 @@
  *                 want the body
  *   finish()      the body of chunks is complete
  *   read()        all that a sink of chunks holds now, or nil
- *   next_event()  the oldest event not yet taken, or nil; see sse.h
- *   status()      as soon as the final headers are there; nil before
- *   headers()     {lower-case name = value}, then; of equal names the last
- *   header(name)  the value of that header (lower case), or nil
- *   done()        is it over? What was received can still be drained
- *   result()      nil until done, then always the same table: status, body,
- *                 bytes_sent, bytes_received, seconds, sha256,
- *                 connected, sent (a byte of the request may have reached the
- *                 server) and error = nil | {kind=, message=, code=}
- *   cancel()      ends it at once with an error of kind "aborted"
+ *   next_event()  the oldest event not yet taken, or nil; see sse.h, records.h
+ *   written()     the id of the last record that went to a file of the sink,
+ * and the bytes that did, of stdout and of stderr; or nil status()      as soon
+ * as the final headers are there; nil before headers()     {lower-case name =
+ * value}, then; of equal names the last header(name)  the value of that header
+ * (lower case), or nil done()        is it over? What was received can still be
+ * drained result()      nil until done, then always the same table: status,
+ * body, bytes_sent, bytes_received, seconds, sha256, connected, sent (a byte of
+ * the request may have reached the server) and error = nil | {kind=, message=,
+ * code=} cancel()      ends it at once with an error of kind "aborted"
  *
  * Error kinds: connect, resolve, timeout, idle, tls, closed (reset, no answer
  * or a short one), protocol (not HTTP; damaged or cut gzip), too_large, file

@@ -222,15 +222,17 @@ end
 local OUTPUTS = "a function, a file handle, { path = }, contree.PIPE, a contree.buffer or an "
   .. "object with a write method"
 
-local function to_file(file, where, close, value)
+-- `own`: the file is ours, and the core may write to it, too.
+local function to_file(file, where, own, value)
+  if own then file:setvbuf("no") end
   return {
-    live = true,
+    live = true, file = own and file or nil,
     write = function(chunk)
       local ok, problem = file:write(chunk)
       if not ok then errors.raise("file", ("%s: %s"):format(where, problem)) end
     end,
     finish = function()
-      local ok, problem = file[close and "close" or "flush"](file)
+      local ok, problem = file[own and "close" or "flush"](file)
       if not ok then errors.raise("file", ("%s: %s"):format(where, problem)) end
       return value
     end,
@@ -239,7 +241,7 @@ end
 
 --- Checks stdout= or stderr= and returns how to write it: opener() -> sink
 --- { live = chunks are wanted as they come, write(chunk), finish() -> the
---- result's field }.
+--- result's field, file = a file without a buffer, to which others may write }.
 function stdio.output(value, where)
   if value == nil then
     return function()

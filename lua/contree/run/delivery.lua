@@ -15,11 +15,18 @@ function delivery.begin(self)
   self.seen, self.delivered = outcome.new(), { stdout = 0, stderr = 0 }
 end
 
+--- What a follower is to do with the output; nil: make events of it.
+function delivery.output(self)
+  if self.plan.on_event then return nil end
+  return { spid = self.spid, stdout = self.sinks.stdout.file, stderr = self.sinks.stderr.file,
+    count = self.delivered }
+end
+
 --- Deliver an event.
 function delivery.take(self, event)
   local mine = (event.spid or 1) == self.spid
   if mine and (event.type == "stdout" or event.type == "stderr") then
-    local bytes = stdio.decode(event.data)
+    local bytes = event.bytes or stdio.decode(event.data)
     self.delivered[event.type] = self.delivered[event.type] + #bytes
     self.sinks[event.type].write(bytes)
   elseif mine and event.type == "spawn" and self.plan.rest_of_stdin then

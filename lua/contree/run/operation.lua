@@ -133,13 +133,16 @@ end
 ---@async
 ---@return fun(): string?, string?
 function Operation:output()
-  local follower, rest = follow_in_loop(self, { spid = 1, without = "stdin" }), nil
+  local follower, rest = follow_in_loop(self,
+    { spid = 1, without = "stdin", output = { spid = 1 } }), nil
   local truncated = {}
   return class.entry(function()
     while not rest do
       local event = follower:next()
       local kind = event and event.type
-      if kind == "stdout" or kind == "stderr" then return stdio.decode(event.data), kind end
+      if kind == "stdout" or kind == "stderr" then
+        return event.bytes or stdio.decode(event.data), kind
+      end
       if not event or kind == "exit" or kind == "completion" then
         owned.release(self.owned)
         follower:close()
@@ -176,7 +179,8 @@ local function collect(self, deadline)
   local live = self.plan.live
   self.follower = self.follower
     or follow.new(self.client, self.uuid, { spid = not live and 0 or nil,
-      without = not self.plan.on_event and "stdin" or nil })
+      without = not self.plan.on_event and "stdin" or nil,
+      output = live and delivery.output(self) or nil })
   repeat
     local event = self.follower:next(deadline)
     if event and live then delivery.take(self, event) end

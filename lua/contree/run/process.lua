@@ -85,7 +85,7 @@ end
 -- collected.
 local function open(self)
   local follower = follow.new(self.operation.client, self.operation.uuid,
-    { spid = 1, without = "stdin" })
+    { spid = 1, without = "stdin", output = { spid = 1 } })
   self.follower = follower
   self.sentinel = class.on_collect(function() loop.later(follower.close, follower) end)
 end
@@ -95,7 +95,7 @@ local function fetch(self)
   if not self.follower then open(self) end
   local event = self.follower:next()
   if event and event.type == self.name then
-    take_in(self, stdio.decode(event.data))
+    take_in(self, event.bytes or stdio.decode(event.data))
   elseif event and event.type == "truncated" then
     if event.data.stream == self.name then self.truncated = true end
   elseif event and event.type == "completion" and self.follower.polling then

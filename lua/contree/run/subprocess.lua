@@ -92,7 +92,8 @@ end
 -- Follow it to its exit. It ends with the operation at the latest.
 local function collect(self, deadline)
   self.follower = self.follower or follow.new(self.client, self.uuid,
-    { spid = self.spid, without = not self.plan.on_event and "stdin" or nil })
+    { spid = self.spid, without = not self.plan.on_event and "stdin" or nil,
+      output = delivery.output(self) })
   repeat
     local event = self.follower:next(deadline)
     if event then delivery.take(self, event) end

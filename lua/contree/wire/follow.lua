@@ -28,14 +28,16 @@ Follower.__index = Follower
 
 ---@param self contree.Client
 ---@param uuid string of the operation
----@param choice? { since: integer?, spid: integer?, without: string? } `without`: a type of
----  events that nobody wants
+---@param choice? { since: integer?, spid: integer?, without: string?, output: table? }
+---  `without`: a type of events that nobody wants. `output`: that of its process `spid` may
+---  come as bytes; `stdout`, `stderr`: files that it is written to at once, then it is no
+---  event, and `count` has the numbers of bytes
 ---@return contree.Follower
 function follow.new(self, uuid, choice)
   choice = choice or {}
   return setmetatable({ client = self, uuid = uuid, path = "/operations/" .. wire.segment(uuid),
     since = choice.since, spid = choice.spid, without = choice.without,
-    tries = 0, drains = 0, malformed = 0 }, Follower)
+    output = choice.output, tries = 0, drains = 0, malformed = 0 }, Follower)
 end
 
 local function check_deadline(self, deadline)
@@ -83,10 +85,16 @@ local function connect(self, deadline)
   local query = { follow = not self.final, spid = self.spid, since = self.since,
     without = self.client.unix_socket and self.without } -- only our engine knows it
   local headers = { "Accept: text/event-stream" }
+  local output, sink = self.output, nil
+  if output and self.client.unix_socket and not self.client.wants_json then
+    headers[1] = "Accept: application/vnd.contree.records, text/event-stream"
+    sink = output.count and { events = true, spid = output.spid, stdout = output.stdout,
+      stderr = output.stderr }
+  end
   if self.cursor then headers[2] = "Last-Event-Id: " .. self.cursor end
-  self.moved = false
+  self.moved, self.written = false, { stdout = 0, stderr = 0 }
   return wire.open_events(self.client, { path = self.path .. "/events", query = query,
-    headers = headers, deadline = deadline })
+    headers = headers, deadline = deadline, sink = sink })
 end
 
 -- A completion event made from the operation's final state.
@@ -178,13 +186,26 @@ local function advance(self, id)
   return true
 end
 
+-- Take note of the output that the core has written to files.
+local function note_written(self)
+  local id, out, err = self.port.handle:written()
+  if not id then return end
+  local count, written = self.output.count, self.written
+  count.stdout = count.stdout + out - written.stdout
+  count.stderr = count.stderr + err - written.stderr
+  written.stdout, written.stderr = out, err
+  advance(self, id)
+end
+
 -- The event in a frame; nil when it holds none; nil and true when the stream must be opened
 -- again. The cursor does not pass a broken frame.
 local function event_of(self, frame)
   local event, problem
   local unwanted = frame.event == "sse_error"
     or self.without and frame.id and frame.event == self.without
-  if frame.data and not unwanted then
+  if frame.bytes and not unwanted then
+    event = { id = frame.id, type = frame.event, spid = frame.spid, bytes = frame.bytes }
+  elseif frame.data and not unwanted then
     event, problem = json.decode(frame.data)
     if not event then
       malformed(self, problem)
@@ -205,14 +226,20 @@ local function read(self, deadline)
   while true do
     -- Also while frames come: a server may repeat old events for ever.
     check_deadline(self, deadline)
+    -- It may wait, and a frame that was taken must not be lost then.
+    loop.pace()
+    note_written(self)
     local frame = handle:next_event()
     if frame then
-      loop.pace()
       local event, broken = event_of(self, frame)
       if event then return event end
       if broken then break end
     elseif handle:done() then
       local err = handle:result().error
+      if err and err.kind == "file" then
+        self:close()
+        errors.raise("file", err.message)
+      end
       local endless = err and err.kind == "too_large"
       if endless or err and err.kind == "protocol" then malformed(self, err.message, endless) end
       break
@@ -250,7 +277,10 @@ end
 
 --- Drops the connection; next() would resume.
 function Follower:close()
-  if self.port then self.port:cancel() end
+  if self.port then
+    note_written(self)
+    self.port:cancel()
+  end
   self.port = nil
 end
 

@@ -54,7 +54,7 @@ end
 local function start(self, request, body, seconds)
   local endless = request.sink or type(body) == "table"
   -- A stream of events may be silent between its keepalives.
-  local patience = request.sink == "events" and IDLE_TIMEOUT or math.min(IDLE_TIMEOUT, self.timeout)
+  local patience = request.events and IDLE_TIMEOUT or math.min(IDLE_TIMEOUT, self.timeout)
   return loop.transfer{
     method = request.method,
     url = self.base .. request.path .. query_string(request.query),
@@ -221,12 +221,14 @@ function wire.member(result, name, kind)
   return value
 end
 
---- Opens a stream of events; no retries. Returns once it is open.
+--- Opens a stream of events; no retries. Returns once it is open. `request.sink` may say
+--- to which files output goes.
 ---@async
 ---@return contree.Port
 function wire.open_events(self, request)
   if self.closed then errors.misuse("this client is closed") end
-  request.method, request.sink = "GET", "events"
+  request.method, request.events = "GET", true
+  request.sink = request.sink or "events"
   if self.respond then return self.respond(request) end
   local port = start(self, request)
   while not port.handle:status() and not port.handle:done() do

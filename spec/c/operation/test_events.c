@@ -1,5 +1,6 @@
 /* test_events.c: the event log (order, cursors, the move to a file, repair),
  * and the result that is folded from it. */
+#define _GNU_SOURCE
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "base/json.h"
@@ -7,6 +8,7 @@
 #include "operation/events.h"
 #include "operation/result.h"
 #include "temp_dir.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -139,6 +141,137 @@ static void test_file(void) {
     temp_dir_remove(&d);
 }
 
+/* The data of an event as JSON, whether it is in the spool or not. */
+static char *data_text(struct event_reader *r, struct event_line *line) {
+    CHECK(event_expand(r, line));
+    json_t *event = json_loadb(line->text, line->length, 0, NULL);
+    CHECK_NUMBER(json_integer_value(json_object_get(event, "id")), line->id);
+    char *text = json_dumps(json_object_get(event, "data"),
+                            JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(event);
+    return text;
+}
+
+/* Fill a log beyond what is kept in memory. */
+static void make_large(struct event_log *log) {
+    static char data[60000];
+    while (!event_log_in_file(log))
+        add(log, "stdin", 1, data, sizeof data);
+}
+
+/* Pieces in the spool are the events that they are in memory. */
+static void test_spool(void) {
+    struct temp_dir d = temp_dir_make();
+    static char data[EVENT_BYTES_MAX], raw[EVENT_BYTES_MAX];
+    struct event_log *a = event_log_new(d.fd, uuid);
+    struct event_log *b = event_log_new(AT_FDCWD, uuid);
+    make_large(a);
+    int before = count(a, -1, true);
+    for (int i = 0; i < 12; i++) {
+        size_t length = (size_t)(i * 7919) % sizeof data;
+        memset(data, i % 2 ? 'a' + i : 200 + i, length);
+        event_add_stream(a, i % 3 ? "stdout" : "stderr", 1 + i % 2, data,
+                         length);
+        event_add_stream(b, i % 3 ? "stdout" : "stderr", 1 + i % 2, data,
+                         length);
+    }
+    struct event_reader *x = event_reader_new(a, before - 1, false);
+    struct event_reader *y = event_reader_new(b, -1, false);
+    struct event_line in_spool, in_text;
+    int spooled = 0;
+    while (event_next(x, &in_spool) == EVENT_LINE) {
+        CHECK(event_next(y, &in_text) == EVENT_LINE && !in_text.raw_length);
+        CHECK_NUMBER(in_spool.id, in_text.id + before);
+        CHECK_NUMBER(in_spool.spid, in_text.spid);
+        CHECK(in_spool.type_length == in_text.type_length);
+        size_t length = in_spool.raw_length;
+        spooled += length > 0;
+        if (length)
+            CHECK(event_raw(x, &in_spool, 1, raw, length - 1));
+        char *p = data_text(x, &in_spool), *q = data_text(y, &in_text);
+        CHECK_STRING(p, q);
+        free(p);
+        free(q);
+    }
+    CHECK(spooled > 8 && event_next(y, &in_text) == EVENT_NONE_YET);
+    CHECK(!event_log_fault(a));
+    event_reader_free(x);
+    event_reader_free(y);
+    event_log_unref(a);
+    event_log_unref(b);
+    temp_dir_remove(&d);
+}
+
+/* What a pipe holds becomes events of at most EVENT_BYTES_MAX bytes. */
+static void test_splice(void) {
+    struct temp_dir d = temp_dir_make();
+    static char data[150000], raw[EVENT_BYTES_MAX];
+    int pipe[2];
+    struct event_log *log = event_log_new(d.fd, uuid);
+    struct event_line line;
+    CHECK(pipe2(pipe, O_NONBLOCK) == 0);
+    CHECK(fcntl(pipe[1], F_SETPIPE_SZ, 1 << 18) > 0);
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (char)(i * i / 7);
+    CHECK(write(pipe[1], data, sizeof data) == sizeof data);
+    errno = 0;
+    CHECK(event_splice(log, "stdout", 1, pipe[0], 1 << 20) == -1);
+    CHECK(errno == EINVAL); /* no spool yet */
+    make_large(log);
+    struct event_reader *r =
+        event_reader_new(log, count(log, -1, true) - 1, false);
+    ssize_t n;
+    while ((n = event_splice(log, "stdout", 1, pipe[0], 100000)) > 0)
+        CHECK(n <= 100000);
+    CHECK(n < 0 && errno == EAGAIN);
+    size_t got = 0;
+    while (event_next(r, &line) == EVENT_LINE) {
+        CHECK(line.raw_length && event_is(&line, "stdout"));
+        CHECK(event_raw(r, &line, 0, raw, line.raw_length));
+        CHECK(memcmp(raw, data + got, line.raw_length) == 0);
+        got += line.raw_length;
+    }
+    CHECK_NUMBER(got, sizeof data);
+    close(pipe[1]);
+    CHECK(event_splice(log, "stdout", 1, pipe[0], 1) == 0);
+    close(pipe[0]);
+    event_reader_free(r);
+    event_log_unref(log);
+    temp_dir_remove(&d);
+}
+
+/* After a power cut the spool may be shorter than its lines say: the log ends
+ * before the first of these. */
+static void test_spool_repair(void) {
+    struct temp_dir d = temp_dir_make();
+    struct fault f;
+    static char data[50000];
+    struct event_log *log = event_log_new(d.fd, uuid);
+    make_large(log);
+    int before = count(log, -1, true);
+    for (int i = 0; i < 8; i++)
+        event_add_stream(log, "stdout", 1, data, sizeof data);
+    event_log_unref(log);
+    CHECK(shell("truncate -s 120000 %s/e/%s.raw", d.path, uuid));
+    for (int i = 0; i < 2; i++) {
+        log = event_log_load(d.fd, uuid, NULL, 0, &f);
+        CHECK_NUMBER(event_log_is_cut(log), i == 0);
+        if (i == 0)
+            add_completion(log);
+        CHECK_NUMBER(count(log, -1, false), before + 3);
+        event_log_unref(log);
+    }
+    CHECK(shell("truncate -s 7 %s/e/%s.raw", d.path, uuid)); /* by somebody */
+    log = event_log_load(d.fd, uuid, NULL, 0, &f);
+    struct event_reader *r = event_reader_new(log, before - 1, false);
+    struct event_line line;
+    CHECK(event_next(r, &line) == EVENT_LINE);
+    CHECK(!event_expand(r, &line));
+    event_reader_free(r);
+    event_log_unref(log);
+    temp_dir_remove(&d);
+}
+
 static void test_repair(void) {
     struct temp_dir d = temp_dir_make();
     struct fault f;
@@ -265,7 +398,7 @@ static void emit_random(struct event_log *log, struct result *r) {
     size_t length = (size_t)below(below(8) ? 200 : (long)sizeof data);
     for (size_t i = 0; i < length; i++)
         data[i] = (char)(below(60) ? 'a' + below(26) : below(256));
-    add(log, err ? "stderr" : "stdout", 1, data, length);
+    event_add_stream(log, err ? "stderr" : "stdout", 1, data, length);
     result_add_output(err ? &r->err : &r->out, data, length);
     add(log, "stdout", 2, "other", 5);
 }
@@ -356,6 +489,9 @@ int main(void) {
     RUN(test_rollback, "a rollback takes back what came after the hold");
     RUN(test_subscribers, "subscribers are woken by what they can see");
     RUN(test_file, "a large log goes on in a file");
+    RUN(test_spool, "bytes in the spool are the same events");
+    RUN(test_splice, "a pipe is moved to the spool, byte by byte");
+    RUN(test_spool_repair, "a log that is ahead of its spool is cut");
     RUN(test_repair, "a log that was cut takes one last event");
     if (geteuid() == 0)
         RUN(test_full_disk, "a full disk ends a log, whole lines only");

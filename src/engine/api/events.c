@@ -7,6 +7,9 @@
 
 enum { FRAME_MAX = 64 << 20 };
 
+/* An extension (http-api.md §6.6): records, in which streams are bytes. */
+#define RECORDS_TYPE "application/vnd.contree.records"
+
 struct follower {
     struct request *request;
     struct event_log *log;
@@ -15,12 +18,28 @@ struct follower {
     int64_t spid;     /* -1: all */
     char without[16]; /* events of this type are left out */
     bool follow;
+    bool records; /* not text/event-stream */
+    bool broken;  /* the error was told: this is the end */
     struct buffer frame;
-    size_t sent; /* of the frame */
+    size_t sent;             /* of the frame */
+    struct event_line bytes; /* behind the frame, from the spool */
+    size_t bytes_sent;
 };
 
-static void make_frame(struct follower *w, const struct event_line *line) {
-    w->frame.length = w->sent = 0;
+/* A line "TYPE ID SPID LENGTH", and then so many bytes. */
+static void make_record(struct follower *w, const struct event_line *line) {
+    bool raw = line->raw_length > 0;
+    buffer_addf(&w->frame, "%.*s %lld %d %zu\n",
+                raw ? (int)line->type_length : 5, raw ? line->type : "event",
+                (long long)line->id, line->spid,
+                raw ? line->raw_length : line->length);
+    if (raw)
+        w->bytes = *line;
+    else
+        buffer_add(&w->frame, line->text, line->length);
+}
+
+static void make_event(struct follower *w, const struct event_line *line) {
     buffer_addf(&w->frame, "id: %lld\nevent: %.*s\ndata: ", (long long)line->id,
                 (int)line->type_length, line->type);
     buffer_add(&w->frame, line->text, line->length);
@@ -28,10 +47,22 @@ static void make_frame(struct follower *w, const struct event_line *line) {
 }
 
 /* An error is a frame: the status line was sent long ago (http-api.md §6.5). */
-static void make_error_frame(struct follower *w) {
-    w->frame.length = w->sent = 0;
-    buffer_addf(&w->frame, "event: sse_error\ndata: the event log is damaged"
-                           "\n\n");
+static void make_error(struct follower *w) {
+    static const char why[] = "the event log is damaged";
+    w->broken = true;
+    if (w->records)
+        buffer_addf(&w->frame, "error 0 0 %zu\n%s", strlen(why), why);
+    else
+        buffer_addf(&w->frame, "event: sse_error\ndata: %s\n\n", why);
+}
+
+static void make_frame(struct follower *w, struct event_line *line) {
+    if (w->records)
+        make_record(w, line);
+    else if (event_expand(w->reader, line))
+        make_event(w, line);
+    else
+        make_error(w);
 }
 
 static bool is_wanted(const struct follower *w, const struct event_line *line) {
@@ -43,6 +74,9 @@ static bool is_wanted(const struct follower *w, const struct event_line *line) {
 static int next_frame(struct follower *w) {
     struct event_line line;
     enum event_status status;
+    w->frame.length = w->sent = w->bytes.raw_length = w->bytes_sent = 0;
+    if (w->broken)
+        return STREAM_END;
     while ((status = event_next(w->reader, &line)) == EVENT_LINE &&
            !is_wanted(w, &line))
         if (turn_is_long(request_engine(w->request)->loop))
@@ -50,27 +84,41 @@ static int next_frame(struct follower *w) {
     if (status == EVENT_LINE)
         make_frame(w, &line);
     else if (status == EVENT_BROKEN)
-        make_error_frame(w);
+        make_error(w);
     else
         return status == EVENT_END || !w->follow ? STREAM_END : STREAM_WAIT;
-    w->follow = w->follow && status == EVENT_LINE;
     return w->frame.failed ? STREAM_CUT : 1;
+}
+
+/* Write what is left of the frame, and then of the bytes behind it. -1: the
+ * spool is damaged. */
+static ssize_t send_frame(struct follower *w, char *out, size_t max) {
+    size_t left = w->frame.length - w->sent;
+    size_t n = left < max ? left : max;
+    memcpy(out, w->frame.data + w->sent, n);
+    w->sent += n;
+    left = w->bytes.raw_length - w->bytes_sent;
+    size_t more = left < max - n ? left : max - n;
+    if (more && !event_raw(w->reader, &w->bytes, w->bytes_sent, out + n, more))
+        return -1;
+    w->bytes_sent += more;
+    return (ssize_t)(n + more);
 }
 
 static ssize_t follower_read(void *arg, char *out, size_t max) {
     struct follower *w = arg;
     size_t got = 0;
     while (got < max) {
-        if (w->sent == w->frame.length) {
+        if (w->sent == w->frame.length &&
+            w->bytes_sent == w->bytes.raw_length) {
             int next = next_frame(w);
             if (next <= 0)
                 return got ? (ssize_t)got : next;
         }
-        size_t left = w->frame.length - w->sent;
-        size_t n = left < max - got ? left : max - got;
-        memcpy(out + got, w->frame.data + w->sent, n);
-        w->sent += n;
-        got += n;
+        ssize_t n = send_frame(w, out + got, max - got);
+        if (n < 0)
+            return STREAM_CUT;
+        got += (size_t)n;
     }
     return (ssize_t)got;
 }
@@ -162,9 +210,12 @@ void operation_events(struct request *r) {
      */
     const char *without = url_parameter(u, "without");
     snprintf(w->without, sizeof w->without, "%s", without ? without : "");
+    const char *accept = request_header(r, "Accept");
+    w->records = accept && strstr(accept, RECORDS_TYPE);
     w->spid = spid;
     w->follow = follow;
-    reply_stream(r, "text/event-stream",
-                 &(struct stream_source){follower_read, follower_close, w,
-                                         ": keepalive\n\n"});
+    reply_stream(
+        r, w->records ? RECORDS_TYPE : "text/event-stream",
+        &(struct stream_source){follower_read, follower_close, w,
+                                w->records ? "\n" : ": keepalive\n\n"});
 }

@@ -26,6 +26,38 @@ int write_all(int fd, const void *data, size_t length) {
     return 0;
 }
 
+int pwrite_all(int fd, const void *data, size_t length, off_t at) {
+    const char *p = data;
+    while (length) {
+        ssize_t n = pwrite(fd, p, length, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        p += n;
+        at += n;
+        length -= (size_t)n;
+    }
+    return 0;
+}
+
+int pread_all(int fd, void *data, size_t length, off_t at) {
+    char *p = data;
+    while (length) {
+        ssize_t n = pread(fd, p, length, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0)
+            errno = EIO;
+        if (n <= 0)
+            return -1;
+        p += n;
+        at += n;
+        length -= (size_t)n;
+    }
+    return 0;
+}
+
 ssize_t read_all(int fd, void *data, size_t length) {
     size_t done = 0;
     while (done < length) {

@@ -11,6 +11,9 @@
  * errno. */
 int write_all(int fd, const void *data, size_t length) MUST_CHECK;
 ssize_t read_all(int fd, void *data, size_t length) MUST_CHECK;
+/* The same at an offset. A file that ends before is an error: EIO. */
+int pwrite_all(int fd, const void *data, size_t length, off_t at) MUST_CHECK;
+int pread_all(int fd, void *data, size_t length, off_t at) MUST_CHECK;
 
 /* openat2(2), RESOLVE_* in `resolve`. The kernel refuses a scoped lookup of
  * ".." with EAGAIN when anything on the machine is renamed or mounted

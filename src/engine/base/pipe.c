@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WIDE_BYTES = 256 * 1024 };
+enum { WIDE_BYTES = 1 << 20 };
 
 struct pipe_end *pipe_open(uv_loop_t *loop, bool we_read, int *theirs,
                            void (*ready)(void *arg), void *arg,

@@ -113,6 +113,11 @@ static int sweep_contents(struct gc *g, const char *path, const char *entry,
 
 /* ---- logs ---- */
 
+static bool has_suffix(const char *path, const char *suffix) {
+    size_t length = strlen(path), n = strlen(suffix);
+    return length >= n && strcmp(path + length - n, suffix) == 0;
+}
+
 static void discard_log(struct gc *g, const char *path) {
     struct stat st;
     if (fstatat(g->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -121,7 +126,7 @@ static void discard_log(struct gc *g, const char *path) {
         log_line("cannot remove %s: %s", path, strerror(errno));
         return;
     }
-    g->report.logs++;
+    g->report.logs += has_suffix(path, ".log"); /* not its spool, too */
     g->report.log_bytes += st.st_size;
 }
 
@@ -194,6 +199,8 @@ int gc_finish(struct gc *g, struct fault *f) {
     for (size_t i = 0; i < g->garbage.operation_count; i++) {
         char path[64];
         snprintf(path, sizeof path, "e/%s.log", g->garbage.operations[i]);
+        discard_log(g, path);
+        snprintf(path, sizeof path, "e/%s.raw", g->garbage.operations[i]);
         discard_log(g, path);
     }
     trash_empty(g->layers);

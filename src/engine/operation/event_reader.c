@@ -1,11 +1,11 @@
 /* event_reader.c: reading event logs; see events.h. */
 #define _GNU_SOURCE
+#include "base/fd.h"
+#include "base/json.h"
 #include "operation/event_log.h"
 #include "operation/events.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { READ_BYTES = 128 * 1024 };
 
@@ -16,6 +16,7 @@ struct event_reader {
     char *chunk;    /* part of the file, from chunk_offset on */
     int64_t chunk_offset;
     size_t chunk_length, chunk_capacity;
+    struct buffer whole; /* of event_expand() */
 };
 
 /* Move *p past `word`, or set it to NULL. */
@@ -37,6 +38,20 @@ static int64_t take_number(const char **p, const char *end) {
     return value;
 }
 
+/* Parse the place in the spool, if the line has one: `p` is behind its type. */
+static bool parse_place(const char *p, const char *end,
+                        struct event_line *out) {
+    out->raw_length = 0;
+    skip_word(&p, end, "\",\"data\":{\"spool\":");
+    if (!p)
+        return true;
+    out->raw_at = take_number(&p, end);
+    skip_word(&p, end, ",\"length\":");
+    out->raw_length = (size_t)take_number(&p, end);
+    skip_word(&p, end, "}}");
+    return p == end && out->raw_length - 1 < EVENT_BYTES_MAX;
+}
+
 /* Parse the head that event_begin() wrote. False: the file is damaged. */
 static bool parse_line(const char *text, size_t length,
                        struct event_line *out) {
@@ -55,7 +70,7 @@ static bool parse_line(const char *text, size_t length,
     out->length = length;
     out->type = p;
     out->type_length = (size_t)(quote - p);
-    return true;
+    return parse_place(quote, end, out);
 }
 
 static bool grow_chunk(struct event_reader *r) {
@@ -71,20 +86,14 @@ static bool grow_chunk(struct event_reader *r) {
 }
 
 static bool read_chunk(struct event_reader *r, int64_t offset, int64_t end) {
-    size_t wanted = r->chunk_capacity, done = 0;
+    size_t wanted = r->chunk_capacity;
     if ((int64_t)wanted > end - offset)
         wanted = (size_t)(end - offset);
-    while (done < wanted) {
-        ssize_t n = pread(r->log->fd, r->chunk + done, wanted - done,
-                          offset + (int64_t)done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        done += (size_t)n;
-    }
     r->chunk_offset = offset;
-    r->chunk_length = done;
+    r->chunk_length = 0;
+    if (pread_all(r->log->fd, r->chunk, wanted, offset) < 0)
+        return false;
+    r->chunk_length = wanted;
     return true;
 }
 
@@ -177,6 +186,7 @@ void event_reader_free(struct event_reader *r) {
         return;
     event_log_unref(r->log);
     free(r->chunk);
+    buffer_free(&r->whole);
     free(r);
 }
 
@@ -192,15 +202,68 @@ enum event_status event_next(struct event_reader *r, struct event_line *out) {
     return EVENT_LINE;
 }
 
+bool event_raw(const struct event_reader *r, const struct event_line *line,
+               size_t at, char *out, size_t length) {
+    return r->log->spool >= 0 && pread_all(r->log->spool, out, length,
+                                           line->raw_at + (int64_t)at) == 0;
+}
+
+bool event_expand(struct event_reader *r, struct event_line *line) {
+    char data[EVENT_BYTES_MAX];
+    struct buffer *b = &r->whole;
+    if (!line->raw_length)
+        return true;
+    if (!event_raw(r, line, 0, data, line->raw_length))
+        return false;
+    buffer_free(b);
+    buffer_init(b, LINE_MAX_BYTES);
+    size_t head = (size_t)(line->type + line->type_length - line->text);
+    buffer_add(b, line->text, head);
+    buffer_addf(b, "\",\"data\":{");
+    json_add_stream(b, data, line->raw_length);
+    json_close(b, '}');
+    json_close(b, '}');
+    json_end(b);
+    line->text = b->data;
+    line->length = b->length;
+    line->type = b->data + (head - line->type_length);
+    line->raw_length = 0;
+    return !b->failed;
+}
+
+/* ---- repair ---- */
+
+static bool is_in_spool(const struct event_log *log,
+                        const struct event_line *line) {
+    return line->raw_at + (int64_t)line->raw_length <= log->spooled;
+}
+
+/* Go to the first line whose bytes are not in the spool. After a power cut the
+ * log may have got further on its way to the disk. */
+static void seek_lost(struct event_reader *r) {
+    struct event_line line;
+    int64_t before = r->offset = 0;
+    r->log->next_id = 0;
+    while (event_next(r, &line) == EVENT_LINE &&
+           (!line.raw_length || is_in_spool(r->log, &line))) {
+        r->log->next_id = line.id + 1;
+        before = r->offset;
+    }
+    r->offset = before;
+}
+
 bool event_log_is_cut(struct event_log *log) {
     struct event_reader r = {.log = log, .limit = log->visible};
     struct event_line line;
-    bool complete = false;
+    bool complete = false, lost = false;
     r.offset = seek_block(&r, INT64_MAX, log->visible);
     while (event_next(&r, &line) == EVENT_LINE) {
         complete = event_is(&line, "completion");
+        lost = lost || (line.raw_length && !is_in_spool(log, &line));
         log->next_id = line.id + 1;
     }
+    if (!complete && lost)
+        seek_lost(&r);
     free(r.chunk);
     if (!complete)
         event_log_cut(log, r.offset);

@@ -21,7 +21,7 @@ struct event_log *event_log_new(int dir_fd, const char *uuid) {
         return NULL;
     log->references = 1;
     log->dir_fd = dir_fd;
-    log->fd = -1;
+    log->fd = log->spool = -1;
     memcpy(log->uuid, uuid, UUID_SIZE);
     buffer_init(&log->text, EVENTS_IN_MEMORY + LINE_MAX_BYTES);
     return log;
@@ -36,25 +36,35 @@ void event_log_unref(struct event_log *log) {
     if (!log || --log->references > 0)
         return;
     drop_fd(&log->fd);
+    drop_fd(&log->spool);
     buffer_free(&log->text);
     free(log);
 }
 
-static void file_name(const struct event_log *log, char out[64]) {
-    snprintf(out, 64, "e/%s.log", log->uuid);
+static void file_name(const struct event_log *log, const char *kind,
+                      char out[64]) {
+    snprintf(out, 64, "e/%s.%s", log->uuid, kind);
+}
+
+static int open_file(const struct event_log *log, const char *kind, int flags) {
+    char name[64];
+    file_name(log, kind, name);
+    return openat(log->dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags,
+                  0600);
 }
 
 static int load_file(struct event_log *log, struct fault *f) {
-    char name[64];
     struct stat st;
-    file_name(log, name);
-    log->fd = openat(log->dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    log->fd = open_file(log, "log", 0);
     if (log->fd < 0 && errno == ENOENT)
         return 0;
     if (log->fd < 0 || fstat(log->fd, &st) < 0)
         return fault_errno(f, "cannot open the event log of operation %s",
                            log->uuid);
     log->size = st.st_size;
+    log->spool = open_file(log, "raw", 0);
+    if (log->spool >= 0 && fstat(log->spool, &st) == 0)
+        log->spooled = st.st_size;
     return 0;
 }
 
@@ -125,11 +135,10 @@ static int flush_text(struct event_log *log) {
 /* Move the log from memory to its file. */
 static int spill(struct event_log *log) {
     char name[64];
-    file_name(log, name);
+    file_name(log, "log", name);
     if (mkdirat(log->dir_fd, "e", 0700) < 0 && errno != EEXIST)
         return fault_errno(&log->fault, "cannot make the event log directory");
-    int fd = openat(log->dir_fd, name,
-                    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = open_file(log, "log", O_CREAT | O_EXCL);
     if (fd < 0)
         return fault_errno(&log->fault, "cannot make the event log");
     if (write_all(fd, log->text.data, (size_t)log->size) < 0) {
@@ -178,6 +187,64 @@ void event_end(struct event_log *log) {
     publish(log);
 }
 
+/* ---- streams ---- */
+
+enum {
+    /* A piece so small is JSON in its line, which is no longer than one that
+     * says where it is. */
+    SPOOL_MIN = 256
+};
+
+/* Whether the next piece may go to the spool. It is opened at the first. */
+static bool has_spool(struct event_log *log) {
+    if (log->fd < 0 || log->fault.status)
+        return false;
+    if (log->spool < 0)
+        log->spool = open_file(log, "raw", O_CREAT | O_TRUNC);
+    return log->spool >= 0;
+}
+
+/* Add the event whose bytes are at the end of the spool already. */
+static void add_spooled(struct event_log *log, const char *type, int spid,
+                        size_t length) {
+    int64_t id = log->next_id;
+    struct buffer *b = event_begin(log, type, spid);
+    json_add_int(b, "spool", log->spooled);
+    json_add_int(b, "length", (int64_t)length);
+    event_end(log);
+    if (log->next_id > id)
+        log->spooled += (int64_t)length;
+}
+
+void event_add_stream(struct event_log *log, const char *type, int spid,
+                      const void *data, size_t length) {
+    if (length < SPOOL_MIN || !has_spool(log)) {
+        json_add_stream(event_begin(log, type, spid), data, length);
+        event_end(log);
+    } else if (pwrite_all(log->spool, data, length, log->spooled) < 0) {
+        fault_errno(&log->fault, "cannot write the event log");
+    } else {
+        add_spooled(log, type, spid, length);
+    }
+}
+
+ssize_t event_splice(struct event_log *log, const char *type, int spid,
+                     int pipe, size_t most) {
+    if (!has_spool(log)) {
+        errno = EINVAL;
+        return -1;
+    }
+    off_t at = log->spooled;
+    ssize_t n = splice(pipe, NULL, log->spool, &at, most, 0);
+    for (ssize_t done = 0; done < n;) {
+        size_t piece = (size_t)(n - done);
+        piece = piece < EVENT_BYTES_MAX ? piece : EVENT_BYTES_MAX;
+        add_spooled(log, type, spid, piece);
+        done += (ssize_t)piece;
+    }
+    return n;
+}
+
 const struct fault *event_log_fault(const struct event_log *log) {
     return log->fault.status ? &log->fault : NULL;
 }
@@ -224,7 +291,8 @@ bool event_log_in_file(const struct event_log *log) {
 }
 
 int event_log_sync(struct event_log *log, struct fault *f) {
-    if (log->fd >= 0 && fsync(log->fd) < 0)
+    if ((log->spool >= 0 && fdatasync(log->spool) < 0) ||
+        (log->fd >= 0 && fsync(log->fd) < 0))
         return fault_errno(f, "cannot sync the event log");
     return 0;
 }

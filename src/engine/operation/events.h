@@ -3,15 +3,23 @@
  *
  * The log is kept in memory up to EVENTS_IN_MEMORY bytes and goes on in the
  * file e/UUID.log of the data directory, so that a gigabyte of output costs no
- * memory. Loop thread only, unless a function says otherwise. */
+ * memory. From then on larger pieces of a stream are kept as they are, in the
+ * spool e/UUID.raw: their line says where. They become JSON only for a reader
+ * who wants that. Loop thread only, unless a function says otherwise. */
 #ifndef CONTREE_OPERATION_EVENTS_H
 #define CONTREE_OPERATION_EVENTS_H
 
 #include "base/buffer.h"
 #include "base/fault.h"
 #include <stdint.h>
+#include <sys/types.h>
 
-enum { EVENTS_IN_MEMORY = 1 << 20 };
+enum {
+    EVENTS_IN_MEMORY = 1 << 20,
+    /* The most bytes of a stream in one event. Its frame stays far below the
+     * 4 MiB that clients take (http-api.md §1.5). */
+    EVENT_BYTES_MAX = 64 * 1024
+};
 
 struct event_log;
 /* Make an empty log for the operation `uuid`. NULL: out of memory. */
@@ -27,6 +35,13 @@ void event_log_unref(struct event_log *log);
  * that fails the event is dropped, and event_log_fault() says why. */
 struct buffer *event_begin(struct event_log *log, const char *type, int spid);
 void event_end(struct event_log *log);
+/* Append an event of a stream: at most EVENT_BYTES_MAX bytes. */
+void event_add_stream(struct event_log *log, const char *type, int spid,
+                      const void *data, size_t length);
+/* Move what a pipe holds into events, without reading it, `most` bytes at most.
+ * Return as read() does; -1 with EINVAL if this log has no spool yet. */
+ssize_t event_splice(struct event_log *log, const char *type, int spid,
+                     int pipe, size_t most);
 /* The first failure to append, or NULL. */
 const struct fault *event_log_fault(const struct event_log *log);
 
@@ -57,6 +72,8 @@ struct event_line {
     int spid;
     const char *type;
     size_t type_length;
+    int64_t raw_at;    /* in the spool */
+    size_t raw_length; /* 0: the data is in the text */
 };
 bool event_is(const struct event_line *line, const char *type);
 
@@ -68,6 +85,13 @@ struct event_reader *event_reader_new(struct event_log *log, int64_t after_id,
 void event_reader_free(struct event_reader *r);
 enum event_status { EVENT_LINE, EVENT_NONE_YET, EVENT_END, EVENT_BROKEN };
 enum event_status event_next(struct event_reader *r, struct event_line *out);
+/* Read the bytes of a line that has them in the spool, from `at` on. False: the
+ * spool is damaged. */
+bool event_raw(const struct event_reader *r, const struct event_line *line,
+               size_t at, char *out, size_t length);
+/* Make the text of such a line the whole event. Other lines are whole. False:
+ * the spool is damaged, or out of memory. */
+bool event_expand(struct event_reader *r, struct event_line *line);
 
 /* The loop calls `wake` when there may be more to read. */
 struct event_subscriber {

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 enum {
-    READ_BYTES = 64 * 1024,
+    READ_BYTES = EVENT_BYTES_MAX,
     /* Reads in a row, before other pipes have their turn. */
     READS_MAX = 16,
     /* After EVENTS_FREE events a stream that comes in pieces smaller than
@@ -33,9 +33,8 @@ enum {
     FIRST_MS = 1,
     /* When to try again if a pipe could not be watched. */
     AGAIN_MS = 100,
-    /* The most bytes of one stdin event. Its frame stays far below the 4 MiB
-     * that clients take (http-api.md §1.5). */
-    STDIN_PIECE = 64 * 1024
+    /* The most bytes that are moved to the spool at once. */
+    SPLICE_BYTES = 1 << 20
 };
 
 struct output {
@@ -67,9 +66,7 @@ struct process {
 /* ---- output ---- */
 
 static void emit(struct output *o, const char *data, size_t length) {
-    struct buffer *b = event_begin(o->process->log, o->name, o->process->spid);
-    json_add_stream(b, data, length);
-    event_end(o->process->log);
+    event_add_stream(o->process->log, o->name, o->process->spid, data, length);
     if (o->kept)
         result_add_output(o->kept, data, length);
     o->emitted += (int64_t)length;
@@ -85,11 +82,30 @@ static void take_output(struct output *o, const char *data, size_t length) {
     o->dropped += (int64_t)(length - kept);
 }
 
+/* Move bulk output from the pipe to the spool. 0: read it. */
+static ssize_t move_output(struct output *o) {
+    const struct process *p = o->process;
+    int64_t room = p->run->truncate - o->emitted;
+    if (o->emitted < RESULT_KEPT_MAX || room < READ_BYTES)
+        return 0;
+    ssize_t n = event_splice(p->log, o->name, p->spid, o->pipe->fd,
+                             room < SPLICE_BYTES ? (size_t)room : SPLICE_BYTES);
+    if (n <= 0)
+        return 0;
+    if (o->kept)
+        result_add_output(o->kept, NULL, (size_t)n); /* there is no room */
+    o->emitted += n;
+    return n;
+}
+
 /* Return the bytes read, 0 if there are none now, -1 at the end of the stream.
  */
 static ssize_t read_once(struct output *o) {
     char data[READ_BYTES];
-    ssize_t n = -1;
+    ssize_t n = o->pipe ? move_output(o) : 0;
+    if (n > 0)
+        return n;
+    n = -1;
     while (o->pipe && (n = read(o->pipe->fd, data, sizeof data)) < 0 &&
            errno == EINTR)
         continue;
@@ -145,7 +161,7 @@ static void on_output(void *arg) {
     struct output *o = arg;
     size_t got = 0;
     ssize_t n;
-    for (int i = 0; (n = read_once(o)) == READ_BYTES; i++) {
+    for (int i = 0; (n = read_once(o)) >= READ_BYTES; i++) {
         got += (size_t)n;
         pipe_widen(o->pipe);
         if (i == READS_MAX || turn_is_long(o->process->loop))
@@ -181,10 +197,8 @@ bool process_drain(struct process *p) {
 /* Write a `stdin` event for each piece that the pipe took. */
 static void tell_input(struct process *p, const char *data, size_t length) {
     while (length) {
-        size_t n = length < STDIN_PIECE ? length : STDIN_PIECE;
-        struct buffer *b = event_begin(p->log, "stdin", p->spid);
-        json_add_stream(b, data, n);
-        event_end(p->log);
+        size_t n = length < EVENT_BYTES_MAX ? length : EVENT_BYTES_MAX;
+        event_add_stream(p->log, "stdin", p->spid, data, n);
         data += n;
         length -= n;
     }

@@ -255,6 +255,16 @@ static int fold_line(struct result *r, const struct event_line *line) {
     return 0;
 }
 
+static int fold_raw(struct result *r, const struct event_reader *reader,
+                    const struct event_line *line) {
+    char data[EVENT_BYTES_MAX];
+    if (!event_raw(reader, line, 0, data, line->raw_length))
+        return -1;
+    result_add_output(event_is(line, "stderr") ? &r->err : &r->out, data,
+                      line->raw_length);
+    return 0;
+}
+
 int result_fold(struct event_reader *reader, int spid, struct result *out,
                 struct fault *f) {
     struct event_line line;
@@ -263,7 +273,8 @@ int result_fold(struct event_reader *reader, int spid, struct result *out,
     while ((status = event_next(reader, &line)) == EVENT_LINE) {
         if (!is_of_use(out, &line, spid))
             continue;
-        if (fold_line(out, &line) < 0)
+        if (line.raw_length ? fold_raw(out, reader, &line) < 0
+                            : fold_line(out, &line) < 0)
             return fault_set(f, 500, "the event log is damaged");
     }
     if (status == EVENT_BROKEN)

@@ -1,0 +1,104 @@
+/* fuzz_records.c: the records of a stream do not depend on how it is split, no
+ * bytes break the parser, and output that goes to a file is the same. */
+#define _GNU_SOURCE
+#include "records.h"
+
+#include <lauxlib.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Feed the stream in pieces; true if it has no error. */
+static bool feed(struct records *records, const char *data, size_t size,
+                 size_t piece) {
+    struct transfer_error error = {0};
+    for (size_t at = 0; at < size; at += piece)
+        if (!records_feed(records, data + at,
+                          size - at < piece ? size - at : piece, &error)) {
+            if (!error.kind)
+                abort();
+            return false;
+        }
+    return true;
+}
+
+static void add(lua_State *L, luaL_Buffer *all, int record, const char *name) {
+    lua_getfield(L, record, name);
+    luaL_addstring(all, lua_isnil(L, -1) ? "-" : "+");
+    if (lua_isnil(L, -1))
+        lua_pop(L, 1);
+    else
+        luaL_addvalue(all);
+}
+
+/* Push the records as a list of texts. */
+static void push_reading(lua_State *L, const char *data, size_t size,
+                         size_t piece) {
+    struct records records;
+    luaL_Buffer all;
+    records_init(&records);
+    feed(&records, data, size, piece);
+    lua_newtable(L);
+    for (int i = 1; records.first; i++) {
+        records_push(L, &records);
+        int record = lua_gettop(L);
+        luaL_buffinit(L, &all);
+        add(L, &all, record, "id");
+        add(L, &all, record, "spid");
+        add(L, &all, record, "event");
+        add(L, &all, record, "data");
+        add(L, &all, record, "bytes");
+        luaL_pushresult(&all);
+        lua_remove(L, record);
+        lua_rawseti(L, -2, i);
+    }
+    if (records.queued)
+        abort();
+    records_free(&records);
+}
+
+static void check_same(lua_State *L) {
+    if (lua_rawlen(L, 1) != lua_rawlen(L, 2))
+        abort();
+    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, 1); i++) {
+        lua_rawgeti(L, 1, i);
+        lua_rawgeti(L, 2, i);
+        if (!lua_rawequal(L, -1, -2))
+            abort();
+        lua_pop(L, 2);
+    }
+}
+
+/* What is written to the file is what it says. */
+static void check_file(const char *data, size_t size, size_t piece) {
+    struct records records;
+    records_init(&records);
+    records.out.fd = memfd_create("out", MFD_CLOEXEC);
+    records.spid = 1;
+    feed(&records, data, size, piece);
+    if (records.out.fd < 0 ||
+        lseek(records.out.fd, 0, SEEK_END) != records.out.written ||
+        (size_t)records.out.written > size)
+        abort();
+    records_free(&records);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static lua_State *L; /* making one for each input is slow */
+    const char *text = (const char *)data;
+    if (!L)
+        L = luaL_newstate();
+    if (!L || size < 1)
+        return 0;
+    size_t piece = data[0] % 16 + 1u;
+    push_reading(L, text + 1, size - 1, size);
+    push_reading(L, text + 1, size - 1, piece);
+    check_same(L);
+    lua_settop(L, 0);
+    check_file(text + 1, size - 1, piece);
+    return 0;
+}

@@ -1,0 +1,236 @@
+#include "records.h"
+#include "lua_compat.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A finished record that waits for Lua. */
+struct record {
+    struct record *next;
+    struct record_head head;
+    char bytes[];
+};
+
+void records_init(struct records *records) {
+    *records = (struct records){
+        .out.fd = -1, .err.fd = -1, .spid = -1, .last_written = -1};
+    records->last = &records->first;
+}
+
+static void close_file(struct record_file *file) {
+    if (file->fd >= 0)
+        close(file->fd);
+    file->fd = -1;
+}
+
+void records_close(struct records *records) {
+    close_file(&records->out);
+    close_file(&records->err);
+}
+
+static bool drop(struct records *records) {
+    struct record *record = records->first;
+    if (!record)
+        return false;
+    records->queued -= sizeof *record + (size_t)record->head.length;
+    records->first = record->next;
+    if (!records->first)
+        records->last = &records->first;
+    free(record);
+    return true;
+}
+
+void records_free(struct records *records) {
+    records_close(records);
+    while (drop(records))
+        ;
+    bytes_free(&records->body);
+}
+
+/* ---- heads ---- */
+
+/* Take a number and the character behind it from *at. */
+static bool take_number(const char **at, char behind, long long *out) {
+    const char *p = *at;
+    *out = 0;
+    for (; *p >= '0' && *p <= '9' && p - *at < 16; p++)
+        *out = *out * 10 + (*p - '0');
+    if (p == *at || *p != behind)
+        return false;
+    *at = p + 1;
+    return true;
+}
+
+static bool is_known(const char *type) {
+    static const char *const types[] = {"event", "stdout", "stderr",
+                                        "stdin", "error",  NULL};
+    for (int i = 0; types[i]; i++)
+        if (strcmp(type, types[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Parse a line, which ends with a NUL. */
+static bool parse_head(const char *line, struct record_head *head,
+                       struct transfer_error *error) {
+    size_t length = strcspn(line, " ");
+    const char *at = line + length + 1;
+    if (line[length] != ' ' || length >= sizeof head->type)
+        return fail(error, "protocol", "a record has a broken head");
+    memcpy(head->type, line, length);
+    head->type[length] = 0;
+    if (!is_known(head->type) || !take_number(&at, ' ', &head->id) ||
+        !take_number(&at, ' ', &head->spid) ||
+        !take_number(&at, 0, &head->length))
+        return fail(error, "protocol", "a record has a broken head");
+    return head->length <= RECORD_LIMIT ||
+           fail(error, "too_large", "a record is larger than 4 MiB");
+}
+
+/* Take bytes of a head, up to its end. */
+static bool take_head(struct records *records, const char **data, size_t *size,
+                      struct transfer_error *error) {
+    const char *end = memchr(*data, '\n', *size);
+    size_t length = end ? (size_t)(end - *data) : *size;
+    if (length >= sizeof records->line - records->line_length)
+        return fail(error, "protocol", "a record has a broken head");
+    memcpy(records->line + records->line_length, *data, length);
+    records->line_length += length;
+    *data += length + (end != NULL);
+    *size -= length + (end != NULL);
+    if (!end || records->line_length == 0)
+        return true;
+    records->line[records->line_length] = 0;
+    records->in_body = true;
+    length = records->line_length;
+    records->line_length = 0;
+    return (strlen(records->line) == length ||
+            fail(error, "protocol", "a record has a broken head")) &&
+           parse_head(records->line, &records->head, error);
+}
+
+/* ---- bodies ---- */
+
+/* The file for the record, if there is one, and nothing before it waits. */
+static struct record_file *file_of(struct records *records) {
+    const struct record_head *head = &records->head;
+    struct record_file *file = strcmp(head->type, "stdout") == 0 ? &records->out
+                               : strcmp(head->type, "stderr") == 0
+                                   ? &records->err
+                                   : NULL;
+    return file && file->fd >= 0 && head->spid == records->spid &&
+                   !records->first
+               ? file
+               : NULL;
+}
+
+static bool write_out(struct records *records, struct record_file *file,
+                      const char *data, struct transfer_error *error) {
+    size_t left = (size_t)records->head.length;
+    while (left > 0) {
+        ssize_t n = write(file->fd, data, left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail(error, "file", "%s: %s", records->head.type,
+                        strerror(errno));
+        data += n;
+        left -= (size_t)n;
+    }
+    file->written += records->head.length;
+    records->last_written = records->head.id;
+    return true;
+}
+
+static bool enqueue(struct records *records, const char *data,
+                    struct transfer_error *error) {
+    size_t length = (size_t)records->head.length;
+    struct record *record = malloc(sizeof *record + length);
+    if (!record)
+        return fail(error, "other", "not enough memory");
+    record->next = NULL;
+    record->head = records->head;
+    if (length > 0)
+        memcpy(record->bytes, data, length);
+    *records->last = record;
+    records->last = &record->next;
+    records->queued += sizeof *record + length;
+    return true;
+}
+
+/* The body is complete. */
+static bool deliver(struct records *records, const char *data,
+                    struct transfer_error *error) {
+    struct record_file *file = file_of(records);
+    records->in_body = false;
+    return file ? write_out(records, file, data, error)
+                : enqueue(records, data, error);
+}
+
+/* Take bytes of a body, up to its end. One that is there as a whole is not
+ * copied. */
+static bool take_body(struct records *records, const char **data, size_t *size,
+                      struct transfer_error *error) {
+    struct bytes *body = &records->body;
+    size_t wanted = (size_t)records->head.length - body->length;
+    size_t n = wanted < *size ? wanted : *size;
+    const char *from = *data;
+    *data += n;
+    *size -= n;
+    if (body->length == 0 && n == wanted)
+        return deliver(records, from, error);
+    if (!bytes_append(body, from, n))
+        return fail(error, "other", "not enough memory");
+    if (n < wanted)
+        return true;
+    bool ok = deliver(records, body->data, error);
+    body->length = 0;
+    if (body->capacity > 256 * 1024)
+        bytes_free(body);
+    return ok;
+}
+
+bool records_feed(struct records *records, const char *data, size_t size,
+                  struct transfer_error *error) {
+    bool ok = true;
+    while (ok && (size > 0 || (records->in_body && records->head.length == 0)))
+        ok = records->in_body ? take_body(records, &data, &size, error)
+                              : take_head(records, &data, &size, error);
+    return ok;
+}
+
+/* ---- for Lua ---- */
+
+void records_push(lua_State *L, struct records *records) {
+    const struct record *record = records->first;
+    if (!record) {
+        lua_pushnil(L);
+        return;
+    }
+    const char *type = record->head.type;
+    bool is_error = strcmp(type, "error") == 0;
+    bool is_text = is_error || strcmp(type, "event") == 0;
+    lua_createtable(L, 0, 4);
+    if (!is_error) {
+        lua_pushinteger(L, (lua_Integer)record->head.id);
+        lua_setfield(L, -2, "id");
+    }
+    lua_pushinteger(L, (lua_Integer)record->head.spid);
+    lua_setfield(L, -2, "spid");
+    lua_pushstring(L, is_error ? "sse_error" : type);
+    lua_setfield(L, -2, "event");
+    lua_pushlstring(L, record->bytes, (size_t)record->head.length);
+    lua_setfield(L, -2, is_text ? "data" : "bytes");
+    drop(records);
+}
+
+int records_push_written(lua_State *L, const struct records *records) {
+    if (records->last_written < 0)
+        return compat_nil(L);
+    lua_pushinteger(L, (lua_Integer)records->last_written);
+    lua_pushinteger(L, (lua_Integer)records->out.written);
+    lua_pushinteger(L, (lua_Integer)records->err.written);
+    return 3;
+}
