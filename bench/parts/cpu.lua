@@ -30,10 +30,12 @@ end
 
 local all = turns.take(rounds, { { "spawn", spawn }, { "run", run } })
 stop()
--- Issue 12 names milliseconds on one machine. There posix_spawn took as much as SPAWN.
-local SPAWN = 0.50
+-- Issue 12 asks for 0.15 and 0.20 ms where its tree (a45cc00) took 0.33 and 0.55. That tree
+-- takes TODAY, as ratios.
+local TODAY = { 0.40, 0.80 }
+local ASKED = { 0.15 / 0.33, 0.20 / 0.55 }
 for n, who in ipairs{ "client", "engine" } do
-  judge.line{ line = "processor time of a run: " .. who, ours = turns.median(all.run, n),
-    peer = turns.median(all.spawn), beside = "posix_spawn", unit = "ms",
-    most = ({ 0.15, 0.20 })[n] / SPAWN }
+  judge.line{ line = "processor time of a run: " .. who, ours = turns.least(all.run, n),
+    peer = turns.least(all.spawn), beside = "posix_spawn", unit = "ms",
+    most = TODAY[n] * ASKED[n] }
 end

@@ -21,10 +21,8 @@ local function peer(command, ...)
     return got[2] * 1e6 / EACH, EACH / got[1]
   end
 end
-local function ours(lua, in_flight)
-  return peer([[eval "$(scripts/env %s)"; %s bench/peers/requests.lua %d %s %d]], lua, lua, EACH,
-    socket, in_flight)
-end
+local OURS = [[eval "$("$BENCH_TREE"/scripts/env %s)"; %s bench/peers/requests.lua %d %s %d]]
+local function ours(lua, in_flight) return peer(OURS, lua, lua, EACH, socket, in_flight) end
 
 local all = turns.take(rounds, {
   { "C", peer("build/peers/requests %d %s /v1/whoami", EACH, socket) },

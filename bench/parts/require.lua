@@ -15,7 +15,7 @@ local OURS = 'require("contree")'
 local PEER = 'require("cjson"); assert(package.loadlib(%q, "*"))'
 
 local function prepare(lua)
-  local environment = disk.capture("scripts/env " .. lua)
+  local environment = disk.capture('"$BENCH_TREE"/scripts/env ' .. lua)
   local core = assert(environment:match('LUA_CPATH="([^?]*)')) .. "contree/core.so"
   local function command(code)
     return ("%s\n%s -e %s"):format(environment, lua, disk.quote(CLOCKED:format(code)))
