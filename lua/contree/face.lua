@@ -1,23 +1,34 @@
 --- The functions of the module itself, for both of its faces: contree raises,
 --- contree.safe returns nil, err.
 
-local class = require("contree.base.class")
+-- Loaded here is what must be there for `require` to succeed, and nothing more: the rest
+-- takes ten times as long. A room stands for itself until a function of it is first called.
+local cjson = require("cjson")
 local core = require("contree.core")
-local errors = require("contree.base.errors")
-local json = require("contree.base.json")
-local leave = require("contree.loop.leave")
-local loop = require("contree.loop")
-local options = require("contree.base.options")
-local place = require("contree.base.place")
-local stdio = require("contree.base.stdio")
-local tasks = require("contree.loop.task")
+local PIPE = require("contree.base.pipe")
+
+local function require_later(name)
+  return setmetatable({}, { __index = function(self, key)
+    local module = require(name)
+    setmetatable(self, { __index = module })
+    return module[key]
+  end })
+end
+
+local api = require_later("contree.api")
+local class = require_later("contree.base.class")
+local errors = require_later("contree.base.errors")
+local json = require_later("contree.base.json")
+local leave = require_later("contree.loop.leave")
+local loop = require_later("contree.loop")
+local options = require_later("contree.base.options")
+local place = require_later("contree.base.place")
+local stdio = require_later("contree.base.stdio")
+local tasks = require_later("contree.loop.task")
 
 local unpack = table.unpack or unpack
 
 local face = {}
-
--- Most of the module is loaded by the first contree.new.
-local function api() return require("contree.api") end
 
 local function item_check(value)
   if class.of(value) == "contree.Task" then return nil end
@@ -70,11 +81,10 @@ local function shutdown(seconds)
   return leave.shutdown(seconds or 2)
 end
 
-local DRIVER = options.one_of(options.name, options.callable)
-
 local function host(driver, given)
   if driver ~= nil then
-    options.argument("contree.host", "the driver", DRIVER, driver)
+    local check = options.one_of(options.name, options.callable)
+    options.argument("contree.host", "the driver", check, driver)
     loop.use(driver, given)
   end
   local _, name = loop.host()
@@ -84,7 +94,16 @@ end
 --- The module's table.
 ---@param safe boolean
 function face.make(safe)
-  local function guard(fn) return class.entry(fn, safe) end
+  local function guard(fn)
+    local entry
+    return function(...)
+      if not entry then
+        require("contree.loop.leave") -- which sees the program's end, whatever is called first
+        entry = class.entry(fn, safe)
+      end
+      return entry(...)
+    end
+  end
   return {
     --- The version of contree.
     ---@type string
@@ -95,7 +114,7 @@ function face.make(safe)
     ---@param value any what was caught
     ---@param kind? contree.ErrorKind default any kind
     ---@return boolean
-    is_error = errors.is,
+    is_error = function(value, kind) return errors.is(value, kind) end,
 
     --- A client. A lone string is the url. Nothing is sent yet.
     ---     local client = contree.new("unix:/run/contree.sock")
@@ -103,7 +122,7 @@ function face.make(safe)
     --- profile).
     ---@param given? string|contree.ClientOptions
     ---@return contree.Client
-    new = guard(function(given) return api().new(given, safe) end),
+    new = guard(function(given) return api.new(given, safe) end),
 
     --- A store of sessions in a file, for session{ store = } and to list and delete what it
     --- holds.
@@ -112,9 +131,7 @@ function face.make(safe)
     ---@param path string the file; it is made at its first use
     ---@param given? { timeout: number? } seconds to wait for a locked file; default 5
     ---@return contree.Sessions
-    sessions = guard(function(path, given)
-      return api().sessions(path, given, safe)
-    end),
+    sessions = guard(function(path, given) return api.sessions(path, given, safe) end),
 
     --- Starts a task, which runs while something waits.
     ---     local task = contree.spawn(function() return image:run("make") end)
@@ -182,7 +199,7 @@ function face.make(safe)
     --- Raises: nothing.
     ---@return integer? fd nil where the system has none
     ---@return number? seconds nil: no need
-    pollfd = guard(tasks.pollfd),
+    pollfd = guard(function() return tasks.pollfd() end),
 
     --- The name of the event loop that contree is driven by. It is recognised at the first
     --- use; an argument chooses it before: "plain", "nvim", "luv", "cqueues", "copas",
@@ -196,22 +213,22 @@ function face.make(safe)
 
     --- As `stdin`: the input is left open. As `stdout` or `stderr`: the result holds a buffer.
     ---@type table
-    PIPE = stdio.PIPE,
+    PIPE = PIPE,
     --- A buffer of bytes, for `stdin`, `stdout` and `stderr`.
     ---     local buffer = contree.buffer("first line\n")
     --- Raises: nothing.
     ---@param text? string what it holds; default nothing
     ---@return contree.Buffer
-    buffer = guard(stdio.buffer),
+    buffer = guard(function(text) return stdio.buffer(text) end),
     --- The value that is sent as null: `env = { HOME = contree.null }` unsets a variable.
     ---@type lightuserdata
-    null = json.null,
+    null = cjson.null,
     --- Marks a table as a list, so that an empty one is sent as [].
     ---     local list = contree.array{}
     --- Raises: nothing.
     ---@param list? table default a new one
     ---@return table list
-    array = json.array,
+    array = function(list) return json.array(list) end,
   }
 end
 

@@ -10,7 +10,7 @@ local stdio = {}
 local CHUNK = 1048576
 
 --- As stdout= or stderr=: the result holds a buffer to read from.
-stdio.PIPE = setmetatable({}, { __tostring = function() return "contree.PIPE" end })
+stdio.PIPE = require("contree.base.pipe")
 
 -- Buffers ------------------------------------------------------------------
 

@@ -1,0 +1,64 @@
+-- What require("contree") loads, in a fresh process.
+local host = require("spec.support.host")
+
+local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
+
+describe('require("contree")', function()
+  local place
+
+  setup(function() place = host.place() end)
+  teardown(function() place:stop() end)
+
+  local function prints(wanted, code)
+    local script = place:write("script.lua", code)
+    assert.are.same({ wanted, 0 }, { host.run(lua, lua .. " " .. script) })
+  end
+
+  it("loads nothing but the list of its functions", function()
+    prints("contree contree.base.pipe contree.core contree.face\n", [[
+      local contree = require("contree")
+      local _ = contree.spawn, contree.new, contree.PIPE, contree.null, contree.version
+      local names = {}
+      for name in pairs(package.loaded) do
+        if name:find("^contree") then names[#names + 1] = name end
+      end
+      table.sort(names)
+      print(table.concat(names, " "))
+    ]])
+  end)
+
+  it("has all functions and values in the table", function()
+    prints("PIPE array async buffer gather host is_error new null pollfd sessions shutdown "
+      .. "sleep spawn step timeout version\n", [[
+      local names = {}
+      for name in pairs(require("contree")) do names[#names + 1] = name end
+      table.sort(names)
+      print(table.concat(names, " "))
+    ]])
+  end)
+
+  it("fails at once where the core is missing", function()
+    prints("false\ttrue\n", [[
+      package.cpath = package.cpath:gsub("[^;]*build[^;]*", "")
+      local ok, message = pcall(require, "contree")
+      print(ok, message:find("contree.core", 1, true) ~= nil)
+    ]])
+  end)
+
+  for _, first in ipairs{ "sleep(0)", "buffer()", "array()", "pollfd()", "step()",
+    "is_error(nil)", "async(function() end)", "timeout(1, function() end)",
+    "gather(function() end)", "spawn(function() end):wait()", "host()", "shutdown(0)" } do
+    it("can begin with " .. first, function()
+      prints("done\n", ('require("contree").%s print("done")'):format(first))
+    end)
+  end
+
+  it("tells the line of a mistake in the first call", function()
+    local script = place:write("script.lua", [[
+      local contree = require("contree")
+      local ok, err = pcall(function() contree.sleep("x") end)
+      print(ok, err.where:match("script.lua:%d+"))
+    ]])
+    assert.are.same({ "false\tscript.lua:2\n", 0 }, { host.run(lua, lua .. " " .. script) })
+  end)
+end)
