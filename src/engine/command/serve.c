@@ -11,6 +11,7 @@
 #include "base/turn.h"
 #include "base/work.h"
 #include "command/data.h"
+#include "command/rest.h"
 #include "operation/operation.h"
 #include "sandbox/launcher.h"
 #include "sandbox/probe.h"
@@ -39,9 +40,7 @@ enum {
      * leaving has ended. */
     DAILY_MS = 600000,
     FIRST_DAILY_MS = 5000,
-    LAST_GC_MS = 100,
-    /* How often to check that the data directory still exists. */
-    THERE_MS = 10000
+    LAST_GC_MS = 100
 };
 
 /* More than archives and imports, which are limited, can occupy: short work
@@ -52,7 +51,9 @@ struct server {
     struct engine engine;
     struct http_options http;
     uv_signal_t terminate, interrupt;
-    uv_timer_t idle, stop, daily, there;
+    uv_timer_t idle, stop, daily;
+    uv_fs_event_t there;
+    struct rest rest;
     uint64_t stop_since, idle_since;
     bool stopping;
 };
@@ -129,11 +130,6 @@ static void on_signal(uv_signal_t *handle, int number) {
     begin_stop(handle->data);
 }
 
-static bool is_busy(struct engine *e) {
-    return http_active(e->http) > 0 || operations_active(e->operations) > 0 ||
-           e->workers.jobs > 0;
-}
-
 /* Collect garbage in small steps beside the work: a busy engine may never be
  * idle. */
 static void on_daily(uv_timer_t *timer) {
@@ -154,8 +150,22 @@ static bool data_is_gone(struct server *s) {
     return true;
 }
 
-static void on_there(uv_timer_t *timer) {
-    data_is_gone(timer->data);
+static void on_lock_changed(uv_fs_event_t *there, const char *name, int events,
+                            int status) {
+    (void)name;
+    (void)events;
+    (void)status;
+    data_is_gone(there->data);
+}
+
+static void watch_data(struct server *s) {
+    char lock[PATH_MAX];
+    snprintf(lock, sizeof lock, "%s/lock", s->engine.config->data_dir);
+    int error = uv_fs_event_start(&s->there, on_lock_changed, lock, 0);
+    if (error)
+        log_line("%s is not watched (%s): if the data directory is removed, "
+                 "the engine leaves when it is idle",
+                 lock, uv_strerror(error));
 }
 
 static void on_idle(uv_timer_t *timer) {
@@ -165,7 +175,7 @@ static void on_idle(uv_timer_t *timer) {
         return;
     uint64_t limit = (uint64_t)(e->config->idle_seconds * 1000);
     uint64_t passed = uv_now(e->loop) - http_last_activity(e->http);
-    bool busy = is_busy(e);
+    bool busy = engine_is_busy(e);
     if (!busy && passed >= limit) {
         if (gc_when_due(e))
             uv_timer_start(timer, on_idle, LAST_GC_MS, 0);
@@ -189,8 +199,9 @@ static void watch(struct server *s) {
     uv_timer_init(loop, &s->idle);
     uv_timer_init(loop, &s->stop);
     uv_timer_init(loop, &s->daily);
-    uv_timer_init(loop, &s->there);
-    uv_timer_start(&s->there, on_there, THERE_MS, THERE_MS);
+    uv_fs_event_init(loop, &s->there);
+    watch_data(s);
+    rest_watch(&s->rest, &s->engine);
     uv_timer_start(&s->daily, on_daily, FIRST_DAILY_MS, DAILY_MS);
     if (s->engine.config->idle_seconds > 0)
         uv_timer_start(&s->idle, on_idle,

@@ -102,6 +102,11 @@ void store_close(struct store *s) {
     free(s);
 }
 
+void store_trim(struct store *s) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    sqlite3_db_release_memory(s->db);
+}
+
 int store_sync(struct store *s, struct fault *f) {
     if (fdatasync(s->wal_fd) < 0)
         return fault_errno(f, "syncing contree.db-wal");

@@ -21,6 +21,8 @@ struct store *store_open(int dir_fd, const char *dir, struct fault *f);
 /* Whether the data directory and our lock in it still exist. Thread-safe. */
 bool store_is_there(const struct store *s);
 void store_close(struct store *s);
+/* Free what is cached. Thread-safe. */
+void store_trim(struct store *s);
 /* Take the lock alone. Returns a descriptor, which holds it, or -1. */
 int store_lock(int dir_fd, const char *dir, struct fault *f);
 /* Write into the lock on which socket we serve. */
