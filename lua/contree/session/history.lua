@@ -28,11 +28,17 @@ local function insert(rows, id, entry, parent)
   return entry.id
 end
 
--- A name for a fork that no session of the store has.
+-- A name for a fork that no session of the store has. Its number is found by halving: a
+-- thousand forks are made with ten questions each.
 local function free_name(rows, id)
-  local number = 2
-  while rows:session(("%s-%d"):format(id, number)) do number = number + 1 end
-  return ("%s-%d"):format(id, number)
+  local function is_taken(number) return rows:session(("%s-%d"):format(id, number)) end
+  local taken, free = 1, 2
+  while is_taken(free) do taken, free = free, free * 2 end
+  while free - taken > 1 do
+    local middle = math.floor((taken + free) / 2)
+    if is_taken(middle) then taken = middle else free = middle end
+  end
+  return ("%s-%d"):format(id, free)
 end
 
 local function create(rows, id, server, entries)

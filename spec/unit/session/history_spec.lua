@@ -99,6 +99,18 @@ for name, open in pairs(STORES) do
       assert.is_nil(same:position("risky"))
     end)
 
+    it("finds the name of its hundredth fork with few questions", function()
+      for n = 2, 100 do assert.are.equal("demo-" .. n, past:fork(nil, tip()).id) end
+      local asked, session = 0, rows.session
+      rows.session = function(...)
+        asked = asked + 1
+        return session(...)
+      end
+      assert.are.equal("demo-101", past:fork(nil, tip()).id)
+      rows.session = nil
+      assert.is_true(asked < 25, asked)
+    end)
+
     it("forks under a name that is free", function()
       add("1")
       local fork = past:fork(nil, tip())
