@@ -77,6 +77,7 @@ build = {
     ["contree.base.errors"] = "lua/contree/base/errors.lua",
     ["contree.base.json"] = "lua/contree/base/json.lua",
     ["contree.base.options"] = "lua/contree/base/options.lua",
+    ["contree.base.pipe"] = "lua/contree/base/pipe.lua",
     ["contree.base.place"] = "lua/contree/base/place.lua",
     ["contree.base.stdio"] = "lua/contree/base/stdio.lua",
     ["contree.dockerfile"] = "lua/contree/dockerfile/init.lua",

@@ -41,8 +41,10 @@ static void give_back(struct engine *e) {
 static void on_rest(uv_timer_t *timer) {
     struct rest *r = timer->data;
     uint64_t last = http_last_activity(r->engine->http);
-    if (engine_is_busy(r->engine) || uv_now(r->engine->loop) - last < REST_MS) {
-        uv_timer_start(timer, on_rest, REST_MS, 0);
+    uint64_t passed = uv_now(r->engine->loop) - last;
+    bool busy = engine_is_busy(r->engine);
+    if (busy || passed < REST_MS) {
+        uv_timer_start(timer, on_rest, busy ? REST_MS : REST_MS - passed, 0);
         return;
     }
     r->rested_since = last;
