@@ -12,6 +12,7 @@
 #include "lines.h"
 #include "loop.h"
 #include "lua_compat.h"
+#include "pack.h"
 #include "place.h"
 #include "regular.h"
 #include "sse.h"
@@ -145,6 +146,7 @@ static const luaL_Reg functions[] = {
     {"keep", descriptors_lua_keep},
     {"read_file", regular_lua_read},
     {"open_file", regular_lua_open},
+    {"pack", pack_lua_new},
     {"decompress", decompress_lua_open},
     {"sha256", hashing_lua_string},
     {"hash", hashing_lua_new},
@@ -173,6 +175,7 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     codec_register(L);
     hashing_register(L);
     regular_register(L);
+    pack_register(L);
     sse_register(L);
     transfer_register(L);
     loop_register(L);

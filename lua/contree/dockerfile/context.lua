@@ -4,8 +4,8 @@
 local core = require("contree.core")
 local disk = require("contree.dockerfile.disk")
 local errors = require("contree.base.errors")
-local ignore = require("contree.dockerfile.ignore")
-local pattern = require("contree.dockerfile.pattern")
+local ignore = require("contree.base.ignore")
+local pattern = require("contree.base.pattern")
 local problem = require("contree.dockerfile.problem")
 
 local context = {}

@@ -7,10 +7,10 @@ local cache = require("contree.dockerfile.cache")
 local expand = require("contree.dockerfile.expand")
 local fetch = require("contree.dockerfile.fetch")
 local hash = require("contree.image.hash")
-local ignore = require("contree.dockerfile.ignore")
+local ignore = require("contree.base.ignore")
 local parser = require("contree.dockerfile.parser")
 local paths = require("contree.dockerfile.paths")
-local pattern = require("contree.dockerfile.pattern")
+local pattern = require("contree.base.pattern")
 local problem = require("contree.dockerfile.problem")
 
 local copy = {}

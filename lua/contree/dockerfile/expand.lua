@@ -1,6 +1,6 @@
 --- Variables, quotes and escapes in the arguments of a Dockerfile. Pure.
 
-local automaton = require("contree.dockerfile.automaton")
+local automaton = require("contree.base.automaton")
 local parser = require("contree.dockerfile.parser")
 
 local expand = {}

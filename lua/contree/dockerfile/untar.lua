@@ -2,7 +2,7 @@
 --- sparse files of both. The bytes of a file stay in the archive; its entry has their offset.
 
 local errors = require("contree.base.errors")
-local pattern = require("contree.dockerfile.pattern")
+local pattern = require("contree.base.pattern")
 
 local untar = {}
 

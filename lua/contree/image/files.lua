@@ -4,6 +4,8 @@ local core = require("contree.core")
 local class = require("contree.base.class")
 local errors = require("contree.base.errors")
 local hash = require("contree.image.hash")
+local ignore = require("contree.base.ignore")
+local layers = require("contree.image.layers")
 local loop = require("contree.loop")
 local options = require("contree.base.options")
 local tasks = require("contree.loop.task")
@@ -53,6 +55,7 @@ end
 local SPEC = {
   source = options.any, data = options.any, path = options.name,
   uid = options.integer(0, 2 ^ 32 - 2), gid = options.integer(0, 2 ^ 32 - 2), mode = mode_check,
+  ignore = options.one_of(options.boolean, options.texts),
 }
 
 local function octal(mode)
@@ -81,32 +84,61 @@ local function local_mode(stat)
   return octal(stat.mode):find("^.[1357]") and "0755" or "0644"
 end
 
-local function put_tree(plan, destination, directory, attributes)
-  local names, problem = core.list(directory)
-  if not names then describe(directory, problem) end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    local path, to = directory .. "/" .. name, destination .. "/" .. name
+-- Add each file of a directory, for a server that takes no directories.
+local function put_each(plan, tree, names)
+  local below = table.concat(names, "/")
+  local directory = tree.path .. (below == "" and "" or "/" .. below)
+  local list, problem = core.list(directory)
+  if not list then describe(directory, problem) end
+  table.sort(list)
+  for _, name in ipairs(list) do
+    loop.pace()
+    names[#names + 1] = name
+    local path, rules = directory .. "/" .. name, tree.ignore
     local stat, why = core.stat(path)
     if not stat then describe(path, why) end
-    if stat.type == "file" then
-      put(plan, to, { path = path, mode = attributes.mode or local_mode(stat),
-        uid = attributes.uid, gid = attributes.gid })
-    elseif stat.type ~= "directory" then
-      errors.raise("file", ("files: %s is neither a file nor a directory"):format(path))
-    elseif stat.link then
-      errors.raise("file", ("files: %s is a symbolic link to a directory"):format(path))
-    else
-      put_tree(plan, to, path, attributes)
+    if rules and rules:ignores(names) and (stat.type ~= "directory" or rules:prunes(names)) then
+      stat.type = "ignored"
     end
+    if stat.type == "file" then
+      put(plan, tree.destination:gsub("/$", "") .. "/" .. table.concat(names, "/"),
+        { path = path, mode = tree.mode or local_mode(stat), uid = tree.uid, gid = tree.gid })
+    elseif stat.type == "directory" and stat.link then
+      errors.raise("file", ("files: %s is a symbolic link to a directory"):format(path))
+    elseif stat.type == "directory" then
+      put_each(plan, tree, names)
+    elseif stat.type ~= "ignored" then
+      errors.raise("file", ("files: %s is neither a file nor a directory"):format(path))
+    end
+    names[#names] = nil
   end
+end
+
+-- The rules of a directory: those that are given, else those of the file in it.
+local IGNORE_FILE = ".contreeignore"
+local IGNORE_MAX = 1048576
+
+local function rules_of(directory, given)
+  if given == false then return nil end
+  if type(given) == "table" then
+    return ignore.parse(table.concat(given, "\n"), "ignore")
+  end
+  local text, problem, missing = core.read_file(IGNORE_FILE, IGNORE_MAX, directory)
+  if not text and not missing then describe(directory .. "/" .. IGNORE_FILE, problem) end
+  return text and ignore.parse(text, IGNORE_FILE)
+end
+
+local function put_tree(plan, destination, directory, attributes)
+  plan.trees[#plan.trees + 1] = { destination = destination, path = directory,
+    mode = attributes.mode, uid = attributes.uid, gid = attributes.gid,
+    ignore = rules_of(directory, attributes.ignore) }
 end
 
 local function put_local(plan, destination, path, attributes)
   local stat, problem = core.stat(path)
   if not stat then describe(path, problem) end
   if stat.type == "directory" then
-    put_tree(plan, destination:gsub("/+$", ""), path:gsub("(.)/+$", "%1"), attributes)
+    put_tree(plan, (destination:gsub("(.)/+$", "%1")), (path:gsub("(.)/+$", "%1")), attributes)
   elseif stat.type == "file" then
     put(plan, destination, { path = path, mode = attributes.mode or local_mode(stat),
       uid = attributes.uid, gid = attributes.gid })
@@ -132,7 +164,8 @@ local function put_spec(plan, destination, spec)
   if (spec.source == nil) == (spec.data == nil) then
     errors.misuse(("files: %s needs either source or data"):format(destination))
   end
-  local attributes = { uid = spec.uid, gid = spec.gid, mode = spec.mode and octal(spec.mode) }
+  local attributes = { uid = spec.uid, gid = spec.gid, mode = spec.mode and octal(spec.mode),
+    ignore = spec.ignore }
   if spec.source ~= nil then return put_source(plan, destination, spec.source, attributes) end
   if type(spec.data) ~= "string" then
     errors.misuse(("files: the data of %s must be a string, got a %s")
@@ -178,13 +211,14 @@ end
 
 --- Check files= and find the local files that it names. Nothing is sent.
 ---@param given table list of local paths, or map of destinations
----@return table plan list of { destination, path | data | uuid, mode, uid, gid }
+---@return table plan list of { destination, path | data | uuid, mode, uid, gid }, with the
+---  directories in its field trees
 function files.plan(given)
   if type(given) ~= "table" or class.of(given) then
     errors.misuse("files must be a list of local paths or a map of destinations, got a "
       .. (class.of(given) or type(given)))
   end
-  local plan = { by_path = {} }
+  local plan = { by_path = {}, trees = {} }
   for key, what in pairs(given) do
     if type(key) == "number" then
       put_listed(plan, what)
@@ -264,8 +298,9 @@ local function hand_over(self, file)
   local ok, answer = pcall(wire.fetch, self, { method = "POST", path = "/files/descriptor",
     repeatable = true, lasting = what.size / COPIED, json = { fd = what.fd, inode = what.inode } })
   if ok then return known(self, answer) end
-  if not errors.is(answer) or not UNABLE[answer.status] then error(answer, 0) end
-  self.sends_files = true
+  if not errors.is(answer) or not answer.status then error(answer, 0) end
+  -- What is wrong with the content is told when it is sent.
+  self.sends_files = UNABLE[answer.status] or self.sends_files
 end
 
 -- The answer of an engine that has copied a large local file; nil: it must be sent.
@@ -300,11 +335,41 @@ local function ensure(self, entry)
   end)
 end
 
---- Upload the files of a plan, four at a time, each content once.
+--- A plan with each file of some directories, for a server that takes no directories.
 ---@async
+---@param trees? table[] default those of the plan
+---@return table plan
+function files.listed(plan, trees)
+  trees = trees or plan.trees or {}
+  if #trees == 0 then return plan end
+  local all = { by_path = {} }
+  for _, entry in ipairs(plan) do put(all, entry.destination, entry) end
+  for _, tree in ipairs(trees) do put_each(all, tree, {}) end
+  return all
+end
+
+-- Put the directories of a plan on an image. Returns those that the server does not take, and
+-- the uuid of the new image, if there is one.
+local function put_trees(self, plan, base)
+  local left, uuid = {}, nil
+  for _, tree in ipairs(plan.trees or {}) do
+    local made = layers.add(self, uuid or base(), tree)
+    if not made then left[#left + 1] = tree end
+    uuid = made or uuid
+  end
+  return left, uuid
+end
+
+--- Upload the files of a plan, four at a time, each content once. Directories are put on the
+--- image, if the server can do that.
+---@async
+---@param base fun(): string tells the image of the run
 ---@return table body the files member of a spawn request
-function files.send(self, plan)
+---@return string? uuid the image that has the directories
+function files.send(self, plan, base)
   local jobs, body = {}, {}
+  local left, uuid = put_trees(self, plan, base)
+  plan = files.listed(plan, left)
   for _, entry in ipairs(plan) do
     local sent = { uuid = entry.uuid, mode = entry.mode, uid = entry.uid, gid = entry.gid,
       xattrs = entry.xattrs }
@@ -314,7 +379,7 @@ function files.send(self, plan)
     end
   end
   if #jobs == 1 then jobs[1]() else tasks.gather(jobs, AT_A_TIME) end
-  return body
+  return body, uuid
 end
 
 -- The manager --------------------------------------------------------------

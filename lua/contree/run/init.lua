@@ -52,7 +52,8 @@ local GRACE = 5
 ---@field preserve_env? boolean  keep env in the resulting image; default false
 ---@field cwd? string            absolute; default the image's, or "/"
 ---@field files? table           list of local paths, or map of destinations to a local path,
----  { source = } or { data = } with mode, uid and gid, or an uploaded file
+---  { source = } or { data = } with mode, uid, gid and, for directories, ignore; or an
+---  uploaded file
 ---@field hostname? string       the sandbox's name
 ---@field user? string|true      "app", "app:staff", "1000:1000"; true: the image's USER;
 ---  default root
@@ -254,13 +255,17 @@ end
 
 local function request_of(from, plan, this, wait)
   local self = from.client
-  if plan.files then this.body.files = files.send(self, plan.files) end
+  local base
+  if plan.files then
+    this.body.files, base = files.send(self, plan.files, function() return image.uuid_of(from) end)
+  end
+  this.put = base ~= nil
   -- Events do not say which image a tag meant, so whether the run changed it is not known.
   if this.live and not this.disposable then image.uuid_of(from) end
   if this.body.user and not self.unix_socket then
     users.settle(self, image.uuid_of(from), this.body)
   end
-  this.body.image = image.reference(from)
+  this.body.image = base or image.reference(from)
   local seconds = math.min(PREFER_WAIT, math.floor(self.timeout / 2))
   -- A run with a key goes on when we hang up, so we need its id at once.
   local held_back = wait and not this.live and not plan.key and not plan.detach and seconds > 0

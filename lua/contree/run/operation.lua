@@ -198,7 +198,8 @@ local function make_result(self, found)
   local from = self.input
   -- An image object stands for one image, also if its tag names another one later.
   if from and not from.uuid then from.uuid = found.input_uuid end
-  local input = found.input_uuid or from and from.uuid
+  -- Directories of files= were put on an image in between.
+  local input = not plan.put and found.input_uuid or from and from.uuid
   -- If another program started the run, we do not know whether it was disposable.
   local changed
   if not plan.disposable and input and (from or found.image_uuid) then

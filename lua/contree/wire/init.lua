@@ -55,6 +55,7 @@ local function start(self, request, body, seconds)
   local endless = request.sink or type(body) == "table"
   -- A stream of events may be silent between its keepalives.
   local patience = request.events and IDLE_TIMEOUT or math.min(IDLE_TIMEOUT, self.timeout)
+  patience = math.max(patience, request.lasting or 0)
   return loop.transfer{
     method = request.method,
     url = self.base .. request.path .. query_string(request.query),
@@ -91,6 +92,25 @@ local function result_of(handle)
   return result
 end
 
+-- Send a body in chunks, which a function returns until it returns nil, as fast as the server
+-- takes them. An answer that comes before the end is final.
+local function feed(port, next_chunk)
+  local handle = port.handle
+  local ok, problem = pcall(function()
+    for chunk in next_chunk do
+      while not handle:write(chunk) do
+        if handle:done() or handle:status() then return end
+        port:wait()
+      end
+      loop.pace()
+    end
+    handle:finish()
+  end)
+  if ok then return end
+  port:cancel()
+  error(problem, 0)
+end
+
 -- One attempt: the core's result, or nil and an error.
 local function attempt(self, request, body)
   local begun = core.now()
@@ -99,6 +119,7 @@ local function attempt(self, request, body)
   if seconds <= 0 then return nil, out_of_time(request) end
   local port = start(self, request, body, seconds)
   port.inherit = request.inherit
+  if request.feed then feed(port, request.feed()) end
   while not port.handle:done() do
     if not port:wait(left(request)) then
       port:cancel()
@@ -168,6 +189,8 @@ end
 --
 -- The fields of a request:
 --   method, path, query, json or body, headers, sink, sha256, max_body
+--   feed         returns for each attempt a function that returns the chunks of the body, then
+--                nil; with body = { chunks = true }
 --   accept       { [status] = true }: results although they are not 2xx
 --   repeatable   sending it twice does no harm
 --   retry        false: one attempt only

@@ -3,7 +3,7 @@ local cache = require("contree.dockerfile.cache")
 local context = require("contree.dockerfile.context")
 local disk = require("spec.support.disk")
 local errors = require("contree.base.errors")
-local ignore = require("contree.dockerfile.ignore")
+local ignore = require("contree.base.ignore")
 local tar = require("contree.dockerfile.tar")
 local untar = require("contree.dockerfile.untar")
 

@@ -2,9 +2,9 @@
 -- and that the time for a match is bounded by the lengths.
 local errors = require("contree.base.errors")
 local expand = require("contree.dockerfile.expand")
-local ignore = require("contree.dockerfile.ignore")
+local ignore = require("contree.base.ignore")
 local parser = require("contree.dockerfile.parser")
-local pattern = require("contree.dockerfile.pattern")
+local pattern = require("contree.base.pattern")
 
 local function names_of(path)
   local names = {}

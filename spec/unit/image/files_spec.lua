@@ -14,12 +14,12 @@ describe("files=", function()
 
   local function plan(given)
     local result = {}
-    for _, entry in ipairs(files.plan(given)) do result[entry.destination] = entry end
+    for _, entry in ipairs(files.listed(files.plan(given))) do result[entry.destination] = entry end
     return result
   end
 
   local function refused(given)
-    local ok, err = pcall(files.plan, given)
+    local ok, err = pcall(function() return files.listed(files.plan(given)) end)
     assert.is_false(ok)
     return err
   end

@@ -1,8 +1,7 @@
---- .dockerignore: the files of a context that a build does not see. Pure.
+--- Rules that leave files of a directory out, as those of .dockerignore do. Pure.
 
-local paths = require("contree.dockerfile.paths")
-local pattern = require("contree.dockerfile.pattern")
-local problem = require("contree.dockerfile.problem")
+local errors = require("contree.base.errors")
+local pattern = require("contree.base.pattern")
 
 local ignore = {}
 
@@ -12,12 +11,20 @@ local ignore = {}
 local Ignore = {}
 Ignore.__index = Ignore
 
+local function trim(text) return text:find("%S") and text:match("^%s*(.*%S)") or "" end
+
+-- Refuse a rule at a place of a file.
+local function refuse(at, message, hint)
+  errors.raise("invalid_argument", ("%s:%d: %s"):format(at.file, at.line, message),
+    { hint = hint, dockerfile = at.file, line = at.line })
+end
+
 local function add(self, text, at)
   local keep = text:sub(1, 1) == "!"
-  if keep then text = paths.trim(text:sub(2)) end
-  if keep and text == "" then problem.raise(at, "a ! needs a pattern behind it", "!NAME") end
+  if keep then text = trim(text:sub(2)) end
+  if keep and text == "" then refuse(at, "a ! needs a pattern behind it", "!NAME") end
   local found, wrong = pattern.compile(text)
-  if found == nil then problem.raise(at, ("the pattern %q %s"):format(text, wrong)) end
+  if found == nil then refuse(at, ("the pattern %q %s"):format(text, wrong)) end
   if not found then return end
   table.insert(self.rules, { automaton = found, keep = keep })
   self.exceptions = self.exceptions or keep
@@ -33,7 +40,7 @@ function ignore.parse(text, file)
   text = text:gsub("^\239\187\191", "")
   for each in (text .. "\n"):gmatch("([^\n]*)\n") do
     line = line + 1
-    local trimmed = paths.trim(each)
+    local trimmed = trim(each)
     if trimmed ~= "" and each:sub(1, 1) ~= "#" then
       add(self, trimmed, { file = file, line = line })
     end
@@ -48,7 +55,7 @@ end
 function ignore.of(patterns, at)
   local self = setmetatable({ rules = {}, exceptions = false }, Ignore)
   for _, text in ipairs(patterns) do
-    if text:find("%S") then add(self, paths.trim(text), at) end
+    if text:find("%S") then add(self, trim(text), at) end
   end
   return self
 end
@@ -62,6 +69,16 @@ function Ignore:ignores(names)
     if ignored == rule.keep and rule.automaton:covers(path) then ignored = not rule.keep end
   end
   return ignored
+end
+
+--- The same as a function for core.pack(): 0 takes a path, 1 leaves it out, 2 also all that is
+--- below it.
+---@return fun(path: string): integer
+function Ignore:verdict()
+  return function(path)
+    local names = pattern.split(path)
+    return not self:ignores(names) and 0 or self.exceptions and 1 or 2
+  end
 end
 
 --- Whether everything below an ignored directory is ignored, too.

@@ -2,7 +2,7 @@
 --- and Go's path matching have them: "*" and "?" stay within a name, "**" does not,
 --- "[a-z]" is a class, "\" takes a character as it is. Pure.
 
-local automaton = require("contree.dockerfile.automaton")
+local automaton = require("contree.base.automaton")
 
 local pattern = {}
 

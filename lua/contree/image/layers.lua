@@ -1,0 +1,47 @@
+--- Directories of this machine that become part of an image, in one request: the server puts
+--- them on it as a layer (http-api.md §4.25).
+
+local core = require("contree.core")
+local errors = require("contree.base.errors")
+local loop = require("contree.loop")
+local wire = require("contree.wire")
+
+local layers = {}
+
+local LASTING = 600 -- seconds that unpacking may take
+
+-- What a server answers that has no such request, or knows no such image.
+local UNABLE = { [404] = true, [405] = true, [501] = true }
+
+-- The chunks of an archive of the tree.
+local function chunks(tree)
+  local pack, problem = core.pack{ path = tree.path, uid = tree.uid, gid = tree.gid,
+    mode = tree.mode and tonumber(tree.mode, 8), ignores = tree.ignore and tree.ignore:verdict() }
+  if not pack then errors.raise("file", "files: cannot read " .. problem) end
+  return function()
+    local bytes, wrong = pack:step(loop.SLICE)
+    if wrong then errors.raise("file", "files: cannot read " .. wrong) end
+    return bytes
+  end
+end
+
+--- Put a directory on an image. Returns the uuid of the new image; nil if the server cannot do
+--- that.
+---@async
+---@param self contree.Client
+---@param uuid string
+---@param tree table { path, destination, mode, uid, gid, ignore }
+---@return string?
+function layers.add(self, uuid, tree)
+  if not self.unix_socket or self.sends_files then return nil end
+  local ok, answer = pcall(wire.request, self, {
+    method = "POST", path = ("/images/%s/layers"):format(wire.segment(uuid)),
+    query = { at = tree.destination }, repeatable = true, lasting = LASTING,
+    body = { chunks = true }, feed = function() return chunks(tree) end,
+  })
+  if ok then return wire.member(answer, "uuid") end
+  if errors.is(answer) and UNABLE[answer.status] then return nil end
+  error(answer, 0)
+end
+
+return layers
