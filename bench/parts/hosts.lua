@@ -1,7 +1,7 @@
 -- What contree costs its hosts. How late is a 10 ms timer of the host while 50 runs stream,
 -- compared with a ticker in another process? How much longer is the frame of a game? How
 -- much slower are the other requests of an nginx worker?
--- Usage: bench/hosts [HOST...]
+-- Usage: bench/hosts [nvim|luv|cqueues|plain|love|nginx...]
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local host = require("spec.support.host")
@@ -260,29 +260,10 @@ local function web(name, init)
   server:stop()
 end
 
--- Loading ------------------------------------------------------------------
-
-local function loading()
-  if not asked_for("require") then return end
-  head('require("contree")')
-  for _, lua in ipairs{ "lua5.4", "luajit" } do
-    local list = {}
-    local script = place:write("require.lua", [[
-      local clock = os.clock
-      local begun = clock()
-      require("contree")
-      print((clock() - begun) * 1000)
-    ]])
-    for n = 1, 40 do list[n] = tonumber((host.run(lua, lua .. " " .. script))) end
-    row(lua, list)
-  end
-end
-
 timers()
 frames()
 web("timers", "")
 web("thread pool", [[
   init_worker_by_lua_block { require("contree").host("nginx", { thread_pool = "spec" }) }
 ]])
-loading()
 place:stop()

@@ -1,34 +1,44 @@
--- Many runs at once from one Lua process. Usage: lua bench/parts/many.lua [RUNS]
+-- Many runs at once from one Lua process: processor time a run, and memory at most.
+-- Usage: lua bench/parts/many.lua RUNS
 local contree = require("contree")
-local core = require("contree.core")
 local home = require("spec.support.home")
+local judge = require("bench.lib.judge")
 local process = require("bench.lib.process")
 
-local runs = tonumber(arg[1]) or 500
+local runs = tonumber(arg[1])
 local client, directory, stop = home.client()
 local image = client.images:use("busybox:latest")
 image:run("true")
 local engine = home.pid(directory .. "/data")
 
-local function measure(count, concurrency, options)
+-- Milliseconds of processor time a run, of client and engine.
+local function measure(in_flight, options)
   local list = {}
-  for i = 1, count do
-    list[i] = function() return image:run(options).exit_code end
+  for i = 1, runs do
+    list[i] = function() assert(image:run(options).exit_code == 0) end
   end
-  local ours, theirs, begun = process.cpu("self"), process.cpu(engine), core.now()
-  local codes = contree.gather(list, { concurrency = concurrency })
-  for _, code in ipairs(codes) do assert(code == 0) end
-  local took = core.now() - begun
-  print(("%4d runs, %3d in flight: %6.2f s, %6.0f a second, %.2f ms of client and %.2f ms of "
-    .. "engine each"):format(count, concurrency, took, count / took,
-    (process.cpu("self") - ours) * 1000 / count, (process.cpu(engine) - theirs) * 1000 / count))
+  local theirs, ours = process.cpu(engine), os.clock()
+  contree.gather(list, { concurrency = in_flight })
+  ours = os.clock() - ours
+  return ours * 1e3 / runs, (process.cpu(engine) - theirs) * 1e3 / runs
 end
 
-local before = process.now("self")
-for _, concurrency in ipairs{ 1, 8, 32, runs } do
-  measure(runs, concurrency, { command = "/bin/true" })
+local function compare(text, options)
+  local client_one, engine_one = measure(1, options)
+  local client_many, engine_many = measure(runs, options)
+  local function line(who, many, one)
+    judge.line{ line = ("%d %s in flight, processor time each: %s"):format(runs, text, who),
+      ours = many, peer = one, beside = "one by one", unit = "ms" }
+  end
+  line("client", client_many, client_one)
+  line("engine", engine_many, engine_one)
 end
-measure(runs, runs, { command = "/bin/echo", args = { "x" }, stdout = function() end })
-print(("client: %.1f MB before, %.1f at most; engine: %.1f at most"):format(before,
-  process.peak("self"), process.peak(engine)))
+
+compare("runs", { command = "/bin/true" })
+compare("that write to a function", { command = "/bin/echo", args = { "x" },
+  stdout = function() end })
+for who, pid in pairs{ client = "self", engine = engine } do
+  judge.line{ line = ("%d runs in flight, memory at most: %s"):format(runs, who),
+    ours = process.peak(pid), unit = "MB" }
+end
 stop()
