@@ -8,7 +8,10 @@
 #include "layer/internal.h"
 #include "layer/survey.h"
 #include "layer/trash.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -37,33 +40,90 @@ static int start_writing(void *arg, int dir, const char *name,
     return fd < 0 ? -1 : sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
-static int sync_entry(void *arg, int dir, const char *name,
-                      const struct stat *st) {
-    (void)arg;
-    if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
-        return 0;
-    int fd CLEANUP(cleanup_close) = open_entry(dir, name, st);
-    return fd < 0 ? -1 : fsync(fd);
+/* Descriptors to sync. The disk flushes its cache for each sync, and once for
+ * several that come at the same time: so a few threads sync together. */
+struct syncing {
+    int fds[8];
+    size_t count;
+    atomic_size_t next;
+    atomic_int error;
+};
+enum { SYNC_HELPERS = 2 };
+
+static void *sync_some(void *arg) {
+    struct syncing *s = arg;
+    for (size_t i; (i = s->next++) < s->count;)
+        if (fsync(s->fds[i]) < 0)
+            s->error = errno;
+    return NULL;
 }
 
-static int sync_tree(int fd, int64_t entries) {
+/* Syncs and closes them. */
+static int sync_all(struct syncing *s) {
+    pthread_t helpers[SYNC_HELPERS];
+    size_t n = 0;
+    s->next = 0;
+    while (n < SYNC_HELPERS && n + 1 < s->count &&
+           pthread_create(&helpers[n], NULL, sync_some, s) == 0)
+        n++;
+    sync_some(s);
+    while (n > 0)
+        pthread_join(helpers[--n], NULL);
+    while (s->count > 0)
+        close_fd(s->fds[--s->count]);
+    errno = s->error;
+    return s->error ? -1 : 0;
+}
+
+/* Takes over fd, which may be -1 with errno. */
+static int sync_later(struct syncing *s, int fd) {
+    if (fd < 0)
+        return -1;
+    s->fds[s->count++] = fd;
+    return s->count < sizeof s->fds / sizeof *s->fds ? 0 : sync_all(s);
+}
+
+static int sync_entry(void *arg, int dir, const char *name,
+                      const struct stat *st) {
+    if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
+        return 0;
+    return sync_later(arg, open_entry(dir, name, st));
+}
+
+/* Syncs all below `fd`, and `fd` itself. */
+static int sync_tree(struct syncing *s, int fd, int64_t entries) {
     if (entries > SYNC_EACH)
         return syncfs(fd);
     if (entries > 1 && tree_walk(fd, start_writing, NULL) < 0)
         return -1;
-    if (tree_walk(fd, sync_entry, NULL) < 0)
+    if (tree_walk(fd, sync_entry, s) < 0)
         return -1;
-    return fsync(fd);
+    return sync_later(s, fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+/* Ends what sync_tree() began, whether that worked or not, and syncs the
+ * directory of all layers. */
+static int sync_end(struct layers *l, struct syncing *s, int result) {
+    int error = errno;
+    if (result == 0 &&
+        sync_later(s, openat(l->dir_fd, "l", OPEN_DIRECTORY)) < 0) {
+        result = -1;
+        error = errno;
+    }
+    int rest = sync_all(s);
+    if (result < 0)
+        errno = error;
+    return result < 0 ? -1 : rest;
 }
 
 /* Moves the upper directory to its place, then syncs it: one sync covers the
  * files and the move. Without a row it is not a layer yet. */
 static int move_and_sync(struct layers *l, int fd, const char *from,
                          const char *to, int64_t entries, struct fault *f) {
+    struct syncing s = {.count = 0};
     if (renameat(l->dir_fd, from, l->dir_fd, to) < 0)
         return fault_errno(f, "moving a layer to %s", to);
-    int parent CLEANUP(cleanup_close) = openat(l->dir_fd, "l", OPEN_DIRECTORY);
-    if (parent >= 0 && sync_tree(fd, entries) == 0 && fsync(parent) == 0)
+    if (sync_end(l, &s, sync_tree(&s, fd, entries)) == 0)
         return 0;
     return fault_errno(f, "syncing a layer");
 }
@@ -175,19 +235,19 @@ static int place_layer(struct layers *l, struct workspace_layer *w,
 
 static int sync_placed(struct layers *l, const struct workspace_layer *list,
                        size_t count, int64_t entries, struct fault *f) {
-    int parent CLEANUP(cleanup_close) = openat(l->dir_fd, "l", OPEN_DIRECTORY);
-    int result = parent < 0 ? -1 : 0;
-    if (result == 0 && entries > SYNC_EACH)
-        result = syncfs(parent);
+    struct syncing s = {.count = 0};
+    int result = 0;
+    if (entries > SYNC_EACH)
+        result = syncfs(l->dir_fd);
     for (size_t n = 0; n < count && result == 0 && entries <= SYNC_EACH; n++) {
         char path[32];
         if (!list[n].row.id)
             continue;
         layer_path(list[n].row.id, path);
         int fd CLEANUP(cleanup_close) = openat(l->dir_fd, path, OPEN_DIRECTORY);
-        result = fd < 0 ? -1 : sync_tree(fd, entries);
+        result = fd < 0 ? -1 : sync_tree(&s, fd, entries);
     }
-    if (result == 0 && fsync(parent) == 0)
+    if (sync_end(l, &s, result) == 0)
         return 0;
     return fault_errno(f, "syncing a layer");
 }

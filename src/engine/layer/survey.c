@@ -5,9 +5,12 @@
 #include "base/scope.h"
 #include "base/tree.h"
 #include "layer/internal.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+
+enum { SMALL_ENTRIES = 32, SMALL_DIRECTORY = 16384 };
 
 struct hard_link {
     ino_t inode;
@@ -18,6 +21,7 @@ struct tally {
     struct survey sum;
     struct hard_link *links; /* of files with several names */
     size_t count, capacity;
+    int64_t most; /* entries; 0: any number */
 };
 
 static int64_t file_bytes(const struct stat *st) {
@@ -41,12 +45,22 @@ static int count_link(struct tally *v, const struct stat *st) {
     return 0;
 }
 
+/* A directory that was large once takes long to read. */
+static bool is_small(const struct stat *directory) {
+    return directory->st_size <= SMALL_DIRECTORY;
+}
+
 static int count_entry(void *arg, int dir, const char *name,
                        const struct stat *st) {
     struct tally *v = arg;
     (void)dir;
     (void)name;
     v->sum.entries++;
+    if (v->most &&
+        (v->sum.entries > v->most || (S_ISDIR(st->st_mode) && !is_small(st)))) {
+        errno = EFBIG;
+        return -1;
+    }
     if (!S_ISREG(st->st_mode))
         return 0;
     if (st->st_nlink > 1)
@@ -60,8 +74,8 @@ static int compare_links(const void *a, const void *b) {
     return (x->inode > y->inode) - (x->inode < y->inode);
 }
 
-int survey_tree(int fd, struct survey *out, struct fault *f) {
-    struct tally v = {0};
+static int survey(int fd, int64_t most, struct survey *out, struct fault *f) {
+    struct tally v = {.most = most};
     int result = tree_walk(fd, count_entry, &v);
     if (result < 0)
         fault_errno(f, "reading the layer");
@@ -75,10 +89,23 @@ int survey_tree(int fd, struct survey *out, struct fault *f) {
     return result;
 }
 
+int survey_tree(int fd, struct survey *out, struct fault *f) {
+    return survey(fd, 0, out, f);
+}
+
 int workspace_survey(struct layers *l, const struct workspace *w,
                      struct survey *out, struct fault *f) {
     int fd CLEANUP(cleanup_close) = openat(l->dir_fd, w->upper, OPEN_DIRECTORY);
     if (fd < 0)
         return fault_errno(f, "reading %s", w->upper);
     return survey_tree(fd, out, f);
+}
+
+bool workspace_survey_small(struct layers *l, const struct workspace *w,
+                            struct survey *out, bool *empty) {
+    struct stat st;
+    int fd CLEANUP(cleanup_close) = openat(l->dir_fd, w->upper, OPEN_DIRECTORY);
+    return fd >= 0 && fstat(fd, &st) == 0 && is_small(&st) &&
+           survey(fd, SMALL_ENTRIES, out, NULL) == 0 &&
+           workspace_is_empty(l, w, empty, NULL) == 0;
 }

@@ -15,5 +15,10 @@ int survey_tree(int fd, struct survey *out, struct fault *f);
 /* The same for the upper directory of a workspace. */
 int workspace_survey(struct layers *l, const struct workspace *w,
                      struct survey *out, struct fault *f);
+/* The same where that is quick, and whether the run changed nothing at all
+ * (workspace_is_empty()). False: it is not, or failed; ask a worker. Loop
+ * thread or worker. */
+bool workspace_survey_small(struct layers *l, const struct workspace *w,
+                            struct survey *out, bool *empty);
 
 #endif

@@ -1,6 +1,7 @@
-/* save.c: see save.h. A run that is kept takes two trips to a worker. The first
- * makes the layer and the image; the second writes the end of the operation and
- * makes all of it durable. Only then is the end told. */
+/* save.c: see save.h. A run that is kept takes one trip to a worker, which
+ * makes the layer, the image and the end of the operation durable; only then is
+ * the end told. What the run wrote is looked at before, since the end tells of
+ * it: a few files here, more on a trip of their own. */
 #define _GNU_SOURCE
 #include "operation/save.h"
 #include "base/clock.h"
@@ -25,6 +26,11 @@ struct durable_end {
     const char *log;
     size_t log_length;
     struct fault fault; /* status 0: none */
+    /* Worker: make what the end tells of. NULL: it is made. */
+    int (*make)(struct durable_end *s);
+    /* The end is on the disk or, with the fault, is about to be undone. */
+    void (*made)(struct durable_end *s);
+    void (*free)(struct durable_end *s);
 };
 
 /* Worker. */
@@ -34,6 +40,11 @@ static void finish_work(struct job *j) {
     int (*write)(struct store *, const struct operation_row *, const char *,
                  size_t, struct fault *) =
         s->recorded ? store_operation_finish : store_operation_record;
+    if (s->make && s->make(s) < 0) {
+        if (!s->fault.status)
+            fault_set(&s->fault, 500, "the image could not be saved");
+        return;
+    }
     if (event_log_sync(s->op->log, &s->fault) < 0 ||
         write(store, &s->row, s->log, s->log_length, &s->fault) < 0)
         return;
@@ -56,14 +67,36 @@ static void take_back(struct durable_end *s) {
 static void finish_done(struct job *j) {
     struct durable_end *s = (struct durable_end *)j;
     struct operation *op = s->op;
+    /* Until now nobody could know the image. */
+    memcpy(op->result_image, s->row.result_image, UUID_SIZE);
+    if (s->made)
+        s->made(s);
     if (s->fault.status) {
         take_back(s);
     } else {
         op->status = "SUCCESS";
         operation_ended(op);
     }
-    free(s);
+    s->free(s);
     operation_unref(op);
+}
+
+/* End it with what `s` makes. */
+static void finish(struct operation *op, struct durable_end *s) {
+    s->op = op;
+    op->references++;
+    operation_complete(op, "SUCCESS");
+    operation_fill_row(op, &s->row);
+    s->row.status = "SUCCESS";
+    s->recorded = op->recorded;
+    op->recorded = true;
+    op->result_image[0] = 0;
+    s->log = event_log_text(op->log, &s->log_length);
+    job_start(&op->all->engine->workers, &s->job, finish_work, finish_done);
+}
+
+static void free_end(struct durable_end *s) {
+    free(s);
 }
 
 void operation_succeed(struct operation *op) {
@@ -72,27 +105,18 @@ void operation_succeed(struct operation *op) {
         operation_settle(op, "SUCCESS");
         return;
     }
-    s->op = op;
-    op->references++;
-    operation_complete(op, "SUCCESS");
-    operation_fill_row(op, &s->row);
-    s->row.status = "SUCCESS";
-    s->recorded = op->recorded;
-    op->recorded = true;
-    s->log = event_log_text(op->log, &s->log_length);
-    job_start(&op->all->engine->workers, &s->job, finish_work, finish_done);
+    s->free = free_end;
+    finish(op, s);
 }
 
 /* ---- the image ---- */
 
 struct save {
-    struct job job;
+    struct durable_end end; /* its job also looks */
     struct operation *op;
     struct image image; /* the result */
-    bool changed;       /* the image has a new layer */
-    bool published;     /* the workspace has become the layer */
-    bool full;          /* too much for max_layer_bytes */
-    int64_t bytes;      /* size of the layer */
+    struct survey found;
+    bool empty;         /* the run wrote nothing */
     struct fault fault; /* status 0: none */
 };
 
@@ -105,20 +129,6 @@ static void save_free(struct save *s) {
 
 static bool same_text(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-/* Make the result of a run that wrote nothing: the image itself, or a new image
- * of the same layer if the variables differ. Worker. */
-static int keep_layer(struct save *s) {
-    struct operation *op = s->op;
-    s->image.size = op->image.size;
-    s->image.layer = op->image.layer;
-    if (same_text(s->image.env, op->image.env)) {
-        memcpy(s->image.uuid, op->image.uuid, UUID_SIZE);
-        return 0;
-    }
-    s->changed = true;
-    return store_image_add(op->all->engine->store, &s->image, &s->fault);
 }
 
 int operation_check_layer(const struct operation *op, const struct survey *v,
@@ -138,39 +148,17 @@ int operation_check_layer(const struct operation *op, const struct survey *v,
     return 0;
 }
 
-/* Worker. */
-static int publish(struct save *s) {
-    struct operation *op = s->op;
-    struct layers *layers = op->all->engine->layers;
-    struct survey v;
-    bool empty;
-    if (workspace_is_empty(layers, &op->workspace, &empty, &s->fault) < 0)
-        return -1;
-    if (empty)
-        return keep_layer(s);
-    if (workspace_survey(layers, &op->workspace, &v, &s->fault) < 0)
-        return -1;
-    s->bytes = v.bytes;
-    s->full = operation_check_layer(op, &v, &s->fault) < 0;
-    if (s->full)
-        return -1;
-    s->changed = s->published = true;
-    /* finish_work() makes it durable. */
-    return workspace_publish_unsynced(layers, &op->workspace, &v,
-                                      op->image.layer, &s->image, &s->fault);
+static void give_back(struct save *s) {
+    s->op->has_workspace = true;
+    operation_drop_workspace(s->op);
 }
 
-static void publish_work(struct job *j) {
-    struct save *s = (struct save *)j;
-    if (publish(s) < 0 && !s->fault.status)
-        fault_set(&s->fault, 500, "the image could not be saved");
-}
-
-static void publish_failed(struct save *s) {
+static void save_failed(struct save *s, int64_t limit) {
     struct operation *op = s->op;
+    give_back(s);
     op->fault = s->fault;
     if (s->fault.status == 507)
-        operation_hit_limit(op, "disk", s->full ? op->run.max_layer_bytes : 0);
+        operation_hit_limit(op, "disk", limit);
     operation_settle(op, "FAILED");
     save_free(s);
 }
@@ -179,7 +167,7 @@ static void publish_failed(struct save *s) {
 static void expect_next(struct save *s) {
     const struct operation *op = s->op;
     struct root root = root_of(op);
-    size_t more = s->published, count = op->layer_count + more;
+    size_t more = !s->empty, count = op->layer_count + more;
     int64_t *layers CLEANUP(cleanup_free) = calloc(count + 1, sizeof *layers);
     if (!layers || count > LAYERS_MAX)
         return;
@@ -190,25 +178,77 @@ static void expect_next(struct save *s) {
     warm_expect(op->all->warm, &root, 1);
 }
 
-static void publish_done(struct job *j) {
-    struct save *s = (struct save *)j;
+/* Worker. finish_work() makes it durable. */
+static int make_image(struct durable_end *end) {
+    struct save *s = (struct save *)end;
     struct operation *op = s->op;
-    if (!s->published) {
-        op->has_workspace = true;
-        operation_drop_workspace(op);
-    } else {
-        operations_recycle(op->all);
+    struct engine *e = op->all->engine;
+    if (s->empty) {
+        s->image.layer = op->image.layer;
+        return store_image_add(e->store, &s->image, &end->fault);
     }
-    if (s->fault.status) {
-        publish_failed(s);
-        return;
-    }
-    memcpy(op->result_image, s->image.uuid, UUID_SIZE);
-    op->image_size = s->image.size;
-    op->layer_bytes = s->bytes;
+    return workspace_publish_unsynced(e->layers, &op->workspace, &s->found,
+                                      op->image.layer, &s->image, &end->fault);
+}
+
+static void image_made(struct durable_end *end) {
+    struct save *s = (struct save *)end;
+    if (s->empty)
+        give_back(s);
+    else
+        operations_recycle(s->op->all); /* publishing has left it */
+    if (!end->fault.status)
+        expect_next(s);
+    else if (end->fault.status == 507)
+        operation_hit_limit(s->op, "disk", 0);
+}
+
+static void free_save(struct durable_end *end) {
+    save_free((struct save *)end);
+}
+
+/* The run wrote nothing: its result is the image itself. */
+static void keep_image(struct save *s) {
+    struct operation *op = s->op;
+    give_back(s);
+    memcpy(op->result_image, op->image.uuid, UUID_SIZE);
+    op->image_size = op->image.size;
+    s->image.layer = op->image.layer;
     expect_next(s);
     operation_succeed(op);
     save_free(s);
+}
+
+static void save_found(struct save *s) {
+    struct operation *op = s->op;
+    if (s->fault.status) {
+        save_failed(s, 0);
+    } else if (operation_check_layer(op, &s->found, &s->fault) < 0) {
+        save_failed(s, op->run.max_layer_bytes);
+    } else if (s->empty && same_text(s->image.env, op->image.env)) {
+        keep_image(s);
+    } else {
+        s->image.size = s->empty ? op->image.size : s->found.bytes;
+        memcpy(op->result_image, s->image.uuid, UUID_SIZE);
+        op->image_size = s->image.size;
+        op->layer_bytes = s->found.bytes;
+        s->end.make = make_image;
+        s->end.made = image_made;
+        s->end.free = free_save;
+        finish(op, &s->end);
+    }
+}
+
+static void look_work(struct job *j) {
+    struct save *s = (struct save *)j;
+    struct layers *layers = s->op->all->engine->layers;
+    const struct workspace *w = &s->op->workspace;
+    if (workspace_is_empty(layers, w, &s->empty, &s->fault) == 0 && !s->empty)
+        workspace_survey(layers, w, &s->found, &s->fault);
+}
+
+static void look_done(struct job *j) {
+    save_found((struct save *)j);
 }
 
 /* The variables of the result: those of the image, and with preserve_env those
@@ -235,7 +275,11 @@ void operation_save(struct operation *op) {
     s->image.env = result_env(op);
     s->image.cwd = op->image.cwd ? strdup(op->image.cwd) : NULL;
     s->image.user = op->image.user ? strdup(op->image.user) : NULL;
-    job_start(&op->all->engine->workers, &s->job, publish_work, publish_done);
+    if (workspace_survey_small(op->all->engine->layers, &op->workspace,
+                               &s->found, &s->empty))
+        save_found(s);
+    else
+        job_start(&op->all->engine->workers, &s->end.job, look_work, look_done);
 }
 
 /* ---- its workspace ---- */
