@@ -39,8 +39,10 @@ ENGINE_SRC := $(wildcard src/engine/*/*.c)
 INIT_SRC   := $(wildcard src/init/*.c)
 C_TESTS    := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*/test_*.c))
 
-# The module has place.c, too: both look for the engine's socket in the same places.
-ENGINE_OBJ := $(ENGINE_SRC:src/engine/%.c=$(B)/engine/%.o) $(B)/engine/place.o
+# The module has these, too: both look for the engine's socket in the same places, and find
+# the lines that differ.
+SHARED_OBJ := $(B)/engine/place.o $(B)/engine/edits.o
+ENGINE_OBJ := $(ENGINE_SRC:src/engine/%.c=$(B)/engine/%.o) $(SHARED_OBJ)
 LIB_OBJ    := $(filter-out $(B)/engine/command/main.o,$(ENGINE_OBJ)) $(B)/engine/sandbox/init_blob.o
 
 # Keep intermediate files between runs.
@@ -75,7 +77,7 @@ $(B)/engine/%.o: src/engine/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ENGINE_CFLAGS) -Isrc/engine -Isrc -c -o $@ $<
 
-$(B)/engine/place.o: src/core/place.c
+$(SHARED_OBJ): $(B)/engine/%.o: src/core/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
@@ -157,7 +159,7 @@ lint:
 # Each fuzz/*.c for some seconds: make fuzz SECONDS_EACH=600
 SECONDS_EACH ?= 20
 FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard fuzz/fuzz_*.c))
-FUZZED  := $(addprefix src/core/,sse.c records.c codec.c head.c bytes.c lines.c)
+FUZZED  := $(addprefix src/core/,sse.c records.c codec.c head.c bytes.c edits.c lines.c)
 
 $(B)/fuzz/%: fuzz/%.c $(FUZZED)
 	@mkdir -p $(@D)

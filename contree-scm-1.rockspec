@@ -51,6 +51,7 @@ build = {
         "src/core/detached.c",
         "src/core/digest.c",
         "src/core/directory.c",
+        "src/core/edits.c",
         "src/core/hashing.c",
         "src/core/head.c",
         "src/core/inflate.c",
