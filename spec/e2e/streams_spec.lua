@@ -50,6 +50,47 @@ describe("A9: output that is taken as it comes" .. (plain and ", as JSON" or "")
     assert.is_false(result.stderr_truncated)
   end)
 
+  it("is what went in, from any kind of input to any kind of output", function()
+    local from, to = directory .. "/from", directory .. "/to"
+    os.execute("head -c 3000000 /dev/urandom > " .. from)
+    local data = disk.read(from)
+    local function chunks()
+      local at = 1
+      return function()
+        at = at + 40000
+        local chunk = data:sub(at - 40000, at - 1)
+        return chunk ~= "" and chunk or nil
+      end
+    end
+    local file = assert(io.open(from, "rb"))
+    for _, input in ipairs{ { path = from }, data, chunks(), file } do
+      busybox:run{ command = "cat", stdin = input, stdout = { path = to } }
+      assert.is_true(data == disk.read(to))
+    end
+    file:close()
+    local got = {}
+    busybox:run{ command = "cat", stdin = { path = from },
+      stdout = function(chunk) got[#got + 1] = chunk end }
+    assert.is_true(data == table.concat(got))
+    -- Beside a command, to a file and with what it says on the other stream.
+    local op = busybox:start("sleep 50")
+    local result = op:spawn{ shell = "cat; echo bye >&2", stdin = { path = from },
+      stdout = { path = to }, stderr = contree.PIPE }:wait()
+    assert.is_true(data == disk.read(to))
+    assert.are.equal("bye\n", result.stderr:read("a"))
+    op:cancel()
+    -- A command that reads only a part of it.
+    assert.are.equal(data:sub(1, 10),
+      busybox:run{ shell = "head -c 10", stdin = { path = from } }.stdout)
+    -- Lines and bytes on both streams, to files.
+    busybox:run{ shell = "for i in $(seq 3000); do echo $i; echo e$i >&2; done; cat",
+      stdin = { path = from }, stdout = { path = to }, stderr = { path = to .. "2" } }
+    local lines = {}
+    for i = 1, 3000 do lines[i] = i .. "\n" end
+    assert.is_true(table.concat(lines) .. data == disk.read(to))
+    assert.is_true("e" .. table.concat(lines, "e") == disk.read(to .. "2"))
+  end)
+
   it("is whole: the output of an operation, and of a command beside it", function()
     local op, got = busybox:start(SHELL), 0
     for bytes in op:output() do got = got + #bytes end

@@ -189,7 +189,8 @@ local INPUTS = "a string, a file handle, a function, { path = }, a contree.buffe
   .. "with a read method"
 
 --- Checks stdin= and returns how to read it: opener() -> function that returns
---- chunks and then nil. Nothing is opened before opener() is called.
+--- chunks and then nil, and the path if it reads a file of ours. Nothing is opened before
+--- opener() is called.
 function stdio.input(value, where)
   local kind = type(value)
   if kind == "string" then
@@ -216,7 +217,7 @@ function stdio.input(value, where)
   if not path then
     errors.misuse(("%s must be %s, got a %s"):format(where, INPUTS, io.type(value) or kind))
   end
-  return function() return from_file(open(path, "rb", where), where, true) end
+  return function() return from_file(open(path, "rb", where), where, true), path end
 end
 
 local OUTPUTS = "a function, a file handle, { path = }, contree.PIPE, a contree.buffer or an "

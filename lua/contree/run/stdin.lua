@@ -1,6 +1,7 @@
 --- Input that is too long for the spawn request: sent in pieces while the
 --- command runs (http-api.md §4.16).
 
+local core = require("contree.core")
 local control = require("contree.wire.control")
 local errors = require("contree.base.errors")
 local stdio = require("contree.base.stdio")
@@ -15,7 +16,9 @@ local INLINE = 262144
 --- Read the input that a spawn request carries. Returns the member of its body and, when
 --- there is more, a reader of the rest.
 ---@param reader fun(): string?
-function stdin.begin(reader)
+---@param path? string  of the file that it reads
+---@return table, { read: fun(): string?, path: string?, offset: integer }?
+function stdin.begin(reader, path)
   local parts, size = {}, 0
   local chunk = reader()
   while chunk do
@@ -29,15 +32,28 @@ function stdin.begin(reader)
   body.close = chunk == nil
   if body.close then return body end
   local held = bytes:sub(INLINE + 1)
-  return body, function()
+  local function read()
     local first = held
     held = nil
     if first and first ~= "" then return first end
     return reader()
   end
+  return body, { read = read, path = path, offset = INLINE }
 end
 
-local function send_all(process, reader)
+-- Let a local engine read the rest of the file by itself.
+local function hand_over(process, rest)
+  local file = rest.path and core.open_file(rest.path)
+  if not file then return false end
+  local ok, done = pcall(control.hand_over, process, process.spid, file, rest.offset)
+  file:close()
+  if not ok then error(done, 0) end
+  return done
+end
+
+local function send_all(process, rest)
+  if hand_over(process, rest) then return end
+  local reader = rest.read
   local chunk = reader()
   while chunk do
     control.write(process, process.spid, chunk, false)
@@ -56,10 +72,10 @@ end
 --- Start to send the rest of the input of an operation or a subprocess. When that fails, the
 --- process is ended, and its wait() raises the error.
 function stdin.feed(process)
-  local reader = process.plan.rest_of_stdin
+  local rest = process.plan.rest_of_stdin
   process.plan.rest_of_stdin = nil
   process.feeder = tasks.spawn(function()
-    local ok, err = pcall(send_all, process, reader)
+    local ok, err = pcall(send_all, process, rest)
     if ok or control.is_over(err) or errors.is(err, "cancelled") then return end
     process.feed_error = err
     pcall(give_up, process)

@@ -113,6 +113,25 @@ function control.write(self, spid, bytes, close)
   end
 end
 
+-- What an engine or another server answers that cannot do this.
+local UNABLE = { [400] = true, [403] = true, [404] = true, [405] = true, [422] = true,
+  [501] = true }
+
+--- Lets a local engine read the rest of a process's input from a file of ours.
+---@async
+---@param file userdata of core.open_file
+---@param offset integer where the rest begins
+---@return boolean done false: send it
+function control.hand_over(self, spid, file, offset)
+  if not takes_bytes(self) then return false end
+  local what = file:describe()
+  local ok, err = pcall(wire.request, self.client, { method = "POST",
+    path = path_of(self, spid, "/stdin/descriptor"),
+    json = { fd = what.fd, inode = what.inode, offset = offset } })
+  if not ok and not (errors.is(err) and UNABLE[err.status]) then error(err, 0) end
+  return ok
+end
+
 --- Sends a signal.
 ---@async
 ---@return boolean sent false when the process had ended before

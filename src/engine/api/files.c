@@ -1,6 +1,7 @@
 /* files.c: /files (http-api.md §4.5 to §4.7). */
 #define _GNU_SOURCE
 #include "api/api.h"
+#include "api/named.h"
 #include "api/routes.h"
 #include "base/buffer.h"
 #include "base/descriptor.h"
@@ -10,12 +11,10 @@
 #include "base/work.h"
 #include "layer/blob.h"
 #include <ctype.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* An upload may be as large as a layer. */
 #define UPLOAD_MAX RUN_LAYER_BYTES
@@ -157,46 +156,17 @@ static void file_upload(struct request *r) {
 
 /* ---- a file that the client has open ---- */
 
-/* An extension (http-api.md §4.6): the client names a descriptor of its own,
- * which is opened again by way of /proc. So the engine reads nothing that the
- * client could not read itself, whatever they see of the file system. */
+/* An extension (http-api.md §4.6). */
 struct adoption {
     struct upload_job upload; /* first: finish_done() takes it */
     atomic_bool cancelled;
-    long client;
-    int64_t fd;
-    char inode[48]; /* "DEVICE.INODE" */
+    struct named_file file;
 };
-
-static bool is_named(const struct adoption *a, const struct stat *st) {
-    char inode[48];
-    snprintf(inode, sizeof inode, "%ju.%ju", (uintmax_t)st->st_dev,
-             (uintmax_t)st->st_ino);
-    return S_ISREG(st->st_mode) && strcmp(inode, a->inode) == 0;
-}
-
-/* Opens the client's file; what else the number may stand for is not opened. */
-static int open_named(const struct adoption *a, struct fault *f) {
-    char path[64];
-    struct stat st;
-    snprintf(path, sizeof path, "/proc/%ld/fd/%lld", a->client,
-             (long long)a->fd);
-    int fd CLEANUP(cleanup_close) =
-        stat(path, &st) == 0 && is_named(a, &st)
-            ? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
-            : -1;
-    if (fd < 0 || fstat(fd, &st) < 0 || !is_named(a, &st))
-        return fault_set(f, 422,
-                         "descriptor %lld of the client is not that file, or "
-                         "cannot be read: send its content",
-                         (long long)a->fd);
-    return steal_fd(&fd);
-}
 
 static void adopt_work(struct job *j) {
     struct adoption *a = (struct adoption *)j;
     struct fault *f = &a->upload.fault;
-    int fd CLEANUP(cleanup_close) = open_named(a, f);
+    int fd CLEANUP(cleanup_close) = named_file_open(&a->file, f);
     struct upload *u =
         fd < 0 ? NULL : upload_begin(job_engine(j)->dir_fd, UPLOAD_MAX, f);
     if (u && upload_copy(u, fd, &a->cancelled, f) == 0)
@@ -211,34 +181,16 @@ static void adopt_gone(void *arg) {
     a->cancelled = true;
 }
 
-static int adopt_read(struct request *r, struct adoption *a, struct fault *f) {
-    const char *inode = "";
-    struct fields in;
-    fields_init(&in, request_json(r), "");
-    if (!field_int(&in, "fd", 0, INT32_MAX, &a->fd) && !in.fault.status)
-        field_refuse(&in, "fd", "is missing");
-    if (!field_string(&in, "inode", &inode) && !in.fault.status)
-        field_refuse(&in, "inode", "is missing");
-    *f = in.fault;
-    if (f->status)
-        return -1;
-    snprintf(a->inode, sizeof a->inode, "%s", inode);
-    a->client = request_client(r);
-    return request_is_local(r) && a->client > 0
-               ? 0
-               : fault_set(f, 403,
-                           "descriptors can be named over the Unix socket only,"
-                           " by a process that the engine sees");
-}
-
 static void file_adopt(struct request *r) {
     struct adoption *a = calloc(1, sizeof *a);
+    struct fields in;
     struct fault f;
     if (!a) {
         reply_memory(r);
         return;
     }
-    if (adopt_read(r, a, &f) < 0) {
+    fields_init(&in, request_json(r), "");
+    if (named_file_read(r, &in, &a->file, &f) < 0) {
         free(a);
         reply_fault(r, &f);
         return;

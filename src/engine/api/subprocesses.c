@@ -2,9 +2,11 @@
  * to §4.16). */
 #define _GNU_SOURCE
 #include "api/api.h"
+#include "api/named.h"
 #include "api/render.h"
 #include "api/routes.h"
 #include "base/buffer.h"
+#include "base/descriptor.h"
 #include "base/fault.h"
 #include "base/uuid.h"
 #include "operation/parse.h"
@@ -212,6 +214,80 @@ static void subprocess_stdin(struct request *r) {
         reply_empty(r, 204);
 }
 
+/* ---- input from a file that the client has open ---- */
+
+/* An extension (http-api.md §4.16). */
+struct handover {
+    struct job job;
+    struct request *request; /* NULL: the client has gone */
+    struct named_file file;
+    char uuid[UUID_SIZE];
+    int spid, fd;
+    int64_t offset;
+    struct fault fault;
+};
+
+static void handover_work(struct job *j) {
+    struct handover *h = (struct handover *)j;
+    h->fd = named_file_open(&h->file, &h->fault);
+}
+
+/* The operation may have ended meanwhile. */
+static int hand_over(struct handover *h, struct fault *f) {
+    struct engine *e = job_engine(&h->job);
+    struct operation *op = operation_find(e->operations, h->uuid);
+    int fd = steal_fd(&h->fd);
+    if (op && h->request)
+        return operation_feed(op, h->spid, fd, (off_t)h->offset, f);
+    close_fd(fd);
+    return fault_set(f, 409, "the operation is not running any more");
+}
+
+static void handover_done(struct job *j) {
+    struct handover *h = (struct handover *)j;
+    if (h->fd >= 0)
+        hand_over(h, &h->fault);
+    if (h->request && h->fault.status)
+        reply_fault(h->request, &h->fault);
+    else if (h->request)
+        reply_empty(h->request, 204);
+    free(h);
+}
+
+static void handover_gone(void *handover) {
+    ((struct handover *)handover)->request = NULL;
+}
+
+static int handover_read(struct request *r, struct handover *h,
+                         struct fault *f) {
+    struct fields in;
+    fields_init(&in, request_json(r), "");
+    field_int(&in, "offset", 0, INT64_MAX, &h->offset);
+    if (!find_active(r, f) || read_spid(r, &h->spid, f) < 0)
+        return -1;
+    return api_uuid(r, 0, "operation", h->uuid, f) < 0
+               ? -1
+               : named_file_read(r, &in, &h->file, f);
+}
+
+static void subprocess_stdin_file(struct request *r) {
+    struct handover *h = calloc(1, sizeof *h);
+    struct fault f;
+    if (!h) {
+        reply_memory(r);
+        return;
+    }
+    if (handover_read(r, h, &f) < 0) {
+        free(h);
+        reply_fault(r, &f);
+        return;
+    }
+    h->request = r;
+    request_on_gone(r, handover_gone, h);
+    job_start(&request_engine(r)->workers, &h->job, handover_work,
+              handover_done);
+}
+
 const struct route subprocesses_routes[] = {
     {"POST", "operations/*/subprocesses", BODY_JSON,
      .handle = subprocess_create, .digest = subprocess_digest},
@@ -219,5 +295,7 @@ const struct route subprocesses_routes[] = {
     {"DELETE", "operations/*/subprocesses/*", .handle = subprocess_kill},
     {"POST", "operations/*/subprocesses/*/stdin", BODY_BYTES,
      .handle = subprocess_stdin, .digest = subprocess_stdin_digest},
+    {"POST", "operations/*/subprocesses/*/stdin/descriptor", BODY_JSON,
+     .handle = subprocess_stdin_file},
     {.method = NULL},
 };

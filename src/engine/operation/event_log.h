@@ -19,7 +19,7 @@ struct event_log {
     struct buffer text; /* all lines; with a file only the one being written */
     int fd;             /* -1: in memory */
     int spool;          /* -1: none yet */
-    int64_t spooled;    /* bytes of the spool that lines speak of */
+    int64_t spooled;    /* bytes of the spool that are in use */
     int64_t size;       /* bytes of complete lines */
     int64_t visible;    /* how many of these bytes readers may see */
     int64_t next_id;

@@ -204,16 +204,22 @@ static bool has_spool(struct event_log *log) {
     return log->spool >= 0;
 }
 
-/* Add the event whose bytes are at the end of the spool already. */
-static void add_spooled(struct event_log *log, const char *type, int spid,
-                        size_t length) {
-    int64_t id = log->next_id;
+static void add_place(struct event_log *log, const char *type, int spid,
+                      int64_t at, size_t length) {
     struct buffer *b = event_begin(log, type, spid);
-    json_add_int(b, "spool", log->spooled);
+    json_add_int(b, "spool", at);
     json_add_int(b, "length", (int64_t)length);
     event_end(log);
-    if (log->next_id > id)
-        log->spooled += (int64_t)length;
+}
+
+void event_add_spooled(struct event_log *log, const char *type, int spid,
+                       int64_t at, size_t length) {
+    while (length) {
+        size_t n = length < EVENT_BYTES_MAX ? length : EVENT_BYTES_MAX;
+        add_place(log, type, spid, at, n);
+        at += (int64_t)n;
+        length -= n;
+    }
 }
 
 void event_add_stream(struct event_log *log, const char *type, int spid,
@@ -222,9 +228,9 @@ void event_add_stream(struct event_log *log, const char *type, int spid,
         json_add_stream(event_begin(log, type, spid), data, length);
         event_end(log);
     } else if (pwrite_all(log->spool, data, length, log->spooled) < 0) {
-        fault_errno(&log->fault, "cannot write the event log");
+        event_log_break(log, "cannot write the event log");
     } else {
-        add_spooled(log, type, spid, length);
+        add_place(log, type, spid, event_reserve(log, length), length);
     }
 }
 
@@ -236,13 +242,31 @@ ssize_t event_splice(struct event_log *log, const char *type, int spid,
     }
     off_t at = log->spooled;
     ssize_t n = splice(pipe, NULL, log->spool, &at, most, 0);
-    for (ssize_t done = 0; done < n;) {
-        size_t piece = (size_t)(n - done);
-        piece = piece < EVENT_BYTES_MAX ? piece : EVENT_BYTES_MAX;
-        add_spooled(log, type, spid, piece);
-        done += (ssize_t)piece;
-    }
+    if (n > 0)
+        event_add_spooled(log, type, spid, event_reserve(log, (size_t)n),
+                          (size_t)n);
     return n;
+}
+
+int event_spool(struct event_log *log, struct fault *f) {
+    bool moved = log->fault.status || log->fd >= 0 || spill(log) == 0;
+    int fd = moved && has_spool(log) ? open_file(log, "raw", 0) : -1;
+    if (fd < 0)
+        *f = log->fault;
+    if (fd < 0 && !f->status)
+        fault_errno(f, "cannot open the event log");
+    return fd;
+}
+
+int64_t event_reserve(struct event_log *log, size_t length) {
+    int64_t at = log->spooled;
+    log->spooled += (int64_t)length;
+    return at;
+}
+
+void event_log_break(struct event_log *log, const char *what) {
+    if (!log->fault.status)
+        fault_errno(&log->fault, "%s", what);
 }
 
 const struct fault *event_log_fault(const struct event_log *log) {

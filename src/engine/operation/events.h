@@ -42,6 +42,15 @@ void event_add_stream(struct event_log *log, const char *type, int spid,
  * Return as read() does; -1 with EINVAL if this log has no spool yet. */
 ssize_t event_splice(struct event_log *log, const char *type, int spid,
                      int pipe, size_t most);
+/* For what others put into the spool: open it for writing (the log goes on in
+ * its file; the descriptor is the caller's; -1 with the fault), reserve a part
+ * of it, and append events whose bytes are there. */
+int event_spool(struct event_log *log, struct fault *f);
+int64_t event_reserve(struct event_log *log, size_t length);
+void event_add_spooled(struct event_log *log, const char *type, int spid,
+                       int64_t at, size_t length);
+/* Let no event follow, with this and errno as the reason. */
+void event_log_break(struct event_log *log, const char *what);
 /* The first failure to append, or NULL. */
 const struct fault *event_log_fault(const struct event_log *log);
 

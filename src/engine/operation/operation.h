@@ -132,5 +132,8 @@ int operation_signal(struct operation *op, int spid, int signal,
                      struct fault *f);
 int operation_write(struct operation *op, int spid, const void *data,
                     size_t length, bool close, struct fault *f);
+/* See process_feed(). */
+int operation_feed(struct operation *op, int spid, int file, off_t offset,
+                   struct fault *f);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/scope.h"
 #include "base/turn.h"
 #include "operation/command_line.h"
+#include "operation/feed.h"
 #include "operation/internal.h"
 #include "operation/result.h"
 #include <errno.h>
@@ -48,6 +49,7 @@ struct output {
 struct process {
     const struct run_process *run;
     uv_loop_t *loop;
+    struct workers *workers;
     struct event_log *log;
     struct result *result; /* told what the events are told; or NULL */
     int spid, pid;
@@ -58,7 +60,8 @@ struct process {
     struct pipe_end *input; /* NULL: closed, or never open */
     struct buffer input_queue;
     size_t input_sent;
-    bool input_ends; /* close when the queue is empty */
+    bool input_ends;   /* close when the queue is empty */
+    struct feed *feed; /* the rest of the input; or NULL */
     bool spawned, has_exited, finished;
     struct sandbox_exit exit;
 };
@@ -127,7 +130,7 @@ static bool watch_output(const struct output *o) {
 static void on_pace(uv_timer_t *timer) {
     struct process *p = timer->data;
     bool out = watch_output(&p->out), err = watch_output(&p->err);
-    bool waits = p->input && p->input_queue.length > p->input_sent;
+    bool waits = p->input && (p->feed || p->input_queue.length > p->input_sent);
     if (!out || !err || (waits && !pipe_watch(p->input, UV_WRITABLE)))
         watch_later(p, AGAIN_MS);
 }
@@ -209,6 +212,25 @@ static void await_input(struct process *p) {
         watch_later(p, AGAIN_MS);
 }
 
+static void close_input(struct process *p) {
+    feed_stop(&p->feed);
+    pipe_close(&p->input);
+}
+
+static void write_feed(struct process *p) {
+    switch (feed_write(p->feed, p->input->fd)) {
+    case FEED_FULL:
+        pipe_widen(p->input);
+        await_input(p);
+        break;
+    case FEED_WAIT:
+        pipe_unwatch(p->input);
+        break;
+    case FEED_END:
+        close_input(p);
+    }
+}
+
 /* Write what the pipe takes, and watch it while something waits. */
 static void write_input(struct process *p) {
     struct buffer *q = &p->input_queue;
@@ -223,7 +245,7 @@ static void write_input(struct process *p) {
             return;
         }
         if (n < 0) { /* nobody reads it any more */
-            pipe_close(&p->input);
+            close_input(p);
             break;
         }
         tell_input(p, data, (size_t)n);
@@ -235,7 +257,9 @@ static void write_input(struct process *p) {
     }
     buffer_free(q);
     p->input_sent = 0;
-    if (p->input && p->input_ends)
+    if (p->input && p->feed)
+        write_feed(p);
+    else if (p->input && p->input_ends)
         pipe_close(&p->input);
     else if (p->input)
         pipe_unwatch(p->input);
@@ -245,13 +269,33 @@ static void on_input(void *process) {
     write_input(process);
 }
 
-int process_write(struct process *p, const void *data, size_t length,
-                  bool close, struct fault *f) {
+static int check_input(const struct process *p, struct fault *f) {
     if (p->has_exited || p->finished)
         return fault_set(f, 409, "process %d has ended", p->spid);
-    if (!p->input || p->input_ends)
+    if (!p->input || p->input_ends || p->feed)
         return fault_set(f, 409, "the standard input of process %d is closed",
                          p->spid);
+    return 0;
+}
+
+int process_feed(struct process *p, int file, off_t offset, struct fault *f) {
+    if (check_input(p, f) < 0) {
+        close_fd(file);
+        return -1;
+    }
+    p->feed =
+        feed_start(p->workers, p->log, p->spid, file, offset, on_input, p, f);
+    if (!p->feed)
+        return -1;
+    if (p->spawned)
+        write_input(p);
+    return 0;
+}
+
+int process_write(struct process *p, const void *data, size_t length,
+                  bool close, struct fault *f) {
+    if (check_input(p, f) < 0)
+        return -1;
     if (p->input_queue.length - p->input_sent + length > STDIN_QUEUE_MAX)
         return fault_set(f, 429, "process %d has not read what was sent before",
                          p->spid);
@@ -347,6 +391,7 @@ struct process *process_start(struct operation *op, int spid,
     }
     p->run = run;
     p->loop = op->all->engine->loop;
+    p->workers = &op->all->engine->workers;
     p->log = event_log_ref(op->log);
     p->spid = spid;
     p->result = spid == 1 ? &op->result : NULL;
@@ -373,7 +418,7 @@ void process_free(struct process *p) {
     pace_stop(p);
     pipe_close(&p->out.pipe);
     pipe_close(&p->err.pipe);
-    pipe_close(&p->input);
+    close_input(p);
     buffer_free(&p->input_queue);
     event_log_unref(p->log);
     free(p->argv);
@@ -399,7 +444,7 @@ void process_spawned(struct process *p, int pid,
 void process_exited(struct process *p, const struct sandbox_exit *e) {
     p->has_exited = true;
     p->exit = *e;
-    pipe_close(&p->input);
+    close_input(p);
 }
 
 bool process_is_spawned(const struct process *p) {
@@ -434,7 +479,7 @@ void process_finish(struct process *p, bool timed_out, const char *limit,
     pace_stop(p);
     pipe_close(&p->out.pipe);
     pipe_close(&p->err.pipe);
-    pipe_close(&p->input);
+    close_input(p);
     tell_truncated(p, &p->out);
     tell_truncated(p, &p->err);
     struct buffer *b = event_begin(p->log, "exit", p->spid);

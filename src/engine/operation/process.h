@@ -41,5 +41,8 @@ const struct sandbox_exit *process_exit(const struct process *p);
  * is closed or the process has ended, 429 if too much waits already. */
 int process_write(struct process *p, const void *data, size_t length,
                   bool close, struct fault *f);
+/* Make the rest of a regular file (taken over, even on failure), from `offset`
+ * on, the rest of its standard input. 409 as above. */
+int process_feed(struct process *p, int file, off_t offset, struct fault *f);
 
 #endif

@@ -1,5 +1,6 @@
 /* processes.c: see processes.h; and the orders of operation.h. */
 #include "operation/processes.h"
+#include "base/descriptor.h"
 #include "base/scope.h"
 #include "operation/internal.h"
 #include "operation/operation.h"
@@ -113,4 +114,13 @@ int operation_write(struct operation *op, int spid, const void *data,
                     size_t length, bool close, struct fault *f) {
     struct process_entry *e = check_process(op, spid, f);
     return e ? process_write(e->process, data, length, close, f) : -1;
+}
+
+int operation_feed(struct operation *op, int spid, int file, off_t offset,
+                   struct fault *f) {
+    struct process_entry *e = check_process(op, spid, f);
+    if (e)
+        return process_feed(e->process, file, offset, f);
+    close_fd(file);
+    return -1;
 }
