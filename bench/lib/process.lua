@@ -31,7 +31,7 @@ function process.family(pid)
   local pids, level = { pid }, tostring(pid)
   repeat
     level = disk.capture("pgrep -P " .. level):gsub("%s+$", ""):gsub("%s+", ",")
-    for child in level:gmatch("%d+") do pids[#pids + 1] = child end
+    for child in level:gmatch("%d+") do pids[#pids + 1] = tonumber(child) end
   until level == ""
   return pids
 end
