@@ -17,6 +17,7 @@
 #include "regular.h"
 #include "sse.h"
 #include "transfer.h"
+#include "untar.h"
 
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -147,6 +148,7 @@ static const luaL_Reg functions[] = {
     {"read_file", regular_lua_read},
     {"open_file", regular_lua_open},
     {"pack", pack_lua_new},
+    {"untar", untar_lua_new},
     {"decompress", decompress_lua_open},
     {"sha256", hashing_lua_string},
     {"hash", hashing_lua_new},
@@ -176,6 +178,7 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     hashing_register(L);
     regular_register(L);
     pack_register(L);
+    untar_register(L);
     sse_register(L);
     transfer_register(L);
     loop_register(L);

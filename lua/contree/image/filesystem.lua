@@ -5,6 +5,7 @@ local core = require("contree.core")
 local class = require("contree.base.class")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
+local loop = require("contree.loop")
 local options = require("contree.base.options")
 local stdio = require("contree.base.stdio")
 local wire = require("contree.wire")
@@ -168,11 +169,53 @@ local function is_program(self, uuid, path)
   return false
 end
 
---- Copies a file out. The local file appears when it is complete, or not at all. A program
---- stays executable.
+local function download_file(self, uuid, path, to)
+  wire.request(self, { method = "GET", path = inspect(uuid, "download"), query = { path = path },
+    sink = { path = to, mode = 420 } })
+  if is_program(self, uuid, path) then
+    local ok, problem = core.chmod(to, 493)
+    if not ok then errors.raise("file", "download: cannot make executable " .. problem) end
+  end
+end
+
+local function check_free(to)
+  local names = core.list(to)
+  if names and #names > 0 or not names and core.lstat(to) then
+    errors.raise("file", ("download: there is a %s already"):format(to),
+      { hint = "a directory goes to a new name, or into an empty directory" })
+  end
+end
+
+-- The archive of the directory is unpacked while it comes.
+local function download_directory(self, uuid, path, to)
+  check_free(to)
+  local unpacked, problem
+  local function check(done, wrong)
+    if done == nil then errors.raise("file", "download: " .. wrong) end
+    return done
+  end
+  local function begin()
+    if unpacked then unpacked:close() end
+    unpacked, problem = core.untar(to, options.normal(path):sub(2))
+    check(unpacked, problem)
+    return function(bytes) check(unpacked:feed(bytes)) end
+  end
+  local ok, err = pcall(function()
+    wire.request(self, { method = "GET", path = inspect(uuid, "archive"), query = { path = path },
+      sink = "chunks", take = begin })
+    while not check(unpacked:finish(loop.SLICE)) do loop.breathe() end
+  end)
+  if unpacked then unpacked:close() end
+  if not ok then error(err, 0) end
+end
+
+--- Copies a file or directory out. It appears under its local name when it is complete, or not
+--- at all. A program stays executable. A directory keeps links, modes and times, and goes where
+--- nothing is, or an empty directory.
 ---     image:download("/app/server", "build/server")
---- Raises: request, not_found (the image, the path), unprocessable (no regular file), file
---- (the local file).
+---     image:download("/app/share", "share")
+--- Raises: request, not_found (the image, the path), unprocessable (neither a file nor a
+--- directory), file (the local file).
 ---@async
 ---@param path string absolute, in the image
 ---@param to? string local path; default its own name, in the working directory
@@ -180,14 +223,15 @@ end
 function filesystem.download(self, uuid, path, to)
   absolute("download", path)
   to = to or path:match("([^/]+)/*$")
-  if to == nil then errors.misuse("download: / is a directory", "archive() takes directories") end
-  options.argument("download", "the local path", options.file_name, to)
-  wire.request(self, { method = "GET", path = inspect(uuid, "download"), query = { path = path },
-    sink = { path = to, mode = 420 } })
-  if is_program(self, uuid, path) then
-    local ok, problem = core.chmod(to, 493)
-    if not ok then errors.raise("file", "download: cannot make executable " .. problem) end
+  if to == nil then
+    errors.misuse("download: / has no name of its own", "name the local directory as well")
   end
+  options.argument("download", "the local path", options.file_name, to)
+  local ok, err = pcall(download_file, self, uuid, path, to)
+  if ok then return to end
+  if not errors.is(err, "unprocessable") then error(err, 0) end
+  local unpacked, why = pcall(download_directory, self, uuid, path, to)
+  if not unpacked then error(errors.is(why, "unprocessable") and err or why, 0) end
   return to
 end
 

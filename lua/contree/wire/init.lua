@@ -111,6 +111,21 @@ local function feed(port, next_chunk)
   error(problem, 0)
 end
 
+-- Give the body to a function as it comes, until the transfer has no more for now. That of a
+-- refusal is kept for the error.
+local function drain(port, take, refusal)
+  local handle = port.handle
+  local ok, problem = pcall(function()
+    for bytes in function() return handle:read() end do
+      if handle:status() < 300 then take(bytes) else refusal[#refusal + 1] = bytes end
+      loop.pace()
+    end
+  end)
+  if ok then return end
+  port:cancel()
+  error(problem, 0)
+end
+
 -- One attempt: the core's result, or nil and an error.
 local function attempt(self, request, body)
   local begun = core.now()
@@ -120,13 +135,17 @@ local function attempt(self, request, body)
   local port = start(self, request, body, seconds)
   port.inherit = request.inherit
   if request.feed then feed(port, request.feed()) end
+  local take, refusal = request.take and request.take(), {}
   while not port.handle:done() do
     if not port:wait(left(request)) then
       port:cancel()
       return nil, out_of_time(request)
     end
+    if take then drain(port, take, refusal) end
   end
+  if take then drain(port, take, refusal) end
   local result = result_of(port.handle)
+  result.body = result.body or table.concat(refusal)
   if self.log then
     self.log(self.redact(("%s %s%s %s %.1f ms"):format(request.method, request.path,
       query_string(request.query), result.status or result.error and result.error.kind,
@@ -191,6 +210,8 @@ end
 --   method, path, query, json or body, headers, sink, sha256, max_body
 --   feed         returns for each attempt a function that returns the chunks of the body, then
 --                nil; with body = { chunks = true }
+--   take         returns for each attempt a function that is given the body in pieces; with
+--                sink = "chunks"
 --   accept       { [status] = true }: results although they are not 2xx
 --   repeatable   sending it twice does no harm
 --   retry        false: one attempt only
