@@ -1,9 +1,9 @@
 -- Makes bench/RESULTS.md and its plot of the lines that were measured:
--- lua bench/lib/report.lua SCRATCH DIRECTORY
+-- lua bench/lib/report.lua SCRATCH DIRECTORY full|quick
 local disk = require("spec.support.disk")
 local plot = require("bench.lib.plot")
 
-local scratch, directory = arg[1], arg[2]
+local scratch, directory, amount = arg[1], arg[2], arg[3]
 
 -- The rows of one kind in a file that judge.lua has written.
 local function rows(file, kind)
@@ -43,11 +43,11 @@ local function row(cells) add("| %s |", table.concat(cells, " | ")) end
 local function said(command) return (disk.capture(command):gsub("%s+$", "")) end
 
 add("# Results\n")
-add("Written by `make bench`, %s. Linux %s, %s cores, load %s at the end. %s. "
-  .. "[performance.md](../docs/proofs/performance.md) says how to read it.\n", os.date("!%Y-%m-%d"),
-  said("uname -r | grep -o '^[0-9.]*[0-9]'"), said("nproc"), said("cut -d' ' -f1 /proc/loadavg"),
-  ("%d of %d targets are met"):format(met, judged)
-    .. (before and "; before: another tree, in the same run" or ""))
+add("Written by `make bench%s`, %s. Linux %s, %s cores, load %s at the end.",
+  amount == "quick" and " QUICK=1" or "", os.date("!%Y-%m-%d"),
+  said("uname -r | grep -o '^[0-9.]*[0-9]'"), said("nproc"), said("cut -d' ' -f1 /proc/loadavg"))
+add("%d of %d targets are met%s. [performance.md](../docs/proofs/performance.md) says how to read"
+  .. " it.\n", met, judged, before and "; before: another tree, in the same run" or "")
 local head = { "", "ours", "beside", "ratio", "target", "" }
 if before then table.insert(head, 5, "before") end
 row(head)

@@ -74,11 +74,11 @@ line("file -> cat -> file", "file", 2)
 line("function -> cat -> function", "function", 2.5)
 line("buffer -> cat -> buffer", "buffer", 2.5)
 for n, who in ipairs{ "client", "engine" } do
-  judge.line{ line = "the same from file to file, processor time a MB: " .. who, unit = "ms",
+  judge.line{ line = "file -> cat -> file, processor time a MB: " .. who, unit = "ms",
     ours = turns.median(all.file, n + 1), most = 1 }
 end
 for _, who in ipairs{ "client", "engine" } do
-  judge.line{ line = ("memory at most, %d MB to %d MB: %s"):format(mb, mb // 4, who), unit = "MB",
+  judge.line{ line = ("file -> cat -> file, memory at most: %s"):format(who), unit = "MB",
     ours = full[who], peer = quarter[who], beside = ("%d MB"):format(mb // 4), most = 1.2,
     target = "flat (<= 1.2x)" }
 end
