@@ -20,7 +20,6 @@ supported_platforms = { "unix" }
 
 dependencies = {
   "lua >= 5.1, < 5.5", -- 5.1: LuaJIT
-  "lua-cjson >= 2.1.0",
 }
 
 -- libcurl, libcrypto and libsqlite3 are not linked: they are opened when first needed
@@ -55,6 +54,7 @@ build = {
         "src/core/hashing.c",
         "src/core/head.c",
         "src/core/inflate.c",
+        "src/core/json.c",
         "src/core/lines.c",
         "src/core/loop.c",
         "src/core/multi.c",
@@ -64,6 +64,7 @@ build = {
         "src/core/records.c",
         "src/core/regular.c",
         "src/core/request.c",
+        "src/core/setup.c",
         "src/core/sink.c",
         "src/core/source.c",
         "src/core/sse.c",

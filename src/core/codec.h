@@ -21,9 +21,6 @@ int codec_is_utf8(lua_State *L);
 /* core.json_string(s) -> s as a JSON string with its quotes, or nil when it is
  * not UTF-8. */
 int codec_json_string(lua_State *L);
-/* core.tidy(table) -> table: drops the nulls (light userdata NULL) that it and
- * the tables in it hold, and gives Lua 5.4 whole numbers as integers. */
-int codec_tidy(lua_State *L);
 /* core.buffer() -> buffer: add(s), take() -> s, length() and #buffer. */
 int codec_buffer_new(lua_State *L);
 void codec_register(lua_State *L);

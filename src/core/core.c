@@ -9,12 +9,14 @@
 #include "detached.h"
 #include "directory.h"
 #include "hashing.h"
+#include "json.h"
 #include "lines.h"
 #include "loop.h"
 #include "lua_compat.h"
 #include "pack.h"
 #include "place.h"
 #include "regular.h"
+#include "request.h"
 #include "sse.h"
 #include "transfer.h"
 #include "untar.h"
@@ -159,12 +161,13 @@ static const luaL_Reg functions[] = {
     {"newlines", codec_newlines},
     {"is_utf8", codec_is_utf8},
     {"json_string", codec_json_string},
-    {"tidy", codec_tidy},
+    {"json_decode", json_lua_decode},
     {"buffer", codec_buffer_new},
     {"sse", sse_lua_new},
     {"diff_lines", lines_lua_diff},
     {"database", database_lua_open},
     {"start_detached", detached_lua_start},
+    {"request", request_lua_new},
     {"loop", loop_lua_new},
     {NULL, NULL},
 };
@@ -180,6 +183,7 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     pack_register(L);
     untar_register(L);
     sse_register(L);
+    request_register(L);
     transfer_register(L);
     loop_register(L);
     detached_register(L);
@@ -187,6 +191,8 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     luaL_newlib(L, functions);
     lua_pushliteral(L, CORE_VERSION);
     lua_setfield(L, -2, "version");
+    lua_pushlightuserdata(L, NULL);
+    lua_setfield(L, -2, "null");
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, core_index);
     lua_setfield(L, -2, "__index");

@@ -3,6 +3,7 @@
 #include "lua_compat.h"
 #include "multi.h"
 #include "request.h"
+#include "setup.h"
 #include "transfer.h"
 #include "turn.h"
 
@@ -132,15 +133,23 @@ static int loop_wait(lua_State *L) {
 
 static int loop_add_request(lua_State *L) {
     struct multi *loop = usable_loop(L);
-    lua_settop(L, 2);
-    struct transfer *transfer = transfer_push(L, loop);
-    request_read(L, 2, transfer);
+    lua_settop(L, 6); /* 6: the sink of a table */
+    struct request *request = request_of(L, 2);
+    const char *url = request_read_url(L, 3);
+    struct transfer *transfer = transfer_push(L, loop, request);
+    request_let_go(L, 2);
+    request_read_body(L, 4, request, &transfer->source);
+    request_read_sink(L, 6, &transfer->sink);
+    if (!lua_isnil(L, 5))
+        transfer->timeout = request_seconds(L, 5);
+    if (!setup_transfer(transfer, url))
+        return luaL_error(L, "not enough memory");
     compat_gettable(L, 1);
-    lua_pushvalue(L, 3);
-    lua_rawsetp(L, 4, transfer);
+    lua_pushvalue(L, 7);
+    lua_rawsetp(L, 8, transfer);
     transfer_start(transfer);
     multi_wake(loop);
-    lua_settop(L, 3);
+    lua_settop(L, 7);
     return 1;
 }
 
@@ -152,9 +161,12 @@ static int loop_next_ready(lua_State *L) {
     while (!link_alone(&loop->ready)) {
         link = loop->ready.next;
         link_remove(link);
-        lua_rawgetp(L, -1, link_owner(link, struct transfer, ready));
-        if (!lua_isnil(L, -1))
-            return 1;
+        const struct transfer *t = link_owner(link, struct transfer, ready);
+        lua_rawgetp(L, -1, t);
+        if (!lua_isnil(L, -1)) {
+            lua_pushboolean(L, t->done);
+            return 2;
+        }
         lua_pop(L, 1); /* about to be collected */
     }
     return compat_nil(L);
@@ -168,6 +180,8 @@ static int loop_lua_forked(lua_State *L) {
 static void close_loop(struct multi *loop) {
     if (!loop->closed && !multi_forked(loop))
         turn_abort_all(loop, "aborted", "the client was closed");
+    if (!multi_forked(loop))
+        transfer_free_spares(loop);
     multi_close(loop);
 }
 

@@ -4,15 +4,18 @@
  * queued in C, and Lua drains the queue with next_ready() after step() or
  * wait() has returned.
  *
- *   add(request)     starts and returns a transfer (request.h); raises for
- *                    misuse only. The loop does not hold the transfer: one
- *                    that is collected is aborted.
+ *   add(request[, url, body, timeout])
+ *                    starts and returns a transfer (request.h); raises for
+ *                    misuse only. `request` is a table, or a prepared one with
+ *                    url and body apart. The loop does not hold the transfer:
+ *                    one that is collected is aborted.
  *   step()           does what can be done without waiting; the number of
  *                    unfinished transfers
  *   wait(ms|nil)     waits until there is something to do, for at most `ms`
  *                    milliseconds or until a signal comes; then as step()
  *   next_ready()     the next transfer with something new (headers or data to
- *                    read, room to write, done), or nil. Works once closed.
+ *                    read, room to write, done) and whether it is done; or
+ *                    nil. Works once closed.
  *   fd()             a descriptor to watch for reading: when it is readable,
  *                    step() has work, or next_ready() has a transfer that did
  *                    not come from step(). nil where there is no poller.

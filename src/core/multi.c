@@ -112,20 +112,6 @@ static int on_timer(CURLM *handle, long milliseconds, void *user) {
 
 /* What transfers use. */
 
-CURL *multi_take_easy(struct multi *multi) {
-    return multi->spares > 0 ? multi->spare[--multi->spares] : curl.easy_init();
-}
-
-void multi_give_easy(struct multi *multi, CURL *easy) {
-    const int room = sizeof multi->spare / sizeof *multi->spare;
-    if (multi->closed || multi->spares == room) {
-        curl.easy_cleanup(easy);
-        return;
-    }
-    curl.easy_reset(easy);
-    multi->spare[multi->spares++] = easy;
-}
-
 /* Let libcurl keep as many connections as are in use: else it closes one to
  * open another. Do not keep hundreds of idle ones. */
 static void fit_connections(struct multi *multi) {
@@ -209,6 +195,7 @@ struct multi *multi_new(void) {
     multi->deadline = multi->idle_due = INFINITY;
     link_init(&multi->active);
     link_init(&multi->ready);
+    link_init(&multi->spare);
     if ((poller_open(&multi->poller) || errno == ENOSYS) && set_up(multi))
         return multi;
     poller_close(&multi->poller);
@@ -220,8 +207,6 @@ void multi_close(struct multi *multi) {
     if (multi->closed || multi_forked(multi))
         return;
     multi->closed = true;
-    while (multi->spares > 0)
-        curl.easy_cleanup(multi->spare[--multi->spares]);
     curl.multi_cleanup(multi->handle);
     multi->handle = NULL;
     poller_close(&multi->poller);

@@ -1,7 +1,7 @@
 /* multi.h: a curl multi handle whose sockets and timer are in one poller.
  *
  * It knows the easy handles of its transfers and the places of the transfers
- * in two lists, but not the transfers themselves (transfer.h). No callback
+ * in its lists, but not the transfers themselves (transfer.h). No callback
  * enters Lua, and no lua_State is kept. */
 #ifndef CONTREE_MULTI_H
 #define CONTREE_MULTI_H
@@ -35,8 +35,8 @@ struct multi {
     int resting;        /* active transfers that wait for the next turn */
     double turn_end;    /* see multi_is_late() */
     int connections;    /* that libcurl may keep, at least */
-    CURL *spare[64];    /* easy handles for reuse */
-    int spares;
+    struct link spare;  /* transfers that wait to be used again */
+    int spares;         /* the length of `spare` */
 };
 
 /* Loads libcurl if need be; NULL, or why it cannot be loaded: a string that
@@ -44,8 +44,8 @@ struct multi {
 const char *multi_load(void);
 /* Has one reference, which the caller owns; NULL with errno set. */
 struct multi *multi_new(void);
-/* Ends all but the memory; may be repeated. Every transfer must be removed
- * before. Does nothing in a forked child. */
+/* Ends all but the memory; may be repeated. Every transfer must be removed, and
+ * the spare ones freed, before. Does nothing in a forked child. */
 void multi_close(struct multi *multi);
 /* Gives a reference back. Closes and frees with the last one. */
 void multi_release(struct multi *multi);
@@ -58,9 +58,6 @@ bool multi_forked(const struct multi *multi);
 void multi_check_process(lua_State *L, const struct multi *multi);
 void multi_check(lua_State *L, const struct multi *multi);
 
-/* An easy handle without options; NULL when there is no memory. */
-CURL *multi_take_easy(struct multi *multi);
-void multi_give_easy(struct multi *multi, CURL *easy);
 /* Starts an easy handle with all its options. On success `active` is in the
  * list of that name until multi_remove(), which does nothing if it is not. */
 CURLMcode multi_add(struct multi *multi, CURL *easy, struct link *active);

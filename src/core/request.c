@@ -1,5 +1,5 @@
 #include "request.h"
-#include "descriptors.h"
+#include "curl_api.h"
 #include "lua_compat.h"
 
 #include <fcntl.h>
@@ -10,27 +10,15 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-static void set_long(struct transfer *transfer, CURLoption option, long value) {
-    curl.easy_setopt(transfer->easy, option, value);
-}
+#define REQUEST_TYPE "contree.request"
 
-static void set_size(struct transfer *transfer, CURLoption option,
-                     curl_off_t value) {
-    curl.easy_setopt(transfer->easy, option, value);
-}
-
-/* libcurl copies the text. */
-static void set_text(lua_State *L, struct transfer *transfer, CURLoption option,
-                     const char *value) {
-    if (curl.easy_setopt(transfer->easy, option, value) == CURLE_OUT_OF_MEMORY)
-        luaL_error(L, "not enough memory");
-}
-
-static char *copy_text(lua_State *L, const char *text) {
+/* Replaces a text; the request owns the copy. */
+static void copy_text(lua_State *L, char **slot, const char *text) {
     char *copy = strdup(text);
     if (!copy)
         luaL_error(L, "not enough memory");
-    return copy;
+    free(*slot);
+    *slot = copy;
 }
 
 /* The readers below find their value on top of the stack and leave it. */
@@ -86,57 +74,67 @@ static double read_seconds(lua_State *L, const char *key) {
     return value < 1e6 ? value : 1e6;
 }
 
-static void read_method(lua_State *L, struct transfer *t, const char *key) {
+double request_seconds(lua_State *L, int index) {
+    lua_pushvalue(L, index);
+    double value = read_seconds(L, "timeout");
+    lua_pop(L, 1);
+    return value;
+}
+
+static void read_method(lua_State *L, struct request *r, const char *key) {
     static const char *const repeatable[] = {
         "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", NULL};
     const char *method = read_text(L, key, NULL);
     if (!*method ||
         strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != strlen(method))
         luaL_error(L, "bad request: '%s' must be upper-case letters", key);
-    t->repeatable = false;
+    copy_text(L, &r->method, method);
+    r->repeatable = false;
     for (int i = 0; repeatable[i]; i++)
-        t->repeatable = t->repeatable || strcmp(method, repeatable[i]) == 0;
+        r->repeatable = r->repeatable || strcmp(method, repeatable[i]) == 0;
 }
 
-static void read_url(lua_State *L, struct transfer *t, const char *key) {
-    const char *url = read_text(L, key, NULL);
+const char *request_read_url(lua_State *L, int index) {
+    lua_pushvalue(L, index);
+    if (lua_isnil(L, -1))
+        luaL_error(L, "bad request: 'url' is missing");
+    const char *url = read_text(L, "url", NULL);
     if (strncasecmp(url, "http://", 7) != 0 &&
         strncasecmp(url, "https://", 8) != 0)
-        luaL_error(L, "bad request: '%s' must begin with http:// or https://",
-                   key);
+        luaL_error(L, "bad request: 'url' must begin with http:// or https://");
     if (strpbrk(url, " \t"))
-        luaL_error(L, "bad request: '%s' has a blank in it", key);
-    set_text(L, t, CURLOPT_URL, url);
+        luaL_error(L, "bad request: 'url' has a blank in it");
+    lua_pop(L, 1);
+    return url;
 }
 
-static void read_socket(lua_State *L, struct transfer *t, const char *key) {
+static void read_socket(lua_State *L, struct request *r, const char *key) {
     const char *path = read_path(L, key);
-    if (strlen(path) >= sizeof t->socket_path)
+    if (strlen(path) >= SOCKET_PATH_SIZE)
         luaL_error(L, "bad request: '%s' is longer than %d bytes", key,
-                   (int)sizeof t->socket_path - 1);
-    memcpy(t->socket_path, path, strlen(path) + 1);
-    set_text(L, t, CURLOPT_UNIX_SOCKET_PATH, path);
+                   SOCKET_PATH_SIZE - 1);
+    copy_text(L, &r->socket_path, path);
 }
 
-static void add_header(lua_State *L, struct transfer *t, const char *line) {
-    struct curl_slist *list = curl.slist_append(t->headers, line);
+static void add_header(lua_State *L, struct request *r, const char *line) {
+    struct curl_slist *list = curl.slist_append(r->headers, line);
     if (!list)
         luaL_error(L, "not enough memory");
-    t->headers = list;
+    r->headers = list;
 }
 
 /* For libcurl "Name:" means to send no such header; "Name;" means to send it
  * without a value. */
-static void add_empty_header(lua_State *L, struct transfer *t, const char *line,
+static void add_empty_header(lua_State *L, struct request *r, const char *line,
                              size_t name) {
     lua_pushlstring(L, line, name);
     lua_pushliteral(L, ";");
     lua_concat(L, 2);
-    add_header(L, t, lua_tostring(L, -1));
+    add_header(L, r, lua_tostring(L, -1));
     lua_pop(L, 1);
 }
 
-static void read_headers(lua_State *L, struct transfer *t, const char *key) {
+static void read_headers(lua_State *L, struct request *r, const char *key) {
     size_t count, size;
     expect(L, key, LUA_TTABLE);
     count = lua_rawlen(L, -1);
@@ -148,20 +146,11 @@ static void read_headers(lua_State *L, struct transfer *t, const char *key) {
             luaL_error(L, "bad request: '%s' must be a list of 'Name: value'",
                        key);
         if (strspn(colon + 1, " \t") == strlen(colon + 1))
-            add_empty_header(L, t, line, (size_t)(colon - line));
+            add_empty_header(L, r, line, (size_t)(colon - line));
         else
-            add_header(L, t, line);
+            add_header(L, r, line);
         lua_pop(L, 1);
     }
-}
-
-static bool has_header(const struct transfer *t, const char *name) {
-    size_t size = strlen(name);
-    for (const struct curl_slist *h = t->headers; h; h = h->next)
-        if (strncasecmp(h->data, name, size) == 0 &&
-            (h->data[size] == ':' || h->data[size] == ';'))
-            return true;
-    return false;
 }
 
 /* Pushes the field `name` of the table on top of the stack; false, and pushes
@@ -187,42 +176,56 @@ static void only_fields(lua_State *L, const char *key,
     }
 }
 
-static void read_body_file(lua_State *L, struct transfer *t) {
-    t->source.kind = SOURCE_FILE;
-    t->source.path = copy_text(L, read_path(L, "body.path"));
+static void read_body_file(lua_State *L, struct source *source) {
+    source->kind = SOURCE_FILE;
+    copy_text(L, &source->path, read_path(L, "body.path"));
     lua_pop(L, 1);
     if (field(L, "offset")) {
-        t->source.offset = (off_t)read_count(L, "body.offset");
+        source->offset = (off_t)read_count(L, "body.offset");
         lua_pop(L, 1);
     }
     if (field(L, "length")) {
-        t->source.length = (off_t)read_count(L, "body.length");
+        source->length = (off_t)read_count(L, "body.length");
         lua_pop(L, 1);
     }
 }
 
-static void read_body(lua_State *L, struct transfer *t, const char *key) {
+static void read_body_table(lua_State *L, struct source *source) {
     static const char *const known[] = {"path", "offset", "length", "chunks",
                                         NULL};
-    size_t size;
-    if (lua_type(L, -1) == LUA_TSTRING) {
-        const char *body = lua_tolstring(L, -1, &size);
-        t->source.kind = SOURCE_STRING;
-        if (!bytes_append(&t->source.bytes, body, size))
-            luaL_error(L, "not enough memory");
-        return;
-    }
     if (!lua_istable(L, -1))
-        luaL_error(L, "bad request: '%s' must be a string or a table", key);
-    only_fields(L, key, known);
+        luaL_error(L, "bad request: 'body' must be a string or a table");
+    only_fields(L, "body", known);
     if (field(L, "path")) {
-        read_body_file(L, t);
+        read_body_file(L, source);
         return;
     }
     if (!field(L, "chunks") || !read_flag(L, "body.chunks"))
-        luaL_error(L, "bad request: '%s' needs a path or chunks = true", key);
+        luaL_error(L, "bad request: 'body' needs a path or chunks = true");
     lua_pop(L, 1);
-    t->source.kind = SOURCE_CHUNKS;
+    source->kind = SOURCE_CHUNKS;
+}
+
+void request_read_body(lua_State *L, int index, const struct request *r,
+                       struct source *source) {
+    size_t size;
+    if (lua_isnil(L, index)) {
+        /* These say Content-Length: 0. */
+        if (strcmp(r->method, "POST") == 0 || strcmp(r->method, "PUT") == 0 ||
+            strcmp(r->method, "PATCH") == 0)
+            source->kind = SOURCE_STRING;
+        return;
+    }
+    if (lua_type(L, index) == LUA_TSTRING) {
+        const char *body = lua_tolstring(L, index, &size);
+        source->kind = SOURCE_STRING;
+        if (!bytes_append(&source->bytes, body, size))
+            luaL_error(L, "not enough memory");
+        return;
+    }
+    lua_pushvalue(L, index);
+    read_body_table(L, source);
+    lua_pop(L, 1);
 }
 
 /* A file that output goes to at once; nothing if it is not a regular file. */
@@ -239,9 +242,9 @@ static void read_output(lua_State *L, const char *name,
     lua_pop(L, 1);
 }
 
-static void read_sink_events(lua_State *L, struct transfer *t) {
-    struct records *records = &t->sink.records;
-    t->sink.kind = SINK_EVENTS;
+static void read_sink_events(lua_State *L, struct sink *sink) {
+    struct records *records = &sink->records;
+    sink->kind = SINK_EVENTS;
     if (field(L, "spid")) {
         records->spid = read_count(L, "sink.spid");
         lua_pop(L, 1);
@@ -250,98 +253,111 @@ static void read_sink_events(lua_State *L, struct transfer *t) {
     read_output(L, "stderr", &records->err);
 }
 
-static void read_sink(lua_State *L, struct transfer *t, const char *key) {
+/* A sink that is a table. */
+static void read_sink_table(lua_State *L, struct sink *sink) {
     static const char *const known[] = {"path",   "mode",   "events", "spid",
                                         "stdout", "stderr", NULL};
+    only_fields(L, "sink", known);
+    if (field(L, "events")) {
+        lua_pop(L, 1);
+        read_sink_events(L, sink);
+        return;
+    }
+    if (!field(L, "path"))
+        luaL_error(L, "bad request: 'sink' needs a path");
+    sink->kind = SINK_FILE;
+    copy_text(L, &sink->path, read_path(L, "sink.path"));
+    lua_pop(L, 1);
+    if (field(L, "mode")) {
+        sink->mode = (mode_t)(read_count(L, "sink.mode") & 07777);
+        lua_pop(L, 1);
+    }
+}
+
+void request_read_sink(lua_State *L, int index, struct sink *sink) {
     static const char *const names[] = {"string", "chunks", "events", NULL};
     static const enum sink_kind kinds[] = {SINK_STRING, SINK_CHUNKS,
                                            SINK_EVENTS};
-    if (lua_istable(L, -1)) {
-        only_fields(L, key, known);
-        if (field(L, "events")) {
-            lua_pop(L, 1);
-            read_sink_events(L, t);
-            return;
-        }
-        if (!field(L, "path"))
-            luaL_error(L, "bad request: '%s' needs a path", key);
-        t->sink.kind = SINK_FILE;
-        t->sink.path = copy_text(L, read_path(L, "sink.path"));
+    if (lua_isnil(L, index))
+        return;
+    if (lua_istable(L, index)) {
+        lua_pushvalue(L, index);
+        read_sink_table(L, sink);
         lua_pop(L, 1);
-        if (field(L, "mode")) {
-            t->sink.mode = (mode_t)(read_count(L, "sink.mode") & 07777);
-            lua_pop(L, 1);
-        }
         return;
     }
-    for (int i = 0; names[i] && lua_type(L, -1) == LUA_TSTRING; i++)
-        if (strcmp(lua_tostring(L, -1), names[i]) == 0) {
-            t->sink.kind = kinds[i];
+    for (int i = 0; names[i] && lua_type(L, index) == LUA_TSTRING; i++)
+        if (strcmp(lua_tostring(L, index), names[i]) == 0) {
+            sink->kind = kinds[i];
             return;
         }
-    luaL_error(L,
-               "bad request: '%s' must be \"string\", \"chunks\", "
-               "\"events\", {path=} or {events=}",
-               key);
+    luaL_error(L, "bad request: 'sink' must be \"string\", \"chunks\", "
+                  "\"events\", {path=} or {events=}");
 }
 
-static void read_max_body(lua_State *L, struct transfer *t, const char *key) {
-    t->sink.max_body = (size_t)read_count(L, key);
+static void read_max_body(lua_State *L, struct request *r, const char *key) {
+    r->max_body = (size_t)read_count(L, key);
 }
 
-static void read_high_water(lua_State *L, struct transfer *t, const char *key) {
-    t->sink.high_water = (size_t)read_count(L, key);
-    if (t->sink.high_water == 0)
+static void read_high_water(lua_State *L, struct request *r, const char *key) {
+    r->high_water = (size_t)read_count(L, key);
+    if (r->high_water == 0)
         luaL_error(L, "bad request: '%s' must be more than 0", key);
 }
 
-static void read_sha256(lua_State *L, struct transfer *t, const char *key) {
-    t->want_sha256 = read_flag(L, key);
+static void read_sha256(lua_State *L, struct request *r, const char *key) {
+    r->want_sha256 = read_flag(L, key);
 }
 
-static void read_connect_timeout(lua_State *L, struct transfer *t,
+static void read_connect_timeout(lua_State *L, struct request *r,
                                  const char *key) {
-    t->connect_timeout = read_seconds(L, key);
+    r->connect_timeout = read_seconds(L, key);
 }
 
-static void read_idle_timeout(lua_State *L, struct transfer *t,
+static void read_idle_timeout(lua_State *L, struct request *r,
                               const char *key) {
-    t->idle_timeout = read_seconds(L, key);
+    r->idle_timeout = read_seconds(L, key);
 }
 
-static void read_timeout(lua_State *L, struct transfer *t, const char *key) {
-    t->timeout = read_seconds(L, key);
+static void read_timeout(lua_State *L, struct request *r, const char *key) {
+    r->timeout = read_seconds(L, key);
 }
 
-static void read_compressed(lua_State *L, struct transfer *t, const char *key) {
+static void read_compressed(lua_State *L, struct request *r, const char *key) {
     if (read_flag(L, key))
-        add_header(L, t, "Accept-Encoding: gzip");
+        add_header(L, r, "Accept-Encoding: gzip");
 }
 
-static void read_ca_file(lua_State *L, struct transfer *t, const char *key) {
-    set_text(L, t, CURLOPT_CAINFO, read_path(L, key));
+static void read_ca_file(lua_State *L, struct request *r, const char *key) {
+    copy_text(L, &r->ca_file, read_path(L, key));
 }
 
-static void read_proxy(lua_State *L, struct transfer *t, const char *key) {
-    set_text(L, t, CURLOPT_PROXY, read_text(L, key, NULL));
+static void read_proxy(lua_State *L, struct request *r, const char *key) {
+    copy_text(L, &r->proxy, read_text(L, key, NULL));
 }
 
-static void read_follow(lua_State *L, struct transfer *t, const char *key) {
-    (void)t;
+/* Url, body and sink are read apart: they differ from transfer to transfer. */
+static void read_part(lua_State *L, struct request *r, const char *key) {
+    if (r->prepared)
+        luaL_error(L, "bad request: '%s' goes to loop:add()", key);
+}
+
+static void read_follow(lua_State *L, struct request *r, const char *key) {
+    (void)r;
     if (read_flag(L, key))
         luaL_error(L, "bad request: redirects are never followed");
 }
 
 static const struct {
     const char *name;
-    void (*read)(lua_State *, struct transfer *, const char *);
+    void (*read)(lua_State *, struct request *, const char *);
 } keys[] = {
     {"method", read_method},
-    {"url", read_url},
+    {"url", read_part},
     {"unix_socket", read_socket},
     {"headers", read_headers},
-    {"body", read_body},
-    {"sink", read_sink},
+    {"body", read_part},
+    {"sink", read_part},
     {"timeout", read_timeout},
     {"connect_timeout", read_connect_timeout},
     {"idle_timeout", read_idle_timeout},
@@ -356,7 +372,7 @@ static const struct {
 };
 
 /* Expects a key and its value on top of the stack. */
-static void read_key(lua_State *L, struct transfer *t) {
+static void read_key(lua_State *L, struct request *r) {
     const char *name =
         lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
     int i = 0;
@@ -364,98 +380,109 @@ static void read_key(lua_State *L, struct transfer *t) {
         i++;
     if (!keys[i].name)
         luaL_error(L, "bad request: unknown key '%s'", name);
-    keys[i].read(L, t, name);
+    keys[i].read(L, r, name);
 }
 
-static long milliseconds(double seconds) {
-    return (long)ceil(seconds * 1000);
-}
-
-/* Options that are the same for every request. */
-static void set_constants(struct transfer *t) {
-    set_long(t, CURLOPT_NOSIGNAL, 1);
-    curl.easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION,
-                     descriptors_open_socket);
-#if LIBCURL_VERSION_NUM >= 0x075700
-    /* Else the end of a transfer waits for the resolver. */
-    set_long(t, CURLOPT_QUICK_EXIT, 1);
-#endif
-    set_long(t, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-    set_long(t, CURLOPT_HTTP_CONTENT_DECODING, 0);
-}
-
-/* Sets the options of a request with a body. */
-static void set_upload(lua_State *L, struct transfer *t, const char *method) {
-    struct source *source = &t->source;
-    /* The default of 64 KiB is much slower for large bodies. */
-    if (source->kind != SOURCE_STRING || source->bytes.length > 64 * 1024)
-        set_long(t, CURLOPT_UPLOAD_BUFFERSIZE, 1024 * 1024);
-    if (source->kind == SOURCE_STRING) {
-        set_size(t, CURLOPT_POSTFIELDSIZE_LARGE,
-                 (curl_off_t)source->bytes.length);
-        curl.easy_setopt(t->easy, CURLOPT_POSTFIELDS,
-                         source->bytes.data ? source->bytes.data : "");
-        if (!has_header(t, "Content-Type"))
-            add_header(L, t, "Content-Type:");
-    } else {
-        set_long(t, CURLOPT_UPLOAD, 1);
-    }
-    if (source->kind != SOURCE_STRING || strcmp(method, "POST") != 0)
-        set_text(L, t, CURLOPT_CUSTOMREQUEST, method);
-    if (!has_header(t, "Expect"))
-        add_header(L, t, "Expect:");
-}
-
-static void set_method(lua_State *L, struct transfer *t, const char *method) {
-    bool post = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
-                strcmp(method, "PATCH") == 0;
-    if (t->source.kind == SOURCE_NONE && post)
-        t->source.kind = SOURCE_STRING; /* Content-Length: 0 */
-    if (strcmp(method, "HEAD") == 0)
-        set_long(t, CURLOPT_NOBODY, 1);
-    else if (t->source.kind != SOURCE_NONE)
-        set_upload(L, t, method);
-    else if (strcmp(method, "GET") != 0)
-        set_text(L, t, CURLOPT_CUSTOMREQUEST, method);
-}
-
-static void set_way(lua_State *L, struct transfer *t) {
-    if (*t->socket_path) {
-        set_text(L, t, CURLOPT_PROXY, ""); /* ignore that of the environment */
-        return;
-    }
-    set_long(t, CURLOPT_TCP_NODELAY, 1);
-    set_long(t, CURLOPT_TCP_KEEPALIVE, 1);
-    set_long(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1);
-}
-
-static void set_limits(struct transfer *t) {
-    set_long(t, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(t->connect_timeout));
-    if (t->timeout > 0)
-        set_long(t, CURLOPT_TIMEOUT_MS, milliseconds(t->timeout));
-    if (t->sink.kind != SINK_STRING)
-        set_long(t, CURLOPT_BUFFERSIZE, 128 * 1024);
-}
-
-void request_read(lua_State *L, int index, struct transfer *t) {
-    const char *method;
-    luaL_checktype(L, index, LUA_TTABLE);
-    t->repeatable = true;
-    t->connect_timeout = 10;
-    set_constants(t);
+/* Reads the table at `index`. */
+static void read_table(lua_State *L, int index, struct request *r) {
     lua_pushnil(L);
     while (lua_next(L, index)) {
-        read_key(L, t);
+        read_key(L, r);
         lua_pop(L, 1);
     }
-    lua_getfield(L, index, "url");
-    if (lua_isnil(L, -1))
-        luaL_error(L, "bad request: 'url' is missing");
-    lua_getfield(L, index, "method");
-    method = lua_isnil(L, -1) ? "GET" : lua_tostring(L, -1);
-    set_method(L, t, method);
-    set_limits(t);
-    set_way(L, t);
-    curl.easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
-    lua_pop(L, 2);
+}
+
+static struct request *push_request(lua_State *L) {
+    struct request **slot = lua_newuserdata(L, sizeof *slot);
+    struct request *r = *slot = malloc(sizeof *r);
+    if (!r)
+        luaL_error(L, "not enough memory");
+    *r = (struct request){.references = 1,
+                          .repeatable = true,
+                          .max_body = 64 * 1024 * 1024,
+                          .high_water = 1024 * 1024,
+                          .connect_timeout = 10};
+    luaL_setmetatable(L, REQUEST_TYPE);
+    copy_text(L, &r->method, "GET");
+    return r;
+}
+
+int request_lua_new(lua_State *L) {
+    const char *problem = curl_api_load();
+    if (problem)
+        return luaL_error(L, "contree: %s", problem);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    struct request *r = push_request(L);
+    r->prepared = true;
+    read_table(L, 1, r);
+    return 1;
+}
+
+/* Replaces nil at `to` with the field of the table at `index`. */
+static void fill(lua_State *L, int to, int index, const char *name) {
+    if (!lua_isnil(L, to))
+        return;
+    lua_getfield(L, index, name);
+    lua_replace(L, to);
+}
+
+struct request *request_of(lua_State *L, int index) {
+    struct request **slot;
+    if (lua_istable(L, index)) {
+        struct request *r = push_request(L);
+        read_table(L, index, r);
+        fill(L, index + 1, index, "url");
+        fill(L, index + 2, index, "body");
+        fill(L, index + 4, index, "sink");
+        lua_replace(L, index);
+        return r;
+    }
+    slot = luaL_checkudata(L, index, REQUEST_TYPE);
+    if (!*slot) /* the state is being closed */
+        luaL_error(L, "contree: this request is closed");
+    return *slot;
+}
+
+struct request *request_hold(struct request *r) {
+    r->references++;
+    return r;
+}
+
+void request_release(struct request *r) {
+    if (!r || --r->references > 0)
+        return;
+    curl.slist_free_all(r->headers);
+    free(r->method);
+    free(r->socket_path);
+    free(r->ca_file);
+    free(r->proxy);
+    free(r);
+}
+
+static int request_gc(lua_State *L) {
+    struct request **slot = luaL_checkudata(L, 1, REQUEST_TYPE);
+    request_release(*slot);
+    *slot = NULL;
+    return 0;
+}
+
+void request_let_go(lua_State *L, int index) {
+    struct request **slot = lua_touserdata(L, index);
+    if ((*slot)->prepared)
+        return;
+    request_release(*slot);
+    *slot = NULL;
+}
+
+static int request_usable(lua_State *L) {
+    struct request **slot = luaL_checkudata(L, 1, REQUEST_TYPE);
+    lua_pushboolean(L, *slot != NULL);
+    return 1;
+}
+
+void request_register(lua_State *L) {
+    static const luaL_Reg methods[] = {{"usable", request_usable},
+                                       {NULL, NULL}};
+    compat_newtype(L, REQUEST_TYPE, methods, request_gc);
 }

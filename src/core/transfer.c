@@ -3,6 +3,7 @@
 #include "lua_compat.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TRANSFER_TYPE "contree.transfer"
@@ -130,7 +131,7 @@ static bool request_left(const struct transfer *t) {
 static int on_prepared(void *user, char *a, char *b, int c, int d) {
     struct transfer *t = user;
     (void)a, (void)b, (void)c, (void)d;
-    if (t->attempts++ > 0 && !t->repeatable && request_left(t)) {
+    if (t->attempts++ > 0 && !t->request->repeatable && request_left(t)) {
         fail(&t->error, "closed",
              "the server closed the connection before it answered");
         return CURL_PREREQFUNC_ABORT;
@@ -139,15 +140,14 @@ static int on_prepared(void *user, char *a, char *b, int c, int d) {
 }
 #endif
 
-/* Take the totals from libcurl. */
-static void measure(struct transfer *t, CURLcode code) {
+/* Take the totals from libcurl, which keeps them until the next transfer. */
+static void measure(struct transfer *t) {
     struct transfer_totals *totals = &t->totals;
     curl_off_t sent = 0, received = 0, total = 0, connected = 0;
     curl.easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
     curl.easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
     curl.easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &total);
     curl.easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
-    totals->code = code;
     totals->bytes_sent = sent;
     totals->bytes_received = received;
     totals->seconds = (double)total / 1e6;
@@ -205,20 +205,21 @@ static const char *kind_of(const struct transfer *t, CURLcode code) {
 }
 
 static void explain_timeout(struct transfer *t) {
-    if (t->totals.connected || t->timeout == t->connect_timeout)
+    if (t->totals.connected || t->timeout == t->request->connect_timeout)
         fail(&t->error, "timeout", "no complete answer within %g seconds",
              t->timeout);
     else
         fail(&t->error, "timeout", "no connection within %g seconds",
-             t->timeout > 0 && t->timeout < t->connect_timeout
+             t->timeout > 0 && t->timeout < t->request->connect_timeout
                  ? t->timeout
-                 : t->connect_timeout);
+                 : t->request->connect_timeout);
 }
 
 static void explain(struct transfer *t, CURLcode code) {
     const char *words =
         *t->error_buffer ? t->error_buffer : curl.easy_strerror(code);
     long error = 0;
+    measure(t);
     curl.easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
     if (code == CURLE_OPERATION_TIMEDOUT)
         explain_timeout(t);
@@ -229,9 +230,10 @@ static void explain(struct transfer *t, CURLcode code) {
     else if (code == CURLE_OUT_OF_MEMORY && t->status == 0)
         fail(&t->error, "too_large",
              "a header of the answer is too long, or there is no memory");
-    else if (code == CURLE_COULDNT_CONNECT && *t->socket_path && error != 0)
-        fail(&t->error, "connect", "cannot connect to %s: %s", t->socket_path,
-             strerror((int)error));
+    else if (code == CURLE_COULDNT_CONNECT && t->request->socket_path &&
+             error != 0)
+        fail(&t->error, "connect", "cannot connect to %s: %s",
+             t->request->socket_path, strerror((int)error));
     else
         fail(&t->error, kind_of(t, code), "%s", words);
 }
@@ -241,22 +243,17 @@ static struct digest *digest_of(const struct transfer *t) {
 }
 
 /* Frees everything that only a running transfer needs. */
-static void release(struct transfer *t, bool forked) {
+static void stop(struct transfer *t, bool forked) {
     set_resting(t, false);
-    if (t->easy && !forked) {
+    if (!forked)
         multi_remove(t->multi, t->easy, &t->active);
-        multi_give_easy(t->multi, t->easy);
-        curl.slist_free_all(t->headers);
-    }
-    t->easy = NULL;
-    t->headers = NULL;
     source_close(&t->source);
     sink_close(&t->sink, forked);
 }
 
 void transfer_complete(struct transfer *t, CURLcode code) {
     struct digest *digest = digest_of(t);
-    measure(t, code);
+    t->totals.code = code;
     if (code != CURLE_OK)
         explain(t, code);
     else if (t->status == 0)
@@ -267,7 +264,7 @@ void transfer_complete(struct transfer *t, CURLcode code) {
         sink_finish(&t->sink, &t->error);
     if (digest && !t->error.kind)
         digest_finish(digest, t->totals.sha256);
-    release(t, false);
+    stop(t, false);
     t->done = true;
     multi_queue(t->multi, &t->ready);
 }
@@ -288,13 +285,14 @@ void transfer_go_on(struct transfer *t) {
 
 /* So that the end is late by an eighth of the timeout at most. */
 static double next_idle_check(const struct transfer *t, double now) {
-    return now + t->idle_timeout / 8;
+    return now + t->request->idle_timeout / 8;
 }
 
 double transfer_check_idle(struct transfer *t, double now) {
     curl_off_t sent = 0, received = 0;
     long head = 0, request = 0;
-    if (t->idle_timeout == 0)
+    const double idle_timeout = t->request->idle_timeout;
+    if (idle_timeout == 0)
         return INFINITY;
     curl.easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
     curl.easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
@@ -306,9 +304,9 @@ double transfer_check_idle(struct transfer *t, double now) {
         request == 0) {
         t->last_bytes = bytes;
         t->last_activity = now;
-    } else if (now - t->last_activity >= t->idle_timeout) {
+    } else if (now - t->last_activity >= idle_timeout) {
         fail(&t->error, "idle", "nothing was sent or received for %g seconds",
-             t->idle_timeout);
+             idle_timeout);
         transfer_complete(t, CURLE_OPERATION_TIMEDOUT);
         return INFINITY;
     }
@@ -325,25 +323,33 @@ static void set_callbacks(struct transfer *t) {
     curl.easy_setopt(easy, CURLOPT_HEADERDATA, t);
     curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl.easy_setopt(easy, CURLOPT_WRITEDATA, t);
-    if (t->source.kind == SOURCE_FILE || t->source.kind == SOURCE_CHUNKS) {
-        curl.easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
-        curl.easy_setopt(easy, CURLOPT_READDATA, t);
-        curl.easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
-        curl.easy_setopt(easy, CURLOPT_SEEKDATA, t);
-    }
+    curl.easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+    curl.easy_setopt(easy, CURLOPT_READDATA, t);
+    curl.easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+    curl.easy_setopt(easy, CURLOPT_SEEKDATA, t);
 #if LIBCURL_VERSION_NUM >= 0x075000
     curl.easy_setopt(easy, CURLOPT_PREREQDATA, t);
     if (curl.easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_prepared) == CURLE_OK)
         return;
 #endif
-    if (!t->repeatable)
+    if (!t->request->repeatable)
         curl.easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+}
+
+void transfer_reset_easy(struct transfer *t) {
+    curl.easy_reset(t->easy);
+    curl.slist_free_all(t->headers);
+    request_release(t->known);
+    t->headers = NULL;
+    t->known = NULL;
+    set_callbacks(t);
 }
 
 static bool open_ends(struct transfer *t) {
     bool incoming = t->sink.kind == SINK_FILE || t->sink.kind == SINK_CHUNKS;
     struct digest **digest = incoming ? &t->sink.digest : &t->source.digest;
-    if (t->want_sha256 && (incoming || t->source.kind != SOURCE_NONE)) {
+    if (t->request->want_sha256 &&
+        (incoming || t->source.kind != SOURCE_NONE)) {
         *digest = digest_new();
         if (!*digest)
             return fail(&t->error, "other", "no memory, or no libcrypto");
@@ -357,40 +363,127 @@ static bool open_ends(struct transfer *t) {
 }
 
 void transfer_start(struct transfer *t) {
-    set_callbacks(t);
     t->last_activity = clock_now();
     CURLMcode code = multi_add(t->multi, t->easy, &t->active);
     if (code != CURLM_OK) {
         transfer_abort(t, "other", curl.multi_strerror(code));
         return;
     }
-    if (t->idle_timeout > 0)
+    if (t->request->idle_timeout > 0)
         multi_check_idle_at(t->multi, next_idle_check(t, t->last_activity));
     if (!open_ends(t))
         transfer_complete(t, CURLE_FAILED_INIT);
 }
 
-/* Methods. */
+/* Spare transfers. */
 
-static struct transfer *check_transfer(lua_State *L) {
-    struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
-    if (!t->multi)
-        luaL_error(L, "contree: this transfer is closed");
+/* In a forked child, libcurl's handle belongs to the parent. */
+static void destroy(struct transfer *t, bool forked) {
+    if (!forked) {
+        curl.easy_cleanup(t->easy);
+        curl.slist_free_all(t->headers);
+    }
+    request_release(t->known);
+    free(t);
+}
+
+void transfer_free_spares(struct multi *multi) {
+    while (!link_alone(&multi->spare)) {
+        struct link *link = multi->spare.next;
+        link_remove(link);
+        destroy(link_owner(link, struct transfer, active), false);
+    }
+    multi->spares = 0;
+}
+
+static struct transfer *make(struct multi *multi) {
+    struct transfer *t = calloc(1, sizeof *t);
+    CURL *easy = t ? curl.easy_init() : NULL;
+    if (!easy) {
+        free(t);
+        return NULL;
+    }
+    t->easy = easy;
+    t->multi = multi;
+    link_init(&t->active);
     return t;
 }
 
-struct transfer *transfer_push(lua_State *L, struct multi *multi) {
-    struct transfer *t = compat_newuserdata(L, sizeof *t);
-    *t = (struct transfer){.multi = multi};
-    link_init(&t->active);
+/* Takes a spare transfer, if possible one that knows the request; the last one
+ * was used last. */
+static struct transfer *take(struct multi *multi,
+                             const struct request *request) {
+    struct link *link = multi->spare.previous;
+    while (link != &multi->spare &&
+           link_owner(link, struct transfer, active)->known != request)
+        link = link->previous;
+    if (link == &multi->spare)
+        link = multi->spare.previous;
+    if (link == &multi->spare)
+        return make(multi);
+    link_remove(link);
+    multi->spares--;
+    return link_owner(link, struct transfer, active);
+}
+
+static void give_back(struct transfer *t) {
+    struct multi *multi = t->multi;
+    const int most = 64;
+    bool forked = multi_forked(multi);
+    stop(t, forked);
+    link_remove(&t->active);
+    link_remove(&t->ready);
+    sink_free(&t->sink);
+    head_free(&t->head);
+    request_release(t->request);
+    if (forked || multi->closed || multi->spares == most) {
+        destroy(t, forked);
+    } else {
+        link_append(&multi->spare, &t->active);
+        multi->spares++;
+    }
+    multi_release(multi);
+}
+
+/* Methods. */
+
+static struct transfer *check_transfer(lua_State *L) {
+    struct transfer **slot = luaL_checkudata(L, 1, TRANSFER_TYPE);
+    if (!*slot)
+        luaL_error(L, "contree: this transfer is closed");
+    return *slot;
+}
+
+/* All but what a spare transfer keeps. */
+static void begin(struct transfer *t, struct request *request) {
+    t->request = request_hold(request);
     link_init(&t->ready);
     source_init(&t->source);
     sink_init(&t->sink);
-    multi->references++;
-    luaL_setmetatable(L, TRANSFER_TYPE);
-    t->easy = multi_take_easy(multi);
-    if (!t->easy)
+    t->sink.max_body = request->max_body;
+    t->sink.high_water = request->high_water;
+    t->head = (struct response_head){0};
+    t->heads = 0;
+    t->status = 0;
+    t->done = t->resting = t->has_result = false;
+    t->attempts = 0;
+    t->timeout = request->timeout;
+    t->last_activity = 0;
+    t->last_bytes = 0;
+    t->error.kind = NULL;
+    t->totals = (struct transfer_totals){0};
+    *t->error_buffer = '\0';
+    t->multi->references++;
+}
+
+struct transfer *transfer_push(lua_State *L, struct multi *multi,
+                               struct request *request) {
+    struct transfer **slot = compat_newuserdata(L, sizeof *slot);
+    struct transfer *t = *slot = take(multi, request);
+    if (!t)
         luaL_error(L, "not enough memory");
+    begin(t, request);
+    luaL_setmetatable(L, TRANSFER_TYPE);
     return t;
 }
 
@@ -478,8 +571,7 @@ static int transfer_next_event(lua_State *L) {
 }
 
 static int transfer_written(lua_State *L) {
-    struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
-    return records_push_written(L, &t->sink.records);
+    return records_push_written(L, &check_transfer(L)->sink.records);
 }
 
 static int transfer_status(lua_State *L) {
@@ -538,6 +630,7 @@ static void set_flag(lua_State *L, const char *name, bool value) {
 static void push_result(lua_State *L, struct transfer *t) {
     const struct transfer_totals *totals = &t->totals;
     struct bytes *body = &t->sink.bytes;
+    measure(t);
     lua_createtable(L, 0, 8);
     if (t->status != 0)
         set_number(L, "status", t->status);
@@ -580,9 +673,33 @@ static int transfer_result(lua_State *L) {
     return 1;
 }
 
+static int transfer_answer(lua_State *L) {
+    struct transfer *t = check_transfer(L);
+    const struct bytes *body = &t->sink.bytes;
+    size_t size;
+    if (!t->done || t->error.kind || t->has_result)
+        return 0;
+    lua_pushinteger(L, t->status);
+    if (t->sink.as_string)
+        lua_pushlstring(L, body->data ? body->data : "", body->length);
+    else
+        lua_pushnil(L);
+    const char *type = head_find(&t->head, "content-type", &size);
+    if (type)
+        lua_pushlstring(L, type, size);
+    else
+        lua_pushnil(L);
+    if (*t->totals.sha256)
+        lua_pushstring(L, t->totals.sha256);
+    else
+        lua_pushnil(L);
+    return 4;
+}
+
 static int transfer_cancel(lua_State *L) {
-    struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
-    if (!t->multi || t->done) /* collected, when the state is closed */
+    struct transfer **slot = luaL_checkudata(L, 1, TRANSFER_TYPE);
+    struct transfer *t = *slot;
+    if (!t || t->done) /* NULL: closed */
         return 0;
     multi_check(L, t->multi);
     transfer_abort(t, "aborted", "the transfer was cancelled");
@@ -591,32 +708,21 @@ static int transfer_cancel(lua_State *L) {
 }
 
 static int transfer_gc(lua_State *L) {
-    struct transfer *t = luaL_checkudata(L, 1, TRANSFER_TYPE);
-    if (!t->multi)
-        return 0;
-    release(t, multi_forked(t->multi));
-    link_remove(&t->active);
-    link_remove(&t->ready);
-    sink_free(&t->sink);
-    head_free(&t->head);
-    multi_release(t->multi);
-    t->multi = NULL;
+    struct transfer **slot = luaL_checkudata(L, 1, TRANSFER_TYPE);
+    if (*slot)
+        give_back(*slot);
+    *slot = NULL;
     return 0;
 }
 
-static const luaL_Reg methods[] = {{"write", transfer_write},
-                                   {"finish", transfer_finish},
-                                   {"read", transfer_read},
-                                   {"next_event", transfer_next_event},
-                                   {"written", transfer_written},
-                                   {"status", transfer_status},
-                                   {"headers", transfer_headers},
-                                   {"header", transfer_header},
-                                   {"done", transfer_done},
-                                   {"result", transfer_result},
-                                   {"cancel", transfer_cancel},
-                                   {"close", transfer_gc},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"write", transfer_write},     {"finish", transfer_finish},
+    {"read", transfer_read},       {"next_event", transfer_next_event},
+    {"written", transfer_written}, {"status", transfer_status},
+    {"headers", transfer_headers}, {"header", transfer_header},
+    {"done", transfer_done},       {"result", transfer_result},
+    {"answer", transfer_answer},   {"cancel", transfer_cancel},
+    {"close", transfer_gc},        {NULL, NULL}};
 
 void transfer_register(lua_State *L) {
     compat_newtype(L, TRANSFER_TYPE, methods, transfer_gc);

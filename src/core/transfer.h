@@ -10,14 +10,20 @@
  *   read()        all that a sink of chunks holds now, or nil
  *   next_event()  the oldest event not yet taken, or nil; see sse.h, records.h
  *   written()     the id of the last record that went to a file of the sink,
- * and the bytes that did, of stdout and of stderr; or nil status()      as soon
- * as the final headers are there; nil before headers()     {lower-case name =
- * value}, then; of equal names the last header(name)  the value of that header
- * (lower case), or nil done()        is it over? What was received can still be
- * drained result()      nil until done, then always the same table: status,
- * body, bytes_sent, bytes_received, seconds, sha256, connected, sent (a byte of
- * the request may have reached the server) and error = nil | {kind=, message=,
- * code=} cancel()      ends it at once with an error of kind "aborted"
+ *                 and the bytes that did, of stdout and of stderr; or nil
+ *   status()      as soon as the final headers are there; nil before
+ *   headers()     {lower-case name = value}, then; of equal names the last
+ *   header(name)  the value of that header (lower case), or nil
+ *   done()        is it over? What was received can still be drained
+ *   result()      nil until done, then always the same table: status, body,
+ *                 bytes_sent, bytes_received, seconds, sha256,
+ *                 connected, sent (a byte of the request may have reached the
+ *                 server) and error = nil | {kind=, message=, code=}
+ *   answer()      once done: status, body, content type and sha256, of which
+ *                 the last three may be nil; nothing when there is an error
+ *   cancel()      ends it at once with an error of kind "aborted"
+ *   close()       ends it, too, and it cannot be used any more. Its memory
+ *                 serves the next transfer, without waiting for the collector
  *
  * Error kinds: connect, resolve, timeout, idle, tls, closed (reset, no answer
  * or a short one), protocol (not HTTP; damaged or cut gzip), too_large, file
@@ -34,6 +40,7 @@
 #include "head.h"
 #include "list.h"
 #include "multi.h"
+#include "request.h"
 #include "sink.h"
 #include "source.h"
 #include "transfer_error.h"
@@ -53,37 +60,42 @@ struct transfer_totals {
     char sha256[DIGEST_HEX_SIZE]; /* "": none */
 };
 
-/* The memory of its userdata. While it runs, it is in multi->active and its
- * callbacks write to it. */
+/* Its userdata points to it. While it runs, it is in multi->active and its
+ * callbacks write to it. Once that userdata is closed or collected, it is one
+ * of multi->spare and waits to be used again, with its easy handle. */
 struct transfer {
-    struct multi *multi; /* holds a reference */
-    struct link active, ready;
-    CURL *easy; /* NULL before and after */
-    struct curl_slist *headers;
+    struct multi *multi; /* holds a reference, unless it is a spare one */
+    CURL *easy;
+    struct request *known; /* what the easy handle is set up for, or NULL */
+    enum source_kind known_body;
+    struct curl_slist *headers; /* of the easy handle */
+
+    struct request *request;
+    struct link active, ready; /* a spare one is in multi->spare by `active` */
     struct source source;
     struct sink sink;
     struct response_head head;
     size_t heads; /* bytes of all header blocks so far */
     int status;   /* 0 until the final headers are there */
     bool done;
-    bool resting;    /* libcurl holds back until the loop's next turn */
-    bool has_result; /* its table is with the userdata */
-    bool repeatable; /* the method may be sent twice (RFC 9110, 9.2.2) */
-    bool want_sha256;
-    int attempts; /* how often libcurl was about to send the request */
-    double connect_timeout, idle_timeout, timeout; /* seconds; 0: none */
-    double last_activity;                          /* for idle_timeout */
+    bool resting;         /* libcurl holds back until the loop's next turn */
+    bool has_result;      /* its table is with the userdata */
+    int attempts;         /* how often libcurl was about to send the request */
+    double timeout;       /* seconds; 0: none */
+    double last_activity; /* for idle_timeout */
     long long last_bytes;
-    char socket_path[108]; /* "": TCP */
     struct transfer_error error;
     struct transfer_totals totals;
     char error_buffer[CURL_ERROR_SIZE]; /* libcurl's message */
 };
 
-/* Pushes a new transfer with a fresh easy handle and no request; raises when
+/* Pushes a transfer for a request, without the source of its body; raises when
  * there is no memory. */
-struct transfer *transfer_push(lua_State *L, struct multi *multi);
-/* Starts it, once request_read() has filled it. When that fails it is done at
+struct transfer *transfer_push(lua_State *L, struct multi *multi,
+                               struct request *request);
+/* Makes the easy handle one without options but the callbacks. */
+void transfer_reset_easy(struct transfer *transfer);
+/* Starts it, once its easy handle is set up. When that fails it is done at
  * once, and queued. */
 void transfer_start(struct transfer *transfer);
 /* To be called when libcurl is done with it. */
@@ -96,6 +108,8 @@ void transfer_go_on(struct transfer *transfer);
 /* Ends it when it was idle for its idle timeout. The moment of the next check;
  * INFINITY: never. */
 double transfer_check_idle(struct transfer *transfer, double now);
+/* Frees the spare ones, before the multi handle is closed. */
+void transfer_free_spares(struct multi *multi);
 
 void transfer_register(lua_State *L);
 

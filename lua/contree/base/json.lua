@@ -1,15 +1,12 @@
 --- JSON for the wire: integers are exact, `[]` and `{}` differ, and a string that is not
---- UTF-8 is refused. An instance of lua-cjson of our own decodes. Its number formatting
---- loses digits, so encoding is done here.
+--- UTF-8 is refused.
 
 local core = require("contree.core")
-local cjson = require("cjson").new()
-cjson.decode_invalid_numbers(false)
 
 local json = {}
 
 --- The one value that is sent as null.
-json.null = cjson.null
+json.null = core.null
 
 local Array = { __name = "contree.array" }
 
@@ -101,15 +98,13 @@ function json.encode(value)
   return nil, text.path .. " " .. text.what
 end
 
---- The table that a JSON text holds, or nil and what is wrong with it.
+--- The table that a JSON text holds, or nil and what is wrong with it. An absent member and
+--- one that is null look alike.
 ---@return table? value, string? message
 function json.decode(text)
-  local ok, value = pcall(cjson.decode, text)
-  if not ok then return nil, "not JSON: " .. value:gsub("^.-:%d+: ", "") end
-  if type(value) ~= "table" then return nil, "JSON, but no object or list" end
-  -- An absent member and one that is null look alike; Lua 5.4 gets back the
-  -- integers that cjson made floats of.
-  return core.tidy(value)
+  local value, problem = core.json_decode(text)
+  if type(value) == "table" then return value end
+  return nil, problem and "not JSON: " .. problem or "JSON, but no object or list"
 end
 
 return json

@@ -20,8 +20,10 @@ return function(loop)
 
   -- The function of a controller's coroutine: turn the loop while any other one waits.
   local function turn(controller, turner)
-    while turner.count > 0 do
+    while true do
       local at_once = host.run() and 0 or nil
+      -- A task that has just run may have woken the last one: nobody would end the poll.
+      if turner.count == 0 then break end
       cqueues.poll({ pollfd = loop.fd(), events = "r" }, at_once or turner.changed)
       loop.turn(0)
     end

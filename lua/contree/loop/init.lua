@@ -59,6 +59,8 @@ loop.SLICE = 0.002
 --- coroutine -> the task that runs in it
 loop.tasks = setmetatable({}, { __mode = "k" })
 
+local tasks, running = loop.tasks, coroutine.running
+
 --- The host table in use and its name; chosen on first use.
 function loop.host()
   if not host then loop.use(hosts.here()) end
@@ -79,7 +81,7 @@ end
 -- The core loop ------------------------------------------------------------
 
 local function begin()
-  local watched = loop.host().watched
+  local watched = (host or loop.host()).watched
   if not armed or watched and not watched() then
     armed = true
     host.started()
@@ -92,7 +94,7 @@ function loop.rewatch()
 end
 
 local function pause()
-  if armed and in_flight == 0 and not queue:first() then
+  if armed and in_flight == 0 and not queue[1] then
     armed = false
     host.idle()
   end
@@ -126,7 +128,7 @@ end
 -- Make the core loop's descriptor readable when the first timer is due. A timer that is
 -- stopped is not taken back: it wakes us once for nothing.
 function expect_timer()
-  local first = queue:first()
+  local first = queue[1]
   if first == expected then return end
   the_reactor():deadline(first and math.max(first.at - core.now(), 0))
   expected = first
@@ -149,7 +151,7 @@ end
 --- The task that runs here; nil in plain code and in foreign coroutines.
 ---@return contree.Task?
 function loop.current()
-  return loop.tasks[coroutine.running() or false]
+  return tasks[running() or false]
 end
 
 function loop.fire(w, value)
@@ -230,7 +232,6 @@ function loop.later(fn, value)
 end
 
 local function do_later()
-  if #notes == 0 then return end
   local list = notes
   notes = {}
   for _, note in ipairs(list) do note.fn(note.value) end
@@ -264,20 +265,24 @@ end
 
 ---@class contree.Port a running transfer
 ---@field handle userdata the core's transfer
+---@field done boolean    whether it is over
 ---@field inherit? fun(port: contree.Port) called when the coroutine that waits was killed,
 ---  in place of port:cancel(); not a closure over that coroutine's variables
 local Port = {}
 Port.__index = Port
 
---- Start a transfer, perhaps after host.admit(). The core's loop:add takes `request`.
+--- Start a transfer, perhaps after host.admit(). The arguments are those of the core's
+--- loop:add().
 ---@return contree.Port
-function loop.transfer(request)
-  local admit = loop.host().admit
+function loop.transfer(request, url, body, seconds)
+  local admit = (host or loop.host()).admit
   if admit then admit() end
-  local port = setmetatable({ handle = the_reactor():add(request), news = false }, Port)
+  local handle = the_reactor():add(request, url, body, seconds)
+  local port = setmetatable({ handle = handle, news = false, done = false, lost = false,
+    waiter = false }, Port)
   begin()
-  if latest then table.insert(latest, port.handle) end
-  ports[port.handle] = port
+  if latest then table.insert(latest, handle) end
+  ports[handle] = port
   in_flight = in_flight + 1
   return port
 end
@@ -286,11 +291,12 @@ local function forget(handle)
   if ports[handle] then
     ports[handle] = nil
     in_flight = in_flight - 1
-    pause()
+    if in_flight == 0 then pause() end
   end
 end
 
 function Port:cancel()
+  self.done = true
   self.handle:cancel()
   forget(self.handle)
 end
@@ -305,8 +311,8 @@ end
 -- then the task is cancelled at its next wait.
 local function interrupted(port, err)
   local task = loop.current()
-  if port.handle:done() and task and errors.is(err, "cancelled") then
-    task.interrupt = true
+  if task and errors.is(err, "cancelled") and port.handle:done() then
+    task.interrupt, port.done = true, true
     return
   end
   port:cancel()
@@ -318,10 +324,10 @@ end
 ---@return boolean news false when the time ran out first
 function Port:wait(seconds)
   if not self.news then
-    local w = { port = self }
+    local w = { port = self, fired = false }
     self.waiter = w
     local ok, fired = pcall(loop.await, w, seconds)
-    self.waiter = nil
+    self.waiter = false
     if not ok then interrupted(self, fired) end
     if not fired then return false end
   end
@@ -336,11 +342,14 @@ end
 -- Fire the waiters of transfers that have news, at most so many; true: there are more.
 local function drain(most)
   for _ = 1, most do
-    local handle = reactor:next_ready()
+    local handle, done = reactor:next_ready()
     if not handle then return false end
     local port = ports[handle]
     if port then
-      if handle:done() then forget(handle) end
+      if done then
+        port.done = true
+        forget(handle)
+      end
       port.news = true
       if port.waiter then loop.fire(port.waiter) end
     end
@@ -349,6 +358,14 @@ local function drain(most)
 end
 
 -- Turning ------------------------------------------------------------------
+
+local function call_timers()
+  local timer = queue:due(core.now())
+  while timer do
+    timer.fn(timer.value)
+    timer = queue:due(core.now())
+  end
+end
 
 --- For hosts: raise the error for a wait that can never end.
 function loop.deadlock()
@@ -362,25 +379,23 @@ end
 ---@return boolean? more there may be more to do right now
 function loop.turn(seconds, most)
   if forked() then return disown() end
-  local first = queue:first()
+  local first = queue[1]
   if not seconds and not first and in_flight == 0 then
     loop.deadlock()
   end
-  seconds = math.min(seconds or FOREVER, first and first.at - core.now() or FOREVER)
+  seconds = seconds or FOREVER
+  if first then seconds = math.min(seconds, first.at - core.now()) end
+  local reactor = reactor or the_reactor()
   if seconds > 0 then
-    the_reactor():wait(math.ceil(seconds * 1000))
+    reactor:wait(math.ceil(seconds * 1000))
   else
-    the_reactor():step()
+    reactor:step()
   end
   local more = drain(most or math.huge)
-  local timer = queue:due(core.now())
-  while timer do
-    timer.fn(timer.value)
-    timer = queue:due(core.now())
-  end
-  do_later()
+  if queue[1] then call_timers() end
+  if #notes > 0 then do_later() end
   expect_timer()
-  pause()
+  if in_flight == 0 then pause() end
   return more
 end
 
@@ -390,11 +405,15 @@ function loop.on_new_reactor() end
 --- The host table in use, if one has been chosen.
 function loop.chosen() return host end
 
+--- Whether the program ends: finalisers have run or will not run any more.
+loop.leaving = false
+
 --- For the end of the program: drop all transfers, and go on as the plain host.
 function loop.seize()
   for handle in pairs(ports) do pcall(handle.cancel, handle) end
   ports, in_flight, queue, armed = {}, 0, timers.new(), false
   notes, expected, latest = {}, nil, {}
+  loop.leaving = true
   host = hosts.driver("plain")(loop, {})
 end
 

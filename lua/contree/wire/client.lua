@@ -116,7 +116,10 @@ function client.new(given, safe)
   if type(given) == "string" then given = { url = given } end
   given = options.check("contree.new", SPEC, given)
   local found = config.resolve(given)
-  local self = { safe = safe, timeout = given.timeout or 300, policy = retry.policy(given.retry) }
+  -- A field that is absent would cost a call of __index each time it is read.
+  local self = { safe = safe or false, timeout = given.timeout or 300,
+    policy = retry.policy(given.retry), engine = false, closed = false, respond = false,
+    prepared = setmetatable({}, { __mode = "k" }) }
   if found.engine then
     self.engine = engine.new(found.engine)
     found.runtime = self.engine.runtime
@@ -133,7 +136,7 @@ function client.new(given, safe)
   self.redact = failure.redactor(found.token)
   set_defaults(self, given)
   local debug_wanted = (os.getenv("CONTREE_DEBUG") or "0") ~= "0"
-  self.log = given.log or (debug_wanted and stderr_log) or nil
+  self.log = given.log or debug_wanted and stderr_log
   return make(self, safe)
 end
 

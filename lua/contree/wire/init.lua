@@ -15,6 +15,7 @@ local CONNECT_TIMEOUT = 10
 local FIRST_ATTEMPTS = 3      -- to reach a server that has never answered
 local LEAVING_PAUSE = 0.05    -- before a request is sent again to an engine that is about to end
 local IDLE_TIMEOUT = 60       -- seconds without a byte, for bodies of unknown length
+local PLAIN = {}              -- the key of requests without headers of their own
 
 -- Addresses ----------------------------------------------------------------
 
@@ -51,25 +52,52 @@ local function encoded(request)
   return text
 end
 
-local function start(self, request, body, seconds)
-  local endless = request.sink or type(body) == "table"
+local function description(self, request, streamed)
   -- A stream of events may be silent between its keepalives.
   local patience = request.events and IDLE_TIMEOUT or math.min(IDLE_TIMEOUT, self.timeout)
   patience = math.max(patience, request.lasting or 0)
-  return loop.transfer{
+  return {
     method = request.method,
-    url = self.base .. request.path .. query_string(request.query),
     unix_socket = self.unix_socket,
     headers = self.headers(request.json and "json" or request.body and "body", request.headers),
-    body = body,
     sink = request.sink,
     max_body = request.max_body,
     sha256 = request.sha256,
     connect_timeout = CONNECT_TIMEOUT,
-    idle_timeout = endless and patience or nil,
-    timeout = not endless and seconds or nil,
+    idle_timeout = streamed and patience or nil,
     compressed = not self.unix_socket or nil,
   }
+end
+
+-- What small requests of the same kind have in common is told to the core once. Only the
+-- caller's own table of headers is known again: `self.prepared` is keyed by these, weakly.
+-- Nil while the program ends: the request may be finalised, or would never be.
+local function prepared(self, request)
+  if request.sink or request.body or request.max_body or request.sha256 or loop.leaving then
+    return nil
+  end
+  local kinds = self.prepared[request.headers or PLAIN]
+  if not kinds then
+    kinds = {}
+    self.prepared[request.headers or PLAIN] = kinds
+  end
+  local kind = request.json and request.method .. " json" or request.method
+  local found = kinds[kind]
+  if not found then
+    found = core.request(description(self, request))
+    kinds[kind] = found
+  end
+  return found:usable() and found
+end
+
+local function start(self, request, body, seconds)
+  local url = self.base .. request.path
+  if request.query then url = url .. query_string(request.query) end
+  local known = prepared(self, request)
+  if known then return loop.transfer(known, url, body, seconds) end
+  local streamed = request.sink or type(body) == "table"
+  return loop.transfer(description(self, request, streamed), url, body,
+    not streamed and seconds or nil)
 end
 
 local function left(request)
@@ -82,14 +110,23 @@ end
 
 -- The result of a finished transfer, with the headers that are needed.
 local function result_of(handle)
-  local result = handle:result()
-  local status = result.status
-  if status and status >= 300 then
-    result.headers = handle:headers()
+  local result
+  local status, body, content_type, sha256 = handle:answer()
+  if not status then
+    result = handle:result()
+    if result.status and result.status >= 300 then result.headers = handle:headers() end
   else
-    result.content_type = handle:header("content-type")
+    result = { status = status, body = body, content_type = content_type, sha256 = sha256 }
+    if status >= 300 then result.headers = handle:headers() end
   end
+  handle:close()
   return result
+end
+
+local function log_attempt(self, request, result, begun)
+  self.log(self.redact(("%s %s%s %s %.1f ms"):format(request.method, request.path,
+    query_string(request.query), result.status or result.error and result.error.kind,
+    (core.now() - begun) * 1000)))
 end
 
 -- Send a body in chunks, which a function returns until it returns nil, as fast as the server
@@ -128,15 +165,18 @@ end
 
 -- One attempt: the core's result, or nil and an error.
 local function attempt(self, request, body)
-  local begun = core.now()
-  local most = math.max(request.lasting or 0, self.timeout)
-  local seconds = math.min(left(request) or most, most)
-  if seconds <= 0 then return nil, out_of_time(request) end
+  local begun = self.log and core.now()
+  local seconds = math.max(request.lasting or 0, self.timeout)
+  if request.deadline then
+    seconds = math.min(left(request), seconds)
+    if seconds <= 0 then return nil, out_of_time(request) end
+  end
   local port = start(self, request, body, seconds)
   port.inherit = request.inherit
   if request.feed then feed(port, request.feed()) end
-  local take, refusal = request.take and request.take(), {}
-  while not port.handle:done() do
+  local take, refusal = request.take and request.take(), nil
+  if take then refusal = {} end
+  while not port.done do
     if not port:wait(left(request)) then
       port:cancel()
       return nil, out_of_time(request)
@@ -145,12 +185,8 @@ local function attempt(self, request, body)
   end
   if take then drain(port, take, refusal) end
   local result = result_of(port.handle)
-  result.body = result.body or table.concat(refusal)
-  if self.log then
-    self.log(self.redact(("%s %s%s %s %.1f ms"):format(request.method, request.path,
-      query_string(request.query), result.status or result.error and result.error.kind,
-      (core.now() - begun) * 1000)))
-  end
+  if take then result.body = result.body or table.concat(refusal) end
+  if begun then log_attempt(self, request, result, begun) end
   if result.error then return nil, failure.of_transfer(self, request, result) end
   self.reached = true
   if result.status >= 300 and not (request.accept and request.accept[result.status]) then
@@ -275,7 +311,7 @@ function wire.open_events(self, request)
   request.sink = request.sink or "events"
   if self.respond then return self.respond(request) end
   local port = start(self, request)
-  while not port.handle:status() and not port.handle:done() do
+  while not port.handle:status() and not port.done do
     if not port:wait(left(request)) then
       port:cancel()
       error(out_of_time(request), 0)
@@ -284,7 +320,7 @@ function wire.open_events(self, request)
   local status = port.handle:status()
   if self.log then self.log(("GET %s %s"):format(request.path, status or "failed")) end
   if status and status >= 200 and status < 300 then return port end
-  while not port.handle:done() do port:wait() end
+  while not port.done do port:wait() end
   local result = result_of(port.handle)
   error(result.error and not status and failure.of_transfer(self, request, result)
     or failure.of_status(self, request, result), 0)

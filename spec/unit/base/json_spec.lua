@@ -82,6 +82,66 @@ describe("contree.base.json", function()
     end
   end)
 
+  it("decodes escapes", function()
+    assert.are.equal('"\\/\b\f\n\r\tAé€😀',
+      json.decode([==[["\"\\\/\b\f\n\r\t\u0041\u00e9\u20AC\ud83d\ude00"]]==])[1])
+    for _, text in ipairs{ [["\x"]], [["\u12"]], [["\u12g4"]], [["\ud83d"]], [["\ud83d\u0041"]],
+      [["\ude00"]], [["\"]], [["\]] } do
+      assert.is_nil((json.decode("[" .. text .. "]")), text)
+    end
+  end)
+
+  it("decodes numbers exactly", function()
+    local list = json.decode("[0, -0, -12, 1.0, 1e3, 0.1, -2.5E-3, 123456789012345, 9007199254740991]")
+    local found = {}
+    for i, number in ipairs(list) do found[i] = ("%.17g"):format(number) end
+    assert.are.same({ "0", "0", "-12", "1", "1000", "0.10000000000000001",
+      "-0.0025000000000000001", "123456789012345", "9007199254740991" }, found)
+    if math.type then
+      for _, i in ipairs{ 1, 3, 4, 5, 8, 9 } do assert.are.equal("integer", math.type(list[i])) end
+      assert.are.equal(math.maxinteger, json.decode("[9223372036854775807]")[1])
+    end
+    for _, text in ipairs{ "01", "-", "+1", ".5", "1.", "1e", "1e+", "0x10", "inf", "--1" } do
+      assert.is_nil((json.decode("[" .. text .. "]")), text)
+    end
+  end)
+
+  it("decodes lists and objects of any length", function()
+    for _, count in ipairs{ 0, 1, 15, 16, 17, 32, 33, 1000 } do
+      local list, object = {}, {}
+      for i = 1, count do
+        list[i] = i
+        object[i] = ('"k%d" :\t{"v": [%d]}'):format(i, i)
+      end
+      assert.are.same(list, json.decode(" [" .. table.concat(list, " ,\n") .. "] "))
+      local found, seen = json.decode("{" .. table.concat(object, ", ") .. "}"), 0
+      for name, member in pairs(found) do
+        assert.are.equal("k" .. member.v[1], name)
+        seen = seen + 1
+      end
+      assert.are.equal(count, seen)
+    end
+    assert.are.same({ a = 2 }, json.decode('{"a":1,"b":1,"a":2,"b":null}'))
+  end)
+
+  it("decodes no endless nesting", function()
+    local function nested(depth) return ("["):rep(depth) .. ("]"):rep(depth) end
+    assert.is_table(json.decode(nested(128)))
+    local _, problem = json.decode(nested(129))
+    assert.matches("nested too deeply", problem)
+    _, problem = json.decode(('{"a":'):rep(100000))
+    assert.matches("nested too deeply", problem)
+  end)
+
+  it("says where a text is wrong", function()
+    local _, problem = json.decode('{"a":1 "b":2}')
+    assert.are.equal("not JSON: an object lacks a comma or its end (at byte 8)", problem)
+    for _, text in ipairs{ "[1]x", "[1]\0", '{1:2}', '{"a"}', '{"a":}', "{,}", "[,1]", "[1 2]", "tru",
+      "[nul]", '["' } do
+      assert.is_nil((json.decode(text)), text)
+    end
+  end)
+
   it("survives its own round trip", function()
     local all = {}
     for byte = 0, 127 do all[#all + 1] = string.char(byte) end
