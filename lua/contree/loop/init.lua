@@ -385,7 +385,7 @@ function loop.turn(seconds, most)
   end
   seconds = seconds or FOREVER
   if first then seconds = math.min(seconds, first.at - core.now()) end
-  local reactor = reactor or the_reactor()
+  if not reactor then the_reactor() end
   if seconds > 0 then
     reactor:wait(math.ceil(seconds * 1000))
   else

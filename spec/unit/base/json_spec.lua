@@ -92,7 +92,8 @@ describe("contree.base.json", function()
   end)
 
   it("decodes numbers exactly", function()
-    local list = json.decode("[0, -0, -12, 1.0, 1e3, 0.1, -2.5E-3, 123456789012345, 9007199254740991]")
+    local list = json.decode("[0, -0, -12, 1.0, 1e3, 0.1, -2.5E-3, 123456789012345, "
+      .. "9007199254740991]")
     local found = {}
     for i, number in ipairs(list) do found[i] = ("%.17g"):format(number) end
     assert.are.same({ "0", "0", "-12", "1", "1000", "0.10000000000000001",
@@ -136,8 +137,8 @@ describe("contree.base.json", function()
   it("says where a text is wrong", function()
     local _, problem = json.decode('{"a":1 "b":2}')
     assert.are.equal("not JSON: an object lacks a comma or its end (at byte 8)", problem)
-    for _, text in ipairs{ "[1]x", "[1]\0", '{1:2}', '{"a"}', '{"a":}', "{,}", "[,1]", "[1 2]", "tru",
-      "[nul]", '["' } do
+    for _, text in ipairs{ "[1]x", "[1]\0", '{1:2}', '{"a"}', '{"a":}', "{,}", "[,1]", "[1 2]",
+      "tru", "[nul]", '["' } do
       assert.is_nil((json.decode(text)), text)
     end
   end)
