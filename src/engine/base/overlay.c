@@ -29,6 +29,12 @@ bool overlay_owns_attribute(const char *name) {
            strncmp(name + 13, "overlay.", 8) != 0;
 }
 
+bool overlay_keeps_attribute(const char *name) {
+    return !overlay_owns_attribute(name) && strncmp(name, "trusted.", 8) != 0 &&
+           (strncmp(name, "security.", 9) != 0 ||
+            strcmp(name, "security.capability") == 0);
+}
+
 int overlay_clean_work(int dir, const char *work) {
     static const struct {
         const char *name;

@@ -17,6 +17,9 @@ bool overlay_is_opaque(int dir);
 /* Whether an attribute is overlay's, not one that a program in a sandbox gave
  * the same prefix. */
 bool overlay_owns_attribute(const char *name);
+/* Whether an attribute belongs to the content of a layer: neither overlay's,
+ * nor one that only the host has. */
+bool overlay_keeps_attribute(const char *name);
 
 /* Removes the mark of a volatile mount from the work directory `work` below
  * `dir`: overlay refuses a work directory that has it. 0, or -1 with errno. */

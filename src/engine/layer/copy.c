@@ -4,7 +4,10 @@
 #include "base/fd.h"
 #include "base/overlay.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/xattr.h>
@@ -13,9 +16,7 @@
 enum { ATTRIBUTES = COPY_PIECE / 4 }; /* bytes of all names, and of a value */
 
 static int copy_attribute(int from, int to, const char *name, char *value) {
-    if (overlay_owns_attribute(name) || strncmp(name, "trusted.", 8) == 0 ||
-        (strncmp(name, "security.", 9) == 0 &&
-         strcmp(name, "security.capability") != 0))
+    if (!overlay_keeps_attribute(name))
         return 0;
     ssize_t size = fgetxattr(from, name, value, ATTRIBUTES);
     return size < 0 ? -1 : fsetxattr(to, name, value, (size_t)size, 0);
@@ -70,4 +71,27 @@ int copy_data(const struct copier *c, int from, int to, off_t size) {
             return -1;
     }
     return hole < size && errno != ENXIO ? -1 : ftruncate(to, size);
+}
+
+static int make_special(int dir, const char *path, int to, const char *name,
+                        const struct stat *st) {
+    char target[PATH_MAX];
+    if (!S_ISLNK(st->st_mode))
+        return mknodat(to, name, st->st_mode, st->st_rdev);
+    ssize_t n = readlinkat(dir, path, target, sizeof target - 1);
+    if (n < 0)
+        return -1;
+    target[n] = 0;
+    return symlinkat(target, to, name);
+}
+
+int copy_special(int dir, const char *path, int to, const char *name,
+                 const struct stat *st) {
+    const struct timespec times[2] = {st->st_atim, st->st_mtim};
+    if (make_special(dir, path, to, name, st) < 0 ||
+        fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+        (!S_ISLNK(st->st_mode) &&
+         fchmodat(to, name, st->st_mode & 07777, 0) < 0))
+        return -1;
+    return utimensat(to, name, times, AT_SYMLINK_NOFOLLOW);
 }

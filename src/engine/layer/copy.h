@@ -23,5 +23,9 @@ int copy_data(const struct copier *c, int from, int to, off_t size) MUST_CHECK;
  * Attributes of overlay, and those that only the host has, are left out. */
 int copy_metadata(const struct copier *c, int from, int to,
                   const struct stat *st) MUST_CHECK;
+/* Make `name` in `to` what the symbolic link, FIFO or socket at `path` is, with
+ * the owner, mode and times of `st`. */
+int copy_special(int dir, const char *path, int to, const char *name,
+                 const struct stat *st) MUST_CHECK;
 
 #endif

@@ -74,30 +74,12 @@ static int copy_file(struct squash *s, int dir, const char *name,
     return 0;
 }
 
-static int make_special(struct squash *s, int dir, const char *name,
-                        const struct stat *st) {
-    char target[PATH_MAX];
-    if (!S_ISLNK(st->st_mode))
-        return mknodat(s->to, name, st->st_mode, st->st_rdev);
-    ssize_t n = readlinkat(dir, name, target, sizeof target - 1);
-    if (n < 0)
-        return -1;
-    target[n] = 0;
-    return symlinkat(target, s->to, name);
-}
-
 /* Symbolic links, FIFOs, sockets. */
-static int copy_special(struct squash *s, int dir, const char *name,
-                        const struct stat *st) {
-    const struct timespec times[2] = {st->st_atim, st->st_mtim};
-    if (make_special(s, dir, name, st) < 0 ||
-        fchownat(s->to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) <
-            0 ||
-        (!S_ISLNK(st->st_mode) &&
-         fchmodat(s->to, name, st->st_mode & 07777, 0) < 0) ||
-        utimensat(s->to, name, times, AT_SYMLINK_NOFOLLOW) < 0)
-        return failed(s, "copying", name);
-    return 0;
+static int copy_other(struct squash *s, int dir, const char *name,
+                      const struct stat *st) {
+    return copy_special(dir, name, s->to, name, st) < 0
+               ? failed(s, "copying", name)
+               : 0;
 }
 
 /* Names of one file in one layer become names of one file. */
@@ -110,7 +92,7 @@ static int copy_entry(struct squash *s, uint32_t layer, const char *name,
     if (st->st_nlink > 1 && linkat(s->links, link, s->to, name, 0) == 0)
         return 0;
     int result = S_ISREG(st->st_mode) ? copy_file(s, dir, name, st)
-                                      : copy_special(s, dir, name, st);
+                                      : copy_other(s, dir, name, st);
     /* A file that has as many names as the file system allows lacks this
      * one. */
     if (result == 0 && st->st_nlink > 1 &&

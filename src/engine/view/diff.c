@@ -5,18 +5,11 @@
  * only those are read: a diff costs what the changes cost, not the images. */
 #define _GNU_SOURCE
 #include "view/diff.h"
-#include "base/descriptor.h"
-#include "base/fd.h"
-#include "base/scope.h"
 #include "view/merge.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { BASE, IMAGE };
-enum { PIECE = 16384 };
+enum { BASE, IMAGE, BESIDE };
 
 /* A directory in one of the two views; no parts: it is not there. */
 struct side {
@@ -31,11 +24,13 @@ struct diff_step {
     struct diff_step *up;
     size_t length;
     struct side sides[2];
+    struct parts beside; /* of the third view, whose names are not listed */
+    bool blocked;        /* the third view has no such directory, but a file */
 };
 
 struct diff {
-    const struct view *views[2];
-    size_t shared; /* layers at the bottom of both */
+    const struct view *views[3]; /* the third may be NULL */
+    size_t shared;               /* layers at the bottom of the first two */
     const struct diff_options *options;
     bool (*visit)(void *arg, const struct change *c);
     void *arg;
@@ -86,19 +81,23 @@ static void pop(struct diff *d) {
         parts_free(&s->sides[i].parts);
         entries_free(&s->sides[i].entries);
     }
+    parts_free(&s->beside);
     free(s);
 }
 
-/* Enters the directory d->path; takes both lists of parts over. */
-static int push(struct diff *d, struct parts *base, struct parts *image) {
+/* Enters the directory d->path; takes the lists of parts over. */
+static int push(struct diff *d, struct node n[3], bool blocked) {
+    struct parts *base = &n[BASE].parts, *image = &n[IMAGE].parts;
     struct diff_step *s = calloc(1, sizeof *s);
     if (!s)
         return fault_memory(d->f);
     bool same = same_shared(d, base, image);
     *s = (struct diff_step){.up = d->top,
                             .length = strlen(d->path),
-                            .sides = {{.parts = *base}, {.parts = *image}}};
-    *base = *image = (struct parts){0};
+                            .sides = {{.parts = *base}, {.parts = *image}},
+                            .beside = n[BESIDE].parts,
+                            .blocked = blocked};
+    *base = *image = n[BESIDE].parts = (struct parts){0};
     d->top = s;
     for (int i = 0; i < 2; i++) {
         struct side *x = &s->sides[i];
@@ -130,10 +129,15 @@ static const char *next_name(struct diff_step *s, size_t from[2]) {
 }
 
 static void tell(struct diff *d, enum change_kind kind,
-                 const struct node n[2]) {
-    struct change c = {d->path, kind,
-                       n[kind == CHANGE_REMOVED ? BASE : IMAGE].st,
-                       kind == CHANGE_CHANGED ? &n[BASE].st : NULL};
+                 const struct placed p[3], const bool found[3], bool blocked) {
+    struct change c = {d->path,
+                       kind,
+                       p[kind == CHANGE_REMOVED ? BASE : IMAGE].st,
+                       kind == CHANGE_CHANGED ? &p[BASE].st : NULL,
+                       found[BASE] ? &p[BASE] : NULL,
+                       found[IMAGE] ? &p[IMAGE] : NULL,
+                       found[BESIDE] ? &p[BESIDE] : NULL,
+                       blocked};
     if (d->told == d->options->limit)
         d->truncated = true;
     else if (d->visit(d->arg, &c))
@@ -142,53 +146,20 @@ static void tell(struct diff *d, enum change_kind kind,
         d->stopped = true;
 }
 
-/* 1: the same bytes; 0: others; -1: fault. */
-static int same_bytes(struct diff *d, int a, int b) {
-    char x[PIECE], y[PIECE];
-    for (;;) {
-        ssize_t n = read_all(a, x, sizeof x), m = read_all(b, y, sizeof y);
-        if (n < 0 || m < 0)
-            return failed(d);
-        if (n != m || memcmp(x, y, (size_t)n) != 0)
-            return 0;
-        if (n < (ssize_t)sizeof x)
-            return 1;
-        if (deadline_is_over(&d->options->deadline)) {
-            d->truncated = true;
-            return 1;
-        }
-    }
-}
-
-static int same_content(struct diff *d, const struct node n[2]) {
-    int a CLEANUP(cleanup_close) =
-        view_open_entry(d->views[BASE], n[BASE].layer, d->path, 0);
-    int b CLEANUP(cleanup_close) =
-        view_open_entry(d->views[IMAGE], n[IMAGE].layer, d->path, 0);
-    return a < 0 || b < 0 ? failed(d) : same_bytes(d, a, b);
-}
-
-static int same_target(struct diff *d, const struct node n[2]) {
-    char a[PATH_MAX], b[PATH_MAX];
-    if (view_read_link(d->views[BASE], n[BASE].layer, d->path, "", a) < 0 ||
-        view_read_link(d->views[IMAGE], n[IMAGE].layer, d->path, "", b) < 0)
-        return failed(d);
-    return strcmp(a, b) == 0;
-}
-
 /* 1: the same, whatever a directory holds; 0: changed; -1: fault. */
-static int same_node(struct diff *d, const struct node n[2]) {
-    const struct stat *a = &n[BASE].st, *b = &n[IMAGE].st;
-    if (d->views[BASE]->layers[n[BASE].layer] ==
-            d->views[IMAGE]->layers[n[IMAGE].layer] &&
-        a->st_ino == b->st_ino)
+static int same_node(struct diff *d, const struct placed p[2]) {
+    const struct stat *a = &p[BASE].st, *b = &p[IMAGE].st;
+    int dir_fd = d->views[BASE]->dir_fd;
+    if (placed_is_one(&p[BASE], &p[IMAGE]))
         return 1;
     if (a->st_mode != b->st_mode || a->st_uid != b->st_uid ||
-        a->st_gid != b->st_gid || a->st_rdev != b->st_rdev)
+        a->st_gid != b->st_gid)
         return 0;
-    if (S_ISREG(a->st_mode))
-        return a->st_size == b->st_size ? same_content(d, n) : 0;
-    return S_ISLNK(a->st_mode) ? same_target(d, n) : 1;
+    int same = placed_same_content(dir_fd, d->path, &p[BASE], &p[IMAGE],
+                                   &d->options->deadline, d->f);
+    if (same != 1 || !d->options->attributes)
+        return same;
+    return placed_same_attributes(dir_fd, d->path, &p[BASE], &p[IMAGE], d->f);
 }
 
 enum { OUTSIDE, ABOVE, INSIDE };
@@ -205,13 +176,23 @@ static int place_of(const struct diff *d) {
     return n < m ? ABOVE : INSIDE;
 }
 
+static void place_nodes(const struct diff *d, const struct node n[3],
+                        const bool found[3], struct placed out[3]) {
+    for (int i = 0; i < 3; i++)
+        if (found[i])
+            out[i] = (struct placed){n[i].st, d->views[i]->layers[n[i].layer]};
+}
+
 /* Reports one path and enters it if it is a directory. */
-static int compare(struct diff *d, struct node n[2], const bool found[2]) {
+static int compare(struct diff *d, struct node n[3], const bool found[3]) {
+    struct placed p[3] = {0};
+    bool above = d->top && d->top->blocked;
     int place = place_of(d), same = 1;
     if (place == OUTSIDE || (!found[BASE] && !found[IMAGE]))
         return 0;
+    place_nodes(d, n, found, p);
     if (place == INSIDE)
-        same = found[BASE] && found[IMAGE] ? same_node(d, n) : 0;
+        same = found[BASE] && found[IMAGE] ? same_node(d, p) : 0;
     if (same < 0)
         return -1;
     if (!same)
@@ -219,38 +200,52 @@ static int compare(struct diff *d, struct node n[2], const bool found[2]) {
              !found[BASE]    ? CHANGE_ADDED
              : !found[IMAGE] ? CHANGE_REMOVED
                              : CHANGE_CHANGED,
-             n);
+             p, found, above);
     if (d->stopped || d->truncated ||
         !(n[BASE].parts.count + n[IMAGE].parts.count))
         return 0;
-    return push(d, &n[BASE].parts, &n[IMAGE].parts);
+    return push(d, n, above || (found[BESIDE] && !n[BESIDE].parts.count));
+}
+
+/* The entry `name` of the current directory in each view. */
+static int find(struct diff *d, const char *name, const size_t from[2],
+                struct node n[3], bool found[3]) {
+    struct diff_step *s = d->top;
+    for (int i = 0; i < 3; i++) {
+        const struct parts *in = i == BESIDE ? &s->beside : &s->sides[i].parts;
+        if (!d->views[i])
+            continue;
+        int there = view_find(d->views[i], in, d->path, name,
+                              i == BESIDE ? 0 : from[i], &n[i]);
+        if (there < 0)
+            return failed(d);
+        found[i] = there == 1;
+    }
+    return 0;
+}
+
+static void free_nodes(struct node n[3]) {
+    for (int i = 0; i < 3; i++)
+        parts_free(&n[i].parts);
 }
 
 static int compare_name(struct diff *d, const char *name,
                         const size_t from[2]) {
     struct diff_step *s = d->top;
-    struct node n[2] = {0};
-    bool found[2] = {false, false};
-    int result = 0;
+    struct node n[3] = {0};
+    bool found[3] = {false, false, false};
     if (s->length + strlen(name) + 2 > INSPECT_PATH)
         return fault_set(d->f, 422, "/%.300s... is deeper than %d bytes",
                          d->path, INSPECT_PATH);
-    for (int i = 0; i < 2 && result >= 0; i++) {
-        result = view_find(d->views[i], &s->sides[i].parts, d->path, name,
-                           from[i], &n[i]);
-        found[i] = result == 1;
-    }
-    if (result < 0) {
-        failed(d);
-    } else {
+    int result = find(d, name, from, n, found);
+    if (result == 0) {
         char *end = d->path + s->length;
         if (s->length)
             *end++ = '/';
         memcpy(end, name, strlen(name) + 1);
         result = compare(d, n, found);
     }
-    parts_free(&n[BASE].parts);
-    parts_free(&n[IMAGE].parts);
+    free_nodes(n);
     return result;
 }
 
@@ -270,14 +265,15 @@ static int compare_all(struct diff *d) {
 }
 
 static int compare_roots(struct diff *d) {
-    struct node n[2] = {0};
-    const bool found[2] = {true, true};
-    int result = view_root(d->views[BASE], &n[BASE]) < 0 ||
-                         view_root(d->views[IMAGE], &n[IMAGE]) < 0
-                     ? failed(d)
-                     : compare(d, n, found);
-    parts_free(&n[BASE].parts);
-    parts_free(&n[IMAGE].parts);
+    struct node n[3] = {0};
+    const bool found[3] = {true, true, d->views[BESIDE] != NULL};
+    int result = 0;
+    for (int i = 0; i < 3 && result == 0; i++)
+        if (found[i] && view_root(d->views[i], &n[i]) < 0)
+            result = failed(d);
+    if (result == 0)
+        result = compare(d, n, found);
+    free_nodes(n);
     return result;
 }
 
@@ -288,7 +284,7 @@ int inspect_diff(struct view *base, struct view *image,
     struct diff *d = calloc(1, sizeof *d);
     if (!d)
         return fault_memory(f);
-    *d = (struct diff){.views = {base, image},
+    *d = (struct diff){.views = {base, image, o->beside},
                        .shared = count_shared(base, image),
                        .options = o,
                        .visit = visit,

@@ -4,6 +4,7 @@
 
 #include "base/deadline.h"
 #include "base/fault.h"
+#include "view/same.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -17,12 +18,19 @@ struct change {
     enum change_kind kind;
     struct stat st;         /* as it is now; a removed one as it was */
     const struct stat *was; /* before the change; NULL unless CHANGED */
+    /* What each view has there; NULL: nothing. */
+    const struct placed *base, *image, *beside;
+    /* Something else is in the way of the path in the view beside. */
+    bool blocked;
 };
 
 struct diff_options {
     int64_t limit;    /* changes; at least 1 */
     const char *path; /* "etc": only it and what is below; NULL: all */
     struct deadline deadline;
+    bool attributes; /* extended attributes are compared, too */
+    struct view
+        *beside; /* a third view, which changes are told with; or NULL */
 };
 
 /* Visit each path that differs between `base` and `image`, parents first,
