@@ -3,9 +3,9 @@
  * until it is complete, so that a slow client holds up no worker. */
 #define _GNU_SOURCE
 #include "api/api.h"
+#include "api/made.h"
 #include "api/routes.h"
 #include "base/buffer.h"
-#include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/fd.h"
 #include <errno.h>
@@ -87,17 +87,18 @@ static int layer_write(struct request *r, const void *data, size_t length,
 
 /* ---- the image is made ---- */
 
-struct making {
-    struct operation_waiter waiter;
-    struct request *request;
-    struct operation *operation;
-};
-
-static void reply_made(struct request *r, const char *uuid) {
+static void reply_layer(struct request *r, struct operation *op) {
+    struct operation_row row;
     struct image image;
     struct buffer b;
     struct fault f;
-    if (store_image_by_uuid(request_engine(r)->store, uuid, &image, &f) < 0) {
+    operation_fill_row(op, &row);
+    if (operation_fault(op)->status) {
+        reply_fault(r, operation_fault(op));
+        return;
+    }
+    if (store_image_by_uuid(request_engine(r)->store, row.result_image, &image,
+                            &f) < 0) {
         reply_fault(r, &f);
         return;
     }
@@ -107,56 +108,18 @@ static void reply_made(struct request *r, const char *uuid) {
     reply_json(r, 201, &b);
 }
 
-static void on_end(struct operation_waiter *waiter, struct operation *op,
-                   bool ended) {
-    struct making *m = (struct making *)waiter;
-    struct request *r = m->request;
-    struct operation_row row;
-    free(m);
-    request_on_gone(r, NULL, NULL);
-    operation_fill_row(op, &row);
-    if (!ended) {
-        operation_cancel(op, NULL);
-        reply_error(r, 408, "the layer waited for too long");
-    } else if (operation_fault(op)->status) {
-        reply_fault(r, operation_fault(op));
-    } else if (!*row.result_image) {
-        reply_error(r, 409, "operation %s was cancelled", row.uuid);
-    } else {
-        reply_made(r, row.result_image);
-    }
-}
-
-/* The client has gone, and knows no id of what it asked for. */
-static void on_gone(void *arg) {
-    struct making *m = arg;
-    struct fault f;
-    operation_unwait(m->operation, &m->waiter);
-    operation_cancel(m->operation, &f); /* 409: it is ending already */
-    free(m);
-}
-
 static void layer_add(struct request *r) {
     struct arrival *a = request_state(r);
-    struct making *m = calloc(1, sizeof *m);
+    struct operation *op = NULL;
     struct fault f;
-    if (!m)
-        fault_memory(&f);
-    else if (lseek(a->layer.fd, 0, SEEK_SET) < 0)
+    if (lseek(a->layer.fd, 0, SEEK_SET) < 0)
         fault_errno(&f, "reading an archive");
     else if (find_parent(r, &a->layer.parent, &f) == 0)
-        m->operation =
-            operation_add_layer(request_engine(r)->operations, &a->layer, &f);
-    if (!m || !m->operation) {
-        free(m);
+        op = operation_add_layer(request_engine(r)->operations, &a->layer, &f);
+    if (op)
+        reply_when_made(r, op, "layer", reply_layer);
+    else
         reply_fault(r, &f);
-        return;
-    }
-    m->request = r;
-    m->waiter.deadline = monotonic_seconds() + RUN_TIMEOUT_MAX;
-    m->waiter.done = on_end;
-    operation_wait(m->operation, &m->waiter);
-    request_on_gone(r, on_gone, m);
 }
 
 const struct route layers_routes[] = {

@@ -5,6 +5,7 @@ const struct route *const api_routes[] = {
     whoami_routes,       //
     images_routes,       //
     layers_routes,       //
+    merge_routes,        //
     files_routes,        //
     instances_routes,    //
     operations_routes,   //

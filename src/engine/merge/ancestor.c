@@ -3,6 +3,7 @@
 #include "merge/ancestor.h"
 #include "base/json.h"
 #include "base/scope.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +48,7 @@ static int add_merged(struct lineage *l, const char *metadata,
     const char *theirs = json_string_value(
         json_object_get(json_object_get(o, "merge"), "theirs"));
     if (theirs && strlen(theirs) < UUID_SIZE)
-        strcpy(uuid, theirs);
+        snprintf(uuid, sizeof uuid, "%s", theirs);
     json_decref(o);
     return add(l, uuid, f);
 }

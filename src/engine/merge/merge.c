@@ -118,11 +118,15 @@ static int merge(const struct merger *m, const struct merge_order *o,
     if (workspace_take_for_import(m->layers, &w, f) < 0)
         return -1;
     int result = fill_from(m, o, base, &w, out, f);
-    bool wanted = out->conflicts.count == 0 || o->prefer != MERGE_NEITHER;
-    if (result == 0 && wanted && describe(o, &out->image, f) == 0)
-        return publish(m, &w, out, f);
+    out->refused =
+        result == 0 && o->prefer == MERGE_NEITHER && out->conflicts.count > 0;
+    if (result == 0 && !out->refused) {
+        if (describe(o, &out->image, f) == 0)
+            return publish(m, &w, out, f);
+        result = -1;
+    }
     workspace_drop(m->layers, &w);
-    return result < 0 || wanted ? -1 : 0;
+    return result;
 }
 
 int merge_images(const struct merger *m, const struct merge_order *o,

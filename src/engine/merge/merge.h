@@ -30,9 +30,9 @@ struct merge_order {
 };
 
 struct merge_outcome {
-    struct image image; /* its uuid is "" when there were conflicts and no
-                         * preference */
+    struct image image; /* its uuid is "" unless it was made */
     char base[UUID_SIZE];
+    bool refused;    /* there are conflicts, and none is preferred */
     int64_t changes; /* entries of the layer, with directories above them */
     struct merge_conflicts conflicts;
 };

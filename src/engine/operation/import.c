@@ -1,5 +1,6 @@
 /* import.c: operations of kind image_import (http-api.md §8.7): images that
- * come from a registry, or as a layer on top of another image. Workers do
+ * come from a registry, as a layer on top of another image, or of two that are
+ * merged. Workers do
  * IMPORTS_AT_A_TIME of them; the others wait. */
 #define _GNU_SOURCE
 #include "transport/import.h"
@@ -19,8 +20,12 @@
 struct import {
     struct job job;
     struct operation *op;
-    struct import_request request; /* with a url of NULL: `layer` */
-    struct layer_request layer;
+    /* What is asked for is one of these; of the others, only the time-out of
+     * the request counts. */
+    struct import_request request; /* it has a url */
+    struct layer_request layer;    /* it has a place */
+    struct merge_request merge;
+    struct merge_outcome outcome; /* of the merge */
     double deadline;
     atomic_bool cancelled;
     struct image image;
@@ -53,6 +58,14 @@ void layer_request_clear(struct layer_request *r) {
     *r = (struct layer_request){.fd = -1};
 }
 
+void merge_request_clear(struct merge_request *r) {
+    image_clear(&r->ours);
+    image_clear(&r->theirs);
+    image_clear(&r->base);
+    free(r->tag);
+    *r = (struct merge_request){.prefer = MERGE_NEITHER};
+}
+
 static void free_import(struct operation *op) {
     struct import *i = op->import;
     operation_part(op);
@@ -60,6 +73,8 @@ static void free_import(struct operation *op) {
         return;
     import_request_clear(&i->request);
     layer_request_clear(&i->layer);
+    merge_request_clear(&i->merge);
+    merge_outcome_clear(&i->outcome);
     image_clear(&i->image);
     pthread_mutex_destroy(&i->lock);
     free(i);
@@ -73,6 +88,36 @@ static void on_progress(void *arg, const struct import_progress *p) {
     i->news = i->news || memcmp(&i->progress, p, sizeof *p) != 0;
     i->progress = *p;
     pthread_mutex_unlock(&i->lock);
+}
+
+/* Conflicts, in words. */
+static void refuse_conflicts(struct import *i) {
+    const struct merge_conflicts *c = &i->outcome.conflicts;
+    const char *path = c->first->path;
+    fault_set(&i->fault, 409,
+              "both sides changed /%.200s%s, each in its own way: say with "
+              "`prefer` which side wins",
+              path, c->count > 1 ? " and other paths" : "");
+}
+
+static void merge_work(struct import *i, struct engine *e) {
+    const struct merger m = {e->dir_fd, e->store, e->layers, e->ids};
+    const struct merge_request *r = &i->merge;
+    const struct merge_order o = {.ours = &r->ours,
+                                  .theirs = &r->theirs,
+                                  .base = *r->base.uuid ? &r->base : NULL,
+                                  .prefer = r->prefer,
+                                  .tag = i->op->tag,
+                                  .operation = i->op->uuid,
+                                  .deadline = {i->deadline, &i->cancelled}};
+    if (merge_images(&m, &o, &i->outcome, &i->fault) < 0)
+        return;
+    if (i->outcome.refused) {
+        refuse_conflicts(i);
+        return;
+    }
+    memcpy(i->image.uuid, i->outcome.image.uuid, UUID_SIZE);
+    i->image.size = i->outcome.image.size;
 }
 
 static void import_work(struct job *j) {
@@ -92,8 +137,10 @@ static void import_work(struct job *j) {
     if (r->url)
         import_registry(&m, r->url, r->username, r->password, &o, &i->image,
                         &i->fault);
-    else
+    else if (l->at)
         import_layer(&m, &l->parent, l->fd, l->at, &o, &i->image, &i->fault);
+    else
+        merge_work(i, e);
 }
 
 /* ---- on the loop ---- */
@@ -159,8 +206,19 @@ static void cancel(struct operation *op) {
     operation_settle(op, "CANCELLED");
 }
 
+/* The member by which ancestor.h finds the second parent. */
+static void write_merge(struct buffer *b, const struct merge_request *m) {
+    static const char *const words[] = {NULL, "ours", "theirs"};
+    json_open(b, "merge", '{');
+    json_add_string(b, "theirs", m->theirs.uuid);
+    json_add_optional(b, "base", m->base.uuid);
+    json_add_string(b, "prefer", words[m->prefer]);
+    json_close(b, '}');
+}
+
 /* ImageImportMetadata (http-api.md §5.3). */
-static char *write_request(const struct import_request *r, const char *url,
+static char *write_request(const struct import_request *r,
+                           const struct merge_request *merge, const char *url,
                            const char *tag) {
     struct buffer b;
     buffer_init(&b, 1 << 20);
@@ -176,6 +234,8 @@ static char *write_request(const struct import_request *r, const char *url,
     json_close(&b, '}');
     json_add_string(&b, "tag", tag);
     json_add_int(&b, "timeout", r->timeout);
+    if (merge)
+        write_merge(&b, merge);
     json_close(&b, '}');
     json_end(&b);
     return buffer_take(&b);
@@ -212,11 +272,12 @@ static const struct operation_kind import_kind = {
 /* An operation without what it is to import. */
 static struct operation *new_import(struct operations *all,
                                     const struct import_request *r,
+                                    const struct merge_request *merge,
                                     const char *url, const char *tag) {
     struct operation *op = operation_new(all, &import_kind, NULL);
     if (!op)
         return NULL;
-    op->request = write_request(r, url, tag);
+    op->request = write_request(r, merge, url, tag);
     if (op->request && operation_join(op, &all->imports, 0))
         op->import = calloc(1, sizeof *op->import);
     if (op->import) {
@@ -253,7 +314,7 @@ struct operation *operation_import(struct operations *all,
                                    struct import_request *r, struct fault *f) {
     struct operation *op = NULL;
     if (check(all, r->tag, f) == 0 && registry_check(r->url, f) == 0 &&
-        !(op = new_import(all, r, r->url, r->tag)))
+        !(op = new_import(all, r, NULL, r->url, r->tag)))
         fault_memory(f);
     if (op) {
         op->import->request = *r;
@@ -272,7 +333,7 @@ struct operation *operation_add_layer(struct operations *all,
     char *url = NULL;
     if (check(all, r->tag, f) == 0 &&
         (asprintf(&url, "layer:%s", r->at) < 0 ||
-         !(op = new_import(all, &none, url, r->tag))))
+         !(op = new_import(all, &none, NULL, url, r->tag))))
         fault_memory(f);
     free(url);
     if (op) {
@@ -284,4 +345,28 @@ struct operation *operation_add_layer(struct operations *all,
     }
     layer_request_clear(r);
     return op ? start(op) : NULL;
+}
+
+struct operation *operation_merge(struct operations *all,
+                                  struct merge_request *r, struct fault *f) {
+    const struct import_request request = {.timeout = r->timeout};
+    struct operation *op = NULL;
+    char url[sizeof "merge:" + UUID_SIZE];
+    snprintf(url, sizeof url, "merge:%s", r->theirs.uuid);
+    if (check(all, r->tag, f) == 0 &&
+        !(op = new_import(all, &request, r, url, r->tag)))
+        fault_memory(f);
+    if (op) {
+        op->import->request = request;
+        op->import->merge = *r;
+        memcpy(op->image.uuid, r->ours.uuid, UUID_SIZE);
+        op->tag = r->tag;
+        *r = (struct merge_request){.prefer = MERGE_NEITHER};
+    }
+    merge_request_clear(r);
+    return op ? start(op) : NULL;
+}
+
+const struct merge_outcome *operation_outcome(const struct operation *op) {
+    return &op->import->outcome;
 }

@@ -8,6 +8,7 @@
 
 #include "base/fault.h"
 #include "base/uuid.h"
+#include "merge/merge.h"
 #include "operation/engine.h"
 #include "operation/events.h"
 #include "operation/result.h"
@@ -79,6 +80,23 @@ struct operation *operation_import(struct operations *all,
  * when too many wait. */
 struct operation *operation_add_layer(struct operations *all,
                                       struct layer_request *r, struct fault *f);
+/* The request of POST /merge (http-api.md §4.26). */
+struct merge_request {
+    struct image ours, theirs; /* owned */
+    struct image base; /* owned; without a uuid: the nearest that both came
+                        * from */
+    enum merge_prefer prefer;
+    char *tag; /* or NULL */
+    int64_t timeout;
+};
+void merge_request_clear(struct merge_request *r);
+/* Start or queue a merge, an operation of the kind of imports. Takes over the
+ * content of `r`, even on failure. 400 for a malformed tag, 429 when too many
+ * wait. */
+struct operation *operation_merge(struct operations *all,
+                                  struct merge_request *r, struct fault *f);
+/* What has come of a merge that has ended. */
+const struct merge_outcome *operation_outcome(const struct operation *op);
 /* The active operation of that uuid, or NULL. */
 struct operation *operation_find(struct operations *all, const char *uuid);
 /* Derive the uuid of the operation that an idempotency key starts. */
