@@ -8,6 +8,7 @@
 #include "descriptors.h"
 #include "detached.h"
 #include "directory.h"
+#include "folder.h"
 #include "hashing.h"
 #include "json.h"
 #include "lines.h"
@@ -18,6 +19,7 @@
 #include "regular.h"
 #include "request.h"
 #include "sse.h"
+#include "survey.h"
 #include "transfer.h"
 #include "untar.h"
 
@@ -165,6 +167,9 @@ static const luaL_Reg functions[] = {
     {"buffer", codec_buffer_new},
     {"sse", sse_lua_new},
     {"diff_lines", lines_lua_diff},
+    {"survey", survey_lua_new},
+    {"folder", folder_lua_new},
+    {"index_read", survey_lua_index_read},
     {"database", database_lua_open},
     {"start_detached", detached_lua_start},
     {"request", request_lua_new},
@@ -184,6 +189,8 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     untar_register(L);
     sse_register(L);
     request_register(L);
+    survey_register(L);
+    folder_register(L);
     transfer_register(L);
     loop_register(L);
     detached_register(L);

@@ -16,6 +16,8 @@ int hashing_lua_string(lua_State *L);
  * are those of regular_open(). */
 int hashing_lua_new(lua_State *L);
 int hashing_lua_open(lua_State *L);
+/* Pushes a hashing of an open file, and takes over the descriptor. */
+int hashing_push(lua_State *L, int fd);
 void hashing_register(lua_State *L);
 
 #pragma GCC visibility pop
