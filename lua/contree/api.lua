@@ -134,6 +134,22 @@ function Image:session(given)
   return require("contree.session").new(self, given)
 end
 
+--- A workspace: a session whose images have a folder of this machine. What is edited in the
+--- folder comes in before each run; what runs change comes home by `apply`. Which files come in
+--- is what git says: those that it ignores stay out. Without git it is all but what
+--- `.contreeignore` names, in the syntax of .dockerignore.
+---     local workspace = image:workspace{ path = ".", at = "/work" }
+--- Raises: request, not_found (no image has the tag), conflict (a file was changed on both
+--- sides; the session belongs to another server), file (the folder, its index, the store),
+--- timeout (the store is locked).
+---@async
+---@param given? contree.WorkspaceOptions
+---@return contree.Workspace
+function Image:workspace(given)
+  image.reference(self)
+  return require("contree.workspace").new(self, given)
+end
+
 --- A session of a store: an existing one, or a new one that begins at `image`.
 ---     local session = client:session{ store = "sessions.db", id = "demo" }
 --- Raises: request (to look up a tag), not_found (the store has no such session, and there

@@ -147,6 +147,7 @@ static const luaL_Reg functions[] = {
     {"lstat", directory_lua_lstat},
     {"list", directory_lua_list},
     {"mkdir", directory_lua_mkdir},
+    {"real_path", directory_lua_real_path},
     {"chmod", directory_lua_chmod},
     {"keep", descriptors_lua_keep},
     {"read_file", regular_lua_read},

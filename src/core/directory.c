@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -123,6 +124,15 @@ int directory_lua_list(lua_State *L) {
         return failed(L, path);
     closedir(*directory);
     *directory = NULL;
+    return 1;
+}
+
+int directory_lua_real_path(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    char full[PATH_MAX];
+    if (!realpath(path, full))
+        return failed(L, path);
+    lua_pushstring(L, full);
     return 1;
 }
 

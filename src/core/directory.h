@@ -17,6 +17,9 @@ int directory_lua_stat(lua_State *L);
  * link} | nil, message. Links are not followed. */
 int directory_lua_lstat(lua_State *L);
 
+/* core.real_path(path) -> the absolute path without links | nil, message */
+int directory_lua_real_path(lua_State *L);
+
 /* core.list(path) -> {name, ...} without "." and "..", unsorted | nil,
  * message */
 int directory_lua_list(lua_State *L);

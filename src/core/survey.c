@@ -238,7 +238,7 @@ static int survey_delta(lua_State *L) {
     }
     for (size_t i = 0; i < s->removed_count; i++) {
         lua_createtable(L, 0, 2);
-        name_change(L, s->removed[i], "removed");
+        name_change(L, s->removed[i].record.path, "removed");
         lua_rawseti(L, -2, ++n);
     }
     return 1;
@@ -313,25 +313,44 @@ static int survey_unsettled(lua_State *L) {
 }
 
 /* A file that was torn is looked at again: it is never clean. A new file that
- * could not be read is not in the index. */
+ * was not packed is not in the index. */
 static bool add_record(struct bytes *out, const struct survey *s,
                        const struct survey_file *f) {
-    struct facts facts = f->facts;
-    if (f->state == FILE_GONE || (f->state == FILE_SKIPPED && !f->known))
+    bool differs = f->state == FILE_ADDED || f->state == FILE_CHANGED ||
+                   f->state == FILE_SKIPPED;
+    struct facts facts = differs && !f->packed ? f->old : f->facts;
+    if (f->state == FILE_GONE || (differs && !f->packed && !f->known))
         return true;
     if (f->torn)
         facts.touched = FACTS_UNSURE;
     return index_add(out, &facts, survey_name(s, f));
 }
 
+/* Adds what is gone but was not packed, as far as a path. */
+static bool add_removed(struct bytes *out, const struct survey *s, size_t *at,
+                        const char *path) {
+    for (; *at < s->removed_count; ++*at) {
+        const struct survey_removed *removed = &s->removed[*at];
+        if (path && facts_compare(removed->record.path, path) > 0)
+            return true;
+        if (!removed->packed &&
+            !index_add(out, &removed->record.facts, removed->record.path))
+            return false;
+    }
+    return true;
+}
+
 static int survey_index(lua_State *L) {
     struct survey *s = check_survey(L);
+    size_t removed = 0;
     bool done;
     s->out.length = 0;
     done = index_begin(&s->out, s->stamp);
     for (size_t i = 0; done && i < s->count; i++)
-        done = add_record(&s->out, s, &s->files[i]);
-    if (!done)
+        done =
+            add_removed(&s->out, s, &removed, survey_name(s, &s->files[i])) &&
+            add_record(&s->out, s, &s->files[i]);
+    if (!done || !add_removed(&s->out, s, &removed, NULL))
         return luaL_error(L, "not enough memory");
     lua_pushlstring(L, s->out.data, s->out.length);
     return 1;

@@ -21,7 +21,8 @@
  *   piece(seconds)  bytes of the archive, maybe none; nil: it is complete; or
  *                   nil, message
  *   unsettled()     whether a file changed while it was read
- *   index()         the index, as bytes: of what is packed, as it was packed
+ *   index()         the index, as bytes: what was left out of the archive is in
+ *                   it as it was in the old index
  *   close()
  *
  * core.index_read(index, wanted) -> {[path] = {type =, size =, mode =,
@@ -57,13 +58,19 @@ enum file_state {
 };
 
 struct survey_file {
-    size_t name; /* in survey.names */
+    size_t name;             /* in survey.names */
     struct facts facts, old; /* now, and in the old index */
     enum file_state state;
     bool known;      /* it is in the old index */
     bool digested;   /* facts.digest is that of the content as it is now */
     bool torn;       /* it changed while it was read */
+    bool packed;     /* it is in the archive */
     const char *why; /* it is skipped */
+};
+
+struct survey_removed {
+    struct record record; /* its path lives in the old index */
+    bool packed;
 };
 
 struct survey_level {
@@ -82,7 +89,7 @@ struct survey {
     struct bytes names; /* each ended by a NUL */
     struct survey_file *files;
     size_t count, room;
-    const char **removed; /* paths in the old index, sorted */
+    struct survey_removed *removed; /* of the old index, sorted */
     size_t removed_count, removed_room;
     struct index index;
     struct record record; /* the next one of the old index */

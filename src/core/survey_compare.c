@@ -56,7 +56,9 @@ static void look(struct survey *s, struct survey_file *f) {
         return;
     }
     f->facts = facts_of(&status);
-    if (S_ISDIR(status.st_mode)) {
+    if (strncmp(name, ".wh.", 4) == 0) {
+        skip(f, "a layer cannot hold names that begin with .wh.");
+    } else if (S_ISDIR(status.st_mode)) {
         if (!s->walks)
             skip(f, NULL);
     } else if (!S_ISREG(status.st_mode) && !S_ISLNK(status.st_mode)) {
@@ -69,13 +71,15 @@ static void look(struct survey *s, struct survey_file *f) {
 static bool remove_record(lua_State *L, struct survey *s) {
     if (s->removed_count == s->removed_room) {
         size_t room = s->removed_room ? 2 * s->removed_room : 64;
-        const char **removed = realloc(s->removed, room * sizeof *removed);
+        struct survey_removed *removed =
+            realloc(s->removed, room * sizeof *removed);
         if (!removed)
             return survey_no_memory(L);
         s->removed = removed;
         s->removed_room = room;
     }
-    s->removed[s->removed_count++] = s->record.path;
+    s->removed[s->removed_count++] =
+        (struct survey_removed){.record = s->record};
     return true;
 }
 
@@ -95,7 +99,7 @@ static void match(struct survey *s, struct survey_file *f) {
     bool clean =
         f->state == FILE_ADDED && facts_clean(old, &f->facts, s->index.stamp);
     f->known = true;
-    f->old_mode = old->mode;
+    f->old = *old;
     memcpy(f->facts.digest, old->digest, FACTS_DIGEST);
     if (f->state == FILE_SKIPPED) {
         f->facts = *old;
@@ -196,7 +200,7 @@ bool survey_link(struct survey *s, struct survey_file *f, char *target,
 static void settle(struct survey *s, struct survey_file *f,
                    const unsigned char *old) {
     bool same = memcmp(old, f->facts.digest, FACTS_DIGEST) == 0 &&
-                f->old_mode == f->facts.mode && !f->torn;
+                f->old.mode == f->facts.mode && !f->torn;
     f->state = same ? FILE_SAME : FILE_CHANGED;
     s->at++;
 }
@@ -210,7 +214,7 @@ static void give_up(struct survey *s, struct survey_file *f) {
     } else {
         skip(f, strerror(errno));
     }
-    f->facts.mode = f->old_mode;
+    f->facts = f->old;
     f->facts.touched = FACTS_UNSURE;
     s->at++;
 }

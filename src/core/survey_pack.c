@@ -48,6 +48,7 @@ static bool add(lua_State *L, struct survey *s, const struct survey_file *f,
  * next survey. */
 static bool leave_out(struct survey *s, struct survey_file *f) {
     f->state = FILE_SKIPPED;
+    f->packed = false;
     f->why = errno == ENOENT || errno == ELOOP || errno == ENOTDIR
                  ? "it has changed meanwhile"
                  : strerror(errno);
@@ -118,8 +119,11 @@ static bool pack_file(lua_State *L, struct survey *s) {
     if (s->fd >= 0)
         return add_part(L, s, f);
     if ((f->state == FILE_ADDED || f->state == FILE_CHANGED) &&
-        is_wanted(L, survey_name(s, f)))
+        is_wanted(L, survey_name(s, f))) {
+        f->packed = true;
         return begin_file(L, s, f);
+    }
+    f->packed = false;
     s->at++;
     return true;
 }
@@ -161,7 +165,8 @@ static bool has_below(const struct survey *s, const char *prefix) {
 }
 
 static int by_text(const void *key, const void *each) {
-    return facts_compare(key, *(const char *const *)each);
+    return facts_compare(key,
+                         ((const struct survey_removed *)each)->record.path);
 }
 
 static bool is_removed(const struct survey *s, const char *path) {
@@ -194,14 +199,16 @@ static bool is_hidden(const struct survey *s, char *path) {
 
 static bool pack_removed(lua_State *L, struct survey *s) {
     static const char mark[] = ".wh.";
-    const char *path = s->removed[s->packed_removed++];
+    struct survey_removed *removed = &s->removed[s->packed_removed++];
+    const char *path = removed->record.path;
     size_t length = strlen(path);
     char name[2 * PATH_MAX];
     struct tar_entry entry = {.name = name, .type = '0', .mode = 0644};
     if (length + sizeof mark + 1 > sizeof name)
-        return true;
+        return true; /* no path is as long */
     memcpy(name, path, length + 1);
-    if (!is_wanted(L, path) || is_hidden(s, name))
+    removed->packed = is_wanted(L, path);
+    if (!removed->packed || is_hidden(s, name))
         return true;
     char *slash = strrchr(name, '/');
     size_t from = slash ? (size_t)(slash - name) + 1 : 0;

@@ -7,6 +7,7 @@
 -- images would be full of ours.
 
 local core = require("contree.core")
+local directories = require("contree.base.directories")
 
 local cache = {}
 
@@ -17,23 +18,6 @@ local LINES_MAX = 8192
 ---@field path? string nil: there is no directory for it, and it is kept in memory only
 local Cache = {}
 Cache.__index = Cache
-
-local function directory(getenv)
-  local own, xdg, home = getenv("CONTREE_CACHE_DIR"), getenv("XDG_CACHE_HOME"), getenv("HOME")
-  if own and own ~= "" then return own end
-  if xdg and xdg:sub(1, 1) == "/" then return xdg .. "/contree" end
-  return home and home:sub(1, 1) == "/" and home .. "/.cache/contree" or nil
-end
-
-local function make_directory(path)
-  local at = 1
-  while true do
-    local slash = path:find("/", at + 1, true)
-    core.mkdir(path:sub(1, (slash or 0) - 1), 448)
-    if not slash then return end
-    at = slash
-  end
-end
 
 local function escape(char) return ("%%%02X"):format(char:byte()) end
 local function unescape(digits) return string.char(tonumber(digits, 16)) end
@@ -76,9 +60,9 @@ end
 function cache.open(client, place)
   local self = setmetatable({ known = {} }, Cache)
   if client.respond then return self end -- contree.testing: images end with the program
-  place = place or directory(os.getenv)
+  place = place or directories.cache()
   if not place then return self end
-  make_directory(place .. "/build")
+  directories.make(place .. "/build")
   local scope = core.sha256(client.address .. "\n" .. (client.project or ""))
   self.path = ("%s/build/%s"):format(place, scope:sub(1, 32))
   load(self)

@@ -127,18 +127,20 @@ local function section_text(section, path)
   return table.concat(parts)
 end
 
--- The sections of each change, for tostring() only.
+-- change -> its sections, for tostring() only.
 local sections_of = setmetatable({}, { __mode = "k" })
 
 local make = class.define("contree.Changes", {}, {
   __tostring = function(self)
-    local sections, parts = sections_of[self], {}
-    for i, change in ipairs(self) do
+    local parts = {}
+    for _, change in ipairs(self) do
+      local sections = sections_of[change]
       if not sections then
         parts[#parts + 1] = ("%s %s\n"):format(change.change, quoted(change.path))
       end
-      for _, section in ipairs(sections and sections[i] or {}) do
-        parts[#parts + 1] = section_text(section, change.path)
+      for _, section in ipairs(sections or {}) do
+        -- The paths of a workspace are relative to its folder.
+        parts[#parts + 1] = section_text(section, (change.path:gsub("^/*", "/", 1)))
       end
     end
     return table.concat(parts)
@@ -191,13 +193,14 @@ local function compare(self, base, uuid, path, section, given)
 end
 
 local function add_text(self, base, uuid, changes, given)
-  local all, work = {}, {}
-  for i, change in ipairs(changes) do
-    all[i] = sections(change)
-    if #all[i] > 0 then
+  local work = {}
+  for _, change in ipairs(changes) do
+    local found = sections(change)
+    sections_of[change] = found
+    if #found > 0 then
       work[#work + 1] = function()
         local hunks = {}
-        for _, section in ipairs(all[i]) do
+        for _, section in ipairs(found) do
           compare(self, base, uuid, change.path, section, given)
           change.binary = change.binary or section.binary
           change.too_large = change.too_large or section.too_large
@@ -208,7 +211,6 @@ local function add_text(self, base, uuid, changes, given)
     end
   end
   tasks.gather(work, READERS)
-  sections_of[changes] = all
 end
 
 -- Asking ---------------------------------------------------------------------

@@ -14,6 +14,11 @@ local function run(hashing)
   return digest, size
 end
 
+--- The digest of what a hashing of the core reads; nil and the problem.
+---@async
+---@return string? hex, integer|string size or problem
+function hash.finish(hashing) return run(hashing) end
+
 --- The digest of a string.
 ---@async
 ---@return string hex

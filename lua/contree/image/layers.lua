@@ -25,6 +25,27 @@ local function chunks(tree)
   end
 end
 
+--- Put an archive on an image, at a directory of it. `feed` returns, for each attempt, a
+--- function that returns its bytes in pieces, then nil. Returns the uuid of the new image; nil
+--- if the server cannot do that.
+---@async
+---@param self contree.Client
+---@param uuid string
+---@param at string
+---@param feed fun(): fun(): string?
+---@return string?
+function layers.put(self, uuid, at, feed)
+  if not self.unix_socket or self.sends_files then return nil end
+  local ok, answer = pcall(wire.request, self, {
+    method = "POST", path = ("/images/%s/layers"):format(wire.segment(uuid)),
+    query = { at = at }, repeatable = true, lasting = LASTING,
+    body = { chunks = true }, feed = feed,
+  })
+  if ok then return wire.member(answer, "uuid") end
+  if errors.is(answer) and UNABLE[answer.status] then return nil end
+  error(answer, 0)
+end
+
 --- Put a directory on an image. Returns the uuid of the new image; nil if the server cannot do
 --- that.
 ---@async
@@ -33,15 +54,7 @@ end
 ---@param tree table { path, destination, mode, uid, gid, ignore }
 ---@return string?
 function layers.add(self, uuid, tree)
-  if not self.unix_socket or self.sends_files then return nil end
-  local ok, answer = pcall(wire.request, self, {
-    method = "POST", path = ("/images/%s/layers"):format(wire.segment(uuid)),
-    query = { at = tree.destination }, repeatable = true, lasting = LASTING,
-    body = { chunks = true }, feed = function() return chunks(tree) end,
-  })
-  if ok then return wire.member(answer, "uuid") end
-  if errors.is(answer) and UNABLE[answer.status] then return nil end
-  error(answer, 0)
+  return layers.put(self, uuid, tree.destination, function() return chunks(tree) end)
 end
 
 return layers

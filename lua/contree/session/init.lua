@@ -38,6 +38,8 @@ local session = {}
 ---@field diff fun(self, other: any, given: contree.DiffOptions?): contree.Changes, boolean
 local Session = {}
 
+session.methods = Session
+
 local make = class.define("contree.Session", Session, {
   __tostring = function(self)
     local where = self.id and self.id .. ", " or ""

@@ -1,0 +1,73 @@
+--- Which changes come home: all, or those that patterns name; not what is risky, unless it is
+--- asked for by name. Pure.
+
+local ignore = require("contree.base.ignore")
+
+local choose = {}
+
+local function names_of(path)
+  local names = {}
+  for name in path:gmatch("[^/]+") do names[#names + 1] = name end
+  return names
+end
+
+-- A function that tells whether a path is chosen, and whether by its own name.
+local function selection(only, hunks)
+  if only == nil and hunks == nil then return function() return true, false end end
+  local list = type(only) == "string" and { only } or only or {}
+  local rules, named = ignore.parse(table.concat(list, "\n"), "only"), {}
+  for _, each in ipairs(list) do named[each] = true end
+  for path in pairs(hunks or {}) do named[path] = true end
+  return function(path)
+    if named[path] then return true, true end
+    return rules:ignores(names_of(path)), false
+  end
+end
+
+local function each_parent(path, fn)
+  local at = path:find("/", 1, true)
+  while at do
+    fn(path:sub(1, at - 1))
+    at = path:find("/", at + 1, true)
+  end
+end
+
+-- New directories come with what is in them.
+local function add_parents(list, chosen)
+  local needed = {}
+  for path in pairs(chosen) do each_parent(path, function(parent) needed[parent] = true end) end
+  for _, change in ipairs(list) do
+    if needed[change.path] and change.change == "added" and change.type == "directory" then
+      chosen[change.path] = change
+    end
+  end
+end
+
+--- The chosen changes by path, and those that are left alone.
+---@param list contree.WorkspaceChange[]
+---@param given table { only, hunks, risky, max_size }
+---@return table<string, contree.WorkspaceChange> chosen, table[] skipped
+function choose.from(list, given)
+  local is_chosen, chosen, skipped = selection(given.only, given.hunks), {}, {}
+  for _, change in ipairs(list) do
+    local wanted, named = is_chosen(change.path)
+    local why, kind
+    if change.type == "other" and change.change ~= "removed" then
+      why, kind = "it is no file, directory or link", "unsupported"
+    elseif change.type == "file" and change.change ~= "removed"
+      and change.size > given.max_size then
+      why, kind = "it is larger than max_size", "unsupported"
+    elseif change.risky and not named and not given.risky then
+      why, kind = change.risky, "risky"
+    end
+    if wanted and why then
+      skipped[#skipped + 1] = { path = change.path, why = why, kind = kind }
+    elseif wanted then
+      chosen[change.path] = change
+    end
+  end
+  add_parents(list, chosen)
+  return chosen, skipped
+end
+
+return choose

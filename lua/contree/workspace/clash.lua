@@ -1,0 +1,106 @@
+--- Paths that changed on both sides, in the folder and in the sandbox.
+
+local core = require("contree.core")
+local filesystem = require("contree.image.filesystem")
+local hash = require("contree.image.hash")
+local image = require("contree.image")
+local wire = require("contree.wire")
+
+local clash = {}
+
+---@class contree.workspace.Clash
+---@field path string
+---@field host "added"|"changed"|"removed"
+---@field sandbox "added"|"changed"|"removed"
+---@field host_paths string[]  the paths of the folder that it is about
+
+-- The digest of a file in the image, which has `size` bytes.
+local function digest_inside(self, path)
+  return wire.request(self.client, { method = "GET", raw = true, sha256 = true,
+    path = ("/inspect/%s/download"):format(wire.segment(image.uuid_of(self.image))),
+    query = { path = path }, sink = { path = self.records.directory .. "/compared."
+      .. core.getpid(), mode = 384 } }).sha256
+end
+
+-- Whether both sides have made the same of a path.
+local function is_same(self, host, inside)
+  if host.change == "removed" or inside.change == "removed" then
+    return host.change == inside.change
+  end
+  if host.type ~= inside.type then return false end
+  if host.type == "directory" then return true end
+  local full = self.at .. "/" .. host.path
+  if host.type == "link" then
+    local own = core.lstat(self.path .. "/" .. host.path)
+    return own and own.target == filesystem.stat(self.client, image.uuid_of(self.image),
+      full).target
+  end
+  if host.mode ~= inside.mode or host.size ~= inside.size then return false end
+  local own = host.sha256 or hash.file(host.path, self.path)
+  return own ~= nil and own == digest_inside(self, full)
+end
+
+local function each_parent(path, fn)
+  local at = path:find("/", 1, true)
+  while at do
+    fn(path:sub(1, at - 1))
+    at = path:find("/", at + 1, true)
+  end
+end
+
+-- The change in the sandbox that makes an ancestor of a path something else than a directory.
+local function closed_by(path, inside)
+  local found
+  each_parent(path, function(parent)
+    local each = inside[parent]
+    if each and (each.change == "removed" or each.type ~= "directory") then
+      found = found or each
+    end
+  end)
+  return found
+end
+
+-- The index of the changes in the sandbox: by path, and one for each directory that has some
+-- which are no removals.
+local function by_path(changes)
+  local inside, below = {}, {}
+  for _, each in ipairs(changes) do
+    inside[each.path] = each
+    if each.change ~= "removed" then
+      each_parent(each.path, function(parent) below[parent] = below[parent] or each end)
+    end
+  end
+  return inside, below
+end
+
+-- What the sandbox has made of a path of the folder, or of what is around it.
+local function opposite(host, inside, below)
+  if inside[host.path] then return inside[host.path] end
+  if host.change ~= "removed" and closed_by(host.path, inside) then
+    return closed_by(host.path, inside)
+  end
+  if host.change == "removed" or host.type ~= "directory" then return below[host.path] end
+end
+
+--- The clashes, and the paths that are the same on both sides.
+---@async
+---@param delta table[] what changed in the folder
+---@param changes contree.Changes what changed in the sandbox
+---@return contree.workspace.Clash[] clashes, table<string, boolean> same
+function clash.find(self, delta, changes)
+  local inside, below = by_path(changes)
+  local clashes, same = {}, {}
+  for _, host in ipairs(delta) do
+    local other = opposite(host, inside, below)
+    if other and other.path == host.path and is_same(self, host, other) then
+      same[host.path] = true
+    elseif other then
+      clashes[#clashes + 1] = { path = host.path, host = host.change, sandbox = other.change,
+        host_paths = { host.path } }
+    end
+  end
+  os.remove(self.records.directory .. "/compared." .. core.getpid())
+  return clashes, same
+end
+
+return clash

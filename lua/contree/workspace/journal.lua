@@ -1,0 +1,191 @@
+--- The journal: what apply() and undo() are about to do to a folder, written before they do it,
+--- with copies of what they replace. It is in the state directory, one directory a call.
+---
+--- A directory holds `plan`, once all is known; `old` and `new`, files by number; `ended`; and
+--- `undone`. One with a plan and without `ended` was interrupted: recover() puts its paths in
+--- order before the next call begins.
+
+local core = require("contree.core")
+local directories = require("contree.base.directories")
+local errors = require("contree.base.errors")
+local json = require("contree.base.json")
+local write = require("contree.workspace.write")
+
+local journal = {}
+
+local KEPT = 20 -- calls that can be taken back
+local TEXT_MAX = 2 ^ 30
+
+local function fail(problem)
+  errors.raise("file", "workspace: cannot keep the journal: " .. tostring(problem),
+    { hint = "CONTREE_STATE_DIR names another directory" })
+end
+
+local function root_of(path)
+  local state = directories.state()
+  if not state then fail("there is no directory for it; set HOME or CONTREE_STATE_DIR") end
+  return state .. "/workspace/journal/" .. core.sha256(path):sub(1, 32)
+end
+
+---@class contree.workspace.Journal one call
+---@field path string
+---@field folder userdata
+---@field steps? contree.workspace.Step[]
+local Journal = {}
+Journal.__index = Journal
+
+local function open(path)
+  local folder, problem = core.folder(path)
+  if not folder then fail(problem) end
+  return setmetatable({ path = path, folder = folder }, Journal)
+end
+
+-- The calls of a folder, the oldest first.
+local function list(root)
+  local names = {}
+  for _, name in ipairs(core.list(root) or {}) do
+    if name:find("^%d+$") then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+local function has(root, name, what) return core.lstat(root .. "/" .. name .. "/" .. what) ~= nil end
+
+local function remove(root, name)
+  local path = root .. "/" .. name
+  for _, below in ipairs{ "/old/", "/new/", "/" } do
+    for _, each in ipairs(core.list(path .. below) or {}) do os.remove(path .. below .. each) end
+    os.remove(path .. below)
+  end
+  os.remove(path)
+end
+
+-- Steps as text -----------------------------------------------------------
+
+-- Names may be any bytes.
+local function packed_state(state)
+  return { type = state.type, mode = state.mode, sha256 = state.sha256, uid = state.uid,
+    gid = state.gid, target = state.target and core.base64_encode(state.target) }
+end
+
+local function state_of(found)
+  if found.target then found.target = core.base64_decode(found.target) end
+  return found
+end
+
+local function packed_step(step)
+  return { path = core.base64_encode(step.path), name = step.name, old = step.old,
+    expected = packed_state(step.expected), wanted = packed_state(step.wanted) }
+end
+
+local function step_of(found)
+  return { path = core.base64_decode(found.path), name = found.name, old = found.old,
+    expected = state_of(found.expected), wanted = state_of(found.wanted) }
+end
+
+-- One call ------------------------------------------------------------------
+
+--- Begin a call. `names` in the folder are made from its number.
+---@param path string of the folder
+---@return contree.workspace.Journal
+function journal.begin(path)
+  local root = root_of(path)
+  local names = list(root)
+  local number = (tonumber(names[#names]) or 0) + 1
+  for i = 1, #names - KEPT do remove(root, names[i]) end
+  local self_path = ("%s/%08d"):format(root, number)
+  directories.make(self_path .. "/old")
+  directories.make(self_path .. "/new")
+  local self = open(self_path)
+  self.prefix = (".contree-%s-%d-"):format(core.sha256(self_path .. os.time()):sub(1, 8), number)
+  return self
+end
+
+--- Write the plan; from now on the call can be recovered.
+---@param steps contree.workspace.Step[]
+---@param undoes? string the path of the call that this one takes back
+function Journal:commit(steps, undoes)
+  local rows = json.array{}
+  for i, step in ipairs(steps) do rows[i] = packed_step(step) end
+  local text, problem = json.encode{ steps = rows, undoes = undoes, time = os.time() }
+  local ok = text and self.folder:sync("old/0") and self.folder:sync("new/0")
+  if not ok then fail(problem) end
+  ok, problem = self.folder:write("plan", text, true)
+  if not ok then fail(problem) end
+end
+
+--- All paths are in order. Without a plan, nothing was done.
+function Journal:finish()
+  for _, name in ipairs(core.list(self.path .. "/new") or {}) do
+    os.remove(self.path .. "/new/" .. name)
+  end
+  local ok, problem = self.folder:write("ended", "", true)
+  self.folder:close()
+  if not ok then fail(problem) end
+end
+
+--- The call came to nothing.
+function Journal:drop()
+  self.folder:close()
+  local root, name = self.path:match("^(.*)/([^/]+)$")
+  remove(root, name)
+end
+
+--- The call was taken back.
+function Journal:undone()
+  local ok, problem = self.folder:write("undone", "", true)
+  self.folder:close()
+  if not ok then fail(problem) end
+end
+
+local function read(path)
+  local text = core.read_file(path .. "/plan", TEXT_MAX)
+  local plan = text and json.decode(text)
+  if not plan then fail("the plan in " .. path .. " is damaged") end
+  local self = open(path)
+  self.steps, self.undoes = {}, plan.undoes
+  for i, found in ipairs(plan.steps) do
+    self.steps[i] = step_of(found)
+    self.steps[i].old_path = found.old and path .. "/" .. found.old
+  end
+  return self
+end
+
+-- All calls -------------------------------------------------------------------
+
+--- Put in order what killed programs have left.
+---@async
+---@param path string of the folder
+---@param folder userdata
+function journal.recover(path, folder)
+  local root = root_of(path)
+  for _, name in ipairs(list(root)) do
+    if not has(root, name, "plan") then
+      remove(root, name)
+    elseif not has(root, name, "ended") then
+      local call = read(root .. "/" .. name)
+      for _, step in ipairs(call.steps) do write.recover(folder, step) end
+      local undoes = call.undoes
+      call:finish()
+      if undoes and core.lstat(undoes) then open(undoes):undone() end
+    end
+  end
+end
+
+--- The last call that was not taken back, or nil.
+---@param path string of the folder
+---@return contree.workspace.Journal?
+function journal.last(path)
+  local root = root_of(path)
+  local names = list(root)
+  for i = #names, 1, -1 do
+    if has(root, names[i], "ended") and not has(root, names[i], "undone") then
+      local call = read(root .. "/" .. names[i])
+      if not call.undoes then return call end
+      call.folder:close()
+    end
+  end
+end
+
+return journal

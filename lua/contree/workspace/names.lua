@@ -1,0 +1,119 @@
+--- Which files of a folder go into a sandbox: what git says, or all but what is ignored.
+
+local core = require("contree.core")
+local errors = require("contree.base.errors")
+local ignore = require("contree.base.ignore")
+local loop = require("contree.loop")
+
+local names = {}
+
+local IGNORE_FILE = ".contreeignore"
+local IGNORE_MAX = 1048576
+local NAMES_MAX = 2 ^ 30
+local PAUSE = 0.001 -- between two looks whether git has ended
+local PATIENCE = 120
+
+---@class contree.workspace.Names
+---@field rule string          what decides, in words
+---@field reason? string       why git does not
+---@field list? string         paths, each ended by a NUL; nil: all but what is ignored
+---@field ignores? fun(path: string): integer
+
+-- Git runs as a program that is not our child, writes into files, and tells by descriptor 3
+-- that it has succeeded. A repository's own configuration could make it run a program.
+local GIT = [[
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_NAMESPACE
+command -v git >/dev/null || { echo "git is not installed" >"$2"; exit 1; }
+LC_ALL=C git -c core.fsmonitor=false -C "$1" ls-files -co --exclude-standard -z 2>"$2" &&
+  printf x >&3
+]]
+
+local count = 0
+
+local function read_and_remove(path)
+  local text = core.read_file(path, NAMES_MAX)
+  os.remove(path)
+  return text or ""
+end
+
+local function await(program)
+  local due = core.now() + PATIENCE
+  while core.now() < due do
+    local ready = program:ready()
+    if ready ~= nil then return ready end
+    loop.sleep(PAUSE)
+  end
+  program:stop()
+  return false
+end
+
+-- What git lists in a directory; nil and why it does not.
+local function ask_git(path, scratch)
+  count = count + 1
+  local out = ("%s/git.%d.%d"):format(scratch, core.getpid(), count)
+  local problems = out .. ".err"
+  local program, wrong = core.start_detached("/bin/sh", { "sh", "-c", GIT, "sh", path, problems },
+    out)
+  local ok = program and await(program)
+  local list, said = read_and_remove(out), read_and_remove(problems)
+  if ok then return list end
+  return nil, wrong or said:match("[^\n]+") or "git did not answer"
+end
+
+local function is_below_git(path)
+  while path do
+    if core.lstat(path .. "/.git") then return true end
+    path = path ~= "/" and (path:match("^(.+)/[^/]*$") or "/") or nil
+  end
+  return false
+end
+
+-- Git's own files are no part of a project, unless they are asked for ("!.git").
+local function of_patterns(text, file, rule, reason)
+  local rules = ignore.parse(".git\n" .. text, file)
+  return { rule = rule, reason = reason, ignores = rules:verdict() }
+end
+
+local function of_file(path, reason)
+  local text, problem, missing = core.read_file(IGNORE_FILE, IGNORE_MAX, path)
+  if text then return of_patterns(text, IGNORE_FILE, IGNORE_FILE, reason) end
+  if not missing then errors.raise("file", "workspace: cannot read " .. problem) end
+  -- Without git nobody knows which files are secrets.
+  if is_below_git(path) then
+    errors.raise("file", ("workspace: git does not say which files of %s are ignored: %s")
+      :format(path, reason), { hint = "mend that, or write a .contreeignore, or pass ignore =" })
+  end
+  return of_patterns("", IGNORE_FILE, "all files", reason)
+end
+
+--- The files of a folder.
+---@async
+---@param path string absolute, without links
+---@param given? string[]|false patterns in place of git's; false: all files
+---@param scratch string a directory for our files
+---@return contree.workspace.Names
+function names.of(path, given, scratch)
+  if given == false then return { rule = "all files" } end
+  if given then return of_patterns(table.concat(given, "\n"), "ignore", "ignore =") end
+  local list, reason = ask_git(path, scratch)
+  if list then return { rule = "git", list = list } end
+  return of_file(path, reason)
+end
+
+--- The files of repositories in a repository, which git lists as one name each. One that is
+--- not checked out is empty.
+---@async
+---@param path string of the folder
+---@param found string[] their paths below it
+---@return string list
+function names.inner(path, found, scratch)
+  local parts = {}
+  for _, each in ipairs(found) do
+    local full = path .. "/" .. each
+    local list = core.lstat(full .. "/.git") and ask_git(full, scratch)
+    for name in (list or ""):gmatch("%Z+") do parts[#parts + 1] = each .. "/" .. name .. "\0" end
+  end
+  return table.concat(parts)
+end
+
+return names

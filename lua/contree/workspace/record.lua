@@ -1,0 +1,120 @@
+--- What a folder was when it last came in: a record for the image of a session, with the image
+--- that mirrors the folder and the index of its files. A record outlives the program: beside
+--- sessions in a store as state, else as a cache that may be lost.
+
+local core = require("contree.core")
+local directories = require("contree.base.directories")
+local errors = require("contree.base.errors")
+
+local record = {}
+
+local RECORD_MAX = 2 ^ 31 - 1
+local KEPT = 4                  -- records in memory
+local OLDEST = 30 * 24 * 3600   -- seconds that one of the cache is kept without use
+
+---@class contree.workspace.Record
+---@field base string   the uuid of the image that mirrors the folder
+---@field index string  its files (src/core/survey.h)
+
+---@class contree.workspace.Records
+---@field directory string
+local Records = {}
+Records.__index = Records
+
+local function open(path)
+  directories.make(path)
+  local folder, problem = core.folder(path)
+  if folder then return folder end
+  errors.raise("file", "workspace: cannot keep the index: " .. problem,
+    { hint = "CONTREE_CACHE_DIR and CONTREE_STATE_DIR name other directories" })
+end
+
+-- Remove what nobody has used for long.
+local function tidy(self)
+  local stamp = self.directory .. "/tidied"
+  local now = os.time()
+  local last = tonumber((core.read_file(stamp, 64)))
+  if last and now - last < 24 * 3600 then return end
+  self.folder:write("tidied", tostring(now))
+  for _, name in ipairs(core.list(self.directory) or {}) do
+    local found = name:match("^%x+$") and self.folder:look(name)
+    local touched = found and tonumber(found.stamp:match("^%d+"))
+    if touched and now - touched > OLDEST then self.folder:remove(name) end
+  end
+end
+
+--- The records of a folder's images.
+---@param what string[] what tells them from others: server, folder, place, rules
+---@param durable boolean whether they belong to sessions in a store
+---@return contree.workspace.Records
+function record.open(what, durable)
+  local root = durable and directories.state() or directories.cache()
+  if not root then
+    errors.raise("file", "workspace: there is no directory for the index",
+      { hint = "set HOME, or CONTREE_CACHE_DIR and CONTREE_STATE_DIR" })
+  end
+  local self = setmetatable({ directory = root .. "/workspace", durable = durable, recent = {},
+    key = table.concat(what, "\0") }, Records)
+  self.folder = open(self.directory)
+  if not durable then tidy(self) end
+  return self
+end
+
+local function name_of(self, kind, uuid)
+  return core.sha256(table.concat({ self.key, kind, uuid }, "\0"))
+end
+
+-- A file is whole or not at all; the digest tells one that a power cut has damaged.
+local function read(self, name)
+  local text = core.read_file(self.directory .. "/" .. name, RECORD_MAX)
+  local digest, rest = (text or ""):match("^contree 1 (%x+)\n(.*)$")
+  return rest and core.sha256(rest) == digest and rest or nil
+end
+
+local function write(self, name, text)
+  local ok, problem = self.folder:write(name,
+    ("contree 1 %s\n%s"):format(core.sha256(text), text), self.durable)
+  if not ok then errors.raise("file", "workspace: cannot keep the index: " .. problem) end
+end
+
+local function remember(self, uuid, found)
+  local recent = self.recent
+  for i = #recent, 1, -1 do
+    if recent[i].uuid == uuid then table.remove(recent, i) end
+  end
+  table.insert(recent, 1, { uuid = uuid, record = found })
+  recent[KEPT + 1] = nil
+end
+
+--- The record of an image, or nil.
+---@param uuid string
+---@return contree.workspace.Record?
+function Records:of(uuid)
+  for _, each in ipairs(self.recent) do
+    if each.uuid == uuid then return each.record end
+  end
+  local text = read(self, name_of(self, "record", uuid))
+  local base, index = (text or ""):match("^(%S+)\n(.*)$")
+  if not base then return nil end
+  local found = { base = base, index = index }
+  remember(self, uuid, found)
+  return found
+end
+
+--- Keep the record of an image.
+---@param uuid string
+---@param found contree.workspace.Record
+function Records:keep(uuid, found)
+  write(self, name_of(self, "record", uuid), found.base .. "\n" .. found.index)
+  remember(self, uuid, found)
+end
+
+--- The image that had the folder on another image, or nil.
+---@param below string the uuid of the other image
+---@return string?
+function Records:mirror(below) return read(self, name_of(self, "mirror", below)) end
+
+--- Keep that.
+function Records:keep_mirror(below, uuid) write(self, name_of(self, "mirror", below), uuid) end
+
+return record

@@ -1,0 +1,203 @@
+--- The folder comes in: what has changed on the host since it last did becomes one layer of the
+--- session's image, and of the mirror, an image that holds the folder and nothing else.
+--- `self` is the contree.Workspace.
+
+local clash = require("contree.workspace.clash")
+local diff = require("contree.image.diff")
+local errors = require("contree.base.errors")
+local filesystem = require("contree.image.filesystem")
+local image = require("contree.image")
+local layers = require("contree.image.layers")
+local look = require("contree.workspace.look")
+local loop = require("contree.loop")
+local moves = require("contree.session.moves")
+local packed = require("contree.workspace.packed")
+
+local sync = {}
+
+-- How often files that change while they are read are looked at again.
+local ATTEMPTS = 4
+
+--- What came in last: the mirror and its index; the second result says that it belongs to the
+--- session's image itself.
+---@async
+---@return contree.workspace.Record
+function sync.last(self)
+  local chain = self.past:chain(self.tip)
+  for i = #chain, 1, -1 do
+    local uuid = chain[i].uuid or image.uuid_of(moves.image_of(self, chain[i]))
+    chain[i].uuid = uuid
+    local found = self.records:of(uuid)
+    if found then return found end
+  end
+  return { base = chain[1].uuid, index = "" }
+end
+
+--- A survey against what came in last.
+---@async
+function sync.look(self, last)
+  local survey, found = look.at{ path = self.path, index = last.index, ignore = self.ignore,
+    max_file = self.max_file, scratch = self.records.directory }
+  self.rule, self.rule_reason, self.skipped = found.rule, found.reason, survey:skipped()
+  return survey
+end
+
+-- The pieces of an archive of what a survey has found.
+local function feed(self, survey, skip)
+  return function()
+    survey:pack(skip)
+    return function()
+      local bytes, problem = survey:piece(loop.SLICE)
+      if problem then
+        errors.raise("file", ("workspace: cannot read %s/%s"):format(self.path, problem))
+      end
+      return bytes
+    end
+  end
+end
+
+-- Put what has changed, but what is in `skip`, on an image.
+local function put(self, uuid, survey, skip)
+  local pieces = feed(self, survey, skip)
+  return layers.put(self.client, uuid, self.at, pieces)
+    or packed.put(self, uuid, pieces, survey, skip)
+end
+
+--- What the runs have changed below the folder's place since it last came in.
+---@async
+---@return contree.Changes
+function sync.inside(self, last, given)
+  given = given or {}
+  given.path = self.at
+  local uuid = image.uuid_of(self.image)
+  local changes = diff.between(self.client, uuid, last.base, given)
+  local strip = #self.at + 2
+  for i = #changes, 1, -1 do
+    changes[i].path = changes[i].path:sub(strip)
+    if changes[i].path == "" then table.remove(changes, i) end
+  end
+  return changes
+end
+
+--- The paths that changed on both sides, and not to the same.
+---@async
+---@return contree.workspace.Clash[]
+function sync.clashes(self, last, survey)
+  if image.uuid_of(self.image) == last.base then return {}, {} end
+  return clash.find(self, survey:delta(), sync.inside(self, last))
+end
+
+local function names_of(clashes)
+  local list = {}
+  for i, each in ipairs(clashes) do list[i] = each.path end
+  table.sort(list)
+  if #list > 5 then list[6], list[7] = ("and %d more"):format(#list - 5), nil end
+  return table.concat(list, ", ", 1, math.min(#list, 6))
+end
+
+local function raise_clash(clashes)
+  errors.raise("conflict", ("workspace: changed both in the folder and in the sandbox: %s")
+    :format(names_of(clashes)), { paths = clashes,
+    hint = 'sync{ prefer = "host" } or { prefer = "sandbox" } decides; conflicts() lists them' })
+end
+
+local function title_of(counts)
+  local parts = {}
+  for _, each in ipairs{ "added", "changed", "removed" } do
+    if counts[each] > 0 then parts[#parts + 1] = ("%d %s"):format(counts[each], each) end
+  end
+  return "workspace: " .. table.concat(parts, ", ")
+end
+
+local function add_entry(self, uuid, counts)
+  local entry = { uuid = uuid, kind = "files", title = title_of(counts) }
+  if not self.past:add(moves.place_of(self), entry) then moves.raise_moved(self, {}) end
+  moves.go(self, entry)
+end
+
+-- Send what a survey has found to the mirror, and to the session's image but what it has
+-- already or keeps as it is.
+local function send(self, last, survey, counts, skip)
+  local tip = image.uuid_of(self.image)
+  local total = counts.added + counts.changed + counts.removed
+  local skipped = 0
+  for _ in pairs(skip) do skipped = skipped + 1 end
+  local mirror = put(self, last.base, survey, nil)
+  local index = survey:index()
+  local uuid = tip
+  if tip == last.base then
+    uuid = mirror
+  elseif skipped < total then
+    uuid = put(self, tip, survey, skip)
+  end
+  self.records:keep(uuid, { base = mirror, index = index })
+  if uuid ~= tip then add_entry(self, uuid, counts) end
+end
+
+local function once(self, prefer)
+  local last = sync.last(self)
+  local survey = sync.look(self, last)
+  local counts = survey:counts()
+  if counts.added + counts.changed + counts.removed > 0 then
+    local clashes, skip = sync.clashes(self, last, survey)
+    if #clashes > 0 and not prefer then raise_clash(clashes) end
+    for _, each in ipairs(prefer == "sandbox" and clashes or {}) do
+      for _, path in ipairs(each.host_paths) do skip[path] = true end
+    end
+    send(self, last, survey, counts, skip)
+  elseif counts.refreshed > 0 then
+    self.records:keep(image.uuid_of(self.image), { base = last.base, index = survey:index() })
+  end
+  local unsettled = survey:unsettled()
+  self.skipped = survey:skipped()
+  survey:close()
+  return counts, unsettled
+end
+
+--- Bring in what has changed on the host.
+---@async
+---@param prefer? "host"|"sandbox" who wins where both sides have changed
+---@return table counts { added, changed, removed }
+function sync.run(self, prefer)
+  local entry = self.past:position(self.branch_name)
+  if entry then moves.go(self, entry) end
+  local counts = { added = 0, changed = 0, removed = 0 }
+  for _ = 1, ATTEMPTS do
+    local found, unsettled = once(self, prefer)
+    for name in pairs(counts) do counts[name] = counts[name] + found[name] end
+    if not unsettled then break end
+  end
+  return counts
+end
+
+--- Note that the folder has some paths as they are now, and leave the session's image as it
+--- is: for paths that were brought home from it, or taken back.
+---@async
+---@param paths table<string, boolean>
+function sync.note(self, paths)
+  local last = sync.last(self)
+  local survey = sync.look(self, last)
+  local skip, any = {}, false
+  for _, each in ipairs(survey:delta()) do
+    if paths[each.path] then any = true else skip[each.path] = true end
+  end
+  if any then
+    local mirror = put(self, last.base, survey, skip)
+    self.records:keep(image.uuid_of(self.image), { base = mirror, index = survey:index() })
+  end
+  survey:close()
+end
+
+--- The mirror that an earlier workspace of the folder has left on an image, if it is there
+--- still.
+---@async
+---@param below string the uuid of the image
+---@return string?
+function sync.mirror(self, below)
+  local mirror = self.records:mirror(below)
+  if not mirror or not self.records:of(mirror) then return nil end
+  local ok, there = pcall(filesystem.exists, self.client, mirror, "/")
+  return ok and there and mirror or nil
+end
+
+return sync
