@@ -20,8 +20,9 @@ describe("examples/", function()
   local function run(arguments)
     local here = disk.quote(directory)
     local text = disk.capture(("env -u CONTREE_URL -u CONTREE_TOKEN CONTREE_HOME=%s"
-      .. " CONTREE_DATA_DIR=%s/data CONTREE_CACHE_DIR=%s/cache XDG_RUNTIME_DIR=%s %s %s 2>&1;"
-      .. " printf %%s $?"):format(here, here, here, here, lua, arguments))
+      .. " CONTREE_DATA_DIR=%s/data CONTREE_CACHE_DIR=%s/cache CONTREE_STATE_DIR=%s/state"
+      .. " XDG_RUNTIME_DIR=%s %s %s 2>&1; printf %%s $?"):format(here, here, here, here, here, lua,
+      arguments))
     return text:match("^(.*)(%d)$")
   end
 

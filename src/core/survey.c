@@ -58,6 +58,7 @@ static int survey_gc(lua_State *L) {
     bytes_free(&s->names);
     bytes_free(&s->path);
     bytes_free(&s->parent_path);
+    bytes_free(&s->shortened);
     bytes_free(&s->out);
     free(s->files);
     free(s->sorted);
@@ -280,12 +281,15 @@ static int survey_directories(lua_State *L) {
 
 static int survey_begin_pack(lua_State *L) {
     struct survey *s = check_survey(L);
-    lua_settop(L, 2);
+    lua_settop(L, 3);
     if (s->phase != OVER || s->root < 0)
         return luaL_error(L, "this survey is not over");
     compat_gettable(L, 1);
     lua_pushvalue(L, 2);
     lua_setfield(L, -2, "skip");
+    lua_pushvalue(L, 3);
+    lua_setfield(L, -2, "keep");
+    s->shortened.length = 0;
     beneath_close(s->fd);
     s->fd = -1;
     s->at = s->packed_removed = 0;

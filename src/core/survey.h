@@ -16,8 +16,10 @@
  *                   type =, size =, mode =, sha256 = if known, target = no}
  *   skipped()       list of {path =, why =}
  *   directories()   those of `names` that are directories
- *   pack(skip)      begins an archive: a layer that brings what has changed.
- *                   skip[path] = true leaves a path out
+ *   pack(skip, keep)
+ *                   begins an archive: a layer that brings what has changed.
+ *                   skip[path] = true leaves a path out. A directory that is
+ *                   gone is removed as a whole unless keep[path] is true
  *   piece(seconds)  bytes of the archive, maybe none; nil: it is complete; or
  *                   nil, message
  *   unsettled()     whether a file changed while it was read
@@ -114,6 +116,7 @@ struct survey {
     /* The archive. */
     struct bytes out;
     size_t packed_removed;
+    struct bytes shortened; /* the last whiteout */
     bool packing;
 };
 

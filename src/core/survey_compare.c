@@ -113,6 +113,11 @@ static void match(struct survey *s, struct survey_file *f) {
     }
 }
 
+/* A directory among the names. */
+static bool is_unlisted(const struct survey_file *f) {
+    return f->state == FILE_SKIPPED && !f->why;
+}
+
 bool survey_compare(lua_State *L, struct survey *s) {
     struct survey_file *f = &s->files[s->at];
     struct stat status;
@@ -121,7 +126,8 @@ bool survey_compare(lua_State *L, struct survey *s) {
         look(s, f);
         if (!pass_records(L, s, path))
             return false;
-        if (f->state != FILE_GONE && s->has_record &&
+        /* Where git lists a file, there may be a directory now. */
+        if (f->state != FILE_GONE && !is_unlisted(f) && s->has_record &&
             strcmp(s->record.path, path) == 0) {
             match(s, f);
             s->has_record = index_next(&s->index, &s->record);

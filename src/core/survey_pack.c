@@ -6,6 +6,7 @@
 #include "tar.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +17,22 @@ enum {
     BLOCK = 64 * 1024    /* of a file, between looks at the clock */
 };
 
-static bool is_wanted(lua_State *L, const char *path) {
-    bool wanted = true;
+/* Whether a path is a key of a table that pack() was given. */
+static bool is_in(lua_State *L, const char *table, const char *path) {
+    bool in = false;
     compat_gettable(L, 1);
-    lua_getfield(L, -1, "skip");
+    lua_getfield(L, -1, table);
     if (lua_istable(L, -1)) {
         lua_getfield(L, -1, path);
-        wanted = !lua_toboolean(L, -1);
+        in = lua_toboolean(L, -1);
         lua_pop(L, 1);
     }
     lua_pop(L, 2);
-    return wanted;
+    return in;
+}
+
+static bool is_wanted(lua_State *L, const char *path) {
+    return !is_in(L, "skip", path);
 }
 
 /* ---- files ---- */
@@ -175,10 +181,8 @@ static bool is_removed(const struct survey *s, const char *path) {
 }
 
 /* Whether something else hides a path that is gone: its directory is gone with
- * it or has become a file, or it has become a directory. `path` has room for
- * a slash more. */
+ * it, or has become a file. */
 static bool is_hidden(const struct survey *s, char *path) {
-    size_t length = strlen(path);
     bool hidden = false;
     for (char *slash = strchr(path, '/'); slash && !hidden;
          slash = strchr(slash + 1, '/')) {
@@ -188,33 +192,86 @@ static bool is_hidden(const struct survey *s, char *path) {
                  (is_file(s, path) && !S_ISDIR(s->files[at].facts.mode));
         *slash = '/';
     }
-    if (hidden)
-        return true;
-    path[length] = '/';
-    path[length + 1] = '\0';
-    hidden = has_below(s, path);
-    path[length] = '\0';
     return hidden;
 }
 
-static bool pack_removed(lua_State *L, struct survey *s) {
-    static const char mark[] = ".wh.";
-    struct survey_removed *removed = &s->removed[s->packed_removed++];
-    const char *path = removed->record.path;
-    size_t length = strlen(path);
-    char name[2 * PATH_MAX];
-    struct tar_entry entry = {.name = name, .type = '0', .mode = 0644};
-    if (length + sizeof mark + 1 > sizeof name)
-        return true; /* no path is as long */
-    memcpy(name, path, length + 1);
-    removed->packed = is_wanted(L, path);
-    if (!removed->packed || is_hidden(s, name))
-        return true;
-    char *slash = strrchr(name, '/');
-    size_t from = slash ? (size_t)(slash - name) + 1 : 0;
-    memmove(name + from + sizeof mark - 1, name + from, length - from + 1);
-    memcpy(name + from, mark, sizeof mark - 1);
+static bool is_in_folder(struct survey *s, const char *path,
+                         struct stat *status) {
+    const char *name;
+    int parent = survey_parent(s, path, &name);
+    return parent >= 0 &&
+           fstatat(parent, name, status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Shortens a path that is gone to that of the uppermost directory that is gone
+ * with it. Names that git lists tell nothing of directories. */
+static void shorten(lua_State *L, struct survey *s, char *path) {
+    struct stat status;
+    for (char *slash = strchr(path, '/'); slash;
+         slash = strchr(slash + 1, '/')) {
+        bool below = (slash[1] = '\0', has_below(s, path));
+        slash[0] = '\0';
+        if (!below && !is_in(L, "keep", path) &&
+            !is_in_folder(s, path, &status))
+            return;
+        slash[0] = '/';
+        slash[1] = s->removed[s->packed_removed].record.path[slash + 1 - path];
+    }
+}
+
+/* A directory has come where a file is gone. */
+static bool add_directory(lua_State *L, struct survey *s, const char *path) {
+    struct tar_entry entry = {.name = path, .type = '5', .mode = 0755};
+    struct stat status;
+    if (is_in_folder(s, path, &status)) {
+        entry.mode = status.st_mode & 07777;
+        entry.mtime = status.st_mtime;
+    }
     return tar_header(&s->out, &entry) || survey_no_memory(L);
+}
+
+static bool add_whiteout(lua_State *L, struct survey *s, char *path) {
+    static const char mark[] = ".wh.";
+    struct tar_entry entry = {.name = path, .type = '0', .mode = 0644};
+    char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    memmove(name + sizeof mark - 1, name, strlen(name) + 1);
+    memcpy(name, mark, sizeof mark - 1);
+    return tar_header(&s->out, &entry) || survey_no_memory(L);
+}
+
+/* `path` is a copy with room for more. */
+static bool pack_gone(lua_State *L, struct survey *s, char *path) {
+    size_t length = strlen(path);
+    if (is_hidden(s, path))
+        return true;
+    memcpy(path + length, "/", 2);
+    bool below = has_below(s, path);
+    path[length] = '\0';
+    if (below)
+        return add_directory(L, s, path);
+    shorten(L, s, path);
+    length = strlen(path) + 1;
+    if (s->shortened.length == length &&
+        memcmp(s->shortened.data, path, length) == 0)
+        return true;
+    s->shortened.length = 0;
+    return bytes_append(&s->shortened, path, length) ? add_whiteout(L, s, path)
+                                                     : survey_no_memory(L);
+}
+
+static bool pack_removed(lua_State *L, struct survey *s) {
+    struct survey_removed *removed = &s->removed[s->packed_removed];
+    size_t length = strlen(removed->record.path);
+    char path[2 * PATH_MAX];
+    removed->packed = is_wanted(L, removed->record.path);
+    /* No path of a file system is as long. */
+    if (removed->packed && length < sizeof path - 8) {
+        memcpy(path, removed->record.path, length + 1);
+        if (!pack_gone(L, s, path))
+            return false;
+    }
+    s->packed_removed++;
+    return true;
 }
 
 bool survey_pack(lua_State *L, struct survey *s, double limit) {

@@ -227,8 +227,10 @@ local function to_do(folder, steps, out)
   return rest
 end
 
-local CONFLICT = { ["it has changed in the folder"] = true, ["it has been made in the folder"] = true,
-  ["a program has it open for writing"] = true, ["it is not empty"] = true }
+local CONFLICT = {
+  ["it has changed in the folder"] = true, ["it has been made in the folder"] = true,
+  ["a program has it open for writing"] = true, ["it is not empty"] = true,
+}
 
 local function settle(folder, step, out, ok, why)
   if ok then
@@ -281,7 +283,11 @@ end
 local function note(self, out)
   local paths = {}
   for _, path in ipairs(out.written) do paths[path] = true end
-  if next(paths) then sync.note(self, paths) end
+  if not next(paths) then return end
+  -- What is written is written. If this fails, the next time that the folder comes in finds
+  -- that both sides have the same.
+  local ok, err = pcall(sync.note, self, paths)
+  if not ok and not errors.is(err) then error(err, 0) end
 end
 
 local function sorted(out)

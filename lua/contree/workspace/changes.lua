@@ -1,5 +1,6 @@
 --- What the runs of a workspace have done to the folder, as changes with paths below it.
 
+local core = require("contree.core")
 local filesystem = require("contree.image.filesystem")
 local image = require("contree.image")
 local risk = require("contree.workspace.risk")
@@ -12,10 +13,16 @@ local changes = {}
 ---@field risky? string   why apply() leaves it alone unless it is told otherwise
 ---@field target? string  of a link
 
--- A directory whose owner or time alone differs has not changed for the host.
-local function matters(change)
-  return change.type ~= "directory" or change.change ~= "changed"
-    or change.was and (change.was.type ~= "directory" or change.was.mode ~= change.mode)
+-- A directory whose owner or time alone differs has not changed for the host. Whether there is
+-- one is told by the folder itself: git does not know.
+local function matters(self, change)
+  if change.type ~= "directory" then return true end
+  if change.change == "changed" then
+    return change.was and (change.was.type ~= "directory" or change.was.mode ~= change.mode)
+  end
+  local found = core.lstat(self.path .. "/" .. change.path)
+  local there = found ~= nil and found.type == "directory"
+  return there == (change.change == "removed")
 end
 
 --- The changes since the folder last came in.
@@ -27,7 +34,7 @@ function changes.list(self, given)
   local uuid = image.uuid_of(self.image)
   local found, truncated = sync.inside(self, last, given)
   for i = #found, 1, -1 do
-    if not matters(found[i]) then table.remove(found, i) end
+    if not matters(self, found[i]) then table.remove(found, i) end
   end
   for _, change in ipairs(found) do
     if change.type == "link" and change.change ~= "removed" then

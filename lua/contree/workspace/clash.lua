@@ -12,7 +12,6 @@ local clash = {}
 ---@field path string
 ---@field host "added"|"changed"|"removed"
 ---@field sandbox "added"|"changed"|"removed"
----@field host_paths string[]  the paths of the folder that it is about
 
 -- The digest of a file in the image, which has `size` bytes.
 local function digest_inside(self, path)
@@ -82,11 +81,12 @@ local function opposite(host, inside, below)
   if host.change == "removed" or host.type ~= "directory" then return below[host.path] end
 end
 
---- The clashes, and the paths that are the same on both sides.
+--- The clashes, the paths that are the same on both sides, and the directories in which the
+--- sandbox has something of its own.
 ---@async
 ---@param delta table[] what changed in the folder
 ---@param changes contree.Changes what changed in the sandbox
----@return contree.workspace.Clash[] clashes, table<string, boolean> same
+---@return contree.workspace.Clash[] clashes, table<string, boolean> same, table<string, any> own
 function clash.find(self, delta, changes)
   local inside, below = by_path(changes)
   local clashes, same = {}, {}
@@ -95,12 +95,11 @@ function clash.find(self, delta, changes)
     if other and other.path == host.path and is_same(self, host, other) then
       same[host.path] = true
     elseif other then
-      clashes[#clashes + 1] = { path = host.path, host = host.change, sandbox = other.change,
-        host_paths = { host.path } }
+      clashes[#clashes + 1] = { path = host.path, host = host.change, sandbox = other.change }
     end
   end
   os.remove(self.records.directory .. "/compared." .. core.getpid())
-  return clashes, same
+  return clashes, same, below
 end
 
 return clash

@@ -145,8 +145,11 @@ end
 
 --- Runs a command on the folder as it is now, in it, and moves to the image that it left.
 ---     workspace:run("make test")
---- Raises: as session:run, and conflict (a file was changed on both sides), file (the folder,
---- its index).
+--- Raises: request, not_found (the image, an uploaded file), conflict (a file was changed on
+--- both sides; the session is running a command, or the branch was moved meanwhile), gone (the
+--- session or its branch was deleted), unprocessable (a limit or user that cannot be had,
+--- streamed output that was cut off), operation_failed (the command could not be run),
+--- command_failed (with `check`), file (the folder, its index, a local file, the store).
 ---@async
 ---@param given contree.RunOptions|string a lone string is the shell command
 ---@return contree.Result
@@ -157,8 +160,10 @@ end
 
 --- Starts a command on the folder as it is now, in it, and returns at once (session:start).
 ---     local operation = workspace:start("make test")
---- Raises: as session:start, and conflict (a file was changed on both sides), file (the folder,
---- its index).
+--- Raises: request, not_found (the image, an uploaded file), conflict (a file was changed on
+--- both sides; the session is running a command, or the branch was moved meanwhile), gone (the
+--- session or its branch was deleted), unprocessable (a limit or user that cannot be had), file
+--- (the folder, its index, a local file, the store).
 ---@async
 ---@param given contree.RunOptions|string a lone string is the shell command
 ---@return contree.Operation
@@ -170,8 +175,10 @@ end
 --- Starts a command that is talked to while it runs, on the folder as it is now, in it
 --- (session:popen).
 ---     local process = workspace:popen({ "python3", "-i" })
---- Raises: as session:popen, and conflict (a file was changed on both sides), file (the folder,
---- its index).
+--- Raises: request, not_found (the image, an uploaded file), conflict (a file was changed on
+--- both sides; the session is running a command, or the branch was moved meanwhile), gone (the
+--- session or its branch was deleted), unprocessable (a limit or user that cannot be had), file
+--- (the folder, its index, a local file, the store).
 ---@async
 ---@param argv string|string[] the program and its arguments
 ---@param given? contree.PopenOptions

@@ -50,7 +50,9 @@ local function list(root)
   return names
 end
 
-local function has(root, name, what) return core.lstat(root .. "/" .. name .. "/" .. what) ~= nil end
+local function has(root, name, what)
+  return core.lstat(("%s/%s/%s"):format(root, name, what)) ~= nil
+end
 
 local function remove(root, name)
   local path = root .. "/" .. name

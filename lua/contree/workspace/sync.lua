@@ -12,11 +12,13 @@ local look = require("contree.workspace.look")
 local loop = require("contree.loop")
 local moves = require("contree.session.moves")
 local packed = require("contree.workspace.packed")
+local tasks = require("contree.loop.task")
 
 local sync = {}
 
 -- How often files that change while they are read are looked at again.
 local ATTEMPTS = 4
+local SMALL = 1048576 -- bytes of an archive that is held in memory
 
 --- What came in last: the mirror and its index; the second result says that it belongs to the
 --- session's image itself.
@@ -42,10 +44,10 @@ function sync.look(self, last)
   return survey
 end
 
--- The pieces of an archive of what a survey has found.
-local function feed(self, survey, skip)
+-- The pieces of an archive of what a survey has found, but what is in `less.skip`.
+local function feed(self, survey, less)
   return function()
-    survey:pack(skip)
+    survey:pack(less.skip, less.keep)
     return function()
       local bytes, problem = survey:piece(loop.SLICE)
       if problem then
@@ -56,34 +58,52 @@ local function feed(self, survey, skip)
   end
 end
 
--- Put what has changed, but what is in `skip`, on an image.
-local function put(self, uuid, survey, skip)
-  local pieces = feed(self, survey, skip)
+-- A small archive as a whole, so that two images can get it at the same time; else nil.
+local function whole(pieces)
+  local parts, size = {}, 0
+  for bytes in pieces() do
+    parts[#parts + 1], size = bytes, size + #bytes
+    if size > SMALL then return nil end
+  end
+  local text = table.concat(parts)
+  return function()
+    local left = text
+    return function()
+      local bytes = left
+      left = nil
+      return bytes
+    end
+  end
+end
+
+-- Put what has changed on an image.
+local function put(self, uuid, survey, less, pieces)
+  pieces = pieces or feed(self, survey, less)
   return layers.put(self.client, uuid, self.at, pieces)
-    or packed.put(self, uuid, pieces, survey, skip)
+    or packed.put(self, uuid, pieces, survey, less.skip)
 end
 
 --- What the runs have changed below the folder's place since it last came in.
 ---@async
----@return contree.Changes
+---@return contree.Changes changes, boolean truncated
 function sync.inside(self, last, given)
   given = given or {}
   given.path = self.at
   local uuid = image.uuid_of(self.image)
-  local changes = diff.between(self.client, uuid, last.base, given)
+  local changes, truncated = diff.between(self.client, uuid, last.base, given)
   local strip = #self.at + 2
   for i = #changes, 1, -1 do
     changes[i].path = changes[i].path:sub(strip)
     if changes[i].path == "" then table.remove(changes, i) end
   end
-  return changes
+  return changes, truncated
 end
 
 --- The paths that changed on both sides, and not to the same.
 ---@async
 ---@return contree.workspace.Clash[]
 function sync.clashes(self, last, survey)
-  if image.uuid_of(self.image) == last.base then return {}, {} end
+  if image.uuid_of(self.image) == last.base then return {}, {}, {} end
   return clash.find(self, survey:delta(), sync.inside(self, last))
 end
 
@@ -115,20 +135,41 @@ local function add_entry(self, uuid, counts)
   moves.go(self, entry)
 end
 
+-- Put it on the mirror, and what is not in `less` on the session's image.
+local function put_both(self, last, survey, less)
+  local tip = image.uuid_of(self.image)
+  local all = whole(feed(self, survey, {}))
+  local index = survey:index()
+  local rest = all and whole(feed(self, survey, less))
+  if rest then
+    local made = tasks.gather({
+      function() return put(self, last.base, survey, {}, all) end,
+      function() return put(self, tip, survey, less, rest) end,
+    }, 2)
+    return made[1], made[2], index
+  end
+  local mirror = put(self, last.base, survey, {})
+  index = survey:index()
+  return mirror, put(self, tip, survey, less), index
+end
+
+local function size_of(set)
+  local size = 0
+  for _ in pairs(set) do size = size + 1 end
+  return size
+end
+
 -- Send what a survey has found to the mirror, and to the session's image but what it has
 -- already or keeps as it is.
-local function send(self, last, survey, counts, skip)
+local function send(self, last, survey, counts, less)
   local tip = image.uuid_of(self.image)
   local total = counts.added + counts.changed + counts.removed
-  local skipped = 0
-  for _ in pairs(skip) do skipped = skipped + 1 end
-  local mirror = put(self, last.base, survey, nil)
-  local index = survey:index()
-  local uuid = tip
-  if tip == last.base then
-    uuid = mirror
-  elseif skipped < total then
-    uuid = put(self, tip, survey, skip)
+  local mirror, index, uuid
+  if tip == last.base or size_of(less.skip) == total then
+    mirror = put(self, last.base, survey, {})
+    index, uuid = survey:index(), tip == last.base and mirror or tip
+  else
+    mirror, uuid, index = put_both(self, last, survey, less)
   end
   self.records:keep(uuid, { base = mirror, index = index })
   if uuid ~= tip then add_entry(self, uuid, counts) end
@@ -139,12 +180,10 @@ local function once(self, prefer)
   local survey = sync.look(self, last)
   local counts = survey:counts()
   if counts.added + counts.changed + counts.removed > 0 then
-    local clashes, skip = sync.clashes(self, last, survey)
+    local clashes, skip, keep = sync.clashes(self, last, survey)
     if #clashes > 0 and not prefer then raise_clash(clashes) end
-    for _, each in ipairs(prefer == "sandbox" and clashes or {}) do
-      for _, path in ipairs(each.host_paths) do skip[path] = true end
-    end
-    send(self, last, survey, counts, skip)
+    for _, each in ipairs(prefer == "sandbox" and clashes or {}) do skip[each.path] = true end
+    send(self, last, survey, counts, { skip = skip, keep = keep })
   elseif counts.refreshed > 0 then
     self.records:keep(image.uuid_of(self.image), { base = last.base, index = survey:index() })
   end
@@ -182,7 +221,7 @@ function sync.note(self, paths)
     if paths[each.path] then any = true else skip[each.path] = true end
   end
   if any then
-    local mirror = put(self, last.base, survey, skip)
+    local mirror = put(self, last.base, survey, { skip = skip })
     self.records:keep(image.uuid_of(self.image), { base = mirror, index = survey:index() })
   end
   survey:close()

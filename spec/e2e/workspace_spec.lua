@@ -1,0 +1,436 @@
+-- A folder as a session: it comes in before each run, and changes come home.
+local contree = require("contree")
+local disk = require("spec.support.disk")
+local home = require("spec.support.home")
+
+describe("image:workspace", function()
+  local client, directory, stop, image, count
+
+  setup(function()
+    client, directory, stop = home.client()
+    image, count = client.images:use("busybox:latest"), 0
+  end)
+  teardown(function() stop() end)
+
+  local function sh(folder, script) assert(os.execute(("cd %s && %s"):format(folder, script))) end
+
+  -- A new folder, made by a shell script.
+  local function folder(script)
+    count = count + 1
+    local path = ("%s/folder%d"):format(directory, count)
+    os.execute("mkdir " .. path)
+    if script then sh(path, script) end
+    return path
+  end
+
+  local GIT = "git init -q . && git config user.email a@b && git config user.name a && "
+
+  local function open(path, given)
+    given = given or {}
+    given.path = path
+    return image:workspace(given)
+  end
+
+  local function out(workspace, command)
+    return workspace:run{ shell = command, check = true }.stdout
+  end
+
+  local function kinds(changes)
+    local list = {}
+    for i, each in ipairs(changes) do
+      list[i] = each.change:sub(1, 1) .. " " .. each.path .. (each.risky and " !" or "")
+    end
+    return table.concat(list, ", ")
+  end
+
+  local function whys(skipped)
+    local list = {}
+    for i, each in ipairs(skipped) do
+      list[i] = each.path .. ": " .. (each.kind and each.kind .. ": " or "") .. each.why
+    end
+    return table.concat(list, "\n")
+  end
+
+  local function raises(kind, fn, ...)
+    local ok, err = pcall(fn, ...)
+    assert.is_false(ok)
+    assert.is_true(contree.is_error(err, kind), tostring(err))
+    return err
+  end
+
+  describe("takes in", function()
+    it("what git says, and no ignored secret", function()
+      local path = folder(GIT .. [[echo .env > .gitignore && echo secret > .env &&
+        mkdir src && echo 1 > src/a && git add . && git commit -qm a && echo 2 > src/new]])
+      local ws = open(path)
+      assert.equal("git", ws.rule)
+      assert.equal("/work\n./.gitignore\n./src/a\n./src/new\n",
+        out(ws, "pwd; find . -type f | sort"))
+      -- Unless it is asked for.
+      assert.equal("secret\n", out(open(path, { ignore = false }), "cat .env"))
+      assert.equal("secret\n", out(open(path, { ignore = { "src" } }), "cat .env; ls src || true"))
+    end)
+
+    it("what .contreeignore leaves, without git", function()
+      local path = folder("mkdir -p a/b empty && echo 1 > a/b/c && echo x > drop.log && "
+        .. "echo y > keep.log && printf '*.log\\n!keep.log\\n' > .contreeignore")
+      local ws = open(path)
+      assert.equal(".contreeignore", ws.rule)
+      assert.matches("not a git repository", ws.rule_reason)
+      assert.equal(".\n./.contreeignore\n./a\n./a/b\n./a/b/c\n./empty\n./keep.log\n",
+        out(ws, "find . | sort"))
+      assert.equal("all files", open(folder("echo 1 > a")).rule)
+    end)
+
+    it("nothing when git does not say what is secret", function()
+      local path = folder("mkdir .git && echo secret > .env")
+      local err = raises("file", open, path)
+      assert.matches("git does not say", err.message)
+      assert.matches("ignore =", err.hint)
+      sh(path, "echo .env > .contreeignore")
+      assert.equal(".contreeignore", open(path).rule)
+    end)
+
+    it("modes, links, times, and names of any bytes", function()
+      local name = "n\255\nx 'q"
+      local path = folder("mkdir d && echo 1 > d/f && chmod 750 d/f && ln -s d/f l && "
+        .. "ln -s /nowhere/.. dangling && touch -d @1000000000 d/f && : > empty")
+      disk.write(path .. "/" .. name, "odd")
+      disk.write(path .. "/" .. ("long"):rep(50), "long")
+      local ws = open(path)
+      assert.equal("750 1000000000\nd/f\n/nowhere/..\n0\n",
+        out(ws, "stat -c '%a %Y' d/f; readlink l; readlink dangling; stat -c %s empty"))
+      assert.equal("odd", ws:read("/work/" .. name))
+      assert.equal("long", out(ws, "cat longlong*"))
+      out(ws, "for f in n*; do echo more >> \"$f\"; done")
+      assert.are.same({ name }, ws:apply().written)
+      assert.equal("oddmore\n", disk.read(path .. "/" .. name))
+    end)
+
+    it("no sockets, FIFOs, devices, nor what is too large or a mark of layers", function()
+      local path = folder("mkfifo pipe && echo 1 > f && truncate -s 1T holes && echo 2 > .wh.f "
+        .. "&& (mknod null c 1 3 2>/dev/null || mkfifo null)")
+      local made = require("spec.support.disk").capture("python3 -c 'import socket; "
+        .. "socket.socket(socket.AF_UNIX).bind(\"" .. path .. "/sock\")' 2>&1")
+      assert.equal("", made)
+      local ws = open(path)
+      assert.equal("f\n", out(ws, "ls"))
+      local said = whys(ws.skipped)
+      assert.matches("pipe: it is a FIFO", said)
+      assert.matches("sock: it is a socket", said)
+      assert.matches("holes: it is larger than max_file", said)
+      assert.matches(".wh.f: a layer cannot hold", said, 1, true)
+      assert.matches("null: it is a ", said)
+      -- Holes that fit come in as zeros.
+      sh(path, "rm holes && truncate -s 1M holes")
+      assert.equal("1048576\n", out(ws, "stat -c %s holes"))
+    end)
+
+    it("repositories in repositories, and worktrees", function()
+      local path = folder(GIT .. "echo 1 > f && git add f && git commit -qm f && mkdir sub && "
+        .. "(cd sub && " .. GIT .. "echo 2 > g && echo x > .env && echo .env > .gitignore && "
+        .. "git add g .gitignore && git commit -qm g) && git -c protocol.file.allow=always "
+        .. "submodule --quiet add ./sub sub && git commit -qm sub && mkdir hollow")
+      local tree = directory .. "/tree"
+      sh(path, "git worktree add -q " .. tree)
+      assert.equal("2\n.\n..\n.gitignore\ng\n", out(open(path), "cat sub/g; ls -a sub"))
+      -- In a worktree .git is a file, and the submodule is not checked out.
+      local ws = open(tree)
+      assert.equal("git", ws.rule)
+      assert.equal("1\nno\n", out(ws, "cat f; test -e .git || echo no"))
+    end)
+
+    it("hard links as files of their own", function()
+      local path = folder("echo 1 > a && ln a b")
+      local ws = open(path)
+      assert.equal("1\n1\n1\n", out(ws, "cat a b; stat -c %h a"))
+      sh(path, "echo 2 > b")
+      assert.equal("2\n2\n", out(ws, "cat a b"))
+    end)
+
+    it("edits, deletions and changes of type before each run", function()
+      local path = folder(GIT .. "mkdir d e && echo 1 > a && echo 2 > d/b && echo 3 > e/c && "
+        .. "ln -s a l && git add . && git commit -qm x")
+      local ws = open(path)
+      out(ws, "echo built > product")
+      sh(path, "echo 1b > a && rm -r d && echo file > d && rm e/c && rm l && mkdir l "
+        .. "&& echo 5 > l/x")
+      assert.equal("1b\nfile\n5\nbuilt\nno\n",
+        out(ws, "cat a d l/x product; test -e e/c || echo no"))
+      assert.equal("a product", kinds(ws:changes()))
+      sh(path, "rm d && mkdir d && echo 6 > d/y && rm -r l && ln -s d l")
+      assert.equal("6\n6\n", out(ws, "cat d/y l/y"))
+      -- An edit that leaves size and time as they are is found, too.
+      sh(path, "touch -r a stamp && printf '1c\\n' > a && touch -r stamp a && rm stamp")
+      assert.equal("1c\n", out(ws, "cat a"))
+    end)
+
+    it("nothing twice: a touched file is no change", function()
+      local path = folder("echo 1 > a && echo 2 > b")
+      local ws = open(path)
+      local uuid = ws.image.uuid
+      sh(path, "touch a && cp b c && mv c b")
+      assert.are.same({ added = 0, changed = 0, removed = 0 }, ws:sync())
+      assert.equal(uuid, ws.image.uuid)
+    end)
+
+    it("a folder that another workspace has brought in, without sending it again", function()
+      local path = folder("echo 1 > a")
+      local first = open(path)
+      local second = open(path)
+      assert.equal(first.image.uuid, second.image.uuid)
+      sh(path, "echo 2 > a")
+      assert.equal("2\n", out(open(path), "cat a"))
+    end)
+
+    it("no folder that is gone", function()
+      local path = folder("echo 1 > a")
+      local ws = open(path)
+      sh(path, "cd .. && rm -r " .. path)
+      assert.matches("no directory any more", raises("file", ws.run, ws, "true").message)
+      raises("file", open, path)
+      raises("file", open, directory .. "/none")
+    end)
+  end)
+
+  describe("shows", function()
+    it("changes as a patch", function()
+      local path = folder(GIT .. "seq 1 20 > n && echo x > gone && git add . && git commit -qm x")
+      local ws = open(path)
+      out(ws, "sed -i s/^10$/ten/ n; rm gone; mkdir d; echo new > d/f")
+      local changes = ws:changes()
+      assert.equal("a d, a d/f, r gone, c n", kinds(changes))
+      disk.write(directory .. "/patch", tostring(changes))
+      sh(path, "git apply " .. directory .. "/patch && test $(cat d/f) = new && test ! -e gone "
+        .. "&& grep -q ten n")
+    end)
+
+    it("what is risky", function()
+      local path = folder("echo 1 > f && echo 2 > tool && echo x > .contreeignore")
+      local ws = open(path)
+      out(ws, [[mkdir -p .git/hooks sub/.vscode .husky; echo x > .git/hooks/pre-commit
+        echo x > .git/config; echo x > .envrc; echo x > sub/.nvim.lua; echo x > .exrc
+        echo x > sub/.vscode/tasks.json; echo x > .husky/pre-push; chmod +x tool; chmod u+s f
+        ln -s /etc/passwd absolute; ln -s ../../x out; ln -s f in; ln -s in/../../x through
+        ln -s .git/config inner; echo ok > plain]])
+      local risky = {}
+      for _, change in ipairs(ws:changes()) do
+        if change.risky then risky[#risky + 1] = change.path end
+      end
+      assert.equal(".envrc .exrc .git .git/config .git/hooks .git/hooks/pre-commit .husky "
+        .. ".husky/pre-push absolute f inner out sub/.nvim.lua sub/.vscode "
+        .. "sub/.vscode/tasks.json through tool", table.concat(risky, " "))
+      local applied = ws:apply()
+      assert.equal("in plain sub", table.concat(applied.written, " "))
+      assert.equal(#risky, #applied.skipped)
+      assert.is_nil(disk.peek(path .. "/.envrc"))
+      -- What is named comes home.
+      assert.are.same({ ".envrc" }, ws:apply{ only = ".envrc" }.written)
+      assert.equal(#risky - 1, #ws:apply{ risky = true }.written)
+    end)
+  end)
+
+  describe("brings home", function()
+    it("all, and then nothing is left", function()
+      local path = folder(GIT .. "mkdir d && echo 1 > a && echo 2 > d/b && echo 3 > c && "
+        .. "chmod 640 a && ln -s a l && git add . && git commit -qm x")
+      local ws = open(path)
+      out(ws, [[echo more >> a; rm -r d; echo file > d; rm c; mkdir -p n/m; echo 4 > n/m/f
+        ln -sf d l; mv n/m/f n/m/g]])
+      local dry = ws:apply{ dry_run = true }
+      assert.is_true(dry.dry_run)
+      assert.equal("1\n", disk.read(path .. "/a"))
+      local applied = ws:apply()
+      assert.are.same(dry.written, applied.written)
+      assert.are.same({}, applied.skipped)
+      assert.equal("1\nmore\n640\nfile\nd\n4\n", disk.capture("cd " .. path
+        .. "; cat a; stat -c %a a; cat d; readlink l; cat n/m/g; ls -A | grep contree; ls c 2>&-"))
+      assert.equal("", kinds(ws:changes()))
+      -- The next run sees the same, and both sides go on.
+      sh(path, "echo host >> a")
+      assert.equal("1\nmore\nhost\n", out(ws, "cat a"))
+    end)
+
+    it("what is chosen", function()
+      local path = folder("mkdir src && echo 1 > src/a && echo 2 > b")
+      local ws = open(path)
+      out(ws, "echo x >> src/a; echo x >> b; mkdir -p src/deep other/deep; echo x > src/deep/n; "
+        .. "echo x > other/deep/n")
+      assert.equal("src/a src/deep src/deep/n",
+        table.concat(ws:apply{ only = { "src/**" } }.written, " "))
+      assert.equal("a other, a other/deep, a other/deep/n, c b", kinds(ws:changes()):gsub(
+        "^(c b), (.*)$", "%2, %1"))
+      assert.equal("other other/deep other/deep/n",
+        table.concat(ws:apply{ only = "other/deep/n" }.written, " "))
+      assert.equal("2\n", disk.read(path .. "/b"))
+    end)
+
+    it("single hunks", function()
+      local path = folder("seq 1 40 > n && printf 'a\\nb' > open")
+      local ws = open(path)
+      out(ws, "sed -i 's/^5$/five/; s/^20$/twenty/; s/^35$/thirty-five/' n; printf c >> open; "
+        .. "echo x > other")
+      local changes = ws:changes()
+      assert.equal(3, #changes[1].hunks)
+      assert.are.same({ "n" }, ws:apply{ hunks = { n = { 3, 1 } } }.written)
+      local text = disk.read(path .. "/n")
+      assert.is_truthy(text:find("five\n", 1, true) and text:find("\n20\n", 1, true)
+        and text:find("thirty-five", 1, true))
+      -- The rest is still a change, of the file as it is now.
+      changes = ws:changes()
+      assert.equal("n", changes[1].path)
+      assert.equal(1, #changes[1].hunks)
+      assert.matches("-20\n+twenty\n", changes[1].hunks[1].text, 1, true)
+      raises("invalid_argument", ws.apply, ws, { hunks = { n = { 2 } } })
+      assert.are.same({ "n", "open" }, ws:apply{ hunks = { n = { 1 }, open = { 1 } } }.written)
+      assert.equal("a\nbc", disk.read(path .. "/open"))
+      assert.equal("a other", kinds(ws:changes()))
+    end)
+
+    it("no file that was edited meanwhile", function()
+      local path = folder("echo 1 > a && echo 2 > b && echo 3 > c && echo 4 > d")
+      local ws = open(path)
+      out(ws, "for f in a b c d; do echo box >> $f; done; echo box > e; rm d")
+      sh(path, "echo mine > a && rm b && echo mine > e && echo mine >> d")
+      local applied = ws:apply()
+      assert.are.same({ "c" }, applied.written)
+      assert.equal("a: conflict: it has changed in the folder\n"
+        .. "b: conflict: it is gone in the folder\nd: conflict: it has changed in the folder\n"
+        .. "e: conflict: there is one in the folder", whys(applied.skipped))
+      assert.equal("mine\n4\nmine\nmine\n", disk.capture("cd " .. path .. "; cat a d e; ls b 2>&-"))
+      local list = {}
+      for _, each in ipairs(ws:conflicts()) do
+        list[#list + 1] = ("%s %s/%s"):format(each.path, each.host, each.sandbox)
+      end
+      table.sort(list)
+      assert.equal("a changed/changed, b removed/changed, d changed/removed, e added/added",
+        table.concat(list, ", "))
+      local err = raises("conflict", ws.run, ws, "true")
+      assert.matches("a, b, d, e", err.message, 1, true)
+      ws:sync{ prefer = "host" }
+      assert.equal("mine\n4\nmine\nmine\nno\n", out(ws, "cat a d e; test -e b || echo no"))
+    end)
+
+    it("the sandbox's version where that is preferred", function()
+      local path = folder("echo 1 > a")
+      local ws = open(path, { prefer = "sandbox" })
+      out(ws, "echo box > a")
+      sh(path, "echo host > a")
+      assert.equal("box\n", out(ws, "cat a"))
+      assert.matches("-host\n+box\n", tostring(ws:changes()), 1, true)
+      assert.are.same({ "a" }, ws:apply().written)
+      assert.equal("box\n", disk.read(path .. "/a"))
+    end)
+
+    it("the same that both sides have made, without a conflict", function()
+      local path = folder("echo 1 > a")
+      local ws = open(path)
+      out(ws, "echo same > a; echo same > b; ln -s a l")
+      sh(path, "echo same > a; echo same > b; ln -s a l")
+      assert.are.same({}, ws:conflicts())
+      assert.equal("same\n", out(ws, "cat a"))
+      assert.equal("", kinds(ws:changes()))
+    end)
+
+    it("no file that a program has open for writing", function()
+      local path = folder("echo 1 > log")
+      local ws = open(path)
+      out(ws, "echo box > log")
+      local file = assert(io.open(path .. "/log", "a"))
+      assert.equal("log: conflict: a program has it open for writing", whys(ws:apply().skipped))
+      file:write("more\n")
+      file:close()
+      assert.equal("1\nmore\n", disk.read(path .. "/log"))
+      assert.equal("", disk.capture("ls -A " .. path .. " | grep contree"))
+    end)
+  end)
+
+  describe("takes back", function()
+    it("what came home last", function()
+      local path = folder(GIT .. "mkdir d && echo 1 > a && chmod 600 a && echo 2 > d/b && "
+        .. "ln -s a l && git add . && git commit -qm x")
+      local ws = open(path)
+      out(ws, "echo x > a; rm -r d; mkdir n; echo 3 > n/f; ln -sf n l; chmod 644 a")
+      ws:apply()
+      assert.equal("", kinds(ws:changes()))
+      local undone = ws:undo()
+      assert.are.same({}, undone.skipped)
+      assert.equal("1\n600\n2\na\nno\n", disk.capture("cd " .. path
+        .. "; cat a; stat -c %a a; cat d/b; readlink l; test -e n || echo no"))
+      assert.equal("", disk.capture("cd " .. path .. "; git status --short"))
+      -- The sandbox keeps its version, which can come home again.
+      assert.equal("x\n", out(ws, "cat a"))
+      assert.are.same({}, ws:apply().skipped)
+      assert.equal("x\n3\n", disk.capture("cd " .. path .. "; cat a n/f"))
+      ws:undo()
+      raises("not_found", ws.undo, ws)
+    end)
+
+    it("no edit that came after", function()
+      local path = folder("echo 1 > a && echo 2 > b")
+      local ws = open(path)
+      out(ws, "echo x > a; echo x > b; echo x > c")
+      ws:apply()
+      sh(path, "echo mine > a && echo mine >> c")
+      local undone = ws:undo()
+      assert.are.same({ "b" }, undone.written)
+      assert.equal(2, #undone.skipped)
+      assert.equal("mine\n2\nx\nmine\n", disk.capture("cd " .. path .. "; cat a b c"))
+    end)
+  end)
+
+  describe("is a session", function()
+    it("that goes back, forks and branches with its folder", function()
+      local path = folder("echo 1 > a")
+      local ws = open(path)
+      out(ws, "echo first > x")
+      sh(path, "echo 2 > a")
+      out(ws, "echo second > y")
+      ws:rollback(2)
+      assert.equal("2\nno\n", out(ws, "cat a; test -e y || echo no"))
+      local fork = ws:fork()
+      out(fork, "echo fork > z")
+      assert.equal("a x, a z", kinds(fork:changes()))
+      assert.equal("a x", kinds(ws:changes()))
+      assert.are.same({ "x", "z" }, fork:apply().written)
+      -- What the fork has brought home comes in here.
+      assert.equal("fork\n", out(ws, "cat z"))
+    end)
+
+    it("in a store, which another program goes on with", function()
+      local path, store = folder("echo 1 > a"), directory .. "/store.db"
+      local ws = open(path, { store = store, id = "w" })
+      out(ws, "echo box > a")
+      sh(path, "echo 3 > b")
+      local again = open(path, { store = store, id = "w" })
+      assert.equal("box\n3\n", out(again, "cat a b"))
+      assert.equal("c a", kinds(again:changes()))
+      assert.are.same({ "a" }, again:apply().written)
+      assert.equal("", kinds(open(path, { store = store, id = "w" }):changes()))
+    end)
+
+    it("on a server that takes no layers", function()
+      local path = folder("mkdir d && echo 1 > d/a && echo 2 > b && ln -s b l && chmod 750 b")
+      client.sends_files = true
+      local ws = open(path)
+      assert.equal("1\n2\nb\n750\n", out(ws, "cat d/a b; readlink l; stat -c %a b"))
+      sh(path, "rm -r d && echo file > d && rm b && echo 3 > c")
+      assert.equal("file\n3\nno\n", out(ws, "cat d c; test -e b || echo no"))
+      out(ws, "echo x >> c")
+      assert.are.same({ "c" }, ws:apply().written)
+      client.sends_files = nil
+    end)
+
+    it("with its own mistakes", function()
+      local path = folder("echo 1 > a")
+      assert.matches('did you mean "ignore"', raises("invalid_argument", open, path,
+        { ignor = {} }).hint, 1, true)
+      raises("invalid_argument", open, path, { at = "/" })
+      raises("invalid_argument", open, path, { at = "/a/../b" })
+      raises("invalid_argument", open, path, { prefer = "both" })
+      local ws = open(path, { at = "/srv/app/" })
+      assert.equal("/srv/app\n/\n", out(ws, "pwd") .. ws:run{ shell = "pwd", cwd = "/" }.stdout)
+      raises("invalid_argument", ws.apply, ws, { hunk = {} })
+    end)
+  end)
+end)
