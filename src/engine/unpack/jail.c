@@ -17,12 +17,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, ABOVE_CHILDS = 16 };
+enum { TICK_MS = 100, ABOVE_CHILDS = 16, EARLY_BYTES = 64 << 20 };
 
 struct jail {
     const struct unpack_options *o;
     struct fault *f;
-    int root;
+    int root, input;
+    off_t written;         /* of the input, with what was made of it */
     int given[UNPACK_FDS]; /* duplicates, which become the child's descriptors
                             */
     int control;
@@ -165,6 +166,18 @@ static int answer(struct jail *j) {
     return result;
 }
 
+/* Whoever wants a durable tree syncs it in the end. Of a large archive most is
+ * on disk by then: the disk works while the child does. The offset of a file is
+ * the child's; a pipe has none. */
+static void write_early(struct jail *j) {
+    off_t at = lseek(j->input, 0, SEEK_CUR);
+    if (at - j->written < EARLY_BYTES)
+        return;
+    j->written = at;
+    if (syncfs(j->root) < 0)
+        return; /* the last sync tells */
+}
+
 /* Serves the child until it is done (0), is dead (1) or must be stopped
  * (-1). */
 static int converse(struct jail *j) {
@@ -174,6 +187,8 @@ static int converse(struct jail *j) {
         if (deadline_check(&j->o->deadline, "the archive", j->f) < 0)
             return -1;
         int ready = poll(&p, 1, TICK_MS);
+        if (ready == 0)
+            write_early(j);
         if (ready == 0 || (ready < 0 && errno == EINTR))
             continue;
         ssize_t n = recv(j->control, &j->m, sizeof j->m, 0);
@@ -235,8 +250,8 @@ int unpack_jailed(int root, int fd, const struct unpack_options *o,
     *result = (struct unpack_result){0};
     if (!j)
         return fault_memory(f);
-    *j = (struct jail){
-        .o = o, .f = f, .root = root, .control = -1, .given = {-1}};
+    *j =
+        (struct jail){.o = o, .f = f, .root = root, .input = fd, .control = -1};
     for (int i = 0; i < UNPACK_FDS; i++)
         j->given[i] = -1;
     int outcome = start(j, root, fd);

@@ -146,13 +146,14 @@ static int unpack_content(struct unpack *u, int fd, const char *path,
                           struct archive_entry *e) {
     const void *data;
     size_t length;
-    la_int64_t offset, size = archive_entry_size(e);
+    la_int64_t offset, size = archive_entry_size(e), end = 0;
     if (size < 0 || size > unpack_max_bytes(u))
         return fault_set(u->f, 413, "'" NAME "' is larger than %lld bytes",
                          path, (long long)unpack_max_bytes(u));
     while (!unpack_must_stop(u)) {
         int got = archive_read_data_block(u->a, &data, &length, &offset);
-        if (got == ARCHIVE_EOF && ftruncate(fd, size) < 0)
+        /* A hole at the end. */
+        if (got == ARCHIVE_EOF && end < size && ftruncate(fd, size) < 0)
             return unpack_failed(u, "writing", path);
         if (got == ARCHIVE_EOF)
             return 0;
@@ -166,6 +167,7 @@ static int unpack_content(struct unpack *u, int fd, const char *path,
             return -1;
         if (write_at(fd, data, length, offset) < 0)
             return unpack_failed(u, "writing", path);
+        end = offset + (la_int64_t)length;
     }
     return -1;
 }
@@ -173,9 +175,13 @@ static int unpack_content(struct unpack *u, int fd, const char *path,
 static int unpack_file(struct unpack *u, int parent, const char *name,
                        const char *path, struct archive_entry *e) {
     struct timespec times[2];
-    int fd CLEANUP(cleanup_close) =
-        openat(parent, name,
-               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd CLEANUP(cleanup_close) = openat(parent, name, flags, 0600);
+    if (fd < 0 && errno == EEXIST) {
+        if (root_make_way(u, parent, name) < 0)
+            return -1;
+        fd = openat(parent, name, flags, 0600);
+    }
     if (fd < 0)
         return unpack_failed(u, "making", path);
     if (unpack_content(u, fd, path, e) < 0 || set_metadata(u, fd, path, e) < 0)
@@ -293,8 +299,6 @@ static int unpack_named(struct unpack *u, const char *path,
     case AE_IFDIR:
         return unpack_directory(u, parent, name, path, e);
     case AE_IFREG:
-        if (root_make_way(u, parent, name) < 0)
-            return -1;
         return unpack_file(u, parent, name, path, e);
     case AE_IFLNK:
     case AE_IFIFO:
