@@ -129,6 +129,7 @@ build = {
     ["contree.image.hash"] = "lua/contree/image/hash.lua",
     ["contree.image.images"] = "lua/contree/image/images.lua",
     ["contree.image.layers"] = "lua/contree/image/layers.lua",
+    ["contree.image.merge"] = "lua/contree/image/merge.lua",
     ["contree.image.reference"] = "lua/contree/image/reference.lua",
     ["contree.image.users"] = "lua/contree/image/users.lua",
     ["contree.loop"] = "lua/contree/loop/init.lua",

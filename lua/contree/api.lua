@@ -218,6 +218,25 @@ function Image:diff(other, given)
   return require("contree.image.diff").between(self.client, image.uuid_of(self), other, given)
 end
 
+--- An image of this one and of another that came from the same: this one with what the other
+--- changed since. Files, directories, links, modes and owners are merged, texts line by line.
+--- Where both changed something, each in its own way, it is an error, whose `conflicts` lists
+--- the paths; or `prefer` says who wins, and the second result lists them. The new image
+--- descends from this one.
+---     local both = image:merge(other)
+--- Raises: request, conflict (both changed something), not_found (one of the
+--- images), unprocessable (both came from no image that is known: say `base`), timeout (it
+--- took longer than `timeout`), not_supported (the hosted service).
+---@async
+---@param other contree.Image|contree.Session|string the other image: a string is a uuid or a
+---  tag
+---@param given? contree.MergeOptions
+---@return contree.Image image
+---@return contree.Conflict[] conflicts where both changed something, with `prefer`
+function Image:merge(other, given)
+  return require("contree.image.merge").images(self.client, image.uuid_of(self), other, given)
+end
+
 -- Making images ------------------------------------------------------------
 
 --- Imports an image from a registry (or, on a local engine, from anything that skopeo reads)

@@ -14,6 +14,7 @@
 ---@field operation? contree.Operation
 ---@field process? contree.Subprocess
 ---@field result? contree.Result  what is known of the run
+---@field conflicts? contree.Conflict[]  of image:merge
 ---@field where? string         the script's file:line that called
 ---@field traceback? string     the script's functions that led there, the innermost first
 ---@field misuse? boolean       the script's text is wrong, whatever the world is like

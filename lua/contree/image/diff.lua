@@ -50,17 +50,6 @@ local OPTIONS = {
   context = options.integer(0, 1000000), max_size = options.integer(1, 2 ^ 27),
 }
 
--- The name of an image, session, uuid or tag in a request.
-local function named(other)
-  if type(other) == "table" then
-    local one = other.image or other
-    other = one.uuid or one.tag
-  end
-  options.argument("diff", "the other image", options.name, other)
-  local tag = other:gsub("^tag:", "")
-  return reference.uuid(tag) or "tag:" .. reference.tag(tag)
-end
-
 -- Patches --------------------------------------------------------------------
 
 local ESCAPES = { ["\a"] = "\\a", ["\b"] = "\\b", ["\t"] = "\\t", ["\n"] = "\\n", ["\v"] = "\\v",
@@ -251,7 +240,7 @@ end
 function diff.between(self, uuid, other, given)
   given = options.check("diff", OPTIONS, given)
   local wanted = given.path and options.normal(given.path)
-  local base = named(other)
+  local base = reference.named("diff", "the other image", other)
   local result = ask(self, uuid, base,
     { limit = given.limit, path = wanted ~= "/" and wanted or nil })
   local changes = make({}, self.safe)

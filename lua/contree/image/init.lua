@@ -23,6 +23,7 @@ local image = {}
 ---@field archive fun(self, path: string, to: string): string
 ---@field grep fun(self, given: string|table): table
 ---@field diff fun(self, other: any, given: contree.DiffOptions?): contree.Changes, boolean
+---@field merge fun(self, other: any, given: contree.MergeOptions?): contree.Image, table
 local Image = {}
 
 image.methods = Image

@@ -6,6 +6,7 @@
 -- images get equal tags, and different images different ones.
 
 local core = require("contree.core")
+local options = require("contree.base.options")
 
 local reference = {}
 
@@ -173,6 +174,21 @@ function reference.tag(name)
   if reference.is_tag(name) then return name end
   local source = reference.parse(name)
   return source and source.tag or name
+end
+
+--- The name of an image, session, uuid or tag in a request.
+---@param where string the function that was given it
+---@param what string
+---@param other contree.Image|contree.Session|string
+---@return string
+function reference.named(where, what, other)
+  if type(other) == "table" then
+    local one = other.image or other
+    other = one.uuid or one.tag
+  end
+  options.argument(where, what, options.name, other)
+  local tag = other:gsub("^tag:", "")
+  return reference.uuid(tag) or "tag:" .. reference.tag(tag)
 end
 
 return reference

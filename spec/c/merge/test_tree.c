@@ -302,14 +302,16 @@ static void add_change(FILE *out) {
     int depth = 1 + seed_below(3), n = 0;
     for (int i = 0; i < depth; i++)
         n += sprintf(path + n, "%s%s", i ? "/" : "", names[seed_below(4)]);
+    /* Each line and target has its path: nothing looks like renamed. */
     switch (seed_below(10)) {
     case 0:
     case 1:
     case 2:
         fprintf(out,
                 "mkdir -p $(dirname %s); [ -d %s ] || [ -L %s ] || "
-                "seq %d %d > %s; ",
-                path, path, path, 10 * seed_below(3), 40 + seed_below(2), path);
+                "seq -f '%s %%g' %d %d > %s; ",
+                path, path, path, path, 10 * seed_below(3), 40 + seed_below(2),
+                path);
         break;
     case 3:
     case 4:
@@ -326,8 +328,8 @@ static void add_change(FILE *out) {
                 seed_below(2) ? "755" : "644", path);
         break;
     default:
-        fprintf(out, "mkdir -p $(dirname %s); [ -d %s ] || ln -sfn t%d %s; ",
-                path, path, seed_below(3), path);
+        fprintf(out, "mkdir -p $(dirname %s); [ -d %s ] || ln -sfn t%d-%s %s; ",
+                path, path, seed_below(3), path, path);
     }
 }
 
@@ -338,7 +340,8 @@ static char *random_changes(int most) {
     fprintf(out, "exec 2>/dev/null; ");
     for (int n = 1 + seed_below(most); n > 0; n--)
         add_change(out);
-    fprintf(out, "true");
+    /* Git knows no empty directories. */
+    fprintf(out, "find . -mindepth 1 -type d -empty -delete; true");
     fclose(out);
     return text;
 }
@@ -359,7 +362,7 @@ static bool commit(const struct temp_dir *d, int top, const char *below,
 
 /* Whether git merges them. The tree is in the file "want". */
 static bool ask_git(const struct temp_dir *d) {
-    return shell("cd %s && GIT_DIR=git git -c merge.renames=false merge-tree "
+    return shell("cd %s && GIT_DIR=git git merge-tree "
                  "--write-tree $(cat ours) $(cat theirs) > out 2>&1 && "
                  "head -1 out > want",
                  d->path);
