@@ -52,14 +52,7 @@ local function hand_over(process, rest)
 end
 
 local function send_all(process, rest)
-  if hand_over(process, rest) then return end
-  local reader = rest.read
-  local chunk = reader()
-  while chunk do
-    control.write(process, process.spid, chunk, false)
-    chunk = reader()
-  end
-  control.write(process, process.spid, "", true)
+  if not hand_over(process, rest) then control.stream(process, process.spid, rest.read) end
 end
 
 -- End a process that could not be given its input.

@@ -113,6 +113,27 @@ function control.write(self, spid, bytes, close)
   end
 end
 
+--- Sends all the rest of a process's input, as fast as it is read, and ends it.
+---@async
+---@param reader fun(): string?
+function control.stream(self, spid, reader)
+  if not takes_bytes(self) or not self.client.has_records then
+    local chunk = reader()
+    while chunk do
+      control.write(self, spid, chunk, false)
+      chunk = reader()
+    end
+    return control.write(self, spid, "", true)
+  end
+  local ok, err = pcall(wire.request, self.client, { method = "POST",
+    path = path_of(self, spid, "/stdin/stream"), headers = { "Expect: 100-continue" },
+    body = { chunks = true }, feed = function() return reader end,
+    patient = true, retry = false, revive = false })
+  -- The engine hangs up when the process reads no more; if the engine itself has ended, the
+  -- operation says so.
+  if not ok and not errors.is(err, "connection") then error(err, 0) end
+end
+
 -- What an engine or another server answers that cannot do this.
 local UNABLE = { [400] = true, [403] = true, [404] = true, [405] = true, [422] = true,
   [501] = true }

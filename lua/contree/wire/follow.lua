@@ -93,8 +93,11 @@ local function connect(self, deadline)
   end
   if self.cursor then headers[2] = "Last-Event-Id: " .. self.cursor end
   self.moved, self.written = false, { stdout = 0, stderr = 0 }
-  return wire.open_events(self.client, { path = self.path .. "/events", query = query,
+  local port = wire.open_events(self.client, { path = self.path .. "/events", query = query,
     headers = headers, deadline = deadline, sink = sink })
+  self.client.has_records = self.client.has_records
+    or port.handle:header("content-type") == "application/vnd.contree.records"
+  return port
 end
 
 -- A completion event made from the operation's final state.

@@ -64,7 +64,7 @@ local function description(self, request, streamed)
     max_body = request.max_body,
     sha256 = request.sha256,
     connect_timeout = CONNECT_TIMEOUT,
-    idle_timeout = streamed and patience or nil,
+    idle_timeout = streamed and not request.patient and patience or nil,
     compressed = not self.unix_socket or nil,
   }
 end
@@ -244,6 +244,7 @@ end
 --
 -- The fields of a request:
 --   method, path, query, json or body, headers, sink, sha256, max_body
+--   patient      the server may stop reading for as long as it likes
 --   feed         returns for each attempt a function that returns the chunks of the body, then
 --                nil; with body = { chunks = true }
 --   take         returns for each attempt a function that is given the body in pieces; with

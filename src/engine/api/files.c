@@ -107,9 +107,11 @@ static int file_upload_open(struct request *r, int64_t length,
     return 0;
 }
 
-static int file_upload_write(struct request *r, const void *data, size_t length,
-                             struct fault *f) {
-    return upload_write(request_state(r), data, length, f);
+static ssize_t file_upload_write(struct request *r, const void *data,
+                                 size_t length, struct fault *f) {
+    return upload_write(request_state(r), data, length, f) < 0
+               ? -1
+               : (ssize_t)length;
 }
 
 struct upload_job {

@@ -74,15 +74,15 @@ static int layer_open(struct request *r, int64_t length, struct fault *f) {
                : 0;
 }
 
-static int layer_write(struct request *r, const void *data, size_t length,
-                       struct fault *f) {
+static ssize_t layer_write(struct request *r, const void *data, size_t length,
+                           struct fault *f) {
     struct arrival *a = request_state(r);
     if ((int64_t)length > RUN_LAYER_BYTES - a->size)
         return too_large(f);
     if (write_all(a->layer.fd, data, length) < 0)
         return fault_errno(f, "writing an archive");
     a->size += (int64_t)length;
-    return 0;
+    return (ssize_t)length;
 }
 
 /* ---- the image is made ---- */

@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/uuid.h"
 #include "operation/parse.h"
+#include "operation/process.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,6 +215,66 @@ static void subprocess_stdin(struct request *r) {
         reply_empty(r, 204);
 }
 
+/* ---- input as a stream ---- */
+
+/* An extension (http-api.md §4.16): the body goes into the pipe as it comes.
+ * The operation may end at any time, so it is found again for each piece. */
+struct streaming {
+    struct input_waiter waiter;
+    struct request *request;
+    char uuid[UUID_SIZE];
+    int spid;
+};
+
+static void streaming_ready(struct input_waiter *w) {
+    request_go_on(((struct streaming *)w)->request);
+}
+
+static void streaming_release(void *streaming) {
+    struct streaming *s = streaming;
+    struct operation *op =
+        operation_find(request_engine(s->request)->operations, s->uuid);
+    if (op)
+        operation_unwait_input(op, s->spid, &s->waiter);
+    free(s);
+}
+
+static int streaming_open(struct request *r, int64_t length, struct fault *f) {
+    struct operation *op = find_active(r, f);
+    struct streaming *s = op ? calloc(1, sizeof *s) : NULL;
+    (void)length;
+    if (!s)
+        return op ? fault_memory(f) : -1;
+    s->waiter.ready = streaming_ready;
+    s->request = r;
+    request_own(r, s, streaming_release);
+    if (api_uuid(r, 0, "operation", s->uuid, f) < 0 ||
+        read_spid(r, &s->spid, f) < 0)
+        return -1;
+    return operation_write(op, s->spid, NULL, 0, false, f);
+}
+
+/* The reply would come only after all of the body, which nobody wants. */
+static ssize_t streaming_write(struct request *r, const void *data,
+                               size_t length, struct fault *f) {
+    struct streaming *s = request_state(r);
+    struct operation *op =
+        operation_find(request_engine(r)->operations, s->uuid);
+    ssize_t n =
+        op ? operation_stream(op, s->spid, data, length, &s->waiter, f) : -1;
+    return n < 0 ? STREAM_CUT : n;
+}
+
+static void streaming_end(struct request *r) {
+    struct streaming *s = request_state(r);
+    struct fault f;
+    struct operation *op = find_active(r, &f);
+    if (!op || operation_write(op, s->spid, NULL, 0, true, &f) < 0)
+        reply_fault(r, &f);
+    else
+        reply_empty(r, 204);
+}
+
 /* ---- input from a file that the client has open ---- */
 
 /* An extension (http-api.md §4.16). */
@@ -295,6 +356,8 @@ const struct route subprocesses_routes[] = {
     {"DELETE", "operations/*/subprocesses/*", .handle = subprocess_kill},
     {"POST", "operations/*/subprocesses/*/stdin", BODY_BYTES,
      .handle = subprocess_stdin, .digest = subprocess_stdin_digest},
+    {"POST", "operations/*/subprocesses/*/stdin/stream", BODY_STREAM,
+     .handle = streaming_end, .open = streaming_open, .write = streaming_write},
     {"POST", "operations/*/subprocesses/*/stdin/descriptor", BODY_JSON,
      .handle = subprocess_stdin_file},
     {.method = NULL},

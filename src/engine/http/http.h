@@ -64,6 +64,9 @@ void *request_state(const struct request *r);
  * must not be used any more. */
 void request_on_gone(struct request *r, void (*gone)(void *arg), void *arg);
 
+/* More of the body can be taken; see route.write. Loop thread only. */
+void request_go_on(struct request *r);
+
 /* ---- replies ---- */
 
 /* Add a header to the reply; `value` is copied, `name` is not. */

@@ -30,6 +30,7 @@ struct request {
         received_before; /* bytes of the body: now, at the last tick */
     int64_t discarded;
     bool lying; /* bytes were unread at the last tick */
+    bool held;  /* part of the body waits for request_go_on() */
     json_t *json;
     struct fault fault; /* status 0: no fault so far */
 

@@ -162,18 +162,37 @@ static enum MHD_Result discard(struct request *r, size_t length) {
     return r->discarded > DISCARD_MAX ? MHD_NO : MHD_YES;
 }
 
-/* A piece of the body has arrived. */
+static enum MHD_Result suspend(struct request *r) {
+    r->suspended = true;
+    MHD_suspend_connection(r->mhd);
+    return MHD_YES;
+}
+
+/* Give a piece to the route; what it does not take stays in *length. */
+static enum MHD_Result pass_on(struct request *r, const char *data,
+                               size_t *length) {
+    ssize_t taken = r->match.route->write(r, data, *length, &r->fault);
+    if (taken == STREAM_CUT)
+        return MHD_NO;
+    r->held = taken >= 0 && (size_t)taken < *length;
+    *length = r->held ? *length - (size_t)taken : 0;
+    return r->held ? suspend(r) : MHD_YES;
+}
+
+/* A piece of the body has arrived. Set *length to what is left of it. */
 static enum MHD_Result receive(struct request *r, const char *data,
-                               size_t length) {
-    r->received += (int64_t)length;
-    if (r->fault.status || r->match.route->body == BODY_NONE)
-        return discard(r, length);
-    if (r->match.route->body == BODY_STREAM) {
-        r->match.route->write(r, data, length, &r->fault);
-    } else if (!buffer_add(&r->body, data, length)) {
+                               size_t *length) {
+    size_t n = *length;
+    bool refused = r->fault.status || r->match.route->body == BODY_NONE;
+    r->received += (int64_t)n;
+    if (!refused && r->match.route->body == BODY_STREAM)
+        return pass_on(r, data, length);
+    *length = 0;
+    if (refused)
+        return discard(r, n);
+    if (!buffer_add(&r->body, data, n))
         fault_set(&r->fault, 413, "the body is larger than %d bytes",
                   JSON_BODY_MAX);
-    }
     return MHD_YES;
 }
 
@@ -220,12 +239,6 @@ static bool digest_elsewhere(struct request *r) {
     return true;
 }
 
-static enum MHD_Result suspend(struct request *r) {
-    r->suspended = true;
-    MHD_suspend_connection(r->mhd);
-    return MHD_YES;
-}
-
 /* The body is complete. If this turn of the loop is long already, the handler
  * runs in the next. */
 static enum MHD_Result handle(struct request *r) {
@@ -260,10 +273,7 @@ enum MHD_Result request_receive(void *arg, struct MHD_Connection *mhd,
         return MHD_NO;
     if (!r->begun)
         return begin(r, method, version);
-    if (*length) {
-        size_t n = *length;
-        *length = 0;
-        return receive(r, data, n);
-    }
+    if (*length)
+        return receive(r, data, length);
     return r->complete ? queue(r) : handle(r);
 }

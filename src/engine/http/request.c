@@ -69,6 +69,11 @@ void request_resume(struct request *r) {
     r->server->kicked = true;
 }
 
+void request_go_on(struct request *r) {
+    if (r->held)
+        request_resume(r);
+}
+
 /* Resume the requests that gave way to others in the last turn. */
 static void on_later(uv_timer_t *timer) {
     struct http_server *s = timer->data;

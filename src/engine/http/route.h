@@ -8,6 +8,7 @@
 #include "base/url.h"
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct request;
 
@@ -28,10 +29,12 @@ struct route {
     void (*handle)(struct request *r);
     /* For BODY_STREAM: open() comes before the first byte, with `length` -1 if
      * it is unknown, then write() for each piece. A failure becomes the reply,
-     * and handle() is not called. */
+     * and handle() is not called. write() returns how much it took: the rest
+     * comes again after request_go_on(), and the client must wait till then.
+     * Or it returns -1 with the fault, or STREAM_CUT: end the connection. */
     int (*open)(struct request *r, int64_t length, struct fault *f);
-    int (*write)(struct request *r, const void *data, size_t length,
-                 struct fault *f);
+    ssize_t (*write)(struct request *r, const void *data, size_t length,
+                     struct fault *f);
     /* For BODY_JSON and BODY_BYTES: read the body before handle(), which finds
      * the outcome by request_state(); or NULL. Runs in a worker if the body is
      * large, so it may use only what never changes of the context. */

@@ -227,7 +227,7 @@ static void release_waiting(struct http_server *s) {
         struct request *r = c->request;
         if (!r || !r->suspended)
             continue;
-        if (r->stream) {
+        if (r->stream || r->held) {
             r->aborted = true;
             request_resume(r);
         } else {

@@ -150,6 +150,13 @@ int operation_signal(struct operation *op, int spid, int signal,
                      struct fault *f);
 int operation_write(struct operation *op, int spid, const void *data,
                     size_t length, bool close, struct fault *f);
+/* See process_stream(). */
+struct input_waiter;
+ssize_t operation_stream(struct operation *op, int spid, const void *data,
+                         size_t length, struct input_waiter *w,
+                         struct fault *f);
+void operation_unwait_input(struct operation *op, int spid,
+                            struct input_waiter *w);
 /* See process_feed(). */
 int operation_feed(struct operation *op, int spid, int file, off_t offset,
                    struct fault *f);

@@ -60,8 +60,9 @@ struct process {
     struct pipe_end *input; /* NULL: closed, or never open */
     struct buffer input_queue;
     size_t input_sent;
-    bool input_ends;   /* close when the queue is empty */
-    struct feed *feed; /* the rest of the input; or NULL */
+    bool input_ends;             /* close when the queue is empty */
+    struct feed *feed;           /* the rest of the input; or NULL */
+    struct input_waiter *waiter; /* or NULL */
     bool spawned, has_exited, finished;
     struct sandbox_exit exit;
 };
@@ -212,9 +213,16 @@ static void await_input(struct process *p) {
         watch_later(p, AGAIN_MS);
 }
 
+static void wake_waiter(struct process *p) {
+    struct input_waiter *w = steal_pointer(&p->waiter);
+    if (w)
+        w->ready(w);
+}
+
 static void close_input(struct process *p) {
     feed_stop(&p->feed);
     pipe_close(&p->input);
+    wake_waiter(p);
 }
 
 static void write_feed(struct process *p) {
@@ -257,12 +265,14 @@ static void write_input(struct process *p) {
     }
     buffer_free(q);
     p->input_sent = 0;
-    if (p->input && p->feed)
+    if (p->input && p->feed) {
         write_feed(p);
-    else if (p->input && p->input_ends)
-        pipe_close(&p->input);
-    else if (p->input)
+    } else if (p->input && p->input_ends) {
+        close_input(p);
+    } else if (p->input) {
         pipe_unwatch(p->input);
+        wake_waiter(p);
+    }
 }
 
 static void on_input(void *process) {
@@ -276,6 +286,35 @@ static int check_input(const struct process *p, struct fault *f) {
         return fault_set(f, 409, "the standard input of process %d is closed",
                          p->spid);
     return 0;
+}
+
+ssize_t process_stream(struct process *p, const void *data, size_t length,
+                       struct input_waiter *w, struct fault *f) {
+    ssize_t n = 0;
+    if (check_input(p, f) < 0)
+        return -1;
+    if (p->waiter && p->waiter != w)
+        return fault_set(f, 409, "somebody else writes to process %d", p->spid);
+    while (!p->input_queue.length &&
+           (n = write(p->input->fd, data, length)) < 0 && errno == EINTR)
+        continue;
+    if (n < 0 && errno != EAGAIN) { /* nobody reads it any more */
+        close_input(p);
+        return check_input(p, f);
+    }
+    n = n < 0 ? 0 : n;
+    tell_input(p, data, (size_t)n);
+    if ((size_t)n < length) {
+        pipe_widen(p->input);
+        p->waiter = w;
+        await_input(p);
+    }
+    return n;
+}
+
+void process_unwait(struct process *p, struct input_waiter *w) {
+    if (p->waiter == w)
+        p->waiter = NULL;
 }
 
 int process_feed(struct process *p, int file, off_t offset, struct fault *f) {

@@ -13,6 +13,11 @@ enum { STDIN_QUEUE_MAX = 32 << 20 };
 
 struct operation;
 struct process;
+/* Waits for room in the standard input of a process, or for its end. ready() is
+ * called once, from the loop. */
+struct input_waiter {
+    void (*ready)(struct input_waiter *w);
+};
 /* Order the start in the sandbox of `op`. `run` is borrowed for the life of the
  * process. NULL with the fault on failure. */
 struct process *process_start(struct operation *op, int spid,
@@ -41,6 +46,12 @@ const struct sandbox_exit *process_exit(const struct process *p);
  * is closed or the process has ended, 429 if too much waits already. */
 int process_write(struct process *p, const void *data, size_t length,
                   bool close, struct fault *f);
+/* Write bytes as its standard input, as many as there is room for now, and
+ * return how many. If that is not all, `w` waits. 409 as above, and when
+ * somebody else waits. */
+ssize_t process_stream(struct process *p, const void *data, size_t length,
+                       struct input_waiter *w, struct fault *f);
+void process_unwait(struct process *p, struct input_waiter *w);
 /* Make the rest of a regular file (taken over, even on failure), from `offset`
  * on, the rest of its standard input. 409 as above. */
 int process_feed(struct process *p, int file, off_t offset, struct fault *f);

@@ -116,6 +116,20 @@ int operation_write(struct operation *op, int spid, const void *data,
     return e ? process_write(e->process, data, length, close, f) : -1;
 }
 
+ssize_t operation_stream(struct operation *op, int spid, const void *data,
+                         size_t length, struct input_waiter *w,
+                         struct fault *f) {
+    struct process_entry *e = check_process(op, spid, f);
+    return e ? process_stream(e->process, data, length, w, f) : -1;
+}
+
+void operation_unwait_input(struct operation *op, int spid,
+                            struct input_waiter *w) {
+    struct process_entry *e = processes_find(op, spid);
+    if (e)
+        process_unwait(e->process, w);
+}
+
 int operation_feed(struct operation *op, int spid, int file, off_t offset,
                    struct fault *f) {
     struct process_entry *e = check_process(op, spid, f);
