@@ -17,7 +17,7 @@ enum {
 struct chore {
     struct job job;
     struct operations *all;
-    bool failed;
+    bool fold, failed;
 };
 
 static void trash_work(struct job *j) {
@@ -29,12 +29,22 @@ static void trash_done(struct job *j) {
     free(j);
 }
 
+/* What runs leave: ends in the journal of the store, and workspaces. */
 static void recycle_work(struct job *j) {
-    workspaces_recycle(((struct chore *)j)->all->engine->layers);
+    struct chore *c = (struct chore *)j;
+    struct engine *e = c->all->engine;
+    struct fault f;
+    c->failed = c->fold && store_fold(e->store, &f) < 0;
+    if (c->failed)
+        log_line("ends of operations wait in the journal: %s", f.message);
+    workspaces_recycle(e->layers);
 }
 
 static void recycle_done(struct job *j) {
-    ((struct chore *)j)->all->recycling = false;
+    struct operations *all = ((struct chore *)j)->all;
+    all->recycling = false;
+    if (((struct chore *)j)->failed)
+        all->fold_after = monotonic_seconds() + RETRY_SECONDS;
     free(j);
 }
 
@@ -61,6 +71,7 @@ static void do_chore(struct operations *all, bool due, bool *busy,
         return;
     *busy = true;
     c->all = all;
+    c->fold = monotonic_seconds() >= all->fold_after;
     job_start(&all->engine->workers, &c->job, work, done);
 }
 
@@ -78,7 +89,7 @@ static void watch_all(struct operations *all) {
 static void on_housekeeping(uv_timer_t *timer) {
     struct operations *all = timer->data;
     struct engine *e = all->engine;
-    bool left = workspaces_left(e->layers) > 0;
+    bool left = workspaces_left(e->layers) > 0 || store_unfolded(e->store) > 0;
     bool trash = !trash_is_empty(e->layers);
     bool checkpoint = store_checkpoint_due(e->store) &&
                       monotonic_seconds() >= all->checkpoint_after;

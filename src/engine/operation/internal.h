@@ -105,7 +105,7 @@ struct operations {
     struct squashing *squashing; /* squash.c */
     struct warm_pool *warm;
     struct operation *squash_waiters;
-    double squash_after, checkpoint_after;
+    double squash_after, checkpoint_after, fold_after;
     bool stopping;
     uv_timer_t timer, housekeeping;
     double timer_due;

@@ -201,7 +201,7 @@ static int store_final(struct operation *op, const char *status,
     operation_fill_row(op, &row);
     row.status = status;
     return op->recorded ? store_operation_finish(store, &row, log, length, f)
-                        : store_operation_record(store, &row, log, length, f);
+                        : store_operation_note(store, &row, log, length, f);
 }
 
 void operation_settle(struct operation *op, const char *status) {

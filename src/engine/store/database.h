@@ -4,6 +4,7 @@
 #define CONTREE_STORE_DATABASE_H
 
 #include "base/fault.h"
+#include "store/journal.h"
 #include "store/store.h"
 #include <pthread.h>
 #include <sqlite3.h>
@@ -50,6 +51,7 @@ enum query {
     QUERY_FILE_ADD,
     QUERY_FILE_LIST,
     QUERY_OPERATION_ADD,
+    QUERY_OPERATION_FOLD,
     QUERY_OPERATION_FINISH,
     QUERY_OPERATION_LOG_ADD,
     QUERY_OPERATION_ABANDON,
@@ -68,6 +70,7 @@ struct store {
     int64_t next_layer, layer_limit; /* reserved and not yet given out */
     int lock_fd, wal_fd;
     _Atomic int wal_pages;
+    struct journal journal;
 
     /* A second connection, because a checkpoint syncs and must not make the
      * others wait. */

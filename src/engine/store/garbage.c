@@ -3,6 +3,7 @@
 #include "store/garbage.h"
 #include "base/scope.h"
 #include "store/database.h"
+#include "store/tables.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,7 +109,7 @@ int store_mend_times(struct store *s, int64_t earliest, int64_t now,
         " WHERE created NOT BETWEEN ?1 AND ?2",
         "UPDATE operation SET finished = ?2"
         " WHERE finished <> 0 AND finished NOT BETWEEN ?1 AND ?2"};
-    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire_folded(s);
     (void)held;
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
         sqlite3_stmt *q CLEANUP(cleanup_statement) =
@@ -310,7 +311,7 @@ static int remove_all(struct store *s, const struct gc_times *t,
 int store_remove_garbage(struct store *s, const struct gc_times *t,
                          const struct gc_pins *p, struct gc_report *r,
                          struct gc_garbage *out, struct fault *f) {
-    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire_folded(s);
     (void)held;
     if (pin(s, p, f) < 0 || store_begin(s, f) < 0)
         return -1;
@@ -325,7 +326,7 @@ int store_remove_garbage(struct store *s, const struct gc_times *t,
 
 int store_unless_file(struct store *s, const char *sha256,
                       void (*act)(void *arg), void *arg, struct fault *f) {
-    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire_folded(s);
     (void)held;
     sqlite3_stmt *q CLEANUP(cleanup_statement) =
         prepare(s, "SELECT 1 FROM file WHERE sha256 = ?", f);

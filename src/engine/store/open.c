@@ -78,9 +78,10 @@ struct store *store_open(int dir_fd, const char *dir, struct fault *f) {
     }
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->checkpoint_lock, NULL);
-    s->wal_fd = -1;
+    s->wal_fd = s->journal.fd = -1;
     s->lock_fd = store_lock(dir_fd, dir, f);
-    if (s->lock_fd < 0 || open_database(s, dir_fd, dir, f) < 0) {
+    if (s->lock_fd < 0 || open_database(s, dir_fd, dir, f) < 0 ||
+        journal_open(&s->journal, dir_fd, f) < 0) {
         store_close(s);
         return NULL;
     }
@@ -90,6 +91,10 @@ struct store *store_open(int dir_fd, const char *dir, struct fault *f) {
 void store_close(struct store *s) {
     if (!s)
         return;
+    /* What the disk has no room for stays in the journal. */
+    if (s->journal.count)
+        store_fold(s, NULL);
+    journal_close(&s->journal);
     for (int i = 0; i < QUERY_COUNT; i++)
         sqlite3_finalize(s->statements[i]);
     sqlite3_close(s->checkpoint_db);

@@ -59,14 +59,15 @@ static int read_operation(sqlite3_stmt *q, struct operation_row *out,
     return fault_memory(f);
 }
 
-static int add_row(struct store *s, const struct operation_row *o,
-                   struct fault *f) {
-    sqlite3_stmt *q CLEANUP(store_done) = store_query(
-        s, QUERY_OPERATION_ADD,
-        "INSERT INTO operation (uuid, kind, status, error, created, finished,"
-        " consumed_cpu, consumed_memory, image_size, image, result_image, tag,"
-        " metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        f);
+#define ADD(conflict)                                                          \
+    "INSERT " conflict "INTO operation (uuid, kind, status, error, created,"   \
+    " finished, consumed_cpu, consumed_memory, image_size, image,"             \
+    " result_image, tag, metadata)"                                            \
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+static int insert_row(struct store *s, enum query which, const char *sql,
+                      const struct operation_row *o, struct fault *f) {
+    sqlite3_stmt *q CLEANUP(store_done) = store_query(s, which, sql, f);
     if (!q)
         return -1;
     store_bind_text(q, 1, o->uuid);
@@ -83,6 +84,11 @@ static int add_row(struct store *s, const struct operation_row *o,
     store_bind_text(q, 12, o->tag);
     store_bind_text(q, 13, o->metadata);
     return store_run(s, q, f);
+}
+
+static int add_row(struct store *s, const struct operation_row *o,
+                   struct fault *f) {
+    return insert_row(s, QUERY_OPERATION_ADD, ADD(""), o, f);
 }
 
 int store_operation_add(struct store *s, const struct operation_row *o,
@@ -151,11 +157,8 @@ int store_operation_finish(struct store *s, const struct operation_row *o,
     return store_end(s, result, f);
 }
 
-int store_operation_record(struct store *s, const struct operation_row *o,
-                           const char *log, size_t log_length,
-                           struct fault *f) {
-    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
-    (void)held;
+static int record(struct store *s, const struct operation_row *o,
+                  const char *log, size_t log_length, struct fault *f) {
     if (store_begin(s, f) < 0)
         return -1;
     int result = add_row(s, o, f);
@@ -164,6 +167,75 @@ int store_operation_record(struct store *s, const struct operation_row *o,
             add_log(s, sqlite3_last_insert_rowid(s->db), log, log_length, f);
     return store_end(s, result, f);
 }
+
+int store_operation_record(struct store *s, const struct operation_row *o,
+                           const char *log, size_t log_length,
+                           struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    return record(s, o, log, log_length, f);
+}
+
+/* ---- the journal ---- */
+
+struct folding {
+    struct store *store;
+    struct fault *fault;
+};
+
+/* A killed engine may have added it and not emptied the journal. */
+static int fold_one(void *arg, const struct operation_row *o, const char *log,
+                    size_t log_length) {
+    struct folding *x = arg;
+    struct store *s = x->store;
+    if (insert_row(s, QUERY_OPERATION_FOLD, ADD("OR IGNORE "), o, x->fault) < 0)
+        return -1;
+    if (sqlite3_changes(s->db) == 0)
+        return 0;
+    return add_log(s, sqlite3_last_insert_rowid(s->db), log, log_length,
+                   x->fault);
+}
+
+static int fold(struct store *s, struct fault *f) {
+    struct folding x = {s, f};
+    if (s->journal.count == 0)
+        return 0;
+    if (store_begin(s, f) < 0 ||
+        store_end(s, journal_each(&s->journal, fold_one, &x), f) < 0)
+        return -1;
+    journal_clear(&s->journal);
+    return 0;
+}
+
+/* Where folding fails, the disk is full, and garbage is to be removed. */
+pthread_mutex_t *store_acquire_folded(struct store *s) {
+    pthread_mutex_t *held = store_acquire(s);
+    fold(s, NULL);
+    return held;
+}
+
+int store_fold(struct store *s, struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    return fold(s, f);
+}
+
+size_t store_unfolded(struct store *s) {
+    return s->journal.count;
+}
+
+int store_operation_note(struct store *s, const struct operation_row *o,
+                         const char *log, size_t log_length, struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
+    (void)held;
+    if (journal_add(&s->journal, o, log, log_length))
+        return 0;
+    if (fold(s, f) < 0)
+        return -1;
+    return record(s, o, log, log_length, f);
+}
+
+/* ---- when the store opens ---- */
 
 int store_abandon_operations(struct store *s, struct fault *f) {
     pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
@@ -188,6 +260,8 @@ int store_operation_get(struct store *s, const char *uuid,
         return fault_set(f, 404, "no operation %.64s", uuid);
     pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
     (void)held;
+    if (fold(s, f) < 0)
+        return -1;
     sqlite3_stmt *q CLEANUP(store_done) =
         store_query(s, QUERY_OPERATION_GET,
                     SUMMARY "metadata FROM operation WHERE uuid = ?", f);
@@ -225,6 +299,8 @@ int store_operation_log(struct store *s, const char *uuid, char **log,
         return fault_set(f, 404, "no operation %.64s", uuid);
     pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
     (void)held;
+    if (fold(s, f) < 0)
+        return -1;
     sqlite3_stmt *q CLEANUP(store_done) =
         store_query(s, QUERY_OPERATION_LOG,
                     "SELECT log FROM operation LEFT JOIN operation_log"
@@ -262,6 +338,8 @@ int store_operation_list(struct store *s, const struct operation_filter *filter,
                          void *arg, struct fault *f) {
     pthread_mutex_t *held CLEANUP(store_release) = store_acquire(s);
     (void)held;
+    if (fold(s, f) < 0)
+        return -1;
     sqlite3_stmt *q CLEANUP(store_done) = list_query(s, filter, f);
     if (!q)
         return -1;

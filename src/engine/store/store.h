@@ -211,6 +211,14 @@ int store_operation_finish(struct store *s, const struct operation_row *o,
  * For runs whose id was not reported before their end. */
 int store_operation_record(struct store *s, const struct operation_row *o,
                            const char *log, size_t log_length, struct fault *f);
+/* The same for one that may be lost in a power cut, at a fraction of the time:
+ * it goes to a journal, and to the database before anybody looks for it. */
+int store_operation_note(struct store *s, const struct operation_row *o,
+                         const char *log, size_t log_length, struct fault *f);
+/* How many were noted and are not in the database yet. Cheap, any thread. */
+size_t store_unfolded(struct store *s);
+/* Write them to it. It may take milliseconds, so call it in a worker. */
+int store_fold(struct store *s, struct fault *f);
 int store_operation_get(struct store *s, const char *uuid,
                         struct operation_row *out, struct fault *f);
 /* Read the log. 404 unknown operation. *log is NULL when the log is in a file.

@@ -31,6 +31,10 @@ int store_sum_layers(struct store *s, int64_t layer, int64_t *bytes,
 int store_insert_layer(struct store *s, int64_t id, int64_t parent,
                        int64_t size, struct fault *f);
 
+/* Operations. Like store_acquire(), and the journal is in the tables if the
+ * disk has room. */
+pthread_mutex_t *store_acquire_folded(struct store *s);
+
 /* When the store opens; these two take the lock themselves. Read the counter
  * from which layer ids are taken, and mark operations that an engine left
  * running as FAILED. */
