@@ -58,6 +58,7 @@ build = {
         "src/core/head.c",
         "src/core/inflate.c",
         "src/core/json.c",
+        "src/core/json_write.c",
         "src/core/lines.c",
         "src/core/loop.c",
         "src/core/multi.c",

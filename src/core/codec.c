@@ -188,10 +188,8 @@ static size_t escape(unsigned char c, char *out) {
     return 6;
 }
 
-/* Writes `size` bytes as part of a JSON string to `out`, which has room for six
- * times as many. Returns the end of its output, or NULL when the bytes are not
- * UTF-8. */
-static char *write_json(const unsigned char *s, size_t size, char *out) {
+char *codec_write_json(const char *text, size_t size, char *out) {
+    const unsigned char *s = (const unsigned char *)text;
     for (size_t at = 0; at < size;) {
         size_t run = at, length;
         while (run < size && is_plain(s[run]))
@@ -213,23 +211,21 @@ static char *write_json(const unsigned char *s, size_t size, char *out) {
     return out;
 }
 
-/* An upper bound of the bytes that write_json() writes. */
-static size_t json_room(const unsigned char *s, size_t size) {
-    size_t room = size;
+size_t codec_json_room(const char *text, size_t size) {
+    size_t room = size + 2;
     for (size_t i = 0; i < size; i++)
-        room += is_plain(s[i]) ? 0 : 5;
+        room += is_plain((unsigned char)text[i]) ? 0 : 5;
     return room;
 }
 
 int codec_json_string(lua_State *L) {
     size_t size;
-    const unsigned char *s =
-        (const unsigned char *)luaL_checklstring(L, 1, &size);
+    const char *s = luaL_checklstring(L, 1, &size);
     char *start, *end;
     luaL_argcheck(L, size <= SIZE_MAX / 8, 1, "too large");
-    start = lua_newuserdata(L, json_room(s, size) + 2);
+    start = lua_newuserdata(L, codec_json_room(s, size));
     *start = '"';
-    end = write_json(s, size, start + 1);
+    end = codec_write_json(s, size, start + 1);
     if (!end) {
         lua_pushnil(L);
         return 1;

@@ -3,6 +3,7 @@
 #define CONTREE_CODEC_H
 
 #include <lua.h>
+#include <stddef.h>
 
 #pragma GCC visibility push(hidden)
 
@@ -21,6 +22,12 @@ int codec_is_utf8(lua_State *L);
 /* core.json_string(s) -> s as a JSON string with its quotes, or nil when it is
  * not UTF-8. */
 int codec_json_string(lua_State *L);
+/* The bytes that a JSON string of `size` bytes takes at most, with its quotes.
+ */
+size_t codec_json_room(const char *text, size_t size);
+/* Writes `size` bytes as a JSON string without its quotes. The end of what it
+ * wrote, or NULL when they are not UTF-8. */
+char *codec_write_json(const char *text, size_t size, char *out);
 /* core.buffer() -> buffer: add(s), take() -> s, length() and #buffer. */
 int codec_buffer_new(lua_State *L);
 void codec_register(lua_State *L);

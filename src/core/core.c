@@ -11,6 +11,7 @@
 #include "folder.h"
 #include "hashing.h"
 #include "json.h"
+#include "json_write.h"
 #include "lines.h"
 #include "loop.h"
 #include "lua_compat.h"
@@ -165,6 +166,7 @@ static const luaL_Reg functions[] = {
     {"is_utf8", codec_is_utf8},
     {"json_string", codec_json_string},
     {"json_decode", json_lua_decode},
+    {"json_encode", json_write_lua},
     {"buffer", codec_buffer_new},
     {"sse", sse_lua_new},
     {"diff_lines", lines_lua_diff},

@@ -253,6 +253,13 @@ local function send(self, request, held_back)
   error(result, 0)
 end
 
+-- The headers of a spawn whose answer is wanted late: one table for all, which wire knows.
+local function prefer(self)
+  local seconds = math.min(PREFER_WAIT, math.floor(self.timeout / 2))
+  self.prefer = rawget(self, "prefer") or { ("Prefer: wait=%d"):format(seconds) }
+  return self.prefer
+end
+
 local function request_of(from, plan, this, wait)
   local self = from.client
   local base
@@ -266,12 +273,11 @@ local function request_of(from, plan, this, wait)
     users.settle(self, image.uuid_of(from), this.body)
   end
   this.body.image = base or image.reference(from)
-  local seconds = math.min(PREFER_WAIT, math.floor(self.timeout / 2))
   -- A run with a key goes on when we hang up, so we need its id at once.
-  local held_back = wait and not this.live and not plan.key and not plan.detach and seconds > 0
-  local headers = {}
-  if held_back then headers[1] = ("Prefer: wait=%d"):format(seconds) end
-  if plan.key then headers[1] = "Idempotency-Key: " .. plan.key end
+  local held_back = wait and not this.live and not plan.key and not plan.detach
+    and self.timeout >= 2
+  local headers = held_back and prefer(self) or nil
+  if plan.key then headers = { "Idempotency-Key: " .. plan.key } end
   local queue = this.body.queue_timeout
   return { method = "POST", path = "/instances", json = this.body, headers = headers,
     patience = queue and core.now() + queue,
