@@ -125,14 +125,14 @@ static char *unescape(char *out, const char *at, const char *end) {
 /* Pushes the text that begins after the quote. */
 static bool text(struct reader *r) {
     const char *start = r->at;
-    bool escaped = false;
-    while (r->at < r->end && *r->at != '"') {
-        escaped = escaped || *r->at == '\\';
-        r->at += *r->at == '\\' ? 2 : 1;
-    }
-    if (r->at >= r->end)
+    const char *end = memchr(start, '"', (size_t)(r->end - start));
+    bool escaped = end && memchr(start, '\\', (size_t)(end - start));
+    if (escaped)
+        for (end = start; end < r->end && *end != '"';)
+            end += *end == '\\' ? 2 : 1;
+    if (!end || end >= r->end)
         return wrong(r, "a string has no end");
-    const char *end = r->at++;
+    r->at = end + 1;
     if (!escaped) {
         lua_pushlstring(r->L, start, (size_t)(end - start));
         return true;

@@ -99,12 +99,9 @@ function options.check(where, spec, given)
   for name in pairs(given) do
     if not spec[name] then unknown(where, name, spec) end
   end
-  for name, check in pairs(spec) do
-    local value = given[name]
-    if value ~= nil then
-      local expected, is_data = check(value)
-      if expected then refuse(where, name, expected, is_data) end
-    end
+  for name, value in pairs(given) do
+    local expected, is_data = spec[name](value)
+    if expected then refuse(where, name, expected, is_data) end
   end
   return given
 end

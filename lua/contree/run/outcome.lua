@@ -24,9 +24,11 @@ local outcome = {}
 ---@field isolation? string[]
 ---@field background_killed? integer
 
-local function number(value) return json.as("number", value) end
-local function text(value) return json.as("string", value) end
-local function map(value) return json.as("table", value) or {} end
+-- A server may send anything.
+local NONE = {}
+local function number(value) return type(value) == "number" and value or nil end
+local function text(value) return type(value) == "string" and value or nil end
+local function map(value) return type(value) == "table" and value or NONE end
 
 -- -1 means no signal.
 local function signal_of(value)
@@ -42,7 +44,8 @@ end
 ---@return contree.Outcome found, table streams { stdout = bytes, stderr = bytes }
 function outcome.of_operation(operation)
   local result = map(map(operation.metadata).result)
-  local state, resources = map(result.state), map(result.resources)
+  local state = map(result.state)
+  local resources = json.as("table", result.resources) or {}
   local out, err = map(result.stdout), map(result.stderr)
   local code, signal = number(state.exit_code), signal_of(state.signal)
   -- A code of -1 without a signal means that the command has not ended, or never began.

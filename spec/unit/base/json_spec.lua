@@ -63,6 +63,25 @@ describe("contree.base.json", function()
     assert.matches("mixes list and map", problem)
   end)
 
+  it("encodes texts of any length, and names what is wrong far within", function()
+    for _, count in ipairs{ 1, 100, 5000 } do
+      local list = {}
+      for i = 1, count do list[i] = { name = "n" .. i, text = ("\"x"):rep(i % 50) } end
+      assert.are.same(list, json.decode(encoded(list)))
+      assert.are.same(#encoded(list), #encoded(json.decode(encoded(list))))
+    end
+    local big = ("é\n"):rep(100000)
+    assert.are.equal(big, json.decode(encoded{ big })[1])
+    local _, problem = json.encode{ a = { {}, { b = { x = "\255" } } } }
+    assert.are.equal("a.2.b.x is not valid UTF-8", problem)
+    _, problem = json.encode{ a = { [true] = 1 } }
+    assert.are.equal("a mixes list and map", problem)
+    _, problem = json.encode{ a = { ["\255"] = 1 } }
+    assert.are.equal("a.\255 is not valid UTF-8", problem)
+    _, problem = json.encode(coroutine.create(print))
+    assert.are.equal("the value is a thread", problem)
+  end)
+
   it("decodes integers as integers and drops nulls", function()
     local value = json.decode('{"a":5,"b":null,"c":[1,2.5,9007199254740992],"d":{"e":null},"f":[]}')
     assert.are.equal("5", tostring(value.a))
