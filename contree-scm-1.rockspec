@@ -175,6 +175,7 @@ build = {
     ["contree.wire.retry"] = "lua/contree/wire/retry.lua",
     ["contree.workspace"] = "lua/contree/workspace/init.lua",
     ["contree.workspace.apply"] = "lua/contree/workspace/apply.lua",
+    ["contree.workspace.carry"] = "lua/contree/workspace/carry.lua",
     ["contree.workspace.changes"] = "lua/contree/workspace/changes.lua",
     ["contree.workspace.choose"] = "lua/contree/workspace/choose.lua",
     ["contree.workspace.clash"] = "lua/contree/workspace/clash.lua",

@@ -67,7 +67,7 @@ int beneath_open(int root, const char *path, int flags, mode_t mode) {
         return -1;
 #if defined(__linux__) && defined(SYS_openat2)
     struct open_how how = {
-        .flags = (unsigned)flags | O_NOFOLLOW,
+        .flags = (unsigned)flags,
         .mode = (flags & O_CREAT) != 0 ? mode : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
     };

@@ -179,8 +179,11 @@ void survey_shut(struct survey *s, struct survey_file *f) {
               before.changed != after.changed ||
               before.touched != after.touched;
     f->facts = before;
-    facts_digest(f->facts.digest, hex);
-    f->digested = true;
+    /* What was packed of a torn file is known to nobody: no digest is that of
+     * its content. */
+    if (!f->torn)
+        facts_digest(f->facts.digest, hex);
+    f->digested = !f->torn;
     close(s->fd);
     s->fd = -1;
 }

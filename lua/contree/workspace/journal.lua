@@ -113,16 +113,26 @@ function Journal:commit(steps, undoes)
   local text, problem = json.encode{ steps = rows, undoes = undoes, time = os.time() }
   local ok = text and self.folder:sync("old/0") and self.folder:sync("new/0")
   if not ok then fail(problem) end
+  local above = core.folder(self.path:match("^(.*)/"))
+  if not above or not above:sync("0") then fail("its directory cannot be written") end
+  above:close()
   ok, problem = self.folder:write("plan", text, true)
   if not ok then fail(problem) end
 end
 
---- All paths are in order. Without a plan, nothing was done.
-function Journal:finish()
+--- All paths are in order.
+---@param steps? contree.workspace.Step[] those that are `done` can be taken back; nil: all that
+---  are found done then
+function Journal:finish(steps)
   for _, name in ipairs(core.list(self.path .. "/new") or {}) do
     os.remove(self.path .. "/new/" .. name)
   end
-  local ok, problem = self.folder:write("ended", "", true)
+  local done = {}
+  for i, step in ipairs(steps or {}) do
+    if step.done then done[#done + 1] = i end
+  end
+  local ok, problem = self.folder:write("ended", steps and table.concat(done, " ") .. "\n" or "",
+    true)
   self.folder:close()
   if not ok then fail(problem) end
 end
@@ -147,9 +157,13 @@ local function read(path)
   if not plan then fail("the plan in " .. path .. " is damaged") end
   local self = open(path)
   self.steps, self.undoes = {}, plan.undoes
+  local ended = core.read_file(path .. "/ended", TEXT_MAX) or ""
   for i, found in ipairs(plan.steps) do
-    self.steps[i] = step_of(found)
-    self.steps[i].old_path = found.old and path .. "/" .. found.old
+    if ended == "" or (" " .. ended):find(("%%s%d%%s"):format(i)) then
+      local step = step_of(found)
+      step.old_path = found.old and path .. "/" .. found.old
+      self.steps[#self.steps + 1] = step
+    end
   end
   return self
 end
@@ -167,10 +181,14 @@ function journal.recover(path, folder)
       remove(root, name)
     elseif not has(root, name, "ended") then
       local call = read(root .. "/" .. name)
-      for _, step in ipairs(call.steps) do write.recover(folder, step) end
-      local undoes = call.undoes
+      local undoes, over = call.undoes, true
+      for _, step in ipairs(call.steps) do
+        write.recover(folder, step)
+        over = write.is(write.state(folder, step.path), step.wanted) and over
+      end
       call:finish()
-      if undoes and core.lstat(undoes) then open(undoes):undone() end
+      -- What was taken back in part can be taken back once more.
+      if undoes and over and core.lstat(undoes) then open(undoes):undone() end
     end
   end
 end

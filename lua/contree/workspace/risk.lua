@@ -28,6 +28,7 @@ local NAMES = {
   [".gitmodules"] = "git obeys it", [".gitattributes"] = "git obeys it",
   [".gitconfig"] = "git obeys it", [".npmrc"] = "npm obeys it", [".yarnrc"] = "yarn obeys it",
   [".yarnrc.yml"] = "yarn obeys it", [".pnpmfile.cjs"] = "pnpm runs it",
+  ["head"] = "git may take its directory for a repository",
   [".mcp.json"] = "an agent runs it", [".gitlab-ci.yml"] = "it runs where it is pushed",
   [".bashrc"] = "a shell runs it", [".profile"] = "a shell runs it",
   [".zshenv"] = "a shell runs it", [".zshrc"] = "a shell runs it",

@@ -1,0 +1,241 @@
+-- Runs that try to reach the host by what they leave in a workspace: each attempt is refused or
+-- harmless, and the canary outside of the folder stays what it was.
+local contree = require("contree")
+local disk = require("spec.support.disk")
+local home = require("spec.support.home")
+
+describe("a hostile run in a workspace", function()
+  local client, directory, stop, image, count, before
+
+  setup(function()
+    client, directory, stop = home.client()
+    image, count = client.images:use("busybox:latest"), 0
+    os.execute(("mkdir %s/out; echo canary > %s/out/f; mkdir %s/out/d")
+      :format(directory, directory, directory))
+    before = disk.capture("cd " .. directory .. "/out; find . -printf '%p %y %m %s %T@\\n' | sort")
+  end)
+  teardown(function() stop() end)
+  after_each(function()
+    assert.are.equal(before, disk.capture("cd " .. directory
+      .. "/out; find . -printf '%p %y %m %s %T@\\n' | sort"))
+    assert.are.equal("canary\n", disk.read(directory .. "/out/f"))
+  end)
+
+  local function open(script)
+    count = count + 1
+    local path = ("%s/folder%d"):format(directory, count)
+    assert(os.execute(("mkdir %s && cd %s && : > .contreeignore && %s"):format(path, path, script)))
+    return image:workspace{ path = path }, path
+  end
+
+  local function attempt(ws, script) return ws:run{ shell = script, check = true } end
+
+  -- What apply did, in short: paths written, and those left alone with the kind of reason.
+  local function outcome(applied)
+    local left = {}
+    for i, each in ipairs(applied.skipped) do left[i] = each.path .. " " .. each.kind end
+    return table.concat(applied.written, " "), table.concat(left, ", ")
+  end
+
+  local function all_risky(name, script, paths)
+    it(name, function()
+      local ws, path = open("echo 1 > a")
+      attempt(ws, script)
+      local written = outcome(ws:apply())
+      for each in paths:gmatch("%S+") do
+        assert.is_nil((" " .. written .. " "):find(" " .. each .. " ", 1, true), written)
+        assert.is_nil(disk.peek(path .. "/" .. each), each)
+      end
+      local marked = {}
+      for _, change in ipairs(ws:changes{ text = false }) do
+        if change.risky then marked[change.path] = true end
+      end
+      for each in paths:gmatch("%S+") do assert.is_true(marked[each], each) end
+    end)
+  end
+
+  all_risky("plants a git hook", "mkdir -p .git/hooks; echo x > .git/hooks/post-checkout",
+    ".git/hooks/post-checkout")
+  all_risky("sets git's configuration", [[mkdir .git sub sub/.git
+    printf '[core]\n\tfsmonitor = x\n' | tee .git/config > sub/.git/config]],
+    ".git/config sub/.git/config")
+  all_risky("makes .git a file that leads elsewhere", "echo gitdir: ../out > .git", ".git")
+  all_risky("writes .git in other letters", "mkdir .GIT .Git; echo x > .GIT/config; "
+    .. "echo x > .Git/x", ".GIT/config .Git/x")
+  all_risky("makes a directory that git takes for a repository",
+    "mkdir -p r/objects r/refs; echo ref: x > r/HEAD; echo x > r/config", "r/HEAD")
+  all_risky("leaves files that editors run", [[mkdir .vscode .idea .nvim; echo x > .exrc
+    echo x > .nvim.lua; echo x > .vscode/tasks.json; echo x > .idea/x; echo x > .dir-locals.el]],
+    ".exrc .nvim.lua .vscode/tasks.json .idea/x .dir-locals.el")
+  all_risky("leaves files that shells and tools run",
+    "mkdir .husky .cargo; echo x > .envrc; echo x > .husky/pre-push; echo x > .cargo/config.toml; "
+    .. "echo x > .npmrc; echo x > .pre-commit-config.yaml",
+    ".envrc .husky/pre-push .cargo/config.toml .npmrc .pre-commit-config.yaml")
+  all_risky("leaves files that a forge runs", "mkdir -p .github/workflows; "
+    .. "echo x > .github/workflows/x.yml; echo x > .gitlab-ci.yml",
+    ".github/workflows/x.yml .gitlab-ci.yml")
+  all_risky("decides what comes in next time", "echo '!.env' > .gitignore", ".gitignore")
+  all_risky("leaves a program", "echo x > p; chmod 755 p; echo y > q; chmod 711 q", "p q")
+  all_risky("leaves setuid and setgid bits", "echo x > u; chmod 4644 u; echo x > g; chmod 2644 g; "
+    .. "mkdir s; chmod 2755 s", "u g")
+  all_risky("leaves absolute links", "ln -s /etc/passwd p; ln -s / root", "p root")
+  all_risky("leaves links that climb out", "mkdir d; ln -s ../out o; ln -s ../../out d/o; "
+    .. "ln -s d/../../out p; ln -s . here; ln -s here/../../out q; ln -s ./.././out r",
+    "o d/o p q r")
+
+  it("turns a program's bit on", function()
+    local ws, path = open("echo 1 > a")
+    attempt(ws, "chmod 755 a")
+    assert.are.same({ "", "a risky" }, { outcome(ws:apply()) })
+    assert.are.equal("644\n", disk.capture("stat -c %a " .. path .. "/a"))
+  end)
+
+  it("puts a directory where the host has a link that leads out", function()
+    local ws, path = open("ln -s ../out way && ln -s ../out/f one")
+    attempt(ws, "rm way one; mkdir -p way/d; echo bad > way/f; echo bad > way/d/f; echo bad > one")
+    -- Below the link nothing is written,
+    local written, left = outcome(ws:apply{ only = "way/f" })
+    assert.are.equal("", written)
+    assert.matches("way/f failed", left)
+    -- and with the link itself it is replaced.
+    ws:apply()
+    assert.are.equal("bad\nbad\n",
+      disk.capture("cd " .. path .. "; test ! -L way && cat way/f one"))
+  end)
+
+  it("puts a link where the host has a directory, and writes through it", function()
+    local ws, path = open("mkdir d && echo 1 > d/f")
+    attempt(ws, "rm -r d; mkdir /out; ln -s ../out d; echo bad > d/f")
+    local written, left = outcome(ws:apply{ risky = true })
+    assert.are.equal("d d/f", written, left)
+    assert.are.equal("../out\n", disk.capture("readlink " .. path .. "/d"))
+    attempt(ws, "echo worse > d/f; echo worse > d/new")
+    assert.are.same({ "", "" }, { outcome(ws:apply{ risky = true }) })
+  end)
+
+  it("uses links that the host swaps for directories meanwhile", function()
+    local ws, path = open("mkdir d && for i in $(seq 30); do echo $i > d/$i; done")
+    attempt(ws, "for i in $(seq 30); do echo bad > d/$i; echo bad > d/n$i; done")
+    local pid = disk.capture(([[(while :; do mv %s/d %s/real 2>/dev/null && ln -s ../out %s/d
+      rm -f %s/d; mv %s/real %s/d; done) >/dev/null 2>&1 & echo $!]])
+      :format(path, path, path, path, path, path)):match("%d+")
+    for _ = 1, 4 do
+      ws:apply()
+      pcall(ws.undo, ws)
+    end
+    os.execute("kill " .. pid .. "; sleep 0.2; cd " .. path
+      .. "; test -e real && rm -f d && mv real d")
+    assert.are.equal("d\nf\n", disk.capture("ls " .. directory .. "/out"))
+  end)
+
+  it("leaves FIFOs, sockets and devices", function()
+    local ws, path = open("echo 1 > a && echo 2 > b")
+    attempt(ws, "rm a; mkfifo a pipe; mknod zero c 1 5 2>/dev/null || mkfifo zero")
+    local written, left = outcome(ws:apply{ risky = true })
+    assert.are.equal("", written)
+    assert.matches("a unsupported", left)
+    assert.matches("pipe unsupported", left)
+    assert.are.equal("1\n", disk.read(path .. "/a"))
+  end)
+
+  it("has the host read what has become a FIFO, a device or a directory there", function()
+    local ws, path = open("echo 1 > a && echo 2 > b && echo 3 > c && echo 4 > d")
+    attempt(ws, "for f in a b c d; do echo bad >> $f; done; echo bad > e")
+    os.execute("cd " .. path .. " && rm a b c d && mkfifo a && ln -s /dev/zero b && mkdir c && "
+      .. "ln -s " .. directory .. "/out/f d && mkfifo e")
+    local written, left = outcome(ws:apply())
+    assert.are.equal("", written)
+    assert.are.equal("a conflict, b conflict, c conflict, d conflict, e conflict", left)
+    assert.are.equal("/dev/zero\n", disk.capture("readlink " .. path .. "/b"))
+  end)
+
+  it("leaves gigabytes of holes", function()
+    local ws, path = open("echo 1 > a")
+    attempt(ws, "truncate -s 10G holes; truncate -s 10G a")
+    assert.are.same({ "", "a unsupported, holes unsupported" }, { outcome(ws:apply()) })
+    assert.is_string(tostring(ws:changes()))
+    assert.are.equal("1\n", disk.read(path .. "/a"))
+    assert.are.equal("", disk.capture("find " .. path .. " -size +1M"))
+  end)
+
+  it("gives names that are hard to print or to quote", function()
+    local ws, path = open("echo 1 > a")
+    local names = { "-rf", "a b", "a\nb", "\27[2J", "'\"$(touch x)`", "\255\254", "...", " ",
+      ("n"):rep(254), "*", "~", "#x", "!x", "\\", "a\t", "%s%n" }
+    local files = {}
+    for i, name in ipairs(names) do files["/tmp/in/" .. i] = { data = name } end
+    ws:run{ files = files, check = true, shell =
+      'cd /tmp/in; for i in *; do printf %s "$i" > "/work/$(cat $i; echo x)" && '
+      .. 'mv "/work/$(cat $i; echo x)" "/work/$(cat $i)"; done; ls /work >&2; true' }
+    local applied = ws:apply()
+    assert.are.same({}, applied.skipped)
+    for _, name in ipairs(names) do
+      assert.is_string(disk.peek(path .. "/" .. name), name)
+    end
+    assert.is_nil(tostring(ws:changes()):find("\27", 1, true))
+    assert.are.same({}, ws:undo().skipped)
+    assert.are.equal(".contreeignore\na\n", disk.capture("ls -A " .. path))
+  end)
+
+  it("gives paths that are too long for the host", function()
+    local ws, path = open("echo 1 > a")
+    attempt(ws, [[n=$(printf '%0200d' 0); for i in $(seq 12); do mkdir $n && cd $n; done
+      echo bad > f; for i in $(seq 12); do mkdir $n && cd $n; done; echo bad > f; true]])
+    local ok, applied = pcall(ws.apply, ws)
+    assert.is_true(ok or contree.is_error(applied), tostring(applied))
+    assert.are.equal("1\n", disk.read(path .. "/a"))
+  end)
+
+  it("uses our names", function()
+    local ws, path = open("echo 1 > a")
+    attempt(ws, "echo 2 > a; for i in 1 2 3; do echo x > .contree-00000000-$i-1; "
+      .. "echo x > .contree-00000000-$i-1.part; done; echo x > a.part")
+    assert.are.same({}, ws:apply().skipped)
+    assert.are.equal("2\n", disk.read(path .. "/a"))
+    assert.are.same({}, ws:undo().skipped)
+    assert.are.equal(".contreeignore\na\n", disk.capture("ls -A " .. path))
+  end)
+
+  it("makes a file of a directory that the host still uses", function()
+    local ws, path = open("mkdir d && echo 1 > d/f && echo d/mine > .contreeignore && "
+      .. "echo mine > d/mine")
+    attempt(ws, "rm -r d; echo bad > d")
+    local _, left = outcome(ws:apply())
+    assert.are.equal("d conflict", left)
+    assert.are.equal("mine\n", disk.read(path .. "/d/mine"))
+    assert.are.equal("", disk.capture("ls -A " .. path .. " | grep contree-"))
+  end)
+
+  it("removes what the host still uses", function()
+    local ws, path = open("mkdir d && echo 1 > d/f && echo 2 > g && "
+      .. "echo d/mine > .contreeignore && echo mine > d/mine")
+    attempt(ws, "rm -r d g")
+    os.execute("echo mine >> " .. path .. "/g")
+    local written, left = outcome(ws:apply())
+    assert.are.same({ "d/f", "d conflict, g conflict" }, { written, left })
+    assert.are.equal("mine\n2\nmine\n", disk.capture("cd " .. path .. "; cat d/mine g"))
+  end)
+
+  it("overwrites what never came in", function()
+    local ws, path = open("printf '.env\\nkeys\\n' > .contreeignore && echo secret > .env && "
+      .. "mkdir keys && echo secret > keys/k")
+    assert.are.equal("", ws:run("cat .env keys/k 2>&-").stdout)
+    attempt(ws, "echo bad > .env; mkdir keys; echo bad > keys/k; echo bad > keys/n; "
+      .. "rm .contreeignore")
+    local written, left = outcome(ws:apply())
+    assert.are.same({ "keys/n", ".contreeignore risky, .env conflict, keys/k conflict" },
+      { written, left })
+    assert.are.equal("secret\nsecret\n", disk.capture("cd " .. path .. "; cat .env keys/k"))
+  end)
+
+  it("unmounts, replaces or removes its own folder", function()
+    local ws, path = open("mkdir d && echo 1 > d/a && echo 2 > b")
+    ws:run{ shell = "cd /; umount /work; rm -rf /work; ln -s /etc /work", check = true }
+    local applied = ws:apply()
+    assert.are.equal("1\n2\n", disk.capture("cd " .. path .. "; cat d/a b 2>&1"):gsub(
+      "^cat.*$", "1\n2\n"))
+    assert.is_true(#applied.written == 0 or disk.peek(path .. "/b") == nil)
+    ws:undo()
+    assert.are.equal("1\n2\n", disk.capture("cd " .. path .. "; cat d/a b"))
+  end)
+end)
