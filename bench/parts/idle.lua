@@ -4,7 +4,7 @@ local home = require("spec.support.home")
 local judge = require("bench.lib.judge")
 local process = require("bench.lib.process")
 
-local SETTLE = 3
+local SETTLE = 8
 local seconds = tonumber(arg[1])
 local client, directory, stop = home.client()
 client.images:use("busybox:latest"):run("true")
