@@ -38,7 +38,10 @@ for _, way in ipairs{ "as a layer", "file by file" } do
       assert.equal("", result.stderr)
       assert.equal("onetwoonesp\n0 644\n0 755\n0 755\n0 755\n", result.stdout)
       assert.equal(way == "as a layer" and 1 or 0, count("POST /images/%S+/layers%S* 201"))
-      if way == "as a layer" then assert.equal(0, count("/files")) end
+      if way == "as a layer" then
+        assert.equal(0, count("/files"))
+        assert.equal(1, count("layers%?at=/src&temporary=1 "))
+      end
     end)
 
     it("leaves out what its rules say", function()

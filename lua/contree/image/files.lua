@@ -350,10 +350,10 @@ end
 
 -- Put the directories of a plan on an image. Returns those that the server does not take, and
 -- the uuid of the new image, if there is one.
-local function put_trees(self, plan, base)
+local function put_trees(self, plan, base, temporary)
   local left, uuid = {}, nil
   for _, tree in ipairs(plan.trees or {}) do
-    local made = layers.add(self, uuid or base(), tree)
+    local made = layers.add(self, uuid or base(), tree, temporary)
     if not made then left[#left + 1] = tree end
     uuid = made or uuid
   end
@@ -364,11 +364,12 @@ end
 --- image, if the server can do that.
 ---@async
 ---@param base fun(): string tells the image of the run
+---@param temporary? boolean the run is not kept
 ---@return table body the files member of a spawn request
 ---@return string? uuid the image that has the directories
-function files.send(self, plan, base)
+function files.send(self, plan, base, temporary)
   local jobs, body = {}, {}
-  local left, uuid = put_trees(self, plan, base)
+  local left, uuid = put_trees(self, plan, base, temporary)
   plan = files.listed(plan, left)
   for _, entry in ipairs(plan) do
     local sent = { uuid = entry.uuid, mode = entry.mode, uid = entry.uid, gid = entry.gid,

@@ -33,12 +33,13 @@ end
 ---@param uuid string
 ---@param at string
 ---@param feed fun(): fun(): string?
+---@param temporary? boolean nobody will be told of the image
 ---@return string?
-function layers.put(self, uuid, at, feed)
+function layers.put(self, uuid, at, feed, temporary)
   if not self.unix_socket or self.sends_files then return nil end
   local ok, answer = pcall(wire.request, self, {
     method = "POST", path = ("/images/%s/layers"):format(wire.segment(uuid)),
-    query = { at = at }, repeatable = true, lasting = LASTING,
+    query = { at = at, temporary = temporary }, repeatable = true, lasting = LASTING,
     body = { chunks = true }, feed = feed,
   })
   if ok then return wire.member(answer, "uuid") end
@@ -52,9 +53,10 @@ end
 ---@param self contree.Client
 ---@param uuid string
 ---@param tree table { path, destination, mode, uid, gid, ignore }
+---@param temporary? boolean nobody will be told of the image
 ---@return string?
-function layers.add(self, uuid, tree)
-  return layers.put(self, uuid, tree.destination, function() return chunks(tree) end)
+function layers.add(self, uuid, tree, temporary)
+  return layers.put(self, uuid, tree.destination, function() return chunks(tree) end, temporary)
 end
 
 return layers

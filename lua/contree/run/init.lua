@@ -264,7 +264,8 @@ local function request_of(from, plan, this, wait)
   local self = from.client
   local base
   if plan.files then
-    this.body.files, base = files.send(self, plan.files, function() return image.uuid_of(from) end)
+    this.body.files, base = files.send(self, plan.files, function() return image.uuid_of(from) end,
+      this.disposable)
   end
   this.put = base ~= nil
   -- Events do not say which image a tag meant, so whether the run changed it is not known.

@@ -208,6 +208,38 @@ static void untold(void) {
     end_env(&e);
 }
 
+/* An image that was made for a run which is not kept goes a day after its last
+ * use, unless it has a tag or is the result of a run. */
+static void temporary(void) {
+    struct env e = make_env();
+    struct fault f = {0};
+    struct image images[6];
+    for (int i = 0; i < 6; i++) {
+        struct operation_row o = {
+            .kind = "image_import", .status = "SUCCESS", .image_size = -1};
+        o.created = wall_microseconds() - (i == 1 ? 0 : 2 * DAY);
+        o.finished = o.created + 1;
+        o.metadata = i == 2 ? (char[]){"{}"} : (char[]){"{\"temporary\":true}"};
+        uuid_ordered(o.uuid);
+        images[i] = (struct image){.created = o.created, .layer = 0};
+        uuid_random(images[i].uuid);
+        memcpy(images[i].operation, o.uuid, UUID_SIZE);
+        memcpy(o.result_image, images[i].uuid, UUID_SIZE);
+        snprintf(images[i].tag, TAG_SIZE, "%s", i == 3 ? "kept" : "");
+        CHECK(store_image_add(e.s, &images[i], &f) == 0);
+        CHECK(store_operation_record(e.s, &o, NULL, 0, &f) == 0);
+    }
+    make_operation(&e, images[4].uuid, 0, NULL);
+    struct operation_row run = make_operation(&e, images[5].uuid, 2, NULL);
+    memcpy(run.result_image, images[5].uuid, UUID_SIZE);
+    CHECK(store_operation_finish(e.s, &run, NULL, 0, &f) == 0);
+    CHECK_NUMBER(collect(&e, usual, NULL).images, 1);
+    CHECK(!has_image(&e, &images[0]));
+    for (int i = 1; i < 6; i++)
+        CHECK(has_image(&e, &images[i]));
+    end_env(&e);
+}
+
 static void pinned(void) {
     struct env e = make_env();
     int64_t base = make_layer(&e, 0), top = make_layer(&e, base);
@@ -461,6 +493,7 @@ static void in_steps(void) {
 int main(void) {
     RUN(images, "old untagged images go, with the layers nobody else has");
     RUN(untold, "images that nobody was told of go after a day");
+    RUN(temporary, "temporary images go a day after their last use");
     RUN(pinned, "what is in use stays");
     RUN(squashed, "what a squashed layer stands for goes when it can");
     RUN(operations_and_files, "old operations, logs and uploads go");

@@ -113,6 +113,13 @@ describe("a layer on top of an image", function()
     assert.equal("completion", events[#events].event)
   end)
 
+  it("may be for a while", function()
+    local image = made(archive{ { "f", data = "x" } }, "?temporary=1")
+    local operation = engine:get("/v1/operations/" .. image.operation_uuid).json
+    assert.is_true(operation.metadata.temporary)
+    wire.refuses(400, "temporary must be 0 or 1", add(archive{}, "?temporary=yes"))
+  end)
+
   it("may be empty", function()
     local image = made(archive{}, "?at=/work")
     assert.are_not.equal(base, image.uuid)

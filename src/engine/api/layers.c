@@ -50,6 +50,8 @@ static int read_options(struct request *r, struct layer_request *l,
         return l->tag || f->status ? -1 : fault_memory(f);
     if (url_int(u, "max_layer_bytes", 1, RUN_LAYER_BYTES, &l->max_bytes, f) < 0)
         return -1;
+    if (url_flag(u, "temporary", &l->temporary, f) < 0)
+        return -1;
     l->at = path_normal(at ? at : "/", f);
     return l->at ? 0 : -1;
 }

@@ -19,8 +19,9 @@
 
 /* Ages in seconds: what was not used for longer is removed. An image is used
  * when it is made, and when an operation with it begins or ends; a file when it
- * is uploaded. An untagged image whose operation failed after it was saved is
- * removed after a day, because nobody knows of it. */
+ * is uploaded. A temporary image (http-api.md §4.25) that was not used for a
+ * day is removed. An untagged image whose operation failed after it was saved
+ * is removed after a day, because nobody knows of it. */
 struct gc_options {
     bool dry_run; /* only report */
     int64_t untagged, operations, files;

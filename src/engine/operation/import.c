@@ -234,6 +234,8 @@ static char *write_request(const struct import_request *r,
     json_close(&b, '}');
     json_add_string(&b, "tag", tag);
     json_add_int(&b, "timeout", r->timeout);
+    if (r->temporary)
+        json_add_bool(&b, "temporary", true);
     if (merge)
         write_merge(&b, merge);
     json_close(&b, '}');
@@ -328,7 +330,8 @@ struct operation *operation_import(struct operations *all,
 struct operation *operation_add_layer(struct operations *all,
                                       struct layer_request *r,
                                       struct fault *f) {
-    const struct import_request none = {.timeout = IMPORT_TIMEOUT};
+    const struct import_request none = {.timeout = IMPORT_TIMEOUT,
+                                        .temporary = r->temporary};
     struct operation *op = NULL;
     char *url = NULL;
     if (check(all, r->tag, f) == 0 &&

@@ -57,6 +57,7 @@ struct operation *operation_start(struct operations *all, struct run *run,
 struct import_request {
     char *url, *username, *password, *tag;
     int64_t timeout; /* seconds from its start */
+    bool temporary;  /* as in struct layer_request */
 };
 /* The request of POST /images/{uuid}/layers (http-api.md §4.25). */
 struct layer_request {
@@ -65,6 +66,7 @@ struct layer_request {
     char *at;            /* absolute, in the image */
     char *tag;           /* or NULL */
     int64_t max_bytes;
+    bool temporary; /* the image is for runs that are not kept: see gc.h */
 };
 /* Close the file, and free what the request owns. */
 void layer_request_clear(struct layer_request *r);

@@ -135,18 +135,27 @@ static int remove_images(struct store *s, const struct gc_times *t,
                          struct fault *f) {
     sqlite3_stmt *q CLEANUP(cleanup_statement) = prepare(
         s,
-        "WITH recent AS (SELECT image, result_image FROM operation"
+        "WITH recent AS (SELECT kind, image, result_image FROM operation"
         " WHERE created >= ?1 - " LONGEST_OPERATION
-        " AND (finished = 0 OR finished >= ?1))"
+        " AND (finished = 0 OR finished >= ?1)), lately AS ("
+        "SELECT image FROM operation WHERE created >= ?2 - " LONGEST_OPERATION
+        " AND (finished = 0 OR finished >= ?2) AND image IS NOT NULL)"
         " DELETE FROM image WHERE uuid IN (SELECT uuid FROM image"
-        " WHERE tag IS NULL AND public IS NULL AND (created < ?1"
+        " WHERE tag IS NULL AND public IS NULL"
+        " AND layer NOT IN (SELECT layer FROM temp.pinned) AND ("
+        "((created < ?1"
         " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
         " WHERE status = 'FAILED' AND status <> 'SUCCESS'"
         " AND result_image IS NULL)))"
-        " AND layer NOT IN (SELECT layer FROM temp.pinned)"
         " AND uuid NOT IN (SELECT image FROM recent WHERE image IS NOT NULL)"
         " AND uuid NOT IN (SELECT result_image FROM recent"
-        " WHERE result_image IS NOT NULL) LIMIT ?3)",
+        " WHERE result_image IS NOT NULL))"
+        " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
+        " WHERE kind = 'image_import'"
+        " AND json_extract(metadata, '$.temporary'))"
+        " AND uuid NOT IN (SELECT image FROM lately)"
+        " AND uuid NOT IN (SELECT result_image FROM recent"
+        " WHERE result_image IS NOT NULL AND kind = 'instance'))) LIMIT ?3)",
         f);
     if (!q)
         return -1;

@@ -42,7 +42,8 @@ struct gc_garbage {
     bool images_gone; /* all that may go */
 };
 void gc_garbage_free(struct gc_garbage *g);
-/* Times in microseconds since 1970, and how many rows of each table may go at
+/* `untold` is the time for images that nobody was told of, and temporary ones.
+ * Times in microseconds since 1970, and how many rows of each table may go at
  * most; -1: all. In a dry run all is rolled back. */
 struct gc_times {
     int64_t untagged, untold, operations, files;
