@@ -1,6 +1,7 @@
 -- The engine after its first run: its memory, and how often its threads wake up.
 -- Usage: lua bench/parts/idle.lua SECONDS
 local home = require("spec.support.home")
+local loop = require("contree.loop")
 local judge = require("bench.lib.judge")
 local process = require("bench.lib.process")
 
@@ -8,6 +9,7 @@ local SETTLE = 8
 local seconds = tonumber(arg[1])
 local client, directory, stop = home.client()
 client.images:use("busybox:latest"):run("true")
+loop.close() -- the engine ends idle connections after a minute
 local engine = home.pid(directory .. "/data")
 local function sleep(time) assert(os.execute("sleep " .. time)) end
 

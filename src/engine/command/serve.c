@@ -39,7 +39,7 @@ enum {
     /* How often to check whether garbage collection is due, or the one before
      * leaving has ended. */
     DAILY_MS = 600000,
-    FIRST_DAILY_MS = 5000,
+    FIRST_DAILY_MS = 1000,
     LAST_GC_MS = 100
 };
 

@@ -179,12 +179,15 @@ static void check_connection(struct connection *c, double now) {
         send_away(c);
 }
 
-void connections_tick(struct http_server *s) {
+bool connections_tick(struct http_server *s) {
     double now = monotonic_seconds();
+    bool needed = false;
     for (struct connection *c = s->connections, *next; c; c = next) {
         next = c->next;
         check_connection(c, now);
         if (c->request && c->request->suspended)
             reply_body_tick(c->request, now);
+        needed = needed || c->request || !c->known;
     }
+    return needed;
 }

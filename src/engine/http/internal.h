@@ -79,6 +79,7 @@ struct http_server {
     uv_prepare_t prepare;
     uv_timer_t timeout, tick, later;
     bool kicked, closing, ended;
+    bool quiet;         /* the last tick found nothing to watch */
     int open_handles;   /* that are being closed */
     struct stat socket; /* of the Unix socket, to know it by */
     unsigned char token_hash[SHA256_DIGEST_LENGTH];
@@ -117,8 +118,9 @@ void connection_notify(void *listener, struct MHD_Connection *mhd,
                        enum MHD_ConnectionNotificationCode code);
 /* The client may ask: it is not a stranger any more. */
 void connection_know(struct connection *c);
-/* Every few seconds: end connections whose peers have gone or stay silent. */
-void connections_tick(struct http_server *s);
+/* Every few seconds: end connections whose peers have gone or stay silent.
+ * False: there is nothing to watch until something happens. */
+bool connections_tick(struct http_server *s);
 
 /* ---- authorize.c ---- */
 

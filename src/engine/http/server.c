@@ -45,8 +45,12 @@ static void soonest_timeout(struct listener *l, uint64_t *soonest) {
         *soonest = ms;
 }
 
+/* Idle connections need no watching: libmicrohttpd ends them. */
 static void on_tick(uv_timer_t *timer) {
-    connections_tick(timer->data);
+    struct http_server *s = timer->data;
+    s->quiet = !connections_tick(s);
+    if (s->quiet)
+        uv_timer_stop(timer);
 }
 
 /* Before the loop sleeps: serve the connections that were resumed, and set the
@@ -69,8 +73,9 @@ static void on_prepare(uv_prepare_t *prepare) {
         uv_timer_start(&s->timeout, on_timeout, soonest, 0);
     if (!s->connections)
         uv_timer_stop(&s->tick);
-    else if (!uv_is_active((uv_handle_t *)&s->tick))
+    else if (!s->quiet && !uv_is_active((uv_handle_t *)&s->tick))
         uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+    s->quiet = false; /* until the loop wakes up */
 }
 
 /* ---- opening and closing ---- */

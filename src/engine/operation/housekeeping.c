@@ -101,6 +101,8 @@ static void on_housekeeping(uv_timer_t *timer) {
     if (!all->runs.running && !all->imports.running && !left && !trash &&
         !checkpoint)
         uv_timer_stop(timer);
+    if (!all->active)
+        uv_timer_stop(&all->timer); /* of waiters who have had their answer */
 }
 
 void operations_housekeep(struct operations *all) {
