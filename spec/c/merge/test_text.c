@@ -62,6 +62,21 @@ static void binary(void) {
     CHECK(merge_is_text((struct merge_text){NULL, 0}));
 }
 
+/* Millions of lines are a conflict, and take no memory to speak of. */
+static void many_lines(void) {
+    size_t size = 4 << 20;
+    char *lines = malloc(size);
+    struct buffer b;
+    struct fault f;
+    buffer_init(&b, 1 << 20);
+    memset(lines, '\n', size);
+    const struct merge_text all = {lines, size}, most = {lines, size - 1};
+    CHECK_NUMBER(merge_texts(all, most, most, &b, &f), 0);
+    CHECK_NUMBER(b.length, 0);
+    buffer_free(&b);
+    free(lines);
+}
+
 /* ---- random texts ---- */
 
 enum { LINES = 60, SIZE = 4096 };
@@ -154,6 +169,7 @@ int main(void) {
     seed_begin();
     RUN(by_hand, "changes at different places come together");
     RUN(binary, "what has a NUL early is no text");
+    RUN(many_lines, "too many lines are a conflict");
     RUN(as_git, "random texts merge as with git merge-file");
     return CHECK_DONE();
 }

@@ -285,6 +285,10 @@ static void stops(void) {
     CHECK_NUMBER(upper_open(&u, &w), 0);
     CHECK_NUMBER(merge_trees(&t, &f), -1);
     CHECK_NUMBER(f.status, 409);
+    cancelled = false;
+    t.deadline.at = 1; /* long ago */
+    CHECK_NUMBER(merge_trees(&t, &f), -1);
+    CHECK_NUMBER(f.status, 408);
     upper_close(&u);
     view_close(t.base);
     view_close(t.ours);

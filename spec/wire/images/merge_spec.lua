@@ -1,5 +1,6 @@
 -- POST /merge: an image of two that came from one (http-api.md §4.26).
 local disk = require("spec.support.disk")
+local tar = require("contree.dockerfile.tar")
 local wire = require("spec.support.wire")
 
 describe("a merge", function()
@@ -149,6 +150,45 @@ describe("a merge", function()
     engine:kill("KILL")
     engine:launch()
     assert.equal("1\n2\n", sh(image, "cat /one /two"))
+  end)
+
+  -- An image with a directory of many files on top of busybox.
+  local function many(count)
+    local pieces = {}
+    local writer = tar.writer{
+      write = function(_, bytes)
+        pieces[#pieces + 1] = bytes
+        return true
+      end,
+      flush = function() return true end,
+    }
+    for i = 1, count do
+      writer:add({ name = ("d%d/f%d"):format(i % 100, i), type = "file", mode = 420, uid = 0,
+        gid = 0, mtime = 1, size = 1 }, function() return "x" end)
+    end
+    writer:finish()
+    local reply = engine:request("POST", ("/v1/images/%s/layers?at=/m"):format(busybox),
+      { body = table.concat(pieces) })
+    assert.equal(201, reply.status, reply.body)
+    return reply.json.uuid
+  end
+
+  it("is cancelled as other operations are", function()
+    local ours, theirs = after(busybox, "touch /x"), many(3000)
+    local body = ('{"ours":"%s","theirs":"%s","timeout":600}'):format(ours, theirs)
+    local connection = engine:connect()
+    connection:send(("POST /v1/merge HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+      .. "Content-Length: %d\r\n\r\n%s"):format(#body, body))
+    local function last()
+      return engine:get("/v1/operations?kind=image_import&limit=1").json[1]
+    end
+    wire.eventually("the merge to begin", function() return last().status == "EXECUTING" end)
+    local uuid = last().uuid
+    assert.equal(202, engine:request("DELETE", "/v1/operations/" .. uuid).status)
+    wire.refuses(409, "cancelled", connection:response())
+    assert.equal("CANCELLED", engine:get("/v1/operations/" .. uuid).json.status)
+    connection:close()
+    wire.eventually("the remains to be deleted", function() return engine:is_clean() end)
   end)
 
   it("of many entries lets other requests through", function()

@@ -33,17 +33,21 @@ static void step(struct version *v) {
     v->more = edits_next(&v->base, &v->text, &v->at);
 }
 
+/* 1: compared; 0: too many lines; -1: fault. */
 static int compare(struct version *v, struct merge_text base,
                    struct merge_text text, struct fault *f) {
     v->base = (struct edits_text){.data = base.data, .size = base.size};
     v->text = (struct edits_text){.data = text.data, .size = text.size};
-    v->room = malloc(edits_room(&v->base, &v->text));
+    size_t room = edits_room(&v->base, &v->text);
+    if (room == 0 || room > MERGE_ROOM_MAX)
+        return 0;
+    v->room = malloc(room);
     if (!v->room)
         return fault_memory(f);
     edits_find(&v->base, &v->text, v->room);
     edits_settle(&v->base, &v->text);
     step(v);
-    return 0;
+    return 1;
 }
 
 static void copy(struct merging *m, const struct edits_text *t, uint32_t from,
@@ -129,10 +133,11 @@ static int merge(struct merging *m) {
 int merge_texts(struct merge_text base, struct merge_text ours,
                 struct merge_text theirs, struct buffer *out, struct fault *f) {
     struct merging m = {.out = out};
-    int result = compare(&m.ours, base, ours, f) < 0 ||
-                         compare(&m.theirs, base, theirs, f) < 0
-                     ? -1
-                     : merge(&m);
+    int result = compare(&m.ours, base, ours, f);
+    if (result == 1)
+        result = compare(&m.theirs, base, theirs, f);
+    if (result == 1)
+        result = merge(&m);
     free(m.ours.room);
     free(m.theirs.room);
     return out->failed ? fault_memory(f) : result;
