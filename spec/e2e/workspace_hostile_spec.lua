@@ -37,51 +37,85 @@ describe("a hostile run in a workspace", function()
     return table.concat(applied.written, " "), table.concat(left, ", ")
   end
 
-  local function all_risky(name, script, paths)
-    it(name, function()
-      local ws, path = open("echo 1 > a")
-      attempt(ws, script)
-      local written = outcome(ws:apply())
-      for each in paths:gmatch("%S+") do
-        assert.is_nil((" " .. written .. " "):find(" " .. each .. " ", 1, true), written)
-        assert.is_nil(disk.peek(path .. "/" .. each), each)
-      end
-      local marked = {}
-      for _, change in ipairs(ws:changes{ text = false }) do
-        if change.risky then marked[change.path] = true end
-      end
-      for each in paths:gmatch("%S+") do assert.is_true(marked[each], each) end
-    end)
+  -- Runs a script. None of the paths comes home, and all are marked.
+  local function all_risky(script, paths)
+    local ws, path = open("echo 1 > a")
+    attempt(ws, script)
+    local written, marked = outcome(ws:apply()), {}
+    for _, change in ipairs(ws:changes{ text = false }) do
+      if change.risky then marked[change.path] = true end
+    end
+    for each in paths:gmatch("%S+") do
+      assert.is_nil((" " .. written .. " "):find(" " .. each .. " ", 1, true), written)
+      assert.is_nil(disk.peek(path .. "/" .. each), each)
+      assert.is_true(marked[each], each)
+    end
   end
 
-  all_risky("plants a git hook", "mkdir -p .git/hooks; echo x > .git/hooks/post-checkout",
-    ".git/hooks/post-checkout")
-  all_risky("sets git's configuration", [[mkdir .git sub sub/.git
-    printf '[core]\n\tfsmonitor = x\n' | tee .git/config > sub/.git/config]],
-    ".git/config sub/.git/config")
-  all_risky("makes .git a file that leads elsewhere", "echo gitdir: ../out > .git", ".git")
-  all_risky("writes .git in other letters", "mkdir .GIT .Git; echo x > .GIT/config; "
-    .. "echo x > .Git/x", ".GIT/config .Git/x")
-  all_risky("makes a directory that git takes for a repository",
-    "mkdir -p r/objects r/refs; echo ref: x > r/HEAD; echo x > r/config", "r/HEAD")
-  all_risky("leaves files that editors run", [[mkdir .vscode .idea .nvim; echo x > .exrc
-    echo x > .nvim.lua; echo x > .vscode/tasks.json; echo x > .idea/x; echo x > .dir-locals.el]],
-    ".exrc .nvim.lua .vscode/tasks.json .idea/x .dir-locals.el")
-  all_risky("leaves files that shells and tools run",
-    "mkdir .husky .cargo; echo x > .envrc; echo x > .husky/pre-push; echo x > .cargo/config.toml; "
-    .. "echo x > .npmrc; echo x > .pre-commit-config.yaml",
-    ".envrc .husky/pre-push .cargo/config.toml .npmrc .pre-commit-config.yaml")
-  all_risky("leaves files that a forge runs", "mkdir -p .github/workflows; "
-    .. "echo x > .github/workflows/x.yml; echo x > .gitlab-ci.yml",
-    ".github/workflows/x.yml .gitlab-ci.yml")
-  all_risky("decides what comes in next time", "echo '!.env' > .gitignore", ".gitignore")
-  all_risky("leaves a program", "echo x > p; chmod 755 p; echo y > q; chmod 711 q", "p q")
-  all_risky("leaves setuid and setgid bits", "echo x > u; chmod 4644 u; echo x > g; chmod 2644 g; "
-    .. "mkdir s; chmod 2755 s", "u g")
-  all_risky("leaves absolute links", "ln -s /etc/passwd p; ln -s / root", "p root")
-  all_risky("leaves links that climb out", "mkdir d; ln -s ../out o; ln -s ../../out d/o; "
-    .. "ln -s d/../../out p; ln -s . here; ln -s here/../../out q; ln -s ./.././out r",
-    "o d/o p q r")
+  it("plants a git hook", function()
+    all_risky("mkdir -p .git/hooks; echo x > .git/hooks/post-checkout",
+      ".git/hooks/post-checkout")
+  end)
+
+  it("sets git's configuration", function()
+    all_risky([[mkdir .git sub sub/.git
+      printf '[core]\n\tfsmonitor = x\n' | tee .git/config > sub/.git/config]],
+      ".git/config sub/.git/config")
+  end)
+
+  it("makes .git a file that leads elsewhere", function()
+    all_risky("echo gitdir: ../out > .git", ".git")
+  end)
+
+  it("writes .git in other letters", function()
+    all_risky("mkdir .GIT .Git; echo x > .GIT/config; "
+      .. "echo x > .Git/x", ".GIT/config .Git/x")
+  end)
+
+  it("makes a directory that git takes for a repository", function()
+    all_risky("mkdir -p r/objects r/refs; echo ref: x > r/HEAD; echo x > r/config", "r/HEAD")
+  end)
+
+  it("leaves files that editors run", function()
+    all_risky([[mkdir .vscode .idea .nvim; echo x > .exrc
+      echo x > .nvim.lua; echo x > .vscode/tasks.json; echo x > .idea/x; echo x > .dir-locals.el]],
+      ".exrc .nvim.lua .vscode/tasks.json .idea/x .dir-locals.el")
+  end)
+
+  it("leaves files that shells and tools run", function()
+    all_risky("mkdir .husky .cargo; echo x > .envrc; echo x > .husky/pre-push; "
+      .. "echo x > .cargo/config.toml; echo x > .npmrc; echo x > .pre-commit-config.yaml",
+      ".envrc .husky/pre-push .cargo/config.toml .npmrc .pre-commit-config.yaml")
+  end)
+
+  it("leaves files that a forge runs", function()
+    all_risky("mkdir -p .github/workflows; "
+      .. "echo x > .github/workflows/x.yml; echo x > .gitlab-ci.yml",
+      ".github/workflows/x.yml .gitlab-ci.yml")
+  end)
+
+  it("decides what comes in next time", function()
+    all_risky("echo '!.env' > .gitignore", ".gitignore")
+  end)
+
+  it("leaves a program", function()
+    all_risky("echo x > p; chmod 755 p; echo y > q; chmod 711 q", "p q")
+  end)
+
+  it("leaves setuid and setgid bits", function()
+    all_risky("echo x > u; chmod 4644 u; echo x > g; chmod 2644 g; "
+      .. "mkdir s; chmod 2755 s", "u g")
+  end)
+
+  it("leaves absolute links", function()
+    all_risky("ln -s /etc/passwd p; ln -s / root", "p root")
+  end)
+
+  it("leaves links that climb out", function()
+    all_risky("mkdir d; ln -s ../out o; ln -s ../../out d/o; "
+      .. "ln -s d/../../out p; ln -s . here; ln -s here/../../out q; ln -s ./.././out r",
+      "o d/o p q r")
+  end)
 
   it("turns a program's bit on", function()
     local ws, path = open("echo 1 > a")

@@ -194,7 +194,7 @@ static int survey_counts(lua_State *L) {
     set_count(L, "added", added);
     set_count(L, "changed", changed);
     set_count(L, "refreshed", refreshed);
-    set_count(L, "removed", s->removed_count);
+    set_count(L, "removed", s->removed_count - s->kept);
     return 1;
 }
 
@@ -238,6 +238,8 @@ static int survey_delta(lua_State *L) {
         lua_rawseti(L, -2, ++n);
     }
     for (size_t i = 0; i < s->removed_count; i++) {
+        if (s->removed[i].kept)
+            continue;
         lua_createtable(L, 0, 2);
         name_change(L, s->removed[i].record.path, "removed");
         lua_rawseti(L, -2, ++n);

@@ -73,6 +73,7 @@ struct survey_file {
 struct survey_removed {
     struct record record; /* its path lives in the old index */
     bool packed;
+    bool kept; /* it is in a directory that cannot be read */
 };
 
 struct survey_level {
@@ -92,7 +93,8 @@ struct survey {
     struct survey_file *files;
     size_t count, room;
     struct survey_removed *removed; /* of the old index, sorted */
-    size_t removed_count, removed_room;
+    size_t removed_count, removed_room, kept;
+    bool closed; /* some directory cannot be read */
     struct index index;
     struct record record; /* the next one of the old index */
     bool has_record;

@@ -49,6 +49,10 @@ static void look(struct survey *s, struct survey_file *f) {
     int parent = survey_parent(s, path, &name);
     struct stat status;
     f->state = FILE_ADDED;
+    if (f->why) {
+        skip(f, f->why);
+        return;
+    }
     if (parent < 0 || fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
         f->state = FILE_GONE;
         if (!is_gone(errno))
@@ -68,6 +72,18 @@ static void look(struct survey *s, struct survey_file *f) {
     }
 }
 
+/* Whether a path is below a directory that cannot be read. */
+static bool is_shut(const struct survey *s, const char *path) {
+    for (size_t i = 0; s->closed && i < s->count; i++) {
+        const char *name = survey_name(s, &s->files[i]);
+        size_t length = s->files[i].why ? strlen(name) : 0;
+        if (length > 0 && strncmp(path, name, length) == 0 &&
+            path[length] == '/')
+            return true;
+    }
+    return false;
+}
+
 static bool remove_record(lua_State *L, struct survey *s) {
     if (s->removed_count == s->removed_room) {
         size_t room = s->removed_room ? 2 * s->removed_room : 64;
@@ -78,8 +94,10 @@ static bool remove_record(lua_State *L, struct survey *s) {
         s->removed = removed;
         s->removed_room = room;
     }
+    bool kept = is_shut(s, s->record.path);
+    s->kept += kept;
     s->removed[s->removed_count++] =
-        (struct survey_removed){.record = s->record};
+        (struct survey_removed){.record = s->record, .kept = kept};
     return true;
 }
 

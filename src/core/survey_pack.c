@@ -176,8 +176,11 @@ static int by_text(const void *key, const void *each) {
 }
 
 static bool is_removed(const struct survey *s, const char *path) {
-    return bsearch(path, s->removed, s->removed_count, sizeof *s->removed,
-                   by_text) != NULL;
+    const struct survey_removed *found =
+        s->removed_count > 0 ? bsearch(path, s->removed, s->removed_count,
+                                       sizeof *s->removed, by_text)
+                             : NULL;
+    return found && !found->kept;
 }
 
 /* Whether something else hides a path that is gone: its directory is gone with
@@ -263,7 +266,7 @@ static bool pack_removed(lua_State *L, struct survey *s) {
     struct survey_removed *removed = &s->removed[s->packed_removed];
     size_t length = strlen(removed->record.path);
     char path[2 * PATH_MAX];
-    removed->packed = is_wanted(L, removed->record.path);
+    removed->packed = !removed->kept && is_wanted(L, removed->record.path);
     /* No path of a file system is as long. */
     if (removed->packed && length < sizeof path - 8) {
         memcpy(path, removed->record.path, length + 1);

@@ -74,8 +74,18 @@ static bool is_directory(int parent, const struct dirent *entry) {
            S_ISDIR(status.st_mode);
 }
 
-/* A directory that cannot be opened counts as one that is empty; the comparison
- * says why. */
+/* Nobody knows what is in a directory that cannot be opened. */
+static bool shut_out(lua_State *L, struct survey *s, bool listed) {
+    int error = errno;
+    if (error == ENOENT || error == ENOTDIR || error == ELOOP)
+        return true; /* it has become something else */
+    if (!listed && !survey_add(s, s->path.data, s->path.length))
+        return survey_no_memory(L);
+    s->files[s->count - 1].why = strerror(error);
+    s->closed = true;
+    return true;
+}
+
 static bool visit(lua_State *L, struct survey *s, const struct dirent *entry) {
     int parent = dirfd(s->levels[s->depth - 1].directory), fd, answer;
     bool directory = is_directory(parent, entry);
@@ -88,7 +98,7 @@ static bool visit(lua_State *L, struct survey *s, const struct dirent *entry) {
         return true;
     fd = openat(parent, entry->d_name,
                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 || enter(L, s, fd);
+    return fd < 0 ? shut_out(L, s, answer == TAKE) : enter(L, s, fd);
 }
 
 bool survey_walk(lua_State *L, struct survey *s, double limit) {

@@ -152,6 +152,33 @@ describe("core.survey", function()
     assert.are.equal("c f", shown(survey{ index = s:index() }))
   end)
 
+  it("skips what cannot be read, which stays what it was", function()
+    local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
+    sh("mkdir closed && echo 1 > closed/x && echo 2 > f && echo 3 > known && echo 4 > later")
+    local program = disk.write(directory .. "/look.lua", [[
+      local core = require("contree.core")
+      local s = assert(core.survey{ path = arg[1], index = io.open(arg[2], "rb"):read("*a") })
+      while not s:step(1) do end
+      s:pack()
+      while s:piece(1) do end
+      local list = {}
+      for _, each in ipairs(s:skipped()) do list[#list + 1] = each.path .. ": " .. each.why end
+      for _, each in ipairs(s:delta()) do list[#list + 1] = each.change .. " " .. each.path end
+      for path in pairs(core.index_read(s:index())) do list[#list + 1] = "index " .. path end
+      table.sort(list)
+      print(table.concat(list, "\n"))]])
+    local first = survey{ names = "known\0closed/x\0" }
+    pack(first)
+    disk.write(directory .. "/index", first:index())
+    sh("echo 3b > known && chmod 000 f known && chmod 700 closed && chmod 644 closed/x later")
+    -- Root reads everything.
+    local as = core.geteuid() == 0 and "chmod 755 " .. directory .. " && setpriv --reuid 65534 "
+      .. "--clear-groups " or "chmod 000 " .. folder .. "/closed && "
+    assert.are.equal("added later\nclosed: Permission denied\nf: Permission denied\n"
+      .. "index closed/x\nindex known\nindex later\nknown: Permission denied\n",
+      disk.capture(("%s%s %s %s %s/index"):format(as, lua, program, folder, directory)))
+  end)
+
   it("refuses a damaged index, and ends where one was cut", function()
     sh("echo 1 > a && echo 2 > b")
     local s = survey{}
