@@ -38,7 +38,10 @@ if #lines == 0 then os.exit() end
 
 local out = {}
 local function add(text, ...) out[#out + 1] = text:format(...) end
-local function row(cells) add("| %s |", table.concat(cells, " | ")) end
+local function row(cells)
+  for n, cell in ipairs(cells) do cells[n] = tostring(cell):gsub("|", "\\|") end
+  add("%s", "| " .. table.concat(cells, " | ") .. " |")
+end
 
 local function said(command) return (disk.capture(command):gsub("%s+$", "")) end
 

@@ -1,6 +1,8 @@
 /* floor.c: how long a bare sandbox takes from its start to its exit, with the
  * launcher alone: no HTTP, no store, no Lua. The engine's runs are compared
- * with this.
+ * with this. The time ends with the report of the exit, as that of a run does.
+ * Cells are made ahead, as for the engine; a root is mounted when its run
+ * begins. The next run begins when the one before is gone.
  *
  *   floor [-s] [-c IN_FLIGHT] [-p PAUSE_MS] [-r RUNTIME] RUNS DIRECTORY
  *
