@@ -265,6 +265,27 @@ describe("image:workspace", function()
       assert.equal("2\n", disk.read(path .. "/b"))
     end)
 
+    it("what git does not ignore", function()
+      local path = folder(GIT .. "printf '*.o\\nbuild/\\n' > .gitignore && echo 1 > a && mkdir sub "
+        .. "&& (cd sub && " .. GIT .. "echo 1 > g && git add . && git commit -qm g) && "
+        .. "git -c protocol.file.allow=always submodule --quiet add ./sub sub && ln -s sub way && "
+        .. "git add . && git commit -qm x")
+      local ws = open(path)
+      out(ws, "echo x > a.o; echo x > b; mkdir -p build/deep src; echo x > build/deep/f; "
+        .. "echo x > src/c.o; echo x > src/c; echo y > sub/g; echo x > sub/n; rm way; mkdir way; "
+        .. "echo x > way/n; mkdir -p build/.git; echo x > build/.git/config")
+      assert.equal("a b, a build/.git !, a build/.git/config !, a src, a src/c, c sub/g, a sub/n, "
+        .. "c way, a way/n", kinds(ws:changes()))
+      assert.equal(14, #ws:changes{ ignored = true, text = false })
+      assert.equal("b src src/c sub/g sub/n way way/n", table.concat(ws:apply().written, " "))
+      assert.equal("a.o", table.concat(ws:apply{ only = { "a.o", "*" } }.written, " "))
+      -- The same with patterns.
+      local plain = open(path, { ignore = { "*.log", "out" } })
+      out(plain, "mkdir out; echo x > out/f; echo x > y.log; echo x > y")
+      assert.equal("a y", kinds(plain:changes()))
+      assert.equal("a out, a out/f, a y, a y.log", kinds(plain:changes{ ignored = true }))
+    end)
+
     it("single hunks", function()
       local path = folder("seq 1 40 > n && printf 'a\\nb' > open")
       local ws = open(path)
@@ -395,6 +416,17 @@ describe("image:workspace", function()
       assert.are.same({ "x", "z" }, fork:apply().written)
       -- What the fork has brought home comes in here.
       assert.equal("fork\n", out(ws, "cat z"))
+    end)
+
+    it("in which a run that was started is waited for first", function()
+      local path, store = folder("echo 1 > a"), directory .. "/pending.db"
+      local ws = open(path, { store = store, id = "w" })
+      ws:start("sleep 1; echo box > b")
+      local again = image:session{ store = store, id = "w" }
+      sh(path, "echo 2 > a")
+      raises("conflict", open, path, { store = store, id = "w" })
+      again:wait()
+      assert.equal("2\nbox\n", out(open(path, { store = store, id = "w" }), "cat a b"))
     end)
 
     it("in a store, which another program goes on with", function()

@@ -336,9 +336,17 @@ static int folder_swap(lua_State *L) {
  * either, but is no way for directories. */
 static int move(lua_State *L, int parent, const char *name) {
     const char *other = lua_tostring(L, 3);
+    struct stat status;
     int result = rename_beside(L, parent, name, RENAME_NOREPLACE);
     if (result == 0 || errno != EINVAL)
         return result;
+    if (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISDIR(status.st_mode)) {
+        if (fstatat(parent, other, &status, AT_SYMLINK_NOFOLLOW) < 0)
+            return renameat(parent, name, parent, other);
+        errno = EEXIST;
+        return -1;
+    }
     if (linkat(parent, name, parent, other, 0) < 0)
         return -1;
     return unlinkat(parent, name, 0);

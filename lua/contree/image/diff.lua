@@ -181,7 +181,10 @@ local function compare(self, base, uuid, path, section, given)
   end
 end
 
-local function add_text(self, base, uuid, changes, given)
+--- Add the hunks of changes between two images.
+---@async
+---@param given table { context, max_size }
+function diff.add_text(self, base, uuid, changes, given)
   local work = {}
   for _, change in ipairs(changes) do
     local found = sections(change)
@@ -254,7 +257,7 @@ function diff.between(self, uuid, other, given)
       changes[#changes + 1] = change
     end
   end
-  if given.text then add_text(self, wire.member(result, "base"), uuid, changes, given) end
+  if given.text then diff.add_text(self, wire.member(result, "base"), uuid, changes, given) end
   return changes, result.json.truncated == true
 end
 

@@ -45,24 +45,33 @@ function moves.raise_moved(self, fields)
     :format(fields.branch or self.branch_name), fields)
 end
 
+--- Move to the end of the branch. Raises `gone` if there is no such branch any more, and
+--- `conflict` if a run that was started there has not been waited for.
+---@async
+---@return contree.Place
+function moves.catch_up(self)
+  local entry, pending = self.past:position(self.branch_name)
+  if not entry then
+    errors.raise("gone", ("the branch %q has been deleted"):format(self.branch_name),
+      { hint = "session:checkout goes to another one" })
+  end
+  if pending then
+    errors.raise("conflict", ("the run %s of this branch has not been waited for")
+      :format(pending.operation), { hint = "session:wait() takes its result" })
+  end
+  moves.go(self, entry)
+  return moves.place_of(self)
+end
+
 -- Move to the end of the branch, and make the session busy.
 ---@return contree.Place
 local function enter(self)
   moves.check_free(self)
   self.busy = true
-  local ok, entry, pending = pcall(self.past.position, self.past, self.branch_name)
-  if ok and entry and not pending then
-    moves.go(self, entry)
-    return moves.place_of(self)
-  end
+  local ok, place = pcall(moves.catch_up, self)
+  if ok then return place end
   self.busy = false
-  if not ok then error(entry, 0) end
-  if not entry then
-    errors.raise("gone", ("the branch %q has been deleted"):format(self.branch_name),
-      { hint = "session:checkout goes to another one" })
-  end
-  errors.raise("conflict", ("the run %s of this branch has not been waited for")
-    :format(pending.operation), { hint = "session:wait() takes its result" })
+  error(place, 0)
 end
 
 -- Have the branch checked again after files were sent: if it was moved meanwhile, the command

@@ -137,7 +137,7 @@ function apply.run(self, given)
   local out = { written = {}, skipped = {}, dry_run = given.dry_run or false,
     safe = self.client.safe }
   carry.within(self.path, function(folder)
-    local list, last = changes.list(self, { text = given.hunks ~= nil })
+    local list, last = changes.list(self, { text = given.hunks ~= nil, ignored = true })
     local chosen
     chosen, out.skipped = choose.from(list, given)
     local steps = steps_of(chosen, core.index_read(last.index, chosen), out)

@@ -1,5 +1,5 @@
---- Which changes come home: all, or those that patterns name; not what is risky, unless it is
---- asked for by name. Pure.
+--- Which changes come home: all, or those that patterns name; what is risky or ignored, only if
+--- it is asked for by name. Pure.
 
 local ignore = require("contree.base.ignore")
 
@@ -60,6 +60,7 @@ function choose.from(list, given)
     elseif change.risky and not named and not given.risky then
       why, kind = change.risky, "risky"
     end
+    if change.ignored and not named then wanted = false end
     if wanted and why then
       skipped[#skipped + 1] = { path = change.path, why = why, kind = kind }
     elseif wanted then

@@ -213,21 +213,23 @@ end
 -- Coming home ----------------------------------------------------------------
 
 --- What the runs have done to the folder's files since they came in. Nothing on the host is
---- touched. Printed, it is a patch.
+--- touched. What git ignores (or what decides in its place) is left out. Printed, it is a patch.
 ---     print(workspace:changes())
 --- Raises: request, not_supported (the server does not compare images), file (the index).
 ---@async
----@param given? { text: boolean?, context: integer?, max_size: integer?, limit: integer? } as
----  of image:diff; `text` is true unless it is given
+---@param given? { text: boolean?, context: integer?, max_size: integer?, limit: integer?,
+---  ignored: boolean? } as of image:diff; `text` is true unless it is given; with `ignored`,
+---  what is ignored is there, too
 ---@return contree.Changes changes with paths below the folder, and `risky`, which says why
 ---  apply() leaves a change alone
 ---@return boolean truncated there were more than `limit`
 function Workspace:changes(given)
   given = options.check("workspace:changes", { text = options.boolean,
     context = options.integer(0, 1000000), max_size = options.integer(1, 2 ^ 27),
-    limit = options.integer(1) }, given)
+    limit = options.integer(1), ignored = options.boolean }, given)
   local list, _, truncated = changes.list(self, { text = given.text ~= false,
-    context = given.context, max_size = given.max_size, limit = given.limit })
+    context = given.context, max_size = given.max_size, limit = given.limit,
+    ignored = given.ignored })
   return list, truncated
 end
 
@@ -263,8 +265,9 @@ end
 ---@field dry_run? boolean      true says what would be done
 ---@field risky? boolean        true takes what changes() marks as risky, too; a path that `only`
 ---  names comes home without it
----@field hunks? table<string, integer[]> by path, the numbers of the hunks that come home: the
----  rest of the file stays as it is. Other paths come home only if `only` says so
+---@field hunks? table<string, integer[]> by path, the numbers of the hunks that come home, as
+---  in changes() with its usual `context`: the rest of the file stays as it is. Other paths come
+---  home only if `only` says so
 ---@field max_size? integer     bytes; larger files are left alone; default 1 GiB
 
 --- Takes the last apply() back that was not taken back, of whichever program: files that have

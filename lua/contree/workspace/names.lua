@@ -12,6 +12,7 @@ local IGNORE_MAX = 1048576
 local NAMES_MAX = 2 ^ 30
 local PAUSE = 0.001 -- between two looks whether git has ended
 local PATIENCE = 120
+local DEPTH = 5 -- of halves
 
 ---@class contree.workspace.Names
 ---@field rule string          what decides, in words
@@ -98,6 +99,61 @@ function names.of(path, given, scratch)
   local list, reason = ask_git(path, scratch)
   if list then return { rule = "git", list = list } end
   return of_file(path, reason)
+end
+
+-- Of paths in a file, those that git ignores. It fails as a whole for a path in a submodule, or
+-- below a link.
+local CHECK = [[
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_NAMESPACE
+LC_ALL=C git -c core.fsmonitor=false -C "$1" check-ignore -z --stdin <"$2" 2>/dev/null
+[ $? -le 1 ] && printf x >&3
+]]
+
+local function ask_ignored(path, list, scratch)
+  count = count + 1
+  local out = ("%s/git.%d.%d"):format(scratch, core.getpid(), count)
+  local input = out .. ".in"
+  local file = io.open(input, "wb")
+  if not file then return nil end
+  file:write(table.concat(list, "\0"), "\0")
+  file:close()
+  local program = core.start_detached("/bin/sh", { "sh", "-c", CHECK, "sh", path, input }, out)
+  local ok = program and await(program)
+  local found = read_and_remove(out)
+  os.remove(input)
+  return ok and found or nil
+end
+
+-- Asks again for the halves when git refuses the whole; a path that it refuses is not ignored.
+local function add_ignored(set, path, list, scratch, depth)
+  local found = #list > 0 and ask_ignored(path, list, scratch)
+  for name in (found or ""):gmatch("%Z+") do set[name:gsub("/$", "")] = true end
+  if found or #list < 2 or depth == 0 then return end
+  local half, halves = math.floor(#list / 2), { {}, {} }
+  for i, each in ipairs(list) do table.insert(halves[i <= half and 1 or 2], each) end
+  for _, each in ipairs(halves) do add_ignored(set, path, each, scratch, depth - 1) end
+end
+
+--- Of some paths, those that would not come in: a set. Those of directories end with a slash.
+---@async
+---@param path string of the folder
+---@param given? string[]|false as of names.of
+---@param list string[]
+---@return table<string, boolean>
+function names.ignored(path, given, list, scratch)
+  local set = {}
+  if given == false then return set end
+  local rules = given and of_patterns(table.concat(given, "\n"), "ignore")
+    or not is_below_git(path) and of_file(path)
+  if not rules then
+    add_ignored(set, path, list, scratch, DEPTH)
+    return set
+  end
+  for _, each in ipairs(list) do
+    local name = each:gsub("/$", "")
+    if rules.ignores(name) ~= 0 then set[name] = true end
+  end
+  return set
 end
 
 --- The files of repositories in a repository, which git lists as one name each. One that is

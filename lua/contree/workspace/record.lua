@@ -10,7 +10,7 @@ local record = {}
 
 local RECORD_MAX = 2 ^ 31 - 1
 local KEPT = 4                  -- records in memory
-local OLDEST = 30 * 24 * 3600   -- seconds that one of the cache is kept without use
+local OLDEST = 30 * 24 * 3600   -- seconds that one of the cache is kept
 
 ---@class contree.workspace.Record
 ---@field base string   the uuid of the image that mirrors the folder
@@ -29,7 +29,7 @@ local function open(path)
     { hint = "CONTREE_CACHE_DIR and CONTREE_STATE_DIR name other directories" })
 end
 
--- Remove what nobody has used for long.
+-- Remove what is old.
 local function tidy(self)
   local stamp = self.directory .. "/tidied"
   local now = os.time()

@@ -82,6 +82,9 @@ local function by_target(path, target)
   if by_name(target) then return "it leads to a file that runs by itself" end
 end
 
+--- Whether a path is risky for its name alone.
+function risk.is_named(path) return by_name(path) ~= nil end
+
 --- Why a change should be looked at before it is made on the host; nil if nothing is special.
 ---@param change contree.Change with a path below the folder and, of a link, its target
 ---@return string?

@@ -85,12 +85,11 @@ end
 
 --- What the runs have changed below the folder's place since it last came in.
 ---@async
+---@param limit? integer
 ---@return contree.Changes changes, boolean truncated
-function sync.inside(self, last, given)
-  given = given or {}
-  given.path = self.at
-  local uuid = image.uuid_of(self.image)
-  local changes, truncated = diff.between(self.client, uuid, last.base, given)
+function sync.inside(self, last, limit)
+  local changes, truncated = diff.between(self.client, image.uuid_of(self.image), last.base,
+    { path = self.at, limit = limit })
   local strip = #self.at + 2
   for i = #changes, 1, -1 do
     changes[i].path = changes[i].path:sub(strip)
@@ -198,8 +197,7 @@ end
 ---@param prefer? "host"|"sandbox" who wins where both sides have changed
 ---@return table counts { added, changed, removed }
 function sync.run(self, prefer)
-  local entry = self.past:position(self.branch_name)
-  if entry then moves.go(self, entry) end
+  moves.catch_up(self)
   local counts = { added = 0, changed = 0, removed = 0 }
   for _ = 1, ATTEMPTS do
     local found, unsettled = once(self, prefer)
