@@ -23,6 +23,7 @@ local function run(self, found, list)
     if over == nil then gone(self.path, problem) end
     if not over then loop.breathe() end
   end
+  loop.pace()
   return survey
 end
 

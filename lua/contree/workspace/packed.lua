@@ -3,6 +3,7 @@
 local core = require("contree.core")
 local errors = require("contree.base.errors")
 local image = require("contree.image")
+local loop = require("contree.loop")
 local run = require("contree.run")
 local stdio = require("contree.base.stdio")
 
@@ -26,7 +27,10 @@ local function write_archive(path, pieces)
   local file, problem = stdio.open_file(path, "wb")
   if not file then errors.raise("file", "workspace: " .. tostring(problem)) end
   local ok = true
-  for bytes in pieces() do ok = ok and file:write(bytes) end
+  for bytes in pieces() do
+    ok = ok and file:write(bytes)
+    loop.pace()
+  end
   if not file:close() or not ok then errors.raise("file", "workspace: cannot write " .. path) end
 end
 

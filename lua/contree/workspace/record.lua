@@ -5,6 +5,7 @@
 local core = require("contree.core")
 local directories = require("contree.base.directories")
 local errors = require("contree.base.errors")
+local hash = require("contree.image.hash")
 
 local record = {}
 
@@ -64,16 +65,17 @@ local function name_of(self, kind, uuid)
   return core.sha256(table.concat({ self.key, kind, uuid }, "\0"))
 end
 
--- A file is whole or not at all; the digest tells one that a power cut has damaged.
+-- A file is whole or not at all; the digest tells one that a power cut has damaged. An index
+-- may be large, so that is computed in slices.
 local function read(self, name)
   local text = core.read_file(self.directory .. "/" .. name, RECORD_MAX)
   local digest, rest = (text or ""):match("^contree 1 (%x+)\n(.*)$")
-  return rest and core.sha256(rest) == digest and rest or nil
+  return rest and hash.text(rest) == digest and rest or nil
 end
 
 local function write(self, name, text)
   local ok, problem = self.folder:write(name,
-    ("contree 1 %s\n%s"):format(core.sha256(text), text), self.durable)
+    ("contree 1 %s\n%s"):format(hash.text(text), text), self.durable)
   if not ok then errors.raise("file", "workspace: cannot keep the index: " .. problem) end
 end
 
@@ -87,6 +89,7 @@ local function remember(self, uuid, found)
 end
 
 --- The record of an image, or nil.
+---@async
 ---@param uuid string
 ---@return contree.workspace.Record?
 function Records:of(uuid)
@@ -102,6 +105,7 @@ function Records:of(uuid)
 end
 
 --- Keep the record of an image.
+---@async
 ---@param uuid string
 ---@param found contree.workspace.Record
 function Records:keep(uuid, found)
@@ -110,11 +114,13 @@ function Records:keep(uuid, found)
 end
 
 --- The image that had the folder on another image, or nil.
+---@async
 ---@param below string the uuid of the other image
 ---@return string?
 function Records:mirror(below) return read(self, name_of(self, "mirror", below)) end
 
 --- Keep that.
+---@async
 function Records:keep_mirror(below, uuid) write(self, name_of(self, "mirror", below), uuid) end
 
 return record

@@ -64,6 +64,7 @@ local function whole(pieces)
   for bytes in pieces() do
     parts[#parts + 1], size = bytes, size + #bytes
     if size > SMALL then return nil end
+    loop.pace()
   end
   local text = table.concat(parts)
   return function()
@@ -74,6 +75,13 @@ local function whole(pieces)
       return bytes
     end
   end
+end
+
+local function index_of(survey)
+  loop.pace()
+  local index = survey:index()
+  loop.pace()
+  return index
 end
 
 -- Put what has changed on an image.
@@ -138,7 +146,7 @@ end
 local function put_both(self, last, survey, less)
   local tip = image.uuid_of(self.image)
   local all = whole(feed(self, survey, {}))
-  local index = survey:index()
+  local index = index_of(survey)
   local rest = all and whole(feed(self, survey, less))
   if rest then
     local made = tasks.gather({
@@ -148,7 +156,7 @@ local function put_both(self, last, survey, less)
     return made[1], made[2], index
   end
   local mirror = put(self, last.base, survey, {})
-  index = survey:index()
+  index = index_of(survey)
   return mirror, put(self, tip, survey, less), index
 end
 
@@ -166,7 +174,7 @@ local function send(self, last, survey, counts, less)
   local mirror, index, uuid
   if tip == last.base or size_of(less.skip) == total then
     mirror = put(self, last.base, survey, {})
-    index, uuid = survey:index(), tip == last.base and mirror or tip
+    index, uuid = index_of(survey), tip == last.base and mirror or tip
   else
     mirror, uuid, index = put_both(self, last, survey, less)
   end
@@ -184,7 +192,7 @@ local function once(self, prefer)
     for _, each in ipairs(prefer == "sandbox" and clashes or {}) do skip[each.path] = true end
     send(self, last, survey, counts, { skip = skip, keep = keep })
   elseif counts.refreshed > 0 then
-    self.records:keep(image.uuid_of(self.image), { base = last.base, index = survey:index() })
+    self.records:keep(image.uuid_of(self.image), { base = last.base, index = index_of(survey) })
   end
   local unsettled = survey:unsettled()
   self.skipped = survey:skipped()
@@ -215,12 +223,13 @@ function sync.note(self, paths)
   local last = sync.last(self)
   local survey = sync.look(self, last)
   local skip, any = {}, false
+  loop.pace()
   for _, each in ipairs(survey:delta()) do
     if paths[each.path] then any = true else skip[each.path] = true end
   end
   if any then
     local mirror = put(self, last.base, survey, { skip = skip })
-    self.records:keep(image.uuid_of(self.image), { base = mirror, index = survey:index() })
+    self.records:keep(image.uuid_of(self.image), { base = mirror, index = index_of(survey) })
   end
   survey:close()
 end
