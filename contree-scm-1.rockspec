@@ -179,6 +179,7 @@ build = {
     ["contree.workspace.changes"] = "lua/contree/workspace/changes.lua",
     ["contree.workspace.choose"] = "lua/contree/workspace/choose.lua",
     ["contree.workspace.clash"] = "lua/contree/workspace/clash.lua",
+    ["contree.workspace.compare"] = "lua/contree/workspace/compare.lua",
     ["contree.workspace.hunks"] = "lua/contree/workspace/hunks.lua",
     ["contree.workspace.journal"] = "lua/contree/workspace/journal.lua",
     ["contree.workspace.look"] = "lua/contree/workspace/look.lua",

@@ -441,16 +441,29 @@ describe("image:workspace", function()
       assert.equal("", kinds(open(path, { store = store, id = "w" }):changes()))
     end)
 
-    it("on a server that takes no layers", function()
-      local path = folder("mkdir d && echo 1 > d/a && echo 2 > b && ln -s b l && chmod 750 b")
-      client.sends_files = true
+    it("on a server that takes no layers and does not compare images", function()
+      local path = folder(GIT .. "mkdir d e && echo 1 > d/a && echo 2 > b && ln -s b l && "
+        .. "chmod 750 b && echo 5 > e/f && git add . && git commit -qm x")
+      client.sends_files, client.compares_here = true, true
       local ws = open(path)
       assert.equal("1\n2\nb\n750\n", out(ws, "cat d/a b; readlink l; stat -c %a b"))
+      assert.equal("", kinds(ws:changes()))
       sh(path, "rm -r d && echo file > d && rm b && echo 3 > c")
       assert.equal("file\n3\nno\n", out(ws, "cat d c; test -e b || echo no"))
-      out(ws, "echo x >> c")
-      assert.are.same({ "c" }, ws:apply().written)
-      client.sends_files = nil
+      out(ws, "echo x >> c; rm e/f; ln -sf c l; mkdir -p n/m; echo 4 > n/m/f; chmod 700 d")
+      sh(path, "echo 6 > host")
+      assert.equal("6\n", out(ws, "cat host"))
+      local changes = ws:changes()
+      assert.equal("c c, c d !, r e/f, c l, a n, a n/m, a n/m/f", kinds(changes))
+      assert.matches("\n 3\n+x\n", tostring(changes), 1, true)
+      assert.equal("c e/f l n n/m n/m/f", table.concat(ws:apply().written, " "))
+      assert.equal("c d !", kinds(ws:changes()))
+      sh(path, "echo mine > c")
+      out(ws, "true")
+      out(ws, "echo box > c")
+      sh(path, "echo mine > c && echo again >> c")
+      raises("conflict", ws.run, ws, "true")
+      client.sends_files, client.compares_here = nil, nil
     end)
 
     it("with its own mistakes", function()

@@ -237,6 +237,11 @@ local function ask(self, uuid, base, query)
   error(result, 0)
 end
 
+--- A list of changes from elsewhere as contree.Changes.
+---@param list contree.Change[]
+---@return contree.Changes
+function diff.list(self, list) return make(list, self.safe) end
+
 --- See image:diff.
 ---@async
 ---@return contree.Changes changes, boolean truncated

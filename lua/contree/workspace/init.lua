@@ -215,7 +215,7 @@ end
 --- What the runs have done to the folder's files since they came in. Nothing on the host is
 --- touched. What git ignores (or what decides in its place) is left out. Printed, it is a patch.
 ---     print(workspace:changes())
---- Raises: request, not_supported (the server does not compare images), file (the index).
+--- Raises: request, file (the folder, its index).
 ---@async
 ---@param given? { text: boolean?, context: integer?, max_size: integer?, limit: integer?,
 ---  ignored: boolean? } as of image:diff; `text` is true unless it is given; with `ignored`,
@@ -246,7 +246,7 @@ end
 --- it came in; else it is left alone, and `skipped` says so. Each file is the old or the new
 --- one at any time, also when the program is killed.
 ---     workspace:apply{ only = { "src/**" } }
---- Raises: request, not_supported (the server does not compare images), conflict (another
+--- Raises: request, conflict (another
 --- program brings changes home to this folder), file (the folder, the journal).
 ---@async
 ---@param given? contree.ApplyOptions
@@ -285,8 +285,7 @@ end
 --- The paths that were changed both in the folder and in the sandbox since it last came in, and
 --- not to the same. Nothing is brought in.
 ---     for _, each in ipairs(workspace:conflicts()) do print(each.path, each.host) end
---- Raises: request, not_supported (the server does not compare images), file (the folder, its
---- index).
+--- Raises: request, file (the folder, its index).
 ---@async
 ---@return contree.workspace.Clash[]
 function Workspace:conflicts()

@@ -3,6 +3,7 @@
 --- `self` is the contree.Workspace.
 
 local clash = require("contree.workspace.clash")
+local compare = require("contree.workspace.compare")
 local diff = require("contree.image.diff")
 local errors = require("contree.base.errors")
 local filesystem = require("contree.image.filesystem")
@@ -91,13 +92,24 @@ local function put(self, uuid, survey, less, pieces)
     or packed.put(self, uuid, pieces, survey, less.skip)
 end
 
+local function between(self, last, limit)
+  if not self.client.compares_here then
+    local ok, changes, truncated = pcall(diff.between, self.client, image.uuid_of(self.image),
+      last.base, { path = self.at, limit = limit })
+    if ok then return changes, truncated end
+    if not errors.is(changes, "not_supported") then error(changes, 0) end
+    self.client.compares_here = true
+  end
+  return compare.inside(self, last)
+end
+
 --- What the runs have changed below the folder's place since it last came in.
 ---@async
 ---@param limit? integer
 ---@return contree.Changes changes, boolean truncated
 function sync.inside(self, last, limit)
-  local changes, truncated = diff.between(self.client, image.uuid_of(self.image), last.base,
-    { path = self.at, limit = limit })
+  if image.uuid_of(self.image) == last.base then return diff.list(self.client, {}), false end
+  local changes, truncated = between(self, last, limit)
   local strip = #self.at + 2
   for i = #changes, 1, -1 do
     changes[i].path = changes[i].path:sub(strip)

@@ -1,0 +1,69 @@
+--- The changes where the server does not compare images: the sandbox's folder is copied out, and
+--- compared with the index of what came in.
+
+local core = require("contree.core")
+local diff = require("contree.image.diff")
+local errors = require("contree.base.errors")
+local filesystem = require("contree.image.filesystem")
+local image = require("contree.image")
+local loop = require("contree.loop")
+
+local compare = {}
+
+local count = 0
+
+-- Remove a tree; no link is followed.
+local function remove(path)
+  loop.pace()
+  local found = core.lstat(path)
+  if found and found.type == "directory" then
+    for _, name in ipairs(core.list(path) or {}) do remove(path .. "/" .. name) end
+  end
+  os.remove(path)
+end
+
+local function survey_of(path, index)
+  local survey, problem = core.survey{ path = path, index = index }
+  local over = false
+  while survey and not over do
+    over, problem = survey:step(loop.SLICE)
+    if over == nil then break end
+    if not over then loop.breathe() end
+  end
+  if not over then errors.raise("file", "workspace: cannot read " .. problem) end
+  return survey
+end
+
+local function change_of(self, each, known)
+  local was = known[each.path]
+  local node = each.change == "removed" and was or each
+  return { path = self.at .. "/" .. each.path, change = each.change, type = node.type,
+    size = node.size, mode = node.mode, was = each.change == "changed" and was or nil }
+end
+
+local function changes_of(self, path, last)
+  local survey = survey_of(path, last.index)
+  local list, known = {}, core.index_read(last.index)
+  for i, each in ipairs(survey:delta()) do list[i] = change_of(self, each, known) end
+  survey:close()
+  table.sort(list, function(a, b) return a.path < b.path end)
+  return diff.list(self.client, list)
+end
+
+--- The changes below the folder's place, as of diff.between.
+---@async
+---@return contree.Changes changes, boolean truncated
+function compare.inside(self, last)
+  count = count + 1
+  local path = ("%s/copy.%d.%d"):format(self.records.directory, core.getpid(), count)
+  remove(path)
+  local ok, result = pcall(function()
+    filesystem.download(self.client, image.uuid_of(self.image), self.at, path)
+    return changes_of(self, path, last)
+  end)
+  remove(path)
+  if not ok then error(result, 0) end
+  return result, false
+end
+
+return compare
