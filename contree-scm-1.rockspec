@@ -20,6 +20,7 @@ supported_platforms = { "unix" }
 
 dependencies = {
   "lua >= 5.1, < 5.5", -- 5.1: LuaJIT
+  "lua-cjson >= 2.1.0",
 }
 
 -- libcurl, libcrypto and libsqlite3 are not linked: they are opened when first needed
@@ -57,7 +58,6 @@ build = {
         "src/core/hashing.c",
         "src/core/head.c",
         "src/core/inflate.c",
-        "src/core/json.c",
         "src/core/json_write.c",
         "src/core/lines.c",
         "src/core/loop.c",

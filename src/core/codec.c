@@ -235,6 +235,51 @@ int codec_json_string(lua_State *L) {
     return 1;
 }
 
+/* Replaces the value on top of the stack; false if it can stay. */
+static bool replace(lua_State *L) {
+    if (lua_islightuserdata(L, -1) && !lua_touserdata(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushnil(L);
+        return true;
+    }
+#if LUA_VERSION_NUM >= 503
+    if (lua_type(L, -1) == LUA_TNUMBER && !lua_isinteger(L, -1)) {
+        int whole;
+        lua_Integer value = lua_tointegerx(L, -1, &whole);
+        if (!whole)
+            return false;
+        lua_pop(L, 1);
+        lua_pushinteger(L, value);
+        return true;
+    }
+#endif
+    return false;
+}
+
+/* Tidies the table on top of the stack. */
+static void tidy(lua_State *L) {
+    luaL_checkstack(L, 6, "nested too deeply");
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        if (lua_istable(L, -1))
+            tidy(L);
+        else if (replace(L)) {
+            lua_pushvalue(L, -2);
+            lua_insert(L, -2);
+            lua_rawset(L, -4);
+            continue;
+        }
+        lua_pop(L, 1);
+    }
+}
+
+int codec_tidy(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    tidy(L);
+    return 1;
+}
+
 #define BUFFER_TYPE "contree.core.buffer"
 
 static struct bytes *check_buffer(lua_State *L) {

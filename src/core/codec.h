@@ -28,6 +28,9 @@ size_t codec_json_room(const char *text, size_t size);
 /* Writes `size` bytes as a JSON string without its quotes. The end of what it
  * wrote, or NULL when they are not UTF-8. */
 char *codec_write_json(const char *text, size_t size, char *out);
+/* core.tidy(table) -> table: drops the nulls (light userdata NULL) that it and
+ * the tables in it hold, and gives Lua 5.4 whole numbers as integers. */
+int codec_tidy(lua_State *L);
 /* core.buffer() -> buffer: add(s), take() -> s, length() and #buffer. */
 int codec_buffer_new(lua_State *L);
 void codec_register(lua_State *L);

@@ -10,7 +10,6 @@
 #include "directory.h"
 #include "folder.h"
 #include "hashing.h"
-#include "json.h"
 #include "json_write.h"
 #include "lines.h"
 #include "loop.h"
@@ -165,7 +164,7 @@ static const luaL_Reg functions[] = {
     {"newlines", codec_newlines},
     {"is_utf8", codec_is_utf8},
     {"json_string", codec_json_string},
-    {"json_decode", json_lua_decode},
+    {"tidy", codec_tidy},
     {"json_encode", json_write_lua},
     {"buffer", codec_buffer_new},
     {"sse", sse_lua_new},
@@ -201,8 +200,6 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     luaL_newlib(L, functions);
     lua_pushliteral(L, CORE_VERSION);
     lua_setfield(L, -2, "version");
-    lua_pushlightuserdata(L, NULL);
-    lua_setfield(L, -2, "null");
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, core_index);
     lua_setfield(L, -2, "__index");

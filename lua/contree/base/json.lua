@@ -1,12 +1,15 @@
 --- JSON for the wire: integers are exact, `[]` and `{}` differ, and a string that is not
---- UTF-8 is refused.
+--- UTF-8 is refused. An instance of lua-cjson of our own decodes. Its number formatting
+--- loses digits, so the core encodes.
 
 local core = require("contree.core")
+local cjson = require("cjson").new()
+cjson.decode_invalid_numbers(false)
 
 local json = {}
 
 --- The one value that is sent as null.
-json.null = core.null
+json.null = cjson.null
 
 local Array = { __name = "contree.array" }
 
@@ -38,13 +41,15 @@ end
 ---@return string? text, string? message
 function json.encode(value) return core.json_encode(value, Array) end
 
---- The table that a JSON text holds, or nil and what is wrong with it. An absent member and
---- one that is null look alike.
+--- The table that a JSON text holds, or nil and what is wrong with it.
 ---@return table? value, string? message
 function json.decode(text)
-  local value, problem = core.json_decode(text)
-  if type(value) == "table" then return value end
-  return nil, problem and "not JSON: " .. problem or "JSON, but no object or list"
+  local ok, value = pcall(cjson.decode, text)
+  if not ok then return nil, "not JSON: " .. value:gsub("^.-:%d+: ", "") end
+  if type(value) ~= "table" then return nil, "JSON, but no object or list" end
+  -- An absent member and one that is null look alike; Lua 5.4 gets back the
+  -- integers that cjson made floats of.
+  return core.tidy(value)
 end
 
 return json
