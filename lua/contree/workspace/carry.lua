@@ -150,9 +150,8 @@ local CONFLICT = {
   ["a program has it open for writing"] = true, ["it is not empty"] = true,
 }
 
-local function settle(folder, step, out, ok, why)
+local function settle(step, out, ok, why)
   if ok then
-    folder:sync(step.path)
     step.done = true
     out.written[#out.written + 1] = step.path
   else
@@ -171,11 +170,24 @@ local function do_all(folder, steps, out)
     if ok and step.wanted.type ~= "absent" then
       taken[#taken + 1] = step
     else
-      settle(folder, step, out, ok, why)
+      settle(step, out, ok, why)
     end
   end
   for i = #taken, 1, -1 do
-    settle(folder, taken[i], out, write.finish(folder, taken[i]))
+    settle(taken[i], out, write.finish(folder, taken[i]))
+  end
+end
+
+-- The names are on the disk: once for each directory.
+local function sync_all(folder, steps)
+  local synced = {}
+  for _, step in ipairs(steps) do
+    local directory = step.path:match("^(.*)/") or ""
+    if step.done and not synced[directory] then
+      synced[directory] = true
+      folder:sync(step.path)
+      loop.pace()
+    end
   end
 end
 
@@ -193,6 +205,7 @@ function carry.out(path, folder, call, steps, out, undoes)
   for i, step in ipairs(rest) do step.name = call.prefix .. i end
   call:commit(rest, undoes)
   do_all(folder, rest, out)
+  sync_all(folder, rest)
   call:finish(rest)
 end
 
