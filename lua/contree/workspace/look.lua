@@ -27,15 +27,30 @@ local function run(self, found, list)
   return survey
 end
 
---- A survey that is over.
+-- While git finds the names, those that it found the last time are looked at: mostly they are
+-- the same.
+local function begin(given)
+  local finish = names.begin(given.path, given.ignore, given.scratch)
+  local ok, survey = true, nil
+  if given.known then ok, survey = pcall(run, given, {}, given.known) end
+  local found = finish()
+  if not ok then error(survey, 0) end
+  if survey and found.list ~= given.known then
+    survey:close()
+    survey = nil
+  end
+  return survey or run(given, found, found.list), found
+end
+
+--- A survey that is over. The names that git has listed are `found.list`, unless those of inner
+--- repositories are among them.
 ---@async
----@param given table { path, index, ignore, max_file, scratch }
+---@param given table { path, index, ignore, max_file, scratch, known: the names of the last time }
 ---@return userdata survey, contree.workspace.Names found
 function look.at(given)
   local stat = core.stat(given.path)
   if not stat or stat.type ~= "directory" then gone(given.path, "it is no directory any more") end
-  local found = names.of(given.path, given.ignore, given.scratch)
-  local survey = run(given, found, found.list)
+  local survey, found = begin(given)
   local asked = {}
   for _ = 1, NESTED do
     local inner = {}
@@ -45,9 +60,9 @@ function look.at(given)
     if #inner == 0 then break end
     local more = names.inner(given.path, inner, given.scratch)
     if more == "" then break end
-    found.list = found.list .. more
+    found.all = (found.all or found.list) .. more
     survey:close()
-    survey = run(given, found, found.list)
+    survey = run(given, found, found.all)
   end
   return survey, found
 end

@@ -48,17 +48,20 @@ local function await(program)
   return false
 end
 
--- What git lists in a directory; nil and why it does not.
-local function ask_git(path, scratch)
+-- Have git list the files in a directory. Returns a function that waits for the list; nil and
+-- why there is none.
+local function begin_git(path, scratch)
   count = count + 1
   local out = ("%s/git.%d.%d"):format(scratch, core.getpid(), count)
   local problems = out .. ".err"
   local program, wrong = core.start_detached("/bin/sh", { "sh", "-c", GIT, "sh", path, problems },
     out)
-  local ok = program and await(program)
-  local list, said = read_and_remove(out), read_and_remove(problems)
-  if ok then return list end
-  return nil, wrong or said:match("[^\n]+") or "git did not answer"
+  return function()
+    local ok = program and await(program)
+    local list, said = read_and_remove(out), read_and_remove(problems)
+    if ok then return list end
+    return nil, wrong or said:match("[^\n]+") or "git did not answer"
+  end
 end
 
 local function is_below_git(path)
@@ -87,18 +90,24 @@ local function of_file(path, reason)
   return of_patterns("", IGNORE_FILE, "all files", reason)
 end
 
---- The files of a folder.
+--- Begin to find the files of a folder. Returns a function that waits for them.
 ---@async
 ---@param path string absolute, without links
 ---@param given? string[]|false patterns in place of git's; false: all files
 ---@param scratch string a directory for our files
----@return contree.workspace.Names
-function names.of(path, given, scratch)
-  if given == false then return { rule = "all files" } end
-  if given then return of_patterns(table.concat(given, "\n"), "ignore", "ignore =") end
-  local list, reason = ask_git(path, scratch)
-  if list then return { rule = "git", list = list } end
-  return of_file(path, reason)
+---@return fun(): contree.workspace.Names
+function names.begin(path, given, scratch)
+  if given == false then return function() return { rule = "all files" } end end
+  if given then
+    local found = of_patterns(table.concat(given, "\n"), "ignore", "ignore =")
+    return function() return found end
+  end
+  local answer = begin_git(path, scratch)
+  return function()
+    local list, reason = answer()
+    if list then return { rule = "git", list = list } end
+    return of_file(path, reason)
+  end
 end
 
 -- Of paths in a file, those that git ignores. It fails as a whole for a path in a submodule, or
@@ -137,7 +146,7 @@ end
 --- Of some paths, those that would not come in: a set. Those of directories end with a slash.
 ---@async
 ---@param path string of the folder
----@param given? string[]|false as of names.of
+---@param given? string[]|false as of names.begin
 ---@param list string[]
 ---@return table<string, boolean>
 function names.ignored(path, given, list, scratch)
@@ -166,7 +175,7 @@ function names.inner(path, found, scratch)
   local parts = {}
   for _, each in ipairs(found) do
     local full = path .. "/" .. each
-    local list = core.lstat(full .. "/.git") and ask_git(full, scratch)
+    local list = core.lstat(full .. "/.git") and begin_git(full, scratch)()
     for name in (list or ""):gmatch("%Z+") do parts[#parts + 1] = each .. "/" .. name .. "\0" end
   end
   return table.concat(parts)

@@ -40,7 +40,8 @@ end
 ---@async
 function sync.look(self, last)
   local survey, found = look.at{ path = self.path, index = last.index, ignore = self.ignore,
-    max_file = self.max_file, scratch = self.records.directory }
+    max_file = self.max_file, scratch = self.records.directory, known = self.known }
+  self.known = not found.all and found.list or nil
   self.rule, self.rule_reason, self.skipped = found.rule, found.reason, survey:skipped()
   return survey
 end
