@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #if defined(__linux__)
@@ -40,6 +41,12 @@ static bool is_plain(const char *path) {
     return true;
 }
 
+static bool is_link(int at, const char *name) {
+    struct stat status;
+    return fstatat(at, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISLNK(status.st_mode);
+}
+
 /* Without openat2 in the kernel: name by name. */
 static int open_by_names(int root, const char *path, int flags, mode_t mode) {
     const int way = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -52,6 +59,8 @@ static int open_by_names(int root, const char *path, int flags, mode_t mode) {
         name[length] = '\0';
         next = last ? openat(at, name, flags | O_NOFOLLOW, mode)
                     : openat(at, name, way);
+        if (next < 0 && errno == ENOTDIR)
+            errno = is_link(at, name) ? ELOOP : ENOTDIR;
         if (at != root)
             beneath_close(at);
         if (next < 0 || last)
