@@ -11,7 +11,8 @@ local record = {}
 
 local RECORD_MAX = 2 ^ 31 - 1
 local KEPT = 4                  -- records in memory
-local OLDEST = 30 * 24 * 3600   -- seconds that one of the cache is kept
+local DAY = 24 * 3600
+local OLDEST = 30 * DAY         -- seconds that one of the cache is kept
 
 ---@class contree.workspace.Record
 ---@field base string   the uuid of the image that mirrors the folder
@@ -30,17 +31,22 @@ local function open(path)
     { hint = "CONTREE_CACHE_DIR and CONTREE_STATE_DIR name other directories" })
 end
 
--- Remove what is old.
+-- After how many seconds a file may be removed: a record of the cache, or what a killed program
+-- has left.
+local function age_of(self, name)
+  if name:find("^%x+$") then return not self.durable and OLDEST or nil end
+  return name:find("^%a+%.%d+") and DAY or nil
+end
+
 local function tidy(self)
-  local stamp = self.directory .. "/tidied"
   local now = os.time()
-  local last = tonumber((core.read_file(stamp, 64)))
-  if last and now - last < 24 * 3600 then return end
+  local last = tonumber((core.read_file(self.directory .. "/tidied", 64)))
+  if last and now - last < DAY then return end
   self.folder:write("tidied", tostring(now))
   for _, name in ipairs(core.list(self.directory) or {}) do
-    local found = name:match("^%x+$") and self.folder:look(name)
+    local age, found = age_of(self, name), self.folder:look(name)
     local touched = found and tonumber(found.stamp:match("^%d+"))
-    if touched and now - touched > OLDEST then self.folder:remove(name) end
+    if age and touched and now - touched > age then self.folder:remove(name) end
   end
 end
 
@@ -57,7 +63,7 @@ function record.open(what, durable)
   local self = setmetatable({ directory = root .. "/workspace", durable = durable, recent = {},
     key = table.concat(what, "\0") }, Records)
   self.folder = open(self.directory)
-  if not durable then tidy(self) end
+  tidy(self)
   return self
 end
 
