@@ -37,6 +37,7 @@ local testing = require("contree.testing")
 
 local SUM = ("0"):rep(64)
 local STORE = os.tmpname()
+local FOLDER = STORE .. ".d"
 
 -- A row of a method:
 --   args      arguments for a call that the server refuses (`kind`: with this kind of error)
@@ -65,6 +66,8 @@ local IMAGE = {
   archive = { args = { "/x", "/tmp/x" }, bad = { "/x", 5 } },
   grep = { args = { "x" }, bad = { {} }, option = "pattern" },
   diff = { args = { fake.KEPT }, bad = { 5 }, option = "context", at = 2 },
+  merge = { args = { fake.KEPT }, bad = { 5 }, option = "prefer", at = 2 },
+  workspace = { bad = { 5 }, option = "path" },
   lineage = { args = {}, bad = { 0 } }, blame = PATH,
   bisect = { args = { "x" }, bad = { 5 }, option = "parallel", at = 2 },
 }
@@ -79,6 +82,13 @@ local SESSION = {
   checkout = { pure = true, args = { "main" }, bad = { 5 } },
 }
 for name, row in pairs(IMAGE) do SESSION[name] = SESSION[name] or row end
+
+local WORKSPACE = {
+  sync = { bad = { 5 }, option = "prefer" }, changes = { bad = { 5 }, option = "context" },
+  apply = { bad = { 5 }, option = "only" }, conflicts = PURE,
+  undo = { args = {}, kind = "not_found" }, -- nothing was applied
+}
+for name, row in pairs(SESSION) do WORKSPACE[name] = WORKSPACE[name] or row end
 
 local ROWS = {
   ["contree.Client"] = {
@@ -101,6 +111,7 @@ local ROWS = {
   ["contree.Image"] = IMAGE,
   ["contree.Result"] = IMAGE,
   ["contree.Session"] = SESSION,
+  ["contree.Workspace"] = WORKSPACE,
   ["contree.Tree"] = {},
   ["contree.Prepared"] = { run = NONE, start = NONE },
   ["contree.Operation"] = {
@@ -162,6 +173,7 @@ describe("both faces", function()
   setup(function()
     server = fake.start()
     contree.on_error = function() end -- for tasks that are not waited for
+    os.execute("mkdir -p " .. FOLDER)
   end)
   teardown(function()
     server:stop()
@@ -184,6 +196,11 @@ describe("both faces", function()
       return image:run{ shell = "x", disposable = false }
     end,
     ["contree.Session"] = function(_, image) return image:session() end,
+    ["contree.Workspace"] = function(_, image)
+      server:rules{ { path = ".*", replies = { { status = 201,
+        json = fake.operation{ uuid = "op-1", result = fake.KEPT } } } } }
+      return image:workspace{ path = FOLDER }
+    end,
     ["contree.Prepared"] = function(_, image) return image:prepare("x") end,
     ["contree.Operation"] = function(client) return client.operations:get("op-1") end,
     ["contree.Operations"] = function(client) return client.operations end,

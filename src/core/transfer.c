@@ -571,7 +571,10 @@ static int transfer_next_event(lua_State *L) {
 }
 
 static int transfer_written(lua_State *L) {
-    return records_push_written(L, &check_transfer(L)->sink.records);
+    struct transfer **slot = luaL_checkudata(L, 1, TRANSFER_TYPE);
+    if (!*slot) /* closed, or collected with what closes it */
+        return 0;
+    return records_push_written(L, &(*slot)->sink.records);
 }
 
 static int transfer_status(lua_State *L) {

@@ -26,6 +26,8 @@ local session = {}
 ---@field tag_as fun(self, name: string): contree.Image
 ---@field untag fun(self, name: string?): contree.Image
 ---@field session fun(self, given: contree.SessionOptions?): contree.Session
+---@field workspace fun(self, given: contree.WorkspaceOptions?): contree.Workspace
+---@field merge fun(self, other: any, given: contree.MergeOptions?): contree.Image, table
 ---@field lineage fun(self, limit: integer?): contree.LineageEntry[]
 ---@field ls fun(self, path: string?): contree.FileEntry[]
 ---@field stat fun(self, path: string): contree.FileEntry
@@ -554,7 +556,8 @@ function Session:bisect(test, given)
 end
 
 -- Methods of the image that the session is at.
-local PASSED_ON = { "prepare", "tag_as", "untag", "session", "lineage", "diff" }
+local PASSED_ON = { "prepare", "tag_as", "untag", "session", "workspace", "lineage", "diff",
+  "merge" }
 for name in pairs(filesystem) do PASSED_ON[#PASSED_ON + 1] = name end
 
 for _, name in ipairs(PASSED_ON) do

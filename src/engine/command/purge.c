@@ -16,6 +16,7 @@
 static const char *const contents[] = {"contree.db",
                                        "contree.db-wal",
                                        "contree.db-shm",
+                                       "contree.db-ended",
                                        "l",
                                        "w",
                                        "trash",
