@@ -4,8 +4,9 @@ local disk = {}
 --- A shell loop that ends when the process has ended. A zombie counts as ended, because PID 1
 --- does not reap in some containers.
 function disk.wait_for_end(pid)
-  return ("while grep -q '^State:.[^ZX]' /proc/%d/status 2>/dev/null; do sleep 0.02; done")
-    :format(pid)
+  return ([[while awk '/^State/ { s = $2 } /^Threads/ { t = $2 }
+    END { exit !(s != "" && (s !~ /[ZX]/ || t > 1)) }' /proc/%d/status 2>/dev/null
+    do sleep 0.02; done]]):format(pid)
 end
 
 --- Runs a shell command on this machine; returns what it printed.

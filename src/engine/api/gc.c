@@ -163,17 +163,17 @@ static int start(struct engine *e, const struct gc_options *o,
     return 0;
 }
 
-/* Whether the last collection was a day ago. After a jump of the clock, back or
- * by more than a week, everything may look old although it is not: then only
- * the stamp is renewed, and garbage is collected a day later. */
+/* Whether the last collection was a day ago. A new directory has no stamp, and
+ * no garbage. After a jump of the clock, back or by more than a week,
+ * everything may look old although it is not. In both cases only the stamp is
+ * renewed, and garbage is collected a day later. */
 static bool is_due(struct engine *e) {
     struct stat st;
     time_t now = time(NULL);
     if (now < PLAUSIBLE)
         return false;
-    if (fstatat(e->dir_fd, STAMP, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return true;
-    time_t passed = now - st.st_mtim.tv_sec;
+    bool stamped = fstatat(e->dir_fd, STAMP, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    time_t passed = stamped ? now - st.st_mtim.tv_sec : -1;
     if (passed >= 0 && passed <= WEEK)
         return passed >= DAY;
     touch_stamp(e);
