@@ -259,7 +259,7 @@ static void on_gone(void *arg) {
         operation_drop_workspace(op);
     if (op->run.disposable) {
         struct root root = root_of(op);
-        warm_expect(op->all->warm, &root, WARM);
+        warm_fill(op->all->warm, &root, WARM);
     }
     queue_next(&op->all->runs);
     operation_unref(op);

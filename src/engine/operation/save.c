@@ -166,16 +166,17 @@ static void save_failed(struct save *s, int64_t limit) {
 /* The next run of a session is likely to begin with what this one made. */
 static void expect_next(struct save *s) {
     const struct operation *op = s->op;
-    struct root root = root_of(op);
+    const struct root root = root_of(op);
+    struct root made = root;
     size_t more = !s->empty, count = op->layer_count + more;
     int64_t *layers CLEANUP(cleanup_free) = calloc(count + 1, sizeof *layers);
     if (!layers || count > LAYERS_MAX)
         return;
     layers[0] = s->image.layer;
     memcpy(layers + more, op->layers, op->layer_count * sizeof *layers);
-    root.layers = layers;
-    root.layer_count = count;
-    warm_expect(op->all->warm, &root, 1);
+    made.layers = layers;
+    made.layer_count = count;
+    warm_follow(op->all->warm, &root, &made, 1);
 }
 
 /* Worker. finish_work() makes it durable. */

@@ -130,11 +130,29 @@ static bool is_expected(const struct warm_pool *p, const struct root *root) {
     return p->expected.layers && root_equals(&p->expected, root);
 }
 
+static void expect(struct warm_pool *p, const struct root *root) {
+    size_t size = (root->layer_count + 1) * sizeof *root->layers;
+    int64_t *layers = malloc(size);
+    char *hostname = strdup(root->hostname);
+    warm_drop(p);
+    if (!layers || !hostname) {
+        free(layers);
+        free(hostname);
+        return;
+    }
+    p->expected = *root;
+    p->expected.layers = memcpy(layers, root->layers, size);
+    p->expected.hostname = hostname;
+}
+
 struct sandbox *warm_take(struct warm_pool *p, const struct root *root,
                           const struct sandbox_callbacks *callbacks, void *arg,
                           struct workspace *out, bool *started) {
-    p->came = is_expected(p, root);
-    while (p->came && p->list) {
+    bool came = is_expected(p, root);
+    if (!came)
+        expect(p, root);
+    p->came = came;
+    while (p->list) {
         struct warm_sandbox *w = p->list;
         if (!sandbox_is_usable(w->sandbox)) {
             kill_one(w);
@@ -151,28 +169,20 @@ struct sandbox *warm_take(struct warm_pool *p, const struct root *root,
     return NULL;
 }
 
-static bool expect(struct warm_pool *p, const struct root *root) {
-    size_t size = (root->layer_count + 1) * sizeof *root->layers;
-    int64_t *layers = malloc(size);
-    char *hostname = strdup(root->hostname);
-    bool came = p->came;
-    warm_drop(p);
-    if (!layers || !hostname) {
-        free(layers);
-        free(hostname);
-        return false;
-    }
-    p->expected = *root;
-    p->expected.layers = memcpy(layers, root->layers, size);
-    p->expected.hostname = hostname;
-    p->came = came;
-    return true;
-}
-
-void warm_expect(struct warm_pool *p, const struct root *root, size_t count) {
-    if (!is_time(p) || root->networking ||
-        (!is_expected(p, root) && !expect(p, root)))
+void warm_fill(struct warm_pool *p, const struct root *root, size_t count) {
+    if (!is_time(p) || root->networking || !is_expected(p, root))
         return;
     while (p->came && p->count < count && make_one(p))
         continue;
+}
+
+void warm_follow(struct warm_pool *p, const struct root *root,
+                 const struct root *made, size_t count) {
+    bool came = p->came;
+    if (!is_expected(p, root))
+        return;
+    if (!root_equals(root, made))
+        expect(p, made);
+    p->came = came;
+    warm_fill(p, made, count);
 }
