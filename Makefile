@@ -160,7 +160,7 @@ lint:
 SECONDS_EACH ?= 20
 FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard fuzz/fuzz_*.c))
 FUZZED  := $(addprefix src/core/,sse.c records.c codec.c head.c bytes.c edits.c lines.c \
-             tar.c tree.c untar.c)
+             json_write.c tar.c tree.c untar.c)
 
 $(B)/fuzz/%: fuzz/%.c $(FUZZED)
 	@mkdir -p $(@D)

@@ -185,6 +185,7 @@ build = {
     ["contree.workspace.look"] = "lua/contree/workspace/look.lua",
     ["contree.workspace.names"] = "lua/contree/workspace/names.lua",
     ["contree.workspace.packed"] = "lua/contree/workspace/packed.lua",
+    ["contree.workspace.parents"] = "lua/contree/workspace/parents.lua",
     ["contree.workspace.record"] = "lua/contree/workspace/record.lua",
     ["contree.workspace.risk"] = "lua/contree/workspace/risk.lua",
     ["contree.workspace.sync"] = "lua/contree/workspace/sync.lua",

@@ -1,6 +1,7 @@
 /* fuzz_codec.c: base64 restores any bytes; text that it accepts is, but for
  * padding bits, what it would write; no bytes break the text checks. */
 #include "codec.h"
+#include "json_write.h"
 
 #include <lauxlib.h>
 #include <stdint.h>
@@ -51,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     lua_pushvalue(L, 1);
     apply(L, codec_is_ascii);
     lua_pushvalue(L, 1);
-    apply(L, codec_json_string);
+    apply(L, json_write_lua);
     lua_settop(L, 0);
     return 0;
 }

@@ -16,7 +16,7 @@ local function rows(file, kind)
   return list
 end
 
--- What the other tree had: the ratio, or the figure where there is none.
+-- What the other tree had: the ratio, or the figure of a line without a peer.
 local before
 for _, fields in ipairs(rows("before", "line")) do
   before = before or {}

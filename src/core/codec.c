@@ -218,23 +218,6 @@ size_t codec_json_room(const char *text, size_t size) {
     return room;
 }
 
-int codec_json_string(lua_State *L) {
-    size_t size;
-    const char *s = luaL_checklstring(L, 1, &size);
-    char *start, *end;
-    luaL_argcheck(L, size <= SIZE_MAX / 8, 1, "too large");
-    start = lua_newuserdata(L, codec_json_room(s, size));
-    *start = '"';
-    end = codec_write_json(s, size, start + 1);
-    if (!end) {
-        lua_pushnil(L);
-        return 1;
-    }
-    *end++ = '"';
-    lua_pushlstring(L, start, (size_t)(end - start));
-    return 1;
-}
-
 /* Replaces the value on top of the stack; false if it can stay. */
 static bool replace(lua_State *L) {
     if (lua_islightuserdata(L, -1) && !lua_touserdata(L, -1)) {

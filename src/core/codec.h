@@ -19,9 +19,6 @@ int codec_newlines(lua_State *L);
 int codec_is_ascii(lua_State *L);
 /* core.is_utf8(s): no surrogates, no overlong forms, at most U+10FFFF. */
 int codec_is_utf8(lua_State *L);
-/* core.json_string(s) -> s as a JSON string with its quotes, or nil when it is
- * not UTF-8. */
-int codec_json_string(lua_State *L);
 /* The bytes that a JSON string of `size` bytes takes at most, with its quotes.
  */
 size_t codec_json_room(const char *text, size_t size);

@@ -163,7 +163,6 @@ static const luaL_Reg functions[] = {
     {"is_ascii", codec_is_ascii},
     {"newlines", codec_newlines},
     {"is_utf8", codec_is_utf8},
-    {"json_string", codec_json_string},
     {"tidy", codec_tidy},
     {"json_encode", json_write_lua},
     {"buffer", codec_buffer_new},

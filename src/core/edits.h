@@ -41,7 +41,8 @@ void edits_settle(struct edits_text *old, struct edits_text *new);
 struct edits_hunk {
     uint32_t old, old_end, new, new_end;
 };
-/* Moves on to the next change, from {0} on; false when there is none. */
+/* Moves on to the next change; the first call, with {0}, to the first one.
+ * False: no change is left. */
 bool edits_next(const struct edits_text *old, const struct edits_text *new,
                 struct edits_hunk *at);
 

@@ -6,8 +6,8 @@
  *   lock()              whether this process alone holds the folder's lock now
  *   look(path)          {type = "file"|"directory"|"link"|"other", size =, mode
  *                       =, uid =, gid =, inode =, stamp = changes when the file
- *                       does, target = of a link}; nil: there is none; nil,
- *                       message
+ *                       does, target = of a link}; nil: nothing is there; nil,
+ *                       message: it cannot be looked at
  *   hash(path)          a hashing of a regular file (hashing.h) | nil, message
  *   idle(path)          false: some program has the file open for writing
  *   copy(from, path, {mode =, uid =, gid =})

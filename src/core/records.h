@@ -28,7 +28,7 @@ struct record_head {
 
 /* Output that goes to a file as it comes. */
 struct record_file {
-    int fd; /* -1: there is none; else ours */
+    int fd; /* owned; -1: the stream goes to no file */
     long long written;
 };
 

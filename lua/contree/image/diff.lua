@@ -216,13 +216,6 @@ local function below(path, wanted)
   return wanted == "/" or path == wanted or path:sub(1, #wanted + 1) == wanted .. "/"
 end
 
-local function exists(self, name)
-  local tag = name:match("^tag:(.*)")
-  if tag then return (pcall(image.find_tag, self, tag)) end
-  return (pcall(wire.request, self, { method = "GET",
-    path = ("/inspect/%s/"):format(wire.segment(name)) }))
-end
-
 -- Ask the server for the changes. One without this endpoint answers "not found", as it does
 -- for a missing image, so then both images are looked up.
 local function ask(self, uuid, base, query)
@@ -230,7 +223,7 @@ local function ask(self, uuid, base, query)
   local ok, result = pcall(wire.request, self, { method = "GET", query = query,
     path = ("/inspect/%s/diff"):format(wire.segment(uuid)) })
   if ok then return result end
-  if errors.is(result, "not_found") and exists(self, uuid) and exists(self, base) then
+  if errors.is(result, "not_found") and image.exists(self, uuid) and image.exists(self, base) then
     errors.raise("not_supported", "this server does not compare images",
       { hint = "the local engine does", status = result.status })
   end

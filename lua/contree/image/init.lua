@@ -106,6 +106,15 @@ function image.find_tag(self, tag)
   return uuid
 end
 
+--- Whether the server has an image; a name that begins with "tag:" is a tag.
+---@async
+function image.exists(self, name)
+  local tag = name:match("^tag:(.*)")
+  if tag then return (pcall(image.find_tag, self, tag)) end
+  return (pcall(wire.request, self, { method = "GET",
+    path = ("/inspect/%s/"):format(wire.segment(name)) }))
+end
+
 -- Tags ---------------------------------------------------------------------
 
 local function tag_path(self)

@@ -69,13 +69,6 @@ local function refuse(conflicts, count)
     hint = 'prefer = "ours" or "theirs" says which side wins; err.conflicts lists them' })
 end
 
-local function exists(self, name)
-  local tag = name:match("^tag:(.*)")
-  if tag then return (pcall(image.find_tag, self, tag)) end
-  return (pcall(wire.request, self, { method = "GET",
-    path = ("/inspect/%s/"):format(wire.segment(name)) }))
-end
-
 -- A server without this endpoint answers "not found", as it does for a missing image, so then
 -- the images are looked up.
 local function ask(self, body)
@@ -83,8 +76,8 @@ local function ask(self, body)
     lasting = body.timeout or LASTING, accept = { [200] = true, [201] = true } })
   if ok then return result end
   local missing = errors.is(result, "not_found") or errors.is(result, "not_supported")
-  if missing and exists(self, body.ours) and exists(self, body.theirs)
-    and (not body.base or exists(self, body.base)) then
+  if missing and image.exists(self, body.ours) and image.exists(self, body.theirs)
+    and (not body.base or image.exists(self, body.base)) then
     errors.raise("not_supported", "this server does not merge images",
       { hint = "the local engine does", status = result.status })
   end

@@ -231,7 +231,7 @@ local function reversed(call)
   return steps
 end
 
---- Take the last call back that was not taken back; false if there is none.
+--- Undo the last call that stands. False: no call stands.
 ---@async
 ---@return boolean
 function carry.undo(path, folder, out)

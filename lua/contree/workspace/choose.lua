@@ -2,6 +2,7 @@
 --- it is asked for by name. Pure.
 
 local ignore = require("contree.base.ignore")
+local parents = require("contree.workspace.parents")
 
 local choose = {}
 
@@ -24,18 +25,12 @@ local function selection(only, hunks)
   end
 end
 
-local function each_parent(path, fn)
-  local at = path:find("/", 1, true)
-  while at do
-    fn(path:sub(1, at - 1))
-    at = path:find("/", at + 1, true)
-  end
-end
-
 -- New directories come with what is in them.
 local function add_parents(list, chosen)
   local needed = {}
-  for path in pairs(chosen) do each_parent(path, function(parent) needed[parent] = true end) end
+  for path in pairs(chosen) do
+    for parent in parents(path) do needed[parent] = true end
+  end
   for _, change in ipairs(list) do
     if needed[change.path] and change.change == "added" and change.type == "directory" then
       chosen[change.path] = change

@@ -4,6 +4,7 @@ local core = require("contree.core")
 local filesystem = require("contree.image.filesystem")
 local hash = require("contree.image.hash")
 local image = require("contree.image")
+local parents = require("contree.workspace.parents")
 local wire = require("contree.wire")
 
 local clash = {}
@@ -39,24 +40,13 @@ local function is_same(self, host, inside)
   return own ~= nil and own == digest_inside(self, full)
 end
 
-local function each_parent(path, fn)
-  local at = path:find("/", 1, true)
-  while at do
-    fn(path:sub(1, at - 1))
-    at = path:find("/", at + 1, true)
-  end
-end
-
 -- The change in the sandbox that makes an ancestor of a path something else than a directory.
 local function closed_by(path, inside)
-  local found
-  each_parent(path, function(parent)
+  for parent in parents(path) do
     local each = inside[parent]
-    if each and (each.change == "removed" or each.type ~= "directory") then
-      found = found or each
-    end
-  end)
-  return found
+    if each and (each.change == "removed" or each.type ~= "directory") then return each end
+  end
+  return nil
 end
 
 -- The index of the changes in the sandbox: by path, and one for each directory that has some
@@ -66,7 +56,7 @@ local function by_path(changes)
   for _, each in ipairs(changes) do
     inside[each.path] = each
     if each.change ~= "removed" then
-      each_parent(each.path, function(parent) below[parent] = below[parent] or each end)
+      for parent in parents(each.path) do below[parent] = below[parent] or each end
     end
   end
   return inside, below

@@ -48,8 +48,8 @@ local function await(program)
   return false
 end
 
--- Have git list the files in a directory. Returns a function that waits for the list; nil and
--- why there is none.
+-- Have git list the files in a directory. Returns a function that waits for the list and
+-- returns it, or nil and why git gave no list.
 local function begin_git(path, scratch)
   count = count + 1
   local out = ("%s/git.%d.%d"):format(scratch, core.getpid(), count)

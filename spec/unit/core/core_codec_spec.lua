@@ -76,21 +76,21 @@ describe("is_utf8", function()
   end)
 end)
 
-describe("json_string", function()
+describe("json_encode", function()
   it("escapes what must be, and nothing else", function()
-    assert.equal('""', core.json_string(""))
-    assert.equal('"plain"', core.json_string("plain"))
+    assert.equal('""', core.json_encode(""))
+    assert.equal('"plain"', core.json_encode("plain"))
     assert.equal([["\"\\\n\r\t\u0000\u001f\u007f/é\u0001"]],
-      core.json_string('"\\\n\r\t\0\31\127/é\1'))
+      core.json_encode('"\\\n\r\t\0\31\127/é\1'))
     local all = {}
     for byte = 0, 127 do all[#all + 1] = string.char(byte) end
     local text = table.concat(all):rep(100)
-    assert.is_true(require("cjson").decode("[" .. core.json_string(text) .. "]")[1] == text)
+    assert.is_true(require("cjson").decode("[" .. core.json_encode(text) .. "]")[1] == text)
   end)
 
   it("refuses what is no UTF-8", function()
     for _, text in ipairs{"\255", "a\195", "\237\160\128", ("x"):rep(100) .. "\128"} do
-      assert.is_nil(core.json_string(text))
+      assert.is_nil(core.json_encode(text))
     end
   end)
 end)

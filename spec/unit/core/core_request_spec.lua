@@ -118,6 +118,7 @@ describe("prepared request", function()
     transfer:close()
     transfer:close()
     transfer:cancel()
+    assert.is_nil(transfer:written()) -- a follower that is collected asks
     assert.has_error(function() transfer:done() end)
     assert.is_nil(loop:next_ready())
     assert.is_nil(run(prepared(), "/echo").error)

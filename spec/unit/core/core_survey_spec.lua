@@ -95,7 +95,7 @@ describe("core.survey", function()
     assert.are.equal("d/.wh.e ", names_in(pack(second, nil, { d = true })))
     assert.are.equal("d/e/.wh.x d/e/.wh.y ",
       names_in(pack(second, nil, { d = true, ["d/e"] = true })))
-    -- What git does not list keeps its directory.
+    -- A directory stays for a file in it that git does not list.
     sh("mkdir -p d/e && touch d/e/ignored")
     assert.are.equal("d/e/.wh.x d/e/.wh.y ",
       names_in(pack(survey{ names = names, index = first:index() })))

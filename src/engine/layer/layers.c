@@ -5,10 +5,12 @@
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "base/overlay.h"
+#include "base/scope.h"
 #include "layer/internal.h"
 #include "layer/skeleton.h"
 #include "layer/trash.h"
 #include "layer/workspace.h"
+#include "view/view.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -196,4 +198,13 @@ void layers_close(struct layers *l) {
 
 int layers_directory(const struct layers *l) {
     return l->dir_fd;
+}
+
+struct view *layers_view(int dir_fd, struct store *s, int64_t layer,
+                         struct id_range ids, struct fault *f) {
+    int64_t *chain CLEANUP(cleanup_free) = NULL;
+    size_t count = 0;
+    if (layer && store_layer_chain(s, layer, &chain, &count, f) < 0)
+        return NULL;
+    return view_open(dir_fd, chain, count, ids, f);
 }

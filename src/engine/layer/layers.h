@@ -21,10 +21,12 @@
 #define CONTREE_LAYER_LAYERS_H
 
 #include "base/fault.h"
+#include "base/ids.h"
 #include "store/store.h"
 #include <sys/types.h>
 
 struct layers;
+struct view;
 
 /* Open the layers of a data directory, and make what it lacks. What a killed
  * engine left (workspaces, layers without a row) goes to the trash; a layer
@@ -35,6 +37,11 @@ struct layers *layers_open(int dir_fd, struct store *s, uid_t id_base,
                            struct fault *f);
 void layers_close(struct layers *l);
 int layers_directory(const struct layers *l); /* dir_fd */
+
+/* Open a view of an image whose highest layer is `layer`; 0: the skeleton
+ * alone. Any thread. */
+struct view *layers_view(int dir_fd, struct store *s, int64_t layer,
+                         struct id_range ids, struct fault *f);
 
 /* The lowest lower directory of every sandbox. */
 #define LAYER_PLACES "l/places"

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "merge/merge.h"
 #include "base/clock.h"
-#include "base/scope.h"
 #include "layer/layers.h"
 #include "layer/publish.h"
 #include "layer/workspace.h"
@@ -20,12 +19,7 @@ void merge_outcome_clear(struct merge_outcome *o) {
 
 static struct view *open_image(const struct merger *m, const struct image *i,
                                struct fault *f) {
-    int64_t *layers CLEANUP(cleanup_free) = NULL;
-    size_t count = 0;
-    if (i->layer &&
-        store_layer_chain(m->store, i->layer, &layers, &count, f) < 0)
-        return NULL;
-    return view_open(m->dir_fd, layers, count, m->ids, f);
+    return layers_view(m->dir_fd, m->store, i->layer, m->ids, f);
 }
 
 static int look(void *arg, const char *path, struct upper_like *out,

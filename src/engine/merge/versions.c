@@ -33,8 +33,8 @@ int versions_same(const struct versions *v, const struct placed *a,
     return same == 1 ? same_attributes(v, a, b, f) : same;
 }
 
-/* Which side has the only change, or ours if there is none or it is the same.
- * 1: found; 0: both have changed it; -1: fault. */
+/* Choose the side that alone has a change. Ours, if neither side has one or
+ * both have the same. 1: found; 0: both have changed it; -1: fault. */
 static int choose(const struct versions *v, compare *same,
                   const struct placed **out, struct fault *f) {
     int result = same(v, v->ours, v->theirs, f);

@@ -58,11 +58,7 @@ static int write_root(struct view *v, int to, struct fault *f) {
 static int write_tar(const struct importer *m, const struct image *i, int to,
                      enum archive_kind kind, struct fault *f) {
     const struct deadline deadline = {0, NULL};
-    int64_t *ids CLEANUP(cleanup_free) = NULL;
-    size_t count = 0;
-    if (i->layer && store_layer_chain(m->store, i->layer, &ids, &count, f) < 0)
-        return -1;
-    struct view *v = view_open(m->dir_fd, ids, count, m->ids, f);
+    struct view *v = layers_view(m->dir_fd, m->store, i->layer, m->ids, f);
     int result = v ? inspect_can_archive(v, "/", kind, &deadline, f) : -1;
     if (result == 0)
         result = write_root(v, to, f);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/overlay.h"
 #include "base/scope.h"
+#include "layer/layers.h"
 #include "layer/publish.h"
 #include "transport/below.h"
 #include "transport/import.h"
@@ -14,21 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct view *open_parent(const struct importer *m,
-                                const struct image *parent, struct fault *f) {
-    int64_t *layers CLEANUP(cleanup_free) = NULL;
-    size_t count = 0;
-    if (parent->layer &&
-        store_layer_chain(m->store, parent->layer, &layers, &count, f) < 0)
-        return NULL;
-    return view_open(m->dir_fd, layers, count, m->ids, f);
-}
-
 /* The number of entries, or -1. */
 static int64_t unpack_on(const struct importer *m, const struct image *parent,
                          int fd, const char *at, int root,
                          const struct import_options *o, struct fault *f) {
-    struct below below = {open_parent(m, parent, f), o->deadline};
+    struct below below = {
+        layers_view(m->dir_fd, m->store, parent->layer, m->ids, f),
+        o->deadline};
     const struct unpack_options unpack = {.ids = m->ids,
                                           .whiteouts = true,
                                           .at = at,
