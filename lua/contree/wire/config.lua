@@ -14,7 +14,9 @@ local function expand_home(path, getenv)
   return (path:gsub("^~", getenv("HOME") or "~", 1))
 end
 
-local function directory(getenv)
+--- The directory of auth.ini and cli.ini.
+---@param getenv fun(name: string): string?
+function config.directory(getenv)
   local own, xdg = getenv("CONTREE_HOME"), getenv("XDG_CONFIG_HOME")
   if own and own ~= "" then return expand_home(own, getenv) end
   if xdg and xdg ~= "" then return xdg .. "/contree" end
@@ -40,7 +42,7 @@ end
 local function read_sections(getenv)
   local sections = {}
   for _, name in ipairs{ "/cli.ini", "/auth.ini" } do
-    local file = io.open(directory(getenv) .. name, "rb")
+    local file = io.open(config.directory(getenv) .. name, "rb")
     if file then
       parse(file:read("*a") or "", sections)
       file:close()
@@ -59,7 +61,7 @@ local function profile(name, getenv)
   if not found then
     if not wanted then return {} end
     errors.raise("invalid_argument", ('there is no profile "%s"'):format(wanted),
-      { hint = "profiles are kept in " .. directory(getenv) .. "/auth.ini" })
+      { hint = "profiles are kept in " .. config.directory(getenv) .. "/auth.ini" })
   end
   local kind = found.type or default.type
   return {

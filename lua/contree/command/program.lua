@@ -1,0 +1,38 @@
+--- Runs contree-engine's own commands, with this program's streams.
+
+local engine = require("contree.wire.engine")
+local errors = require("contree.base.errors")
+local loop = require("contree.loop")
+local uv = require("luv")
+
+local program = {}
+
+--- Runs the engine's program and returns its exit code.
+---@param args table
+---@param words string[] its command line
+---@return integer
+function program.engine(args, words)
+  if args.url or args.profile then
+    errors.raise("not_supported", "this command is for the local engine only",
+      { hint = "leave --url and --profile out" })
+  end
+  local found = engine.new({ data_dir = args.data_dir })
+  if not found.path then
+    errors.raise("engine_unavailable", found.problem, { hint = "CONTREE_ENGINE names it" })
+  end
+  table.move({ "--data-dir", found.data_dir }, 1, 2, #words + 1, words)
+  local waiter = {}
+  local child, problem = uv.spawn(found.path, { args = words, stdio = { 0, 1, 2 } },
+    function(code, signal) loop.fire(waiter, signal > 0 and 128 + signal or code) end)
+  if not child then
+    errors.raise("engine_unavailable", ("%s: %s"):format(found.path, problem))
+  end
+  local ok, err = pcall(loop.await, waiter)
+  if not ok then
+    child:kill("sigterm")
+    error(err, 0)
+  end
+  return waiter.value
+end
+
+return program

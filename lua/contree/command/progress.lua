@@ -1,0 +1,48 @@
+--- A line on the terminal that shows how far something is. It appears when that takes longer
+--- than half a second, and never in a pipe or a file.
+
+local report = require("contree.command.report")
+local terminal = require("contree.command.terminal")
+
+local progress = {}
+
+local PATIENCE, PAUSE, WIDTH = 0.5, 0.1, 24
+local CLEAR = "\r\27[K"
+
+local function bar(done, total)
+  local full = math.floor(WIDTH * math.min(1, done / total))
+  return ("[%s%s] "):format(("="):rep(full), (" "):rep(WIDTH - full))
+end
+
+local function describe(title, event)
+  local done, total = event.bytes or event.done or 0, event.total or 0
+  local amount = total > 0 and ("%s of %s"):format(report.size(done), report.size(total))
+    or done > 0 and report.size(done) or ""
+  local layer = event.of and event.of > 1 and ("%d/%d "):format(event.layer, event.of) or ""
+  return ("%s%s %s%s %s"):format(total > 0 and bar(done, total) or "", title, layer,
+    event.phase or "", amount)
+end
+
+--- A line for something that begins now.
+---@param args table
+---@param title string what it is
+---@return { event: fun(event: table), finish: fun() }
+function progress.new(args, title)
+  local shown = not args.quiet and not args.json and terminal.is(terminal.ERR)
+  local begun, last, drawn = terminal.now(), 0, false
+  local line = {}
+  function line.event(event)
+    local now = terminal.now()
+    if not shown or now - begun < PATIENCE or now - last < PAUSE then return end
+    last, drawn = now, true
+    local text = terminal.plain(describe(title, event.data or event))
+    io.stderr:write(CLEAR, text:sub(1, terminal.width() - 1))
+    io.stderr:flush()
+  end
+  function line.finish()
+    if drawn then io.stderr:write(CLEAR) end
+  end
+  return line
+end
+
+return progress

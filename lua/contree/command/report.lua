@@ -1,0 +1,161 @@
+--- What the program prints: tables for people, JSON for programs, failures in words.
+
+local class = require("contree.base.class")
+local errors = require("contree.base.errors")
+local json = require("contree.base.json")
+local terminal = require("contree.command.terminal")
+
+local report = {}
+
+local OUT, ERR = terminal.OUT, terminal.ERR
+local DEPTH = 8 -- of tables in tables
+
+--- Writes to standard output; a reader that has gone ends the program as SIGPIPE would.
+function report.write(text)
+  local ok, problem = io.stdout:write(text)
+  if ok then return end
+  errors.raise("file", "standard output: " .. problem, { broken_pipe = true })
+end
+
+function report.line(text) report.write(text .. "\n") end
+
+--- A word about what goes on, to standard error.
+function report.note(args, text)
+  if not args.quiet then io.stderr:write(terminal.colour(ERR, "dim", text), "\n") end
+end
+
+-- JSON -----------------------------------------------------------------------
+
+-- Objects are shown by what names them.
+local NAMED = {
+  ["contree.Operation"] = function(self) return self.uuid end,
+  ["contree.Image"] = function(self) return { uuid = self.uuid, tag = self.tag } end,
+}
+NAMED["contree.Result"] = NAMED["contree.Image"]
+
+-- A value of the library as JSON has it: fields that are data, no clients and no methods.
+local function data(value, depth)
+  local named = NAMED[class.of(value)]
+  if named and depth < DEPTH then return named(value) end
+  if type(value) ~= "table" then
+    local kind = type(value)
+    if kind == "string" and not utf8.len(value) then return terminal.plain(value) end
+    return (kind == "string" or kind == "number" or kind == "boolean") and value or nil
+  end
+  if depth == 0 then return nil end
+  local copy = getmetatable(value) == getmetatable(json.array()) and json.array() or {}
+  for key, each in next, value do
+    if key ~= "client" then copy[key] = data(each, depth - 1) end
+  end
+  return #value > 0 and json.array(copy) or copy
+end
+
+--- Prints a value as one line of JSON.
+function report.json(value)
+  local text, problem = json.encode(data(value, DEPTH))
+  if not text then errors.raise("internal", "JSON: " .. problem) end
+  report.line(text)
+end
+
+-- Tables ---------------------------------------------------------------------
+
+local function width_of(text) return utf8.len(text) or #text end
+
+--- Prints rows of text below headings. On a terminal the last column is cut at its edge.
+---@param headings string[]
+---@param rows string[][]
+function report.table(headings, rows)
+  local widths = {}
+  for _, row in ipairs{ headings, table.unpack(rows) } do
+    for i, text in ipairs(row) do widths[i] = math.max(widths[i] or 0, width_of(text)) end
+  end
+  local function put(row, colour)
+    local cells = {}
+    for i, text in ipairs(row) do
+      text = terminal.plain(text)
+      local pad = i < #row and (" "):rep(widths[i] - width_of(text)) or ""
+      cells[i] = text .. pad
+    end
+    local line = table.concat(cells, "  ")
+    if terminal.is(OUT) and width_of(line) == #line then line = line:sub(1, terminal.width()) end
+    report.line(colour and terminal.colour(OUT, colour, line) or line)
+  end
+  put(headings, "bold")
+  for _, row in ipairs(rows) do put(row) end
+end
+
+--- A list: a table for people, with `cells` of each; with --json an object a line.
+---@param args table
+---@param list any[]
+---@param headings string[]
+---@param cells fun(each: any): ...: string
+function report.list(args, list, headings, cells)
+  if args.json then
+    for _, each in ipairs(list) do report.json(each) end
+    return
+  end
+  local rows = {}
+  for i, each in ipairs(list) do rows[i] = { cells(each) } end
+  if args.quiet then
+    for _, row in ipairs(rows) do report.line(terminal.plain(row[1])) end
+  elseif #rows > 0 then
+    report.table(headings, rows)
+  end
+end
+
+-- Values ---------------------------------------------------------------------
+
+local UNITS = { "", "K", "M", "G", "T" }
+
+--- 1536 -> "1.5K"
+function report.size(bytes)
+  local unit = 1
+  while bytes >= 1024 and unit < #UNITS do bytes, unit = bytes / 1024, unit + 1 end
+  return (unit > 1 and bytes < 10 and "%.1f%s" or "%.0f%s"):format(bytes, UNITS[unit])
+end
+
+--- How long ago an ISO time was: "5m".
+function report.age(iso)
+  local year, month, day, hour, minute, second =
+    (iso or ""):match("^(%d+)-(%d+)-(%d+)T(%d+):(%d+):(%d+)")
+  if not year then return "-" end
+  local here = os.time()
+  local utc = os.date("!*t", here)
+  utc.isdst = nil
+  local seconds = os.time(utc) - os.time{ year = year, month = month, day = day, hour = hour,
+    min = minute, sec = second }
+  for _, unit in ipairs{ { 86400, "d" }, { 3600, "h" }, { 60, "m" } } do
+    if seconds >= unit[1] then return ("%d%s"):format(seconds // unit[1], unit[2]) end
+  end
+  return ("%ds"):format(math.max(0, seconds))
+end
+
+--- Seconds as people say them: "12 ms", "3.4 s".
+function report.duration(seconds)
+  if not seconds then return "-" end
+  if seconds < 1 then return ("%.0f ms"):format(seconds * 1000) end
+  return ("%.1f s"):format(seconds)
+end
+
+-- Failures -------------------------------------------------------------------
+
+local function field(err, name)
+  local value = type(err) == "table" and rawget(err, name)
+  return type(value) == "string" and value or nil
+end
+
+--- Says what failed, and what to do about it.
+function report.failure(args, err)
+  if not errors.is(err) then err = errors.new("internal", tostring(err)) end
+  if args.json then
+    local shown = { kind = err.kind, message = err.message, hint = err.hint, status = err.status,
+      request_id = err.request_id }
+    io.stderr:write(json.encode({ error = shown }) or err.message, "\n")
+    return
+  end
+  io.stderr:write(terminal.colour(ERR, "red", "contree: "), terminal.plain(err.message), "\n")
+  local hint = field(err, "hint")
+  if hint then io.stderr:write("  ", terminal.plain(hint), "\n") end
+end
+
+return report

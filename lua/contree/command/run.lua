@@ -1,0 +1,165 @@
+--- contree run: a command as if it ran here, in a sandbox. on (folder.lua) runs like this, too.
+
+local contree = require("contree")
+local errors = require("contree.base.errors")
+local report = require("contree.command.report")
+local sessions = require("contree.command.sessions")
+local terminal = require("contree.command.terminal")
+
+local run = {}
+
+local KILLED = 128 -- as shells say it: the signal's number is added
+
+local function map_of(pairs_, value)
+  local map
+  for _, each in ipairs(pairs_) do
+    map = map or {}
+    map[each[1]] = value and value(each[2]) or each[2]
+  end
+  return map
+end
+
+local function files_of(list)
+  local files
+  for _, each in ipairs(list) do
+    files = files or {}
+    files[each[2]] = each[1]
+  end
+  return files
+end
+
+--- The options of image:run that a command line asks for.
+function run.options(args)
+  local words = args.command
+  local options = { env = map_of(args.env), cwd = args.cwd, user = args.user,
+    files = files_of(args.file), hostname = args.hostname, timeout = args.timeout,
+    tag = args.tag, networking = args.net or nil }
+  if args.memory or args.cpus or args.pids then
+    options.resources_limits = { memory_bytes = args.memory, cpus = args.cpus, pids = args.pids }
+  end
+  if args.shell then
+    options.shell = table.concat(words, " ")
+  else
+    options.command, options.args = words[1], { table.unpack(words, 2) }
+  end
+  return options
+end
+
+-- The input, and whether it has to be fed while the command runs.
+local function input(args)
+  if args.no_stdin then return nil, false end
+  local kind = terminal.kind(terminal.IN)
+  if kind == "file" then return io.stdin, false end
+  if kind == "tty" or kind == "pipe" or kind == "tcp" then return contree.PIPE, true end
+  return nil, false
+end
+
+-- Sends standard input until it ends, or the command has.
+local function feed(operation)
+  local ok, err = pcall(function()
+    while true do
+      local bytes = terminal.read()
+      if not bytes then return operation:close_stdin() end
+      operation:write(bytes)
+    end
+  end)
+  -- A command that has ended takes no more.
+  if not ok and not errors.is(err, "gone") and not errors.is(err, "conflict") then
+    error(err, 0)
+  end
+end
+
+local function to(file)
+  return function(bytes)
+    local ok, problem = file:write(bytes)
+    if not ok then
+      errors.raise("file", "standard output: " .. problem, { broken_pipe = true })
+    end
+    file:flush()
+  end
+end
+
+local function exit_code(result)
+  if result.timed_out then return 124 end
+  if result.signal then return KILLED + result.signal end
+  return result.exit_code
+end
+
+local function explain(args, result)
+  if result.timed_out then
+    report.note(args, "contree: the time is up; --timeout gives more")
+  elseif result.limit then
+    report.note(args, ("contree: ended by the limit %s (%s)"):format(result.limit,
+      tostring(result.limit_value)))
+  end
+  if result.changed and args.keep then
+    report.note(args, "kept as " .. (args.tag or result.uuid))
+  end
+end
+
+-- Strings that JSON can hold: text, or else base64.
+local function shown(result)
+  local stdio = require("contree.base.stdio")
+  local fields = { exit_code = result.exit_code, signal = result.signal,
+    timed_out = result.timed_out, limit = result.limit, duration = result.duration,
+    uuid = result.uuid, changed = result.changed }
+  for _, name in ipairs{ "stdout", "stderr" } do
+    local bytes = result[name]
+    if utf8.len(bytes) then fields[name] = bytes else fields[name] = stdio.encode(bytes) end
+  end
+  return fields
+end
+
+--- Runs, with this program's streams, and returns the exit code.
+---@param at contree.Image|contree.Session|contree.Workspace
+---@param options table of image:run
+function run.here(args, at, options)
+  local stdin, live = input(args)
+  options.stdin = stdin
+  if args.json then
+    if live then options.stdin = function() return terminal.read() end end
+    local result = at:run(options)
+    report.json(shown(result))
+    return exit_code(result)
+  end
+  options.stdout, options.stderr = to(io.stdout), to(io.stderr)
+  local result
+  if live then
+    local operation = at:start(options)
+    local feeding = contree.spawn(feed, operation)
+    result = operation:wait()
+    feeding:cancel()
+  else
+    result = at:run(options)
+  end
+  explain(args, result)
+  return exit_code(result)
+end
+
+--- contree run IMAGE -- COMMAND
+function run.run(args)
+  local options = run.options(args)
+  if not options.command and (options.shell or "") == "" then
+    errors.raise("invalid_argument", "there is no command to run",
+      { hint = "contree run " .. args.image .. " -- COMMAND; contree shell is interactive" })
+  end
+  local at
+  if args.session then
+    local first = not sessions.has(args, args.session)
+    at = sessions.named(args, first and args.image or nil)
+    options.tag = nil
+  else
+    at = args.image:match("^@") and sessions.image(args, args.image)
+      or args.client.images:oci(args.image)
+    options.disposable = not (args.keep or args.tag)
+    args.keep = not options.disposable
+  end
+  if args.detach then
+    options.detach = true
+    report.line(at:start(options).uuid)
+    return 0
+  end
+  return run.here(args, at, options)
+end
+
+return run
