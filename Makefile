@@ -187,7 +187,16 @@ bench:
 
 install: all
 	install -D $(B)/bin/contree-engine $(DESTDIR)$(PREFIX)/bin/contree-engine
-	install -D -m 644 docs/engine/contree-engine.1 $(DESTDIR)$(PREFIX)/share/man/man1/contree-engine.1
+	install -D bin/contree $(DESTDIR)$(PREFIX)/bin/contree
+	for page in docs/engine/contree-engine.1 docs/use/contree.1; do \
+	  install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}; \
+	done
+	eval "$$(scripts/env lua5.4 $(B))" && \
+	for place in bash:bash-completion/completions/contree zsh:zsh/site-functions/_contree \
+	    fish:fish/vendor_completions.d/contree.fish; do \
+	  lua5.4 bin/contree completion $${place%%:*} | \
+	    install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/$${place#*:}; \
+	done
 	sed 's|@bindir@|$(PREFIX)/bin|' src/engine/command/contree-engine.service | \
 	  install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/user/contree-engine.service
 	for v in 5.4:lua5.4 5.1:luajit; do \

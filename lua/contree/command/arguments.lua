@@ -2,9 +2,10 @@
 -- The table below is all there is: help, completion and the manual page are made of it.
 
 local argparse = require("argparse")
-local core = require("contree.core")
 
 local arguments = {}
+
+local WRONG_USE = 2 -- the exit code, as of other programs
 
 local UNITS = { s = 1, m = 60, h = 3600, d = 86400 }
 local SIZES = { [""] = 1, k = 2 ^ 10, m = 2 ^ 20, g = 2 ^ 30, t = 2 ^ 40 }
@@ -113,7 +114,8 @@ local COMMANDS = {
   { "undo", "take the last apply back", file = "folder",
     options = { { { "-C --folder", "DIR", "as if called in this folder" } } } },
 
-  { "log", "show the runs of a session, and its branches", file = "history", options = { SESSION } },
+  { "log", "show the runs of a session, and its branches", file = "history",
+    options = { SESSION } },
   { "branch", "list branches, or begin one", file = "history",
     operands = { { "name", "the branch to begin; the session goes on there", args = "?" } },
     options = { SESSION, { { "-D --delete", "NAME", "delete a branch" } } } },
@@ -206,6 +208,9 @@ local COMMANDS = {
     operands = { { "shell", "bash, zsh or fish", choices = { "bash", "zsh", "fish" } } } },
 }
 
+--- The rows, for who describes them.
+arguments.commands, arguments.common = COMMANDS, COMMON
+
 local by_name = {}
 for _, command in ipairs(COMMANDS) do by_name[command[1]] = command end
 
@@ -242,8 +247,15 @@ end
 ---@return table argparse's
 function arguments.parser(wanted)
   local parser = argparse("contree", "Run commands in sandboxes whose file system branches like "
-    .. "git.", "contree COMMAND --help tells more; so does man contree."):command_target("command_name")
+    .. "git.", "contree COMMAND --help tells more; so does man contree.")
+  parser:command_target("command_name")
   parser:require_command(false):help_max_width(96):usage_max_width(96)
+  local known = wanted and by_name[wanted]
+  function parser.error(_, message)
+    io.stderr:write("contree: ", (message:gsub("\n", "; "):gsub("%c", "?")), "\n  contree ",
+      known and known[1] .. " " or "", "--help tells more\n")
+    os.exit(WRONG_USE)
+  end
   parser:flag("-V --version"):description("print the version")
   for _, option in ipairs(COMMON) do add_option(parser, option) end
   for _, command in ipairs(COMMANDS) do
@@ -308,7 +320,7 @@ function arguments.parse(argv)
   if command and command.rest then argv = guard_rest(parser, argv, at, command) end
   local args = parser:parse(argv)
   if args.version then
-    print("contree " .. core.version)
+    print("contree " .. require("contree.core").version)
     os.exit(0)
   elseif not args.command_name then
     print(parser:get_help())

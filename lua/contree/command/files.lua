@@ -92,7 +92,8 @@ local function put_match(args, match, seen)
   if args.json then return report.json(match) end
   local path = terminal.plain(match.path)
   if not args.files then
-    report.line(("%s:%d:%s"):format(path, match.line_number, terminal.plain((match.line_text:gsub("\r?\n$", "")))))
+    local text = match.line_text:gsub("\r?\n$", "")
+    report.line(("%s:%d:%s"):format(path, match.line_number, terminal.plain(text)))
   elseif not seen[path] then
     report.line(path)
     seen[path] = true

@@ -3,7 +3,6 @@
 
 local arguments = require("contree.command.arguments")
 local contree = require("contree")
-local errors = require("contree.base.errors")
 local report = require("contree.command.report")
 local terminal = require("contree.command.terminal")
 local uv = require("luv")

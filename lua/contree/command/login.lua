@@ -67,7 +67,8 @@ local function with_profile(text, name, fields)
   local title, lines = ("[profile:%s]"):format(name), {}
   local own = { title }
   for _, key in ipairs{ "token", "url", "project" } do
-    if fields[key] then own[#own + 1] = ("%s = %s"):format(key, (fields[key]:gsub("%%", "%%%%"))) end
+    local value = fields[key] and fields[key]:gsub("%%", "%%%%")
+    if value then own[#own + 1] = key .. " = " .. value end
   end
   local written, inside = false, false
   local function write_own()

@@ -57,8 +57,9 @@ function sessions.has(args, folder) return all(args)[folder] == true end
 --- The session that --session names, else that of the folder.
 ---@return contree.Session
 function sessions.open(args)
-  local id, folder = args.session, nil
+  local id = args.session
   if not id then
+    local folder
     id, folder = find(args)
     if not id then
       errors.raise("not_found", folder .. ": no session of this folder", {

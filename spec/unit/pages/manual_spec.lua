@@ -30,7 +30,7 @@ local function read_help()
   return headings, options
 end
 
-describe("the manual page", function()
+describe("the manual page of contree-engine", function()
   local page_headings, page_options = read_page()
   local help_headings, help_options = read_help()
 
@@ -42,5 +42,12 @@ describe("the manual page", function()
   it("has the options of each command, in the order of the program", function()
     assert.is_true(#help_options.serve > 10)
     assert.are.same(help_options, page_options)
+  end)
+end)
+
+describe("the manual page of contree", function()
+  it("is what the program's table says", function()
+    assert.is_true(disk.read("docs/use/contree.1") == disk.capture("scripts/manual"),
+      "scripts/manual --write writes it again")
   end)
 end)

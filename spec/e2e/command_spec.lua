@@ -1,0 +1,269 @@
+-- The program `contree`, as people and their scripts use it.
+local disk = require("spec.support.disk")
+local home = require("spec.support.home")
+local program = require("spec.support.program")
+
+describe("contree", function()
+  local directory
+
+  setup(function()
+    directory = disk.directory()
+    os.execute("chmod 700 " .. directory)
+  end)
+  teardown(function()
+    home.stop_engine(directory .. "/data")
+    disk.remove(directory)
+  end)
+
+  local function run(line, around) return program.run(directory, line, around) end
+
+  -- What it prints when all is well.
+  local function ok(line, around)
+    local out, err, code = run(line, around)
+    assert.are.equal(0, code, line .. ": " .. err)
+    return out, err
+  end
+
+  -- What it says when it fails, with that code.
+  local function fails(code, line, around)
+    local out, err, found = run(line, around)
+    assert.are.equal(code, found, line .. ": " .. out .. err)
+    return err
+  end
+
+  describe("run", function()
+    it("has the streams and the exit code of the command", function()
+      assert.are.equal("hi\n", ok("run busybox:latest -- echo hi"))
+      assert.are.equal("-la\n", ok("run busybox:latest echo -la"))
+      local out, err, code = run("run -s busybox:latest 'echo out; echo err >&2; exit 7'")
+      assert.are.same({ "out\n", "err\n", 7 }, { out, err, code })
+      fails(137, "run -s busybox:latest 'kill -9 $$'")
+      assert.matches("command not found", fails(127, "run busybox:latest nosuch"))
+      assert.matches("time is up", fails(124, "run --timeout 1 busybox:latest sleep 9"))
+    end)
+
+    it("reads files, pipes and nothing", function()
+      local data = disk.write(directory .. "/in", ("\0\255line\n"):rep(200000))
+      local same = { after = " | cmp - " .. data }
+      ok("run busybox:latest cat", { input = "<" .. data, after = same.after })
+      ok("run busybox:latest cat", { before = "cat " .. data .. " | ", input = "",
+        after = same.after })
+      assert.are.equal("b\n", ok("run busybox:latest cat", {
+        before = "(echo a; echo b) >" .. directory .. "/two; exec 3<" .. directory
+          .. "/two; read -r x <&3; ", input = "<&3" }))
+      assert.are.equal("", ok("run busybox:latest cat"))
+      assert.are.equal("0\n", ok("run -n busybox:latest wc -c", { before = "echo x | ",
+        input = "" }))
+    end)
+
+    it("answers before the input has ended", function()
+      local fifo = directory .. "/fifo"
+      os.execute("mkfifo " .. fifo)
+      assert.are.equal("first\n", ok("run busybox:latest head -n 1", {
+        before = ("(echo first; read -r _ <%s) | "):format(fifo), input = "",
+        after = (" | (head -n 1; echo done >%s)"):format(fifo) }))
+    end)
+
+    it("passes on what it is told", function()
+      assert.are.equal("v /tmp box 65534 7\n", ok("run -e A=v -e SET_HERE -w /tmp --hostname box "
+        .. "-u nobody -s busybox:latest 'echo $A $PWD $(hostname) $(id -u) $SET_HERE'",
+        { before = "SET_HERE=7; export SET_HERE; " }))
+      disk.write(directory .. "/file", "content")
+      assert.are.equal("content", ok(("run -f %s/file:/etc/here busybox:latest cat /etc/here")
+        :format(directory)))
+      assert.matches("NAME=VALUE", fails(2, "run -e NOT_SET_ANYWHERE busybox:latest env"))
+      assert.matches("no size", fails(2, "run --memory much busybox:latest env"))
+      assert.matches("no time", fails(2, "run --timeout soon busybox:latest env"))
+    end)
+
+    it("keeps what it is asked to keep", function()
+      ok("run -s busybox:latest 'touch /dropped'")
+      local _, err = ok("run -t kept:one -s busybox:latest 'touch /here'")
+      assert.matches("kept as kept:one", err)
+      assert.are.equal("/here\n", ok("run kept:one ls -d /here"))
+      fails(1, "run busybox:latest ls /dropped")
+    end)
+
+    it("prints JSON", function()
+      local out = ok([[run --json -s busybox:latest 'printf "a\n"; printf "\377" >&2']])
+      assert.matches('"stdout":"a\\n"', out, 1, true)
+      assert.matches('"value":"/w=="', out, 1, true)
+      assert.matches('"exit_code":0', out, 1, true)
+    end)
+
+    it("says what is wrong, with a code of its own", function()
+      assert.matches("no command", fails(125, "run busybox:latest"))
+      assert.matches("options come before the image",
+        fails(2, "run busybox:latest -s 'echo x'"))
+      local err = fails(125, "--url unix:/nowhere run x true")
+      assert.not_matches("traceback", err)
+      assert.matches("^contree: ", err)
+      assert.matches('"kind":"', fails(125, "--url unix:/nowhere --json run x true"))
+    end)
+
+    for signal, code in pairs{ INT = 130, TERM = 143, HUP = 129 } do
+      it("cancels the command at SIG" .. signal, function()
+        local line = program.words(directory, "run busybox:latest sleep 98")
+        local out = disk.capture(([[%s </dev/null 2>/dev/null & pid=$!
+          until %s | grep -q 'sleep 98'; do sleep 0.05; done
+          kill -%s $pid; wait $pid; echo $?; %s | grep 'sleep 98']]):format(line,
+          program.words(directory, "ps"), signal, program.words(directory, "ps")))
+        assert.are.equal(code .. "\n", out)
+      end)
+    end
+
+    it("ends when nobody reads", function()
+      local out = disk.capture(("bash -c %s"):format(disk.quote(program.words(directory,
+        "run busybox:latest yes") .. " </dev/null | head -n 1; echo ${PIPESTATUS[0]}; "
+        .. program.words(directory, "ps"))))
+      assert.are.equal("y\n141\n", out)
+    end)
+  end)
+
+  describe("on a folder", function()
+    local folder, there
+
+    setup(function()
+      folder = directory .. "/project"
+      there = { before = "cd " .. folder .. "; " }
+      os.execute(("mkdir %s && cd %s && git init -q && echo hello >in && mkdir sub")
+        :format(folder, folder))
+    end)
+
+    it("runs, shows, brings home and takes back", function()
+      assert.matches("%-%-image", fails(125, "on -- ls", there))
+      assert.are.equal("in\n", ok("on --image busybox:latest -- ls", there))
+      ok("on . -s -- 'tr a-z A-Z <in >out; echo more >>in'", there)
+      assert.are.equal("hello\n", disk.read(folder .. "/in"))
+      local patch = ok("changes", there)
+      assert.matches("+more", patch, 1, true)
+      os.execute(("mkdir -p %s/copy; cp %s/in %s/copy"):format(directory, folder, directory))
+      disk.write(directory .. "/patch", patch)
+      os.execute(("cd %s/copy; git apply ../patch"):format(directory))
+      assert.are.equal("hello\nmore\n", disk.read(directory .. "/copy/in"))
+      assert.are.equal("M in\nA out\n", ok("changes --stat", there))
+      assert.are.equal("A out\n", ok("changes --stat out", { before = "cd " .. folder .. "; " }))
+      assert.are.equal("would write in\nwould write out\n", ok("apply --dry-run", there))
+      ok("apply out -C " .. folder .. "/sub")
+      assert.are.equal("hello\n", disk.read(folder .. "/in"))
+      assert.are.equal("HELLO\n", disk.read(folder .. "/out"))
+      ok("apply", there)
+      assert.are.equal("hello\nmore\n", disk.read(folder .. "/in"))
+      ok("undo", there)
+      assert.are.equal("hello\n", disk.read(folder .. "/in"))
+    end)
+
+    it("says what is wrong", function()
+      assert.matches("contree on %-%- make test", fails(125, "on make test", there))
+      assert.matches("no command", fails(125, "on .", there))
+      assert.matches("no command has run", fails(1, "changes -C " .. directory))
+      assert.matches("no such", fails(1, "changes -C /nowhere"):lower())
+    end)
+
+    it("says what may be harmful", function()
+      ok("on -s -- 'mkdir -p .vscode; echo {} >.vscode/tasks.json'", there)
+      assert.matches("A .vscode/tasks.json  (risky", ok("changes --stat", there), 1, true)
+      fails(1, "apply", there)
+      assert.is_nil(disk.peek(folder .. "/.vscode/tasks.json"))
+      ok("apply --risky", there)
+      assert.are.equal("{}\n", disk.read(folder .. "/.vscode/tasks.json"))
+    end)
+  end)
+
+  it("knows a session's history", function()
+    ok("run -S demo -s busybox:latest 'echo 1 >/log'")
+    ok("run -S demo -s busybox:latest 'echo 2 >>/log; touch /new'")
+    ok("run -S demo -s busybox:latest 'echo 3 >>/log'")
+    assert.are.equal("1\n2\n3\n", ok("cat -S demo @ /log"))
+    assert.are.equal("1\n2\n", ok("cat -S demo @-1 /log"))
+    assert.matches("@ %d+ echo 3 >>/log %(main%)", ok("log -S demo"))
+    assert.matches("touch /new", ok("blame -S demo /new"), 1, true)
+    assert.matches("touch /new", ok("bisect -S demo -- test ! -e /new"), 1, true)
+    assert.are.equal("A /log\nA /new\n", ok("diff -S demo --stat"))
+    ok("rollback -S demo 2")
+    ok("branch -S demo other")
+    ok("run -S demo -s busybox:latest 'echo other >>/log'")
+    assert.are.equal("  main\n* other\n", ok("branch -S demo"))
+    ok("checkout -S demo main")
+    assert.are.equal("1\n", ok("cat -S demo @ /log"))
+    assert.matches("demo", ok("sessions"))
+    ok("sessions --delete demo")
+    assert.matches("contree sessions", fails(1, "sessions --delete demo"))
+    assert.matches("no session", fails(1, "log -S demo"))
+  end)
+
+  it("knows images and their files", function()
+    ok("run -t files:v1 -s busybox:latest 'mkdir /d; echo text >/d/a; ln -s a /d/link'")
+    assert.matches("files:v1", ok("images"))
+    assert.are.equal("files:v1\n", ok("images -q files"))
+    assert.matches("%- files:v1  mkdir /d", ok("images --tree"))
+    assert.are.equal("a\nlink\n", ok("ls -q files:v1 /d"))
+    assert.matches("lrwxrwxrwx  root:root  1     link %-> a", ok("ls files:v1 /d"))
+    assert.are.equal("text\n", ok("cat files:v1 /d/a"))
+    assert.are.equal("/d/a:1:text\n", ok("grep -F text files:v1 /d"))
+    fails(1, "grep -F te.t files:v1 /d")
+    ok(("cp files:v1:/d %s/copied"):format(directory))
+    assert.are.equal("text\n", disk.read(directory .. "/copied/link"))
+    assert.are.equal("files:v2\n", ok(("cp -t files:v2 %s/copied files:v1:/e"):format(directory)))
+    assert.are.equal("text\n", ok("cat files:v2 /e/a"))
+    ok("rm files:v2")
+    assert.matches("no image", fails(1, "cat files:v2 /e/a"))
+    ok("tag files:v1 again:v1")
+    ok(("export -o %s/tar again:v1"):format(directory))
+    assert.matches("d/a", disk.capture(("tar tf %s/tar"):format(directory)))
+    ok(("import -t back:v1 %s/tar"):format(directory))
+    assert.are.equal("text\n", ok("cat back:v1 /d/a"))
+  end)
+
+  it("knows operations", function()
+    local id = ok("run -d busybox:latest sleep 97"):match("%S+")
+    assert.matches("sleep 97", ok("ps"))
+    assert.are.equal(id .. "\n", ok("stop " .. id))
+    assert.are.equal("", ok("ps -q"))
+    assert.matches("contree ps", fails(1, "stop 0123"))
+    id = ok("run -d -s busybox:latest 'echo late; exit 3'"):match("%S+")
+    local out, _, code = run("wait " .. id)
+    assert.are.same({ "late\n", 3 }, { out, code })
+  end)
+
+  it("prints one object of JSON a line", function()
+    for _, line in ipairs{ "images -a", "ps -a", "ls busybox:latest", "status", "sessions" } do
+      for each in ok(line .. " --json"):gmatch("[^\n]+") do
+        assert.is_table(require("cjson").decode(each), line)
+      end
+    end
+  end)
+
+  it("keeps what people see free of control characters and, in pipes, of colour", function()
+    ok([[run -t odd:v1 -s busybox:latest 'touch "$(printf "/\033[31mred\n")"']])
+    assert.not_matches("\27", ok("ls odd:v1"))
+    assert.not_matches("\27", ok("diff busybox:latest odd:v1"))
+    local line = program.words(directory, "images")
+    local shown = disk.capture("script -qec " .. disk.quote("TERM=xterm " .. line) .. " /dev/null")
+    assert.matches("\27[1mIMAGE", shown, 1, true)
+    shown = disk.capture("script -qec " .. disk.quote("NO_COLOR=1 " .. line) .. " /dev/null")
+    assert.not_matches("\27", shown)
+  end)
+
+  it("helps", function()
+    assert.matches("Commands:", ok("--help"))
+    assert.matches("Commands:", ok(""))
+    assert.matches("%-%-prefer", ok("on --help"))
+    assert.matches("Did you mean 'run'", fails(2, "rnu"))
+    assert.matches("unknown option", fails(2, "images --trea"))
+    local checks = { bash = "bash -n", zsh = "grep -q compdef", fish = "grep -q complete" }
+    for shell, check in pairs(checks) do
+      ok("completion " .. shell, { after = " | " .. check })
+    end
+    assert.matches("^contree %d", ok("--version"))
+  end)
+
+  it("writes a profile without showing the token", function()
+    assert.matches("no token", fails(1, "login"))
+    disk.write(directory .. "/auth.ini", "[DEFAULT]\nprofile = old\n\n[profile:old]\ntoken = t\n")
+    local err = fails(1, "login mine --service-url http://127.0.0.1:1",
+      { before = "echo very-secret | ", input = "" })
+    assert.not_matches("very%-secret", err)
+    assert.not_matches("mine", disk.read(directory .. "/auth.ini"))
+  end)
+end)
