@@ -167,6 +167,7 @@ build = {
     ["contree.run"] = "lua/contree/run/init.lua",
     ["contree.run.delivery"] = "lua/contree/run/delivery.lua",
     ["contree.run.import"] = "lua/contree/run/import.lua",
+    ["contree.run.live"] = "lua/contree/run/live.lua",
     ["contree.run.operation"] = "lua/contree/run/operation.lua",
     ["contree.run.outcome"] = "lua/contree/run/outcome.lua",
     ["contree.run.process"] = "lua/contree/run/process.lua",

@@ -119,6 +119,32 @@ function Operation:spawn(given)
   return require("contree.run.subprocess").start(self, given)
 end
 
+-- Live ---------------------------------------------------------------------
+
+--- Stops all processes of the operation until `resume`; returns when they have stopped. Its
+--- timeout stands still meanwhile. It can be cancelled and killed all the same, and its
+--- details have `paused = true`.
+---     operation:pause()
+--- Raises: request, not_found (the operation), conflict (it has ended), server (a process
+--- did not stop, so all go on), not_supported (the hosted service).
+---@async
+---@return contree.Operation self
+function Operation:pause()
+  require("contree.run.live").pause(self)
+  return self
+end
+
+--- Lets the processes of a paused operation go on. Does nothing if it is not paused.
+---     operation:resume()
+--- Raises: request, not_found (the operation), conflict (it has ended), not_supported (the
+--- hosted service).
+---@async
+---@return contree.Operation self
+function Operation:resume()
+  require("contree.run.live").resume(self)
+  return self
+end
+
 -- Sessions -----------------------------------------------------------------
 
 --- A session: an image that moves with every run. With `store` and `id` it outlives the

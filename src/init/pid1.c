@@ -4,6 +4,7 @@
 #include "init/cell.h"
 #include "init/groups.h"
 #include "init/packet.h"
+#include "init/pause.h"
 #include "init/process.h"
 #include "init/protocol.h"
 #include "init/put.h"
@@ -36,6 +37,7 @@ struct pid1 {
     const struct cell_limits *limits;
     struct live_process *children;
     size_t count, capacity;
+    struct pause pause;
 };
 
 /* An order with its strings and descriptors. */
@@ -347,13 +349,22 @@ static int handle_spawn(struct pid1 *s, struct incoming_message *m,
     return rc;
 }
 
-/* Signal the whole process group, as a terminal does. */
+/* Signal the whole process group, as a terminal does. Other signals than CONT
+ * wait by themselves while the processes are paused. */
 static void handle_signal(const struct pid1 *s, const struct order *o) {
+    if (s->pause.on && o->signal == SIGCONT)
+        return;
     for (size_t i = 0; i < s->count; i++) {
         pid_t pid = s->children[i].pid;
         if (s->children[i].spid == o->spid && kill(-pid, o->signal) < 0)
             kill(pid, o->signal);
     }
+}
+
+static void handle_pause(struct pid1 *s) {
+    struct report r = {.type = REPORT_PAUSED};
+    pause_all(&s->pause);
+    report_send(s->control, &r);
 }
 
 static int carry_out(struct pid1 *s, struct incoming_message *m,
@@ -368,6 +379,12 @@ static int carry_out(struct pid1 *s, struct incoming_message *m,
         return entered ? handle_spawn(s, m, f) : broken_order(f);
     case ORDER_SIGNAL:
         handle_signal(s, &m->order);
+        return 0;
+    case ORDER_PAUSE:
+        handle_pause(s);
+        return 0;
+    case ORDER_RESUME:
+        resume_all(&s->pause);
         return 0;
     }
     return broken_order(f);

@@ -58,8 +58,17 @@ enum { ACCOUNT_HOME_SIZE = 256, ACCOUNT_NAME_SIZE = 128 };
  *           turn; one descriptor
  *   SPAWN   cwd, user ("": the uid's), argc arguments, envc variables; a
  *           descriptor for each bit of `stdio` (1 stdin, 2 stdout, 4 stderr)
- *   SIGNAL  nothing */
-enum { ORDER_SETUP = 1, ORDER_PUT, ORDER_SPAWN, ORDER_SIGNAL };
+ *   SIGNAL  nothing
+ *   PAUSE   nothing; answered by PAUSED
+ *   RESUME  nothing */
+enum {
+    ORDER_SETUP = 1,
+    ORDER_PUT,
+    ORDER_SPAWN,
+    ORDER_SIGNAL,
+    ORDER_PAUSE,
+    ORDER_RESUME,
+};
 enum { ORDER_INLINE_MAX = 65536, ORDER_FDS_MAX = 4 };
 struct order {
     uint32_t type;
@@ -100,6 +109,7 @@ enum {
     REPORT_SPAWN_FAILED,
     REPORT_EXIT,
     REPORT_FAULT,
+    REPORT_PAUSED,
 };
 struct report {
     uint32_t type;

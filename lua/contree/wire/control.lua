@@ -48,9 +48,12 @@ local function await_start(self, spid, deadline)
   return event ~= nil and event.type == "spawn"
 end
 
--- Send a request that needs a running process. A process that has just been asked for is
--- waited for.
-local function order(self, spid, request)
+--- Sends a request that needs a running process. A process that has just been asked for is
+--- waited for.
+---@async
+---@param self table { client, uuid = the operation's }
+---@return table? answer
+function control.order(self, spid, request)
   request.raise = 425
   local ok, answer = pcall(wire.request, self.client, request)
   if ok then return answer end
@@ -63,6 +66,8 @@ local function order(self, spid, request)
   request.raise = nil
   return wire.request(self.client, request)
 end
+
+local order = control.order
 
 --- Whether an error says that the process can take no order any more: it has ended, or has
 --- closed its input.

@@ -296,6 +296,48 @@ static void test_weight(void) {
     cgroups_close(c);
 }
 
+/* The group of version 2 at `path` froze and thawed a child of ours, which
+ * could be killed while it was frozen. */
+static void freeze_child(const char *path) {
+    char procs[128];
+    struct fault f;
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), status;
+    pid_t child = fork();
+    if (child == 0) {
+        for (;;)
+            pause();
+    }
+    snprintf(procs, sizeof procs, "%d", (int)child);
+    put_text(path, "cgroup.procs", procs);
+    CHECK(!cgroup_await_frozen(dir, 10));
+    CHECK(cgroup_freeze(dir, true, &f) == 0);
+    CHECK(cgroup_await_frozen(dir, 5000));
+    CHECK(cgroup_freeze(dir, false, &f) == 0);
+    CHECK(!cgroup_await_frozen(dir, 10));
+    CHECK(cgroup_freeze(dir, true, &f) == 0 && cgroup_await_frozen(dir, 5000));
+    CHECK(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child);
+    close(dir);
+}
+
+/* Also where version 2 has no controllers, as beside version 1. */
+static void test_freeze(void) {
+    static const char *const mounts[] = {"/sys/fs/cgroup/unified",
+                                         "/sys/fs/cgroup"};
+    for (size_t i = 0; i < 2; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "%s/freeze-%d", mounts[i], (int)getpid());
+        char file[96];
+        snprintf(file, sizeof file, "%s/cgroup.freeze", path);
+        if (mkdir(path, 0755) == 0 && access(file, W_OK) == 0) {
+            freeze_child(path);
+            CHECK(rmdir(path) == 0);
+            return;
+        }
+        rmdir(path);
+    }
+    puts("# no group of version 2 can be made here");
+}
+
 int main(void) {
     RUN(test_version2, "version 2: what groups above ours give is found");
     RUN(test_delegated,
@@ -303,6 +345,7 @@ int main(void) {
     RUN(test_fixes, "what is switched off says how to switch it on");
     RUN(test_mixed, "each controller is taken where it is");
     RUN(test_none, "without controllers limits are refused, with the fix");
+    RUN(test_freeze, "a frozen group can be thawed, and killed");
     if (!world_open())
         return 1;
     struct limits all = {.of[CGROUP_MEMORY] = 8 << 20,

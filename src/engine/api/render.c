@@ -33,6 +33,8 @@ void operation_write_summary(struct buffer *b, const struct operation_row *o) {
     json_add_int(b, "consumed_memory", o->consumed_memory);
     json_add_optional(b, "image_uuid", o->image);
     json_add_optional(b, "result_image_uuid", o->result_image);
+    if (o->paused)
+        json_add_bool(b, "paused", true);
 }
 
 /* Add the stored request, with the result as one more member. */

@@ -10,6 +10,7 @@ const struct route *const api_routes[] = {
     instances_routes,    //
     operations_routes,   //
     subprocesses_routes, //
+    pause_routes,        //
     inspect_routes,      //
     gc_routes,           //
     transfer_routes,     //

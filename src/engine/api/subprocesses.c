@@ -1,6 +1,7 @@
 /* subprocesses.c: further processes in a running sandbox (http-api.md §4.13
  * to §4.16). */
 #define _GNU_SOURCE
+#include "api/active.h"
 #include "api/api.h"
 #include "api/named.h"
 #include "api/render.h"
@@ -14,21 +15,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Find the active operation: 404, or 409 if it has ended. */
-static struct operation *find_active(struct request *r, struct fault *f) {
-    struct engine *e = request_engine(r);
-    struct operation_row row;
-    char uuid[UUID_SIZE];
-    if (api_uuid(r, 0, "operation", uuid, f) < 0)
-        return NULL;
-    struct operation *op = operation_find(e->operations, uuid);
-    if (!op && store_operation_get(e->store, uuid, &row, f) == 0) {
-        operation_row_clear(&row);
-        fault_set(f, 409, "the operation is not running any more");
-    }
-    return op;
-}
 
 static int read_spid(struct request *r, int *out, struct fault *f) {
     int64_t spid;
@@ -102,7 +88,7 @@ static int subprocess_digest(struct request *r, struct fault *f) {
 
 static void subprocess_create(struct request *r) {
     struct fault f;
-    struct operation *op = find_active(r, &f);
+    struct operation *op = operation_find_active(r, &f);
     struct creation *c = op ? calloc(1, sizeof *c) : NULL;
     if (op && !c)
         fault_memory(&f);
@@ -145,7 +131,7 @@ static int parse_signal(const char *text, int *out, struct fault *f) {
 static void subprocess_kill(struct request *r) {
     struct fault f;
     int spid, signal = SIGKILL;
-    struct operation *op = find_active(r, &f);
+    struct operation *op = operation_find_active(r, &f);
     if (!op || read_spid(r, &spid, &f) < 0 ||
         parse_signal(url_parameter(request_url(r), "signal"), &signal, &f) <
             0 ||
@@ -207,7 +193,7 @@ static void subprocess_stdin(struct request *r) {
     struct fault f;
     const struct input *in = request_state(r);
     int spid;
-    struct operation *op = find_active(r, &f);
+    struct operation *op = operation_find_active(r, &f);
     if (!op || read_spid(r, &spid, &f) < 0 ||
         operation_write(op, spid, in->data, in->length, in->close, &f) < 0)
         reply_fault(r, &f);
@@ -240,7 +226,7 @@ static void streaming_release(void *streaming) {
 }
 
 static int streaming_open(struct request *r, int64_t length, struct fault *f) {
-    struct operation *op = find_active(r, f);
+    struct operation *op = operation_find_active(r, f);
     struct streaming *s = op ? calloc(1, sizeof *s) : NULL;
     (void)length;
     if (!s)
@@ -268,7 +254,7 @@ static ssize_t streaming_write(struct request *r, const void *data,
 static void streaming_end(struct request *r) {
     struct streaming *s = request_state(r);
     struct fault f;
-    struct operation *op = find_active(r, &f);
+    struct operation *op = operation_find_active(r, &f);
     if (!op || operation_write(op, s->spid, NULL, 0, true, &f) < 0)
         reply_fault(r, &f);
     else
@@ -324,7 +310,7 @@ static int handover_read(struct request *r, struct handover *h,
     struct fields in;
     fields_init(&in, request_json(r), "");
     field_int(&in, "offset", 0, INT64_MAX, &h->offset);
-    if (!find_active(r, f) || read_spid(r, &h->spid, f) < 0)
+    if (!operation_find_active(r, f) || read_spid(r, &h->spid, f) < 0)
         return -1;
     return api_uuid(r, 0, "operation", h->uuid, f) < 0
                ? -1

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/turn.h"
 #include "operation/internal.h"
+#include "operation/pause.h"
 #include "operation/processes.h"
 #include "operation/queue.h"
 #include "operation/save.h"
@@ -92,6 +93,7 @@ void operation_conclude(struct operation *op) {
     op->concluded = true;
     op->deadline = 0;
     operation_dequeue(op);
+    pause_end(op);
     judge_main(op);
     if (op->cancelled)
         operation_hit_limit(op, "cancelled", 0);

@@ -54,7 +54,9 @@ struct operation {
     struct result result; /* of process 1; see operation_result() */
     bool recorded;        /* in the store, or being stored right now */
     bool listed, concluded, cancelled;
-    double deadline; /* monotonic seconds; 0: none */
+    double deadline;         /* monotonic seconds; 0: none */
+    struct pausing *pausing; /* pause.c; NULL: it was never paused */
+    bool paused;
     struct operation_waiter *waiters;
     char result_image[UUID_SIZE];
     int64_t image_size;

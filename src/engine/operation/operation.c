@@ -237,6 +237,7 @@ void operation_fill_row(const struct operation *op, struct operation_row *out) {
         .image_size = op->image_size,
         .tag = (char *)op->tag,
         .metadata = op->request,
+        .paused = op->paused,
     };
     memcpy(out->uuid, op->uuid, UUID_SIZE);
     memcpy(out->image, op->image.uuid, UUID_SIZE);

@@ -4,6 +4,8 @@
 #include "base/scope.h"
 #include "operation/internal.h"
 #include "operation/operation.h"
+#include "operation/pause.h"
+#include <signal.h>
 #include <stdlib.h>
 
 struct process_entry *processes_find(const struct operation *op, int spid) {
@@ -60,10 +62,20 @@ int processes_check_orders(const struct operation *op, struct fault *f) {
     return 0;
 }
 
+static int check_spawn(const struct operation *op, struct fault *f) {
+    if (op->kind->check_orders(op, f) < 0)
+        return -1;
+    return operation_is_pausing(op)
+               ? fault_set(f, 409,
+                           "the operation is paused, so it starts no process; "
+                           "resume it first")
+               : 0;
+}
+
 int operation_spawn(struct operation *op, struct run_process *run,
                     struct spawn_waiter *w, struct fault *f) {
     struct process_entry *e =
-        op->kind->check_orders(op, f) < 0 ? NULL : processes_add(op, f);
+        check_spawn(op, f) < 0 ? NULL : processes_add(op, f);
     if (!e) {
         run_process_clear(run);
         return -1;
@@ -107,6 +119,9 @@ int operation_signal(struct operation *op, int spid, int signal,
         return -1;
     if (process_has_exited(e->process))
         return 0;
+    /* A frozen init could not carry it out. */
+    if (signal == SIGKILL && operation_resume(op, f) < 0)
+        return -1;
     return sandbox_signal(op->sandbox, spid, signal, f);
 }
 

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -719,6 +720,35 @@ void cgroup_usage(const struct cgroup *g, struct rusage *usage) {
         (struct timeval){system / MICROSECONDS, system % MICROSECONDS};
     char *peak CLEANUP(cleanup_free) = read_text(dir, "memory.peak");
     usage->ru_maxrss = peak ? strtol(peak, NULL, 10) / KIB : 0;
+}
+
+int cgroup_open_freezer(const struct cgroup *g) {
+    for (int k = 0; k < CGROUP_KINDS; k++)
+        if (g->dirs[k] >= 0 && g->all->places[k].unified)
+            return faccessat(g->dirs[k], "cgroup.freeze", W_OK, AT_EACCESS) == 0
+                       ? fcntl(g->dirs[k], F_DUPFD_CLOEXEC, 0)
+                       : -1;
+    return -1;
+}
+
+int cgroup_freeze(int freezer, bool freeze, struct fault *f) {
+    if (write_text(freezer, "cgroup.freeze", freeze ? "1" : "0") == 0)
+        return 0;
+    return fault_errno(f, "cannot %s the sandbox's control group",
+                       freeze ? "freeze" : "thaw");
+}
+
+bool cgroup_await_frozen(int freezer, int milliseconds) {
+    double until = monotonic_seconds() + milliseconds / 1e3;
+    int fd CLEANUP(cleanup_close) =
+        openat(freezer, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && counter(fd, "frozen") == 0) {
+        int left = (int)((until - monotonic_seconds()) * 1e3);
+        struct pollfd p = {.fd = fd, .events = POLLPRI};
+        if (left <= 0 || (poll(&p, 1, left) < 0 && errno != EINTR))
+            return false;
+    }
+    return fd >= 0;
 }
 
 void cgroup_drop(struct cgroup *g) {

@@ -81,6 +81,14 @@ const char *cgroup_limit_hit(struct cgroup *g);
 /* Fills what a group with a memory limit used, for when no process is left to
  * report it. Version 1 leaves `usage` as it is. */
 void cgroup_usage(const struct cgroup *g, struct rusage *usage);
+/* The directory of a group of version 2 that can be frozen, which the caller
+ * owns; else -1. Version 1 freezes processes so that nothing can kill them, and
+ * they would outlive a killed engine: so it is not used. */
+int cgroup_open_freezer(const struct cgroup *g);
+/* Freezes or thaws all processes of the group, soon. */
+int cgroup_freeze(int freezer, bool freeze, struct fault *f);
+/* Waits until they are frozen, at most for some milliseconds. Any thread. */
+bool cgroup_await_frozen(int freezer, int milliseconds);
 /* Removes the group, whose processes are dead or dying. Accepts NULL. */
 void cgroup_drop(struct cgroup *g);
 

@@ -324,6 +324,9 @@ static void handle_report(struct sandbox *s, struct report *r) {
     case REPORT_FAULT:
         fail_sandbox(s, r->status, r->message);
         break;
+    case REPORT_PAUSED:
+        s->on.paused(s->arg);
+        break;
     }
 }
 
@@ -730,6 +733,20 @@ int sandbox_spawn(struct sandbox *s, int spid, const struct sandbox_process *p,
 int sandbox_signal(struct sandbox *s, int spid, int signal, struct fault *f) {
     struct order o = {.type = ORDER_SIGNAL, .spid = spid, .signal = signal};
     return give_order(s, &o, NULL, 0, NULL, 0, f);
+}
+
+int sandbox_pause(struct sandbox *s, struct fault *f) {
+    struct order o = {.type = ORDER_PAUSE};
+    return give_order(s, &o, NULL, 0, NULL, 0, f);
+}
+
+int sandbox_resume(struct sandbox *s, struct fault *f) {
+    struct order o = {.type = ORDER_RESUME};
+    return give_order(s, &o, NULL, 0, NULL, 0, f);
+}
+
+int sandbox_open_freezer(const struct sandbox *s) {
+    return s->group ? cgroup_open_freezer(s->group) : -1;
 }
 
 void sandbox_hand_over(struct sandbox *s,

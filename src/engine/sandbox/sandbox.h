@@ -70,6 +70,8 @@ struct sandbox_callbacks {
     void (*gone)(void *arg);
     /* After sandbox_is_full() was true: orders may be given again. */
     void (*fed)(void *arg);
+    /* After sandbox_pause(): all processes have been stopped. */
+    void (*paused)(void *arg);
 };
 
 struct sandbox;
@@ -119,6 +121,12 @@ int sandbox_spawn(struct sandbox *s, int spid, const struct sandbox_process *p,
                   struct fault *f);
 /* Signals the process group of the process. One that has ended is ignored. */
 int sandbox_signal(struct sandbox *s, int spid, int signal, struct fault *f);
+/* Stops all processes by signals, then calls paused(). No process may be
+ * spawned until sandbox_resume(). Signals but KILL wait till then. */
+int sandbox_pause(struct sandbox *s, struct fault *f);
+int sandbox_resume(struct sandbox *s, struct fault *f);
+/* See cgroup_open_freezer(); -1 also where the sandbox has no group. */
+int sandbox_open_freezer(const struct sandbox *s);
 /* Gives a sandbox without a process another owner, who gets the callbacks from
  * now on. */
 void sandbox_hand_over(struct sandbox *s,

@@ -193,6 +193,7 @@ struct operation_row {
     char image[UUID_SIZE], result_image[UUID_SIZE]; /* "" none */
     char *tag;                                      /* asked for by an import */
     char *metadata; /* JSON object: the request, without `result` */
+    bool paused;    /* of an active operation; not stored */
 };
 void operation_row_clear(struct operation_row *o);
 struct operation_filter {

@@ -1,0 +1,94 @@
+-- What is done with an operation while it runs, on the embedded engine.
+local contree = require("contree")
+local fake = require("spec.support.fake")
+local failure = require("spec.support.failure")
+local home = require("spec.support.home")
+local safe = require("contree.safe")
+
+describe("a live operation", function()
+  local client, directory, stop, busybox
+
+  setup(function()
+    client, directory, stop = home.client()
+    busybox = client.images:use("busybox:latest")
+  end)
+  teardown(function() stop() end)
+
+  -- Runs `fn` in plain code and in a task.
+  local function both(fn)
+    fn()
+    contree.async(fn)
+  end
+
+  local function refuses(kind, pattern, fn, ...)
+    local err = failure(fn, ...)
+    assert.are.equal(kind, err.kind, tostring(err))
+    assert.matches(pattern, tostring(err))
+    return err
+  end
+
+  -- The same engine on the other face.
+  local function elsewhere()
+    return safe.new{ engine = { data_dir = directory .. "/data",
+      socket = directory .. "/engine.sock" } }
+  end
+
+  describe("is paused", function()
+    it("right after it was asked for, and goes on", function()
+      both(function()
+        local op = busybox:start{ shell = "sleep 0.2; echo over" }
+        assert.are.equal(op, op:pause())
+        local _, details = op:status()
+        assert.is_true(details.paused)
+        assert.are.equal("over\n", op:pause():resume():wait().stdout)
+        refuses("conflict", "not running", op.pause, op)
+        refuses("conflict", "not running", op.resume, op)
+      end)
+    end)
+
+    it("while another task waits for it", function()
+      contree.async(function()
+        local op = busybox:start{ shell = "echo x; sleep 0.2", timeout = 20 }
+        local result = contree.gather(function() return op:wait() end, function()
+          op:pause()
+          contree.sleep(0.3)
+          op:resume()
+        end)
+        assert.are.equal("x\n", result.stdout)
+      end)
+    end)
+
+    it("on the safe face", function()
+      local one = elsewhere()
+      local op = assert(one.images:use("busybox:latest")):start{ shell = "sleep 60" }
+      assert.are.equal(op, op:pause())
+      assert.are.equal(op, op:resume())
+      op:cancel()
+      local ok, err = op:pause()
+      assert.is_nil(ok)
+      assert.are.equal("conflict", err.kind)
+      one:close()
+    end)
+
+    it("not by a server that cannot, nor if it is not there", function()
+      local server = fake.start()
+      server:rules{
+        { method = "GET", path = "/v1/operations/u", replies = { { status = 200,
+          json = fake.operation{ uuid = "u", status = "EXECUTING" } } } },
+        { path = "/v1/operations/u/events", replies = { { status = 200,
+          headers = { ["Content-Type"] = "text/event-stream" },
+          body = fake.frame(0, "spawn", 1, { pid = 2 }) } } },
+        { path = ".*", replies = { { status = 404, json = { error = "nothing here" } } } },
+      }
+      local one = contree.new{ url = server.url, token = "t", retry = { max_attempts = 1 } }
+      local err = refuses("not_supported", "does not pause", function()
+        one.operations:get("u"):pause()
+      end)
+      assert.matches("local engine", err.hint)
+      one:close()
+      server:stop()
+      local nobody = client.operations:get("00000000-0000-4000-8000-000000000000")
+      refuses("not_found", "operation", nobody.pause, nobody)
+    end)
+  end)
+end)
