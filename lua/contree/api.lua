@@ -145,6 +145,24 @@ function Operation:resume()
   return self
 end
 
+---@class contree.Usage
+---@field cpu_seconds number          of all its processes, also of those that have ended
+---@field memory_bytes integer
+---@field memory_peak_bytes? integer  known with a limit on memory
+---@field processes? integer
+---@field read_bytes? integer         from disks
+---@field written_bytes? integer      to disks
+---@field received_bytes? integer     over the network; its loopback interface is not counted
+---@field sent_bytes? integer         the same
+
+--- What the operation uses now, as far as the kernel tells.
+---     local used = operation:usage()
+--- Raises: request, not_found (the operation), conflict (it has ended), not_supported (the
+--- hosted service).
+---@async
+---@return contree.Usage
+function Operation:usage() return require("contree.run.live").usage(self) end
+
 -- Sessions -----------------------------------------------------------------
 
 --- A session: an image that moves with every run. With `store` and `id` it outlives the

@@ -118,7 +118,7 @@ local ROWS = {
     status = NONE, cancel = NONE, wait = WAIT, write = WRITE, close_stdin = NONE, kill = SIGNAL,
     spawn = RUN, events = { iterator = true, args = {}, bad = { 5 }, option = "since" },
     output = { iterator = true, args = {} },
-    pause = NONE, resume = NONE,
+    pause = NONE, resume = NONE, usage = NONE,
   },
   ["contree.Operations"] = {
     get = { pure = true, args = { "x" }, bad = { 5 } },

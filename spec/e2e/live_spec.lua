@@ -91,4 +91,31 @@ describe("a live operation", function()
       refuses("not_found", "operation", nobody.pause, nobody)
     end)
   end)
+
+  it("tells what it uses", function()
+    both(function()
+      local op = busybox:start{ shell = "sleep 60" }
+      local used = op:usage()
+      assert.is_true(used.cpu_seconds >= 0)
+      assert.is_true(used.memory_bytes > 0)
+      assert.are.equal(1, used.processes)
+      assert.is_nil(used.memory_peak_bytes)
+      local list = client.operations:list{ status = "EXECUTING" }
+      assert.are.equal(op.uuid, list[1].uuid)
+      assert.are.equal(1, list[1].usage.processes)
+      op:cancel()
+      refuses("conflict", "not running", op.usage, op)
+    end)
+  end)
+
+  it("has its figures in the result", function()
+    local result = busybox:run{ shell = "head -c 1000000 /dev/zero > /f", disposable = false }
+    local resources = result.resources
+    assert.is_true(resources.layer_bytes >= 1000000)
+    assert.is_true(resources.max_rss > 0)
+    for _, name in ipairs{ "user_cpu_time", "system_cpu_time", "block_input", "block_output",
+      "voluntary_switches", "involuntary_switches", "page_faults", "elapsed_time" } do
+      assert.are.equal("number", type(resources[name]), name)
+    end
+  end)
 end)

@@ -1,4 +1,5 @@
---- What is done with an operation while it runs (docs/use/live.md): pausing it.
+--- What is done with an operation while it runs (docs/use/live.md): pausing it, and
+--- what it uses.
 
 local control = require("contree.wire.control")
 local errors = require("contree.base.errors")
@@ -33,6 +34,17 @@ end
 ---@async
 function live.resume(self)
   ask(self, "pause operations", { method = "POST", path = path(self, "/resume") })
+end
+
+--- See operation:usage.
+---@async
+---@return table
+function live.usage(self)
+  local answer = ask(self, "tell what a run uses", { method = "GET", path = path(self, "/usage") })
+  wire.member({ json = answer.json }, "cpu_seconds", "number")
+  local used = {}
+  for name, value in pairs(answer.json) do used[name] = tonumber(value) end
+  return used
 end
 
 return live

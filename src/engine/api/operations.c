@@ -1,5 +1,6 @@
 /* operations.c: /operations (http-api.md §4.9 to §4.11). */
 #include "api/operations.h"
+#include "api/executing.h"
 #include "api/render.h"
 #include "api/routes.h"
 #include "api/stored.h"
@@ -53,6 +54,7 @@ static void add_summary(struct buffer *b, const struct operation_row *o) {
 
 struct listing {
     struct operations *all;
+    struct executing *executing; /* NULL: the text is written at once */
     const struct operation_filter *filter;
     struct buffer text;
     int64_t skip, left;
@@ -80,7 +82,10 @@ static bool add_active(void *arg, struct operation *op) {
         (x->page.since && row.created < x->page.since) ||
         (x->page.until && row.created > x->page.until) || l->skip-- > 0)
         return true;
-    add_summary(&l->text, &row);
+    if (!l->executing)
+        add_summary(&l->text, &row);
+    else if (!executing_add(l->executing, op))
+        return false;
     return --l->left > 0;
 }
 
@@ -117,10 +122,16 @@ static void operations_list(struct request *r) {
         reply_fault(r, &f);
         return;
     }
-    buffer_init(&l.text, REPLY_MAX);
-    json_open(&l.text, NULL, '[');
     l.skip = filter.page.offset;
     l.left = filter.page.limit;
+    if (filter.status && strcmp(filter.status, "EXECUTING") == 0 &&
+        (l.executing = executing_new(r))) {
+        operations_visit(e->operations, add_active, &l);
+        executing_reply(l.executing);
+        return;
+    }
+    buffer_init(&l.text, REPLY_MAX);
+    json_open(&l.text, NULL, '[');
     if (filter.status && operation_is_active(filter.status)) {
         /* The database need not be asked: it has no other active ones. */
         operations_visit(e->operations, add_active, &l);

@@ -11,6 +11,7 @@ const struct route *const api_routes[] = {
     operations_routes,   //
     subprocesses_routes, //
     pause_routes,        //
+    usage_routes,        //
     inspect_routes,      //
     gc_routes,           //
     transfer_routes,     //

@@ -722,6 +722,43 @@ void cgroup_usage(const struct cgroup *g, struct rusage *usage) {
     usage->ru_maxrss = peak ? strtol(peak, NULL, 10) / KIB : 0;
 }
 
+/* Every group of version 2 counts processor time; version 1 has a controller of
+ * its own for that, which groups with limits do not need. */
+void cgroup_open_files(const struct cgroup *g, struct cgroup_files *out) {
+    *out = (struct cgroup_files){-1, -1, false};
+    for (int k = 0; k < CGROUP_KINDS; k++) {
+        if (g->dirs[k] < 0)
+            continue;
+        if (k == CGROUP_MEMORY) {
+            out->memory = fcntl(g->dirs[k], F_DUPFD_CLOEXEC, 0);
+            out->unified = g->all->places[k].unified;
+        }
+        if (g->all->places[k].unified && out->cpu < 0)
+            out->cpu = fcntl(g->dirs[k], F_DUPFD_CLOEXEC, 0);
+    }
+}
+
+double cgroup_cpu_seconds(const struct cgroup_files *g) {
+    long microseconds =
+        g->cpu < 0 ? 0 : number_in(g->cpu, "cpu.stat", "usage_usec");
+    return microseconds > 0 ? (double)microseconds / 1e6 : -1;
+}
+
+static void read_count(int dir, const char *name, int64_t *out) {
+    char *text CLEANUP(cleanup_free) = read_text(dir, name);
+    if (text && *text)
+        *out = strtoll(text, NULL, 10);
+}
+
+void cgroup_memory(const struct cgroup_files *g, int64_t *now, int64_t *peak) {
+    if (g->memory < 0)
+        return;
+    read_count(g->memory,
+               g->unified ? "memory.current" : "memory.usage_in_bytes", now);
+    read_count(g->memory,
+               g->unified ? "memory.peak" : "memory.max_usage_in_bytes", peak);
+}
+
 int cgroup_open_freezer(const struct cgroup *g) {
     for (int k = 0; k < CGROUP_KINDS; k++)
         if (g->dirs[k] >= 0 && g->all->places[k].unified)

@@ -749,6 +749,16 @@ int sandbox_open_freezer(const struct sandbox *s) {
     return s->group ? cgroup_open_freezer(s->group) : -1;
 }
 
+int sandbox_open_pidfd(const struct sandbox *s) {
+    return s->has_cell ? fcntl(s->cell.pidfd, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+void sandbox_open_groups(const struct sandbox *s, struct cgroup_files *out) {
+    *out = (struct cgroup_files){-1, -1, false};
+    if (s->group)
+        cgroup_open_files(s->group, out);
+}
+
 void sandbox_hand_over(struct sandbox *s,
                        const struct sandbox_callbacks *callbacks, void *arg) {
     s->on = *callbacks;

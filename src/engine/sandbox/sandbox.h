@@ -127,6 +127,10 @@ int sandbox_pause(struct sandbox *s, struct fault *f);
 int sandbox_resume(struct sandbox *s, struct fault *f);
 /* See cgroup_open_freezer(); -1 also where the sandbox has no group. */
 int sandbox_open_freezer(const struct sandbox *s);
+/* For usage.c: its first process, or -1; the files of its groups. The caller
+ * owns them. */
+int sandbox_open_pidfd(const struct sandbox *s);
+void sandbox_open_groups(const struct sandbox *s, struct cgroup_files *out);
 /* Gives a sandbox without a process another owner, who gets the callbacks from
  * now on. */
 void sandbox_hand_over(struct sandbox *s,
