@@ -159,7 +159,7 @@ lint:
 # Each fuzz/*.c for some seconds: make fuzz SECONDS_EACH=600
 SECONDS_EACH ?= 20
 FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard fuzz/fuzz_*.c))
-FUZZED  := $(addprefix src/core/,sse.c records.c codec.c head.c bytes.c edits.c lines.c \
+FUZZED  := $(addprefix src/core/,sse.c records.c spool.c codec.c head.c bytes.c edits.c lines.c \
              json_write.c tar.c tree.c untar.c)
 
 $(B)/fuzz/%: fuzz/%.c $(FUZZED)

@@ -71,6 +71,7 @@ build = {
         "src/core/setup.c",
         "src/core/sink.c",
         "src/core/source.c",
+        "src/core/spool.c",
         "src/core/sse.c",
         "src/core/survey.c",
         "src/core/survey_compare.c",

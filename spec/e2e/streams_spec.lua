@@ -8,14 +8,15 @@ local home = require("spec.support.home")
 local SHELL = "seq 1 400000"
 local SIZE = 2688895 -- bytes that it prints
 
--- A client that asks for no extensions gets the same as one that does.
-for _, plain in ipairs{ false, true } do
-describe("A9: output that is taken as it comes" .. (plain and ", as JSON" or ""), function()
+-- Output is read from the engine's spool, or sent as records, or sent as JSON to a client that
+-- asks for no extensions: all get the same.
+for _, way in ipairs{ "spool", "records", "JSON" } do
+describe("A9: output that is taken as it comes, by " .. way, function()
   local client, directory, stop, busybox
 
   setup(function()
     client, directory, stop = home.client()
-    client.wants_json = plain
+    client.wants_json, client.sees_no_spool = way == "JSON", way == "records"
     busybox = client.images:use("busybox:latest")
   end)
   teardown(function() stop() end)
@@ -63,7 +64,7 @@ describe("A9: output that is taken as it comes" .. (plain and ", as JSON" or "")
       end
     end
     local file = assert(io.open(from, "rb"))
-    for _, input in ipairs{ { path = from }, data, chunks(), file } do
+    for _, input in ipairs{ { path = from }, data, chunks(), file, contree.buffer(data) } do
       busybox:run{ command = "cat", stdin = input, stdout = { path = to } }
       assert.is_true(data == disk.read(to))
     end
@@ -72,6 +73,9 @@ describe("A9: output that is taken as it comes" .. (plain and ", as JSON" or "")
     busybox:run{ command = "cat", stdin = { path = from },
       stdout = function(chunk) got[#got + 1] = chunk end }
     assert.is_true(data == table.concat(got))
+    local buffer = contree.buffer("before ")
+    busybox:run{ command = "cat", stdin = { path = from }, stdout = buffer }
+    assert.is_true("before " .. data == buffer:read("a"))
     -- Beside a command, to a file and with what it says on the other stream.
     local op = busybox:start("sleep 50")
     local result = op:spawn{ shell = "cat; echo bye >&2", stdin = { path = from },
@@ -120,6 +124,88 @@ describe("A9: output that is taken as it comes" .. (plain and ", as JSON" or "")
   end)
 end)
 end
+
+describe("A9: the spool of a local engine", function()
+  local client, directory, stop, busybox
+  local DATA, BYTES = "head -c 5000000 /dev/zero | tr '\\0' x", ("x"):rep(5000000)
+
+  setup(function()
+    client, directory, stop = home.client()
+    busybox = client.images:use("busybox:latest")
+  end)
+  teardown(function() stop() end)
+
+  -- How many bytes the streams of events had that were opened meanwhile.
+  local function received(fn)
+    local wire, ports, bytes = require("contree.wire"), {}, 0
+    local open = wire.open_events
+    finally(function() wire.open_events = open end)
+    wire.open_events = function(...)
+      ports[#ports + 1] = open(...)
+      return ports[#ports]
+    end
+    fn()
+    for _, port in ipairs(ports) do bytes = bytes + port.handle:result().bytes_received end
+    return bytes
+  end
+
+  it("is read in place", function()
+    local path, got = directory .. "/out", {}
+    local function take(bytes) got[#got + 1] = bytes end
+    assert.is_true(received(function() busybox:run{ shell = DATA, stdout = take } end) < 2000000)
+    assert.is_true(BYTES == table.concat(got))
+    assert.is_true(received(function()
+      busybox:run{ shell = DATA, stdout = { path = path } }
+    end) < 2000000)
+    assert.is_true(BYTES == disk.read(path))
+    client.sees_no_spool = true
+    assert.is_true(received(function() busybox:run{ shell = DATA, stdout = take } end) > 5000000)
+    client.sees_no_spool = nil
+  end)
+
+  it("is not seen by some programs, to whom the output is sent", function()
+    local program = [[
+      local contree = require("contree")
+      local client = contree.new(arg[1])
+      local image, got = client.images:use("busybox:latest"), {}
+      local shell, path = arg[2], arg[3]
+      assert(not client.sees_no_spool)
+      image:run{ shell = shell, stdout = function(bytes) got[#got + 1] = bytes end }
+      assert(client.sees_no_spool)
+      client.sees_no_spool = nil
+      image:run{ shell = shell, stdout = { path = path } }
+      print(#table.concat(got))]]
+    disk.write(directory .. "/program.lua", program)
+    busybox:run{ shell = DATA, stdout = function() end } -- makes the directory of spools
+    local hidden = [[unshare -m sh -c 'mount -t tmpfs none "$1" && shift && exec "$@"' sh]]
+    local command = ('%s DIR/data/e %s DIR/program.lua "unix:DIR/engine.sock" "%s" DIR/out2')
+      :format(hidden, os.getenv("CONTREE_TEST_LUA") or "lua5.4", DATA):gsub("DIR", directory)
+    local pipe = assert(io.popen(command))
+    assert.are.equal("5000000\n", pipe:read("a"))
+    pipe:close()
+    assert.is_true(BYTES == disk.read(directory .. "/out2"))
+  end)
+
+  it("F11: is not read where it is not what the engine said, or cannot be copied", function()
+    local op = busybox:start{ shell = DATA .. "; sleep 60", truncate_output_at = 2 ^ 30 }
+    op:output()()
+    local spool = ("%s/data/e/%s.raw"):format(directory, op.uuid)
+    local core = require("contree.core")
+    while (core.stat(spool) or { size = 0 }).size < 3900000 do contree.sleep(0.01) end
+    os.execute("truncate -s 1000 " .. spool)
+    local err = failure(function() for _ in op:output() do end end) -- luacheck: ignore 542
+    assert.are.equal("file", err.kind)
+    assert.matches("became shorter", err.message)
+    op:cancel()
+    os.execute(("mkdir %s/small && mount -t tmpfs -o size=1m none %s/small")
+      :format(directory, directory))
+    finally(function() os.execute(("umount %s/small"):format(directory)) end)
+    err = failure(busybox.run, busybox, { shell = DATA,
+      stdout = { path = directory .. "/small/out" } })
+    assert.are.equal("file", err.kind)
+    assert.matches("stdout: No space left on device", err.message)
+  end)
+end)
 
 describe("A9: output that a server cuts off unasked", function()
   local server, image

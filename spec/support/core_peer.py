@@ -114,6 +114,11 @@ class Connection:
         body = b"".join(self.body())
         self.answer(body, X_Method=self.method, X_Mixed_Case="Yes")
 
+    def do_records(self):
+        """Sends the body back as records."""
+        self.answer(b"".join(self.body()),
+                    Content_Type="application/vnd.contree.records")
+
     def do_head(self):
         """Answers with the request line and the headers."""
         self.drain()

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A finished record that waits for Lua. */
+enum { COPY_BYTES = 1024 * 1024 /* from the spool to a file at once */ };
+
+/* A finished record that waits for Lua. One in the spool has no bytes here. */
 struct record {
     struct record *next;
     struct record_head head;
@@ -17,6 +19,7 @@ void records_init(struct records *records) {
     *records = (struct records){
         .out.fd = -1, .err.fd = -1, .spid = -1, .last_written = -1};
     records->last = &records->first;
+    spool_init(&records->spool);
 }
 
 static void close_file(struct record_file *file) {
@@ -28,13 +31,26 @@ static void close_file(struct record_file *file) {
 void records_close(struct records *records) {
     close_file(&records->out);
     close_file(&records->err);
+    spool_close(&records->spool);
+    bytes_free(&records->read);
+}
+
+void records_end(struct records *records) {
+    records->ended = true;
+    if (!records->first)
+        records_close(records);
+}
+
+/* How many bytes follow the head. */
+static size_t body_length(const struct record_head *head) {
+    return head->at < 0 ? (size_t)head->length : 0;
 }
 
 static bool drop(struct records *records) {
     struct record *record = records->first;
     if (!record)
         return false;
-    records->queued -= sizeof *record + (size_t)record->head.length;
+    records->queued -= sizeof *record + body_length(&record->head);
     records->first = record->next;
     if (!records->first)
         records->last = &records->first;
@@ -64,12 +80,20 @@ static bool take_number(const char **at, char behind, long long *out) {
 }
 
 static bool is_known(const char *type) {
-    static const char *const types[] = {"event", "stdout", "stderr",
-                                        "stdin", "error",  NULL};
+    static const char *const types[] = {"event", "stdout", "stderr", "stdin",
+                                        "error", "spool",  NULL};
     for (int i = 0; types[i]; i++)
         if (strcmp(type, types[i]) == 0)
             return true;
     return false;
+}
+
+/* Take the length, and the place in the spool if there is one. */
+static bool take_length(const char *at, struct record_head *head) {
+    head->at = -1;
+    return take_number(&at, 0, &head->length) ||
+           (take_number(&at, ' ', &head->length) &&
+            take_number(&at, 0, &head->at));
 }
 
 /* Parse a line, which ends with a NUL. */
@@ -82,8 +106,7 @@ static bool parse_head(const char *line, struct record_head *head,
     memcpy(head->type, line, length);
     head->type[length] = 0;
     if (!is_known(head->type) || !take_number(&at, ' ', &head->id) ||
-        !take_number(&at, ' ', &head->spid) ||
-        !take_number(&at, 0, &head->length))
+        !take_number(&at, ' ', &head->spid) || !take_length(at, head))
         return fail(error, "protocol", "a record has a broken head");
     return head->length <= RECORD_LIMIT ||
            fail(error, "too_large", "a record is larger than 4 MiB");
@@ -108,22 +131,27 @@ static bool take_head(struct records *records, const char **data, size_t *size,
     records->line_length = 0;
     return (strlen(records->line) == length ||
             fail(error, "protocol", "a record has a broken head")) &&
-           parse_head(records->line, &records->head, error);
+           parse_head(records->line, &records->head, error) &&
+           (records->head.at < 0 || records->spool.fd >= 0 ||
+            fail(error, "protocol", "a record is in no spool"));
 }
 
 /* ---- bodies ---- */
 
-/* The file for the record, if there is one, and nothing before it waits. */
-static struct record_file *file_of(struct records *records) {
-    const struct record_head *head = &records->head;
+/* The file for a record, if there is one. */
+static struct record_file *file_of(struct records *records,
+                                   const struct record_head *head) {
     struct record_file *file = strcmp(head->type, "stdout") == 0 ? &records->out
                                : strcmp(head->type, "stderr") == 0
                                    ? &records->err
                                    : NULL;
-    return file && file->fd >= 0 && head->spid == records->spid &&
-                   !records->first
-               ? file
-               : NULL;
+    return file && file->fd >= 0 && head->spid == records->spid ? file : NULL;
+}
+
+static void note_written(struct records *records, struct record_file *file,
+                         const struct record_head *head) {
+    file->written += head->length;
+    records->last_written = head->id;
 }
 
 static bool write_out(struct records *records, struct record_file *file,
@@ -139,14 +167,13 @@ static bool write_out(struct records *records, struct record_file *file,
         data += n;
         left -= (size_t)n;
     }
-    file->written += records->head.length;
-    records->last_written = records->head.id;
+    note_written(records, file, &records->head);
     return true;
 }
 
 static bool enqueue(struct records *records, const char *data,
                     struct transfer_error *error) {
-    size_t length = (size_t)records->head.length;
+    size_t length = body_length(&records->head);
     struct record *record = malloc(sizeof *record + length);
     if (!record)
         return fail(error, "other", "not enough memory");
@@ -160,13 +187,18 @@ static bool enqueue(struct records *records, const char *data,
     return true;
 }
 
-/* The body is complete. */
+/* The body is complete. Output goes to its file at once if nothing before it
+ * waits. To copy from the spool may take long, so Lua asks for that. */
 static bool deliver(struct records *records, const char *data,
                     struct transfer_error *error) {
-    struct record_file *file = file_of(records);
+    const struct record_head *head = &records->head;
+    struct record_file *file = file_of(records, head);
     records->in_body = false;
-    return file ? write_out(records, file, data, error)
-                : enqueue(records, data, error);
+    if (strcmp(head->type, "spool") == 0)
+        return spool_open(&records->spool, data, (size_t)head->length, error);
+    return file && !records->first && head->at < 0
+               ? write_out(records, file, data, error)
+               : enqueue(records, data, error);
 }
 
 /* Take bytes of a body, up to its end. One that is there as a whole is not
@@ -174,7 +206,7 @@ static bool deliver(struct records *records, const char *data,
 static bool take_body(struct records *records, const char **data, size_t *size,
                       struct transfer_error *error) {
     struct bytes *body = &records->body;
-    size_t wanted = (size_t)records->head.length - body->length;
+    size_t wanted = body_length(&records->head) - body->length;
     size_t n = wanted < *size ? wanted : *size;
     const char *from = *data;
     *data += n;
@@ -195,7 +227,8 @@ static bool take_body(struct records *records, const char **data, size_t *size,
 bool records_feed(struct records *records, const char *data, size_t size,
                   struct transfer_error *error) {
     bool ok = true;
-    while (ok && (size > 0 || (records->in_body && records->head.length == 0)))
+    while (ok &&
+           (size > 0 || (records->in_body && body_length(&records->head) == 0)))
         ok = records->in_body ? take_body(records, &data, &size, error)
                               : take_head(records, &data, &size, error);
     return ok;
@@ -203,15 +236,46 @@ bool records_feed(struct records *records, const char *data, size_t size,
 
 /* ---- for Lua ---- */
 
-void records_push(lua_State *L, struct records *records) {
+/* Copy output that is in the spool, and next, to its file; false if that is not
+ * what waits. */
+static bool copy_next(struct records *records, struct transfer_error *error) {
     const struct record *record = records->first;
-    if (!record) {
-        lua_pushnil(L);
-        return;
+    const struct record_head *head = record ? &record->head : NULL;
+    struct record_file *file =
+        head && head->at >= 0 ? file_of(records, head) : NULL;
+    if (!file || !spool_copy(&records->spool, head->at, (size_t)head->length,
+                             file->fd, head->type, error))
+        return false;
+    note_written(records, file, head);
+    return drop(records);
+}
+
+/* The bytes of the oldest record; NULL with the error. */
+static const char *bytes_of(struct records *records,
+                            const struct record *record,
+                            struct transfer_error *error) {
+    const struct record_head *head = &record->head;
+    if (head->at < 0)
+        return record->bytes;
+    if (!bytes_reserve(&records->read, (size_t)head->length + 1)) {
+        fail(error, "other", "not enough memory");
+        return NULL;
     }
+    return spool_read(&records->spool, head->at, records->read.data,
+                      (size_t)head->length, error)
+               ? records->read.data
+               : NULL;
+}
+
+static bool push_first(lua_State *L, struct records *records,
+                       struct transfer_error *error) {
+    const struct record *record = records->first;
     const char *type = record->head.type;
+    const char *bytes = bytes_of(records, record, error);
     bool is_error = strcmp(type, "error") == 0;
     bool is_text = is_error || strcmp(type, "event") == 0;
+    if (!bytes)
+        return false;
     lua_createtable(L, 0, 4);
     if (!is_error) {
         lua_pushinteger(L, (lua_Integer)record->head.id);
@@ -221,9 +285,29 @@ void records_push(lua_State *L, struct records *records) {
     lua_setfield(L, -2, "spid");
     lua_pushstring(L, is_error ? "sse_error" : type);
     lua_setfield(L, -2, "event");
-    lua_pushlstring(L, record->bytes, (size_t)record->head.length);
+    lua_pushlstring(L, bytes, (size_t)record->head.length);
     lua_setfield(L, -2, is_text ? "data" : "bytes");
     drop(records);
+    return true;
+}
+
+bool records_push(lua_State *L, struct records *records,
+                  struct transfer_error *error) {
+    long long before = records->out.written + records->err.written, copied = 0;
+    bool ok = true;
+    while (copied < COPY_BYTES && copy_next(records, error))
+        copied = records->out.written + records->err.written - before;
+    if (error->kind)
+        ok = false;
+    else if (copied > 0)
+        lua_pushboolean(L, 1);
+    else if (records->first)
+        ok = push_first(L, records, error);
+    else
+        lua_pushnil(L);
+    if (records->ended && (!ok || !records->first))
+        records_close(records);
+    return ok;
 }
 
 int records_push_written(lua_State *L, const struct records *records) {

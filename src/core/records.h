@@ -1,15 +1,17 @@
 /* records.h: an incremental parser of events as records (http-api.md §6.6):
  *
- *   TYPE ID SPID LENGTH\n   and then LENGTH bytes
+ *   TYPE ID SPID LENGTH\n      and then LENGTH bytes
+ *   TYPE ID SPID LENGTH AT\n   whose bytes are in the spool
  *
  * A record of the type "event" holds the JSON of an event; one of "stdout",
- * "stderr" or "stdin" holds bytes of that stream, and "error" a message. An
- * empty line means nothing. Output may go to files at once: then it never
- * becomes an event. */
+ * "stderr" or "stdin" holds bytes of that stream, "spool" says where the spool
+ * is, and "error" is a message. An empty line means nothing. Output may go to
+ * files: then it never becomes an event. */
 #ifndef CONTREE_RECORDS_H
 #define CONTREE_RECORDS_H
 
 #include "bytes.h"
+#include "spool.h"
 #include "transfer_error.h"
 
 #include <lua.h>
@@ -24,6 +26,7 @@ enum { RECORD_LIMIT = 4 * 1024 * 1024, RECORD_HEAD_MAX = 80 };
 struct record_head {
     char type[8];
     long long id, spid, length;
+    long long at; /* in the spool; -1: the bytes follow */
 };
 
 /* Output that goes to a file as it comes. */
@@ -46,18 +49,25 @@ struct records {
     long long spid; /* whose output goes to files */
     struct record_file out, err;
     long long last_written; /* the id of the last of these records; or -1 */
+    struct spool spool;
+    struct bytes read; /* from the spool, for one record */
+    bool ended;        /* the files are closed when no record waits */
 };
 
 void records_init(struct records *records);
 void records_free(struct records *records);
-/* Close the files. */
+/* No more will be fed. The files are closed when no record waits any more. */
+void records_end(struct records *records);
+/* Close the files now. */
 void records_close(struct records *records);
 /* Parse `size` bytes; false with the error. */
 bool records_feed(struct records *records, const char *data, size_t size,
                   struct transfer_error *error);
 /* Push the oldest record as {id=, spid=, event=, data=}, or with `bytes` in
- * place of data, and drop it; or push nil. */
-void records_push(lua_State *L, struct records *records);
+ * place of data, and drop it; or push nil; or push true, when output was copied
+ * from the spool to a file and more may wait. False with the error. */
+bool records_push(lua_State *L, struct records *records,
+                  struct transfer_error *error);
 /* Push the id of the last record that went to a file, and how many bytes did:
  * of stdout, of stderr; or nil if none did. */
 int records_push_written(lua_State *L, const struct records *records);

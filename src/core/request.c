@@ -249,6 +249,11 @@ static void read_sink_events(lua_State *L, struct sink *sink) {
         records->spid = read_count(L, "sink.spid");
         lua_pop(L, 1);
     }
+    if (field(L, "spool")) {
+        snprintf(records->spool.name, sizeof records->spool.name, "%s",
+                 luaL_checkstring(L, -1));
+        lua_pop(L, 1);
+    }
     read_output(L, "stdout", &records->out);
     read_output(L, "stderr", &records->err);
 }
@@ -256,7 +261,7 @@ static void read_sink_events(lua_State *L, struct sink *sink) {
 /* A sink that is a table. */
 static void read_sink_table(lua_State *L, struct sink *sink) {
     static const char *const known[] = {"path",   "mode",   "events", "spid",
-                                        "stdout", "stderr", NULL};
+                                        "stdout", "stderr", "spool",  NULL};
     only_fields(L, "sink", known);
     if (field(L, "events")) {
         lua_pop(L, 1);

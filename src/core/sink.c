@@ -192,7 +192,7 @@ void sink_close(struct sink *sink, bool forked) {
     inflater_free(sink->inflater);
     sink->inflater = NULL;
     discard_file(sink, forked);
-    records_close(&sink->records);
+    records_end(&sink->records);
 }
 
 void sink_free(struct sink *sink) {

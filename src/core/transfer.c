@@ -560,12 +560,16 @@ static int transfer_read(lua_State *L) {
 
 static int transfer_next_event(lua_State *L) {
     struct transfer *t = check_transfer(L);
+    struct transfer_error error = {.kind = NULL};
     if (t->sink.kind != SINK_EVENTS)
         return luaL_error(L, "this transfer has no events");
-    if (t->sink.has_records)
-        records_push(L, &t->sink.records);
-    else
+    if (!t->sink.has_records)
         sse_push(L, &t->sink.sse);
+    else if (!records_push(L, &t->sink.records, &error)) {
+        lua_pushnil(L);
+        lua_pushstring(L, error.message);
+        return 2;
+    }
     drained(t);
     return 1;
 }
@@ -702,7 +706,10 @@ static int transfer_answer(lua_State *L) {
 static int transfer_cancel(lua_State *L) {
     struct transfer **slot = luaL_checkudata(L, 1, TRANSFER_TYPE);
     struct transfer *t = *slot;
-    if (!t || t->done) /* NULL: closed */
+    if (!t) /* closed */
+        return 0;
+    records_close(&t->sink.records); /* what waits is not wanted any more */
+    if (t->done)
         return 0;
     multi_check(L, t->multi);
     transfer_abort(t, "aborted", "the transfer was cancelled");

@@ -8,7 +8,9 @@
  *                 want the body
  *   finish()      the body of chunks is complete
  *   read()        all that a sink of chunks holds now, or nil
- *   next_event()  the oldest event not yet taken, or nil; see sse.h, records.h
+ *   next_event()  the oldest event not yet taken, or nil; see sse.h, records.h:
+ *                 true if output was copied to a file; nil and a message if
+ *                 that failed
  *   written()     the id of the last record that went to a file of the sink,
  *                 and the bytes that did, of stdout and of stderr; or nil
  *   status()      as soon as the final headers are there; nil before
@@ -27,7 +29,8 @@
  *
  * Error kinds: connect, resolve, timeout, idle, tls, closed (reset, no answer
  * or a short one), protocol (not HTTP; damaged or cut gzip), too_large, file
- * (one of ours), aborted, other. `code` is libcurl's number.
+ * (one of ours), spool (it is not seen here), aborted, other. `code` is
+ * libcurl's number.
  *
  * libcurl sends a request again by itself when a kept connection turns out to
  * be dead, but never one whose method may not be repeated (POST, PATCH) and

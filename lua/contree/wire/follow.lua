@@ -15,6 +15,10 @@ local NO_PROGRESS_PAUSE = 0.5
 local DRAINS = 3          -- reads of a finished log that lacks its end
 local MALFORMED = 5       -- broken frames in a row before we give up
 
+local RECORDS = "Accept: application/vnd.contree.records, text/event-stream"
+-- Output that the engine keeps in a file need not travel: we read it there.
+local SPOOLED = RECORDS:gsub("records", "%0;spool=1")
+
 local TERMINAL = { SUCCESS = true, FAILED = true, CANCELLED = true }
 
 --- Whether a status is final.
@@ -87,9 +91,10 @@ local function connect(self, deadline)
   local headers = { "Accept: text/event-stream" }
   local output, sink = self.output, nil
   if output and self.client.unix_socket and not self.client.wants_json then
-    headers[1] = "Accept: application/vnd.contree.records, text/event-stream"
-    sink = output.count and { events = true, spid = output.spid, stdout = output.stdout,
-      stderr = output.stderr }
+    local spool = not self.client.sees_no_spool
+    headers[1] = spool and SPOOLED or RECORDS
+    sink = { events = true, spid = output.count and output.spid, stdout = output.stdout,
+      stderr = output.stderr, spool = spool and self.uuid .. ".raw" or nil }
   end
   if self.cursor then headers[2] = "Last-Event-Id: " .. self.cursor end
   self.moved, self.written = false, { stdout = 0, stderr = 0 }
@@ -203,6 +208,7 @@ end
 -- The event in a frame; nil when it holds none; nil and true when the stream must be opened
 -- again. The cursor does not pass a broken frame.
 local function event_of(self, frame)
+  if frame == true then return nil end -- output went to a file
   local event, problem
   local unwanted = frame.event == "sse_error"
     or self.without and frame.id and frame.event == self.without
@@ -232,8 +238,11 @@ local function read(self, deadline)
     -- It may wait, and a frame that was taken must not be lost then.
     loop.pace()
     note_written(self)
-    local frame = handle:next_event()
-    if frame then
+    local frame, problem = handle:next_event()
+    if problem then
+      self:close()
+      errors.raise("file", problem)
+    elseif frame then
       local event, broken = event_of(self, frame)
       if event then return event end
       if broken then break end
@@ -242,6 +251,9 @@ local function read(self, deadline)
       if err and err.kind == "file" then
         self:close()
         errors.raise("file", err.message)
+      end
+      if err and err.kind == "spool" then
+        self.client.sees_no_spool, self.moved = true, true
       end
       local endless = err and err.kind == "too_large"
       if endless or err and err.kind == "protocol" then malformed(self, err.message, endless) end

@@ -302,4 +302,68 @@ describe("transfer", function()
       assert.matches("4 MiB", failure("too_large", finish(loop, transfer)).message)
     end)
   end)
+
+  describe("a spool", function()
+    local place, inode
+
+    before_each(function()
+      disk.write(directory .. "/x.raw", "0123456789")
+      place = directory .. "/x.raw"
+      inode = disk.capture("stat -c %d.%i " .. place):gsub("%s", "")
+    end)
+
+    local function records(where, rest)
+      return run("/records", {method = "POST", sink = {events = true, spool = "x.raw"},
+        body = ("spool 0 0 %d\n%s"):format(#where, where) .. (rest or "")})
+    end
+
+    it("is read where records say", function()
+      local transfer = add("/records", {method = "POST", sink = {events = true, spool = "x.raw"},
+        body = ("spool 0 0 %d\n%s %sstdout 1 1 3 4\nstdout 2 1 2\nabstderr 3 2 10 0\n"
+          .. "stdout 4 1 3 8\n"):format(#inode + 1 + #place, inode, place)})
+      assert.is_nil(finish(loop, transfer).error)
+      local function event(id, spid, kind, bytes)
+        return {id = id, spid = spid, event = kind, bytes = bytes}
+      end
+      assert.same(event(1, 1, "stdout", "456"), transfer:next_event())
+      assert.same(event(2, 1, "stdout", "ab"), transfer:next_event())
+      assert.same(event(3, 2, "stderr", "0123456789"), transfer:next_event())
+      local none, problem = transfer:next_event()
+      assert.is_nil(none)
+      assert.equal("x.raw: it became shorter", problem)
+    end)
+
+    it("F11: is the regular file of that name and inode, or nothing", function()
+      os.execute(("cd %s && ln x.raw y.raw && mkdir d && ln -s ../x.raw d/x.raw && mkfifo f")
+        :format(directory))
+      for _, path in ipairs{directory .. "/y.raw", "x.raw", directory, place .. "\0", ""} do
+        failure("protocol", records(inode .. " " .. path))
+      end
+      failure("protocol", records(inode))
+      failure("protocol", records(("x"):rep(100000)))
+      failure("spool", records(inode .. " " .. directory .. "/d/x.raw"))
+      failure("spool", records(inode .. "1 " .. place))
+      failure("spool", records("x " .. place))
+      os.execute(("cd %s && mv f x.raw"):format(directory))
+      failure("spool", records(disk.capture("stat -c %d.%i " .. place):gsub("%s", "")
+        .. " " .. place))
+      failure("protocol", run("/records", {method = "POST", sink = {events = true},
+        body = ("spool 0 0 %d\n%s %s"):format(#inode + 1 + #place, inode, place)}))
+      failure("protocol", run("/records", {method = "POST", sink = "events",
+        body = "stdout 1 1 3 4\n"}))
+    end)
+
+    it("is closed with the transfer", function()
+      local body = ("spool 0 0 %d\n%s %sstdout 1 1 3 4\n"):format(#inode + 1 + #place, inode,
+        place)
+      for _, ending in ipairs{"next_event", "cancel", "close"} do
+        local transfer = add("/records", {method = "POST", body = body,
+          sink = {events = true, spool = "x.raw"}})
+        finish(loop, transfer)
+        assert.matches("x.raw", support.open_files(), 1, true)
+        transfer[ending](transfer)
+        assert.is_nil(support.open_files():find("x.raw", 1, true))
+      end
+    end)
+  end)
 end)

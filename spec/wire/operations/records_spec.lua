@@ -1,5 +1,6 @@
 -- The events of an operation as records, beside the same events as an event stream
 -- (http-api.md §6.6): one says what the other says, whatever the size of the output.
+local disk = require("spec.support.disk")
 local wire = require("spec.support.wire")
 
 local TYPE = "application/vnd.contree.records"
@@ -12,7 +13,7 @@ describe("records of events", function()
 
   local function fetch(uuid, query, headers)
     headers = headers or {}
-    headers.Accept = TYPE .. ", text/event-stream"
+    headers.Accept = (headers.Accept or TYPE) .. ", text/event-stream"
     local reply = engine:request("GET", ("/v1/operations/%s/events%s"):format(uuid, query or ""),
       { headers = headers })
     assert.are.equal(200, reply.status, reply.body)
@@ -79,6 +80,51 @@ describe("records of events", function()
     end)
   end
 
+  -- The events of a body some of whose bytes are in the spool.
+  local function parse_spooled(uuid, body)
+    local spool, count = nil, 0
+    body = body:gsub("^(.-)spool 0 0 %d+\n(%d+%.%d+) ([^\n]-%.raw)", function(head, inode, path)
+      assert.are.equal(("%s/e/%s.raw"):format(engine.data, uuid), path)
+      assert.are.equal(inode, wire.run("stat -c %d.%i " .. path))
+      spool = disk.read(path)
+      return head
+    end)
+    local at, parts = 1, {}
+    while at <= #body do
+      local head, length, from = body:match("^(%l+ %d+ %d+ (%d+))\n()", at)
+      local place
+      if head then
+        place = from + length
+        parts[#parts + 1] = body:sub(at, place - 1)
+      else
+        local where
+        head, length, where, place = body:match("^(%l+ %d+ %d+ (%d+)) (%d+)\n()", at)
+        assert(head, "no record at " .. at)
+        parts[#parts + 1] = head .. "\n" .. spool:sub(where + 1, where + length)
+        count = count + 1
+      end
+      at = place
+    end
+    return parse(table.concat(parts)), count
+  end
+
+  for name, command in pairs(COMMANDS) do
+    it("say where in the spool bytes are, to those who ask: " .. name, function()
+      local uuid = engine:spawn(wire.shell(command, { truncate_output_at = 6000000 }))
+      local live = fetch(uuid, "?follow=1", { Accept = TYPE .. ";spool=1" })
+      local frames = engine:events(uuid)
+      local records, count = parse_spooled(uuid, live)
+      same(records, frames)
+      assert.are.equal(command:find("00000", 1, true) ~= nil, count > 0)
+      assert.is_true(#live < 3500000)
+      same((parse_spooled(uuid, fetch(uuid, nil, { Accept = TYPE .. ";spool=1" }))), frames)
+      local last = #frames - 3
+      records = parse_spooled(uuid, fetch(uuid, nil, { Accept = TYPE .. ";spool=1",
+        ["Last-Event-Id"] = ("%d"):format(frames[last].data.id) }))
+      assert.are.equal(frames[last].data.id + 1, records[1].id)
+    end)
+  end
+
   it("go on after any id, select a process, and leave a type out", function()
     local uuid = engine:spawn(wire.shell("cat", { truncate_output_at = 6000000,
       stdin = { value = ("x"):rep(2500000) } }))
@@ -125,6 +171,8 @@ describe("records of events", function()
       { headers = { Accept = TYPE } })
     assert.are.equal(200, connection:head().status)
     connection:close()
+    assert.matches("error 0 0 24\nthe event log is damaged$",
+      fetch(uuid, nil, { Accept = TYPE .. ";spool=1" }))
     wire.refuses(500, "damaged", engine:get("/v1/operations/" .. uuid))
   end)
 end)

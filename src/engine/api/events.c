@@ -7,8 +7,10 @@
 
 enum { FRAME_MAX = 64 << 20 };
 
-/* An extension (http-api.md §6.6): records, in which streams are bytes. */
+/* An extension (http-api.md §6.6): records, in which streams are bytes, or
+ * places in the spool. */
 #define RECORDS_TYPE "application/vnd.contree.records"
+#define SPOOLED_TYPE RECORDS_TYPE ";spool=1"
 
 struct follower {
     struct request *request;
@@ -19,6 +21,8 @@ struct follower {
     char without[16]; /* events of this type are left out */
     bool follow;
     bool records; /* not text/event-stream */
+    bool spooled; /* bytes that are in the spool need not be sent */
+    bool named;   /* the client knows where the spool is */
     bool broken;  /* the error was told: this is the end */
     struct buffer frame;
     size_t sent;             /* of the frame */
@@ -26,17 +30,35 @@ struct follower {
     size_t bytes_sent;
 };
 
-/* A line "TYPE ID SPID LENGTH", and then so many bytes. */
+/* Say where the spool is, before the first record that is in it. */
+static void name_spool(struct follower *w) {
+    struct buffer place;
+    buffer_init(&place, 8192);
+    if (event_name_spool(w->reader, &place)) {
+        buffer_addf(&w->frame, "spool 0 0 %zu\n", place.length);
+        buffer_add(&w->frame, place.data, place.length);
+        w->named = true;
+    }
+    w->spooled = w->named;
+    buffer_free(&place);
+}
+
+/* A line "TYPE ID SPID LENGTH", and then so many bytes; or also where they are
+ * in the spool. */
 static void make_record(struct follower *w, const struct event_line *line) {
     bool raw = line->raw_length > 0;
-    buffer_addf(&w->frame, "%.*s %lld %d %zu\n",
-                raw ? (int)line->type_length : 5, raw ? line->type : "event",
-                (long long)line->id, line->spid,
+    if (raw && w->spooled && !w->named)
+        name_spool(w);
+    buffer_addf(&w->frame, "%.*s %lld %d %zu", raw ? (int)line->type_length : 5,
+                raw ? line->type : "event", (long long)line->id, line->spid,
                 raw ? line->raw_length : line->length);
-    if (raw)
-        w->bytes = *line;
-    else
+    if (raw && w->spooled)
+        buffer_addf(&w->frame, " %lld", (long long)line->raw_at);
+    buffer_add(&w->frame, "\n", 1);
+    if (!raw)
         buffer_add(&w->frame, line->text, line->length);
+    else if (!w->spooled)
+        w->bytes = *line;
 }
 
 static void make_event(struct follower *w, const struct event_line *line) {
@@ -57,7 +79,9 @@ static void make_error(struct follower *w) {
 }
 
 static void make_frame(struct follower *w, struct event_line *line) {
-    if (w->records)
+    if (line->raw_length && !event_is_spooled(w->reader, line))
+        make_error(w);
+    else if (w->records)
         make_record(w, line);
     else if (event_expand(w->reader, line))
         make_event(w, line);
@@ -212,6 +236,8 @@ void operation_events(struct request *r) {
     snprintf(w->without, sizeof w->without, "%s", without ? without : "");
     const char *accept = request_header(r, "Accept");
     w->records = accept && strstr(accept, RECORDS_TYPE);
+    w->spooled =
+        w->records && request_is_local(r) && strstr(accept, SPOOLED_TYPE);
     w->spid = spid;
     w->follow = follow;
     reply_stream(

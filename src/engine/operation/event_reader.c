@@ -4,8 +4,12 @@
 #include "base/json.h"
 #include "operation/event_log.h"
 #include "operation/events.h"
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { READ_BYTES = 128 * 1024 };
 
@@ -208,6 +212,27 @@ bool event_raw(const struct event_reader *r, const struct event_line *line,
                                            line->raw_at + (int64_t)at) == 0;
 }
 
+static bool is_in_spool(const struct event_log *log,
+                        const struct event_line *line) {
+    return line->raw_at + (int64_t)line->raw_length <= log->spooled;
+}
+
+bool event_is_spooled(const struct event_reader *r,
+                      const struct event_line *line) {
+    return is_in_spool(r->log, line);
+}
+
+bool event_name_spool(const struct event_reader *r, struct buffer *out) {
+    char link[64], path[PATH_MAX];
+    struct stat st;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", r->log->spool);
+    ssize_t n = readlink(link, path, sizeof path);
+    return n > 0 && n < (ssize_t)sizeof path &&
+           fstat(r->log->spool, &st) == 0 &&
+           buffer_addf(out, "%ju.%ju %.*s", (uintmax_t)st.st_dev,
+                       (uintmax_t)st.st_ino, (int)n, path);
+}
+
 bool event_expand(struct event_reader *r, struct event_line *line) {
     char data[EVENT_BYTES_MAX];
     struct buffer *b = &r->whole;
@@ -232,11 +257,6 @@ bool event_expand(struct event_reader *r, struct event_line *line) {
 }
 
 /* ---- repair ---- */
-
-static bool is_in_spool(const struct event_log *log,
-                        const struct event_line *line) {
-    return line->raw_at + (int64_t)line->raw_length <= log->spooled;
-}
 
 /* Go to the first line whose bytes are not in the spool. After a power cut the
  * log may have got further on its way to the disk. */

@@ -98,6 +98,12 @@ enum event_status event_next(struct event_reader *r, struct event_line *out);
  * spool is damaged. */
 bool event_raw(const struct event_reader *r, const struct event_line *line,
                size_t at, char *out, size_t length);
+/* Whether the spool has all of these bytes. */
+bool event_is_spooled(const struct event_reader *r,
+                      const struct event_line *line);
+/* Add "DEVICE.INODE PATH" of the spool, for another process to read it. False:
+ * it has none to tell. */
+bool event_name_spool(const struct event_reader *r, struct buffer *out);
 /* Make the text of such a line the whole event. Other lines are whole. False:
  * the spool is damaged, or out of memory. */
 bool event_expand(struct event_reader *r, struct event_line *line);
