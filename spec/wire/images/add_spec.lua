@@ -170,16 +170,102 @@ describe("a layer on top of an image", function()
     assert.equal("y", sh(image, "cat /work/etc/planted"))
   end)
 
-  it("leaves nothing when it breaks off", function()
+  -- A request of which the rest is still to come.
+  local function begin(bytes, total)
     local connection = engine:connect()
-    connection:send(("POST /v1/images/%s/layers HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000"
-      .. "\r\n\r\n"):format(base) .. ("x"):rep(100000))
-    connection:close()
-    wire.eventually("the file to be closed", function()
-      local open = disk.capture(("ls -l /proc/%d/fd"):format(engine.pid))
-      return not open:find(engine.data .. "/#", 1, true)
-    end)
+    connection:send(("POST /v1/images/%s/layers HTTP/1.1\r\nHost: x\r\nContent-Length: %d"
+      .. "\r\n\r\n"):format(base, total or #bytes + 1))
+    connection:send(bytes)
+    return connection
+  end
+
+  local function is_unpacked(name)
+    return disk.capture(("find %s/w -name %s"):format(engine.data, name)) ~= ""
+  end
+  local function images() return #engine:get("/v1/images?limit=1000").json.images end
+  local function imports()
+    return engine:get("/v1/whoami").json.operations_stat.running_imports
+  end
+  local function is_over()
+    wire.eventually("the operation to end", function() return imports() == 0 end)
     wire.eventually("the remains to be deleted", function() return engine:is_clean() end)
+  end
+
+  it("is unpacked while it arrives", function()
+    local big = ("0123456789abcdef"):rep(200000)
+    local bytes = archive{ { "early", data = "1" }, { "big", data = big }, { "late", data = "2" } }
+    local connection = begin(bytes:sub(1, 2000000), #bytes)
+    wire.eventually("the first file", function() return is_unpacked("early") end)
+    assert.equal(1, imports())
+    connection:send(bytes:sub(2000001))
+    local reply = connection:response()
+    connection:close()
+    assert.equal(201, reply.status, reply.body)
+    assert.equal("12" .. #big .. "\n", sh(reply.json, "cat /early /late; wc -c < /big"))
+  end)
+
+  it("makes its client wait when others are first, and keeps none of it in memory", function()
+    local bytes = archive{ { "first", data = "x" }, { "f", data = ("x"):rep(40000000) } }
+    local others = {}
+    for n = 1, 8 do others[n] = begin(bytes:sub(1, 600)) end
+    wire.eventually("their turn", function()
+      local found = disk.capture(("find %s/w -name first"):format(engine.data))
+      return select(2, found:gsub("\n", "")) == 8
+    end)
+    local before = engine:memory("VmRSS")
+    local connection = begin("", #bytes)
+    connection.sock:settimeout(1)
+    local sent, _, some = connection:send(bytes)
+    assert.is_nil(sent)
+    assert.is_true(some < 8000000, "it took " .. some)
+    assert.is_true(engine:memory("VmRSS") < before + 8192)
+    for _, other in ipairs(others) do other:close() end
+    connection.sock:settimeout(60)
+    connection:send(bytes:sub(some + 1))
+    local reply = connection:response()
+    connection:close()
+    assert.equal(201, reply.status, reply.body)
+    assert.equal("40000000\n", sh(reply.json, "wc -c < /f"))
+    is_over()
+  end)
+
+  it("leaves nothing when it breaks off", function()
+    local whole = archive{ { "whole", data = "x" } }
+    -- In the middle of a file, after a file, and after an archive that is complete.
+    for _, bytes in ipairs{ whole:sub(1, 700), whole:sub(1, 1024), whole, whole .. "\n" } do
+      local before = images()
+      local connection = begin(bytes)
+      wire.eventually("the file", function() return is_unpacked("whole") end)
+      connection:close()
+      is_over()
+      assert.equal(before, images())
+      local last = engine:get("/v1/operations?limit=1").json
+      last = (last.operations or last)[1]
+      assert.equal("image_import", last.kind)
+      assert.equal("CANCELLED", last.status)
+    end
+  end)
+
+  it("is refused when it is bad, however much of it is to come", function()
+    local connection = begin(("this is no archive "):rep(1000), 19000 + 3000000)
+    wire.eventually("the operation to fail", function() return imports() == 0 end)
+    for _ = 1, 3 do connection:send(("x"):rep(1000000)) end
+    wire.refuses(422, "bad archive", connection:response())
+    connection:close()
+    is_over()
+  end)
+
+  it("leaves nothing when the engine is killed or stopped meanwhile", function()
+    for _, signal in ipairs{ "KILL", "TERM" } do
+      local before = images()
+      local connection = begin(archive{ { "whole", data = "x" } })
+      wire.eventually("the file", function() return is_unpacked("whole") end)
+      engine:kill(signal)
+      connection:close()
+      engine:launch()
+      is_over()
+      assert.equal(before, images())
+    end
   end)
 
   it("survives the engine", function()

@@ -1,4 +1,5 @@
 -- On a full disk the request fails with 507, and nothing else is lost.
+local tar = require("contree.dockerfile.tar")
 local wire = require("spec.support.wire")
 
 describe("on a full disk", function()
@@ -77,6 +78,24 @@ describe("on a full disk", function()
     local reply = engine:request("POST", "/v1/files", { body = ("x"):rep(28 * MB) })
     check_error(reply)
     assert.are.equal(0, count("b"))
+    works()
+  end)
+
+  on_small_disk("an archive that arrives is refused and leaves nothing", function()
+    local before = layers()
+    local writer = {}
+    local file = { write = function(_, bytes) writer[#writer + 1] = bytes; return true end,
+      flush = function() return true end }
+    local archive = tar.writer(file)
+    local data = ("x"):rep(28 * MB)
+    archive:add({ name = "big", type = "file", mode = 420, uid = 0, gid = 0, mtime = 0,
+      size = #data }, function() return data end)
+    archive:finish()
+    local image = engine:get("/v1/images?tag=busybox:latest").json.images[1].uuid
+    check_error(engine:request("POST", ("/v1/images/%s/layers"):format(image),
+      { body = table.concat(writer) }))
+    wire.eventually("the space", function() return engine:is_clean() end)
+    assert.are.equal(before, layers())
     works()
   end)
 

@@ -13,23 +13,35 @@ struct making {
     void (*reply)(struct request *r, struct operation *op);
 };
 
+int made_fault(struct operation *op, const char *what, bool ended,
+               struct fault *f) {
+    struct operation_row row;
+    operation_fill_row(op, &row);
+    if (!ended) {
+        operation_cancel(op, NULL);
+        return fault_set(f, 408, "the %s waited for too long", what);
+    }
+    *f = *operation_fault(op);
+    if (f->status)
+        return -1;
+    return *row.result_image
+               ? 0
+               : fault_set(f, 409, "operation %s was cancelled", row.uuid);
+}
+
 static void on_end(struct operation_waiter *waiter, struct operation *op,
                    bool ended) {
     struct making *m = (struct making *)waiter;
     struct making made = *m;
     struct request *r = made.request;
-    struct operation_row row;
+    struct fault f;
     free(m);
     request_on_gone(r, NULL, NULL);
-    operation_fill_row(op, &row);
-    if (!ended) {
-        operation_cancel(op, NULL);
-        reply_error(r, 408, "the %s waited for too long", made.what);
-    } else if (!operation_fault(op)->status && !*row.result_image) {
-        reply_error(r, 409, "operation %s was cancelled", row.uuid);
-    } else {
+    bool refused = ended && operation_fault(op)->status;
+    if (!refused && made_fault(op, made.what, ended, &f) < 0)
+        reply_fault(r, &f);
+    else
         made.reply(r, op);
-    }
 }
 
 static void on_gone(void *arg) {

@@ -330,7 +330,7 @@ struct operation *operation_import(struct operations *all,
 struct operation *operation_add_layer(struct operations *all,
                                       struct layer_request *r,
                                       struct fault *f) {
-    const struct import_request none = {.timeout = IMPORT_TIMEOUT,
+    const struct import_request none = {.timeout = RUN_TIMEOUT_MAX,
                                         .temporary = r->temporary};
     struct operation *op = NULL;
     char *url = NULL;

@@ -62,13 +62,15 @@ struct import_request {
 /* The request of POST /images/{uuid}/layers (http-api.md §4.25). */
 struct layer_request {
     struct image parent; /* owned */
-    int fd;              /* a file with the archive, at its start */
-    char *at;            /* absolute, in the image */
-    char *tag;           /* or NULL */
+    /* A pipe with the archive. Cancel the operation before the pipe ends if
+     * the archive is not complete: what ends otherwise becomes an image. */
+    int fd;
+    char *at;  /* absolute, in the image */
+    char *tag; /* or NULL */
     int64_t max_bytes;
     bool temporary; /* the image is for runs that are not kept: see gc.h */
 };
-/* Close the file, and free what the request owns. */
+/* Close the pipe, and free what the request owns. */
 void layer_request_clear(struct layer_request *r);
 /* Wipe the password, and free what the request owns. */
 void import_request_clear(struct import_request *r);

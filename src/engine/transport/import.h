@@ -64,7 +64,9 @@ int import_layout(const struct importer *m, int dir, const char *name,
 
 /* Make an image of `parent` and one layer more: what `fd` gives, a tar as the
  * layers of container images are (unpack/unpack.h), unpacked in the directory
- * `at` of the image, durably. It has the settings of the parent. An archive
+ * `at` of the image, durably. All of `fd` is read, which may be a pipe: cancel
+ * the import before the pipe ends if the archive is not complete. It has the
+ * settings of the parent. An archive
  * without entries makes an image of the same layer. Faults as in
  * unpack/unpack.h. */
 int import_layer(const struct importer *m, const struct image *parent, int fd,

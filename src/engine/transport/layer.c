@@ -10,10 +10,29 @@
 #include "transport/below.h"
 #include "transport/import.h"
 #include "unpack/jail.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Reads what follows the archive. A sender that breaks off ends the pipe as
+ * well, but cancels the import before. */
+static int read_rest(int fd, const struct deadline *d, struct fault *f) {
+    char rest[16384];
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (deadline_check(d, "the archive", f) == 0) {
+        int ready = poll(&p, 1, 100);
+        ssize_t n = ready > 0 ? read(fd, rest, sizeof rest) : -1;
+        if (n == 0)
+            return deadline_check(d, "the archive", f);
+        if (n < 0 && ready != 0 && errno != EINTR)
+            return fault_errno(f, "reading an archive");
+    }
+    return -1;
+}
 
 /* The number of entries, or -1. */
 static int64_t unpack_on(const struct importer *m, const struct image *parent,
@@ -35,7 +54,7 @@ static int64_t unpack_on(const struct importer *m, const struct image *parent,
     int status =
         below.view ? unpack_jailed(root, fd, &unpack, NULL, &result, f) : -1;
     view_close(below.view);
-    if (status < 0)
+    if (status < 0 || read_rest(fd, &o->deadline, f) < 0)
         return -1;
     if (overlay_is_opaque(root))
         return fault_set(f, 422, "bad archive: it would hide the whole image");
