@@ -182,6 +182,7 @@ build = {
     ["contree.session.sessions"] = "lua/contree/session/sessions.lua",
     ["contree.session.store.memory"] = "lua/contree/session/store/memory.lua",
     ["contree.session.store.sqlite"] = "lua/contree/session/store/sqlite.lua",
+    ["contree.stub"] = "lua/contree/stub.lua",
     ["contree.testing"] = "lua/contree/testing.lua",
     ["contree.wire"] = "lua/contree/wire/init.lua",
     ["contree.wire.client"] = "lua/contree/wire/client.lua",

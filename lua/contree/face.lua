@@ -1,30 +1,19 @@
 --- The functions of the module itself, for both of its faces: contree raises,
---- contree.safe returns nil, err.
+--- contree.safe returns nil, err. Loaded at the first call of one (stub.lua).
 
--- Loaded here is what must be there for `require` to succeed, and nothing more: the rest
--- takes ten times as long. A room stands for itself until a function of it is first called.
+local api = require("contree.api")
 local cjson = require("cjson")
+local class = require("contree.base.class")
 local core = require("contree.core")
+local errors = require("contree.base.errors")
+local json = require("contree.base.json")
+local leave = require("contree.loop.leave")
+local loop = require("contree.loop")
+local options = require("contree.base.options")
 local PIPE = require("contree.base.pipe")
-
-local function require_later(name)
-  return setmetatable({}, { __index = function(self, key)
-    local module = require(name)
-    setmetatable(self, { __index = module })
-    return module[key]
-  end })
-end
-
-local api = require_later("contree.api")
-local class = require_later("contree.base.class")
-local errors = require_later("contree.base.errors")
-local json = require_later("contree.base.json")
-local leave = require_later("contree.loop.leave")
-local loop = require_later("contree.loop")
-local options = require_later("contree.base.options")
-local place = require_later("contree.base.place")
-local stdio = require_later("contree.base.stdio")
-local tasks = require_later("contree.loop.task")
+local place = require("contree.base.place")
+local stdio = require("contree.base.stdio")
+local tasks = require("contree.loop.task")
 
 local unpack = table.unpack or unpack
 
@@ -91,19 +80,10 @@ local function host(driver, given)
   return name
 end
 
---- The module's table.
+--- The module's table (stub.lua has a list of its names).
 ---@param safe boolean
 function face.make(safe)
-  local function guard(fn)
-    local entry
-    return function(...)
-      if not entry then
-        require("contree.loop.leave") -- which sees the program's end, whatever is called first
-        entry = class.entry(fn, safe)
-      end
-      return entry(...)
-    end
-  end
+  local function guard(fn) return class.entry(fn, safe) end
   return {
     --- The version of contree.
     ---@type string

@@ -9,4 +9,4 @@
 -- nil, err instead. contree.on_error, when set, is told of tasks that failed
 -- and that nobody waited for.
 
-return require("contree.face").make(false)
+return require("contree.stub").make(false)

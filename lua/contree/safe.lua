@@ -1,4 +1,4 @@
 --- The API of contree with failures returned as nil, err. Misuse still raises,
 --- and so do iterators, which have no other way to tell an error from the end.
 
-return require("contree.face").make(true)
+return require("contree.stub").make(true)

@@ -14,8 +14,8 @@ describe('require("contree")', function()
     assert.are.same({ wanted, 0 }, { host.run(lua, lua .. " " .. script) })
   end
 
-  it("loads nothing but the list of its functions", function()
-    prints("contree contree.base.pipe contree.core contree.face\n", [[
+  it("loads nothing but the names of its functions", function()
+    prints("contree contree.base.pipe contree.core contree.stub\n", [[
       local contree = require("contree")
       local _ = contree.spawn, contree.new, contree.PIPE, contree.null, contree.version
       local names = {}
@@ -34,6 +34,20 @@ describe('require("contree")', function()
       for name in pairs(require("contree")) do names[#names + 1] = name end
       table.sort(names)
       print(table.concat(names, " "))
+    ]])
+  end)
+
+  it("has the names of all functions, in both faces", function()
+    prints("true\ttrue\n", [[
+      local function names_of(module)
+        local names = {}
+        for name, value in pairs(module) do names[#names + 1] = name .. " " .. type(value) end
+        table.sort(names)
+        return table.concat(names, ", ")
+      end
+      local plain, safe = require("contree"), require("contree.safe")
+      local wanted = names_of(require("contree.face").make(false))
+      print(names_of(plain) == wanted, names_of(safe) == wanted)
     ]])
   end)
 
