@@ -253,10 +253,13 @@ local function send(self, request, held_back)
   error(result, 0)
 end
 
+-- Of a run we need no more than its id and its end (RFC 7240).
+local MINIMAL = { "Prefer: return=minimal" }
+
 -- The headers of a spawn whose answer is wanted late: one table for all, which wire knows.
 local function prefer(self)
   local seconds = math.min(PREFER_WAIT, math.floor(self.timeout / 2))
-  self.prefer = rawget(self, "prefer") or { ("Prefer: wait=%d"):format(seconds) }
+  self.prefer = rawget(self, "prefer") or { ("Prefer: wait=%d, return=minimal"):format(seconds) }
   return self.prefer
 end
 
@@ -277,8 +280,8 @@ local function request_of(from, plan, this, wait)
   -- A run with a key goes on when we hang up, so we need its id at once.
   local held_back = wait and not this.live and not plan.key and not plan.detach
     and self.timeout >= 2
-  local headers = held_back and prefer(self) or nil
-  if plan.key then headers = { "Idempotency-Key: " .. plan.key } end
+  local headers = held_back and prefer(self) or MINIMAL
+  if plan.key then headers = { "Idempotency-Key: " .. plan.key, MINIMAL[1] } end
   local queue = this.body.queue_timeout
   return { method = "POST", path = "/instances", json = this.body, headers = headers,
     patience = queue and core.now() + queue,

@@ -91,6 +91,69 @@ describe("POST /instances", function()
       assert.are.equal("late\n", operation.metadata.result.stdout.value)
     end)
 
+    describe("of a client that prefers little", function()
+      -- What the whole operation says of the same.
+      local function part_of(operation)
+        local part = { metadata = { result = operation.metadata.result } }
+        for _, name in ipairs{ "uuid", "status", "error", "duration", "image_uuid",
+          "result_image_uuid" } do
+          part[name] = operation[name]
+        end
+        return part
+      end
+
+      local function little(options, preferred, headers)
+        headers = headers or {}
+        headers.Prefer = preferred
+        local reply = engine:post("/v1/instances", wire.spawn(options), headers)
+        assert.are.equal(201, reply.status, reply.body)
+        assert.is_nil(reply.headers.location)
+        return reply.json, reply.headers["preference-applied"]
+      end
+
+      for name, options in pairs{
+        ["that succeeds"] = wire.shell("echo out; echo err >&2"),
+        ["that fails"] = wire.shell("exit 3"),
+        ["that is killed"] = wire.shell("sleep 60", { timeout = 1 }),
+        ["that keeps a file"] = wire.shell("echo x > /x", { disposable = false }),
+        ["with more output than the engine keeps beside its log"] =
+          wire.shell("head -c 3000000 /dev/zero", { truncate_output_at = 4000000 }),
+      } do
+        it("is a part of the operation, for a run " .. name, function()
+          local got, applied = little(options, "return=minimal; wait=60")
+          assert.are.equal("wait, return=minimal", applied)
+          local whole = engine:get("/v1/operations/" .. got.uuid).json
+          assert.are.same(part_of(whole), got)
+          assert.is_true(whole.metadata.result.state.pid > 0)
+        end)
+      end
+
+      it("is the uuid when the run goes on", function()
+        for _, preferred in ipairs{ "return=minimal", "wait=0.05, Return=Minimal" } do
+          local got, applied = little(wire.shell("sleep 0.3; echo late"), preferred)
+          assert.are.equal("return=minimal", applied)
+          assert.are.same({ uuid = got.uuid }, got)
+          assert.are.equal("late\n", engine:wait(got.uuid).metadata.result.stdout.value)
+        end
+      end)
+
+      it("is the same by its key later", function()
+        local options, key = wire.shell("echo $RANDOM"), { ["Idempotency-Key"] = "little" }
+        local first = little(options, "wait=60, return=minimal", key)
+        assert.are.same(first, (little(options, "wait=60, return=minimal", key)))
+        assert.are.same({ uuid = first.uuid }, (little(options, "return=minimal", key)))
+      end)
+
+      it("is whole for other preferences of that name", function()
+        for _, preferred in ipairs{ "return=whole", "return=minimally", "xreturn=minimal" } do
+          local reply = engine:post("/v1/instances", wire.spawn{ command = "true" },
+            { Prefer = preferred })
+          assert.are.equal("true", reply.json.command)
+          engine:wait(reply.json.uuid)
+        end
+      end)
+    end)
+
     it("has every field of an operation", function()
       local body = engine:run{ command = "true", disposable = false }
       local image = engine:get("/v1/images?tag=busybox:latest").json.images[1].uuid

@@ -1,6 +1,7 @@
-/* instances.c: POST /instances (http-api.md §4.8). A client may ask for three
+/* instances.c: POST /instances (http-api.md §4.8). A client may ask for
  * extensions:
  * - Prefer: wait (RFC 7240): the answer comes when the run has ended;
+ * - Prefer: return=minimal (RFC 7240): the answer does not repeat the request;
  * - Idempotency-Key: all requests with one key are one run;
  * - Contree-Runtime: refuse the run if another runtime makes the sandboxes. */
 #include "api/api.h"
@@ -16,25 +17,61 @@
 #include <string.h>
 #include <unistd.h>
 
+/* ---- what the client prefers ---- */
+
+struct preferences {
+    double wait; /* seconds; 0: none */
+    bool minimal;
+};
+
+static double wait_of(const char *text) {
+    double seconds = strtod(text, NULL);
+    return seconds > RUN_TIMEOUT_MAX ? RUN_TIMEOUT_MAX
+           : seconds > 0             ? seconds
+                                     : 0;
+}
+
+static struct preferences preferences_of(struct request *r) {
+    static const char minimal[] = "return=minimal";
+    struct preferences found = {0};
+    const char *p = request_header(r, "Prefer");
+    while (p && *p) {
+        p += strspn(p, " \t,;");
+        size_t length = strcspn(p, " \t,;");
+        if (strncasecmp(p, "wait=", 5) == 0)
+            found.wait = wait_of(p + 5);
+        else if (length == strlen(minimal) &&
+                 strncasecmp(p, minimal, length) == 0)
+            found.minimal = true;
+        p += length;
+    }
+    return found;
+}
+
 /* ---- the reply at once ---- */
 
 /* Reply with an InstanceSpawnResponse: uuid, the members of the request, and a
- * null result. */
+ * null result; or with the uuid alone. */
 static void reply_spawned(struct request *r, const char *uuid,
-                          const char *request) {
+                          const char *request, bool minimal) {
     struct buffer b;
     buffer_init(&b, 128 << 20);
     json_open(&b, NULL, '{');
     json_add_string(&b, "uuid", uuid);
-    buffer_add(&b, request + 1, strlen(request) - 2);
-    buffer_add(&b, ",", 1);
-    json_add_raw(&b, "result", NULL, 0);
+    if (minimal) {
+        reply_header(r, "Preference-Applied", "return=minimal");
+    } else {
+        buffer_add(&b, request + 1, strlen(request) - 2);
+        buffer_add(&b, ",", 1);
+        json_add_raw(&b, "result", NULL, 0);
+        request_set_location(r, uuid);
+    }
     json_close(&b, '}');
-    request_set_location(r, uuid);
     reply_json(r, 201, &b);
 }
 
-static void reply_active(struct request *r, struct operation *op) {
+static void reply_active(struct request *r, struct operation *op,
+                         bool minimal) {
     struct operation_row row;
     struct fault f;
     operation_fill_row(op, &row);
@@ -42,7 +79,7 @@ static void reply_active(struct request *r, struct operation *op) {
         operation_cancel(op, NULL); /* the client never learns its id */
         reply_fault(r, &f);
     } else {
-        reply_spawned(r, row.uuid, operation_request(op));
+        reply_spawned(r, row.uuid, operation_request(op), minimal);
     }
 }
 
@@ -52,12 +89,15 @@ struct wait {
     struct operation_waiter waiter;
     struct request *request;
     struct operation *operation;
-    bool keyed;
+    bool keyed, minimal;
 };
 
-static void reply_ended(struct request *r, const char *uuid) {
-    reply_header(r, "Preference-Applied", "wait");
-    request_set_location(r, uuid);
+/* Every header costs the client time, so one that wants little gets few. */
+static void add_headers(struct request *r, const char *uuid, bool minimal) {
+    reply_header(r, "Preference-Applied",
+                 minimal ? "wait, return=minimal" : "wait");
+    if (!minimal)
+        request_set_location(r, uuid);
 }
 
 static void on_end(struct operation_waiter *waiter, struct operation *op,
@@ -65,15 +105,16 @@ static void on_end(struct operation_waiter *waiter, struct operation *op,
     struct wait *w = (struct wait *)waiter;
     struct request *r = w->request;
     struct operation_row row;
+    bool minimal = w->minimal;
     free(w);
     request_on_gone(r, NULL, NULL);
     if (!ended) {
-        reply_active(r, op);
+        reply_active(r, op, minimal);
         return;
     }
     operation_fill_row(op, &row);
-    reply_ended(r, row.uuid);
-    operation_reply(r, 201, op, true);
+    add_headers(r, row.uuid, minimal);
+    operation_reply_ended(r, op, minimal);
 }
 
 /* The client has gone. With a key it may come back: the run goes on. Without
@@ -89,57 +130,43 @@ static void on_gone(void *arg) {
     free(w);
 }
 
-static void wait_for(struct request *r, struct operation *op, double seconds,
-                     bool keyed) {
+static void wait_for(struct request *r, struct operation *op,
+                     struct preferences preferred, bool keyed) {
     struct wait *w = calloc(1, sizeof *w);
     if (!w) {
-        reply_active(r, op);
+        reply_active(r, op, preferred.minimal);
         return;
     }
-    w->waiter.deadline = monotonic_seconds() + seconds;
+    w->waiter.deadline = monotonic_seconds() + preferred.wait;
     w->waiter.done = on_end;
     w->request = r;
     w->operation = op;
     w->keyed = keyed;
+    w->minimal = preferred.minimal;
     operation_wait(op, &w->waiter);
     request_on_gone(r, on_gone, w);
 }
 
-/* The seconds of "wait=N" in the Prefer header; 0 without. */
-static double preferred_wait(struct request *r) {
-    const char *p = request_header(r, "Prefer");
-    while (p && *p) {
-        p += strspn(p, " \t,;");
-        if (strncasecmp(p, "wait=", 5) == 0) {
-            double seconds = strtod(p + 5, NULL);
-            return seconds > 0 && seconds <= RUN_TIMEOUT_MAX ? seconds
-                   : seconds > 0                             ? RUN_TIMEOUT_MAX
-                                                             : 0;
-        }
-        p += strcspn(p, ",;");
-    }
-    return 0;
-}
-
 static void answer(struct request *r, struct operation *op, bool keyed) {
-    double seconds = preferred_wait(r);
-    if (seconds > 0)
-        wait_for(r, op, seconds, keyed);
+    struct preferences preferred = preferences_of(r);
+    if (preferred.wait > 0)
+        wait_for(r, op, preferred, keyed);
     else
-        reply_active(r, op);
+        reply_active(r, op, preferred.minimal);
 }
 
 /* ---- one run for one key ---- */
 
 static void reply_same(struct request *r, const char *uuid,
                        struct operation *op, const char *request) {
+    struct preferences preferred = preferences_of(r);
     if (op) {
         answer(r, op, true);
-    } else if (preferred_wait(r) > 0) {
-        reply_ended(r, uuid);
-        operation_reply_stored(r, 201, uuid);
+    } else if (preferred.wait > 0) {
+        add_headers(r, uuid, preferred.minimal);
+        operation_reply_stored_ended(r, uuid, preferred.minimal);
     } else {
-        reply_spawned(r, uuid, request);
+        reply_spawned(r, uuid, request, preferred.minimal);
     }
 }
 

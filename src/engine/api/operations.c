@@ -17,9 +17,9 @@ static void operation_get(struct request *r) {
     }
     struct operation *op = operation_find(request_engine(r)->operations, uuid);
     if (op)
-        operation_reply(r, 200, op, inflight);
+        operation_reply(r, op, inflight);
     else
-        operation_reply_stored(r, 200, uuid);
+        operation_reply_stored(r, uuid);
 }
 
 /* Cancel an operation: 404, or 409 if it has ended. */

@@ -20,14 +20,18 @@ static void write_image_size(struct buffer *b, const struct operation_row *o) {
         json_add_raw(b, "image_size", NULL, 0);
 }
 
-void operation_write_summary(struct buffer *b, const struct operation_row *o) {
+static void write_duration(struct buffer *b, const struct operation_row *o) {
     int64_t end = o->finished ? o->finished : wall_microseconds();
+    json_add_number(b, "duration", (double)(end - o->created) / 1e6);
+}
+
+void operation_write_summary(struct buffer *b, const struct operation_row *o) {
     json_add_string(b, "uuid", o->uuid);
     json_add_string(b, "kind", o->kind);
     json_add_string(b, "status", o->status);
     json_add_string(b, "error", o->error);
     json_add_time(b, "created_at", o->created);
-    json_add_number(b, "duration", (double)(end - o->created) / 1e6);
+    write_duration(b, o);
     write_image_size(b, o);
     json_add_number(b, "consumed_cpu", o->consumed_cpu);
     json_add_int(b, "consumed_memory", o->consumed_memory);
@@ -53,6 +57,22 @@ static void write_metadata(struct buffer *b, const struct operation_row *o,
     json_close(b, '}');
 }
 
+/* What a client cannot know of a run that it has just asked for (RFC 7240). */
+static void write_minimal(struct buffer *b, const struct operation_row *o,
+                          const struct result *result) {
+    json_open(b, NULL, '{');
+    json_add_string(b, "uuid", o->uuid);
+    json_add_string(b, "status", o->status);
+    json_add_string(b, "error", o->error);
+    write_duration(b, o);
+    json_add_optional(b, "image_uuid", o->image);
+    json_add_optional(b, "result_image_uuid", o->result_image);
+    json_open(b, "metadata", '{');
+    result_write(b, "result", result, true);
+    json_close(b, '}');
+    json_close(b, '}');
+}
+
 static void write_operation(struct buffer *b, const struct operation_row *o,
                             const struct result *result) {
     bool success = strcmp(o->status, "SUCCESS") == 0;
@@ -68,13 +88,29 @@ static void write_operation(struct buffer *b, const struct operation_row *o,
 
 /* ---- replying with it ---- */
 
+struct form {
+    int status;
+    int spid; /* 0: the whole operation; else the result of that process */
+    bool minimal;
+};
+
+static void write_form(struct buffer *b, struct form form,
+                       const struct operation_row *row,
+                       const struct result *result) {
+    if (form.spid)
+        result_write(b, NULL, result, false);
+    else if (form.minimal)
+        write_minimal(b, row, result);
+    else
+        write_operation(b, row, result);
+}
+
 /* A reply in the making. A worker makes it if the log is in a file or there is
  * much to write. */
 struct rendering {
     struct job job;
     struct request *request;
-    int status;
-    int spid; /* 0: the whole operation; else the result of that process */
+    struct form form;
     struct operation_row row;    /* its strings are owned */
     struct event_reader *reader; /* NULL: without a result */
     struct result result;
@@ -84,15 +120,14 @@ struct rendering {
 
 static void report_work(struct job *j) {
     struct rendering *p = (struct rendering *)j;
-    if (p->reader && result_fold(p->reader, p->spid ? p->spid : 1, &p->result,
-                                 &p->fault) < 0)
+    int spid = p->form.spid;
+    if (p->reader &&
+        result_fold(p->reader, spid ? spid : 1, &p->result, &p->fault) < 0)
         return;
-    if (p->spid && !p->result.started)
-        fault_set(&p->fault, 404, "the operation has no process %d", p->spid);
-    else if (p->spid)
-        result_write(&p->text, NULL, &p->result, false);
+    if (spid && !p->result.started)
+        fault_set(&p->fault, 404, "the operation has no process %d", spid);
     else
-        write_operation(&p->text, &p->row, p->reader ? &p->result : NULL);
+        write_form(&p->text, p->form, &p->row, p->reader ? &p->result : NULL);
 }
 
 static void report_done(struct job *j) {
@@ -100,7 +135,7 @@ static void report_done(struct job *j) {
     if (p->fault.status)
         reply_fault(p->request, &p->fault);
     else
-        reply_json(p->request, p->status, &p->text);
+        reply_json(p->request, p->form.status, &p->text);
     buffer_free(&p->text);
     result_clear(&p->result);
     event_reader_free(p->reader);
@@ -114,7 +149,7 @@ static bool is_long(const struct operation_row *row) {
 
 /* Reply with a row, whose strings it takes over. `log` NULL: without a result.
  */
-static void report(struct request *r, int status, int spid,
+static void report(struct request *r, struct form form,
                    struct operation_row *row, struct event_log *log) {
     struct rendering *p = calloc(1, sizeof *p);
     if (p && log)
@@ -126,8 +161,7 @@ static void report(struct request *r, int status, int spid,
         return;
     }
     p->request = r;
-    p->status = status;
-    p->spid = spid;
+    p->form = form;
     p->row = *row;
     buffer_init(&p->text, REPLY_MAX);
     if ((log && event_log_in_file(log)) || is_long(row)) {
@@ -146,29 +180,40 @@ static void copy_row(struct operation_row *out, const struct operation *op) {
     out->tag = out->tag ? strdup(out->tag) : NULL;
 }
 
-void operation_reply(struct request *r, int status, struct operation *op,
-                     bool with_result) {
+static void reply_now(struct request *r, struct form form, struct operation *op,
+                      bool with_result) {
     struct operation_row row;
     const struct result *kept = operation_result(op);
     operation_fill_row(op, &row);
-    if ((kept || !with_result) && !is_long(&row)) {
+    if ((kept || !with_result) && (form.minimal || !is_long(&row))) {
         struct buffer b;
         buffer_init(&b, REPLY_MAX);
-        write_operation(&b, &row, with_result ? kept : NULL);
-        reply_json(r, status, &b);
+        write_form(&b, form, &row, with_result ? kept : NULL);
+        reply_json(r, form.status, &b);
         return;
     }
     copy_row(&row, op);
-    report(r, status, 0, &row, with_result ? operation_log(op) : NULL);
+    report(r, form, &row, with_result ? operation_log(op) : NULL);
+}
+
+void operation_reply(struct request *r, struct operation *op,
+                     bool with_result) {
+    reply_now(r, (struct form){.status = 200}, op, with_result);
+}
+
+void operation_reply_ended(struct request *r, struct operation *op,
+                           bool minimal) {
+    reply_now(r, (struct form){.status = 201, .minimal = minimal}, op, true);
 }
 
 void process_reply(struct request *r, struct operation *op, int spid) {
     struct operation_row row;
     copy_row(&row, op);
-    report(r, 200, spid, &row, operation_log(op));
+    report(r, (struct form){.status = 200, .spid = spid}, &row,
+           operation_log(op));
 }
 
-static void reply_stored(struct request *r, int status, int spid,
+static void reply_stored(struct request *r, struct form form,
                          const char *uuid) {
     struct operation_row row;
     struct fault f;
@@ -182,15 +227,20 @@ static void reply_stored(struct request *r, int status, int spid,
         reply_fault(r, &f);
         return;
     }
-    bool result = spid || strcmp(row.kind, "instance") == 0;
-    report(r, status, spid, &row, result ? log : NULL);
+    bool result = form.spid || strcmp(row.kind, "instance") == 0;
+    report(r, form, &row, result ? log : NULL);
     event_log_unref(log);
 }
 
-void operation_reply_stored(struct request *r, int status, const char *uuid) {
-    reply_stored(r, status, 0, uuid);
+void operation_reply_stored(struct request *r, const char *uuid) {
+    reply_stored(r, (struct form){.status = 200}, uuid);
+}
+
+void operation_reply_stored_ended(struct request *r, const char *uuid,
+                                  bool minimal) {
+    reply_stored(r, (struct form){.status = 201, .minimal = minimal}, uuid);
 }
 
 void process_reply_stored(struct request *r, const char *uuid, int spid) {
-    reply_stored(r, 200, spid, uuid);
+    reply_stored(r, (struct form){.status = 200, .spid = spid}, uuid);
 }
