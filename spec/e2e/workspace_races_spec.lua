@@ -5,6 +5,7 @@ local carry = require("contree.workspace.carry")
 local core = require("contree.core")
 local directories = require("contree.base.directories")
 local disk = require("spec.support.disk")
+local home = require("spec.support.home")
 
 local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
 local rounds = tonumber(os.getenv("CONTREE_ROUNDS") or 1)
@@ -30,9 +31,11 @@ describe("changes that come home", function()
   local NEW = { one = "new one\n", two = "new two\n", new = "new new\n",
     large = ("new large\n"):rep(20000) }
 
+  local PATHS = { "one", "two", "gone", "new", "large" }
+
   local function steps_of()
     local steps = {}
-    for _, path in ipairs{ "one", "two", "gone", "new", "large" } do
+    for _, path in ipairs(PATHS) do
       local function state_of(text)
         return text and { type = "file", mode = 420, sha256 = core.sha256(text) }
           or { type = "absent" }
@@ -46,14 +49,31 @@ describe("changes that come home", function()
     return steps
   end
 
+  local function new_out() return { written = {}, skipped = {} } end
+
+  local function bring_home(folder)
+    local out = new_out()
+    carry.within(folder, function(handle)
+      local steps = carry.to_do(handle, steps_of(), out)
+      carry.begin(folder, function(call) carry.out(folder, handle, call, steps, out) end)
+    end)
+    return out
+  end
+
+  local function take_back(folder)
+    local out = new_out()
+    carry.within(folder, function(handle) assert.is_true(carry.undo(folder, handle, out)) end)
+    return out
+  end
+
   -- What an edit must have left: whole texts are there, and so is what was appended, to one of
   -- the versions if nothing else was done.
-  local function check(path, found, edit)
+  local function check(path, found, edit, from, to)
     if not edit then
-      assert.are.equal(NEW[path], found, at(path .. " was not edited"))
+      assert.are.equal(to[path], found, at(path .. " was not edited"))
     elseif edit.how == "removed" then
       -- A file that is not there yet can be removed before it comes.
-      assert.is_true(found == nil or path == "new" and found == NEW.new,
+      assert.is_true(found == nil or from[path] == nil and found == to[path],
         at(path .. " was removed"))
     elseif edit.how == "whole" then
       assert.are.equal(edit.text, found, at(path .. " was written"))
@@ -62,41 +82,61 @@ describe("changes that come home", function()
     end
     if edit and edit.only then
       local rest = found:gsub("edit %d+ of %d+\n", "")
-      assert.is_true(rest == (OLD[path] or "") or rest == (NEW[path] or ""), at(path .. " is half"))
+      assert.is_true(rest == (from[path] or "") or rest == (to[path] or ""),
+        at(path .. " is half"))
     end
   end
 
-  local function race(number)
-    local folder = ("%s/race%d"):format(directory, number)
-    os.execute("mkdir " .. folder)
-    for path, text in pairs(OLD) do disk.write(folder .. "/" .. path, text) end
-    local editor = io.popen(("%s spec/support/editor.lua %s %d %d"):format(lua, folder,
-      seed + number, number % 8 + 1))
-    local out = { written = {}, skipped = {} }
-    carry.within(folder, function(handle)
-      local steps = carry.to_do(handle, steps_of(), out)
-      carry.begin(folder, function(call) carry.out(folder, handle, call, steps, out) end)
-    end)
+  local function edits_of(editor)
     local edits = {}
     for line in editor:lines() do
       local path, how, only, text = line:match("^(%S+) (%S+) (%S+) (.*)$")
       edits[path] = { how = how, only = only == "only", text = text .. "\n" }
     end
     editor:close()
-    for _, path in ipairs{ "one", "two", "gone", "new", "large" } do
-      check(path, disk.peek(folder .. "/" .. path), edits[path])
+    return edits
+  end
+
+  -- Somebody edits the folder while fn makes `to` of `from` in it.
+  local function race(number, folder, fn, from, to)
+    local editor = io.popen(("%s spec/support/editor.lua %s %d %d"):format(lua, folder,
+      seed + number, number % 8 + 1))
+    local out = fn(folder)
+    local edits, kept = edits_of(editor), 0
+    for _, path in ipairs(PATHS) do
+      check(path, disk.peek(folder .. "/" .. path), edits[path], from, to)
     end
-    local kept = 0
     for _, each in ipairs(out.skipped) do kept = kept + (each.why:find("kept as") and 1 or 0) end
     local left = tonumber(disk.capture("ls -A " .. folder .. " | grep -c contree"))
     assert.are.equal(kept, left, at("names of ours are left"))
-    os.execute("rm -r " .. folder)
     return #out.skipped
+  end
+
+  local function fill(number)
+    local folder = ("%s/race%d"):format(directory, number)
+    os.execute(("rm -rf %s/state; mkdir %s"):format(directory, folder))
+    for path, text in pairs(OLD) do disk.write(folder .. "/" .. path, text) end
+    return folder
   end
 
   it("overwrite no edit, and leave no file half", function()
     local conflicts = 0
-    for i = 1, 60 * rounds do conflicts = conflicts + race(i) end
+    for i = 1, 60 * rounds do
+      local folder = fill(i)
+      conflicts = conflicts + race(i, folder, bring_home, OLD, NEW)
+      os.execute("rm -r " .. folder)
+    end
+    assert.is_true(conflicts > 0)
+  end)
+
+  it("and are taken back overwrite no edit, either", function()
+    local conflicts = 0
+    for i = 1, 20 * rounds do
+      local folder = fill(i)
+      assert.are.same({}, bring_home(folder).skipped)
+      conflicts = conflicts + race(i, folder, take_back, NEW, OLD)
+      os.execute("rm -r " .. folder)
+    end
     assert.is_true(conflicts > 0)
   end)
 
@@ -182,5 +222,73 @@ describe("changes that come home", function()
       os.execute("rm -rf " .. directory .. "/state")
     end
     assert.is_true(killed > 0)
+  end)
+
+  -- The whole way: a program with a workspace of its own, on an engine. It is killed also while
+  -- it asks what has changed, gets files, and notes what has come home.
+  describe("of a workspace", function()
+    local client, place, stop, folder, store
+
+    setup(function()
+      client, place, stop = home.client()
+      client.images:use("busybox:latest"):run("true") -- starts the engine
+      folder, store = place .. "/folder", place .. "/store.db"
+    end)
+    teardown(function() stop() end)
+
+    local function command(what)
+      return ("%s spec/support/applier.lua %s %s/engine.sock %s %s"):format(lua, what, place,
+        store, folder)
+    end
+
+    local ENVIRONMENT = "CONTREE_STATE_DIR=%s/state; export CONTREE_STATE_DIR; "
+
+    local function call(what)
+      return disk.capture(ENVIRONMENT:format(directory) .. command(what) .. " 2>&1")
+    end
+
+    -- Whether the program had ended before it was killed.
+    local function call_for(what, seconds)
+      return disk.capture((ENVIRONMENT .. [[%s >%s/said 2>&1 &
+        pid=$!
+        while ! grep -q ready %s/said 2>/dev/null && kill -0 $pid; do sleep 0.001; done
+        sleep %f; kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null; cat %s/said; rm %s/said]])
+        :format(directory, command(what), place, place, seconds, place, place))
+        :find("over", 1, true) ~= nil
+    end
+
+    local function content()
+      return disk.capture("cd " .. folder .. [[; for f in $(ls -A); do
+        printf '%s=%s ' $f "$(cat $f | tr '\n' ,)"; done]])
+    end
+
+    local BEFORE, AFTER = "a=1, b=2, gone=3, ", "a=1,x, b=2,x, new=4, "
+
+    local function check_each(what)
+      for each in content():gmatch("%S+ ") do
+        assert.is_true(BEFORE:find(each, 1, true) ~= nil or AFTER:find(each, 1, true) ~= nil
+          or each:find("^%.contree-") ~= nil, at(what .. ": " .. each))
+      end
+    end
+
+    it("are old or new, too, and the next program goes on", function()
+      math.randomseed(seed)
+      local killed, took = 0, 0.15
+      for i = 1, 10 * rounds do
+        os.execute(("rm -rf %s %s %s/state; mkdir %s; cd %s; echo 1 > a; echo 2 > b; echo 3 > gone")
+          :format(folder, store, directory, folder, folder))
+        assert.are.equal("ready\nover\n", call("begin"))
+        local over = call_for("apply", math.random() * took)
+        killed = killed + (over and 0 or 1)
+        check_each("killed")
+        local said = call(i % 2 == 0 and "apply" or "undo")
+        assert.is_truthy(said:find("over", 1, true), at(said))
+        assert.is_truthy(i % 2 == 1 or content() == AFTER, at("applied again: " .. content()))
+        assert.is_truthy(i % 2 == 0 or content() == BEFORE, at("taken back: " .. content()))
+        -- The sandbox has its version still, and no name of ours.
+        assert.are.equal("ready\na b new over\n", call("look"), at("in the sandbox"))
+      end
+      assert.is_true(killed > 0)
+    end)
   end)
 end)

@@ -183,6 +183,32 @@ describe("image:workspace", function()
       assert.equal("2\n", out(open(path), "cat a"))
     end)
 
+    it("the folder anew, when the server has lost what came in last", function()
+      local path = folder("seq 1 9 > a && echo 1 > b && echo 1 > c && echo 1 > d")
+      local ws = open(path)
+      out(ws, "echo box >> a; echo box > new; echo box >> d")
+      local function lose()
+        local last = require("contree.workspace.sync").last(ws)
+        last.base = last.base:gsub("%x%x%x%x$", "0000")
+      end
+      lose()
+      sh(path, "echo host >> b && rm c")
+      assert.equal("box\n1\nhost\nbox\nno\n",
+        out(ws, "tail -1 a; cat b new; test -e c || echo no"))
+      assert.equal("c a, c d, a new", kinds(ws:changes()))
+      lose()
+      sh(path, "echo host > e")
+      assert.matches("\n+box\n", tostring(ws:changes()), 1, true)
+      assert.equal("c a, c d, a new", kinds(ws:changes()))
+      lose()
+      sh(path, "echo host >> d")
+      assert.equal("d", ws:conflicts()[1].path)
+      raises("conflict", ws.run, ws, "true")
+      ws:sync{ prefer = "sandbox" }
+      assert.equal("1\nbox\nhost\n", out(ws, "cat d e"))
+      assert.are.same({ "a", "d", "new" }, ws:apply().written)
+    end)
+
     it("no folder that is gone", function()
       local path = folder("echo 1 > a")
       local ws = open(path)
@@ -351,6 +377,56 @@ describe("image:workspace", function()
       assert.are.same({}, ws:conflicts())
       assert.equal("same\n", out(ws, "cat a"))
       assert.equal("", kinds(ws:changes()))
+    end)
+
+    it("what both sides have done to a text, together", function()
+      local path = folder(GIT .. "seq 1 20 > n && echo 1 > a && mkdir d && seq 5 > d/t && "
+        .. "git add . && git commit -qm x")
+      local ws = open(path)
+      out(ws, "sed -i s/^3$/box/ n; chmod 755 a; sed -i s/^1$/box/ d/t; echo box > new")
+      sh(path, "sed -i s/^17$/host/ n && echo host >> a && sed -i s/^5$/host/ d/t && "
+        .. "echo host > other")
+      assert.are.same({}, ws:conflicts())
+      assert.equal("box\nhost\n1\nhost\n755\nbox\n2\n3\n4\nhost\nhost\n",
+        out(ws, "grep -E 'box|host' n; cat a; stat -c %a a; cat d/t other"))
+      -- The sandbox's part is what is left to bring home.
+      assert.equal("c a !, c d/t, c n, a new", kinds(ws:changes()))
+      assert.matches("\n-3\n+box\n", tostring(ws:changes()), 1, true)
+      assert.is_nil(tostring(ws:changes()):find("+host", 1, true))
+      assert.are.same({ "a", "d/t", "n", "new" }, ws:apply{ risky = true }.written)
+      assert.equal("1,2,box,4,5,16,host,18,19,20,",
+        disk.capture("cd " .. path .. "; (head -5 n; tail -5 n) | tr '\n' ,"))
+      assert.equal("box\nhost\n", out(ws, "grep -E 'box|host' n"))
+      ws:undo()
+      assert.equal("3\nhost\n", disk.capture("cd " .. path .. "; grep -E '^3$|host|box' n"))
+    end)
+
+    it("a text in which both have changed a line, only by decision", function()
+      local path = folder("seq 1 20 > n && seq 1 20 > m && echo 1 > t && echo 1 > gone")
+      local ws = open(path)
+      out(ws, "sed -i 's/^3$/box/; s/^9$/box/' n; sed -i s/^3$/box/ m; rm t; mkdir t; "
+        .. "echo box > t/f; rm gone")
+      sh(path, "sed -i 's/^3$/host/; s/^17$/host/' n && sed -i s/^17$/host/ m && echo 2 > t && "
+        .. "echo 2 > gone")
+      local list = {}
+      for i, each in ipairs(ws:conflicts()) do
+        list[i] = ("%s %s %s/%s"):format(each.path, each.conflict, each.host, each.sandbox)
+      end
+      table.sort(list)
+      assert.equal("gone removed changed/removed, n content changed/changed, t type changed/changed",
+        table.concat(list, ", "))
+      local uuid = ws.image.uuid
+      local err = raises("conflict", ws.run, ws, "true")
+      assert.matches("gone, n, t", err.message, 1, true)
+      assert.equal(3, #err.paths)
+      assert.equal(uuid, ws.image.uuid)
+      -- The text without a conflict is merged all the same.
+      local fork = ws:fork()
+      fork:sync{ prefer = "sandbox" }
+      assert.equal("box\nbox\nbox\nhost\nbox\nno\n",
+        out(fork, "grep -Eh 'box|host' n m t/f; test -e gone || echo no"))
+      ws:sync{ prefer = "host" }
+      assert.equal("host\nhost\nbox\nhost\n2\n2\n", out(ws, "grep -Eh 'box|host' n m; cat t gone"))
     end)
 
     it("no file that a program has open for writing", function()

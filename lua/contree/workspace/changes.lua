@@ -71,8 +71,7 @@ end
 ---  ignored: boolean? }
 ---@return contree.Changes, contree.workspace.Record last, boolean truncated
 function changes.list(self, given)
-  local last = sync.last(self)
-  local list, truncated = sync.inside(self, last, given.limit)
+  local list, last, truncated = sync.inside(self, given.limit)
   keep(list, function(change) return matters(self, change) end)
   mark_ignored(self, list)
   if not given.ignored then keep(list, function(change) return not change.ignored end) end

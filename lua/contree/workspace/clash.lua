@@ -1,18 +1,22 @@
 --- Paths that changed on both sides, in the folder and in the sandbox.
 
 local core = require("contree.core")
+local errors = require("contree.base.errors")
 local filesystem = require("contree.image.filesystem")
 local hash = require("contree.image.hash")
 local image = require("contree.image")
+local merge = require("contree.image.merge")
 local parents = require("contree.workspace.parents")
 local wire = require("contree.wire")
 
 local clash = {}
 
 ---@class contree.workspace.Clash
----@field path string
+---@field path string      below the folder
 ---@field host "added"|"changed"|"removed"
 ---@field sandbox "added"|"changed"|"removed"
+---@field conflict? string what is in the way of a merge, as of image:merge; nil where the server
+---  does not merge
 
 -- The digest of a file in the image, which has `size` bytes.
 local function digest_inside(self, path)
@@ -90,6 +94,31 @@ function clash.find(self, delta, changes)
   end
   os.remove(self.records.directory .. "/compared." .. core.getpid())
   return clashes, same, below
+end
+
+local function done(base, version)
+  return not version and "removed" or not base and "added" or "changed"
+end
+
+--- Have the server merge the folder, as it is in an image now, into the session's image. Returns
+--- the uuid of the new image; nil and the clashes; or nil if the server does not merge.
+---@async
+---@param last contree.workspace.Record
+---@param mirror string the uuid of the image with the folder
+---@param prefer? "host"|"sandbox"
+---@return string? uuid, contree.workspace.Clash[]? clashes
+function clash.merge(self, last, mirror, prefer)
+  local ok, found = pcall(merge.images, self.client, image.uuid_of(self.image), mirror,
+    { base = last.base, prefer = prefer == "host" and "theirs" or prefer and "ours" or nil })
+  if ok then return found.uuid end
+  if errors.is(found, "not_supported") then return nil end
+  if not errors.is(found, "conflict") or not found.conflicts then error(found, 0) end
+  local clashes = {}
+  for i, each in ipairs(found.conflicts) do
+    clashes[i] = { path = each.path:sub(#self.at + 2), conflict = each.conflict,
+      host = done(each.base, each.theirs), sandbox = done(each.base, each.ours) }
+  end
+  return nil, clashes
 end
 
 return clash

@@ -283,17 +283,11 @@ function Workspace:undo()
 end
 
 --- The paths that were changed both in the folder and in the sandbox since it last came in, and
---- not to the same. Nothing is brought in.
+--- cannot be merged. Nothing is brought in.
 ---     for _, each in ipairs(workspace:conflicts()) do print(each.path, each.host) end
 --- Raises: request, file (the folder, its index).
 ---@async
 ---@return contree.workspace.Clash[]
-function Workspace:conflicts()
-  local last = sync.last(self)
-  local survey = sync.look(self, last)
-  local clashes = sync.clashes(self, last, survey)
-  survey:close()
-  return clashes
-end
+function Workspace:conflicts() return sync.conflicts(self) end
 
 return workspace

@@ -93,22 +93,28 @@ local function put(self, uuid, survey, less, pieces)
     or packed.put(self, uuid, pieces, survey, less.skip)
 end
 
+local function is_lost(self, last, err)
+  return errors.is(err, "not_found") and not image.exists(self.client, last.base)
+end
+
+-- The changes below the folder's place, with paths of the image.
 local function between(self, last, limit)
   if not self.client.compares_here then
     local ok, changes, truncated = pcall(diff.between, self.client, image.uuid_of(self.image),
       last.base, { path = self.at, limit = limit })
     if ok then return changes, truncated end
+    if is_lost(self, last, changes) then
+      self.lost = last.base
+      return compare.inside(self, last)
+    end
     if not errors.is(changes, "not_supported") then error(changes, 0) end
     self.client.compares_here = true
   end
   return compare.inside(self, last)
 end
 
---- What the runs have changed below the folder's place since it last came in.
----@async
----@param limit? integer
----@return contree.Changes changes, boolean truncated
-function sync.inside(self, last, limit)
+-- What the runs have changed below the folder's place since it last came in.
+local function inside(self, last, limit)
   if image.uuid_of(self.image) == last.base then return diff.list(self.client, {}), false end
   local changes, truncated = between(self, last, limit)
   local strip = #self.at + 2
@@ -119,12 +125,10 @@ function sync.inside(self, last, limit)
   return changes, truncated
 end
 
---- The paths that changed on both sides, and not to the same.
----@async
----@return contree.workspace.Clash[]
-function sync.clashes(self, last, survey)
+-- The paths that changed on both sides, and not to the same; see clash.find.
+local function clashes_of(self, last, survey)
   if image.uuid_of(self.image) == last.base then return {}, {}, {} end
-  return clash.find(self, survey:delta(), sync.inside(self, last))
+  return clash.find(self, survey:delta(), inside(self, last))
 end
 
 local function names_of(clashes)
@@ -195,15 +199,112 @@ local function send(self, last, survey, counts, less)
   if uuid ~= tip then add_entry(self, uuid, counts) end
 end
 
+-- Where both sides have changed, the server merges the folder as it is now into the session's
+-- image. What has come of it is kept: as long as neither has changed, it is the same again.
+-- Nil: the server does not merge.
+local function merge_sides(self, last, survey, prefer)
+  if self.client.merges_not then return nil end
+  local pieces = whole(feed(self, survey, {}))
+  local index = pieces and index_of(survey)
+  local tip, before = image.uuid_of(self.image), self.merged or {}
+  local mirror = index and before.index == index and before.base == last.base and before.mirror
+  if mirror and before.tip == tip and before.prefer == prefer then return before end
+  local found = { base = last.base, tip = tip, prefer = prefer }
+  found.mirror = mirror or put(self, last.base, survey, {}, pieces)
+  found.index = index or index_of(survey)
+  found.uuid, found.clashes = clash.merge(self, last, found.mirror, prefer)
+  if not found.uuid and not found.clashes then
+    self.client.merges_not = true
+    return nil
+  end
+  self.merged = pieces and found or nil
+  return found
+end
+
+-- Without merging, a path is of one side.
+local function choose_sides(self, last, survey, counts, clashes, less, prefer)
+  if not prefer then raise_clash(clashes) end
+  for _, each in ipairs(prefer == "sandbox" and clashes or {}) do less.skip[each.path] = true end
+  send(self, last, survey, counts, less)
+end
+
+local function bring(self, last, survey, counts, prefer)
+  local clashes, skip, keep = clashes_of(self, last, survey)
+  local less = { skip = skip, keep = keep }
+  if #clashes == 0 then return send(self, last, survey, counts, less) end
+  local found = merge_sides(self, last, survey, prefer)
+  if not found then
+    return choose_sides(self, last, survey, counts, clashes, less, prefer)
+  end
+  if found.clashes then raise_clash(found.clashes) end
+  self.records:keep(found.uuid, { base = found.mirror, index = found.index })
+  add_entry(self, found.uuid, counts)
+end
+
+-- A survey against what came in last, its counts, and what of it the session's image is not to
+-- get. Raises when both sides have changed something and nobody is preferred.
+local function look_without_mirror(self, last, prefer)
+  local survey = sync.look(self, last)
+  local clashes, skip, keep = clashes_of(self, last, survey)
+  if #clashes > 0 and not prefer then
+    survey:close()
+    raise_clash(clashes)
+  end
+  for _, each in ipairs(prefer == "sandbox" and clashes or {}) do skip[each.path] = true end
+  return survey, survey:counts(), { skip = skip, keep = keep }
+end
+
+--- Make the mirror anew, when the server has lost it, and bring in what has changed. What came
+--- in last is known by the index only, so texts are not merged.
+---@async
+---@param prefer? "host"|"sandbox"
+---@return table counts
+function sync.renew(self, prefer)
+  local last, root = sync.last(self), self.past:chain(self.tip)[1].uuid
+  look_without_mirror(self, last, prefer):close()
+  local all = sync.look(self, { index = "" })
+  local mirror = put(self, root, all, {})
+  local index = index_of(all)
+  all:close()
+  -- What changes from here on is found the next time, in the session's image already.
+  local survey, counts, less = look_without_mirror(self, last, prefer)
+  local tip = image.uuid_of(self.image)
+  local uuid = tip
+  if size_of(less.skip) < counts.added + counts.changed + counts.removed then
+    uuid = put(self, tip, survey, less)
+  end
+  survey:close()
+  self.records:keep(uuid, { base = mirror, index = index })
+  if uuid ~= tip then add_entry(self, uuid, counts) end
+  return counts
+end
+
+--- What the runs have changed below the folder's place since it last came in, and the record of
+--- that. Where the server has lost the mirror, the folder comes in anew first.
+---@async
+---@param limit? integer
+---@return contree.Changes changes, contree.workspace.Record last, boolean truncated
+function sync.inside(self, limit)
+  local last = sync.last(self)
+  local changes, truncated = inside(self, last, limit)
+  if self.lost ~= last.base then return changes, last, truncated end
+  moves.check_free(self)
+  sync.renew(self, self.prefer)
+  last = sync.last(self)
+  return inside(self, last, limit), last, false
+end
+
 local function once(self, prefer)
   local last = sync.last(self)
   local survey = sync.look(self, last)
   local counts = survey:counts()
   if counts.added + counts.changed + counts.removed > 0 then
-    local clashes, skip, keep = sync.clashes(self, last, survey)
-    if #clashes > 0 and not prefer then raise_clash(clashes) end
-    for _, each in ipairs(prefer == "sandbox" and clashes or {}) do skip[each.path] = true end
-    send(self, last, survey, counts, { skip = skip, keep = keep })
+    local ok, err = pcall(bring, self, last, survey, counts, prefer)
+    if not ok then
+      survey:close()
+      if not is_lost(self, last, err) then error(err, 0) end
+      return sync.renew(self, prefer), false
+    end
   elseif counts.refreshed > 0 then
     self.records:keep(image.uuid_of(self.image), { base = last.base, index = index_of(survey) })
   end
@@ -211,6 +312,22 @@ local function once(self, prefer)
   self.skipped = survey:skipped()
   survey:close()
   return counts, unsettled
+end
+
+--- The paths that changed on both sides, and cannot be merged. Nothing comes in.
+---@async
+---@return contree.workspace.Clash[]
+function sync.conflicts(self)
+  local last = sync.last(self)
+  local survey = sync.look(self, last)
+  local ok, found = pcall(function()
+    local clashes = clashes_of(self, last, survey)
+    local merged = #clashes > 0 and self.lost ~= last.base and merge_sides(self, last, survey)
+    return merged and (merged.clashes or {}) or clashes
+  end)
+  survey:close()
+  if not ok then error(found, 0) end
+  return found
 end
 
 --- Bring in what has changed on the host.
@@ -240,11 +357,15 @@ function sync.note(self, paths)
   for _, each in ipairs(survey:delta()) do
     if paths[each.path] then any = true else skip[each.path] = true end
   end
+  local ok, err = true, nil
   if any then
-    local mirror = put(self, last.base, survey, { skip = skip })
-    self.records:keep(image.uuid_of(self.image), { base = mirror, index = index_of(survey) })
+    ok, err = pcall(function()
+      local mirror = put(self, last.base, survey, { skip = skip })
+      self.records:keep(image.uuid_of(self.image), { base = mirror, index = index_of(survey) })
+    end)
   end
   survey:close()
+  if not ok then error(err, 0) end
 end
 
 --- The mirror that an earlier workspace of the folder has left on an image, if it is there
