@@ -413,8 +413,8 @@ describe("image:workspace", function()
         list[i] = ("%s %s %s/%s"):format(each.path, each.conflict, each.host, each.sandbox)
       end
       table.sort(list)
-      assert.equal("gone removed changed/removed, n content changed/changed, t type changed/changed",
-        table.concat(list, ", "))
+      assert.equal("gone removed changed/removed, n content changed/changed, "
+        .. "t type changed/changed", table.concat(list, ", "))
       local uuid = ws.image.uuid
       local err = raises("conflict", ws.run, ws, "true")
       assert.matches("gone, n, t", err.message, 1, true)
@@ -426,7 +426,8 @@ describe("image:workspace", function()
       assert.equal("box\nbox\nbox\nhost\nbox\nno\n",
         out(fork, "grep -Eh 'box|host' n m t/f; test -e gone || echo no"))
       ws:sync{ prefer = "host" }
-      assert.equal("host\nhost\nbox\nhost\n2\n2\n", out(ws, "grep -Eh 'box|host' n m; cat t gone"))
+      assert.equal("host\nhost\nbox\nhost\n2\n2\n",
+        out(ws, "grep -Eh 'box|host' n m; cat t gone"))
     end)
 
     it("no file that a program has open for writing", function()

@@ -4,6 +4,7 @@ local core = require("contree.core")
 local errors = require("contree.base.errors")
 local loop = require("contree.loop")
 local names = require("contree.workspace.names")
+local tasks = require("contree.loop.task")
 
 local look = {}
 
@@ -28,29 +29,42 @@ local function run(self, found, list)
 end
 
 -- While git finds the names, those that it found the last time are looked at: mostly they are
--- the same.
+-- the same. `early` may already do something with what was found then.
 local function begin(given)
   local finish = names.begin(given.path, given.ignore, given.scratch)
-  local ok, survey = true, nil
-  if given.known then ok, survey = pcall(run, given, {}, given.known) end
-  local found = finish()
+  local ok, survey, early = true, nil, nil
+  if given.known then
+    ok, survey = pcall(run, given, {}, given.known)
+    early = ok and given.early and given.early(survey) or nil
+  end
+  local found, done
+  if early then
+    local both = tasks.gather({ function() return { pcall(finish) } end, early }, 2)
+    found, done = both[1], both[2]
+    if not found[1] then error(found[2], 0) end
+    found = found[2]
+  else
+    found = finish()
+  end
   if not ok then error(survey, 0) end
   if survey and found.list ~= given.known then
     survey:close()
-    survey = nil
+    survey, done = nil, nil
   end
-  return survey or run(given, found, found.list), found
+  return survey or run(given, found, found.list), found, done
 end
 
 --- A survey that is over. The names that git has listed are `found.list`, unless those of inner
 --- repositories are among them.
 ---@async
----@param given table { path, index, ignore, max_file, scratch, known: the names of the last time }
----@return userdata survey, contree.workspace.Names found
+---@param given table { path, index, ignore, max_file, scratch, known: the names of the last time,
+---  early: called with a survey of those; what it returns is called while git is at work }
+---@return userdata survey, contree.workspace.Names found, any done what `early`'s function has
+---  returned, if the survey is that one
 function look.at(given)
   local stat = core.stat(given.path)
   if not stat or stat.type ~= "directory" then gone(given.path, "it is no directory any more") end
-  local survey, found = begin(given)
+  local survey, found, done = begin(given)
   local asked = {}
   for _ = 1, NESTED do
     local inner = {}
@@ -62,9 +76,9 @@ function look.at(given)
     if more == "" then break end
     found.all = (found.all or found.list) .. more
     survey:close()
-    survey = run(given, found, found.all)
+    survey, done = run(given, found, found.all), nil
   end
-  return survey, found
+  return survey, found, done
 end
 
 return look

@@ -4,6 +4,7 @@
 #include "tar_env.h"
 #include "tar_maker.h"
 #include "unpack/child.h"
+#include "unpack/spare.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -105,11 +106,63 @@ static void dies_with_us(void) {
     end_env(&e);
 }
 
+static bool unpacks(struct env *e) {
+    struct tar t = tar_begin();
+    struct fault f;
+    tar_add(&t, (struct member){.name = "f", .data = "x"});
+    int status = import(e, tar_end(&t), &f);
+    buffer_free(&t.b);
+    return status == 0;
+}
+
+static bool has_children(int count) {
+    return shell(
+        "for i in $(seq 500); do test $(cat /proc/%d/task/*/children | "
+        "wc -w) = %d && exit 0; sleep 0.02; done; exit 1",
+        getpid(), count + 1); /* and the shell */
+}
+
+static void ahead(void) {
+    struct env e = make_env();
+    CHECK_NUMBER(spare_state(60), SPARE_NONE);
+    CHECK(unpacks(&e));
+    CHECK(has_children(0));
+    CHECK_NUMBER(spare_state(60), SPARE_DUE);
+    spare_keep(60);
+    CHECK_NUMBER(spare_state(60), SPARE_WAITS);
+    CHECK(has_children(2));
+    /* One is taken, and goes with its archive. */
+    CHECK(unpacks(&e));
+    CHECK(has_children(1));
+    spare_keep(60);
+    CHECK(has_children(2));
+    /* Those that wait have nothing of ours. */
+    CHECK(shell("for p in $(cat /proc/%d/task/*/children); do test $p = $$ || "
+                "test $(ls /proc/$p/fd | wc -l) = 4 || exit 1; done",
+                getpid()));
+    /* One that was killed is replaced when it is wanted. */
+    CHECK(shell("for p in $(cat /proc/%d/task/*/children); do "
+                "test $p = $$ || kill -9 $p; done",
+                getpid()));
+    CHECK(unpacks(&e));
+    CHECK(unpacks(&e));
+    CHECK(has_children(0));
+    spare_keep(60);
+    CHECK(has_children(2));
+    /* When none was wanted for a while, they end. */
+    CHECK_NUMBER(spare_state(0), SPARE_DUE);
+    spare_keep(0);
+    CHECK_NUMBER(spare_state(0), SPARE_NONE);
+    CHECK(has_children(0));
+    end_env(&e);
+}
+
 int main(int argc, char *argv[]) {
     (void)argc;
     if (unpack_is_child(argv))
         return unpack_child();
     RUN(nothing_to_lose, "the process that unpacks has nothing to lose");
     RUN(dies_with_us, "unpacking ends with who asked for it");
+    RUN(ahead, "processes wait for the next archive, and end");
     return CHECK_DONE();
 }

@@ -1,16 +1,19 @@
-/* housekeeping.c: watches operations, cleans workspaces, empties the trash and
- * checkpoints the store, every 250 ms while there is something to do. */
+/* housekeeping.c: watches operations, cleans workspaces, empties the trash,
+ * checkpoints the store and has a process wait for the next archive, every
+ * 250 ms while there is something to do. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "layer/trash.h"
 #include "layer/workspace.h"
 #include "operation/internal.h"
 #include "operation/operation.h"
+#include "unpack/spare.h"
 #include <stdlib.h>
 
 enum {
     HOUSEKEEPING_MS = 250,
     RETRY_SECONDS = 60,
+    SPARE_SECONDS = 10, /* that a process waits for the next archive */
     RECYCLE_AT_ONCE = 8 /* workspaces: few enough to have clean ones ready */
 };
 
@@ -64,6 +67,16 @@ static void checkpoint_done(struct job *j) {
     free(j);
 }
 
+static void spare_work(struct job *j) {
+    (void)j;
+    spare_keep(SPARE_SECONDS);
+}
+
+static void spare_done(struct job *j) {
+    ((struct chore *)j)->all->sparing = false;
+    free(j);
+}
+
 static void do_chore(struct operations *all, bool due, bool *busy,
                      void (*work)(struct job *), void (*done)(struct job *)) {
     struct chore *c = due && !*busy ? calloc(1, sizeof *c) : NULL;
@@ -93,13 +106,15 @@ static void on_housekeeping(uv_timer_t *timer) {
     bool trash = !trash_is_empty(e->layers);
     bool checkpoint = store_checkpoint_due(e->store) &&
                       monotonic_seconds() >= all->checkpoint_after;
+    enum spare_state spare = spare_state(SPARE_SECONDS);
     watch_all(all);
     recycle(all, left);
     do_chore(all, trash, &all->cleaning, trash_work, trash_done);
     do_chore(all, checkpoint, &all->checkpointing, checkpoint_work,
              checkpoint_done);
+    do_chore(all, spare == SPARE_DUE, &all->sparing, spare_work, spare_done);
     if (!all->runs.running && !all->imports.running && !left && !trash &&
-        !checkpoint)
+        !checkpoint && spare == SPARE_NONE)
         uv_timer_stop(timer);
     if (!all->active)
         uv_timer_stop(&all->timer); /* of waiters who have had their answer */

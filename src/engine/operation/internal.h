@@ -111,7 +111,7 @@ struct operations {
     bool stopping;
     uv_timer_t timer, housekeeping;
     double timer_due;
-    bool cleaning, recycling, checkpointing;
+    bool cleaning, recycling, checkpointing, sparing;
     int open_handles;
     char kernel[64], machine[64];
 };

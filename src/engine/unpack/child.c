@@ -76,15 +76,14 @@ static int ask_copy(void *arg, const char *path, int root, struct fault *f) {
 /* ---- giving away ---- */
 
 /* Lets libraries read the files that they need at their first use. */
-static void warm_up(bool layer) {
+static void warm_up(void) {
     locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL);
     iconv_t converter = iconv_open("UTF-8", "UTF-8");
     if (utf8)
         uselocale(utf8);
     if (converter != (iconv_t)-1)
         iconv_close(converter);
-    if (layer)
-        EVP_MD_free(EVP_MD_fetch(NULL, "SHA256", NULL));
+    EVP_MD_free(EVP_MD_fetch(NULL, "SHA256", NULL));
 }
 
 static void offer_to_oom_killer(void) {
@@ -198,9 +197,6 @@ static int close_kernel(struct fault *f) {
 
 /* Builds all walls. Nothing is unpacked when one of them fails. */
 static int confine(struct confined *c, struct fault *f) {
-    prctl(PR_SET_NAME, UNPACK_NAME); /* it was "exe", of /proc/self/exe */
-    warm_up(c->order.layer);
-    offer_to_oom_killer();
     if (set_limits(f) == 0 && leave_ids(c, f) == 0 && leave_files(f) == 0 &&
         drop_capabilities(f) == 0 && close_kernel(f) == 0)
         return 0;
@@ -242,11 +238,36 @@ static int unpack(struct confined *c, struct fault *f) {
     return unpack_tar(UNPACK_ROOT, UNPACK_INPUT, &o, &c->m.result, f);
 }
 
+/* Waits for the order, and for the descriptors that come with it. */
+static int take_order(struct unpack_order *order) {
+    union {
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        struct cmsghdr align;
+    } extra;
+    struct iovec part = {order, sizeof *order};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = extra.bytes,
+                             .msg_controllen = sizeof extra.bytes};
+    int fds[2];
+    ssize_t n = recvmsg(UNPACK_CONTROL, &message, MSG_CMSG_CLOEXEC);
+    struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
+    if (n != (ssize_t)sizeof *order || !c ||
+        c->cmsg_len != CMSG_LEN(sizeof fds))
+        return -1;
+    /* The lowest numbers that are free. */
+    memcpy(fds, CMSG_DATA(c), sizeof fds);
+    return fds[0] == UNPACK_ROOT && fds[1] == UNPACK_INPUT ? 0 : -1;
+}
+
 int unpack_child(void) {
     struct confined *c = calloc(1, sizeof *c);
     struct fault f = {.status = 500};
-    if (!c || recv(UNPACK_CONTROL, &c->order, sizeof c->order, 0) !=
-                  (ssize_t)sizeof c->order)
+    prctl(PR_SET_NAME, UNPACK_NAME); /* it was "exe", of /proc/self/exe */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    warm_up();
+    offer_to_oom_killer();
+    if (!c || take_order(&c->order) < 0)
         return 1;
     int status = unpack(c, &f);
     c->m.kind = UNPACK_DONE;

@@ -5,11 +5,10 @@
 #include "base/fd.h"
 #include "base/scope.h"
 #include "unpack/message.h"
+#include "unpack/spare.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,94 +16,54 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, ABOVE_CHILDS = 16, EARLY_BYTES = 64 << 20 };
+enum { TICK_MS = 100, EARLY_BYTES = 64 << 20 };
 
 struct jail {
     const struct unpack_options *o;
     struct fault *f;
     int root, input;
-    off_t written;         /* of the input, with what was made of it */
-    int given[UNPACK_FDS]; /* duplicates, which become the child's descriptors
-                            */
-    int control;
-    pid_t pid;
+    off_t written; /* of the input, with what was made of it */
+    struct unpacker child;
     struct unpack_message m; /* the last one */
 };
 
 /* ---- start ---- */
 
-static int make_actions(const struct jail *j, posix_spawn_file_actions_t *a) {
-    int error = posix_spawn_file_actions_init(a);
-    if (error)
-        return error;
-    for (int fd = 0; fd < UNPACK_ROOT && !error; fd++)
-        error = posix_spawn_file_actions_addopen(a, fd, "/dev/null", O_RDWR, 0);
-    for (int fd = UNPACK_ROOT; fd < UNPACK_FDS && !error; fd++)
-        error = posix_spawn_file_actions_adddup2(a, j->given[fd], fd);
-    if (!error)
-        error = posix_spawn_file_actions_addclosefrom_np(a, UNPACK_FDS);
-    if (error)
-        posix_spawn_file_actions_destroy(a);
-    return error;
+/* The order, with the directory and the archive. */
+static int send_packet(int control, const struct unpack_order *order, int root,
+                       int input) {
+    const int fds[] = {root, input};
+    union {
+        char bytes[CMSG_SPACE(sizeof fds)];
+        struct cmsghdr align;
+    } extra = {.bytes = {0}};
+    struct iovec part = {(void *)(uintptr_t)order, sizeof *order};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = extra.bytes,
+                             .msg_controllen = sizeof extra.bytes};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof fds);
+    memcpy(CMSG_DATA(c), fds, sizeof fds);
+    return sendmsg(control, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
-/* The child blocks and ignores no signal, and is in a process group of its
- * own. */
-static int make_attributes(posix_spawnattr_t *a) {
-    sigset_t none, all;
-    int error = posix_spawnattr_init(a);
-    if (error)
-        return error;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(a, &none);
-    posix_spawnattr_setsigdefault(a, &all);
-    return posix_spawnattr_setflags(a, POSIX_SPAWN_SETSIGMASK |
-                                           POSIX_SPAWN_SETSIGDEF |
-                                           POSIX_SPAWN_SETPGROUP);
+/* Order the process that waits; if there is none, or it is dead, a new one. */
+static int start(struct jail *j, const struct unpack_order *order) {
+    if (spare_take(&j->child) &&
+        send_packet(j->child.control, order, j->root, j->input) == 0)
+        return 0;
+    unpacker_end(&j->child);
+    if (unpacker_start(&j->child, j->f) < 0)
+        return -1;
+    if (send_packet(j->child.control, order, j->root, j->input) == 0)
+        return 0;
+    return fault_errno(j->f, "unpacking: talking to the process");
 }
 
-/* The child gets an empty environment: ours may contain secrets. */
-static int spawn(struct jail *j) {
-    char *argv[] = {(char[]){UNPACK_NAME}, NULL}, *envp[] = {NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    int error = make_actions(j, &actions);
-    if (error)
-        return error;
-    error = make_attributes(&attributes);
-    if (!error) {
-        error = posix_spawn(&j->pid, "/proc/self/exe", &actions, &attributes,
-                            argv, envp);
-        posix_spawnattr_destroy(&attributes);
-    }
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
-}
-
-static int start(struct jail *j, int root, int input) {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-        return fault_errno(j->f, "unpacking: making a socket");
-    j->control = ends[0];
-    const int from[UNPACK_FDS] = {[UNPACK_ROOT] = root,
-                                  [UNPACK_INPUT] = input,
-                                  [UNPACK_CONTROL] = ends[1]};
-    bool there = true;
-    for (int fd = UNPACK_ROOT; fd < UNPACK_FDS; fd++) {
-        j->given[fd] = fcntl(from[fd], F_DUPFD_CLOEXEC, ABOVE_CHILDS);
-        there = there && j->given[fd] >= 0;
-    }
-    close_fd(ends[1]);
-    errno = there ? spawn(j) : errno;
-    if (!there || errno)
-        return fault_errno(j->f, "unpacking: starting a process for it");
-    for (int fd = UNPACK_ROOT; fd < UNPACK_FDS; fd++)
-        drop_fd(&j->given[fd]);
-    return 0;
-}
-
-static int send_order(const struct jail *j, bool layer) {
+static int begin(struct jail *j, bool layer) {
     const struct unpack_options *o = j->o;
     struct unpack_order order = {.parent = getpid(),
                                  .ids = o->ids.count,
@@ -115,16 +74,14 @@ static int send_order(const struct jail *j, bool layer) {
                                  .max_entries = o->max_entries,
                                  .deadline = o->deadline.at};
     snprintf(order.at, sizeof order.at, "%s", o->at ? o->at : "");
-    if (send(j->control, &order, sizeof order, MSG_NOSIGNAL) < 0)
-        return fault_errno(j->f, "unpacking: talking to the process");
-    return 0;
+    return start(j, &order);
 }
 
 /* ---- answers ---- */
 
 static int write_map(const struct jail *j, const char *name) {
     char path[64], text[64];
-    snprintf(path, sizeof path, "/proc/%d/%s", j->pid, name);
+    snprintf(path, sizeof path, "/proc/%d/%s", j->child.pid, name);
     snprintf(text, sizeof text, "0 %u %u\n", (unsigned)j->o->ids.base,
              (unsigned)j->o->ids.count);
     int fd CLEANUP(cleanup_close) = open(path, O_WRONLY | O_CLOEXEC);
@@ -161,7 +118,7 @@ static int answer(struct jail *j) {
                  : j->m.kind == UNPACK_BELOW ? look_below(j, &a)
                  : j->m.kind == UNPACK_FILE  ? copy_below(j, &a)
                                              : 1;
-    if (result == 0 && send(j->control, &a, sizeof a, MSG_NOSIGNAL) < 0)
+    if (result == 0 && send(j->child.control, &a, sizeof a, MSG_NOSIGNAL) < 0)
         return fault_errno(j->f, "unpacking: talking to the process");
     return result;
 }
@@ -181,7 +138,7 @@ static void write_early(struct jail *j) {
 /* Serves the child until it is done (0), is dead (1) or must be stopped
  * (-1). */
 static int converse(struct jail *j) {
-    struct pollfd p = {.fd = j->control, .events = POLLIN};
+    struct pollfd p = {.fd = j->child.control, .events = POLLIN};
     int last = 0;
     while (last == 0) {
         if (deadline_check(&j->o->deadline, "the archive", j->f) < 0)
@@ -191,7 +148,7 @@ static int converse(struct jail *j) {
             write_early(j);
         if (ready == 0 || (ready < 0 && errno == EINTR))
             continue;
-        ssize_t n = recv(j->control, &j->m, sizeof j->m, 0);
+        ssize_t n = recv(j->child.control, &j->m, sizeof j->m, 0);
         if (n != (ssize_t)sizeof j->m)
             return 1;
         last = answer(j);
@@ -200,20 +157,6 @@ static int converse(struct jail *j) {
 }
 
 /* ---- end ---- */
-
-/* Kills the child and waits for its end. */
-static int end(struct jail *j) {
-    int status = 0;
-    for (int fd = UNPACK_ROOT; fd < UNPACK_FDS; fd++)
-        drop_fd(&j->given[fd]);
-    drop_fd(&j->control);
-    if (j->pid <= 0)
-        return 0;
-    kill(j->pid, SIGKILL);
-    while (waitpid(j->pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return status;
-}
 
 static int tell_death(struct jail *j, int status) {
     if (WIFSIGNALED(status))
@@ -250,16 +193,12 @@ int unpack_jailed(int root, int fd, const struct unpack_options *o,
     *result = (struct unpack_result){0};
     if (!j)
         return fault_memory(f);
-    *j =
-        (struct jail){.o = o, .f = f, .root = root, .input = fd, .control = -1};
-    for (int i = 0; i < UNPACK_FDS; i++)
-        j->given[i] = -1;
-    int outcome = start(j, root, fd);
-    if (outcome == 0)
-        outcome = send_order(j, digest != NULL);
+    *j = (struct jail){
+        .o = o, .f = f, .root = root, .input = fd, .child = {.control = -1}};
+    int outcome = begin(j, digest != NULL);
     if (outcome == 0)
         outcome = converse(j);
-    int status = end(j);
+    int status = unpacker_end(&j->child);
     if (outcome > 0)
         outcome = tell_death(j, status);
     else if (outcome == 0)

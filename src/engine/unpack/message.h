@@ -12,8 +12,9 @@
 /* The child's argv[0]. */
 #define UNPACK_NAME "contree-unpack"
 
-/* The child's descriptors, beside /dev/null as 0 to 2. */
-enum { UNPACK_ROOT = 3, UNPACK_INPUT, UNPACK_CONTROL, UNPACK_FDS };
+/* The child's descriptors, beside /dev/null as 0 to 2. It begins with the
+ * control socket alone; the first packet brings the others. */
+enum { UNPACK_CONTROL = 3, UNPACK_ROOT, UNPACK_INPUT };
 
 /* The first packet to the child. */
 struct unpack_order {
