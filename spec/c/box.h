@@ -3,6 +3,7 @@
 #ifndef CONTREE_BOX_H
 #define CONTREE_BOX_H
 
+#include "base/descriptor.h"
 #include "base/fault.h"
 #include "check.h"
 #include "layer/skeleton.h"
@@ -138,9 +139,11 @@ static inline void box_on_failed(void *arg, const struct fault *why) {
 }
 
 static inline void box_on_spawned(void *arg, int spid, int pid,
-                                  const struct sandbox_account *a) {
+                                  const struct sandbox_account *a,
+                                  int terminal) {
     (void)a;
     struct box *b = arg;
+    close_fd(terminal);
     b->pids[spid & 7] = pid;
     b->events++;
     if (b->on_spawned)

@@ -156,9 +156,9 @@ static int resize_shm(int64_t bytes, struct failure *f) {
 static int make_dev(const struct cell_limits *limits, struct failure *f) {
     if (copy_template("/dev", "/new.dev", f) < 0)
         return -1;
-    const char *options = limits->one_id
-                              ? "newinstance,ptmxmode=0666,mode=0620"
-                              : "newinstance,ptmxmode=0666,mode=0620,gid=5";
+    const char *options = limits->one_id ? "newinstance," TERMINALS_OPTIONS
+                                         : "newinstance," TERMINALS_OPTIONS
+                                           ",gid=5";
     if (mount("devpts", "/new.dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
               options) < 0)
         return fail_errno(f, "cannot mount /dev/pts");

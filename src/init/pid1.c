@@ -10,6 +10,7 @@
 #include "init/put.h"
 #include "init/report.h"
 #include "init/runtime.h"
+#include "init/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -305,31 +306,51 @@ static int settle_account(const struct order *o, const char *user,
 
 static void report_spawn(const struct pid1 *s, int spid, int pid,
                          const struct account *a, const struct extra *extra,
-                         const struct failure *f) {
+                         int terminal, const struct failure *f) {
     struct report r = {.type = pid < 0 ? REPORT_SPAWN_FAILED : REPORT_SPAWNED,
                        .spid = spid,
                        .pid = pid,
                        .uid = a->uid,
                        .gid = a->gid,
+                       .terminal = pid >= 0 && terminal >= 0,
                        .status = f->status};
     memcpy(r.message, f->message, sizeof r.message);
     if (*extra->home)
         memcpy(r.home, a->home, sizeof r.home);
     if (*extra->user)
         memcpy(r.user, a->name, sizeof r.user);
-    report_send(s->control, &r);
+    report_send_with(s->control, &r, r.terminal ? terminal : -1);
+}
+
+/* Open the terminal that the order asks for. */
+static int settle_terminal(const struct order *o, struct exec_spec *p,
+                           struct terminal *t, struct failure *f) {
+    if (o->rows == 0)
+        return 0;
+    if (terminal_open(t, o->rows, o->columns, p->account.uid, f) < 0)
+        return -1;
+    p->terminal = true;
+    for (int i = 0; i < 3; i++)
+        p->stdio[i] = t->slave;
+    return 0;
 }
 
 static int spawn(struct pid1 *s, const struct order *o, const char *user,
                  struct exec_spec *p, struct failure *f) {
     struct extra extra = {.home = ""};
+    struct terminal t = {-1, -1};
     double started = now();
-    int pid =
-        settle_account(o, user, p, &extra, f) < 0 ? -1 : process_start(p, f);
+    int pid = settle_account(o, user, p, &extra, f) < 0 ||
+                      settle_terminal(o, p, &t, f) < 0
+                  ? -1
+                  : process_start(p, f);
+    int rc = 0;
     if (pid >= 0 && remember(s, pid, o->spid, started) < 0)
-        return fail(f, 500, "out of memory");
-    report_spawn(s, o->spid, pid, &p->account, &extra, f);
-    return 0;
+        rc = fail(f, 500, "out of memory");
+    else
+        report_spawn(s, o->spid, pid, &p->account, &extra, t.master, f);
+    terminal_close(&t); /* its end is when the sandbox has closed the slave */
+    return rc;
 }
 
 static int handle_spawn(struct pid1 *s, struct incoming_message *m,

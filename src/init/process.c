@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -114,6 +115,14 @@ static int set_stdio(const int stdio[3]) {
     return 0;
 }
 
+/* A process group of its own, so that signals reach all that it starts. With a
+ * terminal a session, too: its shell gives each job a group. */
+static int lead(const struct exec_spec *p) {
+    if (!p->terminal)
+        return setpgid(0, 0);
+    return setsid() < 0 ? -1 : ioctl(p->stdio[0], TIOCSCTTY, 0);
+}
+
 /* Groups that this sandbox has no id for are left out. Where it has only one
  * id, groups cannot be changed (see become_root() in cell.c), and none are set.
  */
@@ -158,7 +167,7 @@ static void run_child(struct exec_spec *p, volatile struct obstacle *o) {
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
     o->step = "process group";
-    if (setpgid(0, 0) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+    if (lead(p) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
         goto failed;
     o->step = "standard streams";
     if (set_stdio(p->stdio) < 0)

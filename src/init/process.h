@@ -5,12 +5,15 @@
 #include "init/account.h"
 #include "init/failure.h"
 
+#include <stdbool.h>
+
 struct exec_spec {
     const char *cwd;
     char **argv; /* argv[-1] is a spare slot, for a shell */
     char **env;
     struct account account; /* its groups may be changed */
     int stdio[3];
+    bool terminal; /* stdio is one, and is to control the process */
 };
 
 /* The pid, or -1. A program that cannot be executed is started nevertheless:

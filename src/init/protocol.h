@@ -81,6 +81,8 @@ struct order {
     uint32_t has_gid;   /* SPAWN: 0: the user's group */
     uint32_t defaults;  /* SPAWN: bits DEFAULT_... */
     uint32_t stdio;     /* SPAWN */
+    uint32_t rows;      /* SPAWN: of a terminal in place of `stdio`; 0: none */
+    uint32_t columns;   /* the same */
     uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories; PUT:
                          * names and values of attributes */
     uint32_t envc;      /* SPAWN */
@@ -121,6 +123,7 @@ struct report {
     struct rusage usage;       /* EXIT */
     char message[400];         /* FAULT, SPAWN_FAILED: for the user */
     uint32_t uid, gid;         /* SPAWNED */
+    uint32_t terminal;         /* SPAWNED: 1: its master comes along */
     /* SPAWNED: values of variables that were added, or "". */
     char home[ACCOUNT_HOME_SIZE];
     char user[ACCOUNT_NAME_SIZE];

@@ -4,9 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
-void report_send(int control, const struct report *r) {
-    if (packet_send(control, r, sizeof *r, NULL, 0) < 0)
+void report_send_with(int control, const struct report *r, int fd) {
+    if (packet_send(control, r, sizeof *r, &fd, fd >= 0) < 0)
         _exit(0);
+}
+
+void report_send(int control, const struct report *r) {
+    report_send_with(control, r, -1);
 }
 
 void report_fault(int control, const struct failure *f) {

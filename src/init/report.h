@@ -7,6 +7,8 @@
 
 /* Exits when the engine is gone: the sandbox ends with its init. */
 void report_send(int control, const struct report *r);
+/* The same with a descriptor, which stays ours; -1: none. */
+void report_send_with(int control, const struct report *r, int fd);
 /* Tells the engine why there will be no sandbox, and exits. */
 _Noreturn void report_fault(int control, const struct failure *f);
 

@@ -9,6 +9,10 @@
 /* The size of /dev/shm, unless a run asks for another. */
 #define SHM_SIZE "256m"
 
+/* Of /dev/pts. All sandboxes share the 3072 terminals that the kernel does not
+ * keep for the host, so none may take them all. */
+#define TERMINALS_OPTIONS "ptmxmode=0666,mode=0620,max=256"
+
 /* The capabilities of root in the sandbox. None reaches out of its user
  * namespace. */
 #define CAPABILITIES(X)                                                        \

@@ -17,7 +17,9 @@ struct follower {
     struct event_log *log;
     struct event_reader *reader;
     struct event_subscriber subscriber;
-    int64_t spid;     /* -1: all */
+    int64_t spid;    /* -1: all */
+    int64_t hang_up; /* the process whose terminal goes with us; 0: none */
+    char uuid[UUID_SIZE];
     char without[16]; /* events of this type are left out */
     bool follow;
     bool records; /* not text/event-stream */
@@ -147,8 +149,19 @@ static ssize_t follower_read(void *arg, char *out, size_t max) {
     return (ssize_t)got;
 }
 
+/* The operation may have ended meanwhile. */
+static void hang_up(const struct follower *w) {
+    struct operation *op =
+        operation_find(request_engine(w->request)->operations, w->uuid);
+    struct fault f;
+    if (op)
+        operation_hang_up(op, (int)w->hang_up, &f);
+}
+
 static void follower_close(void *arg) {
     struct follower *w = arg;
+    if (w->hang_up)
+        hang_up(w);
     event_unsubscribe(w->log, &w->subscriber);
     event_reader_free(w->reader);
     event_log_unref(w->log);
@@ -210,12 +223,13 @@ static struct follower *follower_new(struct request *r, struct event_log *log,
 void operation_events(struct request *r) {
     const struct url *u = request_url(r);
     char uuid[UUID_SIZE];
-    int64_t after, spid = -1;
+    int64_t after, spid = -1, with = 0;
     bool follow;
     struct fault f;
     if (api_uuid(r, 0, "operation", uuid, &f) < 0 ||
         url_flag(u, "follow", &follow, &f) < 0 ||
         url_int(u, "spid", 0, INT32_MAX, &spid, &f) < 0 ||
+        url_int(u, "hangup", 0, INT32_MAX, &with, &f) < 0 ||
         read_cursor(r, &after, &f) < 0) {
         reply_fault(r, &f);
         return;
@@ -239,6 +253,8 @@ void operation_events(struct request *r) {
     w->spooled =
         w->records && request_is_local(r) && strstr(accept, SPOOLED_TYPE);
     w->spid = spid;
+    w->hang_up = with;
+    memcpy(w->uuid, uuid, sizeof w->uuid);
     w->follow = follow;
     reply_stream(
         r, w->records ? RECORDS_TYPE : "text/event-stream",

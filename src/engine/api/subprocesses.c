@@ -1,5 +1,5 @@
 /* subprocesses.c: further processes in a running sandbox (http-api.md §4.13
- * to §4.16). */
+ * to §4.16), and the terminals of all (§4.30). */
 #define _GNU_SOURCE
 #include "api/active.h"
 #include "api/api.h"
@@ -47,12 +47,14 @@ struct creation {
     struct spawn_waiter waiter;
     struct request *request;
     struct operation *operation;
+    bool terminal;
 };
 
 static void on_started(struct spawn_waiter *w, int spid,
                        const struct fault *why) {
     struct creation *c = (struct creation *)w;
     struct request *r = c->request;
+    bool terminal = c->terminal;
     struct buffer b;
     free(c);
     request_on_gone(r, NULL, NULL);
@@ -63,6 +65,8 @@ static void on_started(struct spawn_waiter *w, int spid,
     buffer_init(&b, 256);
     json_open(&b, NULL, '{');
     json_add_int(&b, "spid", spid);
+    if (terminal)
+        json_add_bool(&b, "tty", true); /* so this server knows it */
     json_close(&b, '}');
     reply_json(r, 201, &b);
 }
@@ -93,8 +97,9 @@ static void subprocess_create(struct request *r) {
     if (op && !c)
         fault_memory(&f);
     if (c) {
-        *c = (struct creation){{on_started}, r, op};
-        if (operation_spawn(op, request_state(r), &c->waiter, &f) == 0) {
+        struct run_process *run = request_state(r);
+        *c = (struct creation){{on_started}, r, op, run->terminal.rows > 0};
+        if (operation_spawn(op, run, &c->waiter, &f) == 0) {
             request_on_gone(r, on_gone, c);
             return;
         }
@@ -335,6 +340,42 @@ static void subprocess_stdin_file(struct request *r) {
               handover_done);
 }
 
+/* ---- terminals ---- */
+
+/* An extension (http-api.md §4.30). */
+static void subprocess_resize(struct request *r) {
+    int64_t rows = 0, columns = 0;
+    struct fields in;
+    struct fault f;
+    int spid;
+    fields_init(&in, request_json(r), "");
+    terminal_size_read(&in, &rows, &columns);
+    if (!in.fault.status && (!rows || !columns))
+        field_refuse(&in, rows ? "cols" : "rows", "is missing");
+    if (in.fault.status) {
+        reply_fault(r, &in.fault);
+        return;
+    }
+    struct operation *op = operation_find_active(r, &f);
+    if (!op || read_spid(r, &spid, &f) < 0 ||
+        operation_resize(op, spid, (unsigned)rows, (unsigned)columns, &f) < 0)
+        reply_fault(r, &f);
+    else
+        reply_empty(r, 204);
+}
+
+/* An extension (http-api.md §4.30). */
+static void subprocess_hang_up(struct request *r) {
+    struct fault f;
+    int spid;
+    struct operation *op = operation_find_active(r, &f);
+    if (!op || read_spid(r, &spid, &f) < 0 ||
+        operation_hang_up(op, spid, &f) < 0)
+        reply_fault(r, &f);
+    else
+        reply_empty(r, 204);
+}
+
 const struct route subprocesses_routes[] = {
     {"POST", "operations/*/subprocesses", BODY_JSON,
      .handle = subprocess_create, .digest = subprocess_digest},
@@ -346,5 +387,8 @@ const struct route subprocesses_routes[] = {
      .handle = streaming_end, .open = streaming_open, .write = streaming_write},
     {"POST", "operations/*/subprocesses/*/stdin/descriptor", BODY_JSON,
      .handle = subprocess_stdin_file},
+    {"POST", "operations/*/subprocesses/*/tty", BODY_JSON,
+     .handle = subprocess_resize},
+    {"DELETE", "operations/*/subprocesses/*/tty", .handle = subprocess_hang_up},
     {.method = NULL},
 };

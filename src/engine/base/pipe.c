@@ -11,6 +11,20 @@
 
 enum { WIDE_BYTES = 1 << 20 };
 
+struct pipe_end *pipe_adopt(uv_loop_t *loop, int fd, void (*ready)(void *arg),
+                            void *arg, struct fault *f) {
+    int flags = fcntl(fd, F_GETFL);
+    struct pipe_end *p = calloc(1, sizeof *p);
+    if (!p || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        fault_errno(f, "cannot set up a stream");
+        free(p);
+        close_fd(fd);
+        return NULL;
+    }
+    *p = (struct pipe_end){.fd = fd, .loop = loop, .ready = ready, .arg = arg};
+    return p;
+}
+
 struct pipe_end *pipe_open(uv_loop_t *loop, bool we_read, int *theirs,
                            void (*ready)(void *arg), void *arg,
                            struct fault *f) {

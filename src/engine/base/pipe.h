@@ -22,6 +22,9 @@ struct pipe_end {
 struct pipe_end *pipe_open(uv_loop_t *loop, bool we_read, int *theirs,
                            void (*ready)(void *arg), void *arg,
                            struct fault *f);
+/* The same of an end that there is already, taken over also on failure. */
+struct pipe_end *pipe_adopt(uv_loop_t *loop, int fd, void (*ready)(void *arg),
+                            void *arg, struct fault *f);
 /* UV_READABLE or UV_WRITABLE. False when the system refuses: try later. */
 bool pipe_watch(struct pipe_end *p, int events);
 void pipe_unwatch(struct pipe_end *p);

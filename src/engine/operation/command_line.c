@@ -91,6 +91,14 @@ static void add_defaults(struct buffer *strings, size_t *count,
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     if (!requested(p, "PATH") && !json_object_get(image_env, "PATH"))
         add_variable(strings, count, "PATH", path);
+    if (p->terminal.rows && !requested(p, "TERM"))
+        add_variable(strings, count, "TERM", p->terminal.term);
+}
+
+/* Whether a variable of the image is left out. */
+static bool is_hidden(const struct run_process *p, const char *name) {
+    return requested(p, name) ||
+           (p->terminal.rows && strcmp(name, "TERM") == 0);
 }
 
 unsigned run_defaults(const struct run_process *p, const json_t *image_env) {
@@ -108,7 +116,7 @@ char **run_environment(const struct run_process *p, const json_t *image_env,
     buffer_init(&strings, 2 * RUN_STRINGS_MAX);
     add_defaults(&strings, &count, p, image_env);
     json_object_foreach((json_t *)image_env, name, value) {
-        if (json_is_string(value) && !requested(p, name))
+        if (json_is_string(value) && !is_hidden(p, name))
             add_variable(&strings, &count, name, json_string_value(value));
     }
     json_object_foreach((json_t *)p->env, name, value) {
@@ -181,5 +189,7 @@ void spawn_event_write(struct buffer *b, const struct run_process *p,
     json_add_int(b, "gid", a->gid);
     json_add_int(b, "timeout", p->timeout);
     json_add_int(b, "truncate_at", p->truncate);
+    if (p->terminal.rows)
+        json_add_bool(b, "tty", true);
     write_environment(b, env, a);
 }

@@ -62,6 +62,17 @@ static void write_user(struct buffer *b, const struct run_process *p) {
         json_add_value(b, "user", user);
 }
 
+/* An extension, by which clients see that this server knows it. */
+static void write_terminal(struct buffer *b, const struct run_terminal *t) {
+    if (!t->rows)
+        return;
+    json_open(b, "tty", '{');
+    json_add_int(b, "rows", t->rows);
+    json_add_int(b, "cols", t->columns);
+    json_add_string(b, "term", t->term);
+    json_close(b, '}');
+}
+
 static void write_run(struct buffer *b, const struct run *r) {
     const struct run_process *p = &r->process;
     const char *cwd = json_string_value(json_object_get(p->json, "cwd"));
@@ -87,6 +98,7 @@ static void write_run(struct buffer *b, const struct run *r) {
     json_add_bool(b, "enabled", r->networking);
     json_close(b, '}');
     write_stdin(b, p);
+    write_terminal(b, &p->terminal);
     json_add_int(b, "timeout", p->timeout);
     if (r->queue_timeout >= 0)
         json_add_number(b, "queue_timeout", r->queue_timeout);

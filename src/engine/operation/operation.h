@@ -164,5 +164,12 @@ void operation_unwait_input(struct operation *op, int spid,
 /* See process_feed(). */
 int operation_feed(struct operation *op, int spid, int file, off_t offset,
                    struct fault *f);
+/* See process_resize(). */
+int operation_resize(struct operation *op, int spid, unsigned rows,
+                     unsigned columns, struct fault *f);
+/* See process_hang_up(). A process that has not started yet is hung up when it
+ * does; a main process that is in the queue is cancelled. 404 no such process,
+ * 409 it has no terminal. */
+int operation_hang_up(struct operation *op, int spid, struct fault *f);
 
 #endif

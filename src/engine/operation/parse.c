@@ -128,6 +128,45 @@ static void read_stdin(struct fields *r, struct run_process *p) {
     r->fault = s.fault;
 }
 
+static void read_term(struct fields *r, struct run_terminal *t) {
+    if (field_string(r, "term", &t->term) &&
+        (!*t->term || strlen(t->term) > TERMINAL_NAME_MAX ||
+         t->term[strspn(t->term, "abcdefghijklmnopqrstuvwxyz0123456789-._+"
+                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ")]))
+        field_refuse(r, "term",
+                     "must be the name of a kind of terminal, such as "
+                     "\"xterm-256color\"");
+}
+
+/* An extension (http-api.md §8.15): true, or an object. */
+static void read_terminal(struct fields *r, struct run_process *p) {
+    const json_t *value = json_object_get(r->object, "tty");
+    struct run_terminal *t = &p->terminal;
+    struct fields in;
+    if (!value || json_is_null(value) || json_is_false(value) ||
+        r->fault.status)
+        return;
+    if (!json_is_true(value) && !json_is_object(value)) {
+        field_refuse(r, "tty",
+                     "must be a boolean, or an object with rows, "
+                     "cols and term");
+        return;
+    }
+    *t = (struct run_terminal){24, 80, "xterm-256color"};
+    fields_init(&in, json_is_object(value) ? value : NULL, "tty.");
+    terminal_size_read(&in, &t->rows, &t->columns);
+    read_term(&in, t);
+    r->fault = in.fault;
+    /* A terminal stays open: Ctrl-D is what ends its input. */
+    if (!json_is_object(json_object_get(r->object, "stdin")))
+        p->stdin_open = true;
+}
+
+void terminal_size_read(struct fields *r, int64_t *rows, int64_t *columns) {
+    field_int(r, "rows", 1, TERMINAL_SIDE_MAX, rows);
+    field_int(r, "cols", 1, TERMINAL_SIDE_MAX, columns);
+}
+
 /* `user` wins over uid and gid, which clients send for servers without `user`.
  */
 static void read_user(struct fields *r, struct run_process *p) {
@@ -161,6 +200,7 @@ static void read_process(struct fields *r, struct id_range ids,
     p->has_gid = json_is_integer(json_object_get(r->object, "gid"));
     read_user(r, p);
     read_stdin(r, p);
+    read_terminal(r, p);
     field_int(r, "truncate_output_at", 0, INT64_MAX, &p->truncate);
     if (!r->fault.status)
         check_command_line(r, p);
@@ -396,7 +436,8 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
     };
     fields_init(&r, body, "");
     read_process(&r, ids, &out->process);
-    out->process.timeout = RUN_TIMEOUT;
+    out->process.timeout =
+        out->process.terminal.rows ? RUN_TIMEOUT_MAX : RUN_TIMEOUT;
     read_names(&r, out);
     field_bool(&r, "disposable", &out->disposable);
     field_bool(&r, "preserve_env", &out->preserve_env);

@@ -12,4 +12,7 @@ int run_process_parse(const json_t *body, struct id_range ids,
 int run_parse(const json_t *body, struct id_range ids, struct run *out,
               struct fault *f);
 
+/* Read the members rows and cols; those that are missing stay as they are. */
+void terminal_size_read(struct fields *r, int64_t *rows, int64_t *columns);
+
 #endif

@@ -11,6 +11,7 @@
 #include "operation/feed.h"
 #include "operation/internal.h"
 #include "operation/result.h"
+#include "operation/terminal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -28,6 +29,10 @@ enum {
      * byte by byte would fill the log with the frames of events. */
     EVENTS_FREE = 512,
     PIECE_SMALL = 4096,
+    /* A terminal hands over less at a time. */
+    TERMINAL_PIECE_SMALL = 512,
+    /* More than a terminal holds. */
+    TERMINAL_HOLDS_MAX = 65536,
     PACE_MS = 5,
     /* Pipes are watched only after this time. Most short runs are over by then,
      * and are read once at their end. */
@@ -60,7 +65,9 @@ struct process {
     struct pipe_end *input; /* NULL: closed, or never open */
     struct buffer input_queue;
     size_t input_sent;
+    bool hung_up;                /* its terminal */
     bool input_ends;             /* close when the queue is empty */
+    int last_input;              /* the last byte of it; -1: none */
     struct feed *feed;           /* the rest of the input; or NULL */
     struct input_waiter *waiter; /* or NULL */
     bool spawned, has_exited, finished;
@@ -90,7 +97,8 @@ static void take_output(struct output *o, const char *data, size_t length) {
 static ssize_t move_output(struct output *o) {
     const struct process *p = o->process;
     int64_t room = p->run->truncate - o->emitted;
-    if (o->emitted < RESULT_KEPT_MAX || room < READ_BYTES)
+    if (o->emitted < RESULT_KEPT_MAX || room < READ_BYTES ||
+        p->run->terminal.rows)
         return 0;
     ssize_t n = event_splice(p->log, o->name, p->spid, o->pipe->fd,
                              room < SPLICE_BYTES ? (size_t)room : SPLICE_BYTES);
@@ -102,6 +110,19 @@ static ssize_t move_output(struct output *o) {
     return n;
 }
 
+/* Read a pipe once; a terminal, which hands over its few kilobytes in pieces,
+ * until the buffer is full or nothing is there. */
+static ssize_t read_end(const struct output *o, char *data, size_t size) {
+    bool again = o->process->run->terminal.rows > 0;
+    size_t got = 0;
+    ssize_t n;
+    do {
+        n = read(o->pipe->fd, data + got, size - got);
+        got += n > 0 ? (size_t)n : 0;
+    } while ((n < 0 && errno == EINTR) || (n > 0 && again && got < size));
+    return got ? (ssize_t)got : n;
+}
+
 /* Return the bytes read, 0 if there are none now, -1 at the end of the stream.
  */
 static ssize_t read_once(struct output *o) {
@@ -109,10 +130,7 @@ static ssize_t read_once(struct output *o) {
     ssize_t n = o->pipe ? move_output(o) : 0;
     if (n > 0)
         return n;
-    n = -1;
-    while (o->pipe && (n = read(o->pipe->fd, data, sizeof data)) < 0 &&
-           errno == EINTR)
-        continue;
+    n = o->pipe ? read_end(o, data, sizeof data) : -1;
     if (n > 0)
         take_output(o, data, (size_t)n);
     else if (n < 0 && o->pipe && errno == EAGAIN)
@@ -164,6 +182,8 @@ static void pace_stop(struct process *p) {
 static void on_output(void *arg) {
     struct output *o = arg;
     size_t got = 0;
+    size_t small =
+        o->process->run->terminal.rows ? TERMINAL_PIECE_SMALL : PIECE_SMALL;
     ssize_t n;
     for (int i = 0; (n = read_once(o)) >= READ_BYTES; i++) {
         got += (size_t)n;
@@ -171,7 +191,7 @@ static void on_output(void *arg) {
         if (i == READS_MAX || turn_is_long(o->process->loop))
             return;
     }
-    if (n < 0 || got + (size_t)n >= PIECE_SMALL || o->events <= EVENTS_FREE)
+    if (n < 0 || got + (size_t)n >= small || o->events <= EVENTS_FREE)
         return;
     pipe_unwatch(o->pipe);
     watch_later(o->process, PACE_MS);
@@ -182,7 +202,9 @@ static void on_output(void *arg) {
 static bool drain_output(struct output *o) {
     int held = 0;
     ssize_t n = 0;
-    if (o->pipe && ioctl(o->pipe->fd, FIONREAD, &held) < 0)
+    if (o->process->run->terminal.rows)
+        held = TERMINAL_HOLDS_MAX; /* some of it is still on its way */
+    else if (o->pipe && ioctl(o->pipe->fd, FIONREAD, &held) < 0)
         held = 0;
     do {
         n = read_once(o);
@@ -200,6 +222,8 @@ bool process_drain(struct process *p) {
 
 /* Write a `stdin` event for each piece that the pipe took. */
 static void tell_input(struct process *p, const char *data, size_t length) {
+    if (length)
+        p->last_input = (unsigned char)data[length - 1];
     while (length) {
         size_t n = length < EVENT_BYTES_MAX ? length : EVENT_BYTES_MAX;
         event_add_stream(p->log, "stdin", p->spid, data, n);
@@ -318,7 +342,9 @@ void process_unwait(struct process *p, struct input_waiter *w) {
 }
 
 int process_feed(struct process *p, int file, off_t offset, struct fault *f) {
-    if (check_input(p, f) < 0) {
+    if (p->run->terminal.rows && !p->finished)
+        fault_set(f, 422, "a terminal takes no file as its input");
+    if (p->run->terminal.rows || check_input(p, f) < 0) {
         close_fd(file);
         return -1;
     }
@@ -329,6 +355,15 @@ int process_feed(struct process *p, int file, off_t offset, struct fault *f) {
     if (p->spawned)
         write_input(p);
     return 0;
+}
+
+/* Queue what a person types to end the input of a terminal. */
+static bool queue_end(struct process *p) {
+    struct buffer *q = &p->input_queue;
+    char end[TERMINAL_END_MAX];
+    int last =
+        q->length ? (unsigned char)q->data[q->length - 1] : p->last_input;
+    return buffer_add(q, end, terminal_end(p->input->fd, last, end));
 }
 
 int process_write(struct process *p, const void *data, size_t length,
@@ -344,7 +379,8 @@ int process_write(struct process *p, const void *data, size_t length,
                 p->input_queue.length);
         p->input_sent = 0;
     }
-    if (!buffer_add(&p->input_queue, data, length))
+    if (!buffer_add(&p->input_queue, data, length) ||
+        (close && p->run->terminal.rows && !queue_end(p)))
         return fault_memory(f);
     p->input_ends = close;
     if (p->spawned)
@@ -381,8 +417,25 @@ static int open_input(struct process *p, int *theirs, struct fault *f) {
 
 /* ---- life ---- */
 
+/* Take over the master of the terminal, as the ends of two streams: the loop
+ * watches a descriptor for one thing only. */
+static int open_terminal(struct process *p, int master, struct fault *f) {
+    int second = fcntl(master, F_DUPFD_CLOEXEC, 0);
+    p->out.pipe = pipe_adopt(p->loop, master, on_output, &p->out, f);
+    if (second < 0)
+        return fault_errno(f, "cannot open the terminal twice");
+    p->input = pipe_adopt(p->loop, second, on_input, p, f);
+    if (!p->out.pipe || !p->input)
+        return -1;
+    buffer_init(&p->input_queue, STDIN_QUEUE_MAX);
+    return process_write(p, p->run->stdin_data, p->run->stdin_length,
+                         !p->run->stdin_open, f);
+}
+
 static int open_ends(struct process *p, struct sandbox_process *theirs,
                      struct fault *f) {
+    if (p->run->terminal.rows)
+        return 0; /* the sandbox has it */
     p->out.pipe =
         pipe_open(p->loop, true, &theirs->stdout_fd, on_output, &p->out, f);
     if (!p->out.pipe)
@@ -413,6 +466,8 @@ static int order(struct process *p, struct sandbox *sandbox, struct fault *f) {
         .stdin_fd = -1,
         .stdout_fd = -1,
         .stderr_fd = -1,
+        .rows = (unsigned)p->run->terminal.rows,
+        .columns = (unsigned)p->run->terminal.columns,
     };
     if (open_ends(p, &theirs, f) < 0) {
         close_theirs(&theirs);
@@ -433,6 +488,7 @@ struct process *process_start(struct operation *op, int spid,
     p->workers = &op->all->engine->workers;
     p->log = event_log_ref(op->log);
     p->spid = spid;
+    p->last_input = -1;
     p->result = spid == 1 ? &op->result : NULL;
     p->out = (struct output){.process = p,
                              .kept = p->result ? &p->result->out : NULL,
@@ -466,8 +522,12 @@ void process_free(struct process *p) {
 }
 
 /* Output comes into the log only after the spawn event. */
-void process_spawned(struct process *p, int pid,
-                     const struct sandbox_account *a) {
+int process_spawned(struct process *p, int pid, const struct sandbox_account *a,
+                    int terminal, struct fault *f) {
+    if (p->hung_up)
+        close_fd(terminal);
+    else if (terminal >= 0 && open_terminal(p, terminal, f) < 0)
+        return -1;
     p->spawned = true;
     p->pid = p->exit.pid = pid;
     struct buffer *b = event_begin(p->log, "spawn", p->spid);
@@ -478,6 +538,7 @@ void process_spawned(struct process *p, int pid,
     watch_later(p, FIRST_MS);
     if (p->input)
         write_input(p);
+    return 0;
 }
 
 void process_exited(struct process *p, const struct sandbox_exit *e) {
@@ -496,6 +557,33 @@ bool process_has_exited(const struct process *p) {
 
 const struct sandbox_exit *process_exit(const struct process *p) {
     return &p->exit;
+}
+
+static int check_terminal(const struct process *p, struct fault *f) {
+    if (!p->run->terminal.rows)
+        return fault_set(f, 409, "process %d has no terminal", p->spid);
+    if (p->has_exited || p->finished)
+        return fault_set(f, 409, "process %d has ended", p->spid);
+    return 0;
+}
+
+int process_resize(struct process *p, unsigned rows, unsigned columns,
+                   struct fault *f) {
+    if (check_terminal(p, f) < 0)
+        return -1;
+    if (!p->out.pipe)
+        return fault_set(f, 409, "the terminal of process %d is closed",
+                         p->spid);
+    return terminal_resize(p->out.pipe->fd, rows, columns, f);
+}
+
+int process_hang_up(struct process *p, struct fault *f) {
+    if (check_terminal(p, f) < 0)
+        return -1;
+    p->hung_up = true;
+    close_input(p);
+    pipe_close(&p->out.pipe);
+    return 0;
 }
 
 static void tell_truncated(struct process *p, const struct output *o) {

@@ -26,8 +26,10 @@ struct process *process_start(struct operation *op, int spid,
 void process_free(struct process *p);
 
 /* Note what the sandbox reports. */
-void process_spawned(struct process *p, int pid,
-                     const struct sandbox_account *a);
+/* `terminal` is the master of its terminal, taken over also on failure; -1:
+ * none. */
+int process_spawned(struct process *p, int pid, const struct sandbox_account *a,
+                    int terminal, struct fault *f);
 void process_exited(struct process *p, const struct sandbox_exit *e);
 bool process_is_spawned(const struct process *p);
 bool process_has_exited(const struct process *p);
@@ -42,8 +44,9 @@ void process_finish(struct process *p, bool timed_out, const char *limit,
                     int64_t limit_value);
 const struct sandbox_exit *process_exit(const struct process *p);
 
-/* Queue bytes for its standard input, and with `close` the end of it. 409 if it
- * is closed or the process has ended, 429 if too much waits already. */
+/* Queue bytes for its standard input, and with `close` the end of it: for a
+ * terminal what a person types for that. 409 if it is closed or the process has
+ * ended, 429 if too much waits already. */
 int process_write(struct process *p, const void *data, size_t length,
                   bool close, struct fault *f);
 /* Write bytes as its standard input, as many as there is room for now, and
@@ -55,5 +58,13 @@ void process_unwait(struct process *p, struct input_waiter *w);
 /* Make the rest of a regular file (taken over, even on failure), from `offset`
  * on, the rest of its standard input. 409 as above. */
 int process_feed(struct process *p, int file, off_t offset, struct fault *f);
+
+/* Resize its terminal. 409 if it has none (any more) or has ended. */
+int process_resize(struct process *p, unsigned rows, unsigned columns,
+                   struct fault *f);
+/* Close the master of its terminal: the process gets SIGHUP, and what it writes
+ * from now on fails. If it has not started yet, it gets SIGHUP when it does.
+ * 409 if it has no terminal. */
+int process_hang_up(struct process *p, struct fault *f);
 
 #endif

@@ -153,3 +153,18 @@ int operation_feed(struct operation *op, int spid, int file, off_t offset,
     close_fd(file);
     return -1;
 }
+
+int operation_resize(struct operation *op, int spid, unsigned rows,
+                     unsigned columns, struct fault *f) {
+    struct process_entry *e = check_process(op, spid, f);
+    return e ? process_resize(e->process, rows, columns, f) : -1;
+}
+
+int operation_hang_up(struct operation *op, int spid, struct fault *f) {
+    struct process_entry *e = processes_find(op, spid);
+    if (e)
+        return process_hang_up(e->process, f);
+    if (spid == 1 && op->run.process.terminal.rows)
+        return operation_cancel(op, f);
+    return fault_set(f, 404, "the operation has no process %d", spid);
+}

@@ -3,6 +3,7 @@
 #include "operation/run.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/descriptor.h"
 #include "layer/blob.h"
 #include "operation/disk.h"
 #include "operation/end.h"
@@ -70,7 +71,7 @@ static void on_fed(void *arg) {
 static void on_started(void *arg);
 static void on_failed(void *arg, const struct fault *why);
 static void on_spawned(void *arg, int spid, int pid,
-                       const struct sandbox_account *a);
+                       const struct sandbox_account *a, int terminal);
 static void on_spawn_failed(void *arg, int spid, const struct fault *why);
 static void on_exited(void *arg, int spid, const struct sandbox_exit *e);
 static void on_gone(void *arg);
@@ -184,12 +185,19 @@ static void on_failed(void *arg, const struct fault *why) {
 }
 
 static void on_spawned(void *arg, int spid, int pid,
-                       const struct sandbox_account *a) {
+                       const struct sandbox_account *a, int terminal) {
     struct operation *op = arg;
     struct process_entry *e = processes_find(op, spid);
-    if (!e)
+    struct fault why;
+    if (!e) {
+        close_fd(terminal);
         return;
-    process_spawned(e->process, pid, a);
+    }
+    if (process_spawned(e->process, pid, a, terminal, &why) < 0) {
+        sandbox_signal(op->sandbox, spid, SIGKILL, NULL);
+        on_spawn_failed(arg, spid, &why);
+        return;
+    }
     if (spid == 1 && !op->timed_out) {
         /* The timeout does not include the start of the sandbox. */
         op->deadline = monotonic_seconds() + (double)op->run.process.timeout;

@@ -24,6 +24,14 @@ enum {
     RUN_STRINGS_MAX = 1536 * 1024
 };
 
+/* A terminal in place of the three standard streams. */
+struct run_terminal {
+    int64_t rows, columns; /* 0: none */
+    const char *term;      /* the variable TERM, where `env` sets none */
+};
+
+enum { TERMINAL_SIDE_MAX = 10000, TERMINAL_NAME_MAX = 128 };
+
 /* Strings are borrowed from the request's JSON, which `json` keeps alive. */
 struct run_process {
     json_t *json;
@@ -38,6 +46,7 @@ struct run_process {
     char *stdin_data; /* decoded */
     size_t stdin_length;
     bool stdin_open; /* POST .../stdin sends more */
+    struct run_terminal terminal;
     int64_t truncate;
     int64_t timeout; /* seconds; 0 for subprocesses */
 };

@@ -32,7 +32,8 @@ static void on_failed(void *arg, const struct fault *why) {
 }
 
 static void on_spawned(void *arg, int spid, int pid,
-                       const struct sandbox_account *a) {
+                       const struct sandbox_account *a, int terminal) {
+    (void)terminal;
     (void)a;
     (void)arg;
     (void)spid;

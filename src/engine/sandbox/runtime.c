@@ -174,7 +174,7 @@ static void add_mounts(struct buffer *b, const struct runtime *r,
                        int64_t shm_bytes, struct id_range ids,
                        bool fixed_proc) {
     char sys[64];
-    const char *terminals = "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620";
+    const char *terminals = "nosuid,noexec,newinstance," TERMINALS_OPTIONS;
     char with_group[80];
     snprintf(sys, sizeof sys, "%s/" RUNTIME_SYS, r->stage);
     snprintf(with_group, sizeof with_group, "%s,gid=5", terminals);

@@ -283,7 +283,15 @@ static void tell_exit(struct sandbox *s, const struct report *r) {
         launcher_refill(s->launcher);
 }
 
-static void tell_spawned(struct sandbox *s, struct report *r) {
+/* We had no number left for the terminal. So it is closed, and hangs up. */
+static void tell_lost_terminal(struct sandbox *s, int spid) {
+    struct fault f;
+    sandbox_signal(s, spid, SIGKILL, &f);
+    fault_set(&f, 503, "the engine has too many files open for a terminal");
+    s->on.spawn_failed(s->arg, spid, &f);
+}
+
+static void tell_spawned(struct sandbox *s, struct report *r, int *fd) {
     r->home[sizeof r->home - 1] = r->user[sizeof r->user - 1] = '\0';
     const struct sandbox_account a = {.uid = r->uid,
                                       .gid = r->gid,
@@ -293,7 +301,10 @@ static void tell_spawned(struct sandbox *s, struct report *r) {
         s->main_pid = r->pid;
         s->spawned_at = monotonic_seconds();
     }
-    s->on.spawned(s->arg, r->spid, r->pid, &a);
+    if (r->terminal && *fd < 0)
+        tell_lost_terminal(s, r->spid);
+    else
+        s->on.spawned(s->arg, r->spid, r->pid, &a, steal_fd(fd));
 }
 
 /* Nothing that was ordered has to be ordered again. */
@@ -304,7 +315,7 @@ static void on_entered(struct sandbox *s) {
     s->on.started(s->arg);
 }
 
-static void handle_report(struct sandbox *s, struct report *r) {
+static void handle_report(struct sandbox *s, struct report *r, int *fd) {
     struct fault f;
     r->message[sizeof r->message - 1] = '\0';
     switch (r->type) {
@@ -312,7 +323,7 @@ static void handle_report(struct sandbox *s, struct report *r) {
         on_entered(s);
         break;
     case REPORT_SPAWNED:
-        tell_spawned(s, r);
+        tell_spawned(s, r, fd);
         break;
     case REPORT_SPAWN_FAILED:
         fault_set(&f, r->status, "%s", r->message);
@@ -332,16 +343,37 @@ static void handle_report(struct sandbox *s, struct report *r) {
 
 enum reports { MORE, NO_MORE_NOW, NO_MORE_EVER };
 
+/* Reads a report, and the descriptor that came along; *fd is -1 if none did.
+ * Those that the kernel had no number for are lost. */
+static ssize_t receive_report(struct sandbox *s, struct report *r, int *fd) {
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {.iov_base = r, .iov_len = sizeof *r};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = sizeof control.space};
+    ssize_t got =
+        recvmsg(s->cell.control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct cmsghdr *c = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    return got;
+}
+
 /* Reads reports, until the turn of the loop is long. ECONNRESET means that init
  * ended with orders unread; its earlier reports follow. */
 static enum reports receive_reports(struct sandbox *s) {
     for (int i = 0; i < REPORTS_MAX; i++) {
         struct report r;
+        int fd CLEANUP(cleanup_close) = -1;
         if (i > 0 && turn_is_long(launcher_loop(s->launcher)))
             break;
-        ssize_t got = recv(s->cell.control, &r, sizeof r, MSG_DONTWAIT);
+        ssize_t got = receive_report(s, &r, &fd);
         if (got == sizeof r && !s->killed && !s->settled)
-            handle_report(s, &r);
+            handle_report(s, &r, &fd);
         else if (got < 0 && errno == EAGAIN)
             return NO_MORE_NOW;
         else if (got == 0 || (got < 0 && errno != EINTR && errno != ECONNRESET))
@@ -713,6 +745,8 @@ int sandbox_spawn(struct sandbox *s, int spid, const struct sandbox_process *p,
                       .gid = p->gid,
                       .has_gid = p->has_gid,
                       .defaults = p->defaults,
+                      .rows = p->rows,
+                      .columns = p->columns,
                       .argc = count_strings(p->argv),
                       .envc = count_strings(p->env)};
     const char *const first[] = {p->cwd, p->user ? p->user : ""};

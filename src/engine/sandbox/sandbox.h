@@ -59,8 +59,10 @@ struct sandbox_callbacks {
     /* The sandbox could not be made, a put failed, or init died before the main
      * process. gone follows. */
     void (*failed)(void *arg, const struct fault *why);
+    /* `terminal` is the master of its terminal, which the callee owns; -1:
+     * none was asked for. */
     void (*spawned)(void *arg, int spid, int pid,
-                    const struct sandbox_account *a);
+                    const struct sandbox_account *a, int terminal);
     /* The process could not be started, for another reason than those that exit
      * with 126 or 127: a bad cwd or id. */
     void (*spawn_failed)(void *arg, int spid, const struct fault *why);
@@ -114,6 +116,8 @@ struct sandbox_process {
     unsigned defaults; /* bits DEFAULT_... (init/protocol.h) */
     /* The process's ends, taken over also on failure; -1: /dev/null. */
     int stdin_fd, stdout_fd, stderr_fd;
+    unsigned rows, columns; /* of a terminal, which controls the process; 0:
+                             * the ends above */
 };
 /* spid 1 is the main process: when it ends init kills all others, and the
  * sandbox ends. */
