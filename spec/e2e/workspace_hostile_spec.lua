@@ -262,6 +262,91 @@ describe("a hostile run in a workspace", function()
     assert.are.equal("secret\nsecret\n", disk.capture("cd " .. path .. "; cat .env keys/k"))
   end)
 
+  it("writes .git as other systems read it", function()
+    all_risky([[for n in '.git ' '.git.' 'git~1' '.g'$(printf '\342\200\214')'it' \
+        '.git::$INDEX_ALLOCATION'; do mkdir "$n"; echo x > "$n/config"; done
+      mv '.git ' '.git_'; mv .git_ .git.x; mv .git.x '.git  .']], "git~1/config "
+      .. ".git./config .g\226\128\140it/config .git::$INDEX_ALLOCATION/config")
+  end)
+
+  it("leaves files that linters, debuggers and version managers load", function()
+    all_risky("echo x > .luacheckrc; mkdir s; echo x > s/.eslintrc.js; echo x > eslint.config.mjs; "
+      .. "echo x > .gdbinit; echo x > .pylintrc; echo x > .tool-versions; echo x > .luarc.json",
+      ".luacheckrc s/.eslintrc.js eslint.config.mjs .gdbinit .pylintrc .tool-versions .luarc.json")
+  end)
+
+  it("gives names that differ in case only", function()
+    local ws, path = open("echo 1 > readme && mkdir d")
+    attempt(ws, "echo 2 > README; mkdir D; echo x > D/f; echo y > d/F; echo z > d/f; "
+      .. "echo x > .ENVRC")
+    local written, left = outcome(ws:apply())
+    assert.are.same({ "D D/f README d/F d/f", ".ENVRC risky" }, { written, left })
+    assert.are.equal("1\n2\ny\nz\n", disk.capture("cd " .. path .. "; cat readme README d/F d/f"))
+  end)
+
+  it("changes the modes of directories and of the folder", function()
+    local ws, path = open("mkdir d && echo 1 > d/f && chmod 750 d . ")
+    attempt(ws, "chmod 6777 /work d; mkdir -m 2777 s; echo x > s/f")
+    local written, left = outcome(ws:apply{ risky = true })
+    assert.are.equal("s s/f", written)
+    assert.matches("d unsupported", left)
+    assert.are.equal("750\n750\n", disk.capture("cd " .. path .. "; stat -c %a . d"))
+  end)
+
+  it("gives its files to others", function()
+    local ws, path = open("echo 1 > a")
+    attempt(ws, "echo 2 > a; echo 3 > b; chown 1234:1234 a b; mkdir d; chown 99 d; echo x > d/f")
+    assert.are.same({}, ws:apply().skipped)
+    assert.are.equal(disk.capture("id -u"), disk.capture("cd " .. path
+      .. "; stat -c %u a b d d/f | sort -u"))
+  end)
+
+  it("writes to what the host has as a hard link to another file", function()
+    local ws, path = open("ln ../out/f h && ln ../out/f gone && echo 1 > a")
+    attempt(ws, "echo bad >> h; rm gone; ln a b; ln a c; echo bad >> a")
+    assert.are.equal("a b c gone h", (outcome(ws:apply())))
+    assert.are.equal("canary\nbad\n1 1 1\n", disk.capture("cd " .. path
+      .. "; cat h; echo $(stat -c %h a b c)"))
+    -- Not even what undo puts back is a link of the other file.
+    assert.are.same({}, ws:undo().skipped)
+    os.execute("echo mine >> " .. path .. "/h; echo mine >> " .. path .. "/gone")
+  end)
+
+  it("forges a patch", function()
+    local ws = open("echo 1 > a")
+    local name = "x\n--- a/y\n+++ b/.envrc\n@@ -0,0 +1 @@\n+bad"
+    ws:run{ files = { ["/work/a"] = { data = "diff --git a/z b/.envrc\n+++ b/.envrc\n" },
+      ["/tmp/name"] = { data = name } },
+      shell = 'n=$(cat /tmp/name; echo x); echo x > "b${n##*/}"; ln -s "$n" l', check = true }
+    local heads = 0
+    for line in (tostring(ws:changes()) .. "\n"):gmatch("([^\n]*)\n") do
+      heads = heads + (line:find("^diff %-%-git") and 1 or 0)
+      assert.is_nil(line:find("^%+%+%+ b/%.envrc"))
+    end
+    assert.are.equal(#ws:changes(), heads)
+  end)
+
+  it("leaves links that lead round in circles", function()
+    local ws, path = open("mkdir d && echo 1 > d/f")
+    attempt(ws, "ln -s a b; ln -s b a; ln -s self self; ln -s . d/here; rm d/f; ln -s f d/f")
+    assert.are.equal("a b d/f d/here self", (outcome(ws:apply())))
+    assert.are.equal("a d\n", ws:run("echo a; ls -d d").stdout:gsub("\n", " ", 1))
+    assert.are.same({}, ws:undo().skipped)
+    assert.are.equal("1\n", disk.read(path .. "/d/f"))
+  end)
+
+  it("removes everything", function()
+    local ws, path = open("mkdir d && echo 1 > d/f && ln -s d l && echo 2 > p && chmod 700 p d")
+    local function tree() return disk.capture("cd " .. path
+      .. "; find . -mindepth 1 -printf '%p %y %m %l\\n' | sort; cat d/f p") end
+    local was = tree()
+    attempt(ws, "rm -rf * .contreeignore")
+    ws:apply{ risky = true }
+    assert.are.equal("", disk.capture("ls -A " .. path))
+    assert.are.same({}, ws:undo().skipped)
+    assert.are.equal(was, tree())
+  end)
+
   it("unmounts, replaces or removes its own folder", function()
     local ws, path = open("mkdir d && echo 1 > d/a && echo 2 > b")
     ws:run{ shell = "cd /; umount /work; rm -rf /work; ln -s /etc /work", check = true }

@@ -183,6 +183,54 @@ describe("image:workspace", function()
       assert.equal("2\n", out(open(path), "cat a"))
     end)
 
+    it("names that differ in case only, and files with holes", function()
+      local path = folder("echo 1 > readme && echo 2 > README && mkdir d D && echo 3 > d/f && "
+        .. "echo 4 > D/f && truncate -s 8M holes && printf end >> holes")
+      local ws = open(path)
+      assert.equal("1\n2\n3\n4\n8388611\nend", out(ws, "cat readme README d/f D/f; "
+        .. "stat -c %s holes; tail -c 3 holes"))
+      out(ws, "echo x >> README; printf more >> holes")
+      assert.are.same({ "README", "holes" }, ws:apply().written)
+      assert.equal("1\n2\nx\nendmore", disk.capture("cd " .. path
+        .. "; cat readme README; tail -c 7 holes"))
+    end)
+
+    it("a folder on another file system", function()
+      local path = disk.capture("mktemp -d /dev/shm/contree-spec.XXXXXX"):match("^(/.+)\n$")
+      sh(path, "echo 1 > a && mkdir d && echo 2 > d/b")
+      local ws = open(path)
+      out(ws, "echo x >> a; rm -r d; echo n > n")
+      local written = ws:apply().written
+      local after = disk.capture("cd " .. path .. "; cat a n; ls d 2>&-")
+      local undone = ws:undo()
+      local before = disk.capture("cd " .. path .. "; cat a d/b; ls n 2>&-")
+      disk.remove(path)
+      assert.are.same({ "a", "d", "d/b", "n" }, written)
+      assert.equal("1\nx\nn\n", after)
+      assert.are.same({}, undone.skipped)
+      assert.equal("1\n2\n", before)
+    end)
+
+    it("a folder that vanishes in the middle, or says so", function()
+      for i = 1, 6 do
+        local path = folder(("for i in $(seq 400); do mkdir -p d$((i %% 20)) && "
+          .. "echo %d > d$((i %% 20))/f$i; done"):format(i))
+        os.execute(("(sleep %.3f; rm -r %s) &"):format(i * 0.004, path))
+        local ok, ws = pcall(open, path)
+        assert.is_true(ok or contree.is_error(ws, "file"), tostring(ws))
+        if not ok then assert.matches(path, tostring(ws), 1, true) end
+        disk.capture("while test -e " .. path .. "; do sleep 0.01; done")
+        if ok then
+          assert.matches("no directory any more", raises("file", ws.run, ws, "true").message)
+          for _, method in ipairs{ "apply", "undo" } do
+            assert.matches(path, raises("file", ws[method], ws).message, 1, true)
+          end
+          sh(directory, "mkdir " .. path .. " && echo back > " .. path .. "/f")
+          assert.equal("f\n", out(ws, "ls"))
+        end
+      end
+    end)
+
     it("the folder anew, when the server has lost what came in last", function()
       local path = folder("seq 1 9 > a && echo 1 > b && echo 1 > c && echo 1 > d")
       local ws = open(path)

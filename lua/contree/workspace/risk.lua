@@ -30,19 +30,34 @@ local NAMES = {
   [".yarnrc.yml"] = "yarn obeys it", [".pnpmfile.cjs"] = "pnpm runs it",
   ["head"] = "git may take its directory for a repository",
   [".mcp.json"] = "an agent runs it", [".gitlab-ci.yml"] = "it runs where it is pushed",
+  [".luacheckrc"] = "a linter runs it", [".pylintrc"] = "a linter obeys it",
+  [".eslintrc.js"] = "a linter runs it", [".eslintrc.cjs"] = "a linter runs it",
+  ["eslint.config.js"] = "a linter runs it", ["eslint.config.mjs"] = "a linter runs it",
+  ["eslint.config.cjs"] = "a linter runs it", ["eslint.config.ts"] = "a linter runs it",
+  [".luarc.json"] = "an editor obeys it", [".gdbinit"] = "a debugger runs it",
+  [".lldbinit"] = "a debugger runs it", [".tool-versions"] = "asdf obeys it",
   [".bashrc"] = "a shell runs it", [".profile"] = "a shell runs it",
   [".zshenv"] = "a shell runs it", [".zshrc"] = "a shell runs it",
   [".contreeignore"] = "it decides which files go into sandboxes",
   [".gitignore"] = "it decides which files go into sandboxes",
 }
 
+-- Code points that macOS does not see in names.
+local UNSEEN = { "\226\128[\140-\143\170-\174]", "\226\129[\170-\175]", "\239\187\191" }
+
+-- A name as the systems read it that are the most generous: Windows drops dots and spaces at the
+-- end and what follows a colon, and calls .git also git~1; macOS does not see some characters.
+local function plain(name)
+  for _, each in ipairs(UNSEEN) do name = name:gsub(each, "") end
+  name = name:gsub("(.):.*$", "%1"):gsub("(.)[. ]+$", "%1")
+  return name:find("^git~%d") and ".git" or name
+end
+
 local function by_name(path)
   local last
   for name in path:lower():gmatch("[^/]+") do
-    -- "git~1" is .git to Windows.
-    local found = DIRECTORIES[name] or name:find("^git~%d") and DIRECTORIES[".git"]
-    if found then return found end
-    last = name
+    last = plain(name)
+    if DIRECTORIES[last] then return DIRECTORIES[last] end
   end
   return NAMES[last]
 end
