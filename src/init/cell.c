@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "init/cell.h"
 #include "init/etc.h"
+#include "init/mounts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -327,7 +328,8 @@ static int change_root(const struct root_spec *spec, struct failure *f) {
     if (etc_place(root, spec, f) == 0 &&
         place("/new.proc", root, "proc", f) == 0 &&
         place("/new.sys", root, "sys", f) == 0 &&
-        place("/new.dev", root, "dev", f) == 0)
+        place("/new.dev", root, "dev", f) == 0 &&
+        mounts_place(spec->mounts, root, f) == 0)
         rc = fchdir(root) == 0 ? 0 : fail_errno(f, "cannot enter the root");
     close(root);
     if (rc < 0)
@@ -428,6 +430,8 @@ int cell_mount(const struct root_spec *spec, struct failure *f) {
     int rc = check_mount_points(root, f);
     if (rc == 0)
         rc = etc_place(root, spec, f);
+    if (rc == 0)
+        rc = mounts_place(spec->mounts, root, f);
     close(root);
     return rc < 0 || !spec->connected ? rc : wait_for_route(f);
 }

@@ -3,6 +3,7 @@
 #include "init/account.h"
 #include "init/cell.h"
 #include "init/groups.h"
+#include "init/mounts.h"
 #include "init/packet.h"
 #include "init/pause.h"
 #include "init/process.h"
@@ -36,6 +37,7 @@ struct pid1 {
     int control;
     int null; /* /dev/null, once entered; else -1 */
     const struct cell_limits *limits;
+    struct mounts mounts; /* until the root is entered */
     struct live_process *children;
     size_t count, capacity;
     struct pause pause;
@@ -251,7 +253,8 @@ static int handle_setup(struct pid1 *s, struct incoming_message *m,
                              .max_file_bytes = m->order.max_file_bytes,
                              .max_processes = m->order.max_processes,
                              .shm_bytes = m->order.shm_bytes,
-                             .image_etc = m->order.image_etc};
+                             .image_etc = m->order.image_etc,
+                             .mounts = &s->mounts};
     char **lowers = take_strings(m, root.lower_count);
     if (!root.config || !lowers || s->null >= 0 ||
         m->order.groups >= ORDER_FDS_MAX)
@@ -260,6 +263,18 @@ static int handle_setup(struct pid1 *s, struct incoming_message *m,
     int rc = enter(s, m, &root, f);
     free_strings(lowers);
     return rc < 0 ? -1 : begin(s, f);
+}
+
+static int handle_mount(struct pid1 *s, struct incoming_message *m,
+                        struct failure *f) {
+    const char *target = next_string(m), *volume = next_string(m);
+    bool from_host = m->fds[0] >= 0 && !m->order.in_memfd;
+    if (!target || !volume || s->null >= 0 || *target != '/' ||
+        from_host == (*volume != '\0'))
+        return broken_order(f);
+    int tree = m->fds[0];
+    m->fds[0] = -1;
+    return mounts_add(&s->mounts, target, volume, tree, f);
 }
 
 static int handle_put(struct incoming_message *m, struct failure *f) {
@@ -275,6 +290,18 @@ static int handle_put(struct incoming_message *m, struct failure *f) {
                                                   : broken_order(f);
     free_strings(attributes);
     return rc;
+}
+
+/* A user that does not exist is a matter of the process that follows. */
+static int handle_give(struct incoming_message *m, struct failure *f) {
+    const char *target = next_string(m), *user = next_string(m);
+    struct account a = {.uid = m->order.uid, .gid = m->order.gid};
+    struct failure none;
+    if (!target || !user)
+        return broken_order(f);
+    if (account_find(user, m->order.has_gid, &a, &none) < 0)
+        return 0;
+    return mounts_give(target, a.uid, a.gid, f);
 }
 
 /* Variables that the account adds to the environment; "": none. */
@@ -394,8 +421,12 @@ static int carry_out(struct pid1 *s, struct incoming_message *m,
     switch (m->order.type) {
     case ORDER_SETUP:
         return handle_setup(s, m, f);
+    case ORDER_MOUNT:
+        return handle_mount(s, m, f);
     case ORDER_PUT:
         return entered ? handle_put(m, f) : broken_order(f);
+    case ORDER_GIVE:
+        return entered ? handle_give(m, f) : broken_order(f);
     case ORDER_SPAWN:
         return entered ? handle_spawn(s, m, f) : broken_order(f);
     case ORDER_SIGNAL:
@@ -445,6 +476,8 @@ static bool has_descriptors(const struct incoming_message *m) {
     unsigned wanted = o->in_memfd, count = 0;
     if (o->type == ORDER_SETUP)
         wanted += o->groups;
+    else if (o->type == ORDER_MOUNT)
+        wanted += o->argc;
     else if (o->type == ORDER_PUT)
         wanted++;
     else if (o->type == ORDER_SPAWN)

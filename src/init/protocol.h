@@ -4,8 +4,8 @@
  *
  * The forkserver turns one byte (CELL_...) into one *cell*: a process that is
  * PID 1 of fresh namespaces and waits. Its identity, /proc, /sys and /dev are
- * made. A cell's first order is ORDER_SETUP, which gives it a root file system;
- * from then on it is the sandbox's init. */
+ * made. Its first order is ORDER_SETUP, which gives it a root file system, or
+ * an ORDER_MOUNT for something in that; afterwards it is the sandbox's init. */
 #ifndef CONTREE_INIT_PROTOCOL_H
 #define CONTREE_INIT_PROTOCOL_H
 
@@ -48,14 +48,20 @@ enum {
 enum { DEFAULT_HOME = 1, DEFAULT_USER = 2 };
 enum { ACCOUNT_HOME_SIZE = 256, ACCOUNT_NAME_SIZE = 128 };
 
+/* Volumes and directories of the host that one sandbox may have. */
+enum { MOUNTS_MAX = 32 };
+
 /* Engine to PID 1: a struct order, then `payload` bytes of NUL-terminated
  * strings, or, when there are too many, a memfd with them as last descriptor.
  *
+ *   MOUNT   target, volume: the name of a directory of the stage's /v, or "":
+ *           then the descriptor is a detached mount; comes before SETUP
  *   SETUP   hostname, upper, work, the configuration for a runtime ("": none),
  *           lower... (top first); a descriptor for each control group: a
  *           process that writes "0" to it joins
  *   PUT     path, argc names and values (hexadecimal) of extended attributes in
  *           turn; one descriptor
+ *   GIVE    target of a volume, user: it is theirs if it is empty
  *   SPAWN   cwd, user ("": the uid's), argc arguments, envc variables; a
  *           descriptor for each bit of `stdio` (1 stdin, 2 stdout, 4 stderr)
  *   SIGNAL  nothing
@@ -68,6 +74,8 @@ enum {
     ORDER_SIGNAL,
     ORDER_PAUSE,
     ORDER_RESUME,
+    ORDER_MOUNT,
+    ORDER_GIVE,
 };
 enum { ORDER_INLINE_MAX = 65536, ORDER_FDS_MAX = 4 };
 struct order {
@@ -76,15 +84,16 @@ struct order {
     uint32_t in_memfd;  /* 1: they are in the last descriptor */
     int32_t spid;       /* SPAWN, SIGNAL */
     int32_t signal;     /* SIGNAL */
-    uint32_t uid, gid;  /* PUT, SPAWN */
+    uint32_t uid, gid;  /* PUT, GIVE, SPAWN */
     uint32_t mode;      /* PUT */
-    uint32_t has_gid;   /* SPAWN: 0: the user's group */
+    uint32_t has_gid;   /* GIVE, SPAWN: 0: the user's group */
     uint32_t defaults;  /* SPAWN: bits DEFAULT_... */
     uint32_t stdio;     /* SPAWN */
     uint32_t rows;      /* SPAWN: of a terminal in place of `stdio`; 0: none */
     uint32_t columns;   /* the same */
     uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories; PUT:
-                         * names and values of attributes */
+                         * names and values of attributes; MOUNT: descriptors
+                         */
     uint32_t envc;      /* SPAWN */
     uint32_t connected; /* SETUP: there is a network */
     uint32_t groups;    /* SETUP: descriptors of control groups */

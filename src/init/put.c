@@ -16,15 +16,21 @@
  * was mounted or renamed meanwhile. */
 enum { OPEN_ATTEMPTS = 1000 };
 
-int put_open(int root, const char *path, int flags, unsigned mode) {
+int put_open_within(int root, const char *path, int flags, unsigned mode,
+                    uint64_t resolve) {
     struct open_how how = {.flags = flags | O_CLOEXEC,
                            .mode = mode,
-                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
+                                      resolve};
     int fd = -1;
     errno = EAGAIN;
     for (int i = 0; i < OPEN_ATTEMPTS && fd < 0 && errno == EAGAIN; i++)
         fd = syscall(SYS_openat2, root, path, &how, sizeof how);
     return fd;
+}
+
+int put_open(int root, const char *path, int flags, unsigned mode) {
+    return put_open_within(root, path, flags, mode, 0);
 }
 
 static int open_dir(const char *path) {

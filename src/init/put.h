@@ -7,6 +7,7 @@
 #include "init/failure.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct put_spec {
     const char *path; /* absolute */
@@ -19,5 +20,8 @@ struct put_spec {
 int put_file(const struct put_spec *p, int from, struct failure *f);
 /* Opens `path` below `root`, following links inside it; -1 with errno. */
 int put_open(int root, const char *path, int flags, unsigned mode);
+/* The same, with further bits RESOLVE_... of openat2. */
+int put_open_within(int root, const char *path, int flags, unsigned mode,
+                    uint64_t resolve);
 
 #endif

@@ -24,6 +24,8 @@ struct cell_limits {
     const struct oci_runtime *runtime; /* NULL: cells are the sandboxes */
 };
 
+struct mounts;
+
 /* From ORDER_SETUP. */
 struct root_spec {
     const char *hostname, *upper, *work;
@@ -33,7 +35,8 @@ struct root_spec {
     int64_t max_file_bytes, max_processes; /* 0: the default */
     int64_t shm_bytes;                     /* 0: SHM_SIZE */
     uint32_t image_etc;                    /* bits ETC_... */
-    bool connected; /* to a network, so it needs a name server */
+    bool connected;        /* to a network, so it needs a name server */
+    struct mounts *mounts; /* what is mounted in it (mounts.h) */
 };
 
 #endif

@@ -50,26 +50,36 @@ static const struct device {
 };
 enum { DEVICE_COUNT = sizeof devices / sizeof *devices };
 
-/* So that the owner of the host's node cannot change its mode, owner or times
- * from a sandbox. Writing to the device needs no writable mount. Keeps what the
- * mount forbids already. */
-static int make_node_read_only(const char *path, struct failure *f) {
+/* Keeps what the mount forbids already. */
+static int restrict_mount(const char *path, unsigned long more,
+                          struct failure *f) {
     static const struct {
         unsigned long seen, flag;
-    } kept[] = {{ST_NOSUID, MS_NOSUID},
-                {ST_NOEXEC, MS_NOEXEC},
-                {ST_NOATIME, MS_NOATIME},
-                {ST_NODIRATIME, MS_NODIRATIME},
+    } kept[] = {{ST_NOSUID, MS_NOSUID},    {ST_NODEV, MS_NODEV},
+                {ST_NOEXEC, MS_NOEXEC},    {ST_RDONLY, MS_RDONLY},
+                {ST_NOATIME, MS_NOATIME},  {ST_NODIRATIME, MS_NODIRATIME},
                 {ST_RELATIME, MS_RELATIME}};
-    unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY;
+    unsigned long flags = MS_REMOUNT | MS_BIND | more;
     struct statvfs fs;
     if (statvfs(path, &fs) < 0)
         return fail_errno(f, "cannot look at the mount of %s", path);
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         flags |= fs.f_flag & kept[i].seen ? kept[i].flag : 0;
     if (mount(NULL, path, NULL, flags, NULL) < 0)
-        return fail_errno(f, "cannot make %s read-only", path);
+        return fail_errno(f, "cannot restrict the mount of %s", path);
     return 0;
+}
+
+/* So that the owner of the host's node cannot change its mode, owner or times
+ * from a sandbox. Writing to the device needs no writable mount. */
+static int make_node_read_only(const char *path, struct failure *f) {
+    return restrict_mount(path, MS_RDONLY, f);
+}
+
+/* Sandboxes get volumes as copies of this mount, which cannot have more rights.
+ */
+static int restrict_volumes(struct failure *f) {
+    return restrict_mount("v", MS_NOSUID | MS_NODEV, f);
 }
 
 /* A copy of the host's device, if it is the device that its name says. */
@@ -210,24 +220,24 @@ static int clone_devices(int trees[DEVICE_COUNT], struct failure *f) {
     return 0;
 }
 
-enum { TREES_MAX = 3 };
+enum { TREES_MAX = 4 };
 
 int stage_build(int data_dir, struct failure *f) {
-    static const char *const dirs[] = {"l",       "w",       "proc", "sys",
-                                       "dev",     "empty",   "etc",  "new.proc",
-                                       "new.sys", "new.dev", "new"};
-    static const char *const mounts[] = {"l", "w", "/proc"};
+    static const char *const dirs[] = {"l",        "w",       "v",       "proc",
+                                       "sys",      "dev",     "empty",   "etc",
+                                       "new.proc", "new.sys", "new.dev", "new"};
+    static const char *const mounts[] = {"l", "w", "v", "/proc"};
     int trees[TREES_MAX], nodes[DEVICE_COUNT];
     if (leave_mounts(data_dir, MS_PRIVATE, f) < 0 ||
-        clone_all(mounts, trees, 3, f) < 0 || clone_devices(nodes, f) < 0)
+        clone_all(mounts, trees, 4, f) < 0 || clone_devices(nodes, f) < 0)
         return -1;
     /* Over the data directory, which is not needed any more. */
     if (enter_tmpfs(".", f) < 0 ||
         make_dirs(dirs, sizeof dirs / sizeof *dirs, f) < 0 ||
-        attach_all(mounts, trees, 3, f) < 0)
+        attach_all(mounts, trees, 4, f) < 0)
         return -1;
-    if (make_sys(f) < 0 || make_dev(f) < 0 || make_devices(nodes, f) < 0 ||
-        leave_host(f) < 0)
+    if (restrict_volumes(f) < 0 || make_sys(f) < 0 || make_dev(f) < 0 ||
+        make_devices(nodes, f) < 0 || leave_host(f) < 0)
         return -1;
     return make_read_only(f);
 }
@@ -254,19 +264,20 @@ static int cover_devices(struct failure *f) {
 }
 
 int stage_build_for_runtime(int data_dir, const char *path, struct failure *f) {
-    static const char *const dirs[] = {"l",   "w",   "sys", "empty",
-                                       "etc", "new", "run"};
-    static const char *const mounts[] = {"l", "w"};
+    static const char *const dirs[] = {"l",     "w",   "v",   "sys",
+                                       "empty", "etc", "new", "run"};
+    static const char *const mounts[] = {"l", "w", "v"};
     int trees[TREES_MAX];
     /* MS_SLAVE: what the host unmounts is unmounted here, too, not kept busy.
      */
     if (leave_mounts(data_dir, MS_SLAVE, f) < 0 ||
-        clone_all(mounts, trees, 2, f) < 0 || cover_devices(f) < 0 ||
+        clone_all(mounts, trees, 3, f) < 0 || cover_devices(f) < 0 ||
         enter_tmpfs(path, f) < 0 ||
         make_dirs(dirs, sizeof dirs / sizeof *dirs, f) < 0 ||
-        attach_all(mounts, trees, 2, f) < 0)
+        attach_all(mounts, trees, 3, f) < 0)
         return -1;
-    if (make_sys(f) < 0 || hide_unified_groups(f) < 0)
+    if (restrict_volumes(f) < 0 || make_sys(f) < 0 ||
+        hide_unified_groups(f) < 0)
         return -1;
     return make_read_only(f);
 }

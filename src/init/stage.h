@@ -1,7 +1,7 @@
 /* stage.h: the forkserver's own small root, from which a sandbox's mount
  * namespace starts. It holds nothing of the host but what a cell needs:
  *
- *   /l /w    the data directory's layers and workspaces
+ *   /l /w /v   the data directory's layers, workspaces and volumes
  *   /proc    the host's (the kernel gives a new one only to a process that
  *            sees one)
  *   /sys /dev   the templates of every sandbox's
@@ -10,8 +10,8 @@
  *   /new.proc /new.sys /new.dev /new   where a cell mounts its own
  *
  * A runtime needs its libraries, so it sees the host. Then the stage is the
- * working directory, mounted at `path`, and holds only /l /w /sys /empty /etc
- * /new and /run, which is the runtime's own.
+ * working directory, mounted at `path`, and holds only /l /w /v /sys /empty
+ * /etc /new and /run, which is the runtime's own.
  *
  * Made once, when the forkserver starts. It keeps the host's mounts out of
  * every cell, which is safer and faster than copying them for each, and does

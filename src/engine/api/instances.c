@@ -1,5 +1,5 @@
-/* instances.c: POST /instances (http-api.md §4.8). A client may ask for
- * extensions:
+/* instances.c: POST /instances (http-api.md §4.8). A client may ask for these
+ * extensions, beside those in the body:
  * - Prefer: wait (RFC 7240): the answer comes when the run has ended;
  * - Prefer: return=minimal (RFC 7240): the answer does not repeat the request;
  * - Idempotency-Key: all requests with one key are one run;
@@ -236,16 +236,9 @@ static int read_headers(struct request *r, struct run *run, struct fault *f) {
     return 0;
 }
 
-static void instances_spawn(struct request *r) {
-    struct run *run = request_state(r);
+static void start(struct request *r, struct run *run) {
     struct fault f;
-    if (read_headers(r, run, &f) < 0) {
-        reply_fault(r, &f);
-        return;
-    }
     bool keyed = run->idempotency_key != NULL;
-    if (keyed && answer_by_key(r, run))
-        return;
     struct operation *op = operation_start(request_engine(r)->operations, run,
                                            request_client(r), &f);
     /* The key must hold from now on, also after a crash of the engine. */
@@ -253,6 +246,73 @@ static void instances_spawn(struct request *r) {
         reply_fault(r, &f);
     else
         answer(r, op, keyed);
+}
+
+/* ---- volumes and directories of the host ---- */
+
+/* They are opened by a worker, before there is an operation. */
+struct opening {
+    struct job job;
+    struct request *request; /* NULL: the client has gone */
+    struct run *run;         /* owned */
+    bool local;
+    struct fault fault;
+};
+
+static void open_work(struct job *j) {
+    struct opening *o = (struct opening *)j;
+    run_mounts_open(job_engine(j), &o->run->mounts, o->local, &o->fault);
+}
+
+static void open_done(struct job *j) {
+    struct opening *o = (struct opening *)j;
+    struct request *r = o->request;
+    if (r)
+        request_on_gone(r, NULL, NULL);
+    if (r && o->fault.status)
+        reply_fault(r, &o->fault);
+    /* Another request with the same key may have come meanwhile. */
+    else if (r && !(o->run->idempotency_key && answer_by_key(r, o->run)))
+        start(r, o->run);
+    release_run(o->run);
+    free(o);
+}
+
+static void open_gone(void *arg) {
+    ((struct opening *)arg)->request = NULL;
+}
+
+static void open_mounts(struct request *r, struct run *run) {
+    struct engine *e = request_engine(r);
+    struct opening *o = calloc(1, sizeof *o);
+    struct fault f;
+    if (!o || run_mounts_hold(e, &run->mounts, &f) < 0) {
+        if (o)
+            reply_fault(r, &f);
+        else
+            reply_memory(r);
+        free(o);
+        return;
+    }
+    o->request = r;
+    o->run = run;
+    o->local = request_is_local(r);
+    request_own(r, NULL, NULL); /* it may go before the worker is done */
+    request_on_gone(r, open_gone, o);
+    job_start(&e->workers, &o->job, open_work, open_done);
+}
+
+static void instances_spawn(struct request *r) {
+    struct run *run = request_state(r);
+    struct fault f;
+    if (read_headers(r, run, &f) < 0)
+        reply_fault(r, &f);
+    else if (run->idempotency_key && answer_by_key(r, run))
+        return;
+    else if (run->mounts.count > 0)
+        open_mounts(r, run);
+    else
+        start(r, run);
 }
 
 const struct route instances_routes[] = {

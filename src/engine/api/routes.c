@@ -6,6 +6,7 @@ const struct route *const api_routes[] = {
     images_routes,       //
     layers_routes,       //
     merge_routes,        //
+    volumes_routes,      //
     files_routes,        //
     instances_routes,    //
     operations_routes,   //

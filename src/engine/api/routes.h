@@ -15,6 +15,7 @@ extern const struct route whoami_routes[];
 extern const struct route images_routes[];
 extern const struct route layers_routes[];
 extern const struct route merge_routes[];
+extern const struct route volumes_routes[];
 extern const struct route files_routes[];
 extern const struct route instances_routes[];
 extern const struct route operations_routes[];

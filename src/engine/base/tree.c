@@ -78,8 +78,12 @@ static int enter(int dir, struct level **way, tree_visit *visit, void *arg) {
     *way = l;
     struct dirent *e;
     while ((e = next_entry(d))) {
-        if (fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-            visit(arg, dir, e->d_name, &st) < 0)
+        if (fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+            if (errno == ENOENT) /* it went meanwhile */
+                continue;
+            return -1;
+        }
+        if (visit(arg, dir, e->d_name, &st) < 0)
             return -1;
         if (S_ISDIR(st.st_mode) &&
             !buffer_add(&l->names, e->d_name, strlen(e->d_name) + 1)) {

@@ -26,6 +26,7 @@ enum setting {
     SET_NICE,
     SET_MAX_RUNS,
     SET_MAX_QUEUED,
+    SET_ALLOW_MOUNT,
     SET_TAG,
     SET_OUTPUT,
     SET_OCI,
@@ -38,6 +39,7 @@ enum setting {
 };
 
 struct options;
+enum { ALLOWED_MOUNTS_MAX = 32 };
 
 struct command {
     const char *name;
@@ -63,6 +65,7 @@ struct options {
     struct gc_options gc;
     bool runtime_given, socket_given;
     struct runtime runtime; /* what config points to, if any */
+    const char *allowed_mounts[ALLOWED_MOUNTS_MAX]; /* what config points to */
     struct engine_config config;
 };
 

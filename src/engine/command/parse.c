@@ -275,5 +275,6 @@ int options_parse(const struct command *commands, int argc, char *const argv[],
         return -1;
     out->config.data_dir = out->data_dir;
     out->config.socket_path = out->socket_path;
+    out->config.allowed_mounts = out->allowed_mounts;
     return 0;
 }

@@ -19,6 +19,7 @@ static const char *const contents[] = {"contree.db",
                                        "contree.db-ended",
                                        "l",
                                        "w",
+                                       "v",
                                        "trash",
                                        "b",
                                        "e",
@@ -64,9 +65,11 @@ int purge_command(const struct options *o, struct fault *f) {
     if (lock < 0)
         return -1;
     if (!o->yes)
-        return fault_set(f, 400,
-                         "this removes all images and uploads in %s for good: "
-                         "say --yes if you mean it",
-                         path);
+        return fault_set(
+            f, 400,
+            "this removes all images, uploads and volumes in %s for "
+            "good: "
+            "say --yes if you mean it",
+            path);
     return remove_contents(fd, path, f);
 }

@@ -150,6 +150,19 @@ static int set_max_queued(const struct given *g) {
     return 0;
 }
 
+static int set_allow_mount(const struct given *g) {
+    struct engine_config *c = &g->options->config;
+    if (g->value[0] != '/')
+        return fault_set(g->fault, 400,
+                         "--%s wants an absolute path, not \"%.40s\"", g->name,
+                         g->value);
+    if (c->allowed_mount_count == ALLOWED_MOUNTS_MAX)
+        return fault_set(g->fault, 400, "--%s can be given %d times", g->name,
+                         ALLOWED_MOUNTS_MAX);
+    g->options->allowed_mounts[c->allowed_mount_count++] = g->value;
+    return 0;
+}
+
 static int set_tag(const struct given *g) {
     g->options->tag = g->value;
     return 0;
@@ -243,6 +256,12 @@ const struct setting_row settings[SETTINGS] = {
                         "runs, and imports, that may wait for their turn;\n"
                         "others get 429 (default 1024)",
                         .set = set_max_queued},
+    [SET_ALLOW_MOUNT] =
+        {"allow-mount", "DIR",
+         "a directory of this machine that clients over TCP\n"
+         "may mount read-only in their runs, with all below it;\n"
+         "may be given several times (default: none)",
+         .set = set_allow_mount},
     [SET_TAG] = {"tag", "NAME", "the tag that the image gets", .set = set_tag},
     [SET_OUTPUT] = {"output", "FILE",
                     "where the tar goes, instead of standard output",

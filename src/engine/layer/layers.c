@@ -1,6 +1,7 @@
 /* layers.c: see layers.h. */
 #define _GNU_SOURCE
 #include "layer/layers.h"
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/log.h"
@@ -131,7 +132,31 @@ static void report_missing(const struct known *k) {
                  missing, (long long)first);
 }
 
-/* Removes what a killed engine left, except whole layers. */
+/* The directories of all volumes, one after the other, each with a NUL. */
+static bool collect_volume(void *arg, const struct stored_volume *v) {
+    return buffer_add(arg, v->directory, strlen(v->directory) + 1);
+}
+
+static bool keep_volume(void *arg, const char *entry) {
+    const struct buffer *known = arg;
+    return known->length > 0 &&
+           memmem(known->data, known->length, entry, strlen(entry) + 1) != NULL;
+}
+
+/* All names have one length, so none is the end of another. */
+static int recover_volumes(struct layers *l, struct fault *f) {
+    struct buffer known;
+    buffer_init(&known, SIZE_MAX / 2);
+    int result = store_volume_list(l->store, collect_volume, &known, f);
+    if (result == 0 && known.failed)
+        result = fault_memory(f);
+    if (result == 0)
+        result = sweep(l, "v", keep_volume, &known, f);
+    buffer_free(&known);
+    return result;
+}
+
+/* Removes what a killed engine left, except whole layers and volumes. */
 static int recover(struct layers *l, struct fault *f) {
     struct known k = {0};
     int result = store_layer_each(l->store, collect, &k, f);
@@ -143,12 +168,15 @@ static int recover(struct layers *l, struct fault *f) {
         report_missing(&k);
     free(k.ids);
     free(k.seen);
-    return result < 0 ? -1 : sweep(l, "w", keep_nothing, NULL, f);
+    return result < 0 || recover_volumes(l, f) < 0
+               ? -1
+               : sweep(l, "w", keep_nothing, NULL, f);
 }
 
 static int prepare(struct layers *l, struct fault *f) {
     if (make_plain(l->dir_fd, "l", f) < 0 ||
         make_plain(l->dir_fd, "w", f) < 0 ||
+        make_plain(l->dir_fd, "v", f) < 0 ||
         make_plain(l->dir_fd, "trash", f) < 0 ||
         check_file_system(l->dir_fd, f) < 0)
         return -1;

@@ -7,6 +7,7 @@
  *                every mount, so that nothing is written to make room for them
  *   l/N/         layer N: an upper directory, never written again
  *   w/N/u w/N/w  a workspace: upper and work directory of one run
+ *   v/UUID/      a volume (volumes.h)
  *   trash/       what waits to be deleted by a worker
  *
  * Files inside carry the owner ids of the sandbox shifted by the engine's id

@@ -1,9 +1,12 @@
 /* disk.c: see disk.h. */
 #include "operation/disk.h"
 #include "layer/survey.h"
+#include "layer/volumes.h"
 #include "operation/end.h"
 #include "operation/internal.h"
+#include "operation/mounts.h"
 #include "operation/save.h"
+#include "operation/volumes.h"
 #include <stdlib.h>
 #include <sys/statvfs.h>
 
@@ -36,6 +39,7 @@ struct measure {
     struct job job;
     struct operation *op;
     struct survey found;
+    int64_t volumes[MOUNTS_MAX]; /* bytes; -1: unknown, or no volume */
     uint64_t free_now;
     int result;
 };
@@ -44,6 +48,39 @@ static void measure_work(struct job *j) {
     struct measure *m = (struct measure *)j;
     m->result = workspace_survey(m->op->all->engine->layers, &m->op->workspace,
                                  &m->found, NULL);
+    const struct run_mounts *all = &m->op->run.mounts;
+    for (size_t i = 0; i < all->count; i++)
+        if (!all->list[i].volume ||
+            volume_measure(m->op->all->engine->layers, &all->list[i].stored,
+                           &m->volumes[i], NULL) < 0)
+            m->volumes[i] = -1;
+}
+
+/* What the volume has grown by since the run began: all of it if that is not
+ * known. */
+static int64_t growth(const struct measure *m, size_t i) {
+    int64_t before = m->op->run.mounts.list[i].bytes;
+    int64_t grown = m->volumes[i] - (before > 0 ? before : 0);
+    return grown > 0 ? grown : 0;
+}
+
+/* Refuse a volume that has grown beyond its quota. One that was larger before
+ * may be used, so that a run can clean it up. */
+static int judge_volumes(const struct measure *m, int64_t *limit,
+                         struct fault *f) {
+    const struct run_mounts *all = &m->op->run.mounts;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct stored_volume *v = &all->list[i].stored;
+        if (!v->quota || m->volumes[i] <= v->quota || growth(m, i) == 0)
+            continue;
+        *limit = v->quota;
+        return fault_set(f, 507,
+                         "the volume \"%.200s\" grew to %lld bytes, more than "
+                         "its quota of %lld",
+                         v->name, (long long)m->volumes[i],
+                         (long long)v->quota);
+    }
+    return 0;
 }
 
 /* Refuse what is above the run's own limit (*limit is that limit then). Refuse
@@ -54,14 +91,18 @@ static int judge(const struct measure *m, int64_t *limit, struct fault *f) {
         *limit = op->run.max_layer_bytes;
         return -1;
     }
+    if (judge_volumes(m, limit, f) < 0)
+        return -1;
+    int64_t written = m->found.bytes;
+    for (size_t i = 0; i < op->run.mounts.count; i++)
+        written += growth(m, i);
     if (m->free_now >= SPARE_BYTES ||
-        (uint64_t)m->found.bytes <= (op->free_at_start - m->free_now) / 2)
+        (uint64_t)written <= (op->free_at_start - m->free_now) / 2)
         return 0;
     return fault_set(f, 507,
                      "the run wrote %lld bytes and left less than %llu free on "
                      "the disk",
-                     (long long)m->found.bytes,
-                     (unsigned long long)SPARE_BYTES);
+                     (long long)written, (unsigned long long)SPARE_BYTES);
 }
 
 static void measure_done(struct job *j) {
@@ -91,6 +132,16 @@ static uint64_t fallen(uint64_t from, uint64_t to) {
     return from > to ? from - to : 0;
 }
 
+static bool may_be_over_quota(const struct operation *op, uint64_t bytes) {
+    for (size_t i = 0; i < op->run.mounts.count; i++) {
+        const struct run_mount *m = &op->run.mounts.list[i];
+        int64_t room = m->stored.quota - m->bytes;
+        if (m->stored.quota && bytes > (uint64_t)(room > 0 ? room : 0))
+            return true;
+    }
+    return false;
+}
+
 /* The free space of the whole disk shows cheaply that no run wrote much. The
  * workspace is measured only when that space shrank. */
 static bool may_be_too_much(const struct operation *op,
@@ -98,7 +149,8 @@ static bool may_be_too_much(const struct operation *op,
     uint64_t limit = (uint64_t)op->run.max_layer_bytes;
     uint64_t bytes = fallen(op->free_at_start, now->bytes);
     uint64_t names = fallen(op->inodes_at_start, now->inodes);
-    return bytes > limit || (bytes && now->bytes < SPARE_BYTES) ||
+    return bytes > limit || may_be_over_quota(op, bytes) ||
+           (bytes && now->bytes < SPARE_BYTES) ||
            (names > LAYER_NAMES_MIN && names > limit / LAYER_BYTES_A_NAME);
 }
 
@@ -110,4 +162,39 @@ void operation_watch_disk(struct operation *op) {
         operation_fail(op, event_log_fault(op->log), "disk", 0);
     else if (find_space(op, &now) && may_be_too_much(op, &now))
         measure(op, now.bytes);
+}
+
+/* ---- volumes that were left ---- */
+
+struct left_volume {
+    struct job job;
+    struct stored_volume volume;
+};
+
+static void left_work(struct job *j) {
+    struct left_volume *left = (struct left_volume *)j;
+    struct engine *e = job_engine(j);
+    int64_t bytes;
+    /* Otherwise the next run measures it. */
+    if (volume_measure(e->layers, &left->volume, &bytes, NULL) == 0)
+        store_volume_measured(e->store, &left->volume, bytes, NULL);
+}
+
+static void left_done(struct job *j) {
+    free(j);
+}
+
+void operation_leave_volumes(struct operation *op) {
+    struct engine *e = op->all->engine;
+    run_mounts_release(&op->run.mounts);
+    for (size_t i = 0; i < op->run.mounts.count; i++) {
+        const struct stored_volume *v = &op->run.mounts.list[i].stored;
+        struct left_volume *left = v->quota && !volume_runs(e, v->name)
+                                       ? calloc(1, sizeof *left)
+                                       : NULL;
+        if (!left)
+            continue;
+        left->volume = *v;
+        job_start(&e->workers, &left->job, left_work, left_done);
+    }
 }

@@ -2,6 +2,7 @@
 #include "operation/echo.h"
 #include "base/buffer.h"
 #include "base/json.h"
+#include "operation/mounts.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -104,6 +105,7 @@ static void write_run(struct buffer *b, const struct run *r) {
         json_add_number(b, "queue_timeout", r->queue_timeout);
     json_add_int(b, "truncate_output_at", p->truncate);
     write_files(b, r);
+    run_mounts_echo(b, p->json);
 }
 
 char *run_echo(const struct run *r) {

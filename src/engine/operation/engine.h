@@ -19,6 +19,7 @@ struct http_server;
 struct operations;
 struct layers;
 struct inspection;
+struct volume_use;
 
 struct engine_config {
     const char *data_dir;    /* absolute; made if missing, mode 0700 */
@@ -32,6 +33,9 @@ struct engine_config {
     /* How many runs may have a sandbox, and how many may wait for one. */
     size_t max_runs, max_queued;
     int nice; /* added to the nice value of sandboxes */
+    /* Directories of the host that requests over TCP may mount, absolute. */
+    const char *const *allowed_mounts;
+    size_t allowed_mount_count;
 };
 
 struct engine {
@@ -49,6 +53,7 @@ struct engine {
     size_t archives;  /* that are being sent */
     size_t importing; /* imports of contree-engine import that are going on */
     struct inspection *inspections; /* of images, now; see api/inspection.h */
+    struct volume_use *volumes;     /* that are used; operation/volumes.h */
     bool collecting;                /* garbage collection is going on */
     double collected; /* when the engine last collected by itself; 0: never */
 };

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/url.h"
 #include "operation/echo.h"
+#include "operation/mounts.h"
 #include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
@@ -444,6 +445,7 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
     field_bool(&r, "image_etc", &out->image_etc);
     read_limits(&r, out);
     read_files(&r, ids, out);
+    run_mounts_parse(&r, &out->mounts);
     if (!r.fault.status && !(out->text = run_echo(out)))
         fault_memory(&r.fault);
     if (!r.fault.status)

@@ -23,11 +23,13 @@ struct root root_of(const struct operation *op) {
         .places = !r->image_etc,
         .networking = r->networking,
         .limits = r->limits,
+        .mounts = r->mounts,
     };
 }
 
 bool root_equals(const struct root *a, const struct root *b) {
-    return a->layer_count == b->layer_count &&
+    return a->mounts.count == 0 && b->mounts.count == 0 &&
+           a->layer_count == b->layer_count &&
            memcmp(a->layers, b->layers, a->layer_count * sizeof *a->layers) ==
                0 &&
            strcmp(a->hostname, b->hostname) == 0 &&
@@ -46,7 +48,9 @@ static struct sandbox *start(struct engine *e, const struct root *root,
     char(*paths)[32] CLEANUP(cleanup_free) = calloc(count + 1, sizeof *paths);
     const char **lowers CLEANUP(cleanup_free) =
         calloc(count + 1, sizeof *lowers);
-    if (!paths || !lowers) {
+    struct sandbox_mount *mounts CLEANUP(cleanup_free) =
+        run_mounts_list(&root->mounts);
+    if (!paths || !lowers || (root->mounts.count && !mounts)) {
         fault_memory(f);
         return NULL;
     }
@@ -67,6 +71,8 @@ static struct sandbox *start(struct engine *e, const struct root *root,
         .limits = root->limits,
         .networking = root->networking,
         .max_file_bytes = root->max_file_bytes,
+        .mounts = mounts,
+        .mount_count = root->mounts.count,
     };
     return sandbox_start(e->launcher, &spec, callbacks, arg, f);
 }

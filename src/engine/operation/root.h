@@ -5,6 +5,7 @@
 
 #include "layer/workspace.h"
 #include "operation/engine.h"
+#include "operation/mounts.h"
 #include "sandbox/sandbox.h"
 
 /* Borrowed pointers. */
@@ -17,6 +18,7 @@ struct root {
     bool places; /* files of the engine are mounted in /etc */
     bool networking;
     struct limits limits;
+    struct run_mounts mounts; /* a root with some equals no other */
 };
 
 struct operation;

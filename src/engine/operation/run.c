@@ -38,7 +38,25 @@ static int put_file(struct operation *op, size_t i, struct fault *f) {
     return fd < 0 ? -1 : sandbox_put(op->sandbox, &to, fd, f);
 }
 
+/* An empty volume is for the user of the run, or else only root could write in
+ * it. */
+static int give_volumes(struct operation *op, struct fault *f) {
+    const struct run_process *p = &op->run.process;
+    const struct sandbox_process to = {
+        .user = p->user, .uid = p->uid, .gid = p->gid, .has_gid = p->has_gid};
+    if (!p->user && p->uid == 0)
+        return 0;
+    for (size_t i = 0; i < op->run.mounts.count; i++) {
+        const struct run_mount *m = &op->run.mounts.list[i];
+        if (m->volume && sandbox_give(op->sandbox, m->target, &to, f) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int start_main(struct operation *op, struct fault *f) {
+    if (give_volumes(op, f) < 0)
+        return -1;
     struct process_entry *e = processes_add(op, f);
     if (!e)
         return -1;
@@ -88,12 +106,15 @@ static const struct sandbox_callbacks callbacks = {
 static int get_sandbox(struct operation *op, bool *started, struct fault *f) {
     struct root root = root_of(op);
     *started = false;
-    op->sandbox = warm_take(op->all->warm, &root, &callbacks, op,
-                            &op->workspace, started);
+    /* A sandbox that was made ahead would keep a volume from being removed. */
+    if (root.mounts.count == 0)
+        op->sandbox = warm_take(op->all->warm, &root, &callbacks, op,
+                                &op->workspace, started);
     if (!op->sandbox)
         op->sandbox = root_start(op->all->engine, &root, &callbacks, op,
                                  &op->workspace, f);
     op->has_workspace = op->sandbox != NULL;
+    run_mounts_close(&op->run.mounts);
     return op->sandbox ? 0 : -1;
 }
 
@@ -226,10 +247,11 @@ static void count_usage(struct operation *op, const struct sandbox_exit *e) {
 
 /* init kills all other processes before it reports the exit of the main one, so
  * the pipes are mostly at their end. Then a disposable run need not wait until
- * the sandbox is gone. */
+ * the sandbox is gone. But whoever has the result may remove its volumes. */
 static void main_exited(struct operation *op, struct process_entry *e) {
     bool complete = process_drain(e->process);
-    if (complete && op->run.disposable && operation_drain(op))
+    if (complete && op->run.disposable && op->run.mounts.count == 0 &&
+        operation_drain(op))
         operation_conclude(op);
 }
 
@@ -265,6 +287,7 @@ enum { WARM = 2 };
 static void on_gone(void *arg) {
     struct operation *op = arg;
     op->sandbox = NULL;
+    operation_leave_volumes(op);
     operation_leave_place(op);
     if (!op->concluded)
         finish_output(op);

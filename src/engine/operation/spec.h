@@ -7,6 +7,7 @@
 #include "base/ids.h"
 #include "base/json.h"
 #include "base/uuid.h"
+#include "operation/mounts.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/sandbox.h"
 
@@ -76,6 +77,7 @@ struct run {
     struct limits limits; /* 0 each: the engine's default */
     struct run_file *files;
     size_t file_count;
+    struct run_mounts mounts;
     /* The request as a JSON object with its defaults: the reply to the spawn,
      * and the metadata of the operation. */
     char *text;

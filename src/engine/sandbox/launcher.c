@@ -606,8 +606,8 @@ static void spread(int dir_fd, const char *name) {
 /* Makes the directories that cells mount, before a forkserver opens them. Id
  * base must be able to search them, but not the data directory itself. */
 static int make_dirs(int dir_fd, struct fault *f) {
-    static const char *const dirs[] = {"l", "w"};
-    for (int i = 0; i < 2; i++)
+    static const char *const dirs[] = {"l", "w", "v"};
+    for (int i = 0; i < 3; i++)
         if ((mkdirat(dir_fd, dirs[i], 0700) < 0 && errno != EEXIST) ||
             fchmodat(dir_fd, dirs[i], 0711, 0) < 0)
             return fault_errno(f, "cannot make %s/ in the data directory",

@@ -19,11 +19,12 @@ struct forkserver_handle;
 /* ---- for the engine ---- */
 
 /* Starts the forkservers and waits until they can make cells. Call it before
- * any thread exists, from the loop's thread: they end with it. Makes l/ and w/
- * in the data directory; layers and workspaces in them must be owned by (or
- * open to) id base, which mounts them. dir_fd and `runtime` (NULL: native) must
- * live as long. `nice` (0 to SANDBOX_NICE_MAX) is how much lower the priority
- * of sandboxes is than ours. 503 with the wall that cannot be built. */
+ * any thread exists, from the loop's thread: they end with it. Makes l/, w/ and
+ * v/ in the data directory; layers, workspaces and volumes in them must be
+ * owned by (or open to) id base, which mounts them. dir_fd and `runtime` (NULL:
+ * native) must live as long. `nice` (0 to SANDBOX_NICE_MAX) is how much lower
+ * the priority of sandboxes is than ours. 503 with the wall that cannot be
+ * built. */
 struct launcher *launcher_open(int dir_fd, struct id_range ids,
                                const struct runtime *runtime, int nice,
                                struct fault *f);

@@ -639,6 +639,17 @@ static void on_left(uv_handle_t *handle) {
         on_ready(&s->request, cell);
 }
 
+static int order_mount(struct sandbox *s, const struct sandbox_mount *m,
+                       struct fault *f) {
+    struct order o = {.type = ORDER_MOUNT, .argc = m->volume ? 0 : 1};
+    const char *const names[] = {m->target, m->volume ? m->volume : ""};
+    const struct strings set = {names, 2};
+    int fd = m->volume ? -1 : fcntl(m->tree, F_DUPFD_CLOEXEC, 0);
+    if (!m->volume && fd < 0)
+        return fault_errno(f, "cannot pass on a mount");
+    return give_order(s, &o, &set, 1, &fd, (int)o.argc, f);
+}
+
 static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
                        struct fault *f) {
     struct order o = {.type = ORDER_SETUP,
@@ -676,6 +687,9 @@ static int prepare(struct sandbox *s, const struct sandbox_spec *spec,
         if (!s->group)
             return -1;
     }
+    for (size_t i = 0; i < spec->mount_count; i++)
+        if (order_mount(s, &spec->mounts[i], f) < 0)
+            return -1;
     return order_setup(s, spec, f);
 }
 
@@ -728,6 +742,17 @@ int sandbox_put(struct sandbox *s, const struct sandbox_file *file, int fd,
     const struct strings sets[] = {{&file->path, 1},
                                    {file->xattrs, file->xattr_count}};
     return give_order(s, &o, sets, 2, &fd, 1, f);
+}
+
+int sandbox_give(struct sandbox *s, const char *target,
+                 const struct sandbox_process *p, struct fault *f) {
+    struct order o = {.type = ORDER_GIVE,
+                      .uid = p->uid,
+                      .gid = p->gid,
+                      .has_gid = p->has_gid};
+    const char *const names[] = {target, p->user ? p->user : ""};
+    const struct strings set = {names, 2};
+    return give_order(s, &o, &set, 1, NULL, 0, f);
 }
 
 static size_t count_strings(char *const *list) {

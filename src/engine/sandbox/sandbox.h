@@ -19,6 +19,13 @@
 
 struct launcher;
 
+/* What is mounted in a sandbox beside its image. */
+struct sandbox_mount {
+    const char *target; /* absolute and normal, at least one name */
+    const char *volume; /* the name of its directory below v/; NULL: `tree` */
+    int tree;           /* from hostdir_open(); the caller keeps it */
+};
+
 struct sandbox_spec {
     const char *const *lowers; /* "l/12", top first, skeleton last */
     size_t lower_count;
@@ -32,6 +39,8 @@ struct sandbox_spec {
     unsigned image_etc;       /* bits ETC_... (init/protocol.h) of the files in
                                * /etc that are the image's, not the engine's */
     struct limits limits;
+    const struct sandbox_mount *mounts; /* none in another */
+    size_t mount_count;                 /* at most MOUNTS_MAX */
 };
 
 struct sandbox_exit {
@@ -119,6 +128,10 @@ struct sandbox_process {
     unsigned rows, columns; /* of a terminal, which controls the process; 0:
                              * the ends above */
 };
+/* Gives the volume that is mounted at `target` to the user of a process, if it
+ * is empty and root's. */
+int sandbox_give(struct sandbox *s, const char *target,
+                 const struct sandbox_process *p, struct fault *f);
 /* spid 1 is the main process: when it ends init kills all others, and the
  * sandbox ends. */
 int sandbox_spawn(struct sandbox *s, int spid, const struct sandbox_process *p,

@@ -70,6 +70,11 @@ static const char *const migrations[] = {
 
     /* Of imported images: USER. */
     "ALTER TABLE image ADD COLUMN user TEXT;",
+
+    "CREATE TABLE volume ("
+    " name TEXT PRIMARY KEY, directory TEXT NOT NULL UNIQUE,"
+    " created INTEGER NOT NULL, used INTEGER NOT NULL,"
+    " quota INTEGER NOT NULL, size INTEGER NOT NULL);",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof *migrations))
 

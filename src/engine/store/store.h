@@ -179,6 +179,35 @@ int store_file_list(struct store *s, const struct page *page,
                     bool (*visit)(void *arg, const struct stored_file *x),
                     void *arg, struct fault *f);
 
+/* A volume (layer/volumes.h). */
+#define VOLUME_UNMEASURED INT64_C(-1)
+struct stored_volume {
+    char name[TAG_SIZE], directory[UUID_SIZE];
+    int64_t created, used; /* microseconds; 0: no run has used it */
+    int64_t quota;         /* bytes; 0: none */
+    int64_t size;          /* bytes, or VOLUME_UNMEASURED since it was used */
+};
+/* 404 when there is no such volume. */
+int store_volume_get(struct store *s, const char *name,
+                     struct stored_volume *out, struct fault *f);
+/* 1: added; 0: there is one of that name. */
+int store_volume_add(struct store *s, const struct stored_volume *v,
+                     struct fault *f);
+/* A run begins to use it: its size is not known any more. */
+int store_volume_use(struct store *s, const struct stored_volume *v,
+                     int64_t now, struct fault *f);
+/* Note its size, unless another run has begun to use it since *v was read. */
+int store_volume_measured(struct store *s, const struct stored_volume *v,
+                          int64_t size, struct fault *f);
+int store_volume_limit(struct store *s, const struct stored_volume *v,
+                       int64_t quota, struct fault *f);
+int store_volume_remove(struct store *s, const struct stored_volume *v,
+                        struct fault *f);
+/* Ordered by name. */
+int store_volume_list(struct store *s,
+                      bool (*visit)(void *arg, const struct stored_volume *v),
+                      void *arg, struct fault *f);
+
 /* An operation as stored (http-api.md §5.9 to §5.11). Strings may be NULL. From
  * the store `kind` and `status` are constants; operation_row_clear frees the
  * other strings. */
