@@ -150,6 +150,7 @@ build = {
     ["contree.image.merge"] = "lua/contree/image/merge.lua",
     ["contree.image.reference"] = "lua/contree/image/reference.lua",
     ["contree.image.users"] = "lua/contree/image/users.lua",
+    ["contree.image.volumes"] = "lua/contree/image/volumes.lua",
     ["contree.loop"] = "lua/contree/loop/init.lua",
     ["contree.loop.copas"] = "lua/contree/loop/copas.lua",
     ["contree.loop.cqueues"] = "lua/contree/loop/cqueues.lua",

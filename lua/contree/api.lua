@@ -11,6 +11,7 @@ local images = require("contree.image.images")
 local import = require("contree.run.import")
 local operation = require("contree.run.operation")
 local run = require("contree.run")
+local volumes = require("contree.image.volumes")
 
 local api = {}
 
@@ -26,7 +27,7 @@ local Operation = operation.methods
 function api.new(given, safe)
   local self = client.new(given, safe)
   self.images, self.files = images.new(self), files.new(self)
-  self.operations = operation.manager(self)
+  self.operations, self.volumes = operation.manager(self), volumes.new(self)
   return self
 end
 

@@ -375,6 +375,9 @@ on("GET", "/inspect/([^/]+)/list", function(self, request, uuid)
   return { files = list }
 end)
 
+-- Runs may name volumes; the fake has none to manage.
+on("GET", "/volumes", function() return { volumes = json.array{} } end)
+
 on("GET", "/whoami", function()
   return { token_uuid = "testing", permissions = {}, operations_stat = {} }
 end)

@@ -108,6 +108,10 @@ local ROWS = {
     import_from = OCI, oci = OCI, docker = OCI, podman = OCI, pull = OCI, pull_by_oci = OCI,
     reference = { pure = true, args = { "a" }, bad = { "/a" } },
   },
+  ["contree.Volumes"] = {
+    list = NONE, get = { args = { "a" }, bad = { 5 } }, remove = { args = { "a" }, bad = { 5 } },
+    create = { args = { "a" }, bad = { 5 }, option = "quota", at = 2 },
+  },
   ["contree.Image"] = IMAGE,
   ["contree.Result"] = IMAGE,
   ["contree.Session"] = SESSION,
@@ -189,6 +193,7 @@ describe("both faces", function()
   local makers = {
     ["contree.Client"] = function(client) return client end,
     ["contree.Images"] = function(client) return client.images end,
+    ["contree.Volumes"] = function(client) return client.volumes end,
     ["contree.Sessions"] = function(_, _, api) return api.sessions(STORE) end,
     ["contree.Image"] = function(_, image) return image end,
     ["contree.Result"] = function(_, image)

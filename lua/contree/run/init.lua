@@ -16,6 +16,7 @@ local stdin = require("contree.run.stdin")
 local stdio = require("contree.base.stdio")
 local tasks = require("contree.loop.task")
 local users = require("contree.image.users")
+local volumes = require("contree.image.volumes")
 local wire = require("contree.wire")
 
 local run = {}
@@ -54,6 +55,10 @@ local GRACE = 5
 ---@field files? table           list of local paths, or map of destinations to a local path,
 ---  { source = } or { data = } with mode, uid, gid and, for directories, ignore; or an
 ---  uploaded file
+---@field volumes? table<string, string> names of volumes by where they are mounted: directories
+---  that outlive the run, in no image (local engine)
+---@field mounts? table<string, string|{ path: string, noexec: boolean? }> directories of the
+---  engine's machine by where they are mounted, read-only (local engine)
 ---@field hostname? string       the sandbox's name
 ---@field user? string|true      "app", "app:staff", "1000:1000"; true: the image's USER;
 ---  default root
@@ -95,7 +100,7 @@ run.spec = {
   networking = options.one_of(options.boolean, options.nested{ enabled = options.boolean }),
   resources_limits = run.limits,
   idempotency_key = options.name, detach = options.boolean,
-  image_etc = options.boolean,
+  image_etc = options.boolean, volumes = volumes.by_target, mounts = volumes.mounts_by_target,
 }
 
 --- The options of a command that runs beside another one (http-api.md §5.6).
@@ -136,6 +141,7 @@ local function body_of(given)
     timeout = given.timeout and math.ceil(given.timeout), queue_timeout = given.queue_timeout,
     networking = networking, resources_limits = given.resources_limits,
     disposable = given.disposable, image_etc = given.image_etc,
+    volumes = given.volumes, mounts = volumes.mounts(given.mounts),
   }
 end
 
@@ -276,6 +282,7 @@ local function request_of(from, plan, this, wait)
   if this.body.user and not self.unix_socket then
     users.settle(self, image.uuid_of(from), this.body)
   end
+  if this.body.volumes or this.body.mounts then volumes.need(self) end
   this.body.image = base or image.reference(from)
   -- A run with a key goes on when we hang up, so we need its id at once.
   local held_back = wait and not this.live and not plan.key and not plan.detach

@@ -19,6 +19,7 @@ local ENGINE_HOST = "http://localhost"
 ---@field images contree.Images
 ---@field files contree.Files
 ---@field operations contree.Operations
+---@field volumes contree.Volumes
 local Client = {}
 
 client.methods = Client
@@ -119,6 +120,7 @@ function client.new(given, safe)
   -- A field that is absent would cost a call of __index each time it is read.
   local self = { safe = safe or false, timeout = given.timeout or 300,
     policy = retry.policy(given.retry), engine = false, closed = false, respond = false,
+    has_volumes = false,
     prepared = setmetatable({}, { __mode = "k" }) }
   if found.engine then
     self.engine = engine.new(found.engine)

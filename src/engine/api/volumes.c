@@ -1,4 +1,4 @@
-/* volumes.c: /volumes, an extension (http-api.md §4.27). */
+/* volumes.c: /volumes, an extension (http-api.md §4.31). */
 #define _GNU_SOURCE
 #include "operation/volumes.h"
 #include "api/api.h"
@@ -85,8 +85,7 @@ static void list_free(struct volume_list *all) {
     free(all);
 }
 
-static void list_done(struct job *j) {
-    struct volume_list *all = (struct volume_list *)j;
+static void tell_list(struct volume_list *all) {
     struct buffer b;
     if (all->request) {
         api_open_list(&b, "volumes");
@@ -98,19 +97,25 @@ static void list_done(struct job *j) {
     list_free(all);
 }
 
+static void list_done(struct job *j) {
+    tell_list((struct volume_list *)j);
+}
+
 static void list_gone(void *arg) {
     ((struct volume_list *)arg)->request = NULL;
 }
 
 static void volumes_list(struct request *r) {
     struct engine *e = request_engine(r);
+    bool unmeasured;
     struct volume_list *all = calloc(1, sizeof *all);
     struct fault f;
     if (!all) {
         reply_memory(r);
         return;
     }
-    if (store_volume_list(e->store, add, all, &f) < 0 || all->fault.status) {
+    if (url_flag(request_url(r), "unmeasured", &unmeasured, &f) < 0 ||
+        store_volume_list(e->store, add, all, &f) < 0 || all->fault.status) {
         reply_fault(r, all->fault.status ? &all->fault : &f);
         list_free(all);
         return;
@@ -119,7 +124,10 @@ static void volumes_list(struct request *r) {
         all->list[i].runs = volume_runs(e, all->list[i].volume.name);
     all->request = r;
     request_on_gone(r, list_gone, all);
-    job_start(&e->workers, &all->job, list_work, list_done);
+    if (unmeasured)
+        tell_list(all);
+    else
+        job_start(&e->workers, &all->job, list_work, list_done);
 }
 
 /* ---- one ---- */

@@ -23,6 +23,7 @@ struct run_mount {
 struct run_mounts {
     struct run_mount *list;
     size_t count;
+    double measure_after; /* when to look at quotas again, monotonic seconds */
 };
 
 /* Read `volumes` and `mounts` of a request. The first wrong one fills the fault
