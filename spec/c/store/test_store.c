@@ -620,6 +620,7 @@ static void climb(void) {
                   "ALTER TABLE image DROP COLUMN config; "
                   "ALTER TABLE layer DROP COLUMN level; "
                   "ALTER TABLE layer DROP COLUMN squashed; "
+                  "DROP TABLE volume; "
                   "DROP INDEX operation_other; DROP INDEX operation_import; "
                   "CREATE INDEX operation_status ON operation (status); "
                   "CREATE INDEX operation_kind ON operation (kind); "
