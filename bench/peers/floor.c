@@ -106,8 +106,8 @@ static void on_failed(void *arg, const struct fault *f) {
     fprintf(stderr, "floor: %s\n", f->message);
 }
 static void on_spawned(void *arg, int spid, int pid,
-                       const struct sandbox_account *account) {
-    (void)arg, (void)spid, (void)pid, (void)account;
+                       const struct sandbox_account *account, int terminal) {
+    (void)arg, (void)spid, (void)pid, (void)account, (void)terminal;
 }
 static void on_spawn_failed(void *arg, int spid, const struct fault *f) {
     (void)spid;
