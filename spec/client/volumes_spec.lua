@@ -17,11 +17,13 @@ describe("volumes", function()
     used_at = fake.null }
   local RUN = { path = "/v1/instances", replies = { { status = 201,
     headers = { ["Preference-Applied"] = "wait" }, json = fake.operation{ stdout = "" } } } }
-  local LISTED = { path = "/v1/volumes", replies = { { status = 200, json = { volumes = { VOLUME } } } } }
+  local LISTED = { path = "/v1/volumes",
+    replies = { { status = 200, json = { volumes = { VOLUME } } } } }
   local FOUND = { name = "a/b", size = 5, runs = 2, in_use = true, created_at = "2024" }
 
   it("are read", function()
-    server:rules{ LISTED, { path = "/v1/volumes/a%2Fb", replies = { { status = 200, json = VOLUME } } } }
+    server:rules{ LISTED,
+      { path = "/v1/volumes/a%2Fb", replies = { { status = 200, json = VOLUME } } } }
     assert.same({ FOUND }, client.volumes:list())
     assert.same({ FOUND }, client.volumes())
     assert.same(FOUND, client.volumes:get("a/b"))

@@ -15,7 +15,8 @@ describe("volumes and mounts", function()
   local CACHE = { ["/cache"] = "cache" }
 
   it("outlive runs of every kind", function()
-    assert.equal("1\n", image:run{ shell = "echo 1 >> /cache/f; cat /cache/f", volumes = CACHE }.stdout)
+    local first = image:run{ shell = "echo 1 >> /cache/f; cat /cache/f", volumes = CACHE }
+    assert.equal("1\n", first.stdout)
     local operation = image:start{ shell = "echo 2 >> /cache/f", volumes = CACHE }
     operation:wait()
     local process = image:popen({ "tee", "-a", "/cache/f" }, { volumes = CACHE })
@@ -93,7 +94,8 @@ describe("volumes and mounts", function()
     local folder = directory .. "/shown"
     disk.capture("mkdir -p " .. folder .. " && chmod 755 " .. directory .. " " .. folder
       .. " && echo x > " .. folder .. "/f")
-    local result = image:run{ shell = "cat /data/f; echo y > /data/f", mounts = { ["/data"] = folder } }
+    local result = image:run{ shell = "cat /data/f; echo y > /data/f",
+      mounts = { ["/data"] = folder } }
     assert.equal("x\n", result.stdout)
     assert.matches("Read%-only file system", result.stderr)
     assert.equal("x\n", disk.read(folder .. "/f"))
