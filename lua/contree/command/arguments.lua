@@ -204,6 +204,7 @@ local COMMANDS = {
     operands = { { "name", "the profile's name; default \"default\"", args = "?" } },
     options = { { { "--service-url", "URL", "the service; default: the hosted one" },
       { "--project", "ID", "the project" } } } },
+  { "mcp", "serve tools for agents (MCP) on standard input and output", file = "mcp" },
   { "completion", "print the completion of a shell", file = "completion",
     operands = { { "shell", "bash, zsh or fish", choices = { "bash", "zsh", "fish" } } } },
 }

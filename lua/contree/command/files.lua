@@ -1,6 +1,7 @@
 --- contree ls, cat, cp, grep: the files of images.
 
 local errors = require("contree.base.errors")
+local kept = require("contree.workspace.kept")
 local report = require("contree.command.report")
 local sessions = require("contree.command.sessions")
 local terminal = require("contree.command.terminal")
@@ -61,7 +62,7 @@ local function copy_out(args, word, path)
     return 0
   end
   local name = path:match("([^/]+)/*$")
-  if name and pcall(sessions.folder, to) then to = to:gsub("/+$", "") .. "/" .. name end
+  if name and pcall(kept.folder, to) then to = to:gsub("/+$", "") .. "/" .. name end
   image:download(path, to)
   return 0
 end

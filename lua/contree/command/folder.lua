@@ -2,6 +2,7 @@
 --- until changes are brought home.
 
 local errors = require("contree.base.errors")
+local kept = require("contree.workspace.kept")
 local report = require("contree.command.report")
 local run = require("contree.command.run")
 local sessions = require("contree.command.sessions")
@@ -13,7 +14,7 @@ local OUT = terminal.OUT
 
 -- "contree on make test" has taken a program for the folder.
 local function check_path(args)
-  local ok, err = pcall(sessions.folder, args.path)
+  local ok, err = pcall(kept.folder, args.path)
   if ok then return end
   if not args.path:find("/", 1, true) then
     err.hint = ("the command comes after --: contree on -- %s"):format(

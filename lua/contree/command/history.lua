@@ -3,6 +3,7 @@
 
 local errors = require("contree.base.errors")
 local folder = require("contree.command.folder")
+local kept = require("contree.workspace.kept")
 local report = require("contree.command.report")
 local sessions = require("contree.command.sessions")
 local terminal = require("contree.command.terminal")
@@ -107,7 +108,7 @@ function history.blame(args)
 end
 
 function history.sessions(args)
-  local store = args.contree.sessions(sessions.store())
+  local store = args.contree.sessions(kept.store())
   if args.delete then
     if not store:delete(args.delete) then
       errors.raise("not_found", "there is no session " .. args.delete,

@@ -145,8 +145,7 @@ function run.run(args)
   end
   local at
   if args.session then
-    local first = not sessions.has(args, args.session)
-    at = sessions.named(args, first and args.image or nil)
+    at = sessions.named(args, args.image)
     options.tag = nil
   else
     at = args.image:match("^@") and sessions.image(args, args.image)

@@ -57,6 +57,7 @@ end
 ---@async
 ---@return string?
 function terminal.read()
+  if terminal.kind(IN) == "file" then return io.stdin:read(CHUNK) end
   local waiter = {}
   local poll, problem = uv.new_poll(IN)
   if not poll then error(problem, 0) end

@@ -23,6 +23,11 @@ local make_uploaded = class.define("contree.UploadedFile", {}, {
   __tostring = function(self) return ("contree.UploadedFile(%s)"):format(self.uuid) end,
 })
 
+--- A file that was uploaded before, by its id.
+---@param uuid string
+---@return contree.UploadedFile
+function files.uploaded(uuid) return make_uploaded({ uuid = uuid }) end
+
 -- What files= means --------------------------------------------------------
 
 -- Whether the digit b has all bits that the digit a has.

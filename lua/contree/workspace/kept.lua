@@ -1,0 +1,86 @@
+--- The workspaces that programs of the user share: one a folder, in one store, by the folder's
+--- path. Sessions with a name are kept there, too.
+
+local core = require("contree.core")
+local directories = require("contree.base.directories")
+local errors = require("contree.base.errors")
+local sessions = require("contree.session.sessions")
+
+local kept = {}
+
+--- The path of the store. Its directory is made.
+---@return string
+function kept.store()
+  local state = directories.state()
+  if not state then
+    errors.raise("file", "there is no place for sessions",
+      { hint = "set HOME, or CONTREE_STATE_DIR" })
+  end
+  directories.make(state)
+  return state .. "/sessions.db"
+end
+
+--- The ids of all sessions: id -> true.
+---@async
+local function all()
+  local ids, store = {}, sessions.new(kept.store())
+  for _, each in ipairs(store:list()) do ids[each.id] = true end
+  store:close()
+  return ids
+end
+
+--- Whether there is a session of that id.
+---@async
+---@param id string a folder's path, or a name
+function kept.has(id) return all()[id] == true end
+
+local function parent_of(path)
+  if path == "/" then return nil end
+  local parent = path:match("^(.*)/[^/]+$")
+  return parent == "" and "/" or parent
+end
+
+--- The absolute path of a folder, without links.
+---@param path string
+---@return string
+function kept.folder(path)
+  local real, problem = core.real_path(path)
+  local stat = real and core.stat(real)
+  if stat and stat.type == "directory" then return real end
+  errors.raise("file", ("%s: %s"):format(path, problem or "it is no directory"))
+end
+
+--- The id of the session of a folder, or of the nearest above it that has one.
+---@async
+---@param path string
+---@return string? id, string folder
+function kept.find(path)
+  local folder = kept.folder(path)
+  local ids, at = all(), folder
+  while at do
+    if ids[at] then return at, folder end
+    at = parent_of(at)
+  end
+  return nil, folder
+end
+
+--- The workspace of a folder. One that has none gets it, of that image.
+---@async
+---@param client contree.Client
+---@param folder string       as of kept.folder()
+---@param image? string       imported if it is not there
+---@param prefer? "host"|"sandbox"
+---@return contree.Workspace? nil: there is none, and no image was given
+function kept.open(client, folder, image, prefer)
+  local from
+  if kept.has(folder) then
+    from = client:session{ store = kept.store(), id = folder }.image
+  elseif image then
+    from = client.images:oci(image)
+  else
+    return nil
+  end
+  return from:workspace{ path = folder, store = kept.store(), id = folder, prefer = prefer }
+end
+
+return kept
