@@ -11,6 +11,8 @@ local mcp = {}
 local PARSE, REQUEST = -32700, -32600
 -- The longest message. A client that sends more is told, and its message is passed over.
 local LONGEST = 64 * 2 ^ 20
+-- Seconds to end in. Clients send SIGTERM after two.
+local FAREWELL = 1.8
 
 ---@class contree.mcp.Server
 ---@field client contree.Client
@@ -151,6 +153,16 @@ local function read_lines(self, read)
   end
 end
 
+-- Cancels what is being answered, and waits until the server has been told.
+local function end_all(self)
+  local tasks = {}
+  for _, task in pairs(self.running) do tasks[#tasks + 1] = task end
+  for _, task in ipairs(tasks) do task:cancel() end
+  pcall(contree.timeout, FAREWELL, function()
+    for _, task in ipairs(tasks) do pcall(task.wait, task) end
+  end)
+end
+
 --- Serves until the input ends; then what is still being answered is cancelled.
 ---@async
 ---@param client contree.Client
@@ -159,7 +171,7 @@ end
 function mcp.serve(client, read, write)
   local self = setmetatable({ client = client, write = write, running = {}, handles = {} }, Server)
   read_lines(self, read)
-  for _, task in pairs(self.running) do task:cancel() end
+  end_all(self)
 end
 
 return mcp
