@@ -104,7 +104,7 @@ describe("contree mcp", function()
     end
     client:send_line("")
     client:send_line('{"jsonrpc":"2.0","id":7,"result":{}}')
-    client:send_line('{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":{}}}')
+    client:send("notifications/cancelled", { requestId = {} }, true)
     assert.are.equal(-32601, client:request("no/such").error.code)
     assert.are.equal(-32602, client:request("tools/call", { name = "no_such" }).error.code)
     assert.are.equal(-32602, client:request("tools/list", { cursor = "x" }).error.code)
@@ -190,8 +190,8 @@ describe("contree mcp", function()
         assert.is_string(schema.description, tool.name .. "." .. name)
       end
     end
-    for name in ("list_images get_image set_tag import_image registry_token_obtain registry_auth run "
-      .. "rsync upload download get_operation list_operations wait_operations cancel_operation "
+    for name in ("list_images get_image set_tag import_image registry_token_obtain registry_auth "
+      .. "run rsync upload download get_operation list_operations wait_operations cancel_operation "
       .. "list_files read_file get_guide workspace_run workspace_changes workspace_apply "
       .. "workspace_undo diff bisect blame branch"):gmatch("%S+") do
       assert.is_table(names[name], name)
@@ -307,7 +307,8 @@ describe("contree mcp", function()
     assert.are.equal(5, #client:request("resources/templates/list").result.resourceTemplates)
     assert.matches("root:", read("contree://image/" .. IMAGE .. "/read/etc/passwd")
       .result.contents[1].text)
-    assert.matches("passwd", read("contree://image/busybox%3Alatest/ls/etc").result.contents[1].text)
+    assert.matches("passwd", read("contree://image/busybox%3Alatest/ls/etc")
+      .result.contents[1].text)
     assert.matches('"depth":0', read("contree://image/" .. IMAGE .. "/lineage")
       .result.contents[1].text)
     local id = call("run", { command = "echo x", image = IMAGE, wait = false }).operation_id

@@ -71,11 +71,11 @@ local function copy_in(args, word, path)
   local image = sessions.image(args, word)
   if path:sub(-1) == "/" then path = path .. (args.from:match("([^/]+)/*$") or "") end
   local made = image:apply_files{ [path] = args.from }
-  local kept = args.tag and made:tag_as(args.tag) or made
+  local result = args.tag and made:tag_as(args.tag) or made
   if args.json then
-    report.json({ uuid = kept.uuid, tag = kept.tag })
+    report.json({ uuid = result.uuid, tag = result.tag })
   else
-    report.line(args.tag or kept.uuid)
+    report.line(args.tag or result.uuid)
   end
   return 0
 end

@@ -8,8 +8,8 @@ local prompts = {}
 local ALL = {
   { "prepare-environment", "Prepare an image for a task",
     { { "task", true }, { "base", "python:3.11-slim" }, { "project", "" }, { "packages", "" } },
-    "Prepare an image for this task: {task}\nLook with list_images for one that fits; else begin at "
-      .. "{base} (import_image). Install what is needed ({packages}) with run and disposable = "
+    "Prepare an image for this task: {task}\nLook with list_images for one that fits; else begin "
+      .. "at {base} (import_image). Install what is needed ({packages}) with run and disposable = "
       .. "false, try it, and name it with set_tag, for the project: {project}" },
   { "run-python", "Run Python code", { { "code", true } },
     "Run this Python code in a sandbox, with run, from an image that has Python, and explain the "

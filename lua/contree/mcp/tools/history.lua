@@ -66,7 +66,8 @@ local IMAGE = { "image", "string", "a uuid, or tag:NAME", required = true }
 
 return {
   { name = "diff", title = "Compare two images", reads = true, call = diff,
-    about = "Lists what changed from one image to another; with text as a patch, too. Nothing runs.",
+    about = "Lists what changed from one image to another; with text as a patch, too. Nothing "
+      .. "runs.",
     takes = {
       { "from", "string", "the older image", required = true },
       { "to", "string", "the newer image", required = true },
@@ -76,8 +77,8 @@ return {
     } },
   { name = "bisect", title = "Find the run that broke something", call = bisect,
     about = "Finds, among the runs that led to an image, the first after which a test fails. The "
-      .. "test is a line of shell: exit code 0 is good, 125 cannot tell, any other is bad. It takes "
-      .. "the logarithm of the number of runs.",
+      .. "test is a line of shell: exit code 0 is good, 125 cannot tell, any other is bad. It "
+      .. "takes the logarithm of the number of runs.",
     takes = { IMAGE, { "command", "string", "the test", required = true },
       { "parallel", "integer", "how many tests at a time", default = 1 } } },
   { name = "blame", title = "Which run changed a path", reads = true, call = blame,

@@ -65,7 +65,8 @@ local function wait_operations(context, given)
       cancelled[#cancelled + 1] = id
     end
     local found, operation = pcall(shapes.operation, context.client, id)
-    results[id] = found and operation or { uuid = id, status = "FAILED", error = tostring(operation) }
+    results[id] = found and operation
+      or { uuid = id, status = "FAILED", error = tostring(operation) }
   end
   return { results = results, completed = completed, cancelled = cancelled,
     timed_out = timed_out and given.mode == "any" }

@@ -49,7 +49,8 @@ return {
       .. "begins at `image`; nothing else is remembered. For the user's project use "
       .. "workspace_run.",
     takes = {
-      { "command", "string", "a line for the shell; with shell = false a program", required = true },
+      { "command", "string", "a line for the shell; with shell = false a program",
+        required = true },
       { "image", "string", "a uuid, or tag:NAME", required = true },
       { "shell", "boolean", "run it with sh", default = true },
       { "env", "map", "variables" },
