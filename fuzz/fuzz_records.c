@@ -47,7 +47,7 @@ static void give_spool(struct records *records) {
 /* Push the oldest record; false if its bytes cannot be read. */
 static bool push(lua_State *L, struct records *records) {
     struct transfer_error error = {0};
-    bool ok = records_push(L, records, &error);
+    bool ok = records_push(L, records, NULL, NULL, &error);
     if (ok != !error.kind)
         abort();
     return ok;

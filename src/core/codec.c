@@ -269,6 +269,11 @@ static struct bytes *check_buffer(lua_State *L) {
     return luaL_checkudata(L, 1, BUFFER_TYPE);
 }
 
+struct bytes *codec_buffer_at(lua_State *L, int index) {
+    return lua_isnoneornil(L, index) ? NULL
+                                     : luaL_checkudata(L, index, BUFFER_TYPE);
+}
+
 int codec_buffer_new(lua_State *L) {
     struct bytes *bytes = compat_newuserdata(L, sizeof *bytes);
     *bytes = (struct bytes){0};

@@ -2,6 +2,8 @@
 #ifndef CONTREE_CODEC_H
 #define CONTREE_CODEC_H
 
+#include "bytes.h"
+
 #include <lua.h>
 #include <stddef.h>
 
@@ -30,6 +32,8 @@ char *codec_write_json(const char *text, size_t size, char *out);
 int codec_tidy(lua_State *L);
 /* core.buffer() -> buffer: add(s), take() -> s, length() and #buffer. */
 int codec_buffer_new(lua_State *L);
+/* The bytes of a buffer; NULL for nil or none. */
+struct bytes *codec_buffer_at(lua_State *L, int index);
 void codec_register(lua_State *L);
 
 #pragma GCC visibility pop

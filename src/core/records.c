@@ -138,14 +138,17 @@ static bool take_head(struct records *records, const char **data, size_t *size,
 
 /* ---- bodies ---- */
 
-/* The file for a record, if there is one. */
+/* Where the bytes of a record go, if they make no event. */
 static struct record_file *file_of(struct records *records,
                                    const struct record_head *head) {
     struct record_file *file = strcmp(head->type, "stdout") == 0 ? &records->out
                                : strcmp(head->type, "stderr") == 0
                                    ? &records->err
                                    : NULL;
-    return file && file->fd >= 0 && head->spid == records->spid ? file : NULL;
+    return file && (file->fd >= 0 || file->buffer) &&
+                   head->spid == records->spid
+               ? file
+               : NULL;
 }
 
 static void note_written(struct records *records, struct record_file *file,
@@ -154,20 +157,18 @@ static void note_written(struct records *records, struct record_file *file,
     records->last_written = head->id;
 }
 
-static bool write_out(struct records *records, struct record_file *file,
-                      const char *data, struct transfer_error *error) {
-    size_t left = (size_t)records->head.length;
+static bool write_out(const struct record_head *head, int fd, const char *data,
+                      struct transfer_error *error) {
+    size_t left = (size_t)head->length;
     while (left > 0) {
-        ssize_t n = write(file->fd, data, left);
+        ssize_t n = write(fd, data, left);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail(error, "file", "%s: %s", records->head.type,
-                        strerror(errno));
+            return fail(error, "file", "%s: %s", head->type, strerror(errno));
         data += n;
         left -= (size_t)n;
     }
-    note_written(records, file, &records->head);
     return true;
 }
 
@@ -196,9 +197,12 @@ static bool deliver(struct records *records, const char *data,
     records->in_body = false;
     if (strcmp(head->type, "spool") == 0)
         return spool_open(&records->spool, data, (size_t)head->length, error);
-    return file && !records->first && head->at < 0
-               ? write_out(records, file, data, error)
-               : enqueue(records, data, error);
+    if (!file || records->first || head->at >= 0)
+        return enqueue(records, data, error);
+    if (!write_out(head, file->fd, data, error))
+        return false;
+    note_written(records, file, head);
+    return true;
 }
 
 /* Take bytes of a body, up to its end. One that is there as a whole is not
@@ -236,17 +240,39 @@ bool records_feed(struct records *records, const char *data, size_t size,
 
 /* ---- for Lua ---- */
 
-/* Copy output that is in the spool, and next, to its file; false if that is not
- * what waits. */
+static bool add_to_buffer(const struct records *records,
+                          const struct record *record, struct bytes *buffer,
+                          struct transfer_error *error) {
+    size_t length = (size_t)record->head.length;
+    if (!bytes_reserve(buffer, length))
+        return fail(error, "other", "not enough memory");
+    char *end = buffer->data + buffer->length;
+    if (record->head.at < 0)
+        memcpy(end, record->bytes, length);
+    else if (!spool_read(&records->spool, record->head.at, end, length, error))
+        return false;
+    buffer->length += length;
+    return true;
+}
+
+static bool copy_to_file(struct records *records, const struct record *record,
+                         int fd, struct transfer_error *error) {
+    const struct record_head *head = &record->head;
+    return head->at < 0
+               ? write_out(head, fd, record->bytes, error)
+               : spool_copy(&records->spool, head->at, (size_t)head->length, fd,
+                            head->type, error);
+}
+
+/* Copy output that waits to its file or buffer; false if that is not next. */
 static bool copy_next(struct records *records, struct transfer_error *error) {
     const struct record *record = records->first;
-    const struct record_head *head = record ? &record->head : NULL;
-    struct record_file *file =
-        head && head->at >= 0 ? file_of(records, head) : NULL;
-    if (!file || !spool_copy(&records->spool, head->at, (size_t)head->length,
-                             file->fd, head->type, error))
+    struct record_file *file = record ? file_of(records, &record->head) : NULL;
+    if (!file ||
+        !(file->buffer ? add_to_buffer(records, record, file->buffer, error)
+                       : copy_to_file(records, record, file->fd, error)))
         return false;
-    note_written(records, file, head);
+    note_written(records, file, &record->head);
     return drop(records);
 }
 
@@ -291,20 +317,28 @@ static bool push_first(lua_State *L, struct records *records,
     return true;
 }
 
-bool records_push(lua_State *L, struct records *records,
-                  struct transfer_error *error) {
+static bool push_next(lua_State *L, struct records *records,
+                      struct transfer_error *error) {
     long long before = records->out.written + records->err.written, copied = 0;
-    bool ok = true;
     while (copied < COPY_BYTES && copy_next(records, error))
         copied = records->out.written + records->err.written - before;
     if (error->kind)
-        ok = false;
-    else if (copied > 0)
+        return false;
+    if (copied == 0 && records->first)
+        return push_first(L, records, error);
+    if (copied > 0)
         lua_pushboolean(L, 1);
-    else if (records->first)
-        ok = push_first(L, records, error);
     else
         lua_pushnil(L);
+    return true;
+}
+
+bool records_push(lua_State *L, struct records *records, struct bytes *out,
+                  struct bytes *err, struct transfer_error *error) {
+    records->out.buffer = out;
+    records->err.buffer = err;
+    bool ok = push_next(L, records, error);
+    records->out.buffer = records->err.buffer = NULL;
     if (records->ended && (!ok || !records->first))
         records_close(records);
     return ok;

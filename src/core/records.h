@@ -29,9 +29,10 @@ struct record_head {
     long long at; /* in the spool; -1: the bytes follow */
 };
 
-/* Output that goes to a file as it comes. */
+/* Output that goes to a file or a buffer, and makes no event. */
 struct record_file {
-    int fd; /* owned; -1: the stream goes to no file */
+    int fd;               /* owned; -1: the stream goes to no file */
+    struct bytes *buffer; /* borrowed, while Lua asks; or NULL */
     long long written;
 };
 
@@ -46,7 +47,7 @@ struct records {
     struct bytes body; /* an unfinished body */
     struct record *first, **last;
     size_t queued;  /* bytes in the finished records */
-    long long spid; /* whose output goes to files */
+    long long spid; /* whose output that is */
     struct record_file out, err;
     long long last_written; /* the id of the last of these records; or -1 */
     struct spool spool;
@@ -64,12 +65,13 @@ void records_close(struct records *records);
 bool records_feed(struct records *records, const char *data, size_t size,
                   struct transfer_error *error);
 /* Push the oldest record as {id=, spid=, event=, data=}, or with `bytes` in
- * place of data, and drop it; or push nil; or push true, when output was copied
- * from the spool to a file and more may wait. False with the error. */
-bool records_push(lua_State *L, struct records *records,
-                  struct transfer_error *error);
-/* Push the id of the last record that went to a file, and how many bytes did:
- * of stdout, of stderr; or nil if none did. */
+ * place of data, and drop it; or push nil; or push true, when output went to a
+ * file, or to one of the buffers (or NULL), and more may wait. False with the
+ * error. */
+bool records_push(lua_State *L, struct records *records, struct bytes *out,
+                  struct bytes *err, struct transfer_error *error);
+/* Push the id of the last record that became no event, and how many bytes did
+ * so: of stdout, of stderr; or nil if none did. */
 int records_push_written(lua_State *L, const struct records *records);
 
 #pragma GCC visibility pop

@@ -1,5 +1,6 @@
 #include "transfer.h"
 #include "clock.h"
+#include "codec.h"
 #include "lua_compat.h"
 
 #include <math.h>
@@ -499,6 +500,8 @@ static int transfer_write(lua_State *L) {
     struct source *source = &t->source;
     size_t size;
     const char *data = luaL_checklstring(L, 2, &size);
+    lua_Integer from = luaL_optinteger(L, 3, 1);
+    luaL_argcheck(L, from >= 1 && (size_t)from <= size + 1, 3, "out of range");
     multi_check(L, t->multi);
     if (!t->done && !is_refused(t) &&
         (source->kind != SOURCE_CHUNKS || source->finished))
@@ -509,13 +512,15 @@ static int transfer_write(lua_State *L) {
         lua_pushboolean(L, 0);
         return 1;
     }
-    if (!source_write(source, data, size))
+    size -= (size_t)from - 1;
+    size = size < SOURCE_HIGH_WATER ? size : SOURCE_HIGH_WATER;
+    if (!source_write(source, data + from - 1, size))
         return luaL_error(L, "not enough memory");
     if (source->starved && size > 0) {
         source->starved = false;
         resume(t);
     }
-    lua_pushboolean(L, 1);
+    lua_pushinteger(L, from + (lua_Integer)size);
     return 1;
 }
 
@@ -565,7 +570,8 @@ static int transfer_next_event(lua_State *L) {
         return luaL_error(L, "this transfer has no events");
     if (!t->sink.has_records)
         sse_push(L, &t->sink.sse);
-    else if (!records_push(L, &t->sink.records, &error)) {
+    else if (!records_push(L, &t->sink.records, codec_buffer_at(L, 2),
+                           codec_buffer_at(L, 3), &error)) {
         lua_pushnil(L);
         lua_pushstring(L, error.message);
         return 2;

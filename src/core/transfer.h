@@ -2,15 +2,16 @@
  *
  * In Lua:
  *
- *   write(s)      adds to a body of chunks. Adds nothing, and returns false,
+ *   write(s[, from])  adds to a body of chunks, 1 MiB of s at most, and returns
+ *                 where in it to go on. Adds nothing, and returns false,
  *                 when 1 MiB waits already (it becomes ready when there is
  *                 room), or when the server has answered and does not
  *                 want the body
  *   finish()      the body of chunks is complete
  *   read()        all that a sink of chunks holds now, or nil
- *   next_event()  the oldest event not yet taken, or nil; see sse.h, records.h:
- *                 true if output was copied to a file; nil and a message if
- *                 that failed
+ *   next_event([out, err])  the oldest event not yet taken, or nil; see sse.h,
+ *                 records.h: true if output went to a file, or to one of these
+ *                 buffers; nil and a message if that failed
  *   written()     the id of the last record that went to a file of the sink,
  *                 and the bytes that did, of stdout and of stderr; or nil
  *   status()      as soon as the final headers are there; nil before

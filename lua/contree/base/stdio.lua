@@ -27,9 +27,10 @@ local make_buffer = class.define("contree.Buffer", Buffer, {
 ---@param text? string
 ---@return contree.Buffer
 function stdio.buffer(text)
-  local self = make_buffer({ fresh = core.buffer(), held = "", at = 1 })
-  if text then Buffer.write(self, text) end
-  return self
+  if text and type(text) ~= "string" then
+    errors.misuse("contree.buffer takes a string, got a " .. type(text))
+  end
+  return make_buffer({ fresh = core.buffer(), held = text or "", at = 1 })
 end
 
 local function check_open(self)
@@ -39,14 +40,17 @@ end
 -- Everything unread as one string from `at` on.
 local function gather(self)
   if #self.fresh > 0 then
-    self.held = self.held:sub(self.at) .. self.fresh:take()
+    local rest = self.at <= #self.held and self.held:sub(self.at) or ""
+    self.held = rest .. self.fresh:take()
     self.at = 1
   end
   return self.held, self.at
 end
 
 local function take(self, last)
-  local text = self.held:sub(self.at, last)
+  local text = self.held
+  -- A string that is long enough is copied even if all of it is taken.
+  if self.at > 1 or last < #text then text = text:sub(self.at, last) end
   self.at = last + 1
   if self.at > #self.held then self.held, self.at = "", 1 end
   return text
@@ -195,18 +199,21 @@ function stdio.input(value, where)
   local kind = type(value)
   if kind == "string" then
     return function()
-      local at = 1
+      local whole = value ~= "" and value or nil
       return function()
-        if at > #value then return nil end
-        at = at + CHUNK
-        return value:sub(at - CHUNK, at - 1)
+        local chunk = whole
+        whole = nil
+        return chunk
       end
     end
   elseif kind == "function" then
     return function() return from_function(value, where) end
   elseif class.of(value) == "contree.Buffer" then
     return function()
-      return function() return Buffer.read(value, CHUNK) end
+      return function()
+        local chunk = Buffer.read(value, "a")
+        return chunk ~= "" and chunk or nil
+      end
     end
   elseif io.type(value) == "file" then
     return function() return from_file(value, where) end
@@ -242,12 +249,14 @@ end
 
 --- Checks stdout= or stderr= and returns how to write it: opener() -> sink
 --- { live = chunks are wanted as they come, write(chunk), finish() -> the
---- result's field, file = a file without a buffer, to which others may write }.
+--- result's field; others may write, too: file = a file without a buffer,
+--- bytes() = a buffer of the core }.
 function stdio.output(value, where)
   if value == nil then
     return function()
       local bytes = core.buffer()
       return {
+        bytes = function() return bytes end,
         write = function(chunk) bytes:add(chunk) end,
         finish = function() return bytes:take() end,
       }
@@ -259,6 +268,7 @@ function stdio.output(value, where)
       local buffer = value == stdio.PIPE and stdio.buffer() or value
       return {
         live = true,
+        bytes = function() return not buffer.closed and buffer.fresh or nil end,
         write = function(chunk) Buffer.write(buffer, chunk) end,
         finish = function() return buffer end,
       }

@@ -18,8 +18,9 @@ end
 --- What a follower is to do with the output; nil: make events of it.
 function delivery.output(self)
   if self.plan.on_event then return nil end
-  return { spid = self.spid, stdout = self.sinks.stdout.file, stderr = self.sinks.stderr.file,
-    count = self.delivered }
+  local out, err = self.sinks.stdout, self.sinks.stderr
+  return { spid = self.spid, stdout = out.file, stderr = err.file, count = self.delivered,
+    buffers = function() return out.bytes and out.bytes(), err.bytes and err.bytes() end }
 end
 
 --- Deliver an event.

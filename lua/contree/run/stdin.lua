@@ -17,7 +17,7 @@ local INLINE = 262144
 --- there is more, a reader of the rest.
 ---@param reader fun(): string?
 ---@param path? string  of the file that it reads
----@return table, { read: fun(): string?, path: string?, offset: integer }?
+---@return table, { read: fun(): string?, integer?, path: string?, offset: integer }?
 function stdin.begin(reader, path)
   local parts, size = {}, 0
   local chunk = reader()
@@ -27,15 +27,15 @@ function stdin.begin(reader, path)
     if size > INLINE then break end
     chunk = reader()
   end
-  local bytes = table.concat(parts)
+  local bytes = parts[2] and table.concat(parts) or parts[1] or "" -- large ones are not copied
   local body = stdio.encode(bytes:sub(1, INLINE))
   body.close = chunk == nil
   if body.close then return body end
-  local held = bytes:sub(INLINE + 1)
+  local held = #bytes > INLINE and bytes
   local function read()
     local first = held
     held = nil
-    if first and first ~= "" then return first end
+    if first then return first, INLINE + 1 end
     return reader()
   end
   return body, { read = read, path = path, offset = INLINE }

@@ -120,13 +120,11 @@ end
 
 --- Sends all the rest of a process's input, as fast as it is read, and ends it.
 ---@async
----@param reader fun(): string?
+---@param reader fun(): string?, integer? bytes, and where they begin in them
 function control.stream(self, spid, reader)
   if not takes_bytes(self) or not self.client.has_records then
-    local chunk = reader()
-    while chunk do
-      control.write(self, spid, chunk, false)
-      chunk = reader()
+    for chunk, from in reader do
+      control.write(self, spid, from and chunk:sub(from) or chunk, false)
     end
     return control.write(self, spid, "", true)
   end

@@ -34,8 +34,9 @@ Follower.__index = Follower
 ---@param uuid string of the operation
 ---@param choice? { since: integer?, spid: integer?, without: string?, output: table? }
 ---  `without`: a type of events that nobody wants. `output`: that of its process `spid` may
----  come as bytes; `stdout`, `stderr`: files that it is written to at once, then it is no
----  event, and `count` has the numbers of bytes
+---  come as bytes; `stdout`, `stderr`: files that it is written to, `buffers`: a function that
+---  returns buffers of the core for both; then it is no event, and `count` has the numbers of
+---  bytes
 ---@return contree.Follower
 function follow.new(self, uuid, choice)
   choice = choice or {}
@@ -208,7 +209,7 @@ end
 -- The event in a frame; nil when it holds none; nil and true when the stream must be opened
 -- again. The cursor does not pass a broken frame.
 local function event_of(self, frame)
-  if frame == true then return nil end -- output went to a file
+  if frame == true then return nil end -- output went to its file or buffer
   local event, problem
   local unwanted = frame.event == "sse_error"
     or self.without and frame.id and frame.event == self.without
@@ -229,16 +230,18 @@ local function event_of(self, frame)
   return event
 end
 
+local function none() end
+
 -- The next event of the open stream, or nil when it has ended.
 local function read(self, deadline)
-  local handle = self.port.handle
+  local handle, buffers = self.port.handle, self.output and self.output.buffers or none
   while true do
     -- Also while frames come: a server may repeat old events for ever.
     check_deadline(self, deadline)
     -- It may wait, and a frame that was taken must not be lost then.
     loop.pace()
     note_written(self)
-    local frame, problem = handle:next_event()
+    local frame, problem = handle:next_event(buffers())
     if problem then
       self:close()
       errors.raise("file", problem)

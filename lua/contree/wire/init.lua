@@ -130,16 +130,23 @@ local function log_attempt(self, request, result, begun)
 end
 
 -- Send a body in chunks, which a function returns until it returns nil, as fast as the server
--- takes them. An answer that comes before the end is final.
+-- takes them; beside one, where it begins in it. An answer that comes before the end is final.
 local function feed(port, next_chunk)
   local handle = port.handle
   local ok, problem = pcall(function()
-    for chunk in next_chunk do
-      while not handle:write(chunk) do
-        if handle:done() or handle:status() then return end
-        port:wait()
+    for chunk, from in next_chunk do
+      from = from or 1
+      while from <= #chunk do
+        local taken = handle:write(chunk, from)
+        if taken then
+          from = taken
+          loop.pace()
+        elseif handle:done() or handle:status() then
+          return
+        else
+          port:wait()
+        end
       end
-      loop.pace()
     end
     handle:finish()
   end)
