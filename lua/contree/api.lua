@@ -164,6 +164,51 @@ end
 ---@return contree.Usage
 function Operation:usage() return require("contree.run.live").usage(self) end
 
+---@class contree.ForwardOptions
+---@field listen? string  "ADDRESS:PORT" where the engine listens, with an IP address; default
+---  "127.0.0.1:0", any port that only this machine reaches
+
+--- Connects a port of this machine to one of the sandbox, until the operation ends; returns
+--- the address. The sandbox needs no network for that. What connects while nobody listens
+--- inside is refused.
+---     local address = operation:forward(8000) -- "127.0.0.1:41234"
+--- Raises: request, not_found (the operation), conflict (it has ended, or another program
+--- has the address), rate_limited (it has 64 ports), not_supported (the hosted service).
+---@async
+---@param target integer|string a TCP port on the sandbox's loopback interface, or the
+---  absolute path of a Unix socket in it
+---@param given? contree.ForwardOptions
+---@return string address
+function Operation:forward(target, given)
+  return require("contree.run.live").forward(self, target, given)
+end
+
+---@class contree.ForwardedPort
+---@field id integer
+---@field address string      where the engine listens
+---@field port? integer       of the sandbox
+---@field path? string        of a Unix socket in it
+---@field connections integer how many there are now
+
+--- What `forward` has made.
+---     for _, port in ipairs(operation:ports()) do print(port.address, port.connections) end
+--- Raises: request, not_found (the operation), conflict (it has ended), not_supported (the
+--- hosted service).
+---@async
+---@return contree.ForwardedPort[]
+function Operation:ports() return require("contree.run.live").ports(self) end
+
+--- Takes back what `forward` has made, and ends the connections.
+---     operation:close_port(address)
+--- Raises: request, not_found (the operation), conflict (it has ended), not_supported (the
+--- hosted service).
+---@async
+---@param address string as `forward` has returned it
+---@return boolean closed false when there is none with that address
+function Operation:close_port(address)
+  return require("contree.run.live").close_port(self, address)
+end
+
 -- Sessions -----------------------------------------------------------------
 
 --- A session: an image that moves with every run. With `store` and `id` it outlives the

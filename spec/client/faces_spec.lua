@@ -122,7 +122,9 @@ local ROWS = {
     status = NONE, cancel = NONE, wait = WAIT, write = WRITE, close_stdin = NONE, kill = SIGNAL,
     spawn = RUN, events = { iterator = true, args = {}, bad = { 5 }, option = "since" },
     output = { iterator = true, args = {} },
-    pause = NONE, resume = NONE, usage = NONE,
+    pause = NONE, resume = NONE, usage = NONE, ports = NONE,
+    forward = { args = { 80 }, bad = { 0 }, option = "listen", at = 2 },
+    close_port = { args = { "127.0.0.1:1" }, bad = { 5 } },
   },
   ["contree.Operations"] = {
     get = { pure = true, args = { "x" }, bad = { 5 } },

@@ -11,6 +11,7 @@
 #include "init/put.h"
 #include "init/report.h"
 #include "init/runtime.h"
+#include "init/socket.h"
 #include "init/terminal.h"
 
 #include <errno.h>
@@ -415,6 +416,23 @@ static void handle_pause(struct pid1 *s) {
     report_send(s->control, &r);
 }
 
+/* The engine may ask for one that cannot be had: it is told why. */
+static int handle_socket(struct pid1 *s, struct incoming_message *m,
+                         struct failure *f) {
+    const char *path = next_string(m);
+    struct failure why = {0};
+    if (!path)
+        return broken_order(f);
+    int fd = socket_make(m->order.kind, path, &why);
+    struct report r = {
+        .type = REPORT_SOCKET, .id = m->order.id, .status = why.status};
+    memcpy(r.message, why.message, sizeof r.message);
+    report_send_fd(s->control, &r, fd);
+    if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
 static int carry_out(struct pid1 *s, struct incoming_message *m,
                      struct failure *f) {
     bool entered = s->null >= 0;
@@ -438,6 +456,8 @@ static int carry_out(struct pid1 *s, struct incoming_message *m,
     case ORDER_RESUME:
         resume_all(&s->pause);
         return 0;
+    case ORDER_SOCKET:
+        return entered ? handle_socket(s, m, f) : broken_order(f);
     }
     return broken_order(f);
 }

@@ -66,7 +66,8 @@ enum { MOUNTS_MAX = 32 };
  *           descriptor for each bit of `stdio` (1 stdin, 2 stdout, 4 stderr)
  *   SIGNAL  nothing
  *   PAUSE   nothing; answered by PAUSED
- *   RESUME  nothing */
+ *   RESUME  nothing
+ *   SOCKET  path, for SOCKET_UNIX; else ""; answered by SOCKET */
 enum {
     ORDER_SETUP = 1,
     ORDER_PUT,
@@ -76,7 +77,10 @@ enum {
     ORDER_RESUME,
     ORDER_MOUNT,
     ORDER_GIVE,
+    ORDER_SOCKET,
 };
+/* Kinds of sockets (socket.h). */
+enum { SOCKET_INET = 1, SOCKET_INET6, SOCKET_UNIX };
 enum { ORDER_INLINE_MAX = 65536, ORDER_FDS_MAX = 4 };
 struct order {
     uint32_t type;
@@ -91,6 +95,7 @@ struct order {
     uint32_t stdio;     /* SPAWN */
     uint32_t rows;      /* SPAWN: of a terminal in place of `stdio`; 0: none */
     uint32_t columns;   /* the same */
+    uint32_t id, kind;  /* SOCKET: echoed; SOCKET_... */
     uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories; PUT:
                          * names and values of attributes; MOUNT: descriptors
                          */
@@ -121,16 +126,18 @@ enum {
     REPORT_EXIT,
     REPORT_FAULT,
     REPORT_PAUSED,
+    REPORT_SOCKET, /* with a descriptor, or with a status */
 };
 struct report {
     uint32_t type;
     int32_t spid, pid;
     int32_t wait_status;       /* EXIT: as from wait(2) */
     int32_t background_killed; /* EXIT of spid 1 */
-    int32_t status;            /* FAULT, SPAWN_FAILED: HTTP status */
+    uint32_t id;               /* SOCKET */
+    int32_t status;            /* FAULT, SPAWN_FAILED, SOCKET: HTTP status */
     double seconds;            /* EXIT */
     struct rusage usage;       /* EXIT */
-    char message[400];         /* FAULT, SPAWN_FAILED: for the user */
+    char message[400];         /* FAULT, SPAWN_FAILED, SOCKET: for the user */
     uint32_t uid, gid;         /* SPAWNED */
     uint32_t terminal;         /* SPAWNED: 1: its master comes along */
     /* SPAWNED: values of variables that were added, or "". */

@@ -9,6 +9,10 @@
 void report_send(int control, const struct report *r);
 /* The same with a descriptor, which stays ours; -1: none. */
 void report_send_with(int control, const struct report *r, int fd);
+/* The same, with a descriptor; -1: none. Some may be under way already in
+ * sockets of the user that the kernel takes no more: then it is left out, with
+ * status 503. */
+void report_send_fd(int control, struct report *r, int fd);
 /* Tells the engine why there will be no sandbox, and exits. */
 _Noreturn void report_fault(int control, const struct failure *f);
 

@@ -13,6 +13,7 @@ const struct route *const api_routes[] = {
     subprocesses_routes, //
     pause_routes,        //
     usage_routes,        //
+    ports_routes,        //
     inspect_routes,      //
     gc_routes,           //
     transfer_routes,     //

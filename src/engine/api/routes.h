@@ -22,6 +22,7 @@ extern const struct route operations_routes[];
 extern const struct route subprocesses_routes[];
 extern const struct route pause_routes[];
 extern const struct route usage_routes[];
+extern const struct route ports_routes[];
 extern const struct route inspect_routes[];
 extern const struct route gc_routes[];
 extern const struct route transfer_routes[];

@@ -88,12 +88,14 @@ int steal_fd(int *fd) {
 
 /* An engine that does nothing has 30 to 70, by how many processors it serves;
  * its workers open a few each. A run has its init (2), streams (3), log, and
- * with limits its control groups (up to 6). */
+ * with limits its control groups (up to 6). A relay has two sockets, and two
+ * pipes while bytes are in them. */
 enum {
     LIMIT_MIN = 192,
     LIMIT_MAX = 65536,
     OWN = 112,
     EACH_RUN = 10,
+    EACH_RELAY = 6,
     CONNECTIONS_MAX = 4096,
     STRANGERS_MAX = 64
 };
@@ -126,6 +128,7 @@ int descriptors_share(struct descriptors *out, struct fault *f) {
     size_t spare = limit - OWN;
     out->runs = spare / 2 / EACH_RUN;
     out->connections = at_most(spare / 8, CONNECTIONS_MAX);
+    out->relays = spare / 4 / EACH_RELAY;
     out->strangers = at_most(out->connections / 2, STRANGERS_MAX);
     return 0;
 }

@@ -28,6 +28,7 @@ struct descriptors {
     size_t runs;
     size_t connections; /* of each listening socket */
     size_t strangers;   /* of those: who has not shown that it may ask */
+    size_t relays;      /* connections to ports of sandboxes */
 };
 /* Raises our limit as far as we may, and shares it out; 503 when it is too low
  * to serve at all. */

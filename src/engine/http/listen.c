@@ -2,12 +2,10 @@
 #define _GNU_SOURCE
 #include "http/listen.h"
 #include "base/descriptor.h"
+#include "base/listen_tcp.h"
 #include "base/scope.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, OVERFLOW_ID = 65534 };
+enum { OVERFLOW_ID = 65534 };
 
 /* Whether others may create names beside `directory`: then a link there may be
  * another user's, which the kernel follows if fs.protected_symlinks is off. */
@@ -99,7 +97,7 @@ static int bind_in(int directory, int fd, const char *name) {
     mode_t old = umask(0177);
     int rc = bind(fd, (struct sockaddr *)&address, sizeof address);
     umask(old);
-    if (rc < 0 || listen(fd, BACKLOG) < 0)
+    if (rc < 0 || listen(fd, LISTEN_BACKLOG) < 0)
         return -1;
     rc = renameat(directory, fresh, directory, name);
     if (rc < 0)
@@ -132,61 +130,4 @@ long peer_process(int fd) {
     socklen_t length = sizeof peer;
     getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
     return peer.pid;
-}
-
-/* Split "host:port" or "[v6]:port". */
-static int split_address(const char *address, char *host, size_t size,
-                         const char **port, struct fault *f) {
-    const char *colon = strrchr(address, ':');
-    size_t length = colon ? (size_t)(colon - address) : 0;
-    bool bracket = length > 2 && *address == '[' && colon[-1] == ']';
-    if (bracket) {
-        address++;
-        length -= 2;
-    }
-    if (!colon || length == 0 || length >= size || !colon[1])
-        return fault_set(f, 400,
-                         "--listen wants ADDRESS:PORT, such as 127.0.0.1:0");
-    snprintf(host, size, "%.*s", (int)length, address);
-    *port = colon + 1;
-    return 0;
-}
-
-static void name_bound(int fd, char bound[64]) {
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-    char host[48], port[8];
-    snprintf(bound, 64, "?");
-    if (getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
-        getnameinfo((struct sockaddr *)&address, length, host, sizeof host,
-                    port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-        snprintf(bound, 64, address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
-                 host, port);
-}
-
-int listen_tcp(const char *address, char bound[64], struct fault *f) {
-    char host[256];
-    const char *port = NULL;
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-                             .ai_socktype = SOCK_STREAM},
-                    *found;
-    if (split_address(address, host, sizeof host, &port, f) < 0)
-        return -1;
-    int error = getaddrinfo(host, port, &hints, &found);
-    if (error)
-        return fault_set(f, 400, "cannot listen on %s: %s", address,
-                         gai_strerror(error));
-    int one = 1;
-    int fd CLEANUP(cleanup_close) =
-        socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool listening =
-        fd >= 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-        bind(fd, found->ai_addr, found->ai_addrlen) == 0 &&
-        listen(fd, BACKLOG) == 0;
-    freeaddrinfo(found);
-    if (!listening)
-        return fault_errno(f, "cannot listen on %s", address);
-    name_bound(fd, bound);
-    return steal_fd(&fd);
 }

@@ -17,8 +17,4 @@ bool peer_is_us(int fd);
 /* The id of that process; 0 if the kernel does not tell. */
 long peer_process(int fd);
 
-/* Make a listening TCP socket for "HOST:PORT" ("127.0.0.1:0", "[::1]:8080").
- * `bound` gets the address with the port that was bound. */
-int listen_tcp(const char *address, char bound[64], struct fault *f);
-
 #endif

@@ -2,6 +2,7 @@
  * http_close(). Requests are in receive.c, replies in reply.c. */
 #define _GNU_SOURCE
 #include "base/descriptor.h"
+#include "base/listen_tcp.h"
 #include "base/log.h"
 #include "http/head.h"
 #include "http/internal.h"
@@ -148,7 +149,7 @@ static int open_tcp(struct http_server *s, struct fault *f) {
         return fault_set(f, 400, "--listen needs --token-file");
     server_set_token(s, o->token);
     s->tcp_listener.tcp = true;
-    int fd = listen_tcp(o->listen, bound, f);
+    int fd = listen_tcp(o->listen, "--listen", false, bound, f);
     if (fd < 0 || listener_open(s, &s->tcp_listener, fd, f) < 0)
         return -1;
     log_line("serving on http://%s", bound);

@@ -4,6 +4,7 @@
 #include "base/turn.h"
 #include "operation/internal.h"
 #include "operation/pause.h"
+#include "operation/ports.h"
 #include "operation/processes.h"
 #include "operation/queue.h"
 #include "operation/save.h"
@@ -94,6 +95,7 @@ void operation_conclude(struct operation *op) {
     op->deadline = 0;
     operation_dequeue(op);
     pause_end(op);
+    ports_end(op);
     judge_main(op);
     if (op->cancelled)
         operation_hit_limit(op, "cancelled", 0);

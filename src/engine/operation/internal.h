@@ -8,6 +8,7 @@
 #include "layer/workspace.h"
 #include "operation/engine.h"
 #include "operation/events.h"
+#include "operation/relay.h"
 #include "operation/result.h"
 #include "operation/spec.h"
 #include "store/garbage.h"
@@ -57,6 +58,7 @@ struct operation {
     double deadline;         /* monotonic seconds; 0: none */
     struct pausing *pausing; /* pause.c; NULL: it was never paused */
     bool paused;
+    struct ports *ports; /* ports.c; NULL: it never had any */
     struct operation_waiter *waiters;
     char result_image[UUID_SIZE];
     int64_t image_size;
@@ -106,6 +108,8 @@ struct operations {
     struct queue runs, imports;
     struct squashing *squashing; /* squash.c */
     struct warm_pool *warm;
+    struct pipes pipes; /* of relays */
+    size_t relays;
     struct operation *squash_waiters;
     double squash_after, checkpoint_after, fold_after;
     bool stopping;

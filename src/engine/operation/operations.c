@@ -78,6 +78,7 @@ static void on_closed(uv_handle_t *handle) {
     if (--all->open_handles > 0)
         return;
     warm_close(all->warm);
+    pipes_close(&all->pipes);
     free(all);
 }
 

@@ -10,6 +10,7 @@
 #include "operation/internal.h"
 #include "operation/operation.h"
 #include "operation/pause.h"
+#include "operation/ports.h"
 #include "operation/processes.h"
 #include "operation/queue.h"
 #include "operation/root.h"
@@ -94,13 +95,17 @@ static void on_spawn_failed(void *arg, int spid, const struct fault *why);
 static void on_exited(void *arg, int spid, const struct sandbox_exit *e);
 static void on_gone(void *arg);
 
+static void on_socket(void *arg, unsigned id, int fd, const struct fault *why) {
+    ports_socket(arg, id, fd, why);
+}
+
 static void on_paused(void *arg) {
     pause_reported(arg);
 }
 
 static const struct sandbox_callbacks callbacks = {
-    on_started, on_failed, on_spawned, on_spawn_failed,
-    on_exited,  on_gone,   on_fed,     on_paused};
+    on_started, on_failed, on_spawned, on_spawn_failed, on_exited,
+    on_gone,    on_fed,    on_paused,  on_socket};
 
 /* Get a sandbox on a workspace of its own above the layers of the image. */
 static int get_sandbox(struct operation *op, bool *started, struct fault *f) {
@@ -363,6 +368,7 @@ static bool pin(const struct operation *op, struct gc_pins *p) {
 static void free_run(struct operation *op) {
     operation_part(op);
     pause_free(op);
+    ports_free(op);
     image_clear(&op->image);
     json_decref(op->image_env);
     run_clear(&op->run);

@@ -78,8 +78,8 @@ static int make_image(int dir, uid_t base, struct fault *f) {
 
 static int start(struct probe *probe, uv_loop_t *loop, struct fault *f) {
     static const struct sandbox_callbacks callbacks = {
-        on_started, on_failed, on_spawned, on_spawn_failed,
-        on_exited,  on_gone,   NULL,       NULL};
+        on_started, on_failed, on_spawned, on_spawn_failed, on_exited, on_gone,
+        NULL,       NULL,      NULL};
     static const char *const lowers[] = {"l/0"};
     static const struct sandbox_spec spec = {.lowers = lowers,
                                              .lower_count = 1,

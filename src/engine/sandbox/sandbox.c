@@ -315,6 +315,15 @@ static void on_entered(struct sandbox *s) {
     s->on.started(s->arg);
 }
 
+static void tell_socket(struct sandbox *s, const struct report *r, int *fd) {
+    struct fault f;
+    fault_set(&f, r->status ? r->status : 503, "%s",
+              *r->message ? r->message : "too many descriptors are under way");
+    s->on.socket(s->arg, r->id, *fd, *fd < 0 ? &f : NULL);
+    *fd = -1;
+}
+
+/* Takes the descriptor that came along, if the report has one. */
 static void handle_report(struct sandbox *s, struct report *r, int *fd) {
     struct fault f;
     r->message[sizeof r->message - 1] = '\0';
@@ -337,6 +346,9 @@ static void handle_report(struct sandbox *s, struct report *r, int *fd) {
         break;
     case REPORT_PAUSED:
         s->on.paused(s->arg);
+        break;
+    case REPORT_SOCKET:
+        tell_socket(s, r, fd);
         break;
     }
 }
@@ -802,6 +814,13 @@ int sandbox_pause(struct sandbox *s, struct fault *f) {
 int sandbox_resume(struct sandbox *s, struct fault *f) {
     struct order o = {.type = ORDER_RESUME};
     return give_order(s, &o, NULL, 0, NULL, 0, f);
+}
+
+int sandbox_socket(struct sandbox *s, unsigned id, unsigned kind,
+                   const char *path, struct fault *f) {
+    struct order o = {.type = ORDER_SOCKET, .id = id, .kind = kind};
+    const char *text = path ? path : "";
+    return give_order(s, &o, &(struct strings){&text, 1}, 1, NULL, 0, f);
 }
 
 int sandbox_open_freezer(const struct sandbox *s) {

@@ -83,6 +83,9 @@ struct sandbox_callbacks {
     void (*fed)(void *arg);
     /* After sandbox_pause(): all processes have been stopped. */
     void (*paused)(void *arg);
+    /* After sandbox_socket(), in the same order. Takes over `fd`; -1: there is
+     * none, for that reason. */
+    void (*socket)(void *arg, unsigned id, int fd, const struct fault *why);
 };
 
 struct sandbox;
@@ -142,6 +145,10 @@ int sandbox_signal(struct sandbox *s, int spid, int signal, struct fault *f);
  * spawned until sandbox_resume(). Signals but KILL wait till then. */
 int sandbox_pause(struct sandbox *s, struct fault *f);
 int sandbox_resume(struct sandbox *s, struct fault *f);
+/* Has a socket made inside, see init/socket.h; `path` NULL: of the kind. Then
+ * socket() is called, unless the sandbox ends before. */
+int sandbox_socket(struct sandbox *s, unsigned id, unsigned kind,
+                   const char *path, struct fault *f);
 /* See cgroup_open_freezer(); -1 also where the sandbox has no group. */
 int sandbox_open_freezer(const struct sandbox *s);
 /* For usage.c: its first process, or -1; the files of its groups. The caller

@@ -1,0 +1,32 @@
+/* relay.h: passing bytes between two sockets, in both directions, by splice(2):
+ * they are not copied. Each end of a direction is passed on for itself, so one
+ * side may go on after the other has said all. Loop thread only. */
+#ifndef CONTREE_OPERATION_RELAY_H
+#define CONTREE_OPERATION_RELAY_H
+
+#include "base/fault.h"
+#include <stddef.h>
+#include <uv.h>
+
+/* Empty pipes that relays share. A relay has one only while it holds bytes. */
+enum { PIPES_MAX = 32 };
+struct pipes {
+    int list[PIPES_MAX][2];
+    size_t count;
+};
+void pipes_close(struct pipes *p);
+
+struct relay;
+/* Takes over both sockets, which must not block. done() is called once, from
+ * the loop, when both are closed. NULL with the fault; then they are closed. */
+struct relay *relay_start(uv_loop_t *loop, struct pipes *pipes, int outer,
+                          int inner, void (*done)(void *arg), void *arg,
+                          struct fault *f);
+/* The inner side is gone: pass on what it has sent, then close. */
+void relay_finish(struct relay *r);
+/* Close now; the peers see a reset. */
+void relay_abort(struct relay *r);
+/* Close a socket so that its peer sees a reset. */
+void close_with_reset(int *fd);
+
+#endif
