@@ -1,9 +1,11 @@
 -- What is done with an operation while it runs, on the embedded engine.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 local fake = require("spec.support.fake")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
 local safe = require("contree.safe")
+local wire = require("spec.support.wire")
 
 describe("a live operation", function()
   local client, directory, stop, busybox
@@ -117,5 +119,30 @@ describe("a live operation", function()
       "voluntary_switches", "involuntary_switches", "page_faults", "elapsed_time" } do
       assert.are.equal("number", type(resources[name]), name)
     end
+  end)
+
+  it("has ports that are reached from here", function()
+    both(function()
+      local op = busybox:start{ shell = "mkdir /w; echo hello > /w/i; exec httpd -f -p 8000 -h /w" }
+      local address = op:forward(8000)
+      local function get()
+        return disk.capture(("curl -s -m 20 http://%s/i"):format(address))
+      end
+      wire.eventually("the server", function() return get() == "hello\n" end)
+      local socket = op:forward("/run/x", { listen = "127.0.0.1:0" })
+      local ports = op:ports()
+      assert.are.equal(2, #ports)
+      assert.are.equal("/run/x", ports[1].path)
+      assert.are.equal(address, ports[2].address)
+      assert.is_true(op:close_port(socket))
+      assert.is_false(op:close_port(socket))
+      refuses("conflict", "in use", op.forward, op, 1, { listen = address })
+      refuses("invalid_argument", "the target", op.forward, op, "x")
+      refuses("invalid_argument", "the target", op.forward, op, 65536)
+      refuses("invalid_argument", "listen", op.forward, op, 1, { lisen = "x" })
+      op:cancel()
+      assert.are.equal("", get())
+      refuses("conflict", "not running", op.forward, op, 8000)
+    end)
   end)
 end)

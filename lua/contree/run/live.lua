@@ -51,9 +51,9 @@ end
 local FORWARD = { listen = options.name }
 
 local function target_check(value)
-  local port = type(value) == "number" and value % 1 == 0 and value >= 1 and value <= 65535
-  local path = type(value) == "string" and value:sub(1, 1) == "/" and not value:find("%z")
-  if not port and not path then return "a port, or the absolute path of a Unix socket" end
+  local is_port = type(value) == "number" and value % 1 == 0 and value >= 1 and value <= 65535
+  local is_path = type(value) == "string" and value:sub(1, 1) == "/" and not value:find("%z")
+  if not is_port and not is_path then return "a port, or the absolute path of a Unix socket" end
 end
 
 --- See operation:forward.

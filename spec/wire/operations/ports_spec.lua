@@ -6,10 +6,27 @@ local wire = require("spec.support.wire")
 describe("a port of a sandbox", function()
   local engine
 
-  setup(function() engine = wire.start() end)
-  teardown(function() engine:stop() end)
+  -- A server for the sandbox (spec/support/listener.c).
+  local program = os.tmpname()
+  local function upload(to)
+    local reply = to:request("POST", "/v1/files", { body = disk.read(program),
+      headers = { ["Content-Type"] = "application/octet-stream" } })
+    return reply.json.uuid
+  end
+
+  setup(function()
+    assert.are.equal("", wire.run("cc -std=gnu11 -O1 -static -o " .. program
+      .. " spec/support/listener.c 2>&1"))
+    engine = wire.start()
+  end)
+  teardown(function()
+    os.remove(program)
+    engine:stop()
+  end)
 
   local function running(command, options, of)
+    options = options or {}
+    options.files = { ["/bin/listener"] = { uuid = upload(of or engine), mode = "0755" } }
     local uuid = (of or engine):spawn(wire.shell(command, options))
     local connection = (of or engine):follow(uuid, "?follow=1")
     wire.await(connection, "spawn")
@@ -33,7 +50,8 @@ describe("a port of a sandbox", function()
   end
   -- All that comes when `data` is sent, and no more.
   local function exchange(port, data)
-    local sock = assert(connect(port))
+    local sock = connect(port)
+    if not sock then return "", "refused" end
     if data then assert(sock:send(data)) end
     sock:shutdown("send")
     local text, problem, partial = sock:receive("*a")
@@ -43,7 +61,7 @@ describe("a port of a sandbox", function()
   -- Waits until something listens inside.
   local function await(port)
     wire.eventually("the server inside", function()
-      local sock = connect(port)
+      local sock = assert(connect(port))
       sock:settimeout(0.05)
       local _, problem = sock:receive(1)
       sock:close()
@@ -56,7 +74,7 @@ describe("a port of a sandbox", function()
   end
 
   -- Answers with what it got, when the client has said all.
-  local ECHO = "exec nc -lk -p %d -e sh -c 'cat > /tmp/$$; cat /tmp/$$; rm /tmp/$$'"
+  local ECHO = "exec listener tcp 9"
 
   it("is a web server's", function()
     local uuid = running([[mkdir /w; echo hello > /w/index.html
@@ -75,7 +93,7 @@ describe("a port of a sandbox", function()
   end)
 
   it("passes the end of each side on for itself", function()
-    local uuid = running(ECHO:format(9))
+    local uuid = running(ECHO)
     local port = forward(uuid, { port = 9 })
     await(port)
     local bytes = {}
@@ -90,8 +108,8 @@ describe("a port of a sandbox", function()
     local port = forward(uuid, { port = 8000 })
     for _ = 1, 20 do
       local text, problem = exchange(port)
-      assert.are.equal("", text)
-      assert.are.equal("connection reset by peer", problem or "connection reset by peer")
+      assert.are.equal("", text or "")
+      assert.is_truthy(problem)
     end
     wire.eventually("no connection", function()
       return engine:get(path(uuid)).json.ports[1].connections == 0
@@ -100,17 +118,17 @@ describe("a port of a sandbox", function()
   end)
 
   it("is found on ::1, too", function()
-    local uuid = running("exec nc -lk -p 9 -s ::1 -e echo six")
+    local uuid = running("exec listener tcp6 9 six")
     local port = forward(uuid, { port = 9 })
-    wire.eventually("the server", function() return exchange(port) == "six\n" end)
+    wire.eventually("the server", function() return exchange(port) == "six" end)
     cancel(uuid)
   end)
 
   it("is a Unix socket's, by its path inside", function()
-    local uuid = running([[mkdir /run/x; ln -s /run/x /link
-      exec nc -lk local:/run/x/s -e echo unix]])
+    local uuid = running([[mkdir -p /run/x; ln -s /run/x /link
+      exec listener unix /run/x/s unix]])
     local port = forward(uuid, { path = "/link/s" })
-    wire.eventually("the server", function() return exchange(port) == "unix\n" end)
+    wire.eventually("the server", function() return exchange(port) == "unix" end)
     assert.are.equal("/link/s", engine:get(path(uuid)).json.ports[1].path)
     -- Not the host's: the engine's own socket.
     local outside = forward(uuid, { path = engine.path })
@@ -119,7 +137,7 @@ describe("a port of a sandbox", function()
   end)
 
   it("takes hundreds of connections at once", function()
-    local uuid = running(ECHO:format(9))
+    local uuid = running(ECHO)
     local port = forward(uuid, { port = 9 })
     await(port)
     local socks, count = {}, 300
@@ -137,7 +155,7 @@ describe("a port of a sandbox", function()
   end)
 
   it("is given up by clients that go at once, by the thousand", function()
-    local uuid = running(ECHO:format(9))
+    local uuid = running(ECHO)
     local port = forward(uuid, { port = 9 })
     await(port)
     for _ = 1, 2000 do
@@ -166,7 +184,7 @@ describe("a port of a sandbox", function()
   end)
 
   it("is closed when it is taken back", function()
-    local uuid = running(ECHO:format(9))
+    local uuid = running(ECHO)
     local port = forward(uuid, { port = 9 })
     await(port)
     local sock = connect(port)
@@ -186,7 +204,7 @@ describe("a port of a sandbox", function()
   end)
 
   it("waits while the operation is paused", function()
-    local uuid = running(ECHO:format(9))
+    local uuid = running(ECHO)
     local port = forward(uuid, { port = 9 })
     await(port)
     engine:request("POST", ("/v1/operations/%s/pause"):format(uuid))
@@ -228,9 +246,9 @@ describe("a port of a sandbox", function()
   -- The control socket is PID 1's alone, and no process may look into PID 1.
   it("is made by init only, whatever the sandbox does", function()
     local uuid = running([[for f in /proc/1/fd/*; do cat $f; echo x > $f; done 2>/dev/null
-      ls /proc/1/fd 2>&1; exec nc -lk -p 9 -e echo there]])
+      ls /proc/1/fd 2>&1; exec listener tcp 9 there]])
     local port = forward(uuid, { port = 9 })
-    wire.eventually("the server", function() return exchange(port) == "there\n" end)
+    wire.eventually("the server", function() return exchange(port) == "there" end)
     local result = engine:get(("/v1/operations/%s?inflight=1"):format(uuid)).json.metadata.result
     assert.matches("[Pp]ermission denied", wire.bytes(result.stdout))
     cancel(uuid)
@@ -241,7 +259,7 @@ describe("a port of a sandbox", function()
       return tonumber(wire.run(("ls /proc/%d/fd | wc -l"):format(engine.pid)))
     end
     local function once()
-      local uuid = running(ECHO:format(9))
+      local uuid = running(ECHO)
       local port = forward(uuid, { port = 9 })
       await(port)
       local sock = connect(port)
@@ -266,7 +284,7 @@ describe("a port of a sandbox", function()
 
   it("ends with an engine that is killed", function()
     local other = wire.start()
-    local uuid = running(ECHO:format(9), nil, other)
+    local uuid = running(ECHO, nil, other)
     local port = forward(uuid, { port = 9 }, other)
     await(port)
     local sock = connect(port)
