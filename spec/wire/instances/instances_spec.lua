@@ -284,6 +284,27 @@ describe("POST /instances", function()
       assert.is_false(r.stderr.truncated)
     end)
 
+    it("keeps what they wrote until they were killed, and nothing later", function()
+      local operation = engine:run(wire.shell(
+        "for n in 1 2 3 4; do (while :; do echo line >> /f$n; done) & done;"
+          .. "for n in 1 2 3 4; do until [ -s /f$n ]; do sleep 0.01; done; done",
+        { disposable = false }))
+      local image = operation.result_image_uuid
+      local function read(n)
+        local reply = engine:get(("/v1/inspect/%s/download?path=/f%d"):format(image, n))
+        assert.are.equal(200, reply.status)
+        return reply.body
+      end
+      local size, files = 0, {}
+      for n = 1, 4 do
+        files[n] = read(n)
+        size = size + #files[n]
+      end
+      assert.are.equal(4, operation.metadata.result.background_killed)
+      assert.are.equal(operation.metadata.result.resources.layer_bytes, size)
+      for n = 1, 4 do assert.are.equal(files[n], read(n)) end
+    end)
+
     it("does not wait for children in the background", function()
       local r = sh("sleep 1000 & sleep 1000 & echo x")
       assert.are.equal("x\n", r.stdout.value)

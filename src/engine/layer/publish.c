@@ -193,7 +193,7 @@ int workspace_publish_unsynced(struct layers *l, const struct workspace *w,
                                const struct survey *v, int64_t parent,
                                struct image *i, struct fault *f) {
     const struct purpose p = {.parent = parent, .image = i};
-    return consume(l, w, v, &p, f);
+    return publish(l, w, v, &p, f);
 }
 
 int workspace_publish_image(struct layers *l, const struct workspace *w,

@@ -18,7 +18,8 @@
 int workspace_publish_image(struct layers *l, const struct workspace *w,
                             int64_t parent, struct image *i, struct fault *f);
 /* The same for a caller that has surveyed the workspace, and has more to write
- * to the store: the layer is durable after the next store_sync(). */
+ * to the store: the layer is durable after the next store_sync(). The workspace
+ * still has to be left, whether this worked or not. */
 int workspace_publish_unsynced(struct layers *l, const struct workspace *w,
                                const struct survey *v, int64_t parent,
                                struct image *i, struct fault *f);

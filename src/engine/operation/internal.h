@@ -79,6 +79,7 @@ struct operation {
     bool started, timed_out;
     bool draining; /* the sandbox is gone; output is still to be read */
     struct sandbox *sandbox;
+    struct durable_end *saved; /* waits for the sandbox to be gone; or NULL */
     struct workspace workspace;
     bool has_workspace, measuring;
     size_t files_put; /* how many of run.files the sandbox was given */

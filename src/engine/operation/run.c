@@ -206,7 +206,7 @@ static void on_started(void *arg) {
 
 static void on_failed(void *arg, const struct fault *why) {
     struct operation *op = arg;
-    if (!op->fault.status)
+    if (!op->concluded && !op->fault.status)
         op->fault = *why;
 }
 
@@ -251,12 +251,11 @@ static void count_usage(struct operation *op, const struct sandbox_exit *e) {
 }
 
 /* init kills all other processes before it reports the exit of the main one, so
- * the pipes are mostly at their end. Then a disposable run need not wait until
- * the sandbox is gone. But whoever has the result may remove its volumes. */
+ * the pipes are mostly at their end. Then the end need not wait until the
+ * sandbox is gone. But whoever has the result may remove its volumes. */
 static void main_exited(struct operation *op, struct process_entry *e) {
     bool complete = process_drain(e->process);
-    if (complete && op->run.disposable && op->run.mounts.count == 0 &&
-        operation_drain(op))
+    if (complete && op->run.mounts.count == 0 && operation_drain(op))
         operation_conclude(op);
 }
 
@@ -296,8 +295,7 @@ static void on_gone(void *arg) {
     operation_leave_place(op);
     if (!op->concluded)
         finish_output(op);
-    if (op->finished)
-        operation_drop_workspace(op);
+    operation_sandbox_gone(op);
     if (op->run.disposable) {
         struct root root = root_of(op);
         warm_fill(op->all->warm, &root, WARM);

@@ -1,7 +1,12 @@
 /* save.c: see save.h. A run that is kept takes one trip to a worker, which
  * makes the layer, the image and the end of the operation durable; only then is
  * the end told. What the run wrote is looked at before, since the end tells of
- * it: a few files here, more on a trip of their own. */
+ * it: a few files here, more on a trip of their own.
+ *
+ * All this may begin while the sandbox of the run goes: its processes are dead,
+ * so nothing writes any more. But its root is still mounted, so its workspace
+ * is not given back, and its end is not told, before it is gone: the next run
+ * would mount what is mounted. */
 #define _GNU_SOURCE
 #include "operation/save.h"
 #include "base/clock.h"
@@ -64,8 +69,7 @@ static void take_back(struct durable_end *s) {
     operation_settle(op, "FAILED");
 }
 
-static void finish_done(struct job *j) {
-    struct durable_end *s = (struct durable_end *)j;
+static void tell(struct durable_end *s) {
     struct operation *op = s->op;
     /* Until now nobody could know the image. */
     memcpy(op->result_image, s->row.result_image, UUID_SIZE);
@@ -79,6 +83,23 @@ static void finish_done(struct job *j) {
     }
     s->free(s);
     operation_unref(op);
+}
+
+static void finish_done(struct job *j) {
+    struct durable_end *s = (struct durable_end *)j;
+    if (s->op->sandbox)
+        s->op->saved = s; /* operation_sandbox_gone() goes on */
+    else
+        tell(s);
+}
+
+void operation_sandbox_gone(struct operation *op) {
+    struct durable_end *s = op->saved;
+    op->saved = NULL;
+    if (s)
+        tell(s);
+    if (op->finished)
+        operation_drop_workspace(op);
 }
 
 /* End it with what `s` makes. */
@@ -150,7 +171,8 @@ int operation_check_layer(const struct operation *op, const struct survey *v,
 
 static void give_back(struct save *s) {
     s->op->has_workspace = true;
-    operation_drop_workspace(s->op);
+    if (!s->op->sandbox)
+        operation_drop_workspace(s->op);
 }
 
 static void save_failed(struct save *s, int64_t limit) {
@@ -194,10 +216,7 @@ static int make_image(struct durable_end *end) {
 
 static void image_made(struct durable_end *end) {
     struct save *s = (struct save *)end;
-    if (s->empty)
-        give_back(s);
-    else
-        operations_recycle(s->op->all); /* publishing has left it */
+    give_back(s);
     if (!end->fault.status)
         expect_next(s);
     else if (end->fault.status == 507)

@@ -7,8 +7,11 @@
 
 /* End it as a success, durably. Its result image must be in the store. */
 void operation_succeed(struct operation *op);
-/* Publish what a run wrote as an image, then end the run. */
+/* Publish what a run wrote as an image, then end the run. No process of it may
+ * be left, but its sandbox may still be going. */
 void operation_save(struct operation *op);
+/* To be called when the sandbox of a run is gone. */
+void operation_sandbox_gone(struct operation *op);
 /* Give its workspace back, if it has one. */
 void operation_drop_workspace(struct operation *op);
 
