@@ -14,7 +14,7 @@ const [{ Client }, { StdioClientTransport }] = era === 'old'
   : await Promise.all([load('@modelcontextprotocol/client'),
     load('@modelcontextprotocol/client/stdio')]);
 
-const options = era === 'modern' ? { versionNegotiation: { mode: 'auto' } } : {};
+const options = era === 'modern' ? { versionNegotiation: { mode: { pin: '2026-07-28' } } } : {};
 const client = new Client({ name: 'spec', version: '1' }, options);
 await client.connect(new StdioClientTransport({ command, args, stderr: 'inherit',
   env: { LUA_PATH: process.env.LUA_PATH, LUA_CPATH: process.env.LUA_CPATH,
