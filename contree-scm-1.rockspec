@@ -166,6 +166,7 @@ build = {
     ["contree.loop.plain"] = "lua/contree/loop/plain.lua",
     ["contree.loop.task"] = "lua/contree/loop/task.lua",
     ["contree.loop.timers"] = "lua/contree/loop/timers.lua",
+    ["contree.command.volumes"] = "lua/contree/command/volumes.lua",
     ["contree.command.mcp"] = "lua/contree/command/mcp.lua",
     ["contree.mcp.guide"] = "lua/contree/mcp/guide.lua",
     ["contree.mcp"] = "lua/contree/mcp/init.lua",

@@ -31,6 +31,15 @@ describe("contree", function()
     return err
   end
 
+  -- Waits until no operation of that command runs.
+  local function ends(command)
+    for _ = 1, 50 do
+      if not ok("ps"):find(command, 1, true) then return end
+      os.execute("sleep 0.1")
+    end
+    error(command .. " still runs")
+  end
+
   describe("run", function()
     it("has the streams and the exit code of the command", function()
       assert.are.equal("hi\n", ok("run busybox:latest -- echo hi"))
@@ -114,9 +123,9 @@ describe("contree", function()
 
     it("ends when nobody reads", function()
       local out = disk.capture(("bash -c %s"):format(disk.quote(program.words(directory,
-        "run busybox:latest yes") .. " </dev/null | head -n 1; echo ${PIPESTATUS[0]}; "
-        .. program.words(directory, "ps"))))
+        "run busybox:latest yes") .. " </dev/null | head -n 1; echo ${PIPESTATUS[0]}")))
       assert.are.equal("y\n141\n", out)
+      ends("yes")
     end)
   end)
 
@@ -224,6 +233,28 @@ describe("contree", function()
     id = ok("run -d -s busybox:latest 'echo late; exit 3'"):match("%S+")
     local out, _, code = run("wait " .. id)
     assert.are.same({ "late\n", 3 }, { out, code })
+  end)
+
+  it("pauses and shows what is used", function()
+    local id = ok("run -d busybox:latest sleep 91"):match("%S+")
+    ok("pause " .. id:sub(1, 20))
+    assert.matches(id:gsub("%-", "%%-") .. " +PAUSED", ok("top"))
+    ok("resume " .. id)
+    assert.matches(id:gsub("%-", "%%-") .. " +EXECUTING +%d", ok("top --once"))
+    ok("stop " .. id)
+  end)
+
+  it("knows volumes and mounts", function()
+    os.execute(("mkdir %s/there; echo shown >%s/there/shown"):format(directory, directory))
+    assert.are.equal("shown\n", ok(("run -v cache:/c -m %s/there:/host -s busybox:latest "
+      .. "'touch /c/x; cat /host/shown'"):format(directory)))
+    assert.are.equal("x\n", ok("run -v cache:/c busybox:latest ls /c"))
+    assert.matches("cache +%d", ok("volumes"))
+    ok("volumes --quota 10M other:v1")
+    assert.matches("other:v1 +%d+ +10M", ok("volumes"))
+    ok("volumes --delete cache")
+    assert.are.equal("other:v1\n", ok("volumes -q"))
+    assert.matches("FROM:/PATH", fails(2, "run -v cache busybox:latest ls"))
   end)
 
   it("prints one object of JSON a line", function()

@@ -1,7 +1,8 @@
---- contree ps, stop, wait: what runs on the server.
+--- contree ps, top, stop, pause, resume, wait: what runs on the server.
 
 local errors = require("contree.base.errors")
 local report = require("contree.command.report")
+local terminal = require("contree.command.terminal")
 
 local operations = {}
 
@@ -71,6 +72,42 @@ function operations.stop(args)
     operation:cancel()
     report.line(operation.uuid)
   end
+  return 0
+end
+
+local function each_of(args, method)
+  for _, word in ipairs(args.operation) do
+    local operation = find(args, word)
+    operation[method](operation)
+    report.line(operation.uuid)
+  end
+  return 0
+end
+
+function operations.pause(args) return each_of(args, "pause") end
+
+function operations.resume(args) return each_of(args, "resume") end
+
+local function usage_cells(each)
+  local usage = each.usage or {}
+  local function size(value) return value and report.size(value) or "-" end
+  return each.uuid, each.paused and "PAUSED" or each.status,
+    usage.cpu_seconds and ("%.1f s"):format(usage.cpu_seconds) or "-", size(usage.memory_bytes),
+    tostring(usage.processes or "-"), size(usage.written_bytes), report.age(each.created_at)
+end
+
+local HOME_AND_CLEAR = "\27[H\27[J"
+
+function operations.top(args)
+  local repeats = terminal.is(terminal.OUT) and not args.once and not args.json
+  repeat
+    local found = args.client.operations:list{ status = "EXECUTING", limit = 1000 }
+    if repeats then report.write(HOME_AND_CLEAR) end
+    report.list(args, found, { "OPERATION", "STATUS", "CPU", "MEMORY", "PROCESSES", "WRITTEN",
+      "BEGAN" }, usage_cells)
+    io.stdout:flush()
+    if repeats then args.contree.sleep(1) end
+  until not repeats
   return 0
 end
 

@@ -19,20 +19,22 @@ local function map_of(pairs_, value)
   return map
 end
 
-local function files_of(list)
-  local files
+-- FROM:/PATH pairs as a map of paths.
+local function paths_of(list)
+  local map
   for _, each in ipairs(list) do
-    files = files or {}
-    files[each[2]] = each[1]
+    map = map or {}
+    map[each[2]] = each[1]
   end
-  return files
+  return map
 end
 
 --- The options of image:run that a command line asks for.
 function run.options(args)
   local words = args.command
   local options = { env = map_of(args.env), cwd = args.cwd, user = args.user,
-    files = files_of(args.file), hostname = args.hostname, timeout = args.timeout,
+    files = paths_of(args.file), volumes = paths_of(args.volume), mounts = paths_of(args.mount),
+    hostname = args.hostname, timeout = args.timeout,
     tag = args.tag, networking = args.net or nil }
   if args.memory or args.cpus or args.pids then
     options.resources_limits = { memory_bytes = args.memory, cpus = args.cpus, pids = args.pids }
