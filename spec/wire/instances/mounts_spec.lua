@@ -190,6 +190,25 @@ describe("directories of the host", function()
     assert.is_nil(disk.read(("/proc/%d/mountinfo"):format(engine.pid)):find("/m17", 1, true))
   end)
 
+  it("are refused before they take all descriptors", function()
+    local few = wire.start("--max-runs 1", "prlimit --nofile=256:256")
+    local first = few:spawn{ command = "sleep", args = { "60" } }
+    local mounts, waiting, reply = {}, {}, nil
+    for i = 1, 4 do mounts["/m" .. i] = folder end
+    repeat
+      reply = few:post("/v1/instances", wire.spawn{ command = "true", mounts = mounts })
+      if reply.status == 201 then waiting[#waiting + 1] = reply.json.uuid end
+    until reply.status ~= 201 or #waiting == 64
+    wire.refuses(429, "descriptors for %d+%. Fix", reply)
+    few:request("DELETE", "/v1/operations/" .. waiting[1])
+    few:wait(waiting[1])
+    assert.equal(201, few:post("/v1/instances", wire.spawn{ command = "true",
+      mounts = mounts }).status)
+    few:request("DELETE", "/v1/operations/" .. first)
+    for _, uuid in ipairs(waiting) do few:wait(uuid) end
+    few:stop()
+  end)
+
   describe("over TCP", function()
     local other, port, given
     setup(function()

@@ -402,7 +402,7 @@ describe("volumes", function()
 
     it("not a lost directory: the run says so", function()
       write("1")
-      disk.capture("rm -r " .. other.data .. "/v/*")
+      disk.capture(("mv %s/v/* %s/v/lost"):format(other.data, other.data))
       wire.refuses(500, "lost.*Fix: remove it", other:post("/v1/instances", wire.spawn(
         wire.shell("true", { volumes = { ["/v"] = "kept" } }))))
       assert.equal(204, other:request("DELETE", "/v1/volumes/kept").status)

@@ -59,6 +59,31 @@ describe("--runtime crun", function()
     assert.are.equal(("755 0\n%d\n%d\n"):format(engine:id(7), engine:id(8)), found.stdout.value)
   end)
 
+  it("mounts volumes, and directories of the host read-only", function()
+    local folder = disk.directory()
+    disk.write(folder .. "/f", "content\n")
+    disk.capture("chmod 755 " .. folder)
+    local volumes = { ["/a/cache"] = "shared" }
+    local found = sh([[cat /data/f; echo x > /a/cache/f; echo y > /data/f
+      grep -c -e ' /a/cache .*nosuid,nodev' -e ' /data .*ro,nosuid,nodev,noexec' /proc/mounts]],
+      { volumes = volumes, mounts = { ["/data"] = { path = folder, noexec = true } } })
+    assert.are.equal("content\n2\n", found.stdout.value)
+    assert.matches("Read%-only", found.stderr.value)
+    assert.are.equal("content\n", disk.read(folder .. "/f"))
+    local id = engine:id(7)
+    assert.are.equal("x\n", sh("cat /b/f", { volumes = { ["/b"] = "shared" } }).stdout.value)
+    assert.are.equal(("%d 0\n"):format(id), sh("echo $(stat -c %u /mine) $(ls -A /mine | wc -l)",
+      { volumes = { ["/mine"] = "mine" }, uid = id, gid = id }).stdout.value)
+    local _, image = sh("ln -s /proc /p; ln -s /dev/shm /s; ln -s / /r", { disposable = false })
+    for _, target in ipairs{ "/p/x", "/s", "/r" } do
+      local operation = engine:run{ command = "true", image = image.result_image_uuid,
+        volumes = { [target] = "astray" } }
+      assert.are.equal("FAILED", operation.status)
+      assert.matches("cannot mount at " .. target, operation.error)
+    end
+    disk.remove(folder)
+  end)
+
   it("has subprocesses, standard input while it runs, signals", function()
     local uuid = engine:spawn{ command = "read x; echo got $x", shell = true,
       stdin = { value = "", close = false } }

@@ -127,6 +127,7 @@ int descriptors_share(struct descriptors *out, struct fault *f) {
                          limit, LIMIT_MIN);
     size_t spare = limit - OWN;
     out->runs = spare / 2 / EACH_RUN;
+    out->mounts = spare / 8 / 2;
     out->connections = at_most(spare / 8, CONNECTIONS_MAX);
     out->relays = spare / 4 / EACH_RELAY;
     out->strangers = at_most(out->connections / 2, STRANGERS_MAX);

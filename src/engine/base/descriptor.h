@@ -26,6 +26,7 @@ int steal_fd(int *fd);
 /* How many there may be at a time of what needs descriptors. */
 struct descriptors {
     size_t runs;
+    size_t mounts;      /* directories of the host in runs; two for each */
     size_t connections; /* of each listening socket */
     size_t strangers;   /* of those: who has not shown that it may ask */
     size_t relays;      /* connections to ports of sandboxes */

@@ -54,7 +54,8 @@ struct engine {
     size_t importing; /* imports of contree-engine import that are going on */
     struct inspection *inspections; /* of images, now; see api/inspection.h */
     struct volume_use *volumes;     /* that are used; operation/volumes.h */
-    bool collecting;                /* garbage collection is going on */
+    size_t mounts;    /* directories of the host that runs have or wait with */
+    bool collecting;  /* garbage collection is going on */
     double collected; /* when the engine last collected by itself; 0: never */
 };
 

@@ -147,7 +147,28 @@ void run_mounts_echo(struct buffer *b, const json_t *request) {
 
 /* ---- having them ---- */
 
+/* Each takes a descriptor while its run waits, and another on the way to the
+ * sandbox. */
+static int hold_directories(struct engine *e, struct run_mounts *all,
+                            struct fault *f) {
+    size_t count = 0;
+    for (size_t i = 0; i < all->count; i++)
+        count += all->list[i].path != NULL;
+    if (count > e->descriptors.mounts - e->mounts)
+        return fault_set(f, 429,
+                         "runs have %zu directories of the host mounted or "
+                         "wait with them, and there are descriptors for "
+                         "%zu. " DESCRIPTORS_FIX,
+                         e->mounts, e->descriptors.mounts);
+    e->mounts += count;
+    all->engine = e;
+    all->held = count;
+    return 0;
+}
+
 int run_mounts_hold(struct engine *e, struct run_mounts *all, struct fault *f) {
+    if (hold_directories(e, all, f) < 0)
+        return -1;
     for (size_t i = 0; i < all->count; i++) {
         struct run_mount *m = &all->list[i];
         if (m->volume && !(m->use = volume_hold(e, m->volume, f)))
@@ -197,6 +218,9 @@ void run_mounts_close(struct run_mounts *all) {
 
 void run_mounts_release(struct run_mounts *all) {
     run_mounts_close(all);
+    if (all->engine)
+        all->engine->mounts -= all->held;
+    all->held = 0;
     for (size_t i = 0; i < all->count; i++) {
         volume_release(all->list[i].use);
         all->list[i].use = NULL;

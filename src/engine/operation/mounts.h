@@ -23,7 +23,9 @@ struct run_mount {
 struct run_mounts {
     struct run_mount *list;
     size_t count;
-    double measure_after; /* when to look at quotas again, monotonic seconds */
+    double measure_after;  /* when to look at quotas again, monotonic seconds */
+    struct engine *engine; /* since run_mounts_hold() */
+    size_t held;           /* directories counted in engine->mounts */
 };
 
 /* Read `volumes` and `mounts` of a request. The first wrong one fills the fault
@@ -32,7 +34,8 @@ void run_mounts_parse(struct fields *r, struct run_mounts *out);
 /* Write them as the request has them. */
 void run_mounts_echo(struct buffer *b, const json_t *request);
 
-/* Hold the volumes (volumes.h), until run_mounts_release(): loop thread. */
+/* Hold the volumes (volumes.h), and descriptors for the directories, until
+ * run_mounts_release(): loop thread. 429 when there are no more of these. */
 int run_mounts_hold(struct engine *e, struct run_mounts *m, struct fault *f);
 /* Make the volumes that are missing, and open the directories of the host: for
  * a request over the Unix socket (`local`) any that the engine may open, else
