@@ -48,7 +48,13 @@ struct measure {
 
 /* Volumes with a quota are measured all the same: another run may free what one
  * takes. But little of a processor's time goes into that. */
-enum { MEASURE_SECONDS = 1, MEASURE_PAUSE = 20 /* times what it took */ };
+enum {
+    MEASURE_SECONDS = 1,
+    MEASURE_PAUSE = 20, /* times what it took */
+    /* So often only a program that wants it keeps a volume from being measured,
+     * by moving directories all the time. */
+    UNMEASURED_MAX = 5
+};
 
 static void measure_work(struct job *j) {
     struct measure *m = (struct measure *)j;
@@ -78,10 +84,19 @@ static int judge_volumes(const struct measure *m, int64_t *limit,
                          struct fault *f) {
     const struct run_mounts *all = &m->op->run.mounts;
     for (size_t i = 0; i < all->count; i++) {
-        const struct stored_volume *v = &all->list[i].stored;
-        if (!v->quota || m->volumes[i] <= v->quota || growth(m, i) == 0)
+        struct run_mount *mount = &all->list[i];
+        const struct stored_volume *v = &mount->stored;
+        if (!v->quota)
             continue;
         *limit = v->quota;
+        mount->unmeasured = m->volumes[i] < 0 ? mount->unmeasured + 1 : 0;
+        if (mount->unmeasured == UNMEASURED_MAX)
+            return fault_set(f, 507,
+                             "the volume \"%.200s\" has a quota and cannot be "
+                             "measured: its directories are moved all the time",
+                             v->name);
+        if (m->volumes[i] <= v->quota || growth(m, i) == 0)
+            continue;
         return fault_set(f, 507,
                          "the volume \"%.200s\" grew to %lld bytes, more than "
                          "its quota of %lld",
@@ -99,8 +114,6 @@ static int judge(const struct measure *m, int64_t *limit, struct fault *f) {
         *limit = op->run.max_layer_bytes;
         return -1;
     }
-    if (judge_volumes(m, limit, f) < 0)
-        return -1;
     int64_t written = m->found.bytes;
     for (size_t i = 0; i < op->run.mounts.count; i++)
         written += growth(m, i);
@@ -123,7 +136,8 @@ static void measure_done(struct job *j) {
     op->run.mounts.measure_after =
         monotonic_seconds() +
         (pause > MEASURE_SECONDS ? pause : MEASURE_SECONDS);
-    if (m->result == 0 && op->sandbox && judge(m, &limit, &why) < 0)
+    if (op->sandbox && (judge_volumes(m, &limit, &why) < 0 ||
+                        (m->result == 0 && judge(m, &limit, &why) < 0)))
         operation_fail(op, &why, "disk", limit);
     operation_unref(op);
     free(m);

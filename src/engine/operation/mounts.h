@@ -17,8 +17,10 @@ struct run_mount {
     bool noexec;
     struct volume_use *use;      /* NULL: not held */
     struct stored_volume stored; /* the volume, once it is open */
-    int64_t bytes; /* of the volume when the run began, or VOLUME_UNMEASURED */
-    int tree;      /* a detached mount of the directory, or -1 */
+    int64_t bytes;  /* of the volume when the run began, or VOLUME_UNMEASURED */
+    int unmeasured; /* times that its size could not be told, one after another
+                     */
+    int tree;       /* a detached mount of the directory, or -1 */
 };
 struct run_mounts {
     struct run_mount *list;
