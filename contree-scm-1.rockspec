@@ -126,6 +126,7 @@ build = {
     ["contree.dockerfile.expand"] = "lua/contree/dockerfile/expand.lua",
     ["contree.dockerfile.fetch"] = "lua/contree/dockerfile/fetch.lua",
     ["contree.dockerfile.layer"] = "lua/contree/dockerfile/layer.lua",
+    ["contree.dockerfile.mounts"] = "lua/contree/dockerfile/mounts.lua",
     ["contree.dockerfile.pack"] = "lua/contree/dockerfile/pack.lua",
     ["contree.dockerfile.parser"] = "lua/contree/dockerfile/parser.lua",
     ["contree.dockerfile.paths"] = "lua/contree/dockerfile/paths.lua",

@@ -546,6 +546,46 @@ B
       refused("FROM busybox:latest\nRUN sleep 60", { timeout = 1 }).result.limit)
   end)
 
+  it("keeps the caches of RUN in volumes, for later builds", function()
+    local mine = "RUN --mount=type=cache,target=$PLACE,id=Mine/x "
+    local function built(lines)
+      return (build("FROM busybox:latest\nARG PLACE=/c\nWORKDIR /w\n" .. lines))
+    end
+    local image = built(mine .. "echo 1 >> /c/n; echo kept > /kept")
+    assert.equal("", image:run("ls -A /c").stdout)
+    assert.equal("kept\n", image:read("/kept"))
+    -- Another Dockerfile finds it, elsewhere.
+    image = built("RUN --mount=type=cache,id=Mine/x,dst=d cp d/n /copy; echo 2 >> d/n\n" .. mine
+      .. "cat /c/n > /both")
+    assert.equal("1\n", image:read("/copy"))
+    assert.equal("1\n2\n", image:read("/both"))
+    -- Another id, another cache; by default the target is the id.
+    image = built("RUN --mount=type=cache,target=/w/d ls -A d > /other; touch d/f\n"
+      .. "RUN --mount=type=cache,target=d ls -A d >> /other\n"
+      .. "RUN --mount=type=cache,target=/x,sharing=locked --mount=type=tmpfs,target=/y "
+      .. "mkdir -p /x /y; touch /x/f /y/f")
+    assert.equal("f\n", image:read("/other"))
+    assert.is_true(image:exists("/x/f"))
+    assert.is_true(image:exists("/y/f"))
+    -- One in another one stays a directory of it.
+    image = built("RUN --mount=type=cache,target=/o --mount=type=cache,target=/o/i "
+      .. "mkdir -p /o/i; touch /o/i/f; ls /o > /list")
+    assert.equal("i\n", image:read("/list"))
+    local names = {}
+    for _, volume in ipairs(client.volumes:list()) do names[#names + 1] = volume.name end
+    local all = table.concat(names, " ")
+    assert.matches("build/mine%-x%-%x+", all)
+    assert.matches("build/w%-d%-%x+", all)
+    assert.is_nil(all:find("build/x", 1, true))
+    -- For a user who is not root, too.
+    local id = SINGLE and 0 or 7
+    image = built(("USER %d\nRUN --mount=type=cache,target=/mine touch /mine/f; id -u > /tmp/id")
+      :format(id))
+    assert.equal(id .. "\n", image:read("/tmp/id"))
+    assert.matches("needs target=",
+      tostring(refused("FROM busybox:latest\nRUN --mount=type=cache x")))
+  end)
+
   it("refuses calls that are wrong, and Dockerfiles that are not there", function()
     for _, given in ipairs{ {}, { dockerfile = {} }, { contxt = "x" }, { context = 5 },
       { context = directory, username = "x" } } do

@@ -31,6 +31,7 @@ local VERSION = "2"
 ---@field cwd? string
 ---@field user? string
 ---@field networking? boolean
+---@field volumes? table<string, string> by target: the caches of RUN
 ---@field preserve boolean       the image keeps the variables of ENV
 ---@field rebake boolean         the image has other variables: a run must change them
 
@@ -58,6 +59,8 @@ function layer.key(self, parent)
   add(sorted(self.env))
   add(sorted(self.keyed or self.extra))
   for _, op in ipairs(self.ops) do add{ op.kind, op.fingerprint or op.path } end
+  -- Images do not hold what is in a volume. Keys of layers without any stay what they were.
+  if self.volumes then add(sorted(self.volumes)) end
   return cache.key(texts)
 end
 
@@ -209,7 +212,7 @@ local function run_command(build, self, uuid, step, into, shipped)
   for name, value in pairs(self.env) do env[name] = value end
   local given = { env = env, preserve_env = self.preserve or nil, check = true, cwd = self.cwd,
     shell = self.command.shell, command = self.command.command, args = self.command.args,
-    networking = self.networking }
+    networking = self.networking, volumes = self.volumes }
   identity(build, self, uuid, step, given, into)
   return run_in(build, uuid, step, given, files).uuid
 end

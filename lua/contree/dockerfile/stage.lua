@@ -4,6 +4,7 @@ local arguments = require("contree.dockerfile.arguments")
 local core = require("contree.core")
 local copy = require("contree.dockerfile.copy")
 local expand = require("contree.dockerfile.expand")
+local mounts = require("contree.dockerfile.mounts")
 local parser = require("contree.dockerfile.parser")
 local paths = require("contree.dockerfile.paths")
 local problem = require("contree.dockerfile.problem")
@@ -181,19 +182,10 @@ local function command_of(self, step)
   return { command = shell[1], args = args }
 end
 
-local MOUNTS = { bind = "COPY what it needs", secret = "pass it with args, or fetch it before",
-  ssh = "clone before, and COPY" }
-
--- Cache and tmpfs mounts only save time and space, so they are ignored. Without a mount of
--- another type the command would fail.
-local function check_mounts(step)
-  for _, flag in ipairs(step.flag_list) do
-    local kind = flag.name == "mount" and (("," .. flag.value):match(",type=([^,]*)") or "bind")
-    if kind and kind ~= "cache" and kind ~= "tmpfs" then
-      problem.raise(step, ("--mount=type=%s is not supported"):format(kind), MOUNTS[kind])
-    elseif flag.name == "security" and flag.value ~= "sandbox" then
-      problem.raise(step, ("--security=%s is not supported"):format(flag.value))
-    end
+local function check_security(step)
+  local security = step.flags.security
+  if security and security ~= "sandbox" then
+    problem.raise(step, ("--security=%s is not supported"):format(security))
   end
 end
 
@@ -211,8 +203,10 @@ local function is_root(user)
   return name == nil or name == "root" or name == "0"
 end
 
-function handlers.RUN(self, step)
-  check_mounts(step)
+function handlers.RUN(self, step, lookup)
+  check_security(step)
+  local volumes = mounts.volumes(step, self.build.client.unix_socket ~= nil, lookup,
+    function() return cwd_of(self) end)
   local extra, keyed = copy_map(self.args), copy_map(self.args)
   -- Proxy settings do not change the image, so they are not part of the key.
   for name in pairs(arguments.proxies) do
@@ -223,7 +217,7 @@ function handlers.RUN(self, step)
   steps[#steps + 1] = step
   new_layer(self, steps, ops, { command = command_of(self, step), extra = extra, keyed = keyed,
     cwd = self.config.workdir, user = user, networking = networking_of(self, step),
-    as_other = not is_root(user) })
+    volumes = volumes, as_other = not is_root(user) })
 end
 
 function handlers.COPY(self, step, lookup)
