@@ -193,7 +193,8 @@ describe("directories of the host", function()
   it("are refused before they take all descriptors", function()
     local few = wire.start("--max-runs 1", "prlimit --nofile=256:256")
     local first = few:spawn{ command = "sleep", args = { "60" } }
-    local mounts, waiting, reply = {}, {}, nil
+    local mounts, waiting = {}, {}
+    local reply
     for i = 1, 4 do mounts["/m" .. i] = folder end
     repeat
       reply = few:post("/v1/instances", wire.spawn{ command = "true", mounts = mounts })
