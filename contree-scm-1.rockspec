@@ -95,6 +95,7 @@ build = {
     ["contree.base.ignore"] = "lua/contree/base/ignore.lua",
     ["contree.base.json"] = "lua/contree/base/json.lua",
     ["contree.base.options"] = "lua/contree/base/options.lua",
+    ["contree.base.progress"] = "lua/contree/base/progress.lua",
     ["contree.base.pattern"] = "lua/contree/base/pattern.lua",
     ["contree.base.pipe"] = "lua/contree/base/pipe.lua",
     ["contree.base.place"] = "lua/contree/base/place.lua",

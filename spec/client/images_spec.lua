@@ -136,13 +136,19 @@ describe("images", function()
   end)
 
   it("are imported with progress, from anywhere", function()
-    server:rules(imports{ fake.stream{ fake.frame(0, "completion", 0,
-      { status = "SUCCESS", result_image_uuid = fake.KEPT }) } })
+    server:rules(imports{ fake.stream{ fake.frame(0, "progress", 0,
+      { phase = "unpacking", layer = 1, of = 2, bytes = 5, total = 0 }),
+      fake.frame(1, "progress", 0, { phase = "unpacking", layer = 2, of = 2, bytes = 7,
+        total = 9 }),
+      fake.frame(2, "completion", 0, { status = "SUCCESS", result_image_uuid = fake.KEPT }) } })
     local seen = {}
     local image = client.images:import_from("oci-archive:/tmp/x.tar",
-      { tag = "mine", progress = function(event) seen[#seen + 1] = event.type end })
+      { tag = "mine", progress = function(each)
+        seen[#seen + 1] = ("%s %d/%d %d/%s %s"):format(each.phase, each.layer, each.of, each.done,
+          tostring(each.total), each.unit)
+      end })
     assert.are.equal(fake.KEPT, image.uuid)
-    assert.are.same({ "completion" }, seen)
+    assert.are.same({ "unpacking 1/2 5/nil bytes", "unpacking 2/2 7/9 bytes" }, seen)
     assert.are.same({ registry = { url = "oci-archive:/tmp/x.tar" }, tag = "mine", timeout = 300 },
       server:requests()[1].json)
   end)

@@ -591,6 +591,34 @@ describe("image:workspace", function()
       client.sends_files, client.compares_here = nil, nil
     end)
 
+    it("that tells how far it is", function()
+      local path = folder("mkdir d && for i in $(seq 300); do head -c 5000 /dev/urandom > d/$i; "
+        .. "done")
+      local seen, order = {}, {}
+      local ws = open(path, { progress = function(each)
+        if not seen[each.phase] then order[#order + 1] = each.phase end
+        local before = seen[each.phase]
+        assert.is_true(not before or before.total ~= each.total or before.done <= each.done)
+        seen[each.phase] = each
+      end })
+      assert.are.same({ "looking", "sending" }, order)
+      assert.are.same({ phase = "sending", unit = "bytes", done = 1500000, total = 1500000 },
+        seen.sending)
+      assert.equal(301, seen.looking.total)
+      assert.equal("files", seen.looking.unit)
+      seen, order = {}, {}
+      local fork = ws:fork()
+      out(fork, "for i in 1 2 3; do echo x > d/$i; done; rm d/4")
+      fork:apply()
+      assert.are.same({ "looking", "getting", "writing", "sending" }, order)
+      assert.are.same({ phase = "getting", unit = "files", done = 3, total = 3 }, seen.getting)
+      assert.are.same({ phase = "writing", unit = "files", done = 4, total = 4 }, seen.writing)
+      seen, order = {}, {}
+      assert.is_nil(rawget(fork:undo(), "progress"))
+      assert.equal(4, seen.writing.total)
+      raises("invalid_argument", open, path, { progress = true })
+    end)
+
     it("with its own mistakes", function()
       local path = folder("echo 1 > a")
       assert.matches('did you mean "ignore"', raises("invalid_argument", open, path,

@@ -182,6 +182,19 @@ static void set_count(lua_State *L, const char *name, size_t count) {
     lua_setfield(L, -2, name);
 }
 
+static int survey_looked(lua_State *L) {
+    const struct survey *s = check_survey(L);
+    bool walks = s->phase == WALK, compares = s->phase == COMPARE;
+    lua_pushinteger(L, (lua_Integer)(walks || s->phase > COMPARE ? s->count
+                                     : compares                  ? s->at
+                                                                 : 0));
+    if (walks)
+        lua_pushnil(L);
+    else
+        lua_pushinteger(L, (lua_Integer)s->count);
+    return 2;
+}
+
 static int survey_counts(lua_State *L) {
     const struct survey *s = check_survey(L);
     size_t added = 0, changed = 0, refreshed = 0;
@@ -387,6 +400,7 @@ int survey_lua_index_read(lua_State *L) {
 
 void survey_register(lua_State *L) {
     static const luaL_Reg methods[] = {{"step", survey_step},
+                                       {"looked", survey_looked},
                                        {"counts", survey_counts},
                                        {"delta", survey_delta},
                                        {"skipped", survey_skipped},

@@ -11,6 +11,8 @@
  * are compared; the rest is skipped.
  *
  *   step(seconds)   false: not over yet; true: it is; or nil, message
+ *   looked()        how many files have been looked at, and of how many; the
+ *                   second is nil while they are being found
  *   counts()        {added =, changed =, removed =}
  *   delta()         list of {path =, change = "added"|"changed"|"removed",
  *                   type =, size =, mode =, sha256 = if known, target = no}

@@ -4,6 +4,7 @@ local core = require("contree.core")
 local errors = require("contree.base.errors")
 local image = require("contree.image")
 local images = require("contree.image.images")
+local json = require("contree.base.json")
 local operation = require("contree.run.operation")
 local options = require("contree.base.options")
 local reference = require("contree.image.reference")
@@ -18,12 +19,24 @@ local TIMEOUT = 300
 ---@field timeout? number   seconds; default 300
 ---@field username? string  for the registry; default anonymous
 ---@field password? string  for the registry
----@field progress? fun(event: table) called with each event of the import
+---@field progress? fun(progress: contree.Progress) called with each event of the import that
+---  says how far it is; `layer` of `of` is the one that is on its way
 
 local SPEC = {
   tag = options.name, timeout = options.seconds, username = options.text, password = options.text,
   progress = options.callable,
 }
+
+-- Events as contree.Progress, with all that they had.
+local function teller(progress)
+  return function(event)
+    local data = json.as("table", event.data)
+    if event.type ~= "progress" or not data then return end
+    data.type, data.unit, data.done = event.type, "bytes", data.bytes
+    if data.total == 0 then data.total = nil end
+    progress(data)
+  end
+end
 
 local function run(self, source, given)
   if (given.username == nil) ~= (given.password == nil) then
@@ -36,7 +49,7 @@ local function run(self, source, given)
     tag = source.tag, timeout = timeout,
   }, secret = given.password })
   local started = operation.new(self.client, wire.member(answer, "uuid"), nil,
-    { on_event = given.progress, live = given.progress ~= nil })
+    { on_event = given.progress and teller(given.progress), live = given.progress ~= nil })
   local result = operation.await(started, core.now() + timeout + self.client.timeout)
   if not result.uuid then
     errors.raise("operation_failed", "the import succeeded but made no image",

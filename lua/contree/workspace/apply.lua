@@ -9,6 +9,7 @@ local errors = require("contree.base.errors")
 local hunks = require("contree.workspace.hunks")
 local image = require("contree.image")
 local loop = require("contree.loop")
+local progress = require("contree.base.progress")
 local sync = require("contree.workspace.sync")
 local tasks = require("contree.loop.task")
 local wire = require("contree.wire")
@@ -100,16 +101,23 @@ end
 
 -- Get what is to be written into the journal's directory.
 local function fetch(self, call, steps, last, given)
-  local uuid, jobs = image.uuid_of(self.image), {}
+  local uuid, jobs, done = image.uuid_of(self.image), {}, 0
+  local function add(get)
+    jobs[#jobs + 1] = function()
+      get()
+      done = done + 1
+      progress.tell(self.progress, "getting", "files", done, #jobs)
+    end
+  end
   for i, step in ipairs(steps) do
     local numbers = given.hunks and given.hunks[step.path]
     if step.wanted.type == "file" then
       step.source = ("%s/new/%d"):format(call.path, i)
-      jobs[#jobs + 1] = function()
+      add(function()
         if numbers then return write_part(self, step, step.source, last, numbers) end
         step.wanted.sha256 = download(self, uuid, step.path,
           { path = step.source, mode = 384 }).sha256
-      end
+      end)
     end
   end
   tasks.gather(jobs, AT_A_TIME)
@@ -128,6 +136,7 @@ end
 local function sorted(out)
   table.sort(out.written)
   table.sort(out.skipped, function(a, b) return a.path < b.path end)
+  out.progress = nil
   return make(out, out.safe)
 end
 
@@ -136,7 +145,7 @@ end
 ---@return contree.Applied
 function apply.run(self, given)
   local out = { written = {}, skipped = {}, dry_run = given.dry_run or false,
-    safe = self.client.safe }
+    safe = self.client.safe, progress = self.progress }
   carry.within(self.path, function(folder)
     local list, last = changes.list(self, { text = given.hunks ~= nil, ignored = true })
     local chosen
@@ -165,7 +174,8 @@ end
 ---@async
 ---@return contree.Applied
 function apply.undo(self)
-  local out = { written = {}, skipped = {}, dry_run = false, safe = self.client.safe }
+  local out = { written = {}, skipped = {}, dry_run = false, safe = self.client.safe,
+    progress = self.progress }
   carry.within(self.path, function(folder)
     if not carry.undo(self.path, folder, out) then
       errors.raise("not_found", "workspace: there is nothing to take back in " .. self.path)

@@ -4,10 +4,25 @@ local errors = require("contree.base.errors")
 local layers = require("contree.image.layers")
 local loop = require("contree.loop")
 local packed = require("contree.workspace.packed")
+local progress = require("contree.base.progress")
 
 local archive = {}
 
 local SMALL = 1048576 -- bytes of an archive that is held in memory
+
+-- A function that tells how many bytes of the contents are sent. What an archive has beside
+-- them is not counted.
+local function teller(self, survey, skip)
+  if not self.progress then return nil end
+  local done, total = 0, 0
+  for _, each in ipairs(survey:delta()) do
+    if not skip[each.path] and each.type == "file" then total = total + each.size end
+  end
+  return function(bytes)
+    done = bytes and math.min(done + #bytes, total) or total
+    progress.tell(self.progress, "sending", "bytes", done, total)
+  end
+end
 
 --- The pieces of an archive of what a survey has found, but what is in `less.skip`.
 ---@param less { skip: table?, keep: table? } keep: directories that stay where the folder has
@@ -16,11 +31,13 @@ local SMALL = 1048576 -- bytes of an archive that is held in memory
 function archive.of(self, survey, less)
   return function()
     survey:pack(less.skip, less.keep)
+    local tell = teller(self, survey, less.skip or {})
     return function()
       local bytes, problem = survey:piece(loop.SLICE)
       if problem then
         errors.raise("file", ("workspace: cannot read %s/%s"):format(self.path, problem))
       end
+      if tell then tell(bytes) end
       return bytes
     end
   end

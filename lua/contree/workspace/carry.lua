@@ -1,13 +1,14 @@
 --- Carries out what is planned for a folder: each step with a copy of what it replaces, in the
 --- journal first; and takes a call back. Knows nothing of images.
 ---
---- `out` gathers { written = paths, skipped = { path, kind, why } }.
+--- `out` gathers { written = paths, skipped = { path, kind, why } }; `out.progress` is told.
 
 local core = require("contree.core")
 local errors = require("contree.base.errors")
 local hash = require("contree.image.hash")
 local journal = require("contree.workspace.journal")
 local loop = require("contree.loop")
+local progress = require("contree.base.progress")
 local write = require("contree.workspace.write")
 
 local carry = {}
@@ -164,7 +165,8 @@ end
 -- Do the steps. What is taken away stays beside until the end, except in directories that go.
 local function do_all(folder, steps, out)
   local taken = {}
-  for _, step in ipairs(steps) do
+  for i, step in ipairs(steps) do
+    progress.tell(out.progress, "writing", "files", i - 1, #steps)
     local ok, why = write.put(folder, step)
     if ok and step.wanted.type == "absent" then ok, why = write.finish(folder, step) end
     if ok and step.wanted.type ~= "absent" then
@@ -176,6 +178,7 @@ local function do_all(folder, steps, out)
   for i = #taken, 1, -1 do
     settle(taken[i], out, write.finish(folder, taken[i]))
   end
+  progress.tell(out.progress, "writing", "files", #steps, #steps)
 end
 
 -- The names are on the disk: once for each directory.

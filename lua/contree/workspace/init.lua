@@ -50,13 +50,16 @@ local make = class.define("contree.Workspace", Workspace, {
 ---@field store? string|contree.Sessions as for sessions
 ---@field id? string             as for sessions
 ---@field keep? "all"|"success"  as for sessions
+---@field progress? fun(progress: contree.Progress) called while the folder comes in and changes
+---  come home, by this workspace and its forks
 
 local prefer = options.one_of(options.exactly("host"), options.exactly("sandbox"))
 
 local SPEC = {
   path = options.file_name, at = options.image_path, prefer = prefer,
   ignore = options.one_of(options.exactly(false), options.file_names),
-  max_file = options.integer(0, 2 ^ 40), store = options.any, id = options.any, keep = options.any,
+  max_file = options.integer(0, 2 ^ 40),
+  progress = options.callable, store = options.any, id = options.any, keep = options.any,
 }
 
 -- The workspace of a session. It shares the fields that the methods of sessions use.
@@ -67,7 +70,7 @@ local function new(over, fields)
   return make(self, over.client.safe)
 end
 
-local FIELDS = { "path", "at", "ignore", "prefer", "max_file", "records", "skipped" }
+local FIELDS = { "path", "at", "ignore", "prefer", "max_file", "progress", "records", "skipped" }
 
 local function alike(self, over)
   local fields = {}
@@ -117,7 +120,8 @@ function workspace.new(from, given)
   local records = record.open({ over.client.origin, path, at, rules },
     given.store ~= nil)
   local self = new(over, { path = path, at = at, ignore = given.ignore, prefer = given.prefer,
-    max_file = given.max_file or MAX_FILE, records = records, skipped = {} })
+    max_file = given.max_file or MAX_FILE, progress = given.progress, records = records,
+    skipped = {} })
   begin(self, from)
   return self
 end

@@ -4,6 +4,7 @@ local core = require("contree.core")
 local errors = require("contree.base.errors")
 local loop = require("contree.loop")
 local names = require("contree.workspace.names")
+local progress = require("contree.base.progress")
 local tasks = require("contree.loop.task")
 
 local look = {}
@@ -22,6 +23,7 @@ local function run(self, found, list)
   while not over do
     over, problem = survey:step(loop.SLICE)
     if over == nil then gone(self.path, problem) end
+    if self.progress then progress.tell(self.progress, "looking", "files", survey:looked()) end
     if not over then loop.breathe() end
   end
   loop.pace()
@@ -57,8 +59,9 @@ end
 --- A survey that is over. The names that git has listed are `found.list`, unless those of inner
 --- repositories are among them.
 ---@async
----@param given table { path, index, ignore, max_file, scratch, known: the names of the last time,
----  early: called with a survey of those; what it returns is called while git is at work }
+---@param given table { path, index, ignore, max_file, scratch, progress,
+---  known: the names of the last time, early: called with a survey of those; what it returns is
+---  called while git is at work }
 ---@return userdata survey, contree.workspace.Names found, any done what `early`'s function has
 ---  returned, if the survey is that one
 function look.at(given)

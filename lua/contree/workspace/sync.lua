@@ -37,6 +37,7 @@ end
 ---@param early? fun(survey: userdata): function?
 function sync.look(self, last, early)
   local survey, found, done = look.at{ path = self.path, index = last.index, early = early,
+    progress = self.progress,
     ignore = self.ignore, max_file = self.max_file, scratch = self.records.directory,
     known = self.known }
   self.known = not found.all and found.list or nil
