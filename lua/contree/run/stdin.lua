@@ -14,7 +14,7 @@ local stdin = {}
 local INLINE = 262144
 
 --- Read the input that a spawn request carries. Returns the member of its body and, when
---- there is more, a reader of the rest.
+--- there is more, a reader of the rest: all of it if it is a file, which the server may read.
 ---@param reader fun(): string?
 ---@param path? string  of the file that it reads
 ---@return table, { read: fun(): string?, integer?, path: string?, offset: integer }?
@@ -28,17 +28,18 @@ function stdin.begin(reader, path)
     chunk = reader()
   end
   local bytes = parts[2] and table.concat(parts) or parts[1] or "" -- large ones are not copied
-  local body = stdio.encode(bytes:sub(1, INLINE))
+  local inline = chunk and path and 0 or INLINE
+  local body = stdio.encode(bytes:sub(1, inline))
   body.close = chunk == nil
   if body.close then return body end
-  local held = #bytes > INLINE and bytes
+  local held = #bytes > inline and bytes
   local function read()
     local first = held
     held = nil
-    if first then return first, INLINE + 1 end
+    if first then return first, inline + 1 end
     return reader()
   end
-  return body, { read = read, path = path, offset = INLINE }
+  return body, { read = read, path = path, offset = inline }
 end
 
 -- Let a local engine read the rest of the file by itself.

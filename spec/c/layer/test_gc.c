@@ -331,10 +331,12 @@ static void operations_and_files(void) {
                          recent = make_operation(&e, "", 179, "x");
     struct stored_file file = make_file(&e, "content");
     CHECK(shell("cd %s && printf 123 > e/%s.log && printf 12 > e/%s.log && "
-                "touch -d '3 days ago' e/*.log && mkdir -p b/ab && "
+                "printf 45 > e/%s.raw && printf 6 > e/%s.in && "
+                "touch -d '3 days ago' e/* && mkdir -p b/ab && "
                 "printf 1234 > b/ab/orphan && printf 7 > e/running.log && "
                 "printf 8 > e/left.log && touch -d '2 days ago' e/left.log",
-                e.d.path, in_file.uuid, recent.uuid));
+                e.d.path, in_file.uuid, recent.uuid, in_file.uuid,
+                in_file.uuid));
     struct gc_options dry = usual;
     dry.dry_run = true;
     struct gc_report r = collect(&e, dry, NULL);
@@ -345,8 +347,8 @@ static void operations_and_files(void) {
     CHECK(!has_operation(&e, &old) && !has_operation(&e, &in_file) &&
           has_operation(&e, &recent) && has_file(&e, &file));
     CHECK_NUMBER(r.operations, 2);
-    CHECK_NUMBER(r.logs, 3);
-    CHECK_NUMBER(r.log_bytes, 5 + 3 + 1);
+    CHECK_NUMBER(r.logs, 5);
+    CHECK_NUMBER(r.log_bytes, 5 + 3 + 2 + 1 + 1);
     CHECK_NUMBER(r.files, 1);
     CHECK_NUMBER(r.file_bytes, 4);
     CHECK(!exists(&e, "b/ab/orphan", 0) && !exists(&e, "e/left.log", 0) &&

@@ -49,17 +49,19 @@ static void name_spool(struct follower *w) {
  * in the spool. */
 static void make_record(struct follower *w, const struct event_line *line) {
     bool raw = line->raw_length > 0;
-    if (raw && w->spooled && !w->named)
+    bool placed = raw && w->spooled && event_is_output(line);
+    if (placed && !w->named)
         name_spool(w);
+    placed = placed && w->spooled;
     buffer_addf(&w->frame, "%.*s %lld %d %zu", raw ? (int)line->type_length : 5,
                 raw ? line->type : "event", (long long)line->id, line->spid,
                 raw ? line->raw_length : line->length);
-    if (raw && w->spooled)
+    if (placed)
         buffer_addf(&w->frame, " %lld", (long long)line->raw_at);
     buffer_add(&w->frame, "\n", 1);
     if (!raw)
         buffer_add(&w->frame, line->text, line->length);
-    else if (!w->spooled)
+    else if (!placed)
         w->bytes = *line;
 }
 

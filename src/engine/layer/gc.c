@@ -197,11 +197,13 @@ int gc_finish(struct gc *g, struct fault *f) {
     if (discard_files(g, f) < 0)
         return -1;
     for (size_t i = 0; i < g->garbage.operation_count; i++) {
-        char path[64];
-        snprintf(path, sizeof path, "e/%s.log", g->garbage.operations[i]);
-        discard_log(g, path);
-        snprintf(path, sizeof path, "e/%s.raw", g->garbage.operations[i]);
-        discard_log(g, path);
+        static const char *const kinds[] = {"log", "raw", "in"};
+        for (int k = 0; k < 3; k++) {
+            char path[64];
+            snprintf(path, sizeof path, "e/%s.%s", g->garbage.operations[i],
+                     kinds[k]);
+            discard_log(g, path);
+        }
     }
     trash_empty(g->layers);
     return 0;

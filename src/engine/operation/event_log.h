@@ -12,16 +12,24 @@
 /* The longest line: a spawn event of the longest command line, escaped. */
 enum { LINE_MAX_BYTES = 32 << 20 };
 
+/* A file of bytes beside the log: e/UUID.raw has output and small input, and
+ * e/UUID.in the rest of the input, so that who writes one need not wait for who
+ * writes the other. */
+struct spool {
+    int fd;       /* -1: none yet */
+    int64_t used; /* bytes */
+};
+enum { OUTPUT_SPOOL, INPUT_SPOOL, SPOOLS };
+
 struct event_log {
     int references;
     int dir_fd;
     char uuid[UUID_SIZE];
     struct buffer text; /* all lines; with a file only the one being written */
     int fd;             /* -1: in memory */
-    int spool;          /* -1: none yet */
-    int64_t spooled;    /* bytes of the spool that are in use */
-    int64_t size;       /* bytes of complete lines */
-    int64_t visible;    /* how many of these bytes readers may see */
+    struct spool spools[SPOOLS];
+    int64_t size;    /* bytes of complete lines */
+    int64_t visible; /* how many of these bytes readers may see */
     int64_t next_id;
     int64_t held_id; /* next_id at the hold */
     bool held, finished;

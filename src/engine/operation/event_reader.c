@@ -46,7 +46,12 @@ static int64_t take_number(const char **p, const char *end) {
 static bool parse_place(const char *p, const char *end,
                         struct event_line *out) {
     out->raw_length = 0;
-    skip_word(&p, end, "\",\"data\":{\"spool\":");
+    skip_word(&p, end, "\",\"data\":{\"");
+    const char *input = p;
+    skip_word(&p, end, "spool\":");
+    skip_word(&input, end, "input\":");
+    out->spool = input ? INPUT_SPOOL : OUTPUT_SPOOL;
+    p = input ? input : p;
     if (!p)
         return true;
     out->raw_at = take_number(&p, end);
@@ -208,13 +213,15 @@ enum event_status event_next(struct event_reader *r, struct event_line *out) {
 
 bool event_raw(const struct event_reader *r, const struct event_line *line,
                size_t at, char *out, size_t length) {
-    return r->log->spool >= 0 && pread_all(r->log->spool, out, length,
-                                           line->raw_at + (int64_t)at) == 0;
+    int fd = r->log->spools[line->spool].fd;
+    return fd >= 0 &&
+           pread_all(fd, out, length, line->raw_at + (int64_t)at) == 0;
 }
 
 static bool is_in_spool(const struct event_log *log,
                         const struct event_line *line) {
-    return line->raw_at + (int64_t)line->raw_length <= log->spooled;
+    return line->raw_at + (int64_t)line->raw_length <=
+           log->spools[line->spool].used;
 }
 
 bool event_is_spooled(const struct event_reader *r,
@@ -222,13 +229,17 @@ bool event_is_spooled(const struct event_reader *r,
     return is_in_spool(r->log, line);
 }
 
+bool event_is_output(const struct event_line *line) {
+    return line->spool == OUTPUT_SPOOL;
+}
+
 bool event_name_spool(const struct event_reader *r, struct buffer *out) {
     char link[64], path[PATH_MAX];
     struct stat st;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", r->log->spool);
+    int fd = r->log->spools[OUTPUT_SPOOL].fd;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path);
-    return n > 0 && n < (ssize_t)sizeof path &&
-           fstat(r->log->spool, &st) == 0 &&
+    return n > 0 && n < (ssize_t)sizeof path && fstat(fd, &st) == 0 &&
            buffer_addf(out, "%ju.%ju %.*s", (uintmax_t)st.st_dev,
                        (uintmax_t)st.st_ino, (int)n, path);
 }

@@ -21,7 +21,9 @@ struct event_log *event_log_new(int dir_fd, const char *uuid) {
         return NULL;
     log->references = 1;
     log->dir_fd = dir_fd;
-    log->fd = log->spool = -1;
+    log->fd = -1;
+    for (int i = 0; i < SPOOLS; i++)
+        log->spools[i].fd = -1;
     memcpy(log->uuid, uuid, UUID_SIZE);
     buffer_init(&log->text, EVENTS_IN_MEMORY + LINE_MAX_BYTES);
     return log;
@@ -36,7 +38,8 @@ void event_log_unref(struct event_log *log) {
     if (!log || --log->references > 0)
         return;
     drop_fd(&log->fd);
-    drop_fd(&log->spool);
+    for (int i = 0; i < SPOOLS; i++)
+        drop_fd(&log->spools[i].fd);
     buffer_free(&log->text);
     free(log);
 }
@@ -53,6 +56,16 @@ static int open_file(const struct event_log *log, const char *kind, int flags) {
                   0600);
 }
 
+static const char *const spool_kinds[SPOOLS] = {"raw", "in"};
+
+static void load_spool(struct event_log *log, int n) {
+    struct spool *spool = &log->spools[n];
+    struct stat st;
+    spool->fd = open_file(log, spool_kinds[n], 0);
+    if (spool->fd >= 0 && fstat(spool->fd, &st) == 0)
+        spool->used = st.st_size;
+}
+
 static int load_file(struct event_log *log, struct fault *f) {
     struct stat st;
     log->fd = open_file(log, "log", 0);
@@ -62,9 +75,8 @@ static int load_file(struct event_log *log, struct fault *f) {
         return fault_errno(f, "cannot open the event log of operation %s",
                            log->uuid);
     log->size = st.st_size;
-    log->spool = open_file(log, "raw", 0);
-    if (log->spool >= 0 && fstat(log->spool, &st) == 0)
-        log->spooled = st.st_size;
+    for (int i = 0; i < SPOOLS; i++)
+        load_spool(log, i);
     return 0;
 }
 
@@ -196,61 +208,78 @@ enum {
 };
 
 /* Whether the next piece may go to the spool. It is opened at the first. */
-static bool has_spool(struct event_log *log) {
+static bool has_spool(struct event_log *log, int n) {
+    struct spool *spool = &log->spools[n];
     if (log->fd < 0 || log->fault.status)
         return false;
-    if (log->spool < 0)
-        log->spool = open_file(log, "raw", O_CREAT | O_TRUNC);
-    return log->spool >= 0;
+    if (spool->fd < 0)
+        spool->fd = open_file(log, spool_kinds[n], O_CREAT | O_TRUNC);
+    return spool->fd >= 0;
 }
 
 static void add_place(struct event_log *log, const char *type, int spid,
-                      int64_t at, size_t length) {
-    struct buffer *b = event_begin(log, type, spid);
-    json_add_int(b, "spool", at);
-    json_add_int(b, "length", (int64_t)length);
-    event_end(log);
-}
-
-void event_add_spooled(struct event_log *log, const char *type, int spid,
-                       int64_t at, size_t length) {
+                      const char *spool, int64_t at, size_t length) {
     while (length) {
         size_t n = length < EVENT_BYTES_MAX ? length : EVENT_BYTES_MAX;
-        add_place(log, type, spid, at, n);
+        struct buffer *b = event_begin(log, type, spid);
+        json_add_int(b, spool, at);
+        json_add_int(b, "length", (int64_t)n);
+        event_end(log);
         at += (int64_t)n;
         length -= n;
     }
 }
 
+void event_add_input(struct event_log *log, int spid, int64_t at,
+                     size_t length) {
+    add_place(log, "stdin", spid, "input", at, length);
+}
+
+/* Use so many bytes of a spool, and return where they are. */
+static int64_t reserve(struct event_log *log, int n, size_t length) {
+    int64_t at = log->spools[n].used;
+    log->spools[n].used += (int64_t)length;
+    return at;
+}
+
+static void add_output(struct event_log *log, const char *type, int spid,
+                       size_t length) {
+    add_place(log, type, spid, "spool", reserve(log, OUTPUT_SPOOL, length),
+              length);
+}
+
 void event_add_stream(struct event_log *log, const char *type, int spid,
                       const void *data, size_t length) {
-    if (length < SPOOL_MIN || !has_spool(log)) {
+    const struct spool *spool = &log->spools[OUTPUT_SPOOL];
+    if (length < SPOOL_MIN || !has_spool(log, OUTPUT_SPOOL)) {
         json_add_stream(event_begin(log, type, spid), data, length);
         event_end(log);
-    } else if (pwrite_all(log->spool, data, length, log->spooled) < 0) {
+    } else if (pwrite_all(spool->fd, data, length, spool->used) < 0) {
         event_log_break(log, "cannot write the event log");
     } else {
-        add_place(log, type, spid, event_reserve(log, length), length);
+        add_output(log, type, spid, length);
     }
 }
 
 ssize_t event_splice(struct event_log *log, const char *type, int spid,
                      int pipe, size_t most) {
-    if (!has_spool(log)) {
+    const struct spool *spool = &log->spools[OUTPUT_SPOOL];
+    if (!has_spool(log, OUTPUT_SPOOL)) {
         errno = EINVAL;
         return -1;
     }
-    off_t at = log->spooled;
-    ssize_t n = splice(pipe, NULL, log->spool, &at, most, 0);
+    off_t at = spool->used;
+    ssize_t n = splice(pipe, NULL, spool->fd, &at, most, 0);
     if (n > 0)
-        event_add_spooled(log, type, spid, event_reserve(log, (size_t)n),
-                          (size_t)n);
+        add_output(log, type, spid, (size_t)n);
     return n;
 }
 
-int event_spool(struct event_log *log, struct fault *f) {
+int event_input(struct event_log *log, struct fault *f) {
     bool moved = log->fault.status || log->fd >= 0 || spill(log) == 0;
-    int fd = moved && has_spool(log) ? open_file(log, "raw", 0) : -1;
+    int fd = moved && has_spool(log, INPUT_SPOOL)
+                 ? open_file(log, spool_kinds[INPUT_SPOOL], 0)
+                 : -1;
     if (fd < 0)
         *f = log->fault;
     if (fd < 0 && !f->status)
@@ -258,10 +287,8 @@ int event_spool(struct event_log *log, struct fault *f) {
     return fd;
 }
 
-int64_t event_reserve(struct event_log *log, size_t length) {
-    int64_t at = log->spooled;
-    log->spooled += (int64_t)length;
-    return at;
+int64_t event_reserve_input(struct event_log *log, size_t length) {
+    return reserve(log, INPUT_SPOOL, length);
 }
 
 void event_log_break(struct event_log *log, const char *what) {
@@ -315,8 +342,10 @@ bool event_log_in_file(const struct event_log *log) {
 }
 
 int event_log_sync(struct event_log *log, struct fault *f) {
-    if ((log->spool >= 0 && fdatasync(log->spool) < 0) ||
-        (log->fd >= 0 && fsync(log->fd) < 0))
+    bool ok = true;
+    for (int i = 0; i < SPOOLS; i++)
+        ok = ok && (log->spools[i].fd < 0 || fdatasync(log->spools[i].fd) == 0);
+    if (!ok || (log->fd >= 0 && fsync(log->fd) < 0))
         return fault_errno(f, "cannot sync the event log");
     return 0;
 }

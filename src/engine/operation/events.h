@@ -4,8 +4,9 @@
  * The log is kept in memory up to EVENTS_IN_MEMORY bytes and goes on in the
  * file e/UUID.log of the data directory, so that a gigabyte of output costs no
  * memory. From then on larger pieces of a stream are kept as they are, in the
- * spool e/UUID.raw: their line says where. They become JSON only for a reader
- * who wants that. Loop thread only, unless a function says otherwise. */
+ * spools e/UUID.raw and e/UUID.in: their line says where. They become JSON only
+ * for a reader who wants that. Loop thread only, unless a function says
+ * otherwise. */
 #ifndef CONTREE_OPERATION_EVENTS_H
 #define CONTREE_OPERATION_EVENTS_H
 
@@ -42,13 +43,13 @@ void event_add_stream(struct event_log *log, const char *type, int spid,
  * Return as read() does; -1 with EINVAL if this log has no spool yet. */
 ssize_t event_splice(struct event_log *log, const char *type, int spid,
                      int pipe, size_t most);
-/* For what others put into the spool: open it for writing (the log goes on in
+/* For input that others spool: open its spool for writing (the log goes on in
  * its file; the descriptor is the caller's; -1 with the fault), reserve a part
- * of it, and append events whose bytes are there. */
-int event_spool(struct event_log *log, struct fault *f);
-int64_t event_reserve(struct event_log *log, size_t length);
-void event_add_spooled(struct event_log *log, const char *type, int spid,
-                       int64_t at, size_t length);
+ * of it, and append `stdin` events whose bytes are there. */
+int event_input(struct event_log *log, struct fault *f);
+int64_t event_reserve_input(struct event_log *log, size_t length);
+void event_add_input(struct event_log *log, int spid, int64_t at,
+                     size_t length);
 /* Let no event follow, with this and errno as the reason. */
 void event_log_break(struct event_log *log, const char *what);
 /* The first failure to append, or NULL. */
@@ -81,6 +82,7 @@ struct event_line {
     int spid;
     const char *type;
     size_t type_length;
+    int spool;         /* which one, of event_log.h */
     int64_t raw_at;    /* in the spool */
     size_t raw_length; /* 0: the data is in the text */
 };
@@ -101,8 +103,10 @@ bool event_raw(const struct event_reader *r, const struct event_line *line,
 /* Whether the spool has all of these bytes. */
 bool event_is_spooled(const struct event_reader *r,
                       const struct event_line *line);
-/* Add "DEVICE.INODE PATH" of the spool, for another process to read it. False:
- * it has none to tell. */
+/* Whether that is the spool that event_name_spool() names. */
+bool event_is_output(const struct event_line *line);
+/* Add "DEVICE.INODE PATH" of the spool of output, for another process to read
+ * it. False: it has none to tell. */
 bool event_name_spool(const struct event_reader *r, struct buffer *out);
 /* Make the text of such a line the whole event. Other lines are whole. False:
  * the spool is damaged, or out of memory. */

@@ -84,7 +84,7 @@ static void copy_next(struct feed *feed) {
         return;
     struct piece *p = piece_at(feed, feed->count);
     *p = (struct piece){.length = left < PIECE ? (size_t)left : PIECE};
-    p->at = event_reserve(feed->log, p->length);
+    p->at = event_reserve_input(feed->log, p->length);
     feed->filling = p;
     feed->busy = true;
     job_start(feed->job.workers, &feed->job, copy_work, copy_done);
@@ -116,8 +116,8 @@ static int send_piece(struct feed *feed, struct piece *p, int pipe) {
             errno = EPIPE;
         if (n <= 0)
             return -1;
-        event_add_spooled(feed->log, "stdin", feed->spid,
-                          p->at + (int64_t)p->sent, (size_t)n);
+        event_add_input(feed->log, feed->spid, p->at + (int64_t)p->sent,
+                        (size_t)n);
         p->sent += (size_t)n;
     }
     return 0;
@@ -157,7 +157,7 @@ struct feed *feed_start(struct workers *workers, struct event_log *log,
     feed->offset = offset;
     feed->ready = ready;
     feed->arg = arg;
-    feed->spool = event_spool(log, f);
+    feed->spool = event_input(log, f);
     if (feed->spool < 0 || fstat(file, &st) < 0) {
         if (feed->spool >= 0)
             fault_errno(f, "cannot read the standard input");
