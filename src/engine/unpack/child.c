@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/scope.h"
 #include "unpack/content.h"
+#include "unpack/filler.h"
 #include "unpack/message.h"
 #include "unpack/unpack.h"
 #include <errno.h>
@@ -35,6 +36,7 @@
 
 struct confined {
     struct unpack_order order;
+    struct filler *filler;
     struct unpack_message m;
 };
 
@@ -71,6 +73,15 @@ static int ask_below(void *arg, const char *path, struct unpack_below *out,
 static int ask_copy(void *arg, const char *path, int root, struct fault *f) {
     (void)root; /* the parent has it as well */
     return ask_about(arg, UNPACK_FILE, path, NULL, f);
+}
+
+/* A parent that is busy needs not be told. */
+static void tell_advance(void *arg) {
+    struct confined *c = arg;
+    c->m.kind = UNPACK_ADVANCED;
+    if (send(UNPACK_CONTROL, &c->m, sizeof c->m, MSG_NOSIGNAL | MSG_DONTWAIT) <
+        0)
+        return;
 }
 
 /* ---- giving away ---- */
@@ -184,6 +195,8 @@ static int close_kernel(struct fault *f) {
     scmp_filter_ctx c = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     int rc = c ? seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2) : -ENOMEM;
     if (rc == 0)
+        rc = seccomp_attr_set(c, SCMP_FLTATR_CTL_TSYNC, 1);
+    if (rc == 0)
         rc = allow_calls(c);
     if (rc == 0)
         rc = seccomp_load(c);
@@ -198,8 +211,13 @@ static int close_kernel(struct fault *f) {
 /* Builds all walls. Nothing is unpacked when one of them fails. */
 static int confine(struct confined *c, struct fault *f) {
     if (set_limits(f) == 0 && leave_ids(c, f) == 0 && leave_files(f) == 0 &&
-        drop_capabilities(f) == 0 && close_kernel(f) == 0)
-        return 0;
+        drop_capabilities(f) == 0) {
+        /* A thread has the capabilities of the one that starts it; the filter
+         * is for all threads, and forbids more of them. */
+        c->filler = filler_open();
+        if (close_kernel(f) == 0)
+            return 0;
+    }
     f->status = 503;
     return -1;
 }
@@ -230,9 +248,12 @@ static int unpack(struct confined *c, struct fault *f) {
                                .deadline = {order->deadline, NULL},
                                .below = order->asks ? ask_below : NULL,
                                .copy = ask_copy,
-                               .below_arg = c};
+                               .below_arg = c,
+                               .advanced = tell_advance,
+                               .advanced_arg = c};
     if (confine(c, f) < 0)
         return -1;
+    o.filler = c->filler;
     if (order->layer)
         return unpack_layer(c, &o, f);
     return unpack_tar(UNPACK_ROOT, UNPACK_INPUT, &o, &c->m.result, f);

@@ -4,6 +4,7 @@
 #include "base/descriptor.h"
 #include "base/fd.h"
 #include "base/scope.h"
+#include "unpack/flusher.h"
 #include "unpack/message.h"
 #include "unpack/spare.h"
 #include <errno.h>
@@ -16,13 +17,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, EARLY_BYTES = 64 << 20 };
+enum { TICK_MS = 100 };
 
 struct jail {
     const struct unpack_options *o;
     struct fault *f;
     int root, input;
-    off_t written; /* of the input, with what was made of it */
+    struct flusher *flusher;
     struct unpacker child;
     struct unpack_message m; /* the last one */
 };
@@ -123,18 +124,6 @@ static int answer(struct jail *j) {
     return result;
 }
 
-/* Whoever wants a durable tree syncs it in the end. Of a large archive most is
- * on disk by then: the disk works while the child does. The offset of a file is
- * the child's; a pipe has none. */
-static void write_early(struct jail *j) {
-    off_t at = lseek(j->input, 0, SEEK_CUR);
-    if (at - j->written < EARLY_BYTES)
-        return;
-    j->written = at;
-    if (syncfs(j->root) < 0)
-        return; /* the last sync tells */
-}
-
 /* Serves the child until it is done (0), is dead (1) or must be stopped
  * (-1). */
 static int converse(struct jail *j) {
@@ -144,14 +133,15 @@ static int converse(struct jail *j) {
         if (deadline_check(&j->o->deadline, "the archive", j->f) < 0)
             return -1;
         int ready = poll(&p, 1, TICK_MS);
-        if (ready == 0)
-            write_early(j);
         if (ready == 0 || (ready < 0 && errno == EINTR))
             continue;
         ssize_t n = recv(j->child.control, &j->m, sizeof j->m, 0);
         if (n != (ssize_t)sizeof j->m)
             return 1;
-        last = answer(j);
+        if (j->m.kind == UNPACK_ADVANCED)
+            flusher_wake(&j->flusher, j->root);
+        else
+            last = answer(j);
     }
     return last < 0 ? -1 : 0;
 }
@@ -199,6 +189,7 @@ int unpack_jailed(int root, int fd, const struct unpack_options *o,
     if (outcome == 0)
         outcome = converse(j);
     int status = unpacker_end(&j->child);
+    flusher_close(&j->flusher);
     if (outcome > 0)
         outcome = tell_death(j, status);
     else if (outcome == 0)

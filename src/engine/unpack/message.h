@@ -32,6 +32,8 @@ struct unpack_message {
         UNPACK_MAP,   /* it has left the user namespace: map its ids */
         UNPACK_BELOW, /* find `path` in the layers below */
         UNPACK_FILE,  /* copy the file `path` from below */
+        /* Much was unpacked: let the disk begin. There is no answer. */
+        UNPACK_ADVANCED,
         UNPACK_DONE
     } kind;
     int status; /* of UNPACK_DONE: 0, or -1 with the fault */

@@ -11,6 +11,8 @@
 #include <sys/types.h>
 #include <time.h>
 
+struct filler;
+
 /* A path in the layers below the one that is unpacked. */
 struct unpack_below {
     uint32_t uid, gid, mode; /* ids as in the sandbox; mode with the type */
@@ -49,6 +51,10 @@ struct unpack_options {
      * its owner, mode, times and attributes. */
     int (*copy)(void *arg, const char *path, int root, struct fault *f);
     void *below_arg;
+    struct filler *filler; /* writes files meanwhile; or NULL (filler.h) */
+    /* Called now and then, when much more was unpacked. May be NULL. */
+    void (*advanced)(void *arg);
+    void *advanced_arg;
 };
 
 struct unpack_result {

@@ -7,6 +7,9 @@
 /* No honest layer shrinks better than this once it is past the first part. */
 #define MAX_RATIO 2000
 #define RATIO_FROM (256LL << 20)
+/* So much is unpacked between two calls of o->advanced(). */
+#define ADVANCE (24LL << 20)
+#define ENTRY_COST 8192
 
 int unpack_refuse(struct unpack *u, const char *name, const char *why) {
     return fault_set(u->f, 422, "bad archive: '" NAME "' %s", name, why);
@@ -21,6 +24,18 @@ bool unpack_must_stop(struct unpack *u) {
         return false;
     u->stopped = true;
     return true;
+}
+
+/* A small file costs the disk about as much as 8 KiB more of a large one. */
+static void tell_advance(struct unpack *u) {
+    const struct unpack_result *r = u->result;
+    int64_t more =
+        r->bytes - u->told_bytes + (r->entries - u->told_entries) * ENTRY_COST;
+    if (more < ADVANCE || !u->o->advanced)
+        return;
+    u->told_bytes = r->bytes;
+    u->told_entries = r->entries;
+    u->o->advanced(u->o->advanced_arg);
 }
 
 int unpack_count_entry(struct unpack *u) {
@@ -41,6 +56,7 @@ int unpack_count_bytes(struct unpack *u, uint64_t more) {
         return fault_set(u->f, 413, "the archive holds more than %lld bytes",
                          (long long)unpack_max_bytes(u));
     u->result->bytes += (int64_t)more;
+    tell_advance(u);
     int64_t in = archive_filter_bytes(u->a, -1);
     if (u->result->bytes > RATIO_FROM && u->result->bytes / MAX_RATIO > in)
         return fault_set(u->f, 413,

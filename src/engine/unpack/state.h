@@ -34,7 +34,8 @@ struct unpack {
      * whiteouts there are. */
     struct buffer implied;
     int64_t implied_count;
-    size_t begun; /* bytes of the input's beginning */
+    int64_t told_entries, told_bytes; /* when o->advanced was called */
+    size_t begun;                     /* bytes of the input's beginning */
     char beginning[KIND_BYTES];
     char block[UNPACK_BLOCK];
 };

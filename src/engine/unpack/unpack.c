@@ -4,6 +4,7 @@
 #include "unpack/unpack.h"
 #include "base/descriptor.h"
 #include "base/scope.h"
+#include "unpack/filler.h"
 #include "unpack/hardlink.h"
 #include "unpack/hide.h"
 #include "unpack/implied.h"
@@ -127,34 +128,43 @@ static int unpack_directory(struct unpack *u, int parent, const char *name,
     return remember_time(u, place, e);
 }
 
-static int write_at(int fd, const char *data, size_t length, int64_t offset) {
-    while (length) {
-        ssize_t n = pwrite(fd, data, length, offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        data += n;
-        offset += n;
-        length -= (size_t)n;
-    }
+/* What the filler could not do. */
+static int tell_failure(struct unpack *u) {
+    const struct filler_failure *failure = filler_failure(u->o->filler);
+    errno = failure->error;
+    return unpack_failed(u, "writing", failure->name);
+}
+
+static int settle(struct unpack *u) {
+    return u->o->filler && filler_wait(u->o->filler) < 0 ? tell_failure(u) : 0;
+}
+
+static int write_part(struct unpack *u, int fd, const char *path,
+                      struct filler *filler, const void *data, size_t length,
+                      int64_t offset) {
+    if (filler && filler_has_failed(filler))
+        return tell_failure(u);
+    if (filler)
+        filler_add(filler, fd, path, data, length, offset);
+    else if (write_at(fd, data, length, offset) < 0)
+        return unpack_failed(u, "writing", path);
     return 0;
 }
 
-/* Writes the content of a file. Holes stay holes. */
+/* Writes the content of a file, and sets *end to the length that was written.
+ * Holes stay holes. */
 static int unpack_content(struct unpack *u, int fd, const char *path,
-                          struct archive_entry *e) {
+                          struct filler *filler, struct archive_entry *e,
+                          int64_t *end) {
     const void *data;
     size_t length;
-    la_int64_t offset, size = archive_entry_size(e), end = 0;
+    la_int64_t offset, size = archive_entry_size(e);
+    *end = 0;
     if (size < 0 || size > unpack_max_bytes(u))
         return fault_set(u->f, 413, "'" NAME "' is larger than %lld bytes",
                          path, (long long)unpack_max_bytes(u));
     while (!unpack_must_stop(u)) {
         int got = archive_read_data_block(u->a, &data, &length, &offset);
-        /* A hole at the end. */
-        if (got == ARCHIVE_EOF && end < size && ftruncate(fd, size) < 0)
-            return unpack_failed(u, "writing", path);
         if (got == ARCHIVE_EOF)
             return 0;
         if (got == ARCHIVE_RETRY)
@@ -165,16 +175,43 @@ static int unpack_content(struct unpack *u, int fd, const char *path,
             return unpack_refuse(u, path, "has data beyond its size");
         if (unpack_count_bytes(u, length) < 0)
             return -1;
-        if (write_at(fd, data, length, offset) < 0)
-            return unpack_failed(u, "writing", path);
-        end = offset + (la_int64_t)length;
+        if (write_part(u, fd, path, filler, data, length, offset) < 0)
+            return -1;
+        *end = offset + (int64_t)length;
     }
     return -1;
 }
 
+/* Ends a file that the filler writes; it takes over the descriptor. */
+static int end_later(struct unpack *u, int fd, const char *path,
+                     struct archive_entry *e, int64_t end) {
+    int64_t size = archive_entry_size(e);
+    struct file_end done = {.size = end < size ? size : -1,
+                            .mode = archive_entry_perm(e) & 07777};
+    entry_times(e, done.times);
+    int result = entry_owner(u, path, e, &done.uid, &done.gid);
+    filler_end(u->o->filler, fd, path, result < 0 ? NULL : &done);
+    return result;
+}
+
+static int end_now(struct unpack *u, int fd, const char *path,
+                   struct archive_entry *e, int64_t end) {
+    struct timespec times[2];
+    int64_t size = archive_entry_size(e);
+    /* A hole at the end. */
+    if (end < size && ftruncate(fd, size) < 0)
+        return unpack_failed(u, "writing", path);
+    if (set_metadata(u, fd, path, e) < 0)
+        return -1;
+    entry_times(e, times);
+    return futimens(fd, times) < 0
+               ? unpack_failed(u, "setting the time of", path)
+               : 0;
+}
+
 static int unpack_file(struct unpack *u, int parent, const char *name,
                        const char *path, struct archive_entry *e) {
-    struct timespec times[2];
+    int64_t end;
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     int fd CLEANUP(cleanup_close) = openat(parent, name, flags, 0600);
     if (fd < 0 && errno == EEXIST) {
@@ -184,12 +221,15 @@ static int unpack_file(struct unpack *u, int parent, const char *name,
     }
     if (fd < 0)
         return unpack_failed(u, "making", path);
-    if (unpack_content(u, fd, path, e) < 0 || set_metadata(u, fd, path, e) < 0)
-        return -1;
-    entry_times(e, times);
-    if (futimens(fd, times) < 0)
-        return unpack_failed(u, "setting the time of", path);
-    return 0;
+    /* Attributes are counted and set here: few files have them. */
+    struct filler *filler = archive_entry_xattr_count(e) ? NULL : u->o->filler;
+    int result = unpack_content(u, fd, path, filler, e, &end);
+    if (!filler)
+        return result < 0 ? -1 : end_now(u, fd, path, e, end);
+    if (result == 0)
+        return end_later(u, steal_fd(&fd), path, e, end);
+    filler_end(filler, steal_fd(&fd), path, NULL);
+    return -1;
 }
 
 /* Symbolic links and FIFOs. */
@@ -291,7 +331,10 @@ static int unpack_named(struct unpack *u, const char *path,
     int parent = place_parent(u, path, &name);
     if (parent < 0)
         return -1;
-    if (u->o->whiteouts && strncmp(name, ".wh.", 4) == 0)
+    bool hides = u->o->whiteouts && strncmp(name, ".wh.", 4) == 0;
+    if ((hides || archive_entry_hardlink(e)) && settle(u) < 0)
+        return -1;
+    if (hides)
         return unpack_whiteout(u, parent, name + 4, path);
     if (archive_entry_hardlink(e))
         return unpack_hardlink(u, parent, name, path, e);
@@ -320,7 +363,7 @@ static int unpack_entry(struct unpack *u, struct archive_entry *e) {
 }
 
 static int finish(struct unpack *u) {
-    if (input_check_kind(u) < 0 || hardlink_finish(u) < 0)
+    if (settle(u) < 0 || input_check_kind(u) < 0 || hardlink_finish(u) < 0)
         return -1;
     implied_forget(u);
     return set_directory_times(u);
@@ -372,6 +415,8 @@ int unpack_tar(int root, int fd, const struct unpack_options *o,
         buffer_init(&u->linked, 64 << 20);
         buffer_init(&u->implied, 64 << 20);
         status = unpack_all(u);
+        if (status < 0 && o->filler && filler_wait(o->filler) < 0)
+            status = -1; /* nothing is written after the return */
         drop_fd(&u->parent);
         buffer_free(&u->times);
         buffer_free(&u->linked);
