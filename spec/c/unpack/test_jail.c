@@ -61,6 +61,13 @@ static void nothing_to_lose(void) {
                 "grep -q '^CapEff:.000000008000001b' %s/status && "
                 "grep -q '^CapPrm:.000000008000001b' %s/status",
                 p, p, p, p));
+    /* So have all its threads. */
+    CHECK(shell("for t in %s/task/*/status; do grep -q '^Seccomp:.2' $t && "
+                "grep -q '^NoNewPrivs:.1' $t && "
+                "grep -q '^CapPrm:.000000008000001b' $t && "
+                "grep -q '^Uid:.%d.%d.%d.%d$' $t || exit 1; done",
+                p, BASE, BASE, BASE, BASE));
+    CHECK(shell("test $(nproc) = 1 || test $(ls %s/task | wc -l) = 2", p));
     CHECK(shell("awk '{ exit !($1 == 0 && $2 == %d && $3 == 65536) }' "
                 "%s/uid_map",
                 BASE, p));

@@ -25,6 +25,8 @@ struct jail {
     int root, input;
     struct flusher *flusher;
     struct unpacker child;
+    bool waited;             /* the child, for an archive */
+    bool heard;              /* it has sent something */
     struct unpack_message m; /* the last one */
 };
 
@@ -53,8 +55,9 @@ static int send_packet(int control, const struct unpack_order *order, int root,
 
 /* Order the process that waits; if there is none, or it is dead, a new one. */
 static int start(struct jail *j, const struct unpack_order *order) {
-    if (spare_take(&j->child) &&
-        send_packet(j->child.control, order, j->root, j->input) == 0)
+    j->waited = spare_take(&j->child) &&
+                send_packet(j->child.control, order, j->root, j->input) == 0;
+    if (j->waited)
         return 0;
     unpacker_end(&j->child);
     if (unpacker_start(&j->child, j->f) < 0)
@@ -138,12 +141,26 @@ static int converse(struct jail *j) {
         ssize_t n = recv(j->child.control, &j->m, sizeof j->m, 0);
         if (n != (ssize_t)sizeof j->m)
             return 1;
+        j->heard = true;
         if (j->m.kind == UNPACK_ADVANCED)
             flusher_wake(&j->flusher, j->root);
         else
             last = answer(j);
     }
     return last < 0 ? -1 : 0;
+}
+
+/* One that waited may be dying when it gets its order. Nothing is lost: it
+ * reads the archive only after its first message. */
+static int run(struct jail *j, bool layer) {
+    for (;;) {
+        int outcome = begin(j, layer);
+        if (outcome == 0)
+            outcome = converse(j);
+        if (outcome <= 0 || !j->waited || j->heard)
+            return outcome;
+        unpacker_end(&j->child);
+    }
 }
 
 /* ---- end ---- */
@@ -185,9 +202,7 @@ int unpack_jailed(int root, int fd, const struct unpack_options *o,
         return fault_memory(f);
     *j = (struct jail){
         .o = o, .f = f, .root = root, .input = fd, .child = {.control = -1}};
-    int outcome = begin(j, digest != NULL);
-    if (outcome == 0)
-        outcome = converse(j);
+    int outcome = run(j, digest != NULL);
     int status = unpacker_end(&j->child);
     flusher_close(&j->flusher);
     if (outcome > 0)
