@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* memfd_create */
 #include "init/handoff.h"
+#include "init/mounts.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -39,6 +40,7 @@ int handoff_write(const struct cell_limits *limits,
                         .max_processes = root->max_processes,
                         .group_count = group_count,
                         .fixed_proc = limits->fixed_proc,
+                        .mounts = root->mounts->placed,
                         .filter_length = limits->filter_length};
     if (handoff_namespaces(h.namespaces, f) < 0)
         return -1;

@@ -8,9 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
+#include <mntent.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -84,6 +87,35 @@ static int check_proc(const struct handoff *h, struct failure *f) {
     return 0;
 }
 
+/* Does the sandbox have something of its own there, whatever is asked for? */
+static bool is_own(const char *path) {
+    static const char *const own[] = {"/proc/", "/sys/", "/dev/"};
+    static const char *const files[] = {"/etc/hosts", "/etc/hostname",
+                                        "/etc/resolv.conf"};
+    char below[PATH_MAX + 2];
+    snprintf(below, sizeof below, "%s/", path);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strncmp(below, own[i], strlen(own[i])) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (strcmp(path, files[i]) == 0)
+            return true;
+    return strcmp(path, "/") == 0;
+}
+
+/* The cell mounted them in the root. A runtime that takes the root without what
+ * is mounted in it would have the run write into its image. */
+static int check_mounts(const struct handoff *h, struct failure *f) {
+    FILE *table = setmntent("/proc/self/mounts", "re");
+    struct mntent *entry;
+    uint32_t found = 0;
+    while (table && (entry = getmntent(table)))
+        found += !is_own(entry->mnt_dir);
+    if (table)
+        endmntent(table);
+    return found >= h->mounts ? 0 : missing(f, "mounts of", "the request");
+}
+
 static int join(const struct handoff *h, struct failure *f) {
     int group_fds[ORDER_FDS_MAX];
     for (unsigned k = 0; k < h->group_count && k < ORDER_FDS_MAX; k++)
@@ -102,7 +134,7 @@ static int build_walls(const struct handoff *h, struct failure *f) {
     prctl(PR_SET_NAME, "contree-init"); /* else it is that of a descriptor */
     signal(SIGPIPE, SIG_IGN);
     if (check_namespaces(h, f) < 0 || check_root(f) < 0 ||
-        check_proc(h, f) < 0 || join(h, f) < 0)
+        check_proc(h, f) < 0 || check_mounts(h, f) < 0 || join(h, f) < 0)
         return -1;
     if (close_range(INSIDE_CONTROL + 1, ~0U, 0) < 0)
         return fail_errno(f, "cannot close descriptors");

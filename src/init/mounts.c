@@ -226,6 +226,7 @@ int mounts_place(struct mounts *m, int root, struct failure *f) {
     for (unsigned i = 0; i < m->count; i++) {
         if (rc == 0)
             rc = place(&m->list[i], root, f);
+        m->placed += rc == 0;
         forget(&m->list[i]);
     }
     m->count = 0;

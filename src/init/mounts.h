@@ -19,6 +19,7 @@ struct mount_spec {
 struct mounts {
     struct mount_spec list[MOUNTS_MAX];
     unsigned count;
+    unsigned placed; /* by mounts_place() */
 };
 
 /* Copies the names, and takes over `tree` also on failure. `volume` is "" for a

@@ -81,6 +81,28 @@ describe("on a full disk", function()
     works()
   end)
 
+  on_small_disk("a volume is refused and leaves nothing; a run that fills one fails", function()
+    local function volumes() return engine:get("/v1/volumes").json.volumes end
+    fill()
+    local reply
+    for i = 1, 200 do -- there may be room in pages that the database has already
+      reply = engine:post("/v1/volumes", { name = "v" .. i })
+      if reply.status ~= 200 then break end
+    end
+    check_error(reply)
+    assert.are.equal(#volumes(), tonumber(wire.run(("ls %s/v | wc -l"):format(engine.data))))
+    make_room()
+    local done = engine:run{ shell = true, disposable = true, timeout = 20,
+      command = "head -c 60000000 /dev/zero > /v/f; sleep 5", volumes = { ["/v"] = "full" } }
+    assert.are.equal("FAILED", done.status)
+    assert.are.equal(204, engine:request("DELETE", "/v1/volumes/full").status)
+    for _, volume in ipairs(volumes()) do
+      assert.are.equal(204, engine:request("DELETE", "/v1/volumes/" .. volume.name).status)
+    end
+    wire.eventually("the space", function() return count("trash") == 0 end)
+    works()
+  end)
+
   on_small_disk("an archive that arrives is refused and leaves nothing", function()
     local before = layers()
     local writer = {}

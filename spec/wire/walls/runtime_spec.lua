@@ -308,6 +308,22 @@ exec crun "$@"
     end
   end)
 
+  it("that leaves out a volume gets no run", function()
+    local engine = wire.start("--runtime " .. write_program("bare-crun", [[
+for a; do [ "$last" = --bundle ] && bundle=$a; last=$a; done
+umount "${bundle%/run}/new/v" 2>/dev/null
+exec crun "$@"
+]]))
+    local function ask(volumes)
+      return engine:run{ command = "echo > /v/x", shell = true, volumes = volumes }
+    end
+    local refused = ask{ ["/v"] = "a" }
+    assert.are.equal("FAILED", refused.status)
+    assert.matches("did not build a wall .* mounts", refused.error)
+    assert.are.equal("SUCCESS", ask{ ["/w"] = "a" }.status)
+    engine:stop()
+  end)
+
   it("that leaves out what the init builds itself changes nothing", function()
     local engine = wire.start("--runtime "
       .. careless('s/"noNewPrivileges":true/"noNewPrivileges":false/'))
@@ -320,6 +336,10 @@ exec crun "$@"
 
   it("may also be runc", function()
     local engine = wire.start("--runtime runc")
+    local shared = engine:run{ shell = true, command = "echo x > /v/f; cat /v/f; ! touch /m/x",
+      volumes = { ["/v"] = "shared" }, mounts = { ["/m"] = "/etc" } }
+    assert.are.equal("x\n", shared.metadata.result.stdout.value)
+    assert.are.equal(0, shared.metadata.result.state.exit_code)
     local kept = engine:run{ command = "echo kept > /f", shell = true, disposable = false }
     assert.are.equal("SUCCESS", kept.status, kept.error)
     local found = engine:run{ command = "cat", args = { "/f" },
