@@ -1,5 +1,6 @@
 -- A directory of many small files goes up with a run that keeps it, and comes down again,
--- beside `tar | tar`. Usage: lua bench/parts/tree.lua ROUNDS FILES
+-- beside `tar | tar`, and with the sync that makes it durable.
+-- Usage: lua bench/parts/tree.lua ROUNDS FILES
 local held = require("bench.lib.held")
 local home = require("spec.support.home")
 local judge = require("bench.lib.judge")
@@ -19,8 +20,12 @@ local function fresh()
   out = directory .. "/out" .. number
 end
 
+-- What goes up ends on disk, and has to write nothing that others have left in memory.
+local function settle() return timed.shell("sync -f %s", directory) end
+
 local function tar()
   fresh()
+  settle()
   return timed.shell("mkdir %s.tar && tar -c -C %s . | tar -x -C %s.tar", out, tree, out)
 end
 
@@ -30,9 +35,10 @@ end
 local function down() kept:download("/src", out) end
 
 local all = turns.take(rounds, {
-  { "tar", tar }, { "up", function() return timed.call(up) end },
+  { "tar", tar }, { "sync", settle }, { "up", function() return timed.call(up) end },
   { "down", function() return timed.call(down) end },
 })
+for n, took in ipairs(all.tar) do took[2] = took[1] + all.sync[n][1] end
 timed.shell("diff -r %s %s", tree, out)
 fresh()
 local holds = { up = held.longest(up), down = held.longest(down) }
@@ -42,6 +48,9 @@ for _, way in ipairs{ "up", "down" } do
   judge.line{ line = ("%d small files %s"):format(count, way), ours = turns.median(all[way]),
     peer = turns.median(all.tar), beside = "tar | tar", unit = "s", most = 1.5 }
 end
+judge.line{ line = ("%d small files up, durable as they are"):format(count),
+  ours = turns.median(all.up), peer = turns.median(all.tar, 2),
+  beside = "tar | tar and sync -f", unit = "s" }
 for _, way in ipairs{ "up", "down" } do
   judge.line{ line = ("%d small files %s: a host's loop is held, at most"):format(count, way),
     ours = holds[way], unit = "ms" }
