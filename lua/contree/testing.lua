@@ -225,7 +225,7 @@ on("POST", "/instances", function(self, request)
   local from = image_of(self, body.image)
   local operation = { from = from, call = new_call(self, body), processes = {}, json = {
     uuid = new_uuid(self), kind = "instance", status = "EXECUTING", image_uuid = from.uuid,
-    created_at = "2026-01-01T00:00:00Z", duration = 0.001, metadata = {},
+    created_at = "2026-01-01T00:00:00Z", duration = 0.001, metadata = {}, tty = body.tty,
   } }
   self.operations[operation.json.uuid] = operation
   table.insert(self.started, operation)
@@ -257,7 +257,7 @@ on("POST", "/operations/([^/]+)/subprocesses", function(self, request, uuid)
   check_running(operation)
   local answer = answer_to(self, new_call(self, request.json))
   table.insert(operation.processes, result_of(answer))
-  return { spid = #operation.processes + 1 }
+  return { spid = #operation.processes + 1, tty = request.json.tty and true or nil }
 end)
 
 on("GET", "/operations/([^/]+)/subprocesses/(%d+)", function(self, _, uuid, spid)

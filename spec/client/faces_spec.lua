@@ -56,6 +56,7 @@ local PURE = { pure = true }
 local WAIT = { args = { 5 }, bad = { "5" } }
 local WRITE = { args = { "x" }, bad = { 5 } }
 local SIGNAL = { args = { "TERM" }, bad = { "term!" } }
+local SIZE = { args = { 24, 80 }, bad = { 0, 80 } }
 
 local IMAGE = {
   run = RUN, start = RUN, popen = POPEN, apply_files = FILES,
@@ -122,7 +123,7 @@ local ROWS = {
     status = NONE, cancel = NONE, wait = WAIT, write = WRITE, close_stdin = NONE, kill = SIGNAL,
     spawn = RUN, events = { iterator = true, args = {}, bad = { 5 }, option = "since" },
     output = { iterator = true, args = {} },
-    pause = NONE, resume = NONE, usage = NONE, ports = NONE,
+    pause = NONE, resume = NONE, usage = NONE, ports = NONE, resize = SIZE,
     forward = { args = { 80 }, bad = { 0 }, option = "listen", at = 2 },
     close_port = { args = { "127.0.0.1:1" }, bad = { 5 } },
   },
@@ -130,11 +131,13 @@ local ROWS = {
     get = { pure = true, args = { "x" }, bad = { 5 } },
     list = { args = {}, bad = { 5 }, option = "status" },
   },
-  ["contree.Subprocess"] = { wait = WAIT, write = WRITE, close_stdin = NONE, kill = SIGNAL },
+  ["contree.Subprocess"] = { wait = WAIT, write = WRITE, close_stdin = NONE, kill = SIGNAL,
+    resize = SIZE, close = NONE },
   ["contree.SubprocessResult"] = {},
   ["contree.Process"] = {
     poll = NONE, wait = WAIT, communicate = { args = {}, bad = { 5 } }, send_signal = SIGNAL,
     terminate = NONE, kill = NONE, lines = { iterator = true, args = {} },
+    resize = SIZE, close = NONE,
   },
   ["contree.ProcessInput"] = { write = WRITE, close = NONE },
   ["contree.ProcessOutput"] = { read = { args = { "l" } }, lines = { iterator = true, args = {} } },

@@ -170,6 +170,27 @@ describe("a process", function()
       assert.is_true(result.stdout_truncated)
     end)
 
+    it("takes back what got no terminal", function()
+      rules({ events = { fake.stream(fake.frames({})) } },
+        { at("POST", "/subprocesses", { status = 201, json = { spid = 2 } }),
+          at("DELETE", "/subprocesses/2", { status = 204 }) })
+      assert.are.equal("not_supported", failure(op.spawn, op, { shell = "x", tty = true }).kind)
+      assert.is_true(asked("POST", "subprocesses$")[1].json.tty)
+      assert.are.equal(1, #asked("DELETE", "subprocesses/2"))
+      for _, call in ipairs{ "run", "start", "popen" } do
+        rules({}, {})
+        local options = { tty = { rows = 2 } }
+        local err = failure(function()
+          if call == "popen" then return image:popen("x", options) end
+          options.shell = "x"
+          return image[call](image, options)
+        end)
+        assert.are.equal("not_supported", err.kind)
+        assert.are.equal(1, #asked("DELETE", "op%-1$"))
+        assert.are.same({ rows = 2 }, asked("POST", "instances$")[1].json.tty)
+      end
+    end)
+
     it("sends a subprocess what the API asks for", function()
       rules({ events = { fake.stream(fake.frames({})) } },
         { at("POST", "/subprocesses", { status = 201, json = { spid = 2 } }) })

@@ -40,6 +40,11 @@ local GRACE = 5
 ---@field max_layer_bytes? integer what the run may write
 ---@field shm_bytes? integer       size of /dev/shm; default 256 MiB
 
+---@class contree.Tty a terminal for a command
+---@field rows? integer          1 to 10000; default 24
+---@field cols? integer          the same; default 80
+---@field term? string           its kind, for TERM; default "xterm-256color"
+
 ---@class contree.RunOptions
 ---@field shell? string          run by the sandbox's shell; either this or command
 ---@field command? string        a program, found in PATH
@@ -81,12 +86,18 @@ local GRACE = 5
 ---@field resources_limits? contree.Limits default the server's
 ---@field detach? boolean        it goes on when its object, its task or the program is gone;
 ---  default false
+---@field tty? boolean|contree.Tty a terminal in place of the three streams: all output is
+---  stdout (local engine); default false
 ---@field idempotency_key? string a local engine runs it once, however often it is asked
 
 run.limits = options.nested{
   cpus = options.positive, memory_bytes = options.integer(1), pids = options.integer(1),
   max_layer_bytes = options.integer(0), shm_bytes = options.integer(4096),
 }
+
+--- A number of rows or columns of a terminal.
+run.rows = options.integer(1, 10000)
+run.terminal = options.nested{ rows = run.rows, cols = run.rows, term = options.name }
 
 --- The options of a run. stdio and files check stdin, stdout, stderr and files.
 run.spec = {
@@ -101,12 +112,13 @@ run.spec = {
   resources_limits = run.limits,
   idempotency_key = options.name, detach = options.boolean,
   image_etc = options.boolean, volumes = volumes.by_target, mounts = volumes.mounts_by_target,
+  tty = options.one_of(options.boolean, run.terminal),
 }
 
 --- The options of a command that runs beside another one (http-api.md §5.6).
 run.process_spec = {}
 for _, name in ipairs{ "shell", "command", "args", "stdin", "stdout", "stderr", "env", "cwd",
-  "user", "uid", "gid", "truncate_output_at", "on_event", "check" } do
+  "user", "uid", "gid", "truncate_output_at", "on_event", "check", "tty" } do
   run.process_spec[name] = run.spec[name]
 end
 
@@ -142,6 +154,7 @@ local function body_of(given)
     networking = networking, resources_limits = given.resources_limits,
     disposable = given.disposable, image_etc = given.image_etc,
     volumes = given.volumes, mounts = volumes.mounts(given.mounts),
+    tty = given.tty or nil,
   }
 end
 
@@ -164,6 +177,10 @@ function run.plan(where, given, disposable, spec)
   if disposable and given.tag then
     errors.misuse(where .. ": a disposable run keeps no image that could get the tag",
       "disposable = false keeps it")
+  end
+  if given.tty and given.stderr ~= nil then
+    errors.misuse(where .. ": a terminal has one stream, and stderr is part of it",
+      "stdout = … gets all output")
   end
   local body = body_of(given)
   body.disposable = disposable
@@ -244,6 +261,12 @@ local function inheritor(self)
   end
 end
 
+--- Raise that the server has no terminals.
+function run.lacks_terminals()
+  errors.raise("not_supported", "this server gives no terminals",
+    { hint = "a local engine does" })
+end
+
 local function send(self, request, held_back)
   -- While a local engine delays its answer, it cancels the run when we hang up.
   if held_back and self.unix_socket then return wire.request(self, request) end
@@ -286,9 +309,11 @@ local function request_of(from, plan, this, wait)
   this.body.image = base or image.reference(from)
   -- A run with a key goes on when we hang up, so we need its id at once.
   local held_back = wait and not this.live and not plan.key and not plan.detach
-    and self.timeout >= 2
+    and not this.body.tty and self.timeout >= 2
   local headers = held_back and prefer(self) or MINIMAL
   if plan.key then headers = { "Idempotency-Key: " .. plan.key, MINIMAL[1] } end
+  -- The answer repeats `tty` if the server knows it.
+  if this.body.tty then headers = plan.key and { headers[1] } or nil end
   local queue = this.body.queue_timeout
   return { method = "POST", path = "/instances", json = this.body, headers = headers,
     patience = queue and core.now() + queue,
@@ -320,9 +345,24 @@ local function spawn(from, plan, this, wait)
   error(result, 0)
 end
 
+-- Without a terminal the command would be another one, so it is taken back.
+local function refuse_streams(self, answer)
+  if answer.json.tty then return end
+  operation.cancel_quietly(self, wire.member(answer, "uuid"))
+  run.lacks_terminals()
+end
+
 local function launch(from, plan, wait, on_end, keep)
   local this = run.begin(plan, from.client, not wait, on_end, keep, from.client.run_defaults)
+  -- Nobody can type while the run is waited for.
+  if wait and this.body.tty and not this.body.stdin then
+    this.body.stdin = { value = "", encoding = "ascii", close = true }
+  end
   local ok, answer = pcall(spawn, from, plan, this, wait)
+  if ok and this.body.tty then
+    local good, err = pcall(refuse_streams, from.client, answer)
+    if not good then ok, answer = good, err end
+  end
   if not ok then
     delivery.close(this.sinks)
     error(answer, 0)

@@ -319,6 +319,9 @@ end
 
 -- Processes ----------------------------------------------------------------
 
+-- Rows or columns of a terminal.
+local SIDE = options.integer(1, 10000)
+
 --- Sends bytes to the command's input, which `stdin = contree.PIPE` has left open; returns
 --- when the server has them.
 ---     operation:write("a line\n")
@@ -341,6 +344,22 @@ end
 ---@return contree.Operation self
 function Operation:close_stdin()
   control.write(self, 1, "", true)
+  return self
+end
+
+--- Gives the command's terminal (`tty`) another size; the programs in its foreground get
+--- SIGWINCH.
+---     operation:resize(40, 120)
+--- Raises: request, not_found (the operation), conflict (the command has ended, or has no
+--- terminal).
+---@async
+---@param rows integer 1 to 10000
+---@param cols integer 1 to 10000
+---@return contree.Operation self
+function Operation:resize(rows, cols)
+  options.argument("operation:resize", "the rows", SIDE, rows)
+  options.argument("operation:resize", "the columns", SIDE, cols)
+  control.resize(self, 1, rows, cols)
   return self
 end
 

@@ -83,9 +83,9 @@ end
 
 -- When a stream is dropped half-way, its connection stays open until the stream is garbage
 -- collected.
-local function open(self)
+local function open(self, hangup)
   local follower = follow.new(self.operation.client, self.operation.uuid,
-    { spid = 1, without = "stdin", output = { spid = 1 } })
+    { spid = 1, without = "stdin", output = { spid = 1 }, hangup = hangup })
   self.follower = follower
   self.sentinel = class.on_collect(function() loop.later(follower.close, follower) end)
 end
@@ -215,6 +215,8 @@ end
 ---@field timeout? number       seconds until the server kills it; default 60
 ---@field queue_timeout? number seconds to wait for a sandbox at most; default any time
 ---@field check? boolean        wait() and communicate() raise for an exit code other than 0
+---@field tty? boolean|contree.Tty a terminal (local engine): all output is stdout, a timeout
+---  is 3600 by default, and it is hung up when its object, its task or the program is gone
 ---@field detach? boolean       it goes on when its object, its task or the program is gone
 ---@field text? boolean         means nothing: Lua strings are bytes
 
@@ -277,7 +279,7 @@ function process.open(where, start, argv, given)
   local translated, args = run_options(where, argv, given)
   local operation = start(run.plan(where, translated, true), translated)
   local safe = operation.client.safe
-  return make({
+  local self = make({
     operation = operation, args = args,
     stdin = translated.stdin == stdio.PIPE
       and make_input({ operation = operation }, safe) or nil,
@@ -285,6 +287,12 @@ function process.open(where, start, argv, given)
     stderr = new_output(operation, "stderr", safe),
     discards = translated.stdout ~= nil,
   }, safe)
+  if translated.tty then
+    self.stderr.over = true
+    open(self.stdout, not translated.detach and 1 or nil)
+    self.stdout.follower:start()
+  end
+  return self
 end
 
 local function code_of(ending) return ending.signal and -ending.signal or ending.exit_code end
@@ -395,6 +403,27 @@ end
 ---@async
 ---@return boolean sent
 function Process:terminate() return control.kill(self.operation, 1, "TERM") end
+
+--- Gives its terminal (`tty`) another size; the programs in the foreground get SIGWINCH.
+---     process:resize(40, 120)
+--- Raises: request, conflict (it has ended, or has no terminal).
+---@async
+---@param rows integer 1 to 10000
+---@param cols integer 1 to 10000
+---@return contree.Process self
+function Process:resize(rows, cols)
+  options.argument("process:resize", "the rows", run.rows, rows)
+  options.argument("process:resize", "the columns", run.rows, cols)
+  control.resize(self.operation, 1, rows, cols)
+  return self
+end
+
+--- Hangs up its terminal: the command gets SIGHUP.
+---     process:close()
+--- Raises: request.
+---@async
+---@return boolean sent false when it had ended before, or has no terminal
+function Process:close() return control.hang_up(self.operation, 1) end
 
 --- Ends the command (SIGKILL).
 ---     process:kill()

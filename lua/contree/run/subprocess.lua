@@ -7,6 +7,7 @@ local control = require("contree.wire.control")
 local delivery = require("contree.run.delivery")
 local errors = require("contree.base.errors")
 local follow = require("contree.wire.follow")
+local loop = require("contree.loop")
 local options = require("contree.base.options")
 local outcome = require("contree.run.outcome")
 local run = require("contree.run")
@@ -34,6 +35,7 @@ local KILL_TIMEOUT = 5
 ---@field truncate_output_at? integer as for runs
 ---@field on_event? fun(event: table) called with each event
 ---@field check? boolean         an exit code other than 0 raises; default false
+---@field tty? boolean|contree.Tty as for runs; its input is open
 
 ---@class contree.Subprocess
 ---@field spid integer          its number in the sandbox, from 2 on
@@ -70,6 +72,21 @@ local function send(operation, body)
   return control.spawn(operation, body)
 end
 
+local function follow_it(self, hangup)
+  return follow.new(self.client, self.uuid,
+    { spid = self.spid, without = not self.plan.on_event and "stdin" or nil,
+      output = delivery.output(self), hangup = hangup })
+end
+
+-- A terminal is hung up when nothing here can use it any more: its connection ends then.
+local function attach(self)
+  delivery.begin(self)
+  local follower = follow_it(self, self.spid)
+  self.follower = follower
+  follower:start()
+  self.sentinel = class.on_collect(function() loop.later(follower.close, follower) end)
+end
+
 --- Start a command beside an operation's main one; operation:spawn calls this.
 ---@async
 ---@param operation contree.Operation
@@ -79,21 +96,24 @@ function subprocess.start(operation, given)
   local plan = run.begin(run.plan("operation:spawn", given, true, run.process_spec),
     operation.client, false)
   plan.body.disposable = nil
-  local ok, spid = pcall(send, operation, plan.body)
-  if not ok then
-    delivery.close(plan.sinks)
-    error(spid, 0)
+  local ok, spid, has_terminal = pcall(send, operation, plan.body)
+  local lacks = ok and plan.body.tty and not has_terminal
+  if not ok or lacks then delivery.close(plan.sinks) end
+  if not ok then error(spid, 0) end
+  if lacks then
+    pcall(control.kill, operation, spid, "KILL")
+    run.lacks_terminals()
   end
-  plan.body = nil
-  return make({ client = operation.client, uuid = operation.uuid, operation = operation,
+  local self = make({ client = operation.client, uuid = operation.uuid, operation = operation,
     spid = spid, plan = plan }, operation.client.safe)
+  if plan.body.tty then attach(self) end
+  plan.body = nil
+  return self
 end
 
 -- Follow it to its exit. It ends with the operation at the latest.
 local function collect(self, deadline)
-  self.follower = self.follower or follow.new(self.client, self.uuid,
-    { spid = self.spid, without = not self.plan.on_event and "stdin" or nil,
-      output = delivery.output(self) })
+  self.follower = self.follower or follow_it(self)
   repeat
     local event = self.follower:next(deadline)
     if event then delivery.take(self, event) end
@@ -175,6 +195,29 @@ end
 function Subprocess:close_stdin()
   control.write(self, self.spid, "", true)
   return self
+end
+
+--- Gives its terminal another size; the programs in the foreground get SIGWINCH.
+---     subprocess:resize(40, 120)
+--- Raises: request, conflict (it has ended, or has no terminal).
+---@async
+---@param rows integer 1 to 10000
+---@param cols integer 1 to 10000
+---@return contree.Subprocess self
+function Subprocess:resize(rows, cols)
+  options.argument("subprocess:resize", "the rows", run.rows, rows)
+  options.argument("subprocess:resize", "the columns", run.rows, cols)
+  control.resize(self, self.spid, rows, cols)
+  return self
+end
+
+--- Hangs up its terminal: it gets SIGHUP.
+---     subprocess:close()
+--- Raises: request.
+---@async
+---@return boolean sent false when it had ended before, or has no terminal
+function Subprocess:close()
+  return control.hang_up(self, self.spid)
 end
 
 --- Sends it a signal.

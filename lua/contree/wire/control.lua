@@ -169,9 +169,27 @@ end
 --- Starts another process.
 ---@async
 ---@return integer spid
+---@return boolean tty whether it has the terminal that was asked for
 function control.spawn(self, body)
   local answer = order(self, 1, { method = "POST", path = path_of(self), json = body })
-  return math.floor(wire.member(answer, "spid", "number"))
+  return math.floor(wire.member(answer, "spid", "number")), answer.json.tty ~= nil
+end
+
+--- Gives a process's terminal another size (http-api.md §4.30).
+---@async
+function control.resize(self, spid, rows, cols)
+  order(self, spid, { method = "POST", path = path_of(self, spid, "/tty"),
+    json = { rows = rows, cols = cols } })
+end
+
+--- Closes a process's terminal: it gets SIGHUP.
+---@async
+---@return boolean sent false when the process had ended before
+function control.hang_up(self, spid)
+  local ok, err = pcall(order, self, spid,
+    { method = "DELETE", path = path_of(self, spid, "/tty") })
+  if not ok and not control.is_over(err) then error(err, 0) end
+  return ok
 end
 
 --- What is known of a process (http-api.md §4.14).

@@ -32,16 +32,17 @@ Follower.__index = Follower
 
 ---@param self contree.Client
 ---@param uuid string of the operation
----@param choice? { since: integer?, spid: integer?, without: string?, output: table? }
+---@param choice? { since: integer?, spid: integer?, without: string?, output: table?,
+---  hangup: integer? }
 ---  `without`: a type of events that nobody wants. `output`: that of its process `spid` may
 ---  come as bytes; `stdout`, `stderr`: files that it is written to, `buffers`: a function that
 ---  returns buffers of the core for both; then it is no event, and `count` has the numbers of
----  bytes
+---  bytes. `hangup`: the process whose terminal is hung up when the connection ends
 ---@return contree.Follower
 function follow.new(self, uuid, choice)
   choice = choice or {}
   return setmetatable({ client = self, uuid = uuid, path = "/operations/" .. wire.segment(uuid),
-    since = choice.since, spid = choice.spid, without = choice.without,
+    since = choice.since, spid = choice.spid, without = choice.without, hangup = choice.hangup,
     output = choice.output, tries = 0, drains = 0, malformed = 0 }, Follower)
 end
 
@@ -88,7 +89,8 @@ end
 
 local function connect(self, deadline)
   local query = { follow = not self.final, spid = self.spid, since = self.since,
-    without = self.client.unix_socket and self.without } -- only our engine knows it
+    without = self.client.unix_socket and self.without, -- only our engine knows it
+    hangup = self.hangup }
   local headers = { "Accept: text/event-stream" }
   local output, sink = self.output, nil
   if output and self.client.unix_socket and not self.client.wants_json then
@@ -291,6 +293,14 @@ function Follower:next(deadline)
       return event
     end
   end
+end
+
+--- Connects now, for those who must not lose what they follow. Where that fails, next()
+--- tries again.
+---@async
+function Follower:start()
+  local ok, port = pcall(connect, self)
+  if ok then self.port = port end
 end
 
 --- Drops the connection; next() would resume.
