@@ -2,6 +2,9 @@ std = "max"
 max_line_length = 100
 exclude_files = { "build/**", "lua_modules/**" }
 files["spec"] = { std = "max+busted" }
-files["examples/neovim"] = { globals = { "vim" } }
+files["plugin"] = { globals = { "vim" } }
+files["lazy.lua"] = { globals = { "vim" } }
+files["lua/contree/nvim"] = { std = "luajit", globals = { "vim" } }
+files["lua/contree/health.lua"] = { globals = { "vim" } }
 files["examples/nginx"] = { std = "ngx_lua" }
 files["examples/love"] = { std = "luajit", globals = { "love" } }

@@ -47,7 +47,7 @@ LIB_OBJ    := $(filter-out $(B)/engine/command/main.o,$(ENGINE_OBJ)) $(B)/engine
 
 # Keep intermediate files between runs.
 .SECONDARY:
-.PHONY: compile_commands.json all tools core engine c-tests demo test quick soak vm-test env deps lint format fuzz bench bench-peers check install clean help
+.PHONY: compile_commands.json all nvim tools core engine c-tests demo test quick soak vm-test env deps lint format fuzz bench bench-peers check install clean help
 
 all: tools core engine
 
@@ -60,6 +60,17 @@ tools:
 core: $(B)/lua5.4/contree/core.so $(B)/luajit/contree/core.so
 
 engine: $(B)/bin/contree-engine
+
+# For Neovim, in place: links, so that they are never older than what was built.
+nvim:
+	@command -v pkg-config >/dev/null && command -v $(CC) >/dev/null && \
+	  pkg-config --exists luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) || \
+	  { echo "A compiler or a library is missing: 'make deps' installs what is needed." >&2; exit 1; }
+	@$(MAKE) -s $(B)/luajit/contree/core.so engine
+	@mkdir -p lua/contree/bin
+	@ln -sf ../../$(B)/luajit/contree/core.so lua/contree/core.so
+	@ln -sf ../../../$(B)/bin/contree-engine lua/contree/bin/contree-engine
+	@echo "Neovim finds contree here: add this directory to its plugins. :checkhealth contree"
 
 # The module, once for each Lua, from the same sources.
 define core_rules
@@ -210,7 +221,8 @@ clean:
 help:
 	@sed -n 's/^# make/make/p' Makefile; \
 	printf '%s\n' 'make deps     install what building needs (DEPS="build test bench": more)' \
-	  'make compile_commands.json  for clangd' \
+	  'make nvim     the module and the engine for this directory as a Neovim plugin' \
+  'make compile_commands.json  for clangd' \
   'make lint     clang-format, luacheck, compiler warnings' \
 	  'make vm-test  the tests in a virtual machine with the kernel of Debian 12' \
 	  'make soak     checks that are too long for make test: see scripts/soak' \

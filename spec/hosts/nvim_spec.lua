@@ -258,7 +258,8 @@ describe("in Neovim", function()
 
     setup(function()
       local plugin = place.directory .. "/plugin"
-      os.execute(("cp -r %s %s"):format(disk.quote(host.root .. "/examples/neovim"), plugin))
+      os.execute(([[mkdir %s && cp -r plugin doc lua %s
+        rm -rf %s/lua/contree/core.so %s/lua/contree/bin]]):format(plugin, plugin, plugin, plugin))
       options = ("--cmd 'set rtp^=%s' --cmd 'runtime! plugin/contree.lua' --cmd 'helptags %s/doc'")
         :format(plugin, plugin)
     end)
@@ -266,21 +267,27 @@ describe("in Neovim", function()
     local function prints_with_plugin(wanted, code)
       prints(wanted, [[
         local function set(...) vim.api.nvim_buf_set_lines(0, 0, -1, false, { ... }) end
-        local function output()
-          local buffer = vim.fn.bufnr("contree://output")
-          local text
+        -- The text of a buffer, once it matches.
+        local function buffer_text(name, pattern)
+          local text = "no buffer " .. name
           assert(vim.wait(20000, function()
-            if buffer == -1 then buffer = vim.fn.bufnr("contree://output") end
+            local buffer = vim.fn.bufnr(name)
             if buffer == -1 then return false end
             text = table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), "|")
-            return text:find("|%[")
-          end), text or "no output")
-          return (text:gsub("%d+%.%d+ s", "T"))
+            return text:find(pattern)
+          end), text)
+          return text
         end
+        local function output()
+          return (buffer_text("contree://output", "|%[[^|]*%]$"):gsub("%d+%.%d+ s", "T"))
+        end
+        local seen = {}
         local function told()
-          local seen = {}
           vim.notify = function(text) seen[#seen + 1] = text end
           return seen
+        end
+        local function wait_told(count)
+          assert(vim.wait(20000, function() return #seen >= count end), vim.inspect(seen))
         end
         vim.bo.filetype = "sh"
       ]] .. code, options)
@@ -289,7 +296,7 @@ describe("in Neovim", function()
     it("runs the buffer", function()
       prints_with_plugin("$ /bin/sh -s|hello|[exit code 3, T]", [[
         set("echo hello", "exit 3")
-        vim.cmd("ContreeRun")
+        vim.cmd("Contree run")
         io.write(output())
       ]])
     end)
@@ -297,7 +304,7 @@ describe("in Neovim", function()
     it("runs a selection", function()
       prints_with_plugin("$ /bin/sh -s|two|[exit code 0, T]", [[
         set("echo one", "echo two", "echo three")
-        vim.cmd("2ContreeRun")
+        vim.cmd("2Contree run")
         io.write(output())
       ]])
     end)
@@ -306,7 +313,7 @@ describe("in Neovim", function()
       prints_with_plugin("$ /bin/cat -|#!/bin/cat -|oh|[exit code 0, T] ContreeSummary", [[
         vim.bo.filetype = ""
         set("#!/bin/cat -", "oh")
-        vim.cmd("ContreeRun")
+        vim.cmd("Contree run")
         io.write(output(), " ")
         local space = vim.api.nvim_get_namespaces().contree
         local buffer = vim.fn.bufnr("contree://output")
@@ -320,35 +327,49 @@ describe("in Neovim", function()
     it("shows what comes before the end", function()
       prints_with_plugin("$ /bin/sh -s|err|", [[
         set("echo err >&2", "sleep 30")
-        vim.cmd("ContreeRun")
-        local text
-        assert(vim.wait(20000, function()
-          local buffer = vim.fn.bufnr("contree://output")
-          if buffer == -1 then return false end
-          text = table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), "|")
-          return text:find("err")
-        end))
-        io.write(text)
+        vim.cmd("Contree run")
+        io.write(buffer_text("contree://output", "err"))
       ]])
       assert.are.equal(0, place:running())
     end)
 
-    it("remembers, and goes back", function()
+    it("follows only a cursor that is at the last line", function()
+      prints_with_plugin("7 2", [[
+        set("echo 1; echo 2; sleep 0.5; echo 3; echo 4; echo 5")
+        local function cursor(row)
+          vim.cmd("Contree run")
+          buffer_text("contree://output", "2|")
+          local window = vim.fn.bufwinid("contree://output")
+          if row then vim.api.nvim_win_set_cursor(window, { row, 0 }) end
+          output()
+          local last = vim.api.nvim_win_get_cursor(window)[1]
+          vim.cmd("bwipeout! contree://output")
+          return last
+        end
+        io.write(cursor(), " ", cursor(2))
+      ]])
+    end)
+
+    it("remembers, goes back, and keeps its session when an image is not there", function()
       prints_with_plugin("1 2 contree: back to before the last run 1", [[
         local function count()
           set("echo x >> /log", "wc -l < /log")
-          vim.cmd("ContreeRun")
+          vim.cmd("Contree run")
           vim.wait(100)
           io.write(output():match("|(%d+)|"), " ")
           vim.cmd("bwipeout! contree://output")
         end
         count()
-        local seen = told()
+        told()
         count()
-        vim.cmd("ContreeRollback")
+        vim.cmd("Contree run tag:no-such:image")
+        assert(output():find("no image has the tag"), output())
+        vim.cmd("bwipeout! contree://output")
+        vim.cmd("Contree rollback")
+        wait_told(1)
         io.write(seen[1], " ")
         set("wc -l < /log")
-        vim.cmd("ContreeRun")
+        vim.cmd("Contree run")
         io.write(output():match("|(%d+)|"))
       ]])
     end)
@@ -357,20 +378,86 @@ describe("in Neovim", function()
       prints_with_plugin(table.concat({
         "contree: nothing has run yet",
         'contree: how is "cobol" run? Begin the text with #!, or see :help contree-setup',
-        "contree: a run is under way; :ContreeStop ends it",
+        "contree: there is no :Contree rnu; there are apply, branch, changes, checkout, log, on, "
+          .. "review, rollback, run, stop, undo",
+        "contree: a run is under way; :Contree stop ends it",
         "$ /bin/sh -s|[contree: the task was cancelled]",
       }, "\n"), [[
-        local seen = told()
-        vim.cmd("ContreeRollback")
+        told()
+        vim.cmd("Contree rollback")
+        wait_told(1)
         vim.bo.filetype = "cobol"
-        vim.cmd("ContreeRun")
+        vim.cmd("Contree run")
+        vim.cmd("Contree rnu")
         vim.bo.filetype = "sh"
         set("sleep 30")
-        vim.cmd("ContreeRun")
-        vim.cmd("ContreeRun")
+        vim.cmd("Contree run")
+        vim.cmd("Contree run")
         vim.wait(300)
-        vim.cmd("ContreeStop")
+        vim.cmd("Contree stop")
         io.write(table.concat(seen, "\n"), "\n", output())
+      ]])
+    end)
+
+    it("shows branches as a tree, and goes to them", function()
+      prints_with_plugin("* 1 start|* 2 /bin/sh -s (main)|@ 3 /bin/sh -s (other) main", [[
+        told()
+        set("touch /a")
+        vim.cmd("Contree run")
+        output()
+        vim.cmd("Contree branch other")
+        wait_told(1)
+        set("touch /b")
+        vim.cmd("bwipeout! contree://output")
+        vim.cmd("Contree run")
+        output()
+        vim.cmd("Contree log")
+        io.write(buffer_text("contree://log", "other"), " ")
+        vim.cmd("normal 2G\13")
+        buffer_text("contree://log", "@ 2")
+        io.write(require("contree.nvim.run").session().branch_name)
+      ]])
+    end)
+
+    it("works on the folder, and brings hunks home", function()
+      local folder = place.directory .. "/project"
+      os.execute(("mkdir %s && cd %s && git init -q && seq 30 >numbers && echo keep >other")
+        :format(folder, folder))
+      prints_with_plugin("done", ([[
+        vim.cmd("cd %s")
+        vim.o.shortmess = "aoOtTWF" -- Neovim says nothing of files
+        told()
+        vim.cmd("Contree on sed -i 's/^2$/two/; s/^29$/late/' numbers; echo new > made")
+        output()
+        vim.cmd("Contree changes")
+        local patch = buffer_text("contree://changes", "late")
+        assert(patch:find("+two|", 1, true), patch)
+        for _ = 1, 3 do vim.fn.search("^@@") end -- after that of "made", the second of "numbers"
+        vim.cmd("normal a")
+        wait_told(1)
+        local text = table.concat(vim.fn.readfile("numbers"), " ")
+        assert(text:find("1 2 3") and text:find("28 late 30"), text)
+        assert(vim.fn.filereadable("made") == 0)
+        vim.cmd("Contree undo")
+        wait_told(2)
+        assert(table.concat(vim.fn.readfile("numbers"), " "):find("28 29 30"))
+        vim.cmd("Contree review numbers")
+        assert(vim.wait(20000, function() return vim.fn.tabpagenr("$") == 2 end))
+        assert(vim.wo.diff and vim.fn.winnr("$") == 2)
+        vim.cmd("normal gg]cdo")
+        vim.cmd("silent write | tabclose!")
+        assert(table.concat(vim.fn.readfile("numbers"), " "):find("1 two 3"))
+        vim.cmd("Contree apply made")
+        wait_told(3)
+        assert(vim.fn.readfile("made")[1] == "new")
+        io.write("done")
+      ]]):format(folder))
+    end)
+
+    it("completes", function()
+      prints_with_plugin("rollback run busybox:latest", [[
+        io.write(table.concat(vim.fn.getcompletion("Contree r", "cmdline"), " ", 2, 3), " ")
+        io.write(table.concat(vim.fn.getcompletion("Contree run busy", "cmdline"), " "))
       ]])
     end)
 
@@ -378,7 +465,7 @@ describe("in Neovim", function()
       local output, status = nvim([[
         vim.cmd("help contree")
         io.write(vim.fn.expand("%:t"), " ")
-        vim.cmd("help :ContreeRollback")
+        vim.cmd("help :Contree-rollback")
         vim.cmd("checkhealth contree")
         io.write(table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), "\n"))
       ]], options)

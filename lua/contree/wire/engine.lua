@@ -8,6 +8,8 @@ local options = require("contree.base.options")
 local engine = {}
 
 local PROGRAM = "contree-engine"
+-- Of a plugin: make nvim puts the program beside the module.
+local BESIDE = (debug.getinfo(1, "S").source:match("^@(/.*)/wire/[^/]*$") or "") .. "/bin"
 local PLACES = { "/usr/local/bin", "/usr/bin", "/opt/contree/bin" }
 -- The path that fits a sockaddr_un, less the ".new" that the engine adds while it binds.
 local SOCKET_MAX = 98
@@ -45,6 +47,7 @@ local function find(given, getenv)
     if is_program(named) then return named end
     return nil, ("%s is not a program"):format(named)
   end
+  if is_program(BESIDE .. "/" .. PROGRAM) then return BESIDE .. "/" .. PROGRAM end
   for directory in (getenv("PATH") or ""):gmatch("[^:]+") do
     local path = directory .. "/" .. PROGRAM
     if directory:sub(1, 1) == "/" and is_program(path) then return path end

@@ -14,22 +14,25 @@ local function message(err)
   return type(err) == "table" and err.message or tostring(err)
 end
 
-local M = {}
+local MODULE = { "make nvim in the plugin's directory builds it for Neovim's Lua",
+  "make install puts it where Neovim looks, too: /usr/local/share/lua/5.1" }
 
-function M.check()
+local health_check = {}
+
+function health_check.check()
   start("contree")
   local loaded, contree = pcall(require, "contree")
   if not loaded then
     return fail("the module is not found: " .. tostring(contree):match("[^\n]*"),
-      { "make install puts it where Neovim looks: /usr/local/share/lua/5.1" })
+      MODULE)
   end
   ok(("contree %s, driven by %s"):format(contree.version, contree.host()))
 
-  local made, client = pcall(contree.new, require("contree_nvim").client_options())
+  local made, client = pcall(require("contree.nvim.config").client)
   if not made then return fail(message(client), advice(client)) end
   local answered, err = pcall(function() return client.images:list{ limit = 1 } end)
   if not answered then return fail(message(err), advice(err)) end
   ok(tostring(client) .. " answers")
 end
 
-return M
+return health_check

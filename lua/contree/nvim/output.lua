@@ -19,9 +19,10 @@ local function make_buffer()
 end
 
 local function show()
+  local height = require("contree.nvim.config").get().height
   if vim.fn.bufwinid(buffer) ~= -1 then return end
   local here = api.nvim_get_current_win()
-  vim.cmd("botright 10split")
+  vim.cmd(("botright %dsplit"):format(height))
   api.nvim_win_set_buf(0, buffer)
   api.nvim_set_current_win(here)
 end
@@ -36,9 +37,12 @@ function output.open(title)
   return self
 end
 
-local function follow(buf, last)
+-- Where a cursor was at the end, it stays there. Elsewhere somebody is reading.
+local function follow(buf, before, last)
   for _, window in ipairs(vim.fn.win_findbuf(buf)) do
-    api.nvim_win_set_cursor(window, { last, 0 })
+    if api.nvim_win_get_cursor(window)[1] == before then
+      api.nvim_win_set_cursor(window, { last, 0 })
+    end
   end
 end
 
@@ -57,7 +61,7 @@ function output:write(text, highlight)
       hl_group = highlight,
     })
   end
-  follow(self.buffer, last + 1)
+  follow(self.buffer, row + 1, last + 1)
 end
 
 --- Adds a last line.

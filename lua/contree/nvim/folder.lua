@@ -1,0 +1,129 @@
+--- The folder where Neovim is, as a workspace: what runs changed in it is looked at, brought home
+--- hunk by hunk, and taken back. `contree on` has the same workspace.
+
+local api = vim.api
+local config = require("contree.nvim.config")
+local kept = require("contree.workspace.kept")
+local task = require("contree.nvim.task")
+local view = require("contree.nvim.view")
+
+local folder = {}
+
+--- The workspace of the folder, or of the nearest above it that has one; a new one begins at the
+--- configured image.
+---@async
+---@return contree.Workspace
+function folder.workspace()
+  local id, here = kept.find(vim.fn.getcwd())
+  return kept.open(config.client(), id or here, config.get().image)
+end
+
+-- The path and the number of the hunk at a line of a patch.
+local function place_of(lines, row)
+  local hunk = 0
+  for i = row, 1, -1 do
+    if lines[i]:match("^@@ ") then hunk = hunk + 1 end
+    local both = lines[i]:match("^diff %-%-git (.*)$")
+    if both then
+      local half = (#both - 1) / 2
+      local path = both:sub(3, half)
+      return both:sub(half + 4) == path and path or nil, hunk
+    end
+  end
+end
+
+-- The path and the hunk under the cursor.
+local function under_cursor()
+  local row = api.nvim_win_get_cursor(0)[1]
+  local path, hunk = place_of(api.nvim_buf_get_lines(0, 0, -1, false), row)
+  if not path then task.tell("there is no change under the cursor", vim.log.levels.WARN) end
+  return path, hunk
+end
+
+local function say(applied)
+  local text = tostring(applied)
+  task.tell(text ~= "" and text:gsub("\n$", "") or "nothing to do",
+    applied.skipped and #applied.skipped > 0 and vim.log.levels.WARN or nil)
+  vim.cmd("checktime")
+end
+
+local show
+
+local function bring_home(options)
+  task.run(function()
+    say(folder.workspace():apply(options))
+    if vim.fn.bufwinid("contree://changes") ~= -1 then show() end
+  end)
+end
+
+--- Compares a file with the sandbox's version in diff mode, in a tab page of its own: `do` brings
+--- a hunk over, and `:w` keeps it.
+---@async
+---@param path string below the folder
+function folder.review(path)
+  local workspace = folder.workspace()
+  local ok, text = pcall(workspace.read, workspace, workspace.at .. "/" .. path)
+  local lines = ok and vim.split(text:gsub("\n$", ""), "\n", { plain = true }) or {}
+  vim.cmd("tabedit " .. vim.fn.fnameescape(workspace.path .. "/" .. path))
+  vim.cmd("diffthis")
+  local filetype = vim.bo.filetype
+  vim.cmd("rightbelow vnew")
+  local buffer = api.nvim_get_current_buf()
+  vim.bo[buffer].buftype, vim.bo[buffer].bufhidden = "nofile", "wipe"
+  vim.bo[buffer].swapfile = false
+  api.nvim_buf_set_name(buffer, ("contree://%d/%s"):format(buffer, path))
+  api.nvim_buf_set_lines(buffer, 0, -1, false, lines)
+  vim.bo[buffer].filetype, vim.bo[buffer].modifiable = filetype, false
+  vim.cmd("diffthis")
+  vim.cmd("wincmd p")
+end
+
+local KEYS = {
+  a = function()
+    local path, hunk = under_cursor()
+    if not path then return end
+    bring_home(hunk > 0 and { only = {}, hunks = { [path] = { hunk } } } or { only = { path } })
+  end,
+  A = function()
+    local path = under_cursor()
+    if path then bring_home{ only = { path } } end
+  end,
+  ["<CR>"] = function()
+    local path = under_cursor()
+    if path then task.run(folder.review, path) end
+  end,
+  R = function() task.run(show) end,
+}
+
+function show()
+  local list = folder.workspace():changes()
+  local risky = {}
+  for _, change in ipairs(list) do
+    if change.risky then
+      risky[#risky + 1] = ("risky, so apply leaves it alone: %s (%s)"):format(change.path,
+        change.risky)
+    end
+  end
+  local patch = tostring(list)
+  if patch == "" then return task.tell("the runs changed nothing here") end
+  view.show("changes", "diff", table.concat(risky, "\n") .. (#risky > 0 and "\n" or "") .. patch,
+    KEYS)
+end
+
+--- Shows what runs changed, as a patch with keys: `a` brings a hunk home, `A` a file, Return
+--- compares the file in diff mode.
+function folder.changes() task.run(show) end
+
+--- Brings changes home.
+---@param paths string[] only these; all if there are none
+---@param risky? boolean
+function folder.apply(paths, risky)
+  bring_home{ only = #paths > 0 and paths or nil, risky = risky or nil }
+end
+
+--- Takes the last apply back.
+function folder.undo()
+  task.run(function() say(folder.workspace():undo()) end)
+end
+
+return folder

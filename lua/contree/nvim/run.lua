@@ -1,0 +1,102 @@
+--- Runs of the buffer, and of command lines: one session for this Neovim, in which each run finds
+--- the files that the last one left. `on` runs on the folder instead.
+
+local config = require("contree.nvim.config")
+local folder = require("contree.nvim.folder")
+local output = require("contree.nvim.output")
+local task = require("contree.nvim.task")
+
+local run = {}
+
+local session, running
+
+-- The command that reads this text from standard input: "#!" decides, else the file type.
+local function interpreter(text, filetype)
+  local line = text:match("^#!%s*([^\n]+)")
+  if line then return vim.split(line, "%s+", { trimempty = true }) end
+  return config.get().interpreters[filetype]
+end
+
+local function summary(result)
+  local ending = result.timed_out and "out of time"
+    or result.signal and "killed by signal " .. result.signal
+    or "exit code " .. result.exit_code
+  local changed = result.changed and ", changed" or ""
+  return ("[%s, %.3f s%s]"):format(ending, result.duration or 0, changed)
+end
+
+--- The session of this Neovim, from an image if one is named. One that cannot be had leaves the
+--- session as it is.
+local function current(image)
+  if session and not image then return session end
+  session = config.client().images:oci(image or config.get().image):session()
+  return session
+end
+
+--- The session, or nil before the first run.
+function run.session() return session end
+
+local function show(at, title, options)
+  local pane = output.open(title)
+  options.stdout = function(chunk) pane:write(chunk) end
+  options.stderr = function(chunk) pane:write(chunk, "ContreeStderr") end
+  local ok, result = pcall(function() return at():run(options) end)
+  if ok then
+    pane:finish(summary(result), "ContreeSummary")
+  else
+    pane:finish("[contree: " .. (result.message or result) .. "]", "ErrorMsg")
+  end
+end
+
+-- One run at a time: they share the session and the window.
+local function begin(at, title, options)
+  if running then
+    return task.tell("a run is under way; :Contree stop ends it", vim.log.levels.WARN)
+  end
+  running = task.run(function()
+    local ok, err = pcall(show, at, title, options)
+    running = nil
+    if not ok then error(err, 0) end
+  end)
+end
+
+--- Runs lines of the current buffer. An image's name begins a new session.
+---@param first integer
+---@param last integer
+---@param image? string
+function run.buffer(first, last, image)
+  local text = table.concat(vim.api.nvim_buf_get_lines(0, first - 1, last, false), "\n") .. "\n"
+  local command = interpreter(text, vim.bo.filetype)
+  if not command then
+    return task.tell(("how is %q run? Begin the text with #!, or see :help contree-setup")
+      :format(vim.bo.filetype), vim.log.levels.ERROR)
+  end
+  begin(function() return current(image) end, table.concat(command, " "), {
+    command = command[1], args = { unpack(command, 2) }, stdin = text,
+    timeout = config.get().timeout })
+end
+
+--- Runs a line of shell on the folder.
+---@param line string
+function run.on(line)
+  begin(folder.workspace, line, { shell = line, timeout = 3600 })
+end
+
+--- Ends the run that is under way; its changes are dropped.
+function run.stop()
+  if running then return running:cancel() end
+  task.tell("nothing runs")
+end
+
+-- Neovim does not wait for tasks, so the run is cancelled before it exits.
+vim.api.nvim_create_autocmd("VimLeavePre", {
+  callback = function()
+    local last = running
+    if not last then return end
+    last:cancel()
+    pcall(last.wait, last, 1)
+  end,
+})
+
+
+return run
