@@ -21,11 +21,13 @@ local function load_all()
   end
   local contree, safe = require("contree"), require("contree.safe")
   local directory = debug.getinfo(errors.new, "S").source:match("^@(.*)base/errors%.lua$")
-  -- Without the drivers of the loop, which need their own host programs.
+  -- Without the drivers of the loop, which need their own host programs, and without programs and
+  -- plugins that use the module.
+  local others = { loop = 1, command = 1, mcp = 1, nvim = 1, health = 1 }
   local pipe = assert(io.popen(("cd '%s' && ls *.lua */*.lua"):format(directory)))
   for file in pipe:lines() do
     local name = file:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
-    if not name:find("^loop%.") then require("contree." .. name) end
+    if not others[name:match("^%w+")] or name == "loop" then require("contree." .. name) end
   end
   pipe:close()
   class.define = define
