@@ -347,7 +347,7 @@ static void operations_and_files(void) {
     CHECK(!has_operation(&e, &old) && !has_operation(&e, &in_file) &&
           has_operation(&e, &recent) && has_file(&e, &file));
     CHECK_NUMBER(r.operations, 2);
-    CHECK_NUMBER(r.logs, 5);
+    CHECK_NUMBER(r.logs, 3);
     CHECK_NUMBER(r.log_bytes, 5 + 3 + 2 + 1 + 1);
     CHECK_NUMBER(r.files, 1);
     CHECK_NUMBER(r.file_bytes, 4);
