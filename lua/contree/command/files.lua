@@ -14,12 +14,13 @@ local LETTERS = { directory = "d", link = "l", symlink = "l", file = "-", fifo =
 -- 493 -> "rwxr-xr-x"
 local function mode_text(mode)
   local text = {}
+  local function has(bit) return math.floor(mode / 2 ^ bit) % 2 == 1 end
   for i = 8, 0, -1 do
-    text[#text + 1] = mode >> i & 1 == 1 and ("xwr"):sub(i % 3 + 1, i % 3 + 1) or "-"
+    text[#text + 1] = has(i) and ("xwr"):sub(i % 3 + 1, i % 3 + 1) or "-"
   end
-  if mode & 2048 ~= 0 then text[3] = text[3] == "x" and "s" or "S" end
-  if mode & 1024 ~= 0 then text[6] = text[6] == "x" and "s" or "S" end
-  if mode & 512 ~= 0 then text[9] = text[9] == "x" and "t" or "T" end
+  if has(11) then text[3] = text[3] == "x" and "s" or "S" end
+  if has(10) then text[6] = text[6] == "x" and "s" or "S" end
+  if has(9) then text[9] = text[9] == "x" and "t" or "T" end
   return table.concat(text)
 end
 

@@ -125,7 +125,7 @@ function report.age(iso)
   local seconds = os.time(utc) - os.time{ year = year, month = month, day = day, hour = hour,
     min = minute, sec = second }
   for _, unit in ipairs{ { 86400, "d" }, { 3600, "h" }, { 60, "m" } } do
-    if seconds >= unit[1] then return ("%d%s"):format(seconds // unit[1], unit[2]) end
+    if seconds >= unit[1] then return ("%d%s"):format(math.floor(seconds / unit[1]), unit[2]) end
   end
   return ("%ds"):format(math.max(0, seconds))
 end
