@@ -235,11 +235,13 @@ print(s.getsockname()[1])']])
     end
 
     it("are those at and below --allow-mount", function()
-      for _, path in ipairs{ "/allowed/in", "/allowed/./in/", "/allowed/inner" } do
+      for _, path in ipairs{ "/allowed/in", "/allowed/./in/", "/allowed//in", "/allowed/inner" } do
         local reply = over_tcp{ ["/data"] = folder .. path }
         assert.equal("yes\n", reply.json.metadata.result.stdout.value, reply.body)
       end
-      assert.equal(201, over_tcp{ ["/data"] = folder .. "/allowed" }.status)
+      for _, path in ipairs{ "/allowed", "/allowed/", "/allowed//." } do
+        assert.equal(201, over_tcp{ ["/data"] = folder .. path }.status)
+      end
     end)
 
     it("never others, however they are named", function()

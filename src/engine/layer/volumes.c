@@ -3,7 +3,9 @@
 #include "layer/volumes.h"
 #include "base/clock.h"
 #include "base/descriptor.h"
+#include "base/log.h"
 #include "base/scope.h"
+#include "base/tree.h"
 #include "layer/internal.h"
 #include "layer/skeleton.h"
 #include "layer/survey.h"
@@ -88,12 +90,35 @@ int volume_find_or_make(struct layers *l, const char *name, int64_t quota,
     return -1;
 }
 
+/* On a full disk there is no room to note the removal, so make some. */
+static void make_room(struct layers *l, const struct stored_volume *v) {
+    char path[48];
+    volume_path(v, path);
+    int fd CLEANUP(cleanup_close) = openat(l->dir_fd, path, OPEN_DIRECTORY);
+    if (fd < 0 || tree_delete(fd) != 0)
+        log_line("the volume \"%s\" cannot be emptied", v->name);
+}
+
+static int remove_row(struct layers *l, const struct stored_volume *v,
+                      struct fault *f) {
+    return store_volume_remove(l->store, v, f) < 0 ? -1
+                                                   : store_sync(l->store, f);
+}
+
 int volume_remove(struct layers *l, const char *name, struct fault *f) {
     char path[48];
     struct stored_volume v;
-    if (store_volume_get(l->store, name, &v, f) < 0 ||
-        store_volume_remove(l->store, &v, f) < 0 || store_sync(l->store, f) < 0)
+    struct fault why;
+    if (store_volume_get(l->store, name, &v, f) < 0)
         return -1;
+    if (remove_row(l, &v, &why) < 0) {
+        if (why.status == 507)
+            make_room(l, &v);
+        if (why.status != 507 || remove_row(l, &v, &why) < 0) {
+            *f = why;
+            return -1;
+        }
+    }
     volume_path(&v, path);
     trash_move(l, path); /* if that fails the next engine does it */
     return 0;

@@ -40,14 +40,16 @@ struct measure {
     struct job job;
     struct operation *op;
     struct survey found;
-    int64_t volumes[MOUNTS_MAX]; /* bytes; -1: unknown, or no volume */
+    int64_t volumes[MOUNTS_MAX]; /* bytes; -1: not known or not asked */
     uint64_t free_now;
     double seconds; /* that it took */
     int result;
 };
 
 /* Volumes with a quota are measured all the same: another run may free what one
- * takes. But little of a processor's time goes into that. */
+ * takes. But little of a processor's time goes into volumes, which may be
+ * large.
+ */
 enum {
     MEASURE_SECONDS = 1,
     MEASURE_PAUSE = 20, /* times what it took */
@@ -64,6 +66,7 @@ static void measure_work(struct job *j) {
     const struct run_mounts *all = &m->op->run.mounts;
     for (size_t i = 0; i < all->count; i++)
         if (!all->list[i].volume ||
+            (!all->list[i].stored.quota && m->free_now >= SPARE_BYTES) ||
             volume_measure(m->op->all->engine->layers, &all->list[i].stored,
                            &m->volumes[i], NULL) < 0)
             m->volumes[i] = -1;
@@ -165,16 +168,6 @@ static bool has_quota(const struct operation *op) {
     return false;
 }
 
-static bool may_be_over_quota(const struct operation *op, uint64_t bytes) {
-    for (size_t i = 0; i < op->run.mounts.count; i++) {
-        const struct run_mount *m = &op->run.mounts.list[i];
-        int64_t room = m->stored.quota - m->bytes;
-        if (m->stored.quota && bytes > (uint64_t)(room > 0 ? room : 0))
-            return true;
-    }
-    return false;
-}
-
 /* The free space of the whole disk shows cheaply that no run wrote much. The
  * workspace is measured only when that space shrank. */
 static bool may_be_too_much(const struct operation *op,
@@ -182,10 +175,12 @@ static bool may_be_too_much(const struct operation *op,
     uint64_t limit = (uint64_t)op->run.max_layer_bytes;
     uint64_t bytes = fallen(op->free_at_start, now->bytes);
     uint64_t names = fallen(op->inodes_at_start, now->inodes);
-    if (has_quota(op) && monotonic_seconds() >= op->run.mounts.measure_after)
+    if (op->run.mounts.count &&
+        monotonic_seconds() < op->run.mounts.measure_after)
+        return false;
+    if (has_quota(op))
         return true;
-    return bytes > limit || may_be_over_quota(op, bytes) ||
-           (bytes && now->bytes < SPARE_BYTES) ||
+    return bytes > limit || (bytes && now->bytes < SPARE_BYTES) ||
            (names > LAYER_NAMES_MIN && names > limit / LAYER_BYTES_A_NAME);
 }
 

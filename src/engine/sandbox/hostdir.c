@@ -36,13 +36,13 @@ static int explain_open(const char *path, struct fault *f) {
 /* What follows `directory` in `path`: "." for itself; NULL: it is not below. */
 static const char *part_below(const char *path, const char *directory) {
     size_t length = strlen(directory);
-    while (length > 1 && directory[length - 1] == '/')
+    while (length > 0 && directory[length - 1] == '/')
         length--;
-    if (length == 1) /* the root */
-        return path[1] ? path + 1 : ".";
-    if (strncmp(path, directory, length) != 0)
+    if (strncmp(path, directory, length) != 0 ||
+        (path[length] && path[length] != '/'))
         return NULL;
-    return path[length] == '/' ? path + length + 1 : path[length] ? NULL : ".";
+    const char *rest = path + length + strspn(path + length, "/");
+    return *rest ? rest : ".";
 }
 
 /* The kernel lets no link and no ".." lead out of an allowed directory. */
