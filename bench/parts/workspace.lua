@@ -17,8 +17,8 @@ local number, tree, ws = 0, nil, nil
 local function copy()
   number = number + 1
   tree = trees.make(directory .. "/src" .. number, count, 10000, number)
-  timed.shell("cd %s && git init -q . && git add . && git -c user.email=a@b -c user.name=a "
-    .. "commit -qm x && sync -f .", tree)
+  timed.shell("cd %s && git init -q . && git config gc.auto 0 && git add . && git "
+    .. "-c user.email=a@b -c user.name=a commit -qm x && sync -f .", tree)
   return timed.shell("cp -a %s %s.copy && sync -f %s", tree, tree, tree)
 end
 
