@@ -543,6 +543,21 @@ describe("image:workspace", function()
       assert.equal("fork\n", out(ws, "cat z"))
     end)
 
+    it("into which a fork is merged", function()
+      local path = folder("seq 20 > n && echo 1 > a")
+      local ws = open(path)
+      local fork = ws:fork()
+      out(ws, "sed -i s/^3$/three/ n")
+      out(fork, "sed -i s/^17$/seventeen/ n; echo f > f")
+      sh(path, "echo host >> a")
+      out(fork, "true") -- the fork has it already
+      ws:merge(fork)
+      assert.equal("three\nseventeen\n1\nhost\n", out(ws, "grep t n; cat a"))
+      assert.equal("a f, c n", kinds(ws:changes()))
+      assert.are.same({ "f", "n" }, ws:apply().written)
+      assert.equal("three\nseventeen\n", disk.capture("grep t " .. path .. "/n"))
+    end)
+
     it("in which a run that was started is waited for first", function()
       local path, store = folder("echo 1 > a"), directory .. "/pending.db"
       local ws = open(path, { store = store, id = "w" })

@@ -27,7 +27,6 @@ local session = {}
 ---@field untag fun(self, name: string?): contree.Image
 ---@field session fun(self, given: contree.SessionOptions?): contree.Session
 ---@field workspace fun(self, given: contree.WorkspaceOptions?): contree.Workspace
----@field merge fun(self, other: any, given: contree.MergeOptions?): contree.Image, table
 ---@field lineage fun(self, limit: integer?): contree.LineageEntry[]
 ---@field ls fun(self, path: string?): contree.FileEntry[]
 ---@field stat fun(self, path: string): contree.FileEntry
@@ -54,7 +53,7 @@ local make = class.define("contree.Session", Session, {
 ---@field parent? integer       the entry it came from
 ---@field image contree.Image
 ---@field uuid? string
----@field kind "start"|"run"|"files"|"commit"
+---@field kind "start"|"run"|"files"|"commit"|"merge"
 ---@field title string          the command, or how it began
 ---@field exit_code? integer
 ---@field operation? contree.Operation what made the image
@@ -323,6 +322,25 @@ function Session:commit(result, branch)
   return self
 end
 
+--- Brings in what another session, or image, has done since both came from one, and moves to
+--- the result (image:merge). With forks of one workspace, two fixes become one.
+---     session:merge(fork)
+--- Raises: request, not_found (an image), conflict (both sides changed something; the session is
+--- running a command, or the branch was moved meanwhile), gone (the session or its branch was
+--- deleted), operation_failed, not_supported (by the server), file (the store).
+---@async
+---@param other contree.Image|contree.Session|string an image, where a session is, a uuid or tag
+---@param given? contree.MergeOptions
+---@return contree.Image image where the session is now
+---@return contree.Conflict[] conflicts that `prefer` has decided
+function Session:merge(other, given)
+  local title = type(other) == "string" and other
+    or type(other) == "table" and (other.branch_name or other.tag) or "an image"
+  return moves.make(self, "merge", "merge " .. title, function(from)
+    return image.methods.merge(from, other, given)
+  end)
+end
+
 -- History --------------------------------------------------------------------
 
 local function shown(self, entry)
@@ -556,8 +574,7 @@ function Session:bisect(test, given)
 end
 
 -- Methods of the image that the session is at.
-local PASSED_ON = { "prepare", "tag_as", "untag", "session", "workspace", "lineage", "diff",
-  "merge" }
+local PASSED_ON = { "prepare", "tag_as", "untag", "session", "workspace", "lineage", "diff" }
 for name in pairs(filesystem) do PASSED_ON[#PASSED_ON + 1] = name end
 
 for _, name in ipairs(PASSED_ON) do

@@ -133,6 +133,24 @@ function moves.run(self, plan, kind, title)
   return result
 end
 
+--- Move to an image that is made of the session's without a run.
+---@async
+---@param kind string
+---@param title string
+---@param make fun(from: contree.Image): contree.Image, any
+---@return contree.Image, any
+function moves.make(self, kind, title, make)
+  local place = enter(self)
+  local ok, made, more = pcall(make, self.image)
+  if ok then
+    local added, err = pcall(add, self, place, entry_of(made, kind, title))
+    if not added then ok, made = false, err end
+  end
+  self.busy = false
+  if not ok then error(made, 0) end
+  return made, more
+end
+
 -- Take the end of a pending run; `result` is nil when it kept no image.
 local function take_end(self, row, started, result)
   local entry = is_kept(self, result) and entry_of(result, row.kind, row.title) or nil
