@@ -641,9 +641,27 @@ describe("image:workspace", function()
       raises("invalid_argument", open, path, { at = "/" })
       raises("invalid_argument", open, path, { at = "/a/../b" })
       raises("invalid_argument", open, path, { prefer = "both" })
+      for _, at in ipairs{ "/etc/passwd", "/etc/passwd/x/y" } do
+        assert.matches("/etc/passwd is a file in the image",
+          raises("invalid_argument", open, path, { at = at }).message, 1, true)
+      end
       local ws = open(path, { at = "/srv/app/" })
       assert.equal("/srv/app\n/\n", out(ws, "pwd") .. ws:run{ shell = "pwd", cwd = "/" }.stdout)
       raises("invalid_argument", ws.apply, ws, { hunk = {} })
+      -- Names that fit nothing are told of, and what is risky says how it comes home.
+      out(ws, "echo 2 > a; echo x > .envrc; mkdir d; echo x > d/f")
+      for _, only in ipairs{ "nothing", "/srv/app/a", path .. "/a", { "e", "*.x" } } do
+        local applied = ws:apply{ only = only }
+        assert.are.same({}, applied.written)
+        assert.equal("unchanged", applied.skipped[1].kind)
+        assert.equal(1, #applied.skipped)
+      end
+      assert.equal("unchanged", ws:apply{ hunks = { b = { 1 } } }.skipped[1].kind)
+      assert.are.same({}, ws:apply{ only = { "d", "d/" } }.skipped)
+      local applied = ws:apply()
+      assert.equal("wrote a\nleft .envrc alone (risky): direnv runs it\napply{ only = \"PATH\" } "
+        .. "or { risky = true } brings what is risky home", tostring(applied))
+      assert.equal("took back a", tostring(ws:undo()))
     end)
   end)
 end)

@@ -23,16 +23,20 @@ local TEXT_MAX = 2 ^ 27
 ---@field written string[]   paths of the folder that are what they should be
 ---@field skipped { path: string, why: string, kind: string }[] paths that were left alone;
 ---  kind: "conflict" (the folder's file is another one than came in), "risky", "unsupported",
----  "failed"
+---  "unchanged" (it was named, but there is no change), "failed"
 ---@field dry_run boolean
+---@field undone boolean     they were taken back
 local make = class.define("contree.Applied", {}, {
   __tostring = function(self)
-    local lines = {}
-    for _, path in ipairs(self.written) do
-      lines[#lines + 1] = (self.dry_run and "would write " or "wrote ") .. path
-    end
+    local lines, risky = {}, false
+    local verb = self.dry_run and "would write" or self.undone and "took back" or "wrote"
+    for _, path in ipairs(self.written) do lines[#lines + 1] = verb .. " " .. path end
     for _, each in ipairs(self.skipped) do
       lines[#lines + 1] = ("left %s alone (%s): %s"):format(each.path, each.kind, each.why)
+      risky = risky or each.kind == "risky"
+    end
+    if risky then
+      lines[#lines + 1] = 'apply{ only = "PATH" } or { risky = true } brings what is risky home'
     end
     return table.concat(lines, "\n")
   end,
@@ -145,7 +149,7 @@ end
 ---@return contree.Applied
 function apply.run(self, given)
   local out = { written = {}, skipped = {}, dry_run = given.dry_run or false,
-    safe = self.client.safe, progress = self.progress }
+    undone = false, safe = self.client.safe, progress = self.progress }
   carry.within(self.path, function(folder)
     local list, last = changes.list(self, { text = given.hunks ~= nil, ignored = true })
     local chosen
@@ -174,8 +178,8 @@ end
 ---@async
 ---@return contree.Applied
 function apply.undo(self)
-  local out = { written = {}, skipped = {}, dry_run = false, safe = self.client.safe,
-    progress = self.progress }
+  local out = { written = {}, skipped = {}, dry_run = false, undone = true,
+    safe = self.client.safe, progress = self.progress }
   carry.within(self.path, function(folder)
     if not carry.undo(self.path, folder, out) then
       errors.raise("not_found", "workspace: there is nothing to take back in " .. self.path)

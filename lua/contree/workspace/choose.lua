@@ -38,6 +38,24 @@ local function add_parents(list, chosen)
   end
 end
 
+-- What was named in full, but has not changed.
+local function add_unchanged(list, given, skipped)
+  local known, only = {}, given.only or {}
+  for _, change in ipairs(list) do known[change.path] = true end
+  local function look(path)
+    local name = path:gsub("/$", "")
+    if known[name] or path:find("[*?[!\\]") then return end
+    known[name] = true
+    for _, change in ipairs(list) do
+      if change.path:sub(1, #name + 1) == name .. "/" then return end
+    end
+    skipped[#skipped + 1] = { path = path, kind = "unchanged",
+      why = "changes() has no such path; they are below the folder, as src/a.c" }
+  end
+  for _, path in ipairs(type(only) == "string" and { only } or only) do look(path) end
+  for path in pairs(given.hunks or {}) do look(path) end
+end
+
 --- The chosen changes by path, and those that are left alone.
 ---@param list contree.WorkspaceChange[]
 ---@param given table { only, hunks, risky, max_size }
@@ -63,6 +81,7 @@ function choose.from(list, given)
     end
   end
   add_parents(list, chosen)
+  add_unchanged(list, given, skipped)
   return chosen, skipped
 end
 

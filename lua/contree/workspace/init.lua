@@ -7,6 +7,7 @@ local changes = require("contree.workspace.changes")
 local class = require("contree.base.class")
 local core = require("contree.core")
 local errors = require("contree.base.errors")
+local filesystem = require("contree.image.filesystem")
 local image = require("contree.image")
 local moves = require("contree.session.moves")
 local options = require("contree.base.options")
@@ -94,6 +95,21 @@ local function folder_of(given)
   errors.raise("file", "workspace: " .. (problem or path .. ": it is no directory"))
 end
 
+-- The folder cannot come in below what is a file in the image.
+local function check_place(self, from, problem)
+  if not errors.is(problem, "unprocessable") then error(problem, 0) end
+  local path = self.at
+  while path ~= "" do
+    local ok, found = pcall(filesystem.stat, self.client, image.uuid_of(from), path)
+    if ok and found.type == "file" then
+      errors.misuse(("image:workspace: at = %q: %s is a file in the image"):format(self.at, path),
+        "name a directory, or one that is not there yet")
+    end
+    path = path:match("^(.*)/")
+  end
+  error(problem, 0)
+end
+
 -- A new session goes to the mirror that an earlier workspace of this folder has left.
 local function begin(self, from)
   local below = image.uuid_of(from)
@@ -103,7 +119,8 @@ local function begin(self, from)
     if self.past:add(moves.place_of(self), entry) then moves.go(self, entry) end
   end
   local first = #self.past:chain(self.tip) <= 2
-  sync.run(self, self.prefer)
+  local ok, problem = pcall(sync.run, self, self.prefer)
+  if not ok then check_place(self, from, problem) end
   if first then self.records:keep_mirror(below, sync.last(self).base) end
 end
 

@@ -89,8 +89,11 @@ local function stage(folder, step)
     ok, problem = folder:mkdir(part, step.wanted.mode or 493)
   end
   if ok then ok, problem = folder:move(part, step.name) end
-  if not ok then folder:remove(part) end
-  return ok, problem
+  if ok then return true end
+  folder:remove(part)
+  -- Our own names say nothing to anybody.
+  local reason = tostring(problem):match(": ([^:]+)$") or tostring(problem)
+  return nil, "a new file cannot be written there: " .. reason
 end
 
 local CHANGED = "it has changed in the folder"

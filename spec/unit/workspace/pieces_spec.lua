@@ -83,7 +83,7 @@ describe("what is chosen", function()
     assert.are.same({ "d d/a", "d/.envrc risky" }, { from{ only = { "d/**" } } })
     assert.are.same({ "b", "" }, { from{ only = { "*", "!d", "!s" }, max_size = 10 } })
     assert.are.same({ "b", "" }, { from{ hunks = { b = { 1 } }, max_size = 10 } })
-    assert.are.same({ "", "" }, { from{ only = "none" } })
+    assert.are.same({ "", "none unchanged" }, { from{ only = "none" } })
   end)
 end)
 
