@@ -225,6 +225,30 @@ describe("in Neovim", function()
     ]])
   end)
 
+  it("has a recipe for a terminal of a sandbox in a buffer", function()
+    local page = disk.read(host.root .. "/docs/use/hosts/neovim.md")
+    local recipe = page:match("```lua\n(local function terminal.-)\nterminal%(image")
+    local script = place:write("script.lua", host.PREAMBLE .. recipe .. [[
+
+      terminal(image, { "sh" })
+      vim.cmd("startinsert")]])
+    local steps = place:write("steps", table.concat({ [=[["await", "# "]]=],
+      [=[["type", "echo size-$(stty size | tr ' ' x)\r"]]=], [=[["await", "size-28x70"]]=],
+      [=[["resize", 20, 60]]=],
+      [=[["type", "sleep 1; echo size-$(stty size | tr ' ' x)\r"]]=],
+      [=[["await", "size-18x60"]]=], [=[["type", "exit 3\r"]]=], [=[["await", "ended: 3"]]=],
+      [=[["type", "\u001c\u000e:qa!\r"]]=] }, "\n") .. "\n")
+    local output = place:run("luajit", ("TERM=xterm python3 %s/spec/support/typist.py 30 70 "
+      .. "nvim -u NONE -i NONE -n -c 'luafile %s' < %s"):format(host.root, script, steps))
+    assert.are.equal("0 restored", output:match("([^\n]*)\n$"))
+    prints("-1", recipe .. [[
+
+      local buffer, shell = terminal(image, { "sh" })
+      vim.cmd("bwipeout! " .. buffer)
+      io.write(shell:wait())
+    ]])
+  end)
+
   it("can quit while commands run and files come in", function()
     prints("leaving", ([[
       require("spec.support.busy")(contree, image, %q .. "/quit")
