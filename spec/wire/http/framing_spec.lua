@@ -71,6 +71,7 @@ describe("C1: an answer on a kept connection", function()
         "/v1/operations/" .. operation .. "/usage" },
       ["operations/*/ports"] = { "/v1/operations/" .. running .. "/ports",
         "/v1/operations/" .. pathless .. "/ports" },
+      volumes = { "/v1/volumes" },
       inspect = { "/v1/inspect/?tag=busybox:latest", "/v1/inspect/?tag=none", "/v1/inspect/" },
       ["inspect/*"] = { inspect .. "/", "/v1/inspect/" .. pathless .. "/" },
       ["inspect/*/list"] = { inspect .. "/list?path=/bin", inspect .. "/list?path=/bin&text=1",
