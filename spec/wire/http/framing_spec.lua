@@ -72,6 +72,7 @@ describe("C1: an answer on a kept connection", function()
       ["operations/*/ports"] = { "/v1/operations/" .. running .. "/ports",
         "/v1/operations/" .. pathless .. "/ports" },
       volumes = { "/v1/volumes" },
+      ["volumes/*"] = { "/v1/volumes/none" },
       inspect = { "/v1/inspect/?tag=busybox:latest", "/v1/inspect/?tag=none", "/v1/inspect/" },
       ["inspect/*"] = { inspect .. "/", "/v1/inspect/" .. pathless .. "/" },
       ["inspect/*/list"] = { inspect .. "/list?path=/bin", inspect .. "/list?path=/bin&text=1",
