@@ -280,6 +280,23 @@ on("POST", "/operations/([^/]+)/subprocesses/(%d+)/stdin", function(self, reques
   if request.json.close then finish(self, operation) end
 end)
 
+local function terminal_of(self, uuid, spid)
+  local operation = operation_at(self, uuid)
+  check_running(operation)
+  if spid ~= "1" or not operation.json.tty then
+    fail("conflict", 409, "the process has ended, or has no terminal")
+  end
+  return operation
+end
+
+on("POST", "/operations/([^/]+)/subprocesses/(%d+)/tty", function(self, _, uuid, spid)
+  terminal_of(self, uuid, spid)
+end)
+
+on("DELETE", "/operations/([^/]+)/subprocesses/(%d+)/tty", function(self, _, uuid, spid)
+  finish(self, terminal_of(self, uuid, spid), { signal = SIGNALS.HUP })
+end)
+
 on("GET", "/files/(%x+)", function(self, _, digest)
   return self.uploads[digest] and { uuid = digest, sha256 = digest, size = #self.uploads[digest] }
     or fail("not_found", 404, "there is no such file")

@@ -87,13 +87,22 @@ describe("contree.testing", function()
     op = image:start{ command = "sort", stdin = contree.PIPE }
     assert.is_true(op:kill("TERM"))
     assert.are.equal(15, op:wait().signal)
+    p = image:popen("sort", { tty = true })
+    p:resize(10, 20)
+    assert.is_true(p:close())
+    assert.are.equal(-1, p:wait())
+    assert.is_false(p:close())
+    refuses("conflict", "not running", p.resize, p, 10, 20)
+    p = image:popen("sort")
+    refuses("conflict", "no terminal", p.resize, p, 10, 20)
+    p:kill()
     op = image:start{ command = "sort", stdin = contree.PIPE }
     assert.is_true(op:cancel())
     refuses("cancelled", "cancelled", op.wait, op)
     local chunks = {}
     image:run{ command = "sort", stdin = "x", stdout = function(c) chunks[#chunks + 1] = c end }
     assert.are.same({ "X" }, chunks)
-    assert.are.equal(6, #fake.calls)
+    assert.are.equal(8, #fake.calls)
   end)
 
   it("builds Dockerfiles as far as it can", function()
