@@ -51,7 +51,7 @@ describe("a long stdin", function()
 
   it("is sent as JSON to an engine that knows no other form", function()
     local sent = {}
-    client.unix_socket = "/an/older/engine.sock"
+    client.extended = true
     client.respond = function(request)
       sent[#sent + 1] = request.body and "bytes" or "json"
       if request.body then errors.raise("invalid_argument", "not JSON", { status = 400 }) end

@@ -1,11 +1,13 @@
--- Directories that go in by files=: as one layer, or file by file where the server cannot do
--- that.
+-- Directories that go in by files=: as one layer; where the server cannot do that, small ones
+-- file by file, others as an archive that a run unpacks.
 local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
-for _, way in ipairs{ "as a layer", "file by file" } do
+local own = home.own(it)
+
+for _, way in ipairs(home.plain and { "file by file" } or { "as a layer", "file by file" }) do
   describe("a directory, " .. way .. ",", function()
     local client, directory, stop, image, log
 
@@ -117,7 +119,7 @@ for _, way in ipairs{ "as a layer", "file by file" } do
   end)
 end
 
-describe("a directory that becomes a layer", function()
+describe("a directory that becomes a layer, or is unpacked by a run,", function()
   local client, directory, stop, image
 
   setup(function()
@@ -147,11 +149,20 @@ describe("a directory that becomes a layer", function()
   it("has more than 4,096 entries", function()
     disk.capture(("mkdir -p %s/m && cd %s/m && seq 5000 | split -l 1 -a 4 -")
       :format(directory, directory))
-    local result = image:run{ shell = "ls /src | wc -l", files = { ["/src"] = directory .. "/m" } }
+    local result = image:run{ shell = "ls /src | wc -l; ls -A /tmp",
+      files = { ["/src"] = directory .. "/m" } }
     assert.equal("5000\n", result.stdout)
   end)
 
-  it("has no name that would remove one", function()
+  it("has links and empty directories that its rules let in", function()
+    disk.capture(("mkdir -p %s/i/a/empty %s/i/b/empty && cd %s/i && ln -s a l && ln -s b m && "
+      .. "printf x > a/x.o && printf y > a/y"):format(directory, directory, directory))
+    local result = image:run{ shell = "cd /src && find . | sort", files = { ["/src"] =
+      { source = directory .. "/i", ignore = { "**/*.o", "m", "b" } } } }
+    assert.equal(".\n./a\n./a/empty\n./a/y\n./l\n", result.stdout)
+  end)
+
+  own("has no name that would remove one", function()
     disk.capture(("mkdir -p %s/w && : > %s/w/.wh.bin"):format(directory, directory))
     local ok, err = pcall(image.run, image, { shell = "true",
       files = { ["/"] = directory .. "/w" } })
@@ -159,7 +170,7 @@ describe("a directory that becomes a layer", function()
     assert.matches("%.wh%.bin: a name with .wh. removes", err.message)
   end)
 
-  it("is in the lineage", function()
+  own("is in the lineage", function()
     local result = image:run{ shell = "rm /src/x", disposable = false,
       files = { ["/src"] = disk.capture(("mkdir -p %s/l && printf x > %s/l/x && printf %s/l")
         :format(directory, directory, directory)) } }

@@ -4,6 +4,8 @@ local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
 
+local own = home.own(it)
+
 describe("B6: a file's name", function()
   local client, directory, stop, first, second
 
@@ -92,7 +94,7 @@ describe("B6: a file's name", function()
     end
   end)
 
-  it("is told by a comparison, with lines or without", function()
+  own("is told by a comparison, with lines or without", function()
     local expected = {}
     for _, name in ipairs(NAMES) do expected[("/d/%s/%s"):format(name, name)] = true end
     for _, text in ipairs{ false, true } do
@@ -112,7 +114,7 @@ describe("B6: a file's name", function()
     end
   end)
 
-  it("makes a patch that applies", function()
+  own("makes a patch that applies", function()
     local tar, tree = directory .. "/d.tar", disk.directory()
     first:archive("/d", tar)
     disk.capture(("tar xf %s -C %s 2>/dev/null"):format(disk.quote(tar), disk.quote(tree)))

@@ -94,19 +94,19 @@ describe("a running command", function()
     it("outlives the script that started it", function()
       local script = [[
         local contree = require("contree")
-        local client = contree.new{ engine = { data_dir = arg[1] .. "/data",
-          socket = arg[1] .. "/engine.sock" } }
-        if arg[2] then
-          local result = client.operations:get(arg[2]):wait()
+        local client = contree.new(SERVER)
+        if arg[1] then
+          local result = client.operations:get(arg[1]):wait()
           io.write(result.exit_code, " ", result.stdout, result:read("/made"))
         else
           local image = client.images:use("busybox:latest")
           io.write(image:start{ shell = "sleep 0.5; echo late; echo by both > /made",
             disposable = false, detach = true }.uuid)
         end]]
-      local path = disk.write(directory .. "/detached.lua", script)
+      local path = disk.write(directory .. "/detached.lua",
+        (script:gsub("SERVER", function() return home.source(directory) end)))
       local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
-      local command = ("%s %s %s "):format(lua, disk.quote(path), disk.quote(directory))
+      local command = ("%s %s "):format(lua, disk.quote(path))
       local id = disk.capture(command)
       assert.matches("^%x+%-", id)
       assert.are.equal("0 late\nby both\n", disk.capture(command .. id))
@@ -319,8 +319,7 @@ describe("a running command", function()
     end)
 
     it("has a face that returns errors", function()
-      local image = safe.new{ engine = { data_dir = directory .. "/data",
-        socket = directory .. "/engine.sock" } }.images:use("busybox:latest")
+      local image = safe.new(home.options(directory)).images:use("busybox:latest")
       local p = image:popen("exit 1", { shell = true, check = true })
       local code, err = p:wait()
       assert.is_nil(code)

@@ -10,8 +10,7 @@ local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "
 local PREAMBLE = [[
 local contree, core = require("contree"), require("contree.core")
 local directory = %q
-local client = contree.new{ engine = { data_dir = directory .. "/data",
-  socket = directory .. "/engine.sock" } }
+local client = contree.new(%s)
 local image = client.images:use("busybox:latest")
 local store = directory .. "/sessions.db"
 local function die() os.execute("kill -9 " .. core.getpid()) end
@@ -31,7 +30,7 @@ describe("a session in a store", function()
   local function write(script)
     scripts = scripts + 1
     return disk.quote(disk.write(("%s/%d.lua"):format(directory, scripts),
-      PREAMBLE:format(directory) .. script))
+      PREAMBLE:format(directory, home.source(directory)) .. script))
   end
 
   -- Returns the output of a script in a process of its own.
@@ -85,7 +84,9 @@ describe("a session in a store", function()
     for _, each in ipairs(sessions:list()) do found[each.id] = each end
     assert.are.equal(fork.image.uuid, found["one-2"].uuid)
     assert.are.equal("echo 2 > /f", found["one-2"].title)
-    assert.matches("^the local engine in /", found.two.server)
+    assert.equal(client.origin, found.two.server)
+    assert.matches(home.plain and "^http://.*, project p$" or "^the local engine in /",
+      client.origin)
     assert.is_true(sessions:delete("one-2"))
     assert.is_false(sessions:delete("one-2"))
     assert.are.equal("gone", failure(fork.run, fork, "true").kind)
@@ -239,7 +240,8 @@ describe("a session in a store", function()
     local other = contree.new{ url = "https://sandboxes.example", token = "t", project = "p" }
     local err = failure(other.session, other, { store = store, id = "own" })
     assert.are.equal("conflict", err.kind)
-    assert.matches("the local engine in /.*https://sandboxes.example, project p", tostring(err))
+    assert.is_truthy(tostring(err):find(client.origin, 1, true))
+    assert.matches("https://sandboxes.example, project p", tostring(err))
   end)
 
   it("is named, and its store is a file", function()

@@ -287,12 +287,13 @@ describe("image:workspace", function()
         echo x > sub/.vscode/tasks.json; echo x > .husky/pre-push; chmod +x tool; chmod u+s f
         ln -s /etc/passwd absolute; ln -s ../../x out; ln -s f in; ln -s in/../../x through
         ln -s .git/config inner; echo ok > plain]])
-      local risky = {}
+      local risky = {} -- an archive tells no setuid bit: without comparisons f is as it was
       for _, change in ipairs(ws:changes()) do
         if change.risky then risky[#risky + 1] = change.path end
       end
       assert.equal(".envrc .exrc .git .git/config .git/hooks .git/hooks/pre-commit .husky "
-        .. ".husky/pre-push absolute f inner out sub/.nvim.lua sub/.vscode "
+        .. ".husky/pre-push absolute " .. (home.plain and "" or "f ") .. "inner "
+        .. "out sub/.nvim.lua sub/.vscode "
         .. "sub/.vscode/tasks.json through tool", table.concat(risky, " "))
       local applied = ws:apply()
       assert.equal("in plain sub", table.concat(applied.written, " "))

@@ -2,6 +2,7 @@
 -- stop() that ends the engine and removes the directory.
 local contree = require("contree")
 local disk = require("spec.support.disk")
+local wire = require("spec.support.wire")
 
 local home = {}
 
@@ -22,13 +23,25 @@ function home.stop_engine(directory, signal)
   end
 end
 
----@return table client, string directory, function stop
-function home.client(options)
+-- How a script reaches the engine of a directory: Lua source, by directory.
+local sources = {}
+
+--- Lua source of the options with which another process reaches a spec's engine.
+---@param directory string as home.client has returned it
+function home.source(directory) return sources[directory] end
+
+--- Those options.
+function home.options(directory)
+  return assert((loadstring or load)("return " .. sources[directory]))()
+end
+
+local function local_client(options)
   local directory = disk.directory()
+  sources[directory] = ("{ engine = { data_dir = %q, socket = %q } }"):format(directory .. "/data",
+    directory .. "/engine.sock")
   options = options or {}
   options.engine = options.engine or {}
-  options.engine.data_dir = directory .. "/data"
-  options.engine.socket = directory .. "/engine.sock"
+  for name, value in pairs(home.options(directory).engine) do options.engine[name] = value end
   local client = contree.new(options)
   local function stop()
     client:close()
@@ -37,5 +50,32 @@ function home.client(options)
   end
   return client, directory, stop
 end
+
+-- An engine without extensions and over TCP, as the hosted service is.
+local function plain_client(options)
+  local token = disk.write(os.tmpname(), "s3cret")
+  local engine = wire.start("--plain-api --listen 127.0.0.1:0 --token-file " .. token)
+  os.remove(token)
+  local directory = engine.directory .. "/spec"
+  os.execute(("mkdir %s && ln -s ../data %s/data"):format(directory, directory))
+  sources[directory] = ("{ url = %q, token = %q, project = %q }"):format(
+    disk.read(engine.log):match("http://127%.0%.0%.1:%d+"), "s3cret", "p")
+  options = options or {}
+  assert(not options.engine, "a plain engine is started without options")
+  for name, value in pairs(home.options(directory)) do options[name] = value end
+  local client = contree.new(options)
+  return client, directory, function()
+    client:close()
+    engine:stop()
+  end
+end
+
+--- A client with an engine of its own.
+---@return table client, string directory, function stop
+function home.client(options) return (home.plain and plain_client or local_client)(options) end
+
+--- `it`, for what only a local engine does: on a server without extensions (spec/e2e/plain_spec)
+--- no test is declared.
+function home.own(it) return home.plain and function() end or it end
 
 return home

@@ -17,8 +17,8 @@ local ARCHITECTURES = { x86_64 = "amd64", aarch64 = "arm64", x64 = "amd64", arm6
 
 -- A local engine has the architecture of this machine.
 local function architecture(client)
-  local file = client.unix_socket and io.open("/proc/sys/kernel/arch")
-  local name = file and file:read("l") or client.unix_socket and jit and jit.arch
+  local file = client.extended and io.open("/proc/sys/kernel/arch")
+  local name = file and file:read("l") or client.extended and jit and jit.arch
   if file then file:close() end
   return ARCHITECTURES[name] or "amd64"
 end

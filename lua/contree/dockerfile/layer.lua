@@ -81,7 +81,7 @@ local OFFLINE = { "resolv", "network", "unreachable", "connect", "bad address" }
 
 -- Add a hint to the error of a command that seems to have missed the network.
 local function with_hint(build, self, err)
-  local failed = errors.is(err, "command_failed") and build.client.unix_socket
+  local failed = errors.is(err, "command_failed") and build.client.extended
     and self.networking == nil and err.result
   local said = failed and (failed.stdout .. failed.stderr):sub(-4096):lower() or ""
   for _, word in ipairs(OFFLINE) do

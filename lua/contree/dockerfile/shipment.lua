@@ -227,7 +227,7 @@ end
 -- none, or if the server is not a local engine.
 local function hex_xattrs(self, inode)
   local found
-  for name, value in pairs(self.build.client.unix_socket and inode.xattrs or {}) do
+  for name, value in pairs(self.build.client.extended and inode.xattrs or {}) do
     local may_be = name == "security.capability"
       or name:find("^user%..") and not name:find("^user%.overlay%.")
     if may_be and #name < 256 and #value <= XATTR_MAX and core.is_utf8(name) then

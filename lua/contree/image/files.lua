@@ -9,24 +9,18 @@ local layers = require("contree.image.layers")
 local loop = require("contree.loop")
 local options = require("contree.base.options")
 local tasks = require("contree.loop.task")
+local unpack = require("contree.image.unpack")
+local uploaded = require("contree.image.uploaded")
 local wire = require("contree.wire")
 
 local files = {}
 
 local AT_A_TIME = 4
 
----@class contree.UploadedFile
----@field uuid string
----@field sha256 string
----@field size integer
-local make_uploaded = class.define("contree.UploadedFile", {}, {
-  __tostring = function(self) return ("contree.UploadedFile(%s)"):format(self.uuid) end,
-})
-
 --- A file that was uploaded before, by its id.
 ---@param uuid string
 ---@return contree.UploadedFile
-function files.uploaded(uuid) return make_uploaded({ uuid = uuid }) end
+function files.uploaded(uuid) return uploaded({ uuid = uuid }) end
 
 -- What files= means --------------------------------------------------------
 
@@ -89,34 +83,59 @@ local function local_mode(stat)
   return octal(stat.mode):find("^.[1357]") and "0755" or "0644"
 end
 
--- Add each file of a directory, for a server that takes no directories.
-local function put_each(plan, tree, names)
+-- Call `see` with each entry of a directory that its rules let in: its path, its names below the
+-- directory, its stat, and how many entries it has if it is a directory. True ends the walk.
+local function walk(tree, names, see)
   local below = table.concat(names, "/")
   local directory = tree.path .. (below == "" and "" or "/" .. below)
   local list, problem = core.list(directory)
   if not list then describe(directory, problem) end
   table.sort(list)
+  local count, over = 0, false
   for _, name in ipairs(list) do
     loop.pace()
     names[#names + 1] = name
     local path, rules = directory .. "/" .. name, tree.ignore
-    local stat, why = core.stat(path)
+    local stat, why = core.lstat(path)
     if not stat then describe(path, why) end
-    if rules and rules:ignores(names) and (stat.type ~= "directory" or rules:prunes(names)) then
-      stat.type = "ignored"
+    local is_directory = stat.type == "directory"
+    if not (rules and rules:ignores(names) and (not is_directory or rules:prunes(names))) then
+      count = count + 1
+      local inside = 0
+      if is_directory then inside, over = walk(tree, names, see) end
+      over = over or see(path, names, stat, inside)
     end
+    names[#names] = nil
+    if over then break end
+  end
+  return count, over
+end
+
+local EACH = 64 -- requests for single files take longer than a run that unpacks more
+
+-- Whether a directory can be sent file by file, and that is fast.
+local function is_small(tree)
+  local files_seen, small = 0, true
+  walk(tree, {}, function(path, _, stat, inside)
+    if stat.type ~= "directory" and stat.type ~= "file" and stat.type ~= "link" then
+      errors.raise("file", ("files: %s is neither a file nor a directory"):format(path))
+    end
+    files_seen = files_seen + (stat.type == "file" and 1 or 0)
+    small = files_seen <= EACH and stat.nlink == (stat.type == "file" and 1 or stat.nlink)
+      and (stat.type == "file" or stat.type == "directory" and inside > 0)
+    return not small
+  end)
+  return small and files_seen > 0
+end
+
+-- Add each file of a directory.
+local function put_each(plan, tree)
+  walk(tree, {}, function(path, names, stat)
     if stat.type == "file" then
       put(plan, tree.destination:gsub("/$", "") .. "/" .. table.concat(names, "/"),
         { path = path, mode = tree.mode or local_mode(stat), uid = tree.uid, gid = tree.gid })
-    elseif stat.type == "directory" and stat.link then
-      errors.raise("file", ("files: %s is a symbolic link to a directory"):format(path))
-    elseif stat.type == "directory" then
-      put_each(plan, tree, names)
-    elseif stat.type ~= "ignored" then
-      errors.raise("file", ("files: %s is neither a file nor a directory"):format(path))
     end
-    names[#names] = nil
-  end
+  end)
 end
 
 -- The rules of a directory: those that are given, else those of the file in it.
@@ -255,7 +274,7 @@ local OFFERED = 1048576
 -- Sending a content twice does no harm: the server keeps it once. Only a local engine is
 -- known to answer an offer at once.
 local function post(self, entry)
-  local offered = self.unix_socket and not (entry.data and #entry.data < OFFERED)
+  local offered = self.extended and not (entry.data and #entry.data < OFFERED)
   return wire.fetch(self, {
     method = "POST", path = "/files", repeatable = true,
     headers = offered and { "Expect: 100-continue" } or nil,
@@ -310,7 +329,7 @@ end
 
 -- The answer of an engine that has copied a large local file; nil: it must be sent.
 local function handed(self, entry)
-  if entry.data or not self.unix_socket or self.sends_files then return nil end
+  if entry.data or not self.extended or self.sends_files then return nil end
   local file, problem = core.open_file(entry.path)
   if not file then errors.raise("file", "files: cannot read " .. problem) end
   local what = file:describe()
@@ -340,42 +359,36 @@ local function ensure(self, entry)
   end)
 end
 
---- A plan with each file of some directories, for a server that takes no directories.
----@async
----@param trees? table[] default those of the plan
----@return table plan
-function files.listed(plan, trees)
-  trees = trees or plan.trees or {}
-  if #trees == 0 then return plan end
-  local all = { by_path = {} }
+-- Put the directories of a plan on an image: as layers, or, where the server takes none, a small
+-- one file by file and another one unpacked by a run. Returns the uuid of the new image, if there
+-- is one.
+local function put_trees(self, plan, base, temporary, execute)
+  local all, uuid = { by_path = {} }, nil
   for _, entry in ipairs(plan) do put(all, entry.destination, entry) end
-  for _, tree in ipairs(trees) do put_each(all, tree, {}) end
-  return all
-end
-
--- Put the directories of a plan on an image. Returns those that the server does not take, and
--- the uuid of the new image, if there is one.
-local function put_trees(self, plan, base, temporary)
-  local left, uuid = {}, nil
   for _, tree in ipairs(plan.trees or {}) do
     local made = layers.add(self, uuid or base(), tree, temporary)
-    if not made then left[#left + 1] = tree end
-    uuid = made or uuid
+    if not made and is_small(tree) then
+      put_each(all, tree)
+    else
+      uuid = made or unpack.put(self, uuid or base(), tree.destination, layers.feed(tree), execute)
+    end
   end
-  return left, uuid
+  return all, uuid
 end
 
 --- Upload the files of a plan, four at a time, each content once. Directories are put on the
---- image, if the server can do that.
+--- image.
 ---@async
 ---@param base fun(): string tells the image of the run
----@param temporary? boolean the run is not kept
+---@param temporary boolean the run is not kept
+---@param execute fun(uuid: string, given: table): contree.Result see unpack.put
 ---@return table body the files member of a spawn request
 ---@return string? uuid the image that has the directories
-function files.send(self, plan, base, temporary)
-  local jobs, body = {}, {}
-  local left, uuid = put_trees(self, plan, base, temporary)
-  plan = files.listed(plan, left)
+function files.send(self, plan, base, temporary, execute)
+  local jobs, body, uuid = {}, {}, nil
+  if plan.trees and #plan.trees > 0 then
+    plan, uuid = put_trees(self, plan, base, temporary, execute)
+  end
   for _, entry in ipairs(plan) do
     local sent = { uuid = entry.uuid, mode = entry.mode, uid = entry.uid, gid = entry.gid,
       xattrs = entry.xattrs }
@@ -415,7 +428,7 @@ function Files:upload(what)
     errors.misuse("files:upload takes a local path, or { data = }")
   end
   local found = ensure(self.client, entry)
-  return make_uploaded({ uuid = found.uuid, sha256 = found.sha256, size = found.size })
+  return uploaded({ uuid = found.uuid, sha256 = found.sha256, size = found.size })
 end
 
 --- The uploaded file with that content, or nil.
@@ -427,7 +440,7 @@ end
 function Files:find(sha256)
   options.argument("files:find", "sha256", options.sha256, sha256)
   local found = look_up(self.client, sha256:lower())
-  return found and make_uploaded({ uuid = found.uuid, sha256 = found.sha256, size = found.size })
+  return found and uploaded({ uuid = found.uuid, sha256 = found.sha256, size = found.size })
 end
 
 return files

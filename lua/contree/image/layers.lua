@@ -36,7 +36,7 @@ end
 ---@param temporary? boolean nobody will be told of the image
 ---@return string?
 function layers.put(self, uuid, at, feed, temporary)
-  if not self.unix_socket or self.sends_files then return nil end
+  if not self.extended or self.sends_files then return nil end
   local ok, answer = pcall(wire.request, self, {
     method = "POST", path = ("/images/%s/layers"):format(wire.segment(uuid)),
     query = { at = at, temporary = temporary }, repeatable = true, lasting = LASTING,
@@ -56,7 +56,14 @@ end
 ---@param temporary? boolean nobody will be told of the image
 ---@return string?
 function layers.add(self, uuid, tree, temporary)
-  return layers.put(self, uuid, tree.destination, function() return chunks(tree) end, temporary)
+  return layers.put(self, uuid, tree.destination, layers.feed(tree), temporary)
+end
+
+--- The archive of a directory, for layers.put.
+---@param tree table { path, mode, uid, gid, ignore }
+---@return fun(): fun(): string?
+function layers.feed(tree)
+  return function() return chunks(tree) end
 end
 
 return layers

@@ -99,7 +99,7 @@ local function no_file() return "" end
 ---@param uuid string|false  of the image, if it is known
 ---@param body table         of the request
 function users.settle(client, uuid, body)
-  if body.user == nil or client.unix_socket then return end
+  if body.user == nil or client.extended then return end
   if body.user == true or not uuid and body.user:find("[^%d:]") then
     errors.raise("not_supported", "this server takes users by number only",
       { hint = "pass uid = and gid =" })

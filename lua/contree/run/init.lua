@@ -205,7 +205,7 @@ local function set_limit(this, self, streamed)
   local body = this.body
   local asked = body.truncate_output_at
   if not asked and (streamed or this.sinks.stdout.live or this.sinks.stderr.live) then
-    body.truncate_output_at = self.unix_socket and NO_LIMIT or run.RESULT_MAX
+    body.truncate_output_at = self.extended and NO_LIMIT or run.RESULT_MAX
     this.whole = true
   end
   this.limit = body.truncate_output_at
@@ -269,7 +269,7 @@ end
 
 local function send(self, request, held_back)
   -- While a local engine delays its answer, it cancels the run when we hang up.
-  if held_back and self.unix_socket then return wire.request(self, request) end
+  if held_back and self.extended then return wire.request(self, request) end
   request.inherit = inheritor(self)
   local task = tasks.spawn(wire.request, self, request)
   task.shielded = true
@@ -292,17 +292,24 @@ local function prefer(self)
   return self.prefer
 end
 
+-- Runs for files.send, which is in a room below.
+local function executor(self)
+  return function(uuid, given)
+    return run.run(image.new(self, { uuid = uuid }), run.plan("files", given, false))
+  end
+end
+
 local function request_of(from, plan, this, wait)
   local self = from.client
   local base
   if plan.files then
     this.body.files, base = files.send(self, plan.files, function() return image.uuid_of(from) end,
-      this.disposable)
+      this.disposable, executor(self))
   end
   this.put = base ~= nil
   -- Events do not say which image a tag meant, so whether the run changed it is not known.
   if this.live and not this.disposable then image.uuid_of(from) end
-  if this.body.user and not self.unix_socket then
+  if this.body.user and not self.extended then
     users.settle(self, image.uuid_of(from), this.body)
   end
   if this.body.volumes or this.body.mounts then volumes.need(self) end
@@ -317,7 +324,7 @@ local function request_of(from, plan, this, wait)
   local queue = this.body.queue_timeout
   return { method = "POST", path = "/instances", json = this.body, headers = headers,
     patience = queue and core.now() + queue,
-    repeatable = plan.key ~= nil and self.unix_socket ~= nil }, held_back
+    repeatable = plan.key ~= nil and self.extended }, held_back
 end
 
 local function spawn(from, plan, this, wait)

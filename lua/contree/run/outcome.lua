@@ -36,8 +36,10 @@ local function signal_of(value)
   if found and found > 0 then return found end
 end
 
+-- Only a local engine tells which limit ended a process; the time limit is told by all.
 local function read_limit(self, data)
   if text(data.limit) then self.limit, self.limit_value = data.limit, number(data.limit_value) end
+  if self.timed_out and not self.limit then self.limit = "timeout" end
 end
 
 --- From an OperationResponse (http-api.md §5.10).

@@ -43,7 +43,8 @@ local make = class.define("contree.Client", Client, {
 ---@field retry? false|{ max_attempts: integer?, max_delay: number? } false asks once; default
 ---  10 attempts, and 60 seconds to wait at most
 ---@field engine? boolean|table  the local engine: { path, data_dir, socket, idle, nice,
----  max_runs, max_queued, runtime }; false never uses it
+---  max_runs, max_queued, runtime, plain_api }; false never uses it. `plain_api = true` is the
+---  hosted service's API without the engine's extensions, to try what a program needs
 ---@field headers? table<string, string> sent with every request
 ---@field user_agent? string   put before ours
 ---@field log? fun(line: string)  called with a line for each request; CONTREE_DEBUG=1
@@ -128,6 +129,8 @@ function client.new(given, safe)
     self.unix_socket = self.engine.socket
   end
   self.unix_socket = self.unix_socket or found.unix_socket
+  -- Whether the server has the extensions of http-api.md: it is an engine of this machine.
+  self.extended = self.unix_socket ~= nil and not (self.engine and self.engine.plain_api)
   self.base = (found.url or ENGINE_HOST) .. "/v1"
   self.project = found.project
   self.address = self.unix_socket and "unix:" .. self.unix_socket or found.url

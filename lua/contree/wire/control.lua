@@ -76,7 +76,7 @@ function control.is_over(err)
 end
 
 -- Whether input may be sent as plain bytes: a local engine takes these.
-local function takes_bytes(self) return self.client.unix_socket and not self.client.wants_json end
+local function takes_bytes(self) return self.client.extended and not self.client.wants_json end
 
 local function request_to_write(self, spid, bytes, close)
   local request = { method = "POST", path = path_of(self, spid, "/stdin") }

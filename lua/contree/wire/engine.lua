@@ -30,6 +30,7 @@ engine.spec = {
   nice = options.integer(0, 19), -- by how much its sandboxes have a lower priority
   max_runs = options.integer(1, 64), -- sandboxes at a time
   max_queued = options.integer(0), -- runs that may wait for one; others are rate_limited
+  plain_api = options.boolean, -- no more than the hosted service has
   runtime = options.name,     -- what makes the sandboxes: native, crun, runc, /a/path
 }
 
@@ -94,7 +95,7 @@ function engine.new(given, getenv)
   local path, problem = find(given.path, getenv)
   return setmetatable({ path = path, problem = problem, data_dir = data_dir, socket = socket,
     directory = directory, idle = given.idle, nice = given.nice,
-    max_runs = given.max_runs, max_queued = given.max_queued,
+    max_runs = given.max_runs, max_queued = given.max_queued, plain_api = given.plain_api,
     runtime = find_runtime(given.runtime, getenv), starts = 0 }, Engine)
 end
 
@@ -169,6 +170,7 @@ local function launch(self)
   add("--max-runs", "%d", self.max_runs)
   add("--max-queued", "%d", self.max_queued)
   add("--runtime", "%s", self.runtime)
+  if self.plain_api then argv[#argv + 1] = "--plain-api" end
   local program, message = core.start_detached(self.path, argv, log_path(self))
   if not program then unavailable(self, message) end
   self.starts = self.starts + 1

@@ -89,11 +89,11 @@ end
 
 local function connect(self, deadline)
   local query = { follow = not self.final, spid = self.spid, since = self.since,
-    without = self.client.unix_socket and self.without, -- only our engine knows it
+    without = self.client.extended and self.without, -- only our engine knows it
     hangup = self.hangup }
   local headers = { "Accept: text/event-stream" }
   local output, sink = self.output, nil
-  if output and self.client.unix_socket and not self.client.wants_json then
+  if output and self.client.extended and not self.client.wants_json then
     local spool = not self.client.sees_no_spool
     headers[1] = spool and SPOOLED or RECORDS
     sink = { events = true, spid = output.count and output.spid, stdout = output.stdout,

@@ -7,6 +7,7 @@ local errors = require("contree.base.errors")
 local filesystem = require("contree.image.filesystem")
 local image = require("contree.image")
 local loop = require("contree.loop")
+local parents = require("contree.workspace.parents")
 
 local compare = {}
 
@@ -34,8 +35,27 @@ local function survey_of(path, index)
   return survey
 end
 
+-- The directories of an index, which has files only where git listed them.
+local function directories_of(known)
+  local found = {}
+  for path in pairs(known) do
+    for parent in parents(path) do found[parent] = true end
+  end
+  return found
+end
+
+-- What was a directory that the index does not list, or is one still, is not new.
+local function correct(each, directories)
+  if each.change ~= "added" or not directories[each.path] then return each end
+  if each.type == "directory" then return nil end
+  each.change = "changed"
+  return each
+end
+
+local DIRECTORY = { type = "directory", size = 0, mode = 493 }
+
 local function change_of(self, each, known)
-  local was = known[each.path]
+  local was = known[each.path] or DIRECTORY
   local node = each.change == "removed" and was or each
   return { path = self.at .. "/" .. each.path, change = each.change, type = node.type,
     size = node.size, mode = node.mode, was = each.change == "changed" and was or nil }
@@ -44,7 +64,11 @@ end
 local function changes_of(self, path, last)
   local survey = survey_of(path, last.index)
   local list, known = {}, core.index_read(last.index)
-  for i, each in ipairs(survey:delta()) do list[i] = change_of(self, each, known) end
+  local directories = directories_of(known)
+  for _, each in ipairs(survey:delta()) do
+    local change = correct(each, directories)
+    if change then list[#list + 1] = change_of(self, change, known) end
+  end
   survey:close()
   table.sort(list, function(a, b) return a.path < b.path end)
   return diff.list(self.client, list)

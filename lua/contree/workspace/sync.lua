@@ -89,7 +89,7 @@ end
 local function hurry(self, last, survey)
   local counts = survey:counts()
   if counts.removed > 0 or counts.added + counts.changed == 0 then return nil end
-  local pieces = self.client.unix_socket and archive.whole(archive.of(self, survey, {}))
+  local pieces = self.client.extended and archive.whole(archive.of(self, survey, {}))
   if not pieces then return nil end
   local tip, made = image.uuid_of(self.image), { index = archive.index(survey) }
   local jobs = { function() made.mirror = layers.put(self.client, last.base, self.at, pieces) end }

@@ -1,5 +1,6 @@
 /* api.c: see api.h. */
 #include "api/api.h"
+#include "api/plain.h"
 #include "base/clock.h"
 #include "base/work.h"
 #include <stdlib.h>
@@ -44,11 +45,12 @@ int api_uuid(struct request *r, size_t n, const char *what, char out[UUID_SIZE],
     return fault_set(f, 404, "no %s \"%.80s\"", what, text);
 }
 
-void image_write(struct buffer *b, const char *key, const struct image *i) {
+void image_write(const struct request *r, struct buffer *b, const char *key,
+                 const struct image *i) {
     json_open(b, key, '{');
     json_add_string(b, "uuid", i->uuid);
     json_add_optional(b, "tag", i->tag);
-    if (i->user) /* an extension (http-api.md §5.1) */
+    if (i->user && !api_is_plain(r)) /* an extension (http-api.md §5.1) */
         json_add_string(b, "user", i->user);
     json_add_time(b, "created_at", i->created);
     json_add_optional(b, "operation_uuid", i->operation);

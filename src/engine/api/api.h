@@ -33,8 +33,9 @@ void api_change(struct request *r, void *state,
                 int (*change)(struct engine *e, void *state, struct fault *f),
                 void (*reply)(struct request *r, void *state));
 
-/* Add an Image object (http-api.md §5.1). */
-void image_write(struct buffer *b, const char *key, const struct image *i);
+/* Add an Image object (http-api.md §5.1) to the reply. */
+void image_write(const struct request *r, struct buffer *b, const char *key,
+                 const struct image *i);
 /* Check that a command means our data directory, if it names one (not NULL):
  * 409.
  */

@@ -1,5 +1,6 @@
 /* events.c: GET /operations/{uuid}/events (http-api.md §4.12, §6). */
 #include "api/operations.h"
+#include "api/plain.h"
 #include "api/stored.h"
 #include "base/turn.h"
 #include <stdlib.h>
@@ -248,9 +249,9 @@ void operation_events(struct request *r) {
     }
     /* An extension (http-api.md §4.12): a client need not read back its input.
      */
-    const char *without = url_parameter(u, "without");
+    const char *without = extension_parameter(r, "without");
     snprintf(w->without, sizeof w->without, "%s", without ? without : "");
-    const char *accept = request_header(r, "Accept");
+    const char *accept = extension_header(r, "Accept");
     w->records = accept && strstr(accept, RECORDS_TYPE);
     w->spooled =
         w->records && request_is_local(r) && strstr(accept, SPOOLED_TYPE);

@@ -207,7 +207,11 @@ const struct route files_routes[] = {
     {"GET", "files", .handle = files_list},
     {"POST", "files", BODY_STREAM, .handle = file_upload,
      .open = file_upload_open, .write = file_upload_write},
-    {"POST", "files/descriptor", BODY_JSON, .handle = file_adopt},
     {"GET", "files/*", .handle = file_get},
+    {.method = NULL},
+};
+
+const struct route files_extensions[] = {
+    {"POST", "files/descriptor", BODY_JSON, .handle = file_adopt},
     {.method = NULL},
 };

@@ -8,8 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct image_listing {
+    struct request *request;
+    struct buffer text;
+};
+
 static bool add_image(void *arg, const struct image *i) {
-    image_write(arg, NULL, i);
+    struct image_listing *l = arg;
+    image_write(l->request, &l->text, NULL, i);
     return true;
 }
 
@@ -29,9 +35,9 @@ static int read_filter(struct request *r, struct image_filter *out,
 static void images_list(struct request *r) {
     struct image_filter filter;
     struct fault f;
-    struct buffer b;
+    struct image_listing l = {.request = r};
     char uuid[UUID_SIZE];
-    api_open_list(&b, "images");
+    api_open_list(&l.text, "images");
     int result = read_filter(r, &filter, &f);
     /* A malformed uuid matches no image. */
     bool none = result == 0 && filter.uuid_prefix &&
@@ -40,8 +46,8 @@ static void images_list(struct request *r) {
         filter.uuid_prefix = uuid;
     if (result == 0 && !none)
         result = store_image_list(request_engine(r)->store, &filter, add_image,
-                                  &b, &f);
-    api_reply_list(r, &b, result, &f);
+                                  &l, &f);
+    api_reply_list(r, &l.text, result, &f);
 }
 
 struct tag_change {
@@ -83,7 +89,7 @@ static void reply_tagged(struct request *r, void *state) {
     struct tag_change *c = state;
     struct buffer b;
     buffer_init(&b, 4096);
-    image_write(&b, NULL, &c->image);
+    image_write(r, &b, NULL, &c->image);
     reply_json(r, 200, &b);
 }
 

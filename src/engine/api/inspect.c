@@ -39,7 +39,7 @@ static void inspect_image(struct request *r) {
         return;
     }
     buffer_init(&b, 4096);
-    image_write(&b, NULL, &image);
+    image_write(r, &b, NULL, &image);
     image_clear(&image);
     reply_json(r, 200, &b);
 }
@@ -63,7 +63,11 @@ const struct route inspect_routes[] = {
     {"GET", "inspect/*/list", .handle = inspect_list_get},
     {"GET", "inspect/*/download", .handle = inspect_download},
     {"GET", "inspect/*/archive", .handle = inspect_archive_get},
-    {"GET", "inspect/*/diff", .handle = inspect_diff_get},
     {"GET", "inspect/*/grep", .handle = inspect_grep_get},
+    {.method = NULL},
+};
+
+const struct route inspect_extensions[] = {
+    {"GET", "inspect/*/diff", .handle = inspect_diff_get},
     {.method = NULL},
 };

@@ -5,6 +5,7 @@
  * - Idempotency-Key: all requests with one key are one run;
  * - Contree-Runtime: refuse the run if another runtime makes the sandboxes. */
 #include "api/api.h"
+#include "api/plain.h"
 #include "api/render.h"
 #include "api/routes.h"
 #include "base/buffer.h"
@@ -34,7 +35,7 @@ static double wait_of(const char *text) {
 static struct preferences preferences_of(struct request *r) {
     static const char minimal[] = "return=minimal";
     struct preferences found = {0};
-    const char *p = request_header(r, "Prefer");
+    const char *p = extension_header(r, "Prefer");
     while (p && *p) {
         p += strspn(p, " \t,;");
         size_t length = strcspn(p, " \t,;");
@@ -199,7 +200,7 @@ static bool answer_by_key(struct request *r, const struct run *run) {
 /* ---- the handler ---- */
 
 static int check_runtime(struct request *r, struct fault *f) {
-    const char *wanted = request_header(r, "Contree-Runtime");
+    const char *wanted = extension_header(r, "Contree-Runtime");
     const struct runtime *own = request_engine(r)->config->runtime;
     if (!wanted || runtime_is(own, wanted))
         return 0;
@@ -221,11 +222,13 @@ static int instances_digest(struct request *r, struct fault *f) {
     if (!run)
         return fault_memory(f);
     request_own(r, run, release_run);
+    if (plain_check_run(r, f) < 0)
+        return -1;
     return run_parse(request_json(r), request_engine(r)->ids, run, f);
 }
 
 static int read_headers(struct request *r, struct run *run, struct fault *f) {
-    const char *key = request_header(r, "Idempotency-Key");
+    const char *key = extension_header(r, "Idempotency-Key");
     if (check_runtime(r, f) < 0)
         return -1;
     if (key && (!*key || strlen(key) > RUN_KEY_MAX))

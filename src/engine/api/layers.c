@@ -173,7 +173,7 @@ static void reply_layer(struct request *r, struct operation *op) {
         return;
     }
     buffer_init(&b, 4096);
-    image_write(&b, NULL, &image);
+    image_write(r, &b, NULL, &image);
     image_clear(&image);
     reply_json(r, 201, &b);
 }

@@ -114,7 +114,7 @@ static void reply_merge(struct request *r, struct operation *op) {
     if (o->refused)
         json_add_optional(&b, "image", NULL);
     else
-        image_write(&b, "image", &o->image);
+        image_write(r, &b, "image", &o->image);
     json_add_string(&b, "base", o->base);
     add_conflicts(&b, &o->conflicts);
     json_add_string(&b, "operation_uuid", row.uuid);

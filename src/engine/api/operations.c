@@ -1,6 +1,7 @@
 /* operations.c: /operations (http-api.md §4.9 to §4.11). */
 #include "api/operations.h"
 #include "api/executing.h"
+#include "api/plain.h"
 #include "api/render.h"
 #include "api/routes.h"
 #include "api/stored.h"
@@ -125,7 +126,7 @@ static void operations_list(struct request *r) {
     l.skip = filter.page.offset;
     l.left = filter.page.limit;
     if (filter.status && strcmp(filter.status, "EXECUTING") == 0 &&
-        (l.executing = executing_new(r))) {
+        !api_is_plain(r) && (l.executing = executing_new(r))) {
         operations_visit(e->operations, add_active, &l);
         executing_reply(l.executing);
         return;

@@ -1,5 +1,6 @@
 /* render.c: see render.h. */
 #include "api/render.h"
+#include "api/plain.h"
 #include "api/stored.h"
 #include "base/clock.h"
 #include "base/work.h"
@@ -9,6 +10,13 @@
 
 enum {
     WRITE_HERE = 64 * 1024 /* longer metadata is written by a worker */
+};
+
+/* How an operation is told. */
+struct form {
+    int status;
+    int spid; /* 0: the whole operation; else the result of that process */
+    bool minimal, plain;
 };
 
 /* ---- the JSON of an operation ---- */
@@ -42,7 +50,8 @@ void operation_write_summary(struct buffer *b, const struct operation_row *o) {
 }
 
 /* Add the stored request, with the result as one more member. */
-static void write_metadata(struct buffer *b, const struct operation_row *o,
+static void write_metadata(struct buffer *b, struct form form,
+                           const struct operation_row *o,
                            const struct result *result) {
     size_t length = o->metadata ? strlen(o->metadata) : 0;
     json_open(b, "metadata", '{');
@@ -51,7 +60,8 @@ static void write_metadata(struct buffer *b, const struct operation_row *o,
         buffer_add(b, ",", 1);
     }
     if (result)
-        result_write(b, "result", result, !operation_is_active(o->status));
+        result_write(b, "result", result, !operation_is_active(o->status),
+                     form.plain);
     else if (strcmp(o->kind, "instance") == 0)
         json_add_raw(b, "result", NULL, 0);
     json_close(b, '}');
@@ -68,17 +78,18 @@ static void write_minimal(struct buffer *b, const struct operation_row *o,
     json_add_optional(b, "image_uuid", o->image);
     json_add_optional(b, "result_image_uuid", o->result_image);
     json_open(b, "metadata", '{');
-    result_write(b, "result", result, true);
+    result_write(b, "result", result, true, false);
     json_close(b, '}');
     json_close(b, '}');
 }
 
-static void write_operation(struct buffer *b, const struct operation_row *o,
+static void write_operation(struct buffer *b, struct form form,
+                            const struct operation_row *o,
                             const struct result *result) {
     bool success = strcmp(o->status, "SUCCESS") == 0;
     json_open(b, NULL, '{');
     operation_write_summary(b, o);
-    write_metadata(b, o, result);
+    write_metadata(b, form, o, result);
     json_open(b, "result", '{');
     json_add_optional(b, "image", o->result_image);
     json_add_string(b, "tag", success ? o->tag : NULL);
@@ -88,21 +99,15 @@ static void write_operation(struct buffer *b, const struct operation_row *o,
 
 /* ---- replying with it ---- */
 
-struct form {
-    int status;
-    int spid; /* 0: the whole operation; else the result of that process */
-    bool minimal;
-};
-
 static void write_form(struct buffer *b, struct form form,
                        const struct operation_row *row,
                        const struct result *result) {
     if (form.spid)
-        result_write(b, NULL, result, false);
+        result_write(b, NULL, result, false, form.plain);
     else if (form.minimal)
         write_minimal(b, row, result);
     else
-        write_operation(b, row, result);
+        write_operation(b, form, row, result);
 }
 
 /* A reply in the making. A worker makes it if the log is in a file or there is
@@ -151,6 +156,7 @@ static bool is_long(const struct operation_row *row) {
  */
 static void report(struct request *r, struct form form,
                    struct operation_row *row, struct event_log *log) {
+    form.plain = api_is_plain(r);
     struct rendering *p = calloc(1, sizeof *p);
     if (p && log)
         p->reader = event_reader_new(log, -1, true);
@@ -182,6 +188,7 @@ static void copy_row(struct operation_row *out, const struct operation *op) {
 
 static void reply_now(struct request *r, struct form form, struct operation *op,
                       bool with_result) {
+    form.plain = api_is_plain(r);
     struct operation_row row;
     const struct result *kept = operation_result(op);
     operation_fill_row(op, &row);

@@ -2,20 +2,35 @@
 #include "api/routes.h"
 
 const struct route *const api_routes[] = {
+    whoami_routes,           //
+    images_routes,           //
+    layers_routes,           //
+    merge_routes,            //
+    volumes_routes,          //
+    files_routes,            //
+    files_extensions,        //
+    instances_routes,        //
+    operations_routes,       //
+    subprocesses_routes,     //
+    subprocesses_extensions, //
+    pause_routes,            //
+    usage_routes,            //
+    ports_routes,            //
+    inspect_routes,          //
+    inspect_extensions,      //
+    gc_routes,               //
+    transfer_routes,         //
+    NULL,
+};
+
+const struct route *const api_plain_routes[] = {
     whoami_routes,       //
     images_routes,       //
-    layers_routes,       //
-    merge_routes,        //
-    volumes_routes,      //
     files_routes,        //
     instances_routes,    //
     operations_routes,   //
     subprocesses_routes, //
-    pause_routes,        //
-    usage_routes,        //
-    ports_routes,        //
+    subprocesses_plain,  //
     inspect_routes,      //
-    gc_routes,           //
-    transfer_routes,     //
     NULL,
 };

@@ -4,6 +4,7 @@
 #include "api/active.h"
 #include "api/api.h"
 #include "api/named.h"
+#include "api/plain.h"
 #include "api/render.h"
 #include "api/routes.h"
 #include "base/buffer.h"
@@ -87,6 +88,8 @@ static int subprocess_digest(struct request *r, struct fault *f) {
     if (!run)
         return fault_memory(f);
     request_own(r, run, release_process);
+    if (plain_check_run(r, f) < 0)
+        return -1;
     return run_process_parse(request_json(r), request_engine(r)->ids, run, f);
 }
 
@@ -381,6 +384,16 @@ const struct route subprocesses_routes[] = {
      .handle = subprocess_create, .digest = subprocess_digest},
     {"GET", "operations/*/subprocesses/*", .handle = subprocess_get},
     {"DELETE", "operations/*/subprocesses/*", .handle = subprocess_kill},
+    {.method = NULL},
+};
+
+const struct route subprocesses_plain[] = {
+    {"POST", "operations/*/subprocesses/*/stdin", BODY_JSON,
+     .handle = subprocess_stdin, .digest = subprocess_stdin_digest},
+    {.method = NULL},
+};
+
+const struct route subprocesses_extensions[] = {
     {"POST", "operations/*/subprocesses/*/stdin", BODY_BYTES,
      .handle = subprocess_stdin, .digest = subprocess_stdin_digest},
     {"POST", "operations/*/subprocesses/*/stdin/stream", BODY_STREAM,

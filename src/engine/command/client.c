@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 enum { REPLY_MAX = 65536 };
+/* The answer to a route that is not served (http/route.c). */
+#define NO_ROUTE "no such route"
 
 bool local_is_served(const struct engine *e, const struct fault *f) {
     return f->status == 409 && e->dir_fd >= 0 && !e->store;
@@ -91,6 +93,9 @@ json_t *local_post(const struct options *o, const char *what,
     if (!reply || status == 200)
         return reply;
     const char *error = json_string_value(json_object_get(reply, "error"));
+    if (status == 404 && error && strcmp(error, NO_ROUTE) == 0)
+        error = "the engine that runs serves no such command; it was started "
+                "with --plain-api: stop it, and try again";
     fault_set(f, status, "%s",
               error ? error : "the engine refused the request");
     json_decref(reply);

@@ -49,7 +49,7 @@ const struct command commands[] = {
      .options = {SET_DATA_DIR, SET_SOCKET, SET_LISTEN, SET_TOKEN_FILE,
                  SET_IDLE_EXIT, SET_READY_FD, SET_MEMORY, SET_CPUS, SET_PIDS,
                  SET_RUNTIME, SET_NICE, SET_MAX_RUNS, SET_MAX_QUEUED,
-                 SET_ALLOW_MOUNT},
+                 SET_ALLOW_MOUNT, SET_PLAIN_API},
      .check = check_serve, .run = serve},
     {"import", .operand = "SOURCE",
      .wanted = "a FILE, - for standard input, oci:DIR or "

@@ -27,6 +27,7 @@ enum setting {
     SET_MAX_RUNS,
     SET_MAX_QUEUED,
     SET_ALLOW_MOUNT,
+    SET_PLAIN_API,
     SET_TAG,
     SET_OUTPUT,
     SET_OCI,

@@ -255,14 +255,15 @@ static int run(struct server *s, struct fault *f) {
     if (!e->operations)
         return -1;
     make_first_image(e);
-    s->http = (struct http_options){.loop = e->loop,
-                                    .workers = &e->workers,
-                                    .most = &e->descriptors,
-                                    .socket_path = e->config->socket_path,
-                                    .listen = e->config->listen,
-                                    .token = e->config->token,
-                                    .routes = api_routes,
-                                    .context = e};
+    s->http = (struct http_options){
+        .loop = e->loop,
+        .workers = &e->workers,
+        .most = &e->descriptors,
+        .socket_path = e->config->socket_path,
+        .listen = e->config->listen,
+        .token = e->config->token,
+        .routes = e->config->plain_api ? api_plain_routes : api_routes,
+        .context = e};
     e->http = http_open(&s->http, f);
     if (!e->http || store_announce(e->store, e->config->socket_path, f) < 0)
         return -1;

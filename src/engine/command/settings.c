@@ -163,6 +163,11 @@ static int set_allow_mount(const struct given *g) {
     return 0;
 }
 
+static int set_plain_api(const struct given *g) {
+    g->options->config.plain_api = true;
+    return 0;
+}
+
 static int set_tag(const struct given *g) {
     g->options->tag = g->value;
     return 0;
@@ -262,6 +267,9 @@ const struct setting_row settings[SETTINGS] = {
          "may mount read-only in their runs, with all below it;\n"
          "may be given several times (default: none)",
          .set = set_allow_mount},
+    [SET_PLAIN_API] = {"plain-api", NULL,
+                       "serve what the hosted service has, and no extension",
+                       .set = set_plain_api},
     [SET_TAG] = {"tag", "NAME", "the tag that the image gets", .set = set_tag},
     [SET_OUTPUT] = {"output", "FILE",
                     "where the tar goes, instead of standard output",

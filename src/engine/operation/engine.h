@@ -36,6 +36,7 @@ struct engine_config {
     /* Directories of the host that requests over TCP may mount, absolute. */
     const char *const *allowed_mounts;
     size_t allowed_mount_count;
+    bool plain_api; /* serve no extension of http-api.md */
 };
 
 struct engine {

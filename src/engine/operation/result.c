@@ -325,7 +325,7 @@ static void write_extensions(struct buffer *b, const struct result *r) {
 }
 
 void result_write(struct buffer *b, const char *key, const struct result *r,
-                  bool over) {
+                  bool over, bool plain) {
     if (!r->started && !over) {
         json_add_raw(b, key, NULL, 0);
         return;
@@ -338,6 +338,7 @@ void result_write(struct buffer *b, const char *key, const struct result *r,
     write_state(b, r);
     write_stream(b, "stdout", &r->out);
     write_stream(b, "stderr", &r->err);
-    write_extensions(b, r);
+    if (!plain)
+        write_extensions(b, r);
     json_close(b, '}');
 }

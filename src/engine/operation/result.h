@@ -59,8 +59,8 @@ int result_fold(struct event_reader *r, int spid, struct result *out,
                 struct fault *f);
 void result_clear(struct result *r);
 /* Add the InstanceResult as member `key`. It is null for a process that has not
- * started, unless the operation is `over`. */
+ * started, unless the operation is `over`. A plain one has no extensions. */
 void result_write(struct buffer *b, const char *key, const struct result *r,
-                  bool over);
+                  bool over, bool plain);
 
 #endif
