@@ -7,7 +7,7 @@ local home = require("spec.support.home")
 
 local own = home.own(it)
 
-for _, way in ipairs(home.plain and { "sent" } or { "copied by the engine", "sent" } do
+for _, way in ipairs(home.plain and { "sent" } or { "copied by the engine", "sent" }) do
   describe("large files, " .. way .. ",", function()
     local client, directory, stop, image, log
 
