@@ -79,7 +79,7 @@ local SESSION = {
   history = { pure = true, bad = { 5 }, option = "branch" }, tree = PURE,
   list_branches = PURE, pending = PURE, fork = { pure = true, bad = { 5 } },
   wait = { pure = true, bad = { "5" } }, abandon = { bad = { 5 } }, commit = { bad = { 5 } },
-  delete_branch = { bad = { 5 } },
+  delete_branch = { bad = { 5 } }, stage = FILES,
   bisect = { bad = { 5 }, option = "parallel", at = 2, first = "x" }, -- too few entries
   rollback = { bad = { 0 } }, branch = { pure = true, args = { "b" }, bad = { 5 } },
   checkout = { pure = true, args = { "main" }, bad = { 5 } },

@@ -3,7 +3,7 @@ local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
-local tar = require("contree.dockerfile.tar")
+local tar = require("contree.base.tar")
 
 describe("a directory that is downloaded", function()
   local client, directory, stop, image

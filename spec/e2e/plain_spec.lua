@@ -3,7 +3,7 @@
 local home = require("spec.support.home")
 
 local FILES = { "run", "names", "files", "directories", "download", "streams", "process",
-  "session_store", "workspace" }
+  "session_store", "stage", "workspace" }
 
 describe("on a server without extensions", function()
   setup(function() home.plain = true end)

@@ -130,7 +130,7 @@ describe("A9: output that is taken as it comes, by " .. way, function()
 end)
 end
 
-describe("A9: the spool of a local engine", function()
+home.own(describe)("A9: the spool of a local engine", function()
   local client, directory, stop, busybox
   local DATA, BYTES = "head -c 5000000 /dev/zero | tr '\\0' x", ("x"):rep(5000000)
 

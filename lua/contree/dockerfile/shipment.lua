@@ -10,7 +10,7 @@ local paths = require("contree.dockerfile.paths")
 local problem = require("contree.dockerfile.problem")
 local stdio = require("contree.base.stdio")
 local target = require("contree.dockerfile.target")
-local tar = require("contree.dockerfile.tar")
+local tar = require("contree.base.tar")
 local untar = require("contree.dockerfile.untar")
 
 local shipment = {}

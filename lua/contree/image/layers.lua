@@ -25,6 +25,9 @@ local function chunks(tree)
   end
 end
 
+--- Whether it is worth asking the server.
+function layers.can(self) return self.extended and not self.sends_files end
+
 --- Put an archive on an image, at a directory of it. `feed` returns, for each attempt, a
 --- function that returns its bytes in pieces, then nil. Returns the uuid of the new image; nil
 --- if the server cannot do that.
@@ -36,7 +39,7 @@ end
 ---@param temporary? boolean nobody will be told of the image
 ---@return string?
 function layers.put(self, uuid, at, feed, temporary)
-  if not self.extended or self.sends_files then return nil end
+  if not layers.can(self) then return nil end
   local ok, answer = pcall(wire.request, self, {
     method = "POST", path = ("/images/%s/layers"):format(wire.segment(uuid)),
     query = { at = at, temporary = temporary }, repeatable = true, lasting = LASTING,

@@ -6,6 +6,7 @@
 
 local class = require("contree.base.class")
 local errors = require("contree.base.errors")
+local files = require("contree.image.files")
 local filesystem = require("contree.image.filesystem")
 local history = require("contree.session.history")
 local image = require("contree.image")
@@ -53,7 +54,7 @@ local make = class.define("contree.Session", Session, {
 ---@field parent? integer       the entry it came from
 ---@field image contree.Image
 ---@field uuid? string
----@field kind "start"|"run"|"files"|"commit"|"merge"
+---@field kind "start"|"run"|"files"|"stage"|"commit"|"merge"
 ---@field title string          the command, or how it began
 ---@field exit_code? integer
 ---@field operation? contree.Operation what made the image
@@ -230,6 +231,23 @@ function Session:apply_files(given)
   local plan = run.plan("session:apply_files",
     { command = "true", files = given, check = true }, false)
   return moves.run(self, plan, "files", "apply_files")
+end
+
+--- Puts files into the session's image without running a command, and moves to the new image.
+--- Until then nothing is executed: on a local engine the files become one layer. A server without
+--- layers runs `true`. In the history it is an entry of its own, which rollback() undoes.
+---     session:stage{ ["/app/main.lua"] = "main.lua", ["/app/conf"] = { data = "x" } }
+--- Raises: request, not_found (the image, an uploaded file), conflict (the session is
+--- running a command, or the branch was moved meanwhile), gone (the session or its branch
+--- was deleted), unprocessable (a directory is in the way), operation_failed (the same on such
+--- a server), not_supported (there, the image has no program `true`), file (a local file, the
+--- store).
+---@async
+---@param given table|string as `files` of a run, or the path of one local file
+---@return contree.Image image where the session is now
+function Session:stage(given)
+  if type(given) == "string" then given = { given } end
+  return moves.stage(self, files.plan(given))
 end
 
 --- The runs of this session, on all its branches, that were started and not waited for, the

@@ -5,6 +5,7 @@ local errors = require("contree.base.errors")
 local image = require("contree.image")
 local operation = require("contree.run.operation")
 local run = require("contree.run")
+local stage = require("contree.image.stage")
 
 local moves = {}
 
@@ -149,6 +150,33 @@ function moves.make(self, kind, title, make)
   self.busy = false
   if not ok then error(made, 0) end
   return made, more
+end
+
+-- Put the files of a plan on an image by a run, for a server that takes no layers.
+local function stage_by_run(self, uuid, plan)
+  local made = run.plan("session:stage", { command = "true", check = true }, false)
+  made.files = plan
+  local ok, result = pcall(run.run, image.new(self.client, { uuid = uuid }), made)
+  if ok then return result.uuid end
+  if errors.is(result, "command_failed") then
+    errors.raise("not_supported", "this server puts files into an image only by a run, and that "
+      .. "failed: " .. result.message, { hint = "the image needs the program true" })
+  end
+  error(result, 0)
+end
+
+--- Put the files of a plan into the session's image, and move to the new one.
+---@async
+---@return contree.Image
+function moves.stage(self, plan)
+  if #plan == 0 and #plan.trees == 0 then return self.image end
+  local function make(from)
+    local uuid = stage.put(self.client, image.uuid_of(from), plan, function(base, left)
+      return stage_by_run(self, base, left)
+    end)
+    return image.new(self.client, { uuid = uuid })
+  end
+  return (moves.make(self, "stage", stage.title(plan), make))
 end
 
 -- Take the end of a pending run; `result` is nil when it kept no image.

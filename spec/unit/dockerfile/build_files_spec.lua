@@ -4,7 +4,7 @@ local context = require("contree.dockerfile.context")
 local disk = require("spec.support.disk")
 local errors = require("contree.base.errors")
 local ignore = require("contree.base.ignore")
-local tar = require("contree.dockerfile.tar")
+local tar = require("contree.base.tar")
 local untar = require("contree.dockerfile.untar")
 
 local STEP = { file = "Dockerfile", line = 7, name = "COPY", source = "COPY x y" }

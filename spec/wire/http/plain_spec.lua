@@ -25,7 +25,8 @@ describe("serve --plain-api", function()
       "GET /v1/inspect/" .. image .. "/diff?base=" .. image, "POST /v1/gc", "POST /v1/import",
       "POST /v1/export", "GET /v1/volumes", "POST /v1/volumes",
       "POST /v1/operations/" .. running .. "/pause", "GET /v1/operations/" .. running .. "/usage",
-      "POST /v1/operations/" .. running .. "/subprocesses/1/tty", "POST /v1/operations/" .. running .. "/subprocesses/1/stdin/stream",
+      "POST /v1/operations/" .. running .. "/subprocesses/1/tty",
+      "POST /v1/operations/" .. running .. "/subprocesses/1/stdin/stream",
       "POST /v1/operations/" .. running .. "/subprocesses/1/stdin/descriptor" } do
       local method, path = route:match("^(%u+) (.+)$")
       wire.refuses(404, "no such route", engine:request(method, path, { body = "{}" }))
@@ -38,7 +39,8 @@ describe("serve --plain-api", function()
   end)
 
   it("obeys no header and no parameter of an extension", function()
-    local reply = engine:post("/v1/instances", wire.spawn(wire.shell("sleep 0.2")), { Prefer = "wait=30, return=minimal", ["Idempotency-Key"] = "k",
+    local reply = engine:post("/v1/instances", wire.spawn(wire.shell("sleep 0.2")),
+      { Prefer = "wait=30, return=minimal", ["Idempotency-Key"] = "k",
       ["Contree-Runtime"] = "another" })
     assert.equal(201, reply.status)
     assert.equal(wire.null, reply.json.result)
@@ -80,7 +82,8 @@ describe("serve --plain-api", function()
     for name, fields in pairs{
       ["user is an extension"] = { user = "nobody" },
       ["image_etc is an extension"] = { image_etc = true }, ["tty is"] = { tty = true },
-      ["volumes is"] = { volumes = { ["/v"] = "v" } }, ["mounts is"] = { mounts = { ["/m"] = "/" } },
+      ["volumes is"] = { volumes = { ["/v"] = "v" } },
+      ["mounts is"] = { mounts = { ["/m"] = "/" } },
       ["resources_limits%.memory_bytes is"] = { resources_limits = { memory_bytes = 1 } },
       ["resources_limits%.shm_bytes is"] = { resources_limits = { shm_bytes = 4096 } },
       ["xattrs is"] = { files = { ["/f"] = { uuid = file.uuid, xattrs = { ["user.a"] = "00" } } } },

@@ -1,6 +1,6 @@
 -- POST /images/{uuid}/layers: an image with one layer more (http-api.md §4.25).
 local disk = require("spec.support.disk")
-local tar = require("contree.dockerfile.tar")
+local tar = require("contree.base.tar")
 local wire = require("spec.support.wire")
 
 describe("a layer on top of an image", function()

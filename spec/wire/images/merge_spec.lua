@@ -1,6 +1,6 @@
 -- POST /merge: an image of two that came from one (http-api.md §4.26).
 local disk = require("spec.support.disk")
-local tar = require("contree.dockerfile.tar")
+local tar = require("contree.base.tar")
 local wire = require("spec.support.wire")
 
 describe("a merge", function()

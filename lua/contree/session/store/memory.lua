@@ -15,7 +15,7 @@ local memory = {}
 ---@field session string
 ---@field parent? integer
 ---@field uuid? string          of the image
----@field kind "start"|"run"|"files"|"commit"|"merge"
+---@field kind "start"|"run"|"files"|"stage"|"commit"|"merge"
 ---@field title string
 ---@field exit_code? integer
 ---@field operation? string     the id of the operation that made the image

@@ -9,7 +9,7 @@ local NAME_MAX = 100
 
 local FLAGS = { file = "0", hardlink = "1", link = "2", directory = "5", fifo = "6" }
 
----@class contree.build.TarMember
+---@class contree.TarMember
 ---@field name string      without a "/" at either end
 ---@field type "file"|"hardlink"|"link"|"directory"|"fifo"
 ---@field mode integer
@@ -63,14 +63,35 @@ local function header_of(entry, flag)
   return head .. octal(checksum(head .. "        " .. tail), 6) .. "\0 " .. tail
 end
 
+-- What comes after the content of a file of so many bytes.
 local function padding(size) return ("\0"):rep(-size % BLOCK) end
+tar.padding = padding
 
----@class contree.build.TarWriter
+-- The longer names go before the header of their entry.
+local function long_name(text, flag)
+  if #text <= NAME_MAX then return "" end
+  text = text .. "\0"
+  return header_of({ name = "././@LongLink", mode = 0, uid = 0, gid = 0, size = #text }, flag)
+    .. text .. padding(#text)
+end
+
+--- The header of an entry; its content comes next, then tar.padding(size).
+---@param entry contree.TarMember
+---@return string
+function tar.header(entry)
+  return long_name(entry.name, "L") .. long_name(entry.target or "", "K")
+    .. header_of(entry, FLAGS[entry.type])
+end
+
+--- The end of an archive.
+tar.FINISH = ("\0"):rep(2 * BLOCK)
+
+---@class contree.TarWriter
 local Writer = {}
 Writer.__index = Writer
 
 --- Writes an archive into an open file.
----@return contree.build.TarWriter
+---@return contree.TarWriter
 function tar.writer(file) return setmetatable({ file = file, count = 0 }, Writer) end
 
 local function write(self, bytes)
@@ -78,20 +99,11 @@ local function write(self, bytes)
   if not ok then fail("cannot write: " .. tostring(problem)) end
 end
 
-local function write_long(self, text, flag)
-  if #text <= NAME_MAX then return end
-  text = text .. "\0"
-  write(self, header_of({ name = "././@LongLink", mode = 0, uid = 0, gid = 0, size = #text }, flag))
-  write(self, text .. padding(#text))
-end
-
 --- Add an entry. `read` returns the bytes of a file in chunks, then nil.
----@param entry contree.build.TarMember
+---@param entry contree.TarMember
 ---@param read? fun(): string?
 function Writer:add(entry, read)
-  write_long(self, entry.name, "L")
-  write_long(self, entry.target or "", "K")
-  write(self, header_of(entry, FLAGS[entry.type]))
+  write(self, tar.header(entry))
   local left = entry.size
   while left > 0 do
     local chunk = read()
@@ -105,7 +117,7 @@ end
 
 --- End the archive. The file stays open.
 function Writer:finish()
-  write(self, ("\0"):rep(2 * BLOCK))
+  write(self, tar.FINISH)
   local ok, problem = self.file:flush()
   if not ok then fail("cannot write: " .. tostring(problem)) end
 end
