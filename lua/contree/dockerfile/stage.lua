@@ -205,7 +205,7 @@ end
 
 function handlers.RUN(self, step, lookup)
   check_security(step)
-  local volumes = mounts.volumes(step, self.build.client.unix_socket ~= nil, lookup,
+  local volumes = mounts.volumes(step, self.build.client.extended, lookup,
     function() return cwd_of(self) end)
   local extra, keyed = copy_map(self.args), copy_map(self.args)
   -- Proxy settings do not change the image, so they are not part of the key.
