@@ -3,6 +3,8 @@ local contree = require("contree")
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
 
+local own = home.own(it)
+
 describe("image:workspace", function()
   local client, directory, stop, image, count
 
@@ -428,7 +430,7 @@ describe("image:workspace", function()
       assert.equal("", kinds(ws:changes()))
     end)
 
-    it("what both sides have done to a text, together", function()
+    own("what both sides have done to a text, together", function()
       local path = folder(GIT .. "seq 1 20 > n && echo 1 > a && mkdir d && seq 5 > d/t && "
         .. "git add . && git commit -qm x")
       local ws = open(path)
@@ -450,7 +452,7 @@ describe("image:workspace", function()
       assert.equal("3\nhost\n", disk.capture("cd " .. path .. "; grep -E '^3$|host|box' n"))
     end)
 
-    it("a text in which both have changed a line, only by decision", function()
+    own("a text in which both have changed a line, only by decision", function()
       local path = folder("seq 1 20 > n && seq 1 20 > m && echo 1 > t && echo 1 > gone")
       local ws = open(path)
       out(ws, "sed -i 's/^3$/box/; s/^9$/box/' n; sed -i s/^3$/box/ m; rm t; mkdir t; "

@@ -29,6 +29,8 @@ local function between(self, last, limit)
     if not errors.is(changes, "not_supported") then error(changes, 0) end
     self.client.compares_here = true
   end
+  -- Comparing here does not need the mirror: whether it is there is told by nothing else.
+  if not image.exists(self.client, last.base) then self.lost = last.base end
   return compare.inside(self, last)
 end
 
