@@ -359,21 +359,31 @@ local function ensure(self, entry)
   end)
 end
 
+--- A plan with each file of some directories in place of these.
+---@async
+---@param trees? table[] default those of the plan
+---@return table plan
+function files.listed(plan, trees)
+  local all = { by_path = {} }
+  for _, entry in ipairs(plan) do put(all, entry.destination, entry) end
+  for _, tree in ipairs(trees or plan.trees) do put_each(all, tree) end
+  return all
+end
+
 -- Put the directories of a plan on an image: as layers, or, where the server takes none, a small
 -- one file by file and another one unpacked by a run. Returns the uuid of the new image, if there
 -- is one.
 local function put_trees(self, plan, base, temporary, execute)
-  local all, uuid = { by_path = {} }, nil
-  for _, entry in ipairs(plan) do put(all, entry.destination, entry) end
-  for _, tree in ipairs(plan.trees or {}) do
+  local small, uuid = {}, nil
+  for _, tree in ipairs(plan.trees) do
     local made = layers.add(self, uuid or base(), tree, temporary)
     if not made and is_small(tree) then
-      put_each(all, tree)
+      small[#small + 1] = tree
     else
       uuid = made or unpack.put(self, uuid or base(), tree.destination, layers.feed(tree), execute)
     end
   end
-  return all, uuid
+  return files.listed(plan, small), uuid
 end
 
 --- Upload the files of a plan, four at a time, each content once. Directories are put on the

@@ -88,7 +88,7 @@ describe("files=", function()
 
   it("does not follow a link in a circle", function()
     os.execute(("mkdir '%s/round' && ln -s . '%s/round/self'"):format(directory, directory))
-    assert.matches("symbolic link", tostring(refused{ ["/r"] = directory .. "/round" }))
+    assert.are.same({}, plan{ ["/r"] = directory .. "/round" })
   end)
 
   it("refuses what cannot be a file", function()
