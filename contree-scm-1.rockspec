@@ -149,6 +149,7 @@ build = {
     ["contree.image.hash"] = "lua/contree/image/hash.lua",
     ["contree.image.images"] = "lua/contree/image/images.lua",
     ["contree.image.layers"] = "lua/contree/image/layers.lua",
+    ["contree.image.trees"] = "lua/contree/image/trees.lua",
     ["contree.image.unpack"] = "lua/contree/image/unpack.lua",
     ["contree.image.uploaded"] = "lua/contree/image/uploaded.lua",
     ["contree.image.merge"] = "lua/contree/image/merge.lua",

@@ -67,6 +67,7 @@ local IMAGE = {
   tag_as = { args = { "a:1" }, bad = { 5 } }, untag = { args = {}, bad = { 5 } },
   ls = PATH, stat = PATH, exists = PATH, read = PATH, lines = PATH, download = PATH,
   archive = { args = { "/x", "/tmp/x" }, bad = { "/x", 5 } },
+  export_to = { args = { STORE .. ".export" }, bad = { 5 }, option = "replace", at = 2 },
   grep = { args = { "x" }, bad = { {} }, option = "pattern" },
   diff = { args = { fake.KEPT }, bad = { 5 }, option = "context", at = 2 },
   merge = { args = { fake.KEPT }, bad = { 5 }, option = "prefer", at = 2 },

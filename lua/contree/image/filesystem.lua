@@ -7,7 +7,9 @@ local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local loop = require("contree.loop")
 local options = require("contree.base.options")
+local progress = require("contree.base.progress")
 local stdio = require("contree.base.stdio")
+local trees = require("contree.image.trees")
 local wire = require("contree.wire")
 
 local filesystem = {}
@@ -178,27 +180,30 @@ local function download_file(self, uuid, path, to)
   end
 end
 
-local function check_free(to)
+local function check_free(where, to, hint)
   local names = core.list(to)
   if names and #names > 0 or not names and core.lstat(to) then
-    errors.raise("file", ("download: there is a %s already"):format(to),
-      { hint = "a directory goes to a new name, or into an empty directory" })
+    errors.raise("file", ("%s: there is a %s already"):format(where, to), { hint = hint })
   end
 end
 
--- The archive of the directory is unpacked while it comes.
-local function download_directory(self, uuid, path, to)
-  check_free(to)
+-- The archive of a directory is unpacked while it comes, into a new or empty directory.
+local function unpack_directory(self, where, uuid, path, to, tell)
   local unpacked, problem
   local function check(done, wrong)
-    if done == nil then errors.raise("file", "download: " .. wrong) end
+    if done == nil then errors.raise("file", ("%s: %s"):format(where, wrong)) end
     return done
   end
   local function begin()
     if unpacked then unpacked:close() end
     unpacked, problem = core.untar(to, options.normal(path):sub(2))
     check(unpacked, problem)
-    return function(bytes) check(unpacked:feed(bytes)) end
+    local size = 0
+    return function(bytes)
+      check(unpacked:feed(bytes))
+      size = size + #bytes
+      progress.tell(tell, "getting", "bytes", size)
+    end
   end
   local ok, err = pcall(function()
     wire.request(self, { method = "GET", path = inspect(uuid, "archive"), query = { path = path },
@@ -207,6 +212,11 @@ local function download_directory(self, uuid, path, to)
   end)
   if unpacked then unpacked:close() end
   if not ok then error(err, 0) end
+end
+
+local function download_directory(self, uuid, path, to)
+  check_free("download", to, "a directory goes to a new name, or into an empty directory")
+  unpack_directory(self, "download", uuid, path, to)
 end
 
 --- Copies a file or directory out. It appears under its local name when it is complete, or not
@@ -233,6 +243,70 @@ function filesystem.download(self, uuid, path, to)
   local unpacked, why = pcall(download_directory, self, uuid, path, to)
   if not unpacked then error(errors.is(why, "unprocessable") and err or why, 0) end
   return to
+end
+
+local function rename(from, to)
+  local ok, problem = os.rename(from, to)
+  if not ok then errors.raise("file", "export_to: " .. problem) end
+end
+
+-- Exchange what is at `to` for a new tree. If the program is killed in between, what was there
+-- is beside it.
+local function replace(to, fill)
+  local name = ("%s.contree-%d"):format(to, core.getpid())
+  local new, old = name .. ".new", name .. ".old"
+  trees.remove(new)
+  local ok, problem = pcall(fill, new)
+  if not ok then
+    trees.remove(new)
+    error(problem, 0)
+  end
+  local was_there = core.lstat(to) ~= nil
+  if was_there then rename(to, old) end
+  local moved, why = os.rename(new, to)
+  if not moved then
+    if was_there then rename(old, to) end
+    trees.remove(new)
+    errors.raise("file", "export_to: " .. why)
+  end
+  if was_there then trees.remove(old) end
+end
+
+---@class contree.ExportOptions
+---@field at? string        the directory of the image that is written; default "/"
+---@field replace? boolean  what is at `path` goes when the new tree is complete; default false:
+---  then there must be nothing, or an empty directory
+---@field progress? fun(progress: contree.Progress) called as the archive comes
+
+local EXPORT = { at = options.image_path, replace = options.boolean, progress = options.callable }
+
+--- Writes the tree of the image, or of one of its directories, to a directory of this machine:
+--- with links, modes and times, all of it or nothing. Set-id bits, owners, devices and FIFOs
+--- stay behind, and nothing is written outside of `path`, whatever the image has in it.
+--- `download` is for single files, and for directories by their name; this is for an image as
+--- a whole, tells how far it is, and can replace an older tree.
+---     image:export_to("rootfs", { at = "/srv/app", replace = true })
+--- Raises: request, not_found (the image, the directory), unprocessable (it is no directory),
+--- file (something is there already; the local directory).
+---@async
+---@param path string the local directory, which is made
+---@param given? contree.ExportOptions
+---@return string path
+function filesystem.export_to(self, uuid, path, given)
+  options.argument("export_to", "the local path", options.file_name, path)
+  given = options.check("export_to", EXPORT, given)
+  local at, to = options.normal(given.at or "/"), path:gsub("(.)/+$", "%1")
+  filesystem.ls(self, uuid, at) -- an archive of a file would be one, too
+  local function fill(target)
+    unpack_directory(self, "export_to", uuid, at, target, given.progress)
+  end
+  if given.replace then
+    replace(to, fill)
+  else
+    check_free("export_to", to, "replace = true exchanges it for the new tree")
+    fill(to)
+  end
+  return path
 end
 
 --- Copies a file or directory out as a tar file.

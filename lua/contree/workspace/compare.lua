@@ -8,20 +8,11 @@ local filesystem = require("contree.image.filesystem")
 local image = require("contree.image")
 local loop = require("contree.loop")
 local parents = require("contree.workspace.parents")
+local trees = require("contree.image.trees")
 
 local compare = {}
 
 local count = 0
-
--- Remove a tree; no link is followed.
-local function remove(path)
-  loop.pace()
-  local found = core.lstat(path)
-  if found and found.type == "directory" then
-    for _, name in ipairs(core.list(path) or {}) do remove(path .. "/" .. name) end
-  end
-  os.remove(path)
-end
 
 local function survey_of(path, index)
   local survey, problem = core.survey{ path = path, index = index }
@@ -80,12 +71,12 @@ end
 function compare.inside(self, last)
   count = count + 1
   local path = ("%s/copy.%d.%d"):format(self.records.directory, core.getpid(), count)
-  remove(path)
+  trees.remove(path)
   local ok, result = pcall(function()
     filesystem.download(self.client, image.uuid_of(self.image), self.at, path)
     return changes_of(self, path, last)
   end)
-  remove(path)
+  trees.remove(path)
   if not ok then error(result, 0) end
   return result, false
 end
