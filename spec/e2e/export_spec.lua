@@ -37,7 +37,8 @@ describe("image:export_to", function()
 
   it("writes all of it, also of a session, and tells how far it is", function()
     local told = {}
-    image:session():export_to(directory .. "/all", { progress = function(p) told[#told + 1] = p end })
+    image:session():export_to(directory .. "/all", {
+      progress = function(p) told[#told + 1] = p end })
     assert.equal("text\n", sh("cat all/d/file"))
     assert.is_true(tonumber(sh("find all | wc -l")) > 20)
     assert.is_true(#told > 1)

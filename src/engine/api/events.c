@@ -232,7 +232,8 @@ void operation_events(struct request *r) {
     if (api_uuid(r, 0, "operation", uuid, &f) < 0 ||
         url_flag(u, "follow", &follow, &f) < 0 ||
         url_int(u, "spid", 0, INT32_MAX, &spid, &f) < 0 ||
-        url_int(u, "hangup", 0, INT32_MAX, &with, &f) < 0 ||
+        (!api_is_plain(r) &&
+         url_int(u, "hangup", 0, INT32_MAX, &with, &f) < 0) ||
         read_cursor(r, &after, &f) < 0) {
         reply_fault(r, &f);
         return;
