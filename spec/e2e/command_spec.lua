@@ -179,6 +179,38 @@ describe("contree", function()
     end)
   end)
 
+  describe("shell", function()
+    -- Types lines at a terminal, in turns with what it waits for; returns what was to be seen.
+    local function at_terminal(line, turns)
+      disk.write(directory .. "/turns", require("cjson").encode(turns))
+      return disk.capture(("timeout 60 python3 spec/support/at_terminal.py %s/turns %s 2>&1")
+        :format(directory, program.words(directory, line)))
+    end
+
+    it("has a terminal of the sandbox's own, and puts this one back", function()
+      local seen = at_terminal("shell busybox:latest", { "[#$] ", "stty size; tty\r",
+        "33 101\r\n/dev/pts/0", "[#$] ", "cat\r", "cat\r\n", "typed\r", "typed\r\ntyped",
+        "\3", "\\^C", "[#$] ", "exit 5\r" })
+      assert.matches("code 5, as before", seen)
+    end)
+
+    it("follows the size of the window", function()
+      local seen = at_terminal("shell busybox:latest", { "[#$] ", "size 40 90", "stty size\r",
+        "40 90", "[#$] ", "exit\r" })
+      assert.matches("code 0, as before", seen)
+    end)
+
+    it("ends with a hang-up, and a kill leaves the terminal as it was", function()
+      local seen = at_terminal("shell busybox:latest sleep 90", { "kill TERM" })
+      assert.matches("code 143, as before", seen)
+      ends("sleep 90")
+    end)
+
+    it("is for people", function()
+      assert.matches("no terminal", fails(125, "shell busybox:latest"))
+    end)
+  end)
+
   it("knows a session's history", function()
     ok("run -S demo -s busybox:latest 'echo 1 >/log'")
     ok("run -S demo -s busybox:latest 'echo 2 >>/log; touch /new'")

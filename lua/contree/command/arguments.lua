@@ -89,7 +89,8 @@ local KEEP = {
 }
 
 -- `rest`: options end at the first operand, and what follows is another's command line.
--- `instead`: what the operand before "--" is when it is left out; options may follow it.
+-- `instead`: what the operand before "--" is when it is left out. `loose`: options may
+-- follow it, up to "--".
 local COMMANDS = {
   { "run", "run a command in a sandbox of an image", file = "run", rest = true,
     operands = { { "image", "the image: a tag or a uuid; @ is where the session is" },
@@ -97,8 +98,13 @@ local COMMANDS = {
     options = { KEEP, RUN, SESSION,
       { { "-s --shell", nil, "the command is a line for sh" },
         { "-d --detach", nil, "print the operation's id, and do not wait for it" } } } },
+  { "shell", "open a shell at a terminal of a sandbox", file = "shell", rest = true,
+    instead = "@",
+    operands = { { "image", "the image; by default the folder's sandbox", args = "?" },
+      { "command", "another program, with its arguments", args = "*" } },
+    options = { KEEP, RUN, SESSION } },
   { "on", "run a command on a folder, whose files stay as they are", file = "folder", rest = true,
-    instead = ".",
+    instead = ".", loose = true,
     operands = { { "path", "the folder; default: this one", args = "?" },
       { "command", "the program and its arguments, after --", args = "*" } },
     options = { { { "-i --image", "IMAGE", "the image; needed the first time in a folder" } }, RUN,
@@ -276,6 +282,7 @@ function arguments.parser(wanted)
   for _, option in ipairs(COMMON) do add_option(parser, option) end
   for _, command in ipairs(COMMANDS) do
     local made = parser:command(command[1]):summary(command[2]):description(command[2])
+    made:target("is_" .. command[1]) -- options have the plain names
     if wanted == "all" or wanted == command[1] then define(made, command) end
   end
   return parser
@@ -311,10 +318,9 @@ local function guard_rest(parser, argv, at, command)
   local dashes = from
   while argv[dashes] and argv[dashes] ~= "--" do dashes = dashes + 1 end
   local guarded = table.move(argv, 1, from - 1, 1, {})
-  if command.instead then
-    if not has_operand then guarded[#guarded + 1] = command.instead end
-    return table.move(argv, from, #argv, #guarded + 1, guarded)
-  elseif command.operands[2] and has_operand then
+  if command.instead and not has_operand then guarded[#guarded + 1] = command.instead end
+  if command.loose then return table.move(argv, from, #argv, #guarded + 1, guarded) end
+  if command.operands[2] and has_operand then
     guarded[#guarded + 1], from = argv[from], from + 1
     if dashes > from and argv[from]:sub(1, 1) == "-" then
       parser:error(("options come before the %s: contree %s [OPTIONS] %s -- COMMAND"):format(

@@ -14,7 +14,7 @@ local command = {}
 local FAILED, OWN_FAILURE, BROKEN_PIPE, INTERRUPTED = 1, 125, 141, 130
 local CODES = { sigint = INTERRUPTED, sigterm = 143, sighup = 129 }
 
-local RUNS_ANOTHER = { run = true, on = true }
+local RUNS_ANOTHER = { run = true, on = true, shell = true }
 
 local function client_of(args)
   local given = { profile = args.profile, url = args.url }
@@ -55,7 +55,10 @@ function command.main(argv)
   end)
   terminal.on_signal({ "sigint", "sigterm", "sighup" }, function(name, times)
     stopped = CODES[name]
-    if times > 1 then os.exit(stopped) end
+    if times > 1 then
+      terminal.reset()
+      os.exit(stopped)
+    end
     if name == "sigint" then report.note(args, "contree: cancelled") end
     contree.spawn(task.cancel, task)
   end)

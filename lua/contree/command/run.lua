@@ -56,8 +56,10 @@ local function input(args)
   return nil, false
 end
 
--- Sends standard input until it ends, or the command has.
-local function feed(operation)
+--- Sends standard input until it ends, or the command has.
+---@async
+---@param operation contree.Operation
+function run.feed(operation)
   local ok, err = pcall(function()
     while true do
       local bytes = terminal.read()
@@ -71,7 +73,9 @@ local function feed(operation)
   end
 end
 
-local function to(file)
+--- A function that writes to a stream of this program.
+---@param file file*
+function run.to(file)
   return function(bytes)
     local ok, problem = file:write(bytes)
     if not ok then
@@ -99,6 +103,14 @@ local function explain(args, result)
   end
 end
 
+--- Says how a run ended, where that is not plain, and returns its exit code.
+---@param result contree.Result
+---@return integer
+function run.finish(args, result)
+  explain(args, result)
+  return exit_code(result)
+end
+
 -- Strings that JSON can hold: text, or else base64.
 local function shown(result)
   local stdio = require("contree.base.stdio")
@@ -124,18 +136,17 @@ function run.here(args, at, options)
     report.json(shown(result))
     return exit_code(result)
   end
-  options.stdout, options.stderr = to(io.stdout), to(io.stderr)
+  options.stdout, options.stderr = run.to(io.stdout), run.to(io.stderr)
   local result
   if live then
     local operation = at:start(options)
-    local feeding = contree.spawn(feed, operation)
+    local feeding = contree.spawn(run.feed, operation)
     result = operation:wait()
     feeding:cancel()
   else
     result = at:run(options)
   end
-  explain(args, result)
-  return exit_code(result)
+  return run.finish(args, result)
 end
 
 --- contree run IMAGE -- COMMAND

@@ -10,6 +10,7 @@ local IN, OUT, ERR = 0, 1, 2
 terminal.IN, terminal.OUT, terminal.ERR = IN, OUT, ERR
 
 local CHUNK = 65536
+local MODE_IO = 2 -- of libuv: every byte passes in both directions
 local COLOURS = { red = 31, green = 32, yellow = 33, blue = 34, dim = 2, bold = 1 }
 
 local kinds = {}
@@ -22,16 +23,45 @@ end
 
 function terminal.is(fd) return terminal.kind(fd) == "tty" end
 
---- How many columns there are; 80 where nobody knows.
-function terminal.width()
+--- How many rows and columns there are; 24 and 80 where nobody knows.
+---@return integer rows, integer columns
+function terminal.size()
+  local rows, columns
   if terminal.is(OUT) then
     local tty = uv.new_tty(OUT, false)
-    local width = tty and tty:get_winsize()
-    if tty then tty:close() end
-    if width and width > 0 then return width end
+    if tty then
+      columns, rows = tty:get_winsize()
+      tty:close()
+    end
   end
-  return tonumber(os.getenv("COLUMNS")) or 80
+  if rows and rows > 0 and columns > 0 then return rows, columns end
+  return tonumber(os.getenv("LINES")) or 24, tonumber(os.getenv("COLUMNS")) or 80
 end
+
+--- How many columns there are.
+function terminal.width()
+  local _, columns = terminal.size()
+  return columns
+end
+
+--- Lets every key pass as it is, until the function that is returned is called, or the program
+--- ends in whatever way it can still act on.
+---@param on_size fun(rows: integer, columns: integer) called when the size has changed
+---@return function restore
+function terminal.raw(on_size)
+  local tty = assert(uv.new_tty(IN, true))
+  tty:set_mode(MODE_IO)
+  local winch = uv.new_signal()
+  winch:start("sigwinch", function() on_size(terminal.size()) end)
+  return function()
+    winch:close()
+    tty:set_mode(0)
+    tty:close()
+  end
+end
+
+--- Puts the terminal back as it was, before the program ends.
+terminal.reset = uv.tty_reset_mode
 
 local function wants_colour(fd)
   local never, term = os.getenv("NO_COLOR"), os.getenv("TERM")
