@@ -276,6 +276,15 @@ describe("contree", function()
     ok("stop " .. id)
   end)
 
+  it("makes a port of a sandbox one of this machine", function()
+    local id = ok("run -d -s busybox:latest 'mkdir /w; echo page >/w/index.html; "
+      .. "exec httpd -f -p 8000 -h /w'"):match("%S+")
+    local address = ok("forward " .. id .. " 8000"):match("%S+")
+    assert.are.equal("page\n", disk.capture(("for i in $(seq 50); do curl -sf http://%s/ && break; "
+      .. "sleep 0.1; done"):format(address)))
+    ok("stop " .. id)
+  end)
+
   it("knows volumes and mounts", function()
     os.execute(("mkdir %s/there; echo shown >%s/there/shown"):format(directory, directory))
     assert.are.equal("shown\n", ok(("run -v cache:/c -m %s/there:/host -s busybox:latest "

@@ -1,4 +1,4 @@
---- contree ps, top, stop, pause, resume, wait: what runs on the server.
+--- contree ps, top, stop, forward, pause, resume, wait: what runs on the server.
 
 local errors = require("contree.base.errors")
 local report = require("contree.command.report")
@@ -87,6 +87,13 @@ end
 function operations.pause(args) return each_of(args, "pause") end
 
 function operations.resume(args) return each_of(args, "resume") end
+
+function operations.forward(args)
+  local port = tonumber(args.port) or args.port
+  local address = find(args, args.operation):forward(port, { listen = args.listen })
+  if args.json then report.json({ address = address }) else report.line(address) end
+  return 0
+end
 
 local function usage_cells(each)
   local usage = each.usage or {}
