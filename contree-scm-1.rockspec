@@ -199,6 +199,7 @@ build = {
     ["contree.nvim.run"] = "lua/contree/nvim/run.lua",
     ["contree.nvim.task"] = "lua/contree/nvim/task.lua",
     ["contree.nvim.view"] = "lua/contree/nvim/view.lua",
+    ["contree.command.shell"] = "lua/contree/command/shell.lua",
     ["contree.run"] = "lua/contree/run/init.lua",
     ["contree.run.delivery"] = "lua/contree/run/delivery.lua",
     ["contree.run.import"] = "lua/contree/run/import.lua",
