@@ -164,6 +164,31 @@ end
 ---@return contree.Usage
 function Operation:usage() return require("contree.run.live").usage(self) end
 
+---@class contree.WatchOptions
+---@field recursive? boolean also the directories below; default false
+
+---@class contree.FileEvent
+---@field type "created"|"modified"|"written"|"attributes"|"deleted"|"moved"|"overflow"
+---@field path string         absolute, in the sandbox
+---@field from? string        of "moved": the path before
+---@field directory? boolean  whether it is one
+
+--- Iterates over what changes in a directory of the sandbox, until the operation ends. It
+--- returns when all directories are watched, so nothing that happens afterwards is missed.
+--- "written" is a file that was closed after it was open for writing. "overflow" says that
+--- more happened than could be told: look at the files again.
+---     for change in operation:watch("/work", { recursive = true }) do print(change.path) end
+--- Raises: request, not_found (the operation), conflict (it has ended), unprocessable (there
+--- is no such directory), rate_limited (a limit of the kernel's), connection (it was cut off;
+--- the last two and not_found also while it iterates), not_supported (the hosted service).
+---@async
+---@param path string absolute, in the sandbox
+---@param given? contree.WatchOptions
+---@return fun(): contree.FileEvent?
+function Operation:watch(path, given)
+  return require("contree.run.live").watch(self, path, given)
+end
+
 ---@class contree.ForwardOptions
 ---@field listen? string  "ADDRESS:PORT" where the engine listens, with an IP address; default
 ---  "127.0.0.1:0", any port that only this machine reaches

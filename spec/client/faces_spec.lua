@@ -128,6 +128,7 @@ local ROWS = {
     output = { iterator = true, args = {} },
     pause = NONE, resume = NONE, usage = NONE, ports = NONE, resize = SIZE,
     forward = { args = { 80 }, bad = { 0 }, option = "listen", at = 2 },
+    watch = { args = { "/x" }, bad = { "x" }, option = "recursive", at = 2 },
     close_port = { args = { "127.0.0.1:1" }, bad = { 5 } },
   },
   ["contree.Operations"] = {

@@ -145,4 +145,40 @@ describe("a live operation", function()
       refuses("conflict", "not running", op.forward, op, 8000)
     end)
   end)
+
+  it("tells what changes in its files", function()
+    both(function()
+      local op = busybox:start{ stdin = contree.PIPE,
+        shell = "mkdir -p /w/d; echo ready; read x; cd /w; echo > d/f; mv d e" }
+      for bytes in op:output() do
+        if bytes:find("ready") then break end
+      end
+      local changes = op:watch("/w", { recursive = true })
+      refuses("unprocessable", "No such file", op.watch, op, "/none")
+      refuses("invalid_argument", "the path", op.watch, op, "w")
+      op:write("\n")
+      local list = {}
+      for e in changes do
+        if e.type ~= "modified" then
+          list[#list + 1] = e.type .. " " .. (e.from and e.from .. " " or "") .. e.path
+        end
+      end
+      assert.are.same({ "created /w/d/f", "written /w/d/f", "moved /w/d /w/e" }, list)
+      op:wait()
+      refuses("conflict", "not running", op.watch, op, "/w")
+    end)
+  end)
+
+  it("is watched while other tasks go on, and a loop may be left early", function()
+    contree.async(function()
+      local op = busybox:start{ shell = "mkdir /w; while :; do echo > /w/f; usleep 1000; done" }
+      wire.eventually("the directory", function() return pcall(op.watch, op, "/w") end)
+      local seen = contree.gather(function()
+        local next_change = op:watch("/w")
+        return next_change().path
+      end, function() contree.sleep(0.01) end)
+      assert.are.equal("/w/f", seen)
+      op:cancel()
+    end)
+  end)
 end)

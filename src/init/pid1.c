@@ -13,6 +13,7 @@
 #include "init/runtime.h"
 #include "init/socket.h"
 #include "init/terminal.h"
+#include "init/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,6 +43,7 @@ struct pid1 {
     struct live_process *children;
     size_t count, capacity;
     struct pause pause;
+    struct watches watches;
 };
 
 /* An order with its strings and descriptors. */
@@ -172,6 +174,7 @@ _Noreturn static void main_ended(struct pid1 *s, struct live_process main,
     int background = kill_all(s);
     main.started = now() - elapsed;
     report_exit(s, &main, status, usage, background);
+    watches_finish(&s->watches);
     _exit(0);
 }
 
@@ -433,6 +436,16 @@ static int handle_socket(struct pid1 *s, struct incoming_message *m,
     return 0;
 }
 
+static int handle_watch(struct pid1 *s, struct incoming_message *m,
+                        struct failure *f) {
+    const char *path = next_string(m);
+    if (!path)
+        return broken_order(f);
+    watch_start(&s->watches, path, m->order.recursive, m->fds[0]);
+    m->fds[0] = -1;
+    return 0;
+}
+
 static int carry_out(struct pid1 *s, struct incoming_message *m,
                      struct failure *f) {
     bool entered = s->null >= 0;
@@ -458,6 +471,8 @@ static int carry_out(struct pid1 *s, struct incoming_message *m,
         return 0;
     case ORDER_SOCKET:
         return entered ? handle_socket(s, m, f) : broken_order(f);
+    case ORDER_WATCH:
+        return entered ? handle_watch(s, m, f) : broken_order(f);
     }
     return broken_order(f);
 }
@@ -498,7 +513,7 @@ static bool has_descriptors(const struct incoming_message *m) {
         wanted += o->groups;
     else if (o->type == ORDER_MOUNT)
         wanted += o->argc;
-    else if (o->type == ORDER_PUT)
+    else if (o->type == ORDER_PUT || o->type == ORDER_WATCH)
         wanted++;
     else if (o->type == ORDER_SPAWN)
         wanted += (unsigned)__builtin_popcount(o->stdio);
@@ -554,10 +569,14 @@ _Noreturn void pid1_main(int control, const struct cell_limits *limits) {
     if (!limits && begin(&s, &f) < 0)
         report_fault(control, &f);
     for (;;) {
-        struct pollfd p = {.fd = control, .events = POLLIN};
-        int rc = ppoll(&p, 1, NULL, &none);
+        struct pollfd p[1 + WATCH_POLLS] = {{.fd = control, .events = POLLIN}};
+        int timeout = -1;
+        size_t count = 1 + watches_polls(&s.watches, p + 1, &timeout);
+        const struct timespec wait = {.tv_nsec = timeout * 1000000L};
+        int rc = ppoll(p, count, timeout < 0 ? NULL : &wait, &none);
         reap(&s);
-        if (rc > 0)
+        if (rc > 0 && p[0].revents)
             receive(&s);
+        watches_work(&s.watches);
     }
 }

@@ -67,7 +67,8 @@ enum { MOUNTS_MAX = 32 };
  *   SIGNAL  nothing
  *   PAUSE   nothing; answered by PAUSED
  *   RESUME  nothing
- *   SOCKET  path, for SOCKET_UNIX; else ""; answered by SOCKET */
+ *   SOCKET  path, for SOCKET_UNIX; else ""; answered by SOCKET
+ *   WATCH   path; a descriptor that gets struct watch_packet */
 enum {
     ORDER_SETUP = 1,
     ORDER_PUT,
@@ -78,6 +79,7 @@ enum {
     ORDER_MOUNT,
     ORDER_GIVE,
     ORDER_SOCKET,
+    ORDER_WATCH,
 };
 /* Kinds of sockets (socket.h). */
 enum { SOCKET_INET = 1, SOCKET_INET6, SOCKET_UNIX };
@@ -96,6 +98,7 @@ struct order {
     uint32_t rows;      /* SPAWN: of a terminal in place of `stdio`; 0: none */
     uint32_t columns;   /* the same */
     uint32_t id, kind;  /* SOCKET: echoed; SOCKET_... */
+    uint32_t recursive; /* WATCH */
     uint32_t argc;      /* SPAWN: arguments; SETUP: lower directories; PUT:
                          * names and values of attributes; MOUNT: descriptors
                          */
@@ -117,6 +120,29 @@ struct order {
 #define RUNTIME_INIT_ARGUMENT "inside"
 #define RUNTIME_ROOT "new"
 #define RUNTIME_SYS "sys"
+
+/* PID 1 to engine, over a socket for packets of its own: what happens below a
+ * directory (watch.h). Packets end with the second string of `text`. READY is
+ * the first, when all directories are watched. FAILED and END are the last;
+ * without them something was not told. */
+enum {
+    WATCH_READY = 1,
+    WATCH_FAILED,   /* `text`: why */
+    WATCH_OVERFLOW, /* events were lost */
+    WATCH_CREATED,
+    WATCH_MODIFIED,
+    WATCH_WRITTEN, /* closed by a process that could write */
+    WATCH_ATTRIBUTES,
+    WATCH_DELETED,
+    WATCH_MOVED, /* from the second path */
+    WATCH_END,   /* the sandbox ends, and all was told */
+};
+enum { WATCH_PATH_SIZE = 4096 };
+struct watch_packet {
+    uint32_t kind, is_dir;
+    int32_t status; /* FAILED: HTTP status */
+    char text[2 * WATCH_PATH_SIZE];
+};
 
 /* PID 1 to engine: a struct report. FAULT ends the sandbox. */
 enum {

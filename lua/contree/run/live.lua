@@ -1,8 +1,12 @@
 --- What is done with an operation while it runs (docs/use/live.md): pausing it,
---- what it uses, and what listens in it.
+--- what it uses, what listens in it, and what changes in its files.
 
+local class = require("contree.base.class")
 local control = require("contree.wire.control")
 local errors = require("contree.base.errors")
+local failure = require("contree.wire.failure")
+local json = require("contree.base.json")
+local loop = require("contree.loop")
 local options = require("contree.base.options")
 local wire = require("contree.wire")
 
@@ -12,8 +16,8 @@ local function path(self, rest) return "/operations/" .. wire.segment(self.uuid)
 
 -- A server without an endpoint answers "not found", as it does for an operation that it does
 -- not know: so the operation is looked up.
-local function ask(self, what, request)
-  local ok, answer = pcall(control.order, self, 1, request)
+local function ask(self, what, request, send)
+  local ok, answer = pcall(control.order, self, 1, request, send)
   if ok then return answer end
   local missing = errors.is(answer, "not_supported")
     or errors.is(answer, "not_found") and pcall(wire.fetch, self.client,
@@ -89,6 +93,79 @@ function live.close_port(self, address)
     end
   end
   return false
+end
+
+-- Watching -----------------------------------------------------------------
+
+local WATCH = { recursive = options.boolean }
+
+local function path_check(value)
+  if type(value) ~= "string" or value:sub(1, 1) ~= "/" or value:find("%z") then
+    return "an absolute path"
+  end
+end
+
+local function event_of(frame)
+  local event = json.decode(frame.data or "")
+  if type(event) ~= "table" or type(event.type) ~= "string" then
+    errors.raise("server", "the watch tells what is no change")
+  end
+  event.path = json.file_name(event, "path")
+  event.from = json.file_name(event, "from")
+  event.path_encoding, event.from_encoding = nil, nil
+  return event
+end
+
+local function failed(frame)
+  local found = json.decode(frame.data or "") or {}
+  errors.raise(failure.kind_of(tonumber(found.status) or 500),
+    tostring(found.error or "the watch has failed"), { status = tonumber(found.status) })
+end
+
+-- The next change; nil at the end of the operation.
+local function next_change(watch)
+  local handle = watch.port.handle
+  while not watch.over do
+    loop.pace()
+    local frame = handle:next_event()
+    if frame and frame.event == "change" then return event_of(frame) end
+    if frame and frame.event == "failed" then
+      watch:close()
+      failed(frame)
+    elseif frame and frame.event == "end" then
+      watch:close()
+    elseif not frame and handle:done() then
+      watch:close()
+      errors.raise("connection", "the watch was cut off: changes may be missing")
+    elseif not frame then
+      watch.port:wait()
+    end
+  end
+end
+
+local Watch = {}
+Watch.__index = Watch
+
+function Watch:close()
+  self.over = true
+  self.port:cancel()
+end
+
+--- See operation:watch.
+---@async
+---@return fun(): table?
+function live.watch(self, where, given)
+  options.argument("operation:watch", "the path", path_check, where)
+  given = options.check("operation:watch", WATCH, given)
+  local port = ask(self, "watch files", { path = path(self, "/watch"),
+    query = { path = where, recursive = given.recursive },
+    headers = { "Accept: text/event-stream" } }, wire.open_events)
+  local watch = setmetatable({ port = port, over = false }, Watch)
+  -- When a loop is left early, the connection stays open until this is garbage.
+  watch.sentinel = class.on_collect(function()
+    if not watch.over then loop.later(watch.close, watch) end
+  end)
+  return class.entry(function() return next_change(watch) end)
 end
 
 return live

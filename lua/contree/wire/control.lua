@@ -52,10 +52,12 @@ end
 --- waited for.
 ---@async
 ---@param self table { client, uuid = the operation's }
----@return table? answer
-function control.order(self, spid, request)
+---@param send? function in place of wire.request
+---@return any answer
+function control.order(self, spid, request, send)
+  send = send or wire.request
   request.raise = 425
-  local ok, answer = pcall(wire.request, self.client, request)
+  local ok, answer = pcall(send, self.client, request)
   if ok then return answer end
   if not errors.is(answer) or answer.status ~= 404 and answer.status ~= 425 then
     error(answer, 0)
@@ -64,7 +66,7 @@ function control.order(self, spid, request)
     errors.raise("conflict", "the operation is not running any more")
   end
   request.raise = nil
-  return wire.request(self.client, request)
+  return send(self.client, request)
 end
 
 local order = control.order

@@ -37,7 +37,10 @@ local HINTS = {
   [403] = "the token lacks this right",
 }
 
-local function kind_of(status)
+--- The kind of an error with this status.
+---@param status integer
+---@return string
+function failure.kind_of(status)
   local sound = status >= 400 and status < 500
   return KINDS[status] or sound and "invalid_argument" or "server"
 end
@@ -64,7 +67,7 @@ function failure.of_status(self, request, result)
   local status, headers = result.status, result.headers
   local text = said(result.body) or ("%s %s was refused"):format(request.method, request.path)
   text = failure.redactor(request.secret)(self.redact(text))
-  return errors.new(kind_of(status), ("%s [%d]"):format(text, status), {
+  return errors.new(failure.kind_of(status), ("%s [%d]"):format(text, status), {
     status = status, request = request.method .. " " .. request.path,
     hint = hint_of(status, headers),
     request_id = headers["x-request-id"] or headers["request-id"] or headers.traceparent,

@@ -69,6 +69,8 @@ describe("C1: an answer on a kept connection", function()
         "/v1/operations/" .. operation .. "/subprocesses/7" },
       ["operations/*/usage"] = { "/v1/operations/" .. running .. "/usage",
         "/v1/operations/" .. operation .. "/usage" },
+      ["operations/*/watch"] = { "/v1/operations/" .. running .. "/watch?path=x",
+        "/v1/operations/" .. operation .. "/watch?path=/" },
       ["operations/*/ports"] = { "/v1/operations/" .. running .. "/ports",
         "/v1/operations/" .. pathless .. "/ports" },
       volumes = { "/v1/volumes" },

@@ -16,6 +16,7 @@ const struct route *const api_routes[] = {
     pause_routes,            //
     usage_routes,            //
     ports_routes,            //
+    watch_routes,            //
     inspect_routes,          //
     inspect_extensions,      //
     gc_routes,               //

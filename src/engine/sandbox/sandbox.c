@@ -823,6 +823,12 @@ int sandbox_socket(struct sandbox *s, unsigned id, unsigned kind,
     return give_order(s, &o, &(struct strings){&text, 1}, 1, NULL, 0, f);
 }
 
+int sandbox_watch(struct sandbox *s, const char *path, bool recursive, int fd,
+                  struct fault *f) {
+    struct order o = {.type = ORDER_WATCH, .recursive = recursive};
+    return give_order(s, &o, &(struct strings){&path, 1}, 1, &fd, 1, f);
+}
+
 int sandbox_open_freezer(const struct sandbox *s) {
     return s->group ? cgroup_open_freezer(s->group) : -1;
 }

@@ -149,6 +149,10 @@ int sandbox_resume(struct sandbox *s, struct fault *f);
  * socket() is called, unless the sandbox ends before. */
 int sandbox_socket(struct sandbox *s, unsigned id, unsigned kind,
                    const char *path, struct fault *f);
+/* Has what happens below a directory told over `fd`, which is taken over, as
+ * struct watch_packet (init/protocol.h). */
+int sandbox_watch(struct sandbox *s, const char *path, bool recursive, int fd,
+                  struct fault *f);
 /* See cgroup_open_freezer(); -1 also where the sandbox has no group. */
 int sandbox_open_freezer(const struct sandbox *s);
 /* For usage.c: its first process, or -1; the files of its groups. The caller
