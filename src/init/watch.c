@@ -20,11 +20,12 @@
 #include <unistd.h>
 
 enum {
-    STEPS = 128,    /* entries or events, before orders are looked at */
-    MOVES_MAX = 64, /* whose other half has not come yet */
-    TRIES = 3,      /* to find a directory that was not there */
-    FINISH_MS = 500,
-    MOVE_MS = 20, /* for that */
+    STEPS = 128,      /* entries or events, before orders are looked at */
+    MOVES_MAX = 64,   /* whose other half has not come yet */
+    TRIES = 3,        /* to find a directory that was not there */
+    FINISH_MS = 5000, /* a busy machine may take so long */
+    WAITS = 25,       /* of MOVE_MS, for the engine to read the last ones */
+    MOVE_MS = 20,     /* for that */
     TOLD_MIN = 256,
     MASK = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY |
            IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF |
@@ -738,7 +739,7 @@ void watches_work(struct watches *all) {
 }
 
 /* Tell what is left, and wait a moment if the engine has to read first. */
-static void finish(struct watch *w, int64_t until) {
+static void finish(struct watch *w, int64_t until, int *waits) {
     struct pollfd p = {.fd = w->out, .events = POLLOUT};
     w->finishing = true;
     while (flush(w) && !is_over(w) && now_ms() < until)
@@ -746,15 +747,18 @@ static void finish(struct watch *w, int64_t until) {
             tell(w, WATCH_END, false, "", "");
             w->failed = true;
         }
-    if (!is_over(w) && poll(&p, 1, MOVE_MS) < 0)
-        w->ended = errno != EINTR;
+    if (is_over(w))
+        return;
+    if (--*waits < 0 || (poll(&p, 1, MOVE_MS) < 0 && errno != EINTR))
+        w->ended = true;
 }
 
 void watches_finish(struct watches *all) {
     int64_t until = now_ms() + FINISH_MS;
+    int waits = WAITS;
     while (all->list && now_ms() < until) {
         struct watch *w = all->list;
-        finish(w, until);
+        finish(w, until, &waits);
         if (!is_over(w))
             continue;
         all->list = w->next;

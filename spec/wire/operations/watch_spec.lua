@@ -78,7 +78,8 @@ describe("a watch", function()
 
   it("tells each kind, moves paired", function()
     local run = running("mkdir -p a/b", [[echo 1 > f; chmod 600 f; mv f a/g; rm a/g
-      mkdir c; sleep 0.2; mv a/b c/d; sleep 0.2; touch c/d/x; mv c /c; sleep 0.2; mv /c c2; sleep 0.2; rm -r c2]])
+      mkdir c; sleep 0.2; mv a/b c/d; sleep 0.2; touch c/d/x; mv c /c
+      sleep 0.2; mv /c c2; sleep 0.2; rm -r c2]])
     local all = watch(run, "/w", true)
     local top = watch(run, "/w")
     run.go()
