@@ -67,8 +67,6 @@ describe("C1: an answer on a kept connection", function()
         "/v1/operations/" .. pathless .. "/events" },
       ["operations/*/subprocesses/*"] = { "/v1/operations/" .. operation .. "/subprocesses/1",
         "/v1/operations/" .. operation .. "/subprocesses/7" },
-      volumes = { "/v1/volumes", "/v1/volumes?unmeasured=1" },
-      ["volumes/*"] = { "/v1/volumes/none" },
       ["operations/*/usage"] = { "/v1/operations/" .. running .. "/usage",
         "/v1/operations/" .. operation .. "/usage" },
       ["operations/*/watch"] = { "/v1/operations/" .. running .. "/watch?path=x",
