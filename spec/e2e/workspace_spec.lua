@@ -546,7 +546,7 @@ describe("image:workspace", function()
       assert.equal("fork\n", out(ws, "cat z"))
     end)
 
-    it("into which a fork is merged", function()
+    own("into which a fork is merged", function()
       local path = folder("seq 20 > n && echo 1 > a")
       local ws = open(path)
       local fork = ws:fork()
@@ -645,8 +645,10 @@ describe("image:workspace", function()
       raises("invalid_argument", open, path, { at = "/a/../b" })
       raises("invalid_argument", open, path, { prefer = "both" })
       for _, at in ipairs{ "/etc/passwd", "/etc/passwd/x/y" } do
-        assert.matches("/etc/passwd is a file in the image",
-          raises("invalid_argument", open, path, { at = at }).message, 1, true)
+        local err = raises(home.plain and "not_supported" or "invalid_argument", open, path,
+          { at = at })
+        assert.matches(home.plain and "the run that was to unpack an archive failed"
+          or "/etc/passwd is a file in the image", err.message, 1, true)
       end
       local ws = open(path, { at = "/srv/app/" })
       assert.equal("/srv/app\n/\n", out(ws, "pwd") .. ws:run{ shell = "pwd", cwd = "/" }.stdout)

@@ -14,7 +14,8 @@ local LASTING = 600 -- seconds that making the archive may take between two byte
 -- What is listed is removed first: paths that are gone, or become something else.
 local SCRIPT = [[
 set -e
-mkdir -p "$1" && cd "$1"
+mkdir -p "$1"
+cd "$1"
 if [ -s "$3" ]; then xargs -0 rm -rf -- <"$3"; fi
 tar -xpf "$2"
 find . -xdev -name "$4" -type f -exec rm -f -- {} +

@@ -445,7 +445,7 @@ static void test_fold(void) {
 static char *as_json(const struct result *r) {
     struct buffer b;
     buffer_init(&b, 64 << 20);
-    result_write(&b, "result", r, true);
+    result_write(&b, "result", r, true, false);
     return buffer_take(&b);
 }
 
