@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -190,14 +191,20 @@ static int start_connecting(struct connection *c) {
     return rc < 0 && errno != EINPROGRESS ? -1 : 0;
 }
 
+/* The loop may be late to hear of it. */
+static bool has_settled(const struct connection *c) {
+    struct pollfd p = {.fd = c->inner, .events = POLLOUT};
+    return poll(&p, 1, 0) != 0;
+}
+
 /* Connecting on a loopback interface takes no time, unless the program does not
  * take its connections fast enough: then the kernel drops the request and tries
  * again a second later. That is too long here. */
 static void connect_again(struct connection *c, uint64_t now) {
     const struct sockaddr none = {.sa_family = AF_UNSPEC};
     unsigned doublings = c->tries < DOUBLINGS ? c->tries : DOUBLINGS;
-    if (c->state != CONNECTING || now - c->since < (uint64_t)RETRY_MS
-                                                       << doublings)
+    uint64_t patience = (uint64_t)RETRY_MS << doublings;
+    if (c->state != CONNECTING || now - c->since < patience || has_settled(c))
         return;
     c->tries++;
     c->since = now;
