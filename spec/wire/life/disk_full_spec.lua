@@ -1,5 +1,5 @@
 -- On a full disk the request fails with 507, and nothing else is lost.
-local tar = require("contree.dockerfile.tar")
+local tar = require("contree.base.tar")
 local wire = require("spec.support.wire")
 
 describe("on a full disk", function()
