@@ -16,8 +16,12 @@ describe("files", function()
     server:stop()
     os.execute("rm -rf '" .. directory .. "'")
   end)
+  -- What has been sent is remembered by server and project.
+  local count = 0
+  local function project() return ("p%d.%d"):format(count, core.getpid()) end
   before_each(function()
-    client = contree.new{ url = server.url, token = "t" }
+    count = count + 1
+    client = contree.new{ url = server.url, token = "t", project = project() }
     image = client.images:use(fake.IMAGE)
   end)
 
@@ -131,5 +135,52 @@ describe("files", function()
     rules({ missing }, { missing })
     assert.is_nil(client.files:find(core.sha256("x")))
     assert.is_true(failure(client.files.find, client.files, "x").misuse)
+  end)
+
+  describe("that another program has sent", function()
+    local function again()
+      client = contree.new{ url = server.url, token = "t", project = project() }
+      return client.images:use(fake.IMAGE)
+    end
+    local given = { shell = "x", files = { ["/a"] = { data = "shared by two" } } }
+
+    it("are not asked for", function()
+      rules({ missing }, { stored("f-1") })
+      image:run(given)
+      rules({ missing }, { stored("f-2") })
+      again():run(given)
+      local asked = server:requests()
+      assert.are.equal(1, #asked)
+      assert.are.equal("f-1", asked[1].json.files["/a"].uuid)
+    end)
+
+    it("are sent again when the server has lost them", function()
+      rules({ missing }, { stored("f-1") })
+      image:run(given)
+      local list = fake.run{ spawned = { status = 201, json = fake.operation{} } }
+      list[5] = { method = "GET", path = "/v1/files/.*", replies = { missing } }
+      list[6] = { method = "POST", path = "/v1/files", replies = { stored("f-2") } }
+      for _, rule in ipairs(list) do
+        if rule.method == "POST" and rule.path:find("instances") then
+          table.insert(rule.replies, 1, { status = 404, json = { error = "no such file: f-1" } })
+        end
+      end
+      server:rules(list)
+      again():run(given)
+      local asked = server:requests()
+      assert.are.equal("f-1", asked[1].json.files["/a"].uuid)
+      assert.are.equal("f-2", asked[#asked].json.files["/a"].uuid)
+    end)
+
+    it("are asked for by files:upload, and by another account", function()
+      rules({ missing }, { stored("f-1") })
+      image:run(given)
+      rules({ missing }, { stored("f-2") })
+      assert.are.equal("f-2", again() and client.files:upload{ data = "shared by two" }.uuid)
+      client = contree.new{ url = server.url, token = "t", project = "other" }
+      client.images:use(fake.IMAGE):run(given)
+      local asked = server:requests()
+      assert.are.equal("f-2", asked[#asked].json.files["/a"].uuid)
+    end)
   end)
 end)

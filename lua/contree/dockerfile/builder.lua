@@ -3,7 +3,7 @@
 
 local core = require("contree.core")
 local arguments = require("contree.dockerfile.arguments")
-local cache = require("contree.dockerfile.cache")
+local cache = require("contree.base.cache")
 local copy = require("contree.dockerfile.copy")
 local errors = require("contree.base.errors")
 local expand = require("contree.dockerfile.expand")

@@ -3,7 +3,7 @@
 
 local core = require("contree.core")
 local archive = require("contree.dockerfile.archive")
-local cache = require("contree.dockerfile.cache")
+local cache = require("contree.base.cache")
 local expand = require("contree.dockerfile.expand")
 local fetch = require("contree.dockerfile.fetch")
 local hash = require("contree.image.hash")

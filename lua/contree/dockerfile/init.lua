@@ -1,11 +1,11 @@
 --- client.images:build{…}: an image from a Dockerfile, by ordinary runs. The image that a
 --- step makes depends only on the image before it and on the step, so a step that ran before
---- is not run again (dockerfile/cache.lua).
+--- is not run again (base/cache.lua).
 
 local core = require("contree.core")
 local arguments = require("contree.dockerfile.arguments")
 local builder = require("contree.dockerfile.builder")
-local cache = require("contree.dockerfile.cache")
+local cache = require("contree.base.cache")
 local context = require("contree.dockerfile.context")
 local disk = require("contree.dockerfile.disk")
 local errors = require("contree.base.errors")
@@ -128,7 +128,7 @@ local function new_build(self, given)
   arguments.check(this, before)
   arguments.read(this, before)
   this.context = directory and context.open(directory, path)
-  this.cache = cache.open(self, given.cache_dir)
+  this.cache = cache.open(self, "build", given.cache_dir)
   return this
 end
 

@@ -11,6 +11,7 @@ local options = require("contree.base.options")
 local tasks = require("contree.loop.task")
 local unpack = require("contree.image.unpack")
 local uploaded = require("contree.image.uploaded")
+local uploads = require("contree.image.uploads")
 local wire = require("contree.wire")
 
 local files = {}
@@ -349,13 +350,17 @@ local function check_unchanged(entry, digest)
 end
 
 -- Upload an entry unless the server has it; returns { uuid, sha256, size }. If the entry has
--- a sha256, the file must still have it.
-local function ensure(self, entry)
+-- a sha256, the file must still have it. `remembered`: what another program has sent counts.
+local function ensure(self, entry, remembered)
   local file = handed(self, entry)
   local digest = file and file.sha256 or digest_of(entry)
   check_unchanged(entry, digest)
   return file or once(self, digest, function()
-    return known(self, look_up(self, digest) or post(self, entry), digest)
+    local found = remembered and uploads.find(self.uploads, digest)
+    if found then return known(self, found, digest) end
+    found = known(self, look_up(self, digest) or post(self, entry), digest)
+    uploads.add(self.uploads, found, digest)
+    return found
   end)
 end
 
@@ -404,7 +409,7 @@ function files.send(self, plan, base, temporary, execute)
       xattrs = entry.xattrs }
     body[entry.destination] = sent
     if not entry.uuid then
-      jobs[#jobs + 1] = function() sent.uuid = ensure(self, entry).uuid end
+      jobs[#jobs + 1] = function() sent.uuid = ensure(self, entry, true).uuid end
     end
   end
   if #jobs == 1 then jobs[1]() else tasks.gather(jobs, AT_A_TIME) end
@@ -420,7 +425,7 @@ local make = class.define("contree.Files", Files)
 
 ---@return contree.Files
 function files.new(self)
-  self.known_files, self.uploading = {}, {}
+  self.known_files, self.uploading, self.uploads = {}, {}, uploads.new(self)
   return make({ client = self }, self.safe)
 end
 

@@ -15,6 +15,7 @@ local options = require("contree.base.options")
 local stdin = require("contree.run.stdin")
 local stdio = require("contree.base.stdio")
 local tasks = require("contree.loop.task")
+local uploads = require("contree.image.uploads")
 local users = require("contree.image.users")
 local volumes = require("contree.image.volumes")
 local wire = require("contree.wire")
@@ -339,7 +340,7 @@ local function spawn(from, plan, this, wait)
   local ok, result = pcall(try)
   local refused = errors.is(result)
     and (result.status == 400 or result.status == 404 or result.status == 422)
-  if refused and remembered then
+  if refused and plan.files and (uploads.doubt(self.uploads) or remembered) then
     -- The server deletes unused uploads after a time, and we may still remember them.
     self.known_files = {}
     ok, result = pcall(try)

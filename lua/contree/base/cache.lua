@@ -1,10 +1,5 @@
---- The cache of steps: a file of lines "KEY VALUE", one file for each server and project.
---- Lines are only appended. It can be lost or shared without harm, since an image that it
---- names is looked up before it is used.
---
--- The cache is not kept on the server, as tags, for three reasons: an image has at most one
--- tag, which belongs to the user; a tagged image is never garbage collected; and the list of
--- images would be full of ours.
+--- A cache that programs share: a file of lines "KEY VALUE", one for each server and project.
+--- Lines are only appended. It can be lost without harm.
 
 local core = require("contree.core")
 local directories = require("contree.base.directories")
@@ -14,7 +9,7 @@ local cache = {}
 -- With more lines than this, the file is rewritten with the newest half of them.
 local LINES_MAX = 8192
 
----@class contree.build.Cache
+---@class contree.Cache
 ---@field path? string nil: there is no directory for it, and it is kept in memory only
 local Cache = {}
 Cache.__index = Cache
@@ -26,8 +21,7 @@ local function line_of(key, value)
   return key .. " " .. value:gsub("[^%w%-._/:=,+]", escape) .. "\n"
 end
 
--- Keep the newest half. A line that another process adds meanwhile is lost; then its step
--- runs once more.
+-- Keep the newest half. A line that another process adds meanwhile is lost.
 local function shorten(self, lines)
   local temporary = ("%s.%d"):format(self.path, core.getpid())
   local file = io.open(temporary, "wb")
@@ -55,16 +49,17 @@ end
 
 --- The cache for a client's server.
 ---@param client contree.Client
+---@param purpose string a directory's name
 ---@param place? string directory; default: the user's for caches
----@return contree.build.Cache
-function cache.open(client, place)
+---@return contree.Cache
+function cache.open(client, purpose, place)
   local self = setmetatable({ known = {} }, Cache)
   if client.respond then return self end -- contree.testing: images end with the program
   place = place or directories.cache()
   if not place then return self end
-  directories.make(place .. "/build")
+  directories.make(place .. "/" .. purpose)
   local scope = core.sha256(client.address .. "\n" .. (client.project or ""))
-  self.path = ("%s/build/%s"):format(place, scope:sub(1, 32))
+  self.path = ("%s/%s/%s"):format(place, purpose, scope:sub(1, 32))
   load(self)
   return self
 end
