@@ -96,3 +96,36 @@ describe("an engine that cannot copy from a descriptor", function()
     stop()
   end)
 end)
+
+describe("files that are sent", function()
+  local client, directory, stop, image
+
+  setup(function()
+    client, directory, stop = home.client()
+    image = client.images:use("busybox:latest")
+    os.execute(("mkdir %s/tree; echo in >%s/tree/a; seq 99 >%s/one; seq 999 >%s/two")
+      :format(directory, directory, directory, directory))
+  end)
+  teardown(function() stop() end)
+
+  it("tell how far they are", function()
+    local told = {}
+    local sizes = core.stat(directory .. "/one").size + core.stat(directory .. "/two").size
+    image:run{ shell = "true", files = { directory .. "/one", directory .. "/two" },
+      progress = function(far) told[#told + 1] = far end }
+    assert.are.equal(2, #told)
+    assert.is_true(told[1].done < told[2].done)
+    assert.are.same({ phase = "sending", unit = "bytes", done = sizes, total = sizes }, told[2])
+    told = {}
+    image:run{ shell = "true", files = { ["/tree"] = directory .. "/tree" },
+      progress = function(far) told[#told + 1] = far end }
+    assert.is_true(told[#told].done > 0)
+    assert.is_nil(told[#told].total)
+  end)
+
+  it("are not sent any more when what is told fails", function()
+    local ok, err = pcall(image.run, image, { shell = "true", files = { directory .. "/one" },
+      progress = function() error("enough", 0) end })
+    assert.are.same({ false, "enough" }, { ok, tostring(err) })
+  end)
+end)

@@ -3,6 +3,7 @@
 
 local errors = require("contree.base.errors")
 local kept = require("contree.workspace.kept")
+local progress = require("contree.command.progress")
 local report = require("contree.command.report")
 local run = require("contree.command.run")
 local sessions = require("contree.command.sessions")
@@ -35,8 +36,10 @@ function folder.on(args)
     errors.raise("invalid_argument", "there is no command to run",
       { hint = "contree on " .. args.path .. " -- COMMAND" })
   end
+  local bar = progress.new(args, args.path)
   local workspace = sessions.workspace(args,
-    { path = args.path, image = args.image, prefer = args.prefer })
+    { path = args.path, image = args.image, prefer = args.prefer, progress = bar.tell })
+  bar.finish()
   local code = run.here(args, workspace, run.options(args))
   say_skipped(args, workspace)
   if not args.json and not args.quiet and terminal.is(terminal.ERR) then

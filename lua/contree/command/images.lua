@@ -75,7 +75,7 @@ function images.pull(args)
     local bar = progress.new(args, reference)
     local how = args.again and "import_from" or "oci"
     local image = args.client.images[how](args.client.images, reference,
-      { tag = args.tag, progress = bar.event })
+      { tag = args.tag, progress = bar.tell })
     bar.finish()
     put_image(args, image)
   end

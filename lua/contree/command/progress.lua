@@ -14,28 +14,31 @@ local function bar(done, total)
   return ("[%s%s] "):format(("="):rep(full), (" "):rep(WIDTH - full))
 end
 
-local function describe(title, event)
-  local done, total = event.bytes or event.done or 0, event.total or 0
-  local amount = total > 0 and ("%s of %s"):format(report.size(done), report.size(total))
-    or done > 0 and report.size(done) or ""
-  local layer = event.of and event.of > 1 and ("%d/%d "):format(event.layer, event.of) or ""
-  return ("%s%s %s%s %s"):format(total > 0 and bar(done, total) or "", title, layer,
-    event.phase or "", amount)
+local function describe(title, far)
+  local function say(number)
+    return far.unit == "bytes" and report.size(number) or ("%d %s"):format(number, far.unit)
+  end
+  local total = far.total and far.total > 0 and far.total
+  local amount = total and ("%s of %s"):format(say(far.done), say(total))
+    or far.done > 0 and say(far.done) or ""
+  local layer = far.of and far.of > 1 and ("%d/%d "):format(far.layer, far.of) or ""
+  return ("%s%s %s%s %s"):format(total and bar(far.done, total) or "", title, layer, far.phase,
+    amount)
 end
 
 --- A line for something that begins now.
 ---@param args table
 ---@param title string what it is
----@return { event: fun(event: table), finish: fun() }
+---@return { tell: fun(progress: contree.Progress), finish: fun() }
 function progress.new(args, title)
   local shown = not args.quiet and not args.json and terminal.is(terminal.ERR)
   local begun, last, drawn = terminal.now(), 0, false
   local line = {}
-  function line.event(event)
+  function line.tell(far)
     local now = terminal.now()
     if not shown or now - begun < PATIENCE or now - last < PAUSE then return end
     last, drawn = now, true
-    local text = terminal.plain(describe(title, event.data or event))
+    local text = terminal.plain(describe(title, far))
     io.stderr:write(CLEAR, text:sub(1, terminal.width() - 1))
     io.stderr:flush()
   end

@@ -2,6 +2,7 @@
 
 local contree = require("contree")
 local errors = require("contree.base.errors")
+local progress = require("contree.command.progress")
 local report = require("contree.command.report")
 local sessions = require("contree.command.sessions")
 local terminal = require("contree.command.terminal")
@@ -137,6 +138,8 @@ function run.here(args, at, options)
     return exit_code(result)
   end
   options.stdout, options.stderr = run.to(io.stdout), run.to(io.stderr)
+  local bar = progress.new(args, "files")
+  options.progress = options.files and bar.tell or nil
   local result
   if live then
     local operation = at:start(options)
@@ -146,6 +149,7 @@ function run.here(args, at, options)
   else
     result = at:run(options)
   end
+  bar.finish()
   return run.finish(args, result)
 end
 

@@ -28,7 +28,7 @@ function sessions.named(args, reference)
 end
 
 --- The workspace of a folder; by default of the nearest above --folder that has one.
----@param options? { path: string?, image: string?, prefer: string? }
+---@param options? { path: string?, image: string?, prefer: string?, progress: function? }
 ---@return contree.Workspace
 function sessions.workspace(args, options)
   options = options or {}
@@ -38,7 +38,8 @@ function sessions.workspace(args, options)
   else
     id, folder = kept.find(args.folder or ".")
   end
-  local found = kept.open(args.client, id or folder, options.image, options.prefer)
+  local found = kept.open(args.client, id or folder, options.image, options.prefer,
+    options.progress)
   if found then return found end
   errors.raise("not_found", folder .. ": no command has run on this folder yet",
     { hint = "contree on --image IMAGE -- COMMAND runs the first one" })

@@ -8,6 +8,7 @@ local ignore = require("contree.base.ignore")
 local layers = require("contree.image.layers")
 local loop = require("contree.loop")
 local options = require("contree.base.options")
+local progress = require("contree.base.progress")
 local tasks = require("contree.loop.task")
 local unpack = require("contree.image.unpack")
 local uploaded = require("contree.image.uploaded")
@@ -378,17 +379,35 @@ end
 -- Put the directories of a plan on an image: as layers, or, where the server takes none, a small
 -- one file by file and another one unpacked by a run. Returns the uuid of the new image, if there
 -- is one.
-local function put_trees(self, plan, base, temporary, execute)
+local function put_trees(self, plan, base, temporary, execute, sent)
   local small, uuid = {}, nil
   for _, tree in ipairs(plan.trees) do
-    local made = layers.add(self, uuid or base(), tree, temporary)
+    local made = layers.add(self, uuid or base(), tree, temporary, sent)
     if not made and is_small(tree) then
       small[#small + 1] = tree
     else
-      uuid = made or unpack.put(self, uuid or base(), tree.destination, layers.feed(tree), execute)
+      uuid = made
+        or unpack.put(self, uuid or base(), tree.destination, layers.feed(tree, sent), execute)
     end
   end
   return files.listed(plan, small), uuid
+end
+
+-- A function that is called with the size of what has been sent, and tells how far that is. How
+-- much there is in directories is not known before.
+local function teller(tell, plan)
+  if not tell then return nil end
+  local done, total = 0, 0
+  for _, entry in ipairs(plan) do
+    local stat = entry.path and core.stat(entry.path)
+    entry.size = entry.data and #entry.data or stat and stat.size or 0
+    total = total + (entry.uuid and 0 or entry.size)
+  end
+  if plan.trees and #plan.trees > 0 then total = nil end
+  return function(bytes)
+    done = done + bytes
+    progress.tell(tell, "sending", "bytes", done, total)
+  end
 end
 
 --- Upload the files of a plan, four at a time, each content once. Directories are put on the
@@ -397,19 +416,23 @@ end
 ---@param base fun(): string tells the image of the run
 ---@param temporary boolean the run is not kept
 ---@param execute fun(uuid: string, given: table): contree.Result see unpack.put
+---@param tell? fun(progress: contree.Progress)
 ---@return table body the files member of a spawn request
 ---@return string? uuid the image that has the directories
-function files.send(self, plan, base, temporary, execute)
-  local jobs, body, uuid = {}, {}, nil
+function files.send(self, plan, base, temporary, execute, tell)
+  local jobs, body, uuid, sent_bytes = {}, {}, nil, teller(tell, plan)
   if plan.trees and #plan.trees > 0 then
-    plan, uuid = put_trees(self, plan, base, temporary, execute)
+    plan, uuid = put_trees(self, plan, base, temporary, execute, sent_bytes)
   end
   for _, entry in ipairs(plan) do
     local sent = { uuid = entry.uuid, mode = entry.mode, uid = entry.uid, gid = entry.gid,
       xattrs = entry.xattrs }
     body[entry.destination] = sent
     if not entry.uuid then
-      jobs[#jobs + 1] = function() sent.uuid = ensure(self, entry, true).uuid end
+      jobs[#jobs + 1] = function()
+        sent.uuid = ensure(self, entry, true).uuid
+        if sent_bytes then sent_bytes(entry.size or 0) end
+      end
     end
   end
   if #jobs == 1 then jobs[1]() else tasks.gather(jobs, AT_A_TIME) end

@@ -57,16 +57,26 @@ end
 ---@param uuid string
 ---@param tree table { path, destination, mode, uid, gid, ignore }
 ---@param temporary? boolean nobody will be told of the image
+---@param sent? fun(bytes: integer) called with the size of each piece
 ---@return string?
-function layers.add(self, uuid, tree, temporary)
-  return layers.put(self, uuid, tree.destination, layers.feed(tree), temporary)
+function layers.add(self, uuid, tree, temporary, sent)
+  return layers.put(self, uuid, tree.destination, layers.feed(tree, sent), temporary)
 end
 
 --- The archive of a directory, for layers.put.
 ---@param tree table { path, mode, uid, gid, ignore }
+---@param sent? fun(bytes: integer) called with the size of each piece
 ---@return fun(): fun(): string?
-function layers.feed(tree)
-  return function() return chunks(tree) end
+function layers.feed(tree, sent)
+  return function()
+    local next_chunk = chunks(tree)
+    if not sent then return next_chunk end
+    return function()
+      local bytes = next_chunk()
+      if bytes then sent(#bytes) end
+      return bytes
+    end
+  end
 end
 
 return layers

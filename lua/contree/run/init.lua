@@ -61,6 +61,7 @@ local GRACE = 5
 ---@field files? table           list of local paths, or map of destinations to a local path,
 ---  { source = } or { data = } with mode, uid, gid and, for directories, ignore; or an
 ---  uploaded file
+---@field progress? fun(progress: contree.Progress) called while files are sent
 ---@field volumes? table<string, string> names of volumes by where they are mounted: directories
 ---  that outlive the run, in no image (local engine)
 ---@field mounts? table<string, string|{ path: string, noexec: boolean? }> directories of the
@@ -104,7 +105,7 @@ run.terminal = options.nested{ rows = run.rows, cols = run.rows, term = options.
 run.spec = {
   shell = options.text, command = options.name, args = options.texts,
   stdin = options.any, stdout = options.any, stderr = options.any, files = options.any,
-  env = options.env(json.null), preserve_env = options.boolean, cwd = options.absolute,
+  progress = options.callable, env = options.env(json.null), preserve_env = options.boolean, cwd = options.absolute,
   hostname = options.name, user = options.user, uid = options.integer(0, 2 ^ 32 - 2),
   gid = options.integer(0, 2 ^ 32 - 2), truncate_output_at = options.integer(0),
   on_event = options.callable, disposable = options.boolean, tag = options.name,
@@ -193,7 +194,7 @@ function run.plan(where, given, disposable, spec)
       or nil,
     stdout = stdio.output(given.stdout, "stdout"),
     stderr = stdio.output(given.stderr, "stderr"),
-    files = given.files and files.plan(given.files),
+    files = given.files and files.plan(given.files), progress = given.progress,
     on_event = given.on_event, check = given.check, tag = given.tag,
     key = given.idempotency_key, detach = given.detach,
   }
@@ -305,7 +306,7 @@ local function request_of(from, plan, this, wait)
   local base
   if plan.files then
     this.body.files, base = files.send(self, plan.files, function() return image.uuid_of(from) end,
-      this.disposable, executor(self))
+      this.disposable, executor(self), plan.progress)
   end
   this.put = base ~= nil
   -- Events do not say which image a tag meant, so whether the run changed it is not known.

@@ -70,8 +70,9 @@ end
 ---@param folder string       as of kept.folder()
 ---@param image? string       imported if it is not there
 ---@param prefer? "host"|"sandbox"
+---@param progress? fun(progress: contree.Progress)
 ---@return contree.Workspace? nil: there is none, and no image was given
-function kept.open(client, folder, image, prefer)
+function kept.open(client, folder, image, prefer, progress)
   local from
   if kept.has(folder) then
     from = client:session{ store = kept.store(), id = folder }.image
@@ -80,7 +81,8 @@ function kept.open(client, folder, image, prefer)
   else
     return nil
   end
-  return from:workspace{ path = folder, store = kept.store(), id = folder, prefer = prefer }
+  return from:workspace{ path = folder, store = kept.store(), id = folder, prefer = prefer,
+    progress = progress }
 end
 
 return kept

@@ -32,10 +32,7 @@ local function import_image(context, given)
   local login = (context.handles.registries or {})[host] or {}
   local image = context.client.images:import_from(given.registry_url, { tag = given.tag,
     username = login.username, password = login.token,
-    progress = function(event)
-      local data = json.as("table", event.data) or {}
-      if data.bytes then context.progress(data.bytes, data.total, data.phase) end
-    end })
+    progress = function(far) context.progress(far.done, far.total, far.phase) end })
   return shapes.image(image)
 end
 
