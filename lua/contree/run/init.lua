@@ -105,7 +105,8 @@ run.terminal = options.nested{ rows = run.rows, cols = run.rows, term = options.
 run.spec = {
   shell = options.text, command = options.name, args = options.texts,
   stdin = options.any, stdout = options.any, stderr = options.any, files = options.any,
-  progress = options.callable, env = options.env(json.null), preserve_env = options.boolean, cwd = options.absolute,
+  progress = options.callable, env = options.env(json.null),
+  preserve_env = options.boolean, cwd = options.absolute,
   hostname = options.name, user = options.user, uid = options.integer(0, 2 ^ 32 - 2),
   gid = options.integer(0, 2 ^ 32 - 2), truncate_output_at = options.integer(0),
   on_event = options.callable, disposable = options.boolean, tag = options.name,
