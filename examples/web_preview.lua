@@ -25,7 +25,7 @@ repeat page = fetch() until page ~= ""
 io.write(page)
 
 local used = op:usage()
-print(("%d process, memory: %s"):format(used.processes, used.memory_bytes > 0))
+print(("uses memory: %s, has processes: %s"):format(used.memory_bytes > 0, used.processes > 0))
 
 -- While it is paused, whoever asks waits.
 op:pause()
