@@ -326,7 +326,8 @@ describe("contree mcp", function()
 
   it("needs no more of the environment than clients pass", function()
     local other = mcp.start(directory, ("env -i HOME=%s PATH=%s TERM=dumb USER=x SHELL=/bin/sh "
-      .. "LOGNAME=x ASAN_OPTIONS=$ASAN_OPTIONS LUA_PATH=%s LUA_CPATH=%s"):format(directory, disk.quote(os.getenv("PATH")),
+      .. "LOGNAME=x ASAN_OPTIONS=$ASAN_OPTIONS "
+      .. "LUA_PATH=%s LUA_CPATH=%s"):format(directory, disk.quote(os.getenv("PATH")),
         disk.quote(os.getenv("LUA_PATH")),
         disk.quote((os.getenv("LUA_CPATH"):gsub("/luajit/", "/lua5.4/")))))
     other:initialize()
