@@ -393,16 +393,17 @@ local function put_trees(self, plan, base, temporary, execute, sent)
   return files.listed(plan, small), uuid
 end
 
+local function size_of(entry)
+  local stat = entry.path and core.stat(entry.path)
+  return entry.data and #entry.data or stat and stat.size or 0
+end
+
 -- A function that is called with the size of what has been sent, and tells how far that is. How
 -- much there is in directories is not known before.
 local function teller(tell, plan)
   if not tell then return nil end
   local done, total = 0, 0
-  for _, entry in ipairs(plan) do
-    local stat = entry.path and core.stat(entry.path)
-    entry.size = entry.data and #entry.data or stat and stat.size or 0
-    total = total + (entry.uuid and 0 or entry.size)
-  end
+  for _, entry in ipairs(plan) do total = total + (entry.uuid and 0 or size_of(entry)) end
   if plan.trees and #plan.trees > 0 then total = nil end
   return function(bytes)
     done = done + bytes
@@ -431,7 +432,7 @@ function files.send(self, plan, base, temporary, execute, tell)
     if not entry.uuid then
       jobs[#jobs + 1] = function()
         sent.uuid = ensure(self, entry, true).uuid
-        if sent_bytes then sent_bytes(entry.size or 0) end
+        if sent_bytes then sent_bytes(size_of(entry)) end
       end
     end
   end
