@@ -280,6 +280,8 @@ describe("changes that come home", function()
         assert.are.equal("ready\nover\n", call("begin"))
         local over = call_for("apply", math.random() * took)
         killed = killed + (over and 0 or 1)
+        -- How long it takes depends on the machine: about half should be killed.
+        took = over and took * 0.7 or math.min(0.15, took * 1.4)
         check_each("killed")
         local said = call(i % 2 == 0 and "apply" or "undo")
         assert.is_truthy(said:find("over", 1, true), at(said))
