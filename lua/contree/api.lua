@@ -229,7 +229,7 @@ function Operation:ports() return require("contree.run.live").ports(self) end
 --- hosted service).
 ---@async
 ---@param address string as `forward` has returned it
----@return boolean closed false when there is none with that address
+---@return boolean closed whether a port had that address
 function Operation:close_port(address)
   return require("contree.run.live").close_port(self, address)
 end

@@ -226,6 +226,13 @@ describe("contree mcp", function()
     assert.are.equal(two, call("bisect", { image = two, command = "test ! -e /d/b" })
       .first_bad.image)
     assert.matches("no image", fails("get_image", { image = "tag:none:here" }))
+    -- A patch that is too long ends between two characters.
+    local long = call("run", { command = "yes \195\164\226\130\172 | head -n 30000 >/d/long",
+      image = two, disposable = false }).result.image
+    found = call("diff", { from = two, to = long, text = true })
+    assert.is_true(found.truncated)
+    assert.matches("^diff .*\195\164\226\130\172", found.patch)
+    assert.is_true(#found.patch > 99990 and #found.patch <= 100000)
     call("set_tag", { image_uuid = two })
     assert.matches("no image", fails("get_image", { image = "tag:mcp:v1" }))
   end)
@@ -295,6 +302,7 @@ describe("contree mcp", function()
     found = call("branch", path)
     assert.are.equal("other", found.branch)
     assert.are.equal(2, #found.branches)
+    assert.matches("no absolute path", fails("branch", { path = "project" }))
     -- It is the workspace of the command, too.
     assert.matches("M in", (program.run(directory, "changes --stat -C " .. folder)))
   end)

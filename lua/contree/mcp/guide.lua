@@ -8,7 +8,7 @@ local TEXTS = {
   workflow = [[
 # Workflow
 
-1. Look for an image: list_images. Import one only if there is none: import_image.
+1. list_images finds an image. import_image fetches one that is missing.
 2. Prepare it once: run with disposable = false installs what is needed; set_tag names the result.
 3. Work from the prepared image. Runs that only look are disposable, the default.
 4. On the user's project: workspace_run, then workspace_changes, then workspace_apply.
@@ -66,7 +66,7 @@ stands beside it.]],
 ---@return string[]
 function guide.sections() return { table.unpack(ORDER) } end
 
---- The text of a section; nil: there is none of that name.
+--- The text of a section, or nil where no section has that name.
 ---@return string?
 function guide.read(section) return TEXTS[section] end
 

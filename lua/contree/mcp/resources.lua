@@ -1,6 +1,5 @@
 --- The resources: files and lineage of images, operations, the guide.
 
-local core = require("contree.core")
 local errors = require("contree.base.errors")
 local guide = require("contree.mcp.guide")
 local json = require("contree.base.json")
@@ -17,9 +16,7 @@ local function to_json(value)
 end
 
 local function read_path(client, image, path)
-  local bytes = shapes.find(client, image):read("/" .. path:gsub("^/+", ""))
-  if utf8.len(bytes) then return bytes, "text/plain" end
-  return "base64:" .. core.base64_encode(bytes), "text/plain"
+  return shapes.text(shapes.find(client, image):read("/" .. path:gsub("^/+", ""))), "text/plain"
 end
 
 local LETTERS = { directory = "d", link = "l" }
@@ -100,7 +97,7 @@ function resources.templates()
   return listed
 end
 
---- The content of a resource, or nil and why there is none.
+--- The content of a resource, or nil and the reason.
 ---@async
 ---@param client contree.Client
 ---@param uri any

@@ -6,13 +6,6 @@ local json = require("contree.base.json")
 local kept = require("contree.workspace.kept")
 local shapes = require("contree.mcp.tools.shapes")
 
-local function absolute(word)
-  local path = shapes.path(word)
-  if path:sub(1, 1) == "/" then return path end
-  errors.raise("invalid_argument", word .. " is no absolute path",
-    { hint = "this server's directory is not yours" })
-end
-
 -- Patterns that name no directory are meant at any depth.
 local function patterns(list)
   if not list then return nil end
@@ -29,7 +22,7 @@ local function same_directory(a, b)
 end
 
 local function rsync(context, given)
-  local state = { source = kept.folder(absolute(given.source)), destination = given.destination,
+  local state = { source = kept.folder(shapes.path(given.source)), destination = given.destination,
     exclude = patterns(given.exclude) }
   local directories = context.handles.directories or {}
   context.handles.directories = directories
@@ -43,7 +36,7 @@ end
 local function upload(context, given)
   local what
   if given.path then
-    what = { path = absolute(given.path) }
+    what = { path = shapes.path(given.path) }
   elseif given.content_base64 then
     local data = core.base64_decode(given.content_base64)
     if not data then errors.raise("invalid_argument", "content_base64 is no base64") end
@@ -59,7 +52,7 @@ local function upload(context, given)
 end
 
 local function download(context, given)
-  local to = absolute(given.destination)
+  local to = shapes.path(given.destination)
   local image = shapes.find(context.client, given.image)
   image:download(given.path, to)
   if given.executable then core.chmod(to, 493) end

@@ -5,8 +5,6 @@ local json = require("contree.base.json")
 local kept = require("contree.workspace.kept")
 local shapes = require("contree.mcp.tools.shapes")
 
-local MAX_PATCH = 100000
-
 local function diff(context, given)
   local from, to = shapes.find(context.client, given.from), shapes.find(context.client, given.to)
   local list, truncated = to:diff(from, { path = given.path, text = given.text or nil,
@@ -15,10 +13,9 @@ local function diff(context, given)
   for i, each in ipairs(list) do
     changes[i] = { path = each.path, change = each.change, type = each.type, size = each.size }
   end
-  local patch = given.text and tostring(list) or nil
-  if patch and not utf8.len(patch) then patch = nil end
-  return { changes = changes, patch = patch and patch:sub(1, MAX_PATCH),
-    truncated = truncated or (patch ~= nil and #patch > MAX_PATCH) }
+  local patch, cut
+  if given.text then patch, cut = shapes.patch(list) end
+  return { changes = changes, patch = patch, truncated = truncated or cut or false }
 end
 
 local function entry_of(entry)

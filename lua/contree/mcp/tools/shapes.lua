@@ -1,9 +1,13 @@
 --- The objects that several tools return, as the official server has them.
 
+local core = require("contree.core")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 
 local shapes = {}
+
+-- Bytes of a patch in an answer.
+local MAX_PATCH = 100000
 
 --- An image.
 function shapes.image(image)
@@ -46,8 +50,37 @@ function shapes.wait(operation, seconds)
 end
 
 --- The absolute path of what an argument names on this machine; ~ is the user's home.
+---@param word string
+---@return string
 function shapes.path(word)
-  return (word:gsub("^~%f[/\0]", os.getenv("HOME") or "~"))
+  local path = word:gsub("^~%f[/\0]", os.getenv("HOME") or "~")
+  if path:sub(1, 1) == "/" then return path end
+  errors.raise("invalid_argument", word .. " is no absolute path",
+    { hint = "this server's directory is not yours" })
+end
+
+--- Bytes as a text that JSON can hold.
+---@param bytes string
+---@return string
+function shapes.text(bytes)
+  if utf8.len(bytes) then return bytes end
+  return "base64:" .. core.base64_encode(bytes)
+end
+
+-- The first bytes of a text, without a part of a character at the end.
+local function beginning(text, size)
+  local last = size
+  while last > 0 and text:byte(last + 1) & 0xC0 == 0x80 do last = last - 1 end
+  return text:sub(1, last)
+end
+
+--- A list of changes as a patch, and whether it was too long for an answer.
+---@param changes contree.Changes
+---@return string patch, boolean cut
+function shapes.patch(changes)
+  local patch = tostring(changes)
+  if #patch <= MAX_PATCH then return shapes.text(patch), false end
+  return shapes.text(beginning(patch, MAX_PATCH)), true
 end
 
 return shapes
