@@ -337,6 +337,16 @@ local function guard_rest(parser, argv, at, command)
   return table.move(argv, from, #argv, #guarded + 1, guarded)
 end
 
+--- The values of an option that may be repeated, NAME=VALUE each, by their names.
+---@param list { [1]: string, [2]: string }[]
+---@return table<string, string>? map nil: the option was not given
+function arguments.map(list)
+  if #list == 0 then return nil end
+  local map = {}
+  for _, each in ipairs(list) do map[each[1]] = each[2] end
+  return map
+end
+
 --- Reads a command line. Help, the version and mistakes are printed, and end the program.
 ---@param argv string[]
 ---@return table args, table? command the row of the table above

@@ -56,8 +56,8 @@ end
 
 local MARKS = { added = { "A", "green" }, changed = { "M", "yellow" }, removed = { "D", "red" } }
 
---- Prints a change on a line of its own.
-function folder.put_change(change)
+-- Prints a change on a line of its own.
+local function put_change(change)
   local mark = MARKS[change.change]
   local text = terminal.colour(OUT, mark[2], mark[1]) .. " " .. terminal.plain(change.path)
   if change.risky then
@@ -72,14 +72,26 @@ local function colour_of(line)
   return first == "+" and "green" or first == "-" and "red" or first == "@" and "blue" or nil
 end
 
---- Prints a patch; on a terminal in colour, and without characters that steer it.
-function folder.put_patch(changes)
+-- Prints a patch; on a terminal in colour, and without characters that steer it.
+local function put_patch(changes)
   local text = tostring(changes)
   if not terminal.is(OUT) then return report.write(text) end
   for line in text:gmatch("([^\n]*)\n") do
     local colour = colour_of(line)
     line = terminal.plain((line:gsub("\t", "    ")))
     report.line(colour and terminal.colour(OUT, colour, line) or line)
+  end
+end
+
+--- Whether changes are shown line by line.
+function folder.has_text(args) return not args.stat and not args.json end
+
+--- Prints changes: as JSON, as a list (--stat), or as a patch.
+---@param list contree.Changes
+function folder.put(args, list)
+  if folder.has_text(args) then return put_patch(list) end
+  for _, change in ipairs(list) do
+    if args.json then report.json(change) else put_change(change) end
   end
 end
 
@@ -94,17 +106,13 @@ end
 
 function folder.changes(args)
   local workspace = sessions.workspace(args)
-  local list = workspace:changes{ text = not args.stat and not args.json,
+  local list = workspace:changes{ text = folder.has_text(args),
     ignored = args.ignored or nil }
   for i = #list, 1, -1 do
     if not is_below(list[i].path, args.path) then table.remove(list, i) end
   end
-  if args.json then
-    for _, change in ipairs(list) do report.json(change) end
-  elseif args.stat then
-    for _, change in ipairs(list) do folder.put_change(change) end
-  else
-    folder.put_patch(list)
+  folder.put(args, list)
+  if folder.has_text(args) then
     for _, change in ipairs(list) do
       if change.risky then
         report.note(args, ("risky: %s (%s)"):format(terminal.plain(change.path), change.risky))

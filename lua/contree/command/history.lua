@@ -70,15 +70,9 @@ function history.diff(args)
     local session = sessions.open(args)
     from, to = session:history()[1].image, session.image
   end
-  local list, truncated = to:diff(from, { text = not args.stat and not args.json or nil,
+  local list, truncated = to:diff(from, { text = folder.has_text(args) or nil,
     path = args.path })
-  if args.json then
-    for _, change in ipairs(list) do report.json(change) end
-  elseif args.stat then
-    for _, change in ipairs(list) do folder.put_change(change) end
-  else
-    folder.put_patch(list)
-  end
+  folder.put(args, list)
   if truncated then report.note(args, "contree: there are more; --path narrows it") end
   return 0
 end

@@ -1,5 +1,6 @@
 --- contree images, pull, build, import, export, tag, rm.
 
+local arguments = require("contree.command.arguments")
 local errors = require("contree.base.errors")
 local program = require("contree.command.program")
 local progress = require("contree.command.progress")
@@ -83,13 +84,8 @@ function images.pull(args)
 end
 
 function images.build(args)
-  local settings
-  for _, each in ipairs(args.arg) do
-    settings = settings or {}
-    settings[each[1]] = each[2]
-  end
   local image = args.client.images:build{ context = args.context or ".", file = args.file,
-    tag = args.tag, target = args.target, args = settings,
+    tag = args.tag, target = args.target, args = arguments.map(args.arg),
     on_step = not args.quiet and function(step) report.note(args, tostring(step)) end or nil }
   put_image(args, image)
   return 0

@@ -11,8 +11,10 @@ local OUT, ERR = terminal.OUT, terminal.ERR
 local DEPTH = 8 -- of tables in tables
 
 --- Writes to standard output; a reader that has gone ends the program as SIGPIPE would.
-function report.write(text)
-  local ok, problem = io.stdout:write(text)
+---@param text string
+---@param file? file* standard error, in its place
+function report.write(text, file)
+  local ok, problem = (file or io.stdout):write(text)
   if ok then return end
   errors.raise("file", "standard output: " .. problem, { broken_pipe = true })
 end

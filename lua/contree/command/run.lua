@@ -1,5 +1,6 @@
 --- contree run: a command as if it ran here, in a sandbox. on (folder.lua) runs like this, too.
 
+local arguments = require("contree.command.arguments")
 local contree = require("contree")
 local errors = require("contree.base.errors")
 local progress = require("contree.command.progress")
@@ -11,29 +12,17 @@ local run = {}
 
 local KILLED = 128 -- as shells say it: the signal's number is added
 
-local function map_of(pairs_, value)
-  local map
-  for _, each in ipairs(pairs_) do
-    map = map or {}
-    map[each[1]] = value and value(each[2]) or each[2]
-  end
-  return map
-end
-
--- FROM:/PATH pairs as a map of paths.
+-- FROM:/PATH pairs by their paths.
 local function paths_of(list)
-  local map
-  for _, each in ipairs(list) do
-    map = map or {}
-    map[each[2]] = each[1]
-  end
-  return map
+  local swapped = {}
+  for i, pair in ipairs(list) do swapped[i] = { pair[2], pair[1] } end
+  return arguments.map(swapped)
 end
 
 --- The options of image:run that a command line asks for.
 function run.options(args)
   local words = args.command
-  local options = { env = map_of(args.env), cwd = args.cwd, user = args.user,
+  local options = { env = arguments.map(args.env), cwd = args.cwd, user = args.user,
     files = paths_of(args.file), volumes = paths_of(args.volume), mounts = paths_of(args.mount),
     hostname = args.hostname, timeout = args.timeout,
     tag = args.tag, networking = args.net or nil }
@@ -74,14 +63,11 @@ function run.feed(operation)
   end
 end
 
---- A function that writes to a stream of this program.
+--- A function that writes to a stream of this program at once.
 ---@param file file*
 function run.to(file)
   return function(bytes)
-    local ok, problem = file:write(bytes)
-    if not ok then
-      errors.raise("file", "standard output: " .. problem, { broken_pipe = true })
-    end
+    report.write(bytes, file)
     file:flush()
   end
 end
@@ -165,8 +151,7 @@ function run.run(args)
     at = sessions.named(args, args.image)
     options.tag = nil
   else
-    at = args.image:match("^@") and sessions.image(args, args.image)
-      or args.client.images:oci(args.image)
+    at = sessions.start(args, args.image)
     options.disposable = not (args.keep or args.tag)
     args.keep = not options.disposable
   end

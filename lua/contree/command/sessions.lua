@@ -35,12 +35,12 @@ function sessions.workspace(args, options)
   local id, folder
   if options.path then
     folder = kept.folder(options.path)
+    id = kept.has(folder) and folder or nil
   else
     id, folder = kept.find(args.folder or ".")
   end
-  local found = kept.open(args.client, id or folder, options.image, options.prefer,
-    options.progress)
-  if found then return found end
+  if id then return kept.open(args.client, id, options) end
+  if options.image then return kept.begin(args.client, folder, options.image, options) end
   errors.raise("not_found", folder .. ": no command has run on this folder yet",
     { hint = "contree on --image IMAGE -- COMMAND runs the first one" })
 end
@@ -58,6 +58,13 @@ function sessions.image(args, word)
   if entry then return entry.image end
   errors.raise("not_found", ("%s: the session has %d entries"):format(word, #past),
     { hint = "contree log lists them" })
+end
+
+--- The image that a run begins at: as above, and imported if it is not there.
+---@return contree.Image
+function sessions.start(args, word)
+  if word:find("^@") then return sessions.image(args, word) end
+  return args.client.images:oci(word)
 end
 
 --- IMAGE:/PATH in its parts; nil when a word is no such thing.

@@ -18,8 +18,7 @@ local function place(args, options)
   if args.image ~= "@" then
     options.disposable = not (args.keep or args.tag)
     options.tag = args.tag
-    return args.image:match("^@") and sessions.image(args, args.image)
-      or args.client.images:oci(args.image)
+    return sessions.start(args, args.image)
   end
   if not kept.find(args.folder or ".") then
     errors.raise("invalid_argument", "which image?",

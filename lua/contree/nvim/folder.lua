@@ -15,7 +15,8 @@ local folder = {}
 ---@return contree.Workspace
 function folder.workspace()
   local id, here = kept.find(vim.fn.getcwd())
-  return kept.open(config.client(), id or here, config.get().image)
+  if id then return kept.open(config.client(), id) end
+  return kept.begin(config.client(), here, config.get().image)
 end
 
 -- The path and the number of the hunk at a line of a patch.

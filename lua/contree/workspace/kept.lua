@@ -64,25 +64,32 @@ function kept.find(path)
   return nil, folder
 end
 
---- The workspace of a folder. One that has none gets it, of that image.
+local function make(image, id, given)
+  given = given or {}
+  return image:workspace{ path = id, store = kept.store(), id = id, prefer = given.prefer,
+    progress = given.progress }
+end
+
+--- The workspace of that id, which there is.
 ---@async
 ---@param client contree.Client
----@param folder string       as of kept.folder()
----@param image? string       imported if it is not there
----@param prefer? "host"|"sandbox"
----@param progress? fun(progress: contree.Progress)
----@return contree.Workspace? nil: there is none, and no image was given
-function kept.open(client, folder, image, prefer, progress)
-  local from
-  if kept.has(folder) then
-    from = client:session{ store = kept.store(), id = folder }.image
-  elseif image then
-    from = client.images:oci(image)
-  else
-    return nil
-  end
-  return from:workspace{ path = folder, store = kept.store(), id = folder, prefer = prefer,
-    progress = progress }
+---@param id string      a folder's path, from kept.find()
+---@param given? { prefer: string?, progress: function? } of image:workspace
+---@return contree.Workspace
+function kept.open(client, id, given)
+  local session = client:session{ store = kept.store(), id = id }
+  return make(session.image, id, given)
+end
+
+--- The workspace of a folder that has none.
+---@async
+---@param client contree.Client
+---@param folder string  as of kept.folder()
+---@param image string   imported if it is not there
+---@param given? { prefer: string?, progress: function? } of image:workspace
+---@return contree.Workspace
+function kept.begin(client, folder, image, given)
+  return make(client.images:oci(image), folder, given)
 end
 
 return kept

@@ -6,24 +6,14 @@ local json = require("contree.base.json")
 local kept = require("contree.workspace.kept")
 local shapes = require("contree.mcp.tools.shapes")
 
-local MAX_PATCH = 100000
-
 local function open(context, given)
-  local path = shapes.path(given.path)
-  if path:sub(1, 1) ~= "/" then
-    errors.raise("invalid_argument", given.path .. " is no absolute path",
-      { hint = "this server's directory is not yours" })
+  local id, folder = kept.find(shapes.path(given.path))
+  if id then return kept.open(context.client, id, { prefer = given.prefer }) end
+  if given.image then
+    return kept.begin(context.client, folder, given.image, { prefer = given.prefer })
   end
-  local id, folder = kept.find(path)
-  local workspace = kept.open(context.client, id or folder, given.image, given.prefer)
-  if workspace then return workspace end
   errors.raise("not_found", folder .. ": no command has run on this folder yet",
     { hint = "workspace_run with an image runs the first one; list_images shows what there is" })
-end
-
-local function text_or_base64(bytes)
-  if utf8.len(bytes) then return bytes end
-  return "base64:" .. require("contree.core").base64_encode(bytes)
 end
 
 local function workspace_run(context, given)
@@ -34,8 +24,8 @@ local function workspace_run(context, given)
   local skipped = json.array()
   for i, each in ipairs(workspace.skipped) do skipped[i] = { path = each.path, why = each.why } end
   return { exit_code = result.exit_code or json.null, signal = result.signal,
-    timed_out = result.timed_out or false, stdout = text_or_base64(result.stdout),
-    stderr = text_or_base64(result.stderr), truncated = result.stdout_truncated
+    timed_out = result.timed_out or false, stdout = shapes.text(result.stdout),
+    stderr = shapes.text(result.stderr), truncated = result.stdout_truncated
       or result.stderr_truncated or false, image = result.uuid,
     left_out = #skipped > 0 and skipped or nil }
 end
@@ -47,10 +37,8 @@ local function workspace_changes(context, given)
     changes[i] = { path = each.path, change = each.change, type = each.type, size = each.size,
       risky = each.risky, hunks = each.hunks and #each.hunks or nil }
   end
-  local patch = tostring(list)
-  local cut = #patch > MAX_PATCH
-  return { changes = changes, patch = text_or_base64(patch:sub(1, MAX_PATCH)),
-    truncated = truncated or cut or false }
+  local patch, cut = shapes.patch(list)
+  return { changes = changes, patch = patch, truncated = truncated or cut }
 end
 
 local function applied(made)
