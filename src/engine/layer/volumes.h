@@ -23,7 +23,8 @@ struct layers;
 int volume_find_or_make(struct layers *l, const char *name, int64_t quota,
                         struct stored_volume *out, struct fault *f);
 /* Delete it for good: durable on return. No run may use it, or begin to. 404
- * when there is none. On a full disk its files go first, to make room. */
+ * for a name that no volume has. On a full disk its files go first, to make
+ * room. */
 int volume_remove(struct layers *l, const char *name, struct fault *f);
 /* The bytes of its files, as those of a layer (survey.h). A run may change them
  * meanwhile. */

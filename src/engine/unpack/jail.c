@@ -53,7 +53,7 @@ static int send_packet(int control, const struct unpack_order *order, int root,
     return sendmsg(control, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
-/* Order the process that waits; if there is none, or it is dead, a new one. */
+/* Order the process that waits, or a new one where none waits or it is dead. */
 static int start(struct jail *j, const struct unpack_order *order) {
     j->waited = spare_take(&j->child) &&
                 send_packet(j->child.control, order, j->root, j->input) == 0;

@@ -19,7 +19,7 @@ int unpacker_start(struct unpacker *u, struct fault *f);
 /* Kill it and wait for its end. Returns its status, as wait() does. */
 int unpacker_end(struct unpacker *u);
 
-/* Take one that waits. False: there is none. It may have died. */
+/* Take one that waits, which may have died. False: none waits. */
 bool spare_take(struct unpacker *u);
 /* SPARE_NONE: none waits, and none was asked for in the last seconds.
  * SPARE_DUE: spare_keep() has something to do. */
