@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,18 +76,6 @@ struct cgroup {
 };
 
 /* ---- finding controllers ---- */
-
-static char *read_text(int dir, const char *name) {
-    char *text = malloc(TEXT_MAX);
-    int fd CLEANUP(cleanup_close) = openat(dir, name, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 || !text ? -1 : read_all(fd, text, TEXT_MAX - 1);
-    if (got < 0) {
-        free(text);
-        return NULL;
-    }
-    text[got] = '\0';
-    return text;
-}
 
 /* Is `word` in a list whose separators are the characters of `by`? */
 static bool has_word(const char *list, const char *by, const char *word) {
@@ -196,15 +183,8 @@ static void find_version1(struct cgroups *c, const struct proc_files *m) {
             c->places[k].fd = open_place(path, "tasks");
 }
 
-static int write_text(int dir, const char *name, const char *text) {
-    int fd CLEANUP(cleanup_close) = openat(dir, name, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    return write_all(fd, text, strlen(text));
-}
-
 static bool are_alone(int dir) {
-    char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.procs");
+    char *text CLEANUP(cleanup_free) = cgroup_read_text(dir, "cgroup.procs");
     char *end;
     return text && strtol(text, &end, 10) == (long)getpid() &&
            strcmp(end, "\n") == 0;
@@ -223,13 +203,14 @@ static bool is_delegated(int dir, bool topmost) {
  * that started it. Tries again, as a process may fork meanwhile. */
 static void move_to_leaf(int dir) {
     for (int i = 0; i < MOVE_ATTEMPTS; i++) {
-        char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.procs");
+        char *text CLEANUP(cleanup_free) =
+            cgroup_read_text(dir, "cgroup.procs");
         char *rest = text, *pid;
         if (!text || !*text)
             return;
         while ((pid = strsep(&rest, "\n")))
             if (*pid)
-                write_text(dir, "contree-engine/cgroup.procs", pid);
+                cgroup_write_text(dir, "contree-engine/cgroup.procs", pid);
     }
 }
 
@@ -238,7 +219,7 @@ static void enable_controllers(int dir, const char *there_are) {
         char order[16];
         snprintf(order, sizeof order, "+%s", limit_table[k].controller);
         if (has_word(there_are, " \n", limit_table[k].controller) &&
-            write_text(dir, "cgroup.subtree_control", order) < 0)
+            cgroup_write_text(dir, "cgroup.subtree_control", order) < 0)
             log_line("no %s limits in the engine's control group: %s",
                      limit_table[k].controller, strerror(errno));
     }
@@ -247,7 +228,8 @@ static void enable_controllers(int dir, const char *there_are) {
 /* Enables the controllers of our own group for groups below it, if it is
  * delegated to us. Any group but the root must have no processes then. */
 static void prepare_own(int dir, bool topmost) {
-    char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.controllers");
+    char *text CLEANUP(cleanup_free) =
+        cgroup_read_text(dir, "cgroup.controllers");
     bool root = faccessat(dir, "cgroup.type", F_OK, 0) < 0;
     if (!text || !*text || (!root && !is_delegated(dir, topmost)))
         return;
@@ -262,7 +244,8 @@ static void prepare_own(int dir, bool topmost) {
 /* Uses the controllers of groups in `dir` that were not found elsewhere; false
  * if there are none. */
 static bool use_unified(struct cgroups *c, int dir) {
-    char *text CLEANUP(cleanup_free) = read_text(dir, "cgroup.subtree_control");
+    char *text CLEANUP(cleanup_free) =
+        cgroup_read_text(dir, "cgroup.subtree_control");
     bool useful = false;
     for (int k = 0; text && k < CGROUP_KINDS; k++) {
         if (c->places[k].fd >= 0 ||
@@ -329,14 +312,14 @@ struct cgroups *cgroups_open(const char *proc, int dir_fd) {
     c->next = (uint64_t)wall_microseconds();
     int dir CLEANUP(cleanup_close) =
         open(proc, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct proc_files m = {read_text(dir, "mountinfo"),
-                           read_text(dir, "cgroup")};
+    struct proc_files m = {cgroup_read_text(dir, "mountinfo"),
+                           cgroup_read_text(dir, "cgroup")};
     if (m.mounts && m.cgroups) {
         find_version1(c, &m);
         find_version2(c, &m);
         c->read_only = is_read_only(&m);
     }
-    char *table CLEANUP(cleanup_free) = read_text(dir, "../cgroups");
+    char *table CLEANUP(cleanup_free) = cgroup_read_text(dir, "../cgroups");
     find_switched_off(c, table);
     free(m.mounts);
     free(m.cgroups);
@@ -537,7 +520,7 @@ static int make_directory(struct cgroup *g, int kind, struct fault *f) {
     }
     /* Best effort: on older kernels there is no such file. */
     if (fresh && p->unified && *g->all->nice)
-        write_text(g->dirs[kind], "cpu.weight.nice", g->all->nice);
+        cgroup_write_text(g->dirs[kind], "cpu.weight.nice", g->all->nice);
     return 0;
 }
 
@@ -545,7 +528,7 @@ static int set_number(const struct cgroup *g, int kind, const char *file,
                       int64_t value, struct fault *f) {
     char text[32];
     snprintf(text, sizeof text, "%lld", (long long)value);
-    if (write_text(g->dirs[kind], file, text) < 0)
+    if (cgroup_write_text(g->dirs[kind], file, text) < 0)
         return fault_errno(f, "cannot set %s to %s", file, text);
     return 0;
 }
@@ -566,7 +549,7 @@ static int limit_memory(struct cgroup *g, double amount, struct fault *f) {
         return -1;
     /* The kernel kills all processes at once, so that none goes on while others
      * are gone; before 4.19 on_group() in sandbox.c has to do it. */
-    if (unified && write_text(dir, "memory.oom.group", "1") < 0 &&
+    if (unified && cgroup_write_text(dir, "memory.oom.group", "1") < 0 &&
         errno != ENOENT)
         return fault_errno(f, "cannot set memory.oom.group");
     g->memory_events =
@@ -579,7 +562,7 @@ static int limit_memory(struct cgroup *g, double amount, struct fault *f) {
     char order[32];
     g->oom = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     snprintf(order, sizeof order, "%d %d", g->oom, g->memory_events);
-    if (g->oom < 0 || write_text(dir, "cgroup.event_control", order) < 0)
+    if (g->oom < 0 || cgroup_write_text(dir, "cgroup.event_control", order) < 0)
         return fault_errno(f, "cannot watch the sandbox's memory");
     return 0;
 }
@@ -602,7 +585,7 @@ static int limit_cpu(struct cgroup *g, double cpus, struct fault *f) {
                    : set_number(g, CGROUP_CPU, "cpu.cfs_quota_us", quota, f);
     char text[64];
     snprintf(text, sizeof text, "%lld %d", (long long)quota, CPU_PERIOD);
-    if (write_text(g->dirs[CGROUP_CPU], "cpu.max", text) < 0)
+    if (cgroup_write_text(g->dirs[CGROUP_CPU], "cpu.max", text) < 0)
         return fault_errno(f, "cannot set cpu.max to %s", text);
     return 0;
 }
@@ -672,39 +655,20 @@ int cgroup_watch_fd(const struct cgroup *g, int *events) {
     return g->oom >= 0 ? g->oom : g->memory_events;
 }
 
-/* A number from a file of "name value" lines; 0 if it is not there. In version
- * 2 reading the file also arms the next wake-up. */
-static long counter(int fd, const char *name) {
-    char text[1024];
-    ssize_t got = fd < 0 ? -1 : pread(fd, text, sizeof text - 1, 0);
-    size_t length = strlen(name);
-    text[got > 0 ? got : 0] = '\0';
-    for (const char *line = text; line && *line;
-         line = strchr(line, '\n'), line += line != NULL)
-        if (strncmp(line, name, length) == 0 && line[length] == ' ')
-            return strtol(line + length, NULL, 10);
-    return 0;
-}
-
 void cgroup_woken(struct cgroup *g) {
     uint64_t times;
     if (g->oom >= 0 && read(g->oom, &times, sizeof times) == sizeof times)
         g->out_of_memory = true; /* before any process is killed */
-    if (counter(g->memory_events, "oom_kill") > 0)
+    if (cgroup_counter(g->memory_events, "oom_kill") > 0)
         g->out_of_memory = true;
 }
 
 const char *cgroup_limit_hit(struct cgroup *g) {
-    if (!g->out_of_memory && counter(g->memory_events, "oom_kill") > 0)
+    if (!g->out_of_memory && cgroup_counter(g->memory_events, "oom_kill") > 0)
         g->out_of_memory = true;
-    return g->out_of_memory                     ? "memory"
-           : counter(g->pids_events, "max") > 0 ? "pids"
-                                                : NULL;
-}
-
-static long number_in(int dir, const char *file, const char *name) {
-    int fd CLEANUP(cleanup_close) = openat(dir, file, O_RDONLY | O_CLOEXEC);
-    return counter(fd, name);
+    return g->out_of_memory                            ? "memory"
+           : cgroup_counter(g->pids_events, "max") > 0 ? "pids"
+                                                       : NULL;
 }
 
 void cgroup_usage(const struct cgroup *g, struct rusage *usage) {
@@ -712,13 +676,13 @@ void cgroup_usage(const struct cgroup *g, struct rusage *usage) {
     int dir = g->dirs[CGROUP_MEMORY];
     if (dir < 0 || !g->all->places[CGROUP_MEMORY].unified)
         return;
-    long user = number_in(dir, "cpu.stat", "user_usec");
-    long system = number_in(dir, "cpu.stat", "system_usec");
+    long user = cgroup_number(dir, "cpu.stat", "user_usec");
+    long system = cgroup_number(dir, "cpu.stat", "system_usec");
     usage->ru_utime =
         (struct timeval){user / MICROSECONDS, user % MICROSECONDS};
     usage->ru_stime =
         (struct timeval){system / MICROSECONDS, system % MICROSECONDS};
-    char *peak CLEANUP(cleanup_free) = read_text(dir, "memory.peak");
+    char *peak CLEANUP(cleanup_free) = cgroup_read_text(dir, "memory.peak");
     usage->ru_maxrss = peak ? strtol(peak, NULL, 10) / KIB : 0;
 }
 
@@ -738,27 +702,6 @@ void cgroup_open_files(const struct cgroup *g, struct cgroup_files *out) {
     }
 }
 
-double cgroup_cpu_seconds(const struct cgroup_files *g) {
-    long microseconds =
-        g->cpu < 0 ? 0 : number_in(g->cpu, "cpu.stat", "usage_usec");
-    return microseconds > 0 ? (double)microseconds / 1e6 : -1;
-}
-
-static void read_count(int dir, const char *name, int64_t *out) {
-    char *text CLEANUP(cleanup_free) = read_text(dir, name);
-    if (text && *text)
-        *out = strtoll(text, NULL, 10);
-}
-
-void cgroup_memory(const struct cgroup_files *g, int64_t *now, int64_t *peak) {
-    if (g->memory < 0)
-        return;
-    read_count(g->memory,
-               g->unified ? "memory.current" : "memory.usage_in_bytes", now);
-    read_count(g->memory,
-               g->unified ? "memory.peak" : "memory.max_usage_in_bytes", peak);
-}
-
 int cgroup_open_freezer(const struct cgroup *g) {
     for (int k = 0; k < CGROUP_KINDS; k++)
         if (g->dirs[k] >= 0 && g->all->places[k].unified)
@@ -766,26 +709,6 @@ int cgroup_open_freezer(const struct cgroup *g) {
                        ? fcntl(g->dirs[k], F_DUPFD_CLOEXEC, 0)
                        : -1;
     return -1;
-}
-
-int cgroup_freeze(int freezer, bool freeze, struct fault *f) {
-    if (write_text(freezer, "cgroup.freeze", freeze ? "1" : "0") == 0)
-        return 0;
-    return fault_errno(f, "cannot %s the sandbox's control group",
-                       freeze ? "freeze" : "thaw");
-}
-
-bool cgroup_await_frozen(int freezer, int milliseconds) {
-    double until = monotonic_seconds() + milliseconds / 1e3;
-    int fd CLEANUP(cleanup_close) =
-        openat(freezer, "cgroup.events", O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && counter(fd, "frozen") == 0) {
-        int left = (int)((until - monotonic_seconds()) * 1e3);
-        struct pollfd p = {.fd = fd, .events = POLLPRI};
-        if (left <= 0 || (poll(&p, 1, left) < 0 && errno != EINTR))
-            return false;
-    }
-    return fd >= 0;
 }
 
 void cgroup_drop(struct cgroup *g) {

@@ -9,6 +9,7 @@
 #define CONTREE_SANDBOX_CGROUP_H
 
 #include "base/fault.h"
+#include "sandbox/cgroup_files.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -81,24 +82,12 @@ const char *cgroup_limit_hit(struct cgroup *g);
 /* Fills what a group with a memory limit used, for when no process is left to
  * report it. Version 1 leaves `usage` as it is. */
 void cgroup_usage(const struct cgroup *g, struct rusage *usage);
-/* Directories of a group, owned; -1: it does not count that. */
-struct cgroup_files {
-    int memory, cpu;
-    bool unified; /* memory is of version 2 */
-};
+/* Opens what counts its use; its owner closes the descriptors. */
 void cgroup_open_files(const struct cgroup *g, struct cgroup_files *out);
-/* What its processes have used; -1: not counted. Any thread. */
-double cgroup_cpu_seconds(const struct cgroup_files *g);
-/* Leaves what is not counted as it is. Any thread. */
-void cgroup_memory(const struct cgroup_files *g, int64_t *now, int64_t *peak);
 /* The directory of a group of version 2 that can be frozen, which the caller
  * owns; else -1. Version 1 freezes processes so that nothing can kill them, and
  * they would outlive a killed engine: so it is not used. */
 int cgroup_open_freezer(const struct cgroup *g);
-/* Freezes or thaws all processes of the group, soon. */
-int cgroup_freeze(int freezer, bool freeze, struct fault *f);
-/* Waits until they are frozen, at most for some milliseconds. Any thread. */
-bool cgroup_await_frozen(int freezer, int milliseconds);
 /* Removes the group, whose processes are dead or dying. Accepts NULL. */
 void cgroup_drop(struct cgroup *g);
 

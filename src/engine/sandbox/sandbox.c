@@ -7,6 +7,7 @@
 #include "base/turn.h"
 #include "init/protocol.h"
 #include "sandbox/launcher.h"
+#include "sandbox/message.h"
 #include "sandbox/network.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -27,15 +27,6 @@ enum {
     AGAIN_MS = 10,          /* when the system has no room for a message */
     REPORTS_MAX = 32,       /* read in one turn of the loop */
     WAITING_MAX = 16,       /* messages, before sandbox_is_full() */
-};
-
-/* An order, to be sent to init. Owns its descriptors. */
-struct message {
-    struct message *next;
-    int fds[ORDER_FDS_MAX];
-    int fd_count;
-    size_t length;
-    char packet[]; /* struct order, strings */
 };
 
 struct sandbox {
@@ -70,12 +61,6 @@ struct sandbox {
     int open_handles;
 };
 
-static void message_free(struct message *m) {
-    for (int i = 0; i < m->fd_count; i++)
-        drop_fd(&m->fds[i]);
-    free(m);
-}
-
 /* Drops the messages before `end`; NULL: all. */
 static void drop_messages(struct sandbox *s, const struct message *end) {
     while (s->first != end) {
@@ -86,37 +71,6 @@ static void drop_messages(struct sandbox *s, const struct message *end) {
     }
     if (!s->first)
         s->last = &s->first;
-}
-
-enum sending { SENT, FULL, NO_ROOM, NEVER };
-
-/* FULL: the socket is; NO_ROOM: sockets of the system hold too many descriptors
- * already; NEVER: init is gone. */
-static enum sending message_send(const struct sandbox *s, struct message *m) {
-    union {
-        char space[CMSG_SPACE(ORDER_FDS_MAX * sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec part = {.iov_base = m->packet, .iov_len = m->length};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (m->fd_count > 0) {
-        message.msg_control = control.space;
-        message.msg_controllen = CMSG_SPACE(m->fd_count * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(m->fd_count * sizeof(int));
-        memcpy(CMSG_DATA(c), m->fds, m->fd_count * sizeof(int));
-    }
-    while (sendmsg(s->cell.control, &message, MSG_NOSIGNAL) < 0) {
-        if (errno == EAGAIN)
-            return FULL;
-        if (errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM)
-            return NO_ROOM;
-        if (errno != EINTR)
-            return NEVER;
-    }
-    return SENT;
 }
 
 static void on_control(uv_poll_t *poll, int status, int events);
@@ -135,7 +89,7 @@ static void on_again(uv_timer_t *timer);
  * When init is gone on_end() follows. */
 static void send_messages(struct sandbox *s) {
     while (s->unsent && !turn_is_long(launcher_loop(s->launcher))) {
-        enum sending how = message_send(s, s->unsent);
+        enum sending how = message_send(s->cell.control, s->unsent);
         if (how == NO_ROOM)
             uv_timer_start(&s->again, on_again, AGAIN_MS, 0);
         if (how != SENT)
@@ -172,71 +126,6 @@ static void enqueue(struct sandbox *s, struct message *m) {
     send_messages(s);
     if (s->unsent)
         watch_control(s);
-}
-
-/* The strings of an order, in its packet or, when long, in a memfd. */
-struct strings {
-    const char *const *list;
-    size_t count;
-};
-
-static size_t strings_size(const struct strings *sets, size_t count) {
-    size_t size = 0;
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < sets[i].count; j++)
-            size += strlen(sets[i].list[j]) + 1;
-    return size;
-}
-
-static void strings_copy(const struct strings *sets, size_t count, char *to) {
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < sets[i].count; j++)
-            to = stpcpy(to, sets[i].list[j]) + 1;
-}
-
-static int strings_memfd(const struct strings *sets, size_t count, size_t size,
-                         struct fault *f) {
-    int fd CLEANUP(cleanup_close) = memfd_create("order", MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, size) < 0)
-        return fault_errno(f, "cannot pass on a long command");
-    void *map = mmap(NULL, size, PROT_WRITE, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED)
-        return fault_errno(f, "cannot pass on a long command");
-    strings_copy(sets, count, map);
-    munmap(map, size);
-    return steal_fd(&fd);
-}
-
-/* Takes the descriptors over, also on failure. */
-static struct message *message_new(struct order *o, const struct strings *sets,
-                                   size_t count, const int *fds, int fd_count,
-                                   struct fault *f) {
-    size_t size = strings_size(sets, count);
-    bool inside = size <= ORDER_INLINE_MAX;
-    size_t length = sizeof *o + (inside ? size : 0);
-    struct message *m = calloc(1, sizeof *m + length);
-    int memfd = -1;
-    if (m && !inside)
-        memfd = strings_memfd(sets, count, size, f);
-    if (!m || (!inside && memfd < 0)) {
-        if (!m)
-            fault_memory(f);
-        free(m);
-        for (int i = 0; i < fd_count; i++)
-            close_fd(fds[i]);
-        return NULL;
-    }
-    o->payload = size;
-    o->in_memfd = !inside;
-    m->length = length;
-    memcpy(m->packet, o, sizeof *o);
-    if (inside)
-        strings_copy(sets, count, m->packet + sizeof *o);
-    for (int i = 0; i < fd_count; i++)
-        m->fds[m->fd_count++] = fds[i];
-    if (memfd >= 0)
-        m->fds[m->fd_count++] = memfd;
-    return m;
 }
 
 /* Takes the descriptors over, also on failure. */
