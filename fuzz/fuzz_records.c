@@ -2,6 +2,7 @@
  * bytes break the parser, and output that goes to a file is the same. */
 #define _GNU_SOURCE
 #include "records.h"
+#include "same.h"
 
 #include <lauxlib.h>
 #include <stdint.h>
@@ -77,18 +78,6 @@ static void push_reading(lua_State *L, const char *data, size_t size,
     if (!records.first && records.queued)
         abort();
     records_free(&records);
-}
-
-static void check_same(lua_State *L) {
-    if (lua_rawlen(L, 1) != lua_rawlen(L, 2))
-        abort();
-    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, 1); i++) {
-        lua_rawgeti(L, 1, i);
-        lua_rawgeti(L, 2, i);
-        if (!lua_rawequal(L, -1, -2))
-            abort();
-        lua_pop(L, 2);
-    }
 }
 
 /* What is written to the file is what it says. */

@@ -1,5 +1,6 @@
 /* fuzz_sse.c: the events of a stream do not depend on how it is split, and no
  * bytes break the parser. */
+#include "same.h"
 #include "sse.h"
 
 #include <lauxlib.h>
@@ -40,18 +41,6 @@ static void push_reading(lua_State *L, const char *data, size_t size,
         lua_rawseti(L, -2, i);
     }
     sse_free(&sse);
-}
-
-static void check_same(lua_State *L) {
-    if (lua_rawlen(L, 1) != lua_rawlen(L, 2))
-        abort();
-    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, 1); i++) {
-        lua_rawgeti(L, 1, i);
-        lua_rawgeti(L, 2, i);
-        if (!lua_rawequal(L, -1, -2))
-            abort();
-        lua_pop(L, 2);
-    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

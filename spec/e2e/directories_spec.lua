@@ -1,9 +1,9 @@
 -- Directories that go in by files=: as one layer; where the server cannot do that, small ones
 -- file by file, others as an archive that a run unpacks.
-local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
+local turns = require("spec.support.turns")
 
 local own = home.own(it)
 
@@ -102,17 +102,9 @@ for _, way in ipairs(home.plain and { "file by file" } or { "as a layer", "file 
       local entries = way == "as a layer" and 3000 or 100
       disk.capture(("mkdir -p %s/m && cd %s/m && seq %d | split -l 1 -a 4 -")
         :format(directory, directory, entries))
-      local ticks, over = 0, false
-      local ticker = contree.spawn(function()
-        while not over do
-          ticks = ticks + 1
-          contree.sleep(0.001)
-        end
+      local ticks, stdout = turns.count(function()
+        return find{ ["/src"] = directory .. "/m" }
       end)
-      local finding = contree.spawn(function() return find{ ["/src"] = directory .. "/m" } end)
-      local stdout = finding:wait()
-      over = true
-      ticker:wait()
       assert.equal(entries, select(2, stdout:gsub("\n", "")))
       assert.is_true(ticks >= 5, ticks .. " turns of another task")
     end)

@@ -1,8 +1,8 @@
 -- image:export_to: the tree of an image as a directory of this machine.
-local contree = require("contree")
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
+local turns = require("spec.support.turns")
 
 describe("image:export_to", function()
   local client, directory, stop, image
@@ -73,22 +73,12 @@ describe("image:export_to", function()
   end)
 
   it("lets other tasks run meanwhile", function()
-    local ticks, over = 0, false
-    local ticker = contree.spawn(function()
-      while not over do
-        ticks = ticks + 1
-        contree.sleep(0.001)
-      end
-    end)
     local many = image:run{ disposable = false,
       shell = "mkdir /m && cd /m && seq 3000 | while read i; do echo $i > $i; done" }
-    ticks = 0
-    contree.spawn(function()
+    local ticks = turns.count(function()
       many:export_to(directory .. "/many", { at = "/m" })
       many:export_to(directory .. "/many", { at = "/m", replace = true })
-    end):wait()
-    over = true
-    ticker:wait()
+    end)
     assert.equal("3000\n", sh("ls many | wc -l"))
     assert.is_true(ticks >= 5, ticks .. " turns of another task")
   end)

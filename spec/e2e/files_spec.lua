@@ -1,9 +1,9 @@
 -- Files that go in, by each way that there is: the engine copies large ones from a descriptor,
 -- or they are hashed and sent.
-local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
+local turns = require("spec.support.turns")
 
 local own = home.own(it)
 
@@ -41,16 +41,8 @@ for _, way in ipairs(home.plain and { "sent" } or { "copied by the engine", "sen
     end)
 
     it("need no turn of the caller's loop for long", function()
-      local path, ticks, over = write("ticks", "fedcba9876543210", 4000000), 0, false
-      local ticker = contree.spawn(function()
-        while not over do
-          ticks = ticks + 1
-          contree.sleep(0.001)
-        end
-      end)
-      local file = contree.spawn(function() return client.files:upload(path) end):wait()
-      over = true
-      ticker:wait()
+      local path = write("ticks", "fedcba9876543210", 4000000)
+      local ticks, file = turns.count(function() return client.files:upload(path) end)
       assert.equal(64000000, file.size)
       assert.is_true(ticks >= 5, ticks .. " turns of another task")
     end)

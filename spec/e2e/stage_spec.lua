@@ -1,8 +1,8 @@
 -- session:stage: files in a session's image without a command.
-local contree = require("contree")
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
+local turns = require("spec.support.turns")
 
 local own = home.own(it)
 
@@ -148,18 +148,9 @@ describe("session:stage", function()
   end)
 
   it("lets other tasks run meanwhile", function()
-    local ticks, over = 0, false
-    local ticker = contree.spawn(function()
-      while not over do
-        ticks = ticks + 1
-        contree.sleep(0.001)
-      end
-    end)
     local path = directory .. "/large"
     disk.capture("head -c 60000000 /dev/zero > " .. path)
-    contree.spawn(function() session:stage{ ["/large"] = path } end):wait()
-    over = true
-    ticker:wait()
+    local ticks = turns.count(function() session:stage{ ["/large"] = path } end)
     assert.equal(60000000, session:stat("/large").size)
     assert.is_true(ticks >= 5, ticks .. " turns of another task")
   end)

@@ -348,6 +348,12 @@ function Engine:wait(uuid)
   end)
 end
 
+--- Cancels an operation, and returns how it then is.
+function Engine:cancel(uuid)
+  self:request("DELETE", "/v1/operations/" .. uuid)
+  return self:wait(uuid)
+end
+
 --- Opens an event stream.
 function Engine:follow(uuid, query, headers)
   local connection = self:connect()

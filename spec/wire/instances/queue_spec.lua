@@ -17,10 +17,6 @@ describe("D5: the queue", function()
     return reply.json.uuid
   end
   local function state(uuid) return engine:get("/v1/operations/" .. uuid).json.status end
-  local function cancel(uuid)
-    engine:request("DELETE", "/v1/operations/" .. uuid)
-    engine:wait(uuid)
-  end
 
   -- Calls `body` while all sandboxes are taken; it may release one.
   local function busy(body)
@@ -31,7 +27,7 @@ describe("D5: the queue", function()
       return state(holders[1]) == "EXECUTING" and state(holders[2]) == "EXECUTING"
     end)
     local ok, problem = pcall(body, holders)
-    for _, uuid in ipairs(holders) do cancel(uuid) end
+    for _, uuid in ipairs(holders) do engine:cancel(uuid) end
     wire.eventually("an empty engine", function()
       return engine:get("/v1/whoami").json.operations_stat.running_instances == 0
     end)
@@ -53,10 +49,10 @@ describe("D5: the queue", function()
       end
       assert.are.equal(5, engine:get("/v1/whoami").json.operations_stat.running_instances)
       -- A run that stops waiting makes room in the queue.
-      cancel(waiting[2])
+      engine:cancel(waiting[2])
       waiting[2] = spawn{ command = "true" }
       wire.refuses(429, "", post{ command = "true" })
-      for _, uuid in ipairs(waiting) do cancel(uuid) end
+      for _, uuid in ipairs(waiting) do engine:cancel(uuid) end
     end)
     assert.are.equal("SUCCESS", engine:run{ command = "true" }.status)
   end)
@@ -94,7 +90,7 @@ describe("D5: the queue", function()
       wire.run("sleep 2")
       assert.are.equal("PENDING", state(uuid))
       assert.are.equal("PENDING", state(short))
-      for i = 1, 2 do cancel(holders[i]) end
+      for i = 1, 2 do engine:cancel(holders[i]) end
       local result = engine:wait(uuid).metadata.result
       assert.are.equal("done\n", result.stdout.value)
       assert.is_true(result.resources.elapsed_time >= 1)
@@ -108,7 +104,7 @@ describe("D5: the queue", function()
     busy(function(holders)
       local order = {}
       for i = 1, 3 do order[i] = spawn{ command = "true" } end
-      cancel(holders[1]) -- all of them run in this place
+      engine:cancel(holders[1]) -- all of them run in this place
       local started = {}
       for i, uuid in ipairs(order) do
         engine:wait(uuid)
@@ -136,15 +132,15 @@ print(s.makefile().read())
       local theirs = wire.run("python3 " .. script):match('"uuid":"([^"]+)"')
       os.remove(script)
       assert.are.equal("PENDING", state(theirs))
-      cancel(holders[1])
+      engine:cancel(holders[1])
       wire.eventually("their turn", function() return state(theirs) == "EXECUTING" end)
       for _, uuid in ipairs(ours) do assert.are.equal("PENDING", state(uuid)) end
       -- Now each client has a run; our turn is next, by age.
-      cancel(holders[2])
+      engine:cancel(holders[2])
       wire.eventually("our turn", function() return state(ours[1]) == "EXECUTING" end)
-      cancel(ours[2])
-      cancel(ours[1])
-      cancel(theirs)
+      engine:cancel(ours[2])
+      engine:cancel(ours[1])
+      engine:cancel(theirs)
     end)
   end)
 

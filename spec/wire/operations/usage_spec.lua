@@ -25,10 +25,6 @@ describe("what a run uses", function()
       return check(now) and now
     end)
   end
-  local function cancel(uuid)
-    engine:request("DELETE", "/v1/operations/" .. uuid)
-    return engine:wait(uuid)
-  end
 
   it("grows with what is done", function()
     local uuid = running([[head -c 30000000 /dev/zero > /f; sync
@@ -42,7 +38,7 @@ describe("what a run uses", function()
     await(uuid, "processor time", function(later) return later.cpu_seconds > 0.1 end)
     await(uuid, "bytes written", function(later) return later.written_bytes >= 30000000 end)
     assert.is_true(now.memory_bytes > 100000)
-    cancel(uuid)
+    engine:cancel(uuid)
   end)
 
   it("counts what has ended, too", function()
@@ -55,7 +51,7 @@ describe("what a run uses", function()
     local now = usage(uuid)
     assert.is_true(now.cpu_seconds >= 0.1, tostring(now.cpu_seconds))
     assert.are.equal(1, now.processes)
-    cancel(uuid)
+    engine:cancel(uuid)
   end)
 
   it("has the peak where memory is limited", function()
@@ -68,7 +64,7 @@ describe("what a run uses", function()
     local now = await(uuid, "the peak",
       function(later) return later.memory_peak_bytes >= 40000000 end)
     assert.is_true(now.memory_bytes <= now.memory_peak_bytes)
-    cancel(uuid)
+    engine:cancel(uuid)
   end)
 
   it("is told while it is paused", function()
@@ -76,7 +72,7 @@ describe("what a run uses", function()
     await(uuid, "processes", function(now) return now.processes == 3 end)
     engine:request("POST", ("/v1/operations/%s/pause"):format(uuid))
     assert.are.equal(3, usage(uuid).processes)
-    cancel(uuid)
+    engine:cancel(uuid)
   end)
 
   it("is in the list of what is executing", function()
@@ -93,8 +89,8 @@ describe("what a run uses", function()
     assert.is_true(found[other].consumed_memory > 0)
     assert.are.equal(1, #engine:get("/v1/operations?status=EXECUTING&limit=1").json)
     assert.are.equal(1, #engine:get("/v1/operations?status=EXECUTING&offset=1").json)
-    cancel(one)
-    cancel(other)
+    engine:cancel(one)
+    engine:cancel(other)
     assert.are.equal(0, #engine:get("/v1/operations?status=EXECUTING").json)
   end)
 
@@ -104,13 +100,13 @@ describe("what a run uses", function()
       chmod +x /tmp/*; exec '/tmp/a) R 1 1 9']], { stdin = { value = "", close = false } })
     local now = await(uuid, "the program", function(later) return later.processes == 1 end)
     assert.is_true(now.cpu_seconds < 10)
-    cancel(uuid)
+    engine:cancel(uuid)
   end)
 
   it("is read while processes come and go", function()
     local uuid = running("while :; do for i in 1 2 3 4 5 6 7 8; do true & done; wait; done")
     for _ = 1, 50 do assert.is_true(usage(uuid).processes >= 1) end
-    cancel(uuid)
+    engine:cancel(uuid)
   end)
 
   it("is refused where nothing runs", function()
