@@ -169,6 +169,22 @@ describe("contree", function()
       assert.matches("no such", fails(1, "changes -C /nowhere"):lower())
     end)
 
+    it("says what to do when others were quicker", function()
+      local out = disk.capture(([[cd %s; %s 2>%s/first </dev/null & pid=$!; sleep 1
+        %s </dev/null; wait $pid; echo $?]]):format(folder,
+        program.words(directory, "on -s -- 'sleep 3; touch slow'"), directory,
+        program.words(directory, "on -- touch quick")))
+      assert.are.equal("125\n", out)
+      local image = disk.read(directory .. "/first"):match("is the image (%S+)")
+      assert.matches("slow", ok("ls -q " .. image .. " /work"))
+      ok("on -s -- 'echo theirs >both'", there)
+      disk.write(folder .. "/both", "ours\n")
+      assert.matches("%-%-prefer host, or %-%-prefer sandbox", fails(125, "on -- true", there))
+      assert.are.equal("ours\n", ok("on --prefer host -- cat both", there))
+      os.remove(folder .. "/both")
+      ok("on --prefer host -- rm quick", there)
+    end)
+
     it("says what may be harmful", function()
       ok("on -s -- 'mkdir -p .vscode; echo {} >.vscode/tasks.json'", there)
       assert.matches("A .vscode/tasks.json  (risky", ok("changes --stat", there), 1, true)

@@ -146,17 +146,27 @@ local function field(err, name)
   return type(value) == "string" and value or nil
 end
 
+-- What to do about it, at a shell: the library's hints for conflicts are lines of Lua.
+local function hint_of(err)
+  if err.kind == "conflict" and err.paths then
+    return "contree on --prefer host, or --prefer sandbox, decides whose version it is"
+  elseif err.kind == "conflict" and err.result then
+    return "what this run changed is the image " .. err.result.uuid
+  end
+  return field(err, "hint")
+end
+
 --- Says what failed, and what to do about it.
 function report.failure(args, err)
   if not errors.is(err) then err = errors.new("internal", tostring(err)) end
+  local hint = hint_of(err)
   if args.json then
-    local shown = { kind = err.kind, message = err.message, hint = err.hint, status = err.status,
+    local shown = { kind = err.kind, message = err.message, hint = hint, status = err.status,
       request_id = err.request_id }
     io.stderr:write(json.encode({ error = shown }) or err.message, "\n")
     return
   end
   io.stderr:write(terminal.colour(ERR, "red", "contree: "), terminal.plain(err.message), "\n")
-  local hint = field(err, "hint")
   if hint then io.stderr:write("  ", terminal.plain(hint), "\n") end
 end
 
