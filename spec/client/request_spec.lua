@@ -1,5 +1,6 @@
 -- Requests, as every call makes them: addresses, credentials, retries, errors.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
 
@@ -163,6 +164,23 @@ describe("a request", function()
     assert.are.equal("nobody listens there", err.hint)
     assert.matches("/tmp/contree-spec-nobody.sock", tostring(err), 1, true)
     assert.are.equal(1, #lines)
+  end)
+
+  it("says so when it may not use a socket", function()
+    local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
+    local directory = os.tmpname()
+    -- Root may use them all.
+    local as = require("contree.core").geteuid() == 0 and "setpriv --reuid 65534 --clear-groups "
+      or ""
+    local said = disk.capture(([[rm %s && mkdir -m 0 %s && cd / && %s%s -e '
+      require("contree.core")
+      print(select(2, pcall(function()
+        require("contree").new("unix:%s/s"):whoami()
+      end)).hint)' 2>&1; rmdir %s]]):format(directory, directory, as, lua, directory, directory))
+    if said:find("module 'contree.core' not found", 1, true) then
+      return pending("nobody can read this tree")
+    end
+    assert.are.equal("its engine serves its own user, with --group also the socket's group\n", said)
   end)
 
   it("never shows the token", function()

@@ -119,7 +119,10 @@ function failure.of_transfer(self, request, result)
       or err.kind == "resolve" or nil }
   if err.kind == "connect" and self.unix_socket and not self.engine then
     -- Another attempt does not help: we start no engine on this socket.
-    fields.hint, fields.final, fields.unsent = "nobody listens there", true, nil
+    local denied = err.message:find("Permission denied", 1, true)
+    fields.hint = denied and "its engine serves its own user, with --group also the socket's group"
+      or "nobody listens there"
+    fields.final, fields.unsent = true, nil
   end
   return errors.new(known.kind or "connection",
     self.redact(before_words(self, request, err) .. err.message), fields)

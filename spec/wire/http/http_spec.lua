@@ -393,6 +393,49 @@ print(s.recv(4096).decode().split()[1])
     assert.are.equal("403", wire.run("python3 " .. path))
     wire.run("chmod 600 " .. engine.path)
   end)
+
+  -- An engine without root is in a user namespace, where most groups have no id.
+  it("lets its group in only with --group, and lets it do what TCP may", function()
+    if wire.run("id -u") ~= "0" then return end
+    local other = wire.start("--group", [[sh -c 'cd /; d=${4%/*}; chown 61234:61111 $d; chmod 755 $d
+      exec setpriv --reuid 61234 --regid 61111 --clear-groups "$@"' sh]])
+    assert.are.equal("660 61234 61111", wire.run("stat -c '%a %u %g' " .. other.path))
+    local script = [[
+import os, socket, sys
+ids, method, path, body = sys.argv[1:5]
+uid, gid, *more = [int(i) for i in ids.split(",")]
+os.setgroups(more); os.setresgid(gid, gid, gid); os.setresuid(uid, uid, uid)
+s = socket.socket(socket.AF_UNIX)
+try: s.connect("%s")
+except PermissionError: sys.exit("no permission")
+s.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+  f"Content-Type: application/json\r\nPrefer: wait=30\r\n"
+  f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+print(b"".join(iter(lambda: s.recv(65536), b"")).decode().split()[1])
+]]
+    disk.write(other.directory .. "/ask.py", script:format(other.path))
+    local function ask(ids, method, path, body)
+      return wire.run(("python3 %s/ask.py %s %s '%s' '%s' 2>&1"):format(other.directory, ids,
+        method or "GET", path or "/v1/whoami", body or ""))
+    end
+    local member, primary, stranger = "65534,65534,4,61111", "65534,61111", "65534,65534,4"
+    assert.are.equal("200", ask(member))
+    assert.are.equal("200", ask(primary))
+    assert.are.equal("200", ask("61234,65534"))
+    assert.are.equal("no permission", ask(stranger))
+    wire.run("chmod 666 " .. other.path) -- as if it had inherited the descriptor
+    assert.are.equal("403", ask(stranger))
+    assert.are.equal("403", ask("0,0"))
+    local run = wire.spawn{ command = "true" }
+    assert.are.equal("201", ask(member, "POST", "/v1/instances", wire.json.encode(run)))
+    run.mounts = { ["/data"] = "/usr" }
+    assert.are.equal("403", ask(member, "POST", "/v1/instances", wire.json.encode(run)))
+    assert.are.equal("201", ask("61234,61111", "POST", "/v1/instances", wire.json.encode(run)))
+    assert.are.equal("403", ask(member, "POST", "/v1/gc", "{}"))
+    assert.are.equal("403", ask(member, "POST", "/v1/export", '{"image":"tag:busybox:latest"}'))
+    assert.are.equal("403", ask(member, "POST", "/v1/files/descriptor", '{"fd":0,"inode":"1.1"}'))
+    other:stop()
+  end)
 end)
 
 describe("the HTTP server on TCP", function()

@@ -46,10 +46,10 @@ static int print_help(const struct options *o, struct fault *f) {
 
 const struct command commands[] = {
     {"serve", .help = "run sandboxes for clients, over HTTP",
-     .options = {SET_DATA_DIR, SET_SOCKET, SET_LISTEN, SET_TOKEN_FILE,
-                 SET_IDLE_EXIT, SET_READY_FD, SET_MEMORY, SET_CPUS, SET_PIDS,
-                 SET_RUNTIME, SET_NICE, SET_MAX_RUNS, SET_MAX_QUEUED,
-                 SET_ALLOW_MOUNT, SET_PLAIN_API},
+     .options = {SET_DATA_DIR, SET_SOCKET, SET_GROUP, SET_LISTEN,
+                 SET_TOKEN_FILE, SET_IDLE_EXIT, SET_READY_FD, SET_MEMORY,
+                 SET_CPUS, SET_PIDS, SET_RUNTIME, SET_NICE, SET_MAX_RUNS,
+                 SET_MAX_QUEUED, SET_ALLOW_MOUNT, SET_PLAIN_API},
      .check = check_serve, .run = serve},
     {"import", .operand = "SOURCE",
      .wanted = "a FILE, - for standard input, oci:DIR or "

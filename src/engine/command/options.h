@@ -15,6 +15,7 @@ enum setting {
     NO_SETTING,
     SET_DATA_DIR,
     SET_SOCKET,
+    SET_GROUP,
     SET_LISTEN,
     SET_TOKEN_FILE,
     SET_IDLE_EXIT,

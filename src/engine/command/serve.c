@@ -260,6 +260,7 @@ static int run(struct server *s, struct fault *f) {
         .workers = &e->workers,
         .most = &e->descriptors,
         .socket_path = e->config->socket_path,
+        .group = e->config->group,
         .listen = e->config->listen,
         .token = e->config->token,
         .routes = e->config->plain_api ? api_plain_routes : api_routes,

@@ -62,6 +62,11 @@ static int set_socket(const struct given *g) {
     return 0;
 }
 
+static int set_group(const struct given *g) {
+    g->options->config.group = true;
+    return 0;
+}
+
 static int set_listen(const struct given *g) {
     g->options->config.listen = g->value;
     return 0;
@@ -217,6 +222,10 @@ const struct setting_row settings[SETTINGS] = {
                     "data directory engine-HASH.sock, below\n"
                     "$XDG_RUNTIME_DIR/contree, else /tmp/contree-UID)",
                     .set = set_socket},
+    [SET_GROUP] = {"group", NULL,
+                   "let processes of this user's group use the socket, too;\n"
+                   "they may do what clients over TCP may",
+                   .set = set_group},
     [SET_LISTEN] = {"listen", "ADDRESS:PORT",
                     "serve TCP too, such as 127.0.0.1:0; needs\n"
                     "--token-file",

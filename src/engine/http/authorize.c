@@ -1,5 +1,5 @@
-/* authorize.c: the engine's own user may ask over the Unix socket, the holder
- * of the token over TCP. */
+/* authorize.c: the engine's own user, and its group if that is allowed, may ask
+ * over the Unix socket, the holder of the token over TCP. */
 #include "http/internal.h"
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
@@ -27,7 +27,9 @@ static bool token_is_right(struct request *r) {
  * page that reaches us by DNS rebinding: the page has no token. */
 void request_authorize(struct request *r) {
     if (r->connection->refused) {
-        fault_set(&r->fault, 403, "this engine serves another user");
+        fault_set(&r->fault, 403,
+                  "this engine serves its own user, with --group also the "
+                  "group of that user");
     } else if (r->connection->listener->tcp && !token_is_right(r)) {
         fault_set(&r->fault, 401, "missing or wrong bearer token");
         reply_header(r, "WWW-Authenticate", "Bearer");

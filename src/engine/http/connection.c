@@ -64,7 +64,9 @@ static void connection_open(struct listener *l, struct MHD_Connection *mhd,
     c->listener = l;
     c->fd = info->connect_fd;
     c->opened = c->since = monotonic_seconds();
-    c->refused = !l->tcp && !peer_is_us(c->fd);
+    c->ours = !l->tcp && peer_is_us(c->fd);
+    c->refused = !l->tcp && !c->ours &&
+                 !(l->server->o->group && peer_has_our_group(c->fd));
     c->known = !l->tcp && !c->refused;
     l->count++;
     l->strangers += !c->known;

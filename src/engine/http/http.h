@@ -24,8 +24,9 @@ struct http_options {
     struct workers *workers;
     const struct descriptors *most; /* limits of connections */
     const char *socket_path;        /* absolute; NULL: no Unix socket */
-    const char *listen;             /* "127.0.0.1:0" style; NULL: no TCP */
-    const char *token;              /* bearer token for TCP; NULL with no TCP */
+    bool group;         /* processes of our group may use it as those on TCP */
+    const char *listen; /* "127.0.0.1:0" style; NULL: no TCP */
+    const char *token;  /* bearer token for TCP; NULL with no TCP */
     const struct route *const *routes; /* tables, see route_find() */
     void *context;                     /* for request_context() */
 };
@@ -52,7 +53,7 @@ const json_t *request_json(const struct request *r);
 /* The body; NULL if it is JSON. */
 const void *request_bytes(const struct request *r, size_t *length);
 const char *request_header(const struct request *r, const char *name);
-/* Whether it came over the Unix socket, so from our own user. */
+/* Whether it came over the Unix socket, from our own user. */
 bool request_is_local(const struct request *r);
 bool request_is_head(const struct request *r);
 /* The id of the process that sent it; 0 over TCP. */

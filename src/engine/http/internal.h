@@ -65,7 +65,8 @@ struct connection {
     struct connection *next, *previous;
     struct listener *listener;
     int fd;
-    bool refused;   /* another user's process */
+    bool ours;      /* our own user's process, on the Unix socket */
+    bool refused;   /* of a process that may not use that socket */
     bool known;     /* its user or its token was right */
     bool sent_away; /* shut down to make room */
     double opened;  /* monotonic seconds */

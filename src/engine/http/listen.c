@@ -37,7 +37,7 @@ static int open_directory(const char *directory) {
 
 /* Open the directory of `path`, which is made if it is missing. Refuse one in
  * which other users could put a socket of theirs. */
-static int prepare_directory(const char *path, struct fault *f) {
+static int prepare_directory(const char *path, bool group, struct fault *f) {
     char directory[sizeof((struct sockaddr_un *)0)->sun_path];
     const char *slash = strrchr(path, '/');
     struct stat st;
@@ -45,7 +45,7 @@ static int prepare_directory(const char *path, struct fault *f) {
         return fault_set(f, 400, "the socket path %s is not absolute", path);
     snprintf(directory, sizeof directory, "%.*s",
              (int)(slash == path ? 1 : slash - path), path);
-    if (mkdir(directory, 0700) < 0 && errno != EEXIST)
+    if (mkdir(directory, group ? 0750 : 0700) < 0 && errno != EEXIST)
         return fault_errno(f, "cannot make the socket directory %s", directory);
     int fd CLEANUP(cleanup_close) = open_directory(directory);
     if (fd < 0 && errno == ENOTDIR)
@@ -68,25 +68,25 @@ static int prepare_directory(const char *path, struct fault *f) {
     return steal_fd(&fd);
 }
 
-static int open_place(const char *path, struct fault *f) {
+static int open_place(const char *path, bool group, struct fault *f) {
     enum { MOST = sizeof((struct sockaddr_un *)0)->sun_path - 9 };
     if (strlen(path) > MOST)
         return fault_set(f, 400,
                          "the socket path %s is longer than %d bytes, the "
                          "most a socket can have; choose another with --socket",
                          path, (int)MOST);
-    return prepare_directory(path, f);
+    return prepare_directory(path, group, f);
 }
 
 int listen_check(const char *path, struct fault *f) {
-    int directory CLEANUP(cleanup_close) = open_place(path, f);
+    int directory CLEANUP(cleanup_close) = open_place(path, false, f);
     return directory < 0 ? -1 : 0;
 }
 
 /* Make the socket under a temporary name, then rename it to `name`. No other
  * engine does that for the same path at the same time, for the caller holds the
  * lock of the data directory; an old temporary name is a leftover. */
-static int bind_in(int directory, int fd, const char *name) {
+static int bind_in(int directory, int fd, bool group, const char *name) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char fresh[72];
     snprintf(fresh, sizeof fresh, "%.64s.new",
@@ -94,7 +94,7 @@ static int bind_in(int directory, int fd, const char *name) {
     snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s",
              directory, fresh);
     unlinkat(directory, fresh, 0);
-    mode_t old = umask(0177);
+    mode_t old = umask(group ? 0117 : 0177);
     int rc = bind(fd, (struct sockaddr *)&address, sizeof address);
     umask(old);
     if (rc < 0 || listen(fd, LISTEN_BACKLOG) < 0)
@@ -105,15 +105,15 @@ static int bind_in(int directory, int fd, const char *name) {
     return rc;
 }
 
-int listen_unix(const char *path, struct fault *f) {
-    int directory CLEANUP(cleanup_close) = open_place(path, f);
+int listen_unix(const char *path, bool group, struct fault *f) {
+    int directory CLEANUP(cleanup_close) = open_place(path, group, f);
     if (directory < 0)
         return -1;
     int fd CLEANUP(cleanup_close) =
         socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return fault_errno(f, "cannot make a socket");
-    if (bind_in(directory, fd, strrchr(path, '/') + 1) < 0)
+    if (bind_in(directory, fd, group, strrchr(path, '/') + 1) < 0)
         return fault_errno(f, "cannot listen on %s", path);
     return steal_fd(&fd);
 }
@@ -123,6 +123,37 @@ bool peer_is_us(int fd) {
     socklen_t length = sizeof peer;
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
            peer.uid == geteuid();
+}
+
+/* The further groups of the peer: *count ids to free, or NULL. */
+static gid_t *peer_groups(int fd, size_t *count) {
+    socklen_t bytes = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &bytes) == 0 ||
+        errno != ERANGE)
+        return NULL;
+    gid_t *groups = malloc(bytes);
+    if (!groups ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes) < 0) {
+        free(groups);
+        return NULL;
+    }
+    *count = bytes / sizeof *groups;
+    return groups;
+}
+
+/* In a user namespace, ids that it lacks become the overflow id, which is never
+ * ours. */
+bool peer_has_our_group(int fd) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    size_t count = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+        return false;
+    bool found = peer.gid == getegid();
+    gid_t *groups CLEANUP(cleanup_free) = peer_groups(fd, &count);
+    for (size_t i = 0; i < count && !found; i++)
+        found = groups[i] == getegid();
+    return found;
 }
 
 long peer_process(int fd) {

@@ -5,15 +5,17 @@
 #include "base/fault.h"
 #include <stdbool.h>
 
-/* Make a listening Unix socket of mode 0600 at `path`. It replaces a stale one
- * atomically. Its directory is made (0700) if it is missing; 403 if that
- * belongs to another user. */
-int listen_unix(const char *path, struct fault *f);
+/* Make a listening Unix socket of mode 0600 at `path`; for our group, too, of
+ * mode 0660. It replaces a stale one atomically. Its directory is made (0700,
+ * 0750) if it is missing; 403 if that belongs to another user. */
+int listen_unix(const char *path, bool group, struct fault *f);
 /* Check whether listen_unix() could make its socket there; makes the directory.
  */
 int listen_check(const char *path, struct fault *f);
 /* Whether the process at the other end runs as our own user. */
 bool peer_is_us(int fd);
+/* Whether that process has our group among its own. */
+bool peer_has_our_group(int fd);
 /* The id of that process; 0 if the kernel does not tell. */
 long peer_process(int fd);
 

@@ -36,11 +36,11 @@ const char *request_header(const struct request *r, const char *name) {
 }
 
 bool request_is_local(const struct request *r) {
-    return !r->connection->listener->tcp;
+    return r->connection->ours;
 }
 
 long request_client(const struct request *r) {
-    return request_is_local(r) ? peer_process(r->connection->fd) : 0;
+    return r->connection->listener->tcp ? 0 : peer_process(r->connection->fd);
 }
 
 bool request_is_head(const struct request *r) {

@@ -122,7 +122,7 @@ static int open_unix(struct http_server *s, struct fault *f) {
     const char *path = s->o->socket_path;
     if (!path)
         return 0;
-    int fd = listen_unix(path, f);
+    int fd = listen_unix(path, s->o->group, f);
     if (fd < 0)
         return -1;
     if (lstat(path, &s->socket) < 0)

@@ -24,6 +24,7 @@ struct volume_use;
 struct engine_config {
     const char *data_dir;    /* absolute; made if missing, mode 0700 */
     const char *socket_path; /* absolute; NULL: no Unix socket */
+    bool group;              /* our group may use it, as clients over TCP */
     const char *listen;      /* "127.0.0.1:0" style; NULL: no TCP */
     const char *token;       /* bearer token for TCP; NULL with no TCP */
     double idle_seconds;     /* exit after this long without work; 0: never */

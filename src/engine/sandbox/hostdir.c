@@ -61,8 +61,9 @@ static int open_allowed(const char *path, const struct hostdir_rules *r,
             return explain_open(path, f);
     }
     return fault_set(f, 403,
-                     "%.200s may not be mounted for a request over TCP: it is "
-                     "not below a directory that --allow-mount names",
+                     "%.200s may not be mounted for a request over TCP or of "
+                     "another user: it is not below a directory that "
+                     "--allow-mount names",
                      path);
 }
 
