@@ -208,6 +208,8 @@ install: all
 	  lua5.4 bin/contree completion $${place%%:*} | \
 	    install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/$${place#*:}; \
 	done
+	cd types && find contree -type f \
+	  -exec install -D -m 644 {} $(abspath $(DESTDIR)$(PREFIX))/share/contree/types/{} \;
 	sed 's|@bindir@|$(PREFIX)/bin|' src/engine/command/contree-engine.service | \
 	  install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/user/contree-engine.service
 	for v in 5.4:lua5.4 5.1:luajit; do \

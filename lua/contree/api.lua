@@ -100,7 +100,7 @@ end
 --- Raises: request, not_found (the image, an uploaded file), operation_failed,
 --- command_failed (the image has no program `true`), file (a local file).
 ---@async
----@param given table|string as `files` of a run, or the path of one local file
+---@param given contree.RunFiles|string as `files` of a run, or the path of one local file
 ---@return contree.Result
 function Image:apply_files(given)
   if type(given) == "string" then given = { given } end

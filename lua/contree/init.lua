@@ -9,4 +9,7 @@
 -- nil, err instead. contree.on_error, when set, is told of tasks that failed
 -- and that nobody waited for.
 
-return require("contree.stub").make(false)
+---@type contree
+local contree = require("contree.stub").make(false)
+
+return contree

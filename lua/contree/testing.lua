@@ -10,6 +10,7 @@ local json = require("contree.base.json")
 local options = require("contree.base.options")
 local stdio = require("contree.base.stdio")
 
+---@class contree.testing
 local testing = {}
 
 local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, TERM = 15 }

@@ -90,7 +90,7 @@ end
 ---@param args table
 ---@param list any[]
 ---@param headings string[]
----@param cells fun(each: any): ...: string
+---@param cells fun(each: any): string, string?, string?, string?, string?
 function report.list(args, list, headings, cells)
   if args.json then
     for _, each in ipairs(list) do report.json(each) end

@@ -28,7 +28,7 @@ local builder = {}
 ---@field args table<string, string>
 ---@field globals table<string, string>  the ARGs before the first FROM
 ---@field stages contree.build.Stage[]
----@field cache contree.build.Cache
+---@field cache contree.Cache
 ---@field context? contree.build.Context
 local Build = {}
 Build.__index = Build

@@ -53,6 +53,21 @@ local function mode_check(value)
     and 'permission bits: octal digits in a string such as "0755", or a number'
 end
 
+---@class contree.FileSource what a run puts into its image: `source`, or `data`
+---@field source? string|contree.UploadedFile a local file or directory, or an upload
+---@field data? string          all of the file
+---@field path? string          in a list: where it goes; default "/" and its own name
+---@field mode? string|integer  permission bits: octal digits in a string such as "0755", or a
+---  number; default that of the local file, "0644" for the others
+---@field uid? integer          the owner; default 0
+---@field gid? integer          the group; default 0
+---@field ignore? string[]|false patterns of what stays out of a directory, as in .dockerignore;
+---  false: all comes in; default its .contreeignore
+
+---@alias contree.RunFile string|contree.FileSource|contree.UploadedFile
+
+---@alias contree.RunFiles contree.RunFile[]|table<string, contree.RunFile>
+
 local SPEC = {
   source = options.any, data = options.any, path = options.name,
   uid = options.integer(0, 2 ^ 32 - 2), gid = options.integer(0, 2 ^ 32 - 2), mode = mode_check,
@@ -457,7 +472,7 @@ end
 ---     local file = client.files:upload("big.tar")
 --- Raises: request, file (the local file), unprocessable (larger than the server takes).
 ---@async
----@param what string|table a local path, or { path = } or { data = }
+---@param what string|{ path: string?, data: string? } a local path, or { path = } or { data = }
 ---@return contree.UploadedFile
 function Files:upload(what)
   local entry = what

@@ -14,6 +14,11 @@ local PAGE = 1000
 
 ---@class contree.Images
 ---@field client contree.Client
+---@field docker fun(self, ref: string, given: contree.ImportOptions?): contree.Image as oci()
+---@field podman fun(self, ref: string, given: contree.ImportOptions?): contree.Image as oci()
+---@field pull fun(self, ref: string, given: contree.ImportOptions?): contree.Image as oci()
+---@field pull_by_oci fun(self, ref: string, given: contree.ImportOptions?): contree.Image as oci()
+---@operator call(contree.ImageFilter?): contree.Image[]
 local Images = {}
 
 images.methods = Images

@@ -93,6 +93,7 @@ end
 
 ---@class contree.Volumes
 ---@field client contree.Client
+---@operator call(): contree.Volume[]
 local Volumes = {}
 
 local make = class.define("contree.Volumes", Volumes, {

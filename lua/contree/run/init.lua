@@ -58,9 +58,8 @@ local GRACE = 5
 ---@field env? table<string, string> variables, beside the image's
 ---@field preserve_env? boolean  keep env in the resulting image; default false
 ---@field cwd? string            absolute; default the image's, or "/"
----@field files? table           list of local paths, or map of destinations to a local path,
----  { source = } or { data = } with mode, uid, gid and, for directories, ignore; or an
----  uploaded file
+---@field files? contree.RunFiles list of local paths, or map of destinations to what
+---  is put there: a string is a local path
 ---@field progress? fun(progress: contree.Progress) called while files are sent
 ---@field volumes? table<string, string> names of volumes by where they are mounted: directories
 ---  that outlive the run, in no image (local engine)
@@ -413,6 +412,7 @@ function run.start(from, plan, on_end, keep)
 end
 
 ---@class contree.Prepared a run to be called as often as wanted: prepared()
+---@operator call(): contree.Result
 local Prepared = {}
 
 local make_prepared = class.define("contree.Prepared", Prepared, {

@@ -205,8 +205,7 @@ local function exactly_pipe(value)
   end
 end
 
----@class contree.PopenOptions these, and the options of a run that say what the run may do
----  and what is kept: files, user, networking, disposable, tag, …
+---@class contree.PopenOptions
 ---@field shell? boolean        the command is a string for the sandbox's shell
 ---@field stdin? any            contree.PIPE (the default), or all of the input as for runs
 ---@field input? any            the same as stdin
@@ -219,6 +218,27 @@ end
 ---  is 3600 by default, and it is hung up when its object, its task or the program is gone
 ---@field detach? boolean       it goes on when its object, its task or the program is gone
 ---@field text? boolean         means nothing: Lua strings are bytes
+---@field stdout? any           contree.PIPE, as without it
+---@field stderr? any           the same
+---@field preserve_env? boolean keep env in the resulting image; default false
+---@field files? contree.RunFiles as for runs
+---@field progress? fun(progress: contree.Progress) called while files are sent
+---@field volumes? table<string, string> names of volumes by where they are mounted
+---@field mounts? table<string, string|{ path: string, noexec: boolean? }> directories of the
+---  engine's machine by where they are mounted, read-only
+---@field hostname? string      the sandbox's name
+---@field user? string|true     as for runs; default root
+---@field uid? integer          in place of user; default 0
+---@field gid? integer          the same; default the user's group
+---@field truncate_output_at? integer bytes kept of each stream; default all
+---@field disposable? boolean   false keeps what changed as a new image; default true
+---@field tag? string           names the image that is kept
+---@field networking? boolean|{ enabled: boolean } whether there is a network; default the
+---  server's
+---@field image_etc? boolean    /etc/hosts, hostname and resolv.conf are the image's, and kept;
+---  default false
+---@field resources_limits? contree.Limits default the server's
+---@field idempotency_key? string a local engine runs it once, however often it is asked
 
 -- run.plan checks the options that a run has, too.
 local SPEC = {}

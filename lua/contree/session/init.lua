@@ -36,6 +36,7 @@ local session = {}
 ---@field lines fun(self, path: string): fun(): string?
 ---@field download fun(self, path: string, to: string?): string
 ---@field archive fun(self, path: string, to: string): string
+---@field export_to fun(self, path: string, given: contree.ExportOptions?): string
 ---@field grep fun(self, given: string|table): table
 ---@field diff fun(self, other: any, given: contree.DiffOptions?): contree.Changes, boolean
 local Session = {}

@@ -40,11 +40,9 @@ local make = class.define("contree.Client", Client, {
 ---@field operation_run_timeout? number     the same for runs; default operation_timeout
 ---@field operation_import_timeout? number  the same for imports; default operation_timeout
 ---@field default_truncate_output_at? integer  bytes of output kept by runs that name no limit
----@field retry? false|{ max_attempts: integer?, max_delay: number? } false asks once; default
----  10 attempts, and 60 seconds to wait at most
----@field engine? boolean|table  the local engine: { path, data_dir, socket, idle, nice,
----  max_runs, max_queued, runtime, plain_api }; false never uses it. `plain_api = true` is the
----  hosted service's API without the engine's extensions, to try what a program needs
+---@field retry? false|contree.RetryOptions how often a request that failed is sent again; false
+---  asks once
+---@field engine? boolean|contree.EngineOptions the local engine; false never uses it
 ---@field headers? table<string, string> sent with every request
 ---@field user_agent? string   put before ours
 ---@field log? fun(line: string)  called with a line for each request; CONTREE_DEBUG=1

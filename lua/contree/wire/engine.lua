@@ -21,17 +21,22 @@ local PATIENCE = 5
 -- Seconds that an engine may take to end, and between two attempts to start the next one.
 local LEAVING, RELAUNCH_PAUSE = 30, 0.5
 
+---@class contree.EngineOptions
+---@field path? string        the program; default it is looked for beside the module and in PATH
+---@field data_dir? string    absolute; where it keeps its images
+---@field socket? string      absolute; where it listens
+---@field idle? number        seconds without work after which it ends
+---@field nice? integer       by how much its sandboxes have a lower priority, 0 to 19
+---@field max_runs? integer   sandboxes at a time, 1 to 64
+---@field max_queued? integer runs that may wait for one; others are `rate_limited`
+---@field runtime? string     what makes the sandboxes: "native", "crun", "runc", "/a/path"
+---@field plain_api? boolean  no more than the hosted service has, to try what a program needs
+
 --- What contree.new's engine= may hold.
 engine.spec = {
-  path = options.name,        -- the program
-  data_dir = options.absolute,
-  socket = options.absolute,
-  idle = options.seconds,     -- it ends after so long without work
-  nice = options.integer(0, 19), -- by how much its sandboxes have a lower priority
-  max_runs = options.integer(1, 64), -- sandboxes at a time
-  max_queued = options.integer(0), -- runs that may wait for one; others are rate_limited
-  plain_api = options.boolean, -- no more than the hosted service has
-  runtime = options.name,     -- what makes the sandboxes: native, crun, runc, /a/path
+  path = options.name, data_dir = options.absolute, socket = options.absolute,
+  idle = options.seconds, nice = options.integer(0, 19), max_runs = options.integer(1, 64),
+  max_queued = options.integer(0), plain_api = options.boolean, runtime = options.name,
 }
 
 -- The permission bits as three octal digits.

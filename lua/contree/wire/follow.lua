@@ -30,14 +30,18 @@ function follow.is_terminal(status) return TERMINAL[status] or false end
 local Follower = {}
 Follower.__index = Follower
 
+---@class contree.FollowChoice
+---@field since? integer   the id of the last event that was seen
+---@field spid? integer    only of this process
+---@field without? string  a type of events that nobody wants
+---@field output? table    that of its process `spid` may come as bytes; `stdout`, `stderr`: files
+---  that it is written to, `buffers`: a function that returns buffers of the core for both; then
+---  it is no event, and `count` has the numbers of bytes
+---@field hangup? integer  the process whose terminal is hung up when the connection ends
+
 ---@param self contree.Client
 ---@param uuid string of the operation
----@param choice? { since: integer?, spid: integer?, without: string?, output: table?,
----  hangup: integer? }
----  `without`: a type of events that nobody wants. `output`: that of its process `spid` may
----  come as bytes; `stdout`, `stderr`: files that it is written to, `buffers`: a function that
----  returns buffers of the core for both; then it is no event, and `count` has the numbers of
----  bytes. `hangup`: the process whose terminal is hung up when the connection ends
+---@param choice? contree.FollowChoice
 ---@return contree.Follower
 function follow.new(self, uuid, choice)
   choice = choice or {}

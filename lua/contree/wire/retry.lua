@@ -12,11 +12,12 @@ local LADDER = { 0.1, 0.2, 0.5, 1, 2, 5 }
 
 local IDEMPOTENT = { GET = true, HEAD = true, PUT = true, DELETE = true }
 
+---@class contree.RetryOptions
+---@field max_attempts? integer including the first; default 10
+---@field max_delay? number     seconds; a server that asks for more is not waited for; default 60
+
 --- What contree.new's retry= may hold.
-retry.spec = {
-  max_attempts = options.integer(1, 1000), -- including the first; default 10
-  max_delay = options.seconds, -- a server that asks for more is not waited for; default 60
-}
+retry.spec = { max_attempts = options.integer(1, 1000), max_delay = options.seconds }
 
 ---@param given false|table|nil contree.new's retry=
 function retry.policy(given)

@@ -67,8 +67,7 @@ end
 
 --- The changes since the folder last came in.
 ---@async
----@param given { text: boolean?, context: integer?, max_size: integer?, limit: integer?,
----  ignored: boolean? }
+---@param given contree.ChangesOptions
 ---@return contree.Changes, contree.workspace.Record last, boolean truncated
 function changes.list(self, given)
   local list, last, truncated = sync.inside(self, given.limit)

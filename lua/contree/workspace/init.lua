@@ -233,14 +233,19 @@ end
 
 -- Coming home ----------------------------------------------------------------
 
+---@class contree.ChangesOptions
+---@field text? boolean     finds the hunks of each changed file; default true
+---@field context? integer  lines around the changed ones; default 3
+---@field max_size? integer bytes; larger files have no hunks; default 4 MiB
+---@field limit? integer    no more changes than that; default 100,000
+---@field ignored? boolean  what is ignored is there, too; default false
+
 --- What the runs have done to the folder's files since they came in. Nothing on the host is
 --- touched. What git ignores (or what decides in its place) is left out. Printed, it is a patch.
 ---     print(workspace:changes())
 --- Raises: request, file (the folder, its index).
 ---@async
----@param given? { text: boolean?, context: integer?, max_size: integer?, limit: integer?,
----  ignored: boolean? } as of image:diff; `text` is true unless it is given; with `ignored`,
----  what is ignored is there, too
+---@param given? contree.ChangesOptions
 ---@return contree.Changes changes with paths below the folder, and `risky`, which says why
 ---  apply() leaves a change alone
 ---@return boolean truncated there were more than `limit`

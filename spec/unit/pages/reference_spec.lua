@@ -84,8 +84,17 @@ describe("scripts/reference", function()
       "does not say what it returns" },
     { "text all of it", "a, string b", "has two values in one @return" },
     { "bytes; default 256", "", "contree.ReadOptions: max_size? has no description" },
+    { "fun(): string?, integer? next", "fun(: string next",
+      'the name of a parameter is missing at ": string next and so "' },
+    { "---@field uuid string", "---@field uuid", "@field uuid has no name, or no type" },
+    { "---@field uuid string", "---@field uuid { a: integer",
+      '{ a: integer: } is missing at ""' },
+    { "---@async", "---@asynchronous", "@asynchronous is no tag of ours" },
+    { "uuid string", "uuid contree.Uuid", "nothing declares the type contree.Uuid" },
+    { "path string absolute", "path table<string, contree.Lost> absolute",
+      "nothing declares the type contree.Lost" },
   } do
-    it("finds a function that " .. case[3], function()
+    it("finds what is wrong: " .. case[3], function()
       local from, to = GOOD:find(case[1], 1, true)
       local said = run(GOOD:sub(1, from - 1) .. case[2] .. GOOD:sub(to + 1))
       assert.is_truthy(said:find(case[3] .. "\n", 1, true), said)
