@@ -4,6 +4,7 @@ local config = require("contree.nvim.config")
 local folder = require("contree.nvim.folder")
 local history = require("contree.nvim.history")
 local run = require("contree.nvim.run")
+local shell = require("contree.nvim.shell")
 local task = require("contree.nvim.task")
 
 local plugin = {}
@@ -20,6 +21,9 @@ end
 -- Each gets the words after the subcommand, what the user has typed there, and the rest.
 local COMMANDS = {
   run = function(words, _, given) run.buffer(given.line1, given.line2, words[1]) end,
+  shell = function(words, _, given)
+    shell.open{ image = words[1], of_folder = given.bang, mods = given.mods }
+  end,
   on = function(_, text) run.on(need(text, "the command")) end,
   stop = function() run.stop() end,
   changes = function() folder.changes() end,
@@ -74,7 +78,7 @@ local function images()
   return list
 end
 
-local CHOICES = { checkout = branches, run = images }
+local CHOICES = { checkout = branches, run = images, shell = images }
 
 --- Completes :Contree.
 ---@param lead string

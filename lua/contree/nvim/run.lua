@@ -17,17 +17,22 @@ local function interpreter(text, filetype)
   return config.get().interpreters[filetype]
 end
 
-local function summary(result)
+--- How a run ended, in one line.
+---@param result contree.Result
+function run.summary(result)
   local ending = result.timed_out and "out of time"
     or result.signal and "killed by signal " .. result.signal
     or "exit code " .. result.exit_code
   local changed = result.changed and ", changed" or ""
-  return ("[%s, %.3f s%s]"):format(ending, result.duration or 0, changed)
+  return ("%s, %.3f s%s"):format(ending, result.duration or 0, changed)
 end
 
 --- The session of this Neovim, from an image if one is named. One that cannot be had leaves the
 --- session as it is.
-local function current(image)
+---@async
+---@param image? string
+---@return contree.Session
+function run.current(image)
   if session and not image then return session end
   session = config.client().images:oci(image or config.get().image):session()
   return session
@@ -42,9 +47,9 @@ local function show(at, title, options)
   options.stderr = function(chunk) pane:write(chunk, "ContreeStderr") end
   local ok, result = pcall(function() return at():run(options) end)
   if ok then
-    pane:finish(summary(result), "ContreeSummary")
+    pane:finish("[" .. run.summary(result) .. "]", "ContreeSummary")
   else
-    pane:finish("[contree: " .. (result.message or result) .. "]", "ErrorMsg")
+    pane:finish("[contree: " .. task.words(result) .. "]", "ErrorMsg")
   end
 end
 
@@ -71,7 +76,7 @@ function run.buffer(first, last, image)
     return task.tell(("how is %q run? Begin the text with #!, or see :help contree-setup")
       :format(vim.bo.filetype), vim.log.levels.ERROR)
   end
-  begin(function() return current(image) end, table.concat(command, " "), {
+  begin(function() return run.current(image) end, table.concat(command, " "), {
     command = command[1], args = { unpack(command, 2) }, stdin = text,
     timeout = config.get().timeout })
 end
@@ -97,6 +102,5 @@ vim.api.nvim_create_autocmd("VimLeavePre", {
     pcall(last.wait, last, 1)
   end,
 })
-
 
 return run

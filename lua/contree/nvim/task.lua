@@ -12,12 +12,15 @@ function task.tell(text, level)
   vim.notify(PREFIX .. tostring(text):gsub("^contree: ", ""), level or vim.log.levels.INFO)
 end
 
---- Tells of a failure, with what to do about it.
-function task.fail(err)
-  local text = type(err) == "table" and err.message or tostring(err)
-  if type(err) == "table" and err.hint then text = text .. " (" .. err.hint .. ")" end
-  task.tell(text, vim.log.levels.ERROR)
+--- A failure in words, with what to do about it.
+---@return string
+function task.words(err)
+  if type(err) ~= "table" then return tostring(err) end
+  return err.hint and ("%s (%s)"):format(err.message, err.hint) or err.message
 end
+
+--- Tells of a failure.
+function task.fail(err) task.tell(task.words(err), vim.log.levels.ERROR) end
 
 --- Runs a function in a task; its failure is told.
 ---@return contree.Task

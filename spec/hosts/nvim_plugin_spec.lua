@@ -1,0 +1,253 @@
+-- :Contree and its subcommands, in a headless Neovim.
+local host = require("spec.support.host")
+local neovim = require("spec.support.neovim")
+
+describe("the Neovim plugin", function()
+  local editor, place
+
+  setup(function()
+    editor = neovim.place()
+    place = editor.place
+  end)
+  teardown(function() editor:stop() end)
+
+  local function prints_with_plugin(wanted, code)
+    assert.are.same({ wanted, 0 }, { editor:run(neovim.PLUGIN .. code, editor:with_plugin()) })
+  end
+
+  it("runs the buffer", function()
+    prints_with_plugin("$ /bin/sh -s|hello|[exit code 3, T]", [[
+      set("echo hello", "exit 3")
+      vim.cmd("Contree run")
+      io.write(output())
+    ]])
+  end)
+
+  it("runs a selection", function()
+    prints_with_plugin("$ /bin/sh -s|two|[exit code 0, T]", [[
+      set("echo one", "echo two", "echo three")
+      vim.cmd("2Contree run")
+      io.write(output())
+    ]])
+  end)
+
+  it("obeys #!, and highlights standard error", function()
+    prints_with_plugin("$ /bin/cat -|#!/bin/cat -|oh|[exit code 0, T] ContreeSummary", [[
+      vim.bo.filetype = ""
+      set("#!/bin/cat -", "oh")
+      vim.cmd("Contree run")
+      io.write(output(), " ")
+      local space = vim.api.nvim_get_namespaces().contree
+      local buffer = vim.fn.bufnr("contree://output")
+      for _, mark in ipairs(vim.api.nvim_buf_get_extmarks(buffer, space, { 2, 0 }, -1,
+          { details = true })) do
+        io.write(mark[4].hl_group)
+      end
+    ]])
+  end)
+
+  it("shows what comes before the end", function()
+    prints_with_plugin("$ /bin/sh -s|err|", [[
+      set("echo err >&2", "sleep 30")
+      vim.cmd("Contree run")
+      io.write(buffer_text("contree://output", "err"))
+    ]])
+    assert.are.equal(0, place:running())
+  end)
+
+  it("follows only a cursor that is at the last line", function()
+    prints_with_plugin("7 2", [[
+      set("echo 1; echo 2; sleep 0.5; echo 3; echo 4; echo 5")
+      local function cursor(row)
+        vim.cmd("Contree run")
+        buffer_text("contree://output", "2|")
+        local window = vim.fn.bufwinid("contree://output")
+        if row then vim.api.nvim_win_set_cursor(window, { row, 0 }) end
+        output()
+        local last = vim.api.nvim_win_get_cursor(window)[1]
+        vim.cmd("bwipeout! contree://output")
+        return last
+      end
+      io.write(cursor(), " ", cursor(2))
+    ]])
+  end)
+
+  it("remembers, goes back, and keeps its session when an image is not there", function()
+    prints_with_plugin("1 2 contree: back to before the last run 1", [[
+      local function count()
+        set("echo x >> /log", "wc -l < /log")
+        vim.cmd("Contree run")
+        vim.wait(100)
+        io.write(output():match("|(%d+)|"), " ")
+        vim.cmd("bwipeout! contree://output")
+      end
+      count()
+      told()
+      count()
+      vim.cmd("Contree run tag:no-such:image")
+      assert(output():find("no image has the tag"), output())
+      vim.cmd("bwipeout! contree://output")
+      vim.cmd("Contree rollback")
+      wait_told(1)
+      io.write(seen[1], " ")
+      set("wc -l < /log")
+      vim.cmd("Contree run")
+      io.write(output():match("|(%d+)|"))
+    ]])
+  end)
+
+  it("stops a run, and tells of what cannot be", function()
+    prints_with_plugin(table.concat({
+      "contree: nothing has run yet",
+      'contree: how is "cobol" run? Begin the text with #!, or see :help contree-setup',
+      "contree: there is no :Contree rnu; there are apply, branch, changes, checkout, log, on, "
+        .. "review, rollback, run, shell, stop, undo",
+      "contree: a run is under way; :Contree stop ends it",
+      "$ /bin/sh -s|[contree: the task was cancelled]",
+    }, "\n"), [[
+      told()
+      vim.cmd("Contree rollback")
+      wait_told(1)
+      vim.bo.filetype = "cobol"
+      vim.cmd("Contree run")
+      vim.cmd("Contree rnu")
+      vim.bo.filetype = "sh"
+      set("sleep 30")
+      vim.cmd("Contree run")
+      vim.cmd("Contree run")
+      vim.wait(300)
+      vim.cmd("Contree stop")
+      io.write(table.concat(seen, "\n"), "\n", output())
+    ]])
+  end)
+
+  it("opens a shell that knows its window's size, and tells how it ended", function()
+    local setup = place:write("setup.lua", [[vim.o.number = true; vim.o.swapfile = false]])
+    local steps = place:write("steps", table.concat({
+      [=[["type", ":Contree shell\r"]]=], [=[["await", "# "]]=],
+      [=[["type", "echo size-$(stty size | tr ' ' x)\r"]]=], [=[["await", "size-14x66"]]=],
+      [=[["type", "\u001c\u000e:resize 9 | startinsert\r"]]=],
+      [=[["type", "sleep 1; echo size-$(stty size | tr ' ' x)\r"]]=], [=[["await", "size-9x66"]]=],
+      [=[["resize", 28, 60]]=],
+      [=[["type", "sleep 1; echo size-$(stty size | tr ' ' x)\r"]]=],
+      [=[["await", "size-[0-9]+x56"]]=],
+      [=[["type", "touch /kept; exit 3\r"]]=], [=[["await", "exit code 3, [^\n]*, changed\\]"]]=],
+      [=[["type", "\r"]]=], [=[["await", "lines.sh"]]=],
+      [=[["type", ":Contree run\r"]]=], [=[["await", "only-[^k]*kept[^\n]*"]]=],
+      [=[["type", ":qa!\r"]]=],
+    }, "\n") .. "\n")
+    local script = place:write("lines.sh", "echo only-; ls /kept\n")
+    local output = place:run("luajit", ("TERM=xterm python3 %s/spec/support/typist.py 30 70 "
+      .. "nvim -u NONE -i NONE -n %s -c 'luafile %s' -c 'set ft=sh' %s < %s"):format(host.root,
+        editor:with_plugin(), setup, script, steps))
+    assert.are.equal("0 restored", output:match("([^\n]*)\n$"))
+  end)
+
+  it("ends a shell with its buffer, and keeps what was changed in it", function()
+    prints_with_plugin("$ /bin/sh -s|kept|[exit code 0, T]", [[
+      local opened = require("contree.nvim.shell").open{}
+      assert(vim.wait(20000, function() return opened.process end))
+      opened.process.stdin:write("echo kept > /file; echo do''" .. "ne\r")
+      buffer_text("contree://shell/1/session", "done")
+      vim.cmd("bwipeout! " .. opened.buffer)
+      assert(vim.wait(20000, function() return opened.over end))
+      set("cat /file || echo none")
+      vim.cmd("Contree run")
+      io.write(output())
+    ]])
+    assert.are.equal(0, place:running())
+  end)
+
+  it("says in a shell's buffer why there is none, and the session stays", function()
+    prints_with_plugin("kept", [[
+      set("echo kept > /file")
+      vim.cmd("Contree run")
+      output()
+      vim.cmd("Contree shell tag:no-such:image")
+      local text = buffer_text("contree://shell/1/tag:no-such:image", "no image has the tag")
+      assert(text:find("[contree: ", 1, true), text)
+      vim.cmd("bwipeout!")
+      vim.cmd("bwipeout! contree://output")
+      set("cat /file")
+      vim.cmd("Contree run")
+      io.write(output():match("|(kept)|"))
+    ]])
+  end)
+
+  it("shows branches as a tree, and goes to them", function()
+    prints_with_plugin("* 1 start|* 2 /bin/sh -s (main)|@ 3 /bin/sh -s (other) main", [[
+      told()
+      set("touch /a")
+      vim.cmd("Contree run")
+      output()
+      vim.cmd("Contree branch other")
+      wait_told(1)
+      set("touch /b")
+      vim.cmd("bwipeout! contree://output")
+      vim.cmd("Contree run")
+      output()
+      vim.cmd("Contree log")
+      io.write(buffer_text("contree://log", "other"), " ")
+      vim.cmd("normal 2G\13")
+      buffer_text("contree://log", "@ 2")
+      io.write(require("contree.nvim.run").session().branch_name)
+    ]])
+  end)
+
+  it("works on the folder, and brings hunks home", function()
+    local folder = place.directory .. "/project"
+    os.execute(("mkdir %s && cd %s && git init -q && seq 30 >numbers && echo keep >other")
+      :format(folder, folder))
+    prints_with_plugin("done", ([[
+      vim.cmd("cd %s")
+      vim.o.shortmess = "aoOtTWF" -- Neovim says nothing of files
+      told()
+      vim.cmd("Contree on sed -i 's/^2$/two/; s/^29$/late/' numbers; echo new > made")
+      output()
+      vim.cmd("Contree changes")
+      local patch = buffer_text("contree://changes", "late")
+      assert(patch:find("+two|", 1, true), patch)
+      for _ = 1, 3 do vim.fn.search("^@@") end -- after that of "made", the second of "numbers"
+      vim.cmd("normal a")
+      wait_told(1)
+      local text = table.concat(vim.fn.readfile("numbers"), " ")
+      assert(text:find("1 2 3") and text:find("28 late 30"), text)
+      assert(vim.fn.filereadable("made") == 0)
+      vim.cmd("Contree undo")
+      wait_told(2)
+      assert(table.concat(vim.fn.readfile("numbers"), " "):find("28 29 30"))
+      vim.cmd("Contree review numbers")
+      assert(vim.wait(20000, function() return vim.fn.tabpagenr("$") == 2 end))
+      assert(vim.wo.diff and vim.fn.winnr("$") == 2)
+      vim.cmd("normal gg]cdo")
+      vim.cmd("silent write | tabclose!")
+      assert(table.concat(vim.fn.readfile("numbers"), " "):find("1 two 3"))
+      vim.cmd("Contree apply made")
+      wait_told(3)
+      assert(vim.fn.readfile("made")[1] == "new")
+      io.write("done")
+    ]]):format(folder))
+  end)
+
+  it("completes", function()
+    prints_with_plugin("rollback run busybox:latest", [[
+      io.write(table.concat(vim.fn.getcompletion("Contree r", "cmdline"), " ", 2, 3), " ")
+      io.write(table.concat(vim.fn.getcompletion("Contree run busy", "cmdline"), " "))
+    ]])
+  end)
+
+  it("has help and a health check", function()
+    local output, status = editor:run([[
+      vim.cmd("help contree")
+      io.write(vim.fn.expand("%:t"), " ")
+      vim.cmd("help :Contree-rollback")
+      vim.cmd("checkhealth contree")
+      io.write(table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), "\n"))
+    ]], editor:with_plugin())
+    assert.matches("^contree.txt ", output)
+    assert.matches("OK:? contree %S+, driven by nvim", output)
+    assert.matches("OK:? contree.Client%(unix:%S+%) answers", output)
+    assert.is_nil(output:find("ERROR", 1, true))
+    assert.are.equal(0, status)
+  end)
+end)
