@@ -99,6 +99,7 @@ build = {
     ["contree.base.pattern"] = "lua/contree/base/pattern.lua",
     ["contree.base.pipe"] = "lua/contree/base/pipe.lua",
     ["contree.base.place"] = "lua/contree/base/place.lua",
+    ["contree.base.remedy"] = "lua/contree/base/remedy.lua",
     ["contree.base.stdio"] = "lua/contree/base/stdio.lua",
     ["contree.base.tar"] = "lua/contree/base/tar.lua",
     ["contree.command.arguments"] = "lua/contree/command/arguments.lua",

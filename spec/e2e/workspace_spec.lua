@@ -61,6 +61,23 @@ describe("image:workspace", function()
   end
 
   describe("takes in", function()
+    it("an empty folder, which is a directory in the sandbox", function()
+      local path = folder()
+      local ws = open(path)
+      assert.equal("/work\n", out(ws, "pwd; ls -A"))
+      assert.equal("", tostring(ws:changes()))
+      -- It comes in once, and what comes later is a change like any other.
+      local steps = #ws:history()
+      ws:run("true")
+      assert.equal(steps + 1, #ws:history())
+      sh(path, "echo 1 > a")
+      assert.equal("a\n", out(ws, "ls -A; touch b"))
+      assert.equal("a b", kinds(ws:changes()))
+      ws:apply()
+      sh(path, "rm a b")
+      assert.equal("", out(ws, "ls -A"))
+    end)
+
     it("what git says, and no ignored secret", function()
       local path = folder(GIT .. [[echo .env > .gitignore && echo secret > .env &&
         mkdir src && echo 1 > src/a && git add . && git commit -qm a && echo 2 > src/new]])

@@ -4,6 +4,8 @@
 --
 --   lua5.4 spec/support/messages.lua            prints the page's list
 --   lua5.4 spec/support/messages.lua --write    puts it into the page
+local remedy = dofile("lua/contree/base/remedy.lua")
+
 local messages = {}
 
 messages.PAGE = "docs/reference/messages.md"
@@ -106,6 +108,12 @@ local function advice_of(how, given)
   if not argument or not how.advice then return "" end
   local code = argument.code
   if how.advice == "hint" then
+    local named = code:find('remedy%s*=%s*{%s*"')
+    if named then
+      local skipped = select(2, code:sub(1, named):gsub('"', ""))
+      local words = remedy.words({ argument.strings[skipped + 1], "…" }, "script")
+      return ": " .. words
+    end
     local first = code:find("hint%s*=")
     if not first then return "" end
     local skipped = select(2, code:sub(1, first):gsub('"', ""))

@@ -26,6 +26,7 @@
 ---| "engine_unavailable" | "not_supported" | "file" | "internal"
 
 local place = require("contree.base.place")
+local remedy = require("contree.base.remedy")
 
 local errors = {}
 
@@ -51,6 +52,8 @@ end
 function errors.new(kind, message, fields)
   local err = setmetatable({ kind = kind, message = one_line(message) }, Error)
   for key, value in pairs(fields or {}) do err[key] = value end
+  -- `remedy` is the row of remedy.lua that the hint is from: { name, what %s stands for }.
+  if err.remedy then err.hint = remedy.words(err.remedy, "script") end
   err.hint = err.hint and one_line(err.hint) or nil
   return err
 end

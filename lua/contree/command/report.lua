@@ -3,6 +3,7 @@
 local class = require("contree.base.class")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
+local remedy = require("contree.base.remedy")
 local terminal = require("contree.command.terminal")
 
 local report = {}
@@ -141,25 +142,10 @@ end
 
 -- Failures -------------------------------------------------------------------
 
-local function field(err, name)
-  local value = type(err) == "table" and rawget(err, name)
-  return type(value) == "string" and value or nil
-end
-
--- What to do about it, at a shell: the library's hints for conflicts are lines of Lua.
-local function hint_of(err)
-  if err.kind == "conflict" and err.paths then
-    return "contree on --prefer host, or --prefer sandbox, decides whose version it is"
-  elseif err.kind == "conflict" and err.result then
-    return "what this run changed is the image " .. err.result.uuid
-  end
-  return field(err, "hint")
-end
-
 --- Says what failed, and what to do about it.
 function report.failure(args, err)
   if not errors.is(err) then err = errors.new("internal", tostring(err)) end
-  local hint = hint_of(err)
+  local hint = remedy.hint(err, "shell")
   if args.json then
     local shown = { kind = err.kind, message = err.message, hint = hint, status = err.status,
       request_id = err.request_id }

@@ -8,6 +8,7 @@ local options = require("contree.base.options")
 local cache = require("contree.base.cache")
 local pack = require("contree.dockerfile.pack")
 local problem = require("contree.dockerfile.problem")
+local remedy = require("contree.base.remedy")
 local run = require("contree.run")
 local shipment = require("contree.dockerfile.shipment")
 local stdio = require("contree.base.stdio")
@@ -76,7 +77,6 @@ local function teller(build, step)
   end
 end
 
-local NO_NETWORK = "a local engine gives RUN no network unless networking = true"
 local OFFLINE = { "resolv", "network", "unreachable", "connect", "bad address" }
 
 -- Add a hint to the error of a command that seems to have missed the network.
@@ -85,7 +85,7 @@ local function with_hint(build, self, err)
     and self.networking == nil and err.result
   local said = failed and (failed.stdout .. failed.stderr):sub(-4096):lower() or ""
   for _, word in ipairs(OFFLINE) do
-    if said:find(word, 1, true) then err.hint = err.hint or NO_NETWORK end
+    if not err.hint and said:find(word, 1, true) then remedy.set(err, "network") end
   end
   return err
 end

@@ -127,8 +127,8 @@ local function check_bounds(search)
   local function refuse(i, should)
     errors.raise("unprocessable", ("%s should be %s, but the test says %s"):format(
       name_of(entries, i), should, verdict(search, i)), { entry = entries[i],
-      hint = should == "bad" and "there is nothing to find"
-        or "what broke it is older; good = names an entry that is not" })
+      hint = should == "bad" and "there is nothing to find" or nil,
+      remedy = should == "good" and { "bounds" } or nil })
   end
   if verdict(search, bad) ~= "bad" then refuse(bad, "bad") end
   if verdict(search, good) ~= "good" then refuse(good, "good") end
@@ -163,7 +163,7 @@ function bisect.search(where, list, test, given)
     for i = search.good + 1, search.bad do candidates[#candidates + 1] = entries[i] end
     errors.raise("unprocessable", ("all entries between %s and %s were skipped"):format(
       name_of(entries, search.good), name_of(entries, search.bad)),
-      { candidates = candidates, hint = "it is one of err.candidates" })
+      { candidates = candidates, remedy = { "candidates" } })
   end
   return entries[search.bad], search.tests
 end

@@ -66,7 +66,7 @@ local function refuse(conflicts, count)
   local more = count > #paths and (" and %d more"):format(count - #paths) or ""
   errors.raise("conflict", ("both sides changed %s%s, each in its own way")
     :format(table.concat(paths, ", "), more), { conflicts = conflicts,
-    hint = 'prefer = "ours" or "theirs" says which side wins; err.conflicts lists them' })
+    remedy = { "merge" } })
 end
 
 -- A server without this endpoint answers "not found", as it does for a missing image, so then

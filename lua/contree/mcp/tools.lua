@@ -5,6 +5,7 @@ local core = require("contree.core")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local options = require("contree.base.options")
+local remedy = require("contree.base.remedy")
 local shapes = require("contree.mcp.tools.shapes")
 
 local tools = {}
@@ -182,9 +183,8 @@ end
 
 local function words_of(err)
   if not errors.is(err) then return "internal: " .. tostring(err) end
-  local text = err.message
-  if err.hint then text = text .. "\n" .. err.hint end
-  return text
+  local hint = remedy.hint(err, "agent")
+  return err.message .. (hint and "\n" .. hint or "")
 end
 
 -- Tells the client how far it is, if it has asked, once a second at most.

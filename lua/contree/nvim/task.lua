@@ -1,6 +1,7 @@
 --- The plugin's tasks, and how their failures are shown.
 
 local contree = require("contree")
+local remedy = require("contree.base.remedy")
 
 local task = {}
 
@@ -16,7 +17,8 @@ end
 ---@return string
 function task.words(err)
   if type(err) ~= "table" then return tostring(err) end
-  return err.hint and ("%s (%s)"):format(err.message, err.hint) or err.message
+  local hint = remedy.hint(err, "editor")
+  return hint and ("%s (%s)"):format(err.message, hint) or err.message
 end
 
 --- Tells of a failure.

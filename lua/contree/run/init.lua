@@ -12,6 +12,7 @@ local json = require("contree.base.json")
 local loop = require("contree.loop")
 local operation = require("contree.run.operation")
 local options = require("contree.base.options")
+local remedy = require("contree.base.remedy")
 local stdin = require("contree.run.stdin")
 local stdio = require("contree.base.stdio")
 local tasks = require("contree.loop.task")
@@ -349,7 +350,7 @@ local function spawn(from, plan, this, wait)
   if ok then return result end
   if errors.is(result, "not_found") and not plan.files then
     result.message = ("%s: %s"):format(from.tag or from.uuid, result.message)
-    result.hint = from.tag and ('client.images:oci("%s") imports it'):format(from.tag) or nil
+    if from.tag then remedy.set(result, "import", from.tag) else result.hint = nil end
   end
   error(result, 0)
 end

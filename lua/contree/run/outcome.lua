@@ -149,14 +149,12 @@ function outcome.is_failure(result)
   return result.exit_code ~= 0 or result.timed_out or false
 end
 
--- The words and the hint for each limit.
+-- How large each limit was. The remedies have the same names.
 local LIMITS = {
-  timeout = { words = " of %d s", hint = "timeout = gives it longer, 3600 s at most" },
-  memory = { words = ", %d bytes", hint = "resources_limits = { memory_bytes = } gives it more" },
-  pids = { words = ", having wanted more than %d processes",
-    hint = "resources_limits = { pids = } gives it more" },
-  disk = { words = ", having written more than %d bytes",
-    hint = "resources_limits = { max_layer_bytes = } gives it more" },
+  timeout = " of %d s",
+  memory = ", %d bytes",
+  pids = ", having wanted more than %d processes",
+  disk = ", having written more than %d bytes",
 }
 
 --- The error for a failed command with check = true.
@@ -169,11 +167,11 @@ function outcome.failure(result)
     or "ended with exit code " .. tostring(result.exit_code)
   local known = LIMITS[limit]
   if known and result.limit_value then
-    ending = ending .. known.words:format(result.limit_value)
+    ending = ending .. known:format(result.limit_value)
   end
   local line = last_line(result.stderr)
   return errors.new("command_failed", "the command " .. ending .. (line and ": " .. line or ""),
-    { hint = known and known.hint })
+    { remedy = known and { limit } })
 end
 
 return outcome

@@ -466,7 +466,7 @@ function Session:rollback(steps)
   local chain = self.past:chain(self.tip)
   if steps >= #chain then
     errors.raise("conflict", ("session:rollback: there are %d runs to go back by, not %d")
-      :format(#chain - 1, steps), { hint = "session:history() lists them" })
+      :format(#chain - 1, steps), { remedy = { "history" } })
   end
   local target = chain[#chain - steps]
   if not self.past:move(moves.place_of(self), target.id) then moves.raise_moved(self, {}) end
@@ -486,7 +486,7 @@ function Session:branch(name)
   moves.check_free(self)
   if not self.past:branch(name, self.tip) then
     errors.raise("conflict", ("session:branch: there is a branch %q already"):format(name),
-      { hint = "session:checkout goes to it" })
+      { remedy = { "checkout_that" } })
   end
   self.branch_name = name
   return self
@@ -533,7 +533,7 @@ function Session:delete_branch(name)
   local what = name == self.branch_name and "selected" or self.past:remove_branch(name)
   if what == "selected" then
     errors.raise("conflict", ("session:delete_branch: the session is on %q"):format(name),
-      { hint = "session:checkout goes to another one" })
+      { remedy = { "checkout" } })
   end
   if what == "none" then no_branch(self, "session:delete_branch", name) end
   return self

@@ -40,8 +40,8 @@ end
 --- Raise `conflict` with the result that has no place on the branch.
 ---@param fields { result: contree.Result?, operation: contree.Operation?, branch: string? }
 function moves.raise_moved(self, fields)
-  fields.hint = fields.result and 'session:commit(err.result, "name") keeps it as a branch'
-    or ('session:checkout("%s") goes to where it is now'):format(self.branch_name)
+  fields.remedy = fields.result and { "commit", fields.result.uuid }
+    or { "catch_up", self.branch_name }
   errors.raise("conflict", ("somebody else has moved the branch %q meanwhile")
     :format(fields.branch or self.branch_name), fields)
 end
@@ -54,11 +54,11 @@ function moves.catch_up(self)
   local entry, pending = self.past:position(self.branch_name)
   if not entry then
     errors.raise("gone", ("the branch %q has been deleted"):format(self.branch_name),
-      { hint = "session:checkout goes to another one" })
+      { remedy = { "checkout" } })
   end
   if pending then
     errors.raise("conflict", ("the run %s of this branch has not been waited for")
-      :format(pending.operation), { hint = "session:wait() takes its result" })
+      :format(pending.operation), { remedy = { "wait", pending.operation } })
   end
   moves.go(self, entry)
   return moves.place_of(self)

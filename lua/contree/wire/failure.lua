@@ -81,7 +81,7 @@ end
 local FAILURES = {
   connect = { again = true }, resolve = { again = true }, closed = { again = true },
   protocol = { again = true },
-  timeout = { kind = "timeout", sent = true, hint = "timeout = of contree.new gives it longer" },
+  timeout = { kind = "timeout", sent = true, remedy = { "answer" } },
   idle = { kind = "timeout", sent = true },
   file = { kind = "file", sent = true }, aborted = { kind = "cancelled", sent = true },
   too_large = { kind = "server" },
@@ -115,8 +115,8 @@ function failure.of_transfer(self, request, result)
   local err = result.error
   local known = FAILURES[err.kind] or {}
   local fields = { unsent = not known.sent and not result.sent or nil, final = not known.again,
-    hint = hint_of_failure(self, request, err), unreached = err.kind == "connect"
-      or err.kind == "resolve" or nil }
+    hint = hint_of_failure(self, request, err), remedy = known.remedy,
+    unreached = err.kind == "connect" or err.kind == "resolve" or nil }
   if err.kind == "connect" and self.unix_socket and not self.engine then
     -- Another attempt does not help: we start no engine on this socket.
     local denied = err.message:find("Permission denied", 1, true)

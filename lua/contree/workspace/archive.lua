@@ -5,6 +5,7 @@ local layers = require("contree.image.layers")
 local loop = require("contree.loop")
 local packed = require("contree.workspace.packed")
 local progress = require("contree.base.progress")
+local tar = require("contree.base.tar")
 
 local archive = {}
 
@@ -43,6 +44,17 @@ function archive.of(self, survey, less)
   end
 end
 
+local function one_piece(text)
+  return function()
+    local left = text
+    return function()
+      local bytes = left
+      left = nil
+      return bytes
+    end
+  end
+end
+
 --- A small archive as a whole, so that two images can get it at the same time; else nil.
 ---@async
 function archive.whole(pieces)
@@ -52,15 +64,7 @@ function archive.whole(pieces)
     if size > SMALL then return nil end
     loop.pace()
   end
-  local text = table.concat(parts)
-  return function()
-    local left = text
-    return function()
-      local bytes = left
-      left = nil
-      return bytes
-    end
-  end
+  return one_piece(table.concat(parts))
 end
 
 --- The index of what a survey has found, with what was read since.
@@ -82,6 +86,19 @@ function archive.put(self, uuid, survey, less, pieces)
   pieces = pieces or archive.of(self, survey, less)
   return layers.put(self.client, uuid, self.at, pieces)
     or packed.put(self, uuid, pieces, survey, less.skip)
+end
+
+-- The name of a file that makes its directory and is not put there.
+local MARK = ".wh..wh.plnk"
+
+--- Put the folder on an image while it has no files: commands run in it all the same.
+---@async
+---@param uuid string
+---@return string
+function archive.empty(self, uuid, survey)
+  local text = tar.header{ name = MARK, type = "file", mode = 420, uid = 0, gid = 0, size = 0 }
+    .. tar.FINISH
+  return archive.put(self, uuid, survey, {}, one_piece(text))
 end
 
 return archive

@@ -85,7 +85,7 @@ local function of_file(path, reason)
   -- Without git nobody knows which files are secrets.
   if is_below_git(path) then
     errors.raise("file", ("workspace: git does not say which files of %s are ignored: %s")
-      :format(path, reason), { hint = "mend that, or write a .contreeignore, or pass ignore =" })
+      :format(path, reason), { remedy = { "ignore" } })
   end
   return of_patterns("", IGNORE_FILE, "all files", reason)
 end

@@ -70,8 +70,7 @@ end
 ---@param clashes contree.workspace.Clash[]
 function sides.refuse(clashes)
   errors.raise("conflict", ("workspace: changed both in the folder and in the sandbox: %s")
-    :format(names_of(clashes)), { paths = clashes,
-    hint = 'sync{ prefer = "host" } or { prefer = "sandbox" } decides; conflicts() lists them' })
+    :format(names_of(clashes)), { paths = clashes, remedy = { "prefer" } })
 end
 
 --- Where both sides have changed, the server merges the folder as it is now into the session's

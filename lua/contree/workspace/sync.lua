@@ -17,8 +17,7 @@ local sync = {}
 -- How often files that change while they are read are looked at again.
 local ATTEMPTS = 4
 
---- What came in last: the mirror and its index; the second result says that it belongs to the
---- session's image itself.
+--- What came in last: the mirror and its index. `never`: nothing has come in yet.
 ---@async
 ---@return contree.workspace.Record
 function sync.last(self)
@@ -29,7 +28,7 @@ function sync.last(self)
     local found = self.records:of(uuid)
     if found then return found end
   end
-  return { base = chain[1].uuid, index = "" }
+  return { base = chain[1].uuid, index = "", never = true }
 end
 
 --- A survey against what came in last, and what look.at makes of `early`.
@@ -50,7 +49,7 @@ local function title_of(counts)
   for _, each in ipairs{ "added", "changed", "removed" } do
     if counts[each] > 0 then parts[#parts + 1] = ("%d %s"):format(counts[each], each) end
   end
-  return "workspace: " .. table.concat(parts, ", ")
+  return "workspace: " .. (parts[1] and table.concat(parts, ", ") or "empty")
 end
 
 local function add_entry(self, uuid, counts)
@@ -212,6 +211,10 @@ local function once(self, prefer)
       if not sides.is_lost(self, last, err) then error(err, 0) end
       return sync.renew(self, prefer), false
     end
+  elseif last.never then
+    local uuid = archive.empty(self, image.uuid_of(self.image), survey)
+    self.records:keep(uuid, { base = uuid, index = archive.index(survey) })
+    add_entry(self, uuid, counts)
   elseif counts.refreshed > 0 then
     self.records:keep(image.uuid_of(self.image),
       { base = last.base, index = archive.index(survey) })

@@ -140,7 +140,7 @@ local function pass(self, pause, deadline, again, ok, ...)
   if (...) ~= BUSY then error((...), 0) end
   if core.now() >= deadline then
     errors.raise("timeout", ("the store %s is locked by another process"):format(self.path),
-      { hint = "try again, or let contree.sessions wait longer: { timeout = }" })
+      { remedy = { "store" } })
   end
   loop.sleep(pause)
   return again(math.min(pause * 2, LONGEST_PAUSE))
