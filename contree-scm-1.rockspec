@@ -154,6 +154,7 @@ build = {
     ["contree.image.unpack"] = "lua/contree/image/unpack.lua",
     ["contree.image.uploaded"] = "lua/contree/image/uploaded.lua",
     ["contree.image.merge"] = "lua/contree/image/merge.lua",
+    ["contree.image.push"] = "lua/contree/image/push.lua",
     ["contree.image.reference"] = "lua/contree/image/reference.lua",
     ["contree.image.stage"] = "lua/contree/image/stage.lua",
     ["contree.image.users"] = "lua/contree/image/users.lua",

@@ -352,6 +352,19 @@ function Image:merge(other, given)
   return require("contree.image.merge").images(self.client, image.uuid_of(self), other, given)
 end
 
+--- Writes the image to a registry, with one layer, through skopeo.
+---     image:push("registry.example.net/me/app:v2", { username = "me", password = token })
+--- Raises: request, invalid_argument (no reference that one can push to), server (the registry
+--- refuses it, or cannot be reached), not_found (the image), not_supported (no skopeo is there;
+--- the server is no engine of this machine).
+---@async
+---@param ref string "registry.example.net/me/app:v2"; "docker://" before it is understood
+---@param given? contree.PushOptions
+---@return string ref with "docker://"
+function Image:push(ref, given)
+  return require("contree.image.push").image(self.client, image.uuid_of(self), ref, given)
+end
+
 -- Making images ------------------------------------------------------------
 
 --- Imports an image from a registry (or, on a local engine, from anything that skopeo reads)

@@ -72,6 +72,7 @@ local IMAGE = {
   diff = { args = { fake.KEPT }, bad = { 5 }, option = "context", at = 2 },
   merge = { args = { fake.KEPT }, bad = { 5 }, option = "prefer", at = 2 },
   workspace = { bad = { 5 }, option = "path" },
+  push = { args = { "a/b:1" }, bad = { 5 }, option = "username", at = 2 },
   lineage = { args = {}, bad = { 0 } }, blame = PATH,
   bisect = { args = { "x" }, bad = { 5 }, option = "parallel", at = 2 },
 }
@@ -96,7 +97,7 @@ for name, row in pairs(SESSION) do WORKSPACE[name] = WORKSPACE[name] or row end
 
 local ROWS = {
   ["contree.Client"] = {
-    whoami = NONE, get_token_info = { args = {}, option = "refresh" }, close = PURE,
+    whoami = NONE, disk = NONE, get_token_info = { args = {}, option = "refresh" }, close = PURE,
     session = { args = { { store = STORE, id = "new", image = "a:1" } }, bad = { 5 },
       option = "store" },
   },

@@ -321,6 +321,12 @@ describe("contree", function()
     assert.matches("FROM:/PATH", fails(2, "run -v cache busybox:latest ls"))
   end)
 
+  it("says what the disk is used for", function()
+    local out = ok("df")
+    assert.matches("\nlayers +[1-9]%d* +[%d.]+[KM] ", out)
+    assert.matches('"layers":{', ok("df --json"), 1, true)
+  end)
+
   it("prints one object of JSON a line", function()
     for _, line in ipairs{ "images -a", "ps -a", "ls busybox:latest", "status", "sessions" } do
       for each in ok(line .. " --json"):gmatch("[^\n]+") do

@@ -15,6 +15,9 @@ local ROWS = {
   import = { script = 'client.images:oci("%s") imports it', shell = "contree pull %s imports it",
     agent = 'import_image with registry_url = "%s" imports it',
     editor = "contree pull %s, at a shell, imports it" },
+  login = { script = "username = and password = log in",
+    shell = "skopeo login, or docker login, with the registry's name logs in",
+    agent = "registry_auth logs in" },
   prefer = {
     script = 'sync{ prefer = "host" } or { prefer = "sandbox" } decides; conflicts() lists them',
     shell = "contree on --prefer host, or --prefer sandbox, decides whose version it is",

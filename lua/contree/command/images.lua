@@ -2,6 +2,7 @@
 
 local arguments = require("contree.command.arguments")
 local errors = require("contree.base.errors")
+local logins = require("contree.command.logins")
 local program = require("contree.command.program")
 local progress = require("contree.command.progress")
 local report = require("contree.command.report")
@@ -75,17 +76,33 @@ function images.pull(args)
   for _, reference in ipairs(args.reference) do
     local bar = progress.new(args, reference)
     local how = args.again and "import_from" or "oci"
-    local image = args.client.images[how](args.client.images, reference,
-      { tag = args.tag, progress = bar.tell })
+    local login = logins.of(reference) or {}
+    local image = args.client.images[how](args.client.images, reference, { tag = args.tag,
+      progress = bar.tell, username = login.username, password = login.password })
     bar.finish()
     put_image(args, image)
   end
   return 0
 end
 
+function images.push(args)
+  local image = sessions.image(args, args.image)
+  local reference = args.reference or image.tag
+  if not reference then
+    errors.raise("invalid_argument", "the image has no name, so there is nothing to push it to",
+      { hint = "contree push IMAGE REGISTRY/NAME:TAG" })
+  end
+  local login = logins.of(reference) or {}
+  report.note(args, "pushing to " .. reference)
+  local url = image:push(reference, { username = login.username, password = login.password,
+    timeout = args.timeout })
+  if args.json then report.json({ pushed = url }) else report.line(url) end
+  return 0
+end
+
 function images.build(args)
   local image = args.client.images:build{ context = args.context or ".", file = args.file,
-    tag = args.tag, target = args.target, args = arguments.map(args.arg),
+    tag = args.tag, target = args.target, args = arguments.map(args.arg), networking = args.net,
     on_step = not args.quiet and function(step) report.note(args, tostring(step)) end or nil }
   put_image(args, image)
   return 0

@@ -44,4 +44,32 @@ function server.gc(args)
   return program.engine(args, words)
 end
 
+-- What each kind is, for people; images have their layers' size.
+local LINES = {
+  { "images", function(disk) return ("%d with a name"):format(disk.images.tagged) end },
+  { "layers", "what images consist of" },
+  { "files", "uploads" },
+  { "volumes", "contree volumes lists them" },
+  { "operations", "their output" },
+}
+
+function server.df(args)
+  local disk = args.client:disk()
+  if args.json then
+    report.json(disk)
+    return 0
+  end
+  local rows = {}
+  for i, line in ipairs(LINES) do
+    local kind = disk[line[1]]
+    rows[i] = { line[1], ("%d"):format(kind.count), kind.bytes and report.size(kind.bytes) or "-",
+      type(line[2]) == "string" and line[2] or line[2](disk) }
+  end
+  rows[#rows + 1] = { "database", "1", report.size(disk.database_bytes), "" }
+  report.table({ "WHAT", "COUNT", "SIZE", "" }, rows)
+  report.note(args, ("%s of %s are free; contree gc --dry-run says what can go"):format(
+    report.size(disk.free_bytes), report.size(disk.total_bytes)))
+  return 0
+end
+
 return server

@@ -2,6 +2,7 @@
 
 local errors = require("contree.base.errors")
 local kept = require("contree.workspace.kept")
+local logins = require("contree.command.logins")
 
 local sessions = {}
 
@@ -40,7 +41,9 @@ function sessions.workspace(args, options)
     id, folder = kept.find(args.folder or ".")
   end
   if id then return kept.open(args.client, id, options) end
-  if options.image then return kept.begin(args.client, folder, options.image, options) end
+  if options.image then
+    return kept.begin(args.client, folder, sessions.start(args, options.image), options)
+  end
   errors.raise("not_found", folder .. ": no command has run on this folder yet",
     { hint = "contree on --image IMAGE -- COMMAND runs the first one" })
 end
@@ -60,11 +63,12 @@ function sessions.image(args, word)
     { hint = "contree log lists them" })
 end
 
---- The image that a run begins at: as above, and imported if it is not there.
+--- The image that a run begins at: as above, and imported with the user's login if it is not
+--- there.
 ---@return contree.Image
 function sessions.start(args, word)
   if word:find("^@") then return sessions.image(args, word) end
-  return args.client.images:oci(word)
+  return args.client.images:oci(word, logins.of(word))
 end
 
 --- IMAGE:/PATH in its parts; nil when a word is no such thing.

@@ -6,7 +6,6 @@ local image = require("contree.image")
 local json = require("contree.base.json")
 local options = require("contree.base.options")
 local reference = require("contree.image.reference")
-local remedy = require("contree.base.remedy")
 local wire = require("contree.wire")
 
 local images = {}
@@ -54,10 +53,8 @@ function images.find(self, name)
   local uuid = reference.uuid(name)
   if uuid then return details(self, uuid) end
   local tag = reference.tag(name)
-  local ok, found = pcall(image.find_tag, self.client, tag)
-  if ok then return image.new(self.client, { uuid = found, tag = tag }) end
-  if errors.is(found, "not_found") then remedy.set(found, "import", tag) end
-  error(found, 0)
+  local found = image.find_tag(self.client, tag)
+  return image.new(self.client, { uuid = found, tag = tag })
 end
 
 --- The image of a uuid, of a tag, or of the reference under which it was imported, such as

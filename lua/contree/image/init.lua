@@ -5,6 +5,7 @@ local class = require("contree.base.class")
 local errors = require("contree.base.errors")
 local filesystem = require("contree.image.filesystem")
 local options = require("contree.base.options")
+local remedy = require("contree.base.remedy")
 local wire = require("contree.wire")
 
 local image = {}
@@ -99,8 +100,12 @@ end
 --- The uuid of the image that has a tag (GET /inspect/?tag=).
 ---@async
 function image.find_tag(self, tag)
-  local result = wire.request(self, { method = "GET", path = "/inspect/",
+  local ok, result = pcall(wire.request, self, { method = "GET", path = "/inspect/",
     query = { tag = tag }, accept = { [302] = true } })
+  if not ok then
+    if errors.is(result, "not_found") then remedy.set(result, "import", tag) end
+    error(result, 0)
+  end
   local uuid = (result.headers.location or ""):match("([^/?#]+)/*$")
   if not uuid then errors.raise("server", "the server's answer lacks the image's uuid") end
   return uuid

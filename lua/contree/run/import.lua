@@ -8,6 +8,7 @@ local json = require("contree.base.json")
 local operation = require("contree.run.operation")
 local options = require("contree.base.options")
 local reference = require("contree.image.reference")
+local remedy = require("contree.base.remedy")
 local wire = require("contree.wire")
 
 local import = {}
@@ -50,7 +51,13 @@ local function run(self, source, given)
   }, secret = given.password })
   local started = operation.new(self.client, wire.member(answer, "uuid"), nil,
     { on_event = given.progress and teller(given.progress), live = given.progress ~= nil })
-  local result = operation.await(started, core.now() + timeout + self.client.timeout)
+  local ok, result = pcall(operation.await, started, core.now() + timeout + self.client.timeout)
+  if not ok then
+    if errors.is(result) and result.message:find("registry.credentials", 1, true) then
+      remedy.set(result, "login")
+    end
+    error(result, 0)
+  end
   if not result.uuid then
     errors.raise("operation_failed", "the import succeeded but made no image",
       { operation = started })

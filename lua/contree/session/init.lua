@@ -593,7 +593,8 @@ function Session:bisect(test, given)
 end
 
 -- Methods of the image that the session is at.
-local PASSED_ON = { "prepare", "tag_as", "untag", "session", "workspace", "lineage", "diff" }
+local PASSED_ON = { "prepare", "tag_as", "untag", "session", "workspace", "lineage", "diff",
+  "push" }
 for name in pairs(filesystem) do PASSED_ON[#PASSED_ON + 1] = name end
 
 for _, name in ipairs(PASSED_ON) do

@@ -5,6 +5,7 @@ local core = require("contree.core")
 local class = require("contree.base.class")
 local config = require("contree.wire.config")
 local engine = require("contree.wire.engine")
+local errors = require("contree.base.errors")
 local failure = require("contree.wire.failure")
 local json = require("contree.base.json")
 local options = require("contree.base.options")
@@ -149,6 +150,37 @@ end
 ---@field permissions table<string, boolean> "list", "spawn", "spawn_disposable", "import", ...
 ---@field limits table<string, integer>      "instance_max_timeout", ...
 ---@field operations_stat table<string, integer> "running_instances", "running_imports"
+
+---@class contree.DiskKind
+---@field count integer
+---@field bytes integer
+
+---@class contree.Disk
+---@field images { count: integer, tagged: integer }
+---@field layers contree.DiskKind      what images consist of; images share them
+---@field files contree.DiskKind       uploads that were not removed yet
+---@field volumes contree.DiskKind
+---@field operations contree.DiskKind  those in the list of operations, with their output
+---@field database_bytes integer
+---@field free_bytes integer           of the file system
+---@field total_bytes integer
+
+--- What the engine's disk is used for.
+---     print(client:disk().layers.bytes)
+--- Raises: request, not_supported (the hosted service).
+---@async
+---@return contree.Disk
+function Client:disk()
+  local ok, answer = pcall(wire.request, self, { method = "GET", path = "/disk" })
+  if ok and json.as("table", answer.json) and json.as("table", answer.json.layers) then
+    return answer.json
+  end
+  if ok or errors.is(answer, "not_found") then
+    errors.raise("not_supported", "this server does not tell what its disk is used for",
+      { hint = "the local engine does", status = answer.status })
+  end
+  error(answer, 0)
+end
 
 --- The token's owner, rights and limits, as they are now.
 ---     local limits = client:whoami().limits

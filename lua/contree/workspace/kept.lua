@@ -85,11 +85,12 @@ end
 ---@async
 ---@param client contree.Client
 ---@param folder string  as of kept.folder()
----@param image string   imported if it is not there
+---@param image contree.Image|string a string is imported if it is not there
 ---@param given? { prefer: string?, progress: function? } of image:workspace
 ---@return contree.Workspace
 function kept.begin(client, folder, image, given)
-  return make(client.images:oci(image), folder, given)
+  if type(image) == "string" then image = client.images:oci(image) end
+  return make(image, folder, given)
 end
 
 return kept

@@ -73,7 +73,7 @@ describe("C1: an answer on a kept connection", function()
         "/v1/operations/" .. operation .. "/watch?path=/" },
       ["operations/*/ports"] = { "/v1/operations/" .. running .. "/ports",
         "/v1/operations/" .. pathless .. "/ports" },
-      volumes = { "/v1/volumes" },
+      volumes = { "/v1/volumes" }, disk = { "/v1/disk" },
       ["volumes/*"] = { "/v1/volumes/none" },
       inspect = { "/v1/inspect/?tag=busybox:latest", "/v1/inspect/?tag=none", "/v1/inspect/" },
       ["inspect/*"] = { inspect .. "/", "/v1/inspect/" .. pathless .. "/" },
@@ -117,7 +117,9 @@ describe("C1: an answer on a kept connection", function()
         local get, head = is_framed("GET", path), is_framed("HEAD", path)
         assert.are.equal(get.status, head.status, path)
         assert.are.equal(get.headers["content-type"], head.headers["content-type"], path)
-        if get.headers["content-length"] and not path:find(running, 1, true) then
+        -- What tells of something that goes on may be longer the next time.
+        local lives = path:find(running, 1, true) or path == "/v1/disk"
+        if get.headers["content-length"] and not lives then
           assert.are.equal(get.headers["content-length"], head.headers["content-length"], path)
         end
       end

@@ -20,6 +20,7 @@ const struct route *const api_routes[] = {
     inspect_routes,          //
     inspect_extensions,      //
     gc_routes,               //
+    disk_routes,             //
     transfer_routes,         //
     NULL,
 };

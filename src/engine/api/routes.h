@@ -33,6 +33,7 @@ extern const struct route watch_routes[];
 extern const struct route inspect_routes[];
 extern const struct route inspect_extensions[];
 extern const struct route gc_routes[];
+extern const struct route disk_routes[];
 extern const struct route transfer_routes[];
 
 #endif

@@ -73,17 +73,21 @@ static int read_body(struct transferring *x, struct fault *f) {
     field_string(&in, "tag", &t->tag);
     field_string(&in, "output", &t->output);
     field_string(&in, "oci", &t->oci);
+    field_string(&in, "registry", &t->registry);
+    field_string(&in, "username", &t->login.username);
+    field_string(&in, "password", &t->login.password);
     if (in.fault.status) {
         *f = in.fault;
         return -1;
     }
-    if (!t->operand || !*t->operand || (t->out && !t->output == !t->oci) ||
+    int goals = !!t->output + !!t->oci + !!t->registry;
+    if (!t->operand || !*t->operand || (t->out && goals != 1) ||
         strcmp(t->operand, "-") == 0 || (t->output && *t->output != '/') ||
         (t->oci && *t->oci != '/'))
         return fault_set(
             f, 400,
-            "operand is required, and for an export output or oci, both "
-            "absolute");
+            "operand is required, and for an export output, oci or registry, "
+            "the first two absolute");
     return api_directory(job_engine(&x->job), directory, f);
 }
 

@@ -261,4 +261,13 @@ int store_operation_list(struct store *s, const struct operation_filter *filter,
                                        const struct operation_row *o),
                          void *arg, struct fault *f);
 
+/* What the store knows of. Bytes of layers and volumes are of their contents,
+ * those of logs are of logs in the database. */
+struct store_totals {
+    int64_t images, tagged, layers, layer_bytes, files, file_bytes, volumes,
+        volume_bytes, operations, log_bytes;
+};
+/* Sums over all rows: call it in a worker. */
+int store_totals(struct store *s, struct store_totals *out, struct fault *f);
+
 #endif

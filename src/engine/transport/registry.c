@@ -1,6 +1,6 @@
-/* registry.c: imports images from registries (import.h). All but the first
- * manifest is asked for by digest, so the registry may change meanwhile. Known
- * layers are not fetched again. */
+/* registry.c: imports images from registries (import.h), and pushes them. All
+ * but the first manifest is asked for by digest, so the registry may change
+ * meanwhile. Known layers are not fetched again. */
 #define _GNU_SOURCE
 #include "transport/registry.h"
 #include "base/buffer.h"
@@ -8,6 +8,7 @@
 #include "base/scope.h"
 #include "base/tree.h"
 #include "layer/workspace.h"
+#include "transport/export.h"
 #include "transport/layout.h"
 #include "transport/reference.h"
 #include "transport/skopeo.h"
@@ -290,7 +291,7 @@ static const char *hint(const char *message, bool anonymous) {
 }
 
 /* Say in one line what failed, and why. */
-static void explain(struct fetch *x, const char *username,
+static void explain(struct fetch *x, const char *verb, const char *username,
                     const char *password) {
     struct fault *f = x->f;
     struct fault why = *f;
@@ -299,7 +300,7 @@ static void explain(struct fetch *x, const char *username,
     if (f->status != 502 && f->status != 422)
         return;
     mask(why.message, password);
-    fault_set(f, why.status, "cannot import %.150s: %.250s%s",
+    fault_set(f, why.status, "cannot %s %.150s: %.250s%s", verb,
               x->reference.full, why.message,
               hint(why.message, !username || !*username));
 }
@@ -338,7 +339,7 @@ int import_registry(const struct importer *m, const char *url,
         return fault_set(f, 400, "these registry credentials are too long");
     int result = with_directory(&x, auth, fetch_image, out);
     if (result < 0)
-        explain(&x, username, password);
+        explain(&x, "import", username, password);
     explicit_bzero(auth, strlen(auth));
     free(auth);
     return result;
@@ -388,6 +389,43 @@ int registry_import_archive(const struct importer *m,
     if (with_directory(&x, "{}", copy_archive, out) == 0)
         return 0;
     *unreadable = f->status == 502;
-    explain(&x, NULL, NULL);
+    explain(&x, "import", NULL, NULL);
     return -1;
+}
+
+/* ---- pushing ---- */
+
+static int push_image(struct fetch *x, struct image *image) {
+    const char *args[8] = {"copy", "--quiet"};
+    char path[64];
+    size_t n = 2;
+    snprintf(path, sizeof path, "/proc/self/fd/%d/" LAYOUT, x->skopeo.dir);
+    if (export_oci(x->m, image, path, x->f) < 0)
+        return -1;
+    if (x->reference.loopback)
+        args[n++] = "--dest-tls-verify=false";
+    args[n++] = "oci:" LAYOUT;
+    args[n++] = x->reference.full;
+    return skopeo_run(&x->skopeo, args, NULL, x->f);
+}
+
+int registry_push(const struct importer *m, const struct image *i,
+                  const char *url, const struct login *login,
+                  const atomic_bool *cancelled, struct fault *f) {
+    const struct import_options o = {.deadline = {0, cancelled}};
+    struct fetch x = {.m = m, .o = &o, .f = f};
+    struct image image = *i; /* with_directory() may fill it; we do not */
+    if (reference_parse(url, &x.reference, f) < 0)
+        return -1;
+    if (*x.reference.digest)
+        return fault_set(f, 400, "an image is pushed to a tag, not a digest");
+    char *auth = make_auth(&x.reference, login->username, login->password);
+    if (!auth)
+        return fault_set(f, 400, "these registry credentials are too long");
+    int result = with_directory(&x, auth, push_image, &image);
+    if (result < 0)
+        explain(&x, "push to", login->username, login->password);
+    explicit_bzero(auth, strlen(auth));
+    free(auth);
+    return result;
 }

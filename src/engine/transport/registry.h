@@ -4,6 +4,7 @@
 
 #include "base/fault.h"
 #include "transport/import.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* Check that `url` is a reference (reference.h), and that skopeo is installed:
@@ -22,5 +23,16 @@ int registry_import_archive(const struct importer *m,
                             const struct saved_archive *s,
                             const struct import_options *o, struct image *out,
                             bool *unreadable, struct fault *f);
+
+/* A login of a registry; no username means none. */
+struct login {
+    const char *username, *password;
+};
+
+/* Write the image to a registry, as `url` says, with one layer (export.h).
+ * Faults as in import_registry(); 400 for a digest. */
+int registry_push(const struct importer *m, const struct image *i,
+                  const char *url, const struct login *login,
+                  const atomic_bool *cancelled, struct fault *f);
 
 #endif

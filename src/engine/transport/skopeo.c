@@ -50,7 +50,7 @@ int skopeo_find(char path[PATH_MAX], struct fault *f) {
             return 0;
     }
     return fault_set(f, 501,
-                     "importing from a registry needs the program skopeo: "
+                     "registries are reached with the program skopeo: "
                      "install it (apt-get install skopeo, dnf install skopeo, "
                      "apk add skopeo) and try again");
 }
@@ -289,6 +289,7 @@ static char *unquote(char *p) {
 /* Return its last line, without the prefix of the log. */
 static const char *last_words(struct skopeo_process *c) {
     static const char prefix[] = "Error parsing image name \"";
+    static const char reuse[] = "trying to reuse blob ";
     c->words[c->length] = 0;
     for (char *p = c->words; *p; p++)
         if (iscntrl((unsigned char)*p) && *p != '\n')
@@ -303,6 +304,10 @@ static const char *last_words(struct skopeo_process *c) {
     if (strncmp(line, prefix, strlen(prefix)) == 0) {
         char *rest = strstr(line, "\": ");
         line = rest ? rest + 3 : line;
+    }
+    if (strncmp(line, reuse, strlen(reuse)) == 0) {
+        char *rest = strstr(line, " at destination: ");
+        line = rest ? rest + strlen(" at destination: ") : line;
     }
     return *line ? line : "it gave no reason";
 }

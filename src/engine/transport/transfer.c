@@ -198,10 +198,12 @@ static int export_image(const struct importer *m,
                         struct fault *f) {
     if (export_resolve(m->store, t->operand, image, f) < 0)
         return -1;
-    int result = t->oci ? export_oci(m, image, t->oci, f)
-                 : transfer_is_stdout(t->output)
-                     ? export_tar(m, image, STDOUT_FILENO, f)
-                     : export_file(m, image, t->output, f);
+    int result =
+        t->registry
+            ? registry_push(m, image, t->registry, &t->login, t->cancelled, f)
+        : t->oci                        ? export_oci(m, image, t->oci, f)
+        : transfer_is_stdout(t->output) ? export_tar(m, image, STDOUT_FILENO, f)
+                                        : export_file(m, image, t->output, f);
     if (result < 0)
         image_clear(image);
     return result;

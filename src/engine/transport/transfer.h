@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/uuid.h"
 #include "transport/import.h"
+#include "transport/registry.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -17,6 +18,8 @@ struct image_transfer {
     const char *tag;              /* import; NULL: none */
     const char *output;           /* export: file; NULL or -: standard output */
     const char *oci;              /* export: directory of the layout, or NULL */
+    const char *registry;         /* export: docker://..., or NULL */
+    struct login login;           /* of the registry */
     const atomic_bool *cancelled; /* NULL: never */
 };
 /* Do it, and return the uuid of the image. Blocks. SIGPIPE must be ignored. */

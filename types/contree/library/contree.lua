@@ -51,6 +51,14 @@ local Client = {}
 ---@return contree.Session
 function Client:session(given) end
 
+--- What the engine's disk is used for.
+---     print(client:disk().layers.bytes)
+---
+--- Raises: request, not_supported (the hosted service)
+---@async
+---@return contree.Disk
+function Client:disk() end
+
 --- The token's owner, rights and limits, as they are now.
 ---     local limits = client:whoami().limits
 ---
@@ -282,6 +290,16 @@ function Image:diff(other, given) end
 ---@return contree.Image image
 ---@return contree.Conflict[] conflicts where both changed something, with `prefer`
 function Image:merge(other, given) end
+
+--- Writes the image to a registry, with one layer, through skopeo.
+---     image:push("registry.example.net/me/app:v2", { username = "me", password = token })
+---
+--- Raises: request, invalid_argument (no reference that one can push to), server (the registry refuses it, or cannot be reached), not_found (the image), not_supported (no skopeo is there; the server is no engine of this machine)
+---@async
+---@param ref string "registry.example.net/me/app:v2"; "docker://" before it is understood
+---@param given? contree.PushOptions
+---@return string ref with "docker://"
+function Image:push(ref, given) end
 
 --- The entries of a directory.
 ---     for _, entry in ipairs(image:ls("/etc")) do print(entry.name, entry.size) end
@@ -1553,6 +1571,11 @@ function ProcessOutput:lines() end
 ---@field verdict "good"|"bad"|"skip"
 ---@field result? contree.Result what the test printed, if it was a command
 
+---@class contree.PushOptions
+---@field username? string for the registry; default anonymous
+---@field password? string for the registry
+---@field timeout? number seconds that it may take; default 600
+
 ---@class contree.GrepOptions
 ---@field pattern string|string[] regular expressions (PCRE2)
 ---@field path? string|string[] where to search; default "/"
@@ -1734,6 +1757,20 @@ function Volumes:remove(name) end
 
 ---@class contree.OpenedSessionOptions : contree.SessionOptions
 ---@field image? contree.Image|string what a new one begins at
+
+---@class contree.Disk
+---@field images { count: integer, tagged: integer }
+---@field layers contree.DiskKind what images consist of; images share them
+---@field files contree.DiskKind uploads that were not removed yet
+---@field volumes contree.DiskKind
+---@field operations contree.DiskKind those in the list of operations, with their output
+---@field database_bytes integer
+---@field free_bytes integer of the file system
+---@field total_bytes integer
+
+---@class contree.DiskKind
+---@field count integer
+---@field bytes integer
 
 ---@class contree.WhoAmI
 ---@field token_uuid string

@@ -19,6 +19,15 @@ local Client = {}
 ---@return contree.Error? err why it failed
 function Client:session(given) end
 
+--- What the engine's disk is used for.
+---     print(client:disk().layers.bytes)
+---
+--- Raises: request, not_supported (the hosted service)
+---@async
+---@return contree.Disk|nil
+---@return contree.Error? err why it failed
+function Client:disk() end
+
 --- The token's owner, rights and limits, as they are now.
 ---     local limits = client:whoami().limits
 ---
@@ -250,6 +259,17 @@ function Image:diff(other, given) end
 ---@return contree.safe.Image|nil image
 ---@return contree.Conflict[]|contree.Error|nil conflicts where both changed something, with `prefer`
 function Image:merge(other, given) end
+
+--- Writes the image to a registry, with one layer, through skopeo.
+---     image:push("registry.example.net/me/app:v2", { username = "me", password = token })
+---
+--- Raises: request, invalid_argument (no reference that one can push to), server (the registry refuses it, or cannot be reached), not_found (the image), not_supported (no skopeo is there; the server is no engine of this machine)
+---@async
+---@param ref string "registry.example.net/me/app:v2"; "docker://" before it is understood
+---@param given? contree.PushOptions
+---@return string|nil ref with "docker://"
+---@return contree.Error? err why it failed
+function Image:push(ref, given) end
 
 --- The entries of a directory.
 ---     for _, entry in ipairs(image:ls("/etc")) do print(entry.name, entry.size) end
