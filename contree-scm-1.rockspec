@@ -110,6 +110,7 @@ build = {
     ["contree.command.images"] = "lua/contree/command/images.lua",
     ["contree.command"] = "lua/contree/command/init.lua",
     ["contree.command.login"] = "lua/contree/command/login.lua",
+    ["contree.command.logins"] = "lua/contree/command/logins.lua",
     ["contree.command.operations"] = "lua/contree/command/operations.lua",
     ["contree.command.program"] = "lua/contree/command/program.lua",
     ["contree.command.progress"] = "lua/contree/command/progress.lua",

@@ -796,6 +796,16 @@ function Session:archive(path, to) end
 ---@return string path
 function Session:export_to(path, given) end
 
+--- Writes the image to a registry, with one layer, through skopeo.
+---     image:push("registry.example.net/me/app:v2", { username = "me", password = token })
+---
+--- Raises: request, invalid_argument (no reference that one can push to), server (the registry refuses it, or cannot be reached), not_found (the image), not_supported (no skopeo is there; the server is no engine of this machine)
+---@async
+---@param ref string "registry.example.net/me/app:v2"; "docker://" before it is understood
+---@param given? contree.PushOptions
+---@return string ref with "docker://"
+function Session:push(ref, given) end
+
 --- Searches files for lines. Links are not followed, and files with NUL bytes are skipped. A lone string is the pattern.
 ---     for _, match in ipairs(image:grep("root").matches) do print(match.path) end
 ---
@@ -1526,6 +1536,11 @@ function ProcessOutput:lines() end
 ---@field replace? boolean what is at `path` goes when the new tree is complete; default false: then there must be nothing, or an empty directory
 ---@field progress? fun(progress: contree.Progress) called as the archive comes
 
+---@class contree.PushOptions
+---@field username? string for the registry; default anonymous
+---@field password? string for the registry
+---@field timeout? number seconds that it may take; default 600
+
 ---@class contree.Conflict a path at which both sides changed something
 ---@field path string
 ---@field conflict "content"|"binary"|"target"|"type"|"removed"|"mode"|"owner"|"attributes"
@@ -1570,11 +1585,6 @@ function ProcessOutput:lines() end
 ---@field entry table
 ---@field verdict "good"|"bad"|"skip"
 ---@field result? contree.Result what the test printed, if it was a command
-
----@class contree.PushOptions
----@field username? string for the registry; default anonymous
----@field password? string for the registry
----@field timeout? number seconds that it may take; default 600
 
 ---@class contree.GrepOptions
 ---@field pattern string|string[] regular expressions (PCRE2)

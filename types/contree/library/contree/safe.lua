@@ -752,6 +752,17 @@ function Session:archive(path, to) end
 ---@return contree.Error? err why it failed
 function Session:export_to(path, given) end
 
+--- Writes the image to a registry, with one layer, through skopeo.
+---     image:push("registry.example.net/me/app:v2", { username = "me", password = token })
+---
+--- Raises: request, invalid_argument (no reference that one can push to), server (the registry refuses it, or cannot be reached), not_found (the image), not_supported (no skopeo is there; the server is no engine of this machine)
+---@async
+---@param ref string "registry.example.net/me/app:v2"; "docker://" before it is understood
+---@param given? contree.PushOptions
+---@return string|nil ref with "docker://"
+---@return contree.Error? err why it failed
+function Session:push(ref, given) end
+
 --- Searches files for lines. Links are not followed, and files with NUL bytes are skipped. A lone string is the pattern.
 ---     for _, match in ipairs(image:grep("root").matches) do print(match.path) end
 ---
