@@ -25,11 +25,15 @@ ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CFLAGS) -MMD -MP
 # libcurl, libcrypto and libsqlite3 are opened when they are first needed: src/core/curl_api.h.
 CORE_LIBS   := zlib
 ENGINE_LIBS := libuv libmicrohttpd sqlite3 jansson libarchive libseccomp libcrypto libpcre2-8 zlib
+# And libhttp_parser, which has no file for pkg-config.
+AIRLOCK_LIBS := libuv jansson libseccomp libssl libcrypto libpcre2-8 libmnl
 
 # pkg-config runs once for each, and only when something is built.
 lazy = $(eval $(1) := $(shell pkg-config $(2)))$($(1))
 ENGINE_CFLAGS  = $(call lazy,ENGINE_CFLAGS,--cflags $(ENGINE_LIBS))
 ENGINE_LDLIBS  = $(call lazy,ENGINE_LDLIBS,--libs $(ENGINE_LIBS)) -lpthread
+AIRLOCK_CFLAGS = $(call lazy,AIRLOCK_CFLAGS,--cflags $(AIRLOCK_LIBS))
+AIRLOCK_LDLIBS = $(call lazy,AIRLOCK_LDLIBS,--libs $(AIRLOCK_LIBS)) -lhttp_parser -lpthread
 CORE_LDLIBS    = $(call lazy,CORE_LDLIBS,--libs $(CORE_LIBS)) -ldl -lpthread
 lua5.4_CFLAGS  = $(call lazy,lua5.4_CFLAGS,--cflags lua5.4 $(CORE_LIBS))
 luajit_CFLAGS  = $(call lazy,luajit_CFLAGS,--cflags luajit $(CORE_LIBS))
@@ -37,13 +41,21 @@ luajit_CFLAGS  = $(call lazy,luajit_CFLAGS,--cflags luajit $(CORE_LIBS))
 CORE_SRC   := $(wildcard src/core/*.c)
 ENGINE_SRC := $(wildcard src/engine/*/*.c)
 INIT_SRC   := $(wildcard src/init/*.c)
+AIRLOCK_SRC := $(wildcard src/airlock/*.c)
+POLICY_SRC := $(wildcard src/airlock/policy/*.c)
 C_TESTS    := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*/test_*.c))
 
 # The module has these, too: both look for the engine's socket in the same places, and find
 # the lines that differ.
 SHARED_OBJ := $(B)/engine/place.o $(B)/engine/edits.o
 ENGINE_OBJ := $(ENGINE_SRC:src/engine/%.c=$(B)/engine/%.o) $(SHARED_OBJ)
-LIB_OBJ    := $(filter-out $(B)/engine/command/main.o,$(ENGINE_OBJ)) $(B)/engine/sandbox/init_blob.o
+POLICY_OBJ := $(POLICY_SRC:src/airlock/policy/%.c=$(B)/airlock/policy/%.o)
+# The engine checks rules with the code that the airlock obeys them with.
+LIB_OBJ    := $(filter-out $(B)/engine/command/main.o,$(ENGINE_OBJ)) $(POLICY_OBJ) \
+              $(B)/engine/sandbox/init_blob.o $(B)/engine/sandbox/airlock_blob.o
+AIRLOCK_OBJ := $(AIRLOCK_SRC:src/airlock/%.c=$(B)/airlock/%.o) $(POLICY_OBJ) \
+               $(patsubst %,$(B)/engine/base/%.o,buffer clock descriptor fault fd glob json nearest \
+                 relay scope turn)
 
 # Keep intermediate files between runs.
 .SECONDARY:
@@ -54,7 +66,7 @@ all: tools core engine
 # If a library is missing, say what to do before the compiler fails.
 tools:
 	@command -v pkg-config >/dev/null && command -v $(CC) >/dev/null && \
-	  pkg-config --exists lua5.4 luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) || \
+	  pkg-config --exists lua5.4 luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) $(AIRLOCK_LIBS) || \
 	  { echo "A compiler or a library is missing: 'make deps' installs what is needed." >&2; exit 1; }
 
 core: $(B)/lua5.4/contree/core.so $(B)/luajit/contree/core.so
@@ -64,7 +76,7 @@ engine: $(B)/bin/contree-engine
 # For Neovim, in place: links, so that they are never older than what was built.
 nvim:
 	@command -v pkg-config >/dev/null && command -v $(CC) >/dev/null && \
-	  pkg-config --exists luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) || \
+	  pkg-config --exists luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) $(AIRLOCK_LIBS) || \
 	  { echo "A compiler or a library is missing: 'make deps' installs what is needed." >&2; exit 1; }
 	@$(MAKE) -s $(B)/luajit/contree/core.so engine
 	@mkdir -p lua/contree/bin
@@ -101,6 +113,20 @@ $(B)/bin/contree-init: $(INIT_SRC) $(wildcard src/init/*.h)
 $(B)/engine/sandbox/init_blob.o: src/engine/sandbox/init_blob.S $(B)/bin/contree-init
 	@mkdir -p $(@D)
 	$(CC) -DINIT_PATH='"$(B)/bin/contree-init"' -c -o $@ $<
+
+$(B)/airlock/%.o: src/airlock/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(AIRLOCK_CFLAGS) -Isrc/engine -Isrc -c -o $@ $<
+
+# Travels inside the engine, too.
+$(B)/bin/contree-airlock: $(AIRLOCK_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(AIRLOCK_LDLIBS)
+
+$(B)/engine/sandbox/airlock_blob.o: src/engine/sandbox/airlock_blob.S $(B)/bin/contree-airlock
+	@mkdir -p $(@D)
+	strip -o $(B)/bin/contree-airlock.stripped $(B)/bin/contree-airlock
+	$(CC) -DAIRLOCK_PATH='"$(B)/bin/contree-airlock.stripped"' -c -o $@ $<
 
 # q, not r: files of two rooms may have the same name.
 $(B)/engine/libengine.a: $(LIB_OBJ)

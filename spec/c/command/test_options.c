@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 #include "command/commands.h"
-#include "command/nearest.h"
+#include "base/nearest.h"
 #include "command/parse.h"
 #include "command/settings.h"
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * so its global state is safe. */
 #define _GNU_SOURCE
 #include "command/parse.h"
-#include "command/nearest.h"
+#include "base/nearest.h"
 #include "command/settings.h"
 #include "core/place.h"
 #include "sandbox/sandbox.h"

@@ -8,7 +8,7 @@
 #include "layer/workspace.h"
 #include "operation/engine.h"
 #include "operation/events.h"
-#include "operation/relay.h"
+#include "base/relay.h"
 #include "operation/result.h"
 #include "operation/spec.h"
 #include "store/garbage.h"

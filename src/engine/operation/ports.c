@@ -8,7 +8,7 @@
 #include "base/scope.h"
 #include "base/turn.h"
 #include "operation/internal.h"
-#include "operation/relay.h"
+#include "base/relay.h"
 #include "sandbox/sandbox.h"
 #include <errno.h>
 #include <netinet/in.h>

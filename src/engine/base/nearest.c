@@ -1,5 +1,5 @@
 /* nearest.c: see nearest.h. */
-#include "command/nearest.h"
+#include "base/nearest.h"
 #include <string.h>
 
 enum { EDITS_MAX = 2, LETTERS_PER_EDIT = 3, NAME_MAX_LENGTH = 31 };

@@ -1,6 +1,6 @@
 /* nearest.h: the known name that is nearest to a mistyped one. */
-#ifndef CONTREE_COMMAND_NEAREST_H
-#define CONTREE_COMMAND_NEAREST_H
+#ifndef CONTREE_BASE_NEAREST_H
+#define CONTREE_BASE_NEAREST_H
 
 #include <stddef.h>
 

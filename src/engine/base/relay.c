@@ -1,6 +1,6 @@
 /* relay.c: see relay.h. */
 #define _GNU_SOURCE
-#include "operation/relay.h"
+#include "base/relay.h"
 #include "base/descriptor.h"
 #include "base/turn.h"
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* relay.h: passing bytes between two sockets, in both directions, by splice(2):
  * they are not copied. Each end of a direction is passed on for itself, so one
  * side may go on after the other has said all. Loop thread only. */
-#ifndef CONTREE_OPERATION_RELAY_H
-#define CONTREE_OPERATION_RELAY_H
+#ifndef CONTREE_BASE_RELAY_H
+#define CONTREE_BASE_RELAY_H
 
 #include "base/fault.h"
 #include <stddef.h>
