@@ -10,12 +10,11 @@
 #include <stddef.h>
 
 enum {
-    NAME_SIZE = 254,   /* of a host name, with the NUL */
-    RULES_MAX = 1024,  /* in one list */
-    RANGES_MAX = 16,   /* of ports in one rule */
-    METHODS_MAX = 32,  /* in one rule */
-    PATHS_MAX = 64     /* in one rule */
-    PATTERN_MAX = 1024 /* bytes of one path */
+    NAME_SIZE = 254,  /* of a host name, with the NUL */
+    RULES_MAX = 1024, /* in one list */
+    RANGES_MAX = 16,  /* of ports in one rule */
+    METHODS_MAX = 32, /* in one rule */
+    PATHS_MAX = 64    /* in one rule */
 };
 
 struct port_range {
