@@ -25,7 +25,7 @@ ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CFLAGS) -MMD -MP
 # libcurl, libcrypto and libsqlite3 are opened when they are first needed: src/core/curl_api.h.
 CORE_LIBS   := zlib
 ENGINE_LIBS := libuv libmicrohttpd sqlite3 jansson libarchive libseccomp libcrypto libpcre2-8 zlib
-# And libhttp_parser, which has no file for pkg-config.
+# And libhttp_parser and libresolv, which have no file for pkg-config.
 AIRLOCK_LIBS := libuv jansson libseccomp libssl libcrypto libpcre2-8 libmnl
 
 # pkg-config runs once for each, and only when something is built.
@@ -33,7 +33,7 @@ lazy = $(eval $(1) := $(shell pkg-config $(2)))$($(1))
 ENGINE_CFLAGS  = $(call lazy,ENGINE_CFLAGS,--cflags $(ENGINE_LIBS))
 ENGINE_LDLIBS  = $(call lazy,ENGINE_LDLIBS,--libs $(ENGINE_LIBS)) -lpthread
 AIRLOCK_CFLAGS = $(call lazy,AIRLOCK_CFLAGS,--cflags $(AIRLOCK_LIBS))
-AIRLOCK_LDLIBS = $(call lazy,AIRLOCK_LDLIBS,--libs $(AIRLOCK_LIBS)) -lhttp_parser -lpthread
+AIRLOCK_LDLIBS = $(call lazy,AIRLOCK_LDLIBS,--libs $(AIRLOCK_LIBS)) -lhttp_parser -lresolv -lpthread
 CORE_LDLIBS    = $(call lazy,CORE_LDLIBS,--libs $(CORE_LIBS)) -ldl -lpthread
 lua5.4_CFLAGS  = $(call lazy,lua5.4_CFLAGS,--cflags lua5.4 $(CORE_LIBS))
 luajit_CFLAGS  = $(call lazy,luajit_CFLAGS,--cflags luajit $(CORE_LIBS))

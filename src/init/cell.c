@@ -390,7 +390,7 @@ static int filter_system_calls(const struct cell_limits *limits,
 }
 
 /* slirp4netns says that it is ready a moment before it sets the address and,
- * last, the default route. */
+ * last, the default route. The airlock's interface is eth0. */
 static int wait_for_route(struct failure *f) {
     enum { ATTEMPTS = 5000 };
     const struct timespec pause = {.tv_nsec = 1000000};
@@ -401,7 +401,8 @@ static int wait_for_route(struct failure *f) {
         if (fd >= 0)
             close(fd);
         text[got > 0 ? got : 0] = '\0';
-        if (strstr(text, "tap0\t00000000\t"))
+        if (strstr(text, "tap0\t00000000\t") ||
+            strstr(text, "eth0\t00000000\t"))
             return 0;
         nanosleep(&pause, NULL);
     }

@@ -12,7 +12,9 @@
 
 enum {
     PIPE_SIZE = 1 << 20, /* asked for; the kernel may give less */
-    ROUNDS = 8           /* in one turn of the loop */
+    ROUNDS = 8,          /* in one turn of the loop */
+    FILTERED_SIZE = 32 << 10,
+    PENDING_MAX = 1 << 20
 };
 
 /* ---- pipes ---- */
@@ -59,6 +61,10 @@ void pipes_close(struct pipes *p) {
 struct direction {
     int pipe[2];
     size_t held; /* bytes in the pipe */
+    /* What was offered, or has gone through the filter, before what is in the
+     * pipe. */
+    struct buffer pending;
+    size_t passed_on; /* of these */
     bool ended;  /* the source has */
     bool shut;   /* the target was told */
 };
@@ -71,6 +77,9 @@ struct relay {
     uv_poll_t polls[SIDES];
     struct direction from[SIDES]; /* to the other side */
     bool finishing, closing, reset;
+    bool (*take)(void *arg, const char *data, size_t length,
+                 struct buffer *out);
+    void *filter;
     int open_handles;
     void (*done)(void *arg);
     void *arg;
@@ -78,11 +87,38 @@ struct relay {
 
 enum { FLAGS = SPLICE_F_NONBLOCK | SPLICE_F_MOVE };
 
+static size_t pending(const struct direction *d) {
+    return d->pending.length - d->passed_on;
+}
+
+static bool is_empty(const struct direction *d) {
+    return d->held == 0 && pending(d) == 0;
+}
+
+static int fill_through_filter(struct relay *r) {
+    struct direction *d = &r->from[OUTER];
+    char data[FILTERED_SIZE];
+    if (!is_empty(d))
+        return 0;
+    ssize_t n = recv(r->fds[OUTER], data, sizeof data, MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    d->ended = n == 0;
+    if (n == 0)
+        return 0;
+    return r->take(r->filter, data, (size_t)n, &d->pending) &&
+                   !d->pending.failed
+               ? 1
+               : -1;
+}
+
 /* 1: bytes were moved; 0: none can be now; -1: the connection is broken. */
 static int fill(struct relay *r, int side) {
     struct direction *d = &r->from[side];
     if (d->ended)
         return 0;
+    if (side == OUTER && r->take)
+        return fill_through_filter(r);
     if (d->pipe[0] < 0 && pipe_take(r->pipes, d->pipe) < 0)
         return -1;
     ssize_t n = splice(r->fds[side], NULL, d->pipe[1], NULL, PIPE_SIZE, FLAGS);
@@ -93,8 +129,23 @@ static int fill(struct relay *r, int side) {
     return n > 0;
 }
 
+static int drain_pending(struct direction *d, int to) {
+    ssize_t n = send(to, d->pending.data + d->passed_on, pending(d),
+                     MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    d->passed_on += (size_t)n;
+    if (pending(d) == 0) {
+        buffer_free(&d->pending);
+        d->passed_on = 0;
+    }
+    return 1;
+}
+
 static int drain(struct relay *r, int side) {
     struct direction *d = &r->from[side];
+    if (pending(d) > 0)
+        return drain_pending(d, r->fds[!side]);
     if (d->held == 0)
         return 0;
     ssize_t n = splice(d->pipe[0], NULL, r->fds[!side], NULL, d->held, FLAGS);
@@ -116,7 +167,7 @@ static int pump(struct relay *r, int side, const uv_loop_t *loop) {
     }
     if (d->held == 0)
         pipe_give(r->pipes, d->pipe);
-    if (d->ended && d->held == 0 && !d->shut) {
+    if (d->ended && is_empty(d) && !d->shut) {
         d->shut = true;
         if (shutdown(r->fds[!side], SHUT_WR) < 0 && errno != ENOTCONN)
             return -1;
@@ -141,6 +192,7 @@ static void free_relay(struct relay *r) {
         if (r->from[i].held == 0)
             pipe_give(r->pipes, r->from[i].pipe);
         pipe_drop(r->from[i].pipe);
+        buffer_free(&r->from[i].pending);
     }
     if (r->done)
         r->done(r->arg);
@@ -169,7 +221,7 @@ static void on_ready(uv_poll_t *poll, int status, int events);
 /* What the directions want of a socket: bytes, or room for them. */
 static int wanted(const struct relay *r, int side) {
     const struct direction *out = &r->from[side], *in = &r->from[!side];
-    bool read = !out->ended && out->held == 0, write = in->held > 0;
+    bool read = !out->ended && is_empty(out), write = !is_empty(in);
     if (r->finishing) /* nobody is left to write to */
         return side == INNER ? (read ? UV_READABLE : 0)
                              : (write ? UV_WRITABLE : 0);
@@ -220,6 +272,7 @@ struct relay *relay_start(uv_loop_t *loop, struct pipes *pipes, int outer,
                         .from = {{.pipe = {-1, -1}}, {.pipe = {-1, -1}}},
                         .arg = arg};
     for (int i = 0; i < SIDES; i++) {
+        buffer_init(&r->from[i].pending, PENDING_MAX);
         r->polls[i].data = r;
         if (watch_open(loop, &r->polls[i], r->fds[i], f) < 0)
             break;
@@ -232,6 +285,28 @@ struct relay *relay_start(uv_loop_t *loop, struct pipes *pipes, int outer,
     }
     close_relay(r, true);
     return NULL;
+}
+
+int relay_offer(struct relay *r, const void *data, size_t length,
+                struct fault *f) {
+    if (!buffer_add(&r->from[OUTER].pending, data, length))
+        return fault_memory(f);
+    watch(r);
+    return 0;
+}
+
+void relay_filter(struct relay *r,
+                  bool (*take)(void *arg, const char *data, size_t length,
+                               struct buffer *out),
+                  void *arg) {
+    r->take = take;
+    r->filter = arg;
+}
+
+int relay_release(struct relay *r) {
+    int outer = steal_fd(&r->fds[OUTER]);
+    close_relay(r, true);
+    return outer;
 }
 
 void relay_finish(struct relay *r) {

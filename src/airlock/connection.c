@@ -1,0 +1,314 @@
+/* connection.c: see connection.h. */
+#define _GNU_SOURCE
+#include "airlock/connection.h"
+#include "airlock/dial.h"
+#include "airlock/hello.h"
+#include "base/descriptor.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* How much of what the client says first is kept until it is decided. */
+enum { FIRST_MAX = 64 << 10 };
+
+/* What the client has to speak. */
+enum speech {
+    SPEECH_ANY,     /* nothing is known of it */
+    SPEECH_UNKNOWN, /* it is checked if it is TLS or HTTP */
+    SPEECH_TLS,
+    SPEECH_HTTP
+};
+
+struct connection {
+    struct traffic *traffic;
+    uv_timer_t deadline;
+    uv_poll_t client_poll, upstream_poll;
+    bool client_watched, upstream_watched;
+    int open_handles;
+    int client, upstream; /* until the relay has them */
+    struct target target;
+    struct allowance allowance;
+    enum speech speech;
+    struct dial *dial;
+    struct buffer first; /* what the client has said so far */
+    struct hello *hello;
+    bool said_enough;                   /* what it said is allowed */
+    void (*then)(struct connection *c); /* when all handles are closed */
+};
+
+/* ---- ending ---- */
+
+static void free_connection(void *arg) {
+    struct connection *c = arg;
+    c->traffic->count--;
+    close_with_reset(&c->client);
+    close_with_reset(&c->upstream);
+    buffer_free(&c->first);
+    hello_free(c->hello);
+    free(c);
+}
+
+static void reset(struct connection *c) {
+    free_connection(c);
+}
+
+static void on_closed(uv_handle_t *handle) {
+    struct connection *c = handle->data;
+    if (--c->open_handles == 0)
+        c->then(c);
+}
+
+/* It is decided: go on when nothing here watches the sockets any more. */
+static void leave(struct connection *c, void (*then)(struct connection *c)) {
+    struct traffic *t = c->traffic;
+    if (c->then)
+        return;
+    c->then = then;
+    dial_cancel(c->dial);
+    c->dial = NULL;
+    if (c->client_watched)
+        watch_close(&c->client_poll, on_closed);
+    if (c->upstream_watched)
+        watch_close(&c->upstream_poll, on_closed);
+    uv_close((uv_handle_t *)&c->deadline, on_closed);
+    if (t->undecided-- == UNDECIDED_MAX)
+        t->room(t->arg);
+}
+
+static struct occurrence describe(const struct target *t,
+                                  const char *protocol) {
+    return (struct occurrence){.protocol = protocol,
+                               .name = t->name,
+                               .address = t->name ? NULL : &t->address,
+                               .port = t->port};
+}
+
+static void refuse(struct connection *c, const char *protocol,
+                   enum refusal why) {
+    struct occurrence o = describe(&c->target, protocol);
+    if (c->then)
+        return;
+    events_refused(c->traffic->events, &o, why);
+    leave(c, reset);
+}
+
+/* ---- relaying ---- */
+
+static void set_up(int fd) {
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+static void relay(struct connection *c) {
+    struct traffic *t = c->traffic;
+    int client = steal_fd(&c->client), upstream = steal_fd(&c->upstream);
+    struct relay *r = relay_start(t->loop, &t->pipes, client, upstream,
+                                  free_connection, c, NULL);
+    if (!r) {
+        free_connection(c);
+        return;
+    }
+    if (c->first.length > 0 &&
+        relay_offer(r, c->first.data, c->first.length, NULL) < 0)
+        relay_abort(r);
+    buffer_free(&c->first);
+}
+
+static void go_on(struct connection *c) {
+    if (c->upstream >= 0 && c->said_enough)
+        leave(c, relay);
+}
+
+/* ---- what the client says ---- */
+
+static void check_name(struct connection *c) {
+    const char *name = hello_name(c->hello);
+    if (hello_is_encrypted(c->hello))
+        refuse(c, "tls", REFUSED_ECH);
+    else if (c->target.name && strcmp(name, c->target.name) != 0)
+        refuse(c, "tls", REFUSED_SNI);
+    else if (c->allowance.read_requests)
+        refuse(c, "tls", REFUSED_ENCRYPTED);
+    else
+        c->said_enough = true;
+}
+
+static void read_hello(struct connection *c, const char *data, size_t length) {
+    if (!c->hello)
+        c->hello = hello_make();
+    enum hello_state state =
+        c->hello ? hello_feed(c->hello, data, length) : HELLO_BROKEN;
+    if (state == HELLO_READ)
+        check_name(c);
+    else if (state == HELLO_BROKEN)
+        refuse(c, "tls", REFUSED_PROTOCOL);
+}
+
+/* `length` bytes have been added to c->first. */
+static void listen_to(struct connection *c, size_t length) {
+    const char *data = c->first.data + c->first.length - length;
+    enum { TLS_HANDSHAKE = 22 };
+    bool tls = c->first.data[0] == TLS_HANDSHAKE;
+    if (c->speech == SPEECH_ANY)
+        c->said_enough = true;
+    else if (tls || c->speech == SPEECH_TLS)
+        read_hello(c, data, length);
+    else
+        c->said_enough = true;
+}
+
+
+static void hear(struct connection *c) {
+    char data[16 << 10];
+    ssize_t got = recv(c->client, data, sizeof data, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got < 0) {
+        leave(c, reset);
+    } else if (got == 0) {
+        /* It has nothing to say; the other side may. */
+        uv_poll_stop(&c->client_poll);
+        c->said_enough = c->first.length == 0 && c->speech == SPEECH_UNKNOWN;
+        if (!c->said_enough)
+            leave(c, reset);
+    } else if (buffer_add(&c->first, data, (size_t)got)) {
+        listen_to(c, (size_t)got);
+    } else {
+        refuse(c, "tcp", REFUSED_LIMIT);
+    }
+    if (c->said_enough)
+        uv_poll_stop(&c->client_poll);
+    go_on(c);
+}
+
+static void on_client(uv_poll_t *poll, int status, int events) {
+    struct connection *c = poll->data;
+    (void)status; /* an error shows when the socket is used */
+    (void)events;
+    if (!c->then)
+        hear(c);
+}
+
+/* The server speaks first: it is neither TLS nor HTTP. */
+static void on_upstream(uv_poll_t *poll, int status, int events) {
+    struct connection *c = poll->data;
+    (void)status;
+    (void)events;
+    if (c->then)
+        return;
+    c->said_enough = c->said_enough || c->first.length == 0;
+    uv_poll_stop(&c->upstream_poll);
+    go_on(c);
+}
+
+static bool watch(struct connection *c, uv_poll_t *poll, int fd,
+                  uv_poll_cb call) {
+    if (watch_open(c->traffic->loop, poll, fd, NULL) < 0)
+        return false;
+    poll->data = c;
+    c->open_handles++;
+    uv_poll_start(poll, UV_READABLE, call);
+    return true;
+}
+
+/* ---- dialling ---- */
+
+static void on_dialled(void *arg, int fd, const struct address *to,
+                       enum refusal why) {
+    struct connection *c = arg;
+    c->dial = NULL;
+    if (fd < 0) {
+        refuse(c, "tcp", why);
+        return;
+    }
+    c->upstream = fd;
+    set_up(fd);
+    if (c->traffic->trace) {
+        struct occurrence o = describe(&c->target, NULL);
+        o.address = to;
+        events_connected(c->traffic->events, &o);
+    }
+    if (c->speech == SPEECH_UNKNOWN && !c->said_enough)
+        c->upstream_watched = watch(c, &c->upstream_poll, fd, on_upstream);
+    go_on(c);
+}
+
+static void on_deadline(uv_timer_t *timer) {
+    struct connection *c = timer->data;
+    refuse(c, "tcp", c->upstream < 0 ? REFUSED_UNREACHABLE : REFUSED_LIMIT);
+}
+
+/* ---- beginning ---- */
+
+static enum speech speech_of(const struct connection *c) {
+    enum { HTTP = 80, HTTPS = 443 };
+    if (c->allowance.read_requests ||
+        (c->target.name && c->target.port == HTTP))
+        return SPEECH_HTTP;
+    if (!c->target.name) /* no name to be held against */
+        return SPEECH_ANY;
+    return c->target.port == HTTPS ? SPEECH_TLS : SPEECH_UNKNOWN;
+}
+
+static int find_target(const struct traffic *t, int client,
+                       struct target *out) {
+    struct sockaddr_storage sa;
+    socklen_t size = sizeof sa;
+    if (getsockname(client, (struct sockaddr *)&sa, &size) < 0 ||
+        sa.ss_family != AF_INET ||
+        !address_of((struct sockaddr *)&sa, &out->address))
+        return -1;
+    out->port = ntohs(((struct sockaddr_in *)&sa)->sin_port);
+    out->name = names_find(t->names, &out->address);
+    return 0;
+}
+
+static void begin(struct connection *c) {
+    struct traffic *t = c->traffic;
+    uv_timer_init(t->loop, &c->deadline);
+    c->deadline.data = c;
+    c->open_handles++;
+    t->count++;
+    t->undecided++;
+    uv_timer_start(&c->deadline, on_deadline, DECIDED_IN_MS, 0);
+    set_up(c->client);
+    c->said_enough = c->speech == SPEECH_ANY;
+    if (!c->said_enough)
+        c->client_watched = watch(c, &c->client_poll, c->client, on_client);
+    c->dial =
+        dial_start(t->loop, t->resolver, t->policy, &c->target, on_dialled, c);
+    if (!c->dial || !(c->client_watched || c->said_enough))
+        leave(c, reset);
+}
+
+void connection_take(struct traffic *t, int client) {
+    struct target target = {0};
+    struct allowance allowance = {0};
+    if (find_target(t, client, &target) < 0) {
+        close_with_reset(&client);
+        return;
+    }
+    enum refusal why = policy_connection(t->policy, &target, &allowance);
+    if (why == REFUSED_NOT && t->count >= t->most)
+        why = REFUSED_LIMIT;
+    struct connection *c = why == REFUSED_NOT ? calloc(1, sizeof *c) : NULL;
+    if (!c) {
+        struct occurrence o = describe(&target, "tcp");
+        if (why != REFUSED_NOT)
+            events_refused(t->events, &o, why);
+        close_with_reset(&client);
+        return;
+    }
+    *c = (struct connection){.traffic = t,
+                             .client = client,
+                             .upstream = -1,
+                             .target = target,
+                             .allowance = allowance};
+    buffer_init(&c->first, FIRST_MAX);
+    c->speech = speech_of(c);
+    begin(c);
+}
