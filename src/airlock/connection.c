@@ -161,7 +161,6 @@ static void listen_to(struct connection *c, size_t length) {
         c->said_enough = true;
 }
 
-
 static void hear(struct connection *c) {
     char data[16 << 10];
     ssize_t got = recv(c->client, data, sizeof data, MSG_DONTWAIT);

@@ -65,8 +65,8 @@ struct direction {
      * pipe. */
     struct buffer pending;
     size_t passed_on; /* of these */
-    bool ended;  /* the source has */
-    bool shut;   /* the target was told */
+    bool ended;       /* the source has */
+    bool shut;        /* the target was told */
 };
 
 enum { OUTER, INNER, SIDES };

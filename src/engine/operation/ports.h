@@ -2,7 +2,7 @@
  *
  * The engine listens. For each connection that it takes, the sandbox's init
  * makes a socket inside (init/socket.h), and the engine connects it and passes
- * bytes to and fro (relay.h). The sandbox needs no network for this. Loop
+ * bytes to and fro (base/relay.h). The sandbox needs no network for this. Loop
  * thread only. */
 #ifndef CONTREE_OPERATION_PORTS_H
 #define CONTREE_OPERATION_PORTS_H
