@@ -1,9 +1,9 @@
 /* test_options.c: the command line of contree-engine, and the suggestions for
  * misspelt names. */
 #define _GNU_SOURCE
+#include "base/nearest.h"
 #include "check.h"
 #include "command/commands.h"
-#include "base/nearest.h"
 #include "command/parse.h"
 #include "command/settings.h"
 #include <stdlib.h>

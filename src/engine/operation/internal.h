@@ -4,11 +4,11 @@
 #define CONTREE_OPERATION_INTERNAL_H
 
 #include "base/fault.h"
+#include "base/relay.h"
 #include "base/uuid.h"
 #include "layer/workspace.h"
 #include "operation/engine.h"
 #include "operation/events.h"
-#include "base/relay.h"
 #include "operation/result.h"
 #include "operation/spec.h"
 #include "store/garbage.h"

@@ -5,10 +5,10 @@
 #include "base/descriptor.h"
 #include "base/json.h"
 #include "base/listen_tcp.h"
+#include "base/relay.h"
 #include "base/scope.h"
 #include "base/turn.h"
 #include "operation/internal.h"
-#include "base/relay.h"
 #include "sandbox/sandbox.h"
 #include <errno.h>
 #include <netinet/in.h>
