@@ -105,6 +105,7 @@ describe("docs/inside", function()
   -- A page of a room names the files of the room without its path.
   local function is_there(name, room)
     for _, below in ipairs{ "", "src/", "src/engine/", "src/" .. room .. "/",
+      "src/airlock/" .. room .. "/",
       "src/engine/" .. room .. "/", "lua/contree/", "lua/contree/" .. room .. "/" } do
       if disk.peek(below .. name) then return true end
     end
