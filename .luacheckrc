@@ -6,5 +6,6 @@ files["plugin"] = { globals = { "vim" } }
 files["lazy.lua"] = { globals = { "vim" } }
 files["lua/contree/nvim"] = { std = "luajit", globals = { "vim" } }
 files["lua/contree/health.lua"] = { globals = { "vim" } }
+files["lua/resty"] = { std = "ngx_lua" }
 files["examples/nginx"] = { std = "ngx_lua" }
 files["examples/love"] = { std = "luajit", globals = { "love" } }

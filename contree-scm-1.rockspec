@@ -253,5 +253,6 @@ build = {
     ["contree.workspace.sync"] = "lua/contree/workspace/sync.lua",
     ["contree.workspace.write"] = "lua/contree/workspace/write.lua",
     contree = "lua/contree/init.lua",
+    ["resty.contree"] = "lua/resty/contree.lua",
   },
 }

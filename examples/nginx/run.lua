@@ -1,14 +1,15 @@
 -- The handlers of nginx.conf. The body of a POST is a script. It runs in its own
 -- sandbox, which sees nothing but its image and has no network.
 --
--- contree.safe returns nil, err instead of raising, because nginx logs a raised
+-- resty.contree returns nil, err instead of raising, because nginx logs a raised
 -- error object as "unknown reason".
 local cjson = require("cjson")
-local contree = require("contree.safe")
+local contree = require("resty.contree")
 
 local IMAGE = "busybox:latest"
 local LANGUAGES = { sh = { "sh", "/code" }, awk = { "awk", "-f", "/code" } }
 local SECONDS = 5
+local PATIENCE = 2              -- seconds to wait for a sandbox; then 429
 local OUTPUT = 65536            -- bytes that are kept of each stream
 
 local run = {}
@@ -36,21 +37,16 @@ local function wanted()
   return {
     command = argv[1], args = { unpack(argv, 2) },
     files = { ["/code"] = { data = code } },
-    timeout = SECONDS, truncate_output_at = OUTPUT, networking = false,
+    timeout = SECONDS, queue_timeout = PATIENCE, truncate_output_at = OUTPUT, networking = false,
   }
 end
 
-local function failed(err)
-  ngx.log(ngx.ERR, tostring(err))
-  answer(err.kind == "rate_limited" and 429 or 503, { error = "the code could not be run" })
-end
-
 function run.to_the_end()
-  if not client then return failed(problem) end
+  if not client then return contree.fail(problem) end
   local options = wanted()
   if not options then return end
   local result, err = client.images:use(IMAGE):run(options)
-  if not result then return failed(err) end
+  if not result then return contree.fail(err) end
   answer(200, {
     stdout = result.stdout, stderr = result.stderr, exit_code = result.exit_code,
     timed_out = result.timed_out, truncated = result.stdout_truncated or result.stderr_truncated,
@@ -58,7 +54,7 @@ function run.to_the_end()
 end
 
 function run.live()
-  if not client then return failed(problem) end
+  if not client then return contree.fail(problem) end
   local options = wanted()
   if not options then return end
   ngx.header.content_type = "text/plain"
@@ -68,10 +64,16 @@ function run.live()
   end
   options.stdout, options.stderr = send, send
   local result, err = client.images:use(IMAGE):run(options)
-  if not result then
-    ngx.log(ngx.ERR, tostring(err))
-    return ngx.exit(ngx.ERROR)       -- the output so far is not the whole output
-  end
+  if not result then contree.fail(err) end -- cuts the output that is not the whole output
+end
+
+-- Server-sent events, for a page in a browser.
+function run.events()
+  if not client then return contree.fail(problem) end
+  local options = wanted()
+  if not options then return end
+  local _, err = contree.stream(client.images:use(IMAGE), options)
+  if err then contree.fail(err) end
 end
 
 return run

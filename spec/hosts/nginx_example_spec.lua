@@ -62,6 +62,13 @@ describe("examples/nginx", function()
     assert.are.equal("text/plain", headers["content-type"])
   end)
 
+  it("streams events", function()
+    local status, body, headers = server:get("/events", "echo out; exit 4")
+    assert.are.same({ 200, "text/event-stream" }, { status, headers["content-type"] })
+    assert.matches('event: stdout\ndata: "out\\n"\n\n', body, 1, true)
+    assert.matches('event: exit\ndata: {[^\n]*"exit_code":4', body)
+  end)
+
   it("runs eight at once for a client, and cancels the runs of one that has left", function()
     local requests = {}
     for n = 1, 9 do requests[n] = server:request("/run", "exec sleep 517318") end
@@ -82,6 +89,6 @@ describe("examples/nginx", function()
     place:stop()
     local status, answer = run("true")
     assert.are.equal(503, status)
-    assert.are.equal("the code could not be run", answer.error)
+    assert.are.equal("connection", answer.error)
   end)
 end)

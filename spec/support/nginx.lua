@@ -8,7 +8,7 @@ local nginx = {}
 local CONF = [[
 daemon off;
 user root;
-worker_processes 1;
+worker_processes WORKERS;
 pid nginx.pid;
 error_log error.log notice;
 load_module /usr/lib/nginx/modules/ndk_http_module.so;
@@ -17,6 +17,7 @@ thread_pool spec threads=1;
 env CONTREE_URL;
 env CONTREE_ENGINE;
 env PATH;
+MAIN
 events { worker_connections 1024; }
 http {
   access_log off;
@@ -25,7 +26,7 @@ http {
   fastcgi_temp_path tmp_fastcgi;
   uwsgi_temp_path tmp_uwsgi;
   scgi_temp_path tmp_scgi;
-  lua_package_path "$prefix/?.lua;;";
+  LUAPATH
   %s
 }
 ]]
@@ -133,9 +134,13 @@ function nginx.run(directory, command, env)
 end
 
 --- Starts nginx with this content of http { … }. SOCKET in it becomes the socket to listen on.
-function nginx.start(directory, http, env)
+---@param given? table workers: how many; main: directives outside of http
+function nginx.start(directory, http, env, given)
   http = http:gsub("SOCKET", "unix:" .. directory .. "/http.sock")
-  disk.write(directory .. "/nginx.conf", CONF:format(http))
+  local has_path = http:find("lua_package_path", 1, true)
+  local made = { WORKERS = given and given.workers or 1, MAIN = given and given.main or "",
+    LUAPATH = has_path and "" or 'lua_package_path "$prefix/?.lua;;";' }
+  disk.write(directory .. "/nginx.conf", (CONF:format(http):gsub("%u+", made)))
   return nginx.run(directory, "-c nginx.conf", env)
 end
 

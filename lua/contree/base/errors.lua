@@ -5,14 +5,14 @@
 -- added when an error leaves the module (base/class.lua).
 
 ---@class contree.Error tostring() of one is one line that says what to do
----@field kind contree.ErrorKind
+---@field kind contree.ErrorKind what sort of failure it is, to be tested for
 ---@field message string        what happened
 ---@field hint? string          what to do about it
 ---@field status? integer       the HTTP status, when a server said so
 ---@field request_id? string    what the server calls this request
 ---@field retry_after? number   seconds the server asked us to wait
----@field operation? contree.Operation
----@field process? contree.Subprocess
+---@field operation? contree.Operation  that was under way
+---@field process? contree.Subprocess  that was under way
 ---@field result? contree.Result  what is known of the run
 ---@field conflicts? contree.Conflict[]  of image:merge
 ---@field where? string         the script's file:line that called
@@ -38,6 +38,9 @@ function Error:__tostring()
   if self.hint then text = text .. " (" .. self.hint .. ")" end
   return text
 end
+
+-- `"failed: " .. err`, as with the strings that Lua raises.
+function Error.__concat(left, right) return tostring(left) .. tostring(right) end
 
 -- A server's words end up in terminals and logs, so they become one line without control
 -- characters. U+0080 to U+009F are control characters, too: \194\155 begins an escape sequence.

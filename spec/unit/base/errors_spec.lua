@@ -12,6 +12,13 @@ describe("contree.base.errors", function()
     assert.is_false(errors.is(nil))
   end)
 
+  it("may be put together with text, as a string may", function()
+    local err = errors.new("server", "it fell over")
+    assert.are.equal("why: contree: it fell over", "why: " .. err)
+    assert.are.equal("contree: it fell over!", err .. "!")
+    assert.are.equal("contree: it fell overcontree: it fell over", err .. err)
+  end)
+
   it("keeps the fields it is given", function()
     local err = errors.new("server", "x", { status = 500, request_id = "r" })
     assert.are.equal(500, err.status)

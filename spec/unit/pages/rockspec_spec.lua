@@ -36,6 +36,6 @@ describe("rockspec", function()
       end
     end
     table.sort(listed)
-    assert.same(files("lua/contree", "*.lua"), listed)
+    assert.same(files("lua", "*.lua"), listed)
   end)
 end)
