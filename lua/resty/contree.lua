@@ -38,15 +38,15 @@ local STATUS = { rate_limited = 429, conflict = 409, engine_unavailable = 503, c
 local TOLD = { "exit_code", "signal", "timed_out", "limit", "duration", "stdout_truncated",
   "stderr_truncated", "uuid" }
 
----@class resty.contree : contree for handlers of OpenResty: returns nil, err as contree.safe does
+---@class resty.contree : contree.safe for handlers of OpenResty
 ---@field silence number seconds without output after which a stream sends a comment, so that no
 ---  proxy gives it up; 15 unless it is changed
 local resty = setmetatable({ silence = 15 }, { __index = safe })
 
 --- Answers the request for an error: 429 with `Retry-After` for rate_limited, 409 for conflict,
 --- 503, 504 or 502 when the engine or the service cannot be reached, 500 for everything else. The
---- body is JSON with the `kind`. The message goes to nginx's log only. If part of an answer has been sent,
---- the connection is cut, so that nobody takes the part for the whole. Does not return.
+--- body is JSON with the `kind`; the message goes to nginx's log only. If part of an answer has
+--- been sent, the connection is cut, so that nobody takes the part for the whole. Does not return.
 ---     if not result then return contree.fail(err) end
 --- Raises: nothing.
 ---@param err contree.Error

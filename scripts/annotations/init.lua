@@ -8,6 +8,10 @@ local annotations = {}
 
 --- What `require` returns.
 annotations.MODULES = { "contree", "contree.testing" }
+--- The same, with the door for one host.
+annotations.ALL_MODULES = { "contree", "contree.testing", "resty.contree" }
+-- The variables that hold the functions of a module.
+local MODULE_OF = { testing = "contree.testing", resty = "resty.contree" }
 -- These functions take a client and a uuid; images have them as methods of the same name.
 local SHARED = { filesystem = "contree.Image" }
 
@@ -179,7 +183,7 @@ local function take(classes, file, block, at)
   end
   local owner, name, args, mark = parse_function(line)
   where.owner = owner
-  if owner and file.bound[owner] and (mark == ":" or SHARED[owner] or owner == "testing") then
+  if owner and file.bound[owner] and (mark == ":" or SHARED[owner] or MODULE_OF[owner]) then
     add_function(classes, file.bound[owner], block, name, args, where)
   end
   name, args = line:match("^local function ([%w_]+)%((.-)%)")
@@ -195,7 +199,8 @@ local function take(classes, file, block, at)
 end
 
 local function read_source(classes, path, text, found)
-  local file = { path = path, lines = {}, locals = {}, bound = { testing = "contree.testing" } }
+  local file = { path = path, lines = {}, locals = {}, bound = {} }
+  for name, module in pairs(MODULE_OF) do file.bound[name] = module end
   for name, class in pairs(SHARED) do file.bound[name] = class end
   for line in text:gmatch("([^\n]*)\n") do file.lines[#file.lines + 1] = line end
   local comment = {}
@@ -213,6 +218,14 @@ local function read_source(classes, path, text, found)
       comment = {}
     end
   end
+end
+
+--- Whether a class is what `require` returns.
+function annotations.is_module(name)
+  for _, module in ipairs(annotations.ALL_MODULES) do
+    if name == module then return true end
+  end
+  return false
 end
 
 --- The types that are named and that nothing declares.

@@ -4,7 +4,7 @@ local annotations = require("annotations")
 local disk = require("spec.support.disk")
 local types = require("annotations.types")
 
-local FILES = { "contree", "contree/safe", "contree/testing" }
+local FILES = { "contree", "contree/safe", "contree/testing", "resty/contree" }
 
 local function read(name) return disk.peek("types/contree/library/" .. name .. ".lua") end
 

@@ -1625,14 +1625,14 @@ function ProcessOutput:lines() end
 ---@field error? contree.Error
 
 ---@class contree.Error tostring() of one is one line that says what to do
----@field kind contree.ErrorKind
+---@field kind contree.ErrorKind what sort of failure it is, to be tested for
 ---@field message string what happened
 ---@field hint? string what to do about it
 ---@field status? integer the HTTP status, when a server said so
 ---@field request_id? string what the server calls this request
 ---@field retry_after? number seconds the server asked us to wait
----@field operation? contree.Operation
----@field process? contree.Subprocess
+---@field operation? contree.Operation that was under way
+---@field process? contree.Subprocess that was under way
 ---@field result? contree.Result what is known of the run
 ---@field conflicts? contree.Conflict[] of image:merge
 ---@field where? string the script's file:line that called
