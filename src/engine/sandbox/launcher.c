@@ -737,6 +737,10 @@ const char *launcher_isolation(const struct launcher *l) {
     return l->isolation;
 }
 
+bool launcher_has_runtime(const struct launcher *l) {
+    return l->runtime != NULL;
+}
+
 char *launcher_config(const struct launcher *l, const char *hostname,
                       int64_t shm_bytes) {
     return l->runtime ? runtime_config(l->runtime, hostname, shm_bytes, l->ids,

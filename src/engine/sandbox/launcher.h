@@ -73,6 +73,7 @@ struct cgroups *launcher_cgroups(struct launcher *l);
 unsigned launcher_processor(struct launcher *l);
 /* Removes dropped groups, again and again while some are busy. */
 void launcher_sweep(struct launcher *l);
+bool launcher_has_runtime(const struct launcher *l);
 /* The configuration in ORDER_SETUP for the runtime: "" if there is none. The
  * caller frees it; NULL: out of memory. */
 char *launcher_config(const struct launcher *l, const char *hostname,

@@ -722,6 +722,10 @@ int sandbox_open_freezer(const struct sandbox *s) {
     return s->group ? cgroup_open_freezer(s->group) : -1;
 }
 
+bool sandbox_has_runtime(const struct sandbox *s) {
+    return launcher_has_runtime(s->launcher);
+}
+
 int sandbox_open_pidfd(const struct sandbox *s) {
     return s->has_cell ? fcntl(s->cell.pidfd, F_DUPFD_CLOEXEC, 0) : -1;
 }

@@ -157,6 +157,7 @@ int sandbox_watch(struct sandbox *s, const char *path, bool recursive, int fd,
 int sandbox_open_freezer(const struct sandbox *s);
 /* For usage.c: its first process, or -1; the files of its groups. The caller
  * owns them. */
+bool sandbox_has_runtime(const struct sandbox *s);
 int sandbox_open_pidfd(const struct sandbox *s);
 void sandbox_open_groups(const struct sandbox *s, struct cgroup_files *out);
 /* Gives a sandbox without a process another owner, who gets the callbacks from

@@ -118,12 +118,46 @@ static bool add_children(struct pids *p, pid_t pid, char *text) {
     return told;
 }
 
-static int add_all(struct usage *u, pid_t first, bool group, struct fault *f) {
+/* How many pid namespaces a process is in, as far as we see, and its number in
+ * the innermost. */
+static int depth_of(pid_t pid, pid_t *innermost, char *text) {
+    int depth = 0;
+    const char *at = read_proc(pid, "status", text, TEXT_MAX)
+                         ? strstr(text, "\nNSpid:")
+                         : NULL;
+    char *rest = (char *)(at ? at + strlen("\nNSpid:") : "");
+    for (; *rest == '\t'; depth++)
+        *innermost = (pid_t)strtol(rest, &rest, 10);
+    return depth;
+}
+
+/* The init that a runtime has started: it is the first process of a namespace
+ * within that of `cell`. The runtime's own processes are outside. */
+static pid_t find_init(struct pids *p, pid_t cell, char *text) {
+    pid_t innermost = 0;
+    int depth = depth_of(cell, &innermost, text);
+    p->list[0] = cell;
+    p->count = 1;
+    for (size_t i = 0; i < p->count; i++) {
+        if (depth_of(p->list[i], &innermost, text) == depth + 1 &&
+            innermost == 1)
+            return p->list[i];
+        add_children(p, p->list[i], text);
+    }
+    return -1;
+}
+
+static int add_all(struct usage *u, pid_t first, const struct usage_source *s,
+                   struct fault *f) {
     struct pids *p CLEANUP(cleanup_free) = malloc(sizeof *p);
     char *text CLEANUP(cleanup_free) = malloc(CHILDREN_MAX);
-    bool told = true;
+    bool told = true, group = s->groups.memory >= 0;
     if (!p || !text)
         return fault_memory(f);
+    if (s->under_runtime)
+        first = find_init(p, first, text);
+    if (first < 0) /* it has ended */
+        return 0;
     p->list[0] = first;
     p->count = 1;
     for (size_t i = 0; i < p->count; i++) {
@@ -173,7 +207,7 @@ int usage_read(const struct usage_source *s, struct usage *out,
                struct fault *f) {
     pid_t pid = pid_of(s->pidfd);
     *out = (struct usage){.memory_peak_bytes = -1};
-    if (pid > 0 && add_all(out, pid, s->groups.memory >= 0, f) < 0)
+    if (pid > 0 && add_all(out, pid, s, f) < 0)
         return -1;
     if (pid > 0)
         add_network(out, pid);
@@ -185,7 +219,8 @@ int usage_read(const struct usage_source *s, struct usage *out,
 
 int usage_open(const struct sandbox *s, struct usage_source *out,
                struct fault *f) {
-    *out = (struct usage_source){-1, {-1, -1, false}};
+    *out = (struct usage_source){-1, false, {-1, -1, false}};
+    out->under_runtime = sandbox_has_runtime(s);
     out->pidfd = sandbox_open_pidfd(s);
     if (out->pidfd < 0)
         return fault_set(f, 409, "the operation has no sandbox now");

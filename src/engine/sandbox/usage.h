@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "sandbox/cgroup.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct sandbox;
@@ -20,7 +21,8 @@ struct usage {
 
 /* Where it is read from; owns its descriptors. */
 struct usage_source {
-    int pidfd; /* of the first process */
+    int pidfd;          /* of the first process */
+    bool under_runtime; /* then init is below it, in a namespace of its own */
     struct cgroup_files groups;
 };
 /* 409 when the sandbox has no process any more, or none yet. Loop thread. */
