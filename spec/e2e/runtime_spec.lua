@@ -3,6 +3,7 @@ local contree = require("contree")
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
+local live = require("spec.support.live")
 
 local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
 
@@ -56,6 +57,14 @@ describe("engine = { runtime = }", function()
     assert.is_true(err.misuse)
     assert.matches("absolute path", tostring(err), 1, true)
   end)
+
+  for _, runtime in ipairs{ "native", "crun", "runc" } do
+    it(runtime .. ": what runs is paused, measured, watched and reached all the same", function()
+      local client, _, stop = home.client{ engine = { runtime = runtime } }
+      live(contree, client.images:use("busybox:latest"))
+      stop()
+    end)
+  end
 
   for _, runtime in ipairs{ "crun", "runc" } do
     it(("by CONTREE_RUNTIME=%s: the quickstart is none the wiser"):format(runtime), function()

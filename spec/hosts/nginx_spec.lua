@@ -81,6 +81,29 @@ describe("in nginx", function()
     assert.matches("nginx does that", (select(2, server:get("/step"))))
   end)
 
+  it("lets other threads go on between answers that come at once", function()
+    start[[
+      location = / { content_by_lua_block {
+        local over, turns = false, 0
+        local ticker = ngx.thread.spawn(function()
+          while not over do
+            turns = turns + 1
+            ngx.sleep(0.001)
+          end
+        end)
+        local op = require("app").image:start{ shell = "sleep 600" }
+        op:usage()
+        local before = turns
+        for _ = 1, 200 do op:usage() end
+        over = true
+        ngx.thread.wait(ticker)
+        op:cancel()
+        ngx.print(turns - before >= 20 and "several" or turns - before)
+      } }
+    ]]
+    answers("several", "/")
+  end)
+
   it("D2: lets no program that it starts inherit a descriptor", function()
     start("location = / { content_by_lua_block {\n"
       .. "local contree, image = require('app').contree, require('app').image\n"

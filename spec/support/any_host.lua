@@ -124,7 +124,7 @@ end
 ---@param lacks? { blocking: boolean?, generators: boolean? } false: what the host refuses
 return function(contree, image, lacks)
   lacks = lacks or {}
-  local checks = { protected, side_by_side, tasks, in_parts,
+  local checks = { protected, side_by_side, tasks, in_parts, require("spec.support.live"),
     lacks.blocking == false and refused_inside_c or inside_c }
   if lacks.generators ~= false then
     checks[#checks + 1] = generators

@@ -4,7 +4,7 @@ local core = require("contree.core")
 
 local screen = {}
 
-local TIME_LIMIT = 30
+local TIME_LIMIT = 30 * (tonumber(os.getenv("CONTREE_TEST_SLOWNESS")) or 1)
 
 -- Read until `pattern` is there; returns what it captures (or matches), and the text before.
 ---@param process contree.Process

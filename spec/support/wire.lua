@@ -9,7 +9,7 @@ local unix = require("socket.unix")
 local wire = { json = cjson, null = cjson.null }
 
 -- The limit for every wait, in seconds: a spec fails instead of hanging.
-local TIME_LIMIT = 30
+local TIME_LIMIT = 30 * (tonumber(os.getenv("CONTREE_TEST_SLOWNESS")) or 1)
 
 local function run(command) return (disk.capture(command):gsub("%s+$", "")) end
 wire.run = run
@@ -279,6 +279,18 @@ end
 
 --- The host's id of root in this engine's sandboxes, who owns the layers.
 function Engine:first_id() return tonumber(run("stat -c %u " .. self.data .. "/l/0")) end
+
+--- Whether runs can have limits here: without control groups they cannot.
+function Engine:has_limits()
+  return run("contree-engine doctor --data-dir " .. self.data)
+    :find("memory, pids, cpus of each run can be limited", 1, true) ~= nil
+end
+
+--- The control groups of this engine's runs, one a line: there may be other engines.
+function Engine:groups()
+  return run(([[find /sys/fs/cgroup -type d -name "$(stat -c 'contree-%%D' %s).$(
+    printf %%x $(stat -c %%i %s))-*"]]):format(self.data, self.data))
+end
 
 --- A memory figure of the engine in KiB: VmRSS, VmHWM.
 function Engine:memory(name)

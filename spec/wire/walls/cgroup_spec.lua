@@ -4,13 +4,6 @@ local wire = require("spec.support.wire")
 
 local MEMORY, PIDS = 33554432, 20
 
--- Without control groups there is nothing to test.
-local function has_limits()
-  local report = wire.run("d=$(mktemp -d); contree-engine doctor --data-dir $d; rm -rf $d")
-  return report:find("memory, pids, cpus of each run can be limited", 1, true) ~= nil
-end
-
-
 local function includes(list, value)
   for _, item in ipairs(list) do
     if item == value then return true end
@@ -19,16 +12,12 @@ local function includes(list, value)
 end
 
 describe("control groups", function()
-  local engine
-  local limited = has_limits()
+  local engine, limited
 
-  -- Only the groups of this engine: there may be other engines.
-  local function groups(of)
-    return wire.run(([[find /sys/fs/cgroup -type d -name "$(stat -c 'contree-%%D' %s).$(
-      printf %%x $(stat -c %%i %s))-*"]]):format(of.data, of.data))
-  end
-
-  setup(function() engine = wire.start() end)
+  setup(function()
+    engine = wire.start()
+    limited = engine:has_limits()
+  end)
   teardown(function() engine:stop() end)
 
   local function with_limits(text, check)
@@ -101,20 +90,20 @@ describe("control groups", function()
     local found = result{ command = "cat /proc/self/cgroup", shell = true,
       resources_limits = { memory_bytes = MEMORY } }
     assert.is_nil(wire.bytes(found.stdout):find("contree", 1, true))
-    wire.eventually("the groups to be removed", function() return groups(engine) == "" end)
+    wire.eventually("the groups to be removed", function() return engine:groups() == "" end)
     result{ command = "true" }
-    assert.are.equal("", groups(engine))
+    assert.are.equal("", engine:groups())
   end)
 
   with_limits("of an engine that was killed go when it starts again", function()
     local own = wire.start("--memory 64M --pids 50 --cpus 1")
     local uuid = own:spawn{ command = "sleep 60; true", shell = true }
     wire.await(own:follow(uuid, "?follow=1"), "spawn")
-    assert.are_not.equal("", groups(own))
+    assert.are_not.equal("", own:groups())
     own:kill("KILL")
-    assert.are_not.equal("", groups(own))
+    assert.are_not.equal("", own:groups())
     own:launch()
-    wire.eventually("the groups to be removed", function() return groups(own) == "" end)
+    wire.eventually("the groups to be removed", function() return own:groups() == "" end)
     own:stop()
   end)
 

@@ -15,8 +15,9 @@ bool turn_is_long(const uv_loop_t *loop);
 
 /* Measures the turns of a loop, from its own thread. With CONTREE_STRICT=1 the
  * program ends, telling where, when one takes TURN_MAX_MS; with sanitizers some
- * more. What counts is processor time of the thread, so that a busy machine is
- * no mistake; time in which it sleeps in a system call does not count. */
+ * more, and CONTREE_TEST_SLOWNESS=N, for an emulated machine, N times as long.
+ * What counts is processor time of the thread, so that a busy machine is no
+ * mistake; time in which it sleeps in a system call does not count. */
 void turn_watch(uv_loop_t *loop);
 void turn_unwatch(void);
 enum { TURN_MAX_MS = 50 };
