@@ -42,7 +42,7 @@ local AT_ONCE = { nginx = true }
 
 local function beside(contree)
   return function(object, name, ...)
-    local tries, went_on, value = TRIES[name] or 0, false, nil
+    local tries, went_on, value = TRIES[name] or 0
     repeat
       went_on, value = call_beside(contree, object, name, { ... })
       tries = tries - 1
