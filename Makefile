@@ -12,15 +12,19 @@ SHELL := /bin/bash
 CC      ?= gcc
 PREFIX  ?= /usr/local
 LUA     ?= lua5.4
+# The Luas that the module is built for: LUAS=luajit builds it for that one alone.
+LUAS    ?= lua5.4 luajit
 SAN     ?=
 B       := build$(if $(SAN),/san)
 
-WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+# Other compilers warn of other things, which must not keep users from building a release.
+WERROR  := $(if $(wildcard .git),-Werror)
+WARN    := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 HARDEN  := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 comma   := ,
 OPT     := $(if $(SAN),-O1 -fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined,-O2 $(HARDEN))
 CFLAGS  ?= -g
-ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CFLAGS) -MMD -MP
+ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CPPFLAGS) $(CFLAGS) -MMD -MP
 
 # libcurl, libcrypto and libsqlite3 are opened when they are first needed: src/core/curl_api.h.
 CORE_LIBS   := zlib
@@ -59,42 +63,69 @@ AIRLOCK_OBJ := $(AIRLOCK_SRC:src/airlock/%.c=$(B)/airlock/%.o) $(POLICY_OBJ) \
 
 # Keep intermediate files between runs.
 .SECONDARY:
-.PHONY: compile_commands.json all nvim tools core engine c-tests demo test quick soak vm-test env deps lint format fuzz bench bench-peers check install clean help
+.PHONY: compile_commands.json all nvim tools rock rock-install deb dist uninstall core engine c-tests demo test quick soak vm-test env deps lint format fuzz bench bench-peers check install clean help
 
 all: tools core engine
 
-# If a library is missing, say what to do before the compiler fails.
-tools:
-	@command -v pkg-config >/dev/null && command -v $(CC) >/dev/null && \
-	  pkg-config --exists lua5.4 luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) $(AIRLOCK_LIBS) || \
-	  { echo "A compiler or a library is missing: 'make deps' installs what is needed." >&2; exit 1; }
+# If a library is missing, say what to do before the compiler fails. Shell; $(1): libraries.
+check_tools = command -v pkg-config >/dev/null && command -v $(firstword $(CC)) >/dev/null && \
+  pkg-config --print-errors --exists $(1) || \
+  { echo "A compiler or a library is missing: 'make deps' installs what is needed." >&2; exit 1; }
 
-core: $(B)/lua5.4/contree/core.so $(B)/luajit/contree/core.so
+tools:
+	@$(call check_tools,$(LUAS) libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) $(AIRLOCK_LIBS))
+
+core: $(LUAS:%=$(B)/%/contree/core.so)
 
 engine: $(B)/bin/contree-engine
 
 # For Neovim, in place: links, so that they are never older than what was built.
 nvim:
-	@command -v pkg-config >/dev/null && command -v $(CC) >/dev/null && \
-	  pkg-config --exists luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) $(AIRLOCK_LIBS) || \
-	  { echo "A compiler or a library is missing: 'make deps' installs what is needed." >&2; exit 1; }
+	@$(call check_tools,luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) $(AIRLOCK_LIBS))
 	@$(MAKE) -s $(B)/luajit/contree/core.so engine
 	@mkdir -p lua/contree/bin
 	@ln -sf ../../$(B)/luajit/contree/core.so lua/contree/core.so
 	@ln -sf ../../../$(B)/bin/contree-engine lua/contree/bin/contree-engine
 	@echo "Neovim finds contree here: add this directory to its plugins. :checkhealth contree"
 
-# The module, once for each Lua, from the same sources.
+# The module, once for each Lua, from the same sources. (LuaRocks has another flag elsewhere.)
+LINUX   := $(filter Linux,$(shell uname -s))
+LIBFLAG ?= -shared
+override LIBFLAG += $(if $(LINUX),-Wl$(comma)-z$(comma)nodelete)
 define core_rules
 $(B)/$(1)/obj/%.o: src/core/%.c
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_CFLAGS) -fPIC -fvisibility=hidden $$($(1)_CFLAGS) -c -o $$@ $$<
 $(B)/$(1)/contree/core.so: $(CORE_SRC:src/core/%.c=$(B)/$(1)/obj/%.o)
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) -shared -Wl,-z,nodelete -o $$@ $$^ $$(CORE_LDLIBS)
+	$$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) $$(LIBFLAG) -o $$@ $$^ $$(CORE_LDLIBS)
 endef
 $(eval $(call core_rules,lua5.4))
 $(eval $(call core_rules,luajit))
+
+# And once more for the Lua whose headers LuaRocks names (contree-scm-1.rockspec), with the
+# engine unless ENGINE=no. A folder for each Lua, so that none finds the objects of another.
+ENGINE     ?= $(if $(LINUX),yes,no)
+LUA_INCDIR ?= none
+ROCK       := $(subst /,_,$(LUA_INCDIR))
+$(ROCK)_CFLAGS = $(call lazy,rock_CFLAGS,--cflags $(CORE_LIBS)) -I$(LUA_INCDIR)
+$(eval $(call core_rules,$(ROCK)))
+
+rock:
+	@($(call check_tools,libcurl libcrypto $(CORE_LIBS) $(if $(filter yes,$(ENGINE)),$(ENGINE_LIBS) $(AIRLOCK_LIBS)))) || \
+	  { echo "For the module without the engine: ENGINE=no luarocks make" >&2; exit 1; }
+	@echo '#include "lua_compat.h"' | $(CC) -E -Isrc/core -I$(LUA_INCDIR) -o /dev/null -
+	@$(MAKE) -s $(B)/$(ROCK)/contree/core.so $(if $(filter yes,$(ENGINE)),engine)
+
+# The command runs in Lua 5.4, so it does not come with the module for LuaJIT.
+rock_is_luajit = $(shell grep -s LUA_LJDIR $(LUA_INCDIR)/luaconf.h)
+
+rock-install:
+	mkdir -p $(INST_LIBDIR)/contree $(INST_LUADIR) $(INST_BINDIR)
+	cp $(B)/$(ROCK)/contree/core.so $(INST_LIBDIR)/contree
+	cd lua && find . -name '*.lua' | tar cf - -T - | tar xf - -C $(INST_LUADIR)
+	$(if $(rock_is_luajit),,cp bin/contree $(INST_BINDIR))
+	$(if $(filter yes,$(ENGINE)),cp $(B)/bin/contree-engine $(INST_BINDIR))
 
 $(B)/engine/%.o: src/engine/%.c
 	@mkdir -p $(@D)
@@ -121,7 +152,7 @@ $(B)/airlock/%.o: src/airlock/%.c
 # Travels inside the engine, too.
 $(B)/bin/contree-airlock: $(AIRLOCK_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(AIRLOCK_LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(AIRLOCK_LDLIBS)
 
 $(B)/engine/sandbox/airlock_blob.o: src/engine/sandbox/airlock_blob.S $(B)/bin/contree-airlock
 	@mkdir -p $(@D)
@@ -134,7 +165,7 @@ $(B)/engine/libengine.a: $(LIB_OBJ)
 
 $(B)/bin/contree-engine: $(B)/engine/command/main.o $(B)/engine/libengine.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ENGINE_LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ENGINE_LDLIBS)
 
 $(B)/spec/%: spec/c/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
@@ -227,26 +258,22 @@ bench:
 	@$(MAKE) -s all
 	@bench/run $(if $(QUICK),quick)
 
+# scripts/install has the list. Folders other than PREFIX's usual ones: LUA_LIB=, LIBDIR=.
 install: all
-	install -D $(B)/bin/contree-engine $(DESTDIR)$(PREFIX)/bin/contree-engine
-	install -D bin/contree $(DESTDIR)$(PREFIX)/bin/contree
-	for page in docs/engine/contree-engine.1 docs/use/contree.1; do \
-	  install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}; \
-	done
-	eval "$$(scripts/env lua5.4 $(B))" && \
-	for place in bash:bash-completion/completions/contree zsh:zsh/site-functions/_contree \
-	    fish:fish/vendor_completions.d/contree.fish; do \
-	  lua5.4 bin/contree completion $${place%%:*} | \
-	    install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/$${place#*:}; \
-	done
-	cd types && find contree -type f \
-	  -exec install -D -m 644 {} $(abspath $(DESTDIR)$(PREFIX))/share/contree/types/{} \;
-	sed 's|@bindir@|$(PREFIX)/bin|' src/engine/command/contree-engine.service | \
-	  install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/user/contree-engine.service
-	for v in 5.4:lua5.4 5.1:luajit; do \
-	  install -D $(B)/$${v#*:}/contree/core.so $(DESTDIR)$(PREFIX)/lib/lua/$${v%:*}/contree/core.so; \
-	  (cd lua && find . -name '*.lua' -exec install -D -m 644 {} $(abspath $(DESTDIR)$(PREFIX))/share/lua/$${v%:*}/{} \;); \
-	done
+	@scripts/install
+
+uninstall:
+	@scripts/install --remove
+
+export PREFIX DESTDIR LUAS B LUA_LIB LIBDIR
+
+# Debian packages of the tree as it is now, in build/deb.
+deb:
+	@scripts/deb
+
+# contree-VERSION.tar.gz and the rockspec of the release, in build/dist.
+dist:
+	@scripts/dist
 
 clean:
 	rm -rf build
@@ -260,6 +287,9 @@ help:
 	  'make vm-test  the tests in a virtual machine with the kernel of Debian 12' \
 	  'make soak     checks that are too long for make test: see scripts/soak' \
 	  'make bench    the benchmarks, some minutes (QUICK=1: one): docs/proofs/performance.md' \
-	  'make install  into PREFIX (default /usr/local)' 'make clean    remove build/'
+	  'make install  into PREFIX (default /usr/local); make uninstall removes it' \
+	  'make deb      Debian packages, in build/deb' \
+	  'make dist     the tarball and the rockspec of a release, in build/dist' \
+	  'make clean    remove build/'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -88,6 +88,9 @@ function face.make(safe)
     --- The version of contree.
     ---@type string
     version = core.version,
+    --- Name and version, as other modules of Lua give theirs: "contree 0.1.0".
+    ---@type string
+    _VERSION = "contree " .. core.version,
     --- Whether a value is an error of contree's, and of a kind.
     ---     if contree.is_error(err, "not_found") then print("no such image") end
     --- Raises: nothing.

@@ -1,6 +1,12 @@
 --- What `require` returns: the names of the module's functions. The functions themselves, and
 --- all rooms below them, are loaded at the first call of one: that takes ten times as long.
 
+-- Before the module in C, which would miss functions of Lua, and not say so in words.
+if not rawget(_G, "jit") and _VERSION < "Lua 5.3" then
+  error(("contree runs in Lua 5.4 and LuaJIT. This is %s of PUC-Rio, where no task can wait "
+    .. "within a pcall"):format(_VERSION), 0)
+end
+
 -- What must be there for `require` to succeed.
 local cjson = require("cjson")
 local core = require("contree.core")
@@ -15,7 +21,8 @@ local FUNCTIONS = { "array", "async", "buffer", "gather", "host", "is_error", "n
 ---@param safe boolean whether failures are returned as nil, err
 ---@return table
 function stub.make(safe)
-  local module, face = { version = core.version, null = cjson.null, PIPE = PIPE }, nil
+  local module, face = { version = core.version, _VERSION = "contree " .. core.version,
+    null = cjson.null, PIPE = PIPE }, nil
   for i = 1, #FUNCTIONS do
     local name = FUNCTIONS[i]
     module[name] = function(...)

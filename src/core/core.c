@@ -22,6 +22,7 @@
 #include "survey.h"
 #include "transfer.h"
 #include "untar.h"
+#include "version.h"
 
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -29,8 +30,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CORE_VERSION "0.1.0"
 
 /* core.isyieldable() -> boolean: may the caller yield? Asked from C, since
  * some hosts replace the coroutine library. */
@@ -197,7 +196,7 @@ __attribute__((visibility("default"))) int luaopen_contree_core(lua_State *L) {
     detached_register(L);
     database_register(L);
     luaL_newlib(L, functions);
-    lua_pushliteral(L, CORE_VERSION);
+    lua_pushliteral(L, CONTREE_VERSION);
     lua_setfield(L, -2, "version");
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, core_index);

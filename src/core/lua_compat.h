@@ -5,6 +5,14 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+/* A pcall of PUC-Rio's 5.1 cannot be left by a yield, as our Lua files do. */
+#if LUA_VERSION_NUM < 503 && !defined(LUA_LJDIR)
+#error                                                                         \
+    "contree needs Lua 5.4 or LuaJIT, and these are headers of another Lua. For 5.4: \
+luarocks --lua-version 5.4 make. For LuaJIT: \
+luarocks --lua-version 5.1 make LUA_INCDIR=/usr/include/luajit-2.1"
+#endif
+
 /* A full userdata with room for one table: compat_newuserdata() makes it,
  * compat_settable() pops a table and attaches it, and compat_gettable() pushes
  * that table. When none is attached yet it pushes nil; in LuaJIT, some other

@@ -8,8 +8,11 @@ local options = require("contree.base.options")
 local engine = {}
 
 local PROGRAM = "contree-engine"
--- Of a plugin: make nvim puts the program beside the module.
-local BESIDE = (debug.getinfo(1, "S").source:match("^@(/.*)/wire/[^/]*$") or "") .. "/bin"
+-- Of a plugin: make nvim puts the program beside the module. Of an installation in any place:
+-- the programs that came with it.
+local HERE = debug.getinfo(1, "S").source
+local OWN = { HERE:match("^@(/.*)/wire/[^/]*$"),
+  HERE:match("^@(/.*)/share/lua/[^/]+/contree/wire/") }
 local PLACES = { "/usr/local/bin", "/usr/bin", "/opt/contree/bin" }
 -- The path that fits a sockaddr_un, less the ".new" that the engine adds while it binds.
 local SOCKET_MAX = 98
@@ -53,7 +56,9 @@ local function find(given, getenv)
     if is_program(named) then return named end
     return nil, ("%s is not a program"):format(named)
   end
-  if is_program(BESIDE .. "/" .. PROGRAM) then return BESIDE .. "/" .. PROGRAM end
+  for _, root in pairs(OWN) do
+    if is_program(root .. "/bin/" .. PROGRAM) then return root .. "/bin/" .. PROGRAM end
+  end
   for directory in (getenv("PATH") or ""):gmatch("[^:]+") do
     local path = directory .. "/" .. PROGRAM
     if directory:sub(1, 1) == "/" and is_program(path) then return path end
@@ -143,8 +148,8 @@ local function unavailable(self, message)
   local log = core.stat(log_of(self)) and ("; its log is %s"):format(log_of(self)) or ""
   errors.raise("engine_unavailable", "the local engine cannot be used: " .. message, {
     hint = self.path and ("%s doctor says what this machine lacks%s"):format(self.path, log)
-      or "build it with make and set CONTREE_ENGINE to build/bin/contree-engine, "
-      .. "or install it with make install",
+      or "install the package contree-engine, or make install in contree's sources; "
+      .. "CONTREE_ENGINE names one elsewhere",
   })
 end
 

@@ -243,7 +243,7 @@ describe("the small ones", function()
   end)
 
   it("versions, pid and uid", function()
-    assert.equal("0.1.0", core.version)
+    assert.matches("^%d+%.%d+%.%d+$", core.version)
     assert.matches("^libcurl/", core.curl_version)
     assert.is_nil(core.no_such_thing)
     assert.equal(tonumber(disk.capture("id -u")), core.geteuid())

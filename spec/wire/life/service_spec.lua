@@ -9,7 +9,7 @@ describe("the unit of the engine", function()
     directory = wire.run("mktemp -d -t contree-spec-XXXXXX")
     unit = directory .. "/contree-engine.service"
     wire.run(("sed s,@bindir@,$(dirname $(command -v contree-engine)), "
-      .. "src/engine/command/contree-engine.service > %s"):format(unit))
+      .. "packaging/user/contree-engine.service > %s"):format(unit))
   end)
   teardown(function() wire.remove(directory) end)
 

@@ -7,9 +7,8 @@
 #include "command/purge.h"
 #include "command/serve.h"
 #include "command/transfer.h"
+#include "core/version.h"
 #include <stdio.h>
-
-#define PROGRAM_VERSION "0.1.0"
 
 static int check_serve(const struct options *o, struct fault *f) {
     if (o->config.listen && !o->token_file)
@@ -28,7 +27,7 @@ static int check_export(const struct options *o, struct fault *f) {
 static int print_version(const struct options *o, struct fault *f) {
     (void)o;
     (void)f;
-    puts("contree-engine " PROGRAM_VERSION);
+    puts("contree-engine " CONTREE_VERSION);
     return 0;
 }
 

@@ -1482,6 +1482,7 @@ function Buffer:close() end
 
 ---@class contree.safe
 ---@field version string The version of contree.
+---@field _VERSION string Name and version, as other modules of Lua give theirs: "contree 0.1.0".
 ---@field PIPE table As `stdin`: the input is left open. As `stdout` or `stderr`: the result holds a buffer.
 ---@field null lightuserdata The value that is sent as null: `env = { HOME = contree.null }` unsets a variable.
 local safe = {}
