@@ -28,12 +28,12 @@ local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, TERM = 15 }
 ---@field stdout? string       default nothing
 ---@field stderr? string       default nothing
 ---@field exit_code? integer    default 0
----@field signal? integer       that ended it
----@field timed_out? boolean   its time limit ended it
----@field files? table<string, string> what it writes: contents by path
----@field error? string         the command could not be run: operation_failed
----@field raises? contree.ErrorKind the request itself fails so
----@field message? string       of that error
+---@field signal? integer       that ended it; default none
+---@field timed_out? boolean   its time limit ended it; default false
+---@field files? table<string, string> what it writes: contents by path; default none
+---@field error? string         the command could not be run: operation_failed; default none
+---@field raises? contree.ErrorKind the request itself fails so; default none
+---@field message? string       of that error; default the kind
 
 local ANSWER = {
   stdout = options.bytes, stderr = options.bytes, exit_code = options.integer(0, 255),

@@ -26,18 +26,18 @@ local STEP_TIMEOUT = 3600
 ---@class contree.BuildOptions
 ---@field dockerfile? string|{ data: string } its path or text; default: the context's Dockerfile
 ---@field context? string       a directory; default: the Dockerfile's
----@field args? table<string, string> for ARG
+---@field args? table<string, string> for ARG; default none
 ---@field target? string        the stage that is wanted; default: the last
----@field tag? string          names the image
----@field no_cache? boolean     runs every step
----@field timeout? number       seconds that one step may take
----@field networking? boolean   of RUN
----@field resources_limits? contree.Limits of each step
----@field cache_dir? string     where earlier steps are remembered
----@field username? string      for images that are imported
----@field password? string     goes with username
----@field on_event? fun(event: contree.BuildEvent) called for every event
----@field on_step? fun(event: contree.BuildEvent) called for each step that is done
+---@field tag? string          names the image; default none
+---@field no_cache? boolean     runs every step; default false
+---@field timeout? number       seconds that one step may take; default 3600
+---@field networking? boolean   of RUN; default the server's: a local engine gives none
+---@field resources_limits? contree.Limits of each step; default the server's
+---@field cache_dir? string     where earlier steps are remembered; default ~/.cache/contree
+---@field username? string      for images that are imported; default none
+---@field password? string     goes with username; default none
+---@field on_event? fun(event: contree.BuildEvent) called for every event; default none
+---@field on_step? fun(event: contree.BuildEvent) called for each step that is done; default none
 
 ---@class contree.BuildEvent
 ---@field type "step_started"|"stdout"|"stderr"|"cache_hit"|"step_completed"|"step_failed"

@@ -472,7 +472,8 @@ end
 ---     local file = client.files:upload("big.tar")
 --- Raises: request, file (the local file), unprocessable (larger than the server takes).
 ---@async
----@param what string|{ path: string?, data: string? } a local path, or { path = } or { data = }
+---@param what string|{ path: string?, data: string? } a local path, or
+---  { path = } or { data = }: no default
 ---@return contree.UploadedFile
 function Files:upload(what)
   local entry = what

@@ -276,7 +276,7 @@ end
 ---@field at? string        the directory of the image that is written; default "/"
 ---@field replace? boolean  what is at `path` goes when the new tree is complete; default false:
 ---  then there must be nothing, or an empty directory
----@field progress? fun(progress: contree.Progress) called as the archive comes
+---@field progress? fun(progress: contree.Progress) called as the archive comes; default none
 
 local EXPORT = { at = options.image_path, replace = options.boolean, progress = options.callable }
 
@@ -346,7 +346,7 @@ end
 ---@class contree.GrepOptions
 ---@field pattern string|string[] regular expressions (PCRE2)
 ---@field path? string|string[]   where to search; default "/"
----@field glob? string|string[]   only files whose names match: "*.c", "!*.bak"
+---@field glob? string|string[]   only files whose names match: "*.c", "!*.bak"; default all files
 ---@field max_count? integer      matching lines of one file; default all
 ---@field max_total? integer      matching lines of all files; default 1000
 ---@field case? string            "sensitive", "insensitive" or "smart"; default "sensitive"

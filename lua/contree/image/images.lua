@@ -64,7 +64,7 @@ end
 --- Raises: request, not_found (both with `strict` only).
 ---@async
 ---@param ref string a uuid, a tag, "tag:NAME" or a reference
----@param given? { strict: boolean? }
+---@param given? { strict: boolean? } whether it must be there; default false
 ---@return contree.Image
 function Images:use(ref, given)
   options.argument("images:use", "the image", options.name, ref)
@@ -80,10 +80,10 @@ end
 
 ---@class contree.ImageFilter
 ---@field tagged? boolean        only images with a tag; default false
----@field tag? string            whose tag begins so
----@field uuid? string           whose uuid begins so
----@field since? string|number   a time, an age such as "2h", seconds ago
----@field before? string|number  the same
+---@field tag? string            whose tag begins so; default any
+---@field uuid? string           whose uuid begins so; default any
+---@field since? string|number   a time, an age such as "2h", seconds ago; default any time
+---@field before? string|number  the same; default any time
 ---@field limit? integer         no more than so many; default all
 
 local LIST = {

@@ -17,7 +17,7 @@ local NAMED = 3 -- paths in the message of an error
 ---  image that they did
 ---@field prefer? "ours"|"theirs"  which side wins where both changed something: "ours" is the
 ---  image that merges, "theirs" the other; default: neither, then it is an error
----@field tag? string       given to the new image
+---@field tag? string       given to the new image; default none
 ---@field timeout? integer  seconds; default 300
 
 ---@class contree.ConflictVersion

@@ -10,7 +10,7 @@ local push = {}
 
 ---@class contree.PushOptions
 ---@field username? string  for the registry; default anonymous
----@field password? string  for the registry
+---@field password? string  for the registry; default none
 ---@field timeout? number   seconds that it may take; default 600
 
 local SPEC = { username = options.text, password = options.text, timeout = options.seconds }

@@ -138,7 +138,8 @@ function Volumes:get(name)
 end
 
 ---@class contree.VolumeOptions
----@field quota? integer bytes: a run that makes it larger is ended; 0: none
+---@field quota? integer bytes: a run that makes it larger is ended; 0: none; default the one that
+---  it has
 
 --- Makes a volume, or finds the one of that name. A quota that is given is set. Runs make the
 --- volumes that they lack, so only a quota needs this.

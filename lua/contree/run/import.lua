@@ -19,9 +19,9 @@ local TIMEOUT = 300
 ---@field tag? string       the name that it gets here; default derived from the reference
 ---@field timeout? number   seconds; default 300
 ---@field username? string  for the registry; default anonymous
----@field password? string  for the registry
+---@field password? string  for the registry; default none
 ---@field progress? fun(progress: contree.Progress) called with each event of the import that
----  says how far it is; `layer` of `of` is the one that is on its way
+---  says how far it is; `layer` of `of` is the one that is on its way; default none
 
 local SPEC = {
   tag = options.name, timeout = options.seconds, username = options.text, password = options.text,

@@ -48,35 +48,35 @@ local GRACE = 5
 ---@field term? string           its kind, for TERM; default "xterm-256color"
 
 ---@class contree.RunOptions
----@field shell? string          run by the sandbox's shell; either this or command
----@field command? string        a program, found in PATH
+---@field shell? string          run by the sandbox's shell; no default: this or `command`
+---@field command? string        a program, found in PATH; no default: this or `shell`
 ---@field args? string[]         the program's arguments; default none
 ---@field stdin? any             a string, file, function, { path = } or buffer; contree.PIPE
 ---  leaves it open for write(); default empty
 ---@field stdout? any            a function, file, { path = }, contree.PIPE or buffer; default
 ---  a string in the result
----@field stderr? any            the same
----@field env? table<string, string> variables, beside the image's
+---@field stderr? any            the same; default a string
+---@field env? table<string, string> variables, beside the image's; default none
 ---@field preserve_env? boolean  keep env in the resulting image; default false
 ---@field cwd? string            absolute; default the image's, or "/"
 ---@field files? contree.RunFiles list of local paths, or map of destinations to what
----  is put there: a string is a local path
----@field progress? fun(progress: contree.Progress) called while files are sent
+---  is put there: a string is a local path; default none
+---@field progress? fun(progress: contree.Progress) called while files are sent; default none
 ---@field volumes? table<string, string> names of volumes by where they are mounted: directories
----  that outlive the run, in no image (local engine)
+---  that outlive the run, in no image (local engine); default none
 ---@field mounts? table<string, string|{ path: string, noexec: boolean? }> directories of the
----  engine's machine by where they are mounted, read-only (local engine)
----@field hostname? string       the sandbox's name
+---  engine's machine by where they are mounted, read-only (local engine); default none
+---@field hostname? string       the sandbox's name; default "linuxkit" on a local engine
 ---@field user? string|true      "app", "app:staff", "1000:1000"; true: the image's USER;
 ---  default root
 ---@field uid? integer           in place of user; default 0
 ---@field gid? integer           the same; default the user's group
 ---@field truncate_output_at? integer bytes kept of each stream; default 1 MiB, or all of a
 ---  stream that is taken as it comes
----@field on_event? fun(event: table) called with each event
+---@field on_event? fun(event: table) called with each event; default none
 ---@field disposable? boolean    false keeps what changed as a new image; default true for
 ---  images without a tag, false for sessions
----@field tag? string            names the image that is kept
+---@field tag? string            names the image that is kept; default none
 ---@field timeout? number        seconds; default 60
 ---@field queue_timeout? number  seconds to wait for a sandbox at most (local engine); default
 ---  any time
@@ -90,7 +90,8 @@ local GRACE = 5
 ---  default false
 ---@field tty? boolean|contree.Tty a terminal in place of the three streams: all output is
 ---  stdout (local engine); default false
----@field idempotency_key? string a local engine runs it once, however often it is asked
+---@field idempotency_key? string a local engine runs it once, however often it is asked; default
+---  none
 
 run.limits = options.nested{
   cpus = options.positive, memory_bytes = options.integer(1), pids = options.integer(1),

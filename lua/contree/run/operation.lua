@@ -100,7 +100,7 @@ end
 --- Raises: request, not_found (the operation; both while it iterates).
 ---@async
 ---@param choice? { since: integer?, spid: integer? } since: the id of the last event that
----  was seen; spid: only of this process
+---  was seen, default none: from the first on; spid: only of this process
 ---@return fun(): table?
 function Operation:events(choice)
   options.check("operation:events",
@@ -379,12 +379,12 @@ end
 -- The manager --------------------------------------------------------------
 
 ---@class contree.OperationFilter
----@field status? string           "EXECUTING", "SUCCESS", …
----@field kind? string             "instance" or "image_import"
----@field limit? integer           no more than so many, 1000 at most
+---@field status? string           "EXECUTING", "SUCCESS", …; default any
+---@field kind? string             "instance" or "image_import"; default both
+---@field limit? integer           no more than so many, 1000 at most; default 100
 ---@field offset? integer          passes over so many; default 0
----@field since? string|number     a time, an age such as "2h", seconds ago
----@field before? string|number    the same
+---@field since? string|number     a time, an age such as "2h", seconds ago; default any time
+---@field before? string|number    the same; default any time
 
 ---@class contree.Operations
 local Operations = {}

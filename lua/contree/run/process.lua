@@ -206,39 +206,42 @@ local function exactly_pipe(value)
 end
 
 ---@class contree.PopenOptions
----@field shell? boolean        the command is a string for the sandbox's shell
+---@field shell? boolean        the command is a string for the sandbox's shell; default false
 ---@field stdin? any            contree.PIPE (the default), or all of the input as for runs
----@field input? any            the same as stdin
+---@field input? any            the same as stdin; default none
 ---@field cwd? string           absolute; default the image's, or "/"
----@field env? table<string, string> variables, beside the image's
+---@field env? table<string, string> variables, beside the image's; default none
 ---@field timeout? number       seconds until the server kills it; default 60
 ---@field queue_timeout? number seconds to wait for a sandbox at most; default any time
----@field check? boolean        wait() and communicate() raise for an exit code other than 0
+---@field check? boolean        wait() and communicate() raise for an exit code other than 0;
+---  default false
 ---@field tty? boolean|contree.Tty a terminal (local engine): all output is stdout, a timeout
 ---  is 3600 by default, and it is hung up when its object, its task or the program is gone
----@field detach? boolean       it goes on when its object, its task or the program is gone
----@field text? boolean         means nothing: Lua strings are bytes
----@field stdout? any           contree.PIPE, as without it
----@field stderr? any           the same
+---@field detach? boolean       it goes on when its object, its task or the program is gone;
+---  default false
+---@field text? boolean         means nothing: Lua strings are bytes; default false
+---@field stdout? any           default contree.PIPE, all that it may be
+---@field stderr? any           the same; default contree.PIPE
 ---@field preserve_env? boolean keep env in the resulting image; default false
----@field files? contree.RunFiles as for runs
----@field progress? fun(progress: contree.Progress) called while files are sent
----@field volumes? table<string, string> names of volumes by where they are mounted
+---@field files? contree.RunFiles as for runs; default none
+---@field progress? fun(progress: contree.Progress) called while files are sent; default none
+---@field volumes? table<string, string> names of volumes by where they are mounted; default none
 ---@field mounts? table<string, string|{ path: string, noexec: boolean? }> directories of the
----  engine's machine by where they are mounted, read-only
----@field hostname? string      the sandbox's name
+---  engine's machine by where they are mounted, read-only; default none
+---@field hostname? string      the sandbox's name; default "linuxkit" on a local engine
 ---@field user? string|true     as for runs; default root
 ---@field uid? integer          in place of user; default 0
 ---@field gid? integer          the same; default the user's group
 ---@field truncate_output_at? integer bytes kept of each stream; default all
 ---@field disposable? boolean   false keeps what changed as a new image; default true
----@field tag? string           names the image that is kept
+---@field tag? string           names the image that is kept; default none
 ---@field networking? boolean|{ enabled: boolean } whether there is a network; default the
 ---  server's
 ---@field image_etc? boolean    /etc/hosts, hostname and resolv.conf are the image's, and kept;
 ---  default false
 ---@field resources_limits? contree.Limits default the server's
----@field idempotency_key? string a local engine runs it once, however often it is asked
+---@field idempotency_key? string a local engine runs it once, however often it is asked; default
+---  none
 
 -- run.plan checks the options that a run has, too.
 local SPEC = {}

@@ -21,21 +21,23 @@ local subprocess = {}
 local KILL_TIMEOUT = 5
 
 ---@class contree.SpawnOptions
----@field shell? string          run by the sandbox's shell; either this or command
----@field command? string        a program, found in PATH
+---@field shell? string          run by the sandbox's shell; no default: this or `command`
+---@field command? string        a program, found in PATH; no default: this or `shell`
 ---@field args? string[]         the program's arguments; default none
----@field stdin? any             as for runs; contree.PIPE leaves it open for write()
----@field stdout? any            as for runs
----@field stderr? any            as for runs
----@field env? table<string, string> variables, beside the image's
+---@field stdin? any             as for runs; contree.PIPE leaves it open for write(); default
+---  nothing
+---@field stdout? any            as for runs; default a string
+---@field stderr? any            as for runs; default a string
+---@field env? table<string, string> variables, beside the image's; those of
+---  the run are not passed on; default none
 ---@field cwd? string            absolute; default the main command's
----@field user? string|true      as for runs
----@field uid? integer           as for runs
----@field gid? integer           as for runs
----@field truncate_output_at? integer as for runs
----@field on_event? fun(event: table) called with each event
+---@field user? string|true      as for runs; default root
+---@field uid? integer           as for runs; default 0
+---@field gid? integer           as for runs; default the user's group
+---@field truncate_output_at? integer as for runs; default 1 MiB
+---@field on_event? fun(event: table) called with each event; default none
 ---@field check? boolean         an exit code other than 0 raises; default false
----@field tty? boolean|contree.Tty as for runs; its input is open
+---@field tty? boolean|contree.Tty as for runs; its input is open; default false
 
 ---@class contree.Subprocess
 ---@field spid integer          its number in the sandbox, from 2 on

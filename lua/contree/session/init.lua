@@ -63,8 +63,9 @@ local make = class.define("contree.Session", Session, {
 ---@field created_at string     as the server writes times
 
 ---@class contree.SessionOptions
----@field store? string|contree.Sessions the file that keeps it (contree.sessions)
----@field id? string            its name there
+---@field store? string|contree.Sessions the file that keeps it (contree.sessions); default memory:
+---  the session ends with the program
+---@field id? string            its name there, needed with a store; default none
 ---@field keep? "all"|"success" success: a run that ends with another exit code than 0, or by
 ---  a signal, leaves the session where it was; default all
 
@@ -144,7 +145,8 @@ local SPEC_OF_CLIENT = { store = is_store, id = options.name, keep = keep,
   image = options.one_of(options.name, is_image) }
 
 ---@class contree.OpenedSessionOptions : contree.SessionOptions
----@field image? contree.Image|string what a new one begins at
+---@field image? contree.Image|string what a new one begins at; default none: there must be one of
+---  that name
 
 --- The session of that name in a store; `image` is what a new one begins at.
 ---@async

@@ -35,19 +35,23 @@ local make = class.define("contree.Client", Client, {
 ---  then a profile's, then the local engine
 ---@field token? string|false  false sends none; default $CONTREE_TOKEN, then a profile's
 ---@field project? string      default $CONTREE_PROJECT, then a profile's
----@field profile? string      the section of auth.ini to use
+---@field profile? string      the section of auth.ini to use; default $CONTREE_PROFILE, or the one
+---  that auth.ini names as its default
 ---@field timeout? number      seconds that one request may take; default 300
----@field operation_timeout? number         seconds for runs and imports that name none
+---@field operation_timeout? number         seconds for runs and imports that name none; default
+---  the server's, 60 for runs
 ---@field operation_run_timeout? number     the same for runs; default operation_timeout
 ---@field operation_import_timeout? number  the same for imports; default operation_timeout
----@field default_truncate_output_at? integer  bytes of output kept by runs that name no limit
+---@field default_truncate_output_at? integer  bytes of output kept of each stream by runs
+---  that name no limit; default 1 MiB
 ---@field retry? false|contree.RetryOptions how often a request that failed is sent again; false
----  asks once
----@field engine? boolean|contree.EngineOptions the local engine; false never uses it
----@field headers? table<string, string> sent with every request
----@field user_agent? string   put before ours
+---  asks once; default as in contree.RetryOptions
+---@field engine? boolean|contree.EngineOptions the local engine; false never uses it; default
+---  true: it is used where there is no account
+---@field headers? table<string, string> sent with every request; default none
+---@field user_agent? string   put before ours; default none
 ---@field log? fun(line: string)  called with a line for each request; CONTREE_DEBUG=1
----  prints them
+---  prints them; default none
 
 local SPEC = {
   url = options.name,
@@ -202,7 +206,7 @@ end
 ---     local permissions = client:get_token_info().permissions
 --- Raises: request.
 ---@async
----@param given? { refresh: boolean? }
+---@param given? { refresh: boolean? } whether the server is asked again; default false
 ---@return contree.WhoAmI
 function Client:get_token_info(given)
   given = options.check("client:get_token_info", { refresh = options.boolean }, given)

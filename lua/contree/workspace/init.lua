@@ -44,15 +44,15 @@ local make = class.define("contree.Workspace", Workspace, {
 ---@field at? string             where it is in the sandbox, and the directory of runs that name
 ---  none; default "/work"
 ---@field ignore? string[]|false patterns of files that stay out, as in .dockerignore, in place
----  of what git says; false: all files come in
+---  of what git says; false: all files come in; default what git says
 ---@field prefer? "host"|"sandbox" whose version it is where both sides have changed; default: a
 ---  `conflict` is raised
 ---@field max_file? integer      bytes; larger files stay out; default 4 GiB
----@field store? string|contree.Sessions as for sessions
----@field id? string             as for sessions
----@field keep? "all"|"success"  as for sessions
+---@field store? string|contree.Sessions as for sessions; default memory
+---@field id? string             as for sessions; default none
+---@field keep? "all"|"success"  as for sessions; default "all"
 ---@field progress? fun(progress: contree.Progress) called while the folder comes in and changes
----  come home, by this workspace and its forks
+---  come home, by this workspace and its forks; default none
 
 local prefer = options.one_of(options.exactly("host"), options.exactly("sandbox"))
 
@@ -224,7 +224,8 @@ function Workspace:fork(id) return alike(self, session.methods.fork(self, id)) e
 --- Raises: request, conflict (a file was changed on both sides and nothing is preferred; the
 --- session is running a command, or its branch was moved), file (the folder, its index).
 ---@async
----@param given? { prefer: "host"|"sandbox" } whose version it is where both have changed
+---@param given? { prefer: "host"|"sandbox" } whose version it is where both
+---  have changed; default as the workspace was opened
 ---@return { added: integer, changed: integer, removed: integer } counts of files
 function Workspace:sync(given)
   given = options.check("workspace:sync", { prefer = prefer }, given)
@@ -288,12 +289,12 @@ end
 
 ---@class contree.ApplyOptions
 ---@field only? string|string[] paths and patterns of what comes home; default all
----@field dry_run? boolean      true says what would be done
+---@field dry_run? boolean      true says what would be done; default false
 ---@field risky? boolean        true takes what changes() marks as risky, too; a path that `only`
----  names comes home without it
+---  names comes home without it; default false
 ---@field hunks? table<string, integer[]> by path, the numbers of the hunks that come home, as
 ---  in changes() with its usual `context`: the rest of the file stays as it is. Other paths come
----  home only if `only` says so
+---  home only if `only` says so; default all of them
 ---@field max_size? integer     bytes; larger files are left alone; default 1 GiB
 
 --- Takes the last apply() back that was not taken back, of whichever program: files that have

@@ -62,7 +62,8 @@ describe("scripts/reference", function()
         .. "- `next` `fun(): string?, integer?`: and so on\n",
       "Raises what any request may, `not_found` (no such file, no such image).",
       '```lua\nlocal text = image:read("/etc/passwd")\n```',
-      "## contree.ReadOptions\n\n- `max_size?` `integer`: bytes; default 256" } do
+      "## contree.ReadOptions\n\nTaken by [`image:read`](#imagereadpath-given). An unknown name"
+        .. " or a wrong type is misuse.\n\n- `max_size?` `integer`: bytes; default 256" } do
       assert.is_truthy(page:find(text, 1, true), text .. "\nis not in\n" .. page)
     end
   end)
@@ -80,10 +81,12 @@ describe("scripts/reference", function()
     { "---@param path string absolute\n", "", "the parameter path has no type" },
     { "path string absolute", "path string", "the parameter path has no description" },
     { "path string absolute", "path? string absolute", "the parameter path? has no default" },
+    { "path string absolute", "path { at: string? } where", "path has members without a default" },
     { "---@return string text all of it\n---@return fun(): string?, integer? next and so on\n", "",
       "does not say what it returns" },
     { "text all of it", "a, string b", "has two values in one @return" },
     { "bytes; default 256", "", "contree.ReadOptions: max_size? has no description" },
+    { "bytes; default 256", "bytes", "contree.ReadOptions: max_size? has no default" },
     { "fun(): string?, integer? next", "fun(: string next",
       'the name of a parameter is missing at ": string next and so "' },
     { "---@field uuid string", "---@field uuid", "@field uuid has no name, or no type" },

@@ -42,7 +42,7 @@ function Client:whoami() end
 ---
 --- Raises: request
 ---@async
----@param given? { refresh: boolean? }
+---@param given? { refresh: boolean? } whether the server is asked again; default false
 ---@return contree.WhoAmI|nil
 ---@return contree.Error? err why it failed
 function Client:get_token_info(given) end
@@ -100,7 +100,7 @@ function Images:build(given) end
 --- Raises: request, not_found (both with `strict` only)
 ---@async
 ---@param ref string a uuid, a tag, "tag:NAME" or a reference
----@param given? { strict: boolean? }
+---@param given? { strict: boolean? } whether it must be there; default false
 ---@return contree.safe.Image|nil
 ---@return contree.Error? err why it failed
 function Images:use(ref, given) end
@@ -914,7 +914,7 @@ function Operation:cancel() end
 ---
 --- Raises: request, not_found (the operation; both while it iterates)
 ---@async
----@param choice? { since: integer?, spid: integer? } since: the id of the last event that was seen; spid: only of this process
+---@param choice? { since: integer?, spid: integer? } since: the id of the last event that was seen, default none: from the first on; spid: only of this process
 ---@return (fun(): table?)|nil
 ---@return contree.Error? err why it failed
 function Operation:events(choice) end
@@ -1122,7 +1122,7 @@ function Workspace:fork(id) end
 ---
 --- Raises: request, conflict (a file was changed on both sides and nothing is preferred; the session is running a command, or its branch was moved), file (the folder, its index)
 ---@async
----@param given? { prefer: "host"|"sandbox" } whose version it is where both have changed
+---@param given? { prefer: "host"|"sandbox" } whose version it is where both have changed; default as the workspace was opened
 ---@return { added: integer, changed: integer, removed: integer }|nil counts of files
 ---@return contree.Error? err why it failed
 function Workspace:sync(given) end
@@ -1334,7 +1334,7 @@ local Files = {}
 ---
 --- Raises: request, file (the local file), unprocessable (larger than the server takes)
 ---@async
----@param what string|{ path: string?, data: string? } a local path, or { path = } or { data = }
+---@param what string|{ path: string?, data: string? } a local path, or { path = } or { data = }: no default
 ---@return contree.UploadedFile|nil
 ---@return contree.Error? err why it failed
 function Files:upload(what) end
