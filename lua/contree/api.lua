@@ -365,6 +365,18 @@ function Image:push(ref, given)
   return require("contree.image.push").image(self.client, image.uuid_of(self), ref, given)
 end
 
+--- The images that the filter finds, and what they came from, as far as the server knows it:
+--- a tree. Printed, it is text; its methods make DOT and SVG.
+---     print(client.images:tree{ tagged = true })
+--- Raises: request.
+---@async
+---@param given? contree.ImageFilter default all images
+---@return contree.ImageTree
+function Images:tree(given)
+  local list = images.find_all(self, "images:tree", given)
+  return require("contree.history.tree").of(self.client, list)
+end
+
 -- Making images ------------------------------------------------------------
 
 --- Imports an image from a registry (or, on a local engine, from anything that skopeo reads)

@@ -12,6 +12,7 @@ local loop = require("contree.loop")
 local options = require("contree.base.options")
 local PIPE = require("contree.base.pipe")
 local place = require("contree.base.place")
+local printer = require("contree.base.printer")
 local stdio = require("contree.base.stdio")
 local tasks = require("contree.loop.task")
 
@@ -203,6 +204,18 @@ function face.make(safe)
     ---@param text? string what it holds; default nothing
     ---@return contree.Buffer
     buffer = guard(function(text) return stdio.buffer(text) end),
+    --- A ready-made printer for `progress =`: a line with a bar on standard error, if that is a
+    --- terminal, and nothing else. In Neovim it is a message. Each phase has a line of its own.
+    ---     client.images:oci("debian:12", { progress = contree.progress("debian") })
+    --- Raises: nothing.
+    ---@param title? string what it is that goes on; default nothing
+    ---@return contree.ProgressPrinter
+    progress = guard(function(title)
+      if title ~= nil then
+        options.argument("contree.progress", "the title", options.text, title)
+      end
+      return printer.new(title)
+    end),
     --- The value that is sent as null: `env = { HOME = contree.null }` unsets a variable.
     ---@type lightuserdata
     null = cjson.null,

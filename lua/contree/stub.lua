@@ -15,7 +15,7 @@ local PIPE = require("contree.base.pipe")
 local stub = {}
 
 local FUNCTIONS = { "array", "async", "buffer", "gather", "host", "is_error", "new", "pollfd",
-  "sessions", "shutdown", "sleep", "spawn", "step", "timeout" }
+  "progress", "sessions", "shutdown", "sleep", "spawn", "step", "timeout" }
 
 --- The module's table, one of its two faces.
 ---@param safe boolean whether failures are returned as nil, err
@@ -30,7 +30,12 @@ function stub.make(safe)
       return face[name](...)
     end
   end
-  return module
+  return setmetatable(module, { __tostring = function(self)
+    local names = {}
+    for name in pairs(self) do names[#names + 1] = name end
+    table.sort(names)
+    return ("contree %s: %s"):format(core.version, table.concat(names, ", "))
+  end })
 end
 
 return stub

@@ -8,12 +8,15 @@ local core = require("contree.core")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
 local stdio = require("contree.base.stdio")
 
 ---@class contree.testing
 local testing = {}
 
 local SIGNALS = { HUP = 1, INT = 2, QUIT = 3, KILL = 9, TERM = 15 }
+
+local print_calls = printed.list()
 
 ---@class contree.testing.Call a command that was run
 ---@field command string        the shell line, or the program and its arguments in one string
@@ -51,7 +54,7 @@ end
 ---@field calls contree.testing.Call[] the commands that were run, the oldest first
 local Fake = {}
 
-local make = class.define("contree.testing.Fake", Fake)
+local make = class.define("contree.testing.Fake", Fake, nil, { "calls" })
 
 --- Says how a command is answered. A pattern that equals the command goes before one that
 --- is found in it, and a later rule before an earlier one.
@@ -80,7 +83,7 @@ function Fake:called(pattern)
   for _, call in ipairs(self.calls) do
     if call.command == pattern or call.command:find(pattern) then found[#found + 1] = call end
   end
-  return found
+  return print_calls(found)
 end
 
 -- State ----------------------------------------------------------------------
@@ -153,11 +156,13 @@ end
 
 -- Operations -----------------------------------------------------------------
 
+local print_call = printed.record(function(self) return self.command end)
+
 local function new_call(self, body)
   local argv = not body.shell and { body.command, (table.unpack or unpack)(body.args or {}) } or nil
   local contents = {}
   for path, file in pairs(body.files or {}) do contents[path] = self.uploads[file.uuid] or "" end
-  local call = {
+  local call = print_call{
     command = argv and table.concat(argv, " ") or body.command, argv = argv,
     stdin = stdio.decode(body.stdin), env = body.env or {}, files = contents,
     image = body.image and body.image:gsub("^tag:", "") or nil, request = body,
@@ -441,8 +446,8 @@ local SPEC = {
 ---@return contree.testing.Fake fake the server
 function testing.client(given)
   given = options.check("testing.client", SPEC, given)
-  local fake = make({ rules = {}, calls = {}, images = {}, in_order = {}, operations = {},
-    started = {}, uploads = {}, count = 0 })
+  local fake = make({ rules = {}, calls = print_calls{}, images = {}, in_order = {},
+    operations = {}, started = {}, uploads = {}, count = 0 })
   for tag, contents in pairs(given.images or {}) do new_image(fake, tag, contents) end
   fake.closed_world = given.images ~= nil
   rules_of(fake, given.run)

@@ -10,9 +10,9 @@ local classes = {}
 
 local function load_all()
   local define = class.define
-  function class.define(name, methods, meta)
+  function class.define(name, methods, ...)
     classes[name] = methods
-    return define(name, methods, meta)
+    return define(name, methods, ...)
   end
   for name in pairs(package.loaded) do
     local ours = name == "contree" or name:find("^contree%.")
@@ -112,7 +112,10 @@ local ROWS = {
       bad = { 5 }, option = "dockerfile" },
     import_from = OCI, oci = OCI, docker = OCI, podman = OCI, pull = OCI, pull_by_oci = OCI,
     reference = { pure = true, args = { "a" }, bad = { "/a" } },
+    tree = { args = {}, bad = { 5 }, option = "tagged" },
   },
+  ["contree.ImageTree"] = { lines = { pure = true, bad = { 5 } }, dot = PURE, svg = PURE },
+  ["contree.ProgressPrinter"] = { finish = PURE },
   ["contree.Volumes"] = {
     list = NONE, get = { args = { "a" }, bad = { 5 } }, remove = { args = { "a" }, bad = { 5 } },
     create = { args = { "a" }, bad = { 5 }, option = "quota", at = 2 },
@@ -177,6 +180,7 @@ local FUNCTIONS = {
   timeout = { args = { 5, function() errors.raise("forbidden", "x") end }, bad = { 5 } },
   step = { pure = true, args = { 0 }, bad = { "x" } },
   shutdown = { pure = true, args = { 0 }, bad = { "x" } },
+  progress = { pure = true, bad = { 5 } },
   host = { pure = true, bad = { 5 } }, pollfd = PURE, is_error = PURE, buffer = PURE, array = PURE,
 }
 
@@ -204,6 +208,11 @@ describe("both faces", function()
     ["contree.Client"] = function(client) return client end,
     ["contree.Images"] = function(client) return client.images end,
     ["contree.Volumes"] = function(client) return client.volumes end,
+    ["contree.ImageTree"] = function(client)
+      server:rules{ { path = ".*", replies = { { status = 200, json = { images = {} } } } } }
+      return client.images:tree()
+    end,
+    ["contree.ProgressPrinter"] = function(_, _, api) return api.progress() end,
     ["contree.Sessions"] = function(_, _, api) return api.sessions(STORE) end,
     ["contree.Image"] = function(_, image) return image end,
     ["contree.Result"] = function(_, image)

@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* core.isyieldable() -> boolean: may the caller yield? Asked from C, since
@@ -61,6 +62,18 @@ static int core_getpid(lua_State *L) {
 
 static int core_geteuid(lua_State *L) {
     lua_pushinteger(L, geteuid());
+    return 1;
+}
+
+/* core.columns(fd) -> columns of a terminal, 80 if it does not say, or nil if the
+ * descriptor is no terminal */
+static int core_columns(lua_State *L) {
+    int fd = (int)luaL_checkinteger(L, 1);
+    if (!isatty(fd))
+        return compat_nil(L);
+    struct winsize size;
+    bool says = ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    lua_pushinteger(L, says ? size.ws_col : 80);
     return 1;
 }
 
@@ -141,6 +154,7 @@ static const luaL_Reg functions[] = {
     {"parse_date", core_parse_date},
     {"getpid", core_getpid},
     {"geteuid", core_geteuid},
+    {"columns", core_columns},
     {"place", core_place},
     {"stat", directory_lua_stat},
     {"lstat", directory_lua_lstat},

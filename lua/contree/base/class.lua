@@ -1,6 +1,7 @@
 --- Classes with two faces: one raises, its twin (contree.safe) returns nil, err.
 
 local errors = require("contree.base.errors")
+local options = require("contree.base.options")
 local place = require("contree.base.place")
 
 local class = {}
@@ -82,11 +83,46 @@ local function method(name, fn, methods, safe, lookup)
   end
 end
 
+-- All that a class has, sorted.
+local function names_of(methods, fields)
+  local list, seen = {}, {}
+  local function add(name)
+    if not seen[name] then list[#list + 1], seen[name] = name, true end
+  end
+  for name in pairs(methods) do add(name) end
+  for _, name in ipairs(fields) do add(name) end
+  table.sort(list)
+  return list
+end
+
+-- Raise that a class has no such name.
+local function no_such_name(class_name, methods, fields, name)
+  local list, set = names_of(methods, fields), {}
+  for _, each in ipairs(list) do set[each] = true end
+  local near = options.nearest(name, set)
+  errors.misuse(("%s has no %q"):format(class_name, name),
+    near and ('did you mean "%s"?'):format(near) or "it has: " .. table.concat(list, ", "))
+end
+
+-- What a class answers for a name that neither the object nor its methods have: nil, or an
+-- error when the script asks for what cannot be there. `quiet`: names that may be nil. Our own
+-- code asks for fields that it has not set, and a name with an underscore is one that tools
+-- look for.
+local function absent(class_name, methods, fields, quiet, name)
+  if type(name) ~= "string" or quiet[name] or name:find("^_") then return end
+  if place.is_script(3) then no_such_name(class_name, methods, fields, name) end
+  quiet[name] = true
+end
+
 -- The __index of objects with these methods.
-local function index(class_name, methods, safe)
+local function index(class_name, methods, fields, quiet, safe)
   local entries, lookups = {}, {}
   return function(_, name)
     local value = methods[name]
+    if value == nil then
+      if not quiet[name] then absent(class_name, methods, fields, quiet, name) end
+      return nil
+    end
     if type(value) ~= "function" then return value end
     local entry = entries[value]
     if not entry then
@@ -101,17 +137,26 @@ local function index(class_name, methods, safe)
 end
 
 --- Defines a class; returns its constructor: make(object, safe) gives `object`
---- its methods. `meta` may hold __tostring, __call, ...
-function class.define(name, methods, meta)
-  local raising, safe = {}, {}
+--- its methods. `meta` may hold __tostring, __call, ... `fields` are the names of its public
+--- fields, also those that may be nil: a script that asks for another one gets an error.
+---@param name string
+---@param methods table
+---@param meta? table
+---@param fields? string[]
+function class.define(name, methods, meta, fields)
+  local raising, safe, quiet = {}, {}, {}
+  fields = fields or {}
+  for _, field in ipairs(fields) do quiet[field] = true end
   meta = meta or {}
-  meta.__tostring = meta.__tostring or function() return name end
+  meta.__tostring = meta.__tostring or function()
+    return ("%s: %s"):format(name, table.concat(names_of(methods, fields), ", "))
+  end
   for key, value in pairs(meta) do
     raising[key] = key == "__call" and class.entry(value) or value
     safe[key] = key == "__call" and class.entry(value, true) or value
   end
-  raising.__name, raising.__index = name, index(name, methods)
-  safe.__name, safe.__index = name, index(name, methods, true)
+  raising.__name, raising.__index = name, index(name, methods, fields, quiet)
+  safe.__name, safe.__index = name, index(name, methods, fields, quiet, true)
   methods_of[raising], methods_of[safe] = methods, methods
   return function(object, is_safe)
     return setmetatable(object, is_safe and safe or raising)

@@ -23,6 +23,15 @@ local function is_passed_over(func)
   return known
 end
 
+--- Whether a function of the script's, neither ours nor one in C, is at a level above the
+--- caller.
+---@param level integer 1: the caller itself
+---@return boolean
+function place.is_script(level)
+  local info = getinfo(level + 1, "f")
+  return info ~= nil and not is_passed_over(info.func)
+end
+
 ---@class contree.Lookup the function that looked a method up last, and its line
 ---@field func? function weak, so that the values it holds can be collected
 ---@field line? integer

@@ -11,52 +11,18 @@ local terminal = require("contree.command.terminal")
 
 local images = {}
 
--- The list is the newest first; a parent is found by asking for the lineage of each.
-local function tree_of(list)
-  local nodes, roots = {}, {}
-  local function node(entry)
-    local found = nodes[entry.uuid]
-    if not found then
-      found = { entry = entry, children = {} }
-      nodes[entry.uuid] = found
-    end
-    return found
-  end
-  for _, image in ipairs(list) do
-    local below
-    for _, entry in ipairs(image:lineage()) do
-      local known = nodes[entry.uuid] ~= nil
-      local this = node(entry)
-      if below then table.insert(this.children, below) end
-      if known then below = nil break end
-      below = this
-    end
-    if below then roots[#roots + 1] = below end
-  end
-  return roots
-end
-
-local function put_tree(nodes, indent, names)
-  for i, node in ipairs(nodes) do
-    local last = i == #nodes
-    local entry = node.entry
-    local name = names[entry.uuid]
-    report.line(("%s%s%s  %s"):format(indent, last and "`- " or "|- ",
-      name and terminal.colour(terminal.OUT, "green", name) or entry.uuid:sub(1, 8),
-      terminal.colour(terminal.OUT, "dim", terminal.plain(entry.title))))
-    put_tree(node.children, indent .. (last and "   " or "|  "), names)
-  end
+local function mark(name, is_tag)
+  return is_tag and terminal.colour(terminal.OUT, "green", name) or name
 end
 
 function images.images(args)
-  local list = args.client.images:list{ tagged = not (args.all or args.tree) or nil,
-    tag = args.prefix, limit = args.limit }
+  local filter = { tagged = not (args.all or args.tree) or nil, tag = args.prefix,
+    limit = args.limit }
   if args.tree then
-    local names = {}
-    for _, image in ipairs(list) do names[image.uuid] = image.tag end
-    put_tree(tree_of(list), "", names)
+    for _, line in ipairs(args.client.images:tree(filter):lines(mark)) do report.line(line) end
     return 0
   end
+  local list = args.client.images:list(filter)
   report.list(args, list, { "IMAGE", "ID", "MADE" }, function(image)
     return image.tag or "-", image.uuid, report.age(image.created_at)
   end)

@@ -5,6 +5,7 @@ local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local remedy = require("contree.base.remedy")
 local terminal = require("contree.command.terminal")
+local words = require("contree.base.text")
 
 local report = {}
 
@@ -108,14 +109,8 @@ end
 
 -- Values ---------------------------------------------------------------------
 
-local UNITS = { "", "K", "M", "G", "T" }
-
---- 1536 -> "1.5K"
-function report.size(bytes)
-  local unit = 1
-  while bytes >= 1024 and unit < #UNITS do bytes, unit = bytes / 1024, unit + 1 end
-  return (unit > 1 and bytes < 10 and "%.1f%s" or "%.0f%s"):format(bytes, UNITS[unit])
-end
+report.size = words.size
+report.duration = words.duration
 
 --- How long ago an ISO time was: "5m".
 function report.age(iso)
@@ -131,13 +126,6 @@ function report.age(iso)
     if seconds >= unit[1] then return ("%d%s"):format(math.floor(seconds / unit[1]), unit[2]) end
   end
   return ("%ds"):format(math.max(0, seconds))
-end
-
---- Seconds as people say them: "12 ms", "3.4 s".
-function report.duration(seconds)
-  if not seconds then return "-" end
-  if seconds < 1 then return ("%.0f ms"):format(seconds * 1000) end
-  return ("%.1f s"):format(seconds)
 end
 
 -- Failures -------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 local core = require("contree.core")
 local loop = require("contree.loop")
+local text = require("contree.base.text")
 local uv = require("luv")
 
 local terminal = {}
@@ -69,15 +70,12 @@ local function wants_colour(fd)
 end
 
 --- The text in a colour, where the stream shows colours.
-function terminal.colour(fd, name, text)
-  if not wants_colour(fd) then return text end
-  return ("\27[%dm%s\27[0m"):format(COLOURS[name], text)
+function terminal.colour(fd, name, words)
+  if not wants_colour(fd) then return words end
+  return ("\27[%dm%s\27[0m"):format(COLOURS[name], words)
 end
 
---- Control characters do not reach a terminal from names and other people's words.
-function terminal.plain(text)
-  return (text:gsub("[%c\127]", "?"):gsub("\194[\128-\159]", "?"))
-end
+terminal.plain = text.plain
 
 -- Reading --------------------------------------------------------------------
 

@@ -14,11 +14,13 @@ local json = require("contree.base.json")
 local layer = require("contree.dockerfile.layer")
 local paths = require("contree.dockerfile.paths")
 local pattern = require("contree.base.pattern")
+local printed = require("contree.base.printed")
 local problem = require("contree.dockerfile.problem")
 local reference = require("contree.image.reference")
 local shared = require("contree.run.shared")
 local stage = require("contree.dockerfile.stage")
 local tasks = require("contree.loop.task")
+local text = require("contree.base.text")
 local wire = require("contree.wire")
 
 local builder = {}
@@ -43,12 +45,20 @@ end
 
 -- Events ------------------------------------------------------------------------
 
+local ENDS = { cache_hit = "known from before", step_failed = "failed" }
+
+local print_event = printed.record(function(self)
+  local ending = self.type == "step_completed" and text.duration(self.duration) or ENDS[self.type]
+    or self.data and text.quoted(self.data) or self.type
+  return ("%s:%d: %s: %s"):format(self.file, self.line, text.line(self.text), ending)
+end)
+
 local STEP_ENDS = { cache_hit = true, step_completed = true, step_failed = true }
 
 --- Send an event to the user's callbacks.
 function Build:emit(kind, step, fields)
   if not step or not self.tells then return end
-  local event = { type = kind, stage = stage.label(step.stage), file = step.file,
+  local event = print_event{ type = kind, stage = stage.label(step.stage), file = step.file,
     line = step.line, name = step.name, text = step.source }
   for name, value in pairs(fields or {}) do event[name] = value end
   if self.on_event then self.on_event(event) end
@@ -182,8 +192,8 @@ local function prober(self, uuid)
     found = json.decode(self:cached(key) or "")
     if not found or type(found.env) ~= "table" or type(found.cwd) ~= "string" then
       found = layer.probe(self, uuid)
-      local text = json.encode(found)
-      if text then self.cache:put(key, text) end
+      local encoded = json.encode(found)
+      if encoded then self.cache:put(key, encoded) end
     end
     return found
   end

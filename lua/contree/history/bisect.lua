@@ -3,8 +3,10 @@
 
 local errors = require("contree.base.errors")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
 local run = require("contree.run")
 local tasks = require("contree.loop.task")
+local text = require("contree.base.text")
 
 local bisect = {}
 
@@ -20,6 +22,12 @@ local SKIP = 125
 ---@field entry table
 ---@field verdict "good"|"bad"|"skip"
 ---@field result? contree.Result what the test printed, if it was a command
+
+local print_test = printed.record(function(self)
+  return ("%-4s  %s"):format(self.verdict, text.line(tostring(self.entry.title)))
+end)
+
+local print_tests = printed.list()
 
 ---@alias contree.BisectBy string|contree.RunOptions|fun(image: contree.Image, entry: table): any
 
@@ -83,7 +91,7 @@ local function test_some(search, indices)
       work[#work + 1] = function()
         local verdict, result = search.test(entry)
         search.verdicts[entry.uuid] = verdict
-        table.insert(search.tests, { entry = entry, verdict = verdict, result = result })
+        table.insert(search.tests, print_test{ entry = entry, verdict = verdict, result = result })
       end
     end
   end
@@ -145,7 +153,7 @@ function bisect.search(where, list, test, given)
   given = options.check(where, OPTIONS, given)
   test = tester(where, test)
   local entries = list()
-  local search = { entries = entries, test = test, verdicts = {}, tests = {},
+  local search = { entries = entries, test = test, verdicts = {}, tests = print_tests{},
     good = index_of(where, entries, given.good, 1), parallel = given.parallel or 1,
     bad = index_of(where, entries, given.bad, #entries) }
   if search.good >= search.bad then

@@ -6,7 +6,9 @@ local filesystem = require("contree.image.filesystem")
 local image = require("contree.image")
 local operation = require("contree.run.operation")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
 local tasks = require("contree.loop.task")
+local text = require("contree.base.text")
 local wire = require("contree.wire")
 
 local unpack = table.unpack or unpack
@@ -24,6 +26,13 @@ local WINDOW, READERS = 8, 4
 ---@field exit_code? integer
 ---@field operation? contree.Operation what made it
 ---@field created_at? string
+
+local print_entry = printed.record(function(self)
+  local code = self.exit_code and self.exit_code ~= 0 and ("  exit %d"):format(self.exit_code)
+  return ("%s  %s  %s%s"):format(tostring(self.uuid), self.kind, text.line(self.title), code or "")
+end)
+
+local print_list = printed.list()
 
 local function fetch(self, path)
   local ok, result = pcall(wire.fetch, self, { method = "GET", path = path })
@@ -47,7 +56,7 @@ end
 
 -- The entry of an image with the run that made it, and the uuid of the image it ran from.
 local function entry_of(self, details)
-  local entry = { uuid = details.uuid, kind = "start", title = details.tag or "start",
+  local entry = print_entry{ uuid = details.uuid, kind = "start", title = details.tag or "start",
     created_at = details.created_at,
     image = image.new(self, { uuid = details.uuid, tag = details.tag,
       created_at = details.created_at }) }
@@ -89,7 +98,7 @@ function lineage.list(self, uuid, limit)
     list[#list + 1] = entry
     if #list == limit then break end
   end
-  return list
+  return print_list(list)
 end
 
 -- Blame ----------------------------------------------------------------------

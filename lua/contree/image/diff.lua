@@ -7,6 +7,7 @@ local filesystem = require("contree.image.filesystem")
 local image = require("contree.image")
 local json = require("contree.base.json")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
 local reference = require("contree.image.reference")
 local tasks = require("contree.loop.task")
 local wire = require("contree.wire")
@@ -136,6 +137,10 @@ local make = class.define("contree.Changes", {}, {
   end,
 })
 
+local print_change = printed.record(function(self)
+  return ("%s %s"):format(self.change, quoted(self.path))
+end)
+
 -- Lines ----------------------------------------------------------------------
 
 local function has_text(node) return node and (node.type == "file" or node.type == "link") end
@@ -249,7 +254,7 @@ function diff.between(self, uuid, other, given)
     local found = json.as("table", each)
     local path = found and json.file_name(found, "path")
     if path and (not wanted or below(path, wanted)) then
-      local change = node_of(found)
+      local change = print_change(node_of(found))
       change.path, change.change = path, found.change
       change.was = json.as("table", found.was) and node_of(found.was) or nil
       changes[#changes + 1] = change

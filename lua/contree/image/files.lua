@@ -413,16 +413,18 @@ local function size_of(entry)
   return entry.data and #entry.data or stat and stat.size or 0
 end
 
--- A function that is called with the size of what has been sent, and tells how far that is. How
--- much there is in directories is not known before.
+-- A function that is called with the size of what has been sent, and at the end, and tells how
+-- far that is. How much there is in directories is not known before.
 local function teller(tell, plan)
   if not tell then return nil end
   local done, total = 0, 0
   for _, entry in ipairs(plan) do total = total + (entry.uuid and 0 or size_of(entry)) end
   if plan.trees and #plan.trees > 0 then total = nil end
-  return function(bytes)
+  return function(bytes, is_over)
     done = done + bytes
-    progress.tell(tell, "sending", "bytes", done, total)
+    if not is_over or not total then
+      progress.tell(tell, "sending", "bytes", done, total or is_over and done or nil)
+    end
   end
 end
 
@@ -452,15 +454,17 @@ function files.send(self, plan, base, temporary, execute, tell)
     end
   end
   if #jobs == 1 then jobs[1]() else tasks.gather(jobs, AT_A_TIME) end
+  if sent_bytes then sent_bytes(0, true) end
   return body, uuid
 end
 
 -- The manager --------------------------------------------------------------
 
 ---@class contree.Files
+---@field client contree.Client
 local Files = {}
 
-local make = class.define("contree.Files", Files)
+local make = class.define("contree.Files", Files, nil, { "client" })
 
 ---@return contree.Files
 function files.new(self)

@@ -7,8 +7,10 @@ local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local loop = require("contree.loop")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
 local progress = require("contree.base.progress")
 local stdio = require("contree.base.stdio")
+local text = require("contree.base.text")
 local trees = require("contree.image.trees")
 local wire = require("contree.wire")
 
@@ -37,7 +39,38 @@ local Entry = {}
 
 local make_entry = class.define("contree.FileEntry", Entry, {
   __tostring = function(self) return ("contree.FileEntry(%s, %s)"):format(self.path, self.type) end,
-})
+}, { "name", "path", "type", "is_dir", "is_file", "is_symlink", "size", "mode", "mtime", "uid",
+  "gid", "owner", "group", "nlink", "target" })
+
+local LETTERS = { directory = "d", link = "l", socket = "s", fifo = "p", device = "c" }
+
+-- "drwxr-xr-x"
+local function mode_of(self)
+  local parts, mode = { LETTERS[self.type] or "-" }, self.mode or 0
+  for i = 8, 0, -1 do
+    local is_set = math.floor(mode / 2 ^ i) % 2 == 1
+    parts[#parts + 1] = is_set and ("xwr"):sub(i % 3 + 1, i % 3 + 1) or "-"
+  end
+  return table.concat(parts)
+end
+
+-- A line for an entry, like that of ls -l.
+local print_list = printed.list(function(self)
+  local owner = ("%s:%s"):format(self.owner or self.uid or "?", self.group or self.gid or "?")
+  return ("%s %-11s %6s  %s%s"):format(mode_of(self), owner, text.size(self.size or 0),
+    text.line(self.name), self.target and " -> " .. text.line(self.target) or "")
+end)
+
+local print_match = printed.record(function(match)
+  return ("%s:%s:%s"):format(text.line(tostring(match.path)), tostring(match.line_number),
+    text.plain((tostring(match.line_text):gsub("[\r\n]+$", ""))))
+end)
+
+local print_matches = printed.list()
+
+local print_found = printed.record(function(found)
+  return tostring(found.matches) .. (found.truncated and "\n… there are more" or "")
+end)
 
 local function inspect(uuid, what) return ("/inspect/%s/%s"):format(wire.segment(uuid), what) end
 
@@ -76,7 +109,7 @@ local function list(self, uuid, directory)
       entries[#entries + 1] = entry(self, uuid, item, directory)
     end
   end
-  return entries
+  return print_list(entries)
 end
 
 --- The entries of a directory.
@@ -189,7 +222,7 @@ end
 
 -- The archive of a directory is unpacked while it comes, into a new or empty directory.
 local function unpack_directory(self, where, uuid, path, to, tell)
-  local unpacked, problem
+  local unpacked, problem, size
   local function check(done, wrong)
     if done == nil then errors.raise("file", ("%s: %s"):format(where, wrong)) end
     return done
@@ -198,7 +231,7 @@ local function unpack_directory(self, where, uuid, path, to, tell)
     if unpacked then unpacked:close() end
     unpacked, problem = core.untar(to, options.normal(path):sub(2))
     check(unpacked, problem)
-    local size = 0
+    size = 0
     return function(bytes)
       check(unpacked:feed(bytes))
       size = size + #bytes
@@ -209,6 +242,7 @@ local function unpack_directory(self, where, uuid, path, to, tell)
     wire.request(self, { method = "GET", path = inspect(uuid, "archive"), query = { path = path },
       sink = "chunks", take = begin })
     while not check(unpacked:finish(loop.SLICE)) do loop.breathe() end
+    progress.tell(tell, "getting", "bytes", size, size)
   end)
   if unpacked then unpacked:close() end
   if not ok then error(err, 0) end
@@ -393,11 +427,13 @@ function filesystem.grep(self, uuid, given)
       local path = json.file_name(match, "path")
       match.path, match.path_encoding = path and path:gsub("^/*", "/", 1) or nil, nil
       take_bytes(match)
+      print_match(match)
     end
   end
+  print_matches(result.json.matches)
   result.json.path = json.file_name(result.json, "path")
   result.json.path_encoding = nil
-  return result.json
+  return print_found(result.json)
 end
 
 return filesystem

@@ -5,6 +5,7 @@ local errors = require("contree.base.errors")
 local image = require("contree.image")
 local json = require("contree.base.json")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
 local reference = require("contree.image.reference")
 local wire = require("contree.wire")
 
@@ -26,10 +27,15 @@ images.methods = Images
 -- images{…} is images:list{…}.
 local make = class.define("contree.Images", Images, {
   __call = function(self, given) return Images.list(self, given) end,
-})
+}, { "client" })
 
 ---@return contree.Images
 function images.new(self) return make({ client = self }, self.safe) end
+
+-- A line for an image.
+local print_list = printed.list(function(one)
+  return ("%s  %s  %s"):format(one.tag or "-", one.uuid or "-", one.created_at or "-")
+end)
 
 local function of_json(self, item)
   local function text(name) return json.as("string", item[name]) end
@@ -137,17 +143,25 @@ end
 ---@return fun(): contree.Image?
 function Images:each(given) return class.entry(each(self, "images:each", given)) end
 
+--- All images that a filter finds.
+---@async
+---@param self contree.Images
+---@param where string how the caller's method is named
+---@param given? contree.ImageFilter
+---@return contree.Image[]
+function images.find_all(self, where, given)
+  local found = {}
+  for one in each(self, where, given) do found[#found + 1] = one end
+  return print_list(found)
+end
+
 --- A list of images, the newest first. `client.images{…}` is short for it.
 ---     local images = client.images:list{ since = "7d", limit = 10 }
 --- Raises: request.
 ---@async
 ---@param given? contree.ImageFilter
 ---@return contree.Image[]
-function Images:list(given)
-  local found = {}
-  for one in each(self, "images:list", given) do found[#found + 1] = one end
-  return found
-end
+function Images:list(given) return images.find_all(self, "images:list", given) end
 
 -- References ----------------------------------------------------------------
 

@@ -5,6 +5,7 @@ local class = require("contree.base.class")
 local errors = require("contree.base.errors")
 local filesystem = require("contree.image.filesystem")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
 local remedy = require("contree.base.remedy")
 local wire = require("contree.wire")
 
@@ -36,7 +37,7 @@ end
 
 local make = class.define("contree.Image", Image, {
   __tostring = function(self) return ("contree.Image(%s)"):format(label(self)) end,
-})
+}, { "uuid", "tag", "created_at", "client" })
 
 ---@param self contree.Client
 ---@param fields table uuid, tag, created_at
@@ -50,9 +51,11 @@ local make_result = class.define("contree.Result", Image, {
   __tostring = function(self)
     local ending = self.timed_out and "timed out" or self.signal and "signal " .. self.signal
       or "exit " .. tostring(self.exit_code)
-    return ("contree.Result(%s, %s)"):format(ending, label(self))
+    return ("contree.Result(%s, %s%s)"):format(ending, label(self), printed.output(self))
   end,
-})
+}, { "uuid", "tag", "created_at", "client", "stdout", "stderr", "stdout_truncated",
+  "stderr_truncated", "exit_code", "signal", "timed_out", "limit", "limit_value", "changed",
+  "duration", "resources", "isolation", "background_killed", "operation" })
 
 ---@class contree.Result : contree.Image
 ---@field stdout any         a string, or what stdout= asked for
@@ -68,6 +71,7 @@ local make_result = class.define("contree.Result", Image, {
 ---@field duration? number   seconds
 ---@field resources table    CPU, memory, ... (http-api.md §5.8)
 ---@field isolation? string[] the walls that were there
+---@field background_killed? integer how many processes it had left running, which were ended
 ---@field operation contree.Operation
 
 ---@return contree.Result

@@ -4,7 +4,9 @@ local errors = require("contree.base.errors")
 local image = require("contree.image")
 local json = require("contree.base.json")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
 local reference = require("contree.image.reference")
+local text = require("contree.base.text")
 local wire = require("contree.wire")
 
 local merge = {}
@@ -47,17 +49,23 @@ local function version(found)
     uid = found.uid, gid = found.gid }
 end
 
+local print_conflict = printed.record(function(self)
+  return ("%s  %s"):format(text.line(self.path), tostring(self.conflict))
+end)
+
+local print_conflicts = printed.list()
+
 local function conflicts_of(result)
   local list = {}
   for _, each in ipairs(wire.member(result, "conflicts", "table")) do
     local found = json.as("table", each)
     local path = found and json.file_name(found, "path")
     if path then
-      list[#list + 1] = { path = path, conflict = found.conflict, base = version(found.base),
-        ours = version(found.ours), theirs = version(found.theirs) }
+      list[#list + 1] = print_conflict{ path = path, conflict = found.conflict,
+        base = version(found.base), ours = version(found.ours), theirs = version(found.theirs) }
     end
   end
-  return list
+  return print_conflicts(list)
 end
 
 local function refuse(conflicts, count)
@@ -97,9 +105,9 @@ function merge.images(self, uuid, other, given)
   local conflicts = conflicts_of(result)
   local made = json.as("table", result.json.image)
   if not made then refuse(conflicts, json.as("number", result.json.conflict_count) or 0) end
-  local function text(name) return json.as("string", made[name]) end
-  return image.new(self, { uuid = text("uuid"), tag = text("tag"),
-    created_at = text("created_at") }), conflicts
+  local function member(name) return json.as("string", made[name]) end
+  return image.new(self, { uuid = member("uuid"), tag = member("tag"),
+    created_at = member("created_at") }), conflicts
 end
 
 return merge

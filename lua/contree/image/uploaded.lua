@@ -8,4 +8,4 @@ local class = require("contree.base.class")
 ---@field size integer
 return class.define("contree.UploadedFile", {}, {
   __tostring = function(self) return ("contree.UploadedFile(%s)"):format(self.uuid) end,
-})
+}, { "uuid", "sha256", "size" })

@@ -6,6 +6,8 @@ local class = require("contree.base.class")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
+local text = require("contree.base.text")
 local wire = require("contree.wire")
 
 local volumes = {}
@@ -83,10 +85,18 @@ end
 ---@field runs integer       how many runs use it, or wait to
 ---@field in_use boolean     whether there are any
 
+local print_volume = printed.record(function(self)
+  local quota = self.quota and " of " .. text.size(self.quota) or ""
+  return ("%s  %s%s  %s"):format(tostring(self.name), self.size and text.size(self.size) or "?",
+    quota, self.in_use and ("in use by %d"):format(self.runs) or "not in use")
+end)
+
+local print_volumes = printed.list()
+
 local function of_json(found)
   found = json.as("table", found) or {}
   local runs = json.as("number", found.runs) or 0
-  return { name = json.as("string", found.name), size = json.as("number", found.size),
+  return print_volume{ name = json.as("string", found.name), size = json.as("number", found.size),
     quota = json.as("number", found.quota), created_at = json.as("string", found.created_at),
     used_at = json.as("string", found.used_at), runs = runs, in_use = runs > 0 }
 end
@@ -98,7 +108,7 @@ local Volumes = {}
 
 local make = class.define("contree.Volumes", Volumes, {
   __call = function(self) return Volumes.list(self) end,
-})
+}, { "client" })
 
 ---@return contree.Volumes
 function volumes.new(self) return make({ client = self }, self.safe) end
@@ -124,7 +134,7 @@ end
 function Volumes:list()
   local found = {}
   for i, each in ipairs(fetch_list(self.client)) do found[i] = of_json(each) end
-  return found
+  return print_volumes(found)
 end
 
 --- One volume.

@@ -23,7 +23,7 @@ local Task = {}
 
 local make_task = class.define("contree.Task", Task, {
   __tostring = function(task) return ("contree.Task(%s)"):format(task.status) end,
-})
+}, { "status" })
 
 local function keys_of(set)
   local list = {}

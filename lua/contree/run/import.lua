@@ -7,6 +7,7 @@ local images = require("contree.image.images")
 local json = require("contree.base.json")
 local operation = require("contree.run.operation")
 local options = require("contree.base.options")
+local progress = require("contree.base.progress")
 local reference = require("contree.image.reference")
 local remedy = require("contree.base.remedy")
 local wire = require("contree.wire")
@@ -29,13 +30,13 @@ local SPEC = {
 }
 
 -- Events as contree.Progress, with all that they had.
-local function teller(progress)
+local function teller(tell)
   return function(event)
     local data = json.as("table", event.data)
     if event.type ~= "progress" or not data then return end
     data.type, data.unit, data.done = event.type, "bytes", data.bytes
     if data.total == 0 then data.total = nil end
-    progress(data)
+    tell(progress.record(data))
   end
 end
 

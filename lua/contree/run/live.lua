@@ -8,6 +8,8 @@ local failure = require("contree.wire.failure")
 local json = require("contree.base.json")
 local loop = require("contree.loop")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
+local text = require("contree.base.text")
 local wire = require("contree.wire")
 
 local live = {}
@@ -49,8 +51,15 @@ function live.usage(self)
   wire.member({ json = answer.json }, "cpu_seconds", "number")
   local used = {}
   for name, value in pairs(answer.json) do used[name] = tonumber(value) end
-  return used
+  return printed.fields(used)
 end
+
+local print_port = printed.record(function(self)
+  return ("%s -> %s  %d connections"):format(self.address, tostring(self.port or self.path),
+    tonumber(self.connections) or 0)
+end)
+
+local print_ports = printed.list()
 
 local FORWARD = { listen = options.name }
 
@@ -75,8 +84,12 @@ end
 ---@async
 ---@return table[]
 function live.ports(self)
-  return wire.member(ask(self, "forward ports",
+  local list = wire.member(ask(self, "forward ports",
     { method = "GET", path = path(self, "/ports") }), "ports", "table")
+  for _, each in ipairs(list) do
+    if type(each) == "table" then print_port(each) end
+  end
+  return print_ports(list)
 end
 
 --- See operation:close_port.
@@ -105,6 +118,11 @@ local function path_check(value)
   end
 end
 
+local print_change = printed.record(function(self)
+  local from = self.from and ("  from %s"):format(text.line(self.from)) or ""
+  return ("%s  %s%s"):format(self.type, text.line(tostring(self.path)), from)
+end)
+
 local function event_of(frame)
   local event = json.decode(frame.data or "")
   if type(event) ~= "table" or type(event.type) ~= "string" then
@@ -113,7 +131,7 @@ local function event_of(frame)
   event.path = json.file_name(event, "path")
   event.from = json.file_name(event, "from")
   event.path_encoding, event.from_encoding = nil, nil
-  return event
+  return print_change(event)
 end
 
 local function failed(frame)

@@ -12,9 +12,11 @@ local loop = require("contree.loop")
 local options = require("contree.base.options")
 local owned = require("contree.loop.owned")
 local outcome = require("contree.run.outcome")
+local printed = require("contree.base.printed")
 local shared = require("contree.run.shared")
 local stdin = require("contree.run.stdin")
 local stdio = require("contree.base.stdio")
+local text = require("contree.base.text")
 local wire = require("contree.wire")
 
 local operation = {}
@@ -31,7 +33,7 @@ operation.methods = Operation
 
 local make = class.define("contree.Operation", Operation, {
   __tostring = function(self) return ("contree.Operation(%s)"):format(self.uuid) end,
-})
+}, { "uuid", "client" })
 
 --- An operation by its id. The plan (run/init.lua) says where its output goes and how its
 --- end is taken. Without one, output becomes strings.
@@ -71,7 +73,7 @@ end
 function Operation:status()
   local found = fetch(self)
   if follow.is_terminal(found.status) then owned.release(self.owned) end
-  return found.status, found
+  return found.status, printed.fields(found)
 end
 
 --- Cancels the operation; its changes are dropped.
@@ -211,7 +213,8 @@ local function make_result(self, found)
     exit_code = found.exit_code, signal = found.signal, timed_out = found.timed_out,
     limit = found.limit, limit_value = found.limit_value, isolation = found.isolation,
     background_killed = found.background_killed,
-    duration = found.duration, resources = found.resources, changed = changed, operation = self,
+    duration = found.duration, resources = printed.fields(found.resources), changed = changed,
+    operation = self,
   })
 end
 
@@ -387,9 +390,10 @@ end
 ---@field before? string|number    the same; default any time
 
 ---@class contree.Operations
+---@field client contree.Client
 local Operations = {}
 
-local make_manager = class.define("contree.Operations", Operations)
+local make_manager = class.define("contree.Operations", Operations, nil, { "client" })
 
 function operation.manager(self)
   return make_manager({ client = self }, self.safe)
@@ -410,6 +414,13 @@ local LIST = {
   offset = options.integer(0), since = options.time, before = options.time,
 }
 
+local print_summary = printed.record(function(self)
+  return ("%s  %s  %s  %s"):format(tostring(self.uuid), tostring(self.status),
+    tostring(self.kind), text.duration(json.as("number", self.duration)))
+end)
+
+local print_summaries = printed.list()
+
 --- Summaries of operations, newest first (http-api.md §5.9).
 ---     local running = client.operations:list{ status = "EXECUTING" }
 --- Raises: request, invalid_argument (an unknown status or kind).
@@ -422,7 +433,11 @@ function Operations:list(given)
     status = given.status, kind = given.kind, limit = given.limit, offset = given.offset,
     since = given.since, ["until"] = given.before,
   } })
-  return json.as("table", found.operations) or found
+  local list = json.as("table", found.operations) or found
+  for _, each in ipairs(list) do
+    if json.as("table", each) then print_summary(each) end
+  end
+  return print_summaries(list)
 end
 
 return operation

@@ -59,7 +59,7 @@ end
 ---@field truncated? boolean    something was cut off
 local Output = {}
 
-local make_output = class.define("contree.ProcessOutput", Output)
+local make_output = class.define("contree.ProcessOutput", Output, nil, { "truncated" })
 
 local function new_output(operation, name, safe)
   return make_output({ operation = operation, name = name, buffer = stdio.buffer(), got = 0,
@@ -197,7 +197,7 @@ local make = class.define("contree.Process", Process, {
     local state = self.returncode and "returned " .. self.returncode or "running"
     return ("contree.Process(%s, %s)"):format(self.args[1], state)
   end,
-})
+}, { "stdin", "stdout", "stderr", "args", "returncode", "result", "operation" })
 
 local function exactly_pipe(value)
   if value ~= stdio.PIPE then

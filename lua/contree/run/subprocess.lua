@@ -10,6 +10,7 @@ local follow = require("contree.wire.follow")
 local loop = require("contree.loop")
 local options = require("contree.base.options")
 local outcome = require("contree.run.outcome")
+local printed = require("contree.base.printed")
 local run = require("contree.run")
 local shared = require("contree.run.shared")
 local stdin = require("contree.run.stdin")
@@ -50,7 +51,7 @@ local make = class.define("contree.Subprocess", Subprocess, {
   __tostring = function(self)
     return ("contree.Subprocess(%d of %s)"):format(self.spid, self.uuid)
   end,
-})
+}, { "spid", "uuid", "operation", "client" })
 
 ---@class contree.SubprocessResult
 ---@field stdout any
@@ -59,15 +60,17 @@ local make = class.define("contree.Subprocess", Subprocess, {
 ---@field stderr_truncated boolean
 ---@field exit_code? integer
 ---@field signal? integer
+---@field timed_out boolean
 ---@field duration? number
 ---@field resources table
 ---@field process contree.Subprocess
 local make_result = class.define("contree.SubprocessResult", {}, {
   __tostring = function(self)
     local ending = self.signal and "signal " .. self.signal or "exit " .. tostring(self.exit_code)
-    return ("contree.SubprocessResult(%s)"):format(ending)
+    return ("contree.SubprocessResult(%s%s)"):format(ending, printed.output(self))
   end,
-})
+}, { "stdout", "stderr", "stdout_truncated", "stderr_truncated", "exit_code", "signal",
+  "timed_out", "duration", "resources", "process" })
 
 local function send(operation, body)
   users.settle(operation.client, operation.input and operation.input.uuid, body)
@@ -135,7 +138,7 @@ local function run_to_end(self, deadline)
     stdout = out, stderr = err,
     stdout_truncated = found.truncated.stdout, stderr_truncated = found.truncated.stderr,
     exit_code = found.exit_code, signal = found.signal, timed_out = found.timed_out,
-    duration = found.duration, resources = found.resources, process = self,
+    duration = found.duration, resources = printed.fields(found.resources), process = self,
   })
   local failure = self.feed_error
     or self.plan.check and outcome.is_failure(result) and outcome.failure(result)

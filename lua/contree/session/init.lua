@@ -14,7 +14,9 @@ local memory = require("contree.session.store.memory")
 local moves = require("contree.session.moves")
 local operation = require("contree.run.operation")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
 local run = require("contree.run")
+local text = require("contree.base.text")
 
 local session = {}
 
@@ -49,7 +51,14 @@ local make = class.define("contree.Session", Session, {
     local where = self.id and self.id .. ", " or ""
     return ("contree.Session(%s%s at %s)"):format(where, self.branch_name, tostring(self.image))
   end,
-})
+}, { "image", "branch_name", "id", "client" })
+
+local print_entry = printed.record(function(self)
+  local code = self.exit_code and self.exit_code ~= 0 and ("  exit %d"):format(self.exit_code)
+  return ("%d  %s  %s%s"):format(self.id, self.kind, text.line(self.title), code or "")
+end)
+
+local print_list = printed.list()
 
 ---@class contree.HistoryEntry
 ---@field id integer
@@ -263,7 +272,7 @@ end
 function Session:pending()
   local list = {}
   for i, row in ipairs(self.past:pending()) do list[i] = moves.operation_of(self, row) end
-  return list
+  return print_list(list)
 end
 
 --- Waits for the run that was started on this branch, by this program or by one that has
@@ -367,9 +376,9 @@ end
 
 local function shown(self, entry)
   local found = moves.image_of(self, entry)
-  return { id = entry.id, parent = entry.parent, image = found, uuid = entry.uuid or found.uuid,
-    kind = entry.kind, title = entry.title, exit_code = entry.exit_code,
-    created_at = entry.created_at,
+  return print_entry{ id = entry.id, parent = entry.parent, image = found,
+    uuid = entry.uuid or found.uuid, kind = entry.kind, title = entry.title,
+    exit_code = entry.exit_code, created_at = entry.created_at,
     operation = found.operation or entry.operation
       and operation.new(self.client, entry.operation) or nil }
 end
@@ -395,7 +404,7 @@ function Session:history(given)
   end
   local list = {}
   for i, entry in ipairs(chain) do list[i] = shown(self, entry) end
-  return list
+  return print_list(list)
 end
 
 ---@class contree.TreeEntry : contree.HistoryEntry
@@ -522,7 +531,7 @@ end
 --- Raises: gone (the session was deleted), file (the store), timeout (the store is locked).
 ---@async
 ---@return string[]
-function Session:list_branches() return self.past:branches() end
+function Session:list_branches() return print_list(self.past:branches()) end
 
 --- Removes a branch that the session is not on.
 ---     session:delete_branch("experiment")

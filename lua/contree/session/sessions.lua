@@ -3,7 +3,9 @@
 
 local class = require("contree.base.class")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
 local sqlite = require("contree.session.store.sqlite")
+local text = require("contree.base.text")
 
 local sessions = {}
 
@@ -13,7 +15,7 @@ local Sessions = {}
 
 local make = class.define("contree.Sessions", Sessions, {
   __tostring = function(self) return ("contree.Sessions(%s)"):format(self.path) end,
-})
+}, { "path" })
 
 --- contree.sessions. The file is made when it is first used.
 ---@param path string
@@ -36,13 +38,21 @@ end
 ---@field created_at string ISO 8601
 ---@field updated_at string
 
+local print_session = printed.record(function(self)
+  return ("%s  on %s  %s  %s"):format(self.id, self.branch, self.updated_at, text.line(self.title))
+end)
+
+local print_sessions = printed.list()
+
 --- The sessions of the store, the one that was used last first.
 ---     for _, one in ipairs(store:list()) do print(one.id, one.title) end
 --- Raises: file (the store cannot be read), timeout (it is locked).
 ---@async
 ---@return contree.StoredSession[]
 function Sessions:list()
-  return self.rows:read(function(rows) return rows:list_sessions() end)
+  local list = self.rows:read(function(rows) return rows:list_sessions() end)
+  for _, each in ipairs(list) do print_session(each) end
+  return print_sessions(list)
 end
 
 --- Deletes a session; its images stay on the server.

@@ -9,6 +9,7 @@ local errors = require("contree.base.errors")
 local failure = require("contree.wire.failure")
 local json = require("contree.base.json")
 local options = require("contree.base.options")
+local printed = require("contree.base.printed")
 local retry = require("contree.wire.retry")
 local wire = require("contree.wire")
 
@@ -28,7 +29,7 @@ client.methods = Client
 local make = class.define("contree.Client", Client, {
   __tostring = function(self) return ("contree.Client(%s)"):format(self.address) end,
   __close = function(self) self.closed = true end,
-})
+}, { "images", "files", "operations", "volumes" })
 
 ---@class contree.ClientOptions
 ---@field url? string          the service, or "unix:/path", or "local"; default $CONTREE_URL,
@@ -198,7 +199,7 @@ function Client:whoami()
   for _, name in ipairs{ "permissions", "limits", "operations_stat" } do
     found[name] = json.as("table", found[name]) or {}
   end
-  self.token_info = found
+  self.token_info = printed.fields(found)
   return found
 end
 

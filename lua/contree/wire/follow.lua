@@ -6,7 +6,9 @@ local core = require("contree.core")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local loop = require("contree.loop")
+local printed = require("contree.base.printed")
 local retry = require("contree.wire.retry")
+local text = require("contree.base.text")
 local wire = require("contree.wire")
 
 local follow = {}
@@ -212,6 +214,21 @@ local function note_written(self)
   advance(self, id)
 end
 
+-- What an event says beside its type.
+local function details_of(event)
+  local data = event.data or {}
+  local bytes = event.bytes or json.as("string", data.value)
+  if bytes then return "  " .. text.quoted(bytes) end
+  local signal = json.as("number", data.signal)
+  if event.type ~= "exit" then return data.status and "  " .. tostring(data.status) or "" end
+  return signal and signal > 0 and "  signal " .. signal or "  exit " .. tostring(data.code)
+end
+
+local print_event = printed.record(function(self)
+  local process = self.spid and self.spid > 1 and (" of process %d"):format(self.spid) or ""
+  return ("%s  %s%s%s"):format(self.id or "-", self.type, process, details_of(self))
+end)
+
 -- The event in a frame; nil when it holds none; nil and true when the stream must be opened
 -- again. The cursor does not pass a broken frame.
 local function event_of(self, frame)
@@ -233,7 +250,7 @@ local function event_of(self, frame)
   if not advance(self, id) or not event then return nil, frame.event == "sse_error" end
   if type(event.type) ~= "string" then return nil end
   event.data = type(event.data) == "table" and event.data or {}
-  return event
+  return print_event(event)
 end
 
 local function none() end

@@ -40,7 +40,7 @@ local make = class.define("contree.Applied", {}, {
     end
     return table.concat(lines, "\n")
   end,
-})
+}, { "written", "skipped", "dry_run", "undone" })
 
 -- Planning -------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ local make = class.define("contree.Workspace", Workspace, {
     return ("contree.Workspace(%s, %s at %s)"):format(self.path, self.branch_name,
       tostring(self.image))
   end,
-})
+}, { "path", "at", "rule", "rule_reason", "skipped", "image", "branch_name", "id", "client" })
 
 ---@class contree.WorkspaceOptions
 ---@field path? string           the folder; default "."

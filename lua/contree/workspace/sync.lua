@@ -9,10 +9,16 @@ local layers = require("contree.image.layers")
 local look = require("contree.workspace.look")
 local loop = require("contree.loop")
 local moves = require("contree.session.moves")
+local printed = require("contree.base.printed")
 local sides = require("contree.workspace.sides")
 local tasks = require("contree.loop.task")
+local text = require("contree.base.text")
 
 local sync = {}
+
+local print_skipped = printed.list(function(each)
+  return ("%s: %s"):format(text.line(each.path), each.why)
+end)
 
 -- How often files that change while they are read are looked at again.
 local ATTEMPTS = 4
@@ -40,7 +46,8 @@ function sync.look(self, last, early)
     ignore = self.ignore, max_file = self.max_file, scratch = self.records.directory,
     known = self.known }
   self.known = not found.all and found.list or nil
-  self.rule, self.rule_reason, self.skipped = found.rule, found.reason, survey:skipped()
+  self.rule, self.rule_reason = found.rule, found.reason
+  self.skipped = print_skipped(survey:skipped())
   return survey, done
 end
 

@@ -12,6 +12,7 @@ local order = annotations.reachable(classes)
 -- contree, loaded anew with an eye on what it checks and defines.
 local contree, safe, testing
 local methods_of = {} -- by the class's name
+local known_of = {}   -- its fields that may be nil
 local inner = {}      -- check -> the specs in it
 
 local function watch()
@@ -42,9 +43,9 @@ local function watch()
   -- Arguments before the marked table are made up.
   function options.argument(_, _, _, value) return value end
   local define = class.define
-  function class.define(name, methods, ...)
-    methods_of[name] = methods
-    return define(name, methods, ...)
+  function class.define(name, methods, meta, fields)
+    methods_of[name], known_of[name] = methods, fields or {}
+    return define(name, methods, meta, fields)
   end
 end
 
@@ -137,7 +138,8 @@ describe("the annotations", function()
     contree, safe = require("contree"), require("contree.safe")
     testing = require("contree.testing")
     for _, module in ipairs{ "contree.dockerfile", "contree.session", "contree.session.sessions",
-      "contree.workspace", "contree.run.process", "contree.run.subprocess" } do
+      "contree.workspace", "contree.history.tree",
+      "contree.run.process", "contree.run.subprocess" } do
       require(module)
     end
   end)
@@ -228,5 +230,16 @@ describe("the annotations", function()
       assert.are.same(names_of(wanted), names_of(found), name)
     end
     assert.is_true(count > 100)
+  end)
+
+  it("have all fields that objects of a class may have, and no other", function()
+    for name, fields in pairs(known_of) do
+      local wanted, found = {}, {}
+      for field, is in pairs(fields_of(classes[name])) do
+        if not is.type:find("^fun%(self") and not field:find("^%[") then wanted[field] = true end
+      end
+      for _, field in ipairs(fields) do found[field] = true end
+      assert.are.same(names_of(wanted), names_of(found), name)
+    end
   end)
 end)

@@ -62,6 +62,16 @@ function Client:close() end
 ---@operator call(contree.ImageFilter?): contree.safe.Image[]|nil
 local Images = {}
 
+--- The images that the filter finds, and what they came from, as far as the server knows it: a tree. Printed, it is text; its methods make DOT and SVG.
+---     print(client.images:tree{ tagged = true })
+---
+--- Raises: request
+---@async
+---@param given? contree.ImageFilter default all images
+---@return contree.safe.ImageTree|nil
+---@return contree.Error? err why it failed
+function Images:tree(given) end
+
 --- Imports an image from a registry (or, on a local engine, from anything that skopeo reads) and waits for it.
 ---     local image = client.images:import_from("ghcr.io/me/app:v1", { tag = "app:v1" })
 ---
@@ -1320,6 +1330,36 @@ function ProcessOutput:lines() end
 ---@class contree.safe.BisectTest : contree.BisectTest
 ---@field result? contree.safe.Result what the test printed, if it was a command
 
+---@class contree.safe.ImageTree : contree.ImageTree
+---@field roots contree.safe.ImageNode[] the oldest images that the server knows
+local ImageTree = {}
+
+--- The lines of the tree, an image each.
+---     for _, line in ipairs(client.images:tree():lines()) do print(line) end
+---
+--- Raises: nothing
+---@param mark? fun(name: string, is_tag: boolean): string changes how a name is shown, such as by a colour; default as it is
+---@return string[]
+function ImageTree:lines(mark) end
+
+--- The tree in the language of Graphviz.
+---     io.open("images.dot", "w"):write(client.images:tree():dot())
+---
+--- Raises: nothing
+---@return string
+function ImageTree:dot() end
+
+--- The tree as a picture, an SVG.
+---     io.open("images.svg", "w"):write(client.images:tree():svg())
+---
+--- Raises: nothing
+---@return string
+function ImageTree:svg() end
+
+---@class contree.safe.ImageNode : contree.ImageNode
+---@field image contree.safe.Image
+---@field children contree.safe.ImageNode[] the images that came from it, the oldest first
+
 ---@class contree.safe.BuildEvent : contree.BuildEvent
 ---@field error? contree.safe.Error
 
@@ -1327,6 +1367,7 @@ function ProcessOutput:lines() end
 ---@field stages table<string|integer, contree.safe.Image> the stages that were made, by name and number
 
 ---@class contree.safe.Files : contree.Files
+---@field client contree.safe.Client
 local Files = {}
 
 --- Uploads a local file, or { data = "bytes" }, unless the server has it.
@@ -1350,6 +1391,7 @@ function Files:upload(what) end
 function Files:find(sha256) end
 
 ---@class contree.safe.Operations : contree.Operations
+---@field client contree.safe.Client
 local Operations = {}
 
 --- An operation by its id; nothing is sent.
@@ -1480,6 +1522,16 @@ function Buffer:flush() end
 --- Raises: nothing
 function Buffer:close() end
 
+---@class contree.safe.ProgressPrinter : contree.ProgressPrinter
+---@operator call(contree.Progress): nil|nil
+local ProgressPrinter = {}
+
+--- Ends the line. That is only needed when what it was for has failed: a phase that is over ends its line itself.
+---     printer:finish()
+---
+--- Raises: nothing
+function ProgressPrinter:finish() end
+
 ---@class contree.safe
 ---@field version string The version of contree.
 ---@field _VERSION string Name and version, as other modules of Lua give theirs: "contree 0.1.0".
@@ -1604,6 +1656,14 @@ function safe.host(driver, given) end
 ---@param text? string what it holds; default nothing
 ---@return contree.safe.Buffer
 function safe.buffer(text) end
+
+--- A ready-made printer for `progress =`: a line with a bar on standard error, if that is a terminal, and nothing else. In Neovim it is a message. Each phase has a line of its own.
+---     client.images:oci("debian:12", { progress = contree.progress("debian") })
+---
+--- Raises: nothing
+---@param title? string what it is that goes on; default nothing
+---@return contree.safe.ProgressPrinter
+function safe.progress(title) end
 
 --- Marks a table as a list, so that an empty one is sent as [].
 ---     local list = contree.array{}
