@@ -153,6 +153,19 @@ describe("images", function()
       server:requests()[1].json)
   end)
 
+  it("are imported, and print how far, whatever the server tells of it", function()
+    server:rules(imports{ fake.stream{
+      fake.frame(0, "progress", 0, { phase = { "x" }, layer = "y", of = {},
+        bytes = "z", total = {} }),
+      fake.frame(1, "completion", 0, { status = "SUCCESS", result_image_uuid = fake.KEPT }) } })
+    local printer, seen = contree.progress(), nil
+    client.images:import_from("docker://x", { progress = function(far)
+      seen = tostring(far)
+      printer(far)
+    end })
+    assert.matches("^table: ", seen)
+  end)
+
   it("that cannot be imported say why", function()
     local rules = imports()
     rules[3].replies = { { status = 200, json = { uuid = "op-1", status = "FAILED",

@@ -51,9 +51,9 @@ function text.quoted(bytes, most)
   return '"' .. text.plain((kept:gsub('[\n\r\t"]', ESCAPES))) .. (kept ~= bytes and '…"' or '"')
 end
 
---- One line of words that may have several.
----@param words string
+--- One line of words that may have several, or of what a server sent in their place.
+---@param words any
 ---@return string
-function text.line(words) return text.plain((words:gsub("%s+", " "))) end
+function text.line(words) return text.plain((tostring(words):gsub("%s+", " "))) end
 
 return text

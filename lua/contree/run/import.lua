@@ -34,7 +34,9 @@ local function teller(tell)
   return function(event)
     local data = json.as("table", event.data)
     if event.type ~= "progress" or not data then return end
-    data.type, data.unit, data.done = event.type, "bytes", data.bytes
+    data.type, data.unit, data.done = event.type, "bytes", json.as("number", data.bytes) or 0
+    data.total = json.as("number", data.total)
+    data.layer, data.of = json.as("number", data.layer), json.as("number", data.of)
     if data.total == 0 then data.total = nil end
     tell(progress.record(data))
   end

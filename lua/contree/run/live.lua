@@ -55,7 +55,7 @@ function live.usage(self)
 end
 
 local print_port = printed.record(function(self)
-  return ("%s -> %s  %d connections"):format(self.address, tostring(self.port or self.path),
+  return ("%s -> %s  %d connections"):format(tostring(self.address), tostring(self.port or self.path),
     tonumber(self.connections) or 0)
 end)
 
