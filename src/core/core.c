@@ -65,8 +65,8 @@ static int core_geteuid(lua_State *L) {
     return 1;
 }
 
-/* core.columns(fd) -> columns of a terminal, 80 if it does not say, or nil if the
- * descriptor is no terminal */
+/* core.columns(fd) -> columns of a terminal, 80 if it does not say, or nil if
+ * the descriptor is no terminal */
 static int core_columns(lua_State *L) {
     int fd = (int)luaL_checkinteger(L, 1);
     if (!isatty(fd))

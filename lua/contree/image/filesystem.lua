@@ -57,7 +57,8 @@ end
 -- A line for an entry, like that of ls -l.
 local print_list = printed.list(function(self)
   local owner = ("%s:%s"):format(self.owner or self.uid or "?", self.group or self.gid or "?")
-  return ("%s %-11s %6s  %s%s"):format(mode_of(self), owner, text.size(json.as("number", self.size) or 0),
+  local size = text.size(json.as("number", self.size) or 0)
+  return ("%s %-11s %6s  %s%s"):format(mode_of(self), owner, size,
     text.line(self.name), self.target and " -> " .. text.line(self.target) or "")
 end)
 

@@ -55,8 +55,8 @@ function live.usage(self)
 end
 
 local print_port = printed.record(function(self)
-  return ("%s -> %s  %d connections"):format(tostring(self.address), tostring(self.port or self.path),
-    tonumber(self.connections) or 0)
+  return ("%s -> %s  %d connections"):format(tostring(self.address),
+    tostring(self.port or self.path), tonumber(self.connections) or 0)
 end)
 
 local print_ports = printed.list()
