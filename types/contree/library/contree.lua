@@ -8,17 +8,17 @@
 ---@field url? string the service, or "unix:/path", or "local"; default $CONTREE_URL, then a profile's, then the local engine
 ---@field token? string|false false sends none; default $CONTREE_TOKEN, then a profile's
 ---@field project? string default $CONTREE_PROJECT, then a profile's
----@field profile? string the section of auth.ini to use
+---@field profile? string the section of auth.ini to use; default $CONTREE_PROFILE, or the one that auth.ini names as its default
 ---@field timeout? number seconds that one request may take; default 300
----@field operation_timeout? number seconds for runs and imports that name none
+---@field operation_timeout? number seconds for runs and imports that name none; default the server's, 60 for runs
 ---@field operation_run_timeout? number the same for runs; default operation_timeout
 ---@field operation_import_timeout? number the same for imports; default operation_timeout
----@field default_truncate_output_at? integer bytes of output kept by runs that name no limit
----@field retry? false|contree.RetryOptions how often a request that failed is sent again; false asks once
----@field engine? boolean|contree.EngineOptions the local engine; false never uses it
----@field headers? table<string, string> sent with every request
----@field user_agent? string put before ours
----@field log? fun(line: string) called with a line for each request; CONTREE_DEBUG=1 prints them
+---@field default_truncate_output_at? integer bytes of output kept of each stream by runs that name no limit; default 1 MiB
+---@field retry? false|contree.RetryOptions how often a request that failed is sent again; false asks once; default as in contree.RetryOptions
+---@field engine? boolean|contree.EngineOptions the local engine; false never uses it; default true: it is used where there is no account
+---@field headers? table<string, string> sent with every request; default none
+---@field user_agent? string put before ours; default none
+---@field log? fun(line: string) called with a line for each request; CONTREE_DEBUG=1 prints them; default none
 
 ---@class contree.RetryOptions
 ---@field max_attempts? integer including the first; default 10
@@ -72,7 +72,7 @@ function Client:whoami() end
 ---
 --- Raises: request
 ---@async
----@param given? { refresh: boolean? }
+---@param given? { refresh: boolean? } whether the server is asked again; default false
 ---@return contree.WhoAmI
 function Client:get_token_info(given) end
 
@@ -135,7 +135,7 @@ function Images:build(given) end
 --- Raises: request, not_found (both with `strict` only)
 ---@async
 ---@param ref string a uuid, a tag, "tag:NAME" or a reference
----@param given? { strict: boolean? }
+---@param given? { strict: boolean? } whether it must be there; default false
 ---@return contree.Image
 function Images:use(ref, given) end
 
@@ -169,8 +169,8 @@ function Images:reference(ref) end
 ---@field tag? string the name that it gets here; default derived from the reference
 ---@field timeout? number seconds; default 300
 ---@field username? string for the registry; default anonymous
----@field password? string for the registry
----@field progress? fun(progress: contree.Progress) called with each event of the import that says how far it is; `layer` of `of` is the one that is on its way
+---@field password? string for the registry; default none
+---@field progress? fun(progress: contree.Progress) called with each event of the import that says how far it is; `layer` of `of` is the one that is on its way; default none
 
 ---@class contree.Progress how far something is; a callback is called with it on the host's thread, between slices of the work. What it raises ends the work
 ---@field phase string what is done: "looking", "sending", "getting", "writing", or of an import what the engine says
@@ -479,7 +479,7 @@ function FileEntry:ls(sub) end
 ---@class contree.MergeOptions
 ---@field base? contree.Image|contree.Session|string what both came from; default: the nearest image that they did
 ---@field prefer? "ours"|"theirs" which side wins where both changed something: "ours" is the image that merges, "theirs" the other; default: neither, then it is an error
----@field tag? string given to the new image
+---@field tag? string given to the new image; default none
 ---@field timeout? integer seconds; default 300
 
 ---@class contree.Session
@@ -836,27 +836,27 @@ function Session:grep(given) end
 function Session:diff(other, given) end
 
 ---@class contree.RunOptions
----@field shell? string run by the sandbox's shell; either this or command
----@field command? string a program, found in PATH
+---@field shell? string run by the sandbox's shell; no default: this or `command`
+---@field command? string a program, found in PATH; no default: this or `shell`
 ---@field args? string[] the program's arguments; default none
 ---@field stdin? any a string, file, function, { path = } or buffer; contree.PIPE leaves it open for write(); default empty
 ---@field stdout? any a function, file, { path = }, contree.PIPE or buffer; default a string in the result
----@field stderr? any the same
----@field env? table<string, string> variables, beside the image's
+---@field stderr? any the same; default a string
+---@field env? table<string, string> variables, beside the image's; default none
 ---@field preserve_env? boolean keep env in the resulting image; default false
 ---@field cwd? string absolute; default the image's, or "/"
----@field files? contree.RunFiles list of local paths, or map of destinations to what is put there: a string is a local path
----@field progress? fun(progress: contree.Progress) called while files are sent
----@field volumes? table<string, string> names of volumes by where they are mounted: directories that outlive the run, in no image (local engine)
----@field mounts? table<string, string|{ path: string, noexec: boolean? }> directories of the engine's machine by where they are mounted, read-only (local engine)
----@field hostname? string the sandbox's name
+---@field files? contree.RunFiles list of local paths, or map of destinations to what is put there: a string is a local path; default none
+---@field progress? fun(progress: contree.Progress) called while files are sent; default none
+---@field volumes? table<string, string> names of volumes by where they are mounted: directories that outlive the run, in no image (local engine); default none
+---@field mounts? table<string, string|{ path: string, noexec: boolean? }> directories of the engine's machine by where they are mounted, read-only (local engine); default none
+---@field hostname? string the sandbox's name; default "linuxkit" on a local engine
 ---@field user? string|true "app", "app:staff", "1000:1000"; true: the image's USER; default root
 ---@field uid? integer in place of user; default 0
 ---@field gid? integer the same; default the user's group
 ---@field truncate_output_at? integer bytes kept of each stream; default 1 MiB, or all of a stream that is taken as it comes
----@field on_event? fun(event: table) called with each event
+---@field on_event? fun(event: table) called with each event; default none
 ---@field disposable? boolean false keeps what changed as a new image; default true for images without a tag, false for sessions
----@field tag? string names the image that is kept
+---@field tag? string names the image that is kept; default none
 ---@field timeout? number seconds; default 60
 ---@field queue_timeout? number seconds to wait for a sandbox at most (local engine); default any time
 ---@field check? boolean an exit code other than 0 raises; default false
@@ -865,7 +865,7 @@ function Session:diff(other, given) end
 ---@field resources_limits? contree.Limits default the server's
 ---@field detach? boolean it goes on when its object, its task or the program is gone; default false
 ---@field tty? boolean|contree.Tty a terminal in place of the three streams: all output is stdout (local engine); default false
----@field idempotency_key? string a local engine runs it once, however often it is asked
+---@field idempotency_key? string a local engine runs it once, however often it is asked; default none
 
 ---@alias contree.RunFiles contree.RunFile[]|table<string, contree.RunFile>
 
@@ -1031,7 +1031,7 @@ function Operation:cancel() end
 ---
 --- Raises: request, not_found (the operation; both while it iterates)
 ---@async
----@param choice? { since: integer?, spid: integer? } since: the id of the last event that was seen; spid: only of this process
+---@param choice? { since: integer?, spid: integer? } since: the id of the last event that was seen, default none: from the first on; spid: only of this process
 ---@return fun(): table?
 function Operation:events(choice) end
 
@@ -1089,21 +1089,21 @@ function Operation:resize(rows, cols) end
 function Operation:kill(signal) end
 
 ---@class contree.SpawnOptions
----@field shell? string run by the sandbox's shell; either this or command
----@field command? string a program, found in PATH
+---@field shell? string run by the sandbox's shell; no default: this or `command`
+---@field command? string a program, found in PATH; no default: this or `shell`
 ---@field args? string[] the program's arguments; default none
----@field stdin? any as for runs; contree.PIPE leaves it open for write()
----@field stdout? any as for runs
----@field stderr? any as for runs
----@field env? table<string, string> variables, beside the image's
+---@field stdin? any as for runs; contree.PIPE leaves it open for write(); default nothing
+---@field stdout? any as for runs; default a string
+---@field stderr? any as for runs; default a string
+---@field env? table<string, string> variables, beside the image's; those of the run are not passed on; default none
 ---@field cwd? string absolute; default the main command's
----@field user? string|true as for runs
----@field uid? integer as for runs
----@field gid? integer as for runs
----@field truncate_output_at? integer as for runs
----@field on_event? fun(event: table) called with each event
+---@field user? string|true as for runs; default root
+---@field uid? integer as for runs; default 0
+---@field gid? integer as for runs; default the user's group
+---@field truncate_output_at? integer as for runs; default 1 MiB
+---@field on_event? fun(event: table) called with each event; default none
 ---@field check? boolean an exit code other than 0 raises; default false
----@field tty? boolean|contree.Tty as for runs; its input is open
+---@field tty? boolean|contree.Tty as for runs; its input is open; default false
 
 ---@class contree.Subprocess
 ---@field spid integer its number in the sandbox, from 2 on
@@ -1207,8 +1207,8 @@ function Subprocess:kill(signal) end
 ---@field connections integer how many there are now
 
 ---@class contree.SessionOptions
----@field store? string|contree.Sessions the file that keeps it (contree.sessions)
----@field id? string its name there
+---@field store? string|contree.Sessions the file that keeps it (contree.sessions); default memory: the session ends with the program
+---@field id? string its name there, needed with a store; default none
 ---@field keep? "all"|"success" success: a run that ends with another exit code than 0, or by a signal, leaves the session where it was; default all
 
 ---@class contree.Sessions
@@ -1250,13 +1250,13 @@ function Sessions:close() end
 ---@class contree.WorkspaceOptions
 ---@field path? string the folder; default "."
 ---@field at? string where it is in the sandbox, and the directory of runs that name none; default "/work"
----@field ignore? string[]|false patterns of files that stay out, as in .dockerignore, in place of what git says; false: all files come in
+---@field ignore? string[]|false patterns of files that stay out, as in .dockerignore, in place of what git says; false: all files come in; default what git says
 ---@field prefer? "host"|"sandbox" whose version it is where both sides have changed; default: a `conflict` is raised
 ---@field max_file? integer bytes; larger files stay out; default 4 GiB
----@field store? string|contree.Sessions as for sessions
----@field id? string as for sessions
----@field keep? "all"|"success" as for sessions
----@field progress? fun(progress: contree.Progress) called while the folder comes in and changes come home, by this workspace and its forks
+---@field store? string|contree.Sessions as for sessions; default memory
+---@field id? string as for sessions; default none
+---@field keep? "all"|"success" as for sessions; default "all"
+---@field progress? fun(progress: contree.Progress) called while the folder comes in and changes come home, by this workspace and its forks; default none
 
 ---@class contree.Workspace : contree.Session
 ---@field path string the folder: absolute, without links
@@ -1308,7 +1308,7 @@ function Workspace:fork(id) end
 ---
 --- Raises: request, conflict (a file was changed on both sides and nothing is preferred; the session is running a command, or its branch was moved), file (the folder, its index)
 ---@async
----@param given? { prefer: "host"|"sandbox" } whose version it is where both have changed
+---@param given? { prefer: "host"|"sandbox" } whose version it is where both have changed; default as the workspace was opened
 ---@return { added: integer, changed: integer, removed: integer } counts of files
 function Workspace:sync(given) end
 
@@ -1348,35 +1348,35 @@ function Workspace:undo() end
 function Workspace:conflicts() end
 
 ---@class contree.PopenOptions
----@field shell? boolean the command is a string for the sandbox's shell
+---@field shell? boolean the command is a string for the sandbox's shell; default false
 ---@field stdin? any contree.PIPE (the default), or all of the input as for runs
----@field input? any the same as stdin
+---@field input? any the same as stdin; default none
 ---@field cwd? string absolute; default the image's, or "/"
----@field env? table<string, string> variables, beside the image's
+---@field env? table<string, string> variables, beside the image's; default none
 ---@field timeout? number seconds until the server kills it; default 60
 ---@field queue_timeout? number seconds to wait for a sandbox at most; default any time
----@field check? boolean wait() and communicate() raise for an exit code other than 0
+---@field check? boolean wait() and communicate() raise for an exit code other than 0; default false
 ---@field tty? boolean|contree.Tty a terminal (local engine): all output is stdout, a timeout is 3600 by default, and it is hung up when its object, its task or the program is gone
----@field detach? boolean it goes on when its object, its task or the program is gone
----@field text? boolean means nothing: Lua strings are bytes
----@field stdout? any contree.PIPE, as without it
----@field stderr? any the same
+---@field detach? boolean it goes on when its object, its task or the program is gone; default false
+---@field text? boolean means nothing: Lua strings are bytes; default false
+---@field stdout? any default contree.PIPE, all that it may be
+---@field stderr? any the same; default contree.PIPE
 ---@field preserve_env? boolean keep env in the resulting image; default false
----@field files? contree.RunFiles as for runs
----@field progress? fun(progress: contree.Progress) called while files are sent
----@field volumes? table<string, string> names of volumes by where they are mounted
----@field mounts? table<string, string|{ path: string, noexec: boolean? }> directories of the engine's machine by where they are mounted, read-only
----@field hostname? string the sandbox's name
+---@field files? contree.RunFiles as for runs; default none
+---@field progress? fun(progress: contree.Progress) called while files are sent; default none
+---@field volumes? table<string, string> names of volumes by where they are mounted; default none
+---@field mounts? table<string, string|{ path: string, noexec: boolean? }> directories of the engine's machine by where they are mounted, read-only; default none
+---@field hostname? string the sandbox's name; default "linuxkit" on a local engine
 ---@field user? string|true as for runs; default root
 ---@field uid? integer in place of user; default 0
 ---@field gid? integer the same; default the user's group
 ---@field truncate_output_at? integer bytes kept of each stream; default all
 ---@field disposable? boolean false keeps what changed as a new image; default true
----@field tag? string names the image that is kept
+---@field tag? string names the image that is kept; default none
 ---@field networking? boolean|{ enabled: boolean } whether there is a network; default the server's
 ---@field image_etc? boolean /etc/hosts, hostname and resolv.conf are the image's, and kept; default false
 ---@field resources_limits? contree.Limits default the server's
----@field idempotency_key? string a local engine runs it once, however often it is asked
+---@field idempotency_key? string a local engine runs it once, however often it is asked; default none
 
 ---@class contree.Process
 ---@field stdin? contree.ProcessInput nil when stdin= or input= said it all
@@ -1516,9 +1516,9 @@ function ProcessOutput:lines() end
 
 ---@class contree.ApplyOptions
 ---@field only? string|string[] paths and patterns of what comes home; default all
----@field dry_run? boolean true says what would be done
----@field risky? boolean true takes what changes() marks as risky, too; a path that `only` names comes home without it
----@field hunks? table<string, integer[]> by path, the numbers of the hunks that come home, as in changes() with its usual `context`: the rest of the file stays as it is. Other paths come home only if `only` says so
+---@field dry_run? boolean true says what would be done; default false
+---@field risky? boolean true takes what changes() marks as risky, too; a path that `only` names comes home without it; default false
+---@field hunks? table<string, integer[]> by path, the numbers of the hunks that come home, as in changes() with its usual `context`: the rest of the file stays as it is. Other paths come home only if `only` says so; default all of them
 ---@field max_size? integer bytes; larger files are left alone; default 1 GiB
 
 ---@class contree.Applied what apply() and undo() did; tostring() shows it
@@ -1545,11 +1545,11 @@ function ProcessOutput:lines() end
 ---@class contree.ExportOptions
 ---@field at? string the directory of the image that is written; default "/"
 ---@field replace? boolean what is at `path` goes when the new tree is complete; default false: then there must be nothing, or an empty directory
----@field progress? fun(progress: contree.Progress) called as the archive comes
+---@field progress? fun(progress: contree.Progress) called as the archive comes; default none
 
 ---@class contree.PushOptions
 ---@field username? string for the registry; default anonymous
----@field password? string for the registry
+---@field password? string for the registry; default none
 ---@field timeout? number seconds that it may take; default 600
 
 ---@class contree.Conflict a path at which both sides changed something
@@ -1600,7 +1600,7 @@ function ProcessOutput:lines() end
 ---@class contree.GrepOptions
 ---@field pattern string|string[] regular expressions (PCRE2)
 ---@field path? string|string[] where to search; default "/"
----@field glob? string|string[] only files whose names match: "*.c", "!*.bak"
+---@field glob? string|string[] only files whose names match: "*.c", "!*.bak"; default all files
 ---@field max_count? integer matching lines of one file; default all
 ---@field max_total? integer matching lines of all files; default 1000
 ---@field case? string "sensitive", "insensitive" or "smart"; default "sensitive"
@@ -1609,10 +1609,10 @@ function ProcessOutput:lines() end
 
 ---@class contree.ImageFilter
 ---@field tagged? boolean only images with a tag; default false
----@field tag? string whose tag begins so
----@field uuid? string whose uuid begins so
----@field since? string|number a time, an age such as "2h", seconds ago
----@field before? string|number the same
+---@field tag? string whose tag begins so; default any
+---@field uuid? string whose uuid begins so; default any
+---@field since? string|number a time, an age such as "2h", seconds ago; default any time
+---@field before? string|number the same; default any time
 ---@field limit? integer no more than so many; default all
 
 ---@class contree.ImageTree images and what they came from; tostring() draws it
@@ -1652,18 +1652,18 @@ function ImageTree:svg() end
 ---@class contree.BuildOptions
 ---@field dockerfile? string|{ data: string } its path or text; default: the context's Dockerfile
 ---@field context? string a directory; default: the Dockerfile's
----@field args? table<string, string> for ARG
+---@field args? table<string, string> for ARG; default none
 ---@field target? string the stage that is wanted; default: the last
----@field tag? string names the image
----@field no_cache? boolean runs every step
----@field timeout? number seconds that one step may take
----@field networking? boolean of RUN
----@field resources_limits? contree.Limits of each step
----@field cache_dir? string where earlier steps are remembered
----@field username? string for images that are imported
----@field password? string goes with username
----@field on_event? fun(event: contree.BuildEvent) called for every event
----@field on_step? fun(event: contree.BuildEvent) called for each step that is done
+---@field tag? string names the image; default none
+---@field no_cache? boolean runs every step; default false
+---@field timeout? number seconds that one step may take; default 3600
+---@field networking? boolean of RUN; default the server's: a local engine gives none
+---@field resources_limits? contree.Limits of each step; default the server's
+---@field cache_dir? string where earlier steps are remembered; default ~/.cache/contree
+---@field username? string for images that are imported; default none
+---@field password? string goes with username; default none
+---@field on_event? fun(event: contree.BuildEvent) called for every event; default none
+---@field on_step? fun(event: contree.BuildEvent) called for each step that is done; default none
 
 ---@class contree.BuildEvent
 ---@field type "step_started"|"stdout"|"stderr"|"cache_hit"|"step_completed"|"step_failed"
@@ -1717,7 +1717,7 @@ local Files = {}
 ---
 --- Raises: request, file (the local file), unprocessable (larger than the server takes)
 ---@async
----@param what string|{ path: string?, data: string? } a local path, or { path = } or { data = }
+---@param what string|{ path: string?, data: string? } a local path, or { path = } or { data = }: no default
 ---@return contree.UploadedFile
 function Files:upload(what) end
 
@@ -1752,12 +1752,12 @@ function Operations:get(uuid) end
 function Operations:list(given) end
 
 ---@class contree.OperationFilter
----@field status? string "EXECUTING", "SUCCESS", …
----@field kind? string "instance" or "image_import"
----@field limit? integer no more than so many, 1000 at most
+---@field status? string "EXECUTING", "SUCCESS", …; default any
+---@field kind? string "instance" or "image_import"; default both
+---@field limit? integer no more than so many, 1000 at most; default 100
 ---@field offset? integer passes over so many; default 0
----@field since? string|number a time, an age such as "2h", seconds ago
----@field before? string|number the same
+---@field since? string|number a time, an age such as "2h", seconds ago; default any time
+---@field before? string|number the same; default any time
 
 ---@class contree.Volumes
 ---@field client contree.Client
@@ -1810,10 +1810,10 @@ function Volumes:remove(name) end
 ---@field in_use boolean whether there are any
 
 ---@class contree.VolumeOptions
----@field quota? integer bytes: a run that makes it larger is ended; 0: none
+---@field quota? integer bytes: a run that makes it larger is ended; 0: none; default the one that it has
 
 ---@class contree.OpenedSessionOptions : contree.SessionOptions
----@field image? contree.Image|string what a new one begins at
+---@field image? contree.Image|string what a new one begins at; default none: there must be one of that name
 
 ---@class contree.Disk
 ---@field images { count: integer, tagged: integer }
@@ -1914,6 +1914,7 @@ function ProgressPrinter:finish() end
 
 ---@class contree
 ---@field version string The version of contree.
+---@field _VERSION string Name and version, as other modules of Lua give theirs: "contree 0.1.0".
 ---@field PIPE table As `stdin`: the input is left open. As `stdout` or `stderr`: the result holds a buffer.
 ---@field null lightuserdata The value that is sent as null: `env = { HOME = contree.null }` unsets a variable.
 ---@field on_error? fun(err: any, traceback: string?, where: string?) is told of a task that failed and that nobody waited for
