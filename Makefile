@@ -171,6 +171,13 @@ $(B)/spec/%: spec/c/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc -Ispec/c $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
 
+$(B)/airlock/libairlock.a: $(filter-out $(B)/airlock/main.o $(B)/airlock/policy/% $(B)/engine/%,$(AIRLOCK_OBJ))
+	rm -f $@ && ar qcs $@ $^
+
+$(B)/spec/airlock/%: spec/c/airlock/%.c $(B)/airlock/libairlock.a $(B)/engine/libengine.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc -Ispec/c $(AIRLOCK_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS) $(AIRLOCK_LDLIBS)
+
 # The benchmarks, too, so that they keep up with what they measure.
 c-tests: $(C_TESTS) $(B)/peers/floor $(B)/peers/store $(B)/spec/support/listener
 
@@ -239,6 +246,15 @@ $(B)/fuzz/%: fuzz/%.c $(FUZZED)
 	@mkdir -p $(@D)
 	clang -std=gnu11 -g -O1 $(WARN) -fsanitize=fuzzer,address,undefined -Isrc/core \
 	  $$(pkg-config --cflags lua5.4) -o $@ $^ $$(pkg-config --libs lua5.4)
+
+# What a sandbox sends to the airlock.
+AIRLOCK_FUZZED := $(addprefix src/airlock/,dns.c hello.c http.c) $(POLICY_SRC) \
+  $(addprefix src/engine/base/,buffer.c fault.c glob.c nearest.c scope.c)
+
+$(B)/fuzz/fuzz_airlock_%: fuzz/fuzz_airlock_%.c $(AIRLOCK_FUZZED)
+	@mkdir -p $(@D)
+	clang -std=gnu11 -g -O1 $(WARN) -fsanitize=fuzzer,address,undefined -Isrc/engine -Isrc \
+	  $(AIRLOCK_CFLAGS) -o $@ $^ $(AIRLOCK_LDLIBS)
 
 fuzz:
 	@scripts/deps build fuzz

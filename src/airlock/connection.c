@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include "airlock/connection.h"
 #include "airlock/dial.h"
+#include "airlock/farewell.h"
 #include "airlock/hello.h"
+#include "airlock/http.h"
 #include "base/descriptor.h"
 #include <errno.h>
 #include <netinet/in.h>
@@ -12,7 +14,7 @@
 #include <sys/socket.h>
 
 /* How much of what the client says first is kept until it is decided. */
-enum { FIRST_MAX = 64 << 10 };
+enum { FIRST_MAX = 64 << 10, PASS_MAX = 1 << 20, REFUSAL_MAX = 1024 };
 
 /* What the client has to speak. */
 enum speech {
@@ -24,6 +26,7 @@ enum speech {
 
 struct connection {
     struct traffic *traffic;
+    struct connection *next, **place; /* in the traffic's list */
     uv_timer_t deadline;
     uv_poll_t client_poll, upstream_poll;
     bool client_watched, upstream_watched;
@@ -35,6 +38,9 @@ struct connection {
     struct dial *dial;
     struct buffer first; /* what the client has said so far */
     struct hello *hello;
+    struct http *http;  /* as long as it is HTTP, and read */
+    struct buffer pass; /* of what it said, what is passed on */
+    struct relay *relay;
     bool said_enough;                   /* what it said is allowed */
     void (*then)(struct connection *c); /* when all handles are closed */
 };
@@ -44,10 +50,15 @@ struct connection {
 static void free_connection(void *arg) {
     struct connection *c = arg;
     c->traffic->count--;
+    *c->place = c->next;
+    if (c->next)
+        c->next->place = c->place;
     close_with_reset(&c->client);
     close_with_reset(&c->upstream);
     buffer_free(&c->first);
+    buffer_free(&c->pass);
     hello_free(c->hello);
+    http_free(c->http);
     free(c);
 }
 
@@ -103,19 +114,49 @@ static void set_up(int fd) {
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
+static void tell_refusal(struct connection *c, int client) {
+    struct http_refusal r = http_refusal(c->http);
+    struct occurrence o = describe(&c->target, "http");
+    struct buffer text;
+    o.method = r.method;
+    o.path = r.path;
+    o.path_length = r.path_length;
+    events_refused(c->traffic->events, &o, r.why);
+    buffer_init(&text, REFUSAL_MAX);
+    http_write_refusal(c->http, &text);
+    farewell(c->traffic->loop, client, &text);
+    buffer_free(&text);
+}
+
+/* All later requests of a connection. */
+static bool take(void *arg, const char *data, size_t length,
+                 struct buffer *out) {
+    struct connection *c = arg;
+    if (http_take(c->http, data, length, out) == HTTP_GOES_ON)
+        return true;
+    tell_refusal(c, relay_release(c->relay));
+    return false;
+}
+
 static void relay(struct connection *c) {
     struct traffic *t = c->traffic;
     int client = steal_fd(&c->client), upstream = steal_fd(&c->upstream);
-    struct relay *r = relay_start(t->loop, &t->pipes, client, upstream,
-                                  free_connection, c, NULL);
-    if (!r) {
+    c->relay = relay_start(t->loop, &t->pipes, client, upstream,
+                           free_connection, c, NULL);
+    if (!c->relay) {
         free_connection(c);
         return;
     }
-    if (c->first.length > 0 &&
-        relay_offer(r, c->first.data, c->first.length, NULL) < 0)
-        relay_abort(r);
+    struct buffer *said = c->http ? &c->pass : &c->first;
+    if (said->length > 0 &&
+        relay_offer(c->relay, said->data, said->length, NULL) < 0)
+        relay_abort(c->relay);
+    if (c->http)
+        relay_filter(c->relay, take, c);
     buffer_free(&c->first);
+    buffer_free(&c->pass);
+    hello_free(c->hello);
+    c->hello = NULL;
 }
 
 static void go_on(struct connection *c) {
@@ -148,17 +189,46 @@ static void read_hello(struct connection *c, const char *data, size_t length) {
         refuse(c, "tls", REFUSED_PROTOCOL);
 }
 
+static void say_no(struct connection *c) {
+    tell_refusal(c, steal_fd(&c->client));
+    free_connection(c);
+}
+
+static void read_request(struct connection *c, const char *data,
+                         size_t length) {
+    if (!c->http)
+        c->http = http_make(c->traffic->policy, &c->target);
+    if (!c->http) {
+        leave(c, reset);
+        return;
+    }
+    switch (http_take(c->http, data, length, &c->pass)) {
+    case HTTP_GOES_ON:
+        c->said_enough = http_has_request(c->http);
+        return;
+    case HTTP_REFUSED:
+        leave(c, say_no);
+        return;
+    case HTTP_NOT:
+        if (c->speech == SPEECH_HTTP) {
+            refuse(c, "http", REFUSED_PROTOCOL);
+            return;
+        }
+        http_free(c->http);
+        c->http = NULL;
+        c->said_enough = true;
+    }
+}
+
 /* `length` bytes have been added to c->first. */
 static void listen_to(struct connection *c, size_t length) {
     const char *data = c->first.data + c->first.length - length;
     enum { TLS_HANDSHAKE = 22 };
     bool tls = c->first.data[0] == TLS_HANDSHAKE;
-    if (c->speech == SPEECH_ANY)
-        c->said_enough = true;
-    else if (tls || c->speech == SPEECH_TLS)
+    if (tls || c->speech == SPEECH_TLS)
         read_hello(c, data, length);
     else
-        c->said_enough = true;
+        read_request(c, data, length);
 }
 
 static void hear(struct connection *c) {
@@ -273,6 +343,11 @@ static void begin(struct connection *c) {
     c->open_handles++;
     t->count++;
     t->undecided++;
+    c->next = t->list;
+    c->place = &t->list;
+    if (c->next)
+        c->next->place = &c->next;
+    t->list = c;
     uv_timer_start(&c->deadline, on_deadline, DECIDED_IN_MS, 0);
     set_up(c->client);
     c->said_enough = c->speech == SPEECH_ANY;
@@ -308,6 +383,15 @@ void connection_take(struct traffic *t, int client) {
                              .target = target,
                              .allowance = allowance};
     buffer_init(&c->first, FIRST_MAX);
+    buffer_init(&c->pass, PASS_MAX);
     c->speech = speech_of(c);
     begin(c);
+}
+
+void connections_reset(struct traffic *t) {
+    for (struct connection *c = t->list; c; c = c->next)
+        if (c->relay)
+            relay_abort(c->relay);
+        else
+            leave(c, reset);
 }

@@ -16,6 +16,8 @@ enum {
     DECIDED_IN_MS = 10000 /* or refused */
 };
 
+struct connection;
+
 /* What all connections share. */
 struct traffic {
     uv_loop_t *loop;
@@ -26,6 +28,7 @@ struct traffic {
     bool trace;
     struct pipes pipes;
     size_t most; /* connections at once */
+    struct connection *list;
     size_t count, undecided;
     /* Called when there is room for an undecided one again. */
     void (*room)(void *arg);
@@ -34,5 +37,8 @@ struct traffic {
 
 /* Takes over a socket of the sandbox's that was just accepted. */
 void connection_take(struct traffic *t, int client);
+
+/* Ends all, soon; their clients see a reset. */
+void connections_reset(struct traffic *t);
 
 #endif

@@ -202,8 +202,10 @@ static void give_room(uv_handle_t *handle, size_t size, uv_buf_t *buffer) {
 static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer) {
     struct events *e = stream->data;
     (void)buffer;
-    if (got < 0)
-        e->gone(e->arg);
+    if (got >= 0)
+        return;
+    uv_read_stop(stream);
+    e->gone(e->arg);
 }
 
 struct events *events_open(uv_loop_t *loop, int fd, void (*gone)(void *arg),

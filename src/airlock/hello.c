@@ -11,7 +11,7 @@ enum { EXTENSION_ECH = 0xfe0d, EXTENSION_ESNI = 0xffce };
 struct hello {
     SSL *ssl;
     BIO *in; /* the SSL's */
-    bool read, encrypted;
+    bool begun, read, encrypted;
     char name[NAME_SIZE];
 };
 
@@ -101,6 +101,11 @@ void hello_free(struct hello *h) {
 }
 
 enum hello_state hello_feed(struct hello *h, const void *data, size_t length) {
+    enum { HANDSHAKE = 22 };
+    /* OpenSSL would also read a hello of SSL 2, which names no host. */
+    if (!h->begun && length > 0 && *(const unsigned char *)data != HANDSHAKE)
+        return HELLO_BROKEN;
+    h->begun = h->begun || length > 0;
     if (length > INT32_MAX || BIO_write(h->in, data, (int)length) < 0)
         return HELLO_BROKEN;
     int rc = SSL_do_handshake(h->ssl);

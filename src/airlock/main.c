@@ -31,6 +31,8 @@ struct airlock {
     struct network network;
     uv_poll_t listeners[POLICY_PORTS];
     bool is_full; /* nothing is accepted */
+    bool is_ending;
+    uv_timer_t end;
 };
 
 /* ---- configuration ---- */
@@ -80,7 +82,7 @@ static void listen_to_all(struct airlock *a, bool on) {
 
 static void on_room(void *arg) {
     struct airlock *a = arg;
-    if (a->is_full)
+    if (a->is_full && !a->is_ending)
         listen_to_all(a, true);
 }
 
@@ -117,12 +119,24 @@ static int watch_listeners(struct airlock *a, struct fault *f) {
 
 /* ---- beginning and ending ---- */
 
-/* The engine is gone, or wants no network any more. Resolving may block a
- * thread for long, and the kernel ends all connections: nothing is waited for.
- */
-static void on_engine_gone(void *arg) {
-    (void)arg;
+/* Nothing is waited for: resolving may block a thread for long. */
+static void on_end(uv_timer_t *timer) {
+    (void)timer;
     _exit(0);
+}
+
+/* The engine is gone, or wants no network any more. What breaks off is not to
+ * look as if it were complete, so connections are reset; their sockets close at
+ * the end of this turn. */
+static void on_engine_gone(void *arg) {
+    struct airlock *a = arg;
+    if (a->is_ending)
+        return;
+    a->is_ending = true;
+    listen_to_all(a, false);
+    connections_reset(&a->traffic);
+    uv_timer_init(&a->loop, &a->end);
+    uv_timer_start(&a->end, on_end, 0, 0);
 }
 
 /* A connection needs two sockets, and pipes while bytes are under way. */

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "airlock/policy/rules.h"
 #include "airlock/policy/pattern.h"
-#include "base/json.h"
 #include "base/nearest.h"
 #include "base/scope.h"
 #include <ctype.h>
@@ -145,9 +144,6 @@ static int read_name(struct reader *r, const char *host) {
     if (!is_ascii(host))
         return refuse(r, "has letters beyond ASCII: write the name as DNS has "
                          "it (xn--…)");
-    if (strstr(host, "://"))
-        return refuse(r, "is a URL: a rule has a host, and with {host = …, "
-                         "paths = …} paths");
     if (strchr(host, '*'))
         return refuse(r, "has a \"*\" that is not the whole first label, as in "
                          "\"*.example.org\"");
@@ -170,8 +166,7 @@ static int split(struct reader *r, char **host, char **ports) {
         *ports = end[1] ? end + 2 : NULL;
         *end = '\0';
         ++*host;
-    } else if (colon && strchr(*host, ':') == colon &&
-               strncmp(colon, "://", 3) != 0) {
+    } else if (colon && strchr(*host, ':') == colon) {
         *ports = colon + 1;
         *colon = '\0';
     }
@@ -182,6 +177,9 @@ static int read_text(struct reader *r) {
     char *copy CLEANUP(cleanup_free) = strdup(r->text), *host = copy, *ports;
     if (!copy)
         return fault_memory(r->f);
+    if (strstr(host, "://"))
+        return refuse(r, "is a URL: a rule has a host, and an object as rule "
+                         "{host, paths} has paths");
     if (split(r, &host, &ports) < 0 || read_host(r, host) < 0)
         return -1;
     if (!ports)

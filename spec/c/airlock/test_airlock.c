@@ -1,0 +1,666 @@
+/* test_airlock.c: the real program, between a network namespace that plays a
+ * sandbox and one that plays the host. All of it once as root, and once as an
+ * ordinary user in a user namespace. */
+#define _GNU_SOURCE
+#include "child.h"
+#include <arpa/inet.h>
+#include <arpa/nameser.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <resolv.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+/* Everything inside happens in children, which enter the namespace. */
+struct airlock {
+    pid_t pid, sandbox;
+    int net;    /* the sandbox's namespace */
+    int events; /* our end of descriptor 4 */
+    char told[1 << 16];
+    size_t length;
+};
+
+static char program[4096];
+static bool as_root; /* not in a user namespace */
+
+/* ---- servers ---- */
+
+enum { ECHO_PORT = 7001, GREETER_PORT = 7002, HTTP_PORT = 7003 };
+
+static int listen_on(int port) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    const int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 1024) < 0)
+        perror("listen");
+    return fd;
+}
+
+/* Sends back what it gets; for many connections at once. */
+static void serve_echo(int listener) {
+    struct pollfd polls[1100] = {{.fd = listener, .events = POLLIN}};
+    nfds_t count = 1;
+    for (;;) {
+        poll(polls, count, -1);
+        if (polls[0].revents)
+            polls[count++] = (struct pollfd){.fd = accept(listener, NULL, NULL),
+                                             .events = POLLIN};
+        for (nfds_t i = 1; i < count; i++) {
+            char data[65536];
+            ssize_t got = polls[i].revents & ~POLLNVAL
+                              ? read(polls[i].fd, data, sizeof data)
+                              : -1;
+            if (got > 0 && write_all(polls[i].fd, data, (size_t)got) == 0)
+                continue;
+            if (!polls[i].revents)
+                continue;
+            close(polls[i].fd);
+            polls[i--] = polls[--count];
+        }
+    }
+}
+
+static void serve_greeting(int listener) {
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        if (write_all(fd, "hello\n", 6) < 0)
+            perror("greet");
+        close(fd);
+    }
+}
+
+/* Answers each head with it, and goes on. */
+static void serve_http(int listener) {
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        char data[65536], head[128];
+        ssize_t got;
+        while ((got = read(fd, data, sizeof data)) > 0) {
+            int length = snprintf(head, sizeof head,
+                                  "HTTP/1.1 200 OK\r\nContent-Length: %zd\r\n"
+                                  "\r\n",
+                                  got);
+            if (write_all(fd, head, (size_t)length) < 0 ||
+                write_all(fd, data, (size_t)got) < 0)
+                break;
+        }
+        close(fd);
+    }
+}
+
+static pid_t start_server(int port, void (*serve)(int listener)) {
+    int fd = listen_on(port);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        signal(SIGPIPE, SIG_IGN);
+        serve(fd);
+    }
+    close(fd);
+    return pid;
+}
+
+/* ---- the program ---- */
+
+static pid_t start_sandbox(int *net) {
+    int ends[2];
+    char path[64], byte;
+    CHECK(pipe2(ends, O_CLOEXEC) == 0);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (unshare(CLONE_NEWNET) < 0 || !shell("ip link set lo up"))
+            _exit(1);
+        close(ends[0]);
+        close(ends[1]);
+        pause();
+        _exit(0);
+    }
+    close(ends[1]);
+    CHECK(read(ends[0], &byte, 1) == 0);
+    close(ends[0]);
+    snprintf(path, sizeof path, "/proc/%d/ns/net", pid);
+    *net = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(*net >= 0);
+    return pid;
+}
+
+static void run_program(int config, int engine, int net) {
+    int high[3] = {fcntl(config, F_DUPFD, 20), fcntl(engine, F_DUPFD, 20),
+                   fcntl(net, F_DUPFD, 20)};
+    for (int i = 0; i < 3; i++) {
+        dup2(high[i], 3 + i);
+        close(high[i]);
+    }
+    char *const args[] = {program, NULL};
+    char *const env[] = {"CONTREE_STRICT=1", "ASAN_OPTIONS=detect_leaks=0",
+                         NULL};
+    execve(program, args, env);
+    _exit(127);
+}
+
+/* Waits for a line that has this text, and returns whether it came. */
+static bool told(struct airlock *a, const char *text) {
+    for (;;) {
+        a->told[a->length] = '\0';
+        if (strstr(a->told, text))
+            return true;
+        struct pollfd p = {.fd = a->events, .events = POLLIN};
+        if (a->length == sizeof a->told - 1 || poll(&p, 1, 5000) != 1)
+            break;
+        ssize_t got = read(a->events, a->told + a->length,
+                           sizeof a->told - 1 - a->length);
+        if (got <= 0)
+            break;
+        a->length += (size_t)got;
+    }
+    printf("# not told: %s; but:\n# %s\n", text, a->told);
+    return false;
+}
+
+static struct airlock *start(const char *config) {
+    struct airlock *a = calloc(1, sizeof *a);
+    int pair[2], text[2];
+    a->sandbox = start_sandbox(&a->net);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    CHECK(pipe2(text, O_CLOEXEC) == 0);
+    CHECK(write_all(text[1], config, strlen(config)) == 0);
+    close(text[1]);
+    fflush(stdout);
+    a->pid = fork();
+    if (a->pid == 0)
+        run_program(text[0], pair[1], a->net);
+    close(text[0]);
+    close(pair[1]);
+    a->events = pair[0];
+    return a;
+}
+
+static struct airlock *start_ready(const char *config) {
+    struct airlock *a = start(config);
+    CHECK(told(a, "{\"event\":\"ready\"}\n"));
+    return a;
+}
+
+/* Its exit status, after its engine has gone. */
+static int stop(struct airlock *a) {
+    int status = -1;
+    close(a->events);
+    waitpid(a->pid, &status, 0);
+    kill(a->sandbox, SIGKILL);
+    waitpid(a->sandbox, NULL, 0);
+    close(a->net);
+    free(a);
+    return status;
+}
+
+/* ---- inside ---- */
+
+static int inside(const struct airlock *a, int (*work)(void *arg), void *arg) {
+    int status = -1;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGPIPE, SIG_IGN);
+        close(a->events); /* a second end of it would keep it open */
+        alarm(30);
+        int rc = setns(a->net, CLONE_NEWNET) == 0 ? work(arg) : 99;
+        fflush(stdout);
+        _exit(rc);
+    }
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
+
+static int dial(const char *address, int port) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    inet_pton(AF_INET, address, &a.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* What the name server of the sandbox says: an address, "" for none, or the
+ * code. */
+static const char *look_up(const char *server, const char *name, int type) {
+    static char text[INET_ADDRSTRLEN + 16];
+    unsigned char query[512], reply[512];
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(53)};
+    struct timeval limit = {.tv_sec = 5};
+    ns_msg m;
+    ns_rr rr;
+    inet_pton(AF_INET, server, &a.sin_addr);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int length = res_mkquery(ns_o_query, name, ns_c_in, type, NULL, 0, NULL,
+                             query, sizeof query);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    ssize_t got = -1;
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
+        send(fd, query, (size_t)length, 0) == length)
+        got = recv(fd, reply, sizeof reply, 0);
+    close(fd);
+    if (got < 0 || ns_initparse(reply, (int)got, &m) < 0)
+        return "no answer";
+    snprintf(text, sizeof text, "code %d", ns_msg_getflag(m, ns_f_rcode));
+    if (ns_msg_getflag(m, ns_f_rcode) == ns_r_noerror)
+        text[0] = '\0';
+    if (ns_msg_count(m, ns_s_an) > 0 && ns_parserr(&m, ns_s_an, 0, &rr) == 0)
+        inet_ntop(AF_INET, ns_rr_rdata(rr), text, sizeof text);
+    return text;
+}
+
+static int dial_name(const char *name, int port) {
+    return dial(look_up("10.0.2.3", name, ns_t_a), port);
+}
+
+/* Sends a text and reads to the end, or as much as is wanted. */
+static ssize_t talk(int fd, const char *text, char *reply, size_t size,
+                    size_t wanted) {
+    size_t length = 0;
+    ssize_t got = 1;
+    if (*text && write_all(fd, text, strlen(text)) < 0)
+        return -1;
+    while (length < wanted &&
+           (got = read(fd, reply + length, size - 1 - length)) > 0)
+        length += (size_t)got;
+    reply[length] = '\0';
+    return got < 0 ? -1 : (ssize_t)length;
+}
+
+static const char rules[] =
+    "{\"allow\":[\"echo.example:7000-7001\",\"greet.example:7001\","
+    "\"web.example\",\"*.wild.example\",\"secure.example:443\","
+    "{\"host\":\"read.example\",\"methods\":\"GET\",\"paths\":\"/v1/**\"},"
+    "\"192.0.2.1:7001\",\"closed.example:7001\"],"
+    "\"resolve\":{\"echo.example\":\"127.0.0.1:7001\","
+    "\"greet.example\":\"127.0.0.1:7002\",\"web.example\":\"127.0.0.1:7003\","
+    "\"secure.example\":\"127.0.0.1:7001\",\"read.example\":"
+    "\"127.0.0.1:7003\",\"closed.example\":\"127.0.0.1:1\"},\"trace\":true}";
+
+static int ask_names(void *arg) {
+    (void)arg;
+    CHECK_STRING(look_up("10.0.2.3", "echo.example", ns_t_a), "198.18.0.1");
+    CHECK_STRING(look_up("8.8.8.8", "ECHO.example", ns_t_a), "198.18.0.1");
+    CHECK_STRING(look_up("9.9.9.9", "a.wild.example", ns_t_a), "198.18.0.2");
+    CHECK_STRING(look_up("9.9.9.9", "a.wild.example", ns_t_aaaa), "");
+    CHECK_STRING(look_up("9.9.9.9", "a.wild.example", ns_t_txt), "");
+    CHECK_STRING(look_up("10.0.2.3", "wild.example", ns_t_a), "code 3");
+    CHECK_STRING(look_up("10.0.2.3", "evil.example", ns_t_aaaa), "code 3");
+    CHECK_STRING(look_up("10.0.2.3", "quiet.example", ns_t_txt), "code 3");
+    return !check_ok;
+}
+
+static void test_names(void) {
+    struct airlock *a = start_ready(rules);
+    CHECK_NUMBER(inside(a, ask_names, NULL), 0);
+    CHECK(told(a, "\"protocol\":\"dns\",\"name\":\"wild.example\",\"reason\":"
+                  "\"rule\",\"count\":1}"));
+    CHECK(told(a, "\"name\":\"evil.example\""));
+    CHECK(!strstr(a->told, "quiet"));
+    CHECK_NUMBER(stop(a), 0);
+}
+
+static int echo(void *arg) {
+    char reply[64];
+    (void)arg;
+    int fd = dial_name("echo.example", 7000);
+    CHECK_NUMBER(talk(fd, "ping", reply, sizeof reply, 4), 4);
+    CHECK_STRING(reply, "ping");
+    shutdown(fd, SHUT_WR);
+    CHECK_NUMBER(talk(fd, "", reply, sizeof reply, 1), 0);
+    close(fd);
+    fd = dial_name("greet.example", 7001);
+    CHECK_NUMBER(talk(fd, "", reply, sizeof reply, 63), 6);
+    CHECK_STRING(reply, "hello\n");
+    close(fd);
+    fd = dial("192.0.2.1", 7001);
+    CHECK_NUMBER(talk(fd, "pong", reply, sizeof reply, 4), 4);
+    close(fd);
+    return !check_ok;
+}
+
+static void test_relays(void) {
+    struct airlock *a = start_ready(rules);
+    CHECK_NUMBER(inside(a, echo, NULL), 0);
+    CHECK(told(a, "{\"event\":\"connected\",\"name\":\"echo.example\","
+                  "\"address\":\"127.0.0.1\",\"port\":7000,\"count\":1}"));
+    CHECK(told(a, "{\"event\":\"connected\",\"address\":\"192.0.2.1\","
+                  "\"port\":7001,\"count\":1}"));
+    CHECK(!strstr(a->told, "refused"));
+    CHECK_NUMBER(stop(a), 0);
+}
+
+/* Whether the connection is reset when a byte is wanted of it. */
+static bool is_reset(int fd) {
+    char byte;
+    ssize_t got = read(fd, &byte, 1);
+    bool reset = got < 0 && errno == ECONNRESET;
+    close(fd);
+    return reset;
+}
+
+static int send_udp(const char *address, int port) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    char byte = 0;
+    inet_pton(AF_INET, address, &a.sin_addr);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), error = 0;
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0 ||
+        send(fd, &byte, 1, 0) < 0 || recv(fd, &byte, 1, 0) < 0)
+        error = errno;
+    close(fd);
+    return error;
+}
+
+static int be_refused(void *arg) {
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(80)};
+    (void)arg;
+    CHECK(is_reset(dial("8.8.8.8", 80)));
+    CHECK(is_reset(dial("198.18.9.9", 443)));
+    CHECK(is_reset(dial_name("closed.example", 7001)));
+    CHECK(dial("8.8.8.8", 22) < 0 && errno == ECONNREFUSED);
+    CHECK(dial("10.0.2.50", 22) < 0 && errno == ECONNREFUSED);
+    CHECK(dial("127.0.0.1", 7001) < 0 && errno == ECONNREFUSED);
+    CHECK(dial("0.0.0.0", 7001) < 0 && errno == ECONNREFUSED);
+    for (int i = 0; i < 20; i++)
+        CHECK_NUMBER(send_udp("8.8.8.8", 443), ECONNREFUSED);
+    inet_pton(AF_INET6, "2001:db8::1", &six.sin6_addr);
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    CHECK(connect(fd, (struct sockaddr *)&six, sizeof six) < 0);
+    CHECK(errno == ENETUNREACH || errno == EADDRNOTAVAIL);
+    close(fd);
+    return !check_ok;
+}
+
+static void test_refuses(void) {
+    struct airlock *a = start_ready(rules);
+    CHECK_NUMBER(inside(a, be_refused, NULL), 0);
+    CHECK(told(a, "\"protocol\":\"tcp\",\"address\":\"8.8.8.8\",\"port\":80,"
+                  "\"reason\":\"rule\",\"count\":1}"));
+    CHECK(told(a, "\"address\":\"198.18.9.9\""));
+    CHECK(told(a, "\"name\":\"closed.example\",\"port\":7001,\"reason\":"
+                  "\"unreachable\",\"count\":1}"));
+    CHECK(told(a, "\"address\":\"8.8.8.8\",\"port\":22,\"reason\":\"rule\""));
+    CHECK(told(a, "\"protocol\":\"udp\",\"address\":\"8.8.8.8\",\"port\":443,"
+                  "\"reason\":\"rule\",\"count\":"));
+    CHECK_NUMBER(stop(a), 0);
+}
+
+/* ---- TLS ---- */
+
+static size_t make_hello(const char *host, char *out, size_t size) {
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(context);
+    BIO *bio = BIO_new(BIO_s_mem());
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), bio);
+    if (host)
+        SSL_set_tlsext_host_name(ssl, host);
+    SSL_connect(ssl);
+    int got = BIO_read(bio, out, (int)size);
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    return got > 0 ? (size_t)got : 0;
+}
+
+/* Whether the server, which sends it back, gets a hello for `sni`. */
+static bool tls_passes(const char *name, int port, const char *sni) {
+    char hello[4096], reply[4096];
+    size_t length = make_hello(sni, hello, sizeof hello);
+    int fd = dial_name(name, port);
+    bool sent = write_all(fd, hello, length) == 0;
+    bool passed = sent && read_all(fd, reply, length) == (ssize_t)length &&
+                  memcmp(reply, hello, length) == 0;
+    close(fd);
+    return passed;
+}
+
+static int try_tls(void *arg) {
+    char reply[64];
+    (void)arg;
+    CHECK(tls_passes("secure.example", 443, "Secure.example"));
+    CHECK(!tls_passes("secure.example", 443, "evil.example"));
+    CHECK(!tls_passes("secure.example", 443, NULL));
+    CHECK(tls_passes("echo.example", 7000, "echo.example"));
+    CHECK(!tls_passes("echo.example", 7000, "evil.example"));
+    CHECK(!tls_passes("read.example", 443, "read.example"));
+    int fd = dial_name("secure.example", 443);
+    CHECK_NUMBER(talk(fd, "GET / HTTP/1.1\r\n\r\n", reply, 64, 1), -1);
+    close(fd);
+    return !check_ok;
+}
+
+static void test_tls(void) {
+    struct airlock *a = start_ready(rules);
+    CHECK_NUMBER(inside(a, try_tls, NULL), 0);
+    CHECK(told(a, "\"protocol\":\"tls\",\"name\":\"secure.example\",\"port\":"
+                  "443,\"reason\":\"sni\",\"count\":"));
+    CHECK(
+        told(a, "\"name\":\"echo.example\",\"port\":7000,\"reason\":\"sni\""));
+    CHECK(told(a, "\"name\":\"read.example\",\"port\":443,\"reason\":"
+                  "\"encrypted\""));
+    CHECK(told(a, "\"reason\":\"protocol\""));
+    CHECK_NUMBER(stop(a), 0);
+}
+
+/* ---- HTTP ---- */
+
+#define GET(path, host) "GET " path " HTTP/1.1\r\nHost: " host "\r\n\r\n"
+
+static int try_http(void *arg) {
+    char reply[4096];
+    (void)arg;
+    int fd = dial_name("web.example", 80);
+    for (int i = 0; i < 3; i++) {
+        talk(fd, GET("/x", "web.example"), reply, sizeof reply, 60);
+        CHECK(strstr(reply, "200 OK") && strstr(reply, "GET /x"));
+    }
+    talk(fd, GET("/x", "evil.example"), reply, sizeof reply, sizeof reply);
+    CHECK(strstr(reply, "HTTP/1.1 403") && strstr(reply, "another host"));
+    close(fd);
+    fd = dial_name("web.example", 80);
+    talk(fd, "CONNECT evil.example:443 HTTP/1.1\r\n\r\n", reply, sizeof reply,
+         sizeof reply);
+    CHECK(strstr(reply, "HTTP/1.1 403"));
+    close(fd);
+    fd = dial_name("read.example", 80);
+    talk(fd, GET("/v1/a", "read.example"), reply, sizeof reply, 60);
+    CHECK(strstr(reply, "200 OK") && strstr(reply, "GET /v1/a"));
+    talk(fd, GET("/v1/../a", "read.example"), reply, sizeof reply,
+         sizeof reply);
+    CHECK(strstr(reply, "403") && strstr(reply, "no rule allows this path"));
+    close(fd);
+    fd = dial_name("echo.example", 7000);
+    talk(fd, GET("/", "evil.example"), reply, sizeof reply, sizeof reply);
+    CHECK(strstr(reply, "HTTP/1.1 403"));
+    close(fd);
+    return !check_ok;
+}
+
+static void test_http(void) {
+    struct airlock *a = start_ready(rules);
+    CHECK_NUMBER(inside(a, try_http, NULL), 0);
+    CHECK(told(a, "\"protocol\":\"http\",\"name\":\"web.example\",\"port\":80,"
+                  "\"method\":\"GET\",\"path\":\"/x\",\"reason\":\"host\","
+                  "\"count\":1}"));
+    CHECK(told(a, "\"method\":\"CONNECT\""));
+    CHECK(told(a, "\"path\":\"/v1/../a\",\"reason\":\"path\""));
+    CHECK_NUMBER(stop(a), 0);
+}
+
+/* ---- many, and the end ---- */
+
+enum { MANY = 500 };
+
+static int open_many(void *arg) {
+    static int fds[MANY];
+    char reply[16];
+    const char *address = look_up("10.0.2.3", "echo.example", ns_t_a);
+    (void)arg;
+    for (int i = 0; i < MANY; i++)
+        CHECK((fds[i] = dial(address, 7000)) >= 0);
+    for (int i = 0; i < MANY; i++)
+        CHECK(write_all(fds[i], "ping", 4) == 0);
+    for (int i = 0; i < MANY; i++)
+        CHECK_NUMBER(talk(fds[i], "", reply, sizeof reply, 4), 4);
+    return !check_ok;
+}
+
+static void test_many(void) {
+    struct airlock *a = start_ready(rules);
+    CHECK_NUMBER(inside(a, open_many, NULL), 0);
+    CHECK(told(a, "\"event\":\"connected\""));
+    CHECK(!strstr(a->told, "refused"));
+    CHECK_NUMBER(stop(a), 0);
+}
+
+static int flood(void *arg) {
+    char name[64];
+    (void)arg;
+    for (int i = 0; i < 600; i++) {
+        snprintf(name, sizeof name, "n%d.evil.example", i);
+        look_up("10.0.2.3", name, ns_t_a);
+    }
+    return 0;
+}
+
+static void test_flood(void) {
+    struct airlock *a = start_ready(rules);
+    CHECK_NUMBER(inside(a, flood, NULL), 0);
+    CHECK(told(a, "{\"event\":\"refused\",\"reason\":\"more\",\"count\":"));
+    int lines = 0;
+    for (const char *p = a->told; (p = strstr(p, "evil.example")); p++)
+        lines++;
+    CHECK_NUMBER(lines, 256);
+    CHECK_NUMBER(stop(a), 0);
+}
+
+static int hold(void *arg) {
+    const int *ready = arg;
+    int fd = dial_name("echo.example", 7000);
+    char reply[8];
+    CHECK_NUMBER(talk(fd, "ping", reply, sizeof reply, 4), 4);
+    CHECK(write_all(*ready, "x", 1) == 0);
+    CHECK(is_reset(fd));
+    return !check_ok;
+}
+
+static void test_ends_with_the_engine(void) {
+    struct airlock *a = start_ready(rules);
+    int ends[2], status = -1;
+    char byte;
+    CHECK(pipe2(ends, O_CLOEXEC) == 0);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(30);
+        close(a->events);
+        _exit(setns(a->net, CLONE_NEWNET) == 0 ? hold(&ends[1]) : 99);
+    }
+    CHECK(read(ends[0], &byte, 1) == 1);
+    CHECK_NUMBER(stop(a), 0);
+    waitpid(child, &status, 0);
+    CHECK_NUMBER(status, 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static bool has_line(const char *text, const char *line) {
+    return strstr(text, line) != NULL;
+}
+
+static void test_privileges(void) {
+    struct airlock *a = start_ready(rules);
+    char path[64], text[8192];
+    snprintf(path, sizeof path, "/proc/%d/status", a->pid);
+    int fd = open(path, O_RDONLY);
+    ssize_t got = read_all(fd, text, sizeof text - 1);
+    text[got > 0 ? got : 0] = '\0';
+    close(fd);
+    CHECK(has_line(text, "CapPrm:\t0000000000000000"));
+    CHECK(has_line(text, "CapEff:\t0000000000000000"));
+    CHECK(has_line(text, "NoNewPrivs:\t1"));
+    CHECK(has_line(text, "Seccomp:\t2"));
+    if (as_root)
+        CHECK(has_line(text, "Uid:\t65534\t65534\t65534\t65534"));
+    CHECK_NUMBER(stop(a), 0);
+}
+
+static void test_wrong_rules(void) {
+    struct airlock *a = start("{\"allow\":[\"a b\"]}");
+    CHECK(told(a, "{\"event\":\"failed\",\"message\":\"networking.allow[0]"));
+    CHECK(told(a, "\"status\":422}"));
+    CHECK(WEXITSTATUS(stop(a)) == 1);
+    a = start("nonsense");
+    CHECK(told(a, "\"event\":\"failed\""));
+    CHECK(WEXITSTATUS(stop(a)) == 1);
+}
+
+static void run_all(void) {
+    RUN(test_names, "names");
+    RUN(test_relays, "what is allowed is relayed");
+    RUN(test_refuses, "what is not is refused at once, and told");
+    RUN(test_tls, "TLS has to be for the name");
+    RUN(test_http, "HTTP has to be for the name, and by the rules");
+    RUN(test_many, "500 connections at once");
+    RUN(test_flood, "a flood is counted");
+    RUN(test_ends_with_the_engine, "it ends with the engine, at once");
+    RUN(test_privileges, "it has no privileges");
+    RUN(test_wrong_rules, "wrong rules are told");
+}
+
+/* Beside the tests: build/spec/airlock/test_airlock, build/bin. */
+static bool find_program(void) {
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 32);
+    for (int i = 0; i < 3 && length > 0; i++)
+        while (program[--length] != '/')
+            ;
+    if (length <= 0)
+        return false;
+    strcpy(program + length, "/bin/contree-airlock");
+    return access(program, X_OK) == 0;
+}
+
+static int as_nobody(void *arg) {
+    (void)arg;
+    run_all();
+    return check_failures > 0;
+}
+
+static void test_as_nobody(void) {
+    struct temp_dir d = temp_dir_make();
+    check_as_nobody(&d, as_nobody, NULL);
+    temp_dir_remove(&d);
+}
+
+int main(void) {
+    const struct rlimit many = {4096, 4096};
+    if (getuid() != 0 || unshare(CLONE_NEWNET) < 0 ||
+        !shell("ip link set lo up && ip addr add 192.0.2.1/32 dev lo")) {
+        puts("skip airlock: needs root, to make a network for it");
+        return 0;
+    }
+    if (!find_program()) {
+        printf("# no program: %s\n", program);
+        return 1;
+    }
+    setrlimit(RLIMIT_NOFILE, &many);
+    pid_t servers[] = {start_server(ECHO_PORT, serve_echo),
+                       start_server(GREETER_PORT, serve_greeting),
+                       start_server(HTTP_PORT, serve_http)};
+    as_root = true;
+    run_all();
+    as_root = false;
+    RUN(test_as_nobody, "all of it as an ordinary user");
+    for (int i = 0; i < 3; i++) {
+        kill(servers[i], SIGKILL);
+        waitpid(servers[i], NULL, 0);
+    }
+    return CHECK_DONE();
+}

@@ -1,0 +1,42 @@
+/* http.h: the requests of one HTTP/1.1 connection: each is read, checked, and
+ * written anew, so that the server reads the same requests. Parsed by
+ * http-parser. */
+#ifndef CONTREE_AIRLOCK_HTTP_H
+#define CONTREE_AIRLOCK_HTTP_H
+
+#include "airlock/policy/policy.h"
+#include "base/buffer.h"
+
+enum { HTTP_HEAD_MAX = 64 << 10 };
+
+struct http;
+
+enum http_state {
+    HTTP_GOES_ON,
+    HTTP_NOT,    /* it is another protocol, from its first bytes on */
+    HTTP_REFUSED /* http_refusal() says why; nothing more may be taken */
+};
+
+/* The requests of a connection to `t`, which has to live as long. NULL: out of
+ * memory. */
+struct http *http_make(const struct policy *p, const struct target *t);
+void http_free(struct http *h);
+/* Takes what the client has sent, and adds to `out` what to send to the server.
+ * A request is sent from the end of its head on. */
+enum http_state http_take(struct http *h, const char *data, size_t length,
+                          struct buffer *out);
+/* Whether the first request was allowed. */
+bool http_has_request(const struct http *h);
+
+/* The request that was refused. */
+struct http_refusal {
+    enum refusal why;
+    const char *method; /* NULL: it has none that is known */
+    const char *path;   /* without the query; may be NULL */
+    size_t path_length;
+};
+struct http_refusal http_refusal(const struct http *h);
+/* Adds the response that tells it to the client. */
+void http_write_refusal(const struct http *h, struct buffer *out);
+
+#endif
