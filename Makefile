@@ -37,7 +37,8 @@ lazy = $(eval $(1) := $(shell pkg-config $(2)))$($(1))
 ENGINE_CFLAGS  = $(call lazy,ENGINE_CFLAGS,--cflags $(ENGINE_LIBS))
 ENGINE_LDLIBS  = $(call lazy,ENGINE_LDLIBS,--libs $(ENGINE_LIBS)) -lpthread
 AIRLOCK_CFLAGS = $(call lazy,AIRLOCK_CFLAGS,--cflags $(AIRLOCK_LIBS))
-AIRLOCK_LDLIBS = $(call lazy,AIRLOCK_LDLIBS,--libs $(AIRLOCK_LIBS)) -lhttp_parser -lresolv -lpthread
+AIRLOCK_PKGS   = $(call lazy,AIRLOCK_PKGS,--libs $(AIRLOCK_LIBS))
+AIRLOCK_LDLIBS = $(AIRLOCK_PKGS) -lhttp_parser -lresolv -lpthread
 CORE_LDLIBS    = $(call lazy,CORE_LDLIBS,--libs $(CORE_LIBS)) -ldl -lpthread
 lua5.4_CFLAGS  = $(call lazy,lua5.4_CFLAGS,--cflags lua5.4 $(CORE_LIBS))
 luajit_CFLAGS  = $(call lazy,luajit_CFLAGS,--cflags luajit $(CORE_LIBS))
