@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "airlock/connection.h"
 #include "airlock/dial.h"
-#include "airlock/farewell.h"
 #include "airlock/hello.h"
 #include "airlock/http.h"
 #include "base/descriptor.h"
@@ -124,7 +123,7 @@ static void tell_refusal(struct connection *c, int client) {
     events_refused(c->traffic->events, &o, r.why);
     buffer_init(&text, REFUSAL_MAX);
     http_write_refusal(c->http, &text);
-    farewell(c->traffic->loop, client, &text);
+    farewell(&c->traffic->farewells, client, &text);
     buffer_free(&text);
 }
 

@@ -4,6 +4,7 @@
 #define CONTREE_AIRLOCK_CONNECTION_H
 
 #include "airlock/events.h"
+#include "airlock/farewell.h"
 #include "airlock/names.h"
 #include "airlock/policy/policy.h"
 #include "airlock/resolve.h"
@@ -27,6 +28,7 @@ struct traffic {
     struct events *events;
     bool trace;
     struct pipes pipes;
+    struct farewells farewells;
     size_t most; /* connections at once */
     struct connection *list;
     size_t count, undecided;

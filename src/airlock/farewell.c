@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "airlock/farewell.h"
 #include "base/descriptor.h"
+#include "base/relay.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 enum { READS = 16, PIECE = 16 << 10 };
 
 struct farewell {
+    struct farewells *all;
     uv_poll_t poll;
     uv_timer_t timer;
     int fd, open_handles;
@@ -19,6 +21,7 @@ static void on_closed(uv_handle_t *handle) {
     if (--w->open_handles > 0)
         return;
     close_fd(w->fd);
+    w->all->count--;
     free(w);
 }
 
@@ -49,21 +52,24 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     }
 }
 
-void farewell(uv_loop_t *loop, int fd, const struct buffer *text) {
+void farewell(struct farewells *all, int fd, const struct buffer *text) {
+    struct farewell *w =
+        all->count < FAREWELLS_MAX ? calloc(1, sizeof *w) : NULL;
+    if (!w || watch_open(all->loop, &w->poll, fd, NULL) < 0) {
+        free(w);
+        close_with_reset(&fd);
+        return;
+    }
+    w->all = all;
+    w->fd = fd;
+    w->open_handles = 2;
+    all->count++;
+    uv_timer_init(all->loop, &w->timer);
+    w->poll.data = w->timer.data = w;
     /* Short: a socket that takes less has a client that does not read. */
     if (!text->failed && text->length > 0)
         (void)!send(fd, text->data, text->length, MSG_DONTWAIT | MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);
-    struct farewell *w = calloc(1, sizeof *w);
-    if (!w || watch_open(loop, &w->poll, fd, NULL) < 0) {
-        free(w);
-        close_fd(fd);
-        return;
-    }
-    w->fd = fd;
-    w->open_handles = 2;
-    uv_timer_init(loop, &w->timer);
-    w->poll.data = w->timer.data = w;
     uv_poll_start(&w->poll, UV_READABLE, on_readable);
     uv_timer_start(&w->timer, on_time, FAREWELL_MS, 0);
 }

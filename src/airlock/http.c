@@ -23,8 +23,8 @@ struct http {
     bool in_header, in_value;
     bool in_body; /* the head is complete */
     bool chunked, wrong, other_host;
-    unsigned hosts;
-    char first[BEGINNING]; /* of the connection */
+    unsigned hosts, lengths; /* headers of that name */
+    char first[BEGINNING];   /* of the connection */
     size_t first_length;
     size_t requests;
     struct span path; /* of `url` */
@@ -43,10 +43,14 @@ static bool is(const char *text, size_t length, const char *word) {
     return strlen(word) == length && strncasecmp(text, word, length) == 0;
 }
 
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
 /* The next item of a list with commas; false at its end. */
 static bool next_item(const char **p, const char *end, const char **item,
                       size_t *length) {
-    while (*p < end && strchr(" \t,", **p))
+    while (*p < end && (is_blank(**p) || **p == ','))
         ++*p;
     if (*p == end)
         return false;
@@ -54,7 +58,7 @@ static bool next_item(const char **p, const char *end, const char **item,
     const char *stop = comma ? comma : end;
     *item = *p;
     *p = stop;
-    while (stop > *item && strchr(" \t", stop[-1]))
+    while (stop > *item && is_blank(stop[-1]))
         stop--;
     *length = (size_t)(stop - *item);
     return true;
@@ -133,10 +137,12 @@ static int end_header(struct http *h) {
     size_t size = h->name.length, at = h->name.at;
     size_t value_at = at + size + 2, length = h->lines.length - 2 - value_at;
     const char *value = h->lines.data + value_at;
-    while (length > 0 && strchr(" \t", value[length - 1]))
+    while (length > 0 && is_blank(value[length - 1]))
         length--;
-    if (!is_token(name, size) || has_control(value, length))
+    if (!is_token(name, size) || has_control(value, length)) {
         h->wrong = true;
+        return 0;
+    }
     if (is(name, size, "host")) {
         h->hosts++;
         h->other_host = h->other_host || !names_target(h, value, length);
@@ -144,6 +150,8 @@ static int end_header(struct http *h) {
         /* Any other is read differently by different servers. */
         h->wrong = h->wrong || h->chunked || !is(value, length, "chunked");
         h->chunked = true;
+    } else if (is(name, size, "content-length")) {
+        h->lengths++;
     } else if (is(name, size, "upgrade")) {
         if (!is_h2c(value, length))
             return refuse(h, REFUSED_PROTOCOL);
@@ -167,7 +175,7 @@ static int begin(http_parser *p) {
     h->url.length = h->lines.length = 0;
     h->in_header = h->in_value = h->in_body = h->chunked = h->wrong = false;
     h->other_host = false;
-    h->hosts = 0;
+    h->hosts = h->lengths = 0;
     h->path = (struct span){0};
     return 0;
 }
@@ -233,6 +241,16 @@ static const char *method_of(const struct http *h) {
     return http_method_str((enum http_method)h->parser.method);
 }
 
+/* Whether the parser takes the same headers for the body's length as we do: it
+ * also does so for some that are only similar. */
+static bool is_framed(const struct http *h) {
+    const http_parser *p = &h->parser;
+    return h->chunked == ((p->flags & F_CHUNKED) != 0) &&
+           h->chunked == (p->uses_transfer_encoding != 0) &&
+           h->lengths == ((p->flags & F_CONTENTLENGTH) != 0) &&
+           !(h->chunked && h->lengths);
+}
+
 static bool has_path(const struct http *h) {
     return h->path.length > 0 && h->url.data[h->path.at] != '?';
 }
@@ -247,7 +265,7 @@ static void check(struct http *h) {
     }
     if (read_target(h) < 0)
         return;
-    if ((!old && !new) || (old && h->chunked) || h->wrong)
+    if ((!old && !new) || (old && h->chunked) || h->wrong || !is_framed(h))
         refuse(h, REFUSED_PROTOCOL);
     else if (h->other_host || h->hosts > 1 ||
              (h->hosts == 0 && h->target->name))
@@ -370,14 +388,16 @@ enum http_state http_take(struct http *h, const char *data, size_t length,
     memcpy(h->first + h->first_length, data, kept);
     h->first_length += kept;
     h->out = out;
+    size_t before = out->length;
     size_t taken = http_parser_execute(&h->parser, &settings, data, length);
-    if (h->parser.http_errno != HPE_OK || taken != length ||
-        h->why != REFUSED_NOT)
-        return explain(h);
-    if (!out->failed)
+    if (h->parser.http_errno == HPE_OK && taken == length &&
+        h->why == REFUSED_NOT && !out->failed)
         return HTTP_GOES_ON;
-    refuse(h, REFUSED_LIMIT);
-    return HTTP_REFUSED;
+    if (out->failed)
+        refuse(h, REFUSED_LIMIT);
+    else
+        out->length = before;
+    return explain(h);
 }
 
 bool http_has_request(const struct http *h) {

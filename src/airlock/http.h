@@ -22,7 +22,7 @@ enum http_state {
 struct http *http_make(const struct policy *p, const struct target *t);
 void http_free(struct http *h);
 /* Takes what the client has sent, and adds to `out` what to send to the server.
- * A request is sent from the end of its head on. */
+ * A request is sent from the end of its head on. Only HTTP_GOES_ON adds. */
 enum http_state http_take(struct http *h, const char *data, size_t length,
                           struct buffer *out);
 /* Whether the first request was allowed. */

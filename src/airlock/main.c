@@ -21,7 +21,12 @@
 /* What the engine hands over. */
 enum { CONFIG_FD = 3, ENGINE_FD, NET_FD, CONFIG_MAX = 16 << 20 };
 
-enum { ACCEPTED_AT_ONCE = 32, OWN_DESCRIPTORS = 160, EACH_CONNECTION = 6 };
+enum {
+    ACCEPTED_AT_ONCE = 32,
+    PAUSE_MS = 100,
+    OWN_DESCRIPTORS = 320,
+    EACH_CONNECTION = 6
+};
 
 struct airlock {
     uv_loop_t loop;
@@ -32,7 +37,7 @@ struct airlock {
     uv_poll_t listeners[POLICY_PORTS];
     bool is_full; /* nothing is accepted */
     bool is_ending;
-    uv_timer_t end;
+    uv_timer_t pause, end;
 };
 
 /* ---- configuration ---- */
@@ -86,6 +91,21 @@ static void on_room(void *arg) {
         listen_to_all(a, true);
 }
 
+static void on_pause_over(uv_timer_t *timer) {
+    on_room(timer->data);
+}
+
+/* Without descriptors or memory the loop would try again and again. */
+static void pause_accepting(struct airlock *a) {
+    listen_to_all(a, false);
+    uv_timer_start(&a->pause, on_pause_over, PAUSE_MS, 0);
+}
+
+static bool is_short_of_something(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOBUFS ||
+           error == ENOMEM;
+}
+
 static void on_connection(uv_poll_t *poll, int status, int events) {
     struct airlock *a = poll->data;
     uv_os_fd_t fd;
@@ -98,6 +118,8 @@ static void on_connection(uv_poll_t *poll, int status, int events) {
             return;
         }
         int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (client < 0 && is_short_of_something(errno))
+            pause_accepting(a);
         if (client < 0)
             return;
         connection_take(&a->traffic, client);
@@ -113,6 +135,8 @@ static int watch_listeners(struct airlock *a, struct fault *f) {
             0)
             return -1;
     }
+    uv_timer_init(&a->loop, &a->pause);
+    a->pause.data = a;
     listen_to_all(a, true);
     return 0;
 }
@@ -178,7 +202,7 @@ static int start(struct airlock *a, struct fault *f) {
     t->events = events_open(&a->loop, ENGINE_FD, on_engine_gone, a, f);
     if (!t->events)
         return -1;
-    t->loop = &a->loop;
+    t->loop = t->farewells.loop = &a->loop;
     t->policy = a->policy;
     t->most = share_descriptors();
     t->room = on_room;

@@ -22,7 +22,8 @@ static void note(struct outcome *o, struct http *h, struct buffer *out) {
     o->why = http_refusal(h);
     snprintf(o->method, sizeof o->method, "%s",
              o->why.method ? o->why.method : "");
-    snprintf(o->text, sizeof o->text, "%s", out->data ? out->data : "");
+    snprintf(o->text, sizeof o->text, "%.*s", (int)out->length,
+             out->data ? out->data : "");
 }
 
 /* Sends a text in pieces of `size` bytes. */
@@ -131,6 +132,10 @@ static void test_refused(void) {
         {"GET / HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n", "protocol"},
         {"GET / HTTP/1.1\r\n" HOST "X: a\x01\r\n\r\n", "protocol"},
         {"GET /#x HTTP/1.1\r\n" HOST "\r\n", "protocol"},
+        /* Names that http-parser takes for others. */
+        {"GET / HTTP/1.1\r\n" HOST "Transfer-EncodingX: chunked\r\n\r\n",
+         "protocol"},
+        {"GET / HTTP/1.1\r\n" HOST "Content-Length : 3\r\n\r\nabc", "protocol"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct outcome o = send_all("a.example", cases[i].text);
@@ -146,14 +151,30 @@ static void test_refused(void) {
 }
 
 static void test_later_requests(void) {
-    struct outcome o = send_all("a.example", "GET /1 HTTP/1.1\r\n" HOST
-                                             "\r\nGET /2 HTTP/1.1\r\n"
-                                             "Host: b.example\r\n\r\n");
+    static const char two[] = "GET /1 HTTP/1.1\r\n" HOST "\r\n"
+                              "GET /2 HTTP/1.1\r\nHost: b.example\r\n\r\n";
+    struct outcome o = send_in("a.example", two, 1);
     CHECK(o.state == HTTP_REFUSED);
     CHECK_STRING(o.text, "GET /1 HTTP/1.1\r\n" HOST "\r\n");
+    o = send_all("a.example", two);
+    CHECK(o.state == HTTP_REFUSED);
+    CHECK_STRING(o.text, "");
     o = send_all("a.example", "POST /1 HTTP/1.1\r\n" HOST "Content-Length: 1"
                               "\r\n\r\nxGEX");
     CHECK(o.state == HTTP_REFUSED);
+}
+
+static void test_nul(void) {
+    static const char text[] =
+        "GET / HTTP/1.1\r\n" HOST "Connection: \0, upgrade\r\n\r\n";
+    struct target t = {.name = "a.example", .port = 80};
+    struct http *h = http_make(policy, &t);
+    struct buffer out;
+    buffer_init(&out, 1 << 20);
+    CHECK(http_take(h, text, sizeof text - 1, &out) == HTTP_REFUSED);
+    CHECK_NUMBER(out.length, 0);
+    buffer_free(&out);
+    http_free(h);
 }
 
 static void test_rules(void) {
@@ -246,6 +267,7 @@ int main(void) {
     RUN(test_passed_on, "requests are written anew");
     RUN(test_refused, "what is refused, and why");
     RUN(test_later_requests, "later requests of a connection");
+    RUN(test_nul, "a header with a NUL");
     RUN(test_rules, "methods and paths");
     RUN(test_other_protocols, "other protocols are told apart");
     RUN(test_limit, "a head has an end");

@@ -227,11 +227,15 @@ static bool denies(const struct policy *p, const struct target *t) {
 
 bool policy_knows(const struct policy *p, const char *name) {
     struct target t = {.name = name};
-    for (size_t i = 0; i < p->port_count; i++) {
-        t.port = p->ports[i];
-        struct allowance a;
-        if (policy_connection(p, &t, &a) == REFUSED_NOT)
-            return true;
+    for (size_t i = 0; i < p->allow.count; i++) {
+        const struct rule *r = &p->allow.list[i];
+        if (!rule_has_name(r, name))
+            continue;
+        for (size_t k = 0; k < r->port_count; k++)
+            for (t.port = r->ports[k].first; t.port <= r->ports[k].last;
+                 t.port++)
+                if (!denies(p, &t))
+                    return true;
     }
     return false;
 }
