@@ -7,5 +7,6 @@ files["lazy.lua"] = { globals = { "vim" } }
 files["lua/contree/nvim"] = { std = "luajit", globals = { "vim" } }
 files["lua/contree/health.lua"] = { globals = { "vim" } }
 files["lua/resty"] = { std = "ngx_lua" }
+files["spec/support/editor_plugins.lua"] = { std = "luajit", globals = { "vim" } }
 files["examples/nginx"] = { std = "ngx_lua" }
 files["examples/love"] = { std = "luajit", globals = { "love" } }

@@ -83,7 +83,8 @@ engine: $(B)/bin/contree-engine
 # For Neovim, in place: links, so that they are never older than what was built.
 nvim:
 	@$(call check_tools,luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) $(AIRLOCK_LIBS))
-	@$(MAKE) -s $(B)/luajit/contree/core.so engine
+	@# Plugin managers clone with git, so this is no release to the rule above.
+	@$(MAKE) -s WERROR= $(B)/luajit/contree/core.so engine
 	@mkdir -p lua/contree/bin
 	@ln -sf ../../$(B)/luajit/contree/core.so lua/contree/core.so
 	@ln -sf ../../../$(B)/bin/contree-engine lua/contree/bin/contree-engine

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-static const char magic[8] = "ctidx01\n";
+static const char magic[8] = {'c', 't', 'i', 'd', 'x', '0', '1', '\n'};
 
 enum { SECOND = 1000000000 };
 

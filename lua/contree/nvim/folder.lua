@@ -5,18 +5,55 @@ local api = vim.api
 local config = require("contree.nvim.config")
 local kept = require("contree.workspace.kept")
 local task = require("contree.nvim.task")
+local turn = require("contree.nvim.turn")
 local view = require("contree.nvim.view")
 
 local folder = {}
 
---- The workspace of the folder, or of the nearest above it that has one; a new one begins at the
---- configured image.
+local PATIENCE = 0.2 -- seconds
+
+-- By folder, the workspace that was last opened: while a run of it is under way, it is the one.
+-- (Opening it anew would move the branch below the run.)
+local opened = {}
+
+-- The folder that has the workspace of a path: itself, or the nearest above that has one.
+local function find(path)
+  local id, here = kept.find(path or vim.fn.getcwd())
+  return id or here, id ~= nil
+end
+
+local function open(place, is_known, image)
+  local known = opened[place]
+  if known and known.busy then return known end
+  local made = is_known and kept.open(config.client(), place)
+    or kept.begin(config.client(), place, image or config.get().image)
+  -- The end of a run that nobody has waited for, such as a shell's when Neovim was left.
+  pcall(made.wait, made, PATIENCE)
+  opened[place] = made
+  return made
+end
+
+--- The workspace of a folder, or of the nearest above it that has one. A new one begins at an
+--- image.
 ---@async
+---@param path? string  default: where Neovim is
+---@param image? string default: the configured one
 ---@return contree.Workspace
-function folder.workspace()
-  local id, here = kept.find(vim.fn.getcwd())
-  if id then return kept.open(config.client(), id) end
-  return kept.begin(config.client(), here, config.get().image)
+function folder.workspace(path, image)
+  local place, is_known = find(path)
+  return turn.with("open " .. place, open, place, is_known, image)
+end
+
+--- Calls fn(workspace) when no other call of this for the folder is under way: what it runs
+--- moves the folder's session.
+---@async
+---@param fn fun(workspace: contree.Workspace): any
+---@param path? string  as above
+---@param image? string as above
+function folder.in_turn(fn, path, image)
+  return turn.with("run " .. find(path), function()
+    return fn(folder.workspace(path, image))
+  end)
 end
 
 -- The path and the number of the hunk at a line of a patch.

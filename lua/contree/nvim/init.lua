@@ -6,6 +6,7 @@ local history = require("contree.nvim.history")
 local run = require("contree.nvim.run")
 local shell = require("contree.nvim.shell")
 local task = require("contree.nvim.task")
+local tools = require("contree.nvim.tools")
 
 local plugin = {}
 
@@ -25,7 +26,10 @@ local COMMANDS = {
     shell.open{ image = words[1], of_folder = given.bang, mods = given.mods }
   end,
   on = function(_, text) run.on(need(text, "the command")) end,
-  stop = function() run.stop() end,
+  stop = function()
+    local any = run.stop()
+    if tools.stop() == 0 and not any then task.tell("nothing runs") end
+  end,
   changes = function() folder.changes() end,
   review = function(words) task.run(folder.review, need(words[1], "the path")) end,
   apply = function(words, _, given) folder.apply(words, given.bang) end,

@@ -41,11 +41,11 @@ end
 --- The session, or nil before the first run.
 function run.session() return session end
 
-local function show(at, title, options)
+local function show(start, title, options)
   local pane = output.open(title)
   options.stdout = function(chunk) pane:write(chunk) end
   options.stderr = function(chunk) pane:write(chunk, "ContreeStderr") end
-  local ok, result = pcall(function() return at():run(options) end)
+  local ok, result = pcall(start, options)
   if ok then
     pane:finish("[" .. run.summary(result) .. "]", "ContreeSummary")
   else
@@ -54,12 +54,12 @@ local function show(at, title, options)
 end
 
 -- One run at a time: they share the session and the window.
-local function begin(at, title, options)
+local function begin(start, title, options)
   if running then
     return task.tell("a run is under way; :Contree stop ends it", vim.log.levels.WARN)
   end
   running = task.run(function()
-    local ok, err = pcall(show, at, title, options)
+    local ok, err = pcall(show, start, title, options)
     running = nil
     if not ok then error(err, 0) end
   end)
@@ -76,7 +76,7 @@ function run.buffer(first, last, image)
     return task.tell(("how is %q run? Begin the text with #!, or see :help contree-setup")
       :format(vim.bo.filetype), vim.log.levels.ERROR)
   end
-  begin(function() return run.current(image) end, table.concat(command, " "), {
+  begin(function(options) return run.current(image):run(options) end, table.concat(command, " "), {
     command = command[1], args = { unpack(command, 2) }, stdin = text,
     timeout = config.get().timeout })
 end
@@ -84,13 +84,17 @@ end
 --- Runs a line of shell on the folder.
 ---@param line string
 function run.on(line)
-  begin(folder.workspace, line, { shell = line, timeout = 3600 })
+  begin(function(options)
+    return folder.in_turn(function(workspace) return workspace:run(options) end)
+  end, line, { shell = line, timeout = 3600 })
 end
 
 --- Ends the run that is under way; its changes are dropped.
+---@return boolean was_one
 function run.stop()
-  if running then return running:cancel() end
-  task.tell("nothing runs")
+  local was_one = running ~= nil
+  if was_one then running:cancel() end
+  return was_one
 end
 
 -- Neovim does not wait for tasks, so the run is cancelled before it exits.

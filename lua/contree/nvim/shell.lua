@@ -28,9 +28,9 @@ end
 function shell.open(options)
   local buffer = window(options.mods or "", options.of_folder and "folder"
     or options.image or "session")
-  local made = terminal.open(buffer, function(tty)
+  local made = terminal.open(buffer, function(tty, attend)
     local at = options.of_folder and folder.workspace() or run.current(options.image)
-    return at:popen(ANY_SHELL, { tty = tty, disposable = false })
+    return attend(at:popen(ANY_SHELL, { tty = tty, disposable = false }))
   end, {
     ended = function(result, err)
       if err then return "contree: " .. task.words(err) end

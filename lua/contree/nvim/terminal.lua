@@ -9,6 +9,8 @@ local terminal = {}
 local CHUNK = 65536
 local RETURN = "\r"
 
+---@alias contree.nvim.Attend fun(process: contree.Process): contree.Result
+
 ---@class contree.nvim.Terminal
 ---@field buffer integer
 ---@field process? contree.Process  once it has started
@@ -18,10 +20,10 @@ Terminal.__index = Terminal
 
 -- Size -----------------------------------------------------------------------
 
--- Rows and columns of the window with the buffer; of the whole editor while there is none.
+-- Rows and columns of the window with the buffer, or of the current one while there is none.
 local function size_of(buffer)
   local window = vim.fn.bufwinid(buffer)
-  if window == -1 then return vim.o.lines - vim.o.cmdheight - 1, vim.o.columns end
+  if window == -1 then window = api.nvim_get_current_win() end
   -- Numbers and signs take columns, too.
   local offset = vim.fn.getwininfo(window)[1].textoff or 0
   return api.nvim_win_get_height(window), math.max(1, api.nvim_win_get_width(window) - offset)
@@ -76,9 +78,8 @@ local function put(self, bytes)
   if api.nvim_buf_is_valid(self.buffer) then api.nvim_chan_send(self.screen, bytes) end
 end
 
-local function follow(self, start)
-  self.rows, self.cols = size_of(self.buffer)
-  local process = start{ rows = self.rows, cols = self.cols }
+-- Follow a process that has just started to its end.
+local function attend(self, process)
   self.process = process
   if self.closed then process:close() end
   resize(self)
@@ -92,7 +93,13 @@ local function follow(self, start)
 end
 
 local function serve(self, start)
-  local ok, result = pcall(follow, self, start)
+  self.begun = true
+  self.rows, self.cols = size_of(self.buffer)
+  local tty = { rows = self.rows, cols = self.cols }
+  local ok, result = pcall(function()
+    if self.cancelled then error("it was stopped", 0) end
+    return start(tty, function(process) return attend(self, process) end)
+  end)
   self.over = true
   pcall(api.nvim_del_augroup_by_id, self.group)
   local told = self.on.ended(ok and result or nil, not ok and result or nil)
@@ -108,17 +115,19 @@ end
 --- Ends the command, also one that ignores signals. What it changed is dropped.
 function Terminal:cancel()
   if self.over then return end
+  self.cancelled = true
   if self.process then
     task.run(pcall, self.process.operation.cancel, self.process.operation)
-  else
+  elseif self.begun then
     self.task:cancel()
   end
 end
 
 --- Makes an empty buffer, which is best in a window already, the terminal of what start()
---- starts. After its end Return wipes the buffer.
+--- starts in a task. After its end Return wipes the buffer.
 ---@param buffer integer
----@param start fun(tty: contree.Tty): contree.Process
+---@param start fun(tty: contree.Tty, attend: contree.nvim.Attend): contree.Result starts a
+---  process, has it attended to, and returns its result
 ---@param on { output: fun(bytes: string)?, ended: fun(result: contree.Result?, err: any): string? }
 ---  ended() returns what is shown as the last line
 ---@return contree.nvim.Terminal

@@ -1,0 +1,2 @@
+-- Where codecompanion.nvim looks for an extension that is called contree.
+return require("contree.nvim.codecompanion")

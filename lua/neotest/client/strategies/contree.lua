@@ -1,0 +1,2 @@
+-- Where neotest looks for the strategy "contree".
+return require("contree.nvim.neotest")
