@@ -45,6 +45,37 @@ describe("the documentation", function()
       "spec/b_spec.lua:" }, seen)
   end)
 
+  -- The anchors of a page's headings, as GitHub makes them.
+  local function anchors(page)
+    local found = {}
+    local text = read(page):gsub("\n```.-\n```", "")
+    for heading in ("\n" .. text):gmatch("\n#+ ([^\n]+)") do
+      local name = heading:lower():gsub("[^%w%s_-]", ""):gsub(" ", "-")
+      found[name] = true
+    end
+    return found
+  end
+
+  it("names only headings that there are", function()
+    local missing, known, count = {}, {}, 0
+    for _, page in ipairs(pages()) do
+      local directory = page:match("^(.*/)") or ""
+      for target, heading in read(page):gmatch("%]%(([^)#%s]*)#([^)%s]+)%)") do
+        local path, changed = target == "" and page or directory .. target, 1
+        while changed > 0 do path, changed = path:gsub("[^/.]+/%.%./", "", 1) end
+        if not target:find("^%a+:") and path:find("%.md$") then
+          known[path] = known[path] or anchors(path)
+          count = count + 1
+          if not known[path][heading] then
+            missing[#missing + 1] = ("%s: %s#%s"):format(page, target, heading)
+          end
+        end
+      end
+    end
+    assert.are.same({}, missing)
+    assert.is_true(count > 100)
+  end)
+
   it("names only pages that there are", function()
     local missing = {}
     for _, page in ipairs(pages()) do
