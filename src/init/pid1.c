@@ -2,6 +2,7 @@
 #include "init/pid1.h"
 #include "init/account.h"
 #include "init/cell.h"
+#include "init/family.h"
 #include "init/groups.h"
 #include "init/mounts.h"
 #include "init/packet.h"
@@ -44,6 +45,8 @@ struct pid1 {
     size_t count, capacity;
     struct pause pause;
     struct watches watches;
+    bool held; /* spid 1 is this process */
+    double held_since;
 };
 
 /* An order with its strings and descriptors. */
@@ -161,7 +164,8 @@ static int kill_all(struct pid1 *s) {
         if (pid < 0)
             break;
         do {
-            child_ended(s, pid, status, &usage);
+            if (!s->held) /* their end is that of the sandbox */
+                child_ended(s, pid, status, &usage);
             killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
         } while ((pid = wait_end(&status, WNOHANG, &usage)) > 0);
     }
@@ -387,7 +391,7 @@ static int spawn(struct pid1 *s, const struct order *o, const char *user,
 static int handle_spawn(struct pid1 *s, struct incoming_message *m,
                         struct failure *f) {
     const struct order *o = &m->order;
-    struct exec_spec p = {.cwd = next_string(m)};
+    struct exec_spec p = {.cwd = next_string(m), .spid = o->spid};
     const char *user = next_string(m);
     p.argv = take_strings(m, o->argc);
     p.env = take_strings(m, o->envc);
@@ -401,21 +405,51 @@ static int handle_spawn(struct pid1 *s, struct incoming_message *m,
     return rc;
 }
 
+/* The sandbox is open until spid 1 ends, and no process of it can end that. */
+static void handle_hold(struct pid1 *s) {
+    const struct account a = {0};
+    const struct extra none = {.home = ""};
+    const struct failure ok = {0};
+    s->held = true;
+    s->held_since = now();
+    report_spawn(s, 1, 1, &a, &none, -1, &ok);
+}
+
+/* SIGKILL is an end that was not wanted; anything else asks for one. */
+_Noreturn static void end_hold(struct pid1 *s, int signal) {
+    const struct live_process self = {1, 1, s->held_since};
+    struct rusage usage;
+    getrusage(RUSAGE_CHILDREN, &usage);
+    main_ended(s, self, signal == SIGKILL ? SIGKILL : 0, &usage);
+}
+
 /* Signal the whole process group, as a terminal does. Other signals than CONT
  * wait by themselves while the processes are paused. */
-static void handle_signal(const struct pid1 *s, const struct order *o) {
+static void handle_signal(struct pid1 *s, const struct order *o) {
     if (s->pause.on && o->signal == SIGCONT)
         return;
+    if (s->held && o->spid == 1)
+        end_hold(s, o->signal);
     for (size_t i = 0; i < s->count; i++) {
         pid_t pid = s->children[i].pid;
         if (s->children[i].spid == o->spid && kill(-pid, o->signal) < 0)
             kill(pid, o->signal);
     }
+    if (o->family)
+        family_signal(o->spid, o->signal);
 }
 
 static void handle_pause(struct pid1 *s) {
+    pause_all(&s->pause, now());
+}
+
+/* Tell when all have stopped, or that one does not. */
+static void look_at_pause(struct pid1 *s) {
     struct report r = {.type = REPORT_PAUSED};
-    pause_all(&s->pause);
+    enum pause_news news = pause_look(&s->pause, now());
+    if (news == PAUSE_NONE)
+        return;
+    r.status = news == PAUSE_LATE ? 503 : 0;
     report_send(s->control, &r);
 }
 
@@ -473,6 +507,11 @@ static int carry_out(struct pid1 *s, struct incoming_message *m,
         return entered ? handle_socket(s, m, f) : broken_order(f);
     case ORDER_WATCH:
         return entered ? handle_watch(s, m, f) : broken_order(f);
+    case ORDER_HOLD:
+        if (!entered)
+            return broken_order(f);
+        handle_hold(s);
+        return 0;
     }
     return broken_order(f);
 }
@@ -572,11 +611,14 @@ _Noreturn void pid1_main(int control, const struct cell_limits *limits) {
         struct pollfd p[1 + WATCH_POLLS] = {{.fd = control, .events = POLLIN}};
         int timeout = -1;
         size_t count = 1 + watches_polls(&s.watches, p + 1, &timeout);
+        if (s.pause.stopping)
+            timeout = 1;
         const struct timespec wait = {.tv_nsec = timeout * 1000000L};
         int rc = ppoll(p, count, timeout < 0 ? NULL : &wait, &none);
         reap(&s);
         if (rc > 0 && p[0].revents)
             receive(&s);
+        look_at_pause(&s);
         watches_work(&s.watches);
     }
 }

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "init/process.h"
+#include "init/family.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,6 +167,7 @@ static void run_child(struct exec_spec *p, volatile struct obstacle *o) {
     sigset_t none;
     sigemptyset(&none);
     signal(SIGPIPE, SIG_DFL);
+    family_mark(p->spid);
     o->step = "process group";
     if (lead(p) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
         goto failed;

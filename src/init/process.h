@@ -14,6 +14,7 @@ struct exec_spec {
     struct account account; /* its groups may be changed */
     int stdio[3];
     bool terminal; /* stdio is one, and is to control the process */
+    int spid;      /* its number, see family.h */
 };
 
 /* The pid, or -1. A program that cannot be executed is started nevertheless:

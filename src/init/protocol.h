@@ -64,8 +64,9 @@ enum { MOUNTS_MAX = 32 };
  *   GIVE    target of a volume, user: it is theirs if it is empty
  *   SPAWN   cwd, user ("": the uid's), argc arguments, envc variables; a
  *           descriptor for each bit of `stdio` (1 stdin, 2 stdout, 4 stderr)
+ *   HOLD    nothing: PID 1 itself is spid 1, and ends by a signal to that
  *   SIGNAL  nothing
- *   PAUSE   nothing; answered by PAUSED
+ *   PAUSE   nothing; answered by PAUSED, when all have stopped
  *   RESUME  nothing
  *   SOCKET  path, for SOCKET_UNIX; else ""; answered by SOCKET
  *   WATCH   path; a descriptor that gets struct watch_packet */
@@ -80,6 +81,7 @@ enum {
     ORDER_GIVE,
     ORDER_SOCKET,
     ORDER_WATCH,
+    ORDER_HOLD,
 };
 /* Kinds of sockets (socket.h). */
 enum { SOCKET_INET = 1, SOCKET_INET6, SOCKET_UNIX };
@@ -90,6 +92,7 @@ struct order {
     uint32_t in_memfd;  /* 1: they are in the last descriptor */
     int32_t spid;       /* SPAWN, SIGNAL */
     int32_t signal;     /* SIGNAL */
+    uint32_t family;    /* SIGNAL: to all that the process has started */
     uint32_t uid, gid;  /* PUT, GIVE, SPAWN */
     uint32_t mode;      /* PUT */
     uint32_t has_gid;   /* GIVE, SPAWN: 0: the user's group */
@@ -160,12 +163,12 @@ struct report {
     int32_t wait_status;       /* EXIT: as from wait(2) */
     int32_t background_killed; /* EXIT of spid 1 */
     uint32_t id;               /* SOCKET */
-    int32_t status;            /* FAULT, SPAWN_FAILED, SOCKET: HTTP status */
-    double seconds;            /* EXIT */
-    struct rusage usage;       /* EXIT */
-    char message[400];         /* FAULT, SPAWN_FAILED, SOCKET: for the user */
-    uint32_t uid, gid;         /* SPAWNED */
-    uint32_t terminal;         /* SPAWNED: 1: its master comes along */
+    int32_t status;      /* FAULT, SPAWN_FAILED, SOCKET, PAUSED: HTTP status */
+    double seconds;      /* EXIT */
+    struct rusage usage; /* EXIT */
+    char message[400];   /* FAULT, SPAWN_FAILED, SOCKET: for the user */
+    uint32_t uid, gid;   /* SPAWNED */
+    uint32_t terminal;   /* SPAWNED: 1: its master comes along */
     /* SPAWNED: values of variables that were added, or "". */
     char home[ACCOUNT_HOME_SIZE];
     char user[ACCOUNT_NAME_SIZE];

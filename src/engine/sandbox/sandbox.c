@@ -234,7 +234,7 @@ static void handle_report(struct sandbox *s, struct report *r, int *fd) {
         fail_sandbox(s, r->status, r->message);
         break;
     case REPORT_PAUSED:
-        s->on.paused(s->arg);
+        s->on.paused(s->arg, r->status == 0);
         break;
     case REPORT_SOCKET:
         tell_socket(s, r, fd);
@@ -688,6 +688,18 @@ int sandbox_spawn(struct sandbox *s, int spid, const struct sandbox_process *p,
         fds[count++] = given[i];
     }
     return give_order(s, &o, sets, 3, fds, count, f);
+}
+
+int sandbox_hold(struct sandbox *s, struct fault *f) {
+    struct order o = {.type = ORDER_HOLD};
+    return give_order(s, &o, NULL, 0, NULL, 0, f);
+}
+
+int sandbox_signal_family(struct sandbox *s, int spid, int signal,
+                          struct fault *f) {
+    struct order o = {
+        .type = ORDER_SIGNAL, .spid = spid, .signal = signal, .family = 1};
+    return give_order(s, &o, NULL, 0, NULL, 0, f);
 }
 
 int sandbox_signal(struct sandbox *s, int spid, int signal, struct fault *f) {

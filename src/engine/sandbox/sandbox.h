@@ -81,8 +81,9 @@ struct sandbox_callbacks {
     void (*gone)(void *arg);
     /* After sandbox_is_full() was true: orders may be given again. */
     void (*fed)(void *arg);
-    /* After sandbox_pause(): all processes have been stopped. */
-    void (*paused)(void *arg);
+    /* After sandbox_pause(): all processes have stopped; false: one does not.
+     */
+    void (*paused)(void *arg, bool all);
     /* After sandbox_socket(), in the same order. Takes over `fd`; -1: there is
      * none, for that reason. */
     void (*socket)(void *arg, unsigned id, int fd, const struct fault *why);
@@ -139,8 +140,15 @@ int sandbox_give(struct sandbox *s, const char *target,
  * sandbox ends. */
 int sandbox_spawn(struct sandbox *s, int spid, const struct sandbox_process *p,
                   struct fault *f);
+/* In place of a main process: the sandbox is held open until spid 1 gets a
+ * signal. Any but KILL is an end with the exit code 0. */
+int sandbox_hold(struct sandbox *s, struct fault *f);
 /* Signals the process group of the process. One that has ended is ignored. */
 int sandbox_signal(struct sandbox *s, int spid, int signal, struct fault *f);
+/* The same, and all that the process has started, also when it has ended; see
+ * init/family.h. */
+int sandbox_signal_family(struct sandbox *s, int spid, int signal,
+                          struct fault *f);
 /* Stops all processes by signals, then calls paused(). No process may be
  * spawned until sandbox_resume(). Signals but KILL wait till then. */
 int sandbox_pause(struct sandbox *s, struct fault *f);
