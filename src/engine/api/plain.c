@@ -45,8 +45,8 @@ static int check_files(const json_t *files, struct fault *f) {
 }
 
 int plain_check_run(const struct request *r, struct fault *f) {
-    static const char *const names[] = {"image_etc", "volumes", "mounts",
-                                        "tty"};
+    static const char *const names[] = {"image_etc", "volumes", "mounts", "tty",
+                                        "box"};
     json_t *body = (json_t *)request_json(r); /* it is this request's own */
     if (!api_is_plain(r))
         return 0;

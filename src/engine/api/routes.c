@@ -14,6 +14,7 @@ const struct route *const api_routes[] = {
     subprocesses_routes,     //
     subprocesses_extensions, //
     pause_routes,            //
+    snapshot_routes,         //
     usage_routes,            //
     ports_routes,            //
     watch_routes,            //

@@ -27,6 +27,7 @@ extern const struct route subprocesses_routes[];
 extern const struct route subprocesses_extensions[];
 extern const struct route subprocesses_plain[]; /* in place of the extensions */
 extern const struct route pause_routes[];
+extern const struct route snapshot_routes[];
 extern const struct route usage_routes[];
 extern const struct route ports_routes[];
 extern const struct route watch_routes[];

@@ -49,6 +49,7 @@ struct creation {
     struct request *request;
     struct operation *operation;
     bool terminal;
+    int64_t since; /* the last event before it */
 };
 
 static void on_started(struct spawn_waiter *w, int spid,
@@ -56,6 +57,7 @@ static void on_started(struct spawn_waiter *w, int spid,
     struct creation *c = (struct creation *)w;
     struct request *r = c->request;
     bool terminal = c->terminal;
+    int64_t since = c->since;
     struct buffer b;
     free(c);
     request_on_gone(r, NULL, NULL);
@@ -66,6 +68,8 @@ static void on_started(struct spawn_waiter *w, int spid,
     buffer_init(&b, 256);
     json_open(&b, NULL, '{');
     json_add_int(&b, "spid", spid);
+    if (!api_is_plain(r))
+        json_add_int(&b, "since", since);
     if (terminal)
         json_add_bool(&b, "tty", true); /* so this server knows it */
     json_close(&b, '}');
@@ -101,7 +105,11 @@ static void subprocess_create(struct request *r) {
         fault_memory(&f);
     if (c) {
         struct run_process *run = request_state(r);
-        *c = (struct creation){{on_started}, r, op, run->terminal.rows > 0};
+        *c = (struct creation){{on_started},
+                               r,
+                               op,
+                               run->terminal.rows > 0,
+                               event_log_last(operation_log(op))};
         if (operation_spawn(op, run, &c->waiter, &f) == 0) {
             request_on_gone(r, on_gone, c);
             return;
@@ -139,11 +147,14 @@ static int parse_signal(const char *text, int *out, struct fault *f) {
 static void subprocess_kill(struct request *r) {
     struct fault f;
     int spid, signal = SIGKILL;
+    bool family = false; /* an extension */
     struct operation *op = operation_find_active(r, &f);
     if (!op || read_spid(r, &spid, &f) < 0 ||
         parse_signal(url_parameter(request_url(r), "signal"), &signal, &f) <
             0 ||
-        operation_signal(op, spid, signal, &f) < 0)
+        (!api_is_plain(r) &&
+         url_flag(request_url(r), "family", &family, &f) < 0) ||
+        operation_signal(op, spid, signal, family, &f) < 0)
         reply_fault(r, &f);
     else
         reply_empty(r, 204);

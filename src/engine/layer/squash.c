@@ -46,6 +46,7 @@ struct squash {
                 */
     struct squash_step *top;
     const atomic_bool *cancelled;
+    const char *doing; /* for messages */
     struct copier copier;
     struct fault *f;
 };
@@ -53,7 +54,7 @@ struct squash {
 /* ---- one entry ---- */
 
 static int failed(struct squash *s, const char *what, const char *name) {
-    return fault_errno(s->f, "squashing layers: %s %.200s", what, name);
+    return fault_errno(s->f, "%s: %s %.200s", s->doing, what, name);
 }
 
 static int check_cancelled(struct squash *s) {
@@ -320,13 +321,15 @@ static void close_all(struct squash *s) {
 /* Fills the upper directory of a workspace. */
 static int fill(int dir_fd, const struct workspace *w,
                 const struct chain_layer *chain, size_t count, size_t range,
-                const atomic_bool *cancelled, struct fault *f) {
+                const atomic_bool *cancelled, const char *doing,
+                struct fault *f) {
     struct squash s = {
         .count = count + 1,
         .range = range,
         .to = -1,
         .links = -1,
         .cancelled = cancelled,
+        .doing = doing,
         .copier = {.piece = malloc(COPY_PIECE), .deadline = {0, cancelled}},
         .at = malloc((count + 1) * sizeof *s.at),
         .f = f};
@@ -371,10 +374,31 @@ int squash_layers(struct layers *l, const struct chain_layer *chain,
     if (check_space(dir_fd, from, range.count, f) < 0 ||
         workspace_take_for_import(l, &w, f) < 0)
         return -1;
-    if (fill(dir_fd, &w, from, count - range.first, range.count, cancelled, f) <
-        0) {
+    if (fill(dir_fd, &w, from, count - range.first, range.count, cancelled,
+             "squashing layers", f) < 0) {
         workspace_drop(l, &w);
         return -1;
     }
     return workspace_publish_squashed(l, &w, from, range.count, f);
+}
+
+/* A workspace is a layer with the negative number. */
+int workspace_copy(struct layers *l, const struct workspace *from,
+                   const int64_t *below, size_t count,
+                   const atomic_bool *cancelled, struct workspace *out,
+                   struct fault *f) {
+    struct chain_layer *chain CLEANUP(cleanup_free) =
+        calloc(count + 1, sizeof *chain);
+    if (!chain)
+        return fault_memory(f);
+    chain[0].id = -from->number;
+    for (size_t i = 0; i < count; i++)
+        chain[i + 1].id = below[i];
+    if (workspace_take_for_import(l, out, f) < 0)
+        return -1;
+    if (fill(layers_directory(l), out, chain, count + 1, 1, cancelled,
+             "copying what was written", f) == 0)
+        return 0;
+    workspace_drop(l, out);
+    return -1;
 }

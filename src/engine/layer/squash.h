@@ -21,4 +21,14 @@ int squash_layers(struct layers *l, const struct chain_layer *chain,
                   size_t count, struct squash_range range,
                   const atomic_bool *cancelled, struct fault *f);
 
+/* Copy what a run has written so far into a new workspace, to be published
+ * above `below`, the layers that its sandbox has mounted, the top first. Nobody
+ * may write meanwhile. It costs no data where the file system can share it.
+ * Faults as above. Worker. */
+struct workspace;
+int workspace_copy(struct layers *l, const struct workspace *from,
+                   const int64_t *below, size_t count,
+                   const atomic_bool *cancelled, struct workspace *out,
+                   struct fault *f);
+
 #endif

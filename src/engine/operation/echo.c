@@ -74,6 +74,15 @@ static void write_terminal(struct buffer *b, const struct run_terminal *t) {
     json_close(b, '}');
 }
 
+/* The same. */
+static void write_box(struct buffer *b, const struct run *r) {
+    if (!r->process.held)
+        return;
+    json_open(b, "box", '{');
+    json_add_number(b, "idle_timeout", r->idle_timeout);
+    json_close(b, '}');
+}
+
 static void write_run(struct buffer *b, const struct run *r) {
     const struct run_process *p = &r->process;
     const char *cwd = json_string_value(json_object_get(p->json, "cwd"));
@@ -100,7 +109,9 @@ static void write_run(struct buffer *b, const struct run *r) {
     json_close(b, '}');
     write_stdin(b, p);
     write_terminal(b, &p->terminal);
-    json_add_int(b, "timeout", p->timeout);
+    write_box(b, r);
+    if (p->timeout)
+        json_add_int(b, "timeout", p->timeout);
     if (r->queue_timeout >= 0)
         json_add_number(b, "queue_timeout", r->queue_timeout);
     json_add_int(b, "truncate_output_at", p->truncate);

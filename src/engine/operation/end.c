@@ -8,6 +8,7 @@
 #include "operation/processes.h"
 #include "operation/queue.h"
 #include "operation/save.h"
+#include "operation/snapshot.h"
 #include <signal.h>
 #include <string.h>
 
@@ -53,7 +54,7 @@ static void judge_main(struct operation *op) {
         if (!op->fault.status && !op->cancelled)
             fault_set(&op->fault, 500,
                       "the command did not start within %lld seconds",
-                      (long long)op->run.process.timeout);
+                      (long long)run_start_limit(&op->run));
         return;
     }
     const struct sandbox_exit *x = process_exit(e->process);
@@ -68,6 +69,11 @@ static void judge_main(struct operation *op) {
     if (!process_has_exited(e->process) && !op->timed_out && !op->cancelled &&
         !op->fault.status)
         fault_set(&op->fault, 500, "the sandbox ended unexpectedly");
+    if (op->run.process.held && x->code != 0 && !op->cancelled &&
+        !op->fault.status)
+        fault_set(&op->fault, 500, "the box was killed%s%s",
+                  op->limit ? ", for it met its limit: " : "",
+                  op->limit ? op->limit : "");
 }
 
 static void finish_processes(struct operation *op) {
@@ -75,8 +81,9 @@ static void finish_processes(struct operation *op) {
     while (op->processes) {
         struct process_entry *e = op->processes;
         bool main = e->spid == 1;
+        const char *rest = op->run.process.held ? "box" : NULL;
         process_finish(e->process, main && op->timed_out,
-                       main ? op->limit : NULL, main ? op->limit_value : 0);
+                       main ? op->limit : rest, main ? op->limit_value : 0);
         processes_answer(e, 0, &over);
         processes_remove(op, e);
     }
@@ -94,6 +101,7 @@ void operation_conclude(struct operation *op) {
     op->concluded = true;
     op->deadline = 0;
     operation_dequeue(op);
+    snapshots_end(op);
     pause_end(op);
     ports_end(op);
     judge_main(op);

@@ -29,6 +29,10 @@ struct event_log *event_log_new(int dir_fd, const char *uuid) {
     return log;
 }
 
+int64_t event_log_last(const struct event_log *log) {
+    return log->next_id - 1;
+}
+
 struct event_log *event_log_ref(struct event_log *log) {
     log->references++;
     return log;

@@ -29,6 +29,8 @@ struct event_log *event_log_new(int dir_fd, const char *uuid);
  * that is NULL. The log is empty if there is neither. */
 struct event_log *event_log_load(int dir_fd, const char *uuid, char *text,
                                  size_t length, struct fault *f);
+/* The number of the last event, -1 if there is none. */
+int64_t event_log_last(const struct event_log *log);
 struct event_log *event_log_ref(struct event_log *log);
 void event_log_unref(struct event_log *log);
 

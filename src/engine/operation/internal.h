@@ -27,6 +27,8 @@ struct operation_kind {
     void (*cancel)(struct operation *op);
     /* End it: op->deadline has passed. NULL: it never sets one. */
     void (*expire)(struct operation *op);
+    /* op->due has come. NULL: it never sets it. */
+    void (*wake)(struct operation *op);
     /* Called by housekeeping.c while it is active. */
     void (*watch)(struct operation *op);
     /* Return 0 while its processes take orders; 425 before, 409 afterwards. */
@@ -58,6 +60,10 @@ struct operation {
     double deadline;         /* monotonic seconds; 0: none */
     struct pausing *pausing; /* pause.c; NULL: it was never paused */
     bool paused;
+    /* The clock of a run stands still while its processes do: clock.h. `due`,
+     * on that clock, is what commands.c waits for; 0: nothing. */
+    double stopped_at, stood_still, due;
+    double idle_since;   /* of a box, on that clock; 0: a command runs */
     struct ports *ports; /* ports.c; NULL: it never had any */
     struct operation_waiter *waiters;
     char result_image[UUID_SIZE];
@@ -82,6 +88,8 @@ struct operation {
     struct durable_end *saved; /* waits for the sandbox to be gone; or NULL */
     struct workspace workspace;
     bool has_workspace, measuring;
+    struct snapshot *snapshots; /* snapshot.c; of this box, the oldest first */
+    bool reading;               /* one of them copies the workspace */
     size_t files_put; /* how many of run.files the sandbox was given */
     int64_t *layers;  /* those that its sandbox has mounted */
     size_t layer_count;
@@ -108,6 +116,7 @@ struct operations {
     size_t count; /* operations that exist, active or not */
     struct queue runs, imports;
     struct squashing *squashing; /* squash.c */
+    struct snapshot *snapshots;  /* snapshot.c: all of them */
     struct warm_pool *warm;
     struct pipes pipes; /* of relays */
     size_t relays;

@@ -149,8 +149,9 @@ int operation_spawn(struct operation *op, struct run_process *run,
                     struct spawn_waiter *w, struct fault *f);
 void operation_forget_spawn(struct operation *op, struct spawn_waiter *w);
 /* 404 no such process, 425 not started yet, 409 not running any more. A signal
- * to a process that has ended does nothing. */
-int operation_signal(struct operation *op, int spid, int signal,
+ * to a process that has ended does nothing. `family`: to all that it has
+ * started, also when it has ended (init/family.h). */
+int operation_signal(struct operation *op, int spid, int signal, bool family,
                      struct fault *f);
 int operation_write(struct operation *op, int spid, const void *data,
                     size_t length, bool close, struct fault *f);
@@ -168,7 +169,8 @@ int operation_feed(struct operation *op, int spid, int file, off_t offset,
 int operation_resize(struct operation *op, int spid, unsigned rows,
                      unsigned columns, struct fault *f);
 /* See process_hang_up(). A process that has not started yet is hung up when it
- * does; a main process that is in the queue is cancelled. 404 no such process,
+ * does; a main process that is in the queue is cancelled, and so is a box by
+ * its spid 1. 404 no such process,
  * 409 it has no terminal. */
 int operation_hang_up(struct operation *op, int spid, struct fault *f);
 

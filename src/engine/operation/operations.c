@@ -2,6 +2,7 @@
 #include "operation/internal.h"
 #include "operation/operation.h"
 #include "operation/queue.h"
+#include "operation/snapshot.h"
 #include "operation/squash.h"
 #include "operation/warm.h"
 #include <stdio.h>
@@ -33,6 +34,7 @@ int operations_pin(const struct operations *all, struct gc_pins *p,
     bool ok = operations_pin_squash(all, p);
     for (const struct operation *op = all->active; op && ok; op = op->next)
         ok = op->kind->pin(op, p);
+    ok = ok && snapshots_pin(all, p);
     return ok ? 0 : fault_memory(f);
 }
 

@@ -94,7 +94,7 @@ static void check_environment(struct fields *r, const json_t *env,
 static void check_command_line(struct fields *r, struct run_process *p) {
     size_t i, total = strlen(p->command);
     json_t *item;
-    if (!*p->command)
+    if (!*p->command && !p->held)
         field_refuse(r, "command", "must not be empty");
     else
         check_string(r, "command", strlen(p->command), &total);
@@ -185,13 +185,28 @@ static void read_user(struct fields *r, struct run_process *p) {
     p->has_gid = false;
 }
 
+static void read_command(struct fields *r, struct run_process *p) {
+    static const char *const others[] = {"command", "args", "stdin", "tty"};
+    if (!p->held) {
+        if (!field_string(r, "command", &p->command) && !r->fault.status)
+            field_refuse(r, "command", "is missing");
+        return;
+    }
+    p->command = "";
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const json_t *value = json_object_get(r->object, others[i]);
+        if (value && !json_is_null(value) && !r->fault.status)
+            field_refuse(r, others[i],
+                         "is for a command, and a box has none of its own");
+    }
+}
+
 static void read_process(struct fields *r, struct id_range ids,
                          struct run_process *p) {
     p->json = json_incref((json_t *)r->object);
     p->cwd = "";
     p->truncate = RUN_TRUNCATE;
-    if (!field_string(r, "command", &p->command) && !r->fault.status)
-        field_refuse(r, "command", "is missing");
+    read_command(r, p);
     field_strings(r, "args", &p->args);
     field_bool(r, "shell", &p->shell);
     field_object(r, "env", &p->env);
@@ -207,12 +222,26 @@ static void read_process(struct fields *r, struct id_range ids,
         check_command_line(r, p);
 }
 
+/* An extension (http-api.md §8.13): a box has no command of its own. */
+static void read_box(struct fields *r, struct run *out) {
+    const json_t *object;
+    struct fields in;
+    if (!field_object(r, "box", &object))
+        return;
+    fields_init(&in, object, "box.");
+    out->process.held = true;
+    out->idle_timeout = BOX_IDLE;
+    field_number(&in, "idle_timeout", 0.1, BOX_TIMEOUT_MAX, &out->idle_timeout);
+    r->fault = in.fault;
+}
+
 int run_process_parse(const json_t *body, struct id_range ids,
                       struct run_process *out, struct fault *f) {
     struct fields r;
     *out = (struct run_process){0};
     fields_init(&r, body, "");
     read_process(&r, ids, out);
+    field_int(&r, "timeout", 1, BOX_TIMEOUT_MAX, &out->timeout);
     if (!r.fault.status)
         return 0;
     *f = r.fault;
@@ -400,7 +429,9 @@ static void read_limits(struct fields *r, struct run *out) {
         field_bool(&inner, "enabled", &out->networking);
         r->fault = inner.fault;
     }
-    field_int(r, "timeout", 1, RUN_TIMEOUT_MAX, &out->process.timeout);
+    field_int(r, "timeout", 1,
+              out->process.held ? BOX_TIMEOUT_MAX : RUN_TIMEOUT_MAX,
+              &out->process.timeout);
     field_number(r, "queue_timeout", 0, RUN_QUEUE_MAX, &out->queue_timeout);
 }
 
@@ -436,9 +467,11 @@ int run_parse(const json_t *body, struct id_range ids, struct run *out,
         .networking = false,
     };
     fields_init(&r, body, "");
+    read_box(&r, out);
     read_process(&r, ids, &out->process);
-    out->process.timeout =
-        out->process.terminal.rows ? RUN_TIMEOUT_MAX : RUN_TIMEOUT;
+    out->process.timeout = out->process.held            ? 0
+                           : out->process.terminal.rows ? RUN_TIMEOUT_MAX
+                                                        : RUN_TIMEOUT;
     read_names(&r, out);
     field_bool(&r, "disposable", &out->disposable);
     field_bool(&r, "preserve_env", &out->preserve_env);

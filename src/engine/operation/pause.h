@@ -29,8 +29,17 @@ int operation_resume(struct operation *op, struct fault *f);
 /* Whether it is paused, or about to be. */
 bool operation_is_pausing(const struct operation *op);
 
-/* For run.c and end.c: the sandbox has paused; the run has ended; free all. */
-void pause_reported(struct operation *op);
+/* For snapshot.c: the same, beside what clients ask for. Processes go on when
+ * neither a client nor a snapshot wants them to be stopped. What they are told
+ * to do meanwhile waits (orders.h). */
+int pause_hold(struct operation *op, struct pause_waiter *w, struct fault *f);
+void pause_release(struct operation *op);
+/* Whether only a snapshot has stopped it. */
+bool pause_is_held(const struct operation *op);
+
+/* For run.c and end.c: the sandbox has paused, or not all of it; the run has
+ * ended; free all. */
+void pause_reported(struct operation *op, bool all);
 void pause_end(struct operation *op);
 void pause_free(struct operation *op);
 

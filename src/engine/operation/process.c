@@ -469,6 +469,8 @@ static int order(struct process *p, struct sandbox *sandbox, struct fault *f) {
         .rows = (unsigned)p->run->terminal.rows,
         .columns = (unsigned)p->run->terminal.columns,
     };
+    if (p->run->held)
+        return sandbox_hold(sandbox, f);
     if (open_ends(p, &theirs, f) < 0) {
         close_theirs(&theirs);
         return -1;
@@ -548,7 +550,7 @@ void process_exited(struct process *p, const struct sandbox_exit *e) {
 }
 
 bool process_is_spawned(const struct process *p) {
-    return p->spawned;
+    return p && p->spawned;
 }
 
 bool process_has_exited(const struct process *p) {
@@ -600,7 +602,7 @@ static void tell_truncated(struct process *p, const struct output *o) {
 
 void process_finish(struct process *p, bool timed_out, const char *limit,
                     int64_t limit_value) {
-    if (!p->spawned || p->finished)
+    if (!process_is_spawned(p) || p->finished)
         return;
     p->finished = true;
     pace_stop(p);

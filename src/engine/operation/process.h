@@ -31,6 +31,7 @@ void process_free(struct process *p);
 int process_spawned(struct process *p, int pid, const struct sandbox_account *a,
                     int terminal, struct fault *f);
 void process_exited(struct process *p, const struct sandbox_exit *e);
+/* NULL is not. */
 bool process_is_spawned(const struct process *p);
 bool process_has_exited(const struct process *p);
 
@@ -38,8 +39,8 @@ bool process_has_exited(const struct process *p);
  * in the log. */
 bool process_drain(struct process *p);
 /* Write the last events, truncated and exit. Without process_exited() the exit
- * event says that it was killed. Does nothing the second time, or if it never
- * started. */
+ * event says that it was killed. Does nothing the second time, for NULL, or if
+ * it never started. */
 void process_finish(struct process *p, bool timed_out, const char *limit,
                     int64_t limit_value);
 const struct sandbox_exit *process_exit(const struct process *p);

@@ -13,6 +13,12 @@ struct process_entry {
     int spid;
     struct run_process run; /* of subprocesses; the main one uses op->run */
     struct spawn_waiter *waiter;
+    double until; /* its time limit, on the clock of the run; 0: none */
+    bool timed_out;
+    /* Orders that wait while a snapshot has stopped all processes: orders.h. */
+    bool deferred;    /* its start */
+    uint64_t signals; /* a bit each */
+    bool to_family;
 };
 
 struct process_entry *processes_find(const struct operation *op, int spid);

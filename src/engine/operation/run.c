@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/descriptor.h"
 #include "layer/blob.h"
+#include "operation/commands.h"
 #include "operation/disk.h"
 #include "operation/end.h"
 #include "operation/internal.h"
@@ -99,8 +100,8 @@ static void on_socket(void *arg, unsigned id, int fd, const struct fault *why) {
     ports_socket(arg, id, fd, why);
 }
 
-static void on_paused(void *arg) {
-    pause_reported(arg);
+static void on_paused(void *arg, bool all) {
+    pause_reported(arg, all);
 }
 
 static const struct sandbox_callbacks callbacks = {
@@ -157,7 +158,7 @@ int run_begin(struct operation *op, struct fault *f) {
     operation_take_place(op);
     op->status = "EXECUTING";
     operation_note_free_space(op);
-    op->deadline = monotonic_seconds() + (double)op->run.process.timeout;
+    op->deadline = monotonic_seconds() + (double)run_start_limit(&op->run);
     operations_due(op->all, op->deadline);
     operations_housekeep(op->all);
     if (started)
@@ -210,6 +211,17 @@ static void on_failed(void *arg, const struct fault *why) {
         op->fault = *why;
 }
 
+/* The timeout does not include the start of the sandbox. */
+static void begin_time(struct operation *op) {
+    int64_t limit = op->run.process.timeout;
+    op->deadline = limit ? monotonic_seconds() + (double)limit : 0;
+    if (!op->run.process.held)
+        return;
+    if (limit)
+        operations_due(op->all, op->deadline);
+    commands_settle(op);
+}
+
 static void on_spawned(void *arg, int spid, int pid,
                        const struct sandbox_account *a, int terminal) {
     struct operation *op = arg;
@@ -224,10 +236,10 @@ static void on_spawned(void *arg, int spid, int pid,
         on_spawn_failed(arg, spid, &why);
         return;
     }
-    if (spid == 1 && !op->timed_out) {
-        /* The timeout does not include the start of the sandbox. */
-        op->deadline = monotonic_seconds() + (double)op->run.process.timeout;
-    }
+    if (spid == 1 && !op->timed_out)
+        begin_time(op);
+    if (spid > 1)
+        commands_begin(op, e);
     processes_answer(e, spid, NULL);
 }
 
@@ -239,6 +251,7 @@ static void on_spawn_failed(void *arg, int spid, const struct fault *why) {
     } else if (e) {
         processes_answer(e, 0, why);
         processes_remove(op, e);
+        commands_settle(op);
     }
 }
 
@@ -270,6 +283,17 @@ static void finish_output(struct operation *op) {
     operations_due(op->all, op->deadline);
 }
 
+/* What is left of it is in the log, so a box may have any number of them. */
+static void command_exited(struct operation *op, struct process_entry *e,
+                           const struct sandbox_exit *x) {
+    bool late = e->timed_out && x->signal == SIGKILL;
+    process_drain(e->process);
+    process_finish(e->process, late, late ? "timeout" : NULL,
+                   late ? e->run.timeout : 0);
+    processes_remove(op, e);
+    commands_settle(op);
+}
+
 static void on_exited(void *arg, int spid, const struct sandbox_exit *x) {
     struct operation *op = arg;
     struct process_entry *e = processes_find(op, spid);
@@ -280,8 +304,7 @@ static void on_exited(void *arg, int spid, const struct sandbox_exit *x) {
     if (spid == 1) {
         main_exited(op, e);
     } else {
-        process_drain(e->process);
-        process_finish(e->process, false, NULL, 0);
+        command_exited(op, e, x);
     }
 }
 
@@ -312,6 +335,13 @@ static void fail_overdue(struct operation *op) {
     operation_fail(op, &why, "queue", (int64_t)op->run.queue_timeout);
 }
 
+static void end_box(struct operation *op) {
+    struct fault why;
+    fault_set(&why, 408, "the box was open for %lld seconds, its time limit",
+              (long long)op->run.process.timeout);
+    operation_fail(op, &why, "timeout", op->run.process.timeout);
+}
+
 static void expire(struct operation *op) {
     struct process_entry *e = processes_find(op, 1);
     bool first = !op->timed_out;
@@ -326,6 +356,10 @@ static void expire(struct operation *op) {
         fail_overdue(op);
         return;
     }
+    if (op->run.process.held && op->started) {
+        end_box(op);
+        return;
+    }
     op->timed_out = true;
     if (!op->sandbox)
         return;
@@ -337,6 +371,15 @@ static void expire(struct operation *op) {
     } else {
         sandbox_kill(op->sandbox);
     }
+}
+
+static void wake(struct operation *op) {
+    struct fault why;
+    if (!commands_wake(op))
+        return;
+    fault_set(&why, 408, "the box had no command for %g seconds",
+              op->run.idle_timeout);
+    operation_fail(op, &why, "idle", (int64_t)op->run.idle_timeout);
 }
 
 /* ---- as an operation ---- */
@@ -380,6 +423,7 @@ const struct operation_kind run_kind = {
     .begin = begin,
     .cancel = cancel,
     .expire = expire,
+    .wake = wake,
     .watch = operation_watch_disk,
     .check_orders = processes_check_orders,
     .pin = pin,

@@ -305,7 +305,7 @@ void operation_save(struct operation *op) {
 /* ---- its workspace ---- */
 
 void operation_drop_workspace(struct operation *op) {
-    if (!op->has_workspace)
+    if (!op->has_workspace || op->reading)
         return;
     op->has_workspace = false;
     root_end(op->all->engine, &op->workspace);

@@ -12,7 +12,7 @@ void operation_succeed(struct operation *op);
 void operation_save(struct operation *op);
 /* To be called when the sandbox of a run is gone. */
 void operation_sandbox_gone(struct operation *op);
-/* Give its workspace back, if it has one. */
+/* Give its workspace back, if it has one that nobody reads. */
 void operation_drop_workspace(struct operation *op);
 
 /* 507 if a run wrote more than max_layer_bytes. Names count LAYER_BYTES_A_NAME

@@ -58,6 +58,38 @@ static double expire_waiters(struct operation *op, double now) {
     return next;
 }
 
+static double due_at(const struct operation *op) {
+    return op->due && !op->stopped_at ? op->due + op->stood_still : INFINITY;
+}
+
+static bool is_due(const struct operation *op, double now) {
+    return due_at(op) <= now;
+}
+
+void operations_due_run(struct operation *op, double due) {
+    op->due = due;
+    if (isfinite(due_at(op)))
+        operations_due(op->all, due_at(op));
+}
+
+double operation_clock(const struct operation *op) {
+    double now = op->stopped_at ? op->stopped_at : monotonic_seconds();
+    return now - op->stood_still;
+}
+
+void operation_stop_clock(struct operation *op) {
+    if (!op->stopped_at)
+        op->stopped_at = monotonic_seconds();
+}
+
+void operation_start_clock(struct operation *op) {
+    if (!op->stopped_at)
+        return;
+    op->stood_still += monotonic_seconds() - op->stopped_at;
+    op->stopped_at = 0;
+    operations_due_run(op, op->due);
+}
+
 static void on_timer(uv_timer_t *timer) {
     struct operations *all = timer->data;
     double now = monotonic_seconds(), next = INFINITY;
@@ -68,6 +100,9 @@ static void on_timer(uv_timer_t *timer) {
             op->kind->expire(op);
         if (op->deadline)
             next = sooner(next, op->deadline);
+        if (is_due(op, now))
+            op->kind->wake(op);
+        next = sooner(next, due_at(op));
         next = sooner(next, expire_waiters(op, now));
         operation_unref(op);
     }

@@ -20,6 +20,10 @@ void run_clear(struct run *r) {
     *r = (struct run){0};
 }
 
+int64_t run_start_limit(const struct run *r) {
+    return r->process.held ? RUN_TIMEOUT : r->process.timeout;
+}
+
 unsigned run_image_etc(const struct run *r) {
     static const struct {
         const char *path;

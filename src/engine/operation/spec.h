@@ -17,6 +17,8 @@ enum {
     RUN_TIMEOUT = 60,
     RUN_TIMEOUT_MAX = 3600,
     RUN_QUEUE_MAX = 86400, /* seconds */
+    BOX_IDLE = 300,
+    BOX_TIMEOUT_MAX = 30 * 86400,
     RUN_TRUNCATE = 1 << 20,
     RUN_FILES_MAX = 4096,
     RUN_KEY_MAX = 255, /* bytes of an idempotency key */
@@ -49,7 +51,8 @@ struct run_process {
     bool stdin_open; /* POST .../stdin sends more */
     struct run_terminal terminal;
     int64_t truncate;
-    int64_t timeout; /* seconds; 0 for subprocesses */
+    int64_t timeout; /* seconds; 0: none */
+    bool held;       /* no process, but a sandbox that is held open: a box */
 };
 
 struct run_file {
@@ -74,6 +77,7 @@ struct run {
     double queue_timeout; /* seconds to wait for a sandbox; < 0: for ever */
     int64_t shm_bytes;    /* 0: the sandbox's default */
     bool image_etc;       /* the files in /etc are those of the image */
+    double idle_timeout;  /* of a box, in seconds */
     struct limits limits; /* 0 each: the engine's default */
     struct run_file *files;
     size_t file_count;
@@ -85,6 +89,8 @@ struct run {
 
 void run_process_clear(struct run_process *p);
 void run_clear(struct run *r);
+/* Seconds that the start of the main process may take. */
+int64_t run_start_limit(const struct run *r);
 /* Return the bits ETC_... of the files in /etc that the run keeps or sends, for
  * struct sandbox_spec. */
 unsigned run_image_etc(const struct run *r);
