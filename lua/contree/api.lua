@@ -85,6 +85,19 @@ function Image:popen(argv, given)
   end, argv, given)
 end
 
+--- Opens a box: one sandbox for many commands, for as long as it is wanted. It ends when no
+--- command ran for `idle_timeout` seconds, when it is closed, and with its program.
+---     local box = image:open{ idle_timeout = 600, cwd = "/src" }
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (a limit that cannot
+--- be had), not_supported (the hosted service), file (a local file).
+---@async
+---@param given? contree.BoxOptions
+---@return contree.Box
+function Image:open(given)
+  image.reference(self)
+  return require("contree.run.box").open("image:open", self, given)
+end
+
 --- A run that can be called any number of times.
 ---     local tests = image:prepare{ shell = "make test" }
 --- Raises: file (a local file of `files`).

@@ -73,6 +73,7 @@ local IMAGE = {
   merge = { args = { fake.KEPT }, bad = { 5 }, option = "prefer", at = 2 },
   workspace = { bad = { 5 }, option = "path" },
   push = { args = { "a/b:1" }, bad = { 5 }, option = "username", at = 2 },
+  open = { args = {}, bad = { 5 }, option = "idle_timeout" },
   lineage = { args = {}, bad = { 0 } }, blame = PATH,
   bisect = { args = { "x" }, bad = { 5 }, option = "parallel", at = 2 },
 }
@@ -142,6 +143,10 @@ local ROWS = {
   ["contree.Subprocess"] = { wait = WAIT, write = WRITE, close_stdin = NONE, kill = SIGNAL,
     resize = SIZE, close = NONE },
   ["contree.SubprocessResult"] = {},
+  ["contree.Box"] = {
+    run = RUN, spawn = RUN, popen = POPEN, snapshot = { args = {}, bad = { 5 }, option = "tag" },
+    close = { args = {}, bad = { 5 }, option = "keep" },
+  },
   ["contree.Process"] = {
     poll = NONE, wait = WAIT, communicate = { args = {}, bad = { 5 } }, send_signal = SIGNAL,
     terminate = NONE, kill = NONE, lines = { iterator = true, args = {} },
@@ -232,6 +237,14 @@ describe("both faces", function()
     ["contree.Subprocess"] = function(client)
       server:rules{ { path = ".*", replies = { { status = 201, json = { spid = 2 } } } } }
       return client.operations:get("op-1"):spawn("x")
+    end,
+    ["contree.Box"] = function(_, image)
+      server:rules{
+        { method = "POST", path = ".*", replies = { { status = 201,
+          json = { uuid = "op-1", box = {} } } } },
+        { path = ".*events", replies = { fake.stream({}) } },
+      }
+      return image:open()
     end,
     ["contree.Process"] = function(_, image) return image:popen{ "x" } end,
     ["contree.ProcessInput"] = function(_, image) return image:popen({ "x" }).stdin end,

@@ -11,6 +11,7 @@
 ---@field status? integer       the HTTP status, when a server said so
 ---@field request_id? string    what the server calls this request
 ---@field retry_after? number   seconds the server asked us to wait
+---@field reason? string       why a box has ended: docs/use/box.md
 ---@field operation? contree.Operation  that was under way
 ---@field process? contree.Subprocess  that was under way
 ---@field result? contree.Result  what is known of the run

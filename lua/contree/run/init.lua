@@ -30,6 +30,8 @@ local LONGEST = 3600
 --- The most bytes of output that an operation's JSON holds. More is in its events only, and
 --- only a local engine is known to take more.
 run.RESULT_MAX = 10485760
+--- Seconds without a command after which a box ends.
+run.IDLE_TIMEOUT = 300
 -- The limit for output that a caller takes as it comes without naming one.
 local NO_LIMIT = 2 ^ 40
 -- Seconds that the answer to a cancelled spawn is still waited for.
@@ -126,6 +128,18 @@ for _, name in ipairs{ "shell", "command", "args", "stdin", "stdout", "stderr", 
   run.process_spec[name] = run.spec[name]
 end
 
+--- The options of a command in a box. A server without boxes has no time limit for it.
+run.command_spec = { timeout = run.spec.timeout }
+for name, check in pairs(run.process_spec) do run.command_spec[name] = check end
+
+--- The options of a box.
+run.box_spec = { idle_timeout = options.seconds }
+for _, name in ipairs{ "env", "cwd", "user", "uid", "gid", "files", "progress", "volumes",
+  "mounts", "hostname", "image_etc", "networking", "resources_limits", "timeout",
+  "queue_timeout" } do
+  run.box_spec[name] = run.spec[name]
+end
+
 local function check_user(where, given)
   if given.user ~= nil and (given.uid or given.gid) then
     errors.misuse(where .. " takes either user, or uid and gid", 'user = "1000:100"')
@@ -200,6 +214,23 @@ function run.plan(where, given, disposable, spec)
     on_event = given.on_event, check = given.check, tag = given.tag,
     key = given.idempotency_key, detach = given.detach,
   }
+end
+
+--- The same for a box, which has no command of its own. Nothing of it is kept unless it is
+--- closed with `keep`, so it is not disposable.
+---@param where string
+---@param given? table
+function run.box_plan(where, given)
+  given = options.check(where, run.box_spec, given)
+  check_user(where, given)
+  local body = body_of(given)
+  body.shell, body.disposable = nil, false
+  -- Those are of its commands.
+  body.env, body.cwd, body.user, body.uid, body.gid = nil, nil, nil, nil, nil
+  body.box = { idle_timeout = given.idle_timeout or run.IDLE_TIMEOUT }
+  return { body = body, disposable = false, stdout = stdio.output(nil, "stdout"),
+    stderr = stdio.output(nil, "stderr"), files = given.files and files.plan(given.files),
+    progress = given.progress }, given
 end
 
 -- Set the bytes after which the streams are cut. Output that is taken as it comes is not
@@ -323,8 +354,8 @@ local function request_of(from, plan, this, wait)
     and not this.body.tty and self.timeout >= 2
   local headers = held_back and prefer(self) or MINIMAL
   if plan.key then headers = { "Idempotency-Key: " .. plan.key, MINIMAL[1] } end
-  -- The answer repeats `tty` if the server knows it.
-  if this.body.tty then headers = plan.key and { headers[1] } or nil end
+  -- The answer repeats `tty` and `box` if the server knows them.
+  if this.body.tty or this.body.box then headers = plan.key and { headers[1] } or nil end
   local queue = this.body.queue_timeout
   return { method = "POST", path = "/instances", json = this.body, headers = headers,
     patience = queue and core.now() + queue,
@@ -363,6 +394,19 @@ local function refuse_streams(self, answer)
   run.lacks_terminals()
 end
 
+-- The same for a box: without it there is nothing to work in.
+local function refuse_box(self, ok, answer)
+  if ok and answer.json.box then return end
+  if ok then
+    operation.cancel_quietly(self, wire.member(answer, "uuid"))
+  elseif self.extended or not errors.is(answer)
+    or answer.status ~= 400 and answer.status ~= 422 then
+    error(answer, 0)
+  end
+  errors.raise("not_supported", "this server has no boxes",
+    { hint = "the local engine does; image:start and operation:spawn work there, too" })
+end
+
 local function launch(from, plan, wait, on_end, keep)
   local this = run.begin(plan, from.client, not wait, on_end, keep, from.client.run_defaults)
   -- Nobody can type while the run is waited for.
@@ -373,6 +417,10 @@ local function launch(from, plan, wait, on_end, keep)
   if ok and this.body.tty then
     local good, err = pcall(refuse_streams, from.client, answer)
     if not good then ok, answer = good, err end
+  end
+  if this.body.box then
+    local good, err = pcall(refuse_box, from.client, ok, answer)
+    if not good then ok, answer = false, err end
   end
   if not ok then
     delivery.close(this.sinks)

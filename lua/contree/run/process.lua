@@ -14,10 +14,10 @@ local owned = require("contree.loop.owned")
 local outcome = require("contree.run.outcome")
 local run = require("contree.run")
 local stdio = require("contree.base.stdio")
+local subprocess = require("contree.run.subprocess")
 
 local process = {}
 
-local methods = operations.methods
 local buffers = stdio.buffer_methods
 
 -- stdin ----------------------------------------------------------------------
@@ -38,7 +38,7 @@ function Input:write(data)
   if self.closed then
     errors.raise("conflict", "stdin:write: the input is closed already")
   end
-  control.write(self.operation, 1, data, false)
+  control.write(self.target, self.target.spid, data, false)
   return self
 end
 
@@ -49,7 +49,7 @@ end
 function Input:close()
   if self.closed then return end
   self.closed = true
-  local ok, err = pcall(control.write, self.operation, 1, "", true)
+  local ok, err = pcall(control.write, self.target, self.target.spid, "", true)
   if not ok and not control.is_over(err) then error(err, 0) end
 end
 
@@ -61,11 +61,10 @@ local Output = {}
 
 local make_output = class.define("contree.ProcessOutput", Output, nil, { "truncated" })
 
-local function new_output(operation, name, safe)
-  return make_output({ operation = operation, name = name, buffer = stdio.buffer(), got = 0,
+local function new_output(target, name, safe)
+  return make_output({ target = target, name = name, buffer = stdio.buffer(), got = 0,
     newlines = 0 }, safe)
 end
-
 
 local function take_in(self, bytes)
   self.got = self.got + #bytes
@@ -84,8 +83,9 @@ end
 -- When a stream is dropped half-way, its connection stays open until the stream is garbage
 -- collected.
 local function open(self, hangup)
-  local follower = follow.new(self.operation.client, self.operation.uuid,
-    { spid = 1, without = "stdin", output = { spid = 1 }, hangup = hangup })
+  local target = self.target
+  local follower = follow.new(target.client, target.uuid, { spid = target.spid,
+    since = target.since, without = "stdin", output = { spid = target.spid }, hangup = hangup })
   self.follower = follower
   self.sentinel = class.on_collect(function() loop.later(follower.close, follower) end)
 end
@@ -103,7 +103,7 @@ local function fetch(self)
     local found, streams = outcome.of_operation(self.follower.final)
     complete(self, streams[self.name], found.truncated[self.name])
   elseif not event or event.type == "exit" or event.type == "completion" then
-    owned.release(self.operation.owned)
+    owned.release(self.target.owned)
     self.over = true
     self.follower:close()
   end
@@ -126,7 +126,7 @@ end
 -- to: this is not the whole output, and its last line is not a whole line.
 local function refuse_part(self, kind)
   if not self.over or not self.truncated or self.told then return end
-  local plan = self.operation.plan
+  local plan = self.target.plan
   if not plan.whole or kind == "n" and buffers.length(self.buffer) > 0
     or kind:lower() == "l" and self.newlines > 0 then
     return
@@ -186,18 +186,21 @@ end
 ---@field returncode? integer          exit code; -9 when signal 9 ended it
 ---@field result? contree.Result       when wait() has returned
 ---@field operation contree.Operation
+---@field box? contree.Box        that it runs in
 local Process = {}
+
+-- `target` is what is talked to: an operation, whose process 1 this is, or a contree.Subprocess.
 
 local make = class.define("contree.Process", Process, {
   -- Lua 5.4: a `local p <close>` does not outlive its scope.
   __close = function(self)
-    if not self.returncode then pcall(control.kill, self.operation, 1, "KILL") end
+    if not self.returncode then pcall(control.kill, self.target, self.target.spid, "KILL") end
   end,
   __tostring = function(self)
     local state = self.returncode and "returned " .. self.returncode or "running"
     return ("contree.Process(%s, %s)"):format(self.args[1], state)
   end,
-}, { "stdin", "stdout", "stderr", "args", "returncode", "result", "operation" })
+}, { "stdin", "stdout", "stderr", "args", "returncode", "result", "operation", "box" })
 
 local function exactly_pipe(value)
   if value ~= stdio.PIPE then
@@ -250,6 +253,11 @@ SPEC.shell, SPEC.input, SPEC.text = options.boolean, options.any, options.boolea
 SPEC.stdout, SPEC.stderr = exactly_pipe, exactly_pipe
 SPEC.command, SPEC.args, SPEC.on_event = nil, nil, nil
 
+-- The same in a box.
+local BOX_SPEC = {}
+for name in pairs(run.command_spec) do BOX_SPEC[name] = SPEC[name] end
+BOX_SPEC.input, BOX_SPEC.text = SPEC.input, SPEC.text
+
 local function is_argv(value)
   if type(value) == "string" and value ~= "" then return nil end
   local wrong, is_data = options.texts(value)
@@ -261,9 +269,9 @@ end
 local function discard() end
 
 -- The run options that popen's arguments mean, and the list of arguments.
-local function run_options(where, argv, given)
+local function run_options(where, argv, given, spec)
   options.argument(where, "the command", is_argv, argv)
-  given = options.check(where, SPEC, given)
+  given = options.check(where, spec, given)
   if given.shell and type(argv) == "table" then
     errors.misuse(where .. ": shell = true goes with a string, not with a list")
   end
@@ -291,6 +299,24 @@ local function run_options(where, argv, given)
   return translated, argv
 end
 
+-- A terminal is hung up when its connection for events ends.
+local function make_process(target, translated, args, discards)
+  local safe = target.client.safe
+  local self = make({
+    operation = target.operation or target, target = target, box = target.box, args = args,
+    stdin = translated.stdin == stdio.PIPE and make_input({ target = target }, safe) or nil,
+    stdout = new_output(target, "stdout", safe),
+    stderr = new_output(target, "stderr", safe),
+    discards = discards,
+  }, safe)
+  if translated.tty then
+    self.stderr.over = true
+    open(self.stdout, not translated.detach and target.spid or nil)
+    self.stdout.follower:start()
+  end
+  return self
+end
+
 --- Start a command to be talked to; image:popen and session:popen call this.
 ---@async
 ---@param where string how the caller's method is named
@@ -299,23 +325,20 @@ end
 ---@param given? contree.PopenOptions
 ---@return contree.Process
 function process.open(where, start, argv, given)
-  local translated, args = run_options(where, argv, given)
+  local translated, args = run_options(where, argv, given, SPEC)
   local operation = start(run.plan(where, translated, true), translated)
-  local safe = operation.client.safe
-  local self = make({
-    operation = operation, args = args,
-    stdin = translated.stdin == stdio.PIPE
-      and make_input({ operation = operation }, safe) or nil,
-    stdout = new_output(operation, "stdout", safe),
-    stderr = new_output(operation, "stderr", safe),
-    discards = translated.stdout ~= nil,
-  }, safe)
-  if translated.tty then
-    self.stderr.over = true
-    open(self.stdout, not translated.detach and 1 or nil)
-    self.stdout.follower:start()
-  end
-  return self
+  return make_process(operation, translated, args, translated.stdout ~= nil)
+end
+
+--- The same in a box. Its output is in the events only.
+---@async
+---@param start fun(plan: table): contree.Subprocess
+---@return contree.Process
+function process.open_in_box(where, start, argv, given)
+  local translated, args = run_options(where, argv, given, BOX_SPEC)
+  translated.stdout, translated.stderr = discard, not translated.tty and discard or nil
+  local target = start(run.plan(where, translated, true, run.command_spec))
+  return make_process(target, translated, args, true)
 end
 
 local function code_of(ending) return ending.signal and -ending.signal or ending.exit_code end
@@ -326,22 +349,40 @@ local function settle(self, result)
   for _, output in ipairs{ self.stdout, self.stderr } do
     local truncated = result[output.name .. "_truncated"]
     -- Output that is too long for the operation's JSON is in the events.
-    local elsewhere = truncated and (self.operation.plan.limit or 0) > run.RESULT_MAX
+    local elsewhere = truncated and (self.target.plan.limit or 0) > run.RESULT_MAX
     if not output.busy and not elsewhere then
       complete(output, result[output.name], truncated)
     end
   end
 end
 
+-- The methods of what it talks to, on the face that raises.
+local function methods_of(self)
+  return self.box and subprocess.methods or operations.methods
+end
+
 -- Wait for the end. An end that is an error has a result, too.
 local function await(self, seconds)
-  local ok, value = pcall(methods.wait, self.operation, seconds)
+  local target = self.target
+  local ok, value = pcall(methods_of(self).wait, target, seconds)
   local result = value
   if not ok then
-    result = errors.is(value) and value.operation == self.operation and value.result
+    result = errors.is(value) and (value.operation == target or value.process == target)
+      and value.result
   end
   if result and not self.result then settle(self, result) end
   if not ok then error(value, 0) end
+end
+
+-- Whether it has ended, and what is known of it.
+local function look(self)
+  local target = self.target
+  if not self.box then
+    local status, details = operations.methods.status(target)
+    return follow.is_terminal(status), details
+  end
+  local details = { metadata = { result = control.state(target, target.spid) } }
+  return outcome.of_operation(details).exited, details
 end
 
 --- The exit code when the command has ended, else nil; does not wait for it.
@@ -351,8 +392,8 @@ end
 ---@return integer? returncode negative: the signal that ended it
 function Process:poll()
   if self.returncode == nil then
-    local status, details = methods.status(self.operation)
-    if not follow.is_terminal(status) then return nil end
+    local ended, details = look(self)
+    if not ended then return nil end
     self.returncode = code_of(outcome.of_operation(details))
     if not self.returncode then await(self) end -- it could not run: raise the reason
   end
@@ -378,7 +419,7 @@ end
 local function send_input(self, input)
   if self.communicated or not self.stdin or self.stdin.closed then return end
   self.communicated = true
-  local ok, err = pcall(control.write, self.operation, 1, input or "", true)
+  local ok, err = pcall(control.write, self.target, self.target.spid, input or "", true)
   self.stdin.closed = true
   -- A command need not read all that it is sent.
   if not ok and not control.is_over(err) then error(err, 0) end
@@ -417,7 +458,7 @@ end
 ---@return boolean sent
 function Process:send_signal(signal)
   options.argument("process:send_signal", "the signal", control.is_signal, signal)
-  return control.kill(self.operation, 1, signal)
+  return control.kill(self.target, self.target.spid, signal)
 end
 
 --- Asks the command to end (SIGTERM).
@@ -425,7 +466,7 @@ end
 --- Raises: request.
 ---@async
 ---@return boolean sent
-function Process:terminate() return control.kill(self.operation, 1, "TERM") end
+function Process:terminate() return control.kill(self.target, self.target.spid, "TERM") end
 
 --- Gives its terminal (`tty`) another size; the programs in the foreground get SIGWINCH.
 ---     process:resize(40, 120)
@@ -437,7 +478,7 @@ function Process:terminate() return control.kill(self.operation, 1, "TERM") end
 function Process:resize(rows, cols)
   options.argument("process:resize", "the rows", run.rows, rows)
   options.argument("process:resize", "the columns", run.rows, cols)
-  control.resize(self.operation, 1, rows, cols)
+  control.resize(self.target, self.target.spid, rows, cols)
   return self
 end
 
@@ -446,14 +487,14 @@ end
 --- Raises: request.
 ---@async
 ---@return boolean sent false when it had ended before, or has no terminal
-function Process:close() return control.hang_up(self.operation, 1) end
+function Process:close() return control.hang_up(self.target, self.target.spid) end
 
 --- Ends the command (SIGKILL).
 ---     process:kill()
 --- Raises: request.
 ---@async
 ---@return boolean sent
-function Process:kill() return control.kill(self.operation, 1, "KILL") end
+function Process:kill() return control.kill(self.target, self.target.spid, "KILL") end
 
 --- Iterates over the lines of its standard output as they come.
 ---     for line in process:lines() do print(line) end

@@ -45,13 +45,16 @@ local KILL_TIMEOUT = 5
 ---@field uuid string           the operation's
 ---@field operation contree.Operation
 ---@field client contree.Client
+---@field box? contree.Box      that it runs in
 local Subprocess = {}
+
+subprocess.methods = Subprocess
 
 local make = class.define("contree.Subprocess", Subprocess, {
   __tostring = function(self)
     return ("contree.Subprocess(%d of %s)"):format(self.spid, self.uuid)
   end,
-}, { "spid", "uuid", "operation", "client" })
+}, { "spid", "uuid", "operation", "client", "box" })
 
 ---@class contree.SubprocessResult
 ---@field stdout any
@@ -60,7 +63,9 @@ local make = class.define("contree.Subprocess", Subprocess, {
 ---@field stderr_truncated boolean
 ---@field exit_code? integer
 ---@field signal? integer
----@field timed_out boolean
+---@field timed_out boolean      its `timeout` has ended it
+---@field limit? string          "timeout"
+---@field limit_value? number    seconds
 ---@field duration? number
 ---@field resources table
 ---@field process contree.Subprocess
@@ -70,7 +75,7 @@ local make_result = class.define("contree.SubprocessResult", {}, {
     return ("contree.SubprocessResult(%s%s)"):format(ending, printed.output(self))
   end,
 }, { "stdout", "stderr", "stdout_truncated", "stderr_truncated", "exit_code", "signal",
-  "timed_out", "duration", "resources", "process" })
+  "timed_out", "limit", "limit_value", "duration", "resources", "process" })
 
 local function send(operation, body)
   users.settle(operation.client, operation.input and operation.input.uuid, body)
@@ -79,7 +84,7 @@ end
 
 local function follow_it(self, hangup)
   return follow.new(self.client, self.uuid,
-    { spid = self.spid, without = not self.plan.on_event and "stdin" or nil,
+    { spid = self.spid, since = self.since, without = not self.plan.on_event and "stdin" or nil,
       output = delivery.output(self), hangup = hangup })
 end
 
@@ -98,10 +103,22 @@ end
 ---@param given contree.SpawnOptions|string
 ---@return contree.Subprocess
 function subprocess.start(operation, given)
-  local plan = run.begin(run.plan("operation:spawn", given, true, run.process_spec),
-    operation.client, false)
+  return subprocess.begin(operation,
+    run.plan("operation:spawn", given, true, run.process_spec), {})
+end
+
+--- Start the command of a plan.
+---@async
+---@param operation contree.Operation
+---@param planned table            of run.plan
+---@param defaults table           what the request says where the plan says nothing
+---@param box? contree.Box         that it runs in
+---@param talked_to? boolean       a contree.Process holds its terminal
+---@return contree.Subprocess
+function subprocess.begin(operation, planned, defaults, box, talked_to)
+  local plan = run.begin(planned, operation.client, false, nil, nil, defaults)
   plan.body.disposable = nil
-  local ok, spid, has_terminal = pcall(send, operation, plan.body)
+  local ok, spid, has_terminal, since = pcall(send, operation, plan.body)
   local lacks = ok and plan.body.tty and not has_terminal
   if not ok or lacks then delivery.close(plan.sinks) end
   if not ok then error(spid, 0) end
@@ -110,8 +127,8 @@ function subprocess.start(operation, given)
     run.lacks_terminals()
   end
   local self = make({ client = operation.client, uuid = operation.uuid, operation = operation,
-    spid = spid, plan = plan }, operation.client.safe)
-  if plan.body.tty then attach(self) end
+    spid = spid, plan = plan, since = since, box = box }, operation.client.safe)
+  if plan.body.tty and not talked_to then attach(self) end
   plan.body = nil
   return self
 end
@@ -139,7 +156,13 @@ local function run_to_end(self, deadline)
     stdout_truncated = found.truncated.stdout, stderr_truncated = found.truncated.stderr,
     exit_code = found.exit_code, signal = found.signal, timed_out = found.timed_out,
     duration = found.duration, resources = printed.fields(found.resources), process = self,
+    limit = found.limit, limit_value = found.limit_value,
   })
+  if self.box and found.limit == "box" then
+    local gone = self.box.explain()
+    gone.result, gone.process = result, self
+    error(gone, 0)
+  end
   local failure = self.feed_error
     or self.plan.check and outcome.is_failure(result) and outcome.failure(result)
   if failure then
@@ -158,11 +181,16 @@ local function abandon(self)
     errors.new("cancelled", "the subprocess was killed", { process = self }))
   if self.follower then self.follower:close() end
   stdin.stop(self)
-  pcall(control.kill, self, self.spid, "KILL", core.now() + KILL_TIMEOUT)
+  pcall(control.kill, self, self.spid, "KILL", core.now() + KILL_TIMEOUT, self.box ~= nil)
   delivery.close(self.sinks)
 end
 
 job.forsake = abandon
+
+--- Wait for the end; when the wait is cancelled, kill it.
+---@async
+---@return contree.SubprocessResult
+function subprocess.await(self) return shared.wait_for(self, job, nil, abandon) end
 
 --- Waits for the end; output goes to its sinks meanwhile. A task that is cancelled while it
 --- waits kills the subprocess.
@@ -225,16 +253,19 @@ function Subprocess:close()
   return control.hang_up(self, self.spid)
 end
 
---- Sends it a signal.
+--- Sends it, and its process group, a signal.
 ---     subprocess:kill("TERM")
 --- Raises: request.
 ---@async
 ---@param signal? string|integer "TERM", "SIGTERM", 15; default "KILL"
+---@param given? { family: boolean? } family: also to all processes that it has started, those
+---  that left it (daemons) and those that outlived it, too (local engine); default false
 ---@return boolean sent false when the sandbox had ended before
-function Subprocess:kill(signal)
+function Subprocess:kill(signal, given)
   signal = signal or "KILL"
   options.argument("subprocess:kill", "the signal", control.is_signal, signal)
-  return control.kill(self, self.spid, signal)
+  given = options.check("subprocess:kill", { family = options.boolean }, given)
+  return control.kill(self, self.spid, signal, nil, given.family)
 end
 
 return subprocess

@@ -25,6 +25,7 @@ local session = {}
 ---@field branch_name string
 ---@field id? string            its name in the store
 ---@field client contree.Client
+---@field open fun(self, given: contree.BoxOptions?): contree.Box
 ---@field prepare fun(self, given: contree.RunOptions|string): contree.Prepared
 ---@field tag_as fun(self, name: string): contree.Image
 ---@field untag fun(self, name: string?): contree.Image
@@ -605,8 +606,8 @@ function Session:bisect(test, given)
 end
 
 -- Methods of the image that the session is at.
-local PASSED_ON = { "prepare", "tag_as", "untag", "session", "workspace", "lineage", "diff",
-  "push" }
+local PASSED_ON = { "open", "prepare", "tag_as", "untag", "session", "workspace", "lineage",
+  "diff", "push" }
 for name in pairs(filesystem) do PASSED_ON[#PASSED_ON + 1] = name end
 
 for _, name in ipairs(PASSED_ON) do

@@ -160,10 +160,11 @@ end
 
 --- Sends a signal.
 ---@async
+---@param family? boolean also to all that the process has started (local engine)
 ---@return boolean sent false when the process had ended before
-function control.kill(self, spid, signal, deadline)
+function control.kill(self, spid, signal, deadline, family)
   local ok, err = pcall(order, self, spid, { method = "DELETE", path = path_of(self, spid),
-    query = { signal = signal_name(signal) }, deadline = deadline })
+    query = { signal = signal_name(signal), family = family }, deadline = deadline })
   if not ok and not (control.is_over(err) and err.status ~= 404) then error(err, 0) end
   return ok
 end
@@ -172,9 +173,11 @@ end
 ---@async
 ---@return integer spid
 ---@return boolean tty whether it has the terminal that was asked for
+---@return integer? since the event before its first (local engine)
 function control.spawn(self, body)
   local answer = order(self, 1, { method = "POST", path = path_of(self), json = body })
-  return math.floor(wire.member(answer, "spid", "number")), answer.json.tty ~= nil
+  return math.floor(wire.member(answer, "spid", "number")), answer.json.tty ~= nil,
+    tonumber(answer.json.since)
 end
 
 --- Gives a process's terminal another size (http-api.md §4.30).

@@ -139,7 +139,7 @@ describe("the annotations", function()
     testing = require("contree.testing")
     for _, module in ipairs{ "contree.dockerfile", "contree.session", "contree.session.sessions",
       "contree.workspace", "contree.history.tree",
-      "contree.run.process", "contree.run.subprocess" } do
+      "contree.run.process", "contree.run.subprocess", "contree.run.box" } do
       require(module)
     end
   end)

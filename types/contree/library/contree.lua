@@ -213,6 +213,15 @@ function Image:start(given) end
 ---@return contree.Process
 function Image:popen(argv, given) end
 
+--- Opens a box: one sandbox for many commands, for as long as it is wanted. It ends when no command ran for `idle_timeout` seconds, when it is closed, and with its program.
+---     local box = image:open{ idle_timeout = 600, cwd = "/src" }
+---
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (a limit that cannot be had), not_supported (the hosted service), file (a local file)
+---@async
+---@param given? contree.BoxOptions
+---@return contree.Box
+function Image:open(given) end
+
 --- A run that can be called any number of times.
 ---     local tests = image:prepare{ shell = "make test" }
 ---
@@ -674,6 +683,15 @@ function Session:blame(path) end
 ---@return contree.BisectTest[] tests that were made, in the order in which they ended
 function Session:bisect(test, given) end
 
+--- Opens a box: one sandbox for many commands, for as long as it is wanted. It ends when no command ran for `idle_timeout` seconds, when it is closed, and with its program.
+---     local box = image:open{ idle_timeout = 600, cwd = "/src" }
+---
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (a limit that cannot be had), not_supported (the hosted service), file (a local file)
+---@async
+---@param given? contree.BoxOptions
+---@return contree.Box
+function Session:open(given) end
+
 --- A run that can be called any number of times.
 ---     local tests = image:prepare{ shell = "make test" }
 ---
@@ -835,37 +853,23 @@ function Session:grep(given) end
 ---@return boolean truncated whether there are more
 function Session:diff(other, given) end
 
----@class contree.RunOptions
----@field shell? string run by the sandbox's shell; no default: this or `command`
----@field command? string a program, found in PATH; no default: this or `shell`
----@field args? string[] the program's arguments; default none
----@field stdin? any a string, file, function, { path = } or buffer; contree.PIPE leaves it open for write(); default empty
----@field stdout? any a function, file, { path = }, contree.PIPE or buffer; default a string in the result
----@field stderr? any the same; default a string
----@field env? table<string, string> variables, beside the image's; default none
----@field preserve_env? boolean keep env in the resulting image; default false
----@field cwd? string absolute; default the image's, or "/"
----@field files? contree.RunFiles list of local paths, or map of destinations to what is put there: a string is a local path; default none
----@field progress? fun(progress: contree.Progress) called while files are sent; default none
----@field volumes? table<string, string> names of volumes by where they are mounted: directories that outlive the run, in no image (local engine); default none
----@field mounts? table<string, string|{ path: string, noexec: boolean? }> directories of the engine's machine by where they are mounted, read-only (local engine); default none
----@field hostname? string the sandbox's name; default "linuxkit" on a local engine
----@field user? string|true "app", "app:staff", "1000:1000"; true: the image's USER; default root
+---@class contree.BoxOptions
+---@field idle_timeout? number seconds without a command until it ends; default 300
+---@field timeout? number seconds until it ends in any case; default none
+---@field env? table<string, string> variables of its commands, beside the image's; default none
+---@field cwd? string where its commands run; default the image's, or "/"
+---@field user? string|true who runs them; default root
 ---@field uid? integer in place of user; default 0
 ---@field gid? integer the same; default the user's group
----@field truncate_output_at? integer bytes kept of each stream; default 1 MiB, or all of a stream that is taken as it comes
----@field on_event? fun(event: table) called with each event; default none
----@field disposable? boolean false keeps what changed as a new image; default true for images without a tag, false for sessions
----@field tag? string names the image that is kept; default none
----@field timeout? number seconds; default 60
----@field queue_timeout? number seconds to wait for a sandbox at most (local engine); default any time
----@field check? boolean an exit code other than 0 raises; default false
----@field networking? boolean|{ enabled: boolean } whether there is a network; default the server's: a local engine gives none
----@field image_etc? boolean /etc/hosts, hostname and resolv.conf are the image's, and kept; default false
----@field resources_limits? contree.Limits default the server's
----@field detach? boolean it goes on when its object, its task or the program is gone; default false
----@field tty? boolean|contree.Tty a terminal in place of the three streams: all output is stdout (local engine); default false
----@field idempotency_key? string a local engine runs it once, however often it is asked; default none
+---@field files? contree.RunFiles as for runs; default none
+---@field progress? fun(progress: contree.Progress) called while files are sent; default none
+---@field volumes? table<string, string> as for runs; default none
+---@field mounts? table<string, string|{ path: string, noexec: boolean? }> as for runs; default none
+---@field hostname? string the sandbox's name; default "linuxkit"
+---@field image_etc? boolean as for runs; default false
+---@field networking? boolean|{ enabled: boolean } as for runs; default false
+---@field resources_limits? contree.Limits of all its commands together; default the server's
+---@field queue_timeout? number seconds to wait for a sandbox at most; default any time
 
 ---@alias contree.RunFiles contree.RunFile[]|table<string, contree.RunFile>
 
@@ -892,47 +896,58 @@ function Session:diff(other, given) end
 ---@field max_layer_bytes? integer what the run may write
 ---@field shm_bytes? integer size of /dev/shm; default 256 MiB
 
----@class contree.Tty a terminal for a command
----@field rows? integer 1 to 10000; default 24
----@field cols? integer the same; default 80
----@field term? string its kind, for TERM; default "xterm-256color"
+---@class contree.Box one sandbox for many commands
+---@field operation contree.Operation its sandbox: forward, usage, watch, pause
+---@field client contree.Client
+---@field uuid string the operation's
+local Box = {}
 
----@class contree.Prepared a run to be called as often as wanted: prepared()
----@operator call(): contree.Result
-local Prepared = {}
-
---- Runs it and waits for its end; calling it does the same.
----     local result = prepared:run()
+--- Runs a command in the box and waits for its end. What it does to files is there for the commands after it. Other commands may run at the same time. A task that is cancelled while it waits kills the command.
+---     local result = box:run{ shell = "make test", timeout = 60 }
 ---
---- Raises: request, not_found (the image, an uploaded file), unprocessable (as image:run), operation_failed, command_failed (with `check`), file (a local file)
+--- Raises: request, gone (the box has ended, and the field `reason` says why), unprocessable (a user that the image does not have, streamed output that was cut off), command_failed (with `check`), file (a local file)
 ---@async
----@return contree.Result
-function Prepared:run() end
+---@param given contree.CommandOptions|string a lone string is the shell command
+---@return contree.SubprocessResult
+function Box:run(given) end
 
---- Starts it and returns at once.
----     local operation = prepared:start()
+--- Starts a command in the box and returns at once.
+---     local server = box:spawn{ command = "httpd", args = { "-f" } }
 ---
---- Raises: request, not_found (the image, an uploaded file), unprocessable (as image:start), file (a local file)
+--- Raises: request, gone (the box has ended), unprocessable (a user that the image does not have), file (a local file)
 ---@async
----@return contree.Operation
-function Prepared:start() end
+---@param given contree.CommandOptions|string a lone string is the shell command
+---@return contree.Subprocess
+function Box:spawn(given) end
 
----@class contree.Result : contree.Image
----@field stdout any a string, or what stdout= asked for
----@field stderr any
----@field stdout_truncated boolean
----@field stderr_truncated boolean
----@field exit_code? integer 0 to 255; -1 when a signal ended the command
----@field signal? integer the signal that ended it
----@field timed_out boolean
----@field limit? string which limit ended it: "timeout", "memory", "pids", "disk", ...
----@field limit_value? number how much it allowed: seconds, bytes, processes
----@field changed? boolean whether the file system differs; nil if disposable
----@field duration? number seconds
----@field resources table CPU, memory, ... (http-api.md §5.8)
----@field isolation? string[] the walls that were there
----@field background_killed? integer how many processes it had left running, which were ended
----@field operation contree.Operation
+--- Starts a command that is talked to while it runs (image:popen), also on a terminal.
+---     local shell = box:popen({ "sh" }, { tty = true })
+---
+--- Raises: request, gone (the box has ended), unprocessable (a user that the image does not have), file (a local file)
+---@async
+---@param argv string|string[] the program and its arguments; a lone string is a program's name or, with `shell = true`, a line for the sandbox's shell
+---@param given? contree.BoxPopenOptions
+---@return contree.Process
+function Box:popen(argv, given) end
+
+--- Makes an image of what the box holds now, while it goes on. All its commands stand still for a moment, so the image is of one point in time; it is durable when this returns. Volumes and directories of the host are not in it. A box that has changed nothing gives its image.
+---     local built = box:snapshot()
+---     built:run("make test")
+---
+--- Raises: request, gone (the box has ended), server (a command does not stop, or the disk is full; the box goes on)
+---@async
+---@param given? { tag: string? } tag: names the image; default none
+---@return contree.Image
+function Box:snapshot(given) end
+
+--- Ends the box with all that runs in it. What its commands wrote is dropped or, with `keep`, becomes an image. A box that is garbage, or that goes out of scope as `local box <close>`, is closed, and so is one whose program has ended, however that was.
+---     local built = box:close{ keep = true }
+---
+--- Raises: request, gone (with `keep`: the box has ended), operation_failed (with `keep`: it could not be kept)
+---@async
+---@param given? { keep: boolean?, tag: string? } keep: default false; tag: names the image that is kept; default none
+---@return contree.Image|boolean kept the image; without `keep` whether the box was open
+function Box:close(given) end
 
 ---@class contree.Operation
 ---@field uuid string its id
@@ -1105,11 +1120,17 @@ function Operation:kill(signal) end
 ---@field check? boolean an exit code other than 0 raises; default false
 ---@field tty? boolean|contree.Tty as for runs; its input is open; default false
 
+---@class contree.Tty a terminal for a command
+---@field rows? integer 1 to 10000; default 24
+---@field cols? integer the same; default 80
+---@field term? string its kind, for TERM; default "xterm-256color"
+
 ---@class contree.Subprocess
 ---@field spid integer its number in the sandbox, from 2 on
 ---@field uuid string the operation's
 ---@field operation contree.Operation
 ---@field client contree.Client
+---@field box? contree.Box that it runs in
 local Subprocess = {}
 
 --- Waits for the end; output goes to its sinks meanwhile. A task that is cancelled while it waits kills the subprocess.
@@ -1156,14 +1177,15 @@ function Subprocess:resize(rows, cols) end
 ---@return boolean sent false when it had ended before, or has no terminal
 function Subprocess:close() end
 
---- Sends it a signal.
+--- Sends it, and its process group, a signal.
 ---     subprocess:kill("TERM")
 ---
 --- Raises: request
 ---@async
 ---@param signal? string|integer "TERM", "SIGTERM", 15; default "KILL"
+---@param given? { family: boolean? } family: also to all processes that it has started, those that left it (daemons) and those that outlived it, too (local engine); default false
 ---@return boolean sent false when the sandbox had ended before
-function Subprocess:kill(signal) end
+function Subprocess:kill(signal, given) end
 
 ---@class contree.SubprocessResult
 ---@field stdout any
@@ -1172,7 +1194,9 @@ function Subprocess:kill(signal) end
 ---@field stderr_truncated boolean
 ---@field exit_code? integer
 ---@field signal? integer
----@field timed_out boolean
+---@field timed_out boolean its `timeout` has ended it
+---@field limit? string "timeout"
+---@field limit_value? number seconds
 ---@field duration? number
 ---@field resources table
 ---@field process contree.Subprocess
@@ -1205,6 +1229,225 @@ function Subprocess:kill(signal) end
 ---@field port? integer of the sandbox
 ---@field path? string of a Unix socket in it
 ---@field connections integer how many there are now
+
+---@class contree.Result : contree.Image
+---@field stdout any a string, or what stdout= asked for
+---@field stderr any
+---@field stdout_truncated boolean
+---@field stderr_truncated boolean
+---@field exit_code? integer 0 to 255; -1 when a signal ended the command
+---@field signal? integer the signal that ended it
+---@field timed_out boolean
+---@field limit? string which limit ended it: "timeout", "memory", "pids", "disk", ...
+---@field limit_value? number how much it allowed: seconds, bytes, processes
+---@field changed? boolean whether the file system differs; nil if disposable
+---@field duration? number seconds
+---@field resources table CPU, memory, ... (http-api.md §5.8)
+---@field isolation? string[] the walls that were there
+---@field background_killed? integer how many processes it had left running, which were ended
+---@field operation contree.Operation
+
+---@class contree.CommandOptions : contree.SpawnOptions
+---@field timeout? number seconds until the engine kills it, with all processes that it has started; the box and its other commands go on; default none
+
+---@class contree.BoxPopenOptions
+---@field shell? boolean the command is a string for the sandbox's shell; default false
+---@field stdin? any contree.PIPE (the default), or all of the input as for runs
+---@field input? any the same as stdin; default none
+---@field stdout? any default contree.PIPE, all that it may be
+---@field stderr? any the same; default contree.PIPE
+---@field env? table<string, string> variables, beside the box's; default none
+---@field cwd? string absolute; default the box's
+---@field user? string|true who runs it; default the box's
+---@field uid? integer in place of user; default the box's
+---@field gid? integer the same; default the user's group
+---@field timeout? number seconds until the engine kills it, as of box:run; default none
+---@field truncate_output_at? integer bytes kept of each stream; default all
+---@field check? boolean wait() and communicate() raise for an exit code other than 0; default false
+---@field tty? boolean|contree.Tty a terminal: all output is stdout, and it is hung up when its object, its task or the program is gone; default false
+---@field text? boolean means nothing: Lua strings are bytes; default false
+
+---@class contree.Process
+---@field stdin? contree.ProcessInput nil when stdin= or input= said it all
+---@field stdout contree.ProcessOutput
+---@field stderr contree.ProcessOutput
+---@field args string[] the program and its arguments
+---@field returncode? integer exit code; -9 when signal 9 ended it
+---@field result? contree.Result when wait() has returned
+---@field operation contree.Operation
+---@field box? contree.Box that it runs in
+local Process = {}
+
+--- The exit code when the command has ended, else nil; does not wait for it.
+---     if process:poll() then print("done") end
+---
+--- Raises: request, operation_failed (the command could not be run)
+---@async
+---@return integer? returncode negative: the signal that ended it
+function Process:poll() end
+
+--- Waits for the end. Output need not be read first: it waits with the server.
+---     local code = process:wait()
+---
+--- Raises: request, operation_failed (the command could not be run), command_failed (with `check`)
+---@async
+---@param timeout? number raises `timeout` after so many seconds, and the command goes on; default no limit
+---@return integer returncode negative: the signal that ended it
+function Process:wait(timeout) end
+
+--- Sends input, ends it, waits for the end; returns the output that was not read yet.
+---     local out, err = process:communicate("1 2 3\n", 10)
+---
+--- Raises: request, operation_failed (the command could not be run), command_failed (with `check`), conflict (another task is reading), unprocessable (output was cut off)
+---@async
+---@param input? string all of the input; default none
+---@param timeout? number raises `timeout` after so many seconds; call it again to go on waiting; default no limit
+---@return string stdout
+---@return string stderr
+function Process:communicate(input, timeout) end
+
+--- Sends a signal; does nothing when the command has ended.
+---     process:send_signal("INT")
+---
+--- Raises: request
+---@async
+---@param signal string|integer "INT", "SIGINT" or 2
+---@return boolean sent
+function Process:send_signal(signal) end
+
+--- Asks the command to end (SIGTERM).
+---     process:terminate()
+---
+--- Raises: request
+---@async
+---@return boolean sent
+function Process:terminate() end
+
+--- Gives its terminal (`tty`) another size; the programs in the foreground get SIGWINCH.
+---     process:resize(40, 120)
+---
+--- Raises: request, conflict (it has ended, or has no terminal)
+---@async
+---@param rows integer 1 to 10000
+---@param cols integer 1 to 10000
+---@return contree.Process self
+function Process:resize(rows, cols) end
+
+--- Hangs up its terminal: the command gets SIGHUP.
+---     process:close()
+---
+--- Raises: request
+---@async
+---@return boolean sent false when it had ended before, or has no terminal
+function Process:close() end
+
+--- Ends the command (SIGKILL).
+---     process:kill()
+---
+--- Raises: request
+---@async
+---@return boolean sent
+function Process:kill() end
+
+--- Iterates over the lines of its standard output as they come.
+---     for line in process:lines() do print(line) end
+---
+--- Raises: request, conflict (another task is reading), unprocessable (as read)
+---@async
+---@return fun(): string?
+function Process:lines() end
+
+---@class contree.ProcessInput
+local ProcessInput = {}
+
+--- Sends bytes; returns when the server has them.
+---     process.stdin:write("a line\n")
+---
+--- Raises: request, conflict (the command has ended or has closed its input)
+---@async
+---@param data string any bytes
+---@return contree.ProcessInput self
+function ProcessInput:write(data) end
+
+--- Ends the input. Does nothing when it, or the command, has ended.
+---     process.stdin:close()
+---
+--- Raises: request
+---@async
+function ProcessInput:close() end
+
+---@class contree.ProcessOutput what the command writes, as it comes
+---@field truncated? boolean something was cut off
+local ProcessOutput = {}
+
+--- Reads as io files do, waiting for output that is not there yet: "a" all of it to the end, "l" or "L" a line, a number what there is of up to so many bytes (and waits only when there is nothing); nil at the end.
+---     local line = process.stdout:read("l")
+---
+--- Raises: request, conflict (another task is reading), unprocessable (once, at the end of what was cut off, unless `truncate_output_at` was asked for)
+---@async
+---@param format? "a"|"l"|"L"|"*a"|"*l"|"*L"|integer default "a"
+---@return string?
+function ProcessOutput:read(format) end
+
+--- Iterates over the lines as they come.
+---     for line in process.stderr:lines() do print(line) end
+---
+--- Raises: request, conflict (another task is reading), unprocessable (as read)
+---@async
+---@return fun(): string?
+function ProcessOutput:lines() end
+
+---@class contree.RunOptions
+---@field shell? string run by the sandbox's shell; no default: this or `command`
+---@field command? string a program, found in PATH; no default: this or `shell`
+---@field args? string[] the program's arguments; default none
+---@field stdin? any a string, file, function, { path = } or buffer; contree.PIPE leaves it open for write(); default empty
+---@field stdout? any a function, file, { path = }, contree.PIPE or buffer; default a string in the result
+---@field stderr? any the same; default a string
+---@field env? table<string, string> variables, beside the image's; default none
+---@field preserve_env? boolean keep env in the resulting image; default false
+---@field cwd? string absolute; default the image's, or "/"
+---@field files? contree.RunFiles list of local paths, or map of destinations to what is put there: a string is a local path; default none
+---@field progress? fun(progress: contree.Progress) called while files are sent; default none
+---@field volumes? table<string, string> names of volumes by where they are mounted: directories that outlive the run, in no image (local engine); default none
+---@field mounts? table<string, string|{ path: string, noexec: boolean? }> directories of the engine's machine by where they are mounted, read-only (local engine); default none
+---@field hostname? string the sandbox's name; default "linuxkit" on a local engine
+---@field user? string|true "app", "app:staff", "1000:1000"; true: the image's USER; default root
+---@field uid? integer in place of user; default 0
+---@field gid? integer the same; default the user's group
+---@field truncate_output_at? integer bytes kept of each stream; default 1 MiB, or all of a stream that is taken as it comes
+---@field on_event? fun(event: table) called with each event; default none
+---@field disposable? boolean false keeps what changed as a new image; default true for images without a tag, false for sessions
+---@field tag? string names the image that is kept; default none
+---@field timeout? number seconds; default 60
+---@field queue_timeout? number seconds to wait for a sandbox at most (local engine); default any time
+---@field check? boolean an exit code other than 0 raises; default false
+---@field networking? boolean|{ enabled: boolean } whether there is a network; default the server's: a local engine gives none
+---@field image_etc? boolean /etc/hosts, hostname and resolv.conf are the image's, and kept; default false
+---@field resources_limits? contree.Limits default the server's
+---@field detach? boolean it goes on when its object, its task or the program is gone; default false
+---@field tty? boolean|contree.Tty a terminal in place of the three streams: all output is stdout (local engine); default false
+---@field idempotency_key? string a local engine runs it once, however often it is asked; default none
+
+---@class contree.Prepared a run to be called as often as wanted: prepared()
+---@operator call(): contree.Result
+local Prepared = {}
+
+--- Runs it and waits for its end; calling it does the same.
+---     local result = prepared:run()
+---
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (as image:run), operation_failed, command_failed (with `check`), file (a local file)
+---@async
+---@return contree.Result
+function Prepared:run() end
+
+--- Starts it and returns at once.
+---     local operation = prepared:start()
+---
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (as image:start), file (a local file)
+---@async
+---@return contree.Operation
+function Prepared:start() end
 
 ---@class contree.SessionOptions
 ---@field store? string|contree.Sessions the file that keeps it (contree.sessions); default memory: the session ends with the program
@@ -1377,135 +1620,6 @@ function Workspace:conflicts() end
 ---@field image_etc? boolean /etc/hosts, hostname and resolv.conf are the image's, and kept; default false
 ---@field resources_limits? contree.Limits default the server's
 ---@field idempotency_key? string a local engine runs it once, however often it is asked; default none
-
----@class contree.Process
----@field stdin? contree.ProcessInput nil when stdin= or input= said it all
----@field stdout contree.ProcessOutput
----@field stderr contree.ProcessOutput
----@field args string[] the program and its arguments
----@field returncode? integer exit code; -9 when signal 9 ended it
----@field result? contree.Result when wait() has returned
----@field operation contree.Operation
-local Process = {}
-
---- The exit code when the command has ended, else nil; does not wait for it.
----     if process:poll() then print("done") end
----
---- Raises: request, operation_failed (the command could not be run)
----@async
----@return integer? returncode negative: the signal that ended it
-function Process:poll() end
-
---- Waits for the end. Output need not be read first: it waits with the server.
----     local code = process:wait()
----
---- Raises: request, operation_failed (the command could not be run), command_failed (with `check`)
----@async
----@param timeout? number raises `timeout` after so many seconds, and the command goes on; default no limit
----@return integer returncode negative: the signal that ended it
-function Process:wait(timeout) end
-
---- Sends input, ends it, waits for the end; returns the output that was not read yet.
----     local out, err = process:communicate("1 2 3\n", 10)
----
---- Raises: request, operation_failed (the command could not be run), command_failed (with `check`), conflict (another task is reading), unprocessable (output was cut off)
----@async
----@param input? string all of the input; default none
----@param timeout? number raises `timeout` after so many seconds; call it again to go on waiting; default no limit
----@return string stdout
----@return string stderr
-function Process:communicate(input, timeout) end
-
---- Sends a signal; does nothing when the command has ended.
----     process:send_signal("INT")
----
---- Raises: request
----@async
----@param signal string|integer "INT", "SIGINT" or 2
----@return boolean sent
-function Process:send_signal(signal) end
-
---- Asks the command to end (SIGTERM).
----     process:terminate()
----
---- Raises: request
----@async
----@return boolean sent
-function Process:terminate() end
-
---- Gives its terminal (`tty`) another size; the programs in the foreground get SIGWINCH.
----     process:resize(40, 120)
----
---- Raises: request, conflict (it has ended, or has no terminal)
----@async
----@param rows integer 1 to 10000
----@param cols integer 1 to 10000
----@return contree.Process self
-function Process:resize(rows, cols) end
-
---- Hangs up its terminal: the command gets SIGHUP.
----     process:close()
----
---- Raises: request
----@async
----@return boolean sent false when it had ended before, or has no terminal
-function Process:close() end
-
---- Ends the command (SIGKILL).
----     process:kill()
----
---- Raises: request
----@async
----@return boolean sent
-function Process:kill() end
-
---- Iterates over the lines of its standard output as they come.
----     for line in process:lines() do print(line) end
----
---- Raises: request, conflict (another task is reading), unprocessable (as read)
----@async
----@return fun(): string?
-function Process:lines() end
-
----@class contree.ProcessInput
-local ProcessInput = {}
-
---- Sends bytes; returns when the server has them.
----     process.stdin:write("a line\n")
----
---- Raises: request, conflict (the command has ended or has closed its input)
----@async
----@param data string any bytes
----@return contree.ProcessInput self
-function ProcessInput:write(data) end
-
---- Ends the input. Does nothing when it, or the command, has ended.
----     process.stdin:close()
----
---- Raises: request
----@async
-function ProcessInput:close() end
-
----@class contree.ProcessOutput what the command writes, as it comes
----@field truncated? boolean something was cut off
-local ProcessOutput = {}
-
---- Reads as io files do, waiting for output that is not there yet: "a" all of it to the end, "l" or "L" a line, a number what there is of up to so many bytes (and waits only when there is nothing); nil at the end.
----     local line = process.stdout:read("l")
----
---- Raises: request, conflict (another task is reading), unprocessable (once, at the end of what was cut off, unless `truncate_output_at` was asked for)
----@async
----@param format? "a"|"l"|"L"|"*a"|"*l"|"*L"|integer default "a"
----@return string?
-function ProcessOutput:read(format) end
-
---- Iterates over the lines as they come.
----     for line in process.stderr:lines() do print(line) end
----
---- Raises: request, conflict (another task is reading), unprocessable (as read)
----@async
----@return fun(): string?
-function ProcessOutput:lines() end
 
 ---@class contree.ChangesOptions
 ---@field text? boolean finds the hunks of each changed file; default true
@@ -1684,6 +1798,7 @@ function ImageTree:svg() end
 ---@field status? integer the HTTP status, when a server said so
 ---@field request_id? string what the server calls this request
 ---@field retry_after? number seconds the server asked us to wait
+---@field reason? string why a box has ended: docs/use/box.md
 ---@field operation? contree.Operation that was under way
 ---@field process? contree.Subprocess that was under way
 ---@field result? contree.Result what is known of the run

@@ -178,6 +178,16 @@ function Image:start(given) end
 ---@return contree.Error? err why it failed
 function Image:popen(argv, given) end
 
+--- Opens a box: one sandbox for many commands, for as long as it is wanted. It ends when no command ran for `idle_timeout` seconds, when it is closed, and with its program.
+---     local box = image:open{ idle_timeout = 600, cwd = "/src" }
+---
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (a limit that cannot be had), not_supported (the hosted service), file (a local file)
+---@async
+---@param given? contree.BoxOptions
+---@return contree.safe.Box|nil
+---@return contree.Error? err why it failed
+function Image:open(given) end
+
 --- A run that can be called any number of times.
 ---     local tests = image:prepare{ shell = "make test" }
 ---
@@ -617,6 +627,16 @@ function Session:blame(path) end
 ---@return contree.safe.BisectTest[]|contree.Error|nil tests that were made, in the order in which they ended
 function Session:bisect(test, given) end
 
+--- Opens a box: one sandbox for many commands, for as long as it is wanted. It ends when no command ran for `idle_timeout` seconds, when it is closed, and with its program.
+---     local box = image:open{ idle_timeout = 600, cwd = "/src" }
+---
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (a limit that cannot be had), not_supported (the hosted service), file (a local file)
+---@async
+---@param given? contree.BoxOptions
+---@return contree.safe.Box|nil
+---@return contree.Error? err why it failed
+function Session:open(given) end
+
 --- A run that can be called any number of times.
 ---     local tests = image:prepare{ shell = "make test" }
 ---
@@ -794,30 +814,62 @@ function Session:grep(given) end
 ---@return boolean|contree.Error|nil truncated whether there are more
 function Session:diff(other, given) end
 
----@class contree.safe.Prepared : contree.Prepared
----@operator call(): contree.safe.Result|nil
-local Prepared = {}
+---@class contree.safe.Box : contree.Box
+---@field operation contree.safe.Operation its sandbox: forward, usage, watch, pause
+---@field client contree.safe.Client
+local Box = {}
 
---- Runs it and waits for its end; calling it does the same.
----     local result = prepared:run()
+--- Runs a command in the box and waits for its end. What it does to files is there for the commands after it. Other commands may run at the same time. A task that is cancelled while it waits kills the command.
+---     local result = box:run{ shell = "make test", timeout = 60 }
 ---
---- Raises: request, not_found (the image, an uploaded file), unprocessable (as image:run), operation_failed, command_failed (with `check`), file (a local file)
+--- Raises: request, gone (the box has ended, and the field `reason` says why), unprocessable (a user that the image does not have, streamed output that was cut off), command_failed (with `check`), file (a local file)
 ---@async
----@return contree.safe.Result|nil
+---@param given contree.CommandOptions|string a lone string is the shell command
+---@return contree.safe.SubprocessResult|nil
 ---@return contree.Error? err why it failed
-function Prepared:run() end
+function Box:run(given) end
 
---- Starts it and returns at once.
----     local operation = prepared:start()
+--- Starts a command in the box and returns at once.
+---     local server = box:spawn{ command = "httpd", args = { "-f" } }
 ---
---- Raises: request, not_found (the image, an uploaded file), unprocessable (as image:start), file (a local file)
+--- Raises: request, gone (the box has ended), unprocessable (a user that the image does not have), file (a local file)
 ---@async
----@return contree.safe.Operation|nil
+---@param given contree.CommandOptions|string a lone string is the shell command
+---@return contree.safe.Subprocess|nil
 ---@return contree.Error? err why it failed
-function Prepared:start() end
+function Box:spawn(given) end
 
----@class contree.safe.Result : contree.Result, contree.safe.Image
----@field operation contree.safe.Operation
+--- Starts a command that is talked to while it runs (image:popen), also on a terminal.
+---     local shell = box:popen({ "sh" }, { tty = true })
+---
+--- Raises: request, gone (the box has ended), unprocessable (a user that the image does not have), file (a local file)
+---@async
+---@param argv string|string[] the program and its arguments; a lone string is a program's name or, with `shell = true`, a line for the sandbox's shell
+---@param given? contree.BoxPopenOptions
+---@return contree.safe.Process|nil
+---@return contree.Error? err why it failed
+function Box:popen(argv, given) end
+
+--- Makes an image of what the box holds now, while it goes on. All its commands stand still for a moment, so the image is of one point in time; it is durable when this returns. Volumes and directories of the host are not in it. A box that has changed nothing gives its image.
+---     local built = box:snapshot()
+---     built:run("make test")
+---
+--- Raises: request, gone (the box has ended), server (a command does not stop, or the disk is full; the box goes on)
+---@async
+---@param given? { tag: string? } tag: names the image; default none
+---@return contree.safe.Image|nil
+---@return contree.Error? err why it failed
+function Box:snapshot(given) end
+
+--- Ends the box with all that runs in it. What its commands wrote is dropped or, with `keep`, becomes an image. A box that is garbage, or that goes out of scope as `local box <close>`, is closed, and so is one whose program has ended, however that was.
+---     local built = box:close{ keep = true }
+---
+--- Raises: request, gone (with `keep`: the box has ended), operation_failed (with `keep`: it could not be kept)
+---@async
+---@param given? { keep: boolean?, tag: string? } keep: default false; tag: names the image that is kept; default none
+---@return contree.safe.Image|boolean|nil kept the image; without `keep` whether the box was open
+---@return contree.Error? err why it failed
+function Box:close(given) end
 
 ---@class contree.safe.Operation : contree.Operation
 ---@field client contree.safe.Client
@@ -991,6 +1043,7 @@ function Operation:kill(signal) end
 ---@class contree.safe.Subprocess : contree.Subprocess
 ---@field operation contree.safe.Operation
 ---@field client contree.safe.Client
+---@field box? contree.safe.Box that it runs in
 local Subprocess = {}
 
 --- Waits for the end; output goes to its sinks meanwhile. A task that is cancelled while it waits kills the subprocess.
@@ -1042,138 +1095,22 @@ function Subprocess:resize(rows, cols) end
 ---@return contree.Error? err why it failed
 function Subprocess:close() end
 
---- Sends it a signal.
+--- Sends it, and its process group, a signal.
 ---     subprocess:kill("TERM")
 ---
 --- Raises: request
 ---@async
 ---@param signal? string|integer "TERM", "SIGTERM", 15; default "KILL"
+---@param given? { family: boolean? } family: also to all processes that it has started, those that left it (daemons) and those that outlived it, too (local engine); default false
 ---@return boolean|nil sent false when the sandbox had ended before
 ---@return contree.Error? err why it failed
-function Subprocess:kill(signal) end
+function Subprocess:kill(signal, given) end
 
 ---@class contree.safe.SubprocessResult : contree.SubprocessResult
 ---@field process contree.safe.Subprocess
 
----@class contree.safe.Sessions : contree.Sessions
-local Sessions = {}
-
---- The sessions of the store, the one that was used last first.
----     for _, one in ipairs(store:list()) do print(one.id, one.title) end
----
---- Raises: file (the store cannot be read), timeout (it is locked)
----@async
----@return contree.StoredSession[]|nil
----@return contree.Error? err why it failed
-function Sessions:list() end
-
---- Deletes a session; its images stay on the server.
----     store:delete("demo")
----
---- Raises: file (the store cannot be written), timeout (it is locked)
----@async
----@param id string the session's name in the store
----@return boolean|nil deleted false: there was none of that name
----@return contree.Error? err why it failed
-function Sessions:delete(id) end
-
---- Closes the file. The next use opens it again.
----     store:close()
----
---- Raises: nothing
-function Sessions:close() end
-
----@class contree.safe.Workspace : contree.Workspace, contree.safe.Session
-local Workspace = {}
-
---- Runs a command on the folder as it is now, in it, and moves to the image that it left.
----     workspace:run("make test")
----
---- Raises: request, not_found (the image, an uploaded file), conflict (a file was changed on both sides; the session is running a command, or the branch was moved meanwhile), gone (the session or its branch was deleted), unprocessable (a limit or user that cannot be had, streamed output that was cut off), operation_failed (the command could not be run), command_failed (with `check`), file (the folder, its index, a local file, the store)
----@async
----@param given contree.RunOptions|string a lone string is the shell command
----@return contree.safe.Result|nil
----@return contree.Error? err why it failed
-function Workspace:run(given) end
-
---- Starts a command on the folder as it is now, in it, and returns at once (session:start).
----     local operation = workspace:start("make test")
----
---- Raises: request, not_found (the image, an uploaded file), conflict (a file was changed on both sides; the session is running a command, or the branch was moved meanwhile), gone (the session or its branch was deleted), unprocessable (a limit or user that cannot be had), file (the folder, its index, a local file, the store)
----@async
----@param given contree.RunOptions|string a lone string is the shell command
----@return contree.safe.Operation|nil
----@return contree.Error? err why it failed
-function Workspace:start(given) end
-
---- Starts a command that is talked to while it runs, on the folder as it is now, in it (session:popen).
----     local process = workspace:popen({ "python3", "-i" })
----
---- Raises: request, not_found (the image, an uploaded file), conflict (a file was changed on both sides; the session is running a command, or the branch was moved meanwhile), gone (the session or its branch was deleted), unprocessable (a limit or user that cannot be had), file (the folder, its index, a local file, the store)
----@async
----@param argv string|string[] the program and its arguments
----@param given? contree.PopenOptions
----@return contree.safe.Process|nil
----@return contree.Error? err why it failed
-function Workspace:popen(argv, given) end
-
---- An independent workspace that begins where this one is (session:fork): three of them try three things on the same folder.
----     local copy = workspace:fork()
----
---- Raises: conflict (there is a session of that name), gone (this session was deleted), file (the store), timeout (the store is locked)
----@async
----@param id? string the name in the store; default this session's and a number
----@return contree.safe.Workspace|nil
----@return contree.Error? err why it failed
-function Workspace:fork(id) end
-
---- Brings in what has changed in the folder, as each run does first.
----     local counts = workspace:sync{ prefer = "host" }
----
---- Raises: request, conflict (a file was changed on both sides and nothing is preferred; the session is running a command, or its branch was moved), file (the folder, its index)
----@async
----@param given? { prefer: "host"|"sandbox" } whose version it is where both have changed; default as the workspace was opened
----@return { added: integer, changed: integer, removed: integer }|nil counts of files
----@return contree.Error? err why it failed
-function Workspace:sync(given) end
-
---- What the runs have done to the folder's files since they came in. Nothing on the host is touched. What git ignores (or what decides in its place) is left out. Printed, it is a patch.
----     print(workspace:changes())
----
---- Raises: request, file (the folder, its index)
----@async
----@param given? contree.ChangesOptions
----@return contree.Changes|nil changes with paths below the folder, and `risky`, which says why apply() leaves a change alone
----@return boolean|contree.Error|nil truncated there were more than `limit`
-function Workspace:changes(given) end
-
---- Brings changes home. A path is written only if the folder's file is still what it was when it came in; else it is left alone, and `skipped` says so. Each file is the old or the new one at any time, also when the program is killed.
----     workspace:apply{ only = { "src/**" } }
----
---- Raises: request, conflict (another program brings changes home to this folder), file (the folder, the journal)
----@async
----@param given? contree.ApplyOptions
----@return contree.Applied|nil
----@return contree.Error? err why it failed
-function Workspace:apply(given) end
-
---- Takes the last apply() back that was not taken back, of whichever program: files that have changed since are left alone. The sandbox keeps its version.
----     workspace:undo()
----
---- Raises: request, not_found (there is nothing to take back), conflict (another program brings changes home to this folder), file (the folder, the journal)
----@async
----@return contree.Applied|nil
----@return contree.Error? err why it failed
-function Workspace:undo() end
-
---- The paths that were changed both in the folder and in the sandbox since it last came in, and cannot be merged. Nothing is brought in.
----     for _, each in ipairs(workspace:conflicts()) do print(each.path, each.host) end
----
---- Raises: request, file (the folder, its index)
----@async
----@return contree.workspace.Clash[]|nil
----@return contree.Error? err why it failed
-function Workspace:conflicts() end
+---@class contree.safe.Result : contree.Result, contree.safe.Image
+---@field operation contree.safe.Operation
 
 ---@class contree.safe.Process : contree.Process
 ---@field stdin? contree.safe.ProcessInput nil when stdin= or input= said it all
@@ -1181,6 +1118,7 @@ function Workspace:conflicts() end
 ---@field stderr contree.safe.ProcessOutput
 ---@field result? contree.safe.Result when wait() has returned
 ---@field operation contree.safe.Operation
+---@field box? contree.safe.Box that it runs in
 local Process = {}
 
 --- The exit code when the command has ended, else nil; does not wait for it.
@@ -1313,6 +1251,148 @@ function ProcessOutput:read(format) end
 ---@return (fun(): string?)|nil
 ---@return contree.Error? err why it failed
 function ProcessOutput:lines() end
+
+---@class contree.safe.Prepared : contree.Prepared
+---@operator call(): contree.safe.Result|nil
+local Prepared = {}
+
+--- Runs it and waits for its end; calling it does the same.
+---     local result = prepared:run()
+---
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (as image:run), operation_failed, command_failed (with `check`), file (a local file)
+---@async
+---@return contree.safe.Result|nil
+---@return contree.Error? err why it failed
+function Prepared:run() end
+
+--- Starts it and returns at once.
+---     local operation = prepared:start()
+---
+--- Raises: request, not_found (the image, an uploaded file), unprocessable (as image:start), file (a local file)
+---@async
+---@return contree.safe.Operation|nil
+---@return contree.Error? err why it failed
+function Prepared:start() end
+
+---@class contree.safe.Sessions : contree.Sessions
+local Sessions = {}
+
+--- The sessions of the store, the one that was used last first.
+---     for _, one in ipairs(store:list()) do print(one.id, one.title) end
+---
+--- Raises: file (the store cannot be read), timeout (it is locked)
+---@async
+---@return contree.StoredSession[]|nil
+---@return contree.Error? err why it failed
+function Sessions:list() end
+
+--- Deletes a session; its images stay on the server.
+---     store:delete("demo")
+---
+--- Raises: file (the store cannot be written), timeout (it is locked)
+---@async
+---@param id string the session's name in the store
+---@return boolean|nil deleted false: there was none of that name
+---@return contree.Error? err why it failed
+function Sessions:delete(id) end
+
+--- Closes the file. The next use opens it again.
+---     store:close()
+---
+--- Raises: nothing
+function Sessions:close() end
+
+---@class contree.safe.Workspace : contree.Workspace, contree.safe.Session
+local Workspace = {}
+
+--- Runs a command on the folder as it is now, in it, and moves to the image that it left.
+---     workspace:run("make test")
+---
+--- Raises: request, not_found (the image, an uploaded file), conflict (a file was changed on both sides; the session is running a command, or the branch was moved meanwhile), gone (the session or its branch was deleted), unprocessable (a limit or user that cannot be had, streamed output that was cut off), operation_failed (the command could not be run), command_failed (with `check`), file (the folder, its index, a local file, the store)
+---@async
+---@param given contree.RunOptions|string a lone string is the shell command
+---@return contree.safe.Result|nil
+---@return contree.Error? err why it failed
+function Workspace:run(given) end
+
+--- Starts a command on the folder as it is now, in it, and returns at once (session:start).
+---     local operation = workspace:start("make test")
+---
+--- Raises: request, not_found (the image, an uploaded file), conflict (a file was changed on both sides; the session is running a command, or the branch was moved meanwhile), gone (the session or its branch was deleted), unprocessable (a limit or user that cannot be had), file (the folder, its index, a local file, the store)
+---@async
+---@param given contree.RunOptions|string a lone string is the shell command
+---@return contree.safe.Operation|nil
+---@return contree.Error? err why it failed
+function Workspace:start(given) end
+
+--- Starts a command that is talked to while it runs, on the folder as it is now, in it (session:popen).
+---     local process = workspace:popen({ "python3", "-i" })
+---
+--- Raises: request, not_found (the image, an uploaded file), conflict (a file was changed on both sides; the session is running a command, or the branch was moved meanwhile), gone (the session or its branch was deleted), unprocessable (a limit or user that cannot be had), file (the folder, its index, a local file, the store)
+---@async
+---@param argv string|string[] the program and its arguments
+---@param given? contree.PopenOptions
+---@return contree.safe.Process|nil
+---@return contree.Error? err why it failed
+function Workspace:popen(argv, given) end
+
+--- An independent workspace that begins where this one is (session:fork): three of them try three things on the same folder.
+---     local copy = workspace:fork()
+---
+--- Raises: conflict (there is a session of that name), gone (this session was deleted), file (the store), timeout (the store is locked)
+---@async
+---@param id? string the name in the store; default this session's and a number
+---@return contree.safe.Workspace|nil
+---@return contree.Error? err why it failed
+function Workspace:fork(id) end
+
+--- Brings in what has changed in the folder, as each run does first.
+---     local counts = workspace:sync{ prefer = "host" }
+---
+--- Raises: request, conflict (a file was changed on both sides and nothing is preferred; the session is running a command, or its branch was moved), file (the folder, its index)
+---@async
+---@param given? { prefer: "host"|"sandbox" } whose version it is where both have changed; default as the workspace was opened
+---@return { added: integer, changed: integer, removed: integer }|nil counts of files
+---@return contree.Error? err why it failed
+function Workspace:sync(given) end
+
+--- What the runs have done to the folder's files since they came in. Nothing on the host is touched. What git ignores (or what decides in its place) is left out. Printed, it is a patch.
+---     print(workspace:changes())
+---
+--- Raises: request, file (the folder, its index)
+---@async
+---@param given? contree.ChangesOptions
+---@return contree.Changes|nil changes with paths below the folder, and `risky`, which says why apply() leaves a change alone
+---@return boolean|contree.Error|nil truncated there were more than `limit`
+function Workspace:changes(given) end
+
+--- Brings changes home. A path is written only if the folder's file is still what it was when it came in; else it is left alone, and `skipped` says so. Each file is the old or the new one at any time, also when the program is killed.
+---     workspace:apply{ only = { "src/**" } }
+---
+--- Raises: request, conflict (another program brings changes home to this folder), file (the folder, the journal)
+---@async
+---@param given? contree.ApplyOptions
+---@return contree.Applied|nil
+---@return contree.Error? err why it failed
+function Workspace:apply(given) end
+
+--- Takes the last apply() back that was not taken back, of whichever program: files that have changed since are left alone. The sandbox keeps its version.
+---     workspace:undo()
+---
+--- Raises: request, not_found (there is nothing to take back), conflict (another program brings changes home to this folder), file (the folder, the journal)
+---@async
+---@return contree.Applied|nil
+---@return contree.Error? err why it failed
+function Workspace:undo() end
+
+--- The paths that were changed both in the folder and in the sandbox since it last came in, and cannot be merged. Nothing is brought in.
+---     for _, each in ipairs(workspace:conflicts()) do print(each.path, each.host) end
+---
+--- Raises: request, file (the folder, its index)
+---@async
+---@return contree.workspace.Clash[]|nil
+---@return contree.Error? err why it failed
+function Workspace:conflicts() end
 
 ---@class contree.safe.LineageEntry : contree.LineageEntry
 ---@field image contree.safe.Image
