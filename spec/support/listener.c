@@ -2,7 +2,10 @@
  * there may be no library inside.
  *   listener tcp PORT | tcp6 PORT | unix PATH   [TEXT]
  * It answers each client with TEXT, or with what the client has sent when that
- * is all, and then ends the connection. It says "ready" when it listens. */
+ * is all, and then ends the connection. It says "ready" when it listens.
+ * With ROOM=N in the environment it has room for so few that wait, takes them
+ * one after the other, and only when a line has come on its input, and says
+ * what each has sent. */
 #define _GNU_SOURCE
 #include <netinet/in.h>
 #include <signal.h>
@@ -59,6 +62,18 @@ static void echo(int fd) {
         length += (size_t)n;
     }
     put(fd, data, length);
+    if (getenv("ROOM")) {
+        fwrite(data, 1, length, stdout);
+        fflush(stdout);
+    }
+    free(data);
+}
+
+static void serve(int client, const char *text) {
+    if (text)
+        put(client, text, strlen(text));
+    else
+        echo(client);
 }
 
 int main(int argc, char **argv) {
@@ -67,22 +82,24 @@ int main(int argc, char **argv) {
     int fd = strcmp(argv[1], "tcp") == 0    ? open_tcp(atoi(argv[2]))
              : strcmp(argv[1], "tcp6") == 0 ? open_tcp6(atoi(argv[2]))
                                             : open_unix(argv[2]);
-    if (fd < 0 || listen(fd, 4096) < 0) {
+    const char *room = getenv("ROOM"), *text = argc > 3 ? argv[3] : NULL;
+    if (fd < 0 || listen(fd, room ? atoi(room) : 4096) < 0) {
         perror("listen");
         return 1;
     }
     signal(SIGCHLD, SIG_IGN);
     puts("ready");
     fflush(stdout);
+    if (room)
+        getchar();
     for (;;) {
         int client = accept(fd, NULL, NULL);
         if (client < 0)
             continue;
-        if (fork() == 0) {
-            if (argc > 3)
-                put(client, argv[3], strlen(argv[3]));
-            else
-                echo(client);
+        if (room) {
+            serve(client, text);
+        } else if (fork() == 0) {
+            serve(client, text);
             _exit(0);
         }
         close(client);

@@ -83,8 +83,10 @@ enum {
     ORDER_WATCH,
     ORDER_HOLD,
 };
-/* Kinds of sockets (socket.h). */
+/* Kinds of sockets (socket.h), and the status in SOCKET when the program that
+ * listens has no room for another connection now. */
 enum { SOCKET_INET = 1, SOCKET_INET6, SOCKET_UNIX };
+enum { SOCKET_BUSY = 503 };
 enum { ORDER_INLINE_MAX = 65536, ORDER_FDS_MAX = 4 };
 struct order {
     uint32_t type;

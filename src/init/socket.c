@@ -14,9 +14,12 @@ static int connect_unix(int fd, const char *path, struct failure *f) {
         return fail(f, 422, "the path of a Unix socket has more than %d bytes",
                     (int)sizeof address.sun_path - 1);
     memcpy(address.sun_path, path, length + 1);
-    return connect(fd, (struct sockaddr *)&address, sizeof address) < 0
-               ? fail_errno(f, "cannot connect to %.200s", path)
-               : 0;
+    int rc = connect(fd, (struct sockaddr *)&address, sizeof address);
+    if (rc < 0)
+        fail_errno(f, "cannot connect to %.200s", path);
+    if (rc < 0 && errno == EAGAIN)
+        f->status = SOCKET_BUSY;
+    return rc;
 }
 
 int socket_make(uint32_t kind, const char *path, struct failure *f) {

@@ -37,7 +37,7 @@ describe("a port of a sandbox", function()
   local function connect(port)
     local host, number = port.address:match("^(.*):(%d+)$")
     local sock = socket.tcp()
-    sock:settimeout(20)
+    sock:settimeout(wire.TIME_LIMIT)
     local ok, problem = sock:connect(host, tonumber(number))
     return ok and sock, problem
   end
@@ -148,6 +148,38 @@ describe("a port of a sandbox", function()
     engine:cancel(uuid)
   end)
 
+  -- The program has room for one or two that wait; the kernel drops what else comes.
+  for title, case in pairs{ TCP = { "tcp 9", { port = 9 } },
+    ["a Unix socket"] = { "unix /s", { path = "/s" } } } do
+    it("has clients stand in line while the program takes none, over " .. title, function()
+      local uuid = running("ROOM=1 exec listener " .. case[1],
+        { stdin = { value = "", close = false } })
+      local function output()
+        local r = engine:get(("/v1/operations/%s?inflight=1"):format(uuid)).json.metadata.result
+        return r and r ~= wire.null and wire.bytes(r.stdout) or ""
+      end
+      wire.eventually("the server", function() return output() == "ready\n" end)
+      local port = forward(uuid, case[2])
+      local socks, wanted = {}, "ready\n"
+      for i = 1, 40 do
+        socks[i] = assert(connect(port))
+        socks[i]:send(("%d\n"):format(i))
+        socks[i]:shutdown("send")
+        wanted = wanted .. i .. "\n"
+        wire.eventually("the connection", function()
+          return engine:get(path(uuid)).json.ports[1].connections == i
+        end)
+      end
+      engine:post(("/v1/operations/%s/subprocesses/1/stdin"):format(uuid), { value = "\n" })
+      for i, sock in ipairs(socks) do
+        assert.are.equal(i .. "\n", sock:receive("*a"))
+        sock:close()
+      end
+      assert.are.equal(wanted, output())
+      engine:cancel(uuid)
+    end)
+  end
+
   it("is given up by clients that go at once, by the thousand", function()
     local uuid = running(ECHO)
     local port = forward(uuid, { port = 9 })
@@ -204,7 +236,7 @@ describe("a port of a sandbox", function()
     sock:settimeout(0.2)
     assert.are.equal("timeout", select(2, sock:receive(1)))
     engine:request("POST", ("/v1/operations/%s/resume"):format(uuid))
-    sock:settimeout(20)
+    sock:settimeout(wire.TIME_LIMIT)
     assert.are.equal("x", sock:receive("*a"))
     engine:cancel(uuid)
   end)

@@ -20,9 +20,9 @@ describe("a watch", function()
     wire.eventually("the preparation", function() return output():find("ready\n", 1, true) end)
     return {
       uuid = uuid, output = output,
-      go = function()
+      go = function(text)
         assert.are.equal(204, engine:post(("/v1/operations/%s/subprocesses/1/stdin"):format(uuid),
-          { value = "\n", close = false }).status)
+          { value = (text or "") .. "\n", close = false }).status)
       end,
       over = function()
         wire.eventually("the command", function() return output():find("over\n", 1, true) end)
@@ -67,28 +67,48 @@ describe("a watch", function()
       e.directory and "/" or "")
   end
 
-  -- All events until the operation ends, as lines; "modified" may come any number of times.
-  local function lines(connection)
+  -- All events until the operation ends, or the next `count`, as lines; "modified" may come any
+  -- number of times.
+  local function lines(connection, count)
     local list = {}
-    for e in function() return next_event(connection) end do
+    while not count or #list < count do
+      local e = next_event(connection)
+      if not e then break end
       if e.type ~= "modified" then list[#list + 1] = line_of(e) end
     end
     return list
   end
 
+  -- Each command is given when the one before was told: the next would change what it is.
   it("tells each kind, moves paired", function()
-    local run = running("mkdir -p a/b", [[echo 1 > f; chmod 600 f; mv f a/g; rm a/g
-      mkdir c; sleep 0.2; mv a/b c/d; sleep 0.2; touch c/d/x; mv c /c
-      sleep 0.2; mv /c c2; sleep 0.2; rm -r c2]])
+    local run = running("mkdir -p a/b", "while read -r line && [ -n \"$line\" ]; do eval \"$line\"; done")
     local all = watch(run, "/w", true)
     local top = watch(run, "/w")
     run.go()
-    assert.are.same({ "created /w/f", "written /w/f", "attributes /w/f", "moved /w/f /w/a/g",
-      "deleted /w/a/g", "created /w/c/", "moved /w/a/b /w/c/d/", "created /w/c/d/x",
-      "written /w/c/d/x", "deleted /w/c/", "created /w/c2/", "created /w/c2/d/",
-      "created /w/c2/d/x", "deleted /w/c2/d/x", "deleted /w/c2/d/", "deleted /w/c2/" }, lines(all))
-    assert.are.same({ "created /w/f", "written /w/f", "attributes /w/f", "deleted /w/f",
-      "created /w/c/", "deleted /w/c/", "created /w/c2/", "deleted /w/c2/" }, lines(top))
+    for _, step in ipairs{
+      { "echo 1 > f", { "created /w/f", "written /w/f" }, { "created /w/f", "written /w/f" } },
+      { "chmod 600 f", { "attributes /w/f" }, { "attributes /w/f" } },
+      { "mv f a/g", { "moved /w/f /w/a/g" }, { "deleted /w/f" } },
+      { "rm a/g", { "deleted /w/a/g" }, {} },
+      { "mkdir c", { "created /w/c/" }, { "created /w/c/" } },
+      -- When this is told, what comes into c is told as it happens.
+      { "mkdir c/p", { "created /w/c/p/" }, {} },
+      { "rmdir c/p", { "deleted /w/c/p/" }, {} },
+      { "mv a/b c/d", { "moved /w/a/b /w/c/d/" }, {} },
+      { "touch c/d/x", { "created /w/c/d/x", "written /w/c/d/x" }, {} },
+      { "mv c /c", { "deleted /w/c/" }, { "deleted /w/c/" } },
+      { "mv /c c2", { "created /w/c2/", "created /w/c2/d/", "created /w/c2/d/x" },
+        { "created /w/c2/" } },
+      { "rm -r c2", { "deleted /w/c2/d/x", "deleted /w/c2/d/", "deleted /w/c2/" },
+        { "deleted /w/c2/" } },
+    } do
+      run.go(step[1])
+      assert.are.same(step[2], lines(all, #step[2]))
+      assert.are.same(step[3], lines(top, #step[3]))
+    end
+    run.go()
+    assert.are.same({}, lines(all))
+    assert.are.same({}, lines(top))
   end)
 
   it("loses nothing of directories that are made and filled at once", function()
