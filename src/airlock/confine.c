@@ -1,6 +1,7 @@
 /* confine.c: see confine.h. */
 #define _GNU_SOURCE
 #include "airlock/confine.h"
+#include "airlock/files.h"
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -192,6 +193,7 @@ int confine(struct fault *f) {
         return -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return fault_errno(f, "PR_SET_NO_NEW_PRIVS");
+    files_confine();
     /* After the user id has changed, which resets it. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return fault_errno(f, "PR_SET_DUMPABLE");

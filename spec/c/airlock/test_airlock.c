@@ -2,6 +2,7 @@
  * sandbox and one that plays the host. All of it once as root, and once as an
  * ordinary user in a user namespace. */
 #define _GNU_SOURCE
+#include "airlock/files.h"
 #include "child.h"
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 /* Everything inside happens in children, which enter the namespace. */
 struct airlock {
@@ -24,7 +26,8 @@ struct airlock {
 };
 
 static char program[4096];
-static bool as_root; /* not in a user namespace */
+static bool as_root;      /* not in a user namespace */
+static rlim_t hard_limit; /* of the next program's descriptors; 0: as it is */
 
 /* ---- servers ---- */
 
@@ -138,6 +141,9 @@ static void run_program(int config, int engine, int net) {
         dup2(high[i], 3 + i);
         close(high[i]);
     }
+    const struct rlimit few = {hard_limit, hard_limit};
+    if (hard_limit)
+        setrlimit(RLIMIT_NOFILE, &few);
     char *const args[] = {program, NULL};
     char *const env[] = {"CONTREE_STRICT=1", "ASAN_OPTIONS=detect_leaks=0",
                          NULL};
@@ -571,6 +577,85 @@ static void test_ends_with_the_engine(void) {
     close(ends[1]);
 }
 
+/* More than may be undecided at once say nothing; one that comes later is
+ * served as soon as they leave. */
+static int crowd(void *arg) {
+    enum { SILENT = 140 };
+    static int fds[SILENT];
+    char reply[8];
+    const char *address = look_up("10.0.2.3", "secure.example", ns_t_a);
+    (void)arg;
+    for (int i = 0; i < SILENT; i++)
+        CHECK((fds[i] = dial(address, 443)) >= 0);
+    int fd = dial_name("echo.example", 7000);
+    CHECK(write_all(fd, "ping", 4) == 0);
+    for (int i = 0; i < SILENT; i++)
+        close(fds[i]);
+    CHECK_NUMBER(talk(fd, "", reply, sizeof reply, 4), 4);
+    return !check_ok;
+}
+
+static void test_crowd(void) {
+    struct airlock *a = start_ready(rules);
+    CHECK_NUMBER(inside(a, crowd, NULL), 0);
+    CHECK_NUMBER(stop(a), 0);
+}
+
+enum { FEW = 10 };
+
+static int open_too_many(void *arg) {
+    int fds[FEW + 1];
+    char reply[8];
+    (void)arg;
+    for (int i = 0; i < FEW; i++) {
+        fds[i] = dial_name("echo.example", 7000);
+        CHECK_NUMBER(talk(fds[i], "ping", reply, sizeof reply, 4), 4);
+    }
+    CHECK(is_reset(dial_name("echo.example", 7000)));
+    close(fds[0]);
+    for (int i = 1; i < FEW; i++)
+        CHECK_NUMBER(talk(fds[i], "pong", reply, sizeof reply, 4), 4);
+    return !check_ok;
+}
+
+/* With few descriptors there are few connections, and all of them work. */
+static void test_few_descriptors(void) {
+    hard_limit = 320 + 6 * FEW;
+    struct airlock *a = start_ready(rules);
+    hard_limit = 0;
+    CHECK_NUMBER(inside(a, open_too_many, NULL), 0);
+    CHECK(told(a, "\"name\":\"echo.example\",\"port\":7000,\"reason\":"
+                  "\"limit\",\"count\":1}"));
+    CHECK_NUMBER(stop(a), 0);
+}
+
+static int open_files(void *arg) {
+    (void)arg;
+    files_confine();
+    int hosts = open("/etc/hosts", O_RDONLY);
+    int home = open("/root", O_RDONLY | O_DIRECTORY);
+    int made = open("/var/tmp/contree-airlock-test", O_WRONLY | O_CREAT, 0600);
+    return !(hosts >= 0 && home < 0 && errno != ENOENT && made < 0);
+}
+
+static bool has_landlock(void) {
+    return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0;
+}
+
+static void test_files(void) {
+    int status = -1;
+    if (!has_landlock()) {
+        puts("# not tried: this kernel has no Landlock");
+        return;
+    }
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(open_files(NULL));
+    waitpid(pid, &status, 0);
+    CHECK_NUMBER(status, 0);
+}
+
 static bool has_line(const char *text, const char *line) {
     return strstr(text, line) != NULL;
 }
@@ -611,6 +696,8 @@ static void run_all(void) {
     RUN(test_many, "500 connections at once");
     RUN(test_flood, "a flood is counted");
     RUN(test_ends_with_the_engine, "it ends with the engine, at once");
+    RUN(test_crowd, "those that say nothing hold up others, for a while");
+    RUN(test_few_descriptors, "fewer connections with few descriptors");
     RUN(test_privileges, "it has no privileges");
     RUN(test_wrong_rules, "wrong rules are told");
 }
@@ -656,6 +743,7 @@ int main(void) {
                        start_server(HTTP_PORT, serve_http)};
     as_root = true;
     run_all();
+    RUN(test_files, "it opens no user's files");
     as_root = false;
     RUN(test_as_nobody, "all of it as an ordinary user");
     for (int i = 0; i < 3; i++) {
