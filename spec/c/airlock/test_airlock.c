@@ -399,6 +399,40 @@ static void test_refuses(void) {
     CHECK_NUMBER(stop(a), 0);
 }
 
+/* ---- names that the host resolves ---- */
+
+static int dial_localhost(void *arg) {
+    const bool *allowed = arg;
+    char reply[8];
+    int fd = dial_name("localhost", 7001);
+    if (*allowed)
+        CHECK_NUMBER(talk(fd, "ping", reply, sizeof reply, 4), 4);
+    else
+        CHECK(is_reset(fd));
+    close(fd);
+    CHECK(is_reset(dial_name("nothing.invalid", 7001)));
+    return !check_ok;
+}
+
+/* A name is resolved as the host does, and must not lead to the host itself,
+ * unless a rule names that address. */
+static void test_resolves(void) {
+    bool allowed = false;
+    struct airlock *a = start_ready("{\"allow\":[\"localhost:7001\","
+                                    "\"nothing.invalid:7001\"]}");
+    CHECK_NUMBER(inside(a, dial_localhost, &allowed), 0);
+    CHECK(told(a, "\"name\":\"localhost\",\"port\":7001,\"reason\":"
+                  "\"private\",\"count\":1}"));
+    CHECK(told(a, "\"name\":\"nothing.invalid\",\"port\":7001,\"reason\":"
+                  "\"unresolved\",\"count\":1}"));
+    CHECK_NUMBER(stop(a), 0);
+    allowed = true;
+    a = start_ready("{\"allow\":[\"localhost:7001\",\"127.0.0.1:7001\","
+                    "\"nothing.invalid:7001\"]}");
+    CHECK_NUMBER(inside(a, dial_localhost, &allowed), 0);
+    CHECK_NUMBER(stop(a), 0);
+}
+
 /* ---- TLS ---- */
 
 static size_t make_hello(const char *host, char *out, size_t size) {
@@ -691,6 +725,7 @@ static void run_all(void) {
     RUN(test_names, "names");
     RUN(test_relays, "what is allowed is relayed");
     RUN(test_refuses, "what is not is refused at once, and told");
+    RUN(test_resolves, "names that the host resolves");
     RUN(test_tls, "TLS has to be for the name");
     RUN(test_http, "HTTP has to be for the name, and by the rules");
     RUN(test_many, "500 connections at once");
