@@ -35,8 +35,8 @@ static const char *const beginnings[] = {
     "GET / HTTP/1.1\r\nHost: a.example\r\n",
     "GET /v1/",
     "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nbytes",
-    "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: "
-    "chunked\r\n\r\n",
+    ("POST / HTTP/1.1\r\nHost: a.example\r\n"
+     "Transfer-Encoding: chunked\r\n\r\n"),
     "GET http://a.example",
     "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: ",
 };
