@@ -211,7 +211,9 @@ static int start(struct airlock *a, struct fault *f) {
                                     .policy = a->policy,
                                     .names = t->names,
                                     .events = t->events};
-    if (answerer_start(&a->answerer, n->dns_udp, n->dns_tcp, f) < 0 ||
+    if (answerer_start(&a->answerer, n->dns_udp, n->dns_tcp, f) < 0)
+        return -1;
+    if (n->strays >= 0 &&
         !stray_start(&a->loop, n->strays, a->policy, t->names, t->events, f))
         return -1;
     return watch_listeners(a, f);

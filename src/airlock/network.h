@@ -21,7 +21,7 @@ struct network {
     size_t listener_count;
     int dns_udp; /* tells the address that was asked (IP_PKTINFO) */
     int dns_tcp;
-    int strays; /* raw packets of attempts to connect (stray.h) */
+    int strays; /* packets that no socket takes (stray.h); -1: not to be had */
 };
 
 /* Makes it, and connects the sandbox's namespace `net`. Blocks for some
