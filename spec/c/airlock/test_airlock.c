@@ -291,6 +291,28 @@ static const char rules[] =
     "\"secure.example\":\"127.0.0.1:7001\",\"read.example\":"
     "\"127.0.0.1:7003\",\"closed.example\":\"127.0.0.1:1\"},\"trace\":true}";
 
+/* Two questions at once over TCP, byte by byte; how many are answered. */
+static int ask_over_tcp(const char *server) {
+    unsigned char query[512], reply[1024];
+    size_t want = 0;
+    int fd = dial(server, 53), answers = 0;
+    for (int i = 0; i < 2; i++) {
+        int length = res_mkquery(ns_o_query, "echo.example", ns_c_in, ns_t_a,
+                                 NULL, 0, NULL, query + 2, sizeof query - 2);
+        ns_put16((unsigned)length, query);
+        for (int k = 0; k < length + 2; k++)
+            CHECK(write_all(fd, query + k, 1) == 0);
+    }
+    for (; answers < 2 && read_all(fd, reply, 2) == 2; answers++) {
+        want = ns_get16(reply);
+        if (want > sizeof reply || read_all(fd, reply, want) != (ssize_t)want ||
+            memcmp(reply + want - 4, "\306\022\0\001", 4) != 0)
+            break;
+    }
+    close(fd);
+    return answers;
+}
+
 static int ask_names(void *arg) {
     (void)arg;
     CHECK_STRING(look_up("10.0.2.3", "echo.example", ns_t_a), "198.18.0.1");
@@ -301,6 +323,8 @@ static int ask_names(void *arg) {
     CHECK_STRING(look_up("10.0.2.3", "wild.example", ns_t_a), "code 3");
     CHECK_STRING(look_up("10.0.2.3", "evil.example", ns_t_aaaa), "code 3");
     CHECK_STRING(look_up("10.0.2.3", "quiet.example", ns_t_txt), "code 3");
+    CHECK_NUMBER(ask_over_tcp("10.0.2.3"), 2);
+    CHECK_NUMBER(ask_over_tcp("1.1.1.1"), 2);
     return !check_ok;
 }
 
