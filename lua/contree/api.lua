@@ -161,13 +161,14 @@ end
 
 ---@class contree.Usage
 ---@field cpu_seconds number          of all its processes, also of those that have ended
----@field memory_bytes integer
----@field memory_peak_bytes? integer  known with a limit on memory
----@field processes? integer
----@field read_bytes? integer         from disks
----@field written_bytes? integer      to disks
----@field received_bytes? integer     over the network; its loopback interface is not counted
----@field sent_bytes? integer         the same
+---@field memory_bytes integer now
+---@field memory_peak_bytes? integer  known with a limit on memory; nil without
+---@field processes? integer and threads; nil where that is not known
+---@field read_bytes? integer         from disks; nil where that is not known
+---@field written_bytes? integer      to disks; nil where that is not known
+---@field received_bytes? integer     over the network; its loopback interface is not counted; nil
+---  where that is not known
+---@field sent_bytes? integer         the same; nil as well
 
 --- What the operation uses now, as far as the kernel tells.
 ---     local used = operation:usage()
@@ -181,10 +182,11 @@ function Operation:usage() return require("contree.run.live").usage(self) end
 ---@field recursive? boolean also the directories below; default false
 
 ---@class contree.FileEvent
----@field type "created"|"modified"|"written"|"attributes"|"deleted"|"moved"|"overflow"
+---@field type "created"|"modified"|"written"|"attributes"|"deleted"|"moved"|"overflow" what
+---  happened; "overflow": some events are lost
 ---@field path string         absolute, in the sandbox
----@field from? string        of "moved": the path before
----@field directory? boolean  whether it is one
+---@field from? string        of "moved": the path before; nil of others
+---@field directory? boolean  whether it is one; nil of overflow
 
 --- Iterates over what changes in a directory of the sandbox, until the operation ends. It
 --- returns when all directories are watched, so nothing that happens afterwards is missed.
@@ -222,10 +224,10 @@ function Operation:forward(target, given)
 end
 
 ---@class contree.ForwardedPort
----@field id integer
+---@field id integer its number
 ---@field address string      where the engine listens
----@field port? integer       of the sandbox
----@field path? string        of a Unix socket in it
+---@field port? integer       of the sandbox; nil of a Unix socket
+---@field path? string        of a Unix socket in it; nil of a port
 ---@field connections integer how many there are now
 
 --- What `forward` has made.

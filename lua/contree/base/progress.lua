@@ -9,8 +9,8 @@ local progress = {}
 ---  thread, between slices of the work. What it raises ends the work
 ---@field phase string    what is done: "looking", "sending", "getting", "writing", or of an
 ---  import what the engine says
----@field unit "bytes"|"files"
----@field done integer
+---@field unit "bytes"|"files" what `done` and `total` count
+---@field done integer how many of them so far
 ---@field total? integer  nil where it is not known; reached when the phase ends
 
 --- What a contree.Progress says: "sending 3.0M of 10M".

@@ -40,16 +40,17 @@ local STEP_TIMEOUT = 3600
 ---@field on_step? fun(event: contree.BuildEvent) called for each step that is done; default none
 
 ---@class contree.BuildEvent
----@field type "step_started"|"stdout"|"stderr"|"cache_hit"|"step_completed"|"step_failed"
+---@field type "step_started"|"stdout"|"stderr"|"cache_hit"|"step_completed"|"step_failed" what
+---  happened
 ---@field stage string          its name, or its number from 0
----@field file string
----@field line integer
+---@field file string the Dockerfile
+---@field line integer of the instruction, from 1
 ---@field name string           of the instruction
 ---@field text string           the instruction
----@field data? string          output
----@field uuid? string          the image after the step
----@field duration? number      seconds
----@field error? contree.Error
+---@field data? string          output; nil of others
+---@field uuid? string          the image after the step; nil before its end
+---@field duration? number      seconds; nil before its end
+---@field error? contree.Error why the step failed; nil of others
 
 ---@class contree.BuiltImage : contree.Image
 ---@field stages table<string|integer, contree.Image> the stages that were made, by name and number

@@ -19,16 +19,16 @@ local stage = {}
 ---@field steps contree.build.Instruction[]
 
 ---@class contree.BuildConfig the configuration, which the API cannot store in an image
----@field env table<string, string>
----@field cmd? string[]
----@field entrypoint? string[]
----@field workdir? string
----@field user? string
----@field labels table<string, string>
----@field exposed string[]
----@field volumes string[]
----@field stopsignal? string
----@field shell? string[]
+---@field env table<string, string> of ENV
+---@field cmd? string[] of CMD; nil: none
+---@field entrypoint? string[] of ENTRYPOINT; nil: none
+---@field workdir? string of WORKDIR; nil: none
+---@field user? string of USER; nil: none
+---@field labels table<string, string> of LABEL
+---@field exposed string[] of EXPOSE: "80/tcp"
+---@field volumes string[] of VOLUME: paths
+---@field stopsignal? string of STOPSIGNAL; nil: none
+---@field shell? string[] of SHELL; nil: none
 
 -- Variables that every command has, whatever the image's own variables are.
 local NOT_OF_IMAGE = { HOME = true, USER = true, PWD = true, OLDPWD = true, SHLVL = true,

@@ -19,9 +19,9 @@ local SKIP = 125
 ---@field parallel? integer    how many are tested at a time; default 1
 
 ---@class contree.BisectTest
----@field entry table
----@field verdict "good"|"bad"|"skip"
----@field result? contree.Result what the test printed, if it was a command
+---@field entry table of the history or lineage
+---@field verdict "good"|"bad"|"skip" what the test said
+---@field result? contree.Result what the test printed, if it was a command; nil otherwise
 
 local print_test = printed.record(function(self)
   return ("%-4s  %s"):format(self.verdict, text.line(tostring(self.entry.title)))

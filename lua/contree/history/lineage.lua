@@ -19,13 +19,13 @@ local lineage = {}
 local WINDOW, READERS = 8, 4
 
 ---@class contree.LineageEntry
----@field image contree.Image
----@field uuid string
+---@field image contree.Image the image itself
+---@field uuid string its uuid
 ---@field kind "run"|"import"|"start" start: the server does not say what made it
 ---@field title string           the command, or what was imported
----@field exit_code? integer
----@field operation? contree.Operation what made it
----@field created_at? string
+---@field exit_code? integer of the run; nil of others
+---@field operation? contree.Operation what made it; nil: it is not known any more
+---@field created_at? string ISO 8601; nil: it is not known
 
 local print_entry = printed.record(function(self)
   local code = self.exit_code and self.exit_code ~= 0 and ("  exit %d"):format(self.exit_code)

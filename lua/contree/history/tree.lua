@@ -12,10 +12,10 @@ local READERS = 8 -- images whose lineage is read at a time
 local TITLE = 60  -- bytes of a command that are shown
 
 ---@class contree.ImageNode an image in a tree
----@field uuid string
----@field image contree.Image
----@field tag? string            the name that it has
----@field kind "run"|"import"|"start"
+---@field uuid string its uuid
+---@field image contree.Image the image itself
+---@field tag? string            the name that it has; nil: none
+---@field kind "run"|"import"|"start" how it came to be
 ---@field title string           the command that made it, or what was imported
 ---@field children contree.ImageNode[] the images that came from it, the oldest first
 

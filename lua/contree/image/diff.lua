@@ -27,24 +27,25 @@ local READERS = 4
 
 ---@class contree.Hunk
 ---@field old_start integer  the first line, from 1; without lines, the one before
----@field old_count integer
----@field new_start integer
----@field new_count integer
+---@field old_count integer how many lines there
+---@field new_start integer its first line in the new file, from 1
+---@field new_count integer how many lines there
 ---@field text string        the lines, each behind " ", "-" or "+"
 
 ---@class contree.Change
 ---@field path string             absolute
----@field change "added"|"changed"|"removed"
----@field type "file"|"directory"|"link"|"other"
----@field size integer
+---@field change "added"|"changed"|"removed" since the other image
+---@field type "file"|"directory"|"link"|"other" what it is now, or was when it was removed
+---@field size integer bytes
 ---@field mode integer            permission bits; of what is removed, what they were
----@field was? { type: string, size: integer, mode: integer } of what is changed
----@field hunks? contree.Hunk[]   with text = true; of a link, its target is the text
----@field binary? boolean         it holds NUL bytes, so there are no hunks
----@field too_large? boolean      it is larger than max_size, so there are no hunks
+---@field was? { type: string, size: integer, mode: integer } of what is changed; nil of others
+---@field hunks? contree.Hunk[]   with text = true; of a link, its target is the text; nil without
+---@field binary? boolean         it holds NUL bytes, so there are no hunks; nil otherwise
+---@field too_large? boolean      it is larger than max_size, so there are no hunks; nil
+---  otherwise
 
 ---@class contree.Changes a list; tostring() shows it, with text = true as a patch
----@field [integer] contree.Change
+---@field [integer] contree.Change by path
 
 local OPTIONS = {
   path = options.image_path, limit = options.integer(1), text = options.boolean,

@@ -54,8 +54,9 @@ local function mode_check(value)
 end
 
 ---@class contree.FileSource what a run puts into its image: `source`, or `data`
----@field source? string|contree.UploadedFile a local file or directory, or an upload
----@field data? string          all of the file
+---@field source? string|contree.UploadedFile a local file or directory, or an upload; no default:
+---  this or `data`
+---@field data? string          all of the file; no default: this or `source`
 ---@field path? string          in a list: where it goes; default "/" and its own name
 ---@field mode? string|integer  permission bits: octal digits in a string such as "0755", or a
 ---  number; default that of the local file, "0644" for the others
@@ -461,7 +462,7 @@ end
 -- The manager --------------------------------------------------------------
 
 ---@class contree.Files
----@field client contree.Client
+---@field client contree.Client whose uploads they are
 local Files = {}
 
 local make = class.define("contree.Files", Files, nil, { "client" })

@@ -17,21 +17,21 @@ local wire = require("contree.wire")
 local filesystem = {}
 
 ---@class contree.FileEntry
----@field name string
+---@field name string the last part of its path
 ---@field path string     absolute
----@field type "file"|"directory"|"link"|"socket"|"fifo"|"device"
----@field is_dir boolean
+---@field type "file"|"directory"|"link"|"socket"|"fifo"|"device" what it is
+---@field is_dir boolean a directory
 ---@field is_file boolean a regular file
----@field is_symlink boolean
----@field size integer
+---@field is_symlink boolean a symbolic link
+---@field size integer bytes
 ---@field mode integer    permission bits
----@field mtime integer
----@field uid integer
----@field gid integer
----@field owner string|integer
----@field group string|integer
----@field nlink integer
----@field target? string  of a link
+---@field mtime integer Unix time of the last change
+---@field uid integer the owner's number
+---@field gid integer the group's number
+---@field owner string|integer the owner's name, or number where the image names none
+---@field group string|integer the same of the group
+---@field nlink integer how many names the file has
+---@field target? string  of a link; nil of others
 ---@field read fun(self, given: contree.ReadOptions?): string
 ---@field lines fun(self, given: contree.ReadOptions?): fun(): string?
 ---@field download fun(self, to: string?): string

@@ -14,7 +14,7 @@ local images = {}
 local PAGE = 1000
 
 ---@class contree.Images
----@field client contree.Client
+---@field client contree.Client whose images they are
 ---@field docker fun(self, ref: string, given: contree.ImportOptions?): contree.Image as oci()
 ---@field podman fun(self, ref: string, given: contree.ImportOptions?): contree.Image as oci()
 ---@field pull fun(self, ref: string, given: contree.ImportOptions?): contree.Image as oci()

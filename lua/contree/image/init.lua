@@ -12,10 +12,10 @@ local wire = require("contree.wire")
 local image = {}
 
 ---@class contree.Image
----@field uuid? string
----@field tag? string
----@field created_at? string
----@field client contree.Client
+---@field uuid? string nil until a request has told it, and of a disposable result
+---@field tag? string nil: it has none, or it is not known
+---@field created_at? string ISO 8601; nil where no request has told it
+---@field client contree.Client whose server has it
 ---@field ls fun(self, path: string?): contree.FileEntry[]
 ---@field stat fun(self, path: string): contree.FileEntry
 ---@field exists fun(self, path: string): boolean
@@ -59,20 +59,22 @@ local make_result = class.define("contree.Result", Image, {
 
 ---@class contree.Result : contree.Image
 ---@field stdout any         a string, or what stdout= asked for
----@field stderr any
----@field stdout_truncated boolean
----@field stderr_truncated boolean
----@field exit_code? integer 0 to 255; -1 when a signal ended the command
----@field signal? integer    the signal that ended it
----@field timed_out boolean
----@field limit? string      which limit ended it: "timeout", "memory", "pids", "disk", ...
----@field limit_value? number how much it allowed: seconds, bytes, processes
+---@field stderr any the same of standard error
+---@field stdout_truncated boolean whether something was cut off
+---@field stderr_truncated boolean whether something was cut off
+---@field exit_code? integer 0 to 255; -1 when a signal ended the command; nil: it never began
+---@field signal? integer    the signal that ended it; nil: none did
+---@field timed_out boolean whether its time limit ended it
+---@field limit? string      which limit ended it: "timeout", "memory", "pids", "disk", ...; nil:
+---  none did
+---@field limit_value? number how much it allowed: seconds, bytes, processes; nil: no limit did
 ---@field changed? boolean   whether the file system differs; nil if disposable
----@field duration? number   seconds
+---@field duration? number   seconds; nil: it never began
 ---@field resources table    CPU, memory, ... (http-api.md §5.8)
----@field isolation? string[] the walls that were there
----@field background_killed? integer how many processes it had left running, which were ended
----@field operation contree.Operation
+---@field isolation? string[] the walls that were there; nil: the server does not say
+---@field background_killed? integer how many processes it had left running, which were ended; nil:
+---  the server does not say
+---@field operation contree.Operation what ran it
 
 ---@return contree.Result
 function image.result(self, fields)

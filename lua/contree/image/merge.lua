@@ -23,18 +23,19 @@ local NAMED = 3 -- paths in the message of an error
 ---@field timeout? integer  seconds; default 300
 
 ---@class contree.ConflictVersion
----@field type "file"|"directory"|"link"|"other"
----@field size integer
+---@field type "file"|"directory"|"link"|"other" what it is
+---@field size integer bytes
 ---@field mode integer  permission bits
----@field uid integer
----@field gid integer
+---@field uid integer the owner's number
+---@field gid integer the group's number
 
 ---@class contree.Conflict a path at which both sides changed something
----@field path string
----@field conflict "content"|"binary"|"target"|"type"|"removed"|"mode"|"owner"|"attributes"
+---@field path string absolute
+---@field conflict "content"|"binary"|"target"|"type"|"removed"|"mode"|"owner"|"attributes" what
+---  cannot be merged
 ---@field base? contree.ConflictVersion    nil: nothing was there
----@field ours? contree.ConflictVersion
----@field theirs? contree.ConflictVersion
+---@field ours? contree.ConflictVersion nil: it was removed here
+---@field theirs? contree.ConflictVersion nil: it was removed there
 
 local OPTIONS = {
   base = options.any, tag = options.name, timeout = options.integer(1, 3600),

@@ -77,7 +77,7 @@ end
 -- The manager --------------------------------------------------------------------
 
 ---@class contree.Volume
----@field name string
+---@field name string as runs name it
 ---@field size? integer      bytes; nil: runs change it all the time
 ---@field quota? integer     bytes; nil: none
 ---@field created_at string  as the server writes times
@@ -102,7 +102,7 @@ local function of_json(found)
 end
 
 ---@class contree.Volumes
----@field client contree.Client
+---@field client contree.Client whose volumes they are
 ---@operator call(): contree.Volume[]
 local Volumes = {}
 

@@ -18,7 +18,7 @@ local TURN = 0.001
 local LOOK = 0.01
 
 ---@class contree.Task
----@field status "waiting"|"running"|"done"|"failed"|"cancelled"
+---@field status "waiting"|"running"|"done"|"failed"|"cancelled" how far it is
 local Task = {}
 
 local make_task = class.define("contree.Task", Task, {

@@ -41,7 +41,7 @@ local PAUSE, TRIES, DOUBTS = 0.02, 50, 10
 
 ---@class contree.Box one sandbox for many commands
 ---@field operation contree.Operation its sandbox: forward, usage, watch, pause
----@field client contree.Client
+---@field client contree.Client whose server it is on
 ---@field uuid string            the operation's
 local Box = {}
 

@@ -38,10 +38,10 @@ local NO_LIMIT = 2 ^ 40
 local GRACE = 5
 
 ---@class contree.Limits what one run may take of the machine (docs/engine/engine.md)
----@field cpus? number             processors: 0.5, 2
----@field memory_bytes? integer    memory and swap
----@field pids? integer            processes and threads
----@field max_layer_bytes? integer what the run may write
+---@field cpus? number             processors: 0.5, 2; default all, or the engine's --cpus
+---@field memory_bytes? integer    memory and swap; default none, or the engine's --memory
+---@field pids? integer            processes and threads; default 4096, or the engine's --pids
+---@field max_layer_bytes? integer what the run may write; default 12 GiB
 ---@field shm_bytes? integer       size of /dev/shm; default 256 MiB
 
 ---@class contree.Tty a terminal for a command

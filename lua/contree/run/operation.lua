@@ -26,7 +26,7 @@ local CANCEL_TIMEOUT = 5
 
 ---@class contree.Operation
 ---@field uuid string            its id
----@field client contree.Client
+---@field client contree.Client whose server it is on
 local Operation = {}
 
 operation.methods = Operation
@@ -390,7 +390,7 @@ end
 ---@field before? string|number    the same; default any time
 
 ---@class contree.Operations
----@field client contree.Client
+---@field client contree.Client whose operations they are
 local Operations = {}
 
 local make_manager = class.define("contree.Operations", Operations, nil, { "client" })

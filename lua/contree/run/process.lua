@@ -56,7 +56,7 @@ end
 -- stdout, stderr -------------------------------------------------------------
 
 ---@class contree.ProcessOutput what the command writes, as it comes
----@field truncated? boolean    something was cut off
+---@field truncated? boolean    something was cut off; nil while nothing was
 local Output = {}
 
 local make_output = class.define("contree.ProcessOutput", Output, nil, { "truncated" })
@@ -180,13 +180,13 @@ end
 
 ---@class contree.Process
 ---@field stdin? contree.ProcessInput   nil when stdin= or input= said it all
----@field stdout contree.ProcessOutput
----@field stderr contree.ProcessOutput
+---@field stdout contree.ProcessOutput what it writes; read(), lines()
+---@field stderr contree.ProcessOutput the same of standard error
 ---@field args string[]              the program and its arguments
----@field returncode? integer          exit code; -9 when signal 9 ended it
----@field result? contree.Result       when wait() has returned
----@field operation contree.Operation
----@field box? contree.Box        that it runs in
+---@field returncode? integer          exit code; -9 when signal 9 ended it; nil while it runs
+---@field result? contree.Result       when wait() has returned; nil before
+---@field operation contree.Operation the run that it is
+---@field box? contree.Box        that it runs in; nil: in none
 local Process = {}
 
 -- `target` is what is talked to: an operation, whose process 1 this is, or a contree.Subprocess.

@@ -43,9 +43,9 @@ local KILL_TIMEOUT = 5
 ---@class contree.Subprocess
 ---@field spid integer          its number in the sandbox, from 2 on
 ---@field uuid string           the operation's
----@field operation contree.Operation
----@field client contree.Client
----@field box? contree.Box      that it runs in
+---@field operation contree.Operation the run that it is in
+---@field client contree.Client whose server it is on
+---@field box? contree.Box        that it runs in; nil: in none
 local Subprocess = {}
 
 subprocess.methods = Subprocess
@@ -57,18 +57,18 @@ local make = class.define("contree.Subprocess", Subprocess, {
 }, { "spid", "uuid", "operation", "client", "box" })
 
 ---@class contree.SubprocessResult
----@field stdout any
----@field stderr any
----@field stdout_truncated boolean
----@field stderr_truncated boolean
----@field exit_code? integer
----@field signal? integer
----@field timed_out boolean      its `timeout` has ended it
----@field limit? string          "timeout"
----@field limit_value? number    seconds
----@field duration? number
----@field resources table
----@field process contree.Subprocess
+---@field stdout any a string, or what `stdout =` asked for
+---@field stderr any a string, or what `stderr =` asked for
+---@field stdout_truncated boolean whether something was cut off
+---@field stderr_truncated boolean whether something was cut off
+---@field exit_code? integer 0 to 255; -1 when a signal ended it; nil: it never began
+---@field signal? integer the signal that ended it; nil: none did
+---@field timed_out boolean whether its `timeout` has ended it
+---@field limit? string "timeout"; nil: it was not that
+---@field limit_value? number its seconds; nil as well
+---@field duration? number seconds; nil: it never began
+---@field resources table as those of a run's result
+---@field process contree.Subprocess the process that this is the result of
 local make_result = class.define("contree.SubprocessResult", {}, {
   __tostring = function(self)
     local ending = self.signal and "signal " .. self.signal or "exit " .. tostring(self.exit_code)

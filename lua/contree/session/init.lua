@@ -22,9 +22,9 @@ local session = {}
 
 ---@class contree.Session
 ---@field image contree.Image   where it is
----@field branch_name string
----@field id? string            its name in the store
----@field client contree.Client
+---@field branch_name string the selected branch
+---@field id? string            its name in the store; nil without one
+---@field client contree.Client whose server has its images
 ---@field open fun(self, given: contree.BoxOptions?): contree.Box
 ---@field prepare fun(self, given: contree.RunOptions|string): contree.Prepared
 ---@field tag_as fun(self, name: string): contree.Image
@@ -62,14 +62,14 @@ end)
 local print_list = printed.list()
 
 ---@class contree.HistoryEntry
----@field id integer
----@field parent? integer       the entry it came from
----@field image contree.Image
----@field uuid? string
----@field kind "start"|"run"|"files"|"stage"|"commit"|"merge"
+---@field id integer its number in the session
+---@field parent? integer       the entry it came from; nil of the first
+---@field image contree.Image what the session was at
+---@field uuid? string the image's; nil until a request has told it
+---@field kind "start"|"run"|"files"|"stage"|"commit"|"merge" how it came to be
 ---@field title string          the command, or how it began
----@field exit_code? integer
----@field operation? contree.Operation what made the image
+---@field exit_code? integer of the run; nil of others
+---@field operation? contree.Operation what made the image; nil: none did
 ---@field created_at string     as the server writes times
 
 ---@class contree.SessionOptions
@@ -414,7 +414,7 @@ end
 ---@field here boolean          whether the session is here
 
 ---@class contree.Tree the entries of a session, the oldest first; tostring() draws them
----@field [integer] contree.TreeEntry
+---@field [integer] contree.TreeEntry in the order in which they came
 
 local function line_of(entry, depth)
   local names = #entry.branches > 0 and " (" .. table.concat(entry.branches, ", ") .. ")" or ""

@@ -10,7 +10,7 @@ local text = require("contree.base.text")
 local sessions = {}
 
 ---@class contree.Sessions
----@field path string
+---@field path string the file
 local Sessions = {}
 
 local make = class.define("contree.Sessions", Sessions, {
@@ -30,13 +30,13 @@ function sessions.new(path, given, safe)
 end
 
 ---@class contree.StoredSession
----@field id string
+---@field id string its name
 ---@field server string      the server of its images
 ---@field branch string      the selected branch
 ---@field uuid string        the image where it is
 ---@field title string       the last command
 ---@field created_at string ISO 8601
----@field updated_at string
+---@field updated_at string ISO 8601, of the last change
 
 local print_session = printed.record(function(self)
   return ("%s  on %s  %s  %s"):format(self.id, self.branch, self.updated_at, text.line(self.title))

@@ -18,10 +18,10 @@ local client = {}
 local ENGINE_HOST = "http://localhost"
 
 ---@class contree.Client
----@field images contree.Images
----@field files contree.Files
----@field operations contree.Operations
----@field volumes contree.Volumes
+---@field images contree.Images to find, import and build images
+---@field files contree.Files to upload contents
+---@field operations contree.Operations to find and list runs and imports
+---@field volumes contree.Volumes directories that outlive runs
 local Client = {}
 
 client.methods = Client
@@ -150,25 +150,25 @@ function client.new(given, safe)
 end
 
 ---@class contree.WhoAmI
----@field token_uuid string
+---@field token_uuid string the token's id
 ---@field token_expiration? integer          Unix time; nil: never
 ---@field permissions table<string, boolean> "list", "spawn", "spawn_disposable", "import", ...
 ---@field limits table<string, integer>      "instance_max_timeout", ...
 ---@field operations_stat table<string, integer> "running_instances", "running_imports"
 
 ---@class contree.DiskKind
----@field count integer
----@field bytes integer
+---@field count integer how many
+---@field bytes integer on the disk
 
 ---@class contree.Disk
----@field images { count: integer, tagged: integer }
+---@field images { count: integer, tagged: integer } how many, and how many of them have a tag
 ---@field layers contree.DiskKind      what images consist of; images share them
 ---@field files contree.DiskKind       uploads that were not removed yet
----@field volumes contree.DiskKind
+---@field volumes contree.DiskKind directories that outlive runs
 ---@field operations contree.DiskKind  those in the list of operations, with their output
----@field database_bytes integer
+---@field database_bytes integer of the tables themselves
 ---@field free_bytes integer           of the file system
----@field total_bytes integer
+---@field total_bytes integer of the file system, too
 
 --- What the engine's disk is used for.
 ---     print(client:disk().layers.bytes)

@@ -26,14 +26,18 @@ local LEAVING, RELAUNCH_PAUSE = 30, 0.5
 
 ---@class contree.EngineOptions
 ---@field path? string        the program; default it is looked for beside the module and in PATH
----@field data_dir? string    absolute; where it keeps its images
----@field socket? string      absolute; where it listens
----@field idle? number        seconds without work after which it ends
----@field nice? integer       by how much its sandboxes have a lower priority, 0 to 19
----@field max_runs? integer   sandboxes at a time, 1 to 64
----@field max_queued? integer runs that may wait for one; others are `rate_limited`
----@field runtime? string     what makes the sandboxes: "native", "crun", "runc", "/a/path"
----@field plain_api? boolean  no more than the hosted service has, to try what a program needs
+---@field data_dir? string    absolute; where it keeps its images; default $CONTREE_DATA_DIR, then
+---  ~/.local/share/contree
+---@field socket? string      absolute; where it listens; default one for the data directory below
+---  $XDG_RUNTIME_DIR/contree
+---@field idle? number        seconds without work after which it ends; default 300
+---@field nice? integer       by how much its sandboxes have a lower priority, 0 to 19; default 10
+---@field max_runs? integer   sandboxes at a time, 1 to 64; default 64
+---@field max_queued? integer runs that may wait for one; others are `rate_limited`; default 1024
+---@field runtime? string     what makes the sandboxes: "native", "crun", "runc", "/a/path";
+---  default "native"
+---@field plain_api? boolean  no more than the hosted service has, to try what a program needs;
+---  default false
 
 --- What contree.new's engine= may hold.
 engine.spec = {

@@ -24,7 +24,7 @@ local TEXT_MAX = 2 ^ 27
 ---@field skipped { path: string, why: string, kind: string }[] paths that were left alone;
 ---  kind: "conflict" (the folder's file is another one than came in), "risky", "unsupported",
 ---  "unchanged" (it was named, but there is no change), "failed"
----@field dry_run boolean
+---@field dry_run boolean nothing was done
 ---@field undone boolean     they were taken back
 local make = class.define("contree.Applied", {}, {
   __tostring = function(self)

@@ -13,8 +13,8 @@ local clash = {}
 
 ---@class contree.workspace.Clash
 ---@field path string      below the folder
----@field host "added"|"changed"|"removed"
----@field sandbox "added"|"changed"|"removed"
+---@field host "added"|"changed"|"removed" what you have done
+---@field sandbox "added"|"changed"|"removed" what runs have done
 ---@field conflict? string what is in the way of a merge, as of image:merge; nil where the server
 ---  does not merge
 

@@ -25,8 +25,8 @@ local MAX_SIZE = 2 ^ 30
 ---@field path string           the folder: absolute, without links
 ---@field at string             where it is in the sandbox
 ---@field rule? string          what decided which files came in: "git", ".contreeignore",
----  "all files" or "ignore ="
----@field rule_reason? string   why git did not
+---  "all files" or "ignore ="; nil before the first look
+---@field rule_reason? string   why git did not; nil when it did
 ---@field skipped { path: string, why: string }[] what cannot come in: sockets, devices, files
 ---  that cannot be read or are too large
 local Workspace = {}

@@ -8,7 +8,8 @@ local GOOD = [[
 ---| "not_found" | "conflict"
 
 ---@class contree.Image an image
----@field uuid string
+---@field uuid string its id
+---@field tag? string nil: none
 local Image = {}
 
 ---@class contree.ReadOptions
@@ -89,11 +90,13 @@ describe("scripts/reference", function()
     { "bytes; default 256", "bytes", "contree.ReadOptions: max_size? has no default" },
     { "fun(): string?, integer? next", "fun(: string next",
       'the name of a parameter is missing at ": string next and so "' },
-    { "---@field uuid string", "---@field uuid", "@field uuid has no name, or no type" },
-    { "---@field uuid string", "---@field uuid { a: integer",
+    { "---@field uuid string its id", "---@field uuid", "@field uuid has no name, or no type" },
+    { "---@field uuid string its id", "---@field uuid { a: integer",
       '{ a: integer: } is missing at ""' },
+    { "uuid string its id", "uuid string", "contree.Image: uuid has no description" },
+    { "string nil: none", "string its name", "contree.Image: tag? does not say when it is nil" },
     { "---@async", "---@asynchronous", "@asynchronous is no tag of ours" },
-    { "uuid string", "uuid contree.Uuid", "nothing declares the type contree.Uuid" },
+    { "uuid string its", "uuid contree.Uuid its", "nothing declares the type contree.Uuid" },
     { "path string absolute", "path table<string, contree.Lost> absolute",
       "nothing declares the type contree.Lost" },
   } do

@@ -26,20 +26,20 @@
 
 ---@class contree.EngineOptions
 ---@field path? string the program; default it is looked for beside the module and in PATH
----@field data_dir? string absolute; where it keeps its images
----@field socket? string absolute; where it listens
----@field idle? number seconds without work after which it ends
----@field nice? integer by how much its sandboxes have a lower priority, 0 to 19
----@field max_runs? integer sandboxes at a time, 1 to 64
----@field max_queued? integer runs that may wait for one; others are `rate_limited`
----@field runtime? string what makes the sandboxes: "native", "crun", "runc", "/a/path"
----@field plain_api? boolean no more than the hosted service has, to try what a program needs
+---@field data_dir? string absolute; where it keeps its images; default $CONTREE_DATA_DIR, then ~/.local/share/contree
+---@field socket? string absolute; where it listens; default one for the data directory below $XDG_RUNTIME_DIR/contree
+---@field idle? number seconds without work after which it ends; default 300
+---@field nice? integer by how much its sandboxes have a lower priority, 0 to 19; default 10
+---@field max_runs? integer sandboxes at a time, 1 to 64; default 64
+---@field max_queued? integer runs that may wait for one; others are `rate_limited`; default 1024
+---@field runtime? string what makes the sandboxes: "native", "crun", "runc", "/a/path"; default "native"
+---@field plain_api? boolean no more than the hosted service has, to try what a program needs; default false
 
 ---@class contree.Client
----@field images contree.Images
----@field files contree.Files
----@field operations contree.Operations
----@field volumes contree.Volumes
+---@field images contree.Images to find, import and build images
+---@field files contree.Files to upload contents
+---@field operations contree.Operations to find and list runs and imports
+---@field volumes contree.Volumes directories that outlive runs
 local Client = {}
 
 --- A session of a store: an existing one, or a new one that begins at `image`.
@@ -83,7 +83,7 @@ function Client:get_token_info(given) end
 function Client:close() end
 
 ---@class contree.Images
----@field client contree.Client
+---@field client contree.Client whose images they are
 ---@field docker fun(self, ref: string, given: contree.ImportOptions?): contree.Image as oci()
 ---@field podman fun(self, ref: string, given: contree.ImportOptions?): contree.Image as oci()
 ---@field pull fun(self, ref: string, given: contree.ImportOptions?): contree.Image as oci()
@@ -174,15 +174,15 @@ function Images:reference(ref) end
 
 ---@class contree.Progress how far something is; a callback is called with it on the host's thread, between slices of the work. What it raises ends the work
 ---@field phase string what is done: "looking", "sending", "getting", "writing", or of an import what the engine says
----@field unit "bytes"|"files"
----@field done integer
+---@field unit "bytes"|"files" what `done` and `total` count
+---@field done integer how many of them so far
 ---@field total? integer nil where it is not known; reached when the phase ends
 
 ---@class contree.Image
----@field uuid? string
----@field tag? string
----@field created_at? string
----@field client contree.Client
+---@field uuid? string nil until a request has told it, and of a disposable result
+---@field tag? string nil: it has none, or it is not known
+---@field created_at? string ISO 8601; nil where no request has told it
+---@field client contree.Client whose server has it
 local Image = {}
 
 --- Runs a command and waits for its end. A lone string is the shell command. A command that fails is a result, not an error, unless `check` is set.
@@ -425,21 +425,21 @@ function Image:tag_as(name) end
 function Image:untag(name) end
 
 ---@class contree.FileEntry
----@field name string
+---@field name string the last part of its path
 ---@field path string absolute
----@field type "file"|"directory"|"link"|"socket"|"fifo"|"device"
----@field is_dir boolean
+---@field type "file"|"directory"|"link"|"socket"|"fifo"|"device" what it is
+---@field is_dir boolean a directory
 ---@field is_file boolean a regular file
----@field is_symlink boolean
----@field size integer
+---@field is_symlink boolean a symbolic link
+---@field size integer bytes
 ---@field mode integer permission bits
----@field mtime integer
----@field uid integer
----@field gid integer
----@field owner string|integer
----@field group string|integer
----@field nlink integer
----@field target? string of a link
+---@field mtime integer Unix time of the last change
+---@field uid integer the owner's number
+---@field gid integer the group's number
+---@field owner string|integer the owner's name, or number where the image names none
+---@field group string|integer the same of the group
+---@field nlink integer how many names the file has
+---@field target? string of a link; nil of others
 ---@field read fun(self, given: contree.ReadOptions?): string
 ---@field lines fun(self, given: contree.ReadOptions?): fun(): string?
 ---@field download fun(self, to: string?): string
@@ -465,24 +465,24 @@ function FileEntry:ls(sub) end
 ---@field max_size? integer bytes; larger files are not compared; default 4 MiB
 
 ---@class contree.Changes a list; tostring() shows it, with text = true as a patch
----@field [integer] contree.Change
+---@field [integer] contree.Change by path
 
 ---@class contree.Change
 ---@field path string absolute
----@field change "added"|"changed"|"removed"
----@field type "file"|"directory"|"link"|"other"
----@field size integer
+---@field change "added"|"changed"|"removed" since the other image
+---@field type "file"|"directory"|"link"|"other" what it is now, or was when it was removed
+---@field size integer bytes
 ---@field mode integer permission bits; of what is removed, what they were
----@field was? { type: string, size: integer, mode: integer } of what is changed
----@field hunks? contree.Hunk[] with text = true; of a link, its target is the text
----@field binary? boolean it holds NUL bytes, so there are no hunks
----@field too_large? boolean it is larger than max_size, so there are no hunks
+---@field was? { type: string, size: integer, mode: integer } of what is changed; nil of others
+---@field hunks? contree.Hunk[] with text = true; of a link, its target is the text; nil without
+---@field binary? boolean it holds NUL bytes, so there are no hunks; nil otherwise
+---@field too_large? boolean it is larger than max_size, so there are no hunks; nil otherwise
 
 ---@class contree.Hunk
 ---@field old_start integer the first line, from 1; without lines, the one before
----@field old_count integer
----@field new_start integer
----@field new_count integer
+---@field old_count integer how many lines there
+---@field new_start integer its first line in the new file, from 1
+---@field new_count integer how many lines there
 ---@field text string the lines, each behind " ", "-" or "+"
 
 ---@class contree.MergeOptions
@@ -493,9 +493,9 @@ function FileEntry:ls(sub) end
 
 ---@class contree.Session
 ---@field image contree.Image where it is
----@field branch_name string
----@field id? string its name in the store
----@field client contree.Client
+---@field branch_name string the selected branch
+---@field id? string its name in the store; nil without one
+---@field client contree.Client whose server has its images
 local Session = {}
 
 --- Runs a command and moves to the image that it left. A run that fails leaves the session where it was.
@@ -876,8 +876,8 @@ function Session:diff(other, given) end
 ---@alias contree.RunFile string|contree.FileSource|contree.UploadedFile
 
 ---@class contree.FileSource what a run puts into its image: `source`, or `data`
----@field source? string|contree.UploadedFile a local file or directory, or an upload
----@field data? string all of the file
+---@field source? string|contree.UploadedFile a local file or directory, or an upload; no default: this or `data`
+---@field data? string all of the file; no default: this or `source`
 ---@field path? string in a list: where it goes; default "/" and its own name
 ---@field mode? string|integer permission bits: octal digits in a string such as "0755", or a number; default that of the local file, "0644" for the others
 ---@field uid? integer the owner; default 0
@@ -885,20 +885,20 @@ function Session:diff(other, given) end
 ---@field ignore? string[]|false patterns of what stays out of a directory, as in .dockerignore; false: all comes in; default its .contreeignore
 
 ---@class contree.UploadedFile
----@field uuid string
----@field sha256 string
----@field size integer
+---@field uuid string what runs name it by
+---@field sha256 string of the content, in hexadecimal
+---@field size integer bytes
 
 ---@class contree.Limits what one run may take of the machine (docs/engine/engine.md)
----@field cpus? number processors: 0.5, 2
----@field memory_bytes? integer memory and swap
----@field pids? integer processes and threads
----@field max_layer_bytes? integer what the run may write
+---@field cpus? number processors: 0.5, 2; default all, or the engine's --cpus
+---@field memory_bytes? integer memory and swap; default none, or the engine's --memory
+---@field pids? integer processes and threads; default 4096, or the engine's --pids
+---@field max_layer_bytes? integer what the run may write; default 12 GiB
 ---@field shm_bytes? integer size of /dev/shm; default 256 MiB
 
 ---@class contree.Box one sandbox for many commands
 ---@field operation contree.Operation its sandbox: forward, usage, watch, pause
----@field client contree.Client
+---@field client contree.Client whose server it is on
 ---@field uuid string the operation's
 local Box = {}
 
@@ -951,7 +951,7 @@ function Box:close(given) end
 
 ---@class contree.Operation
 ---@field uuid string its id
----@field client contree.Client
+---@field client contree.Client whose server it is on
 local Operation = {}
 
 --- Starts another command in the same sandbox. It ends with the operation.
@@ -1128,9 +1128,9 @@ function Operation:kill(signal) end
 ---@class contree.Subprocess
 ---@field spid integer its number in the sandbox, from 2 on
 ---@field uuid string the operation's
----@field operation contree.Operation
----@field client contree.Client
----@field box? contree.Box that it runs in
+---@field operation contree.Operation the run that it is in
+---@field client contree.Client whose server it is on
+---@field box? contree.Box that it runs in; nil: in none
 local Subprocess = {}
 
 --- Waits for the end; output goes to its sinks meanwhile. A task that is cancelled while it waits kills the subprocess.
@@ -1188,64 +1188,64 @@ function Subprocess:close() end
 function Subprocess:kill(signal, given) end
 
 ---@class contree.SubprocessResult
----@field stdout any
----@field stderr any
----@field stdout_truncated boolean
----@field stderr_truncated boolean
----@field exit_code? integer
----@field signal? integer
----@field timed_out boolean its `timeout` has ended it
----@field limit? string "timeout"
----@field limit_value? number seconds
----@field duration? number
----@field resources table
----@field process contree.Subprocess
+---@field stdout any a string, or what `stdout =` asked for
+---@field stderr any a string, or what `stderr =` asked for
+---@field stdout_truncated boolean whether something was cut off
+---@field stderr_truncated boolean whether something was cut off
+---@field exit_code? integer 0 to 255; -1 when a signal ended it; nil: it never began
+---@field signal? integer the signal that ended it; nil: none did
+---@field timed_out boolean whether its `timeout` has ended it
+---@field limit? string "timeout"; nil: it was not that
+---@field limit_value? number its seconds; nil as well
+---@field duration? number seconds; nil: it never began
+---@field resources table as those of a run's result
+---@field process contree.Subprocess the process that this is the result of
 
 ---@class contree.Usage
 ---@field cpu_seconds number of all its processes, also of those that have ended
----@field memory_bytes integer
----@field memory_peak_bytes? integer known with a limit on memory
----@field processes? integer
----@field read_bytes? integer from disks
----@field written_bytes? integer to disks
----@field received_bytes? integer over the network; its loopback interface is not counted
----@field sent_bytes? integer the same
+---@field memory_bytes integer now
+---@field memory_peak_bytes? integer known with a limit on memory; nil without
+---@field processes? integer and threads; nil where that is not known
+---@field read_bytes? integer from disks; nil where that is not known
+---@field written_bytes? integer to disks; nil where that is not known
+---@field received_bytes? integer over the network; its loopback interface is not counted; nil where that is not known
+---@field sent_bytes? integer the same; nil as well
 
 ---@class contree.WatchOptions
 ---@field recursive? boolean also the directories below; default false
 
 ---@class contree.FileEvent
----@field type "created"|"modified"|"written"|"attributes"|"deleted"|"moved"|"overflow"
+---@field type "created"|"modified"|"written"|"attributes"|"deleted"|"moved"|"overflow" what happened; "overflow": some events are lost
 ---@field path string absolute, in the sandbox
----@field from? string of "moved": the path before
----@field directory? boolean whether it is one
+---@field from? string of "moved": the path before; nil of others
+---@field directory? boolean whether it is one; nil of overflow
 
 ---@class contree.ForwardOptions
 ---@field listen? string "ADDRESS:PORT" where the engine listens, with an IP address; default "127.0.0.1:0", any port that only this machine reaches
 
 ---@class contree.ForwardedPort
----@field id integer
+---@field id integer its number
 ---@field address string where the engine listens
----@field port? integer of the sandbox
----@field path? string of a Unix socket in it
+---@field port? integer of the sandbox; nil of a Unix socket
+---@field path? string of a Unix socket in it; nil of a port
 ---@field connections integer how many there are now
 
 ---@class contree.Result : contree.Image
 ---@field stdout any a string, or what stdout= asked for
----@field stderr any
----@field stdout_truncated boolean
----@field stderr_truncated boolean
----@field exit_code? integer 0 to 255; -1 when a signal ended the command
----@field signal? integer the signal that ended it
----@field timed_out boolean
----@field limit? string which limit ended it: "timeout", "memory", "pids", "disk", ...
----@field limit_value? number how much it allowed: seconds, bytes, processes
+---@field stderr any the same of standard error
+---@field stdout_truncated boolean whether something was cut off
+---@field stderr_truncated boolean whether something was cut off
+---@field exit_code? integer 0 to 255; -1 when a signal ended the command; nil: it never began
+---@field signal? integer the signal that ended it; nil: none did
+---@field timed_out boolean whether its time limit ended it
+---@field limit? string which limit ended it: "timeout", "memory", "pids", "disk", ...; nil: none did
+---@field limit_value? number how much it allowed: seconds, bytes, processes; nil: no limit did
 ---@field changed? boolean whether the file system differs; nil if disposable
----@field duration? number seconds
+---@field duration? number seconds; nil: it never began
 ---@field resources table CPU, memory, ... (http-api.md §5.8)
----@field isolation? string[] the walls that were there
----@field background_killed? integer how many processes it had left running, which were ended
----@field operation contree.Operation
+---@field isolation? string[] the walls that were there; nil: the server does not say
+---@field background_killed? integer how many processes it had left running, which were ended; nil: the server does not say
+---@field operation contree.Operation what ran it
 
 ---@class contree.CommandOptions : contree.SpawnOptions
 ---@field timeout? number seconds until the engine kills it, with all processes that it has started; the box and its other commands go on; default none
@@ -1269,13 +1269,13 @@ function Subprocess:kill(signal, given) end
 
 ---@class contree.Process
 ---@field stdin? contree.ProcessInput nil when stdin= or input= said it all
----@field stdout contree.ProcessOutput
----@field stderr contree.ProcessOutput
+---@field stdout contree.ProcessOutput what it writes; read(), lines()
+---@field stderr contree.ProcessOutput the same of standard error
 ---@field args string[] the program and its arguments
----@field returncode? integer exit code; -9 when signal 9 ended it
----@field result? contree.Result when wait() has returned
----@field operation contree.Operation
----@field box? contree.Box that it runs in
+---@field returncode? integer exit code; -9 when signal 9 ended it; nil while it runs
+---@field result? contree.Result when wait() has returned; nil before
+---@field operation contree.Operation the run that it is
+---@field box? contree.Box that it runs in; nil: in none
 local Process = {}
 
 --- The exit code when the command has ended, else nil; does not wait for it.
@@ -1377,7 +1377,7 @@ function ProcessInput:write(data) end
 function ProcessInput:close() end
 
 ---@class contree.ProcessOutput what the command writes, as it comes
----@field truncated? boolean something was cut off
+---@field truncated? boolean something was cut off; nil while nothing was
 local ProcessOutput = {}
 
 --- Reads as io files do, waiting for output that is not there yet: "a" all of it to the end, "l" or "L" a line, a number what there is of up to so many bytes (and waits only when there is nothing); nil at the end.
@@ -1455,7 +1455,7 @@ function Prepared:start() end
 ---@field keep? "all"|"success" success: a run that ends with another exit code than 0, or by a signal, leaves the session where it was; default all
 
 ---@class contree.Sessions
----@field path string
+---@field path string the file
 local Sessions = {}
 
 --- The sessions of the store, the one that was used last first.
@@ -1482,13 +1482,13 @@ function Sessions:delete(id) end
 function Sessions:close() end
 
 ---@class contree.StoredSession
----@field id string
+---@field id string its name
 ---@field server string the server of its images
 ---@field branch string the selected branch
 ---@field uuid string the image where it is
 ---@field title string the last command
 ---@field created_at string ISO 8601
----@field updated_at string
+---@field updated_at string ISO 8601, of the last change
 
 ---@class contree.WorkspaceOptions
 ---@field path? string the folder; default "."
@@ -1504,8 +1504,8 @@ function Sessions:close() end
 ---@class contree.Workspace : contree.Session
 ---@field path string the folder: absolute, without links
 ---@field at string where it is in the sandbox
----@field rule? string what decided which files came in: "git", ".contreeignore", "all files" or "ignore ="
----@field rule_reason? string why git did not
+---@field rule? string what decided which files came in: "git", ".contreeignore", "all files" or "ignore ="; nil before the first look
+---@field rule_reason? string why git did not; nil when it did
 ---@field skipped { path: string, why: string }[] what cannot come in: sockets, devices, files that cannot be read or are too large
 local Workspace = {}
 
@@ -1638,23 +1638,23 @@ function Workspace:conflicts() end
 ---@class contree.Applied what apply() and undo() did; tostring() shows it
 ---@field written string[] paths of the folder that are what they should be
 ---@field skipped { path: string, why: string, kind: string }[] paths that were left alone; kind: "conflict" (the folder's file is another one than came in), "risky", "unsupported", "unchanged" (it was named, but there is no change), "failed"
----@field dry_run boolean
+---@field dry_run boolean nothing was done
 ---@field undone boolean they were taken back
 
 ---@class contree.workspace.Clash
 ---@field path string below the folder
----@field host "added"|"changed"|"removed"
----@field sandbox "added"|"changed"|"removed"
+---@field host "added"|"changed"|"removed" what you have done
+---@field sandbox "added"|"changed"|"removed" what runs have done
 ---@field conflict? string what is in the way of a merge, as of image:merge; nil where the server does not merge
 
 ---@class contree.LineageEntry
----@field image contree.Image
----@field uuid string
+---@field image contree.Image the image itself
+---@field uuid string its uuid
 ---@field kind "run"|"import"|"start" start: the server does not say what made it
 ---@field title string the command, or what was imported
----@field exit_code? integer
----@field operation? contree.Operation what made it
----@field created_at? string
+---@field exit_code? integer of the run; nil of others
+---@field operation? contree.Operation what made it; nil: it is not known any more
+---@field created_at? string ISO 8601; nil: it is not known
 
 ---@class contree.ExportOptions
 ---@field at? string the directory of the image that is written; default "/"
@@ -1667,32 +1667,32 @@ function Workspace:conflicts() end
 ---@field timeout? number seconds that it may take; default 600
 
 ---@class contree.Conflict a path at which both sides changed something
----@field path string
----@field conflict "content"|"binary"|"target"|"type"|"removed"|"mode"|"owner"|"attributes"
+---@field path string absolute
+---@field conflict "content"|"binary"|"target"|"type"|"removed"|"mode"|"owner"|"attributes" what cannot be merged
 ---@field base? contree.ConflictVersion nil: nothing was there
----@field ours? contree.ConflictVersion
----@field theirs? contree.ConflictVersion
+---@field ours? contree.ConflictVersion nil: it was removed here
+---@field theirs? contree.ConflictVersion nil: it was removed there
 
 ---@class contree.ConflictVersion
----@field type "file"|"directory"|"link"|"other"
----@field size integer
+---@field type "file"|"directory"|"link"|"other" what it is
+---@field size integer bytes
 ---@field mode integer permission bits
----@field uid integer
----@field gid integer
+---@field uid integer the owner's number
+---@field gid integer the group's number
 
 ---@class contree.HistoryEntry
----@field id integer
----@field parent? integer the entry it came from
----@field image contree.Image
----@field uuid? string
----@field kind "start"|"run"|"files"|"stage"|"commit"|"merge"
+---@field id integer its number in the session
+---@field parent? integer the entry it came from; nil of the first
+---@field image contree.Image what the session was at
+---@field uuid? string the image's; nil until a request has told it
+---@field kind "start"|"run"|"files"|"stage"|"commit"|"merge" how it came to be
 ---@field title string the command, or how it began
----@field exit_code? integer
----@field operation? contree.Operation what made the image
+---@field exit_code? integer of the run; nil of others
+---@field operation? contree.Operation what made the image; nil: none did
 ---@field created_at string as the server writes times
 
 ---@class contree.Tree the entries of a session, the oldest first; tostring() draws them
----@field [integer] contree.TreeEntry
+---@field [integer] contree.TreeEntry in the order in which they came
 
 ---@class contree.TreeEntry : contree.HistoryEntry
 ---@field branches string[] the branches that end here, sorted
@@ -1707,9 +1707,9 @@ function Workspace:conflicts() end
 ---@field parallel? integer how many are tested at a time; default 1
 
 ---@class contree.BisectTest
----@field entry table
----@field verdict "good"|"bad"|"skip"
----@field result? contree.Result what the test printed, if it was a command
+---@field entry table of the history or lineage
+---@field verdict "good"|"bad"|"skip" what the test said
+---@field result? contree.Result what the test printed, if it was a command; nil otherwise
 
 ---@class contree.GrepOptions
 ---@field pattern string|string[] regular expressions (PCRE2)
@@ -1756,10 +1756,10 @@ function ImageTree:dot() end
 function ImageTree:svg() end
 
 ---@class contree.ImageNode an image in a tree
----@field uuid string
----@field image contree.Image
----@field tag? string the name that it has
----@field kind "run"|"import"|"start"
+---@field uuid string its uuid
+---@field image contree.Image the image itself
+---@field tag? string the name that it has; nil: none
+---@field kind "run"|"import"|"start" how it came to be
 ---@field title string the command that made it, or what was imported
 ---@field children contree.ImageNode[] the images that came from it, the oldest first
 
@@ -1780,16 +1780,16 @@ function ImageTree:svg() end
 ---@field on_step? fun(event: contree.BuildEvent) called for each step that is done; default none
 
 ---@class contree.BuildEvent
----@field type "step_started"|"stdout"|"stderr"|"cache_hit"|"step_completed"|"step_failed"
+---@field type "step_started"|"stdout"|"stderr"|"cache_hit"|"step_completed"|"step_failed" what happened
 ---@field stage string its name, or its number from 0
----@field file string
----@field line integer
+---@field file string the Dockerfile
+---@field line integer of the instruction, from 1
 ---@field name string of the instruction
 ---@field text string the instruction
----@field data? string output
----@field uuid? string the image after the step
----@field duration? number seconds
----@field error? contree.Error
+---@field data? string output; nil of others
+---@field uuid? string the image after the step; nil before its end
+---@field duration? number seconds; nil before its end
+---@field error? contree.Error why the step failed; nil of others
 
 ---@class contree.Error tostring() of one is one line that says what to do
 ---@field kind contree.ErrorKind what sort of failure it is, to be tested for
@@ -1812,19 +1812,19 @@ function ImageTree:svg() end
 ---@field config contree.BuildConfig what the image is to be told with each run
 
 ---@class contree.BuildConfig the configuration, which the API cannot store in an image
----@field env table<string, string>
----@field cmd? string[]
----@field entrypoint? string[]
----@field workdir? string
----@field user? string
----@field labels table<string, string>
----@field exposed string[]
----@field volumes string[]
----@field stopsignal? string
----@field shell? string[]
+---@field env table<string, string> of ENV
+---@field cmd? string[] of CMD; nil: none
+---@field entrypoint? string[] of ENTRYPOINT; nil: none
+---@field workdir? string of WORKDIR; nil: none
+---@field user? string of USER; nil: none
+---@field labels table<string, string> of LABEL
+---@field exposed string[] of EXPOSE: "80/tcp"
+---@field volumes string[] of VOLUME: paths
+---@field stopsignal? string of STOPSIGNAL; nil: none
+---@field shell? string[] of SHELL; nil: none
 
 ---@class contree.Files
----@field client contree.Client
+---@field client contree.Client whose uploads they are
 local Files = {}
 
 --- Uploads a local file, or { data = "bytes" }, unless the server has it.
@@ -1846,7 +1846,7 @@ function Files:upload(what) end
 function Files:find(sha256) end
 
 ---@class contree.Operations
----@field client contree.Client
+---@field client contree.Client whose operations they are
 local Operations = {}
 
 --- An operation by its id; nothing is sent.
@@ -1875,7 +1875,7 @@ function Operations:list(given) end
 ---@field before? string|number the same; default any time
 
 ---@class contree.Volumes
----@field client contree.Client
+---@field client contree.Client whose volumes they are
 ---@operator call(): contree.Volume[]
 local Volumes = {}
 
@@ -1916,7 +1916,7 @@ function Volumes:create(name, given) end
 function Volumes:remove(name) end
 
 ---@class contree.Volume
----@field name string
+---@field name string as runs name it
 ---@field size? integer bytes; nil: runs change it all the time
 ---@field quota? integer bytes; nil: none
 ---@field created_at string as the server writes times
@@ -1931,28 +1931,28 @@ function Volumes:remove(name) end
 ---@field image? contree.Image|string what a new one begins at; default none: there must be one of that name
 
 ---@class contree.Disk
----@field images { count: integer, tagged: integer }
+---@field images { count: integer, tagged: integer } how many, and how many of them have a tag
 ---@field layers contree.DiskKind what images consist of; images share them
 ---@field files contree.DiskKind uploads that were not removed yet
----@field volumes contree.DiskKind
+---@field volumes contree.DiskKind directories that outlive runs
 ---@field operations contree.DiskKind those in the list of operations, with their output
----@field database_bytes integer
+---@field database_bytes integer of the tables themselves
 ---@field free_bytes integer of the file system
----@field total_bytes integer
+---@field total_bytes integer of the file system, too
 
 ---@class contree.DiskKind
----@field count integer
----@field bytes integer
+---@field count integer how many
+---@field bytes integer on the disk
 
 ---@class contree.WhoAmI
----@field token_uuid string
+---@field token_uuid string the token's id
 ---@field token_expiration? integer Unix time; nil: never
 ---@field permissions table<string, boolean> "list", "spawn", "spawn_disposable", "import", ...
 ---@field limits table<string, integer> "instance_max_timeout", ...
 ---@field operations_stat table<string, integer> "running_instances", "running_imports"
 
 ---@class contree.Task
----@field status "waiting"|"running"|"done"|"failed"|"cancelled"
+---@field status "waiting"|"running"|"done"|"failed"|"cancelled" how far it is
 local Task = {}
 
 --- Waits for the task's end; returns what its function returned, raises what it raised.

@@ -3,10 +3,10 @@
 -- luacheck: ignore
 
 ---@class contree.safe.Client : contree.Client
----@field images contree.safe.Images
----@field files contree.safe.Files
----@field operations contree.safe.Operations
----@field volumes contree.safe.Volumes
+---@field images contree.safe.Images to find, import and build images
+---@field files contree.safe.Files to upload contents
+---@field operations contree.safe.Operations to find and list runs and imports
+---@field volumes contree.safe.Volumes directories that outlive runs
 local Client = {}
 
 --- A session of a store: an existing one, or a new one that begins at `image`.
@@ -54,7 +54,7 @@ function Client:get_token_info(given) end
 function Client:close() end
 
 ---@class contree.safe.Images : contree.Images
----@field client contree.safe.Client
+---@field client contree.safe.Client whose images they are
 ---@field docker fun(self, ref: string, given: contree.ImportOptions?): contree.safe.Image as oci()
 ---@field podman fun(self, ref: string, given: contree.ImportOptions?): contree.safe.Image as oci()
 ---@field pull fun(self, ref: string, given: contree.ImportOptions?): contree.safe.Image as oci()
@@ -144,7 +144,7 @@ function Images:list(given) end
 function Images:reference(ref) end
 
 ---@class contree.safe.Image : contree.Image
----@field client contree.safe.Client
+---@field client contree.safe.Client whose server has it
 local Image = {}
 
 --- Runs a command and waits for its end. A lone string is the shell command. A command that fails is a result, not an error, unless `check` is set.
@@ -422,7 +422,7 @@ function FileEntry:ls(sub) end
 
 ---@class contree.safe.Session : contree.Session
 ---@field image contree.safe.Image where it is
----@field client contree.safe.Client
+---@field client contree.safe.Client whose server has its images
 local Session = {}
 
 --- Runs a command and moves to the image that it left. A run that fails leaves the session where it was.
@@ -816,7 +816,7 @@ function Session:diff(other, given) end
 
 ---@class contree.safe.Box : contree.Box
 ---@field operation contree.safe.Operation its sandbox: forward, usage, watch, pause
----@field client contree.safe.Client
+---@field client contree.safe.Client whose server it is on
 local Box = {}
 
 --- Runs a command in the box and waits for its end. What it does to files is there for the commands after it. Other commands may run at the same time. A task that is cancelled while it waits kills the command.
@@ -872,7 +872,7 @@ function Box:snapshot(given) end
 function Box:close(given) end
 
 ---@class contree.safe.Operation : contree.Operation
----@field client contree.safe.Client
+---@field client contree.safe.Client whose server it is on
 local Operation = {}
 
 --- Starts another command in the same sandbox. It ends with the operation.
@@ -1041,9 +1041,9 @@ function Operation:resize(rows, cols) end
 function Operation:kill(signal) end
 
 ---@class contree.safe.Subprocess : contree.Subprocess
----@field operation contree.safe.Operation
----@field client contree.safe.Client
----@field box? contree.safe.Box that it runs in
+---@field operation contree.safe.Operation the run that it is in
+---@field client contree.safe.Client whose server it is on
+---@field box? contree.safe.Box that it runs in; nil: in none
 local Subprocess = {}
 
 --- Waits for the end; output goes to its sinks meanwhile. A task that is cancelled while it waits kills the subprocess.
@@ -1107,18 +1107,18 @@ function Subprocess:close() end
 function Subprocess:kill(signal, given) end
 
 ---@class contree.safe.SubprocessResult : contree.SubprocessResult
----@field process contree.safe.Subprocess
+---@field process contree.safe.Subprocess the process that this is the result of
 
 ---@class contree.safe.Result : contree.Result, contree.safe.Image
----@field operation contree.safe.Operation
+---@field operation contree.safe.Operation what ran it
 
 ---@class contree.safe.Process : contree.Process
 ---@field stdin? contree.safe.ProcessInput nil when stdin= or input= said it all
----@field stdout contree.safe.ProcessOutput
----@field stderr contree.safe.ProcessOutput
----@field result? contree.safe.Result when wait() has returned
----@field operation contree.safe.Operation
----@field box? contree.safe.Box that it runs in
+---@field stdout contree.safe.ProcessOutput what it writes; read(), lines()
+---@field stderr contree.safe.ProcessOutput the same of standard error
+---@field result? contree.safe.Result when wait() has returned; nil before
+---@field operation contree.safe.Operation the run that it is
+---@field box? contree.safe.Box that it runs in; nil: in none
 local Process = {}
 
 --- The exit code when the command has ended, else nil; does not wait for it.
@@ -1395,20 +1395,20 @@ function Workspace:undo() end
 function Workspace:conflicts() end
 
 ---@class contree.safe.LineageEntry : contree.LineageEntry
----@field image contree.safe.Image
----@field operation? contree.safe.Operation what made it
+---@field image contree.safe.Image the image itself
+---@field operation? contree.safe.Operation what made it; nil: it is not known any more
 
 ---@class contree.safe.HistoryEntry : contree.HistoryEntry
----@field image contree.safe.Image
----@field operation? contree.safe.Operation what made the image
+---@field image contree.safe.Image what the session was at
+---@field operation? contree.safe.Operation what made the image; nil: none did
 
 ---@class contree.safe.Tree : contree.Tree
----@field [integer] contree.safe.TreeEntry
+---@field [integer] contree.safe.TreeEntry in the order in which they came
 
 ---@class contree.safe.TreeEntry : contree.TreeEntry, contree.safe.HistoryEntry
 
 ---@class contree.safe.BisectTest : contree.BisectTest
----@field result? contree.safe.Result what the test printed, if it was a command
+---@field result? contree.safe.Result what the test printed, if it was a command; nil otherwise
 
 ---@class contree.safe.ImageTree : contree.ImageTree
 ---@field roots contree.safe.ImageNode[] the oldest images that the server knows
@@ -1437,17 +1437,17 @@ function ImageTree:dot() end
 function ImageTree:svg() end
 
 ---@class contree.safe.ImageNode : contree.ImageNode
----@field image contree.safe.Image
+---@field image contree.safe.Image the image itself
 ---@field children contree.safe.ImageNode[] the images that came from it, the oldest first
 
 ---@class contree.safe.BuildEvent : contree.BuildEvent
----@field error? contree.safe.Error
+---@field error? contree.safe.Error why the step failed; nil of others
 
 ---@class contree.safe.BuiltImage : contree.BuiltImage, contree.safe.Image
 ---@field stages table<string|integer, contree.safe.Image> the stages that were made, by name and number
 
 ---@class contree.safe.Files : contree.Files
----@field client contree.safe.Client
+---@field client contree.safe.Client whose uploads they are
 local Files = {}
 
 --- Uploads a local file, or { data = "bytes" }, unless the server has it.
@@ -1471,7 +1471,7 @@ function Files:upload(what) end
 function Files:find(sha256) end
 
 ---@class contree.safe.Operations : contree.Operations
----@field client contree.safe.Client
+---@field client contree.safe.Client whose operations they are
 local Operations = {}
 
 --- An operation by its id; nothing is sent.
@@ -1493,7 +1493,7 @@ function Operations:get(uuid) end
 function Operations:list(given) end
 
 ---@class contree.safe.Volumes : contree.Volumes
----@field client contree.safe.Client
+---@field client contree.safe.Client whose volumes they are
 ---@operator call(): contree.Volume[]|nil
 local Volumes = {}
 
