@@ -9,7 +9,7 @@ local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "
 local PAGES = {
   "README.md", "docs/use/guide.md", "docs/use/build.md", "docs/use/testing.md",
   "docs/engine/engine.md", "docs/use/workspace.md", "docs/use/live.md", "docs/use/volumes.md",
-  "docs/use/terminal.md", "docs/proofs/parity-05.md",
+  "docs/use/terminal.md", "docs/use/box.md", "docs/use/repl.md", "docs/proofs/parity-05.md",
 }
 
 local PRELUDE = [[
@@ -56,6 +56,8 @@ local BEFORE = {
     image = image:apply_files{ ["/bin/make"] = { data = make, mode = "0755" },
       ["/work/old"] = { data = "x" } }
   ]],
+  ["image:open{"] = 'image = image:apply_files{ ["/src/server"] = { data = "x" } }\n',
+  ['images:oci("debian:12", {'] = "client = testing.client()\n",
   -- No registry can be reached, so a fake client answers.
   ["images:import_from"] = "client = testing.client()\n",
 }
