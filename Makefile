@@ -70,7 +70,8 @@ all: tools core engine
 
 # If a library is missing, say what to do before the compiler fails. Shell; $(1): libraries.
 check_tools = command -v pkg-config >/dev/null && command -v $(firstword $(CC)) >/dev/null && \
-  pkg-config --print-errors --exists $(1) || \
+  pkg-config --print-errors --exists $(1) && \
+  echo 'int main(void) { return 0; }' | $(CC) -x c -o /dev/null - -lhttp_parser || \
   { echo "A compiler or a library is missing: 'make deps' installs what is needed." >&2; exit 1; }
 
 tools:
@@ -84,11 +85,8 @@ engine: $(B)/bin/contree-engine
 nvim:
 	@$(call check_tools,luajit libcurl libcrypto $(CORE_LIBS) $(ENGINE_LIBS) $(AIRLOCK_LIBS))
 	@# Plugin managers clone with git, so this is no release to the rule above.
-	@$(MAKE) -s WERROR= $(B)/luajit/contree/core.so engine
-	@mkdir -p lua/contree/bin
-	@ln -sf ../../$(B)/luajit/contree/core.so lua/contree/core.so
-	@ln -sf ../../../$(B)/bin/contree-engine lua/contree/bin/contree-engine
-	@echo "Neovim finds contree here: add this directory to its plugins. :checkhealth contree"
+	@$(MAKE) -s -j$$(nproc) WERROR= $(B)/luajit/contree/core.so engine
+	@scripts/nvim $(B)
 
 # The module, once for each Lua, from the same sources. (LuaRocks has another flag elsewhere.)
 LINUX   := $(filter Linux,$(shell uname -s))

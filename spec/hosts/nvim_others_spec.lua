@@ -95,10 +95,23 @@ describe("for other plugins of Neovim", function()
     it("tells the model what is wrong with its arguments", function()
       prints("error: workspace_run: command is missing (a line for the shell)|"
         .. "error: workspace_run: timeout must be a whole number above 0|"
-        .. "error: workspace_apply: only must be a list of texts", CALL .. [[
+        .. "error: workspace_apply: only must be a list of texts|"
+        .. "error: workspace_run: prefer must be one of host, sandbox", CALL .. [[
         io.write(said(call("workspace_run", { command = vim.NIL })), "|",
           said(call("workspace_run", { command = "true", timeout = "soon" })), "|",
-          said(call("workspace_apply", { only = "numbers" })))
+          said(call("workspace_apply", { only = "numbers" })), "|",
+          said(call("workspace_run", { command = "true", prefer = "mine" })))
+      ]])
+    end)
+
+    it("says what to do about a conflict in words of its own", function()
+      prints("prefer = \"host\" or \"sandbox\" decides exit code 0, T|stdout:|theirs", CALL .. [[
+        said(call("workspace_run", { command = "echo theirs > numbers" }))
+        vim.fn.writefile({ "mine" }, "numbers")
+        io.write(said(call("workspace_run", { command = "true" }))
+          :match('prefer = "host" or "sandbox" decides'), " ")
+        io.write((said(call("workspace_run", { command = "cat numbers", prefer = "sandbox" }))
+          :gsub("\n", "|")))
       ]])
     end)
 
@@ -132,7 +145,7 @@ describe("for other plugins of Neovim", function()
     ]]
 
     it("gets tools with their parameters", function()
-      prints("command string, timeout integer?, image string?", CALL .. [[
+      prints("command string, timeout integer?, image string?, prefer string?", CALL .. [[
         local tool = by_name.workspace_run
         local parts = {}
         for i, field in ipairs(tool.param.fields) do

@@ -100,10 +100,10 @@ describe("the Neovim plugin", function()
     prints_with_plugin(table.concat({
       "contree: nothing has run yet",
       'contree: how is "cobol" run? Begin the text with #!, or see :help contree-setup',
-      "contree: there is no :Contree rnu; there are apply, branch, changes, checkout, log, on, "
-        .. "review, rollback, run, shell, stop, undo",
+      "contree: there is no :Contree rnu; there are apply, begin, branch, changes, checkout, log, "
+        .. "on, review, rollback, run, shell, stop, undo",
       "contree: a run is under way; :Contree stop ends it",
-      "$ /bin/sh -s|[contree: the task was cancelled]",
+      "$ /bin/sh -s|[stopped]",
     }, "\n"), [[
       told()
       vim.cmd("Contree rollback")
@@ -124,7 +124,7 @@ describe("the Neovim plugin", function()
   it("opens a shell that knows its window's size, and tells how it ended", function()
     local setup = place:write("setup.lua", [[vim.o.number = true; vim.o.swapfile = false]])
     local steps = place:write("steps", table.concat({
-      [=[["type", ":Contree shell\r"]]=], [=[["await", "# "]]=],
+      [=[["type", ":Contree shell\r"]]=], [=[["await", "/ #"]]=],
       [=[["type", "echo size-$(stty size | tr ' ' x)\r"]]=], [=[["await", "size-14x66"]]=],
       [=[["type", "\u001c\u000e:resize 9 | startinsert\r"]]=],
       [=[["type", "sleep 1; echo size-$(stty size | tr ' ' x)\r"]]=], [=[["await", "size-9x66"]]=],
@@ -229,11 +229,93 @@ describe("the Neovim plugin", function()
     ]]):format(folder))
   end)
 
+  it("begins the folder anew with another image, and loses nothing unless it is told to", function()
+    local folder = place.directory .. "/anew"
+    os.execute(("mkdir %s && cd %s && git init -q && seq 3 >numbers"):format(folder, folder))
+    place.client.images:use("busybox:latest")
+      :run{ shell = "echo other > /other", tag = "other:1", disposable = false }
+    prints_with_plugin("1 change did not come home "
+        .. "no image has the tag begins with other:1 1 other", ([[
+      vim.cmd("cd %s")
+      told()
+      vim.cmd("Contree on echo x > made")
+      output()
+      vim.cmd("Contree begin other:1")
+      wait_told(1)
+      io.write(seen[1]:match("contree: ([^(]*)"))
+      vim.cmd("Contree! begin tag:no-such:image")
+      wait_told(2)
+      io.write(seen[2]:match("no image has the tag"), " ")
+      vim.cmd("Contree! begin other:1")
+      wait_told(3)
+      io.write(seen[3]:match("begins with.*"), " ")
+      vim.cmd("bwipeout! contree://output")
+      vim.cmd("Contree on ls | wc -l; cat /other")
+      io.write((output():match("|(%%d.*)|%%["):gsub("|", " ")))
+    ]]):format(folder))
+  end)
+
+  it("puts the cursor of the log where the session is", function()
+    prints_with_plugin("@ 2", [[
+      set("touch /a")
+      vim.cmd("Contree run")
+      output()
+      vim.cmd("Contree log")
+      buffer_text("contree://log", "main")
+      io.write(vim.api.nvim_get_current_line():sub(1, 3))
+    ]])
+  end)
+
   it("completes", function()
     prints_with_plugin("rollback run busybox:latest", [[
       io.write(table.concat(vim.fn.getcompletion("Contree r", "cmdline"), " ", 2, 3), " ")
       io.write(table.concat(vim.fn.getcompletion("Contree run busy", "cmdline"), " "))
     ]])
+  end)
+
+  it("can be loaded by its first command, as plugin managers do it", function()
+    assert.are.same({ "$ /bin/sh -s|two|[exit code 0]", 0 }, { editor:run(([[
+      local spec = dofile(%q .. "/lazy.lua")
+      assert(spec[1] == "contree" and spec.build == "make nvim")
+      vim.api.nvim_create_user_command(spec.cmd, function(given)
+        vim.api.nvim_del_user_command(spec.cmd)
+        vim.opt.rtp:append(%q)
+        vim.cmd("runtime! plugin/contree.lua")
+        vim.cmd(("%%d,%%d%%s %%s"):format(given.line1, given.line2, spec.cmd, given.args))
+      end, { nargs = "*", range = true, bang = true })
+      vim.bo.filetype = "sh"
+      vim.api.nvim_buf_set_lines(0, 0, -1, false, { "echo one", "echo two" })
+      vim.cmd("2Contree run")
+      local text
+      assert(vim.wait(20000, function()
+        local buffer = vim.fn.bufnr("contree://output")
+        if buffer == -1 then return false end
+        text = table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), "|")
+        return text:find("exit code")
+      end))
+      io.write((text:gsub(", %%d+%%.%%d+ s", "")))
+    ]]):format(host.root, host.root)) })
+  end)
+
+  it("says what to do when the module is not built", function()
+    local output, status = editor:run([[
+      for name in pairs(package.loaded) do
+        if name:find("^contree") then package.loaded[name] = nil end
+      end
+      local cpath, told = package.cpath, {}
+      package.cpath = ""
+      vim.notify = function(text) told[#told + 1] = text end
+      vim.cmd("Contree run")
+      vim.cmd("Contree run")
+      package.cpath = cpath
+      io.write(table.concat(told, "\n"), " ")
+      vim.cmd("Contree rnu")
+      io.write(told[3]:match("there is no :Contree rnu"))
+    ]], editor:with_plugin())
+    assert.are.equal(0, status)
+    local words = "contree: module 'contree.core' not found (make nvim, in the plugin's directory, "
+      .. "builds what it needs; :checkhealth contree)"
+    assert.are.equal(words .. "\n" .. words .. " there is no :Contree rnu", output)
   end)
 
   it("has help and a health check", function()

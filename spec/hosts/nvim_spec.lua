@@ -220,7 +220,7 @@ describe("in Neovim", function()
 
       terminal(image, { "sh" })
       vim.cmd("startinsert")]])
-    local steps = place:write("steps", table.concat({ [=[["await", "# "]]=],
+    local steps = place:write("steps", table.concat({ [=[["await", "/ #"]]=],
       [=[["type", "echo size-$(stty size | tr ' ' x)\r"]]=], [=[["await", "size-28x70"]]=],
       [=[["resize", 20, 60]]=],
       [=[["type", "sleep 1; echo size-$(stty size | tr ' ' x)\r"]]=],

@@ -16,7 +16,7 @@ local function fields(tool)
   for i, argument in ipairs(tool.takes) do
     local name, kind, about = argument[1], argument[2], argument[3]
     list[i] = { name = name, type = TYPES[kind] or kind, description = about,
-      optional = not argument.required,
+      optional = not argument.required, choices = argument.choices,
       items = kind == "list" and { name = "path", type = "string", description = "one" } or nil }
   end
   return list

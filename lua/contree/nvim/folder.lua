@@ -3,6 +3,7 @@
 
 local api = vim.api
 local config = require("contree.nvim.config")
+local contree = require("contree")
 local kept = require("contree.workspace.kept")
 local task = require("contree.nvim.task")
 local turn = require("contree.nvim.turn")
@@ -16,43 +17,74 @@ local PATIENCE = 0.2 -- seconds
 -- (Opening it anew would move the branch below the run.)
 local opened = {}
 
+---@class contree.nvim.Place
+---@field path? string   a folder; default: where Neovim is
+---@field image? string  that a new workspace begins at; default: the configured one
+---@field prefer? "host"|"sandbox" whose version it is where both sides have changed
+
 -- The folder that has the workspace of a path: itself, or the nearest above that has one.
-local function find(path)
-  local id, here = kept.find(path or vim.fn.getcwd())
+local function find(given)
+  local id, here = kept.find(given.path or vim.fn.getcwd())
   return id or here, id ~= nil
 end
 
-local function open(place, is_known, image)
+local function open(place, is_known, given)
   local known = opened[place]
   if known and known.busy then return known end
-  local made = is_known and kept.open(config.client(), place)
-    or kept.begin(config.client(), place, image or config.get().image)
+  local made = is_known and kept.open(config.client(), place, { prefer = given.prefer })
+    or kept.begin(config.client(), place, given.image or config.get().image)
   -- The end of a run that nobody has waited for, such as a shell's when Neovim was left.
   pcall(made.wait, made, PATIENCE)
   opened[place] = made
   return made
 end
 
---- The workspace of a folder, or of the nearest above it that has one. A new one begins at an
---- image.
+--- The workspace of a folder, or of the nearest above it that has one.
 ---@async
----@param path? string  default: where Neovim is
----@param image? string default: the configured one
+---@param given? contree.nvim.Place
 ---@return contree.Workspace
-function folder.workspace(path, image)
-  local place, is_known = find(path)
-  return turn.with("open " .. place, open, place, is_known, image)
+function folder.workspace(given)
+  given = given or {}
+  local place, is_known = find(given)
+  return turn.with("open " .. place, open, place, is_known, given)
 end
 
 --- Calls fn(workspace) when no other call of this for the folder is under way: what it runs
 --- moves the folder's session.
 ---@async
 ---@param fn fun(workspace: contree.Workspace): any
----@param path? string  as above
----@param image? string as above
-function folder.in_turn(fn, path, image)
-  return turn.with("run " .. find(path), function()
-    return fn(folder.workspace(path, image))
+---@param given? contree.nvim.Place
+function folder.in_turn(fn, given)
+  return turn.with("run " .. find(given or {}), function()
+    return fn(folder.workspace(given))
+  end)
+end
+
+-- What would be lost with the workspace of a folder.
+local function check_home(place)
+  local workspace = folder.workspace{ path = place }
+  local count = #workspace:changes{ text = false }
+  if count == 0 then return end
+  error(("%d %s did not come home (:Contree changes shows what runs changed, :Contree! begin drops "
+    .. "it)"):format(count, count == 1 and "change" or "changes"), 0)
+end
+
+--- Begins the folder's workspace anew, with an image. One that cannot be had leaves it as it is.
+---@param image string
+---@param dropping? boolean  also if there are changes that did not come home
+function folder.begin(image, dropping)
+  task.run(function()
+    local found = config.client().images:oci(image)
+    local place, is_known = find{}
+    turn.with("run " .. place, function()
+      if is_known and not dropping then check_home(place) end
+      local store = contree.sessions(kept.store())
+      store:delete(place)
+      store:close()
+      opened[place] = nil
+      kept.begin(config.client(), place, image)
+    end)
+    task.tell(("%s begins with %s"):format(vim.fn.fnamemodify(place, ":~"), found.tag or image))
   end)
 end
 

@@ -36,6 +36,7 @@ local function show(of_folder)
     end)
   end
   view.show("log", "contree", tostring(session:tree()), { ["<CR>"] = go })
+  vim.fn.search([[^[| ]*@]], "cw") -- where it is
 end
 
 --- Shows the tree of a session's runs. Return on a line goes there: to its branch, or on a new

@@ -26,6 +26,9 @@ local COMMANDS = {
     shell.open{ image = words[1], of_folder = given.bang, mods = given.mods }
   end,
   on = function(_, text) run.on(need(text, "the command")) end,
+  begin = function(words, _, given)
+    folder.begin(need(words[1], "the image"), given.bang)
+  end,
   stop = function()
     local any = run.stop()
     if tools.stop() == 0 and not any then task.tell("nothing runs") end
@@ -82,7 +85,7 @@ local function images()
   return list
 end
 
-local CHOICES = { checkout = branches, run = images, shell = images }
+local CHOICES = { checkout = branches, run = images, shell = images, begin = images }
 
 --- Completes :Contree.
 ---@param lead string

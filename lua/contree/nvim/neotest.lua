@@ -3,9 +3,9 @@
 --- dropped; reports that an adapter has asked for come back.
 
 local api = vim.api
+local contree = require("contree")
 local folder = require("contree.nvim.folder")
 local run = require("contree.nvim.run")
-local task = require("contree.nvim.task")
 local terminal = require("contree.nvim.terminal")
 
 local STOPPED = 143 -- as of a process that SIGTERM has ended
@@ -81,7 +81,7 @@ end
 local function starter(spec, words, temporary)
   local options = spec.strategy or {}
   return function(tty, attend)
-    local workspace = folder.in_turn(twin_of, spec.cwd, options.image)
+    local workspace = folder.in_turn(twin_of, { path = spec.cwd, image = options.image })
     local files, reports = around(words, workspace.path, temporary)
     local result = attend(workspace.image:popen(words, { tty = tty, env = spec.env, files = files,
       cwd = spec.cwd or workspace.path, networking = options.networking,
@@ -96,13 +96,10 @@ local function show(buffer)
   api.nvim_win_set_buf(0, buffer)
 end
 
--- The code that neotest is told, and the last line of the terminal.
-local function ending_of(result, err)
-  if not result then
-    return require("contree").is_error(err, "cancelled") and STOPPED or 1,
-      "contree: " .. task.words(err)
-  end
-  return result.exit_code or 128 + (result.signal or 0), run.summary(result)
+-- The code that neotest is told.
+local function code_of(result, err)
+  if not result then return contree.is_error(err, "cancelled") and STOPPED or 1 end
+  return result.exit_code or 128 + (result.signal or 0)
 end
 
 --- What neotest calls, in one of its own tasks.
@@ -131,8 +128,8 @@ return function(spec)
       tell(bytes)
     end,
     ended = function(result, err)
-      local last
-      code, last = ending_of(result, err)
+      local last = run.ending(result, err)
+      code = code_of(result, err)
       if not result then file:write(last, "\n") end
       file:close()
       tell(false)

@@ -4,7 +4,6 @@
 local api = vim.api
 local folder = require("contree.nvim.folder")
 local run = require("contree.nvim.run")
-local task = require("contree.nvim.task")
 local terminal = require("contree.nvim.terminal")
 local text = require("contree.nvim.text")
 
@@ -55,7 +54,7 @@ local function popen_options(self, given, tty, workspace)
 end
 
 local function starter(self, given)
-  local image = self.options.image
+  local place = { path = given.cwd, image = self.options.image }
   local function start(at, tty, workspace)
     return at:popen(words_of(given.cmd, workspace), popen_options(self, given, tty, workspace))
   end
@@ -63,12 +62,12 @@ local function starter(self, given)
     if self.options.keep ~= false then
       return folder.in_turn(function(workspace)
         return attend(start(workspace, tty, workspace))
-      end, given.cwd, image)
+      end, place)
     end
     local workspace = folder.in_turn(function(found)
       found:sync()
       return found
-    end, given.cwd, image)
+    end, place)
     return attend(start(workspace.image, tty, workspace))
   end
 end
@@ -116,7 +115,7 @@ function Strategy:start(given)
         self.terminal = nil
         vim.schedule(function() given:on_exit(code_of(result)) end)
       end
-      return result and run.summary(result) or "contree: " .. task.words(err)
+      return run.ending(result, err)
     end,
   })
   self.terminal = mine

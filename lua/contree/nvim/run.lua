@@ -2,6 +2,7 @@
 --- the files that the last one left. `on` runs on the folder instead.
 
 local config = require("contree.nvim.config")
+local contree = require("contree")
 local folder = require("contree.nvim.folder")
 local output = require("contree.nvim.output")
 local task = require("contree.nvim.task")
@@ -18,8 +19,13 @@ local function interpreter(text, filetype)
 end
 
 --- How a run ended, in one line.
----@param result contree.Result
-function run.summary(result)
+---@param result? contree.Result
+---@param err? any       why there is no result
+---@return string
+function run.ending(result, err)
+  if not result then
+    return contree.is_error(err, "cancelled") and "stopped" or "contree: " .. task.words(err)
+  end
   local ending = result.timed_out and "out of time"
     or result.signal and "killed by signal " .. result.signal
     or "exit code " .. result.exit_code
@@ -46,11 +52,8 @@ local function show(start, title, options)
   options.stdout = function(chunk) pane:write(chunk) end
   options.stderr = function(chunk) pane:write(chunk, "ContreeStderr") end
   local ok, result = pcall(start, options)
-  if ok then
-    pane:finish("[" .. run.summary(result) .. "]", "ContreeSummary")
-  else
-    pane:finish("[contree: " .. task.words(result) .. "]", "ErrorMsg")
-  end
+  local words = run.ending(ok and result or nil, not ok and result or nil)
+  pane:finish("[" .. words .. "]", ok and "ContreeSummary" or "ErrorMsg")
 end
 
 -- One run at a time: they share the session and the window.

@@ -4,7 +4,6 @@
 local api = vim.api
 local folder = require("contree.nvim.folder")
 local run = require("contree.nvim.run")
-local task = require("contree.nvim.task")
 local terminal = require("contree.nvim.terminal")
 
 local shell = {}
@@ -31,12 +30,7 @@ function shell.open(options)
   local made = terminal.open(buffer, function(tty, attend)
     local at = options.of_folder and folder.workspace() or run.current(options.image)
     return attend(at:popen(ANY_SHELL, { tty = tty, disposable = false }))
-  end, {
-    ended = function(result, err)
-      if err then return "contree: " .. task.words(err) end
-      return run.summary(result)
-    end,
-  })
+  end, { ended = run.ending })
   vim.cmd("startinsert")
   return made
 end

@@ -14,10 +14,11 @@ function task.tell(text, level)
 end
 
 --- A failure in words, with what to do about it.
+---@param reader? contree.Reader default "editor"
 ---@return string
-function task.words(err)
+function task.words(err, reader)
   if type(err) ~= "table" then return tostring(err) end
-  local hint = remedy.hint(err, "editor")
+  local hint = remedy.hint(err, reader or "editor")
   return hint and ("%s (%s)"):format(err.message, hint) or err.message
 end
 

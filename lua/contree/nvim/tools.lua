@@ -26,6 +26,7 @@ local PATCH_MAX = 60000
 ---@field [2] "string"|"integer"|"boolean"|"list" list: of texts
 ---@field [3] string                              what it means
 ---@field required? boolean
+---@field choices? string[]
 
 local function is_list(value)
   if type(value) ~= "table" then return false end
@@ -50,8 +51,8 @@ local function workspace_run(given)
   local result = folder.in_turn(function(workspace)
     return workspace:run{ shell = given.command, timeout = given.timeout or 300,
       truncate_output_at = OUTPUT_MAX }
-  end, nil, given.image)
-  return run.summary(result) .. section("stdout", result.stdout or "")
+  end, { image = given.image, prefer = given.prefer })
+  return run.ending(result) .. section("stdout", result.stdout or "")
     .. section("stderr", result.stderr or "")
 end
 
@@ -100,6 +101,8 @@ tools.list = {
       { "timeout", "integer", "seconds until it is killed; default 300" },
       { "image", "string", "the image to begin with, such as python:3.12; it counts only for the "
         .. "first command on a project" },
+      { "prefer", "string", "whose version it is where the user and a command changed the same "
+        .. "file", choices = { "host", "sandbox" } },
     } },
   { name = "workspace_changes", call = workspace_changes,
     about = "Shows what commands have changed in the sandbox's copy of the project, as a patch.",
@@ -150,6 +153,9 @@ local function check(tool, given)
       error(("%s: %s is missing (%s)"):format(tool.name, name, argument[3]), 0)
     elseif value ~= nil and not IS[kind](value) then
       error(("%s: %s must be %s"):format(tool.name, name, WORDS[kind]), 0)
+    elseif value and argument.choices and not vim.tbl_contains(argument.choices, value) then
+      error(("%s: %s must be one of %s"):format(tool.name, name,
+        table.concat(argument.choices, ", ")), 0)
     end
     checked[name] = value
   end
@@ -164,7 +170,7 @@ function tools.schema(tool)
   for _, argument in ipairs(tool.takes) do
     local name, kind = argument[1], argument[2]
     properties[name] = { type = kind == "list" and "array" or kind, description = argument[3],
-      items = kind == "list" and { type = "string" } or nil }
+      items = kind == "list" and { type = "string" } or nil, enum = argument.choices }
     if argument.required then required[#required + 1] = name end
   end
   return { type = "object", properties = properties, additionalProperties = false,
@@ -205,7 +211,7 @@ function tools.start(tool, given, on)
     local ok, words = pcall(function() return tool.call(check(tool, given)) end)
     if not ok then
       words = contree.is_error(words, "cancelled") and "the user has stopped it"
-        or text.utf8(task.words(words))
+        or text.utf8(task.words(words, "agent"))
     end
     finish(ok, words)
   end)
