@@ -158,6 +158,44 @@ describe("the Neovim plugin", function()
     assert.are.equal(0, place:running())
   end)
 
+  it("goes on after a shell of the folder that Neovim was left with", function()
+    local folder = place.directory .. "/left"
+    os.execute(("mkdir %s && cd %s && git init -q && seq 3 >numbers"):format(folder, folder))
+    prints_with_plugin("", ([[
+      vim.cmd("cd %s")
+      local opened = require("contree.nvim.shell").open{ of_folder = true }
+      assert(vim.wait(20000, function() return opened.process end))
+      opened.process.stdin:write("echo kept > /file; echo do''" .. "ne\r")
+      buffer_text("contree://shell/1/folder", "done")
+    ]]):format(folder))
+    assert.are.equal(0, place:running())
+    prints_with_plugin("kept", ([[
+      vim.cmd("cd %s")
+      vim.cmd("Contree on cat /file")
+      io.write(output():match("|(kept)|") or output())
+    ]]):format(folder))
+  end)
+
+  it("stops what runs on the folder, whoever has started it", function()
+    local folder = place.directory .. "/held"
+    os.execute(("mkdir %s && cd %s && git init -q && seq 3 >numbers"):format(folder, folder))
+    prints_with_plugin("contree: nothing runs|contree: stopped what ran on the folder", ([[
+      vim.cmd("cd %s")
+      told()
+      vim.cmd("Contree stop")
+      wait_told(1)
+      local workspace
+      require("contree").async(function()
+        workspace = require("contree.nvim.folder").workspace()
+        workspace:start("sleep 60")
+      end)
+      vim.cmd("Contree stop")
+      wait_told(2)
+      io.write(table.concat(seen, "|"))
+    ]]):format(folder))
+    assert.are.equal(0, place:running())
+  end)
+
   it("says in a shell's buffer why there is none, and the session stays", function()
     prints_with_plugin("kept", [[
       set("echo kept > /file")

@@ -28,15 +28,24 @@ local function find(given)
   return id or here, id ~= nil
 end
 
+local function session_of(place)
+  return config.client():session{ store = kept.store(), id = place }
+end
+
+-- Take the end of a run that nobody has waited for, such as that of a shell that was open when
+-- Neovim was left.
+local function settle(place)
+  local session = session_of(place)
+  pcall(session.wait, session, PATIENCE)
+end
+
 local function open(place, is_known, given)
   local known = opened[place]
   if known and known.busy then return known end
-  local made = is_known and kept.open(config.client(), place, { prefer = given.prefer })
+  if is_known then settle(place) end
+  opened[place] = is_known and kept.open(config.client(), place, { prefer = given.prefer })
     or kept.begin(config.client(), place, given.image or config.get().image)
-  -- The end of a run that nobody has waited for, such as a shell's when Neovim was left.
-  pcall(made.wait, made, PATIENCE)
-  opened[place] = made
-  return made
+  return opened[place]
 end
 
 --- The workspace of a folder, or of the nearest above it that has one.
@@ -58,6 +67,19 @@ function folder.in_turn(fn, given)
   return turn.with("run " .. find(given or {}), function()
     return fn(folder.workspace(given))
   end)
+end
+
+--- Gives up the runs of the folder's session that are still under way, whoever has started
+--- them; their changes are dropped. Returns how many there were.
+---@async
+---@return integer
+function folder.abandon()
+  local place, is_known = find{}
+  if not is_known then return 0 end
+  local session = session_of(place)
+  local pending = session:pending()
+  for _, operation in ipairs(pending) do session:abandon(operation) end
+  return #pending
 end
 
 -- What would be lost with the workspace of a folder.

@@ -31,7 +31,11 @@ local COMMANDS = {
   end,
   stop = function()
     local any = run.stop()
-    if tools.stop() == 0 and not any then task.tell("nothing runs") end
+    if tools.stop() > 0 or any then return end
+    task.run(function()
+      local count = folder.abandon()
+      task.tell(count == 0 and "nothing runs" or "stopped what ran on the folder")
+    end)
   end,
   changes = function() folder.changes() end,
   review = function(words) task.run(folder.review, need(words[1], "the path")) end,
