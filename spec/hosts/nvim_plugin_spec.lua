@@ -46,6 +46,20 @@ describe("the Neovim plugin", function()
     ]])
   end)
 
+  it("says what to do when the image lacks the command", function()
+    os.execute("mkdir " .. place.directory .. "/lacking")
+    prints_with_plugin("exit code 127, T; :Contree run IMAGE runs it in another image "
+        .. "exit code 127, T; :Contree begin IMAGE takes another image", ([[
+      vim.cmd("cd %s")
+      set("#!/usr/bin/no-such-program")
+      vim.cmd("Contree run")
+      io.write(output():match("%%[(.*)%%]$"), " ")
+      vim.cmd("bwipeout! contree://output")
+      vim.cmd("Contree on no-such-program")
+      io.write(output():match("%%[(.*)%%]$"))
+    ]]):format(place.directory .. "/lacking"))
+  end)
+
   it("shows what comes before the end", function()
     prints_with_plugin("$ /bin/sh -s|err|", [[
       set("echo err >&2", "sleep 30")

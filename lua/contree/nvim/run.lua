@@ -9,6 +9,8 @@ local task = require("contree.nvim.task")
 
 local run = {}
 
+local NOT_FOUND = 127 -- what shells exit with when there is no such command
+
 local session, running
 
 -- The command that reads this text from standard input: "#!" decides, else the file type.
@@ -47,22 +49,24 @@ end
 --- The session, or nil before the first run.
 function run.session() return session end
 
-local function show(start, title, options)
+-- advice: what to do when the image lacks the command.
+local function show(start, title, options, advice)
   local pane = output.open(title)
   options.stdout = function(chunk) pane:write(chunk) end
   options.stderr = function(chunk) pane:write(chunk, "ContreeStderr") end
   local ok, result = pcall(start, options)
   local words = run.ending(ok and result or nil, not ok and result or nil)
+  if ok and result.exit_code == NOT_FOUND then words = words .. "; " .. advice end
   pane:finish("[" .. words .. "]", ok and "ContreeSummary" or "ErrorMsg")
 end
 
 -- One run at a time: they share the session and the window.
-local function begin(start, title, options)
+local function begin(start, title, options, advice)
   if running then
     return task.tell("a run is under way; :Contree stop ends it", vim.log.levels.WARN)
   end
   running = task.run(function()
-    local ok, err = pcall(show, start, title, options)
+    local ok, err = pcall(show, start, title, options, advice)
     running = nil
     if not ok then error(err, 0) end
   end)
@@ -81,7 +85,7 @@ function run.buffer(first, last, image)
   end
   begin(function(options) return run.current(image):run(options) end, table.concat(command, " "), {
     command = command[1], args = { unpack(command, 2) }, stdin = text,
-    timeout = config.get().timeout })
+    timeout = config.get().timeout }, ":Contree run IMAGE runs it in another image")
 end
 
 --- Runs a line of shell on the folder.
@@ -89,7 +93,7 @@ end
 function run.on(line)
   begin(function(options)
     return folder.in_turn(function(workspace) return workspace:run(options) end)
-  end, line, { shell = line, timeout = 3600 })
+  end, line, { shell = line, timeout = 3600 }, ":Contree begin IMAGE takes another image")
 end
 
 --- Ends the run that is under way; its changes are dropped.
