@@ -143,6 +143,29 @@ describe("in Neovim", function()
     assert.are.equal(0, place:running())
   end)
 
+  it("shows what it gives by vim.inspect, which asks for names of its own", function()
+    prints("true 3 nil", [[
+      local result = image:run("exit 3")
+      local text = vim.inspect(result)
+      io.write(tostring(text:find("exit_code = 3", 1, true) ~= nil), " ", result.exit_code, " ",
+        tostring(result.signal))
+    ]])
+  end)
+
+  it("shows progress as a message, to those who see messages", function()
+    prints("sending 5 of 5|", [[
+      local told = ""
+      local lists = { {}, { {} } }
+      vim.api.nvim_list_uis = function() return table.remove(lists, 1) end
+      vim.api.nvim_echo = function(chunks) told = told .. chunks[1][1]:gsub("^.*%] ", "") .. "|" end
+      local tell = contree.progress()
+      tell{ phase = "looking", unit = "bytes", done = 5, total = 5 }
+      tell{ phase = "sending", unit = "bytes", done = 5, total = 5 }
+      vim.wait(5000, function() return told ~= "" end)
+      io.write(told)
+    ]])
+  end)
+
   it("D1: tells of a failed task by vim.notify, at once", function()
     local output = nvim([[
       local told

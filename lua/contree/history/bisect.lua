@@ -14,12 +14,12 @@ local bisect = {}
 local SKIP = 125
 
 ---@class contree.BisectOptions
----@field good? integer|table  an entry that is good, or its number; default the oldest
----@field bad? integer|table   an entry that is bad, or its number; default the newest
+---@field good? integer|contree.Entry an entry that is good, or its number; default the oldest
+---@field bad? integer|contree.Entry an entry that is bad, or its number; default the newest
 ---@field parallel? integer    how many are tested at a time; default 1
 
 ---@class contree.BisectTest
----@field entry table of the history or lineage
+---@field entry contree.Entry of the history or lineage
 ---@field verdict "good"|"bad"|"skip" what the test said
 ---@field result? contree.Result what the test printed, if it was a command; nil otherwise
 
@@ -29,7 +29,11 @@ end)
 
 local print_tests = printed.list()
 
----@alias contree.BisectBy string|contree.RunOptions|fun(image: contree.Image, entry: table): any
+---@alias contree.Entry contree.HistoryEntry|contree.LineageEntry
+
+---@alias contree.BisectTester fun(image: contree.Image, entry: contree.Entry): any
+
+---@alias contree.BisectBy string|contree.RunOptions|contree.BisectTester
 
 local function is_entry(value)
   if type(value) ~= "table" or type(value.image) ~= "table" then

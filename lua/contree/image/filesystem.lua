@@ -378,6 +378,26 @@ function Entry:ls(sub)
   return filesystem.ls(self.client, self.image_uuid, self.path .. "/" .. (sub or ""))
 end
 
+---@class contree.GrepMatch a line; printed, it is "path:number:text"
+---@field path string             absolute
+---@field line_number integer     from 1
+---@field line_text string        with its end
+---@field line_bytes? integer     its length; nil: the server does not say
+---@field absolute_offset? integer of the line in the file; nil: the server does not say
+---@field type "match"|"context"  whether it matches, or is near such a line
+---@field submatches contree.GrepPart[] offsets in bytes
+
+---@class contree.GrepPart
+---@field text string    what matches
+---@field start integer  offset in bytes, in the line
+---@field end integer    the same
+
+---@class contree.GrepResult the lines that were found (http-api.md §5.14)
+---@field matches contree.GrepMatch[] the lines, file by file
+---@field truncated boolean       there are more
+---@field path string             where it was searched
+---@field patterns string[]       what was searched for
+
 ---@class contree.GrepOptions
 ---@field pattern string|string[] regular expressions (PCRE2)
 ---@field path? string|string[]   where to search; default "/"
@@ -414,8 +434,7 @@ end
 --- glob).
 ---@async
 ---@param given contree.GrepOptions|string
----@return table found { path, patterns, matches, truncated } (http-api.md §5.14); the paths
----  of matches are absolute
+---@return contree.GrepResult
 function filesystem.grep(self, uuid, given)
   if type(given) == "string" then given = { pattern = given } end
   given = options.check("grep", GREP, given)

@@ -23,7 +23,7 @@ local image = {}
 ---@field lines fun(self, path: string): fun(): string?
 ---@field download fun(self, path: string, to: string?): string
 ---@field archive fun(self, path: string, to: string): string
----@field grep fun(self, given: string|table): table
+---@field grep fun(self, given: contree.GrepOptions|string): contree.GrepResult
 ---@field diff fun(self, other: any, given: contree.DiffOptions?): contree.Changes, boolean
 ---@field merge fun(self, other: any, given: contree.MergeOptions?): contree.Image, table
 local Image = {}
@@ -57,6 +57,21 @@ local make_result = class.define("contree.Result", Image, {
   "stderr_truncated", "exit_code", "signal", "timed_out", "limit", "limit_value", "changed",
   "duration", "resources", "isolation", "background_killed", "operation" })
 
+---@class contree.Resources what a process has used (http-api.md §5.8); printed, a line for each
+---@field elapsed_time? number         seconds; all are nil if the server does not say
+---@field user_cpu_time? number        seconds, or nil
+---@field system_cpu_time? number      seconds, or nil
+---@field monotonic_time? number       seconds, or nil
+---@field max_rss? integer             KiB of memory at most, or nil
+---@field layer_bytes? integer         what the run wrote into its image, or nil
+---@field block_input? integer         blocks that were read from disks, or nil
+---@field block_output? integer        blocks that were written to disks, or nil
+---@field page_faults? integer         page faults without a disk, or nil
+---@field page_faults_io? integer      page faults that read from a disk, or nil
+---@field voluntary_switches? integer  context switches while it waited, or nil
+---@field involuntary_switches? integer context switches that were forced on it, or nil
+---@field cost? number                 what the hosted service counts, or nil
+
 ---@class contree.Result : contree.Image
 ---@field stdout any         a string, or what stdout= asked for
 ---@field stderr any the same of standard error
@@ -70,7 +85,7 @@ local make_result = class.define("contree.Result", Image, {
 ---@field limit_value? number how much it allowed: seconds, bytes, processes; nil: no limit did
 ---@field changed? boolean   whether the file system differs; nil if disposable
 ---@field duration? number   seconds; nil: it never began
----@field resources table    CPU, memory, ... (http-api.md §5.8)
+---@field resources contree.Resources what it has used
 ---@field isolation? string[] the walls that were there; nil: the server does not say
 ---@field background_killed? integer how many processes it had left running, which were ended; nil:
 ---  the server does not say

@@ -75,7 +75,7 @@ local GRACE = 5
 ---@field gid? integer           the same; default the user's group
 ---@field truncate_output_at? integer bytes kept of each stream; default 1 MiB, or all of a
 ---  stream that is taken as it comes
----@field on_event? fun(event: table) called with each event; default none
+---@field on_event? fun(event: contree.Event) called with each event; default none
 ---@field disposable? boolean    false keeps what changed as a new image; default true for
 ---  images without a tag, false for sessions
 ---@field tag? string            names the image that is kept; default none

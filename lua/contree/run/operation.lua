@@ -24,6 +24,25 @@ local operation = {}
 -- Seconds that the clean-up after an interrupted wait may take.
 local CANCEL_TIMEOUT = 5
 
+---@class contree.OperationSummary an operation in a list (http-api.md §5.9)
+---@field uuid string               its id
+---@field kind "instance"|"image_import" a command, or an import
+---@field status "PENDING"|"ASSIGNED"|"EXECUTING"|"SUCCESS"|"FAILED"|"CANCELLED" how far it is
+---@field error? string             why it failed; nil: it has not
+---@field created_at string         as the server writes times
+---@field duration? number          seconds; nil: it has not begun
+---@field consumed_cpu? number      seconds; nil: not known yet
+---@field consumed_memory? integer  KiB; nil: not known yet
+---@field image_size? integer       bytes; nil: not known
+---@field image_uuid? string        what it ran from; nil of an import
+---@field result_image_uuid? string what it left; nil: nothing
+---@field paused? boolean           true: its processes are stopped; nil: they are not
+---@field usage? contree.Usage      of one that runs on a local engine; nil of others
+
+---@class contree.OperationDetails : contree.OperationSummary
+---@field metadata table            the request, and the process's result (http-api.md §5.11)
+---@field result? { image: string?, tag: string? } what it left; nil: nothing yet
+
 ---@class contree.Operation
 ---@field uuid string            its id
 ---@field client contree.Client whose server it is on
@@ -69,7 +88,7 @@ end
 --- Raises: request, not_found (the operation).
 ---@async
 ---@return "PENDING"|"ASSIGNED"|"EXECUTING"|"SUCCESS"|"FAILED"|"CANCELLED" status
----@return table details (http-api.md §5.10)
+---@return contree.OperationDetails details
 function Operation:status()
   local found = fetch(self)
   if follow.is_terminal(found.status) then owned.release(self.owned) end
@@ -103,7 +122,7 @@ end
 ---@async
 ---@param choice? { since: integer?, spid: integer? } since: the id of the last event that
 ---  was seen, default none: from the first on; spid: only of this process
----@return fun(): table?
+---@return fun(): contree.Event?
 function Operation:events(choice)
   options.check("operation:events",
     { since = options.integer(-1), spid = options.integer(0) }, choice)
@@ -426,7 +445,7 @@ local print_summaries = printed.list()
 --- Raises: request, invalid_argument (an unknown status or kind).
 ---@async
 ---@param given? contree.OperationFilter
----@return table[]
+---@return contree.OperationSummary[]
 function Operations:list(given)
   given = options.check("operations:list", LIST, given)
   local found = wire.fetch(self.client, { method = "GET", path = "/operations", query = {

@@ -36,7 +36,7 @@ local KILL_TIMEOUT = 5
 ---@field uid? integer           as for runs; default 0
 ---@field gid? integer           as for runs; default the user's group
 ---@field truncate_output_at? integer as for runs; default 1 MiB
----@field on_event? fun(event: table) called with each event; default none
+---@field on_event? fun(event: contree.Event) called with each event; default none
 ---@field check? boolean         an exit code other than 0 raises; default false
 ---@field tty? boolean|contree.Tty as for runs; its input is open; default false
 
@@ -67,7 +67,7 @@ local make = class.define("contree.Subprocess", Subprocess, {
 ---@field limit? string "timeout"; nil: it was not that
 ---@field limit_value? number its seconds; nil as well
 ---@field duration? number seconds; nil: it never began
----@field resources table as those of a run's result
+---@field resources contree.Resources what it has used
 ---@field process contree.Subprocess the process that this is the result of
 local make_result = class.define("contree.SubprocessResult", {}, {
   __tostring = function(self)

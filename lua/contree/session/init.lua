@@ -41,7 +41,7 @@ local session = {}
 ---@field archive fun(self, path: string, to: string): string
 ---@field export_to fun(self, path: string, given: contree.ExportOptions?): string
 ---@field push fun(self, ref: string, given: contree.PushOptions?): string
----@field grep fun(self, given: string|table): table
+---@field grep fun(self, given: contree.GrepOptions|string): contree.GrepResult
 ---@field diff fun(self, other: any, given: contree.DiffOptions?): contree.Changes, boolean
 local Session = {}
 

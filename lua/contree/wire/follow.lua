@@ -214,6 +214,15 @@ local function note_written(self)
   advance(self, id)
 end
 
+---@class contree.Event what happened in an operation (http-api.md §5.17); printed, it is a line
+---@field id integer      from 0, rising
+---@field ts? string      when, as the server writes times; nil for some output
+---@field type string     "init", "spawn", "stdin", "stdout", "stderr", "exit", "shutdown",
+---  "completion", …
+---@field spid? integer   of which process: 1 is the main one; 0, or nil: the sandbox
+---@field data? table     what the type says (http-api.md §5.18); nil for some output
+---@field bytes? string   what was written; nil for other types
+
 -- What an event says beside its type.
 local function details_of(event)
   local data = event.data or {}

@@ -403,7 +403,7 @@ function Image:archive(path, to) end
 --- Raises: request, not_found (the image, a path), invalid_argument (a malformed pattern or glob)
 ---@async
 ---@param given contree.GrepOptions|string
----@return table found { path, patterns, matches, truncated } (http-api.md §5.14); the paths of matches are absolute
+---@return contree.GrepResult
 function Image:grep(given) end
 
 --- Names the image; an image that had the name loses it.
@@ -456,6 +456,36 @@ function FileEntry:ls(sub) end
 
 ---@class contree.ReadOptions
 ---@field max_size? integer bytes; a larger file is an error; default 256 MiB
+
+---@class contree.GrepOptions
+---@field pattern string|string[] regular expressions (PCRE2)
+---@field path? string|string[] where to search; default "/"
+---@field glob? string|string[] only files whose names match: "*.c", "!*.bak"; default all files
+---@field max_count? integer matching lines of one file; default all
+---@field max_total? integer matching lines of all files; default 1000
+---@field case? string "sensitive", "insensitive" or "smart"; default "sensitive"
+---@field before? integer lines before each match; default 0
+---@field after? integer lines after each match; default 0
+
+---@class contree.GrepResult the lines that were found (http-api.md §5.14)
+---@field matches contree.GrepMatch[] the lines, file by file
+---@field truncated boolean there are more
+---@field path string where it was searched
+---@field patterns string[] what was searched for
+
+---@class contree.GrepMatch a line; printed, it is "path:number:text"
+---@field path string absolute
+---@field line_number integer from 1
+---@field line_text string with its end
+---@field line_bytes? integer its length; nil: the server does not say
+---@field absolute_offset? integer of the line in the file; nil: the server does not say
+---@field type "match"|"context" whether it matches, or is near such a line
+---@field submatches contree.GrepPart[] offsets in bytes
+
+---@class contree.GrepPart
+---@field text string what matches
+---@field start integer offset in bytes, in the line
+---@field end integer the same
 
 ---@class contree.DiffOptions
 ---@field path? string only this path and everything below it; default all
@@ -839,7 +869,7 @@ function Session:push(ref, given) end
 --- Raises: request, not_found (the image, a path), invalid_argument (a malformed pattern or glob)
 ---@async
 ---@param given contree.GrepOptions|string
----@return table found { path, patterns, matches, truncated } (http-api.md §5.14); the paths of matches are absolute
+---@return contree.GrepResult
 function Session:grep(given) end
 
 --- The changes from another image to this one: parents before what they hold, at most 100,000 changes unless `limit` says otherwise. With `text = true` each changed file has its hunks, and tostring() of the list is a patch for patch(1) and git apply.
@@ -1030,7 +1060,7 @@ function Operation:close_port(address) end
 --- Raises: request, not_found (the operation)
 ---@async
 ---@return "PENDING"|"ASSIGNED"|"EXECUTING"|"SUCCESS"|"FAILED"|"CANCELLED" status
----@return table details (http-api.md §5.10)
+---@return contree.OperationDetails details
 function Operation:status() end
 
 --- Cancels the operation; its changes are dropped.
@@ -1047,7 +1077,7 @@ function Operation:cancel() end
 --- Raises: request, not_found (the operation; both while it iterates)
 ---@async
 ---@param choice? { since: integer?, spid: integer? } since: the id of the last event that was seen, default none: from the first on; spid: only of this process
----@return fun(): table?
+---@return fun(): contree.Event?
 function Operation:events(choice) end
 
 --- Iterates over the command's output, from its beginning, as it comes: the bytes, and "stdout" or "stderr". wait() returns how the command ended.
@@ -1116,9 +1146,17 @@ function Operation:kill(signal) end
 ---@field uid? integer as for runs; default 0
 ---@field gid? integer as for runs; default the user's group
 ---@field truncate_output_at? integer as for runs; default 1 MiB
----@field on_event? fun(event: table) called with each event; default none
+---@field on_event? fun(event: contree.Event) called with each event; default none
 ---@field check? boolean an exit code other than 0 raises; default false
 ---@field tty? boolean|contree.Tty as for runs; its input is open; default false
+
+---@class contree.Event what happened in an operation (http-api.md §5.17); printed, it is a line
+---@field id integer from 0, rising
+---@field ts? string when, as the server writes times; nil for some output
+---@field type string "init", "spawn", "stdin", "stdout", "stderr", "exit", "shutdown", "completion", …
+---@field spid? integer of which process: 1 is the main one; 0, or nil: the sandbox
+---@field data? table what the type says (http-api.md §5.18); nil for some output
+---@field bytes? string what was written; nil for other types
 
 ---@class contree.Tty a terminal for a command
 ---@field rows? integer 1 to 10000; default 24
@@ -1198,8 +1236,23 @@ function Subprocess:kill(signal, given) end
 ---@field limit? string "timeout"; nil: it was not that
 ---@field limit_value? number its seconds; nil as well
 ---@field duration? number seconds; nil: it never began
----@field resources table as those of a run's result
+---@field resources contree.Resources what it has used
 ---@field process contree.Subprocess the process that this is the result of
+
+---@class contree.Resources what a process has used (http-api.md §5.8); printed, a line for each
+---@field elapsed_time? number seconds; all are nil if the server does not say
+---@field user_cpu_time? number seconds, or nil
+---@field system_cpu_time? number seconds, or nil
+---@field monotonic_time? number seconds, or nil
+---@field max_rss? integer KiB of memory at most, or nil
+---@field layer_bytes? integer what the run wrote into its image, or nil
+---@field block_input? integer blocks that were read from disks, or nil
+---@field block_output? integer blocks that were written to disks, or nil
+---@field page_faults? integer page faults without a disk, or nil
+---@field page_faults_io? integer page faults that read from a disk, or nil
+---@field voluntary_switches? integer context switches while it waited, or nil
+---@field involuntary_switches? integer context switches that were forced on it, or nil
+---@field cost? number what the hosted service counts, or nil
 
 ---@class contree.Usage
 ---@field cpu_seconds number of all its processes, also of those that have ended
@@ -1230,6 +1283,25 @@ function Subprocess:kill(signal, given) end
 ---@field path? string of a Unix socket in it; nil of a port
 ---@field connections integer how many there are now
 
+---@class contree.OperationDetails : contree.OperationSummary
+---@field metadata table the request, and the process's result (http-api.md §5.11)
+---@field result? { image: string?, tag: string? } what it left; nil: nothing yet
+
+---@class contree.OperationSummary an operation in a list (http-api.md §5.9)
+---@field uuid string its id
+---@field kind "instance"|"image_import" a command, or an import
+---@field status "PENDING"|"ASSIGNED"|"EXECUTING"|"SUCCESS"|"FAILED"|"CANCELLED" how far it is
+---@field error? string why it failed; nil: it has not
+---@field created_at string as the server writes times
+---@field duration? number seconds; nil: it has not begun
+---@field consumed_cpu? number seconds; nil: not known yet
+---@field consumed_memory? integer KiB; nil: not known yet
+---@field image_size? integer bytes; nil: not known
+---@field image_uuid? string what it ran from; nil of an import
+---@field result_image_uuid? string what it left; nil: nothing
+---@field paused? boolean true: its processes are stopped; nil: they are not
+---@field usage? contree.Usage of one that runs on a local engine; nil of others
+
 ---@class contree.Result : contree.Image
 ---@field stdout any a string, or what stdout= asked for
 ---@field stderr any the same of standard error
@@ -1242,7 +1314,7 @@ function Subprocess:kill(signal, given) end
 ---@field limit_value? number how much it allowed: seconds, bytes, processes; nil: no limit did
 ---@field changed? boolean whether the file system differs; nil if disposable
 ---@field duration? number seconds; nil: it never began
----@field resources table CPU, memory, ... (http-api.md §5.8)
+---@field resources contree.Resources what it has used
 ---@field isolation? string[] the walls that were there; nil: the server does not say
 ---@field background_killed? integer how many processes it had left running, which were ended; nil: the server does not say
 ---@field operation contree.Operation what ran it
@@ -1416,7 +1488,7 @@ function ProcessOutput:lines() end
 ---@field uid? integer in place of user; default 0
 ---@field gid? integer the same; default the user's group
 ---@field truncate_output_at? integer bytes kept of each stream; default 1 MiB, or all of a stream that is taken as it comes
----@field on_event? fun(event: table) called with each event; default none
+---@field on_event? fun(event: contree.Event) called with each event; default none
 ---@field disposable? boolean false keeps what changed as a new image; default true for images without a tag, false for sessions
 ---@field tag? string names the image that is kept; default none
 ---@field timeout? number seconds; default 60
@@ -1699,27 +1771,21 @@ function Workspace:conflicts() end
 ---@field children integer[] ids of the entries that came from it
 ---@field here boolean whether the session is here
 
----@alias contree.BisectBy string|contree.RunOptions|fun(image: contree.Image, entry: table): any
+---@alias contree.BisectBy string|contree.RunOptions|contree.BisectTester
+
+---@alias contree.BisectTester fun(image: contree.Image, entry: contree.Entry): any
+
+---@alias contree.Entry contree.HistoryEntry|contree.LineageEntry
 
 ---@class contree.BisectOptions
----@field good? integer|table an entry that is good, or its number; default the oldest
----@field bad? integer|table an entry that is bad, or its number; default the newest
+---@field good? integer|contree.Entry an entry that is good, or its number; default the oldest
+---@field bad? integer|contree.Entry an entry that is bad, or its number; default the newest
 ---@field parallel? integer how many are tested at a time; default 1
 
 ---@class contree.BisectTest
----@field entry table of the history or lineage
+---@field entry contree.Entry of the history or lineage
 ---@field verdict "good"|"bad"|"skip" what the test said
 ---@field result? contree.Result what the test printed, if it was a command; nil otherwise
-
----@class contree.GrepOptions
----@field pattern string|string[] regular expressions (PCRE2)
----@field path? string|string[] where to search; default "/"
----@field glob? string|string[] only files whose names match: "*.c", "!*.bak"; default all files
----@field max_count? integer matching lines of one file; default all
----@field max_total? integer matching lines of all files; default 1000
----@field case? string "sensitive", "insensitive" or "smart"; default "sensitive"
----@field before? integer lines before each match; default 0
----@field after? integer lines after each match; default 0
 
 ---@class contree.ImageFilter
 ---@field tagged? boolean only images with a tag; default false
@@ -1863,7 +1929,7 @@ function Operations:get(uuid) end
 --- Raises: request, invalid_argument (an unknown status or kind)
 ---@async
 ---@param given? contree.OperationFilter
----@return table[]
+---@return contree.OperationSummary[]
 function Operations:list(given) end
 
 ---@class contree.OperationFilter

@@ -383,7 +383,7 @@ function Image:archive(path, to) end
 --- Raises: request, not_found (the image, a path), invalid_argument (a malformed pattern or glob)
 ---@async
 ---@param given contree.GrepOptions|string
----@return table|nil found { path, patterns, matches, truncated } (http-api.md §5.14); the paths of matches are absolute
+---@return contree.GrepResult|nil
 ---@return contree.Error? err why it failed
 function Image:grep(given) end
 
@@ -799,7 +799,7 @@ function Session:push(ref, given) end
 --- Raises: request, not_found (the image, a path), invalid_argument (a malformed pattern or glob)
 ---@async
 ---@param given contree.GrepOptions|string
----@return table|nil found { path, patterns, matches, truncated } (http-api.md §5.14); the paths of matches are absolute
+---@return contree.GrepResult|nil
 ---@return contree.Error? err why it failed
 function Session:grep(given) end
 
@@ -959,7 +959,7 @@ function Operation:close_port(address) end
 --- Raises: request, not_found (the operation)
 ---@async
 ---@return "PENDING"|"ASSIGNED"|"EXECUTING"|"SUCCESS"|"FAILED"|"CANCELLED"|nil status
----@return table|contree.Error|nil details (http-api.md §5.10)
+---@return contree.OperationDetails|contree.Error|nil details
 function Operation:status() end
 
 --- Cancels the operation; its changes are dropped.
@@ -977,7 +977,7 @@ function Operation:cancel() end
 --- Raises: request, not_found (the operation; both while it iterates)
 ---@async
 ---@param choice? { since: integer?, spid: integer? } since: the id of the last event that was seen, default none: from the first on; spid: only of this process
----@return (fun(): table?)|nil
+---@return (fun(): contree.Event?)|nil
 ---@return contree.Error? err why it failed
 function Operation:events(choice) end
 
@@ -1488,7 +1488,7 @@ function Operations:get(uuid) end
 --- Raises: request, invalid_argument (an unknown status or kind)
 ---@async
 ---@param given? contree.OperationFilter
----@return table[]|nil
+---@return contree.OperationSummary[]|nil
 ---@return contree.Error? err why it failed
 function Operations:list(given) end
 
