@@ -28,8 +28,8 @@ describe('require("contree")', function()
   end)
 
   it("has all functions and values in the table", function()
-    prints("PIPE array async buffer gather host is_error new null pollfd progress sessions "
-      .. "shutdown sleep spawn step timeout version\n", [[
+    prints("PIPE _VERSION array async buffer gather host is_error new null pollfd progress "
+      .. "sessions shutdown sleep spawn step timeout version\n", [[
       local names = {}
       for name in pairs(require("contree")) do names[#names + 1] = name end
       table.sort(names)
