@@ -118,8 +118,10 @@ end
 function Image:apply_files(given)
   if type(given) == "string" then given = { given } end
   image.reference(self)
-  return run.run(self, run.plan("image:apply_files",
-    { command = "true", files = given, disposable = false, check = true }))
+  local plan = run.plan("image:apply_files",
+    { command = "true", files = given, disposable = false, check = true })
+  plan.offline = true
+  return run.run(self, plan)
 end
 
 --- Starts another command in the same sandbox. It ends with the operation.

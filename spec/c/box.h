@@ -212,15 +212,10 @@ static inline int capture_start(struct box *b, struct capture *c) {
     return ends[1];
 }
 
-static const struct sandbox_callbacks box_callbacks = {box_on_started,
-                                                       box_on_failed,
-                                                       box_on_spawned,
-                                                       box_on_spawn_failed,
-                                                       box_on_exited,
-                                                       box_on_gone,
-                                                       NULL,
-                                                       NULL,
-                                                       NULL};
+static const struct sandbox_callbacks box_callbacks = {
+    box_on_started, box_on_failed, box_on_spawned, box_on_spawn_failed,
+    box_on_exited,  box_on_gone,   NULL,           NULL,
+    NULL,           NULL};
 
 /* Start a sandbox in a new workspace; NULL with the fault. */
 static inline struct box *box_start(const struct box_options *o,

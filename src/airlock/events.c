@@ -4,10 +4,18 @@
 #include "base/buffer.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-enum { PAUSE_MS = 100, KEY_MAX = 8192, TELL_MAX = (EVENT_KEYS + 2) * KEY_MAX };
+enum {
+    PAUSE_MS = 100,
+    FINISH_MS = 200,
+    KEY_MAX = 8192,
+    TELL_MAX = (EVENT_KEYS + 2) * KEY_MAX
+};
 
 /* One key: the object as text, without its count. */
 struct entry {
@@ -75,6 +83,16 @@ static void send_text(struct events *e, struct buffer *b) {
     }
 }
 
+static void write_untold(struct events *e, struct buffer *b) {
+    if (e->is_ready && !e->ready_told) {
+        static const char ready[] = "{\"event\":\"ready\"}\n";
+        buffer_add(b, ready, sizeof ready - 1);
+        e->ready_told = true;
+    }
+    for (size_t i = 0; i < e->count; i++)
+        add_entry(b, &e->list[i]);
+}
+
 /* An engine that does not read holds up this, and nothing else. */
 static void tell(struct events *e) {
     struct buffer b;
@@ -83,13 +101,7 @@ static void tell(struct events *e) {
         return;
     }
     buffer_init(&b, TELL_MAX);
-    if (e->is_ready && !e->ready_told) {
-        static const char ready[] = "{\"event\":\"ready\"}\n";
-        buffer_add(&b, ready, sizeof ready - 1);
-        e->ready_told = true;
-    }
-    for (size_t i = 0; i < e->count; i++)
-        add_entry(&b, &e->list[i]);
+    write_untold(e, &b);
     if (b.length > 0)
         send_text(e, &b);
     buffer_free(&b);
@@ -175,6 +187,35 @@ void events_connected(struct events *e, const struct occurrence *o) {
 void events_ready(struct events *e) {
     e->is_ready = true;
     tell(e);
+}
+
+/* What libuv has not written yet of the last text. */
+static void write_rest(struct events *e, struct buffer *b) {
+    size_t rest = uv_stream_get_write_queue_size((uv_stream_t *)&e->pipe);
+    size_t length = strlen(e->writing);
+    if (rest <= length)
+        buffer_add(b, e->writing + length - rest, rest);
+}
+
+void events_finish(struct events *e) {
+    struct buffer b;
+    uv_os_fd_t fd;
+    size_t at = 0;
+    buffer_init(&b, 2 * TELL_MAX);
+    if (e->writing)
+        write_rest(e, &b);
+    write_untold(e, &b);
+    if (uv_fileno((uv_handle_t *)&e->pipe, &fd) < 0)
+        b.length = 0;
+    while (at < b.length) {
+        ssize_t n = send(fd, b.data + at, b.length - at, MSG_NOSIGNAL);
+        struct pollfd room = {.fd = fd, .events = POLLOUT};
+        if (n > 0)
+            at += (size_t)n;
+        else if (errno != EAGAIN || poll(&room, 1, FINISH_MS) <= 0)
+            break;
+    }
+    buffer_free(&b);
 }
 
 void events_failed(int fd, const struct fault *why) {

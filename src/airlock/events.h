@@ -33,6 +33,9 @@ void events_refused(struct events *e, const struct occurrence *o,
 void events_connected(struct events *e, const struct occurrence *o);
 /* Set-up is done. */
 void events_ready(struct events *e);
+/* Tell all that is untold, and wait until it is written: for a moment at most.
+ */
+void events_finish(struct events *e);
 /* The other way to end, before there is a loop; `fd` blocks. */
 void events_failed(int fd, const struct fault *why);
 

@@ -7,11 +7,24 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
-#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { MTU = 65520, MESSAGE_SIZE = 2048, ANSWER_SIZE = 8192 };
+/* In this order: the kernel's leaves out what the C library's has. */
+#include <net/if.h>
+
+#include <linux/if.h>
+
+enum {
+    MTU = 65520,
+    MESSAGE_SIZE = 2048,
+    ANSWER_SIZE = 8192,
+    /* Of our end. If it were the index of the other end, the kernel would take
+     * up to a second to see that the link is up (linkwatch_urgent_event()). */
+    INDEX = 16,
+    UP_MS = 3000
+};
 
 struct link {
     struct mnl_socket *socket;
@@ -47,8 +60,9 @@ static struct nlmsghdr *begin(struct link *l, int type, int flags) {
     return h;
 }
 
-/* 0, or -1 with errno. */
-static int ask(struct link *l, struct nlmsghdr *h) {
+/* 0, or -1 with errno. `read` gets what is told beside the acknowledgement. */
+static int ask_for(struct link *l, struct nlmsghdr *h, mnl_cb_t read,
+                   void *arg) {
     char answer[ANSWER_SIZE];
     unsigned port = mnl_socket_get_portid(l->socket);
     if (mnl_socket_sendto(l->socket, h, h->nlmsg_len) < 0)
@@ -59,10 +73,14 @@ static int ask(struct link *l, struct nlmsghdr *h) {
         if (got < 0 && errno == EINTR)
             continue;
         rc = got < 0 ? MNL_CB_ERROR
-                     : mnl_cb_run(answer, (size_t)got, l->sequence, port, NULL,
-                                  NULL);
+                     : mnl_cb_run(answer, (size_t)got, l->sequence, port, read,
+                                  arg);
     }
     return rc < 0 ? -1 : 0;
+}
+
+static int ask(struct link *l, struct nlmsghdr *h) {
+    return ask_for(l, h, NULL, NULL);
 }
 
 static void put_peer(struct nlmsghdr *h, const char *peer, int net) {
@@ -84,6 +102,7 @@ int link_make_pair(struct link *l, const char *name, const char *peer, int net,
     struct nlmsghdr *h = begin(l, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
     struct ifinfomsg *i = mnl_nlmsg_put_extra_header(h, sizeof *i);
     i->ifi_family = AF_UNSPEC;
+    i->ifi_index = INDEX;
     mnl_attr_put_strz(h, IFLA_IFNAME, name);
     mnl_attr_put_u32(h, IFLA_MTU, MTU);
     put_peer(h, peer, net);
@@ -119,6 +138,31 @@ int link_up(struct link *l, const char *name, struct fault *f) {
     if (ask(l, h) == 0)
         return 0;
     return fault_errno(f, "cannot raise the interface %s", name);
+}
+
+static int read_state(const struct nlmsghdr *h, void *arg) {
+    const struct nlattr *a;
+    mnl_attr_for_each(a, h, sizeof(struct ifinfomsg)) {
+        if (mnl_attr_get_type(a) == IFLA_OPERSTATE)
+            *(int *)arg = mnl_attr_get_u8(a);
+    }
+    return MNL_CB_OK;
+}
+
+int link_wait_for_ours(struct link *l, struct fault *f) {
+    enum { PAUSE_US = 200 };
+    for (int i = 0; i < UP_MS * 1000 / PAUSE_US; i++) {
+        int state = IF_OPER_UNKNOWN;
+        struct nlmsghdr *h = begin(l, RTM_GETLINK, 0);
+        struct ifinfomsg *info = mnl_nlmsg_put_extra_header(h, sizeof *info);
+        info->ifi_index = INDEX;
+        if (ask_for(l, h, read_state, &state) < 0)
+            return fault_errno(f, "cannot ask for an interface");
+        if (state == IF_OPER_UP)
+            return 0;
+        usleep(PAUSE_US);
+    }
+    return 0; /* whoever is in a hurry sends again */
 }
 
 static void put_address(struct nlmsghdr *h, int type, const char *address) {

@@ -17,6 +17,10 @@ int link_make_pair(struct link *l, const char *name, const char *peer, int net,
                    struct fault *f);
 /* Without an IPv6 address of its own. */
 int link_up(struct link *l, const char *name, struct fault *f);
+/* Wait until packets can leave by our end of the pair, once both ends are up.
+ * What is sent before is lost, and sent again a second later. The thread may be
+ * in another namespace by now. */
+int link_wait_for_ours(struct link *l, struct fault *f);
 int link_add_address(struct link *l, const char *name, const char *address,
                      unsigned prefix, struct fault *f);
 

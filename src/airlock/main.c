@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ struct airlock {
     struct traffic traffic;
     struct answerer answerer;
     struct network network;
+    struct stray *strays;
     uv_poll_t listeners[POLICY_PORTS];
     bool is_full; /* nothing is accepted */
     bool is_ending;
@@ -143,9 +145,13 @@ static int watch_listeners(struct airlock *a, struct fault *f) {
 
 /* ---- beginning and ending ---- */
 
-/* Nothing is waited for: resolving may block a thread for long. */
+/* The engine of a run that is over waits for what it was not told yet. Nothing
+ * else is waited for: resolving may block a thread for long. */
 static void on_end(uv_timer_t *timer) {
-    (void)timer;
+    struct airlock *a = timer->data;
+    if (a->strays)
+        stray_finish(a->strays);
+    events_finish(a->traffic.events);
     _exit(0);
 }
 
@@ -160,6 +166,7 @@ static void on_engine_gone(void *arg) {
     listen_to_all(a, false);
     connections_reset(&a->traffic);
     uv_timer_init(&a->loop, &a->end);
+    a->end.data = a;
     uv_timer_start(&a->end, on_end, 0, 0);
 }
 
@@ -214,7 +221,8 @@ static int start(struct airlock *a, struct fault *f) {
     if (answerer_start(&a->answerer, n->dns_udp, n->dns_tcp, f) < 0)
         return -1;
     if (n->strays >= 0 &&
-        !stray_start(&a->loop, n->strays, a->policy, t->names, t->events, f))
+        !(a->strays = stray_start(&a->loop, n->strays, a->policy, t->names,
+                                  t->events, f)))
         return -1;
     return watch_listeners(a, f);
 }
@@ -222,6 +230,8 @@ static int start(struct airlock *a, struct fault *f) {
 int main(void) {
     static struct airlock a; /* lives as long as the program */
     struct fault f = {0};
+    /* It was started from a descriptor: its name would be a number. */
+    prctl(PR_SET_NAME, "contree-airlock");
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     if (fcntl(ENGINE_FD, F_GETFD) < 0) {

@@ -40,10 +40,7 @@ static void tune(void) {
     write_to_file("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
 }
 
-static int make_our_side(int net, struct fault *f) {
-    struct link *l = link_open(f);
-    if (!l)
-        return -1;
+static int make_our_side(struct link *l, int net, struct fault *f) {
     int rc = link_up(l, "lo", f);
     if (rc == 0)
         rc = link_make_pair(l, "air0", "eth0", net, f);
@@ -55,14 +52,14 @@ static int make_our_side(int net, struct fault *f) {
         rc = link_up(l, "air0", f);
     if (rc == 0)
         rc = make_routes(l, f);
-    link_close(l);
     tune();
     return rc;
 }
 
 /* ---- the sandbox's side ---- */
 
-static int make_its_side(struct fault *f) {
+/* `ours` speaks of our side still. */
+static int make_its_side(struct link *ours, struct fault *f) {
     const struct route out = {.gateway = gateway, .link = "eth0"};
     struct link *l = link_open(f);
     if (!l)
@@ -70,6 +67,8 @@ static int make_its_side(struct fault *f) {
     int rc = link_add_address(l, "eth0", sandbox_address, 24, f);
     if (rc == 0)
         rc = link_up(l, "eth0", f);
+    if (rc == 0)
+        rc = link_wait_for_ours(ours, f);
     if (rc == 0) /* last: the sandbox waits for it */
         rc = link_add_route(l, &out, f);
     link_close(l);
@@ -122,6 +121,15 @@ struct making {
     int rc;
 };
 
+static int make_both_sides(struct making *m, struct link *ours) {
+    if (make_our_side(ours, m->net, m->f) < 0 ||
+        open_sockets(m->n, m->p, m->f) < 0)
+        return -1;
+    if (setns(m->net, CLONE_NEWNET) < 0)
+        return fault_errno(m->f, "cannot enter the sandbox's network");
+    return make_its_side(ours, m->f);
+}
+
 static int make(struct making *m) {
     if (unshare(CLONE_NEWNET) < 0)
         return errno == ENOSPC
@@ -129,11 +137,10 @@ static int make(struct making *m) {
                                "too many network namespaces; raise "
                                "/proc/sys/user/max_net_namespaces")
                    : fault_errno(m->f, "cannot make a network namespace");
-    if (make_our_side(m->net, m->f) < 0 || open_sockets(m->n, m->p, m->f) < 0)
-        return -1;
-    if (setns(m->net, CLONE_NEWNET) < 0)
-        return fault_errno(m->f, "cannot enter the sandbox's network");
-    return make_its_side(m->f);
+    struct link *ours = link_open(m->f);
+    int rc = ours ? make_both_sides(m, ours) : -1;
+    link_close(ours);
+    return rc;
 }
 
 static void *run(void *arg) {

@@ -147,6 +147,11 @@ static void on_packet(uv_poll_t *poll, int status, int events) {
     uv_poll_stop(&s->poll);
 }
 
+void stray_finish(struct stray *s) {
+    s->left = PACKETS;
+    on_packet(&s->poll, 0, UV_READABLE);
+}
+
 struct stray *stray_start(uv_loop_t *loop, int fd, const struct policy *p,
                           const struct names *names, struct events *events,
                           struct fault *f) {

@@ -16,5 +16,7 @@ struct stray;
 struct stray *stray_start(uv_loop_t *loop, int fd, const struct policy *p,
                           const struct names *names, struct events *events,
                           struct fault *f);
+/* Tell of what has come: the sandbox has ended. */
+void stray_finish(struct stray *s);
 
 #endif

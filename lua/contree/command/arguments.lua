@@ -76,6 +76,8 @@ local RUN = {
     { count = "*", convert = pair } },
   { "-n --no-stdin", nil, "give the command no input" },
   { "--net", nil, "let it use the network" },
+  { "--allow", "HOST", "let it reach this host, and others that are allowed, and nothing else: "
+    .. "example.org, *.example.org:8443, 10.1.2.0/24:5432, @PRESET", { count = "*" } },
   { "--hostname", "NAME", "the name of the machine that it sees" },
   { "--timeout", "TIME", "how long it may take: 90, 90s, 2m, 1h", { convert = duration } },
   { "--memory", "SIZE", "how much memory all its processes may have", { convert = bytes } },

@@ -3,6 +3,8 @@
 local arguments = require("contree.command.arguments")
 local contree = require("contree")
 local errors = require("contree.base.errors")
+local json = require("contree.base.json")
+local networking = require("contree.wire.networking")
 local progress = require("contree.command.progress")
 local report = require("contree.command.report")
 local sessions = require("contree.command.sessions")
@@ -19,13 +21,23 @@ local function paths_of(list)
   return arguments.map(swapped)
 end
 
+-- What the command may reach.
+local function networking_of(args)
+  if #args.allow == 0 then return args.net or nil end
+  if args.net then
+    errors.raise("invalid_argument", "--net lets it reach everything, --allow only what it names",
+      { hint = "leave one of them out" })
+  end
+  return { allow = args.allow }
+end
+
 --- The options of image:run that a command line asks for.
 function run.options(args)
   local words = args.command
   local options = { env = arguments.map(args.env), cwd = args.cwd, user = args.user,
     files = paths_of(args.file), volumes = paths_of(args.volume), mounts = paths_of(args.mount),
     hostname = args.hostname, timeout = args.timeout,
-    tag = args.tag, networking = args.net or nil }
+    tag = args.tag, networking = networking_of(args) }
   if args.memory or args.cpus or args.pids then
     options.resources_limits = { memory_bytes = args.memory, cpus = args.cpus, pids = args.pids }
   end
@@ -85,6 +97,9 @@ local function explain(args, result)
     report.note(args, ("contree: ended by the limit %s (%s)"):format(result.limit,
       tostring(result.limit_value)))
   end
+  for _, entry in ipairs(result.denied or {}) do
+    report.note(args, "refused: " .. terminal.plain(networking.words(entry)))
+  end
   if result.changed and args.keep then
     report.note(args, "kept as " .. (args.tag or result.uuid))
   end
@@ -103,7 +118,8 @@ local function shown(result)
   local stdio = require("contree.base.stdio")
   local fields = { exit_code = result.exit_code, signal = result.signal,
     timed_out = result.timed_out, limit = result.limit, duration = result.duration,
-    uuid = result.uuid, changed = result.changed }
+    uuid = result.uuid, changed = result.changed,
+    denied = result.denied and json.array{ table.unpack(result.denied) } }
   for _, name in ipairs{ "stdout", "stderr" } do
     local bytes = result[name]
     if utf8.len(bytes) then fields[name] = bytes else fields[name] = stdio.encode(bytes) end

@@ -11,6 +11,7 @@ local disk = require("contree.dockerfile.disk")
 local errors = require("contree.base.errors")
 local image = require("contree.image")
 local loop = require("contree.loop")
+local networking = require("contree.wire.networking")
 local options = require("contree.base.options")
 local parser = require("contree.dockerfile.parser")
 local paths = require("contree.dockerfile.paths")
@@ -31,7 +32,8 @@ local STEP_TIMEOUT = 3600
 ---@field tag? string          names the image; default none
 ---@field no_cache? boolean     runs every step; default false
 ---@field timeout? number       seconds that one step may take; default 3600
----@field networking? boolean   of RUN; default the server's: a local engine gives none
+---@field networking? boolean|contree.Networking of RUN; default the client's, or the server's:
+---  a local engine gives none
 ---@field resources_limits? contree.Limits of each step; default the server's
 ---@field cache_dir? string     where earlier steps are remembered; default ~/.cache/contree
 ---@field username? string      for images that are imported; default none
@@ -60,7 +62,7 @@ local SPEC = {
   dockerfile = options.one_of(options.name, options.nested{ data = options.bytes }),
   context = options.name, args = options.env(), target = options.name, tag = options.name,
   no_cache = options.boolean, cache_dir = options.name, timeout = options.seconds,
-  networking = options.boolean, resources_limits = run.limits,
+  networking = networking.check, resources_limits = run.limits,
   username = options.text, password = options.text, on_event = options.callable,
   on_step = options.callable,
 }
@@ -119,7 +121,8 @@ local function new_build(self, given)
   local this = builder.new{
     client = self, args = given.args or {}, globals = {}, file = file,
     platform = arguments.platform(self), no_cache = given.no_cache,
-    networking = given.networking, resources_limits = given.resources_limits,
+    networking = networking.member(given.networking) or self.run_defaults.networking,
+    resources_limits = given.resources_limits,
     timeout = given.timeout or STEP_TIMEOUT, username = given.username,
     password = given.password, on_event = given.on_event, on_step = given.on_step,
   }

@@ -6,6 +6,7 @@ local errors = require("contree.base.errors")
 local image = require("contree.image")
 local options = require("contree.base.options")
 local cache = require("contree.base.cache")
+local networking = require("contree.wire.networking")
 local pack = require("contree.dockerfile.pack")
 local problem = require("contree.dockerfile.problem")
 local remedy = require("contree.base.remedy")
@@ -31,7 +32,7 @@ local VERSION = "2"
 ---@field extra table<string, string>  variables of this run only, which the image does not keep
 ---@field cwd? string
 ---@field user? string
----@field networking? boolean
+---@field networking? table   of RUN, as a request has it
 ---@field volumes? table<string, string> by target: the caches of RUN
 ---@field preserve boolean       the image keeps the variables of ENV
 ---@field rebake boolean         the image has other variables: a run must change them
@@ -49,7 +50,7 @@ end
 ---@return string
 function layer.key(self, parent)
   local texts = { VERSION, parent, self.cwd or "", self.user or "", tostring(self.preserve),
-    tostring(self.networking) }
+    networking.key(self.networking) }
   local function add(list)
     texts[#texts + 1] = ("%d"):format(#list)
     for _, text in ipairs(list) do texts[#texts + 1] = text end
@@ -106,6 +107,7 @@ local function run_in(build, uuid, step, given, files)
   given.user = nil
   local plan = plan_of(given)
   plan.files = #files > 0 and files or nil
+  plan.offline = true -- RUN says what it may reach
   plan.body.user = user -- the local engine knows users; other servers take the ids
   local result = run.run(image.new(build.client, { uuid = uuid }), plan)
   if not result.uuid then errors.raise("server", "the run succeeded but made no image") end

@@ -191,7 +191,7 @@ end
 
 local function networking_of(self, step)
   local network = step.flags.network
-  if network == "none" then return false end
+  if network == "none" then return { enabled = false } end
   if network and network ~= "default" and network ~= "host" then
     problem.raise(step, ("--network=%s is not understood"):format(network), "default or none")
   end

@@ -55,7 +55,8 @@ local make_result = class.define("contree.Result", Image, {
   end,
 }, { "uuid", "tag", "created_at", "client", "stdout", "stderr", "stdout_truncated",
   "stderr_truncated", "exit_code", "signal", "timed_out", "limit", "limit_value", "changed",
-  "duration", "resources", "isolation", "background_killed", "operation" })
+  "duration", "resources", "isolation", "background_killed", "denied",
+  "tried", "operation" })
 
 ---@class contree.Resources what a process has used (http-api.md §5.8); printed, a line for each
 ---@field elapsed_time? number         seconds; all are nil if the server does not say
@@ -89,6 +90,8 @@ local make_result = class.define("contree.Result", Image, {
 ---@field isolation? string[] the walls that were there; nil: the server does not say
 ---@field background_killed? integer how many processes it had left running, which were ended; nil:
 ---  the server does not say
+---@field denied? contree.DeniedList what was refused; nil: networking had no rules
+---@field tried? contree.DeniedList what was connected; nil: nothing, or without trace = true
 ---@field operation contree.Operation what ran it
 
 ---@return contree.Result

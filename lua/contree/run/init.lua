@@ -10,6 +10,7 @@ local follow = require("contree.wire.follow")
 local image = require("contree.image")
 local json = require("contree.base.json")
 local loop = require("contree.loop")
+local networking = require("contree.wire.networking")
 local operation = require("contree.run.operation")
 local options = require("contree.base.options")
 local remedy = require("contree.base.remedy")
@@ -83,8 +84,10 @@ local GRACE = 5
 ---@field queue_timeout? number  seconds to wait for a sandbox at most (local engine); default
 ---  any time
 ---@field check? boolean         an exit code other than 0 raises; default false
----@field networking? boolean|{ enabled: boolean } whether there is a network; default the
----  server's: a local engine gives none
+---@field networking? boolean|contree.Networking whether there is a network, and what may be
+---  reached; default the client's, or the server's: a local engine gives none
+---@field trace? boolean         with rules of networking: result.tried lists what was connected
+---  (local engine); default false
 ---@field image_etc? boolean     /etc/hosts, hostname and resolv.conf are the image's, and kept;
 ---  default false
 ---@field resources_limits? contree.Limits default the server's
@@ -114,7 +117,7 @@ run.spec = {
   gid = options.integer(0, 2 ^ 32 - 2), truncate_output_at = options.integer(0),
   on_event = options.callable, disposable = options.boolean, tag = options.name,
   timeout = options.seconds, queue_timeout = options.duration, check = options.boolean,
-  networking = options.one_of(options.boolean, options.nested{ enabled = options.boolean }),
+  networking = networking.check, trace = options.boolean,
   resources_limits = run.limits,
   idempotency_key = options.name, detach = options.boolean,
   image_etc = options.boolean, volumes = volumes.by_target, mounts = volumes.mounts_by_target,
@@ -159,8 +162,6 @@ end
 -- The request's body without image, files and stdin. Options that are not set are not
 -- sent, so the server's defaults hold.
 local function body_of(given)
-  local networking = given.networking
-  if type(networking) == "boolean" then networking = { enabled = networking } end
   return {
     command = given.shell or given.command,
     shell = given.shell ~= nil,
@@ -169,7 +170,8 @@ local function body_of(given)
     hostname = given.hostname, user = given.user, uid = given.uid, gid = given.gid,
     truncate_output_at = given.truncate_output_at,
     timeout = given.timeout and math.ceil(given.timeout), queue_timeout = given.queue_timeout,
-    networking = networking, resources_limits = given.resources_limits,
+    networking = networking.member(given.networking), trace = given.trace or nil,
+    resources_limits = given.resources_limits,
     disposable = given.disposable, image_etc = given.image_etc,
     volumes = given.volumes, mounts = volumes.mounts(given.mounts),
     tty = given.tty or nil,
@@ -260,6 +262,7 @@ function run.begin(plan, self, streamed, on_end, keep, defaults)
     sinks = { stdout = plan.stdout(), stderr = plan.stderr() },
   }
   for name, value in pairs(defaults or {}) do this.body[name] = value end
+  if plan.offline then this.body.networking = nil end
   for name, value in pairs(plan.body) do this.body[name] = value end
   if plan.stdin_open then this.body.stdin = { value = "", encoding = "ascii", close = false } end
   if plan.stdin then this.body.stdin, this.rest_of_stdin = stdin.begin(plan.stdin()) end
@@ -330,7 +333,9 @@ end
 -- Runs for files.send, which is in a room below.
 local function executor(self)
   return function(uuid, given)
-    return run.run(image.new(self, { uuid = uuid }), run.plan("files", given, false))
+    local plan = run.plan("files", given, false)
+    plan.offline = true
+    return run.run(image.new(self, { uuid = uuid }), plan)
   end
 end
 
@@ -348,6 +353,7 @@ local function request_of(from, plan, this, wait)
     users.settle(self, image.uuid_of(from), this.body)
   end
   if this.body.volumes or this.body.mounts then volumes.need(self) end
+  networking.need(self, this.body.networking)
   this.body.image = base or image.reference(from)
   -- A run with a key goes on when we hang up, so we need its id at once.
   local held_back = wait and not this.live and not plan.key and not plan.detach

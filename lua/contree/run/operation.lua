@@ -231,7 +231,7 @@ local function make_result(self, found)
     stdout_truncated = found.truncated.stdout, stderr_truncated = found.truncated.stderr,
     exit_code = found.exit_code, signal = found.signal, timed_out = found.timed_out,
     limit = found.limit, limit_value = found.limit_value, isolation = found.isolation,
-    background_killed = found.background_killed,
+    background_killed = found.background_killed, denied = found.denied, tried = found.tried,
     duration = found.duration, resources = printed.fields(found.resources), changed = changed,
     operation = self,
   })

@@ -3,6 +3,7 @@
 
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
+local networking = require("contree.wire.networking")
 local stdio = require("contree.base.stdio")
 
 local outcome = {}
@@ -23,6 +24,8 @@ local outcome = {}
 ---@field limit_value? number  bytes, processes or seconds
 ---@field isolation? string[]
 ---@field background_killed? integer
+---@field denied? contree.DeniedList  of a run whose networking has rules
+---@field tried? contree.DeniedList   the same, with trace
 
 -- A server may send anything.
 local NONE = {}
@@ -63,6 +66,8 @@ function outcome.of_operation(operation)
     truncated = { stdout = out.truncated == true, stderr = err.truncated == true },
     isolation = json.as("table", result.isolation),
     background_killed = number(result.background_killed),
+    denied = type(result.denied) == "table" and networking.list(result.denied) or nil,
+    tried = type(result.tried) == "table" and networking.list(result.tried) or nil,
   }
   read_limit(found, result)
   return found, { stdout = stdio.decode(out), stderr = stdio.decode(err) }
@@ -99,7 +104,22 @@ end
 
 local readers = {}
 
-function readers.init(self, data) self.isolation = json.as("table", data.isolation) end
+function readers.init(self, data)
+  self.isolation = json.as("table", data.isolation)
+  for _, wall in ipairs(self.isolation or {}) do
+    if wall == "airlock" then self.denied = self.denied or networking.list() end
+  end
+end
+
+-- What the airlock of a run refused, and what it connected.
+local function reader_of(name)
+  return function(self, data)
+    self[name] = self[name] or networking.list()
+    networking.count(self[name], data)
+  end
+end
+
+readers.denied, readers.tried = reader_of("denied"), reader_of("tried")
 
 function readers.truncated(self, data)
   if data.stream then self.truncated[data.stream] = true end

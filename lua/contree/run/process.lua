@@ -238,7 +238,9 @@ end
 ---@field truncate_output_at? integer bytes kept of each stream; default all
 ---@field disposable? boolean   false keeps what changed as a new image; default true
 ---@field tag? string           names the image that is kept; default none
----@field networking? boolean|{ enabled: boolean } whether there is a network; default the
+---@field trace? boolean         with rules of networking: tell what was connected, too;
+---  default false
+---@field networking? boolean|contree.Networking whether there is a network; default the
 ---  server's
 ---@field image_etc? boolean    /etc/hosts, hostname and resolv.conf are the image's, and kept;
 ---  default false

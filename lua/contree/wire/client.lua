@@ -8,6 +8,7 @@ local engine = require("contree.wire.engine")
 local errors = require("contree.base.errors")
 local failure = require("contree.wire.failure")
 local json = require("contree.base.json")
+local networking = require("contree.wire.networking")
 local options = require("contree.base.options")
 local printed = require("contree.base.printed")
 local retry = require("contree.wire.retry")
@@ -45,6 +46,7 @@ local make = class.define("contree.Client", Client, {
 ---@field operation_import_timeout? number  the same for imports; default operation_timeout
 ---@field default_truncate_output_at? integer  bytes of output kept of each stream by runs
 ---  that name no limit; default 1 MiB
+---@field networking? boolean|contree.Networking  of runs that do not say; default the server's
 ---@field retry? false|contree.RetryOptions how often a request that failed is sent again; false
 ---  asks once; default as in contree.RetryOptions
 ---@field engine? boolean|contree.EngineOptions the local engine; false never uses it; default
@@ -64,6 +66,7 @@ local SPEC = {
   operation_run_timeout = options.seconds,
   operation_import_timeout = options.seconds,
   default_truncate_output_at = options.integer(0),
+  networking = networking.check,
   retry = options.one_of(options.exactly(false), options.nested(retry.spec)),
   engine = options.one_of(options.boolean, options.nested(engine.spec)),
   headers = options.map(options.header, options.header),
@@ -107,7 +110,8 @@ end
 local function set_defaults(self, given)
   local run = given.operation_run_timeout or given.operation_timeout
   self.run_defaults = { timeout = run and math.ceil(run),
-    truncate_output_at = given.default_truncate_output_at }
+    truncate_output_at = given.default_truncate_output_at,
+    networking = networking.member(given.networking) }
   self.import_timeout = given.operation_import_timeout or given.operation_timeout
 end
 
@@ -125,7 +129,7 @@ function client.new(given, safe)
   -- A field that is absent would cost a call of __index each time it is read.
   local self = { safe = safe or false, timeout = given.timeout or 300,
     policy = retry.policy(given.retry), engine = false, closed = false, respond = false,
-    has_volumes = false,
+    has_volumes = false, keeps_rules = false,
     prepared = setmetatable({}, { __mode = "k" }) }
   if found.engine then
     self.engine = engine.new(found.engine)

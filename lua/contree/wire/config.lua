@@ -5,6 +5,7 @@
 -- from elsewhere only when the caller names the profile.
 
 local errors = require("contree.base.errors")
+local nearest = require("contree.base.options").nearest
 
 local config = {}
 
@@ -37,6 +38,60 @@ local function parse(text, sections)
       if key and key ~= "" then section[key:lower()] = value:gsub("%%%%", "%%") end
     end
   end
+end
+
+-- Rules of the network by their names: the file network.ini beside auth.ini. Each section is a
+-- preset; its lines `allow = RULES`, `deny = RULES` and `resolve = NAME ADDRESS` may be repeated.
+local NETWORK_FILE = "/network.ini"
+
+local function refuse_line(number, line, how)
+  errors.raise("invalid_argument", ("%s, line %d: %s"):format(NETWORK_FILE:sub(2), number, line),
+    { hint = how })
+end
+
+local function add_rule(preset, key, value, number, line)
+  if key == "resolve" then
+    local name, address = value:match("^(%S+)%s+(%S+)$")
+    if not name then refuse_line(number, line, "resolve = NAME ADDRESS") end
+    preset.resolve[name] = address
+  elseif key == "allow" or key == "deny" then
+    for rule in value:gmatch("[^%s,]+") do table.insert(preset[key], rule) end
+  else
+    refuse_line(number, line, "a preset has lines of allow =, deny = and resolve =")
+  end
+end
+
+local function read_networks(text)
+  local presets, names, number, preset = {}, {}, 0, nil
+  for line in (text:gsub("^\239\187\191", "") .. "\n"):gmatch("(.-)\r?\n") do
+    number = number + 1
+    local name = line:match("^%s*%[%s*(.-)%s*%]%s*$")
+    local key, value = line:match("^%s*(%a+)%s*=%s*(.-)%s*$")
+    if name then
+      preset = presets[name] or { allow = {}, deny = {}, resolve = {} }
+      presets[name], names[name] = preset, true
+    elseif key and preset then
+      add_rule(preset, key:lower(), value, number, line)
+    elseif line:match("%S") and not line:match("^%s*[#;]") then
+      refuse_line(number, line, "[NAME] begins a preset; its rules follow as allow = RULES")
+    end
+  end
+  return presets, names
+end
+
+--- The rules that the user's file network.ini has under a name.
+---@param name string
+---@param getenv? fun(name: string): string?
+---@return { allow: string[], deny: string[], resolve: table<string, string> }
+function config.network(name, getenv)
+  local path = config.directory(getenv or os.getenv) .. NETWORK_FILE
+  local file = io.open(path, "rb")
+  local presets, names = read_networks(file and file:read("*a") or "")
+  if file then file:close() end
+  if presets[name] then return presets[name] end
+  local near = nearest(name, names)
+  errors.raise("invalid_argument", ('there is no preset "@%s" of networking'):format(name),
+    { hint = near and ('did you mean "@%s"?'):format(near) or "presets are sections of " .. path })
 end
 
 local function read_sections(getenv)

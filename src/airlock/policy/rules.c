@@ -111,7 +111,7 @@ static int refuse_host_bits(struct reader *r, struct network_range range) {
 /* An address with an optional "/PREFIX". 0: it is none; 1: done; -1. */
 static int read_address(struct reader *r, char *host) {
     struct network_range *range = &r->rule->range;
-    char *slash = strchr(host, '/');
+    char *slash = strstr(host, "://") ? NULL : strchr(host, '/');
     const char *digits = slash ? slash + 1 : "";
     long prefix = 0;
     if (slash)

@@ -33,6 +33,14 @@ static int check_limits(const json_t *limits, struct fault *f) {
     return refuse(limits, "resources_limits.", "shm_bytes", f);
 }
 
+static int check_networking(const json_t *networking, struct fault *f) {
+    static const char *const names[] = {"allow", "deny", "resolve"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (refuse(networking, "networking.", names[i], f) < 0)
+            return -1;
+    return 0;
+}
+
 static int check_files(const json_t *files, struct fault *f) {
     const char *path;
     json_t *spec;
@@ -45,8 +53,8 @@ static int check_files(const json_t *files, struct fault *f) {
 }
 
 int plain_check_run(const struct request *r, struct fault *f) {
-    static const char *const names[] = {"image_etc", "volumes", "mounts", "tty",
-                                        "box"};
+    static const char *const names[] = {"image_etc", "volumes", "mounts",
+                                        "tty",       "box",     "trace"};
     json_t *body = (json_t *)request_json(r); /* it is this request's own */
     if (!api_is_plain(r))
         return 0;
@@ -60,7 +68,8 @@ int plain_check_run(const struct request *r, struct fault *f) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (refuse(body, "", names[i], f) < 0)
             return -1;
-    if (check_limits(json_object_get(body, "resources_limits"), f) < 0)
+    if (check_limits(json_object_get(body, "resources_limits"), f) < 0 ||
+        check_networking(json_object_get(body, "networking"), f) < 0)
         return -1;
     return check_files(json_object_get(body, "files"), f);
 }

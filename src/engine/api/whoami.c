@@ -1,5 +1,6 @@
 /* whoami.c: GET /whoami (http-api.md §5.15). */
 #include "api/api.h"
+#include "api/plain.h"
 #include "api/routes.h"
 #include "base/buffer.h"
 
@@ -22,6 +23,14 @@ static void write_limits(struct buffer *b, const struct engine_config *c) {
     json_close(b, '}');
 }
 
+/* Those that a client must know of before it uses them: a server that lacks
+ * `airlock` would connect a run to everything. */
+static void write_extensions(struct buffer *b) {
+    json_open(b, "extensions", '[');
+    json_add_string(b, NULL, "airlock");
+    json_close(b, ']');
+}
+
 static void whoami_get(struct request *r) {
     const struct operations *all = request_engine(r)->operations;
     struct buffer b;
@@ -32,6 +41,8 @@ static void whoami_get(struct request *r) {
     json_add_string(&b, "token_expiration", NULL);
     write_permissions(&b);
     write_limits(&b, request_engine(r)->config);
+    if (!api_is_plain(r))
+        write_extensions(&b);
     json_open(&b, "operations_stat", '{');
     json_add_int(&b, "running_instances",
                  (int64_t)operations_running(all, "instance"));

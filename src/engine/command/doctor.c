@@ -47,24 +47,28 @@ static void say(FILE *out, const char *state, const char *what,
 
 /* The report of the child. */
 struct finding {
-    bool works;
+    bool works, has_airlock;
     struct id_range ids;
     char isolation[ISOLATION_SIZE];
-    struct fault fault;
+    struct fault fault, airlock_fault;
 };
 
 static void try_sandbox(const char *data_dir, const struct runtime *runtime,
                         struct finding *found) {
     struct fault *f = &found->fault;
-    char name[32];
+    char name[32], unused[ISOLATION_SIZE];
     if (userns_enter(&found->ids, f) < 0)
         return;
     int dir CLEANUP(cleanup_close) =
         open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     snprintf(name, sizeof name, "doctor.%d", (int)getpid());
     found->works = dir < 0 ? fault_errno(f, "cannot open %s", data_dir) == 0
-                           : probe_run(dir, name, found->ids, runtime,
+                           : probe_run(dir, name, found->ids, runtime, NULL,
                                        found->isolation, f) == 0;
+    found->has_airlock =
+        found->works &&
+        probe_run(dir, name, found->ids, runtime, "{\"allow\":[]}", unused,
+                  &found->airlock_fault) == 0;
 }
 
 static void try_in_child(const char *data_dir, const struct runtime *runtime,
@@ -164,6 +168,15 @@ static void check_sandbox(FILE *out, const struct finding *found) {
         say(out, "ok", "sandbox", "%s", found->isolation);
     else
         say(out, "missing", "sandbox", "%s", found->fault.message);
+}
+
+static void check_airlock(FILE *out, const struct finding *found) {
+    if (found->has_airlock)
+        say(out, "ok", "airlock", "runs reach what their rules allow");
+    else if (found->works)
+        say(out, "limited", "airlock",
+            "runs with rules of networking are refused: %s",
+            found->airlock_fault.message);
 }
 
 /* Move `*first` behind each range of a file of subordinate ids that overlaps
@@ -323,5 +336,6 @@ int doctor_command(const struct options *o, struct fault *f) {
     check_seccomp(out);
     check_cgroups(out);
     check_programs(out);
+    check_airlock(out, &found);
     return found.works && served ? 0 : 1;
 }

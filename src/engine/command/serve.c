@@ -293,8 +293,9 @@ static int try_runtime(struct engine *e, struct fault *f) {
     const char *place = "trash/probe";
     char isolation[ISOLATION_SIZE];
     struct fault why;
-    if (!r || (tree_delete_at(e->dir_fd, place) == 0 &&
-               probe_run(e->dir_fd, place, e->ids, r, isolation, &why) == 0))
+    if (!r ||
+        (tree_delete_at(e->dir_fd, place) == 0 &&
+         probe_run(e->dir_fd, place, e->ids, r, NULL, isolation, &why) == 0))
         return 0;
     return fault_set(f, 503,
                      "%.280s. Fix it (contree-engine doctor --runtime %.40s "

@@ -87,6 +87,7 @@ void result_add_isolation(struct result *r, const char *isolation,
                           size_t length) {
     free(r->isolation);
     r->isolation = strndup(isolation, length);
+    r->has_airlock = r->isolation && strstr(r->isolation, "\"airlock\"");
 }
 
 void result_add_start(struct result *r, int pid) {
@@ -215,7 +216,8 @@ static bool is_of_use(const struct result *r, const struct event_line *line,
                       int spid) {
     if (line->spid == 0)
         return spid == 1 &&
-               (event_is(line, "init") || event_is(line, "completion"));
+               (event_is(line, "init") || event_is(line, "denied") ||
+                event_is(line, "tried") || event_is(line, "completion"));
     if (line->spid != spid)
         return false;
     if (event_is(line, "stdout"))
@@ -240,6 +242,10 @@ static void fold_data(struct result *r, const struct event_line *line,
         fold_isolation(r, data);
     } else if (event_is(line, "exit")) {
         fold_exit(r, data);
+    } else if (event_is(line, "denied")) {
+        egress_count(&r->egress.denied, data);
+    } else if (event_is(line, "tried")) {
+        egress_count(&r->egress.tried, data);
     } else { /* completion */
         r->layer_bytes = number(data, "layer_bytes");
         fold_limit(r, data);
@@ -288,6 +294,7 @@ void result_clear(struct result *r) {
     free(r->isolation);
     buffer_free(&r->out.data);
     buffer_free(&r->err.data);
+    egress_clear(&r->egress);
     *r = (struct result){0};
 }
 
@@ -312,7 +319,7 @@ static void write_stream(struct buffer *b, const char *key,
     json_close(b, '}');
 }
 
-/* limit, isolation and background_killed are extensions (http-api.md §5.8). */
+/* All of these are extensions (http-api.md §5.8). */
 static void write_extensions(struct buffer *b, const struct result *r) {
     if (r->limit[0])
         json_add_string(b, "limit", r->limit);
@@ -322,6 +329,10 @@ static void write_extensions(struct buffer *b, const struct result *r) {
         buffer_add(b, r->isolation, strlen(r->isolation));
     if (r->exited)
         json_add_int(b, "background_killed", r->background_killed);
+    if (r->has_airlock)
+        egress_write(b, "denied", r->egress.denied);
+    if (r->egress.tried)
+        egress_write(b, "tried", r->egress.tried);
 }
 
 void result_write(struct buffer *b, const char *key, const struct result *r,

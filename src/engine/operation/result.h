@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "base/fault.h"
+#include "operation/egress.h"
 #include "operation/events.h"
 #include "sandbox/sandbox.h"
 
@@ -37,6 +38,8 @@ struct result {
     char limit[16];
     int64_t limit_value, layer_bytes;
     struct result_stream out, err;
+    bool has_airlock; /* `isolation` says so */
+    struct egress egress;
 };
 /* An empty result that keeps up to `most` bytes of each stream. */
 void result_init(struct result *r, size_t most);

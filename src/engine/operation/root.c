@@ -22,14 +22,15 @@ struct root root_of(const struct operation *op) {
         .image_etc = run_image_etc(r),
         .places = !r->image_etc,
         .networking = r->networking,
+        .rules = r->rules,
         .limits = r->limits,
         .mounts = r->mounts,
     };
 }
 
 bool root_equals(const struct root *a, const struct root *b) {
-    return a->mounts.count == 0 && b->mounts.count == 0 &&
-           a->layer_count == b->layer_count &&
+    return a->mounts.count == 0 && b->mounts.count == 0 && !a->rules &&
+           !b->rules && a->layer_count == b->layer_count &&
            memcmp(a->layers, b->layers, a->layer_count * sizeof *a->layers) ==
                0 &&
            strcmp(a->hostname, b->hostname) == 0 &&
@@ -70,6 +71,7 @@ static struct sandbox *start(struct engine *e, const struct root *root,
         .image_etc = root->image_etc,
         .limits = root->limits,
         .networking = root->networking,
+        .rules = root->rules,
         .max_file_bytes = root->max_file_bytes,
         .mounts = mounts,
         .mount_count = root->mounts.count,

@@ -17,6 +17,8 @@ struct root {
     unsigned image_etc;
     bool places; /* files of the engine are mounted in /etc */
     bool networking;
+    const char *rules; /* as in struct sandbox_spec; a root with some equals no
+                        * other */
     struct limits limits;
     struct run_mounts mounts; /* a root with some equals no other */
 };

@@ -7,6 +7,7 @@
 #include "layer/blob.h"
 #include "operation/commands.h"
 #include "operation/disk.h"
+#include "operation/egress_reports.h"
 #include "operation/end.h"
 #include "operation/internal.h"
 #include "operation/operation.h"
@@ -104,16 +105,20 @@ static void on_paused(void *arg, bool all) {
     pause_reported(arg, all);
 }
 
+static void on_reported(void *arg, const json_t *report) {
+    egress_report(arg, report);
+}
+
 static const struct sandbox_callbacks callbacks = {
     on_started, on_failed, on_spawned, on_spawn_failed, on_exited,
-    on_gone,    on_fed,    on_paused,  on_socket};
+    on_gone,    on_fed,    on_paused,  on_socket,       on_reported};
 
 /* Get a sandbox on a workspace of its own above the layers of the image. */
 static int get_sandbox(struct operation *op, bool *started, struct fault *f) {
     struct root root = root_of(op);
     *started = false;
     /* A sandbox that was made ahead would keep a volume from being removed. */
-    if (root.mounts.count == 0)
+    if (root.mounts.count == 0 && !root.rules)
         op->sandbox = warm_take(op->all->warm, &root, &callbacks, op,
                                 &op->workspace, started);
     if (!op->sandbox)
@@ -171,7 +176,7 @@ int run_begin(struct operation *op, struct fault *f) {
 
 /* Write the walls that every sandbox has, and the limits of this one. */
 static void write_isolation(struct buffer *b, const char *list,
-                            const struct limits *l) {
+                            const struct limits *l, bool has_airlock) {
     json_open(b, "isolation", '[');
     while (*list) {
         size_t length = strcspn(list, ",");
@@ -181,6 +186,8 @@ static void write_isolation(struct buffer *b, const char *list,
     for (int k = 0; k < CGROUP_KINDS; k++)
         if (l->of[k] > 0)
             json_add_string(b, NULL, limit_table[k].controller);
+    if (has_airlock)
+        json_add_string(b, NULL, "airlock");
     json_close(b, ']');
 }
 
@@ -199,7 +206,7 @@ static void on_started(void *arg) {
     json_add_string(b, "machine", op->all->machine);
     size_t from = b->length;
     write_isolation(b, launcher_isolation(op->all->engine->launcher),
-                    &op->run.limits);
+                    &op->run.limits, op->run.rules != NULL);
     if (b->length > from)
         result_add_isolation(&op->result, b->data + from, b->length - from);
     event_end(op->log);
@@ -265,10 +272,12 @@ static void count_usage(struct operation *op, const struct sandbox_exit *e) {
 
 /* init kills all other processes before it reports the exit of the main one, so
  * the pipes are mostly at their end. Then the end need not wait until the
- * sandbox is gone. But whoever has the result may remove its volumes. */
+ * sandbox is gone. But whoever has the result may remove its volumes, and the
+ * airlock may have refused something a moment ago. */
 static void main_exited(struct operation *op, struct process_entry *e) {
     bool complete = process_drain(e->process);
-    if (complete && op->run.mounts.count == 0 && operation_drain(op))
+    if (complete && op->run.mounts.count == 0 && !op->run.rules &&
+        operation_drain(op))
         operation_conclude(op);
 }
 
@@ -316,6 +325,8 @@ static void on_gone(void *arg) {
     op->sandbox = NULL;
     operation_leave_volumes(op);
     operation_leave_place(op);
+    if (!op->concluded)
+        egress_end(op);
     if (!op->concluded)
         finish_output(op);
     operation_sandbox_gone(op);
@@ -410,6 +421,7 @@ static void free_run(struct operation *op) {
     operation_part(op);
     pause_free(op);
     ports_free(op);
+    egress_free(op);
     image_clear(&op->image);
     json_decref(op->image_env);
     run_clear(&op->run);

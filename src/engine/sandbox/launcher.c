@@ -6,6 +6,7 @@
 #include "base/scope.h"
 #include "init/protocol.h"
 #include "sandbox/filter.h"
+#include "sandbox/program.h"
 #include "sandbox/quota.h"
 #include "sandbox/userns.h"
 #include <errno.h>
@@ -40,8 +41,6 @@ enum {
     SWEEP_MS = 20,
 };
 
-extern const char contree_init_begin[], contree_init_end[]; /* init_blob.S */
-
 struct forkserver_handle {
     struct launcher *launcher;
     int socket; /* -1: not running */
@@ -58,6 +57,7 @@ struct launcher {
     const struct runtime *runtime; /* NULL: native */
     int nice;
     int dir_fd, init_fd, filter_fd;
+    int airlock_fd;       /* contree-airlock; -1: none has been needed yet */
     int quota_fd;         /* the user namespace that forkservers are in */
     bool keeps_oom_score; /* see keeps_oom_score() */
     struct forkserver_handle forkservers[FORKSERVERS_MAX];
@@ -78,18 +78,6 @@ struct launcher {
 };
 
 /* ---- starting a forkserver ---- */
-
-static int seal_init(struct fault *f) {
-    int fd CLEANUP(cleanup_close) =
-        memfd_create("contree-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0 || write_all(fd, contree_init_begin,
-                            contree_init_end - contree_init_begin) < 0)
-        return fault_errno(f, "cannot unpack contree-init");
-    if (fcntl(fd, F_ADD_SEALS,
-              F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-        return fault_errno(f, "cannot seal contree-init");
-    return steal_fd(&fd);
-}
 
 /* When memory runs out, processes of sandboxes are killed before any other
  * process of the user. */
@@ -626,7 +614,8 @@ static int open_all(struct launcher *l, struct fault *f) {
     if (!l->cgroups)
         return fault_memory(f);
     cgroups_set_nice(l->cgroups, l->nice);
-    if (make_dirs(l->dir_fd, f) < 0 || (l->init_fd = seal_init(f)) < 0 ||
+    if (make_dirs(l->dir_fd, f) < 0 ||
+        (l->init_fd = program_unpack_init(f)) < 0 ||
         (l->filter_fd = filter_compile(f)) < 0 ||
         quota_open(l->ids.count, &l->quota_fd, f) < 0)
         return -1;
@@ -669,7 +658,7 @@ struct launcher *launcher_open(int dir_fd, struct id_range ids,
     l->runtime = runtime;
     l->nice = nice;
     l->dir_fd = dir_fd;
-    l->init_fd = l->filter_fd = l->quota_fd = -1;
+    l->init_fd = l->airlock_fd = l->filter_fd = l->quota_fd = -1;
     for (int kind = 0; kind < CELL_KINDS; kind++)
         l->waiting[kind].last = &l->waiting[kind].first;
     snprintf(l->isolation, sizeof l->isolation,
@@ -728,6 +717,7 @@ void launcher_close(struct launcher *l) {
     }
     cgroups_close(steal_pointer(&l->cgroups));
     drop_fd(&l->init_fd);
+    drop_fd(&l->airlock_fd);
     drop_fd(&l->filter_fd);
     drop_fd(&l->quota_fd);
     free_if_closed(l);
@@ -739,6 +729,12 @@ const char *launcher_isolation(const struct launcher *l) {
 
 bool launcher_has_runtime(const struct launcher *l) {
     return l->runtime != NULL;
+}
+
+int launcher_airlock(struct launcher *l, struct fault *f) {
+    if (l->airlock_fd < 0)
+        l->airlock_fd = program_unpack_airlock(f);
+    return l->airlock_fd;
 }
 
 char *launcher_config(const struct launcher *l, const char *hostname,

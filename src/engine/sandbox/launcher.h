@@ -78,6 +78,9 @@ bool launcher_has_runtime(const struct launcher *l);
  * caller frees it; NULL: out of memory. */
 char *launcher_config(const struct launcher *l, const char *hostname,
                       int64_t shm_bytes);
+/* contree-airlock, to be executed; it stays the launcher's. -1 with the fault.
+ */
+int launcher_airlock(struct launcher *l, struct fault *f);
 /* The data directory. */
 int launcher_dir(const struct launcher *l);
 uv_loop_t *launcher_loop(struct launcher *l);

@@ -18,6 +18,7 @@ struct probe {
     struct launcher *launcher;
     struct sandbox *sandbox;
     uv_timer_t limit;
+    const char *rules;
     bool works;
     struct fault *fault;
 };
@@ -78,14 +79,17 @@ static int make_image(int dir, uid_t base, struct fault *f) {
 
 static int start(struct probe *probe, uv_loop_t *loop, struct fault *f) {
     static const struct sandbox_callbacks callbacks = {
-        on_started, on_failed, on_spawned, on_spawn_failed, on_exited, on_gone,
-        NULL,       NULL,      NULL};
+        on_started, on_failed, on_spawned, on_spawn_failed,
+        on_exited,  on_gone,   NULL,       NULL,
+        NULL,       NULL};
     static const char *const lowers[] = {"l/0"};
-    static const struct sandbox_spec spec = {.lowers = lowers,
-                                             .lower_count = 1,
-                                             .upper = "w/1/u",
-                                             .work = "w/1/w",
-                                             .hostname = "probe"};
+    const struct sandbox_spec spec = {.lowers = lowers,
+                                      .lower_count = 1,
+                                      .upper = "w/1/u",
+                                      .work = "w/1/w",
+                                      .hostname = "probe",
+                                      .networking = probe->rules != NULL,
+                                      .rules = probe->rules};
     char *argv[] = {"/no/program", NULL}, *env[] = {NULL};
     struct sandbox_process p = {.argv = argv,
                                 .env = env,
@@ -108,8 +112,9 @@ static int start(struct probe *probe, uv_loop_t *loop, struct fault *f) {
 }
 
 static int try_in(int dir, struct id_range ids, const struct runtime *runtime,
-                  char isolation[ISOLATION_SIZE], struct fault *f) {
-    struct probe probe = {.fault = f};
+                  const char *rules, char isolation[ISOLATION_SIZE],
+                  struct fault *f) {
+    struct probe probe = {.rules = rules, .fault = f};
     uv_loop_t loop;
     fault_set(f, 503, "the sandbox ended unexpectedly");
     if (make_image(dir, ids.base, f) < 0)
@@ -131,14 +136,14 @@ static int try_in(int dir, struct id_range ids, const struct runtime *runtime,
 }
 
 int probe_run(int dir, const char *name, struct id_range ids,
-              const struct runtime *runtime, char isolation[ISOLATION_SIZE],
-              struct fault *f) {
+              const struct runtime *runtime, const char *rules,
+              char isolation[ISOLATION_SIZE], struct fault *f) {
     if (mkdirat(dir, name, 0700) < 0)
         return fault_errno(f, "cannot make %s in the data directory", name);
     int own CLEANUP(cleanup_close) =
         openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = own < 0 ? fault_errno(f, "cannot open %s", name)
-                     : try_in(own, ids, runtime, isolation, f);
+                     : try_in(own, ids, runtime, rules, isolation, f);
     if (tree_delete_at(dir, name) < 0)
         log_line("cannot delete %s: %s", name, strerror(errno));
     return rc;

@@ -6,6 +6,7 @@
 #include "base/scope.h"
 #include "base/turn.h"
 #include "init/protocol.h"
+#include "sandbox/airlock.h"
 #include "sandbox/launcher.h"
 #include "sandbox/message.h"
 #include "sandbox/network.h"
@@ -40,10 +41,12 @@ struct sandbox {
     unsigned leaving; /* handles of the last cell that are being closed */
     bool started;     /* init has entered the root */
     char *work;       /* the overlay's work directory */
-    struct network *network; /* NULL: the loopback interface alone */
-    bool connecting;         /* orders wait for the network, or for a cell */
-    bool killed;             /* by sandbox_kill(): failed is not called */
-    bool settled;            /* the main process ended, or failed was called */
+    struct network *network; /* with airlock NULL, too: loopback alone */
+    struct airlock *airlock;
+    int rules;       /* of the airlock, until that starts; or -1 */
+    bool connecting; /* orders wait for the network, or for a cell */
+    bool killed;     /* by sandbox_kill(): failed is not called */
+    bool settled;    /* the main process ended, or failed was called */
     /* Orders. Until `started` those that were sent are kept, for another cell.
      */
     struct message *first, **last;
@@ -170,6 +173,8 @@ static void tell_exit(struct sandbox *s, const struct report *r) {
     s->on.exited(s->arg, r->spid, &e);
     if (r->spid == 1)
         launcher_refill(s->launcher);
+    if (r->spid == 1 && s->airlock)
+        airlock_finish(s->airlock);
 }
 
 /* We had no number left for the terminal. So it is closed, and hangs up. */
@@ -314,6 +319,7 @@ static void release(struct sandbox *s) {
     drop_messages(s, NULL);
     drop_cell(s);
     drop_group(s);
+    drop_fd(&s->rules);
     free(steal_pointer(&s->work));
 }
 
@@ -386,7 +392,7 @@ static void on_left(uv_handle_t *handle);
  * likely died with its forkserver. Nothing was started in it: so another cell
  * gets the same orders. A network is connected to its cell, so it cannot. */
 static bool try_another_cell(struct sandbox *s) {
-    if (s->started || s->killed || s->settled || s->network ||
+    if (s->started || s->killed || s->settled || s->network || s->airlock ||
         s->cells >= CELLS_MAX)
         return false;
     s->connecting = true; /* until there is one */
@@ -406,6 +412,8 @@ static void on_end(uv_poll_t *poll, int status, int events) {
     fail_sandbox(s, 500, "the sandbox ended unexpectedly (out of memory?)");
     if (s->network)
         network_stop(s->network);
+    if (s->airlock)
+        airlock_finish(s->airlock);
     close_handles(s);
 }
 
@@ -426,12 +434,47 @@ static void on_connected(void *arg, const struct fault *why) {
     watch_control(s);
 }
 
+static void on_told(void *arg, const json_t *report) {
+    struct sandbox *s = arg;
+    if (s->on.reported)
+        s->on.reported(s->arg, report);
+}
+
+static void on_airlock_ended(void *arg, bool lost) {
+    struct sandbox *s = arg;
+    s->airlock = NULL;
+    if (lost && !s->killed && !s->settled)
+        on_told(s, NULL);
+    if (--s->open_handles == 0)
+        sandbox_gone(s);
+}
+
+static const struct airlock_callbacks airlock_callbacks = {
+    on_connected, on_told, on_airlock_ended};
+
+/* The airlock counts as a handle: the sandbox is gone when it is. */
+static void start_airlock(struct sandbox *s, uv_loop_t *loop, int net,
+                          struct fault *f) {
+    int program = launcher_airlock(s->launcher, f);
+    if (program < 0) {
+        close_fd(net);
+        return;
+    }
+    s->airlock = airlock_start(loop, program, net, steal_fd(&s->rules),
+                               &airlock_callbacks, s, f);
+    if (s->airlock)
+        s->open_handles++;
+}
+
 static void connect_cell(struct sandbox *s, uv_loop_t *loop) {
     struct fault f;
-    s->network =
-        network_start(loop, steal_fd(&s->cell.net), on_connected, s, &f);
-    s->connecting = s->network != NULL;
-    if (!s->network)
+    int net = steal_fd(&s->cell.net);
+    if (s->rules >= 0)
+        start_airlock(s, loop, net, &f);
+    else
+        s->network = network_start(loop, net, on_connected, s, &f);
+    s->connecting = s->network || s->airlock;
+    if (!s->connecting)
         on_connected(s, &f);
 }
 
@@ -588,6 +631,8 @@ static int prepare(struct sandbox *s, const struct sandbox_spec *spec,
         if (!s->group)
             return -1;
     }
+    if (spec->rules && (s->rules = airlock_rules(spec->rules, f)) < 0)
+        return -1;
     for (size_t i = 0; i < spec->mount_count; i++)
         if (order_mount(s, &spec->mounts[i], f) < 0)
             return -1;
@@ -612,6 +657,7 @@ struct sandbox *sandbox_start(struct launcher *l,
     s->on = *callbacks;
     s->arg = arg;
     s->last = &s->first;
+    s->rules = -1;
     s->request.ready = on_ready;
     s->request.refused = on_refused;
     s->request.connected = spec->networking;

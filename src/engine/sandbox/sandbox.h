@@ -11,6 +11,7 @@
 #include "base/ids.h"
 #include "init/protocol.h"
 #include "sandbox/cgroup.h"
+#include <jansson.h>
 #include <sys/resource.h>
 #include <uv.h>
 
@@ -32,6 +33,8 @@ struct sandbox_spec {
     const char *upper, *work; /* "w/7/u", "w/7/w" */
     const char *hostname;     /* at most 64 bytes */
     bool networking;          /* see network.h; false: loopback only */
+    const char *rules;        /* of its network, JSON: see airlock.h; NULL: it
+                               * may reach everything */
     int64_t max_file_bytes;   /* RLIMIT_FSIZE; 0: no limit */
     int64_t max_processes;    /* of each user id; 0: 4096, which is also the
                                * limit of all ids together from Linux 6.14 on */
@@ -76,8 +79,8 @@ struct sandbox_callbacks {
      * with 126 or 127: a bad cwd or id. */
     void (*spawn_failed)(void *arg, int spid, const struct fault *why);
     void (*exited)(void *arg, int spid, const struct sandbox_exit *e);
-    /* All its processes are dead, its mounts and namespaces gone. The sandbox
-     * is freed after this call. */
+    /* All its processes are dead, its mounts, namespaces and airlock gone. The
+     * sandbox is freed after this call. */
     void (*gone)(void *arg);
     /* After sandbox_is_full() was true: orders may be given again. */
     void (*fed)(void *arg);
@@ -87,6 +90,10 @@ struct sandbox_callbacks {
     /* After sandbox_socket(), in the same order. Takes over `fd`; -1: there is
      * none, for that reason. */
     void (*socket)(void *arg, unsigned id, int fd, const struct fault *why);
+    /* A report of its airlock (airlock.h). All come before gone. NULL as the
+     * report: the airlock ended before the sandbox, which reaches nothing any
+     * more. */
+    void (*reported)(void *arg, const json_t *report);
 };
 
 struct sandbox;
@@ -174,7 +181,7 @@ void sandbox_hand_over(struct sandbox *s,
                        const struct sandbox_callbacks *callbacks, void *arg);
 /* Whether it has not ended, as far as is known. */
 bool sandbox_is_usable(const struct sandbox *s);
-/* Kills all its processes. Of the callbacks only gone follows. */
+/* Kills all its processes. Of the callbacks only reported and gone follow. */
 void sandbox_kill(struct sandbox *s);
 
 #endif

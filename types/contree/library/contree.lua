@@ -14,11 +14,25 @@
 ---@field operation_run_timeout? number the same for runs; default operation_timeout
 ---@field operation_import_timeout? number the same for imports; default operation_timeout
 ---@field default_truncate_output_at? integer bytes of output kept of each stream by runs that name no limit; default 1 MiB
+---@field networking? boolean|contree.Networking of runs that do not say; default the server's
 ---@field retry? false|contree.RetryOptions how often a request that failed is sent again; false asks once; default as in contree.RetryOptions
 ---@field engine? boolean|contree.EngineOptions the local engine; false never uses it; default true: it is used where there is no account
 ---@field headers? table<string, string> sent with every request; default none
 ---@field user_agent? string put before ours; default none
 ---@field log? fun(line: string) called with a line for each request; CONTREE_DEBUG=1 prints them; default none
+
+---@class contree.Networking
+---@field enabled? boolean whether there is a network; default true
+---@field allow? (string|contree.Rule)[] what may be reached, and nothing else (local engine): rules such as "example.org", "*.example.org:8443", "10.1.2.0/24:5432", and presets "@name"; default everything
+---@field deny? (string|contree.Rule)[] what may not, though it is allowed; default none
+---@field resolve? table<string, string> where names are dialled: "address" or "address:port"; default what this machine resolves
+
+---@class contree.Rule
+---@field host string a name, "*.name", an address, or a network "10.1.2.0/24"
+---@field ports? integer|string|(integer|string)[] such as 443, "8000-8010"; default 80 and 443, in `deny` all
+---@field methods? string[] of HTTP requests; default all
+---@field paths? string[] patterns of HTTP requests: "/v1/*"; default all
+---@field private? boolean the name may have a private address; default false
 
 ---@class contree.RetryOptions
 ---@field max_attempts? integer including the first; default 10
@@ -1317,7 +1331,22 @@ function Subprocess:kill(signal, given) end
 ---@field resources contree.Resources what it has used
 ---@field isolation? string[] the walls that were there; nil: the server does not say
 ---@field background_killed? integer how many processes it had left running, which were ended; nil: the server does not say
+---@field denied? contree.DeniedList what was refused; nil: networking had no rules
+---@field tried? contree.DeniedList what was connected; nil: nothing, or without trace = true
 ---@field operation contree.Operation what ran it
+
+---@class contree.DeniedList a list; tostring() shows an entry a line
+---@field [integer] contree.Denied in the order in which they came
+
+---@class contree.Denied
+---@field reason? string "rule", "private", "sni", … (docs/use/network.md); nil: connected
+---@field protocol? string "dns", "tcp", "udp", "icmp", "tls" or "http"; nil: not known
+---@field name? string the host that was asked for by name; nil: by its address
+---@field address? string where it was, or was to be; nil: it came to no address
+---@field port? integer of that address; nil: there is none, or it is not known
+---@field method? string of an HTTP request; nil: it is none
+---@field path? string of an HTTP request; nil: it is none
+---@field count integer how often
 
 ---@class contree.CommandOptions : contree.SpawnOptions
 ---@field timeout? number seconds until the engine kills it, with all processes that it has started; the box and its other commands go on; default none
@@ -1494,7 +1523,8 @@ function ProcessOutput:lines() end
 ---@field timeout? number seconds; default 60
 ---@field queue_timeout? number seconds to wait for a sandbox at most (local engine); default any time
 ---@field check? boolean an exit code other than 0 raises; default false
----@field networking? boolean|{ enabled: boolean } whether there is a network; default the server's: a local engine gives none
+---@field networking? boolean|contree.Networking whether there is a network, and what may be reached; default the client's, or the server's: a local engine gives none
+---@field trace? boolean with rules of networking: result.tried lists what was connected (local engine); default false
 ---@field image_etc? boolean /etc/hosts, hostname and resolv.conf are the image's, and kept; default false
 ---@field resources_limits? contree.Limits default the server's
 ---@field detach? boolean it goes on when its object, its task or the program is gone; default false
@@ -1688,7 +1718,8 @@ function Workspace:conflicts() end
 ---@field truncate_output_at? integer bytes kept of each stream; default all
 ---@field disposable? boolean false keeps what changed as a new image; default true
 ---@field tag? string names the image that is kept; default none
----@field networking? boolean|{ enabled: boolean } whether there is a network; default the server's
+---@field trace? boolean with rules of networking: tell what was connected, too; default false
+---@field networking? boolean|contree.Networking whether there is a network; default the server's
 ---@field image_etc? boolean /etc/hosts, hostname and resolv.conf are the image's, and kept; default false
 ---@field resources_limits? contree.Limits default the server's
 ---@field idempotency_key? string a local engine runs it once, however often it is asked; default none
@@ -1837,7 +1868,7 @@ function ImageTree:svg() end
 ---@field tag? string names the image; default none
 ---@field no_cache? boolean runs every step; default false
 ---@field timeout? number seconds that one step may take; default 3600
----@field networking? boolean of RUN; default the server's: a local engine gives none
+---@field networking? boolean|contree.Networking of RUN; default the client's, or the server's: a local engine gives none
 ---@field resources_limits? contree.Limits of each step; default the server's
 ---@field cache_dir? string where earlier steps are remembered; default ~/.cache/contree
 ---@field username? string for images that are imported; default none

@@ -25,7 +25,7 @@ end
 local function run(context, given)
   local options = { env = given.env, cwd = given.cwd, timeout = given.timeout, stdin = given.stdin,
     disposable = given.disposable, truncate_output_at = given.truncate_output_at,
-    files = files_of(context, given), networking = given.networking }
+    files = files_of(context, given), networking = shapes.networking(given) }
   if given.shell then
     options.shell = given.command
   else
@@ -61,7 +61,8 @@ return {
       { "stdin", "string", "its input" },
       { "directory_state_id", "integer", "a directory to have in the sandbox, from rsync" },
       { "files", "map", "uploads to have in the sandbox: path to uuid" },
-      { "networking", "boolean", "let it use the network" },
+      shapes.NETWORKING,
+      shapes.ALLOW,
       { "wait", "boolean", "false returns operation_id at once", default = true },
       { "truncate_output_at", "integer", "bytes kept of each stream", default = 8000 },
     } },

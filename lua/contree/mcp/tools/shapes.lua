@@ -59,6 +59,23 @@ function shapes.path(word)
     { hint = "this server's directory is not yours" })
 end
 
+--- The arguments of what a command may reach.
+shapes.NETWORKING = { "networking", "boolean", "let it use the network" }
+shapes.ALLOW = { "allow", "list", "in place of networking: hosts that it may reach, and nothing "
+  .. "else, such as example.org or *.example.org:8443" }
+
+--- The same as the option of a run.
+---@param given { networking: boolean?, allow: string[]? }
+---@return boolean|contree.Networking|nil
+function shapes.networking(given)
+  if not given.allow then return given.networking end
+  if given.networking then
+    errors.raise("invalid_argument", "networking lets it reach everything, allow only some hosts",
+      { hint = "leave one of them out" })
+  end
+  return { allow = given.allow }
+end
+
 --- Bytes as a text that JSON can hold.
 ---@param bytes string
 ---@return string

@@ -19,7 +19,7 @@ end
 local function workspace_run(context, given)
   local workspace = open(context, given)
   local result = workspace:run{ shell = given.command, env = given.env, cwd = given.cwd,
-    timeout = given.timeout, stdin = given.stdin, networking = given.networking,
+    timeout = given.timeout, stdin = given.stdin, networking = shapes.networking(given),
     truncate_output_at = given.truncate_output_at }
   local skipped = json.array()
   for i, each in ipairs(workspace.skipped) do skipped[i] = { path = each.path, why = each.why } end
@@ -27,6 +27,7 @@ local function workspace_run(context, given)
     timed_out = result.timed_out or false, stdout = shapes.text(result.stdout),
     stderr = shapes.text(result.stderr), truncated = result.stdout_truncated
       or result.stderr_truncated or false, image = result.uuid,
+    denied = result.denied and #result.denied > 0 and tostring(result.denied) or nil,
     left_out = #skipped > 0 and skipped or nil }
 end
 
@@ -76,7 +77,8 @@ return {
       { "cwd", "string", "where it runs; by default the folder, /work" },
       { "timeout", "integer", "seconds until it is killed", default = 300 },
       { "stdin", "string", "its input" },
-      { "networking", "boolean", "let it use the network" },
+      shapes.NETWORKING,
+      shapes.ALLOW,
       { "prefer", "string", "whose version it is where the user and a run changed the same file",
         choices = { "host", "sandbox" } },
       { "truncate_output_at", "integer", "bytes kept of each stream", default = 30000 },
