@@ -58,6 +58,8 @@ local BEFORE = {
   ]],
   ["image:open{"] = 'image = image:apply_files{ ["/src/server"] = { data = "x" } }\n',
   ['images:oci("debian:12", {'] = "client = testing.client()\n",
+  ["answer(result"] = 'local script, state, answer = "cat", "x", print\n',
+  ["token = TOKEN"] = 'local TOKEN, PROJECT = "token", "project"\n',
   -- No registry can be reached, so a fake client answers.
   ["images:import_from"] = "client = testing.client()\n",
 }
