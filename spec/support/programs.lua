@@ -18,7 +18,8 @@ add() {
     cp -aL "$file" "$root$file"
   done
 }
-for name in bash sh less top tmux vim python3 nginx seq stty tty sleep cat env truncate; do
+for name in bash sh less top tmux vim python3 nginx \
+  seq stty tty sleep cat env truncate; do
   program=$(PATH=/usr/bin:/bin:/usr/sbin command -v "$name") || { echo "no $name here" >&2; exit 1; }
   add "$(readlink -f "$program")" $(ldd "$(readlink -f "$program")" | grep -o '/[^ ]*')
   cp -aL "$program" "$root/bin/$name"
