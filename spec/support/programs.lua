@@ -20,7 +20,10 @@ add() {
 }
 for name in bash sh less top tmux vim python3 nginx \
   seq stty tty sleep cat env truncate; do
-  program=$(PATH=/usr/bin:/bin:/usr/sbin command -v "$name") || { echo "no $name here" >&2; exit 1; }
+  program=$(PATH=/usr/bin:/bin:/usr/sbin command -v "$name") || {
+    echo "no $name here" >&2
+    exit 1
+  }
   add "$(readlink -f "$program")" $(ldd "$(readlink -f "$program")" | grep -o '/[^ ]*')
   cp -aL "$program" "$root/bin/$name"
 done
