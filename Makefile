@@ -195,6 +195,7 @@ $(B)/peers/%: bench/peers/%.c
 	$(CC) $(ALL_CFLAGS) -o $@ $< $($*_LDLIBS)
 
 requests_LDLIBS := -lcurl
+net_LDLIBS := -static # it runs in a sandbox, too
 sha256_LDLIBS := -lcrypto
 
 bench-peers: $(patsubst bench/peers/%.c,$(B)/peers/%,$(wildcard bench/peers/*.c))
