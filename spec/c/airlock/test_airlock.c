@@ -605,6 +605,29 @@ static void test_flood(void) {
     CHECK_NUMBER(stop(a), 0);
 }
 
+static int ask_often(void *arg) {
+    (void)arg;
+    for (int i = 0; i < 50; i++)
+        look_up("10.0.2.3", "evil.example", ns_t_a);
+    return dial("8.8.8.8", 22) >= 0;
+}
+
+/* What it counted last is told when the engine wants to hear no more. */
+static void test_last_words(void) {
+    struct airlock *a = start_ready(rules);
+    int count = 0;
+    CHECK_NUMBER(inside(a, ask_often, NULL), 0);
+    shutdown(a->events, SHUT_WR);
+    ssize_t got = read_all(a->events, a->told + a->length,
+                           sizeof a->told - 1 - a->length);
+    a->told[a->length + (size_t)(got > 0 ? got : 0)] = '\0';
+    for (char *p = a->told; (p = strstr(p, "evil.example")); p++)
+        count += atoi(strstr(p, "\"count\":") + 8);
+    CHECK_NUMBER(count, 50);
+    CHECK(strstr(a->told, "\"address\":\"8.8.8.8\",\"port\":22"));
+    CHECK_NUMBER(stop(a), 0);
+}
+
 static int hold(void *arg) {
     const int *ready = arg;
     int fd = dial_name("echo.example", 7000);
@@ -754,6 +777,7 @@ static void run_all(void) {
     RUN(test_http, "HTTP has to be for the name, and by the rules");
     RUN(test_many, "500 connections at once");
     RUN(test_flood, "a flood is counted");
+    RUN(test_last_words, "the last counts are told");
     RUN(test_ends_with_the_engine, "it ends with the engine, at once");
     RUN(test_crowd, "those that say nothing hold up others, for a while");
     RUN(test_few_descriptors, "fewer connections with few descriptors");
