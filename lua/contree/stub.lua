@@ -32,7 +32,9 @@ function stub.make(safe)
   end
   return setmetatable(module, { __tostring = function(self)
     local names = {}
-    for name in pairs(self) do names[#names + 1] = name end
+    for name in pairs(self) do
+      if not name:find("^_") then names[#names + 1] = name end
+    end
     table.sort(names)
     return ("contree %s: %s"):format(core.version, table.concat(names, ", "))
   end })
