@@ -138,6 +138,23 @@ while True:
       assert.matches("%- a.sub.example GET /who\n%- b.c.sub.example GET /who\n$", said)
     end)
 
+    it("request by request, with methods and paths", function()
+      local rules = { { host = "plain.example", methods = { "GET" },
+        paths = { "/who", "/echo/**" } } }
+      local said, result = run(rules, [[curl -sS http://plain.example/who
+        curl -sS http://plain.example/echo/a/b
+        curl -sS -X DELETE -w '%{http_code}\n' -o /dev/null http://plain.example/echo/a
+        curl -sS -w '%{http_code}\n' http://plain.example/hello
+        curl -sS -w '%{http_code}\n' -o /dev/null --path-as-is http://plain.example/echo/../hello]])
+      assert.matches("^%- plain.example GET /who\nGET /echo/a/b\n403\n.-403\n403\n$", said)
+      local reasons = {}
+      for _, entry in ipairs(result.denied) do
+        reasons[entry.method .. " " .. entry.path] = entry.reason
+      end
+      assert.equal("method", reasons["DELETE /echo/a"])
+      assert.equal("path", reasons["GET /hello"])
+    end)
+
     it("and what it connected is told, with trace", function()
       local _, result = run(WEB, "curl -sS http://plain.example/who http://plain.example/who; "
         .. "curl -sS https://tls.example/who", { trace = true })
@@ -315,6 +332,73 @@ print(sum(s.recv(4096).startswith(b"HTTP/1.1 200") for s in socks))']])
         (run(WEB, "python3 /ways.py tls tls.example 443 tls.example")))
     end)
 
+    it("by TLS where HTTP has to be, and the other way round", function()
+      tries(WEB, "tcp tls.example 443 " .. get("tls.example"),
+        { name = "tls.example", port = 443, reason = "protocol" })
+      tries(WEB, "tcp plain.example 80 'SSH-2.0-x\\r\\n\\r\\n'",
+        { name = "plain.example", port = 80, reason = "protocol" })
+      tries(WEB, "tcp plain.example 80 'PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n'",
+        { name = "plain.example", port = 80 })
+      local said = run(WEB, "curl -sS -m 10 --http2-prior-knowledge http://plain.example/who")
+      assert.is_nil(said:find("GET /who", 1, true))
+      tries({ { host = "plain.example", ports = 443, paths = { "/**" } } },
+        "tls plain.example 443 plain.example", { name = "plain.example", reason = "encrypted" })
+    end)
+
+    it("by requests for another host", function()
+      local function request(text, reason)
+        local _, result = tries(WEB, ("tcp plain.example 80 '%s'"):format(text),
+          { name = "plain.example", port = 80, reason = reason })
+        return result
+      end
+      local HOST = "Host: plain.example\\r\\n"
+      request("GET /who HTTP/1.1\\r\\nHost: other.example\\r\\n\\r\\n", "host")
+      request("GET /who HTTP/1.1\\r\\n\\r\\n", "host")
+      request("GET /who HTTP/1.0\\r\\n\\r\\n", "host")
+      request("GET http://other.example/who HTTP/1.1\\r\\n" .. HOST .. "\\r\\n", "host")
+      request("GET /who HTTP/1.1\\r\\n" .. HOST .. "Host: other.example\\r\\n\\r\\n")
+      request("CONNECT other.example:443 HTTP/1.1\\r\\nHost: other.example:443\\r\\n\\r\\n")
+      request("CONNECT plain.example:80 HTTP/1.1\\r\\nHost: plain.example:80\\r\\n\\r\\n")
+      -- Requests that servers read in two ways.
+      request("GET /who HTTP/1.1\\r\\n" .. HOST .. "Content-Length: 5\\r\\n"
+        .. "Transfer-Encoding: chunked\\r\\n\\r\\n0\\r\\n\\r\\nGET /who HTTP/1.1\\r\\n\\r\\n")
+      request("GET /who HTTP/1.1\\r\\n" .. HOST .. "Content-Length: 5\\r\\nContent-Length: 0"
+        .. "\\r\\n\\r\\n")
+      request("GET /who HTTP/1.1\\r\\n" .. HOST .. "X: y\\r\\n Host: other.example\\r\\n"
+        .. "Transfer-Encoding : chunked\\r\\n\\r\\n")
+      for _, line in ipairs{ "GET /who HTTP/1.1\\nHost: other.example\\n\\n",
+        "\\r\\n\\r\\nGET /who HTTP/1.1\\r\\nHost: other.example\\r\\n\\r\\n",
+        "GET\\t/who HTTP/1.1\\r\\nHost: other.example\\r\\n\\r\\n" } do
+        tries(WEB, ("tcp plain.example 80 '%s'"):format(line), { name = "plain.example" })
+      end
+      assert.is_nil(world:asked():find("other.example", 1, true))
+    end)
+
+    it("by later requests of a connection", function()
+      local first = "GET /echo/1 HTTP/1.1\\r\\nHost: plain.example\\r\\n\\r\\n"
+      local said = tries(WEB, ("tcp plain.example 80 '%s%s'"):format(first,
+        "GET /secret-2 HTTP/1.1\\r\\nHost: other.example\\r\\n\\r\\n"),
+        { name = "plain.example", reason = "host" }, "answer")
+      assert.is_not_nil(said)
+      tries(WEB, ("tcp plain.example 80 '%s%s'"):format(
+        "POST /echo/1 HTTP/1.1\\r\\nHost: plain.example\\r\\nContent-Length: 4\\r\\n\\r\\nbody",
+        "GET /secret-3 HTTP/1.1\\r\\nHost: other.example\\r\\n\\r\\n"),
+        { name = "plain.example", reason = "host" }, "answer")
+      assert.is_nil(world:asked():find("secret", 1, true))
+    end)
+
+    it("by changing protocols", function()
+      -- The wish is taken away or refused, so nothing follows that is not read.
+      for _, protocol in ipairs{ "h2c", "websocket", "TLS/1.0" } do
+        tries(WEB, ("tcp plain.example 80 '%s'"):format("GET /who HTTP/1.1\\r\\n"
+          .. "Host: plain.example\\r\\nConnection: Upgrade, HTTP2-Settings\\r\\nUpgrade: "
+          .. protocol .. "\\r\\nHTTP2-Settings: AAMAAABk\\r\\n\\r\\n"
+          .. "GET /secret-4 HTTP/1.1\\r\\nHost: other.example\\r\\n\\r\\n"),
+          { name = "plain.example", protocol = "http" }, "answer")
+      end
+      assert.is_nil(world:asked():find("secret", 1, true))
+    end)
+
     it("with data in the first packet", function()
       local said = tries(WEB, "fast_open 192.0.2.9 80 " .. get("plain.example"))
       assert.matches("^E[A-Z]+\n$", said)
@@ -366,6 +450,10 @@ print(sum(s.recv(4096).startswith(b"HTTP/1.1 200") for s in socks))']])
       assert.matches("%- plain.example GET /who\n",
         (run(WEB, "curl -sS http://plain.example/who")))
       flood:cancel()
+    end)
+
+    it("with requests that never end", function()
+      assert.equal("ended\n", (run(WEB, "python3 /ways.py slow plain.example 80")))
     end)
 
     it("and its connections end with it", function()

@@ -126,6 +126,16 @@ describe("an airlock", function()
     end
   end)
 
+  it("can be made here, as the doctor says, also in sandboxes of a runtime", function()
+    for _, runtime in ipairs{ "native", "crun" } do
+      local directory = wire.run("mktemp -d -t contree-spec-XXXXXX")
+      local said = wire.run(("contree-engine doctor --runtime %s --data-dir %s/data --socket %s/s")
+        :format(runtime, directory, directory))
+      wire.remove(directory)
+      assert.matches("\nok +airlock ", said)
+    end
+  end)
+
   it("is an extension that the server names", function()
     local names = {}
     for _, name in ipairs(engine:get("/v1/whoami").json.extensions) do names[name] = true end
