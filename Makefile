@@ -309,4 +309,4 @@ help:
 	  'make dist     the tarball and the rockspec of a release, in build/dist' \
 	  'make clean    remove build/'
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -path $(B)/deb -prune -o -name '*.d' -type f -print 2>/dev/null)

@@ -49,7 +49,7 @@ describe("an installation", function()
     assert.are.equal(files(), (sh(("{ %s; echo %s/share/contree/installed; } | LC_ALL=C sort")
       :format(("B=%s PREFIX=%s scripts/install --list"):format(build, prefix), prefix))))
     for name in disk.capture("cd lua && find * -name '*.lua'"):gmatch("[^\n]+") do
-      for _, version in ipairs{ "5.1", "5.4" } do
+      for _, version in ipairs{ "5.1", name:find("^contree/") and "5.4" or nil } do
         assert.is_truthy(disk.peek(("%s/share/lua/%s/%s"):format(prefix, version, name)), name)
       end
     end
