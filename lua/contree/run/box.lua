@@ -159,9 +159,9 @@ local function defaults_for(self, body)
   return found
 end
 
-local function start(self, plan, talked_to)
+local function start(self, plan, caller)
   local defaults = defaults_for(self, plan.body)
-  return inside(self, subprocess.begin, self.operation, plan, defaults, self, talked_to)
+  return inside(self, subprocess.begin, self.operation, plan, defaults, self, caller)
 end
 
 --- Runs a command in the box and waits for its end. What it does to files is there for the
@@ -180,7 +180,7 @@ function Box:run(given)
     errors.misuse("stdin = contree.PIPE is for a command that is not waited for",
       "box:spawn returns one to write to")
   end
-  return subprocess.await(start(self, plan))
+  return subprocess.await(start(self, plan, "waits"))
 end
 
 ---@class contree.CommandOptions : contree.SpawnOptions
@@ -227,7 +227,7 @@ end
 ---@param given? contree.BoxPopenOptions
 ---@return contree.Process
 function Box:popen(argv, given)
-  return process.open_in_box("box:popen", function(plan) return start(self, plan, true) end,
+  return process.open_in_box("box:popen", function(plan) return start(self, plan, "talks") end,
     argv, given)
 end
 

@@ -323,8 +323,8 @@ end
 -- Of a run we need no more than its id and its end (RFC 7240).
 local MINIMAL = { "Prefer: return=minimal" }
 
--- The headers of a spawn whose answer is wanted late: one table for all, which wire knows.
-local function prefer(self)
+--- The headers of a spawn whose answer is wanted late: one table for all, which wire knows.
+function run.prefer(self)
   local seconds = math.min(PREFER_WAIT, math.floor(self.timeout / 2))
   self.prefer = rawget(self, "prefer") or { ("Prefer: wait=%d, return=minimal"):format(seconds) }
   return self.prefer
@@ -358,7 +358,7 @@ local function request_of(from, plan, this, wait)
   -- A run with a key goes on when we hang up, so we need its id at once.
   local held_back = wait and not this.live and not plan.key and not plan.detach
     and not this.body.tty and self.timeout >= 2
-  local headers = held_back and prefer(self) or MINIMAL
+  local headers = held_back and run.prefer(self) or MINIMAL
   if plan.key then headers = { "Idempotency-Key: " .. plan.key, MINIMAL[1] } end
   -- The answer repeats `tty` and `box` if the server knows them.
   if this.body.tty or this.body.box then headers = plan.key and { headers[1] } or nil end

@@ -77,9 +77,9 @@ local make_result = class.define("contree.SubprocessResult", {}, {
 }, { "stdout", "stderr", "stdout_truncated", "stderr_truncated", "exit_code", "signal",
   "timed_out", "limit", "limit_value", "duration", "resources", "process" })
 
-local function send(operation, body)
+local function send(operation, body, headers)
   users.settle(operation.client, operation.input and operation.input.uuid, body)
-  return control.spawn(operation, body)
+  return control.spawn(operation, body, headers)
 end
 
 local function follow_it(self, hangup)
@@ -107,18 +107,26 @@ function subprocess.start(operation, given)
     run.plan("operation:spawn", given, true, run.process_spec), {})
 end
 
+-- A local engine holds back its answer until the command has ended, for a while, and kills it
+-- when we hang up.
+local function held_back(client, plan)
+  local can = client.extended and not plan.live and not plan.body.tty and client.timeout >= 2
+  return can and run.prefer(client) or nil
+end
+
 --- Start the command of a plan.
 ---@async
 ---@param operation contree.Operation
 ---@param planned table            of run.plan
 ---@param defaults table           what the request says where the plan says nothing
 ---@param box? contree.Box         that it runs in
----@param talked_to? boolean       a contree.Process holds its terminal
+---@param caller? "waits"|"talks"  it is waited for, or a contree.Process holds its terminal
 ---@return contree.Subprocess
-function subprocess.begin(operation, planned, defaults, box, talked_to)
+function subprocess.begin(operation, planned, defaults, box, caller)
   local plan = run.begin(planned, operation.client, false, nil, nil, defaults)
   plan.body.disposable = nil
-  local ok, spid, has_terminal, since = pcall(send, operation, plan.body)
+  local ok, spid, has_terminal, since, result = pcall(send, operation, plan.body,
+    caller == "waits" and held_back(operation.client, plan) or nil)
   local lacks = ok and plan.body.tty and not has_terminal
   if not ok or lacks then delivery.close(plan.sinks) end
   if not ok then error(spid, 0) end
@@ -127,14 +135,16 @@ function subprocess.begin(operation, planned, defaults, box, talked_to)
     run.lacks_terminals()
   end
   local self = make({ client = operation.client, uuid = operation.uuid, operation = operation,
-    spid = spid, plan = plan, since = since, box = box }, operation.client.safe)
-  if plan.body.tty and not talked_to then attach(self) end
+    spid = spid, plan = plan, since = since, box = box,
+    final = result and { metadata = { result = result } } }, operation.client.safe)
+  if plan.body.tty and caller ~= "talks" then attach(self) end
   plan.body = nil
   return self
 end
 
 -- Follow it to its exit. It ends with the operation at the latest.
 local function collect(self, deadline)
+  if self.final then return delivery.take_json(self, self.final) end
   self.follower = self.follower or follow_it(self)
   repeat
     local event = self.follower:next(deadline)

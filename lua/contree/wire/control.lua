@@ -3,6 +3,7 @@
 
 local errors = require("contree.base.errors")
 local follow = require("contree.wire.follow")
+local json = require("contree.base.json")
 local loop = require("contree.loop")
 local stdio = require("contree.base.stdio")
 local wire = require("contree.wire")
@@ -174,10 +175,12 @@ end
 ---@return integer spid
 ---@return boolean tty whether it has the terminal that was asked for
 ---@return integer? since the event before its first (local engine)
-function control.spawn(self, body)
-  local answer = order(self, 1, { method = "POST", path = path_of(self), json = body })
+---@return table? result when it has ended already (`headers` ask a local engine to wait for that)
+function control.spawn(self, body, headers)
+  local answer = order(self, 1, { method = "POST", path = path_of(self), json = body,
+    headers = headers })
   return math.floor(wire.member(answer, "spid", "number")), answer.json.tty ~= nil,
-    tonumber(answer.json.since)
+    tonumber(answer.json.since), json.as("table", answer.json.result)
 end
 
 --- Gives a process's terminal another size (http-api.md §4.30).

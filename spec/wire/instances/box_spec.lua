@@ -251,6 +251,81 @@ for _, name in ipairs{ "crun", "runc" } do
   end
 end
 
+describe("a command of a box that is waited for", function()
+  local engine, box
+
+  setup(function()
+    engine = wire.start()
+    box = open(engine)
+  end)
+  teardown(function() engine:stop() end)
+
+  local function wait(command, options, seconds)
+    return engine:post(box.path .. "/subprocesses", wire.shell(command, options),
+      { Prefer = "wait=" .. (seconds or 20) })
+  end
+
+  it("is answered at its end, with its result", function()
+    local reply = wait("echo out; echo err >&2; exit 3")
+    assert.are.equal(201, reply.status)
+    assert.are.equal("wait", reply.headers["preference-applied"])
+    local result = reply.json.result
+    assert.are.equal("out\n", wire.bytes(result.stdout))
+    assert.are.equal("err\n", wire.bytes(result.stderr))
+    assert.are.equal(3, result.state.exit_code)
+    assert.are.same(engine:get(("%s/subprocesses/%d"):format(box.path, reply.json.spid)).json,
+      result)
+    assert.are.equal("out\n", wire.bytes(wait("echo out", { truncate_output_at = 4 })
+      .json.result.stdout))
+  end)
+
+  it("is answered sooner when it takes longer, and goes on", function()
+    local reply = wait("sleep 0.5; echo late", nil, 0.1)
+    assert.is_nil(reply.json.result)
+    local exit, out = box:finish(reply)
+    assert.are.equal(0, exit.code)
+    assert.are.equal("late\n", out)
+  end)
+
+  it("has its result in the events only if there is much of it", function()
+    local reply = wait("head -c 300000 /dev/zero")
+    assert.is_nil(reply.json.result)
+    local _, out = box:finish(reply)
+    assert.are.equal(300000, #out)
+  end)
+
+  it("tells its time limit, and the end of the box", function()
+    local result = wait("sleep 60", { timeout = 1 }).json.result
+    assert.is_true(result.state.timed_out)
+    assert.are.equal("timeout", result.limit)
+    local other = open(engine, { timeout = 1 })
+    result = engine:post(other.path .. "/subprocesses", wire.shell("echo x; sleep 60"),
+      { Prefer = "wait=20" }).json.result
+    assert.are.equal("box", result.limit)
+    assert.are.equal("x\n", wire.bytes(result.stdout))
+  end)
+
+  it("is refused as ever", function()
+    wire.refuses(422, "cwd", wait("true", { cwd = "/no/such" }))
+    wire.refuses(400, "timeout", wait("true", { timeout = 0 }))
+  end)
+
+  it("ends with its client, and so does what it has started", function()
+    local function count() return box:count("sleep 321") end
+    for _, pause in ipairs{ 0, 0.001, 0.2 } do
+      local connection = engine:connect()
+      connection:request("POST", box.path .. "/subprocesses", {
+        body = '{"command": "(setsid sleep 321 &); sleep 321", "shell": true}',
+        headers = { Prefer = "wait=20" } })
+      socket.sleep(pause)
+      connection:close()
+      wire.eventually("its end", function() return count() == 0 end)
+    end
+    socket.sleep(0.2)
+    assert.are.equal(0, count())
+  end)
+end)
+
 describe("the end of a box", function()
   local engine
 

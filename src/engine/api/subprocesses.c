@@ -5,15 +5,18 @@
 #include "api/api.h"
 #include "api/named.h"
 #include "api/plain.h"
+#include "api/prefer.h"
 #include "api/render.h"
 #include "api/routes.h"
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/descriptor.h"
 #include "base/fault.h"
 #include "base/uuid.h"
 #include "operation/parse.h"
 #include "operation/process.h"
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,39 +49,76 @@ static void subprocess_get(struct request *r) {
 
 struct creation {
     struct spawn_waiter waiter;
+    struct operation_waiter limit; /* of the wait for its end */
     struct request *request;
     struct operation *operation;
-    bool terminal;
+    bool terminal, waiting;
+    double wait;   /* seconds for which its end is waited for; 0: not at all */
     int64_t since; /* the last event before it */
+    int spid;
 };
+
+/* `result` NULL: it goes on, or its output is too long to be kept. */
+static void reply_created(struct creation *c, const struct result *result) {
+    struct request *r = c->request;
+    struct buffer b;
+    request_on_gone(r, NULL, NULL);
+    buffer_init(&b, 4 << 20);
+    json_open(&b, NULL, '{');
+    json_add_int(&b, "spid", c->spid);
+    if (!api_is_plain(r))
+        json_add_int(&b, "since", c->since);
+    if (c->terminal)
+        json_add_bool(&b, "tty", true); /* so this server knows it */
+    if (result)
+        result_write(&b, "result", result, false, false);
+    json_close(&b, '}');
+    if (c->wait > 0)
+        reply_header(r, "Preference-Applied", "wait");
+    free(c);
+    reply_json(r, 201, &b);
+}
 
 static void on_started(struct spawn_waiter *w, int spid,
                        const struct fault *why) {
     struct creation *c = (struct creation *)w;
-    struct request *r = c->request;
-    bool terminal = c->terminal;
-    int64_t since = c->since;
-    struct buffer b;
-    free(c);
-    request_on_gone(r, NULL, NULL);
+    c->spid = spid;
     if (why) {
+        struct request *r = c->request;
+        free(c);
+        request_on_gone(r, NULL, NULL);
         reply_fault(r, why);
-        return;
+    } else if (w->ended) {
+        c->waiting = true;
+        c->limit.deadline = monotonic_seconds() + c->wait;
+        operation_wait(c->operation, &c->limit);
+    } else {
+        reply_created(c, NULL);
     }
-    buffer_init(&b, 256);
-    json_open(&b, NULL, '{');
-    json_add_int(&b, "spid", spid);
-    if (!api_is_plain(r))
-        json_add_int(&b, "since", since);
-    if (terminal)
-        json_add_bool(&b, "tty", true); /* so this server knows it */
-    json_close(&b, '}');
-    reply_json(r, 201, &b);
 }
 
+static void on_ended(struct spawn_waiter *w, const struct result *result) {
+    struct creation *c = (struct creation *)w;
+    operation_unwait(c->operation, &c->limit);
+    reply_created(c, result_is_whole(result) ? result : NULL);
+}
+
+static void on_limit(struct operation_waiter *w, struct operation *op,
+                     bool ended) {
+    struct creation *c =
+        (struct creation *)((char *)w - offsetof(struct creation, limit));
+    (void)ended;
+    operation_forget_spawn(op, &c->waiter, false);
+    reply_created(c, NULL);
+}
+
+/* A process whose end is waited for ends with the client, who knows no other
+ * way to it. */
 static void on_gone(void *arg) {
     struct creation *c = arg;
-    operation_forget_spawn(c->operation, &c->waiter);
+    if (c->waiting)
+        operation_unwait(c->operation, &c->limit);
+    operation_forget_spawn(c->operation, &c->waiter, c->wait > 0);
     free(c);
 }
 
@@ -105,11 +145,17 @@ static void subprocess_create(struct request *r) {
         fault_memory(&f);
     if (c) {
         struct run_process *run = request_state(r);
-        *c = (struct creation){{on_started},
-                               r,
-                               op,
-                               run->terminal.rows > 0,
-                               event_log_last(operation_log(op))};
+        *c = (struct creation){
+            .waiter = {.started = on_started},
+            .limit = {.done = on_limit},
+            .request = r,
+            .operation = op,
+            .terminal = run->terminal.rows > 0,
+            .wait = preferences_of(r).wait,
+            .since = event_log_last(operation_log(op)),
+        };
+        if (c->wait > 0)
+            c->waiter.ended = on_ended;
         if (operation_spawn(op, run, &c->waiter, &f) == 0) {
             request_on_gone(r, on_gone, c);
             return;

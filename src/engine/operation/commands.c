@@ -9,6 +9,8 @@ static bool is_running(const struct process_entry *e) {
 }
 
 void commands_begin(struct operation *op, struct process_entry *e) {
+    if (e->unwanted)
+        sandbox_signal_family(op->sandbox, e->spid, SIGKILL, NULL);
     if (e->run.timeout)
         e->until = operation_clock(op) + (double)e->run.timeout;
     commands_settle(op);

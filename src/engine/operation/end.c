@@ -84,6 +84,7 @@ static void finish_processes(struct operation *op) {
         const char *rest = op->run.process.held ? "box" : NULL;
         process_finish(e->process, main && op->timed_out,
                        main ? op->limit : rest, main ? op->limit_value : 0);
+        processes_tell_end(e);
         processes_answer(e, 0, &over);
         processes_remove(op, e);
     }

@@ -144,10 +144,16 @@ void operation_unwait(struct operation *op, struct operation_waiter *w);
  * fault. 425 before the main process runs, 409 after it has ended. */
 struct spawn_waiter {
     void (*started)(struct spawn_waiter *w, int spid, const struct fault *why);
+    /* NULL, or called once after a start, when the process has ended: with its
+     * result, which is borrowed. */
+    void (*ended)(struct spawn_waiter *w, const struct result *result);
 };
 int operation_spawn(struct operation *op, struct run_process *run,
                     struct spawn_waiter *w, struct fault *f);
-void operation_forget_spawn(struct operation *op, struct spawn_waiter *w);
+/* The process goes on. With `kill` it ends, with all that it has started, as
+ * soon as it has been started. */
+void operation_forget_spawn(struct operation *op, struct spawn_waiter *w,
+                            bool kill);
 /* 404 no such process, 425 not started yet, 409 not running any more. A signal
  * to a process that has ended does nothing. `family`: to all that it has
  * started, also when it has ended (init/family.h). */

@@ -17,6 +17,14 @@ static int check_spawn(const struct operation *op, struct fault *f) {
                : 0;
 }
 
+static int keep_result(struct process_entry *e, struct fault *f) {
+    e->result = calloc(1, sizeof *e->result);
+    if (!e->result)
+        return fault_memory(f);
+    result_init(e->result, RESULT_KEPT_MAX);
+    return 0;
+}
+
 int operation_spawn(struct operation *op, struct run_process *run,
                     struct spawn_waiter *w, struct fault *f) {
     struct process_entry *e =
@@ -31,20 +39,32 @@ int operation_spawn(struct operation *op, struct run_process *run,
         e->run.cwd = op->run.process.cwd;
     if (e->run.image_user)
         e->run.user = op->image.user;
+    if (w->ended && keep_result(e, f) < 0) {
+        processes_remove(op, e);
+        return -1;
+    }
+    e->waiter = w;
     e->deferred = pause_is_held(op);
     if (!e->deferred && processes_start(op, e, &e->run, f) < 0) {
         processes_remove(op, e);
         return -1;
     }
-    e->waiter = w;
     commands_settle(op);
     return 0;
 }
 
-void operation_forget_spawn(struct operation *op, struct spawn_waiter *w) {
-    for (struct process_entry *e = op->processes; e; e = e->next)
-        if (e->waiter == w)
-            e->waiter = NULL;
+void operation_forget_spawn(struct operation *op, struct spawn_waiter *w,
+                            bool kill) {
+    struct process_entry *e = op->processes;
+    struct fault f;
+    while (e && e->waiter != w)
+        e = e->next;
+    if (!e)
+        return;
+    e->waiter = NULL;
+    e->unwanted = kill;
+    if (kill && process_is_spawned(e->process))
+        operation_signal(op, e->spid, SIGKILL, true, &f);
 }
 
 /* One that has ended is in the log only. */

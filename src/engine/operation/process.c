@@ -479,7 +479,8 @@ static int order(struct process *p, struct sandbox *sandbox, struct fault *f) {
 }
 
 struct process *process_start(struct operation *op, int spid,
-                              const struct run_process *run, struct fault *f) {
+                              const struct run_process *run,
+                              struct result *result, struct fault *f) {
     struct process *p = calloc(1, sizeof *p);
     if (!p) {
         fault_memory(f);
@@ -491,7 +492,7 @@ struct process *process_start(struct operation *op, int spid,
     p->log = event_log_ref(op->log);
     p->spid = spid;
     p->last_input = -1;
-    p->result = spid == 1 ? &op->result : NULL;
+    p->result = result;
     p->out = (struct output){.process = p,
                              .kept = p->result ? &p->result->out : NULL,
                              .name = "stdout"};

@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "operation/events.h"
+#include "operation/result.h"
 #include "operation/spec.h"
 #include "sandbox/sandbox.h"
 
@@ -18,10 +19,12 @@ struct process;
 struct input_waiter {
     void (*ready)(struct input_waiter *w);
 };
-/* Order the start in the sandbox of `op`. `run` is borrowed for the life of the
- * process. NULL with the fault on failure. */
+/* Order the start in the sandbox of `op`. `run`, and `result` (or NULL), which
+ * is told what the events are told, are borrowed for the life of the process.
+ * NULL with the fault on failure. */
 struct process *process_start(struct operation *op, int spid,
-                              const struct run_process *run, struct fault *f);
+                              const struct run_process *run,
+                              struct result *result, struct fault *f);
 /* Free it in any state. Its log gets nothing more. */
 void process_free(struct process *p);
 

@@ -29,21 +29,35 @@ void processes_remove(struct operation *op, struct process_entry *e) {
         p = &(*p)->next;
     *p = e->next;
     process_free(e->process);
+    if (e->result)
+        result_clear(e->result);
+    free(e->result);
     run_process_clear(&e->run);
     free(e);
 }
 
 int processes_start(struct operation *op, struct process_entry *e,
                     const struct run_process *run, struct fault *f) {
-    e->process = process_start(op, e->spid, run, f);
+    e->process = process_start(op, e->spid, run,
+                               e->spid == 1 ? &op->result : e->result, f);
     return e->process ? 0 : -1;
 }
 
 void processes_answer(struct process_entry *e, int spid,
                       const struct fault *why) {
-    struct spawn_waiter *w = steal_pointer(&e->waiter);
+    struct spawn_waiter *w = e->waiter;
+    if (w && (why || !w->ended))
+        e->waiter = NULL;
     if (w)
         w->started(w, spid, why);
+}
+
+void processes_tell_end(struct process_entry *e) {
+    struct spawn_waiter *w = e->waiter;
+    if (!w || !w->ended || !process_is_spawned(e->process))
+        return;
+    e->waiter = NULL;
+    w->ended(w, e->result);
 }
 
 int processes_check_orders(const struct operation *op, struct fault *f) {

@@ -13,6 +13,8 @@ struct process_entry {
     int spid;
     struct run_process run; /* of subprocesses; the main one uses op->run */
     struct spawn_waiter *waiter;
+    struct result *result; /* of one whose end is waited for; or NULL */
+    bool unwanted;         /* kill it when it has started */
     double until; /* its time limit, on the clock of the run; 0: none */
     bool timed_out;
     /* Orders that wait while a snapshot has stopped all processes: orders.h. */
@@ -30,6 +32,8 @@ int processes_start(struct operation *op, struct process_entry *e,
 /* Tell the waiter for its start, if there is one. */
 void processes_answer(struct process_entry *e, int spid,
                       const struct fault *why);
+/* Tell the waiter for its end, if there is one and it was started. */
+void processes_tell_end(struct process_entry *e);
 
 /* 425 before the main process runs, 409 after its end. */
 int processes_check_orders(const struct operation *op, struct fault *f);

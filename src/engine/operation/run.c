@@ -299,6 +299,7 @@ static void command_exited(struct operation *op, struct process_entry *e,
     process_drain(e->process);
     process_finish(e->process, late, late ? "timeout" : NULL,
                    late ? e->run.timeout : 0);
+    processes_tell_end(e);
     processes_remove(op, e);
     commands_settle(op);
 }
