@@ -18,7 +18,7 @@
 
 /* A program that forks faster than it is killed, or that the kernel does not
  * let go, is left to the end of the sandbox. */
-enum { ROUNDS_MAX = 200 };
+#define LATE_SECONDS 1.0
 
 /* 0: there is none. */
 static rlim_t mark_of(int spid) {
@@ -72,6 +72,12 @@ static bool is_alive(pid_t pid) {
     return end && end[1] == ' ' && end[2] != 'Z' && end[2] != 'X';
 }
 
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 /* Signal all that bear the mark; how many there were. */
 static int signal_all(rlim_t mark, int signal) {
     DIR *dir = opendir("/proc");
@@ -93,8 +99,9 @@ static int signal_all(rlim_t mark, int signal) {
 void family_signal(int spid, int signal) {
     static const struct timespec moment = {.tv_nsec = 200000};
     rlim_t mark = mark_of(spid);
-    for (int round = 0; mark && round < ROUNDS_MAX; round++) {
-        if (signal_all(mark, signal) == 0 || signal != SIGKILL)
+    double late = now() + LATE_SECONDS;
+    for (int round = 0; mark && signal_all(mark, signal) > 0; round++) {
+        if (signal != SIGKILL || now() > late)
             break;
         if (round > 2)
             nanosleep(&moment, NULL);
