@@ -1,5 +1,6 @@
 -- Terminals, as people and programs use them, on the embedded engine.
 local contree = require("contree")
+local core = require("contree.core")
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
@@ -214,6 +215,22 @@ describe("a terminal", function()
       assert.are.equal(0, p:wait())
     end)
 
+    it("vim, which is stopped, goes on, and sees another size", function()
+      local p = open{ "bash", "--norc" }
+      await(p, "%$ ")
+      typed(p, "vim -Nu NONE -n /tmp/f\r", "/tmp/f.*%[New")
+      typed(p, "ihello\27\26", "Stopped.*%$ ")
+      p:resize(30, 100)
+      typed(p, "fg\r", "hello")
+      typed(p, ":echo 'size' &lines &columns\r", "size 30 100")
+      p:resize(20, 70)
+      await(p, "\27%[2J") -- it draws all again
+      typed(p, ":echo 'size' &lines &columns\r", "size 20 70")
+      typed(p, ":q!\r", "%$ ")
+      typed(p, "\4")
+      assert.are.equal(0, p:wait())
+    end)
+
     it("top", function()
       local p = open{ "top" }
       await(p, "PID")
@@ -231,6 +248,57 @@ describe("a terminal", function()
       typed(p, "\3", "KeyboardInterrupt.*>>> ")
       typed(p, "raise SystemExit(3)\n")
       assert.are.equal(3, p:wait())
+    end)
+
+    it("tmux, which goes on when it is hung up, and is attached to again", function()
+      local op = image:start{ command = "sleep", args = { "600" } }
+      local function attach(...)
+        local seen = ""
+        local sub = op:spawn{ command = "tmux", args = { "-f", "/dev/null", ... },
+          tty = { rows = 24, cols = 80 }, env = { LC_ALL = "C.UTF-8", PS1 = "$ " },
+          stdout = function(bytes) seen = seen .. bytes end }
+        local waiting = contree.spawn(function() return sub:wait() end)
+        return sub, waiting, function(text)
+          local limit = core.now() + 30
+          while not seen:find(text) do
+            assert(core.now() < limit, seen)
+            contree.sleep(0.02)
+          end
+        end
+      end
+      local sub, ending, await_text = attach("new", "sh")
+      await_text("%[0%]")
+      sub:write("cd /tmp; echo in-$PWD\n")
+      await_text("in%-/tmp")
+      assert.is_true(sub:close())
+      ending:wait()
+      sub, ending, await_text = attach("attach")
+      await_text("in%-/tmp")
+      sub:resize(30, 100)
+      -- The shell may be told of it after tmux.
+      sub:write("until [ \"$(stty size)\" = '29 100' ]; do sleep 0.05; done; echo re''sized\n")
+      await_text("resized")
+      sub:write("\2d")
+      assert.are.equal(0, ending:wait().exit_code)
+      op:cancel()
+    end)
+
+    it("a job of bash's, which is told of a hang-up", function()
+      local op = image:start{ command = "sleep", args = { "600" } }
+      local function there(path)
+        local limit = core.now() + 30
+        while op:spawn{ command = "cat", args = { path } }:wait().exit_code ~= 0 do
+          assert(core.now() < limit, path)
+        end
+      end
+      local sub = op:spawn{ command = "bash", args = { "--norc" }, tty = true }
+      sub:write("sh -c 'trap \"echo > /tmp/told; exit\" HUP; echo > /tmp/began; "
+        .. "while :; do sleep 0.05; done'\n")
+      there("/tmp/began")
+      assert.is_true(sub:close())
+      there("/tmp/told")
+      assert.are.equal(1, sub:wait().signal)
+      op:cancel()
     end)
 
     it("tmux, with windows of its own", function()
