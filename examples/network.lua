@@ -23,3 +23,14 @@ for _, refused in ipairs(result.denied) do
   print(refused.protocol, refused.name or refused.address, refused.port, refused.reason)
 end
 print(result.tried == nil and "nothing was connected")
+
+-- A token that the run uses and never sees: its variable has a placeholder, and the airlock puts
+-- the token into requests to these hosts.
+local token = "a-token-of-32-bytes-for-examples"
+local deployed = image:run{
+  shell = "test ${#TOKEN} = 32 && echo a placeholder; env | grep -c a-token",
+  networking = { allow = { "api.example.org" } },
+  secrets = { TOKEN = { value = token, hosts = { "api.example.org" }, header = "Authorization",
+    places = { "header" } } },
+}
+print((deployed.stdout:gsub("\n", ", ")))

@@ -41,6 +41,7 @@ struct connection {
     struct buffer pass; /* of what it said, what is passed on */
     struct relay *relay;
     bool said_enough;                   /* what it said is allowed */
+    bool intercepted;                   /* its requests are changed, too */
     void (*then)(struct connection *c); /* when all handles are closed */
 };
 
@@ -158,9 +159,27 @@ static void relay(struct connection *c) {
     c->hello = NULL;
 }
 
+/* From here on it is `intercept`'s. */
+static void hand_over(struct connection *c) {
+    const struct interception i = {.target = &c->target,
+                                   .client = steal_fd(&c->client),
+                                   .upstream = steal_fd(&c->upstream),
+                                   .tls = c->hello != NULL,
+                                   .said = c->first.data,
+                                   .said_length = c->first.length};
+    intercept(c->traffic->interceptor, &i, free_connection, c);
+}
+
 static void go_on(struct connection *c) {
     if (c->upstream >= 0 && c->said_enough)
-        leave(c, relay);
+        leave(c, c->intercepted ? hand_over : relay);
+}
+
+/* Whether requests have to be read, over TLS, too. */
+static bool is_to_be_intercepted(const struct connection *c) {
+    const struct interceptor *i = c->traffic->interceptor;
+    return secrets_want(i->secrets, &c->target) ||
+           (c->hello && c->allowance.read_requests);
 }
 
 /* ---- what the client says ---- */
@@ -171,10 +190,11 @@ static void check_name(struct connection *c) {
         refuse(c, "tls", REFUSED_ECH);
     else if (c->target.name && strcmp(name, c->target.name) != 0)
         refuse(c, "tls", REFUSED_SNI);
-    else if (c->allowance.read_requests)
-        refuse(c, "tls", REFUSED_ENCRYPTED);
+    else if (c->allowance.read_requests && !c->target.name)
+        refuse(c, "tls", REFUSED_ENCRYPTED); /* whose certificate? */
     else
         c->said_enough = true;
+    c->intercepted = c->said_enough && is_to_be_intercepted(c);
 }
 
 static void read_hello(struct connection *c, const char *data, size_t length) {
@@ -201,6 +221,7 @@ static void read_request(struct connection *c, const char *data,
         leave(c, reset);
         return;
     }
+    http_use_secrets(c->http, c->traffic->interceptor->secrets);
     switch (http_take(c->http, data, length, &c->pass)) {
     case HTTP_GOES_ON:
         c->said_enough = http_has_request(c->http);
@@ -226,6 +247,8 @@ static void listen_to(struct connection *c, size_t length) {
     bool tls = c->first.data[0] == TLS_HANDSHAKE;
     if (tls || c->speech == SPEECH_TLS)
         read_hello(c, data, length);
+    else if (is_to_be_intercepted(c))
+        c->intercepted = c->said_enough = true;
     else
         read_request(c, data, length);
 }

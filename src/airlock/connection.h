@@ -5,6 +5,7 @@
 
 #include "airlock/events.h"
 #include "airlock/farewell.h"
+#include "airlock/intercept.h"
 #include "airlock/names.h"
 #include "airlock/policy/policy.h"
 #include "airlock/resolve.h"
@@ -26,6 +27,7 @@ struct traffic {
     struct names *names;
     struct resolver *resolver;
     struct events *events;
+    const struct interceptor *interceptor;
     bool trace;
     struct pipes pipes;
     struct farewells farewells;

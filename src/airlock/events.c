@@ -31,6 +31,7 @@ struct events {
     char *writing; /* what the request writes; NULL: nothing */
     char byte[64];
     bool is_ready, ready_told;
+    const char *certificate; /* that the sandbox has to trust, or NULL */
     struct entry list[EVENT_KEYS + 1]; /* the last one: "more" */
     size_t count;
     void (*gone)(void *arg);
@@ -69,6 +70,16 @@ static void add_entry(struct buffer *b, struct entry *entry) {
     entry->untold = 0;
 }
 
+static void add_ready(struct buffer *b, const char *certificate) {
+    json_open(b, NULL, '{');
+    json_add_string(b, "event", "ready");
+    if (certificate)
+        json_add_string(b, "certificate", certificate);
+    json_close(b, '}');
+    json_end(b);
+    buffer_add(b, "\n", 1);
+}
+
 static void send_text(struct events *e, struct buffer *b) {
     size_t length = b->length;
     e->writing = buffer_take(b);
@@ -85,8 +96,7 @@ static void send_text(struct events *e, struct buffer *b) {
 
 static void write_untold(struct events *e, struct buffer *b) {
     if (e->is_ready && !e->ready_told) {
-        static const char ready[] = "{\"event\":\"ready\"}\n";
-        buffer_add(b, ready, sizeof ready - 1);
+        add_ready(b, e->certificate);
         e->ready_told = true;
     }
     for (size_t i = 0; i < e->count; i++)
@@ -184,7 +194,8 @@ void events_connected(struct events *e, const struct occurrence *o) {
     count(e, "connected", o, NULL);
 }
 
-void events_ready(struct events *e) {
+void events_ready(struct events *e, const char *certificate) {
+    e->certificate = certificate;
     e->is_ready = true;
     tell(e);
 }

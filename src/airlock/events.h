@@ -31,8 +31,9 @@ struct occurrence {
 void events_refused(struct events *e, const struct occurrence *o,
                     enum refusal why);
 void events_connected(struct events *e, const struct occurrence *o);
-/* Set-up is done. */
-void events_ready(struct events *e);
+/* Set-up is done. `certificate`: what the sandbox has to trust, PEM, which has
+ * to live as long; or NULL. */
+void events_ready(struct events *e, const char *certificate);
 /* Tell all that is untold, and wait until it is written: for a moment at most.
  */
 void events_finish(struct events *e);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LINES_MAX = 2 * HTTP_HEAD_MAX, BEGINNING = 32 };
+enum { LINES_MAX = 2 * HTTP_HEAD_MAX, BEGINNING = 32, HELD_MAX = 1 << 20 };
 
 /* A span of `lines`. */
 struct span {
@@ -17,6 +17,9 @@ struct http {
     http_parser parser;
     const struct policy *policy;
     const struct target *target;
+    const struct secrets *secrets; /* NULL: none */
+    bool wanted;                   /* one of them is for the target */
+    struct buffer held; /* of a body: may be the beginning of a placeholder */
     struct buffer *out;
     struct buffer url, lines; /* of the head that is being read */
     struct span name, value;  /* of the header that is being read */
@@ -125,6 +128,19 @@ static bool is_token(const char *name, size_t length) {
     return length > 0;
 }
 
+/* `length` bytes of `lines` from `at` on are the value of a header. */
+static int use_secret_in(struct http *h, enum secret_place place,
+                         const char *name, size_t name_length, size_t at,
+                         size_t length) {
+    char header[NAME_SIZE];
+    if (!h->secrets)
+        return 0;
+    snprintf(header, sizeof header, "%.*s", (int)name_length, name);
+    enum refusal why = secrets_insert(h->secrets, h->target, place, header,
+                                      h->lines.data + at, length);
+    return why == REFUSED_NOT ? 0 : refuse(h, why);
+}
+
 static int end_header(struct http *h) {
     if (!h->in_header)
         return 0;
@@ -143,7 +159,12 @@ static int end_header(struct http *h) {
         h->wrong = true;
         return 0;
     }
-    if (is(name, size, "host")) {
+    if (use_secret_in(h, IN_HEADERS, name, size, value_at, length) < 0)
+        return -1;
+    value = h->lines.data + value_at;
+    if (h->wanted && is(name, size, "accept-encoding")) {
+        h->lines.length = at;
+    } else if (is(name, size, "host")) {
         h->hosts++;
         h->other_host = h->other_host || !names_target(h, value, length);
     } else if (is(name, size, "transfer-encoding")) {
@@ -281,7 +302,24 @@ static void write_head(struct http *h) {
                 has_path(h) ? "" : "/", (int)h->path.length,
                 h->url.data + h->path.at, h->parser.http_minor);
     buffer_add(h->out, h->lines.data, h->lines.length);
+    if (h->wanted)
+        buffer_addf(h->out, "Accept-Encoding: identity\r\n");
     buffer_add(h->out, "\r\n", 2);
+}
+
+/* In the path none has a place, in the query it may have one. */
+static int use_secrets_in_path(struct http *h) {
+    if (!h->secrets)
+        return 0;
+    char *path = h->url.data + h->path.at;
+    char *query = memchr(path, '?', h->path.length);
+    size_t before = query ? (size_t)(query - path) : h->path.length;
+    enum refusal why =
+        secrets_insert(h->secrets, h->target, 0, NULL, path, before);
+    if (why == REFUSED_NOT && query)
+        why = secrets_insert(h->secrets, h->target, IN_QUERY, NULL, query,
+                             h->path.length - before);
+    return why == REFUSED_NOT ? 0 : refuse(h, why);
 }
 
 static int on_head(http_parser *p) {
@@ -289,7 +327,7 @@ static int on_head(http_parser *p) {
     if (end_header(h) < 0)
         return -1;
     check(h);
-    if (h->why != REFUSED_NOT)
+    if (h->why != REFUSED_NOT || use_secrets_in_path(h) < 0)
         return -1;
     write_head(h);
     h->requests++;
@@ -301,18 +339,45 @@ static int on_head(http_parser *p) {
 
 /* ---- the body ---- */
 
-static int on_body(http_parser *p, const char *at, size_t length) {
-    struct http *h = p->data;
+static void write_piece(struct http *h, const char *at, size_t length) {
+    if (length == 0) /* would be the last chunk */
+        return;
     if (h->chunked)
         buffer_addf(h->out, "%zx\r\n", length);
     buffer_add(h->out, at, length);
     if (h->chunked)
         buffer_add(h->out, "\r\n", 2);
+}
+
+/* A placeholder may come in two pieces: its beginning waits for the rest. */
+static int write_with_secrets(struct http *h, size_t partial) {
+    struct buffer *b = &h->held;
+    enum refusal why = secrets_insert(h->secrets, h->target, IN_BODY, NULL,
+                                      b->data, b->length);
+    if (why != REFUSED_NOT)
+        return refuse(h, why);
+    write_piece(h, b->data, b->length - partial);
+    memmove(b->data, b->data + b->length - partial, partial);
+    b->length = partial;
     return 0;
+}
+
+static int on_body(http_parser *p, const char *at, size_t length) {
+    struct http *h = p->data;
+    if (!h->secrets) {
+        write_piece(h, at, length);
+        return 0;
+    }
+    if (!buffer_add(&h->held, at, length))
+        return refuse(h, REFUSED_LIMIT);
+    return write_with_secrets(
+        h, secrets_partial(h->secrets, false, h->held.data, h->held.length));
 }
 
 static int on_end(http_parser *p) {
     struct http *h = p->data;
+    if (h->held.length > 0 && write_with_secrets(h, 0) < 0)
+        return -1;
     if (h->chunked)
         buffer_add(h->out, "0\r\n\r\n", 5);
     h->in_body = false;
@@ -342,14 +407,30 @@ struct http *http_make(const struct policy *p, const struct target *t) {
     h->target = t;
     buffer_init(&h->url, HTTP_HEAD_MAX);
     buffer_init(&h->lines, LINES_MAX);
+    buffer_init(&h->held, HELD_MAX);
     return h;
+}
+
+void http_use_secrets(struct http *h, const struct secrets *s) {
+    if (s->count == 0)
+        return;
+    h->secrets = s;
+    h->wanted = secrets_want(s, h->target);
+}
+
+/* It may have had secrets. */
+static void wipe(struct buffer *b) {
+    if (b->data)
+        explicit_bzero(b->data, b->capacity);
+    buffer_free(b);
 }
 
 void http_free(struct http *h) {
     if (!h)
         return;
-    buffer_free(&h->url);
-    buffer_free(&h->lines);
+    wipe(&h->url);
+    wipe(&h->lines);
+    wipe(&h->held);
     free(h);
 }
 
@@ -427,6 +508,8 @@ static const char *sentence(enum refusal why) {
         return "no rule allows this method";
     case REFUSED_PATH:
         return "no rule allows this path";
+    case REFUSED_SECRET:
+        return "a secret's placeholder is where that secret does not go";
     case REFUSED_LIMIT:
         return "the head of the request is too long";
     case REFUSED_PROTOCOL:

@@ -5,6 +5,7 @@
 #define CONTREE_AIRLOCK_HTTP_H
 
 #include "airlock/policy/policy.h"
+#include "airlock/policy/secrets.h"
 #include "base/buffer.h"
 
 enum { HTTP_HEAD_MAX = 64 << 10 };
@@ -21,6 +22,10 @@ enum http_state {
  * memory. */
 struct http *http_make(const struct policy *p, const struct target *t);
 void http_free(struct http *h);
+/* Puts secrets into the requests, which have to live as long. When one is for
+ * the target the server is asked for answers that are not compressed, so that
+ * its value would be found in them. */
+void http_use_secrets(struct http *h, const struct secrets *s);
 /* Takes what the client has sent, and adds to `out` what to send to the server.
  * A request is sent from the end of its head on. Only HTTP_GOES_ON adds. */
 enum http_state http_take(struct http *h, const char *data, size_t length,

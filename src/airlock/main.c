@@ -2,6 +2,7 @@
  * started by the engine; docs/inside/c/airlock.md has the protocol. */
 #define _GNU_SOURCE
 #include "airlock/answer.h"
+#include "airlock/channel.h"
 #include "airlock/confine.h"
 #include "airlock/connection.h"
 #include "airlock/network.h"
@@ -32,6 +33,8 @@ enum {
 struct airlock {
     uv_loop_t loop;
     struct policy *policy;
+    struct secrets secrets;
+    struct interceptor interceptor;
     struct traffic traffic;
     struct answerer answerer;
     struct network network;
@@ -70,8 +73,12 @@ static int read_config(struct airlock *a, struct fault *f) {
         return -1;
     a->policy = policy_parse(config, "networking.", f);
     a->traffic.trace = json_is_true(json_object_get(config, "trace"));
+    int rc = a->policy ? secrets_parse(&a->secrets,
+                                       json_object_get(config, "secrets"),
+                                       "secrets", f)
+                       : -1;
     json_decref(config);
-    return a->policy ? 0 : -1;
+    return rc;
 }
 
 /* ---- accepting ---- */
@@ -184,9 +191,27 @@ static size_t share_descriptors(void) {
     return count < CONNECTIONS_MAX ? count : CONNECTIONS_MAX;
 }
 
+/* Only where it is needed: making keys takes some time, and the sandbox has to
+ * trust a certificate. Before confine(): which servers are trusted is in files
+ * that only the engine's user may be able to read. */
+static int make_interceptor(struct airlock *a, struct fault *f) {
+    struct interceptor *i = &a->interceptor;
+    *i = (struct interceptor){
+        .loop = &a->loop, .policy = a->policy, .secrets = &a->secrets};
+    a->traffic.interceptor = i;
+    if (a->secrets.count == 0 && !policy_reads_requests(a->policy))
+        return 0;
+    i->authority = authority_make(f);
+    if (!i->authority)
+        return -1;
+    i->verifier = channel_verifier();
+    return i->verifier ? 0 : fault_memory(f);
+}
+
 static int prepare(struct airlock *a, struct fault *f) {
     if (read_config(a, f) < 0 ||
-        network_make(&a->network, NET_FD, a->policy, f) < 0)
+        network_make(&a->network, NET_FD, a->policy, f) < 0 ||
+        make_interceptor(a, f) < 0)
         return -1;
     close_fd(CONFIG_FD);
     close_fd(NET_FD);
@@ -209,6 +234,7 @@ static int start(struct airlock *a, struct fault *f) {
     t->events = events_open(&a->loop, ENGINE_FD, on_engine_gone, a, f);
     if (!t->events)
         return -1;
+    a->interceptor.events = t->events;
     t->loop = t->farewells.loop = &a->loop;
     t->policy = a->policy;
     t->most = share_descriptors();
@@ -244,7 +270,9 @@ int main(void) {
         events_failed(ENGINE_FD, &f);
         return 1;
     }
-    events_ready(a.traffic.events);
+    events_ready(a.traffic.events, a.interceptor.authority
+                                       ? authority_pem(a.interceptor.authority)
+                                       : NULL);
     uv_run(&a.loop, UV_RUN_DEFAULT);
     return 1;
 }

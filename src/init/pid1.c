@@ -14,6 +14,7 @@
 #include "init/runtime.h"
 #include "init/socket.h"
 #include "init/terminal.h"
+#include "init/trust.h"
 #include "init/watch.h"
 
 #include <errno.h>
@@ -512,6 +513,8 @@ static int carry_out(struct pid1 *s, struct incoming_message *m,
             return broken_order(f);
         handle_hold(s);
         return 0;
+    case ORDER_TRUST:
+        return entered ? trust_also(m->fds[0], f) : broken_order(f);
     }
     return broken_order(f);
 }
@@ -552,7 +555,8 @@ static bool has_descriptors(const struct incoming_message *m) {
         wanted += o->groups;
     else if (o->type == ORDER_MOUNT)
         wanted += o->argc;
-    else if (o->type == ORDER_PUT || o->type == ORDER_WATCH)
+    else if (o->type == ORDER_PUT || o->type == ORDER_WATCH ||
+             o->type == ORDER_TRUST)
         wanted++;
     else if (o->type == ORDER_SPAWN)
         wanted += (unsigned)__builtin_popcount(o->stdio);

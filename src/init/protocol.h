@@ -69,7 +69,8 @@ enum { MOUNTS_MAX = 32 };
  *   PAUSE   nothing; answered by PAUSED, when all have stopped
  *   RESUME  nothing
  *   SOCKET  path, for SOCKET_UNIX; else ""; answered by SOCKET
- *   WATCH   path; a descriptor that gets struct watch_packet */
+ *   WATCH   path; a descriptor that gets struct watch_packet
+ *   TRUST   nothing; a descriptor with a certificate (trust.h) */
 enum {
     ORDER_SETUP = 1,
     ORDER_PUT,
@@ -82,7 +83,14 @@ enum {
     ORDER_SOCKET,
     ORDER_WATCH,
     ORDER_HOLD,
+    ORDER_TRUST,
 };
+/* Where the certificates are that a sandbox with an airlock trusts: in no
+ * image. */
+#define TRUST_PATH "/dev/shm/contree-ca.pem"
+/* The same for programs that are told by a file of settings. */
+#define TRUST_WGET "/dev/shm/contree-wgetrc"
+#define TRUST_APT "/dev/shm/contree-apt.conf"
 /* Kinds of sockets (socket.h), and the status in SOCKET when the program that
  * listens has no room for another connection now. */
 enum { SOCKET_INET = 1, SOCKET_INET6, SOCKET_UNIX };

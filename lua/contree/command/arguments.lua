@@ -42,6 +42,15 @@ local function setting(text)
   return nil, ("'%s' is not NAME=VALUE, and there is no such variable here"):format(text)
 end
 
+-- NAME=HOST; the value is that of the variable here.
+local function secret(text)
+  local name, host = text:match("^([%a_][%w_]*)=(.+)$")
+  if not name then return nil, ("'%s' is not NAME=HOST"):format(text) end
+  local value = os.getenv(name)
+  if not value then return nil, ("there is no variable %s here"):format(name) end
+  return { name = name, value = value, host = host }
+end
+
 -- FROM:TO, split at the last colon that a slash follows.
 local function pair(text)
   local from, to = text:match("^(.+):(/.*)$")
@@ -78,6 +87,8 @@ local RUN = {
   { "--net", nil, "let it use the network" },
   { "--allow", "HOST", "let it reach this host, and others that are allowed, and nothing else: "
     .. "example.org, *.example.org:8443, 10.1.2.0/24:5432, @PRESET", { count = "*" } },
+  { "--secret", "NAME=HOST", "a variable that it may use towards this host and never sees",
+    { count = "*", convert = secret } },
   { "--hostname", "NAME", "the name of the machine that it sees" },
   { "--timeout", "TIME", "how long it may take: 90, 90s, 2m, 1h", { convert = duration } },
   { "--memory", "SIZE", "how much memory all its processes may have", { convert = bytes } },

@@ -31,13 +31,23 @@ local function networking_of(args)
   return { allow = args.allow }
 end
 
+-- Secrets by their names, each with all its hosts.
+local function secrets_of(args)
+  local found = {}
+  for _, each in ipairs(args.secret) do
+    found[each.name] = found[each.name] or { value = each.value, hosts = {} }
+    table.insert(found[each.name].hosts, each.host)
+  end
+  return next(found) and found or nil
+end
+
 --- The options of image:run that a command line asks for.
 function run.options(args)
   local words = args.command
   local options = { env = arguments.map(args.env), cwd = args.cwd, user = args.user,
     files = paths_of(args.file), volumes = paths_of(args.volume), mounts = paths_of(args.mount),
     hostname = args.hostname, timeout = args.timeout,
-    tag = args.tag, networking = networking_of(args) }
+    tag = args.tag, networking = networking_of(args), secrets = secrets_of(args) }
   if args.memory or args.cpus or args.pids then
     options.resources_limits = { memory_bytes = args.memory, cpus = args.cpus, pids = args.pids }
   end

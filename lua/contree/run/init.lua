@@ -11,6 +11,7 @@ local image = require("contree.image")
 local json = require("contree.base.json")
 local loop = require("contree.loop")
 local networking = require("contree.wire.networking")
+local secrets = require("contree.wire.secrets")
 local operation = require("contree.run.operation")
 local options = require("contree.base.options")
 local remedy = require("contree.base.remedy")
@@ -86,6 +87,9 @@ local GRACE = 5
 ---@field check? boolean         an exit code other than 0 raises; default false
 ---@field networking? boolean|contree.Networking whether there is a network, and what may be
 ---  reached; default the client's, or the server's: a local engine gives none
+---@field secrets? table<string, contree.Secret> what the run may use and never sees, by the
+---  variable that has a placeholder of it (local engine, with rules of networking); default the
+---  client's
 ---@field trace? boolean         with rules of networking: result.tried lists what was connected
 ---  (local engine); default false
 ---@field image_etc? boolean     /etc/hosts, hostname and resolv.conf are the image's, and kept;
@@ -117,7 +121,7 @@ run.spec = {
   gid = options.integer(0, 2 ^ 32 - 2), truncate_output_at = options.integer(0),
   on_event = options.callable, disposable = options.boolean, tag = options.name,
   timeout = options.seconds, queue_timeout = options.duration, check = options.boolean,
-  networking = networking.check, trace = options.boolean,
+  networking = networking.check, secrets = secrets.check, trace = options.boolean,
   resources_limits = run.limits,
   idempotency_key = options.name, detach = options.boolean,
   image_etc = options.boolean, volumes = volumes.by_target, mounts = volumes.mounts_by_target,
@@ -138,7 +142,8 @@ for name, check in pairs(run.process_spec) do run.command_spec[name] = check end
 --- The options of a box.
 run.box_spec = { idle_timeout = options.seconds }
 for _, name in ipairs{ "env", "cwd", "user", "uid", "gid", "files", "progress", "volumes",
-  "mounts", "hostname", "image_etc", "networking", "resources_limits", "timeout",
+  "mounts", "hostname", "image_etc", "networking", "secrets", "trace",
+  "resources_limits", "timeout",
   "queue_timeout" } do
   run.box_spec[name] = run.spec[name]
 end
@@ -170,7 +175,8 @@ local function body_of(given)
     hostname = given.hostname, user = given.user, uid = given.uid, gid = given.gid,
     truncate_output_at = given.truncate_output_at,
     timeout = given.timeout and math.ceil(given.timeout), queue_timeout = given.queue_timeout,
-    networking = networking.member(given.networking), trace = given.trace or nil,
+    networking = networking.member(given.networking), secrets = secrets.member(given.secrets),
+    trace = given.trace or nil,
     resources_limits = given.resources_limits,
     disposable = given.disposable, image_etc = given.image_etc,
     volumes = given.volumes, mounts = volumes.mounts(given.mounts),
@@ -353,6 +359,7 @@ local function request_of(from, plan, this, wait)
     users.settle(self, image.uuid_of(from), this.body)
   end
   if this.body.volumes or this.body.mounts then volumes.need(self) end
+  secrets.settle(this.body, plan.body.secrets)
   networking.need(self, this.body.networking)
   this.body.image = base or image.reference(from)
   -- A run with a key goes on when we hang up, so we need its id at once.

@@ -238,6 +238,8 @@ end
 ---@field truncate_output_at? integer bytes kept of each stream; default all
 ---@field disposable? boolean   false keeps what changed as a new image; default true
 ---@field tag? string           names the image that is kept; default none
+---@field secrets? table<string, contree.Secret> what it may use and never sees (local engine,
+---  with rules of networking); default the client's
 ---@field trace? boolean         with rules of networking: tell what was connected, too;
 ---  default false
 ---@field networking? boolean|contree.Networking whether there is a network; default the

@@ -9,6 +9,7 @@ local errors = require("contree.base.errors")
 local failure = require("contree.wire.failure")
 local json = require("contree.base.json")
 local networking = require("contree.wire.networking")
+local secrets = require("contree.wire.secrets")
 local options = require("contree.base.options")
 local printed = require("contree.base.printed")
 local retry = require("contree.wire.retry")
@@ -46,6 +47,8 @@ local make = class.define("contree.Client", Client, {
 ---@field operation_import_timeout? number  the same for imports; default operation_timeout
 ---@field default_truncate_output_at? integer  bytes of output kept of each stream by runs
 ---  that name no limit; default 1 MiB
+---@field secrets? table<string, contree.Secret>  of runs that have rules of networking; default
+---  none
 ---@field networking? boolean|contree.Networking  of runs that do not say; default the server's
 ---@field retry? false|contree.RetryOptions how often a request that failed is sent again; false
 ---  asks once; default as in contree.RetryOptions
@@ -67,6 +70,7 @@ local SPEC = {
   operation_import_timeout = options.seconds,
   default_truncate_output_at = options.integer(0),
   networking = networking.check,
+  secrets = secrets.check,
   retry = options.one_of(options.exactly(false), options.nested(retry.spec)),
   engine = options.one_of(options.boolean, options.nested(engine.spec)),
   headers = options.map(options.header, options.header),
@@ -111,7 +115,8 @@ local function set_defaults(self, given)
   local run = given.operation_run_timeout or given.operation_timeout
   self.run_defaults = { timeout = run and math.ceil(run),
     truncate_output_at = given.default_truncate_output_at,
-    networking = networking.member(given.networking) }
+    networking = networking.member(given.networking),
+    secrets = secrets.member(given.secrets) }
   self.import_timeout = given.operation_import_timeout or given.operation_timeout
 end
 

@@ -101,6 +101,8 @@ function networking.check(value)
   end
 end
 
+networking.rules = is_list
+
 -- Presets --------------------------------------------------------------------
 
 local function append(to, list)
@@ -143,6 +145,9 @@ local function wire_rules(rules)
   for i, rule in ipairs(rules) do list[i] = wire_rule(rule) end
   return list
 end
+
+--- Rules as a request has them.
+networking.wire_rules = wire_rules
 
 --- The member `networking` of a request.
 ---@param given boolean|contree.Networking|nil as checked
@@ -216,6 +221,9 @@ local WHY = {
   host = "the request is for another host",
   method = "no rule allows the method",
   path = "no rule allows the path",
+  secret = "a secret's placeholder is where that secret does not go",
+  certificate = "the server's certificate is not valid for its name",
+  distrusted = "the program trusts no certificate of the airlock, which has to read its requests",
   limit = "there are too many connections",
   more = "there was more than can be listed",
   lost = "the network was lost: its airlock has ended",

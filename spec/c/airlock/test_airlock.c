@@ -190,7 +190,7 @@ static struct airlock *start(const char *config) {
 
 static struct airlock *start_ready(const char *config) {
     struct airlock *a = start(config);
-    CHECK(told(a, "{\"event\":\"ready\"}\n"));
+    CHECK(told(a, "{\"event\":\"ready\""));
     return a;
 }
 
@@ -508,7 +508,7 @@ static void test_tls(void) {
     CHECK(
         told(a, "\"name\":\"echo.example\",\"port\":7000,\"reason\":\"sni\""));
     CHECK(told(a, "\"name\":\"read.example\",\"port\":443,\"reason\":"
-                  "\"encrypted\""));
+                  "\"certificate\""));
     CHECK(told(a, "\"reason\":\"protocol\""));
     CHECK_NUMBER(stop(a), 0);
 }

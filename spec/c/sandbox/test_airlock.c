@@ -130,8 +130,8 @@ static void on_ended(void *arg, bool lost) {
 }
 
 static void start(const char *player) {
-    static const struct airlock_callbacks on = {on_connected, on_told,
-                                                on_ended};
+    static const struct airlock_callbacks on = {on_connected, on_told, on_ended,
+                                                NULL};
     struct fault f = {0};
     int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     int net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);

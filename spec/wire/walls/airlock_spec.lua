@@ -105,13 +105,32 @@ describe("an airlock", function()
   end)
 
   it("that is killed leaves the run without a network", function()
-    local uuid = engine:spawn(wire.shell("sleep 1; nslookup a.example; echo on",
+    local uuid = engine:spawn(wire.shell("echo begun; sleep 1; nslookup a.example; echo on",
       { networking = { allow = { "a.example" } } }))
-    wire.eventually("an airlock", function() return airlocks() ~= "" end)
+    wire.eventually("the command", function()
+      return engine:get(("/v1/operations/%s/events"):format(uuid)).body:find("begun", 1, true)
+    end)
     wire.run("kill -KILL " .. airlocks())
     local result = engine:wait(uuid).metadata.result
     assert.matches("on\n$", result.stdout.value)
     assert.same({ { reason = "lost", count = 1 } }, result.denied)
+  end)
+
+  it("that is killed before it is ready leaves no run without its rules", function()
+    for _ = 1, 5 do
+      local uuid = engine:spawn(wire.shell("sleep 0.5; wget -T 1 -qO- http://192.0.2.7/; echo on",
+        { networking = { allow = { "a.example" } } }))
+      wire.eventually("an airlock", function() return airlocks() ~= "" end)
+      wire.run(("kill -KILL %s 2>&1"):format(airlocks()))
+      local operation = engine:wait(uuid)
+      -- Mostly it was not ready. Else the command goes on, and reaches nothing.
+      if operation.status == "FAILED" then
+        assert.matches("network cannot be provided", operation.error, 1, true)
+      else
+        assert.equal("on\n", operation.metadata.result.stdout.value)
+      end
+      assert.equal("", airlocks())
+    end
   end)
 
   it("is never that of another run", function()

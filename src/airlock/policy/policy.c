@@ -36,6 +36,8 @@ const char *refusal_name(enum refusal r) {
         [REFUSED_METHOD] = "method",
         [REFUSED_PATH] = "path",
         [REFUSED_SECRET] = "secret",
+        [REFUSED_CERTIFICATE] = "certificate",
+        [REFUSED_DISTRUSTED] = "distrusted",
         [REFUSED_LIMIT] = "limit",
     };
     return names[r];
@@ -191,6 +193,13 @@ void policy_free(struct policy *p) {
     rules_clear(&p->deny);
     free(p->pins);
     free(p);
+}
+
+bool policy_reads_requests(const struct policy *p) {
+    for (size_t i = 0; i < p->allow.count; i++)
+        if (rule_reads_requests(&p->allow.list[i]))
+            return true;
+    return false;
 }
 
 size_t policy_ports(const struct policy *p, const uint16_t **ports) {

@@ -27,6 +27,10 @@ struct policy *policy_parse(const json_t *networking, const char *where,
                             struct fault *f);
 void policy_free(struct policy *p);
 
+/* Whether a rule of `allow` speaks of requests: those over TLS are read, too.
+ */
+bool policy_reads_requests(const struct policy *p);
+
 /* The ports that rules of `allow` name, ascending. */
 size_t policy_ports(const struct policy *p, const uint16_t **ports);
 
@@ -39,12 +43,15 @@ enum refusal {
     REFUSED_UNREACHABLE,
     REFUSED_SNI,       /* the TLS client names no host, or another one */
     REFUSED_ECH,       /* the TLS client encrypts which host it wants */
-    REFUSED_ENCRYPTED, /* only rules on requests allow it; TLS hides these */
+    REFUSED_ENCRYPTED, /* only rules on requests allow it, and without a name
+                        * TLS hides these */
     REFUSED_PROTOCOL,  /* neither TLS nor HTTP, where it has to be */
     REFUSED_HOST,      /* the HTTP request is for another host */
     REFUSED_METHOD,
     REFUSED_PATH,
-    REFUSED_SECRET,
+    REFUSED_SECRET,      /* a placeholder where its secret does not go */
+    REFUSED_CERTIFICATE, /* the server's is not valid for its name */
+    REFUSED_DISTRUSTED,  /* the client does not trust the airlock's */
     REFUSED_LIMIT,
     REFUSALS
 };

@@ -200,7 +200,8 @@ static void use_usual_ports(struct reader *r) {
         add_ports(r->rule, 1, PORT_MAX);
         return;
     }
-    add_ports(r->rule, 80, 80);
+    if (r->otherwise == PORTS_OF_WEB)
+        add_ports(r->rule, 80, 80);
     add_ports(r->rule, 443, 443);
 }
 

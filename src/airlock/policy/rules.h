@@ -41,7 +41,11 @@ struct rules {
 };
 
 /* What a rule without a port is for. */
-enum rule_ports { PORTS_OF_WEB /* 80 and 443 */, PORTS_ALL };
+enum rule_ports {
+    PORTS_OF_WEB /* 80 and 443 */,
+    PORTS_OF_TLS /* 443 */,
+    PORTS_ALL
+};
 
 /* Reads an array of rules. `where` is what errors call it
  * ("networking.allow"). 0, or -1 with 422; then *out is empty. */

@@ -108,7 +108,7 @@ unsigned run_defaults(const struct run_process *p, const json_t *image_env) {
 }
 
 char **run_environment(const struct run_process *p, const json_t *image_env,
-                       struct fault *f) {
+                       const json_t *common, struct fault *f) {
     struct buffer strings;
     size_t count = 0;
     const char *name;
@@ -116,7 +116,12 @@ char **run_environment(const struct run_process *p, const json_t *image_env,
     buffer_init(&strings, 2 * RUN_STRINGS_MAX);
     add_defaults(&strings, &count, p, image_env);
     json_object_foreach((json_t *)image_env, name, value) {
-        if (json_is_string(value) && !is_hidden(p, name))
+        if (json_is_string(value) && !is_hidden(p, name) &&
+            !json_object_get(common, name))
+            add_variable(&strings, &count, name, json_string_value(value));
+    }
+    json_object_foreach((json_t *)common, name, value) {
+        if (!requested(p, name))
             add_variable(&strings, &count, name, json_string_value(value));
     }
     json_object_foreach((json_t *)p->env, name, value) {

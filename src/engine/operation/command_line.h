@@ -8,10 +8,11 @@
  * frees. A shell command becomes /bin/sh -c. */
 char **run_argv(const struct run_process *p, struct fault *f);
 /* Make the environment, without the variables of run_defaults(): PATH, then
- * `image_env` (a JSON object or NULL), then the request's. One allocation that
- * the caller frees. */
+ * `image_env` (a JSON object or NULL), then those of all processes of the run
+ * (`common`, the same), then the request's. One allocation that the caller
+ * frees. */
 char **run_environment(const struct run_process *p, const json_t *image_env,
-                       struct fault *f);
+                       const json_t *common, struct fault *f);
 /* Return the bits DEFAULT_... (init/protocol.h) of the variables that neither
  * the image nor the request sets. The sandbox takes them from the user's
  * account. */

@@ -83,17 +83,6 @@ static void write_box(struct buffer *b, const struct run *r) {
     json_close(b, '}');
 }
 
-/* The same. */
-static void write_rules(struct buffer *b, const struct run *r) {
-    static const char *const names[] = {"allow", "deny", "resolve"};
-    const json_t *networking = json_object_get(r->process.json, "networking");
-    for (size_t i = 0; r->rules && i < sizeof names / sizeof *names; i++) {
-        const json_t *value = json_object_get(networking, names[i]);
-        if (value)
-            json_add_value(b, names[i], value);
-    }
-}
-
 static void write_run(struct buffer *b, const struct run *r) {
     const struct run_process *p = &r->process;
     const char *cwd = json_string_value(json_object_get(p->json, "cwd"));
@@ -117,8 +106,10 @@ static void write_run(struct buffer *b, const struct run *r) {
     json_close(b, '}');
     json_open(b, "networking", '{');
     json_add_bool(b, "enabled", r->networking);
-    write_rules(b, r);
+    network_rules_write(&r->rules, b, json_object_get(p->json, "networking"));
     json_close(b, '}');
+    network_rules_write_secrets(&r->rules, b,
+                                json_object_get(p->json, "secrets"));
     if (r->trace)
         json_add_bool(b, "trace", true);
     write_stdin(b, p);

@@ -1,8 +1,6 @@
 /* parse.c: see parse.h. */
 #define _GNU_SOURCE
 #include "operation/parse.h"
-#include "airlock/policy/policy.h"
-#include "base/nearest.h"
 #include "base/scope.h"
 #include "base/url.h"
 #include "operation/echo.h"
@@ -410,71 +408,24 @@ static void read_limit(struct fields *r, const struct limit *limit,
         *out = (double)count;
 }
 
-static const char *const rule_names[] = {"allow", "deny", "resolve"};
-enum { RULE_NAMES = sizeof rule_names / sizeof *rule_names };
-
-/* The rules in the form that contree-airlock takes. */
-static char *rules_text(const json_t *networking, bool trace) {
-    json_t *rules = json_object();
-    for (int i = 0; i < RULE_NAMES; i++) {
-        json_t *value = json_object_get(networking, rule_names[i]);
-        if (rules && value)
-            json_object_set(rules, rule_names[i], value);
-    }
-    if (rules)
-        json_object_set_new(rules, "trace", json_boolean(trace));
-    char *text = rules ? json_dumps(rules, JSON_COMPACT) : NULL;
-    json_decref(rules);
-    return text;
-}
-
-/* Members that we do not know mean nothing, as everywhere. But whoever mistypes
- * `allow` would be connected to everything. */
-static void check_members(struct fields *r, const json_t *networking) {
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)networking, name, value) {
-        struct nearest n = nearest_to(name);
-        for (int i = 0; i < RULE_NAMES; i++)
-            nearest_try(&n, rule_names[i]);
-        if (n.name && n.edits > 0)
-            fault_set(&r->fault, 422,
-                      "networking has no member \"%.40s\"; did you mean "
-                      "\"%s\"?",
-                      name, n.name);
-    }
-}
-
-/* An extension (http-api.md §8.17): what the network may be used for. */
-static void read_rules(struct fields *r, const json_t *object,
-                       struct run *out) {
-    if (!policy_is_wanted(object))
-        return;
-    struct policy *policy = policy_parse(object, "networking.", &r->fault);
-    if (!policy)
-        return;
-    policy_free(policy);
-    if (!out->networking)
-        field_refuse(r, "networking", "has rules, so `enabled` must be true");
-    else if (!(out->rules = rules_text(object, out->trace)))
-        fault_memory(&r->fault);
-}
-
 static void read_networking(struct fields *r, struct run *out) {
-    const json_t *object;
+    const json_t *object = NULL, *secrets = NULL;
     struct fields inner;
     field_bool(r, "trace", &out->trace);
-    if (!field_object(r, "networking", &object))
+    field_object(r, "secrets", &secrets);
+    if (field_object(r, "networking", &object)) {
+        fields_init(&inner, object, "networking.");
+        /* An object without `enabled` means the default of the hosted service.
+         */
+        out->networking = true;
+        field_bool(&inner, "enabled", &out->networking);
+        r->fault = inner.fault;
+    }
+    if (r->fault.status || network_rules_read(&out->rules, object, secrets,
+                                              out->trace, &r->fault) < 0)
         return;
-    fields_init(&inner, object, "networking.");
-    /* An object without `enabled` means the default of the hosted service. */
-    out->networking = true;
-    field_bool(&inner, "enabled", &out->networking);
-    r->fault = inner.fault;
-    if (!r->fault.status)
-        check_members(r, object);
-    if (!r->fault.status)
-        read_rules(r, object, out);
+    if (out->rules.text && !out->networking)
+        field_refuse(r, "networking", "has rules, so `enabled` must be true");
 }
 
 static void read_limits(struct fields *r, struct run *out) {

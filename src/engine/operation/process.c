@@ -501,7 +501,9 @@ struct process *process_start(struct operation *op, int spid,
                              .name = "stderr"};
     p->exit = (struct sandbox_exit){.code = -1, .signal = 9};
     p->argv = run_argv(p->run, f);
-    p->env = p->argv ? run_environment(p->run, op->image_env, f) : NULL;
+    p->env = p->argv ? run_environment(p->run, op->image_env,
+                                       op->run.rules.variables, f)
+                     : NULL;
     p->defaults = run_defaults(p->run, op->image_env);
     if (!p->env || order(p, op->sandbox, f) < 0) {
         process_free(p);

@@ -19,6 +19,7 @@ struct root {
     bool networking;
     const char *rules; /* as in struct sandbox_spec; a root with some equals no
                         * other */
+    bool trusts;       /* the same */
     struct limits limits;
     struct run_mounts mounts; /* a root with some equals no other */
 };

@@ -58,6 +58,8 @@ static int give_volumes(struct operation *op, struct fault *f) {
 }
 
 static int start_main(struct operation *op, struct fault *f) {
+    if (op->run.rules.trusts && sandbox_trust(op->sandbox, f) < 0)
+        return -1;
     if (give_volumes(op, f) < 0)
         return -1;
     struct process_entry *e = processes_add(op, f);
@@ -206,7 +208,7 @@ static void on_started(void *arg) {
     json_add_string(b, "machine", op->all->machine);
     size_t from = b->length;
     write_isolation(b, launcher_isolation(op->all->engine->launcher),
-                    &op->run.limits, op->run.rules != NULL);
+                    &op->run.limits, op->run.rules.text != NULL);
     if (b->length > from)
         result_add_isolation(&op->result, b->data + from, b->length - from);
     event_end(op->log);
@@ -276,7 +278,7 @@ static void count_usage(struct operation *op, const struct sandbox_exit *e) {
  * airlock may have refused something a moment ago. */
 static void main_exited(struct operation *op, struct process_entry *e) {
     bool complete = process_drain(e->process);
-    if (complete && op->run.mounts.count == 0 && !op->run.rules &&
+    if (complete && op->run.mounts.count == 0 && !op->run.rules.text &&
         operation_drain(op))
         operation_conclude(op);
 }

@@ -12,7 +12,7 @@ void run_process_clear(struct run_process *p) {
 
 void run_clear(struct run *r) {
     free(r->text);
-    free(r->rules);
+    network_rules_clear(&r->rules);
     run_mounts_clear(&r->mounts);
     run_process_clear(&r->process);
     for (size_t i = 0; i < r->file_count; i++)

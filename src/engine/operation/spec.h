@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/uuid.h"
 #include "operation/mounts.h"
+#include "operation/network_rules.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/sandbox.h"
 
@@ -73,8 +74,8 @@ struct run {
     struct run_process process;
     const char *image, *hostname, *idempotency_key;
     bool disposable, preserve_env, networking;
-    char *rules; /* of its network, for its airlock: JSON; NULL: none */
-    bool trace;  /* what was connected is told, too */
+    struct network_rules rules;
+    bool trace; /* what was connected is told, too */
     int64_t max_layer_bytes;
     double queue_timeout; /* seconds to wait for a sandbox; < 0: for ever */
     int64_t shm_bytes;    /* 0: the sandbox's default */

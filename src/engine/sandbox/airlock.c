@@ -102,12 +102,19 @@ static void fail(struct airlock *a, const json_t *report) {
     tell_connected(a, &f);
 }
 
+static void become_ready(struct airlock *a, const json_t *report) {
+    const char *pem = json_string_value(json_object_get(report, "certificate"));
+    if (pem && !a->connected && !a->finishing && a->on.certified)
+        a->on.certified(a->arg, pem);
+    tell_connected(a, NULL);
+}
+
 /* False: that is no report. */
 static bool handle_line(struct airlock *a, const char *line, size_t length) {
     json_t *report = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
     const char *event = json_string_value(json_object_get(report, "event"));
     if (event && strcmp(event, "ready") == 0)
-        tell_connected(a, NULL);
+        become_ready(a, report);
     else if (event && strcmp(event, "failed") == 0)
         fail(a, report);
     else if (event)
@@ -204,11 +211,23 @@ int airlock_rules(const char *text, struct fault *f) {
     return steal_fd(&fd);
 }
 
+/* Which servers the airlock trusts is up to the engine's user. */
+static const char *const trust_variables[] = {"SSL_CERT_FILE", "SSL_CERT_DIR"};
+enum { TRUST_VARIABLES = sizeof trust_variables / sizeof *trust_variables };
+
+static void add_trust(char **env, char *made[TRUST_VARIABLES]) {
+    for (int i = 0; i < TRUST_VARIABLES; i++) {
+        const char *value = getenv(trust_variables[i]);
+        if (value && asprintf(&made[i], "%s=%s", trust_variables[i], value) > 0)
+            *env++ = made[i];
+    }
+}
+
 static int spawn(struct airlock *a, uv_loop_t *loop, int program,
                  const int fds[3]) {
     char path[32];
     char *args[] = {"contree-airlock", NULL};
-    char *env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", NULL};
+    char *env[3 + TRUST_VARIABLES] = {"PATH=/usr/local/bin:/usr/bin:/bin"};
     uv_stdio_container_t stdio[FD_COUNT] = {
         [STDERR_FILENO] = {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO}};
     for (int i = 0; i < FD_COUNT - RULES_FD; i++)
@@ -220,9 +239,14 @@ static int spawn(struct airlock *a, uv_loop_t *loop, int program,
                                     .exit_cb = on_exit_of_airlock,
                                     .stdio = stdio,
                                     .stdio_count = FD_COUNT};
+    char *trust[TRUST_VARIABLES] = {NULL};
+    add_trust(env + 1, trust);
     snprintf(path, sizeof path, "/proc/self/fd/%d", program);
     a->open_handles++;
-    return uv_spawn(loop, &a->process, &options);
+    int rc = uv_spawn(loop, &a->process, &options);
+    for (int i = 0; i < TRUST_VARIABLES; i++)
+        free(trust[i]);
+    return rc;
 }
 
 static void on_unborn(uv_handle_t *handle) {

@@ -24,6 +24,9 @@ struct airlock_callbacks {
     /* It has ended, and its last report was told. `lost`: nobody had told it
      * to. The airlock is freed after this call, which is the last one. */
     void (*ended)(void *arg, bool lost);
+    /* The certificate that its sandbox has to trust: called before connected,
+     * if there is one. */
+    void (*certified)(void *arg, const char *pem);
 };
 
 /* Connects the network namespace `net` by the rules that the file `rules`

@@ -2,6 +2,8 @@
 #include "sandbox/sandbox.h"
 #include "base/clock.h"
 #include "base/descriptor.h"
+#include "base/fd.h"
+#include "base/log.h"
 #include "base/overlay.h"
 #include "base/scope.h"
 #include "base/turn.h"
@@ -44,6 +46,8 @@ struct sandbox {
     struct network *network; /* with airlock NULL, too: loopback alone */
     struct airlock *airlock;
     int rules;       /* of the airlock, until that starts; or -1 */
+    int certificate; /* a file for that of the airlock, filled when it is
+                      * ready, before any order is sent; or -1 */
     bool connecting; /* orders wait for the network, or for a cell */
     bool killed;     /* by sandbox_kill(): failed is not called */
     bool settled;    /* the main process ended, or failed was called */
@@ -320,6 +324,7 @@ static void release(struct sandbox *s) {
     drop_cell(s);
     drop_group(s);
     drop_fd(&s->rules);
+    drop_fd(&s->certificate);
     free(steal_pointer(&s->work));
 }
 
@@ -440,6 +445,14 @@ static void on_told(void *arg, const json_t *report) {
         s->on.reported(s->arg, report);
 }
 
+/* Init finds it at the beginning of the file. */
+static void on_certificate(void *arg, const char *pem) {
+    struct sandbox *s = arg;
+    if (s->certificate >= 0 &&
+        pwrite_all(s->certificate, pem, strlen(pem), 0) < 0)
+        log_line("a certificate could not be passed on");
+}
+
 static void on_airlock_ended(void *arg, bool lost) {
     struct sandbox *s = arg;
     s->airlock = NULL;
@@ -450,7 +463,7 @@ static void on_airlock_ended(void *arg, bool lost) {
 }
 
 static const struct airlock_callbacks airlock_callbacks = {
-    on_connected, on_told, on_airlock_ended};
+    on_connected, on_told, on_airlock_ended, on_certificate};
 
 /* The airlock counts as a handle: the sandbox is gone when it is. */
 static void start_airlock(struct sandbox *s, uv_loop_t *loop, int net,
@@ -540,11 +553,11 @@ static int use_cell(struct sandbox *s, struct cell cell, struct fault *f) {
         return -1;
     if (s->killed)
         kill_cell(s);
-    watch_control(s);
-    if (cell.net >= 0)
-        connect_cell(s, loop);
-    else
+    if (cell.net < 0)
         on_connected(s, NULL);
+    else
+        connect_cell(s, loop); /* orders wait from here on */
+    watch_control(s);
     return 0;
 }
 
@@ -633,6 +646,8 @@ static int prepare(struct sandbox *s, const struct sandbox_spec *spec,
     }
     if (spec->rules && (s->rules = airlock_rules(spec->rules, f)) < 0)
         return -1;
+    if (spec->trusts && (s->certificate = airlock_rules("", f)) < 0)
+        return -1;
     for (size_t i = 0; i < spec->mount_count; i++)
         if (order_mount(s, &spec->mounts[i], f) < 0)
             return -1;
@@ -657,7 +672,7 @@ struct sandbox *sandbox_start(struct launcher *l,
     s->on = *callbacks;
     s->arg = arg;
     s->last = &s->first;
-    s->rules = -1;
+    s->rules = s->certificate = -1;
     s->request.ready = on_ready;
     s->request.refused = on_refused;
     s->request.connected = spec->networking;
@@ -689,6 +704,14 @@ int sandbox_put(struct sandbox *s, const struct sandbox_file *file, int fd,
     const struct strings sets[] = {{&file->path, 1},
                                    {file->xattrs, file->xattr_count}};
     return give_order(s, &o, sets, 2, &fd, 1, f);
+}
+
+int sandbox_trust(struct sandbox *s, struct fault *f) {
+    struct order o = {.type = ORDER_TRUST};
+    int fd = fcntl(s->certificate, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return fault_errno(f, "cannot pass on a certificate");
+    return give_order(s, &o, NULL, 0, &fd, 1, f);
 }
 
 int sandbox_give(struct sandbox *s, const char *target,

@@ -35,6 +35,7 @@ struct sandbox_spec {
     bool networking;          /* see network.h; false: loopback only */
     const char *rules;        /* of its network, JSON: see airlock.h; NULL: it
                                * may reach everything */
+    bool trusts;              /* sandbox_trust() is called */
     int64_t max_file_bytes;   /* RLIMIT_FSIZE; 0: no limit */
     int64_t max_processes;    /* of each user id; 0: 4096, which is also the
                                * limit of all ids together from Linux 6.14 on */
@@ -120,6 +121,9 @@ struct sandbox_file {
     size_t xattr_count;        /* of strings */
 };
 
+/* Makes TRUST_PATH of the certificates that the image trusts, and of that of
+ * the airlock. */
+int sandbox_trust(struct sandbox *s, struct fault *f);
 /* Writes a file. Makes its parents (0755, 0:0), and replaces anything but a
  * directory. Takes over `fd`, open for reading at 0. */
 int sandbox_put(struct sandbox *s, const struct sandbox_file *file, int fd,

@@ -14,6 +14,7 @@
 ---@field operation_run_timeout? number the same for runs; default operation_timeout
 ---@field operation_import_timeout? number the same for imports; default operation_timeout
 ---@field default_truncate_output_at? integer bytes of output kept of each stream by runs that name no limit; default 1 MiB
+---@field secrets? table<string, contree.Secret> of runs that have rules of networking; default none
 ---@field networking? boolean|contree.Networking of runs that do not say; default the server's
 ---@field retry? false|contree.RetryOptions how often a request that failed is sent again; false asks once; default as in contree.RetryOptions
 ---@field engine? boolean|contree.EngineOptions the local engine; false never uses it; default true: it is used where there is no account
@@ -21,11 +22,11 @@
 ---@field user_agent? string put before ours; default none
 ---@field log? fun(line: string) called with a line for each request; CONTREE_DEBUG=1 prints them; default none
 
----@class contree.Networking
----@field enabled? boolean whether there is a network; default true
----@field allow? (string|contree.Rule)[] what may be reached, and nothing else (local engine): rules such as "example.org", "*.example.org:8443", "10.1.2.0/24:5432", and presets "@name"; default everything
----@field deny? (string|contree.Rule)[] what may not, though it is allowed; default none
----@field resolve? table<string, string> where names are dialled: "address" or "address:port"; default what this machine resolves
+---@class contree.Secret
+---@field value string 16 to 8,192 bytes without control characters
+---@field hosts (string|contree.Rule)[] who gets it: rules with names; without a port, 443
+---@field header? string the only header of a request that it may stand in; default any
+---@field places? string[] where in a request it may stand: "header", "query", "body"; default { "header" }
 
 ---@class contree.Rule
 ---@field host string a name, "*.name", an address, or a network "10.1.2.0/24"
@@ -33,6 +34,12 @@
 ---@field methods? string[] of HTTP requests; default all
 ---@field paths? string[] patterns of HTTP requests: "/v1/*"; default all
 ---@field private? boolean the name may have a private address; default false
+
+---@class contree.Networking
+---@field enabled? boolean whether there is a network; default true
+---@field allow? (string|contree.Rule)[] what may be reached, and nothing else (local engine): rules such as "example.org", "*.example.org:8443", "10.1.2.0/24:5432", and presets "@name"; default everything
+---@field deny? (string|contree.Rule)[] what may not, though it is allowed; default none
+---@field resolve? table<string, string> where names are dialled: "address" or "address:port"; default what this machine resolves
 
 ---@class contree.RetryOptions
 ---@field max_attempts? integer including the first; default 10
@@ -46,7 +53,7 @@
 ---@field nice? integer by how much its sandboxes have a lower priority, 0 to 19; default 10
 ---@field max_runs? integer sandboxes at a time, 1 to 64; default 64
 ---@field max_queued? integer runs that may wait for one; others are `rate_limited`; default 1024
----@field runtime? string what makes the sandboxes: "native", "crun", "runc", "/a/path"; default $CONTREE_RUNTIME, then "native"
+---@field runtime? string what makes the sandboxes: "native", "crun", "runc", "/a/path"; default "native"
 ---@field plain_api? boolean no more than the hosted service has, to try what a program needs; default false
 
 ---@class contree.Client
@@ -911,7 +918,9 @@ function Session:diff(other, given) end
 ---@field mounts? table<string, string|{ path: string, noexec: boolean? }> as for runs; default none
 ---@field hostname? string the sandbox's name; default "linuxkit"
 ---@field image_etc? boolean as for runs; default false
----@field networking? boolean|{ enabled: boolean } as for runs; default false
+---@field networking? boolean|contree.Networking as for runs; default the client's, or false
+---@field secrets? table<string, contree.Secret> as for runs; default the client's
+---@field trace? boolean as for runs; default false
 ---@field resources_limits? contree.Limits of all its commands together; default the server's
 ---@field queue_timeout? number seconds to wait for a sandbox at most; default any time
 
@@ -1524,6 +1533,7 @@ function ProcessOutput:lines() end
 ---@field queue_timeout? number seconds to wait for a sandbox at most (local engine); default any time
 ---@field check? boolean an exit code other than 0 raises; default false
 ---@field networking? boolean|contree.Networking whether there is a network, and what may be reached; default the client's, or the server's: a local engine gives none
+---@field secrets? table<string, contree.Secret> what the run may use and never sees, by the variable that has a placeholder of it (local engine, with rules of networking); default the client's
 ---@field trace? boolean with rules of networking: result.tried lists what was connected (local engine); default false
 ---@field image_etc? boolean /etc/hosts, hostname and resolv.conf are the image's, and kept; default false
 ---@field resources_limits? contree.Limits default the server's
@@ -1718,6 +1728,7 @@ function Workspace:conflicts() end
 ---@field truncate_output_at? integer bytes kept of each stream; default all
 ---@field disposable? boolean false keeps what changed as a new image; default true
 ---@field tag? string names the image that is kept; default none
+---@field secrets? table<string, contree.Secret> what it may use and never sees (local engine, with rules of networking); default the client's
 ---@field trace? boolean with rules of networking: tell what was connected, too; default false
 ---@field networking? boolean|contree.Networking whether there is a network; default the server's
 ---@field image_etc? boolean /etc/hosts, hostname and resolv.conf are the image's, and kept; default false

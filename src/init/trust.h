@@ -1,0 +1,11 @@
+/* trust.h: one more certificate authority for the programs of a sandbox. */
+#ifndef CONTREE_INIT_TRUST_H
+#define CONTREE_INIT_TRUST_H
+
+#include "init/failure.h"
+
+/* Writes TRUST_PATH (protocol.h): the certificates that the image trusts, if it
+ * has a file of them, and those that can be read from `certificate`. */
+int trust_also(int certificate, struct failure *f);
+
+#endif
