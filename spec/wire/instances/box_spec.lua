@@ -182,7 +182,7 @@ local function behaves(runtime)
   it("gives images of what its files are, as a run that is kept does", function()
     local change = [[mkdir -p /d/e; echo 1 > /d/a; ln /d/a /d/b; ln -s a /d/c; mkfifo /d/p
       rm /etc/passwd; rm -rf /home; mkdir /home; echo x > /home/x; chmod 2750 /d/e; chmod 711 /
-      touch -d 2001-02-03 /d/a; cp /bin/busybox /bin/other; mv /bin/other /bin/new
+      touch -d '2001-02-03 04:05:06' /d/a; cp /bin/busybox /bin/other; mv /bin/other /bin/new
       dd if=/dev/zero of=/sparse bs=1 count=1 seek=10000000 2>/dev/null; echo > /dev/shm/x]]
     local look = [[cd /; find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev \) -prune -o \
       -exec stat -c '%n %F %a %u %g %s %h %N' {} + | grep -v ' directory ' | sort
