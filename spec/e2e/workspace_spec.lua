@@ -546,6 +546,20 @@ describe("image:workspace", function()
   end)
 
   describe("is a session", function()
+    it("that goes to no image without the folder, whose files would all be removed", function()
+      local path = folder("echo 1 > a")
+      local ws = open(path)
+      local err = raises("unprocessable", ws.commit, ws, image, "other")
+      assert.matches("has no directory /work", err.message, 1, true)
+      assert.same({ "main" }, ws:list_branches())
+      assert.equal(0, #ws:changes())
+      -- One with it is the user's to choose, and says what it changes.
+      local other = image:run{ shell = "mkdir /work; echo 2 > /work/a", disposable = false }
+      ws:commit(other, "other")
+      assert.equal("c a", kinds(ws:changes()))
+      raises("not_found", ws.commit, ws, client.images:use("none:1"))
+    end)
+
     it("that goes back, forks and branches with its folder", function()
       local path = folder("echo 1 > a")
       local ws = open(path)

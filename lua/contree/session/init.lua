@@ -145,6 +145,7 @@ function session.new(from, given)
   return in_store(from.client, "image:session", given, from)
 end
 
+-- An image, of whichever class.
 local function is_image(value)
   local kind = class.of(value)
   if kind == "contree.Image" or kind == "contree.Result" then return nil end
@@ -613,5 +614,7 @@ for name in pairs(filesystem) do PASSED_ON[#PASSED_ON + 1] = name end
 for _, name in ipairs(PASSED_ON) do
   Session[name] = function(self, ...) return image.methods[name](self.image, ...) end
 end
+
+session.is_image = is_image
 
 return session

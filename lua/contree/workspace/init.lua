@@ -209,6 +209,29 @@ function Workspace:popen(argv, given)
   return session.methods.popen(self, argv, in_folder(self, given or {}))
 end
 
+--- Moves the workspace to another image (session:commit), which has to have the folder: else all
+--- its files would count as removed, and apply() would remove them.
+---     workspace:commit(err.result, "mine")
+--- Raises: request, not_found (no image has the tag), unprocessable (the image has no folder
+--- there), conflict (the session is running a command, the branch was moved, or there is a branch
+--- of that name), gone (the session was deleted), file (the store).
+---@async
+---@param result contree.Image the image to go on with
+---@param branch? string a new branch, from where the run was started; default the one that
+---  the run was started on
+---@return contree.Workspace self
+function Workspace:commit(result, branch)
+  options.argument("session:commit", "the image", session.is_image, result)
+  local ok, found = pcall(filesystem.stat, self.client, image.uuid_of(result), self.at)
+  if not ok and not errors.is(found, "not_found") then error(found, 0) end
+  if not ok or found.type ~= "directory" then
+    errors.raise("unprocessable", ("workspace:commit: the image has no directory %s, so all files "
+      .. "of the folder would count as removed"):format(self.at),
+      { hint = "image:workspace begins one at that image" })
+  end
+  return session.methods.commit(self, result, branch)
+end
+
 --- An independent workspace that begins where this one is (session:fork): three of them try
 --- three things on the same folder.
 ---     local copy = workspace:fork()

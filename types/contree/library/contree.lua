@@ -1649,6 +1649,16 @@ function Workspace:start(given) end
 ---@return contree.Process
 function Workspace:popen(argv, given) end
 
+--- Moves the workspace to another image (session:commit), which has to have the folder: else all its files would count as removed, and apply() would remove them.
+---     workspace:commit(err.result, "mine")
+---
+--- Raises: request, not_found (no image has the tag), unprocessable (the image has no folder there), conflict (the session is running a command, the branch was moved, or there is a branch of that name), gone (the session was deleted), file (the store)
+---@async
+---@param result contree.Image the image to go on with
+---@param branch? string a new branch, from where the run was started; default the one that the run was started on
+---@return contree.Workspace self
+function Workspace:commit(result, branch) end
+
 --- An independent workspace that begins where this one is (session:fork): three of them try three things on the same folder.
 ---     local copy = workspace:fork()
 ---
