@@ -14,7 +14,7 @@ local function message(err)
   return type(err) == "table" and err.message or tostring(err)
 end
 
-local MODULE = { "make nvim in the plugin's directory builds it for Neovim's Lua",
+local MODULE = { "make deps && make nvim, in the plugin's directory, builds it for Neovim's Lua",
   "make install puts it where Neovim looks, too: /usr/local/share/lua/5.1" }
 
 local health_check = {}

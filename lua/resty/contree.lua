@@ -31,6 +31,9 @@ local safe = need("contree.safe", "the contree module is missing",
   "install it for LuaJIT, or name its folders with lua_package_path and lua_package_cpath "
   .. "(docs/use/hosts/openresty.md)")
 
+-- Misuse raises, and nginx calls a raised object "unknown reason": so that the log has the reason.
+require("contree.base.errors").on_misuse(function(err) ngx.log(ngx.ERR, tostring(err)) end)
+
 -- What the request is answered with; 500 for other kinds.
 local STATUS = { rate_limited = 429, conflict = 409, engine_unavailable = 503, connection = 503,
   cancelled = 503, timeout = 504, server = 502 }

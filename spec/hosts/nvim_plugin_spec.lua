@@ -112,10 +112,12 @@ describe("the Neovim plugin", function()
 
   it("stops a run, and tells of what cannot be", function()
     prints_with_plugin(table.concat({
-      "contree: nothing has run yet",
+      "contree: nothing has run yet with :Contree run (:Contree! rollback is for what ran on the "
+        .. "folder)",
       'contree: how is "cobol" run? Begin the text with #!, or see :help contree-setup',
-      "contree: there is no :Contree rnu; there are apply, begin, branch, changes, checkout, log, "
-        .. "on, review, rollback, run, shell, stop, undo",
+      "contree: there is no :Contree rnu; did you mean run?",
+      "contree: :Contree takes a subcommand; there are apply, begin, branch, changes, checkout, "
+        .. "log, on, review, rollback, run, shell, stop, undo",
       "contree: a run is under way; :Contree stop ends it",
       "$ /bin/sh -s|[stopped]",
     }, "\n"), [[
@@ -125,6 +127,7 @@ describe("the Neovim plugin", function()
       vim.bo.filetype = "cobol"
       vim.cmd("Contree run")
       vim.cmd("Contree rnu")
+      vim.cmd("Contree")
       vim.bo.filetype = "sh"
       set("sleep 30")
       vim.cmd("Contree run")
@@ -279,6 +282,41 @@ describe("the Neovim plugin", function()
       vim.cmd("Contree apply made")
       wait_told(3)
       assert(vim.fn.readfile("made")[1] == "new")
+      io.write("done")
+    ]]):format(folder))
+  end)
+
+  it("shows no file as empty that is nowhere, or cannot be read", function()
+    local folder = place.directory .. "/unread"
+    os.execute(("mkdir %s && cd %s && git init -q && echo keep >kept"):format(folder, folder))
+    prints_with_plugin("done", ([[
+      vim.cmd("cd %s")
+      told()
+      vim.cmd("Contree on echo new > made; rm kept; echo x > run; chmod +x run")
+      output()
+      vim.cmd("Contree review kpet")
+      wait_told(1)
+      assert(seen[1]:find("/unread nor the sandbox has kpet", 1, true), seen[1])
+      local folder = require("contree.nvim.folder")
+      local workspace = folder.workspace
+      folder.workspace = function()
+        return { path = vim.fn.getcwd(), at = "/w", read = function()
+          require("contree.base.errors").raise("connection", "gone")
+        end }
+      end
+      vim.cmd("Contree review kept")
+      wait_told(2)
+      assert(seen[2] == "contree: gone", seen[2])
+      assert(vim.fn.tabpagenr("$") == 1)
+      folder.workspace = workspace
+      for _, path in ipairs{ "kept", "made" } do -- each is on one side only
+        vim.cmd("Contree review " .. path)
+        assert(vim.wait(20000, function() return vim.fn.tabpagenr("$") == 2 end), seen[3])
+        vim.cmd("tabclose")
+      end
+      vim.cmd("Contree apply")
+      wait_told(3)
+      assert(seen[3]:find(":Contree! apply, brings what is risky home", 1, true), seen[3])
       io.write("done")
     ]]):format(folder))
   end)

@@ -20,6 +20,13 @@ local HTTP = [[
       local contree = require("resty.contree")
       contree.stream(contree.new().images:use("busybox:latest"), { shel = "true" })
     } }
+    location = /typo { content_by_lua_block {
+      local contree = require("resty.contree")
+      local image = contree.new().images:use("busybox:latest")
+      if ngx.var.arg_what == "option" then image:run{ shell = "true", quue_timeout = 2 } end
+      if ngx.var.arg_what == "method" then image:rnu("true") end
+      ngx.say(image:run("true").stdot)
+    } }
     location = /events { content_by_lua_block {
       local contree = require("resty.contree")
       local seen = {}
@@ -142,6 +149,17 @@ describe("resty.contree", function()
     assert.are.equal(500, (server:get("/misuse")))
     server:logged('nginx.conf:%d+%):%d+: contree: image:run does not know the option "shel"')
     assert.is_nil(server:log():find("nobody waited", 1, true))
+  end)
+
+  it("has the log tell of misuse that a handler does not catch", function()
+    for what, words in pairs{
+      option = 'image:run does not know the option "quue_timeout" (did you mean "queue_timeout"?)',
+      method = 'contree.Image has no "rnu" (did you mean "run"?)',
+      field = 'contree.Result has no "stdot" (did you mean "stdout"?)',
+    } do
+      assert.are.equal(500, (server:get("/typo?what=" .. what)))
+      server:logged("nginx.conf:%d+%):%d+: contree: " .. words:gsub("%p", "%%%0"))
+    end
   end)
 
   it("leaves on_event and sessions as they are", function()

@@ -119,10 +119,10 @@ int database_lua_open(lua_State *L) {
     }
     /* SQLite would make it readable to all users. Not with open(): closing a
      * file drops the locks of other connections of this process to it. If this
-     * fails, so does SQLite, and says why. */
-    if (mknod(path, S_IFREG | S_IRUSR | S_IWUSR, 0) < 0 && errno == ENOSPC) {
+     * fails, so does SQLite, which does not say why. */
+    if (mknod(path, S_IFREG | S_IRUSR | S_IWUSR, 0) < 0 && errno != EEXIST) {
         lua_pushnil(L);
-        lua_pushfstring(L, "%s: %s", path, strerror(errno));
+        lua_pushfstring(L, "it cannot be made: %s", strerror(errno));
         return 2;
     }
     int code = sqlite.open_v2(
@@ -130,9 +130,8 @@ int database_lua_open(lua_State *L) {
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK) {
         lua_pushnil(L);
-        lua_pushfstring(L, "%s: %s", path,
-                        database->handle ? sqlite.errmsg(database->handle)
-                                         : "not enough memory");
+        lua_pushstring(L, database->handle ? sqlite.errmsg(database->handle)
+                                           : "not enough memory");
         shut(database);
         return 2;
     }

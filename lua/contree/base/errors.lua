@@ -67,10 +67,19 @@ function errors.raise(kind, message, fields)
   error(errors.new(kind, message, fields), 0)
 end
 
+local heard -- see on_misuse
+
+--- Has a function told of each mistake of the script, before it is raised: for a host that shows
+--- no error objects.
+---@param fn? fun(err: contree.Error)
+function errors.on_misuse(fn) heard = fn end
+
 --- Raise an error for a mistake of the script (misuse).
 function errors.misuse(message, hint)
-  error(errors.new("invalid_argument", message,
-    { where = place.of(), misuse = true, hint = hint }), 0)
+  local err = errors.new("invalid_argument", message,
+    { where = place.of(), misuse = true, hint = hint })
+  if heard then heard(err) end
+  error(err, 0)
 end
 
 ---@return boolean

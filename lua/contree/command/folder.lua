@@ -1,6 +1,7 @@
 --- contree on, changes, apply, undo: commands on a folder of this machine, which stays as it is
 --- until changes are brought home.
 
+local apply = require("contree.workspace.apply")
 local errors = require("contree.base.errors")
 local kept = require("contree.workspace.kept")
 local progress = require("contree.command.progress")
@@ -124,7 +125,7 @@ end
 
 local function say(args, applied)
   if args.json then return report.json(applied) end
-  local text = tostring(applied)
+  local text = apply.words(applied, "shell")
   if text ~= "" then report.line(text) end
 end
 

@@ -2,6 +2,7 @@
 --- hunk by hunk, and taken back. `contree on` has the same workspace.
 
 local api = vim.api
+local apply = require("contree.workspace.apply")
 local config = require("contree.nvim.config")
 local contree = require("contree")
 local kept = require("contree.workspace.kept")
@@ -133,7 +134,7 @@ local function under_cursor()
 end
 
 local function say(applied)
-  local text = tostring(applied)
+  local text = apply.words(applied, "editor")
   task.tell(text ~= "" and text:gsub("\n$", "") or "nothing to do",
     applied.skipped and #applied.skipped > 0 and vim.log.levels.WARN or nil)
   vim.cmd("checktime")
@@ -155,6 +156,12 @@ end
 function folder.review(path)
   local workspace = folder.workspace()
   local ok, text = pcall(workspace.read, workspace, workspace.at .. "/" .. path)
+  -- Shown as empty, a file that could not be read would be emptied by `do`.
+  if not ok and not contree.is_error(text, "not_found") then error(text, 0) end
+  if not ok and vim.fn.getftype(workspace.path .. "/" .. path) == "" then
+    error(("neither the folder %s nor the sandbox has %s"):format(
+      vim.fn.fnamemodify(workspace.path, ":~"), path), 0)
+  end
   local lines = ok and vim.split(text:gsub("\n$", ""), "\n", { plain = true }) or {}
   vim.cmd("tabedit " .. vim.fn.fnameescape(workspace.path .. "/" .. path))
   vim.cmd("diffthis")

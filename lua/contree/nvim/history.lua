@@ -9,13 +9,14 @@ local view = require("contree.nvim.view")
 local history = {}
 
 -- The session that a command means.
-local function find(of_folder)
+local function find(of_folder, command)
   local found = of_folder and folder.workspace() or run.session()
-  return found or error("nothing has run yet", 0)
+  return found or error(("nothing has run yet with :Contree run (:Contree! %s is for what ran on "
+    .. "the folder)"):format(command), 0)
 end
 
 local function show(of_folder)
-  local session = find(of_folder)
+  local session = find(of_folder, "log")
   local function go()
     local line = vim.api.nvim_get_current_line()
     local branch = line:match("%(([^,()]+)[^()]*%)%s*$")
@@ -46,7 +47,7 @@ function history.log(of_folder) task.run(show, of_folder) end
 --- Begins a branch.
 function history.branch(of_folder, name)
   task.run(function()
-    find(of_folder):branch(name)
+    find(of_folder, "branch"):branch(name)
     task.tell("on branch " .. name)
   end)
 end
@@ -54,7 +55,7 @@ end
 --- Goes to a branch.
 function history.checkout(of_folder, name)
   task.run(function()
-    find(of_folder):checkout(name)
+    find(of_folder, "checkout"):checkout(name)
     task.tell("on branch " .. name)
   end)
 end
@@ -62,7 +63,7 @@ end
 --- Goes back by runs.
 function history.rollback(of_folder, count)
   task.run(function()
-    find(of_folder):rollback(count)
+    find(of_folder, "rollback"):rollback(count)
     task.tell(("back to before the last %s"):format(count == 1 and "run" or count .. " runs"))
   end)
 end

@@ -3,6 +3,7 @@
 local config = require("contree.nvim.config")
 local folder = require("contree.nvim.folder")
 local history = require("contree.nvim.history")
+local options = require("contree.base.options")
 local run = require("contree.nvim.run")
 local shell = require("contree.nvim.shell")
 local task = require("contree.nvim.task")
@@ -65,8 +66,10 @@ function plugin.command(given)
   local name, text = given.args:match("^(%S*)%s*(.-)%s*$")
   local act = COMMANDS[name]
   if not act then
-    return task.fail(("there is no :Contree %s; there are %s"):format(name,
-      table.concat(names(), ", ")))
+    local near = options.nearest(name, COMMANDS)
+    return task.fail((name == "" and ":Contree takes a subcommand" or
+      "there is no :Contree " .. name) .. "; " .. (near and "did you mean " .. near .. "?"
+      or "there are " .. table.concat(names(), ", ")))
   end
   if given.range == 0 and name == "run" then
     given.line1, given.line2 = 1, vim.api.nvim_buf_line_count(0)

@@ -2,6 +2,7 @@
 --- The other plugins' interfaces are around it (codecompanion.lua, avante.lua, mcphub.lua).
 --- `contree mcp` has tools of these names, too.
 
+local apply = require("contree.workspace.apply")
 local contree = require("contree")
 local folder = require("contree.nvim.folder")
 local run = require("contree.nvim.run")
@@ -72,7 +73,7 @@ end
 
 local function said(applied)
   vim.cmd("checktime") -- buffers follow their files
-  local words = tostring(applied)
+  local words = apply.words(applied, "agent")
   return words ~= "" and text.utf8(words) or "nothing to do"
 end
 

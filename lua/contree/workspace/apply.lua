@@ -10,11 +10,28 @@ local hunks = require("contree.workspace.hunks")
 local image = require("contree.image")
 local loop = require("contree.loop")
 local progress = require("contree.base.progress")
+local remedy = require("contree.base.remedy")
 local sync = require("contree.workspace.sync")
 local tasks = require("contree.loop.task")
 local wire = require("contree.wire")
 
 local apply = {}
+
+--- What apply() and undo() did, in words for who reads them.
+---@param applied contree.Applied
+---@param reader contree.Reader
+---@return string
+function apply.words(applied, reader)
+  local lines, risky = {}, false
+  local verb = applied.dry_run and "would write" or applied.undone and "took back" or "wrote"
+  for _, path in ipairs(applied.written) do lines[#lines + 1] = verb .. " " .. path end
+  for _, each in ipairs(applied.skipped) do
+    lines[#lines + 1] = ("left %s alone (%s): %s"):format(each.path, each.kind, each.why)
+    risky = risky or each.kind == "risky"
+  end
+  if risky then lines[#lines + 1] = remedy.words({ "risky" }, reader) end
+  return table.concat(lines, "\n")
+end
 
 local AT_A_TIME = 4
 local TEXT_MAX = 2 ^ 27
@@ -27,19 +44,7 @@ local TEXT_MAX = 2 ^ 27
 ---@field dry_run boolean nothing was done
 ---@field undone boolean     they were taken back
 local make = class.define("contree.Applied", {}, {
-  __tostring = function(self)
-    local lines, risky = {}, false
-    local verb = self.dry_run and "would write" or self.undone and "took back" or "wrote"
-    for _, path in ipairs(self.written) do lines[#lines + 1] = verb .. " " .. path end
-    for _, each in ipairs(self.skipped) do
-      lines[#lines + 1] = ("left %s alone (%s): %s"):format(each.path, each.kind, each.why)
-      risky = risky or each.kind == "risky"
-    end
-    if risky then
-      lines[#lines + 1] = 'apply{ only = "PATH" } or { risky = true } brings what is risky home'
-    end
-    return table.concat(lines, "\n")
-  end,
+  __tostring = function(self) return apply.words(self, "script") end,
 }, { "written", "skipped", "dry_run", "undone" })
 
 -- Planning -------------------------------------------------------------------

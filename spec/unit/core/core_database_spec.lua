@@ -47,7 +47,7 @@ describe("core.database", function()
     assert.matches("closed", select(2, pcall(db.exec, db, "SELECT 1")))
     local none, message = core.database(directory .. "/no/such")
     assert.is_nil(none)
-    assert.matches("unable to open", message)
+    assert.matches("^it cannot be made: No such file", message)
   end)
 
   it("does not open the file to others, nor touch what is there", function()

@@ -231,7 +231,7 @@ describe("a store in a file", function()
     refused("newer contree")
     db:close()
     path = directory .. "/none/x"
-    refused("unable to open")
+    refused("none/x: it cannot be made: No such file")
     local err = failure(open, sqlite.new(directory))
     assert.is_true(errors.is(err, "file"))
   end)
