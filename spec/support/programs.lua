@@ -18,8 +18,12 @@ add() {
     cp -aL "$file" "$root$file"
   done
 }
-for name in bash sh less top tmux vim python3 seq stty tty sleep cat env; do
-  program=$(PATH=/usr/bin:/bin command -v "$name") || { echo "no $name here" >&2; exit 1; }
+for name in bash sh less top tmux vim python3 nginx \
+  seq stty tty sleep cat env truncate; do
+  program=$(PATH=/usr/bin:/bin:/usr/sbin command -v "$name") || {
+    echo "no $name here" >&2
+    exit 1
+  }
   add "$(readlink -f "$program")" $(ldd "$(readlink -f "$program")" | grep -o '/[^ ]*')
   cp -aL "$program" "$root/bin/$name"
 done
@@ -33,7 +37,7 @@ tar -C "$root" -cf "$1" .
 rm -rf "$root"
 ]=]
 
---- bash, less, top, tmux, vim and python3 of this machine, as an image.
+--- bash, less, top, tmux, vim, python3 and nginx of this machine, as an image.
 ---@return contree.Image
 function programs.image(client, directory)
   local script = disk.write(directory .. "/programs.sh", SCRIPT)

@@ -118,7 +118,8 @@ static void give_up_errno(struct watch *w, const char *what) {
     if (errno == ENOSPC || errno == EMFILE)
         fail(&f, 429,
              "%s: the limit of directories that can be watched is reached "
-             "(fs.inotify.max_user_watches, max_user_instances)",
+             "(a quarter of fs.inotify.max_user_watches and "
+             "max_user_instances)",
              what);
     else
         fail_errno(&f, "%s", what);

@@ -35,7 +35,7 @@ local LEAVING, RELAUNCH_PAUSE = 30, 0.5
 ---@field max_runs? integer   sandboxes at a time, 1 to 64; default 64
 ---@field max_queued? integer runs that may wait for one; others are `rate_limited`; default 1024
 ---@field runtime? string     what makes the sandboxes: "native", "crun", "runc", "/a/path";
----  default "native"
+---  default $CONTREE_RUNTIME, then "native"
 ---@field plain_api? boolean  no more than the hosted service has, to try what a program needs;
 ---  default false
 

@@ -45,7 +45,7 @@ describe("a port of a sandbox", function()
   local function exchange(port, data)
     local sock = connect(port)
     if not sock then return "", "refused" end
-    if data then assert(sock:send(data)) end
+    if data then sock:send(data) end -- it may be cut off already
     sock:shutdown("send")
     local text, problem, partial = sock:receive("*a")
     sock:close()
@@ -189,7 +189,8 @@ describe("a port of a sandbox", function()
       sock:setoption("linger", { on = true, timeout = 0 })
       sock:close()
     end
-    assert.are.equal("still there", exchange(port, "still there"))
+    -- On a slow machine it may be that the server cannot start a process for this one yet.
+    wire.eventually("the server", function() return exchange(port, "there") == "there" end)
     wire.eventually("no connection", function()
       return engine:get(path(uuid)).json.ports[1].connections == 0
     end)

@@ -72,6 +72,12 @@ static bool has_ended(const struct operation *op, int spid) {
     return !processes_find(op, spid) && spid > 0 && spid < op->next_spid;
 }
 
+static int missing(const struct operation *op, int spid, struct fault *f) {
+    if (has_ended(op, spid))
+        return fault_set(f, 409, "process %d has ended", spid);
+    return fault_set(f, 404, "the operation has no process %d", spid);
+}
+
 /* Find a process that has been started. */
 static struct process_entry *check_process(const struct operation *op, int spid,
                                            struct fault *f) {
@@ -80,10 +86,7 @@ static struct process_entry *check_process(const struct operation *op, int spid,
         return NULL;
     if (e && process_is_spawned(e->process))
         return e;
-    if (has_ended(op, spid))
-        fault_set(f, 409, "process %d has ended", spid);
-    else
-        fault_set(f, 404, "the operation has no process %d", spid);
+    missing(op, spid, f);
     return NULL;
 }
 
@@ -185,5 +188,5 @@ int operation_hang_up(struct operation *op, int spid, struct fault *f) {
         return process_hang_up(e->process, f);
     if (spid == 1 && op->run.process.terminal.rows)
         return operation_cancel(op, f);
-    return fault_set(f, 404, "the operation has no process %d", spid);
+    return missing(op, spid, f);
 }
