@@ -12,8 +12,8 @@ local tools = require("contree.nvim.tools")
 local plugin = {}
 
 --- Changes settings (:help contree-setup).
----@param options? table
-function plugin.setup(options) config.set(options or {}) end
+---@param given? table
+function plugin.setup(given) config.set(given or {}) end
 
 local function need(name, what)
   if name and name ~= "" then return name end
