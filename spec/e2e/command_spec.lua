@@ -129,6 +129,26 @@ describe("contree", function()
     end)
   end)
 
+  it("says what was probably meant", function()
+    local meant = "did you mean busybox:latest?"
+    assert.matches(meant, fails(1, "cat busybx:latest /etc/passwd"), 1, true)
+    assert.matches(meant, fails(1, "rm busyboxx:latest"), 1, true)
+    assert.is_nil(fails(1, "rm nothing:1"):find("did you mean", 1, true))
+    -- An image that is not here is asked for at its registry; nobody listens there.
+    ok("tag busybox:latest localhost:1/tools:v1")
+    assert.matches("did you mean localhost:1/tools:v1?",
+      fails(125, "run localhost:1/tols:v1 -- true"), 1, true)
+    ok("rm localhost:1/tools:v1")
+
+    assert.matches("-s lets", fails(127, "run busybox:latest -- 'ls | wc'"), 1, true)
+    for _, line in ipairs{ "run busybox:latest -- nosuch", "run busybox:latest -- nosuch 'a b'",
+      "run -s busybox:latest -- 'nosuch a'" } do
+      assert.is_nil(fails(127, line):find("-s lets", 1, true))
+    end
+    local text = fails(1, "rollback -S nosuch")
+    assert.matches("contree run -S nosuch IMAGE", text, 1, true)
+  end)
+
   describe("on a folder", function()
     local folder, there
 

@@ -64,6 +64,14 @@ describe("a mistake", function()
     assert.matches("/no/such/dir", tostring(err), 1, true)
   end)
 
+  it("too much on disk says how to have more, and which limit it was", function()
+    local err = failure(busybox.run, busybox, { shell = "head -c 2000000 /dev/zero > /x",
+      resources_limits = { max_layer_bytes = 2 ^ 20 } })
+    assert.are.equal("operation_failed", err.kind)
+    assert.are.equal("disk", err.result.limit)
+    assert.matches("max_layer_bytes = } gives it more", err.hint, 1, true)
+  end)
+
   it("leaves the engine healthy", function()
     assert.are.equal(0, busybox:run("true").exit_code)
     assert.are.equal("", disk.capture("ls " .. disk.quote(directory .. "/data/w") ..

@@ -107,6 +107,8 @@ describe("contree mcp", function()
     client:send("notifications/cancelled", { requestId = {} }, true)
     assert.are.equal(-32601, client:request("no/such").error.code)
     assert.are.equal(-32602, client:request("tools/call", { name = "no_such" }).error.code)
+    assert.are.equal("there is no tool list_image (did you mean list_images?)",
+      client:request("tools/call", { name = "list_image" }).error.message)
     assert.are.equal(-32602, client:request("tools/list", { cursor = "x" }).error.code)
     assert.are.same({}, client:request("ping").result)
   end)

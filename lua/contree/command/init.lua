@@ -3,6 +3,7 @@
 
 local arguments = require("contree.command.arguments")
 local contree = require("contree")
+local errors = require("contree.base.errors")
 local report = require("contree.command.report")
 local terminal = require("contree.command.terminal")
 local uv = require("luv")
@@ -34,6 +35,10 @@ end
 
 local function code_of_failure(args, err)
   if type(err) == "table" and rawget(err, "broken_pipe") then return BROKEN_PIPE end
+  local missing = errors.is(err) and err.remedy
+  if missing and missing[1] == "import" then
+    require("contree.command.sessions").suggest(args, err, missing[2])
+  end
   report.failure(args, err)
   return RUNS_ANOTHER[args.command_name] and OWN_FAILURE or FAILED
 end

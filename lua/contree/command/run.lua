@@ -12,6 +12,7 @@ local terminal = require("contree.command.terminal")
 
 local run = {}
 
+local NOT_FOUND = 127 -- exit code of a command that is not there
 local KILLED = 128 -- as shells say it: the signal's number is added
 
 -- FROM:/PATH pairs by their paths.
@@ -100,7 +101,16 @@ local function exit_code(result)
   return result.exit_code
 end
 
+-- One word with a space in it is most often a line for a shell.
+local function is_line(args)
+  local words = args.command
+  return not args.shell and words and #words == 1 and words[1]:find("%s") ~= nil
+end
+
 local function explain(args, result)
+  if result.exit_code == NOT_FOUND and is_line(args) then
+    report.note(args, "  -s lets the image's shell run a line")
+  end
   if result.timed_out then
     report.note(args, "contree: the time is up; --timeout gives more")
   elseif result.limit then

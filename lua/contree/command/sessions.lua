@@ -3,6 +3,7 @@
 local errors = require("contree.base.errors")
 local kept = require("contree.workspace.kept")
 local logins = require("contree.command.logins")
+local options = require("contree.base.options")
 
 local sessions = {}
 
@@ -29,20 +30,20 @@ function sessions.named(args, reference)
 end
 
 --- The workspace of a folder; by default of the nearest above --folder that has one.
----@param options? { path: string?, image: string?, prefer: string?, progress: function? }
+---@param given? { path: string?, image: string?, prefer: string?, progress: function? }
 ---@return contree.Workspace
-function sessions.workspace(args, options)
-  options = options or {}
+function sessions.workspace(args, given)
+  given = given or {}
   local id, folder
-  if options.path then
-    folder = kept.folder(options.path)
+  if given.path then
+    folder = kept.folder(given.path)
     id = kept.has(folder) and folder or nil
   else
     id, folder = kept.find(args.folder or ".")
   end
-  if id then return kept.open(args.client, id, options) end
-  if options.image then
-    return kept.begin(args.client, folder, sessions.start(args, options.image), options)
+  if id then return kept.open(args.client, id, given) end
+  if given.image then
+    return kept.begin(args.client, folder, sessions.start(args, given.image), given)
   end
   errors.raise("not_found", folder .. ": no command has run on this folder yet",
     { hint = "contree on --image IMAGE -- COMMAND runs the first one" })
@@ -68,7 +69,29 @@ end
 ---@return contree.Image
 function sessions.start(args, word)
   if word:find("^@") then return sessions.image(args, word) end
-  return args.client.images:oci(word, logins.of(word))
+  local ok, image = pcall(args.client.images.oci, args.client.images, word, logins.of(word))
+  if ok then return image end
+  sessions.suggest(args, image, word)
+  error(image, 0)
+end
+
+local function name_of(tag) return tag:match("^(.*):[^:/]*$") or tag end
+
+--- Tells an error about an image that is not there which one was probably meant: one that is
+--- here, with nearly the same name.
+---@async
+---@param err any
+---@param word string the image that was asked for
+function sessions.suggest(args, err, word)
+  if not errors.is(err) or err.hint and (err.remedy or {})[1] ~= "import" then return end
+  local ok, list = pcall(args.client.images.list, args.client.images, { tagged = true })
+  local tags = {}
+  for _, image in ipairs(ok and list or {}) do tags[name_of(image.tag)] = image.tag end
+  local near = options.nearest(name_of(word), tags)
+  if near then
+    err.remedy, err.hint = nil, ("did you mean %s? contree images lists what is here")
+      :format(tags[near])
+  end
 end
 
 --- IMAGE:/PATH in its parts; nil when a word is no such thing.

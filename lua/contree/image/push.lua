@@ -43,8 +43,10 @@ function push.image(self, uuid, ref, given)
   if ok then return scheme_of(ref) end
   if errors.is(answer) and (answer.status == 403 or UNABLE[answer.status])
     and image.exists(self, uuid) then
+    -- An engine that cannot says itself what it lacks.
     errors.raise("not_supported", "this server does not push images: " .. answer.message,
-      { hint = "a local engine on this machine does", status = answer.status })
+      { hint = answer.status ~= 501 and "a local engine on this machine does" or nil,
+        status = answer.status })
   end
   if errors.is(answer) and answer.message:find("registry.credentials", 1, true) then
     remedy.set(answer, "login")

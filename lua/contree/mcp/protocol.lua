@@ -28,6 +28,7 @@ files unless workspace_apply brings changes home.
 3. For the user's project use workspace_run: the folder is in /work, the changes stay in the
    sandbox, workspace_changes shows them as a patch, workspace_apply brings them home.
 4. Name images worth keeping with set_tag, as in "project/purpose:v1".
+5. A sandbox has no network ("bad address") unless the call says networking = true, or allow.
 
 diff, blame and bisect say what changed between images, which run changed a path, and which run
 broke something. get_guide tells more.]]
@@ -100,7 +101,9 @@ methods["tools/call"] = function(self, params)
   local tools = require("contree.mcp.tools")
   local tool = tools.find(params.name)
   if not tool then
-    protocol.fail(PARAMS, ("there is no tool %s"):format(tostring(params.name)))
+    local near = tools.near(params.name)
+    protocol.fail(PARAMS, ("there is no tool %s"):format(tostring(params.name))
+      .. (near and (" (did you mean %s?)"):format(near) or ""))
   end
   return tools.call(self, tool, params)
 end

@@ -92,6 +92,13 @@ function tools.find(name)
   return by_name[name]
 end
 
+--- The name of a tool that was probably meant.
+---@return string?
+function tools.near(name)
+  load()
+  return type(name) == "string" and options.nearest(name, by_name) or nil
+end
+
 -- Arguments ------------------------------------------------------------------
 
 local function is_text_list(value)

@@ -249,10 +249,12 @@ local function conclude(self, found)
     err = errors.new("rate_limited", found.error or "no sandbox was free in time",
       { hint = "nothing has run; a longer queue_timeout waits for longer" })
   elseif found.status ~= "SUCCESS" then
-    local engine = self.client.engine
-    local lost = engine and found.error and found.error:find("the engine stopped", 1, true)
-    err = errors.new("operation_failed", found.error or "the operation failed",
-      { hint = lost and engine:where_to_look() or nil })
+    local engine, why = self.client.engine, found.error or "the operation failed"
+    local lost = engine and why:find("the engine stopped", 1, true)
+    -- The quota of a volume has the same limit, and another remedy.
+    local full = found.limit == "disk" and why:find("max_layer_bytes", 1, true)
+    err = errors.new("operation_failed", why,
+      { hint = lost and engine:where_to_look() or nil, remedy = full and { "disk" } or nil })
   elseif self.plan.check and outcome.is_failure(result) then
     err = outcome.failure(result)
   end

@@ -124,7 +124,7 @@ local function in_store(client, where, given, from)
   local past, server = history.open(rows, id, client.origin, start)
   if not past then
     errors.raise("not_found", ("the store has no session %q, and there is no image to begin one")
-      :format(id), { hint = "image:session{…} or image = begins one" })
+      :format(id), { remedy = { "begin", id } })
   end
   if server ~= client.origin then
     errors.raise("conflict", ("the session %q is one of %s, and this client's images are at %s")

@@ -47,7 +47,8 @@ function kept.folder(path)
   local real, problem = core.real_path(path)
   local stat = real and core.stat(real)
   if stat and stat.type == "directory" then return real end
-  errors.raise("file", ("%s: %s"):format(path, problem or "it is no directory"))
+  -- The system's words begin with the path already.
+  errors.raise("file", problem or path .. ": it is no directory")
 end
 
 --- The id of the session of a folder, or of the nearest above it that has one.

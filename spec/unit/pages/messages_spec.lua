@@ -1,4 +1,5 @@
 -- docs/reference/messages.md and the sources say the same.
+local disk = require("spec.support.disk")
 local messages = require("spec.support.messages")
 
 local function lines_of(text)
@@ -25,6 +26,13 @@ describe("the page of messages", function()
 
   it("has no message that the sources have not (the same mends it)", function()
     assert.are.same({}, missing(page, code))
+  end)
+
+  -- fault_errno() appends the system's words, which would then read as part of the fix.
+  it("has fixes at the end of messages, none before the system's words", function()
+    local wrong = disk.capture([[cat $(find src -name '*.c') | tr -d '\n' | grep -o ]]
+      .. [["fault_errno([^;]*Fix:[^;]*;" || true]])
+    assert.are.equal("", wrong)
   end)
 
   it("is about many: the sources are really read", function()

@@ -74,6 +74,24 @@ describe("on a full disk", function()
     end)
   end
 
+  -- Without skopeo and with an empty data directory on a full disk: what a new user has.
+  on_small_disk("the first image is missing because of that, and says so", function()
+    engine:kill("TERM")
+    wire.run(("rm -r %s/*"):format(engine.data))
+    fill()
+    wire.run(("truncate -s -800K %s/filler"):format(engine.data))
+    engine.prefix = "PATH=" .. wire.run("dirname $(command -v contree-engine)")
+    engine:launch()
+    local reply = engine:post("/v1/images/import", { tag = "busybox:latest",
+      registry = { url = "docker://busybox:latest" } })
+    check_error(reply)
+    assert.matches("could not make busybox:latest .*No space left", reply.json.error)
+    local other = engine:post("/v1/images/import", { tag = "other:1",
+      registry = { url = "docker://other:1" } })
+    assert.are.equal(501, other.status)
+    assert.matches("skopeo", other.json.error)
+  end)
+
   on_small_disk("an upload is refused and leaves nothing", function()
     local reply = engine:request("POST", "/v1/files", { body = ("x"):rep(28 * MB) })
     check_error(reply)

@@ -220,9 +220,8 @@ static void tell_ready(int fd) {
  * serves all the same. */
 static void make_first_image(struct engine *e) {
     struct importer m = {e->dir_fd, e->store, e->layers, e->ids};
-    struct fault f;
-    if (import_busybox(&m, &f) < 0)
-        log_line("no busybox:latest: %s", f.message);
+    if (import_busybox(&m, &e->no_busybox) < 0)
+        log_line("no busybox:latest: %s", e->no_busybox.message);
 }
 
 /* A shell that starts us in the background ignores SIGINT for us, and every

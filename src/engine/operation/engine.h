@@ -50,6 +50,8 @@ struct engine {
     struct operations *operations;
     struct layers *layers;
     struct id_range ids;
+    struct fault
+        no_busybox; /* why busybox:latest was not made; status 0: it is */
     struct descriptors descriptors;
     struct workers workers;
     size_t archives;  /* that are being sent */

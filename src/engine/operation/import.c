@@ -312,10 +312,31 @@ static struct operation *start(struct operation *op) {
     return op;
 }
 
+/* Registries cannot be reached. Whoever asks for busybox:latest does not want
+ * one, but what the engine should have made by itself: say why it is not
+ * there. */
+static void explain_busybox(const struct operations *all, const char *tag,
+                            struct fault *f) {
+    const struct fault *why = &all->engine->no_busybox;
+    if (f->status == 501 && why->status && tag && strcmp(tag, BUSYBOX_TAG) == 0)
+        fault_set(f, why->status == 507 ? 507 : 501,
+                  "the engine could not make busybox:latest when it began: "
+                  "%.300s",
+                  why->message);
+}
+
+static int check_registry(const struct operations *all,
+                          const struct import_request *r, struct fault *f) {
+    if (registry_check(r->url, f) == 0)
+        return 0;
+    explain_busybox(all, r->tag, f);
+    return -1;
+}
+
 struct operation *operation_import(struct operations *all,
                                    struct import_request *r, struct fault *f) {
     struct operation *op = NULL;
-    if (check(all, r->tag, f) == 0 && registry_check(r->url, f) == 0 &&
+    if (check(all, r->tag, f) == 0 && check_registry(all, r, f) == 0 &&
         !(op = new_import(all, r, NULL, r->url, r->tag)))
         fault_memory(f);
     if (op) {

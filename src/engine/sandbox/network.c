@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "sandbox/network.h"
 #include "base/descriptor.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct network {
@@ -100,10 +102,10 @@ static int spawn(uv_loop_t *loop, struct network *n, int ends[4], int net) {
 static int check_tun(struct fault *f) {
     if (access("/dev/net/tun", R_OK | W_OK) == 0)
         return 0;
-    fault_errno(f, "networking needs /dev/net/tun. Fix: sudo modprobe tun && "
-                   "sudo chmod 666 /dev/net/tun");
-    f->status = 503;
-    return -1;
+    return fault_set(f, 503,
+                     "networking needs /dev/net/tun: %s. Fix: sudo modprobe "
+                     "tun && sudo chmod 666 /dev/net/tun",
+                     strerror(errno));
 }
 
 static void close_ready(struct network *n) {

@@ -21,8 +21,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TAG "busybox:latest"
-
 static const char *const places[] = {
     "/bin/busybox",        "/usr/bin/busybox",       "/sbin/busybox",
     "/usr/sbin/busybox",   "/usr/local/bin/busybox", "/bin/busybox.static",
@@ -77,7 +75,7 @@ int busybox_open(const char **path, struct fault *f) {
         }
     }
     return fault_set(f, 503,
-                     "no static busybox on this machine to make " TAG
+                     "no static busybox on this machine to make " BUSYBOX_TAG
                      " of: install it (apt-get install busybox-static, or "
                      "apk add busybox-static), or import an image");
 }
@@ -223,10 +221,10 @@ static int fill(const struct importer *m, const struct workspace *w,
 }
 
 int import_busybox(const struct importer *m, struct fault *f) {
-    struct image i = {.tag = TAG, .created = wall_microseconds()};
+    struct image i = {.tag = BUSYBOX_TAG, .created = wall_microseconds()};
     struct workspace w;
     struct fault none;
-    if (store_image_by_tag(m->store, TAG, &i, &none) == 0) {
+    if (store_image_by_tag(m->store, BUSYBOX_TAG, &i, &none) == 0) {
         image_clear(&i);
         return 0;
     }

@@ -9,6 +9,8 @@
 #include "base/ids.h"
 #include "layer/layers.h"
 
+#define BUSYBOX_TAG "busybox:latest"
+
 /* What every import needs. */
 struct importer {
     int dir_fd; /* the data directory */

@@ -17,5 +17,6 @@ end
 return {
   { name = "get_guide", title = "Read the guide", reads = true, call = get_guide,
     about = "Returns a section of the guide: " .. table.concat(guide.sections(), ", ") .. ".",
-    takes = { { "section", "string", "which", required = true } } },
+    takes = { { "section", "string", "one of: " .. table.concat(guide.sections(), ", "),
+      required = true } } },
 }
