@@ -358,6 +358,26 @@ describe("the Neovim plugin", function()
     ]])
   end)
 
+  it("refuses settings that are none", function()
+    prints_with_plugin("done", [[
+      local setup = require("contree.nvim").setup
+      for words, settings in pairs{
+        ['does not know the option "imgae" (did you mean "image"?)'] = { imgae = "x" },
+        ["timeout must be a number of seconds above 0, got a string"] = { timeout = "long" },
+        ["height must be an integer from 1 to 10000, got a string"] = { height = "tall" },
+        ["a map whose sh is a list of strings, got a string"] = { interpreters = { sh = "sh" } },
+      } do
+        local ok, err = pcall(setup, settings)
+        assert(not ok and tostring(err):find(words, 1, true), tostring(err))
+      end
+      setup{ interpreters = { sh = { "/bin/cat" } }, timeout = 5, height = 3 }
+      set("echo")
+      vim.cmd("Contree run")
+      assert(output():find("$ /bin/cat|echo|", 1, true))
+      io.write("done")
+    ]])
+  end)
+
   it("completes", function()
     prints_with_plugin("rollback run busybox:latest", [[
       io.write(table.concat(vim.fn.getcompletion("Contree r", "cmdline"), " ", 2, 3), " ")

@@ -1,6 +1,7 @@
 --- What the plugin is told by setup() or vim.g.contree, and the client that follows from it.
 
 local contree = require("contree")
+local options = require("contree.base.options")
 
 local config = {}
 
@@ -18,6 +19,12 @@ local DEFAULTS = {
   },
 }
 
+local SPEC = {
+  client = options.any, -- contree.new() checks it
+  image = options.text, timeout = options.seconds, height = options.integer(1, 10000),
+  interpreters = options.map(options.text, options.texts),
+}
+
 local given, client
 
 --- The settings.
@@ -27,18 +34,10 @@ function config.get()
 end
 
 --- Changes settings. Sessions go on; a new client is made when it is next needed.
----@param options table
-function config.set(options)
-  for name in pairs(options) do
-    if DEFAULTS[name] == nil and name ~= "client" then
-      local known = vim.tbl_keys(DEFAULTS)
-      table.insert(known, "client")
-      table.sort(known)
-      error(("contree: there is no setting %s (there are %s)"):format(name,
-        table.concat(known, ", ")), 0)
-    end
-  end
-  given = vim.tbl_deep_extend("force", given or DEFAULTS, options)
+---@param settings table
+function config.set(settings)
+  options.check("the settings (:help contree-setup)", SPEC, settings)
+  given = vim.tbl_deep_extend("force", given or DEFAULTS, settings)
   client = nil
 end
 

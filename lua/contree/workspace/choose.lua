@@ -50,7 +50,7 @@ local function add_unchanged(list, given, skipped)
       if change.path:sub(1, #name + 1) == name .. "/" then return end
     end
     skipped[#skipped + 1] = { path = path, kind = "unchanged",
-      why = "changes() has no such path; they are below the folder, as src/a.c" }
+      why = "no run has changed such a path; paths are below the folder, as src/a.c" }
   end
   for _, path in ipairs(type(only) == "string" and { only } or only) do look(path) end
   for path in pairs(given.hunks or {}) do look(path) end
