@@ -211,6 +211,18 @@ describe("contree", function()
       ok("on --prefer host -- rm quick", there)
     end)
 
+    it("shows what was changed while a command runs, and is in nobody's way", function()
+      local out = disk.capture(([[cd %s; %s 2>%s/first </dev/null & pid=$!; sleep 1
+        echo edited > edited; %s </dev/null; %s </dev/null; wait $pid; echo $?]]):format(folder,
+        program.words(directory, "on -s -- 'sleep 2; touch beside'"), directory,
+        program.words(directory, "changes --stat"), program.words(directory, "log -q")))
+      assert.matches("\n0\n$", out)
+      assert.matches("A beside", ok("changes --stat", there), 1, true)
+      assert.are.equal("edited\n", ok("on --prefer host -- cat edited", there))
+      os.remove(folder .. "/edited")
+      ok("on -- rm beside", there)
+    end)
+
     it("says what may be harmful", function()
       ok("on -s -- 'mkdir -p .vscode; echo {} >.vscode/tasks.json'", there)
       assert.matches("A .vscode/tasks.json  (risky", ok("changes --stat", there), 1, true)

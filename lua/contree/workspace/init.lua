@@ -124,12 +124,8 @@ local function begin(self, from)
   if first then self.records:keep_mirror(below, sync.last(self).base) end
 end
 
---- See image:workspace.
----@async
----@param from contree.Image
----@param given? contree.WorkspaceOptions
----@return contree.Workspace
-function workspace.new(from, given)
+-- The workspace as its session has it: nothing comes in.
+local function open(from, given)
   given = options.check("image:workspace", SPEC, given)
   local at, path = place_of(given), folder_of(given)
   local over = session.new(from, { store = given.store, id = given.id, keep = given.keep })
@@ -139,9 +135,29 @@ function workspace.new(from, given)
   local self = new(over, { path = path, at = at, ignore = given.ignore, prefer = given.prefer,
     max_file = given.max_file or MAX_FILE, progress = given.progress, records = records,
     skipped = {} })
+  return self
+end
+
+--- See image:workspace.
+---@async
+---@param from contree.Image
+---@param given? contree.WorkspaceOptions
+---@return contree.Workspace
+function workspace.new(from, given)
+  local self = open(from, given)
   begin(self, from)
   return self
 end
+
+--- The workspace of a session that there is. The folder comes in with its next run, not now:
+--- that would move the branch, and a run that another program has under way would have no place
+--- on it.
+---@async
+---@param from contree.Image
+---@param given contree.WorkspaceOptions
+---@return contree.Workspace
+function workspace.reopen(from, given) return open(from, given) end
+
 
 -- Running --------------------------------------------------------------------
 

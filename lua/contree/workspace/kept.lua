@@ -5,6 +5,7 @@ local core = require("contree.core")
 local directories = require("contree.base.directories")
 local errors = require("contree.base.errors")
 local sessions = require("contree.session.sessions")
+local workspace = require("contree.workspace")
 
 local kept = {}
 
@@ -65,13 +66,13 @@ function kept.find(path)
   return nil, folder
 end
 
-local function make(image, id, given)
+local function options_of(id, given)
   given = given or {}
-  return image:workspace{ path = id, store = kept.store(), id = id, prefer = given.prefer,
+  return { path = id, store = kept.store(), id = id, prefer = given.prefer,
     progress = given.progress }
 end
 
---- The workspace of that id, which there is.
+--- The workspace of that id, which there is. Nothing comes in before its next run.
 ---@async
 ---@param client contree.Client
 ---@param id string      a folder's path, from kept.find()
@@ -79,7 +80,7 @@ end
 ---@return contree.Workspace
 function kept.open(client, id, given)
   local session = client:session{ store = kept.store(), id = id }
-  return make(session.image, id, given)
+  return workspace.reopen(session.image, options_of(id, given))
 end
 
 --- The workspace of a folder that has none.
@@ -91,7 +92,7 @@ end
 ---@return contree.Workspace
 function kept.begin(client, folder, image, given)
   if type(image) == "string" then image = client.images:oci(image) end
-  return make(image, folder, given)
+  return image:workspace(options_of(folder, given))
 end
 
 return kept
