@@ -321,6 +321,37 @@ describe("the Neovim plugin", function()
     ]]):format(folder))
   end)
 
+  it("takes paths as they are completed, below the folder", function()
+    local folder = place.directory .. "/upper"
+    os.execute(("mkdir -p %s/lower && cd %s && git init -q && echo 1 >lower/one && echo 1 >one")
+      :format(folder, folder))
+    prints_with_plugin("2 1 2", ([[
+      vim.cmd("cd %s")
+      told()
+      vim.cmd("Contree on echo 2 > lower/one; echo 2 > one; echo 2 > lower/two")
+      output()
+      vim.cmd("cd lower")
+      vim.cmd("Contree review one")
+      assert(vim.wait(20000, function() return vim.fn.tabpagenr("$") == 2 end), seen[1])
+      assert(vim.fn.expand("%%:p"):find("/lower/one$"), vim.fn.expand("%%:p"))
+      vim.cmd("tabclose")
+      vim.cmd("cd %s/lower")
+      vim.cmd("Contree changes")
+      buffer_text("contree://changes", "b/one")
+      vim.fn.search("^diff .* b/one$")
+      vim.cmd("execute \"normal \\<CR>\"")
+      assert(vim.wait(20000, function() return vim.fn.tabpagenr("$") == 2 end), seen[1])
+      assert(vim.fn.expand("%%:p"):find("/upper/one$"), vim.fn.expand("%%:p"))
+      vim.cmd("tabclose")
+      vim.cmd("Contree apply one")
+      wait_told(1)
+      vim.cmd("Contree apply lower/two") -- not here yet: as the patch has it
+      wait_told(2)
+      io.write(vim.fn.readfile("one")[1], " ", vim.fn.readfile("../one")[1], " ",
+        vim.fn.readfile("two")[1])
+    ]]):format(folder, folder))
+  end)
+
   it("begins the folder anew with another image, and loses nothing unless it is told to", function()
     local folder = place.directory .. "/anew"
     os.execute(("mkdir %s && cd %s && git init -q && seq 3 >numbers"):format(folder, folder))

@@ -149,12 +149,24 @@ local function bring_home(options)
   end)
 end
 
+-- The path below the folder of one that the user has typed: Neovim may be below the folder, and
+-- completes the names that are there.
+local function below(workspace, typed)
+  local directory = vim.fn.getftype(typed) ~= ""
+    and vim.loop.fs_realpath(vim.fn.fnamemodify(typed, ":p:h"))
+  local root = workspace.path .. "/"
+  if not directory or not vim.startswith(directory .. "/", root) then return typed end
+  return (directory .. "/"):sub(#root + 1) .. vim.fn.fnamemodify(typed, ":p:t")
+end
+
 --- Compares a file with the sandbox's version in diff mode, in a tab page of its own: `do` brings
 --- a hunk over, and `:w` keeps it.
 ---@async
 ---@param path string below the folder
-function folder.review(path)
+---@param is_typed? boolean  it may be below where Neovim is, too
+function folder.review(path, is_typed)
   local workspace = folder.workspace()
+  if is_typed then path = below(workspace, path) end
   local ok, text = pcall(workspace.read, workspace, workspace.at .. "/" .. path)
   -- Shown as empty, a file that could not be read would be emptied by `do`.
   if not ok and not contree.is_error(text, "not_found") then error(text, 0) end
@@ -217,7 +229,11 @@ function folder.changes() task.run(show) end
 ---@param paths string[] only these; all if there are none
 ---@param risky? boolean
 function folder.apply(paths, risky)
-  bring_home{ only = #paths > 0 and paths or nil, risky = risky or nil }
+  task.run(function()
+    local workspace, only = folder.workspace(), {}
+    for i, path in ipairs(paths) do only[i] = below(workspace, path) end
+    bring_home{ only = #only > 0 and only or nil, risky = risky or nil }
+  end)
 end
 
 --- Takes the last apply back.

@@ -39,7 +39,7 @@ local COMMANDS = {
     end)
   end,
   changes = function() folder.changes() end,
-  review = function(words) task.run(folder.review, need(words[1], "the path")) end,
+  review = function(words) task.run(folder.review, need(words[1], "the path"), true) end,
   apply = function(words, _, given) folder.apply(words, given.bang) end,
   undo = function() folder.undo() end,
   log = function(_, _, given) history.log(given.bang) end,
