@@ -260,6 +260,12 @@ describe("contree", function()
       ends("sleep 90")
     end)
 
+    it("is not what mcp is for, which says so", function()
+      local seen = at_terminal("mcp", { "Ctrl-D ends it", "\4" })
+      assert.matches("code 0", seen)
+      assert.equal("", select(2, ok("mcp")))
+    end)
+
     it("is for people", function()
       assert.matches("no terminal", fails(125, "shell busybox:latest"))
     end)
