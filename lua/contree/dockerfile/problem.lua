@@ -1,6 +1,7 @@
 --- Errors in a Dockerfile, with file and line.
 
 local errors = require("contree.base.errors")
+local keys = require("contree.base.keys")
 local options = require("contree.base.options")
 
 local problem = {}
@@ -22,8 +23,7 @@ end
 function problem.nearest(given, names)
   local near = options.nearest(given, names)
   if near then return ("did you mean %s?"):format(near) end
-  local list = {}
-  for name in pairs(names) do list[#list + 1] = name end
+  local list = keys(names)
   table.sort(list)
   if #list > 0 then return "there are " .. table.concat(list, ", ") end
 end

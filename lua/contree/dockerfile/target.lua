@@ -1,6 +1,8 @@
 --- The target tree: the files that an image is going to have. A directory is listed when it
 --- is first looked at, and copies change the tree only, not the image.
 
+local keys = require("contree.base.keys")
+
 local target = {}
 
 local LINKS_MAX = 255
@@ -217,8 +219,7 @@ end
 -- Calls fn for each name below a node, in order, parents first.
 local function each(node, names, fn)
   if not is_directory(node) or not node.children then return end
-  local list = {}
-  for name in pairs(node.children) do list[#list + 1] = name end
+  local list = keys(node.children)
   table.sort(list)
   for _, name in ipairs(list) do
     local found = node.children[name]

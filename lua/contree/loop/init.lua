@@ -36,6 +36,7 @@
 local core = require("contree.core")
 local errors = require("contree.base.errors")
 local hosts = require("contree.loop.hosts")
+local keys = require("contree.base.keys")
 local timers = require("contree.loop.timers")
 
 local loop = {}
@@ -410,7 +411,7 @@ loop.leaving = false
 
 --- For the end of the program: drop all transfers, and go on as the plain host.
 function loop.seize()
-  for handle in pairs(ports) do pcall(handle.cancel, handle) end
+  for _, handle in ipairs(keys(ports)) do pcall(handle.cancel, handle) end
   ports, in_flight, queue, armed = {}, 0, timers.new(), false
   notes, expected, latest = {}, nil, {}
   loop.leaving = true

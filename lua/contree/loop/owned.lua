@@ -3,6 +3,7 @@
 --- their task has failed or was cancelled, their request is over, or the program ends.
 
 local class = require("contree.base.class")
+local keys = require("contree.base.keys")
 local loop = require("contree.loop")
 local tasks = require("contree.loop.task")
 
@@ -82,8 +83,7 @@ end
 
 -- A task that is done may have handed its things on; those of any other are undone.
 function tasks.orphaned(task)
-  local list = {}
-  for one in pairs(task.owned) do list[#list + 1] = one end
+  local list = keys(task.owned)
   task.owned = nil
   for _, one in ipairs(list) do
     one.task = nil
@@ -94,9 +94,7 @@ end
 
 --- Undo all of them.
 function owned.undo_all()
-  local list = {}
-  for one in pairs(all) do list[#list + 1] = one end
-  for _, one in ipairs(list) do undo(one) end
+  for _, one in ipairs(keys(all)) do undo(one) end
 end
 
 return owned

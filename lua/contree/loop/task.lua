@@ -4,6 +4,7 @@
 local class = require("contree.base.class")
 local core = require("contree.core")
 local errors = require("contree.base.errors")
+local keys = require("contree.base.keys")
 local loop = require("contree.loop")
 local options = require("contree.base.options")
 
@@ -24,12 +25,6 @@ local Task = {}
 local make_task = class.define("contree.Task", Task, {
   __tostring = function(task) return ("contree.Task(%s)"):format(task.status) end,
 }, { "status" })
-
-local function keys_of(set)
-  local list = {}
-  for key in pairs(set) do list[#list + 1] = key end
-  return list
-end
 
 local flows = {}          -- set of the flows with tasks that have not ended
 
@@ -75,7 +70,7 @@ local function report(failure)
 end
 
 local function report_all(flow)
-  for _, failure in ipairs(keys_of(flow.unseen)) do report(failure) end
+  for _, failure in ipairs(keys(flow.unseen)) do report(failure) end
 end
 
 -- Note that a failure has been waited for.
@@ -317,11 +312,9 @@ end
 
 -- A shielded task works for another task, which ends it.
 local function cancel_all(flow)
-  local list = {}
-  for task in pairs(flow.live) do
-    if not task.shielded then list[#list + 1] = task end
+  for _, task in ipairs(keys(flow.live)) do
+    if not task.shielded then Task.cancel(task) end
   end
-  for _, task in ipairs(list) do Task.cancel(task) end
 end
 
 local function emptied(flow)
@@ -385,7 +378,7 @@ end
 
 --- Cancels all tasks.
 function tasks.cancel_all()
-  for _, flow in ipairs(keys_of(flows)) do cancel_all(flow) end
+  for _, flow in ipairs(keys(flows)) do cancel_all(flow) end
 end
 
 local function join_flow(flow, deadline)
@@ -410,15 +403,15 @@ function tasks.join_apart(seconds) return join_flow(background, core.now() + sec
 --- Report all failures that have not been reported.
 function tasks.report_all()
   report_all(common)
-  for _, flow in ipairs(keys_of(flows)) do report_all(flow) end
+  for _, flow in ipairs(keys(flows)) do report_all(flow) end
 end
 
 --- The user's tasks that have not ended.
 ---@return contree.Task[]
 function tasks.unfinished()
   local list = {}
-  for flow in pairs(flows) do
-    for task in pairs(flow.live) do
+  for _, flow in ipairs(keys(flows)) do
+    for _, task in ipairs(keys(flow.live)) do
       if task.made then list[#list + 1] = task end
     end
   end
