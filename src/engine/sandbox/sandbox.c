@@ -12,6 +12,7 @@
 #include "sandbox/launcher.h"
 #include "sandbox/message.h"
 #include "sandbox/network.h"
+#include "sandbox/order.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,6 +20,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -135,10 +137,9 @@ static void enqueue(struct sandbox *s, struct message *m) {
         watch_control(s);
 }
 
-/* Takes the descriptors over, also on failure. */
-static int give_order(struct sandbox *s, struct order *o,
-                      const struct strings *sets, size_t count, const int *fds,
-                      int fd_count, struct fault *f) {
+int sandbox_order(struct sandbox *s, struct order *o,
+                  const struct strings *sets, size_t count, const int *fds,
+                  int fd_count, struct fault *f) {
     struct message *m = message_new(o, sets, count, fds, fd_count, f);
     if (!m)
         return -1;
@@ -604,7 +605,7 @@ static int order_mount(struct sandbox *s, const struct sandbox_mount *m,
     int fd = m->volume ? -1 : fcntl(m->tree, F_DUPFD_CLOEXEC, 0);
     if (!m->volume && fd < 0)
         return fault_errno(f, "cannot pass on a mount");
-    return give_order(s, &o, &set, 1, &fd, (int)o.argc, f);
+    return sandbox_order(s, &o, &set, 1, &fd, (int)o.argc, f);
 }
 
 static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
@@ -630,7 +631,7 @@ static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
     o.groups = (uint32_t)count;
     o.processors = (uint32_t)ceil(spec->limits.of[CGROUP_CPU]);
     o.first_processor = launcher_processor(s->launcher);
-    return give_order(s, &o, sets, 2, group_fds, count, f);
+    return sandbox_order(s, &o, sets, 2, group_fds, count, f);
 }
 
 /* Makes what must be there before a cell is taken. */
@@ -646,8 +647,9 @@ static int prepare(struct sandbox *s, const struct sandbox_spec *spec,
     }
     if (spec->rules && (s->rules = airlock_rules(spec->rules, f)) < 0)
         return -1;
-    if (spec->trusts && (s->certificate = airlock_rules("", f)) < 0)
-        return -1;
+    if (spec->trusts &&
+        (s->certificate = memfd_create("certificate", MFD_CLOEXEC)) < 0)
+        return fault_errno(f, "cannot pass on a certificate");
     for (size_t i = 0; i < spec->mount_count; i++)
         if (order_mount(s, &spec->mounts[i], f) < 0)
             return -1;
@@ -694,109 +696,12 @@ bool sandbox_is_full(struct sandbox *s) {
     return s->asked;
 }
 
-int sandbox_put(struct sandbox *s, const struct sandbox_file *file, int fd,
-                struct fault *f) {
-    struct order o = {.type = ORDER_PUT,
-                      .mode = file->mode,
-                      .uid = file->uid,
-                      .gid = file->gid,
-                      .argc = (uint32_t)file->xattr_count};
-    const struct strings sets[] = {{&file->path, 1},
-                                   {file->xattrs, file->xattr_count}};
-    return give_order(s, &o, sets, 2, &fd, 1, f);
-}
-
 int sandbox_trust(struct sandbox *s, struct fault *f) {
     struct order o = {.type = ORDER_TRUST};
     int fd = fcntl(s->certificate, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         return fault_errno(f, "cannot pass on a certificate");
-    return give_order(s, &o, NULL, 0, &fd, 1, f);
-}
-
-int sandbox_give(struct sandbox *s, const char *target,
-                 const struct sandbox_process *p, struct fault *f) {
-    struct order o = {.type = ORDER_GIVE,
-                      .uid = p->uid,
-                      .gid = p->gid,
-                      .has_gid = p->has_gid};
-    const char *const names[] = {target, p->user ? p->user : ""};
-    const struct strings set = {names, 2};
-    return give_order(s, &o, &set, 1, NULL, 0, f);
-}
-
-static size_t count_strings(char *const *list) {
-    size_t n = 0;
-    while (list[n])
-        n++;
-    return n;
-}
-
-int sandbox_spawn(struct sandbox *s, int spid, const struct sandbox_process *p,
-                  struct fault *f) {
-    struct order o = {.type = ORDER_SPAWN,
-                      .spid = spid,
-                      .uid = p->uid,
-                      .gid = p->gid,
-                      .has_gid = p->has_gid,
-                      .defaults = p->defaults,
-                      .rows = p->rows,
-                      .columns = p->columns,
-                      .argc = count_strings(p->argv),
-                      .envc = count_strings(p->env)};
-    const char *const first[] = {p->cwd, p->user ? p->user : ""};
-    const struct strings sets[] = {{first, 2},
-                                   {(const char *const *)p->argv, o.argc},
-                                   {(const char *const *)p->env, o.envc}};
-    const int given[] = {p->stdin_fd, p->stdout_fd, p->stderr_fd};
-    int fds[3], count = 0;
-    for (int i = 0; i < 3; i++) {
-        if (given[i] < 0)
-            continue;
-        o.stdio |= 1U << i;
-        fds[count++] = given[i];
-    }
-    return give_order(s, &o, sets, 3, fds, count, f);
-}
-
-int sandbox_hold(struct sandbox *s, struct fault *f) {
-    struct order o = {.type = ORDER_HOLD};
-    return give_order(s, &o, NULL, 0, NULL, 0, f);
-}
-
-int sandbox_signal_family(struct sandbox *s, int spid, int signal,
-                          struct fault *f) {
-    struct order o = {
-        .type = ORDER_SIGNAL, .spid = spid, .signal = signal, .family = 1};
-    return give_order(s, &o, NULL, 0, NULL, 0, f);
-}
-
-int sandbox_signal(struct sandbox *s, int spid, int signal, struct fault *f) {
-    struct order o = {.type = ORDER_SIGNAL, .spid = spid, .signal = signal};
-    return give_order(s, &o, NULL, 0, NULL, 0, f);
-}
-
-int sandbox_pause(struct sandbox *s, struct fault *f) {
-    struct order o = {.type = ORDER_PAUSE};
-    return give_order(s, &o, NULL, 0, NULL, 0, f);
-}
-
-int sandbox_resume(struct sandbox *s, struct fault *f) {
-    struct order o = {.type = ORDER_RESUME};
-    return give_order(s, &o, NULL, 0, NULL, 0, f);
-}
-
-int sandbox_socket(struct sandbox *s, unsigned id, unsigned kind,
-                   const char *path, struct fault *f) {
-    struct order o = {.type = ORDER_SOCKET, .id = id, .kind = kind};
-    const char *text = path ? path : "";
-    return give_order(s, &o, &(struct strings){&text, 1}, 1, NULL, 0, f);
-}
-
-int sandbox_watch(struct sandbox *s, const char *path, bool recursive, int fd,
-                  struct fault *f) {
-    struct order o = {.type = ORDER_WATCH, .recursive = recursive};
-    return give_order(s, &o, &(struct strings){&path, 1}, 1, &fd, 1, f);
+    return sandbox_order(s, &o, NULL, 0, &fd, 1, f);
 }
 
 int sandbox_open_freezer(const struct sandbox *s) {
