@@ -84,7 +84,7 @@ static void test_refused(void) {
          "\",\"hosts\":[\"a\"],\"in\":[\"query\"]}}",
          "cannot stand in a query"},
         {"{\"T\":{\"value\":\"" VALUE "\",\"hosts\":[\"a\"],\"heder\":\"X\"}}",
-         "secrets.T.heder is not known"},
+         "secrets.T has no member \"heder\"; did you mean \"header\"?"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct secrets s;

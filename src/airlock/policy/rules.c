@@ -1,6 +1,7 @@
 /* rules.c: see rules.h. */
 #define _GNU_SOURCE
 #include "airlock/policy/rules.h"
+#include "airlock/policy/members.h"
 #include "airlock/policy/pattern.h"
 #include "base/nearest.h"
 #include "base/scope.h"
@@ -345,30 +346,13 @@ static int read_paths(struct reader *r, const json_t *value) {
     return 0;
 }
 
-static int refuse_unknown(struct reader *r, const json_t *object) {
+static int read_object(struct reader *r, const json_t *object) {
     static const char *const names[] = {"host", "ports", "methods", "paths",
                                         "private"};
-    const size_t count = sizeof names / sizeof *names;
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)object, key, value) {
-        struct nearest n = nearest_to(key);
-        for (size_t i = 0; i < count; i++)
-            nearest_try(&n, names[i]);
-        if (n.name && strcmp(n.name, key) == 0)
-            continue;
-        return fault_set(
-            r->f, 422, "%s has no member \"%.60s\"%s%s%s", r->where, key,
-            n.name ? "; did you mean \"" : "", n.name ? n.name : "",
-            n.name ? "\"?" : " (host, ports, methods, paths, private)");
-    }
-    return 0;
-}
-
-static int read_object(struct reader *r, const json_t *object) {
     const json_t *private = json_object_get(object, "private");
     r->text = json_string_value(json_object_get(object, "host"));
-    if (refuse_unknown(r, object) < 0)
+    if (members_check(object, r->where, names, sizeof names / sizeof *names,
+                      r->f) < 0)
         return -1;
     if (!r->text)
         return refuse_member(r, "host", "is missing, or not a string");

@@ -1,6 +1,7 @@
 /* secrets.c: see secrets.h. */
 #define _GNU_SOURCE
 #include "airlock/policy/secrets.h"
+#include "airlock/policy/members.h"
 #include "base/json.h"
 #include "base/scope.h"
 #include <ctype.h>
@@ -163,30 +164,10 @@ static int read_hosts(struct secret *s, const json_t *object, const char *where,
     return 0;
 }
 
-static int check_members(const json_t *object, const char *where,
-                         struct fault *f) {
-    static const char *const known[] = {"value", "hosts", "header", "in",
-                                        "placeholder"};
-    const char *name;
-    json_t *value;
-    if (!json_is_object(object))
-        return fault_set(f, 422, "%s must be an object with value and hosts",
-                         where);
-    json_object_foreach((json_t *)object, name, value) {
-        size_t i = 0;
-        while (i < sizeof known / sizeof *known && strcmp(name, known[i]) != 0)
-            i++;
-        if (i == sizeof known / sizeof *known)
-            return fault_set(f, 422,
-                             "%s.%.64s is not known: there are value, hosts, "
-                             "header and in",
-                             where, name);
-    }
-    return 0;
-}
-
 static int read_secret(struct secret *s, const char *name, const json_t *object,
                        const char *prefix, struct fault *f) {
+    static const char *const names[] = {"value", "hosts", "header", "in",
+                                        "placeholder"};
     char where[WHERE_SIZE];
     if (!is_variable(name))
         return fault_set(f, 422,
@@ -197,7 +178,11 @@ static int read_secret(struct secret *s, const char *name, const json_t *object,
     s->name = strdup(name);
     if (!s->name)
         return fault_memory(f);
-    if (check_members(object, where, f) < 0 ||
+    if (!json_is_object(object))
+        return fault_set(f, 422, "%s must be an object with value and hosts",
+                         where);
+    if (members_check(object, where, names, sizeof names / sizeof *names, f) <
+            0 ||
         read_value(s, object, where, f) < 0 ||
         read_placeholder(s, object, where, f) < 0 ||
         read_header(s, object, where, f) < 0 ||
@@ -227,7 +212,6 @@ int secrets_parse(struct secrets *out, const json_t *object, const char *where,
             secrets_clear(out);
             return -1;
         }
-        out->longest = s->length > out->longest ? s->length : out->longest;
     }
     return 0;
 }

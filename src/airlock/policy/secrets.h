@@ -32,7 +32,7 @@ struct secret {
 
 struct secrets {
     struct secret *list;
-    size_t count, longest;
+    size_t count;
 };
 
 /* Reads {NAME: {value, hosts, header, in, placeholder}}. `where` is what errors
