@@ -149,6 +149,23 @@ urlopen(Request("https://tls.example/python", headers={"X-Token": os.environ["TO
     assert.is_nil(disk.read(told):find("else.example", 1, true))
   end)
 
+  it("goes to servers that a directory of authorities vouches for", function()
+    local certs = world.directory .. "/certs"
+    disk.capture(("mkdir -p %s && chmod 755 %s %s && cp %s/ca.pem %s/ && openssl rehash %s")
+      :format(certs, world.directory, certs, world.directory, certs, certs))
+    local engine = disk.write(world.directory .. "/engine-dir",
+      ("#!/bin/sh\nunset SSL_CERT_FILE\nexport SSL_CERT_DIR=%s\nexec contree-engine \"$@\"\n")
+        :format(certs))
+    os.execute("chmod +x " .. engine)
+    local other, place, close = home.client{ engine = { path = engine } }
+    local base, its_mounts = world:image(other, place)
+    local result = base:run{ shell = [[curl -sS -H "X: $TOKEN" https://tls.example/dir]],
+      mounts = its_mounts, networking = rules(), secrets = SECRETS }
+    close()
+    assert.equal("", reasons(result))
+    assert.matches("X: " .. VALUE, disk.read(told), 1, true)
+  end)
+
   it("is in nothing that a sandbox, an image, a log or the store has", function()
     -- Everything that a process of the sandbox can read, while another one uses it.
     local said, result = run([[

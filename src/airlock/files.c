@@ -49,6 +49,15 @@ static void allow_directory_of(int rules, const char *path) {
     allow(rules, real);
 }
 
+/* The engine's user may keep authorities elsewhere (channel_verifier()).
+ * OpenSSL opens their files when it meets a certificate. */
+static void allow_authorities(int rules) {
+    const char *given = getenv("SSL_CERT_DIR");
+    char *all CLEANUP(cleanup_free) = given ? strdup(given) : NULL;
+    for (char *rest = all, *path; (path = strsep(&rest, ":"));)
+        allow(rules, path);
+}
+
 void files_confine(void) {
     const struct landlock_ruleset_attr all = {.handled_access_fs = handled};
     int rules CLEANUP(cleanup_close) =
@@ -58,6 +67,7 @@ void files_confine(void) {
     for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
         allow(rules, directories[i]);
     allow_directory_of(rules, "/etc/resolv.conf");
+    allow_authorities(rules);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
         syscall(SYS_landlock_restrict_self, rules, 0);
 }
