@@ -4,6 +4,7 @@
 local core = require("contree.core")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
+local reference = require("contree.image.reference")
 
 local logins = {}
 
@@ -68,12 +69,9 @@ local function of_key(file, key)
   return entry and store and ask(store, key) or nil
 end
 
--- The registry and the repository. A first part with a dot, a colon or a capital, or localhost,
--- is a registry.
+-- The registry and the repository.
 local function place_of(ref)
-  local name = ref:gsub("^docker://", ""):gsub("@.*$", "")
-  local host, path = name:match("^([^/]+)/(.*)$")
-  if not host or not (host:find("[.:%u]") or host == "localhost") then host, path = HUB, name end
+  local host, path = reference.split_host((ref:gsub("^docker://", ""):gsub("@.*$", "")))
   return host == "index.docker.io" and HUB or host, (path:gsub(":[^/]*$", ""))
 end
 

@@ -35,8 +35,12 @@ end
 
 -- Parts of a reference ----------------------------------------------------
 
--- A first part with a dot, a colon or a capital, or localhost, is a registry.
-local function split_host(text)
+--- The registry and the rest. A first part with a dot, a colon or a capital, or localhost, is a
+--- registry.
+---@param text string without "docker://"
+---@return string host
+---@return string rest
+function reference.split_host(text)
   local host, rest = text:match("^([^/]+)/(.*)$")
   if host and (host:find("[.:%u]") or host == "localhost") then return host, rest end
   return "docker.io", text
@@ -127,7 +131,7 @@ local function check(host, path, tag, digest)
 end
 
 local function in_registry(text)
-  local host, rest = split_host(text)
+  local host, rest = reference.split_host(text)
   if host == "index.docker.io" then host = "docker.io" end
   local path, tag, digest = split(rest)
   if host == "docker.io" then path = path:gsub("^library/", "") end

@@ -206,19 +206,25 @@ local KEYS = {
   R = function() task.run(show) end,
 }
 
-function show()
-  local list = folder.workspace():changes()
-  local risky = {}
+--- A line for each change that apply() leaves alone because it is risky.
+---@param list contree.Changes
+---@return string
+function folder.warnings(list)
+  local lines = {}
   for _, change in ipairs(list) do
     if change.risky then
-      risky[#risky + 1] = ("risky, so apply leaves it alone: %s (%s)"):format(change.path,
+      lines[#lines + 1] = ("risky, so apply leaves it alone: %s (%s)\n"):format(change.path,
         change.risky)
     end
   end
+  return table.concat(lines)
+end
+
+function show()
+  local list = folder.workspace():changes()
   local patch = tostring(list)
   if patch == "" then return task.tell("the runs changed nothing here") end
-  view.show("changes", "diff", table.concat(risky, "\n") .. (#risky > 0 and "\n" or "") .. patch,
-    KEYS)
+  view.show("changes", "diff", folder.warnings(list) .. patch, KEYS)
 end
 
 --- Shows what runs changed, as a patch with keys: `a` brings a hunk home, `A` a file, Return

@@ -20,7 +20,8 @@ Terminal.__index = Terminal
 
 -- Size -----------------------------------------------------------------------
 
--- Rows and columns of the window with the buffer, or of the current one while there is none.
+-- The rows and columns of the window that shows the buffer. While no window shows it, those of
+-- the current window.
 local function size_of(buffer)
   local window = vim.fn.bufwinid(buffer)
   if window == -1 then window = api.nvim_get_current_win() end

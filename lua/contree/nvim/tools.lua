@@ -59,16 +59,9 @@ end
 
 local function workspace_changes()
   local list = folder.workspace():changes()
-  local risky = {}
-  for _, change in ipairs(list) do
-    if change.risky then
-      risky[#risky + 1] = ("risky, so apply leaves it alone: %s (%s)\n"):format(change.path,
-        change.risky)
-    end
-  end
   local patch = tostring(list)
   if patch == "" then return "the runs changed nothing" end
-  return table.concat(risky) .. clipped(patch, PATCH_MAX)
+  return folder.warnings(list) .. clipped(patch, PATCH_MAX)
 end
 
 local function said(applied)
