@@ -35,7 +35,7 @@ local function lines_of(command)
   return lines
 end
 
---- All of a file; nil when there is none.
+--- The content of a file. Nil means that there is no such file.
 function annotations.read(path)
   local file = io.open(path)
   local text = file and file:read("a")

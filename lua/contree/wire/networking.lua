@@ -31,9 +31,9 @@ local networking = {}
 ---@field protocol? string    "dns", "tcp", "udp", "icmp", "tls" or "http"; nil: not known
 ---@field name? string        the host that was asked for by name; nil: by its address
 ---@field address? string     where it was, or was to be; nil: it came to no address
----@field port? integer       of that address; nil: there is none, or it is not known
----@field method? string      of an HTTP request; nil: it is none
----@field path? string        of an HTTP request; nil: it is none
+---@field port? integer       the port that was asked for; nil: the entry names none
+---@field method? string      the method of the HTTP request; nil: the entry is of no request
+---@field path? string        the path of the HTTP request; nil: the entry is of no request
 ---@field count integer       how often
 
 ---@class contree.DeniedList a list; tostring() shows an entry a line
