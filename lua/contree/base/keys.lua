@@ -8,8 +8,8 @@ local function keys(set)
   return list
 end
 
--- LuaJIT is not to compile it. When a program ends, finalisers run without the compiler, and there
--- LuaJIT 2.1-20230119 entered such a compiled loop again and again without a step: the program hung.
+-- LuaJIT must not compile it. When a program ends, finalisers run without the compiler, and there
+-- LuaJIT 2.1-20230119 entered such a compiled loop again and again without a step: it hung.
 local jit = rawget(_G, "jit")
 if jit then jit.off(keys) end
 
