@@ -13,7 +13,8 @@ local write = require("contree.workspace.write")
 
 local journal = {}
 
-local KEPT = 20 -- calls that can be taken back
+local VERSION = 1 -- of plans; the first had no number
+local KEPT = 20   -- calls that can be taken back
 local TEXT_MAX = 2 ^ 30
 
 local function fail(problem)
@@ -110,7 +111,8 @@ end
 function Journal:commit(steps, undoes)
   local rows = json.array{}
   for i, step in ipairs(steps) do rows[i] = packed_step(step) end
-  local text, problem = json.encode{ steps = rows, undoes = undoes, time = os.time() }
+  local text, problem = json.encode{ version = VERSION, steps = rows, undoes = undoes,
+    time = os.time() }
   local ok = text and self.folder:sync("old/0") and self.folder:sync("new/0")
   if not ok then fail(problem) end
   local above = core.folder(self.path:match("^(.*)/"))
@@ -155,6 +157,11 @@ local function read(path)
   local text = core.read_file(path .. "/plan", TEXT_MAX)
   local plan = text and json.decode(text)
   if not plan then fail("the plan in " .. path .. " is damaged") end
+  if (tonumber(plan.version) or 1) > VERSION then
+    errors.raise("file", ("workspace: the journal in %s was made by a newer contree (version %s, "
+      .. "this one knows %d)"):format(path, plan.version, VERSION),
+      { hint = "use that one for this folder" })
+  end
   local self = open(path)
   self.steps, self.undoes = {}, plan.undoes
   local ended = core.read_file(path .. "/ended", TEXT_MAX) or ""

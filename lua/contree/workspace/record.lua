@@ -9,6 +9,7 @@ local hash = require("contree.image.hash")
 
 local record = {}
 
+local VERSION = 1
 local RECORD_MAX = 2 ^ 31 - 1
 local KEPT = 4                  -- records in memory
 local DAY = 24 * 3600
@@ -75,13 +76,19 @@ end
 -- may be large, so that is computed in slices.
 local function read(self, name)
   local text = core.read_file(self.directory .. "/" .. name, RECORD_MAX)
-  local digest, rest = (text or ""):match("^contree 1 (%x+)\n(.*)$")
-  return rest and hash.text(rest) == digest and rest or nil
+  local version, digest, rest = (text or ""):match("^contree (%d+) (%x+)\n(.*)$")
+  if not rest or hash.text(rest) ~= digest then return nil end
+  if tonumber(version) <= VERSION then return rest end
+  -- One of the cache may be lost; it is written again in this version.
+  if not self.durable then return nil end
+  errors.raise("file", ("workspace: the index %s/%s was made by a newer contree (version %s, "
+    .. "this one knows %d)"):format(self.directory, name, version, VERSION),
+    { hint = "use that one for this folder, or begin a new session" })
 end
 
 local function write(self, name, text)
   local ok, problem = self.folder:write(name,
-    ("contree 1 %s\n%s"):format(hash.text(text), text), self.durable)
+    ("contree %d %s\n%s"):format(VERSION, hash.text(text), text), self.durable)
   if not ok then errors.raise("file", "workspace: cannot keep the index: " .. problem) end
 end
 

@@ -2,11 +2,15 @@
  * store, before the database has them. */
 #define _GNU_SOURCE
 #include "base/fault.h"
+#include "base/fd.h"
 #include "check.h"
 #include "child.h"
 #include "store/store.h"
 #include "store_env.h"
 #include "temp_dir.h"
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
 
 static int note(struct store *s, const char *status, int64_t created,
                 const char *log, size_t length, char uuid[UUID_SIZE]) {
@@ -124,6 +128,56 @@ static void damaged_journal(void) {
     temp_dir_remove(&d);
 }
 
+/* Make the first record of a journal one of another version, as the engine of
+ * that version would: the digest, the round, version and length come first. */
+static void change_version(const char *path, uint32_t version) {
+    uint64_t words[64], sum = 0xcbf29ce484222325;
+    uint32_t length;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read_all(fd, words, sizeof words);
+    CHECK(n > 24);
+    memcpy((char *)words + 16, &version, sizeof version);
+    memcpy(&length, (char *)words + 20, sizeof length);
+    CHECK(length % 8 == 0 && length <= n);
+    for (size_t i = 1; i < length / 8; i++)
+        sum = (sum ^ words[i]) * 0x100000001b3;
+    words[0] = sum;
+    CHECK_NUMBER(pwrite(fd, words, length, 0), length);
+    close(fd);
+}
+
+static void newer_journal(void) {
+    struct temp_dir d = temp_dir_make();
+    struct store *s = open_store(&d);
+    struct fault f = {0};
+    char u[2][UUID_SIZE], path[256];
+    for (int i = 0; i < 2; i++)
+        CHECK_NUMBER(note(s, "SUCCESS", i + 1, "{}\n\0x", 5, u[i]), 0);
+    CHECK(shell("cp %s/contree.db-ended %s/copy", d.path, d.path));
+    store_close(s);
+    CHECK(shell("cp %s/copy %s/contree.db-ended; rm %s/contree.db", d.path,
+                d.path, d.path));
+    store_close(open_store(&d)); /* the tables are there, the two rows, too */
+    snprintf(path, sizeof path, "%s/copy", d.path);
+    change_version(path, 2);
+    CHECK(shell("cd %s && cp copy contree.db-ended && md5sum contree.db "
+                "contree.db-ended > sums",
+                d.path));
+    CHECK(store_open(d.fd, d.path, &f) == NULL);
+    CHECK_NUMBER(f.status, 500);
+    CHECK(strstr(f.message, "newer contree-engine (version 2, this one knows "
+                            "1): use that one, or another data directory"));
+    CHECK(shell("cd %s && md5sum --quiet -c sums", d.path));
+    /* The digest makes the difference: torn records are none of a newer one. */
+    CHECK(shell("printf '\\001' | dd of=%s/contree.db-ended bs=1 seek=60 "
+                "conv=notrunc status=none",
+                d.path));
+    s = open_store(&d);
+    CHECK_NUMBER(operations_like(s, NULL, NULL), 2);
+    store_close(s);
+    temp_dir_remove(&d);
+}
+
 static void make_notes(void *dir, int report) {
     struct fault f;
     struct store *s = open_store(dir);
@@ -177,6 +231,7 @@ static void full_journal(void) {
 int main(void) {
     RUN(noted, "ends that are noted are found like others");
     RUN(damaged_journal, "a journal is read as far as it is whole, and once");
+    RUN(newer_journal, "the journal of a newer engine is refused, untouched");
     RUN(killed_noting, "what was noted survives kill -9");
     RUN(full_journal, "a full disk is 507, and no noted end is lost");
     return CHECK_DONE();

@@ -227,7 +227,7 @@ describe("a store in a file", function()
     db:exec("CREATE TABLE mine (x)")
     refused("of something else")
     db:exec("PRAGMA application_id = 1668247140")
-    db:exec("PRAGMA user_version = 2")
+    db:exec("PRAGMA user_version = 1000")
     refused("newer contree")
     db:close()
     path = directory .. "/none/x"

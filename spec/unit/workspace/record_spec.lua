@@ -1,6 +1,7 @@
 -- What a folder was when it last came in: kept in files that may be old, damaged or gone.
 local directories = require("contree.base.directories")
 local disk = require("spec.support.disk")
+local failure = require("spec.support.failure")
 local record = require("contree.workspace.record")
 
 describe("the record of a workspace", function()
@@ -38,6 +39,25 @@ describe("the record of a workspace", function()
     end
     disk.write(path, text)
     assert.is_table(open():of("u1"))
+  end)
+
+  it("of a newer contree is refused where it is state, and lost where it is a cache", function()
+    for _, durable in ipairs{ false, true } do
+      open(durable):keep("u1", { base = "b1", index = "bytes" })
+      local path = disk.capture(("ls %s/%s/workspace/* | grep -v tidied"):format(directory,
+        durable and "state" or "cache")):match("[^\n]+")
+      local text = disk.read(path):gsub("^contree 1 ", "contree 2 ")
+      disk.write(path, text)
+      if durable then
+        local err = failure(function() return open(true):of("u1") end)
+        assert.are.equal("file", err.kind)
+        assert.matches("was made by a newer contree %(version 2, this one knows 1%)", err.message)
+        assert.are.equal("use that one for this folder, or begin a new session", err.hint)
+      else
+        assert.is_nil(open():of("u1"))
+      end
+      assert.are.equal(text, disk.read(path))
+    end
   end)
 
   it("goes when it is old, but not that of a store", function()

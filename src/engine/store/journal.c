@@ -6,13 +6,16 @@
 #include "base/fd.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { JOURNAL_BYTES = 256 << 10, VERSION = 1 };
 
-/* Error, tag and metadata follow, each with its NUL, then the log. */
+/* Error, tag and metadata follow, each with its NUL, then the log. The first
+ * four members are the same in every version, so that each engine can tell a
+ * whole record of a newer one from a torn one. */
 struct record {
     uint64_t check; /* of all that follows */
     int64_t round;
@@ -98,16 +101,22 @@ void journal_clear(struct journal *j) {
 
 /* ---- reading ---- */
 
-/* The record at an offset, or NULL where the journal ends. */
+/* The record at an offset, of whatever version, or NULL where the journal
+ * ends. */
 static const struct record *record_at(const char *data, size_t size,
                                       size_t at) {
     const struct record *r = (const struct record *)(const void *)(data + at);
-    if (size - at < sizeof *r || r->version != VERSION ||
-        r->length < sizeof *r || r->length > size - at || r->length % 8 ||
-        checksum(r) != r->check ||
-        sizeof *r + r->error + r->tag + r->metadata + r->log > r->length)
+    size_t head = offsetof(struct record, created);
+    if (size - at < head || r->length < head || r->length > size - at ||
+        r->length % 8 || checksum(r) != r->check)
         return NULL;
     return r;
+}
+
+/* Whether the members of a record of this version fit into it. */
+static bool is_ours(const struct record *r) {
+    return r->version == VERSION && r->length >= sizeof *r &&
+           sizeof *r + r->error + r->tag + r->metadata + r->log <= r->length;
 }
 
 static char *get(const char **at, uint32_t bytes) {
@@ -145,16 +154,29 @@ int journal_each(const struct journal *j,
 }
 
 /* Finds how much of the file is of the last round. */
-static void find_end(struct journal *j, size_t size) {
+static int find_end(struct journal *j, size_t size, struct fault *f) {
     const struct record *r;
     while ((r = record_at(j->data, size, j->length))) {
         if (j->count == 0)
             j->round = r->round;
         if (r->round != j->round)
             break;
+        /* To go on would write over what a newer engine has told. */
+        if (r->version > VERSION) {
+            j->length = j->count = 0;
+            return fault_set(f, 500,
+                             "contree.db-ended in the data directory was made "
+                             "by a newer contree-engine (version %u, this one "
+                             "knows %d): use that one, or another data "
+                             "directory",
+                             r->version, VERSION);
+        }
+        if (!is_ours(r))
+            break;
         j->length += r->length;
         j->count++;
     }
+    return 0;
 }
 
 int journal_open(struct journal *j, int dir_fd, struct fault *f) {
@@ -171,8 +193,7 @@ int journal_open(struct journal *j, int dir_fd, struct fault *f) {
     if (pread_all(j->fd, j->data, size, 0) < 0)
         return fault_errno(f, "reading contree.db-ended");
     j->round = wall_microseconds();
-    find_end(j, size);
-    return 0;
+    return find_end(j, size, f);
 }
 
 void journal_close(struct journal *j) {

@@ -19,7 +19,7 @@ struct journal {
     int64_t round; /* records of an earlier one are not read any more */
 };
 
-/* Open it with what a killed engine left in it. */
+/* Open it with what a killed engine left in it. A newer engine's is refused. */
 int journal_open(struct journal *j, int dir_fd, struct fault *f);
 void journal_close(struct journal *j);
 /* Append one. False: it does not fit or cannot be written. */

@@ -53,7 +53,8 @@ static sqlite3 *connect_database(const char *dir, struct fault *f) {
 static int open_database(struct store *s, int dir_fd, const char *dir,
                          struct fault *f) {
     if (!(s->db = connect_database(dir, f)) ||
-        schema_migrate(s->db, dir, f) < 0)
+        schema_migrate(s->db, dir, f) < 0 ||
+        journal_open(&s->journal, dir_fd, f) < 0)
         return -1;
     sqlite3_wal_hook(s->db, on_commit, s);
     if (store_abandon_operations(s, f) < 0 ||
@@ -80,8 +81,7 @@ struct store *store_open(int dir_fd, const char *dir, struct fault *f) {
     pthread_mutex_init(&s->checkpoint_lock, NULL);
     s->wal_fd = s->journal.fd = -1;
     s->lock_fd = store_lock(dir_fd, dir, f);
-    if (s->lock_fd < 0 || open_database(s, dir_fd, dir, f) < 0 ||
-        journal_open(&s->journal, dir_fd, f) < 0) {
+    if (s->lock_fd < 0 || open_database(s, dir_fd, dir, f) < 0) {
         store_close(s);
         return NULL;
     }

@@ -15,7 +15,7 @@ local PATIENCE = 5
 local SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.05
 
 local APPLICATION = 1668247140 -- "cont"
-local VERSION = 1
+local VERSION = 2
 
 -- The rows are described in store/memory.lua. Ids of entries are not used again.
 local SCHEMA = {
@@ -41,6 +41,18 @@ local SCHEMA = {
     title TEXT NOT NULL, created_at TEXT NOT NULL)]],
   "PRAGMA application_id = " .. APPLICATION,
   "PRAGMA user_version = " .. VERSION,
+}
+
+-- Step N takes a file from version N to N + 1. Steps are never edited, only added.
+local STEPS = {
+  -- At first, times were numbers.
+  { [[UPDATE session SET created_at = strftime('%Y-%m-%dT%H:%M:%SZ', created_at, 'unixepoch'),
+      updated_at = strftime('%Y-%m-%dT%H:%M:%SZ', updated_at, 'unixepoch')
+      WHERE typeof(created_at) = 'integer']],
+    [[UPDATE entry SET created_at = strftime('%Y-%m-%dT%H:%M:%SZ', created_at, 'unixepoch')
+      WHERE typeof(created_at) = 'integer']],
+    [[UPDATE pending SET created_at = strftime('%Y-%m-%dT%H:%M:%SZ', created_at, 'unixepoch')
+      WHERE typeof(created_at) = 'integer']] },
 }
 
 -- Raised when the database is locked. It never leaves this file.
@@ -78,27 +90,38 @@ end
 
 local function pragma(self, db, name) return exec(self, db, "PRAGMA " .. name)[1][name] end
 
--- Whether the database has our tables.
-local function is_made(self, db)
+-- The version of our tables, or nil if there are none yet.
+local function made(self, db)
   local made_by, version = pragma(self, db, "application_id"), pragma(self, db, "user_version")
   if made_by ~= APPLICATION then
     if #exec(self, db, "SELECT 1 FROM sqlite_master LIMIT 1") > 0 then
       broken(self, "this is a database of something else")
     end
-    return false
+    return nil
   end
-  if version > VERSION then broken(self, "it was made by a newer contree") end
-  return true
+  if version > VERSION then
+    broken(self, ("it was made by a newer contree (version %d, this one knows %d)"):format(
+      version, VERSION), "use that one, or another file")
+  end
+  return version
 end
 
 local function prepare(self, db)
   exec(self, db, "PRAGMA synchronous = FULL")
   exec(self, db, "PRAGMA foreign_keys = ON")
-  if is_made(self, db) then return end
-  exec(self, db, "PRAGMA journal_mode = WAL")
+  local version = made(self, db)
+  if version == VERSION then return end
+  if not version then exec(self, db, "PRAGMA journal_mode = WAL") end
   exec(self, db, "BEGIN IMMEDIATE")
-  if not is_made(self, db) then
+  -- Another process may have been first.
+  version = made(self, db)
+  if not version then
     for _, statement in ipairs(SCHEMA) do exec(self, db, statement) end
+  else
+    for step = version, VERSION - 1 do
+      for _, statement in ipairs(STEPS[step]) do exec(self, db, statement) end
+    end
+    exec(self, db, "PRAGMA user_version = " .. VERSION)
   end
   exec(self, db, "COMMIT")
 end
