@@ -227,7 +227,7 @@ quick:
 	@$(MAKE) -s -j2 all c-tests
 	@LINT=changed LUAS=lua5.4 ONLY="lint c unit" scripts/test $(B)
 
-# Checks that are too long for the gate: some hours.
+# Checks that are too long for the gate: some hours. With RUNS=10000 only bench/soak.
 soak:
 	@scripts/deps build test room
 	@$(MAKE) -s -j2 all c-tests

@@ -284,6 +284,30 @@ describe("image:run on the embedded engine", function()
     assert.is_true(os.time() - started < 40)
   end)
 
+  -- Memory of a program that makes each image from the one before stays the same.
+  it("keeps no result alive that nobody has any more", function()
+    local alive = setmetatable({}, { __mode = "k" })
+    local function three_runs(of)
+      for i = 1, 3 do alive[of("echo " .. i .. " > /f")] = i end
+    end
+    local function count()
+      for _ = 1, 3 do collectgarbage() end
+      local number = 0
+      for _ in pairs(alive) do number = number + 1 end
+      return number
+    end
+    local at = busybox
+    three_runs(function(shell)
+      at = at:run{ shell = shell, disposable = false }
+      return at
+    end)
+    assert.are.equal(1, count())
+    local session = busybox:session()
+    three_runs(function(shell) return session:run(shell) end)
+    assert.are.equal(2, count())
+    assert.are.equal(at:read("/f"), session:read("/f"))
+  end)
+
   it("leaves no mount and no process behind", function()
     -- A number that no other suite uses at the same time.
     local seconds = ("86%d"):format(math.floor(core.now() * 1e6 % 1e9))

@@ -1,5 +1,5 @@
 -- Programs with a loop of their own: examples/c-host, which has two Lua states in one
--- process, and examples/own-loop, which has its own driver.
+-- process, and examples/own-loop, which has its own driver. And one with threads.
 local disk = require("spec.support.disk")
 local host = require("spec.support.host")
 
@@ -87,6 +87,18 @@ describe("a host in C", function()
     assert.matches("^stopped: ", output)
     assert.are.equal(1, status)
     assert.is_nil(disk.capture("ls -A " .. place.directory):match("%.close[^\n]*"))
+  end)
+
+  -- `scripts/threads` has the same under the sanitizer of threads.
+  it("has many threads, each with Lua states of its own, one after the other", function()
+    local program = place.directory .. "/threads"
+    assert.are.same({ "", 0 }, { host.run("lua5.4",
+      ("cc -Wall -Wextra -Werror -O1 %s/spec/support/threads.c -o %s -pthread $(pkg-config --cflags"
+        .. " --libs lua5.4)"):format(host.root, program)) })
+    assert.are.same({ "4 threads, 3 rounds, 0 failed\n", 0 }, { place:run("lua5.4",
+      ("CONTREE_TEST_THREADS=%s %s %s 4 3 %s/spec/support/in_thread.lua"):format(place.directory,
+        host.PREFIX, program, host.root)) })
+    assert.are.equal(0, place:running())
   end)
 
   it("or another one: the documentation shows the driver that is tested here", function()

@@ -25,6 +25,7 @@
 #include "version.h"
 
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,10 +122,11 @@ static void end_badly(int status, void *unused) {
 
 /* core.fail_at_exit(): the program exits with code 1 instead of 0. */
 static int core_fail_at_exit(lua_State *L) {
-    static bool asked; /* a property of the process */
+    /* A property of the process, which may have Lua states in many threads. */
+    static atomic_bool asked;
     (void)L;
-    if (!asked)
-        asked = on_exit(end_badly, NULL) == 0;
+    if (!atomic_exchange(&asked, true))
+        on_exit(end_badly, NULL);
     return 0;
 }
 

@@ -11,6 +11,8 @@ local LINES_MAX = 8192
 
 ---@class contree.Cache
 ---@field path? string nil: there is no directory for it, and it is kept in memory only
+---@field known table<string, string>
+---@field lines integer  about as many as the file has, or `known`
 local Cache = {}
 Cache.__index = Cache
 
@@ -45,6 +47,15 @@ local function load(self)
   end
   file:close()
   if #lines > LINES_MAX then shorten(self, lines) end
+  self.lines = math.min(#lines, LINES_MAX / 2)
+end
+
+-- In a program that goes on for weeks, too, neither memory nor file grow without end.
+local function count_line(self)
+  self.lines = self.lines + 1
+  if self.lines <= LINES_MAX then return end
+  self.known, self.lines = {}, 0
+  if self.path then load(self) end
 end
 
 --- The cache for a client's server.
@@ -53,7 +64,7 @@ end
 ---@param place? string directory; default: the user's for caches
 ---@return contree.Cache
 function cache.open(client, purpose, place)
-  local self = setmetatable({ known = {} }, Cache)
+  local self = setmetatable({ known = {}, lines = 0 }, Cache)
   if client.respond then return self end -- contree.testing: images end with the program
   place = place or directories.cache()
   if not place then return self end
@@ -73,6 +84,7 @@ function Cache:get(key) return self.known[key] end
 ---@param value string
 function Cache:put(key, value)
   if self.known[key] == value then return end
+  count_line(self)
   self.known[key] = value
   local file = self.path and io.open(self.path, "ab")
   if not file then return end

@@ -300,12 +300,17 @@ local function post(self, entry)
   })
 end
 
+-- With more contents than this, the client forgets which the server has, and asks again.
+local KNOWN_MAX = 16384
+
 -- The answer to an upload, which tells the content's own hash: a file may have changed since
 -- it was hashed here.
 local function known(self, file, digest)
   if type(file.uuid) ~= "string" then
     errors.raise("server", "the server's answer to an upload lacks the file's uuid")
   end
+  self.known_count = self.known_count + 1
+  if self.known_count > KNOWN_MAX then self.known_files, self.known_count = {}, 1 end
   local is_told = options.sha256(file.sha256) == nil
   self.known_files[is_told and file.sha256:lower() or digest] = file
   return file
@@ -469,7 +474,8 @@ local make = class.define("contree.Files", Files, nil, { "client" })
 
 ---@return contree.Files
 function files.new(self)
-  self.known_files, self.uploading, self.uploads = {}, {}, uploads.new(self)
+  self.known_files, self.known_count, self.uploading = {}, 0, {}
+  self.uploads = uploads.new(self)
   return make({ client = self }, self.safe)
 end
 

@@ -226,6 +226,7 @@ local function make_result(self, found)
   if not plan.disposable and input and (from or found.image_uuid) then
     changed = found.image_uuid ~= input
   end
+  self.input = nil -- or each result would keep the one it came from, and all before it
   return image.result(self.client, {
     uuid = found.image_uuid, stdout = out, stderr = err,
     stdout_truncated = found.truncated.stdout, stderr_truncated = found.truncated.stderr,

@@ -20,7 +20,7 @@ local memory = {}
 ---@field exit_code? integer
 ---@field operation? string     the id of the operation that made the image
 ---@field created_at string    ISO 8601
----@field image? contree.Image  not in a file
+---@field image? contree.Image  where its uuid is not known; not in a file
 
 ---@class contree.store.Pending a run whose end was not taken yet
 ---@field operation string
@@ -68,10 +68,15 @@ function Rows:tips(id)
   return tips
 end
 
+--- The entry's image is left out where its uuid says which it is: the results of thousands of
+--- runs, with their output, would stay for as long as the session.
 ---@return integer id
 function Rows:add_entry(row)
   row.id = #self.entries + 1
-  self.entries[row.id] = row
+  local kept = {}
+  for name, value in pairs(row) do kept[name] = value end
+  if kept.uuid then kept.image = nil end
+  self.entries[row.id] = kept
   return row.id
 end
 
