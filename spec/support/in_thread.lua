@@ -53,7 +53,7 @@ end
 
 local function folders()
   local folder = mine .. ".folder"
-  assert(os.execute(("mkdir -p %s && rm -f %s/new && echo x > %s/f"):format(folder, folder, folder)))
+  assert(os.execute(("mkdir -p %s && cd %s && rm -f new && echo x > f"):format(folder, folder)))
   local ws = image:workspace{ path = folder }
   ws:run("echo " .. number .. " > new")
   ws:apply()

@@ -1,9 +1,11 @@
-/* Runs a script in many Lua states at once, each in a thread of its own, again and again:
+/* Runs a script in many Lua states at once, each in a thread of its own, again
+ * and again:
  *
  *   cc threads.c -o threads -pthread $(pkg-config --cflags --libs lua5.4)
  *   ./threads THREADS ROUNDS SCRIPT
  *
- * The module is one for the whole process. A script has its number in `thread`. */
+ * The module is one for the whole process. A script has its number in `thread`.
+ */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
