@@ -138,7 +138,7 @@ $(SHARED_OBJ): $(B)/engine/%.o: src/core/%.c
 # PID 1 of the sandbox is static, never sanitized, and travels inside the engine.
 $(B)/bin/contree-init: $(INIT_SRC) $(wildcard src/init/*.h)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARN) -Os -g0 -static -Isrc -o $@ $(INIT_SRC)
+	$(CC) -std=gnu11 $(WARN) -Os -g0 -static -Isrc -o $@ $(INIT_SRC) -lresolv
 	strip $@
 
 $(B)/engine/sandbox/init_blob.o: src/engine/sandbox/init_blob.S $(B)/bin/contree-init

@@ -2,10 +2,15 @@
 --- made-up names, with certificates of a made-up authority, and an image with this machine's
 --- programs.
 local disk = require("spec.support.disk")
+local mime = require("mime")
 local socket = require("socket")
 local wire = require("spec.support.wire")
 
 local outside = {}
+
+--- What nginx says "yes" to: in X-Token, as a bearer's, or as the password of "me" (/token says
+--- it, and each line of Outside:asked() ends with it).
+outside.TOKEN = "t0ken-Value-of-32-bytes-987654321"
 
 -- What each server answers. The first of each is the one of its address.
 local NGINX = [[
@@ -16,7 +21,6 @@ pid %(dir)/nginx.pid;
 error_log %(dir)/error.log notice;
 events { worker_connections 2048; }
 http {
-  access_log %(dir)/access.log;
   client_body_temp_path %(dir)/body;
   proxy_temp_path %(dir)/proxy;
   fastcgi_temp_path %(dir)/fastcgi;
@@ -26,17 +30,28 @@ http {
   default_type application/octet-stream;
   ssl_certificate %(dir)/server.pem;
   ssl_certificate_key %(dir)/server.key;
+  map_hash_bucket_size 256;
   map $ssl_server_name $sni { default $ssl_server_name; "" "-"; }
+  map "$http_x_token$http_authorization" $known {
+    default no;
+    "%(token)" yes;
+    "Bearer %(token)" yes;
+    "Basic %(login)" yes;
+  }
+  log_format outside '$host $status "$request" $known';
+  access_log %(dir)/access.log outside;
   server {
     listen 127.0.0.1:%(http);
     listen 127.0.0.1:%(https) ssl http2;
     client_max_body_size 0;
     root %(dir)/www;
     location = /who { return 200 "$sni $host $request_method $request_uri\n"; }
+    location = /token { return 200 "$known\n"; }
     location /echo/ { return 200 "$request_method $request_uri\n"; }
     location = /to-metadata { return 302 http://169.254.169.254/latest/; }
     location = /to-private { return 302 http://127.0.0.1:%(http)/who; }
     location = /to-other { return 302 http://other.example/who; }
+    location /simple/ { default_type text/html; }
     location / { autoindex on; }
   }
 }
@@ -77,7 +92,7 @@ cp /etc/ssl/openssl.cnf etc/ssl/ 2>/dev/null || true
 if command -v keytool >/dev/null; then
   mkdir -p etc/ssl/certs/java
   keytool -importcert -noprompt -trustcacerts -alias outside -file "$1/ca.pem" \
-    -keystore etc/ssl/certs/java/cacerts -storepass changeit
+    -keystore etc/ssl/certs/java/cacerts -storetype jks -storepass changeit
 fi
 tar -cf "$1/image.tar" .
 rm -rf "$root"
@@ -110,7 +125,8 @@ function outside.start()
   sh(CERTIFICATES, self.directory)
   disk.capture("mkdir -p " .. self.directory .. "/www")
   disk.write(self.directory .. "/www/hello", "hello\n")
-  local values = { dir = self.directory, http = self.http, https = self.https }
+  local values = { dir = self.directory, http = self.http, https = self.https,
+    token = outside.TOKEN, login = mime.b64("me:" .. outside.TOKEN) }
   disk.write(self.directory .. "/nginx.conf", (NGINX:gsub("%%%((%w+)%)", values)))
   self:spawn("nginx -p " .. self.directory .. " -c " .. self.directory .. "/nginx.conf")
   wire.eventually("nginx", function()
@@ -153,6 +169,17 @@ end
 
 --- What nginx was asked so far, a line a request.
 function Outside:asked() return disk.read(self.directory .. "/access.log") end
+
+--- An engine that trusts the servers, for home.client{ engine = { path = } }.
+---@param before string? shell that runs before it
+---@return string path
+function Outside:engine(before)
+  local path = disk.write(("%s/engine%d"):format(self.directory, #self.pids),
+    ("#!/bin/sh\nexport SSL_CERT_FILE=%s/ca.pem\n%s\nexec contree-engine \"$@\"\n"):format(
+      self.directory, before or ""))
+  assert(os.execute("chmod +x " .. path))
+  return path
+end
 
 --- An image in which this machine's programs run, with `mounts` of the result.
 ---@return contree.Image image, table mounts

@@ -88,6 +88,7 @@ enum {
 /* Where the certificates are that a sandbox with an airlock trusts: in no
  * image. */
 #define TRUST_PATH "/dev/shm/contree-ca.pem"
+#define TRUST_JAVA "/dev/shm/contree-ca.jks"
 /* The same for programs that are told by a file of settings. */
 #define TRUST_WGET "/dev/shm/contree-wgetrc"
 #define TRUST_APT "/dev/shm/contree-apt.conf"

@@ -1,10 +1,12 @@
 #define _GNU_SOURCE
 #include "init/trust.h"
+#include "init/keystore.h"
 #include "init/protocol.h"
 #include "init/put.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -62,10 +64,12 @@ static int append(int to, int from) {
     return 0;
 }
 
+/* Ours first: the image's may be cut off, and spoil what follows. */
 static int write_all(int to, int bundle, int certificate) {
-    if (bundle >= 0 && (append(to, bundle) < 0 || write(to, "\n", 1) != 1))
+    if (append(to, certificate) < 0 || write(to, "\n", 1) != 1 ||
+        (bundle >= 0 && append(to, bundle) < 0))
         return -1;
-    return append(to, certificate) < 0 || lseek(to, 0, SEEK_SET) < 0 ? -1 : 0;
+    return lseek(to, 0, SEEK_SET) < 0 ? -1 : 0;
 }
 
 static int put_text(const char *path, const char *text, struct failure *f) {
@@ -81,12 +85,47 @@ static int put_text(const char *path, const char *text, struct failure *f) {
     return rc;
 }
 
+static int read_all(int fd, char *text, size_t length) {
+    for (size_t at = 0; at < length;) {
+        ssize_t got = pread(fd, text + at, length - at, (off_t)at);
+        if (got == 0 || (got < 0 && errno != EINTR))
+            return -1;
+        at += got > 0 ? (size_t)got : 0;
+    }
+    text[length] = '\0';
+    return 0;
+}
+
+/* A keystore of the certificates in `all`, for Java. */
+static int convert(int all, int to) {
+    off_t length = lseek(all, 0, SEEK_END);
+    char *text = length < 0 ? NULL : malloc((size_t)length + 1);
+    int rc = text && read_all(all, text, (size_t)length) == 0
+                 ? keystore_write(to, text, (size_t)length)
+                 : -1;
+    free(text);
+    return rc < 0 || lseek(to, 0, SEEK_SET) < 0 ? -1 : 0;
+}
+
+static int put_keystore(int all, struct failure *f) {
+    const struct put_spec p = {.path = TRUST_JAVA, .mode = 0444};
+    int fd = memfd_create("trust", MFD_CLOEXEC);
+    int rc = fd < 0 || convert(all, fd) < 0
+                 ? fail_errno(f, "cannot write the certificates")
+                 : put_file(&p, fd, f);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
 int trust_also(int certificate, struct failure *f) {
     const struct put_spec p = {.path = TRUST_PATH, .mode = 0444};
     int bundle = find_bundle(), all = memfd_create("trust", MFD_CLOEXEC);
     int rc = all < 0 || write_all(all, bundle, certificate) < 0
                  ? fail_errno(f, "cannot write the certificates")
                  : put_file(&p, all, f);
+    if (rc == 0)
+        rc = put_keystore(all, f);
     if (all >= 0)
         close(all);
     if (bundle >= 0)

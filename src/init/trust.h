@@ -4,8 +4,9 @@
 
 #include "init/failure.h"
 
-/* Writes TRUST_PATH (protocol.h): the certificates that the image trusts, if it
- * has a file of them, and those that can be read from `certificate`. */
+/* Writes the files TRUST_... (protocol.h): those that can be read from
+ * `certificate`, and the certificates that the image trusts, if it has a file
+ * of them. */
 int trust_also(int certificate, struct failure *f);
 
 #endif

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "operation/command_line.h"
 #include "base/scope.h"
+#include "operation/network_rules.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -107,6 +108,41 @@ unsigned run_defaults(const struct run_process *p, const json_t *image_env) {
     return (home ? 0 : DEFAULT_HOME) | (user ? 0 : DEFAULT_USER);
 }
 
+/* What the request has in a variable, or else the image; NULL: nothing. */
+static const char *own_value(const struct run_process *p,
+                             const json_t *image_env, const char *name) {
+    const json_t *from = requested(p, name) ? p->env : image_env;
+    return json_string_value(json_object_get(from, name));
+}
+
+static void add_joined(struct buffer *strings, size_t *count, const char *name,
+                       const char *ours, const char *theirs) {
+    buffer_addf(strings, "%s=%s %s", name, ours, theirs);
+    add_item(strings, count, "");
+}
+
+/* The variables of the run, unless the request says otherwise. */
+static void add_common(struct buffer *strings, size_t *count,
+                       const struct run_process *p, const json_t *image_env,
+                       const json_t *common) {
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)common, name, value) {
+        const char *ours = json_string_value(value);
+        const char *theirs =
+            network_rules_join(name) ? own_value(p, image_env, name) : NULL;
+        if (theirs)
+            add_joined(strings, count, name, ours, theirs);
+        else if (!requested(p, name))
+            add_variable(strings, count, name, ours);
+    }
+}
+
+/* Whether add_common() has added it already. */
+static bool is_joined(const json_t *common, const char *name) {
+    return network_rules_join(name) && json_object_get(common, name);
+}
+
 char **run_environment(const struct run_process *p, const json_t *image_env,
                        const json_t *common, struct fault *f) {
     struct buffer strings;
@@ -120,12 +156,9 @@ char **run_environment(const struct run_process *p, const json_t *image_env,
             !json_object_get(common, name))
             add_variable(&strings, &count, name, json_string_value(value));
     }
-    json_object_foreach((json_t *)common, name, value) {
-        if (!requested(p, name))
-            add_variable(&strings, &count, name, json_string_value(value));
-    }
+    add_common(&strings, &count, p, image_env, common);
     json_object_foreach((json_t *)p->env, name, value) {
-        if (json_is_string(value))
+        if (json_is_string(value) && !is_joined(common, name))
             add_variable(&strings, &count, name, json_string_value(value));
     }
     return make_vector(&strings, count, f);

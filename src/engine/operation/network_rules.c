@@ -14,9 +14,12 @@ enum { TEXT_MAX = 16 << 20 };
 static const char *const names[] = {"allow", "deny", "resolve"};
 enum { NAMES = sizeof names / sizeof *names };
 
+/* Java has no variable of its own for it. */
+#define JAVA_OPTIONS "JAVA_TOOL_OPTIONS"
+
 /* By these programs find the certificates that they trust. */
 static const struct {
-    const char *name, *path;
+    const char *name, *value;
 } trusting[] = {
     {"SSL_CERT_FILE", TRUST_PATH},       /* OpenSSL, Go, Python */
     {"CURL_CA_BUNDLE", TRUST_PATH},      /* curl */
@@ -26,6 +29,7 @@ static const struct {
     {"CARGO_HTTP_CAINFO", TRUST_PATH},   /* cargo */
     {"WGETRC", TRUST_WGET},
     {"APT_CONFIG", TRUST_APT},
+    {JAVA_OPTIONS, "-Djavax.net.ssl.trustStore=" TRUST_JAVA},
 };
 
 /* Members that we do not know mean nothing, as everywhere. But whoever mistypes
@@ -110,7 +114,7 @@ static int make_variables(struct network_rules *r, const struct secrets *s,
                           struct fault *f) {
     int rc = (r->variables = json_object()) ? 0 : -1;
     for (size_t i = 0; rc == 0 && i < sizeof trusting / sizeof *trusting; i++)
-        rc = add_variable(r, trusting[i].name, trusting[i].path);
+        rc = add_variable(r, trusting[i].name, trusting[i].value);
     for (size_t i = 0; rc == 0 && i < s->count; i++)
         rc = add_variable(r, s->list[i].name, s->list[i].placeholder);
     return rc < 0 ? fault_memory(f) : 0;
@@ -145,6 +149,11 @@ int network_rules_read(struct network_rules *r, const json_t *networking,
     return fault_set(f, 422,
                      "secrets need networking.allow: rules that say what the "
                      "run may reach");
+}
+
+/* Of an option that is there twice, Java takes the last. */
+bool network_rules_join(const char *name) {
+    return strcmp(name, JAVA_OPTIONS) == 0;
 }
 
 void network_rules_clear(struct network_rules *r) {

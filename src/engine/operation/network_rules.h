@@ -19,6 +19,9 @@ struct network_rules {
  * 422. */
 int network_rules_read(struct network_rules *r, const json_t *networking,
                        const json_t *secrets, bool trace, struct fault *f);
+/* Whether what the image or the request has in a variable follows ours, instead
+ * of one replacing the other: it has options for more than the network. */
+bool network_rules_join(const char *name);
 /* Wipes the secrets. */
 void network_rules_clear(struct network_rules *r);
 /* Adds the members of `networking` that are rules, as they were given. */
