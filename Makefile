@@ -59,7 +59,7 @@ POLICY_OBJ := $(POLICY_SRC:src/airlock/policy/%.c=$(B)/airlock/policy/%.o)
 LIB_OBJ    := $(filter-out $(B)/engine/command/main.o,$(ENGINE_OBJ)) $(POLICY_OBJ) \
               $(B)/engine/sandbox/init_blob.o $(B)/engine/sandbox/airlock_blob.o
 AIRLOCK_OBJ := $(AIRLOCK_SRC:src/airlock/%.c=$(B)/airlock/%.o) $(POLICY_OBJ) \
-               $(patsubst %,$(B)/engine/base/%.o,buffer clock descriptor fault fd glob json nearest \
+               $(patsubst %,$(B)/engine/base/%.o,buffer clock descriptor digest fault fd glob json nearest \
                  relay scope turn)
 
 # Keep intermediate files between runs.
@@ -249,8 +249,8 @@ $(B)/fuzz/%: fuzz/%.c $(FUZZED)
 	  $$(pkg-config --cflags lua5.4) -o $@ $^ $$(pkg-config --libs lua5.4)
 
 # What a sandbox sends to the airlock.
-AIRLOCK_FUZZED := $(addprefix src/airlock/,dns.c hello.c http.c) $(POLICY_SRC) \
-  $(addprefix src/engine/base/,buffer.c fault.c glob.c nearest.c scope.c)
+AIRLOCK_FUZZED := $(addprefix src/airlock/,dns.c hello.c http.c http_sign.c) $(POLICY_SRC) \
+  $(addprefix src/engine/base/,buffer.c clock.c digest.c fault.c glob.c json.c nearest.c scope.c)
 
 $(B)/fuzz/fuzz_airlock_%: fuzz/fuzz_airlock_%.c $(AIRLOCK_FUZZED)
 	@mkdir -p $(@D)

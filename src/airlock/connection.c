@@ -229,6 +229,9 @@ static void read_request(struct connection *c, const char *data,
     case HTTP_REFUSED:
         leave(c, say_no);
         return;
+    case HTTP_SIGNS: /* whose host is wanted is intercepted instead */
+        leave(c, reset);
+        return;
     case HTTP_NOT:
         if (c->speech == SPEECH_HTTP) {
             refuse(c, "http", REFUSED_PROTOCOL);

@@ -1,6 +1,7 @@
 /* events.c: see events.h. */
 #define _GNU_SOURCE
 #include "airlock/events.h"
+#include "airlock/policy/signature.h"
 #include "base/buffer.h"
 #include "base/fd.h"
 #include "base/json.h"
@@ -14,7 +15,9 @@ enum {
     PAUSE_MS = 100,
     FINISH_MS = 200,
     KEY_MAX = 8192,
-    TELL_MAX = (EVENT_KEYS + 2) * KEY_MAX
+    LINES_MAX = SIGNING_MAX * SIGNING_ASK_MAX,
+    TELL_MAX = (EVENT_KEYS + 2) * KEY_MAX + LINES_MAX,
+    ANSWER_MAX = 8 * SIGNATURE_MAX /* of one line: each byte may be escaped */
 };
 
 /* One key: the object as text, without its count. */
@@ -29,7 +32,11 @@ struct events {
     uv_timer_t timer;
     uv_write_t request;
     char *writing; /* what the request writes; NULL: nothing */
-    char byte[64];
+    char piece[16384];
+    struct buffer lines;   /* that are to be told as they are */
+    struct buffer answers; /* of the engine; the last one may be incomplete */
+    void (*answered)(void *arg, const json_t *answer);
+    void *answered_arg;
     bool is_ready, ready_told;
     const char *certificate; /* that the sandbox has to trust, or NULL */
     struct entry list[EVENT_KEYS + 1]; /* the last one: "more" */
@@ -46,6 +53,8 @@ static void on_written(uv_write_t *request, int status) {
     e->writing = NULL;
     if (status < 0)
         e->gone(e->arg);
+    else if (e->lines.length > 0)
+        tell(e);
 }
 
 static void on_time(uv_timer_t *timer) {
@@ -101,6 +110,9 @@ static void write_untold(struct events *e, struct buffer *b) {
     }
     for (size_t i = 0; i < e->count; i++)
         add_entry(b, &e->list[i]);
+    if (e->lines.length > 0)
+        buffer_add(b, e->lines.data, e->lines.length);
+    e->lines.length = 0;
 }
 
 /* An engine that does not read holds up this, and nothing else. */
@@ -194,6 +206,19 @@ void events_connected(struct events *e, const struct occurrence *o) {
     count(e, "connected", o, NULL);
 }
 
+void events_say(struct events *e, const struct buffer *line) {
+    if (buffer_add(&e->lines, line->data, line->length) &&
+        buffer_add(&e->lines, "\n", 1))
+        tell_in(e, 0);
+}
+
+void events_on_answer(struct events *e,
+                      void (*answered)(void *arg, const json_t *answer),
+                      void *arg) {
+    e->answered = answered;
+    e->answered_arg = arg;
+}
+
 void events_ready(struct events *e, const char *certificate) {
     e->certificate = certificate;
     e->is_ready = true;
@@ -213,6 +238,7 @@ void events_finish(struct events *e) {
     uv_os_fd_t fd;
     size_t at = 0;
     buffer_init(&b, 2 * TELL_MAX);
+    e->lines.length = 0; /* nobody answers any more */
     if (e->writing)
         write_rest(e, &b);
     write_untold(e, &b);
@@ -247,14 +273,41 @@ void events_failed(int fd, const struct fault *why) {
 static void give_room(uv_handle_t *handle, size_t size, uv_buf_t *buffer) {
     struct events *e = handle->data;
     (void)size;
-    *buffer = uv_buf_init(e->byte, sizeof e->byte);
+    *buffer = uv_buf_init(e->piece, sizeof e->piece);
 }
 
-/* The engine says nothing yet; what matters is that it is there. */
+static void take_answer(struct events *e, const char *line, size_t length) {
+    json_t *answer = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
+    if (answer && e->answered)
+        e->answered(e->answered_arg, answer);
+    json_decref(answer);
+}
+
+static void take_answers(struct events *e) {
+    struct buffer *b = &e->answers;
+    size_t at = 0;
+    char *end;
+    while ((end = memchr(b->data + at, '\n', b->length - at))) {
+        size_t length = (size_t)(end - b->data) - at;
+        take_answer(e, b->data + at, length);
+        at += length + 1;
+    }
+    memmove(b->data, b->data + at, b->length - at);
+    explicit_bzero(b->data + b->length - at, at);
+    b->length -= at;
+}
+
+/* What the engine says are answers; that it is there matters in any case. */
 static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer) {
     struct events *e = stream->data;
-    (void)buffer;
-    if (got >= 0)
+    bool ok = got >= 0;
+    if (got > 0) {
+        ok = buffer_add(&e->answers, buffer->base, (size_t)got);
+        explicit_bzero(buffer->base, (size_t)got);
+    }
+    if (ok && got > 0)
+        take_answers(e);
+    if (ok)
         return;
     uv_read_stop(stream);
     e->gone(e->arg);
@@ -269,6 +322,8 @@ struct events *events_open(uv_loop_t *loop, int fd, void (*gone)(void *arg),
     }
     e->gone = gone;
     e->arg = arg;
+    buffer_init(&e->lines, LINES_MAX);
+    buffer_init(&e->answers, ANSWER_MAX + sizeof e->piece);
     uv_timer_init(loop, &e->timer);
     uv_pipe_init(loop, &e->pipe, 0);
     e->timer.data = e->pipe.data = e;

@@ -5,6 +5,7 @@
 #define CONTREE_AIRLOCK_EVENTS_H
 
 #include "airlock/policy/policy.h"
+#include "base/buffer.h"
 #include "base/fault.h"
 #include <uv.h>
 
@@ -37,6 +38,12 @@ void events_ready(struct events *e, const char *certificate);
 /* Tell all that is untold, and wait until it is written: for a moment at most.
  */
 void events_finish(struct events *e);
+/* Tell a line, an object of JSON without its newline, which is copied. */
+void events_say(struct events *e, const struct buffer *line);
+/* Has each object that the engine sends handled. */
+void events_on_answer(struct events *e,
+                      void (*answered)(void *arg, const json_t *answer),
+                      void *arg);
 /* The other way to end, before there is a loop; `fd` blocks. */
 void events_failed(int fd, const struct fault *why);
 

@@ -1,59 +1,44 @@
 /* http.c: see http.h. */
 #define _GNU_SOURCE
 #include "airlock/http.h"
-#include <http_parser.h>
+#include "airlock/http_internal.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-enum { LINES_MAX = 2 * HTTP_HEAD_MAX, BEGINNING = 32, HELD_MAX = 1 << 20 };
-
-/* A span of `lines`. */
-struct span {
-    size_t at, length;
-};
-
-struct http {
-    http_parser parser;
-    const struct policy *policy;
-    const struct target *target;
-    const struct secrets *secrets; /* NULL: none */
-    bool wanted;                   /* one of them is for the target */
-    struct buffer held; /* of a body: may be the beginning of a placeholder */
-    struct buffer *out;
-    struct buffer url, lines; /* of the head that is being read */
-    struct span name, value;  /* of the header that is being read */
-    bool in_header, in_value;
-    bool in_body; /* the head is complete */
-    bool chunked, wrong, other_host;
-    unsigned hosts, lengths; /* headers of that name */
-    char first[BEGINNING];   /* of the connection */
-    size_t first_length;
-    size_t requests;
-    struct span path; /* of `url` */
-    enum refusal why;
-};
-
-static int refuse(struct http *h, enum refusal why) {
+int http_refuse(struct http *h, enum refusal why) {
     if (h->why == REFUSED_NOT)
         h->why = why;
     return -1;
 }
 
+enum {
+    LINES_MAX = 2 * HTTP_HEAD_MAX,
+    HELD_MAX = 1 << 20,
+    REST_MAX = 1 << 20 /* of what is taken at once */
+};
+
+/* It may have had secrets. */
+static void wipe(struct buffer *b) {
+    if (b->data)
+        explicit_bzero(b->data, b->capacity);
+    buffer_free(b);
+}
+
 /* ---- one header ---- */
 
-static bool is(const char *text, size_t length, const char *word) {
+bool http_is(const char *text, size_t length, const char *word) {
     return strlen(word) == length && strncasecmp(text, word, length) == 0;
 }
 
-static bool is_blank(char c) {
+bool http_is_blank(char c) {
     return c == ' ' || c == '\t';
 }
 
 /* The next item of a list with commas; false at its end. */
 static bool next_item(const char **p, const char *end, const char **item,
                       size_t *length) {
-    while (*p < end && (is_blank(**p) || **p == ','))
+    while (*p < end && (http_is_blank(**p) || **p == ','))
         ++*p;
     if (*p == end)
         return false;
@@ -61,7 +46,7 @@ static bool next_item(const char **p, const char *end, const char **item,
     const char *stop = comma ? comma : end;
     *item = *p;
     *p = stop;
-    while (stop > *item && is_blank(stop[-1]))
+    while (stop > *item && http_is_blank(stop[-1]))
         stop--;
     *length = (size_t)(stop - *item);
     return true;
@@ -78,7 +63,7 @@ static bool names_target(const struct http *h, const char *host,
     if (!name_normal(host, size, name) || strcmp(name, h->target->name) != 0)
         return false;
     snprintf(port, sizeof port, ":%d", h->target->port);
-    return !colon || is(colon, length - size, port) || length == size + 1;
+    return !colon || http_is(colon, length - size, port) || length == size + 1;
 }
 
 /* HTTP/2 in the clear may be asked for, and the server may not listen: so the
@@ -87,7 +72,7 @@ static bool is_h2c(const char *value, size_t length) {
     const char *p = value, *item;
     size_t size;
     while (next_item(&p, value + length, &item, &size))
-        if (!is(item, size, "h2c"))
+        if (!http_is(item, size, "h2c"))
             return false;
     return true;
 }
@@ -100,7 +85,8 @@ static void write_connection(struct http *h, const char *value, size_t length,
     size_t size;
     buffer_init(&kept, HTTP_HEAD_MAX);
     while (next_item(&p, value + length, &item, &size))
-        if (!is(item, size, "upgrade") && !is(item, size, "http2-settings"))
+        if (!http_is(item, size, "upgrade") &&
+            !http_is(item, size, "http2-settings"))
             buffer_addf(&kept, "%s%.*s", kept.length ? ", " : "", (int)size,
                         item);
     h->lines.length = at;
@@ -138,7 +124,7 @@ static int use_secret_in(struct http *h, enum secret_place place,
     snprintf(header, sizeof header, "%.*s", (int)name_length, name);
     enum refusal why = secrets_insert(h->secrets, h->target, place, header,
                                       h->lines.data + at, length);
-    return why == REFUSED_NOT ? 0 : refuse(h, why);
+    return why == REFUSED_NOT ? 0 : http_refuse(h, why);
 }
 
 static int end_header(struct http *h) {
@@ -148,12 +134,12 @@ static int end_header(struct http *h) {
     if (!h->in_value)
         buffer_add(&h->lines, ": ", 2);
     if (!buffer_add(&h->lines, "\r\n", 2))
-        return refuse(h, REFUSED_LIMIT);
+        return http_refuse(h, REFUSED_LIMIT);
     const char *name = h->lines.data + h->name.at;
     size_t size = h->name.length, at = h->name.at;
     size_t value_at = at + size + 2, length = h->lines.length - 2 - value_at;
     const char *value = h->lines.data + value_at;
-    while (length > 0 && is_blank(value[length - 1]))
+    while (length > 0 && http_is_blank(value[length - 1]))
         length--;
     if (!is_token(name, size) || has_control(value, length)) {
         h->wrong = true;
@@ -162,27 +148,27 @@ static int end_header(struct http *h) {
     if (use_secret_in(h, IN_HEADERS, name, size, value_at, length) < 0)
         return -1;
     value = h->lines.data + value_at;
-    if (h->wanted && is(name, size, "accept-encoding")) {
+    if (h->wanted && http_is(name, size, "accept-encoding")) {
         h->lines.length = at;
-    } else if (is(name, size, "host")) {
+    } else if (http_is(name, size, "host")) {
         h->hosts++;
         h->other_host = h->other_host || !names_target(h, value, length);
-    } else if (is(name, size, "transfer-encoding")) {
+    } else if (http_is(name, size, "transfer-encoding")) {
         /* Any other is read differently by different servers. */
-        h->wrong = h->wrong || h->chunked || !is(value, length, "chunked");
+        h->wrong = h->wrong || h->chunked || !http_is(value, length, "chunked");
         h->chunked = true;
-    } else if (is(name, size, "content-length")) {
+    } else if (http_is(name, size, "content-length")) {
         h->lengths++;
-    } else if (is(name, size, "upgrade")) {
+    } else if (http_is(name, size, "upgrade")) {
         if (!is_h2c(value, length))
-            return refuse(h, REFUSED_PROTOCOL);
+            return http_refuse(h, REFUSED_PROTOCOL);
         h->lines.length = at;
-    } else if (is(name, size, "http2-settings")) {
+    } else if (http_is(name, size, "http2-settings")) {
         h->lines.length = at;
-    } else if (is(name, size, "connection")) {
+    } else if (http_is(name, size, "connection")) {
         char *copy = strndup(value, length);
         if (!copy)
-            return refuse(h, REFUSED_LIMIT);
+            return http_refuse(h, REFUSED_LIMIT);
         write_connection(h, copy, length, at);
         free(copy);
     }
@@ -203,7 +189,7 @@ static int begin(http_parser *p) {
 
 static int on_url(http_parser *p, const char *at, size_t length) {
     struct http *h = p->data;
-    return buffer_add(&h->url, at, length) ? 0 : refuse(h, REFUSED_LIMIT);
+    return buffer_add(&h->url, at, length) ? 0 : http_refuse(h, REFUSED_LIMIT);
 }
 
 static int on_name(http_parser *p, const char *at, size_t length) {
@@ -217,7 +203,8 @@ static int on_name(http_parser *p, const char *at, size_t length) {
     h->in_header = true;
     h->in_value = false;
     h->name.length += length;
-    return buffer_add(&h->lines, at, length) ? 0 : refuse(h, REFUSED_LIMIT);
+    return buffer_add(&h->lines, at, length) ? 0
+                                             : http_refuse(h, REFUSED_LIMIT);
 }
 
 static int on_value(http_parser *p, const char *at, size_t length) {
@@ -227,7 +214,8 @@ static int on_value(http_parser *p, const char *at, size_t length) {
     if (!h->in_value)
         buffer_add(&h->lines, ": ", 2);
     h->in_value = true;
-    return buffer_add(&h->lines, at, length) ? 0 : refuse(h, REFUSED_LIMIT);
+    return buffer_add(&h->lines, at, length) ? 0
+                                             : http_refuse(h, REFUSED_LIMIT);
 }
 
 /* Makes h->path a span of the URL. -1: it is for another host, or malformed. */
@@ -239,26 +227,26 @@ static int read_target(struct http *h) {
     bool is_path = url[0] == '/';
     if (fragment || has_control(url, h->url.length) ||
         memchr(url, ' ', h->url.length))
-        return refuse(h, REFUSED_PROTOCOL);
+        return http_refuse(h, REFUSED_PROTOCOL);
     if (is_path || (h->url.length == 1 && url[0] == '*')) {
         h->path = (struct span){0, h->url.length};
         return 0;
     }
     if (http_parser_parse_url(url, h->url.length, 0, &u) != 0 ||
         u.field_set & 1 << UF_USERINFO || !(u.field_set & 1 << UF_HOST))
-        return refuse(h, REFUSED_HOST);
+        return http_refuse(h, REFUSED_HOST);
     /* The host, and its port, up to the path. */
     size_t host = u.field_data[UF_HOST].off;
     size_t end = host + strcspn(url + host, "/?");
-    if (!is(url + u.field_data[UF_SCHEMA].off, u.field_data[UF_SCHEMA].len,
-            "http") ||
+    if (!http_is(url + u.field_data[UF_SCHEMA].off, u.field_data[UF_SCHEMA].len,
+                 "http") ||
         !names_target(h, url + host, end - host))
-        return refuse(h, REFUSED_HOST);
+        return http_refuse(h, REFUSED_HOST);
     h->path = (struct span){end, h->url.length - end};
     return 0;
 }
 
-static const char *method_of(const struct http *h) {
+const char *http_method(const struct http *h) {
     return http_method_str((enum http_method)h->parser.method);
 }
 
@@ -272,7 +260,7 @@ static bool is_framed(const struct http *h) {
            !(h->chunked && h->lengths);
 }
 
-static bool has_path(const struct http *h) {
+bool http_has_path(const struct http *h) {
     return h->path.length > 0 && h->url.data[h->path.at] != '?';
 }
 
@@ -281,25 +269,26 @@ static void check(struct http *h) {
     bool old = p->http_major == 1 && p->http_minor == 0;
     bool new = p->http_major == 1 && p->http_minor == 1;
     if (p->method == HTTP_CONNECT) {
-        refuse(h, REFUSED_METHOD);
+        http_refuse(h, REFUSED_METHOD);
         return;
     }
     if (read_target(h) < 0)
         return;
     if ((!old && !new) || (old && h->chunked) || h->wrong || !is_framed(h))
-        refuse(h, REFUSED_PROTOCOL);
+        http_refuse(h, REFUSED_PROTOCOL);
     else if (h->other_host || h->hosts > 1 ||
              (h->hosts == 0 && h->target->name))
-        refuse(h, REFUSED_HOST);
+        http_refuse(h, REFUSED_HOST);
     else
-        refuse(h, policy_request(h->policy, h->target, method_of(h),
-                                 has_path(h) ? h->url.data + h->path.at : "/",
-                                 has_path(h) ? h->path.length : 1));
+        http_refuse(
+            h, policy_request(h->policy, h->target, http_method(h),
+                              http_has_path(h) ? h->url.data + h->path.at : "/",
+                              http_has_path(h) ? h->path.length : 1));
 }
 
 static void write_head(struct http *h) {
-    buffer_addf(h->out, "%s %s%.*s HTTP/1.%d\r\n", method_of(h),
-                has_path(h) ? "" : "/", (int)h->path.length,
+    buffer_addf(h->out, "%s %s%.*s HTTP/1.%d\r\n", http_method(h),
+                http_has_path(h) ? "" : "/", (int)h->path.length,
                 h->url.data + h->path.at, h->parser.http_minor);
     buffer_add(h->out, h->lines.data, h->lines.length);
     if (h->wanted)
@@ -319,7 +308,7 @@ static int use_secrets_in_path(struct http *h) {
     if (why == REFUSED_NOT && query)
         why = secrets_insert(h->secrets, h->target, IN_QUERY, NULL, query,
                              h->path.length - before);
-    return why == REFUSED_NOT ? 0 : refuse(h, why);
+    return why == REFUSED_NOT ? 0 : http_refuse(h, why);
 }
 
 static int on_head(http_parser *p) {
@@ -329,11 +318,15 @@ static int on_head(http_parser *p) {
     check(h);
     if (h->why != REFUSED_NOT || use_secrets_in_path(h) < 0)
         return -1;
-    write_head(h);
     h->requests++;
     h->in_body = true;
     /* No other protocol follows: the server was not asked for one. */
     p->upgrade = 0;
+    http_find_signer(h);
+    if (!h->signer)
+        write_head(h);
+    else if (!h->digests)
+        http_parser_pause(p, 1);
     return 0;
 }
 
@@ -342,6 +335,11 @@ static int on_head(http_parser *p) {
 static void write_piece(struct http *h, const char *at, size_t length) {
     if (length == 0) /* would be the last chunk */
         return;
+    if (h->signer) {
+        if (!buffer_add(&h->body, at, length))
+            http_refuse(h, REFUSED_LIMIT);
+        return;
+    }
     if (h->chunked)
         buffer_addf(h->out, "%zx\r\n", length);
     buffer_add(h->out, at, length);
@@ -355,7 +353,7 @@ static int write_with_secrets(struct http *h, size_t partial) {
     enum refusal why = secrets_insert(h->secrets, h->target, IN_BODY, NULL,
                                       b->data, b->length);
     if (why != REFUSED_NOT)
-        return refuse(h, why);
+        return http_refuse(h, why);
     write_piece(h, b->data, b->length - partial);
     memmove(b->data, b->data + b->length - partial, partial);
     b->length = partial;
@@ -369,19 +367,27 @@ static int on_body(http_parser *p, const char *at, size_t length) {
         return 0;
     }
     if (!buffer_add(&h->held, at, length))
-        return refuse(h, REFUSED_LIMIT);
+        return http_refuse(h, REFUSED_LIMIT);
     return write_with_secrets(
         h, secrets_partial(h->secrets, false, h->held.data, h->held.length));
+}
+
+static void write_last_chunk(struct http *h) {
+    buffer_add(h->out, "0\r\n\r\n", 5);
 }
 
 static int on_end(http_parser *p) {
     struct http *h = p->data;
     if (h->held.length > 0 && write_with_secrets(h, 0) < 0)
         return -1;
-    if (h->chunked)
-        buffer_add(h->out, "0\r\n\r\n", 5);
     h->in_body = false;
-    return 0;
+    if (h->signer) {
+        h->is_whole = true;
+        http_parser_pause(p, 1);
+    } else if (h->chunked) {
+        write_last_chunk(h);
+    }
+    return h->why == REFUSED_NOT ? 0 : -1;
 }
 
 /* ---- a connection ---- */
@@ -408,6 +414,8 @@ struct http *http_make(const struct policy *p, const struct target *t) {
     buffer_init(&h->url, HTTP_HEAD_MAX);
     buffer_init(&h->lines, LINES_MAX);
     buffer_init(&h->held, HELD_MAX);
+    buffer_init(&h->body, HTTP_DIGESTED_MAX);
+    buffer_init(&h->rest, REST_MAX);
     return h;
 }
 
@@ -418,19 +426,14 @@ void http_use_secrets(struct http *h, const struct secrets *s) {
     h->wanted = secrets_want(s, h->target);
 }
 
-/* It may have had secrets. */
-static void wipe(struct buffer *b) {
-    if (b->data)
-        explicit_bzero(b->data, b->capacity);
-    buffer_free(b);
-}
-
 void http_free(struct http *h) {
     if (!h)
         return;
     wipe(&h->url);
     wipe(&h->lines);
     wipe(&h->held);
+    wipe(&h->body);
+    wipe(&h->rest);
     free(h);
 }
 
@@ -444,10 +447,10 @@ static bool begins_with_method(const char *data, size_t length) {
            ((data[at + size] >= 'A' && data[at + size] <= 'Z') ||
             data[at + size] == '-'))
         size++;
-    if (is(data + at, size, "PRI")) /* of HTTP/2 */
+    if (http_is(data + at, size, "PRI")) /* of HTTP/2 */
         return true;
     for (int i = 0; i <= HTTP_SOURCE; i++)
-        if (is(data + at, size, http_method_str((enum http_method)i)))
+        if (http_is(data + at, size, http_method_str((enum http_method)i)))
             return true;
     return false;
 }
@@ -457,9 +460,39 @@ static enum http_state explain(struct http *h) {
     if (h->why == REFUSED_NOT && first &&
         !begins_with_method(h->first, h->first_length))
         return HTTP_NOT;
-    refuse(h, h->parser.http_errno == HPE_HEADER_OVERFLOW ? REFUSED_LIMIT
-                                                          : REFUSED_PROTOCOL);
+    http_refuse(h, h->parser.http_errno == HPE_HEADER_OVERFLOW
+                       ? REFUSED_LIMIT
+                       : REFUSED_PROTOCOL);
     return HTTP_REFUSED;
+}
+
+/* Whether the parser has stopped for a request that is to be signed. */
+static bool is_waiting(struct http *h, const char *data, size_t length) {
+    if (h->parser.http_errno != HPE_PAUSED || h->why != REFUSED_NOT ||
+        h->out->failed)
+        return false;
+    h->rest.length = 0;
+    if (length == 0 || buffer_add(&h->rest, data, length))
+        return true;
+    http_refuse(h, REFUSED_LIMIT);
+    return false;
+}
+
+static enum http_state parse(struct http *h, const char *data, size_t length,
+                             struct buffer *out) {
+    h->out = out;
+    size_t before = out->length;
+    size_t taken = http_parser_execute(&h->parser, &settings, data, length);
+    if (h->parser.http_errno == HPE_OK && taken == length &&
+        h->why == REFUSED_NOT && !out->failed)
+        return HTTP_GOES_ON;
+    if (is_waiting(h, data + taken, length - taken))
+        return HTTP_SIGNS;
+    if (out->failed)
+        http_refuse(h, REFUSED_LIMIT);
+    else
+        out->length = before;
+    return explain(h);
 }
 
 enum http_state http_take(struct http *h, const char *data, size_t length,
@@ -468,17 +501,40 @@ enum http_state http_take(struct http *h, const char *data, size_t length,
     size_t kept = length < room ? length : room;
     memcpy(h->first + h->first_length, data, kept);
     h->first_length += kept;
+    return parse(h, data, length, out);
+}
+
+/* The head may go, and of the body what has come with it. */
+static void write_signed(struct http *h) {
+    write_head(h);
+    if (h->body.length > 0)
+        write_piece(h, h->body.data, h->body.length);
+    if (h->is_whole && h->chunked)
+        write_last_chunk(h);
+    wipe(&h->body);
+    if (h->out->failed)
+        http_refuse(h, REFUSED_LIMIT);
+}
+
+enum http_state http_sign(struct http *h, const json_t *answer,
+                          struct buffer *out) {
     h->out = out;
-    size_t before = out->length;
-    size_t taken = http_parser_execute(&h->parser, &settings, data, length);
-    if (h->parser.http_errno == HPE_OK && taken == length &&
-        h->why == REFUSED_NOT && !out->failed)
+    http_put_signature(h, answer);
+    if (h->why == REFUSED_NOT && h->signer)
+        return HTTP_SIGNS;
+    if (h->why == REFUSED_NOT)
+        write_signed(h);
+    if (h->why != REFUSED_NOT)
+        return HTTP_REFUSED;
+    http_parser_pause(&h->parser, 0);
+    if (h->rest.length == 0)
         return HTTP_GOES_ON;
-    if (out->failed)
-        refuse(h, REFUSED_LIMIT);
-    else
-        out->length = before;
-    return explain(h);
+    /* What follows may have to wait in its turn. */
+    struct buffer rest = h->rest;
+    buffer_init(&h->rest, REST_MAX);
+    enum http_state state = parse(h, rest.data, rest.length, out);
+    wipe(&rest);
+    return state;
 }
 
 bool http_has_request(const struct http *h) {
@@ -491,7 +547,7 @@ struct http_refusal http_refusal(const struct http *h) {
     struct http_refusal r = {.why = h->why};
     if (h->url.length == 0)
         return r;
-    r.method = method_of(h);
+    r.method = http_method(h);
     if (h->path.length == 0)
         return r;
     r.path = h->url.data + h->path.at;
@@ -510,8 +566,10 @@ static const char *sentence(enum refusal why) {
         return "no rule allows this path";
     case REFUSED_SECRET:
         return "a secret's placeholder is where that secret does not go";
+    case REFUSED_SIGN:
+        return "the request could not be signed";
     case REFUSED_LIMIT:
-        return "the head of the request is too long";
+        return "the request is too long";
     case REFUSED_PROTOCOL:
         return "the request is not HTTP/1.1 as it can be checked";
     default:

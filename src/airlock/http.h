@@ -8,12 +8,16 @@
 #include "airlock/policy/secrets.h"
 #include "base/buffer.h"
 
-enum { HTTP_HEAD_MAX = 64 << 10 };
+enum {
+    HTTP_HEAD_MAX = 64 << 10,
+    HTTP_DIGESTED_MAX = 256 << 10 /* of a body that is held for its digest */
+};
 
 struct http;
 
 enum http_state {
     HTTP_GOES_ON,
+    HTTP_SIGNS,  /* a request has to be signed first: http_sign() */
     HTTP_NOT,    /* it is another protocol, from its first bytes on */
     HTTP_REFUSED /* http_refusal() says why; nothing more may be taken */
 };
@@ -27,8 +31,19 @@ void http_free(struct http *h);
  * its value would be found in them. */
 void http_use_secrets(struct http *h, const struct secrets *s);
 /* Takes what the client has sent, and adds to `out` what to send to the server.
- * A request is sent from the end of its head on. Only HTTP_GOES_ON adds. */
+ * A request is sent from the end of its head on. Only HTTP_GOES_ON and
+ * HTTP_SIGNS add. */
 enum http_state http_take(struct http *h, const char *data, size_t length,
+                          struct buffer *out);
+/* After HTTP_SIGNS: which of the secrets the request is to be signed with, and
+ * the request as an object of JSON. False: it cannot be told. */
+const char *http_signer(const struct http *h);
+bool http_write_unsigned(const struct http *h, const char *scheme,
+                         struct buffer *out);
+/* After HTTP_SIGNS: takes the headers of an answer (signature.h), and goes on
+ * with what was taken; NULL refuses the request. The result is that of
+ * http_take(). */
+enum http_state http_sign(struct http *h, const json_t *answer,
                           struct buffer *out);
 /* Whether the first request was allowed. */
 bool http_has_request(const struct http *h);

@@ -3,6 +3,7 @@
 #include "airlock/intercept.h"
 #include "airlock/channel.h"
 #include "airlock/http.h"
+#include "airlock/policy/signature.h"
 #include "base/descriptor.h"
 #include "base/relay.h"
 #include "base/turn.h"
@@ -13,7 +14,7 @@ enum {
     PIECE = 16 << 10,
     /* More is not read while so much waits to be written. */
     QUEUED = 64 << 10,
-    QUEUE_MAX = 1 << 20,
+    QUEUE_MAX = 2 << 20,
     LINGER_MS = 1000
 };
 
@@ -38,7 +39,8 @@ struct intercepted {
     int reads[SIDES], writes[SIDES]; /* what either waits for */
     struct queue from[SIDES];
     struct http *http;
-    bool refused; /* only the refusal is still written */
+    struct signing_wait wait; /* no request is taken meanwhile */
+    bool refused;             /* only the refusal is still written */
     bool closing, reset;
     uv_poll_t polls[SIDES];
     uv_timer_t timer, again;
@@ -72,6 +74,7 @@ static void end(struct intercepted *x, bool reset) {
         return;
     x->closing = true;
     x->reset = reset;
+    signing_cancel(&x->wait);
     for (int side = 0; side < SIDES; side++)
         watch_close(&x->polls[side], on_closed);
     uv_close((uv_handle_t *)&x->timer, on_closed);
@@ -105,10 +108,21 @@ static void refuse_request(struct intercepted *x) {
     uv_timer_start(&x->timer, x->timer.timer_cb, LINGER_MS, 0);
 }
 
-static int take_request(struct intercepted *x, const char *data,
-                        size_t length) {
-    switch (http_take(x->http, data, length, &x->from[CLIENT].bytes)) {
+static void have_signed(struct intercepted *x) {
+    uv_timer_start(&x->timer, x->timer.timer_cb, SIGNING_MS, 0);
+    x->wait.http = x->http;
+    x->wait.scheme = x->tls ? "https" : "http";
+    x->wait.arg = x;
+    signing_begin(x->shared->signing, &x->wait);
+}
+
+/* -1: it is over. */
+static int follow(struct intercepted *x, enum http_state state) {
+    switch (state) {
     case HTTP_GOES_ON:
+        return 0;
+    case HTTP_SIGNS:
+        have_signed(x);
         return 0;
     case HTTP_REFUSED:
         refuse_request(x);
@@ -119,6 +133,11 @@ static int take_request(struct intercepted *x, const char *data,
     struct occurrence o = describe(x, x->tls ? "tls" : "tcp");
     events_refused(x->shared->events, &o, REFUSED_PROTOCOL);
     return -1;
+}
+
+static int take_request(struct intercepted *x, const char *data,
+                        size_t length) {
+    return follow(x, http_take(x->http, data, length, &x->from[CLIENT].bytes));
 }
 
 /* ---- answers ---- */
@@ -161,7 +180,8 @@ static int fill(struct intercepted *x, int side) {
     struct queue *q = &x->from[side];
     char piece[PIECE];
     x->reads[side] = 0;
-    if (q->ended || q->bytes.length >= QUEUED)
+    if (q->ended || q->bytes.length >= QUEUED ||
+        (side == CLIENT && x->wait.signing))
         return 0;
     ssize_t n = channel_read(x->channels[side], piece, sizeof piece);
     if (n == CHANNEL_WAITS)
@@ -255,7 +275,7 @@ static void go_on(struct intercepted *x) {
         end(x, true);
         return;
     }
-    if (x->shaken[CLIENT] && !x->refused)
+    if (x->shaken[CLIENT] && !x->refused && !x->wait.signing)
         uv_timer_stop(&x->timer);
     if (is_done(x) && !x->refused)
         end(x, false);
@@ -279,9 +299,20 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
         go_on(x);
 }
 
+static void on_signed(void *arg, const json_t *answer) {
+    struct intercepted *x = arg;
+    follow(x, http_sign(x->http, answer, &x->from[CLIENT].bytes));
+    go_on(x);
+}
+
 static void on_time(uv_timer_t *timer) {
     struct intercepted *x = timer->data;
     struct occurrence o = describe(x, x->tls ? "tls" : "tcp");
+    if (x->wait.signing) {
+        signing_cancel(&x->wait);
+        on_signed(x, NULL);
+        return;
+    }
     if (x->refused) {
         end(x, false);
         return;
@@ -349,6 +380,7 @@ void intercept(const struct interceptor *shared, const struct interception *i,
                               .target = *i->target,
                               .tls = i->tls,
                               .fds = {i->client, i->upstream},
+                              .wait = {.answered = on_signed},
                               .ended = ended,
                               .arg = arg};
     if (x->target.name) {

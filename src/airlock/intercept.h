@@ -8,6 +8,7 @@
 #include "airlock/events.h"
 #include "airlock/policy/policy.h"
 #include "airlock/policy/secrets.h"
+#include "airlock/signing.h"
 #include <uv.h>
 
 enum { HANDSHAKES_MS = 10000 };
@@ -18,6 +19,7 @@ struct interceptor {
     const struct policy *policy;
     const struct secrets *secrets;
     struct events *events;
+    struct signing *signing;
     struct authority *authority;
     SSL_CTX *verifier; /* channel_verifier() */
 };

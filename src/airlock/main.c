@@ -35,6 +35,7 @@ struct airlock {
     struct policy *policy;
     struct secrets secrets;
     struct interceptor interceptor;
+    struct signing signing;
     struct traffic traffic;
     struct answerer answerer;
     struct network network;
@@ -235,6 +236,8 @@ static int start(struct airlock *a, struct fault *f) {
     if (!t->events)
         return -1;
     a->interceptor.events = t->events;
+    a->interceptor.signing = &a->signing;
+    signing_init(&a->signing, t->events);
     t->loop = t->farewells.loop = &a->loop;
     t->policy = a->policy;
     t->most = share_descriptors();

@@ -42,6 +42,8 @@ end
 local common = new_flow()
 -- Tasks that belong to no code of the user's.
 local background = new_flow("spawn_apart")
+-- The same, which nobody waits for, not even the end of the program.
+local aside = new_flow("spawn_apart")
 
 -- The number of failures that were reported and have not been waited for since.
 tasks.untended = 0
@@ -185,6 +187,14 @@ function tasks.spawn(fn, ...) return tasks.start(false, nil, fn, ...) end
 ---@return contree.Task
 function tasks.spawn_apart(fn, ...)
   local task = start(background, false, nil, fn, ...)
+  task.shielded = true
+  return task
+end
+
+--- The same, and not even the end of the program waits for it. `fn` must not fail.
+---@return contree.Task
+function tasks.spawn_aside(fn, ...)
+  local task = start(aside, false, nil, fn, ...)
   task.shielded = true
   return task
 end

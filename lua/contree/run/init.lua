@@ -15,6 +15,7 @@ local secrets = require("contree.wire.secrets")
 local operation = require("contree.run.operation")
 local options = require("contree.base.options")
 local remedy = require("contree.base.remedy")
+local signing = require("contree.run.signing")
 local stdin = require("contree.run.stdin")
 local stdio = require("contree.base.stdio")
 local tasks = require("contree.loop.task")
@@ -220,7 +221,7 @@ function run.plan(where, given, disposable, spec)
     stderr = stdio.output(given.stderr, "stderr"),
     files = given.files and files.plan(given.files), progress = given.progress,
     on_event = given.on_event, check = given.check, tag = given.tag,
-    key = given.idempotency_key, detach = given.detach,
+    key = given.idempotency_key, detach = given.detach, signers = secrets.signers(given.secrets),
   }
 end
 
@@ -238,7 +239,7 @@ function run.box_plan(where, given)
   body.box = { idle_timeout = given.idle_timeout or run.IDLE_TIMEOUT }
   return { body = body, disposable = false, stdout = stdio.output(nil, "stdout"),
     stderr = stdio.output(nil, "stderr"), files = given.files and files.plan(given.files),
-    progress = given.progress }, given
+    progress = given.progress, signers = secrets.signers(given.secrets) }, given
 end
 
 -- Set the bytes after which the streams are cut. Output that is taken as it comes is not
@@ -263,7 +264,8 @@ end
 function run.begin(plan, self, streamed, on_end, keep, defaults)
   local this = {
     body = {}, disposable = plan.disposable, check = plan.check, tag = plan.tag,
-    detach = plan.detach,
+    detach = plan.detach, signers = plan.signers or not plan.body.secrets and defaults
+      and self.signers or nil,
     on_event = plan.on_event, on_end = on_end, keep = keep,
     sinks = { stdout = plan.stdout(), stderr = plan.stderr() },
   }
@@ -345,6 +347,15 @@ local function executor(self)
   end
 end
 
+-- Who signs has to be there while the run goes on.
+local function settle_signers(this)
+  if not this.body.secrets then this.signers = nil end
+  if this.signers and this.detach then
+    errors.misuse("a detached run cannot have secrets with sign: nobody might be there to sign",
+      "leave detach out, or give a value")
+  end
+end
+
 local function request_of(from, plan, this, wait)
   local self = from.client
   local base
@@ -360,11 +371,12 @@ local function request_of(from, plan, this, wait)
   end
   if this.body.volumes or this.body.mounts then volumes.need(self) end
   secrets.settle(this.body, plan.body.secrets)
+  settle_signers(this)
   networking.need(self, this.body.networking)
   this.body.image = base or image.reference(from)
   -- A run with a key goes on when we hang up, so we need its id at once.
   local held_back = wait and not this.live and not plan.key and not plan.detach
-    and not this.body.tty and self.timeout >= 2
+    and not this.body.tty and not this.signers and self.timeout >= 2
   local headers = held_back and run.prefer(self) or MINIMAL
   if plan.key then headers = { "Idempotency-Key: " .. plan.key, MINIMAL[1] } end
   -- The answer repeats `tty` and `box` if the server knows them.
@@ -446,6 +458,9 @@ local function launch(from, plan, wait, on_end, keep)
     started.final = answer.json
   elseif not plan.detach then
     operation.own(started, wait)
+    if this.signers and not from.client.respond then
+      this.signing = signing.start(from.client, started.uuid, this.signers)
+    end
   end
   return started
 end

@@ -14,6 +14,7 @@ local owned = require("contree.loop.owned")
 local outcome = require("contree.run.outcome")
 local printed = require("contree.base.printed")
 local shared = require("contree.run.shared")
+local signing = require("contree.run.signing")
 local stdin = require("contree.run.stdin")
 local stdio = require("contree.base.stdio")
 local text = require("contree.base.text")
@@ -232,7 +233,8 @@ local function make_result(self, found)
     stdout_truncated = found.truncated.stdout, stderr_truncated = found.truncated.stderr,
     exit_code = found.exit_code, signal = found.signal, timed_out = found.timed_out,
     limit = found.limit, limit_value = found.limit_value, isolation = found.isolation,
-    background_killed = found.background_killed, denied = found.denied, tried = found.tried,
+    background_killed = found.background_killed, tried = found.tried,
+    denied = plan.signing and signing.explain(plan.signing, found.denied) or found.denied,
     duration = found.duration, resources = printed.fields(found.resources), changed = changed,
     operation = self,
   })

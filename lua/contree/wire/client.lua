@@ -117,6 +117,7 @@ local function set_defaults(self, given)
     truncate_output_at = given.default_truncate_output_at,
     networking = networking.member(given.networking),
     secrets = secrets.member(given.secrets) }
+  self.signers = secrets.signers(given.secrets) or false
   self.import_timeout = given.operation_import_timeout or given.operation_timeout
 end
 
@@ -134,7 +135,7 @@ function client.new(given, safe)
   -- A field that is absent would cost a call of __index each time it is read.
   local self = { safe = safe or false, timeout = given.timeout or 300,
     policy = retry.policy(given.retry), engine = false, closed = false, respond = false,
-    has_volumes = false, keeps_rules = false,
+    has_volumes = false, keeps_rules = false, signers = false,
     prepared = setmetatable({}, { __mode = "k" }) }
   if found.engine then
     self.engine = engine.new(found.engine)

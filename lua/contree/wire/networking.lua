@@ -35,6 +35,8 @@ local networking = {}
 ---@field method? string      the method of the HTTP request; nil: the entry is of no request
 ---@field path? string        the path of the HTTP request; nil: the entry is of no request
 ---@field count integer       how often
+---@field error? any          what the function of a secret that signs it has raised, in the process
+---  that has it; nil: the entry is of no such request
 
 ---@class contree.DeniedList a list; tostring() shows an entry a line
 ---@field [integer] contree.Denied in the order in which they came
@@ -222,6 +224,7 @@ local WHY = {
   method = "no rule allows the method",
   path = "no rule allows the path",
   secret = "a secret's placeholder is where that secret does not go",
+  sign = "the request could not be signed",
   certificate = "the server's certificate is not valid for its name",
   distrusted = "the program trusts no certificate of the airlock, which has to read its requests",
   limit = "there are too many connections",
@@ -236,6 +239,12 @@ local function place_of(entry)
   return entry.port and ("%s:%d"):format(host, entry.port) or host
 end
 
+-- An error of the script's.
+local function one_line(err)
+  local ok, words = pcall(tostring, err)
+  return ok and (words:gsub("[%c%s]+", " ")) or "an error that cannot be told"
+end
+
 --- An entry of a list in words.
 ---@param entry contree.Denied
 ---@return string
@@ -248,6 +257,7 @@ function networking.words(entry)
   end
   local text = table.concat(words, " ")
   local why = entry.reason and (WHY[entry.reason] or entry.reason)
+  if why and entry.error ~= nil then why = ("%s: %s"):format(why, one_line(entry.error)) end
   if why then text = text == "" and why or ("%s: %s"):format(text, why) end
   return entry.count > 1 and ("%s (%d times)"):format(text, entry.count) or text
 end

@@ -9,7 +9,12 @@ local options = require("contree.base.options")
 local secrets = {}
 
 ---@class contree.Secret
----@field value string          16 to 8,192 bytes without control characters
+---@field value? string         16 to 8,192 bytes without control characters; no default: this or
+---  `sign`
+---@field sign? fun(request: contree.SigningRequest): contree.Signature?, any in place of a value:
+---  called with each request to the hosts, returns the headers that sign it; no default
+---@field digest? boolean        with sign: the request has the SHA-256 of its body, of 256 KiB at
+---  most; default false
 ---@field hosts (string|contree.Rule)[] who gets it: rules with names; without a port, 443
 ---@field header? string         the only header of a request that it may stand in; default any
 ---@field places? string[]       where in a request it may stand: "header", "query", "body";
@@ -42,12 +47,25 @@ local function is_places(value)
 end
 
 local secret = options.nested{ value = is_value, hosts = networking.rules, header = options.name,
-  places = is_places }
+  places = is_places, sign = options.callable, digest = options.boolean }
+
+-- A function says itself what is sent, and where.
+local function is_use(value)
+  if not value.sign then
+    if value.value == nil then return 'a table with value = "…", or with sign = function … end' end
+    if value.digest ~= nil then return "a table with sign when it has digest" end
+    return nil
+  end
+  for _, name in ipairs{ "value", "header", "places" } do
+    if value[name] ~= nil then return ("a table with either sign or %s"):format(name) end
+  end
+end
 
 local function is_secret(value)
   local wrong, is_data = secret(value)
   if wrong then return wrong, is_data end
-  if value.value == nil then return 'a table with value = "…"' end
+  wrong = is_use(value)
+  if wrong then return wrong end
   if value.hosts == nil or #value.hosts == 0 then return "a table with hosts = { … }" end
 end
 
@@ -68,10 +86,19 @@ function secrets.member(given)
   local member = {}
   for name, each in pairs(given) do
     member[name] = { value = each.value, hosts = networking.wire_rules(each.hosts),
-      header = each.header,
+      header = each.header, sign = each.sign and true, digest = each.digest,
       ["in"] = each.places and json.array{ (table.unpack or unpack)(each.places) } }
   end
   return member
+end
+
+--- The functions that sign, by the names of their secrets.
+---@param given? table<string, contree.Secret> as checked
+---@return table<string, function>?
+function secrets.signers(given)
+  local signers = {}
+  for name, each in pairs(given or {}) do signers[name] = each.sign end
+  return next(signers) and signers or nil
 end
 
 --- Make sure that a run which names secrets has rules: only then somebody keeps them. Those of

@@ -77,6 +77,19 @@ static void play_ghost(void) {
     }
 }
 
+/* Says back the first line that it is told. */
+static void play_echo(void) {
+    char line[256] = "", told[512];
+    say("{\"event\":\"ready\"}\n");
+    if (read(4, line, sizeof line - 1) <= 0)
+        return;
+    line[strcspn(line, "\n")] = 0;
+    snprintf(told, sizeof told, "{\"event\":\"refused\",\"name\":\"%s\"}\n",
+             line);
+    say(told);
+    wait_for_the_end();
+}
+
 static void play_silent(void) {
 }
 
@@ -87,7 +100,8 @@ static int play(void) {
     } players[] = {{"well", play_well},         {"failing", play_failing},
                    {"nonsense", play_nonsense}, {"endless", play_endless_line},
                    {"flood", play_flood},       {"deaf", play_deaf},
-                   {"ghost", play_ghost},       {"silent", play_silent}};
+                   {"ghost", play_ghost},       {"silent", play_silent},
+                   {"echo", play_echo}};
     char rules[32] = "";
     if (read(3, rules, sizeof rules - 1) < 0 || fcntl(5, F_GETFD) < 0)
         return 1;
@@ -209,6 +223,35 @@ static void test_deaf(void) {
     CHECK(!heard.lost);
 }
 
+static void test_answers(void) {
+    struct fault f;
+    char line[16 << 10];
+    start("echo");
+    while (!heard.connected)
+        turn();
+    CHECK(airlock_answer(heard.airlock, "hello\n", 6, &f) == 0);
+    while (heard.reports == 0)
+        turn();
+    CHECK_STRING(heard.last, "hello");
+    airlock_finish(heard.airlock);
+    CHECK(airlock_answer(heard.airlock, "late\n", 5, &f) < 0 &&
+          f.status == 409);
+    run_to_its_end();
+    /* Whoever does not listen holds nobody up. */
+    start("deaf");
+    while (!heard.connected)
+        turn();
+    int told = 0;
+    memset(line, 'x', sizeof line);
+    while (airlock_answer(heard.airlock, line, sizeof line, &f) == 0 &&
+           told < 1000)
+        told++;
+    CHECK(told >= 4 && told < 1000 && f.status == 429);
+    airlock_finish(heard.airlock);
+    run_to_its_end();
+    CHECK(!heard.lost);
+}
+
 static void test_ghost(void) {
     start("ghost");
     run_to_its_end();
@@ -230,6 +273,7 @@ int main(int argc, char **argv) {
     RUN(test_nonsense, "what is no report ends it");
     RUN(test_flood, "a flood of reports is taken in pieces");
     RUN(test_deaf, "one that does not end is killed");
+    RUN(test_answers, "answers are told, to one that listens");
     RUN(test_ghost, "a process that it leaves behind is not waited for");
     RUN(test_finish_at_once, "it may be ended before it is ready");
     return CHECK_DONE();

@@ -71,6 +71,8 @@ describe("C1: an answer on a kept connection", function()
         "/v1/operations/" .. operation .. "/usage" },
       ["operations/*/watch"] = { "/v1/operations/" .. running .. "/watch?path=x",
         "/v1/operations/" .. operation .. "/watch?path=/" },
+      ["operations/*/signing"] = { "/v1/operations/" .. running .. "/signing",
+        "/v1/operations/" .. pathless .. "/signing" },
       ["operations/*/ports"] = { "/v1/operations/" .. running .. "/ports",
         "/v1/operations/" .. pathless .. "/ports" },
       volumes = { "/v1/volumes" }, disk = { "/v1/disk" },

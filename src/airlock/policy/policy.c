@@ -36,6 +36,7 @@ const char *refusal_name(enum refusal r) {
         [REFUSED_METHOD] = "method",
         [REFUSED_PATH] = "path",
         [REFUSED_SECRET] = "secret",
+        [REFUSED_SIGN] = "sign",
         [REFUSED_CERTIFICATE] = "certificate",
         [REFUSED_DISTRUSTED] = "distrusted",
         [REFUSED_LIMIT] = "limit",

@@ -50,6 +50,7 @@ enum refusal {
     REFUSED_METHOD,
     REFUSED_PATH,
     REFUSED_SECRET,      /* a placeholder where its secret does not go */
+    REFUSED_SIGN,        /* the function that signs it has failed */
     REFUSED_CERTIFICATE, /* the server's is not valid for its name */
     REFUSED_DISTRUSTED,  /* the client does not trust the airlock's */
     REFUSED_LIMIT,

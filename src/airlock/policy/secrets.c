@@ -25,7 +25,7 @@ static bool is_variable(const char *name) {
            !isdigit((unsigned char)name[0]);
 }
 
-static bool is_header(const char *name) {
+bool secret_is_header(const char *name) {
     size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                  "abcdefghijklmnopqrstuvwxyz0123456789"
                                  "!#$%&'*+-.^_`|~");
@@ -67,6 +67,8 @@ static int read_value(struct secret *s, const json_t *object, const char *where,
     const json_t *value = json_object_get(object, "value");
     const char *text = json_string_value(value);
     size_t length = text ? json_string_length(value) : 0;
+    if (!value)
+        return fault_set(f, 422, "%s needs value, or sign", where);
     if (!text)
         return fault_set(f, 422, "%s.value must be a string", where);
     if (length < SECRET_MIN || length > SECRET_MAX)
@@ -81,6 +83,36 @@ static int read_value(struct secret *s, const json_t *object, const char *where,
     return s->value ? 0 : fault_memory(f);
 }
 
+/* One that a function signs. */
+static int read_sign(struct secret *s, const json_t *object, const char *where,
+                     struct fault *f) {
+    static const char *const others[] = {"value", "header", "in"};
+    const json_t *digest = json_object_get(object, "digest");
+    if (!json_is_true(json_object_get(object, "sign")))
+        return fault_set(f, 422, "%s.sign must be true, or left out", where);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (json_object_get(object, others[i]))
+            return fault_set(f, 422,
+                             "%s has sign, so it cannot have %s: a function "
+                             "says what is sent",
+                             where, others[i]);
+    if (digest && !json_is_boolean(digest))
+        return fault_set(f, 422, "%s.digest must be true or false", where);
+    s->digests = json_is_true(digest);
+    s->length = SIGNED_LENGTH;
+    return 0;
+}
+
+static int read_use(struct secret *s, const json_t *object, const char *where,
+                    struct fault *f) {
+    const json_t *sign = json_object_get(object, "sign");
+    if (sign && !json_is_false(sign))
+        return read_sign(s, object, where, f);
+    if (json_object_get(object, "digest"))
+        return fault_set(f, 422, "%s.digest needs sign", where);
+    return read_value(s, object, where, f);
+}
+
 static int read_placeholder(struct secret *s, const json_t *object,
                             const char *where, struct fault *f) {
     const json_t *given = json_object_get(object, "placeholder");
@@ -92,8 +124,8 @@ static int read_placeholder(struct secret *s, const json_t *object,
                    ? fault_errno(f, "making a placeholder")
                    : 0;
     if (json_string_length(given) != s->length)
-        return fault_set(f, 422, "%s.placeholder is not as long as the value",
-                         where);
+        return fault_set(f, 422, "%s.placeholder must have %zu bytes", where,
+                         s->length);
     memcpy(s->placeholder, json_string_value(given), s->length);
     return 0;
 }
@@ -104,7 +136,7 @@ static int read_header(struct secret *s, const json_t *object,
     const char *text = json_string_value(given);
     if (!given || json_is_null(given))
         return 0;
-    if (!text || !is_header(text))
+    if (!text || !secret_is_header(text))
         return fault_set(f, 422,
                          "%s.header must be the name of a header, such as "
                          "\"Authorization\"",
@@ -166,8 +198,8 @@ static int read_hosts(struct secret *s, const json_t *object, const char *where,
 
 static int read_secret(struct secret *s, const char *name, const json_t *object,
                        const char *prefix, struct fault *f) {
-    static const char *const names[] = {"value", "hosts", "header", "in",
-                                        "placeholder"};
+    static const char *const names[] = {"value", "hosts",  "header",     "in",
+                                        "sign",  "digest", "placeholder"};
     char where[WHERE_SIZE];
     if (!is_variable(name))
         return fault_set(f, 422,
@@ -179,16 +211,21 @@ static int read_secret(struct secret *s, const char *name, const json_t *object,
     if (!s->name)
         return fault_memory(f);
     if (!json_is_object(object))
-        return fault_set(f, 422, "%s must be an object with value and hosts",
-                         where);
+        return fault_set(
+            f, 422, "%s must be an object with hosts and value or sign", where);
     if (members_check(object, where, names, sizeof names / sizeof *names, f) <
             0 ||
-        read_value(s, object, where, f) < 0 ||
+        read_use(s, object, where, f) < 0 ||
         read_placeholder(s, object, where, f) < 0 ||
         read_header(s, object, where, f) < 0 ||
         read_places(s, object, where, f) < 0)
         return -1;
     return read_hosts(s, object, where, f);
+}
+
+static int by_name(const void *a, const void *b) {
+    const struct secret *x = a, *y = b;
+    return strcmp(x->name, y->name);
 }
 
 int secrets_parse(struct secrets *out, const json_t *object, const char *where,
@@ -213,6 +250,8 @@ int secrets_parse(struct secrets *out, const json_t *object, const char *where,
             return -1;
         }
     }
+    /* Several functions may sign one request: one after another. */
+    qsort(out->list, out->count, sizeof *out->list, by_name);
     return 0;
 }
 
@@ -272,6 +311,16 @@ bool secrets_want(const struct secrets *s, const struct target *t) {
     return false;
 }
 
+const struct secret *secrets_signer(const struct secrets *s,
+                                    const struct target *t, size_t *at) {
+    while (*at < s->count) {
+        const struct secret *each = &s->list[(*at)++];
+        if (!each->value && is_for(each, t))
+            return each;
+    }
+    return NULL;
+}
+
 /* ---- texts ---- */
 
 /* Replaces all of `from` by `to`, which is as long; how often. */
@@ -289,7 +338,11 @@ static size_t replace(char *text, size_t length, const char *from,
 
 static bool may_stand(const struct secret *s, const struct target *t,
                       enum secret_place place, const char *header) {
-    if (!is_for(s, t) || !(s->where & place))
+    if (!is_for(s, t))
+        return false;
+    if (!s->value) /* there it means nothing */
+        return true;
+    if (!(s->where & place))
         return false;
     return place != IN_HEADERS || !s->header ||
            (header && strcasecmp(s->header, header) == 0);
@@ -304,7 +357,7 @@ static enum refusal insert_plain(const struct secrets *s,
         bool may = may_stand(each, t, place, header);
         if (!may && memmem(text, length, each->placeholder, each->length))
             return REFUSED_SECRET;
-        if (may)
+        if (may && each->value)
             replace(text, length, each->placeholder, each->value, each->length);
     }
     return REFUSED_NOT;
@@ -352,8 +405,9 @@ enum refusal secrets_insert(const struct secrets *s, const struct target *t,
 
 void secrets_remove(const struct secrets *s, char *text, size_t length) {
     for (size_t i = 0; i < s->count; i++)
-        replace(text, length, s->list[i].value, s->list[i].placeholder,
-                s->list[i].length);
+        if (s->list[i].value)
+            replace(text, length, s->list[i].value, s->list[i].placeholder,
+                    s->list[i].length);
 }
 
 size_t secrets_partial(const struct secrets *s, bool values, const char *text,
@@ -363,6 +417,8 @@ size_t secrets_partial(const struct secrets *s, bool values, const char *text,
         const struct secret *each = &s->list[i];
         const char *word = values ? each->value : each->placeholder;
         size_t n = each->length - 1 < length ? each->length - 1 : length;
+        if (!word)
+            continue;
         while (n > most && memcmp(text + length - n, word, n) != 0)
             n--;
         most = n > most ? n : most;

@@ -1,7 +1,10 @@
 /* secrets.h: what a sandbox may use and never sees. It has a placeholder, as
  * long as the value, in a variable of its environment. In requests to the hosts
  * of a secret the airlock puts the value in the placeholder's place, and in
- * what they answer the placeholder in the value's. */
+ * what they answer the placeholder in the value's.
+ *
+ * Or it has no value: a function of the client signs each request to its hosts
+ * (signature.h). Its placeholder then stands for nothing. */
 #ifndef CONTREE_POLICY_SECRETS_H
 #define CONTREE_POLICY_SECRETS_H
 
@@ -14,7 +17,8 @@
 enum {
     SECRETS_MAX = 64,
     SECRET_MIN = 16, /* shorter ones could be found in a text by chance */
-    SECRET_MAX = 8192
+    SECRET_MAX = 8192,
+    SIGNED_LENGTH = 40 /* of the placeholder of one without a value */
 };
 
 /* Where in a request a secret may stand. */
@@ -22,7 +26,8 @@ enum secret_place { IN_HEADERS = 1, IN_QUERY = 2, IN_BODY = 4 };
 
 struct secret {
     char *name;        /* of the variable */
-    char *value;       /* wiped when it is freed */
+    char *value;       /* wiped when it is freed; NULL: a function signs */
+    bool digests;      /* that function is given a digest of the body */
     char *placeholder; /* of the same length */
     size_t length;
     char *header;   /* the only one of a request's headers; NULL: any */
@@ -35,12 +40,15 @@ struct secrets {
     size_t count;
 };
 
-/* Reads {NAME: {value, hosts, header, in, placeholder}}. `where` is what errors
+/* Reads {NAME: {value, hosts, header, in, placeholder}}, or with `sign` and
+ * `digest` in place of value, header and in. `where` is what errors
  * call it ("secrets"); they never have a value. A placeholder is made unless it
  * is given: the engine makes it, the airlock gets it. 0, or -1 with 422. */
 int secrets_parse(struct secrets *out, const json_t *object, const char *where,
                   struct fault *f);
 void secrets_clear(struct secrets *s);
+/* Whether this may be the name of a header. */
+bool secret_is_header(const char *name);
 /* The same for the airlock, with values and placeholders, as a member of an
  * object that is open. */
 void secrets_write(const struct secrets *s, struct buffer *b,
@@ -48,6 +56,10 @@ void secrets_write(const struct secrets *s, struct buffer *b,
 
 /* Whether one of them is for this target: its TLS is read. */
 bool secrets_want(const struct secrets *s, const struct target *t);
+/* The next one whose function signs requests to this target, from `*at` on,
+ * which is moved behind it; NULL: there is none. */
+const struct secret *secrets_signer(const struct secrets *s,
+                                    const struct target *t, size_t *at);
 
 /* Puts values in the place of placeholders in a part of a request to `t`.
  * `header` is the name of the header that `text` is the value of; NULL for

@@ -18,6 +18,7 @@ const struct route *const api_routes[] = {
     usage_routes,            //
     ports_routes,            //
     watch_routes,            //
+    signing_routes,          //
     inspect_routes,          //
     inspect_extensions,      //
     gc_routes,               //

@@ -31,6 +31,7 @@ extern const struct route snapshot_routes[];
 extern const struct route usage_routes[];
 extern const struct route ports_routes[];
 extern const struct route watch_routes[];
+extern const struct route signing_routes[];
 extern const struct route inspect_routes[];
 extern const struct route inspect_extensions[];
 extern const struct route gc_routes[];

@@ -8,6 +8,7 @@
 #include "operation/processes.h"
 #include "operation/queue.h"
 #include "operation/save.h"
+#include "operation/signing.h"
 #include "operation/snapshot.h"
 #include <signal.h>
 #include <string.h>
@@ -105,6 +106,7 @@ void operation_conclude(struct operation *op) {
     snapshots_end(op);
     pause_end(op);
     ports_end(op);
+    signing_end(op);
     judge_main(op);
     if (op->cancelled)
         operation_hit_limit(op, "cancelled", 0);

@@ -63,9 +63,10 @@ struct operation {
     /* The clock of a run stands still while its processes do: clock.h. `due`,
      * on that clock, is what commands.c waits for; 0: nothing. */
     double stopped_at, stood_still, due;
-    double idle_since;     /* of a box, on that clock; 0: a command runs */
-    struct ports *ports;   /* ports.c; NULL: it never had any */
-    struct untold *untold; /* egress_reports.c; NULL: there were no reports */
+    double idle_since;       /* of a box, on that clock; 0: a command runs */
+    struct ports *ports;     /* ports.c; NULL: it never had any */
+    struct untold *untold;   /* egress_reports.c; NULL: there were no reports */
+    struct signing *signing; /* signing.c; NULL: nothing was to be signed */
     struct operation_waiter *waiters;
     char result_image[UUID_SIZE];
     int64_t image_size;

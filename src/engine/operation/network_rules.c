@@ -66,7 +66,8 @@ void network_rules_write(const struct network_rules *r, struct buffer *b,
 
 void network_rules_write_secrets(const struct network_rules *r,
                                  struct buffer *b, const json_t *secrets) {
-    static const char *const shown[] = {"hosts", "header", "in"};
+    static const char *const shown[] = {"hosts", "header", "in", "sign",
+                                        "digest"};
     const char *name;
     json_t *secret;
     if (!r->text || !json_is_object(secrets))
@@ -74,7 +75,8 @@ void network_rules_write_secrets(const struct network_rules *r,
     json_open(b, "secrets", '{');
     json_object_foreach((json_t *)secrets, name, secret) {
         json_open(b, name, '{');
-        json_add_string(b, "value", "<MASKED>");
+        if (json_object_get(secret, "value"))
+            json_add_string(b, "value", "<MASKED>");
         for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
             const json_t *value = json_object_get(secret, shown[i]);
             if (value)
@@ -131,6 +133,8 @@ static int read_all(struct network_rules *r, const json_t *networking,
     if (secrets_parse(&s, secrets, "secrets", f) < 0)
         return -1;
     r->trusts = r->trusts || s.count > 0;
+    for (size_t i = 0; i < s.count; i++)
+        r->signs = r->signs || !s.list[i].value;
     int rc = write_text(r, networking, secrets, &s, trace, f);
     if (rc == 0 && r->trusts)
         rc = make_variables(r, &s, f);

@@ -13,6 +13,7 @@ struct network_rules {
     char *text; /* for its airlock: JSON, has the secrets; NULL: no rules */
     json_t *variables; /* of all its processes, by name; NULL: none */
     bool trusts;       /* the sandbox has to trust the airlock's certificate */
+    bool signs;        /* a secret's function signs requests: signing.h */
 };
 
 /* Reads the members `networking` and `secrets` of a request. 0, or -1 with

@@ -18,6 +18,7 @@
 #include "operation/root.h"
 #include "operation/save.h"
 #include "operation/schedule.h"
+#include "operation/signing.h"
 #include "operation/squash.h"
 #include "operation/warm.h"
 #include "sandbox/launcher.h"
@@ -108,6 +109,7 @@ static void on_paused(void *arg, bool all) {
 }
 
 static void on_reported(void *arg, const json_t *report) {
+    signing_take(arg, report);
     egress_report(arg, report);
 }
 
@@ -425,6 +427,7 @@ static void free_run(struct operation *op) {
     pause_free(op);
     ports_free(op);
     egress_free(op);
+    signing_free(op);
     image_clear(&op->image);
     json_decref(op->image_env);
     run_clear(&op->run);

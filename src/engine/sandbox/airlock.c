@@ -14,13 +14,13 @@
 #include <unistd.h>
 
 enum {
-    LINE_BYTES_MAX = 8192, /* of one report */
-    PIECE_BYTES = 16384,   /* read in one turn of the loop */
-    REST_MS = 10,          /* before more is read, when that was much */
-    START_MS = 10000,      /* until it is ready */
-    CANNOT_LOAD = 127,     /* the exit code, as of every program */
-    FINISH_MS = 3000,      /* until it has ended */
-    RULES_FD = 3,          /* descriptors that it inherits */
+    LINE_BYTES_MAX = 40 << 10, /* of one report: some have a request */
+    PIECE_BYTES = 16384,       /* read in one turn of the loop */
+    REST_MS = 10,              /* before more is read, when that was much */
+    START_MS = 10000,          /* until it is ready */
+    CANNOT_LOAD = 127,         /* the exit code, as of every program */
+    FINISH_MS = 3000,          /* until it has ended */
+    RULES_FD = 3,              /* descriptors that it inherits */
     REPORTS_FD,
     NET_FD,
     FD_COUNT
@@ -200,6 +200,22 @@ void airlock_finish(struct airlock *a) {
     a->finishing = true;
     shutdown(a->reports, SHUT_WR);
     uv_timer_start(&a->timer, on_late, FINISH_MS, 0);
+}
+
+/* Small enough to be sent as a whole, or not at all. */
+int airlock_answer(struct airlock *a, const char *line, size_t length,
+                   struct fault *f) {
+    ssize_t sent =
+        a->finishing || a->exited
+            ? 0
+            : send(a->reports, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent == (ssize_t)length)
+        return 0;
+    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+        return fault_set(f, 429, "too many answers wait for the airlock");
+    if (sent > 0)
+        kill_it(a); /* what follows would be the rest of it */
+    return fault_set(f, 409, "the airlock of the run has ended");
 }
 
 /* ---- the start ---- */

@@ -41,6 +41,11 @@ struct airlock *airlock_start(uv_loop_t *loop, int program, int net, int rules,
  */
 void airlock_finish(struct airlock *a);
 
+/* Tells it a line, which ends with a newline: the answer to a report `sign`.
+ * 429: it has to take others first; 409: it has ended. */
+int airlock_answer(struct airlock *a, const char *line, size_t length,
+                   struct fault *f);
+
 /* A file for `rules`, in memory: the JSON text. -1 with the fault. */
 int airlock_rules(const char *text, struct fault *f);
 

@@ -696,6 +696,13 @@ bool sandbox_is_full(struct sandbox *s) {
     return s->asked;
 }
 
+int sandbox_answer(struct sandbox *s, const char *line, size_t length,
+                   struct fault *f) {
+    if (!s->airlock)
+        return fault_set(f, 409, "the airlock of the run has ended");
+    return airlock_answer(s->airlock, line, length, f);
+}
+
 int sandbox_trust(struct sandbox *s, struct fault *f) {
     struct order o = {.type = ORDER_TRUST};
     int fd = fcntl(s->certificate, F_DUPFD_CLOEXEC, 0);

@@ -124,6 +124,9 @@ struct sandbox_file {
 /* Makes TRUST_PATH of the certificates that the image trusts, and of that of
  * the airlock. */
 int sandbox_trust(struct sandbox *s, struct fault *f);
+/* Tells its airlock an answer (airlock.h). 409 without one. */
+int sandbox_answer(struct sandbox *s, const char *line, size_t length,
+                   struct fault *f);
 /* Writes a file. Makes its parents (0755, 0:0), and replaces anything but a
  * directory. Takes over `fd`, open for reading at 0. */
 int sandbox_put(struct sandbox *s, const struct sandbox_file *file, int fd,

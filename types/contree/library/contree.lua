@@ -23,10 +23,26 @@
 ---@field log? fun(line: string) called with a line for each request; CONTREE_DEBUG=1 prints them; default none
 
 ---@class contree.Secret
----@field value string 16 to 8,192 bytes without control characters
+---@field value? string 16 to 8,192 bytes without control characters; no default: this or `sign`
+---@field sign? fun(request: contree.SigningRequest): contree.Signature?, any in place of a value: called with each request to the hosts, returns the headers that sign it; no default
+---@field digest? boolean with sign: the request has the SHA-256 of its body, of 256 KiB at most; default false
 ---@field hosts (string|contree.Rule)[] who gets it: rules with names; without a port, 443
 ---@field header? string the only header of a request that it may stand in; default any
 ---@field places? string[] where in a request it may stand: "header", "query", "body"; default { "header" }
+
+---@class contree.SigningRequest what a program in a sandbox is about to send
+---@field secret string the name of the secret, under which the function was given
+---@field method string such as "GET"
+---@field scheme string "https", or "http"
+---@field host string in lower case
+---@field port integer such as 443
+---@field path string as it was sent, from the first slash on
+---@field query? string what follows the question mark; nil: there is none
+---@field headers table<string, string> by names in lower case; those that came more than once are joined with ", "
+---@field sha256? string of the body, in hexadecimal, with `digest = true`; nil: without
+
+---@class contree.Signature
+---@field headers table<string, string|false> to be sent in place of those that have the same name; false: to be left out
 
 ---@class contree.Rule
 ---@field host string a name, "*.name", an address, or a network "10.1.2.0/24"
@@ -1356,6 +1372,7 @@ function Subprocess:kill(signal, given) end
 ---@field method? string the method of the HTTP request; nil: the entry is of no request
 ---@field path? string the path of the HTTP request; nil: the entry is of no request
 ---@field count integer how often
+---@field error? any what the function of a secret that signs it has raised, in the process that has it; nil: the entry is of no such request
 
 ---@class contree.CommandOptions : contree.SpawnOptions
 ---@field timeout? number seconds until the engine kills it, with all processes that it has started; the box and its other commands go on; default none
