@@ -1,5 +1,6 @@
 """Ways round an airlock: "python3 ways_round.py WAY [ARGUMENT ...]" tries one from inside of a
-sandbox, and prints what came of it: "answer: ...", or the name of the error."""
+sandbox, and prints what came of it: "answer: ...", or the name of the error. "+" between two ways
+tries both, one after the other, with "== NUMBER" after each."""
 import errno
 import select
 import socket
@@ -45,17 +46,17 @@ def connect(host, port, seconds=8):
     return socket.create_connection((host, int(port)), timeout=seconds)
 
 
-def tcp(host, port, text="x\n"):
+def tcp(host, port, text="x\n", seconds=8):
     """Connect and say something."""
-    with connect(host, port) as s:
+    with connect(host, port, float(seconds)) as s:
         s.sendall(text.encode("latin-1").decode("unicode_escape").encode("latin-1"))
         answer(s)
 
 
-def udp(host, port, text="x"):
+def udp(host, port, text="x", seconds=5):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as s:
-        s.settimeout(5)
+        s.settimeout(float(seconds))
         s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         s.connect((host, int(port)))
         s.send(text.encode())
@@ -112,22 +113,15 @@ def dns_then(name, port, text):
 
 
 def tunnel(suffix, count):
-    """Data in the names of questions."""
+    """Data in the names of questions. Those beyond the rate are not answered."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.settimeout(0.2)
-        answered = 0
         for i in range(int(count)):
             name = ".".join(["d%06d" % i + "x" * 50] * 3) + "." + suffix
             s.sendto(question(name, 1), (RESOLVER, 53))
             if i % 16 == 15:
-                try:
-                    while True:
-                        s.recv(4096)
-                        answered += 1
-                        if not select.select([s], [], [], 0)[0]:
-                            break
-                except socket.timeout:
-                    pass
+                select.select([s], [], [], 0.01)
+            while select.select([s], [], [], 0)[0]:
+                s.recv(4096)
     say("asked", count)
 
 
@@ -247,7 +241,14 @@ def raw():
 
 
 WAYS = {name: value for name, value in globals().items() if callable(value)}
-try:
-    WAYS[sys.argv[1]](*sys.argv[2:])
-except Exception as e:
-    fail(e)
+words, number = sys.argv[1:], 0
+while words:
+    end = words.index("+") if "+" in words else len(words)
+    try:
+        WAYS[words[0]](*words[1:end])
+    except Exception as e:
+        fail(e)
+    number += 1
+    if "+" in sys.argv:
+        say("==", number)
+    words = words[end + 1:]
