@@ -179,12 +179,18 @@ $(B)/spec/airlock/%: spec/c/airlock/%.c $(B)/airlock/libairlock.a $(B)/engine/li
 	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc -Ispec/c $(AIRLOCK_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS) $(AIRLOCK_LDLIBS)
 
 # The benchmarks, too, so that they keep up with what they measure.
-c-tests: $(C_TESTS) $(B)/peers/floor $(B)/peers/store $(B)/spec/support/listener
+c-tests: $(C_TESTS) $(B)/peers/floor $(B)/peers/store \
+	$(B)/spec/support/listener $(B)/spec/support/faulty
 
 # For sandboxes, which have no libraries: static, and without sanitizers.
 $(B)/spec/support/listener: spec/support/listener.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O1 -Wall -Wextra -Werror -static -o $@ $<
+
+# It supervises programs with sanitizers, and has none itself.
+$(B)/spec/support/faulty: spec/support/faulty.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $< -lseccomp
 
 $(B)/peers/floor $(B)/peers/store: $(B)/peers/%: bench/peers/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)

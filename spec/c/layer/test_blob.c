@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/wait.h>
 
 #define EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -92,6 +93,40 @@ static void contents(void) {
     CHECK_NUMBER(blob_open(e.d.fd, upper, &f), -1);
     CHECK_NUMBER(f.status, 404);
     CHECK_NUMBER(blob_open(e.d.fd, "", &f), -1);
+    end_env(&e);
+}
+
+/* Another connection makes the database refuse rows of files, or take them. */
+static void refuse_rows(struct env *e, bool refuse) {
+    char path[512];
+    sqlite3 *db = NULL;
+    snprintf(path, sizeof path, "%s/contree.db", e->d.path);
+    CHECK_NUMBER(sqlite3_open(path, &db), SQLITE_OK);
+    CHECK_NUMBER(sqlite3_exec(db,
+                              refuse ? "CREATE TRIGGER no BEFORE INSERT ON file"
+                                       " BEGIN SELECT RAISE(ABORT, 'full'); END"
+                                     : "DROP TRIGGER no",
+                              NULL, NULL, NULL),
+                 SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* A content whose row cannot be written would fill a disk that is full. */
+static void without_row(void) {
+    struct env e = {.d = temp_dir_make()};
+    struct fault f;
+    struct stored_file a;
+    open_env(&e);
+    refuse_rows(&e, true);
+    CHECK_NUMBER(upload(&e, "hello", 5, &a, &f), -1);
+    CHECK(has_files(&e, 0));
+    refuse_rows(&e, false);
+    CHECK_NUMBER(upload(&e, "hello", 5, &a, &f), 0);
+    CHECK(holds(&e, HELLO, "hello"));
+    /* What has a row stays. */
+    refuse_rows(&e, true);
+    CHECK_NUMBER(upload(&e, "hello", 5, &a, &f), -1);
+    CHECK(holds(&e, HELLO, "hello"));
     end_env(&e);
 }
 
@@ -276,6 +311,7 @@ int main(void) {
     RUN(refusals, "what is too large or given up leaves nothing");
     RUN(leftovers, "leftovers of a crash are repaired");
     RUN(full_disk, "a full disk is 507 and leaves nothing");
+    RUN(without_row, "a content without a row leaves nothing");
     RUN(killed, "a killed engine leaves nothing");
     RUN(threads, "threads upload the same contents");
     return CHECK_DONE();

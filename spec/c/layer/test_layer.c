@@ -155,6 +155,26 @@ static void emptiness(void) {
     end_env(&e);
 }
 
+/* What could not be moved to the trash has the files of another run. */
+static void never_left_ones(void) {
+    struct env e = make_env();
+    struct fault f;
+    struct workspace w;
+    CHECK(shell("cd %s/w && mkdir -p 1/u 2/u 1/w && echo secret > 1/u/f && "
+                "ln -s / 3",
+                e.d.path));
+    for (int i = 0; i < 3; i++) {
+        CHECK_NUMBER(workspace_take(e.l, &w, &f), 0);
+        CHECK(w.number > 3);
+        CHECK_NUMBER(count_entries(&e, w.upper), 0);
+        workspace_drop(e.l, &w);
+        CHECK_NUMBER(workspace_take_for_import(e.l, &w, &f), 0);
+        CHECK(w.number > 3);
+    }
+    CHECK(exists(&e, "w/1/u/f"));
+    end_env(&e);
+}
+
 static void recycling(void) {
     struct env e = make_env();
     struct fault f;
@@ -625,6 +645,7 @@ static void ordinary_user(void) {
 int main(void) {
     RUN(taking, "workspaces belong to root of the sandbox");
     RUN(emptiness, "any change of the root directory counts");
+    RUN(never_left_ones, "no workspace that is left is used again");
     RUN(recycling, "clean workspaces are used again, others are deleted");
     RUN(leaving, "what runs leave is made clean later, and used again");
     RUN(publishing, "a layer is published whole, or not");

@@ -61,6 +61,8 @@ static ssize_t archive_read(void *arg, char *out, size_t max) {
         return n;
     if (n < 0 && errno == EAGAIN)
         return pipe_watch(a->from, UV_READABLE) ? STREAM_WAIT : STREAM_CUT;
+    if (n < 0) /* the worker may wait for a reader for ever */
+        return STREAM_CUT;
     /* The pipe has ended. Whether the tar is complete the worker tells soon. */
     if (!a->worker_done)
         return STREAM_WAIT;

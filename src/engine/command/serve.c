@@ -188,14 +188,27 @@ static void on_idle(uv_timer_t *timer) {
 
 /* ---- starting ---- */
 
-static void watch(struct server *s) {
+/* An engine that hears no SIGTERM could not be ended. */
+static int watch_signals(struct server *s, struct fault *f) {
+    uv_loop_t *loop = s->engine.loop;
+    int error = uv_signal_init(loop, &s->terminate);
+    if (error == 0)
+        error = uv_signal_start(&s->terminate, on_signal, SIGTERM);
+    if (error == 0)
+        error = uv_signal_init(loop, &s->interrupt);
+    if (error == 0)
+        error = uv_signal_start(&s->interrupt, on_signal, SIGINT);
+    if (error == 0)
+        return 0;
+    return fault_set(f, 500, "cannot watch signals: %s", uv_strerror(error));
+}
+
+static int watch(struct server *s, struct fault *f) {
     uv_loop_t *loop = s->engine.loop;
     s->terminate.data = s->interrupt.data = s->idle.data = s->stop.data = s;
     s->daily.data = s->there.data = s;
-    uv_signal_init(loop, &s->terminate);
-    uv_signal_init(loop, &s->interrupt);
-    uv_signal_start(&s->terminate, on_signal, SIGTERM);
-    uv_signal_start(&s->interrupt, on_signal, SIGINT);
+    if (watch_signals(s, f) < 0)
+        return -1;
     uv_timer_init(loop, &s->idle);
     uv_timer_init(loop, &s->stop);
     uv_timer_init(loop, &s->daily);
@@ -206,6 +219,7 @@ static void watch(struct server *s) {
     if (s->engine.config->idle_seconds > 0)
         uv_timer_start(&s->idle, on_idle,
                        (uint64_t)(s->engine.config->idle_seconds * 1000), 0);
+    return 0;
 }
 
 static void tell_ready(int fd) {
@@ -267,7 +281,8 @@ static int run(struct server *s, struct fault *f) {
     e->http = http_open(&s->http, f);
     if (!e->http || store_announce(e->store, e->config->socket_path, f) < 0)
         return -1;
-    watch(s);
+    if (watch(s, f) < 0)
+        return -1;
     operations_housekeep(e->operations); /* clean up after the last engine */
     tell_ready(e->config->ready_fd);
     turn_watch(e->loop);

@@ -4,6 +4,7 @@
 #include "base/descriptor.h"
 #include "base/fd.h"
 #include "base/scope.h"
+#include "store/garbage.h"
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -289,13 +290,9 @@ static int renew(struct upload *u, struct fault *f) {
     return 0;
 }
 
-static int finish(struct upload *u, struct store *s, struct stored_file *out,
-                  struct fault *f) {
-    char sha256[65], path[80];
-    if (u->broken)
-        return fault_set(f, 500, "the upload failed before");
-    if (finish_hash(u, sha256, f) < 0)
-        return -1;
+static int record(struct upload *u, struct store *s, const char *sha256,
+                  struct stored_file *out, struct fault *f) {
+    char path[80];
     blob_path(sha256, path);
     /* A row is written after its content is synced: with a row there is nothing
      * to do. */
@@ -311,6 +308,34 @@ static int finish(struct upload *u, struct store *s, struct stored_file *out,
         (renew(u, f) < 0 || publish(u, sha256, f) < 0))
         return -1;
     return store_sync(s, f);
+}
+
+/* A content by its name. */
+struct content {
+    int dir_fd;
+    char path[80];
+};
+
+/* What could not be recorded does not fill the disk until garbage collection
+ * comes. Another upload of the same content makes it again. */
+static void remove_content(void *arg) {
+    const struct content *c = arg;
+    unlinkat(c->dir_fd, c->path, 0);
+}
+
+static int finish(struct upload *u, struct store *s, struct stored_file *out,
+                  struct fault *f) {
+    char sha256[65];
+    struct content c = {.dir_fd = u->dir_fd};
+    if (u->broken)
+        return fault_set(f, 500, "the upload failed before");
+    if (finish_hash(u, sha256, f) < 0)
+        return -1;
+    if (record(u, s, sha256, out, f) == 0)
+        return 0;
+    blob_path(sha256, c.path);
+    store_unless_file(s, sha256, remove_content, &c, NULL);
+    return -1;
 }
 
 int upload_finish(struct upload *u, struct store *s, struct stored_file *out,

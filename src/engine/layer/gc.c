@@ -69,13 +69,15 @@ static int each_entry(struct gc *g, const char *name,
         close_fd(fd);
     if (!d)
         return errno == ENOENT ? 0 : fault_errno(f, "reading %s", name);
-    while (result == 0 && (e = readdir(d))) {
+    while (result == 0 && (errno = 0, e = readdir(d))) {
         char path[2 * NAME_MAX + 8];
         if (e->d_name[0] == '.')
             continue;
         snprintf(path, sizeof path, "%.255s/%s", name, e->d_name);
         result = visit(g, path, e->d_name, f);
     }
+    if (result == 0 && errno)
+        result = fault_errno(f, "reading %s", name);
     closedir(d);
     return result;
 }

@@ -60,7 +60,7 @@ static int sweep(struct layers *l, const char *name,
         return -1;
     }
     struct dirent *e;
-    while ((e = readdir(d))) {
+    while ((errno = 0, e = readdir(d))) {
         char path[NAME_MAX + 16];
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
             keep(arg, e->d_name))
@@ -68,8 +68,9 @@ static int sweep(struct layers *l, const char *name,
         snprintf(path, sizeof path, "%s/%s", name, e->d_name);
         trash_move(l, path);
     }
+    int result = errno ? fault_errno(f, "reading %s", name) : 0;
     closedir(d);
-    return 0;
+    return result;
 }
 
 static bool keep_nothing(void *arg, const char *entry) {

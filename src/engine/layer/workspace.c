@@ -31,14 +31,27 @@ static void workspace_dir(const struct workspace *w, char out[32]) {
     snprintf(out, 32, "w/%lld", (long long)w->number);
 }
 
+/* Makes the directory of a workspace that did not exist. What an earlier engine
+ * left may be there still, if it could not be moved to the trash: it holds the
+ * files of another run. */
+static int make_fresh(struct layers *l, struct workspace *out, char path[32]) {
+    do {
+        pthread_mutex_lock(&l->lock);
+        int64_t number = l->next_workspace++;
+        pthread_mutex_unlock(&l->lock);
+        name_workspace(l, number, out);
+        workspace_dir(out, path);
+        if (mkdirat(l->dir_fd, path, 0700) == 0)
+            return 0;
+    } while (errno == EEXIST);
+    return -1;
+}
+
 int workspace_take_for_import(struct layers *l, struct workspace *out,
                               struct fault *f) {
     char path[32];
-    pthread_mutex_lock(&l->lock);
-    int64_t number = l->next_workspace++;
-    pthread_mutex_unlock(&l->lock);
-    name_workspace(l, number, out);
-    workspace_dir(out, path);
+    if (make_fresh(l, out, path) < 0)
+        return fault_errno(f, "making a workspace");
     if (make_owned(l->dir_fd, path, 0700, l->id_base) == 0 &&
         make_owned(l->dir_fd, out->upper, ROOT_MODE, l->id_base) == 0 &&
         make_owned(l->dir_fd, out->work, 0700, l->id_base) == 0)
