@@ -180,7 +180,7 @@ $(B)/spec/airlock/%: spec/c/airlock/%.c $(B)/airlock/libairlock.a $(B)/engine/li
 
 # The benchmarks, too, so that they keep up with what they measure.
 c-tests: $(C_TESTS) $(B)/peers/floor $(B)/peers/store \
-	$(B)/spec/support/listener $(B)/spec/support/faulty
+	$(B)/spec/support/listener $(B)/spec/support/faulty $(B)/spec/support/disk_log
 
 # For sandboxes, which have no libraries: static, and without sanitizers.
 $(B)/spec/support/listener: spec/support/listener.c
@@ -191,6 +191,10 @@ $(B)/spec/support/listener: spec/support/listener.c
 $(B)/spec/support/faulty: spec/support/faulty.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $< -lseccomp
+
+$(B)/spec/support/disk_log: spec/support/disk_log.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $< $(shell pkg-config --cflags --libs fuse3)
 
 $(B)/peers/floor $(B)/peers/store: $(B)/peers/%: bench/peers/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)

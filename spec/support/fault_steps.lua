@@ -33,8 +33,8 @@ local function ask(patient, method, path, body, headers)
   local reply = send(patient, method, path, { body = body, headers = headers })
   if reply.status >= 300 and reply.status ~= 302 then
     if method ~= "HEAD" and not structured(reply) then
-      error(("%s %s: %d is no structured error: %s"):format(method, path, reply.status, reply.body),
-        0)
+      error(("%s %s: %d is no structured error: %s"):format(method, path, reply.status,
+        reply.body), 0)
     end
     error({ refused = reply.body, status = reply.status }, 0)
   end
@@ -45,8 +45,8 @@ local function get(patient, path) return ask(patient, "GET", path) end
 
 local function expect(what, want, have)
   if want ~= have then
-    error(("%s: %q and not %q"):format(what, tostring(have):sub(1, 300), tostring(want):sub(1, 300)),
-      0)
+    error(("%s: %q and not %q"):format(what, tostring(have):sub(1, 300),
+      tostring(want):sub(1, 300)), 0)
   end
 end
 
@@ -104,7 +104,8 @@ function steps.prepare(patient)
   patient.busybox = engine:get("/v1/images?tag=busybox:latest").json.images[1].uuid
   local function after(image, command)
     local done = engine:run(wire.shell(command, { image = image, disposable = false }))
-    return assert(done.result_image_uuid, done.error)
+    assert(done.status == "SUCCESS" and done.result_image_uuid ~= wire.null, wire.json.encode(done))
+    return done.result_image_uuid
   end
   local text = "mkdir /w; seq 9 > /w/text; seq 20000 > /w/long; ln -s text /w/link; touch /w/gone"
   patient.base = after(patient.busybox, text)
@@ -112,10 +113,10 @@ function steps.prepare(patient)
   patient.theirs = after(patient.base, "sed -i s/8/eight/ /w/text; rm /w/gone")
   patient.told.images[patient.ours] = { ["/w/text"] = "1\ntwo\n3\n4\n5\n6\n7\n8\n9\n" }
   patient.told.images[patient.theirs] = { ["/w/text"] = "1\n2\n3\n4\n5\n6\n7\neight\n9\n" }
-  local path = engine.directory .. "/import.tar"
+  local path = ("%s/import%d.tar"):format(engine.directory, patient.number)
   local file = assert(io.open(path, "wb"))
   local members = { { "d", type = "directory", mode = 493 } }
-  for i = 1, 40 do members[#members + 1] = { "d/" .. i, data = ("%d\n"):format(i):rep(2000) } end
+  for i = 1, 40 do members[#members + 1] = { "d/" .. i, data = ("%d\n"):format(i):rep(300) } end
   members[#members + 1] = { "d/link", target = "1" }
   members[#members + 1] = { "d/same", type = "hardlink", target = "d/1" }
   file:write(archive(members))
@@ -129,13 +130,13 @@ function steps.upload(patient)
   local text = ("content %s "):format(unique(patient)):rep(3000)
   local file = ask(patient, "POST", "/v1/files", text).json
   expect("size", #text, file.size)
-  patient.told.files[file.sha256] = text
-  patient.told.last_file = file.uuid
+  patient.told.files[file.sha256] = true
 end
 
 function steps.kept(patient)
   local text = unique(patient)
-  local operation = run(patient, wire.shell(("mkdir /n; echo %s > /n/f; echo %s"):format(text, text),
+  local operation = run(patient, wire.shell(
+    ("mkdir /n; echo %s > /n/f; echo %s"):format(text, text),
     { disposable = false, image = patient.ours }))
   expect("output", text .. "\n", output(operation))
   patient.told.images[operation.result_image_uuid] = { ["/n/f"] = text .. "\n",
@@ -158,7 +159,7 @@ end
 function steps.file(patient)
   local body = "a file " .. unique(patient)
   local file = ask(patient, "POST", "/v1/files", body).json
-  patient.told.files[file.sha256] = body
+  patient.told.files[file.sha256] = true
   expect("file", body, output(run(patient, wire.shell("cat /tmp/sent", {
     files = { ["/tmp/sent"] = { uuid = file.uuid, mode = "0644" } } }))))
 end
@@ -166,7 +167,8 @@ end
 function steps.import(patient)
   local tag = "import:" .. unique(patient)
   local image = ask(patient, "POST", "/v1/import", { operand = patient.import, tag = tag }).json
-  patient.told.images[image.uuid] = { ["/d/40"] = ("40\n"):rep(2000), ["/d/same"] = ("1\n"):rep(2000) }
+  patient.told.images[image.uuid] = { ["/d/40"] = ("40\n"):rep(300),
+    ["/d/same"] = ("1\n"):rep(300) }
   patient.told.tags[tag] = image.uuid
 end
 
@@ -230,7 +232,7 @@ function steps.box(patient)
   local text = unique(patient)
   local ok, why = xpcall(function()
     local spawned
-    for _ = 1, 500 do
+    for _ = 1, 1500 do
       spawned = send(patient, "POST", path .. "/subprocesses", { body = wire.json.encode(
         wire.shell(("echo %s > /f; cat"):format(text), { stdin = { value = "input", encoding =
         "ascii", close = true } })) })
@@ -242,10 +244,13 @@ function steps.box(patient)
       error({ refused = spawned.body }, 0)
     end
     local result
-    for _ = 1, 500 do
+    for _ = 1, 1500 do
       result = get(patient, ("%s/subprocesses/%d"):format(path, spawned.json.spid)).json
-      if result.state and result.state.exit_code ~= wire.null then break end
+      if result.state.exit_code ~= -1 or result.state.signal ~= -1 then break end
       socket.sleep(0.01)
+    end
+    if result.state.exit_code ~= 0 then
+      error({ refused = "a subprocess failed: " .. wire.json.encode(result) }, 0)
     end
     local shot = ask(patient, "POST", path .. "/snapshot").json
     patient.told.images[shot.uuid] = { ["/f"] = text .. "\n" }
@@ -296,20 +301,24 @@ function steps.events(patient)
   if not ok then error(type(why) == "table" and why or { broken = tostring(why) }, 0) end
   if not ended then error({ broken = "the stream of events" }, 0) end
   local operation = get(patient, "/v1/operations/" .. uuid).json
-  if operation.status == "SUCCESS" then expect("events", "1\n2\n3\n4\n5\n", out) end
+  if operation.status ~= "SUCCESS" or operation.metadata.result.state.exit_code ~= 0 then
+    error({ refused = "the run failed" }, 0)
+  end
+  expect("events", "1\n2\n3\n4\n5\n", out)
 end
 
 function steps.export(patient)
   local path = patient.engine.directory .. "/out.tar"
   os.remove(path)
-  local ok, why = pcall(ask, patient, "POST", "/v1/export", { image = patient.ours, output = path })
+  local ok, why = pcall(ask, patient, "POST", "/v1/export", { operand = patient.ours,
+    output = path })
   if ok then
     expect("export", "1\ntwo\n3\n4\n5\n6\n7\n8\n9", wire.run(
       ("tar xOf %s w/text 2>&1 || tar xOf %s ./w/text"):format(path, path)))
   end
   os.remove(path)
   if not ok then error(why, 0) end
-  local left = wire.run(("ls -A %s | grep -vE '^(s|log|data|ctl|import.tar)$'"):format(
+  local left = wire.run(("ls -A %s | grep -vE '^(s|log|data|ctl|import.*)$'"):format(
     patient.engine.directory))
   expect("left by an export", "", left)
 end
@@ -340,12 +349,14 @@ function verify(patient, report)
     end
     if image ~= patient.ours and image ~= patient.theirs then told.images[image] = nil end
   end
-  for sha256, text in pairs(told.files) do
+  for sha256 in pairs(told.files) do
     local path = ("%s/b/%s/%s"):format(engine.data, sha256:sub(1, 2), sha256)
-    local file = io.open(path, "rb")
-    if not file or file:read("*a") ~= text then report("file " .. sha256) end
-    if file then file:close() end
-    if engine:get("/v1/files/" .. sha256).status ~= 200 then report("row of file " .. sha256) end
+    if wire.run("sha256sum <" .. path .. " 2>&1"):sub(1, 64) ~= sha256 then
+      report("content of file " .. sha256)
+    end
+    if engine:get("/v1/files/" .. sha256).status ~= 200 then
+      report("row of file " .. sha256)
+    end
     told.files[sha256] = nil
   end
   for tag, image in pairs(told.tags) do

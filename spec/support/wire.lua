@@ -223,6 +223,9 @@ function wire.start(arguments, prefix)
   return self
 end
 
+--- An engine that another process has started; `place` has its directory, data and path.
+function wire.attach(place) return setmetatable(place, Engine) end
+
 function Engine:kill(signal)
   run(("kill -%s %d 2>/dev/null"):format(signal, self.pid))
   wire.eventually("the engine to end", function() return not alive(self.pid) end)

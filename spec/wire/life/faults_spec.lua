@@ -10,7 +10,7 @@ local ALL = os.getenv("CONTREE_FAULTS") == "all"
 describe(("one failed system call, seed %d,"):format(SEED), function()
   it("harms nothing but what it was for", function()
     if wire.run("id -u") ~= "0" then return pending("only root may fail the calls of others") end
-    local options = ALL and {} or { steps = 5, each = 20, starts = 3 }
+    local options = ALL and {} or { steps = 4, each = 15, starts = 2 }
     options.seed, options.say = SEED, print
     local problems = faults.campaign(options)
     assert(#problems == 0, table.concat(problems, "\n"))

@@ -423,9 +423,12 @@ static void on_end(uv_poll_t *poll, int status, int events) {
     close_handles(s);
 }
 
+/* Init ends, too, when its socket does. So a sandbox that a security module
+ * keeps from us ends all the same. */
 static void kill_cell(struct sandbox *s) {
-    if (s->has_cell)
-        syscall(SYS_pidfd_send_signal, s->cell.pidfd, SIGKILL, NULL, 0);
+    if (s->has_cell &&
+        syscall(SYS_pidfd_send_signal, s->cell.pidfd, SIGKILL, NULL, 0) < 0)
+        shutdown(s->cell.control, SHUT_RDWR);
 }
 
 static void on_connected(void *arg, const struct fault *why) {
