@@ -167,6 +167,8 @@ describe("a session", function()
     theirs:run("2")
     local err = failure(task.wait, task)
     assert.are.equal("conflict", err.kind)
+    assert.are.equal('somebody else has moved the branch "main" meanwhile', err.message)
+    assert.are.equal('session:checkout("main") goes to where it is now', err.hint)
     assert.is_nil(err.result)
     local spawned = 0
     for _, line in ipairs(server:asked()) do

@@ -90,6 +90,30 @@ describe("image:workspace", function()
       assert.equal("secret\n", out(open(path, { ignore = { "src" } }), "cat .env; ls src || true"))
     end)
 
+    it("an edit that is sent while git still lists the names, and no ignored secret", function()
+      local path = folder(GIT .. [[echo .env > .gitignore && echo secret > .env && echo 1 > a &&
+        git add . && git commit -qm a]])
+      local ws = open(path)
+      local list = "find . -type f | sort; cat a"
+      assert.equal("./.gitignore\n./a\n1\n", out(ws, list))
+      for n = 2, 4 do
+        sh(path, ("echo %d > a"):format(n))
+        assert.equal(("./.gitignore\n./a\n%d\n"):format(n), out(ws, list))
+      end
+      -- With a run's change of its own, both images get the edit.
+      out(ws, "echo made > b")
+      sh(path, "echo 5 > a")
+      assert.equal("./.gitignore\n./a\n./b\n5\n", out(ws, list))
+      assert.equal("a b", kinds(ws:changes()))
+      -- What git lists anew comes in although an edit was under way.
+      sh(path, "echo 6 > a; echo new > c")
+      assert.equal("./.gitignore\n./a\n./b\n./c\n6\n", out(ws, list))
+      sh(path, "echo 7 > a; echo .env > .gitignore; echo c >> .gitignore; git rm -q --cached c "
+        .. "2> /dev/null; true")
+      assert.equal("./.gitignore\n./a\n./b\n7\n", out(ws, list))
+      assert.equal("a b", kinds(ws:changes()))
+    end)
+
     it("what .contreeignore leaves, without git", function()
       local path = folder("mkdir -p a/b empty && echo 1 > a/b/c && echo x > drop.log && "
         .. "echo y > keep.log && printf '*.log\\n!keep.log\\n' > .contreeignore")

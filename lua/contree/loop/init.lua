@@ -292,7 +292,7 @@ local function forget(handle)
   if ports[handle] then
     ports[handle] = nil
     in_flight = in_flight - 1
-    if in_flight == 0 then pause() end
+    pause()
   end
 end
 
@@ -396,7 +396,7 @@ function loop.turn(seconds, most)
   if queue[1] then call_timers() end
   if #notes > 0 then do_later() end
   expect_timer()
-  if in_flight == 0 then pause() end
+  pause()
   return more
 end
 

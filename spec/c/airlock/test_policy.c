@@ -92,6 +92,18 @@ static void test_deny(void) {
     policy_free(p);
 }
 
+static void test_ports(void) {
+    struct policy *p =
+        parsed("{\"allow\":[{\"host\":\"a.example\",\"ports\":[9000,25]},"
+               "\"b.example:81-83\",\"c.example:82\"],"
+               "\"deny\":[\"d.example:7\"]}");
+    const uint16_t *ports, expected[] = {25, 81, 82, 83, 9000};
+    size_t count = policy_ports(p, &ports);
+    CHECK_NUMBER(count, 5);
+    CHECK(count == 5 && memcmp(ports, expected, sizeof expected) == 0);
+    policy_free(p);
+}
+
 static void test_nothing(void) {
     struct policy *p = parsed("{\"allow\":[]}");
     CHECK(!allows(p, to_name("example.org", 443)));
@@ -168,6 +180,17 @@ static void test_requests(void) {
     CHECK_STRING(request(p, "a.example", "GET", "/two"), "path");
     CHECK_STRING(request(p, "a.example", "GET", "/two?/v1/x"), "path");
     CHECK_STRING(request(p, "a.example", "GET", "/%76%31/x"), "allowed");
+    /* Only letters that mean the same without their escape lose it. */
+    static const char *const read[][2] = {
+        {"/%61%7A%41%5a%30%39%2D%2e%5F%7e", "/azAZ09-._~"},
+        {"/%60%7b%40%5B%3a%3B%2B%20%25%ff", "/%60%7B%40%5B%3A%3B%2B%20%25%FF"},
+        {"/a;b=%2C?c%2", "/a;b=%2C"},
+    };
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
+        char *path = path_as_read(read[i][0], strlen(read[i][0]));
+        CHECK_STRING(path ? path : "", read[i][1]);
+        free(path);
+    }
     static const char *const unclear[] = {"/v1/../two",
                                           "/v1/%2e%2e/two",
                                           "/v1/..%2ftwo",
@@ -233,6 +256,10 @@ static void test_refused_rules(void) {
         {"{\"allow\":[\"a.example:9-8\"]}", "no valid port"},
         {"{\"allow\":[\"a.example:\"]}", "no valid port"},
         {"{\"allow\":[\"10.1.2.3/24\"]}", "did you mean \"10.1.2.0/24\""},
+        {"{\"allow\":[\"10.1.2.201/24\"]}", "did you mean \"10.1.2.0/24\""},
+        {"{\"allow\":[\"10.1.255.0/19\"]}", "did you mean \"10.1.224.0/19\""},
+        {"{\"allow\":[\"2001:db8:f0::/43\"]}",
+         "did you mean \"2001:db8:e0::/43\""},
         {"{\"allow\":[\"10.1.2.0/33\"]}", "no valid length"},
         {"{\"allow\":[\"2130706433\"]}", "is neither"},
         {"{\"allow\":[\"0x7f.1\"]}", "is neither"},
@@ -248,13 +275,28 @@ static void test_refused_rules(void) {
          "did you mean \"GET\""},
         {"{\"allow\":[{\"host\":\"a\",\"paths\":\"x\"}]}", "begin with \"/\""},
         {"{\"allow\":[{\"host\":\"a\",\"paths\":\"/[\"}]}", "not a glob"},
+        {"{\"allow\":[{\"host\":\"a\",\"paths\":7}]}", "allow[0].paths"},
+        {"{\"allow\":[{\"host\":\"a\",\"paths\":[\"/\",7]}]}", "[0].paths"},
+        {"{\"allow\":[{\"host\":\"a\",\"paths\":[]}]}",
+         "paths must be 1 to 64 strings"},
+        {"{\"allow\":[{\"host\":\"a\",\"methods\":7}]}", "allow[0].methods"},
+        {"{\"allow\":[{\"host\":\"a\",\"methods\":[\"GET\",7]}]}",
+         "[0].methods"},
+        {"{\"allow\":[{\"host\":\"a\",\"methods\":[]}]}", "methods must be 1"},
         {"{\"allow\":[{\"host\":\"a\",\"private\":1}]}", "true or false"},
         {"{\"allow\":[\"a:1-65\"]}", "more than 64 ports"},
         {"{\"allow\":[],\"resolve\":{\"a b\":\"1.1.1.1\"}}", "not a host name"},
         {"{\"allow\":[],\"resolve\":{\"a\":\"b\"}}", "must be \"ADDRESS\""},
         {"{\"allow\":[],\"resolve\":{\"a\":\"1.1.1.1:0\"}}", "must be"},
         {"{\"allow\":[],\"resolve\":{\"a\":\"::1:x\"}}", "must be"},
+        {"{\"allow\":[],\"resolve\":{\"a\":\"1.1.1.1:80x\"}}", "must be"},
+        {"{\"allow\":[],\"resolve\":{\"a\":\"1.1.1.1:000080\"}}", "must be"},
+        {"{\"allow\":[],\"resolve\":{\"a\":\"1.1.1.1:+80\"}}", "must be"},
+        {"{\"allow\":[],\"resolve\":{\"a\":\"1.1.1.1: 80\"}}", "must be"},
+        {"{\"allow\":[],\"resolve\":{\"a\":\"1.1.1.1:65536\"}}", "must be"},
         {"{\"allow\":[],\"resolve\":[]}", "must be an object"},
+        {"{\"allow\":[],\"deny\":[7]}", "networking.deny[0] must be a string"},
+        {"{\"allow\":[],\"deny\":[\"\"]}", "networking.deny[0]: \"\" is"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct policy *p = parse(cases[i].text);
@@ -271,6 +313,7 @@ static void test_refused_rules(void) {
 int main(void) {
     RUN(test_names, "rules with names");
     RUN(test_deny, "deny wins");
+    RUN(test_ports, "ports are listed once each, in their order");
     RUN(test_nothing, "an empty list allows nothing");
     RUN(test_private_addresses, "private and special addresses");
     RUN(test_requests, "methods and paths");

@@ -21,6 +21,23 @@ describe("a turn of the loop", function()
     return count
   end
 
+  it("is not wanted any more when the last transfer was cancelled, and not before", function()
+    local host, idle = loop.host(), 0
+    local told = host.idle
+    host.idle = function(...)
+      idle = idle + 1
+      return told(...)
+    end
+    finally(function() host.idle = told end)
+    for i = 1, 4 do ports[i]:cancel() end
+    ports[4]:cancel() -- once more
+    assert.are.equal(0, idle)
+    ports[5]:cancel()
+    assert.are.equal(1, idle)
+    loop.turn(0)
+    assert.are.equal(1, idle)
+  end)
+
   it("tells all who wait what has come", function()
     while with_news() == 0 do loop.turn(0.1) end
     assert.are.equal(5, with_news())

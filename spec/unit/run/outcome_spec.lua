@@ -22,6 +22,21 @@ describe("contree.run.outcome", function()
     }, found)
   end)
 
+  it("knows every resource of an event by the name that results have", function()
+    local seen = outcome.new()
+    outcome.add_event(seen, { type = "exit", spid = 1, data = { code = 0, signal = -1,
+      elapsed_us = 1234567, duration_ms = 9000, resources = { user_time_us = 250000,
+        sys_time_us = 125000, max_rss_kb = 1, shared_memory = 2, unshared_memory = 3, swaps = 4,
+        minor_faults = 5, major_faults = 6, voluntary_ctx_switches = 7,
+        involuntary_ctx_switches = 8, block_input_ops = 9, block_output_ops = 10,
+        ipc_msgs_sent = 11, ipc_msgs_received = 12, signals_received = 13, other = 14 } } })
+    assert.are.equal(1.234567, seen.duration)
+    assert.are.same({ elapsed_time = 1.234567, user_cpu_time = 0.25, system_cpu_time = 0.125,
+      max_rss = 1, shared_memory = 2, unshared_memory = 3, swaps = 4, page_faults = 5,
+      page_faults_io = 6, voluntary_switches = 7, involuntary_switches = 8, block_input = 9,
+      block_output = 10, signals = 13 }, seen.resources)
+  end)
+
   it("reads an operation that never started", function()
     local found = outcome.of_operation{ status = "FAILED", error = "no", duration = 1 }
     assert.is_false(found.exited)

@@ -204,8 +204,14 @@ describe("a store in a file", function()
       { list[1].id, list[1].server, list[1].branch, list[1].uuid, list[1].title })
     assert.is_true(rows:write(rows.remove_session, "demo"))
     assert.is_false(rows:write(rows.remove_session, "demo"))
-    for _, call in ipairs{ "current", "chain", "tree", "fork", "pending", "branches" } do
-      assert.are.equal("gone", failure(past[call], past).kind, call)
+    for call, arguments in pairs{ current = {}, chain = { 1 }, chain_of = { "main" }, tree = {},
+      fork = {}, pending = {}, branches = {}, position = { "main" }, branch = { "side", 1 },
+      select = { "main" }, remove_branch = { "side" },
+      add = { { branch = "main", tip = 1 }, entry("2") },
+      expect = { { operation = "op-2", branch = "main", tip = 2, kind = "run", title = "2" } },
+      settle = { "op-1", entry("2") }, move = { { branch = "main", tip = 1 }, 1 } } do
+      local err = failure(past[call], past, arguments[1], arguments[2])
+      assert.are.equal("gone", err.kind, call)
     end
     for _, of in ipairs{ "session", "entry", "branch", "pending" } do
       assert.are.equal(0, rows:read(function()
