@@ -37,7 +37,7 @@ struct net {
 };
 
 struct forkserver {
-    unsigned id_base, id_count;
+    const struct sandbox_ids *ids;
     unsigned cells; /* made so far */
     struct cell_limits limits;
     struct net *nets;
@@ -55,17 +55,16 @@ static int send_failure(const struct failure *f, int kind) {
     return send_report(&r, NULL, 0);
 }
 
-static int write_map(pid_t pid, const char *name, const struct forkserver *s,
+static int write_map(pid_t pid, const char *name, const char *map,
                      struct failure *f) {
-    char path[64], line[64];
+    char path[64];
     snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
-    int length =
-        snprintf(line, sizeof line, "0 %u %u\n", s->id_base, s->id_count);
+    ssize_t length = (ssize_t)strlen(map);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return fail_errno(f, "cannot open %s", path);
     int rc = 0;
-    if (write(fd, line, length) != length)
+    if (write(fd, map, (size_t)length) != length)
         rc = fail_errno(f, "cannot write the sandbox's %s", name);
     close(fd);
     return rc;
@@ -100,7 +99,7 @@ static int close_up(struct failure *f) {
 static uid_t next_owner(struct forkserver *s) {
     enum { EACH = 4096 };
     uint64_t number = (uint64_t)getpid() * EACH + s->cells++ % EACH;
-    return s->id_base + number % s->id_count;
+    return s->ids->base + number % s->ids->count;
 }
 
 static pid_t clone_as(uid_t owner, struct clone_args *args) {
@@ -122,7 +121,7 @@ static pid_t clone_cell(struct forkserver *s, int control, int *pidfd,
         .pidfd = (uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
     };
-    pid_t pid = clone_as(s->id_count > 1 ? next_owner(s) : 0, &args);
+    pid_t pid = clone_as(s->ids->count > 1 ? next_owner(s) : 0, &args);
     if (pid == 0)
         run_cell(s, control);
     int error = errno;
@@ -149,8 +148,8 @@ static pid_t start_cell(struct forkserver *s, const int pair[2], int *pidfd,
     pid_t pid = clone_cell(s, pair[1], pidfd, f);
     if (pid < 0)
         return -1;
-    if (write_map(pid, "uid_map", s, f) < 0 ||
-        write_map(pid, "gid_map", s, f) < 0) {
+    if (write_map(pid, "uid_map", s->ids->users, f) < 0 ||
+        write_map(pid, "gid_map", s->ids->groups, f) < 0) {
         kill(pid, SIGKILL);
         return -1;
     }
@@ -169,8 +168,8 @@ static int add_net(struct forkserver *s, struct failure *f) {
         s->net_capacity = capacity;
     }
     struct net net = {.cell = 0};
-    net.fd =
-        net_make(s->id_base, s->id_base + s->id_count - 1, &net.when_new, f);
+    net.fd = net_make(s->ids->base, s->ids->base + s->ids->count - 1,
+                      &net.when_new, f);
     if (net.fd < 0)
         return -1;
     s->nets[s->net_count++] = net;
@@ -261,7 +260,7 @@ static int load_filter(struct cell_limits *limits, struct failure *f) {
  * sandbox may use half of that user's limit. */
 static void read_counted(struct forkserver *s) {
     static const char *const names[] = {COUNTED_FOR_USERS};
-    for (int i = 0; i < COUNTED && s->id_count == 1; i++) {
+    for (int i = 0; i < COUNTED && s->ids->count == 1; i++) {
         char path[64], text[32] = "";
         snprintf(path, sizeof path, "/proc/sys/user/%s", names[i]);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -348,11 +347,10 @@ static void serve(struct forkserver *s) {
     }
 }
 
-int forkserver_main(unsigned id_base, unsigned id_count, bool fixed_proc,
+int forkserver_main(const struct sandbox_ids *ids, bool fixed_proc,
                     const struct oci_runtime *runtime) {
-    struct forkserver s = {.id_base = id_base,
-                           .id_count = id_count,
-                           .limits = {.one_id = id_count == 1,
+    struct forkserver s = {.ids = ids,
+                           .limits = {.one_id = ids->count == 1,
                                       .fixed_proc = fixed_proc,
                                       .runtime = runtime}};
     struct failure f = {0};

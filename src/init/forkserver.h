@@ -8,8 +8,14 @@
 
 #include <stdbool.h>
 
+/* The ids of sandboxes on the host, and the maps that give them to one. */
+struct sandbox_ids {
+    unsigned base, count;
+    const char *users, *groups;
+};
+
 /* Returns an exit code when the engine is gone. `runtime` may be NULL. */
-int forkserver_main(unsigned id_base, unsigned id_count, bool fixed_proc,
+int forkserver_main(const struct sandbox_ids *ids, bool fixed_proc,
                     const struct oci_runtime *runtime);
 
 #endif

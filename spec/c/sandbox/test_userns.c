@@ -26,10 +26,43 @@ static void overlay(const char *path, const char *text) {
     close(fd);
 }
 
+/* How many ids a sandbox has whose maps are these; 0: the kernel refuses them.
+ * Sandboxes get their ids in the same way (init/forkserver.c). */
+static uint32_t ids_of_a_child(const struct id_range *ids) {
+    char path[64], text[IDS_MAP_SIZE], byte;
+    unsigned inside, outside, count;
+    uint32_t all = 0;
+    int ready[2], go[2];
+    CHECK(pipe(ready) == 0 && pipe(go) == 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(unshare(CLONE_NEWUSER) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0 ||
+              write(ready[1], "", 1) != 1 || read(go[0], &byte, 1) != 1);
+    CHECK(read(ready[0], &byte, 1) == 1);
+    ids_map(ids, "/proc/self/uid_map", text);
+    snprintf(path, sizeof path, "/proc/%d/uid_map", child);
+    bool good = write_to_file(path, text) == 0;
+    ids_map(ids, "/proc/self/gid_map", text);
+    snprintf(path, sizeof path, "/proc/%d/gid_map", child);
+    good = good && write_to_file(path, text) == 0;
+    FILE *map = fopen(path, "re");
+    while (map && fscanf(map, "%u %u %u", &inside, &outside, &count) == 3 &&
+           inside == all)
+        all += count;
+    fclose(map);
+    CHECK(write(go[1], "", 1) == 1 && waitpid(child, NULL, 0) == child);
+    return good ? all : 0;
+}
+
+struct answer {
+    struct id_range ids;
+    uint32_t in_a_child;
+};
+
 /* Find the ids as this user, and write them to the pipe. Runs in a child. */
 _Noreturn static void be_engine(uid_t uid, const char *users,
                                 const char *groups, int to) {
-    struct id_range got;
+    struct answer got;
     struct fault f;
     if (unshare(CLONE_NEWNS) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -41,17 +74,18 @@ _Noreturn static void be_engine(uid_t uid, const char *users,
     if (uid && (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
                 setresuid(uid, uid, uid) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0))
         _exit(SKIPPED);
-    if (userns_enter(&got, &f) < 0) {
+    if (userns_enter(&got.ids, &f) < 0) {
         printf("# %s\n", f.message);
         fflush(stdout);
         _exit(SKIPPED);
     }
+    got.in_a_child = ids_of_a_child(&got.ids);
     _exit(write_all(to, &got, sizeof got) < 0);
 }
 
 static void check_ids(uid_t uid, const char *users, const char *groups,
                       uid_t base, uint32_t count) {
-    struct id_range got = {0};
+    struct answer got = {0};
     int ends[2], status;
     CHECK(pipe(ends) == 0);
     fflush(stdout);
@@ -67,8 +101,9 @@ static void check_ids(uid_t uid, const char *users, const char *groups,
         return;
     }
     CHECK_NUMBER(length, sizeof got);
-    CHECK_NUMBER(got.base, base);
-    CHECK_NUMBER(got.count, count);
+    CHECK_NUMBER(got.ids.base, base);
+    CHECK_NUMBER(got.ids.count, count);
+    CHECK_NUMBER(got.in_a_child, count);
 }
 
 #define LINE(name, range) name ":" range "\n"
@@ -81,6 +116,12 @@ static void test_user(void) {
     check_ids(USER, usual, usual, 1, 65536);
     check_ids(USER, more, more, 1, 65536 + 1000 + 200000);
     check_ids(USER, more, usual, 1, 65536);
+    check_ids(USER,
+              LINE("contree-test", "1000000:40000")
+                  LINE("contree-test", "3000000:40000"),
+              LINE("contree-test", "5000000:30000")
+                  LINE("contree-test", "6000000:50000"),
+              1, 80000);
     check_ids(USER, LINE("contree-test", "1000000:1000000000"),
               LINE("contree-test", "2000000:1000000000"), 1, 1000000000);
 }

@@ -12,6 +12,15 @@ struct id_range {
     uint32_t count; /* 1: only id 0 exists in the sandbox */
 };
 
+enum { IDS_MAP_SIZE = 4096 };
+
+/* What a child's uid_map or gid_map needs to hold for the child to have these
+ * ids from 0 on. `own` is this process's map, /proc/self/uid_map: the kernel
+ * maps no range across two lines of it, and there are several where the
+ * engine's user has several ranges. */
+void ids_map(const struct id_range *ids, const char *own,
+             char text[IDS_MAP_SIZE]);
+
 /* Whether this is "name" or "name:group", or numbers, as far as its form goes.
  */
 bool user_is_valid(const char *text);

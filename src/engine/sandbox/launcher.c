@@ -192,10 +192,12 @@ static void stop_forkserver(struct forkserver_handle *s) {
 static int start_forkserver(struct launcher *l, struct forkserver_handle *s,
                             struct fault *f) {
     const struct runtime *r = l->runtime;
-    char base[16], count[16];
+    char base[16], count[16], users[IDS_MAP_SIZE], groups[IDS_MAP_SIZE];
     char *argv[] = {"contree-init",
                     base,
                     count,
+                    users,
+                    groups,
                     l->keeps_oom_score ? "rw" : "ro",
                     r ? (char *)r->stage : NULL,
                     r ? (char *)r->path : NULL,
@@ -204,6 +206,8 @@ static int start_forkserver(struct launcher *l, struct forkserver_handle *s,
     int pair[2];
     snprintf(base, sizeof base, "%u", (unsigned)l->ids.base);
     snprintf(count, sizeof count, "%u", (unsigned)l->ids.count);
+    ids_map(&l->ids, "/proc/self/uid_map", users);
+    ids_map(&l->ids, "/proc/self/gid_map", groups);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return fault_errno(f, "cannot make a socket");
     s->launcher = l;

@@ -84,10 +84,10 @@ static int begin(struct jail *j, bool layer) {
 /* ---- answers ---- */
 
 static int write_map(const struct jail *j, const char *name) {
-    char path[64], text[64];
+    char path[64], own[64], text[IDS_MAP_SIZE];
     snprintf(path, sizeof path, "/proc/%d/%s", j->child.pid, name);
-    snprintf(text, sizeof text, "0 %u %u\n", (unsigned)j->o->ids.base,
-             (unsigned)j->o->ids.count);
+    snprintf(own, sizeof own, "/proc/self/%s", name);
+    ids_map(&j->o->ids, own, text);
     int fd CLEANUP(cleanup_close) = open(path, O_WRONLY | O_CLOEXEC);
     return fd < 0 ? -1 : write_all(fd, text, strlen(text));
 }
