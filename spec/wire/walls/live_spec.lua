@@ -84,7 +84,7 @@ for _, runtime in ipairs{ "native", "crun" } do
       end)
 
     it("is snapshot in the end, whatever is in it", function()
-      run([[mkdir -p /n && cd /n; mkfifo fifo; nc -l -U sock 2>/dev/null & 
+      run([[mkdir -p /n && cd /n; mkfifo fifo; nc -l -U sock 2>/dev/null &
         truncate -s 8E hole 2>/dev/null || truncate -s 1T hole
         ln -s loop loop; ln -s /proc/self/environ environ; ln -s /dev/zero zero
         printf x > "$(printf 'new\nline\033[2J\377')"
@@ -120,8 +120,8 @@ for _, runtime in ipairs{ "native", "crun" } do
     it("has no path watched outside", function()
       run(("ln -s /../../../../..%s /out; ln -s /proc/1/root /root1; ln -s /proc/1/cwd /cwd1")
         :format(canary))
-      for _, path in ipairs{ "/out", "/root1" .. canary, "/cwd1" .. canary, "/proc/1/root" .. canary,
-        "/../../../.." .. canary } do
+      for _, path in ipairs{ "/out", "/root1" .. canary, "/cwd1" .. canary,
+        "/proc/1/root" .. canary, "/../../../.." .. canary } do
         local reply = engine:get(box .. "/watch?path=" .. path)
         assert.is_true(reply.status >= 400 and reply.status < 500, path .. ": " .. reply.status)
       end
