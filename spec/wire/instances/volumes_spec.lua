@@ -207,7 +207,9 @@ describe("volumes", function()
       local image = keep([[ln -s /proc/self /p; ln -s /dev/shm /s; ln -s / /r; ln -s /nowhere /n
         ln -s /proc/self/root/etc /m; ln -s loop /loop; touch /file; mkdir /x; ln -s x /y
         ln -s /sys /sysl; ln -s dev /devl]])
-      local taken, blocked = "leads into", "no directory is in the way"
+      -- With a runtime there is no process yet whose /proc/self that could be.
+      local native = (os.getenv("CONTREE_RUNTIME") or "native") == "native"
+      local taken, blocked = native and "leads into" or "leads", "no directory is in the way"
       local dangling = "where nothing is"
       for target, why in pairs{ ["/p"] = taken, ["/p/x"] = taken, ["/s"] = taken,
         ["/devl"] = taken, ["/sysl/kernel"] = taken, ["/r"] = "leads to /", ["/n"] = dangling,
