@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -378,13 +379,41 @@ static int drop_capabilities(struct failure *f) {
     return 0;
 }
 
-static int filter_system_calls(const struct cell_limits *limits,
+int cell_load_filter(struct cell_limits *limits, int fd, struct failure *f) {
+    struct stat st;
+    if (fstat(fd, &st) < 0 || st.st_size == 0)
+        return fail_errno(f, "no system call filter");
+    void *map = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED)
+        return fail_errno(f, "cannot read the system call filter");
+    limits->filter = map;
+    limits->filter_length = st.st_size / sizeof(struct sock_filter);
+    return 0;
+}
+
+/* A call that the listener has heard of cannot be interrupted any more by a
+ * signal that does not kill (Linux 5.19): else a program with a fast timer would
+ * make the same call for ever. */
+static int filter_and_listen(struct sock_fprog *program) {
+    const unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    int fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                     flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, program);
+    if (fd < 0 && errno == EINVAL)
+        fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+    return fd;
+}
+
+static int filter_system_calls(const struct cell_limits *limits, int *listener,
                                struct failure *f) {
     struct sock_fprog program = {
         .len = limits->filter_length,
         .filter = (struct sock_filter *)limits->filter,
     };
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+    *listener = -1;
+    if (limits->traced && (*listener = filter_and_listen(&program)) < 0)
+        return fail_errno(f, "cannot trace system calls");
+    if (!limits->traced &&
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
         return fail_errno(f, "cannot filter system calls");
     return 0;
 }
@@ -438,14 +467,14 @@ int cell_mount(const struct root_spec *spec, struct failure *f) {
 }
 
 int cell_confine(const struct cell_limits *limits, const struct root_spec *root,
-                 struct failure *f) {
+                 int *listener, struct failure *f) {
     if (set_limits(root, f) < 0 || drop_capabilities(f) < 0)
         return -1;
-    return filter_system_calls(limits, f);
+    return filter_system_calls(limits, listener, f);
 }
 
 int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
-               struct failure *f) {
+               int *listener, struct failure *f) {
     if (mount_root(root, f) < 0 || resize_shm(root->shm_bytes, f) < 0 ||
         change_root(root, f) < 0)
         return -1;
@@ -453,7 +482,7 @@ int cell_enter(const struct cell_limits *limits, const struct root_spec *root,
         return fail_errno(f, "cannot set the host name");
     if (root->connected && wait_for_route(f) < 0)
         return -1;
-    if (cell_confine(limits, root, f) < 0)
+    if (cell_confine(limits, root, listener, f) < 0)
         return -1;
     /* Last, because every change of credentials resets them (the second one on
      * machines with fs.suid_dumpable = 1). */

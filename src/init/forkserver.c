@@ -242,20 +242,6 @@ static int serve_one(struct forkserver *s, int kind) {
     return rc;
 }
 
-static int load_filter(struct cell_limits *limits, struct failure *f) {
-    struct stat st;
-    if (fstat(FORKSERVER_SECCOMP, &st) < 0 || st.st_size == 0)
-        return fail_errno(f, "no system call filter");
-    void *map =
-        mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, FORKSERVER_SECCOMP, 0);
-    if (map == MAP_FAILED)
-        return fail_errno(f, "cannot read the system call filter");
-    limits->filter = map;
-    limits->filter_length = st.st_size / sizeof(struct sock_filter);
-    close(FORKSERVER_SECCOMP);
-    return 0;
-}
-
 /* With a single id our own namespace counts all sandboxes as one user: each
  * sandbox may use half of that user's limit. */
 static void read_counted(struct forkserver *s) {
@@ -310,9 +296,10 @@ static int prepare(struct forkserver *s, struct failure *f) {
     read_counted(s);
     /* The first network before the stage, whose /sys shows it. */
     if (leave_keyring(f) < 0 || close_streams(f) < 0 ||
-        load_filter(&s->limits, f) < 0 || add_net(s, f) < 0 ||
+        cell_load_filter(&s->limits, FORKSERVER_SECCOMP, f) < 0 || add_net(s, f) < 0 ||
         build_stage(s->limits.runtime, f) < 0)
         return -1;
+    close(FORKSERVER_SECCOMP);
     close(FORKSERVER_DATA_DIR);
     return 0;
 }

@@ -41,6 +41,7 @@ int handoff_write(const struct cell_limits *limits,
                         .group_count = group_count,
                         .fixed_proc = limits->fixed_proc,
                         .mounts = root->mounts->placed,
+                        .traced = limits->traced,
                         .filter_length = limits->filter_length};
     if (handoff_namespaces(h.namespaces, f) < 0)
         return -1;

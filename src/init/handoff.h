@@ -29,6 +29,7 @@ struct handoff {
     uint32_t begun; /* set by the init inside */
     uint32_t fixed_proc;
     uint32_t mounts; /* volumes and directories of the host in the root */
+    uint32_t traced;
     uint32_t filter_length;
     struct sock_filter filter[];
 };

@@ -123,9 +123,11 @@ static int join(const struct handoff *h, struct failure *f) {
     return groups_join(group_fds, h->group_count, f);
 }
 
-static int build_walls(const struct handoff *h, struct failure *f) {
+static int build_walls(const struct handoff *h, int *listener,
+                       struct failure *f) {
     const struct cell_limits limits = {.filter = h->filter,
-                                       .filter_length = h->filter_length};
+                                       .filter_length = h->filter_length,
+                                       .traced = h->traced};
     const struct root_spec root = {.max_file_bytes = h->max_file_bytes,
                                    .max_processes = h->max_processes};
     /* No process may look into this one, not even root. */
@@ -140,16 +142,18 @@ static int build_walls(const struct handoff *h, struct failure *f) {
         return fail_errno(f, "cannot close descriptors");
     if (cell_settle(f) < 0)
         return -1;
-    return cell_confine(&limits, &root, f);
+    return cell_confine(&limits, &root, listener, f);
 }
 
 int inside_main(void) {
     struct handoff *h = handoff_take();
     struct failure f = {0};
+    int listener = -1;
     if (!h || fcntl(INSIDE_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
         return 2;
     h->begun = 1;
-    if (build_walls(h, &f) < 0)
+    if (build_walls(h, &listener, &f) < 0)
         report_fault(INSIDE_CONTROL, &f);
+    report_trace(INSIDE_CONTROL, listener);
     pid1_main(INSIDE_CONTROL, NULL);
 }

@@ -41,6 +41,7 @@ struct pid1 {
     int control;
     int null; /* /dev/null, once entered; else -1 */
     const struct cell_limits *limits;
+    struct cell_limits own; /* what `limits` is, if this sandbox is traced */
     struct mounts mounts; /* until the root is entered */
     struct live_process *children;
     size_t count, capacity;
@@ -239,7 +240,11 @@ static int enter(const struct pid1 *s, const struct incoming_message *m,
     if (groups > 0 &&
         (groups_join(m->fds, groups, f) < 0 || groups_hide(f) < 0))
         return -1;
-    return cell_enter(s->limits, root, f);
+    int listener = -1;
+    if (cell_enter(s->limits, root, &listener, f) < 0)
+        return -1;
+    report_trace(s->control, listener);
+    return 0;
 }
 
 /* The root is entered: accept other orders. */
@@ -284,6 +289,16 @@ static int handle_mount(struct pid1 *s, struct incoming_message *m,
     int tree = m->fds[0];
     m->fds[0] = -1;
     return mounts_add(&s->mounts, target, volume, tree, f);
+}
+
+static int handle_trace(struct pid1 *s, struct incoming_message *m,
+                        struct failure *f) {
+    if (s->null >= 0)
+        return broken_order(f);
+    s->own = *s->limits;
+    s->own.traced = true;
+    s->limits = &s->own;
+    return cell_load_filter(&s->own, m->fds[0], f);
 }
 
 static int handle_put(struct incoming_message *m, struct failure *f) {
@@ -515,6 +530,8 @@ static int carry_out(struct pid1 *s, struct incoming_message *m,
         return 0;
     case ORDER_TRUST:
         return entered ? trust_also(m->fds[0], f) : broken_order(f);
+    case ORDER_TRACE:
+        return handle_trace(s, m, f);
     }
     return broken_order(f);
 }
@@ -556,7 +573,7 @@ static bool has_descriptors(const struct incoming_message *m) {
     else if (o->type == ORDER_MOUNT)
         wanted += o->argc;
     else if (o->type == ORDER_PUT || o->type == ORDER_WATCH ||
-             o->type == ORDER_TRUST)
+             o->type == ORDER_TRUST || o->type == ORDER_TRACE)
         wanted++;
     else if (o->type == ORDER_SPAWN)
         wanted += (unsigned)__builtin_popcount(o->stdio);

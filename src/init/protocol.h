@@ -70,7 +70,9 @@ enum { MOUNTS_MAX = 32 };
  *   RESUME  nothing
  *   SOCKET  path, for SOCKET_UNIX; else ""; answered by SOCKET
  *   WATCH   path; a descriptor that gets struct watch_packet
- *   TRUST   nothing; a descriptor with a certificate (trust.h) */
+ *   TRUST   nothing; a descriptor with a certificate (trust.h)
+ *   TRACE   nothing; a descriptor as FORKSERVER_SECCOMP: this filter in place
+ *           of that; comes before SETUP; answered by TRACE */
 enum {
     ORDER_SETUP = 1,
     ORDER_PUT,
@@ -84,6 +86,7 @@ enum {
     ORDER_WATCH,
     ORDER_HOLD,
     ORDER_TRUST,
+    ORDER_TRACE,
 };
 /* Where the certificates are that a sandbox with an airlock trusts: in no
  * image. */
@@ -167,6 +170,8 @@ enum {
     REPORT_FAULT,
     REPORT_PAUSED,
     REPORT_SOCKET, /* with a descriptor, or with a status */
+    REPORT_TRACE,  /* with the listener of the filter; comes before STARTED, and
+                    * the next call of init that the filter asks about waits */
 };
 struct report {
     uint32_t type;

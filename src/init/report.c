@@ -21,6 +21,14 @@ void report_send_fd(int control, struct report *r, int fd) {
     }
 }
 
+void report_trace(int control, int listener) {
+    const struct report r = {.type = REPORT_TRACE};
+    if (listener < 0)
+        return;
+    report_send_with(control, &r, listener);
+    close(listener);
+}
+
 void report_fault(int control, const struct failure *f) {
     struct report r = {.type = REPORT_FAULT, .status = f->status};
     memcpy(r.message, f->message, sizeof r.message);

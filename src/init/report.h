@@ -13,6 +13,8 @@ void report_send_with(int control, const struct report *r, int fd);
  * sockets of the user that the kernel takes no more: then it is left out, with
  * status 503. */
 void report_send_fd(int control, struct report *r, int fd);
+/* Gives the listener of a filter to the engine; -1: there is none. */
+void report_trace(int control, int listener);
 /* Tells the engine why there will be no sandbox, and exits. */
 _Noreturn void report_fault(int control, const struct failure *f);
 

@@ -91,7 +91,7 @@ local make_result = class.define("contree.Result", Image, {
 ---@field background_killed? integer how many processes it had left running, which were ended; nil:
 ---  the server does not say
 ---@field denied? contree.DeniedList what was refused; nil: networking had no rules
----@field tried? contree.DeniedList what was connected; nil: nothing, or without trace = true
+---@field tried? contree.DeniedList what it tried; nil: nothing, or without trace
 ---@field operation contree.Operation what ran it
 
 ---@return contree.Result

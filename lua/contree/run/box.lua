@@ -37,7 +37,7 @@ local PAUSE, TRIES, DOUBTS = 0.02, 50, 10
 ---@field image_etc? boolean     as for runs; default false
 ---@field networking? boolean|contree.Networking as for runs; default the client's, or false
 ---@field secrets? table<string, contree.Secret> as for runs; default the client's
----@field trace? boolean         as for runs; default false
+---@field trace? boolean|"files" as for runs; default false
 ---@field resources_limits? contree.Limits of all its commands together; default the server's
 ---@field queue_timeout? number  seconds to wait for a sandbox at most; default any time
 

@@ -91,8 +91,8 @@ local GRACE = 5
 ---@field secrets? table<string, contree.Secret> what the run may use and never sees, by the
 ---  variable that has a placeholder of it (local engine, with rules of networking); default the
 ---  client's
----@field trace? boolean         with rules of networking: result.tried lists what was connected
----  (local engine); default false
+---@field trace? boolean|"files" result.tried lists what it tried: programs, refused system calls
+---  and, with rules of networking, connections; "files" also files (local engine); default false
 ---@field image_etc? boolean     /etc/hosts, hostname and resolv.conf are the image's, and kept;
 ---  default false
 ---@field resources_limits? contree.Limits default the server's
@@ -112,6 +112,9 @@ run.limits = options.nested{
 run.rows = options.integer(1, 10000)
 run.terminal = options.nested{ rows = run.rows, cols = run.rows, term = options.name }
 
+--- What is traced.
+run.tracing = options.one_of(options.boolean, options.exactly("files"))
+
 --- The options of a run. stdio and files check stdin, stdout, stderr and files.
 run.spec = {
   shell = options.text, command = options.name, args = options.texts,
@@ -122,7 +125,7 @@ run.spec = {
   gid = options.integer(0, 2 ^ 32 - 2), truncate_output_at = options.integer(0),
   on_event = options.callable, disposable = options.boolean, tag = options.name,
   timeout = options.seconds, queue_timeout = options.duration, check = options.boolean,
-  networking = networking.check, secrets = secrets.check, trace = options.boolean,
+  networking = networking.check, secrets = secrets.check, trace = run.tracing,
   resources_limits = run.limits,
   idempotency_key = options.name, detach = options.boolean,
   image_etc = options.boolean, volumes = volumes.by_target, mounts = volumes.mounts_by_target,

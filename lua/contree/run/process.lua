@@ -240,7 +240,7 @@ end
 ---@field tag? string           names the image that is kept; default none
 ---@field secrets? table<string, contree.Secret> what it may use and never sees (local engine,
 ---  with rules of networking); default the client's
----@field trace? boolean         with rules of networking: tell what was connected, too;
+---@field trace? boolean|"files" tell what it tried, too;
 ---  default false
 ---@field networking? boolean|contree.Networking whether there is a network; default the
 ---  server's

@@ -34,6 +34,12 @@ local networking = {}
 ---@field port? integer       the port that was asked for; nil: the entry names none
 ---@field method? string      the method of the HTTP request; nil: the entry is of no request
 ---@field path? string        the path of the HTTP request; nil: the entry is of no request
+---@field call? string        a system call that was refused, with trace; nil: the entry is of none
+---@field program? string     a program that was executed, with trace; nil: the entry is of none
+---@field missing? string     a file that was looked for and not there, with trace = "files"; nil: of
+---  none
+---@field read? string        a file that was read, with trace = "files"; nil: the entry is of none
+---@field written? string     a file that was written, with trace = "files"; nil: the entry is of none
 ---@field count integer       how often
 ---@field error? any          what the function of a secret that signs it has raised, in the process
 ---  that has it; nil: the entry is of no such request
@@ -245,11 +251,18 @@ local function one_line(err)
   return ok and (words:gsub("[%c%s]+", " ")) or "an error that cannot be told"
 end
 
+-- What a trace tells, and what it says before it.
+local TRACED = { call = "refused", program = "executed", missing = "not found", read = "read",
+  written = "wrote" }
+
 --- An entry of a list in words.
 ---@param entry contree.Denied
 ---@return string
 function networking.words(entry)
   local words = {}
+  for name, verb in pairs(TRACED) do
+    if entry[name] then words[1] = verb .. " " .. entry[name] end
+  end
   local parts = { entry.protocol or false, place_of(entry) or false, entry.method or false,
     entry.path or false }
   for _, part in ipairs(parts) do
@@ -265,7 +278,10 @@ end
 local make_list = printed.list(networking.words)
 
 local FIELDS = { protocol = "string", name = "string", address = "string", port = "number",
-  method = "string", path = "string", reason = "string" }
+  method = "string", path = "string", reason = "string", call = "string", program = "string",
+  missing = "string", read = "string", written = "string" }
+local NAMES = {}
+for name in pairs(FIELDS) do NAMES[#NAMES + 1] = name end
 
 -- What a server says of an entry: anything.
 local function entry_of(found)
@@ -275,7 +291,7 @@ local function entry_of(found)
   return entry
 end
 
---- A list of what was refused or connected.
+--- A list of what was refused, connected or traced.
 ---@param found? table the server's; default empty
 ---@return contree.DeniedList
 function networking.list(found)
@@ -285,28 +301,29 @@ function networking.list(found)
 end
 
 -- What tells entries apart.
-local function same(a, b)
-  for name in pairs(FIELDS) do
-    if a[name] ~= b[name] then return false end
-  end
-  return true
+local function key_of(entry)
+  local parts = {}
+  for i, name in ipairs(NAMES) do parts[i] = tostring(entry[name] or "") end
+  return table.concat(parts, "\0")
 end
 
--- As many different ones as the engine lists.
-local ENTRIES_MAX = 300
+-- As many different ones as the engine lists (http-api.md §8.17).
+local ENTRIES_MAX = 1300
+-- The entries of lists that are counted, by their keys.
+local indexes = setmetatable({}, { __mode = "k" })
 
 --- Count an entry that an event tells.
 ---@param list contree.DeniedList
 ---@param found table
 function networking.count(list, found)
-  local entry = entry_of(found)
-  for _, each in ipairs(list) do
-    if same(each, entry) then
-      each.count = each.count + entry.count
-      return
-    end
+  local entry, index = entry_of(found), indexes[list] or {}
+  local key = key_of(entry)
+  indexes[list] = index
+  if index[key] then
+    index[key].count = index[key].count + entry.count
+  elseif #list < ENTRIES_MAX then
+    list[#list + 1], index[key] = entry, entry
   end
-  if #list < ENTRIES_MAX then list[#list + 1] = entry end
 end
 
 return networking

@@ -110,7 +110,9 @@ static void write_run(struct buffer *b, const struct run *r) {
     json_close(b, '}');
     network_rules_write_secrets(&r->rules, b,
                                 json_object_get(p->json, "secrets"));
-    if (r->trace)
+    if (r->tracing == TRACE_FILES)
+        json_add_string(b, "trace", "files");
+    else if (r->tracing == TRACE_PROGRAMS)
         json_add_bool(b, "trace", true);
     write_stdin(b, p);
     write_terminal(b, &p->terminal);

@@ -25,7 +25,7 @@ static void add(json_t *entry, int64_t more) {
     json_object_set_new(entry, "count", json_integer(count));
 }
 
-void egress_count(json_t **list, const json_t *data) {
+static void count(json_t **list, size_t most, const json_t *data) {
     char *key CLEANUP(cleanup_free) = key_of(data);
     if (!*list)
         *list = json_object();
@@ -34,8 +34,16 @@ void egress_count(json_t **list, const json_t *data) {
     json_t *entry = json_object_get(*list, key);
     if (entry)
         add(entry, egress_entry_count(data));
-    else if (json_object_size(*list) < EGRESS_ENTRIES_MAX)
+    else if (json_object_size(*list) < most)
         json_object_set_new(*list, key, json_deep_copy(data));
+}
+
+void egress_count_denied(struct egress *e, const json_t *data) {
+    count(&e->denied, EGRESS_DENIED_MAX, data);
+}
+
+void egress_count_tried(struct egress *e, const json_t *data) {
+    count(&e->tried, EGRESS_TRIED_MAX, data);
 }
 
 void egress_write(struct buffer *b, const char *key, const json_t *list) {

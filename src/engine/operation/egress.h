@@ -1,5 +1,5 @@
-/* egress.h: what the airlock of a run refused and connected, as lists of
- * different entries with counts. */
+/* egress.h: what the airlock of a run refused, and what the run tried, as lists
+ * of different entries with counts. */
 #ifndef CONTREE_OPERATION_EGRESS_H
 #define CONTREE_OPERATION_EGRESS_H
 
@@ -11,12 +11,13 @@
 struct egress {
     json_t *denied, *tried;
 };
-enum { EGRESS_ENTRIES_MAX = 300 };
+enum { EGRESS_DENIED_MAX = 300, EGRESS_TRIED_MAX = 1300 };
 #define EGRESS_COUNT_MAX (INT64_C(1) << 40)
 
 /* Count an entry: the data of an event `denied` or `tried`. Nothing new is
  * taken once the list is full. */
-void egress_count(json_t **list, const json_t *data);
+void egress_count_denied(struct egress *e, const json_t *data);
+void egress_count_tried(struct egress *e, const json_t *data);
 /* Its member `count`. */
 int64_t egress_entry_count(const json_t *data);
 /* Add the list as a member, an array. */

@@ -30,8 +30,9 @@ static size_t cut(const char *text) {
 }
 
 static void take_texts(json_t *data, const json_t *report) {
-    static const char *const names[] = {"protocol", "name", "address",
-                                        "method",   "path", "reason"};
+    static const char *const names[] = {
+        "protocol", "name", "address", "method",  "path", "reason",
+        "call",     "program", "missing", "read", "written"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *text = json_string_value(json_object_get(report, names[i]));
         if (text)
@@ -74,6 +75,13 @@ static void tell(struct operation *op, const char *type, const json_t *data) {
     event_end(op->log);
 }
 
+static void count(struct egress *e, bool tried, const json_t *data) {
+    if (tried)
+        egress_count_tried(e, data);
+    else
+        egress_count_denied(e, data);
+}
+
 static struct untold *untold_of(struct operation *op) {
     if (!op->untold)
         op->untold = calloc(1, sizeof *op->untold);
@@ -82,7 +90,8 @@ static struct untold *untold_of(struct operation *op) {
 
 void egress_report(struct operation *op, const json_t *report) {
     const char *event = json_string_value(json_object_get(report, "event"));
-    bool tried = event && strcmp(event, "connected") == 0;
+    bool tried = event && (strcmp(event, "connected") == 0 ||
+                           strcmp(event, "traced") == 0);
     struct untold *u = untold_of(op);
     if (op->concluded || !u ||
         (report && !tried && (!event || strcmp(event, "refused") != 0)))
@@ -90,13 +99,12 @@ void egress_report(struct operation *op, const json_t *report) {
     json_t *data = report ? data_of(report) : data_of_loss();
     if (!data)
         return;
-    struct egress *seen = &op->result.egress, *rest = &u->counts;
-    egress_count(tried ? &seen->tried : &seen->denied, data);
+    count(&op->result.egress, tried, data);
     if (u->events < EVENTS_MAX) {
         u->events++;
         tell(op, tried ? "tried" : "denied", data);
     } else {
-        egress_count(tried ? &rest->tried : &rest->denied, data);
+        count(&u->counts, tried, data);
     }
     json_decref(data);
 }

@@ -408,10 +408,21 @@ static void read_limit(struct fields *r, const struct limit *limit,
         *out = (double)count;
 }
 
+/* A boolean, or "files". */
+static enum tracing read_tracing(struct fields *r) {
+    const json_t *value = json_object_get(r->object, "trace");
+    const char *text = json_string_value(value);
+    if (text && strcmp(text, "files") == 0)
+        return TRACE_FILES;
+    if (value && !json_is_boolean(value) && !json_is_null(value))
+        field_refuse(r, "trace", "must be a boolean or \"files\"");
+    return json_is_true(value) ? TRACE_PROGRAMS : TRACE_NOTHING;
+}
+
 static void read_networking(struct fields *r, struct run *out) {
     const json_t *object = NULL, *secrets = NULL;
     struct fields inner;
-    field_bool(r, "trace", &out->trace);
+    out->tracing = read_tracing(r);
     field_object(r, "secrets", &secrets);
     if (field_object(r, "networking", &object)) {
         fields_init(&inner, object, "networking.");
@@ -422,7 +433,8 @@ static void read_networking(struct fields *r, struct run *out) {
         r->fault = inner.fault;
     }
     if (r->fault.status || network_rules_read(&out->rules, object, secrets,
-                                              out->trace, &r->fault) < 0)
+                                              out->tracing != TRACE_NOTHING,
+                                              &r->fault) < 0)
         return;
     if (out->rules.text && !out->networking)
         field_refuse(r, "networking", "has rules, so `enabled` must be true");

@@ -243,9 +243,9 @@ static void fold_data(struct result *r, const struct event_line *line,
     } else if (event_is(line, "exit")) {
         fold_exit(r, data);
     } else if (event_is(line, "denied")) {
-        egress_count(&r->egress.denied, data);
+        egress_count_denied(&r->egress, data);
     } else if (event_is(line, "tried")) {
-        egress_count(&r->egress.tried, data);
+        egress_count_tried(&r->egress, data);
     } else { /* completion */
         r->layer_bytes = number(data, "layer_bytes");
         fold_limit(r, data);

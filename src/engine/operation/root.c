@@ -24,6 +24,7 @@ struct root root_of(const struct operation *op) {
         .networking = r->networking,
         .rules = r->rules.text,
         .trusts = r->rules.trusts,
+        .tracing = r->tracing,
         .limits = r->limits,
         .mounts = r->mounts,
     };
@@ -31,7 +32,8 @@ struct root root_of(const struct operation *op) {
 
 bool root_equals(const struct root *a, const struct root *b) {
     return a->mounts.count == 0 && b->mounts.count == 0 && !a->rules &&
-           !b->rules && a->layer_count == b->layer_count &&
+           !b->rules && !a->tracing && !b->tracing &&
+           a->layer_count == b->layer_count &&
            memcmp(a->layers, b->layers, a->layer_count * sizeof *a->layers) ==
                0 &&
            strcmp(a->hostname, b->hostname) == 0 &&
@@ -74,6 +76,7 @@ static struct sandbox *start(struct engine *e, const struct root *root,
         .networking = root->networking,
         .rules = root->rules,
         .trusts = root->trusts,
+        .tracing = root->tracing,
         .max_file_bytes = root->max_file_bytes,
         .mounts = mounts,
         .mount_count = root->mounts.count,

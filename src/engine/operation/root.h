@@ -20,6 +20,7 @@ struct root {
     const char *rules; /* as in struct sandbox_spec; a root with some equals no
                         * other */
     bool trusts;       /* the same */
+    enum tracing tracing; /* a root that is traced equals no other */
     struct limits limits;
     struct run_mounts mounts; /* a root with some equals no other */
 };

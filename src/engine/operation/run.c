@@ -122,7 +122,7 @@ static int get_sandbox(struct operation *op, bool *started, struct fault *f) {
     struct root root = root_of(op);
     *started = false;
     /* A sandbox that was made ahead would keep a volume from being removed. */
-    if (root.mounts.count == 0 && !root.rules)
+    if (root.mounts.count == 0 && !root.rules && !root.tracing)
         op->sandbox = warm_take(op->all->warm, &root, &callbacks, op,
                                 &op->workspace, started);
     if (!op->sandbox)
@@ -277,11 +277,11 @@ static void count_usage(struct operation *op, const struct sandbox_exit *e) {
 /* init kills all other processes before it reports the exit of the main one, so
  * the pipes are mostly at their end. Then the end need not wait until the
  * sandbox is gone. But whoever has the result may remove its volumes, and the
- * airlock may have refused something a moment ago. */
+ * airlock and the trace have yet to tell what they saw. */
 static void main_exited(struct operation *op, struct process_entry *e) {
     bool complete = process_drain(e->process);
     if (complete && op->run.mounts.count == 0 && !op->run.rules.text &&
-        operation_drain(op))
+        !op->run.tracing && operation_drain(op))
         operation_conclude(op);
 }
 

@@ -75,7 +75,7 @@ struct run {
     const char *image, *hostname, *idempotency_key;
     bool disposable, preserve_env, networking;
     struct network_rules rules;
-    bool trace; /* what was connected is told, too */
+    enum tracing tracing; /* not NOTHING: what was connected is told, too */
     int64_t max_layer_bytes;
     double queue_timeout; /* seconds to wait for a sandbox; < 0: for ever */
     int64_t shm_bytes;    /* 0: the sandbox's default */

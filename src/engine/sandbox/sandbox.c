@@ -13,6 +13,7 @@
 #include "sandbox/message.h"
 #include "sandbox/network.h"
 #include "sandbox/order.h"
+#include "sandbox/trace.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -47,6 +48,7 @@ struct sandbox {
     char *work;       /* the overlay's work directory */
     struct network *network; /* with airlock NULL, too: loopback alone */
     struct airlock *airlock;
+    struct trace *trace;
     int rules;       /* of the airlock, until that starts; or -1 */
     int certificate; /* a file for that of the airlock, filled when it is
                       * ready, before any order is sent; or -1 */
@@ -83,6 +85,8 @@ static void drop_messages(struct sandbox *s, const struct message *end) {
 }
 
 static void on_control(uv_poll_t *poll, int status, int events);
+static void sandbox_gone(struct sandbox *s);
+static void kill_cell(struct sandbox *s);
 
 static void watch_control(struct sandbox *s) {
     bool asking = s->asked && !s->first;
@@ -222,6 +226,37 @@ static void tell_socket(struct sandbox *s, const struct report *r, int *fd) {
     *fd = -1;
 }
 
+static void on_told(void *arg, const json_t *report) {
+    struct sandbox *s = arg;
+    if (s->on.reported)
+        s->on.reported(s->arg, report);
+}
+
+static void on_trace_ended(void *arg) {
+    struct sandbox *s = arg;
+    s->trace = NULL;
+    if (--s->open_handles == 0)
+        sandbox_gone(s);
+}
+
+/* It counts as a handle: the sandbox is gone when it has told all. */
+static void start_trace(struct sandbox *s, int *fd) {
+    static const struct trace_callbacks on = {on_told, on_trace_ended};
+    struct fault f;
+    const struct program_code *filter = launcher_filter(s->launcher, &f);
+    if (*fd < 0)
+        fault_set(&f, 503, "the engine has too many files open to trace");
+    else if (filter)
+        s->trace = trace_start(launcher_loop(s->launcher), steal_fd(fd), filter,
+                               &on, s, &f);
+    if (s->trace) {
+        s->open_handles++;
+        return;
+    }
+    fail_sandbox(s, f.status, f.message);
+    kill_cell(s);
+}
+
 /* Takes the descriptor that came along, if the report has one. */
 static void handle_report(struct sandbox *s, struct report *r, int *fd) {
     struct fault f;
@@ -248,6 +283,9 @@ static void handle_report(struct sandbox *s, struct report *r, int *fd) {
         break;
     case REPORT_SOCKET:
         tell_socket(s, r, fd);
+        break;
+    case REPORT_TRACE:
+        start_trace(s, fd);
         break;
     }
 }
@@ -399,7 +437,7 @@ static void on_left(uv_handle_t *handle);
  * gets the same orders. A network is connected to its cell, so it cannot. */
 static bool try_another_cell(struct sandbox *s) {
     if (s->started || s->killed || s->settled || s->network || s->airlock ||
-        s->cells >= CELLS_MAX)
+        s->trace || s->cells >= CELLS_MAX)
         return false;
     s->connecting = true; /* until there is one */
     s->leaving = close_cell_handles(s, on_left);
@@ -441,12 +479,6 @@ static void on_connected(void *arg, const struct fault *why) {
     }
     send_messages(s);
     watch_control(s);
-}
-
-static void on_told(void *arg, const json_t *report) {
-    struct sandbox *s = arg;
-    if (s->on.reported)
-        s->on.reported(s->arg, report);
 }
 
 /* Init finds it at the beginning of the file. */
@@ -611,6 +643,14 @@ static int order_mount(struct sandbox *s, const struct sandbox_mount *m,
     return sandbox_order(s, &o, &set, 1, &fd, (int)o.argc, f);
 }
 
+static int order_trace(struct sandbox *s, enum tracing tracing,
+                       struct fault *f) {
+    struct order o = {.type = ORDER_TRACE};
+    const struct program_code *filter = launcher_filter(s->launcher, f);
+    int fd = filter ? asking_filter(filter, tracing == TRACE_FILES, f) : -1;
+    return fd < 0 ? -1 : sandbox_order(s, &o, NULL, 0, &fd, 1, f);
+}
+
 static int order_setup(struct sandbox *s, const struct sandbox_spec *spec,
                        struct fault *f) {
     struct order o = {.type = ORDER_SETUP,
@@ -656,6 +696,9 @@ static int prepare(struct sandbox *s, const struct sandbox_spec *spec,
     for (size_t i = 0; i < spec->mount_count; i++)
         if (order_mount(s, &spec->mounts[i], f) < 0)
             return -1;
+    if (spec->tracing != TRACE_NOTHING &&
+        order_trace(s, spec->tracing, f) < 0)
+        return -1;
     return order_setup(s, spec, f);
 }
 

@@ -20,6 +20,9 @@
 
 struct launcher;
 
+/* What is told of its calls (trace.h). */
+enum tracing { TRACE_NOTHING, TRACE_PROGRAMS, TRACE_FILES };
+
 /* What is mounted in a sandbox beside its image. */
 struct sandbox_mount {
     const char *target; /* absolute and normal, at least one name */
@@ -36,6 +39,7 @@ struct sandbox_spec {
     const char *rules;        /* of its network, JSON: see airlock.h; NULL: it
                                * may reach everything */
     bool trusts;              /* sandbox_trust() is called */
+    enum tracing tracing;
     int64_t max_file_bytes;   /* RLIMIT_FSIZE; 0: no limit */
     int64_t max_processes;    /* of each user id; 0: 4096, which is also the
                                * limit of all ids together from Linux 6.14 on */
@@ -91,9 +95,9 @@ struct sandbox_callbacks {
     /* After sandbox_socket(), in the same order. Takes over `fd`; -1: there is
      * none, for that reason. */
     void (*socket)(void *arg, unsigned id, int fd, const struct fault *why);
-    /* A report of its airlock (airlock.h). All come before gone. NULL as the
-     * report: the airlock ended before the sandbox, which reaches nothing any
-     * more. */
+    /* A report of its airlock (airlock.h), or of its calls (trace.h). All come
+     * before gone. NULL as the report: the airlock ended before the sandbox,
+     * which reaches nothing any more. */
     void (*reported)(void *arg, const json_t *report);
 };
 
