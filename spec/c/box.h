@@ -47,7 +47,8 @@ struct box {
     bool has_exited[8]; /* by spid */
     int pids[8];
     struct sandbox_exit exits[8];
-    int events; /* callbacks so far */
+    int events; /* callbacks so far, without reports */
+    json_t *reports; /* an array, or NULL */
     void (*on_spawned)(struct box *b, int spid);
 };
 
@@ -57,6 +58,7 @@ struct box_options {
     const char *hostname; /* "box" */
     int64_t max_file_bytes, max_processes;
     bool networking;
+    enum tracing tracing;
     struct limits limits;
 };
 
@@ -168,6 +170,13 @@ static inline void box_on_exited(void *arg, int spid,
     b->events++;
 }
 
+static inline void box_on_reported(void *arg, const json_t *report) {
+    struct box *b = arg;
+    if (!b->reports)
+        b->reports = json_array();
+    json_array_append_new(b->reports, json_deep_copy(report));
+}
+
 static inline void box_on_gone(void *arg) {
     struct box *b = arg;
     b->gone = true;
@@ -215,7 +224,7 @@ static inline int capture_start(struct box *b, struct capture *c) {
 static const struct sandbox_callbacks box_callbacks = {
     box_on_started, box_on_failed, box_on_spawned, box_on_spawn_failed,
     box_on_exited,  box_on_gone,   NULL,           NULL,
-    NULL,           NULL};
+    NULL,           box_on_reported};
 
 /* Start a sandbox in a new workspace; NULL with the fault. */
 static inline struct box *box_start(const struct box_options *o,
@@ -244,6 +253,7 @@ static inline struct box *box_start(const struct box_options *o,
         .max_file_bytes = o->max_file_bytes,
         .max_processes = o->max_processes,
         .networking = o->networking,
+        .tracing = o->tracing,
         .limits = o->limits,
     };
     b->sandbox = sandbox_start(world.launcher, &spec, &box_callbacks, b, f);

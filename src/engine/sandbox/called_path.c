@@ -74,8 +74,11 @@ bool called_path(pid_t pid, const struct path_call *c,
                  const struct seccomp_data *call, char path[PATH_MAX]) {
     char base[PATH_MAX], name[PATH_MAX], whole[2 * PATH_MAX];
     int dir = c->dir < 0 ? AT_FDCWD : (int)call->args[c->dir];
-    if (!read_text(pid, call->args[c->path], name) ||
-        !read_base(pid, dir, *name == '/', base))
+    if (!read_text(pid, call->args[c->path], name))
+        return false;
+    if (strcmp(name, "/proc/self/exe") == 0) /* as BusyBox executes itself */
+        return read_link(pid, "exe", path);
+    if (!read_base(pid, dir, *name == '/', base))
         return false;
     snprintf(whole, sizeof whole, "%s/%s", base, name);
     normalize(whole);

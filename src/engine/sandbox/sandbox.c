@@ -48,6 +48,7 @@ struct sandbox {
     char *work;       /* the overlay's work directory */
     struct network *network; /* with airlock NULL, too: loopback alone */
     struct airlock *airlock;
+    enum tracing tracing;
     struct trace *trace;
     int rules;       /* of the airlock, until that starts; or -1 */
     int certificate; /* a file for that of the airlock, filled when it is
@@ -248,7 +249,7 @@ static void start_trace(struct sandbox *s, int *fd) {
         fault_set(&f, 503, "the engine has too many files open to trace");
     else if (filter)
         s->trace = trace_start(launcher_loop(s->launcher), steal_fd(fd), filter,
-                               &on, s, &f);
+                               s->tracing == TRACE_FILES, &on, s, &f);
     if (s->trace) {
         s->open_handles++;
         return;
@@ -643,11 +644,10 @@ static int order_mount(struct sandbox *s, const struct sandbox_mount *m,
     return sandbox_order(s, &o, &set, 1, &fd, (int)o.argc, f);
 }
 
-static int order_trace(struct sandbox *s, enum tracing tracing,
-                       struct fault *f) {
+static int order_trace(struct sandbox *s, struct fault *f) {
     struct order o = {.type = ORDER_TRACE};
     const struct program_code *filter = launcher_filter(s->launcher, f);
-    int fd = filter ? asking_filter(filter, tracing == TRACE_FILES, f) : -1;
+    int fd = filter ? asking_filter(filter, s->tracing == TRACE_FILES, f) : -1;
     return fd < 0 ? -1 : sandbox_order(s, &o, NULL, 0, &fd, 1, f);
 }
 
@@ -696,8 +696,8 @@ static int prepare(struct sandbox *s, const struct sandbox_spec *spec,
     for (size_t i = 0; i < spec->mount_count; i++)
         if (order_mount(s, &spec->mounts[i], f) < 0)
             return -1;
-    if (spec->tracing != TRACE_NOTHING &&
-        order_trace(s, spec->tracing, f) < 0)
+    s->tracing = spec->tracing;
+    if (s->tracing != TRACE_NOTHING && order_trace(s, f) < 0)
         return -1;
     return order_setup(s, spec, f);
 }

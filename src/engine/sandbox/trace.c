@@ -29,7 +29,8 @@ struct trace {
     uv_async_t done;
     pthread_t thread;
     /* The thread's, until it has ended. */
-    pid_t init;          /* 0: it has made no call yet */
+    bool files, begun;   /* a call was asked about */
+    pid_t init;          /* with files; 0: not known */
     int root;            /* of the sandbox, or -1 */
     json_t *seen[KINDS]; /* counts by text */
     int64_t more;
@@ -98,11 +99,13 @@ static void count_path(struct trace *t, const struct path_call *c,
 
 /* ---- the thread ---- */
 
-/* Init has not executed anything yet, so this is its first call. */
-static void find_init(struct trace *t, pid_t pid) {
+/* The first call is one of init, or of a child that has not executed anything
+ * yet. */
+static void begin(struct trace *t, pid_t pid) {
     char path[32];
     snprintf(path, sizeof path, "/proc/%d/root", pid);
-    t->init = pid;
+    t->begun = true;
+    t->init = t->files ? pid : 0;
     t->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
@@ -111,8 +114,8 @@ static void look_at_path(struct trace *t, const struct seccomp_notif *asked) {
     pid_t pid = (pid_t)asked->pid;
     uint64_t id = asked->id, flags = 0;
     char path[PATH_MAX];
-    if (t->init == 0)
-        find_init(t, pid);
+    if (!t->begun)
+        begin(t, pid);
     if (!c || pid == t->init || !called_path(pid, c, &asked->data, path))
         return;
     if (c->use == USE_OPEN)
@@ -253,7 +256,7 @@ static int prepare(struct trace *t, uv_loop_t *loop,
 }
 
 struct trace *trace_start(uv_loop_t *loop, int listener,
-                          const struct program_code *plain,
+                          const struct program_code *plain, bool files,
                           const struct trace_callbacks *on, void *arg,
                           struct fault *f) {
     struct trace *t = calloc(1, sizeof *t);
@@ -262,7 +265,7 @@ struct trace *trace_start(uv_loop_t *loop, int listener,
         fault_memory(f);
         return NULL;
     }
-    *t = (struct trace){.arg = arg, .listener = listener, .root = -1};
+    *t = (struct trace){.arg = arg, .listener = listener, .files = files, .root = -1};
     t->done.data = t;
     if (prepare(t, loop, plain, f) < 0) {
         trace_free(t);
