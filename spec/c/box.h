@@ -47,7 +47,7 @@ struct box {
     bool has_exited[8]; /* by spid */
     int pids[8];
     struct sandbox_exit exits[8];
-    int events; /* callbacks so far, without reports */
+    int events;      /* callbacks so far, without reports */
     json_t *reports; /* an array, or NULL */
     void (*on_spawned)(struct box *b, int spid);
 };
@@ -222,8 +222,8 @@ static inline int capture_start(struct box *b, struct capture *c) {
 }
 
 static const struct sandbox_callbacks box_callbacks = {
-    box_on_started, box_on_failed, box_on_spawned, box_on_spawn_failed,
-    box_on_exited,  box_on_gone,   NULL,           NULL,
+    box_on_started, box_on_failed,  box_on_spawned, box_on_spawn_failed,
+    box_on_exited,  box_on_gone,    NULL,           NULL,
     NULL,           box_on_reported};
 
 /* Start a sandbox in a new workspace; NULL with the fault. */

@@ -392,8 +392,8 @@ int cell_load_filter(struct cell_limits *limits, int fd, struct failure *f) {
 }
 
 /* A call that the listener has heard of cannot be interrupted any more by a
- * signal that does not kill (Linux 5.19): else a program with a fast timer would
- * make the same call for ever. */
+ * signal that does not kill (Linux 5.19): else a program with a fast timer
+ * would make the same call for ever. */
 static int filter_and_listen(struct sock_fprog *program) {
     const unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
     int fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,

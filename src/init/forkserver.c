@@ -296,8 +296,8 @@ static int prepare(struct forkserver *s, struct failure *f) {
     read_counted(s);
     /* The first network before the stage, whose /sys shows it. */
     if (leave_keyring(f) < 0 || close_streams(f) < 0 ||
-        cell_load_filter(&s->limits, FORKSERVER_SECCOMP, f) < 0 || add_net(s, f) < 0 ||
-        build_stage(s->limits.runtime, f) < 0)
+        cell_load_filter(&s->limits, FORKSERVER_SECCOMP, f) < 0 ||
+        add_net(s, f) < 0 || build_stage(s->limits.runtime, f) < 0)
         return -1;
     close(FORKSERVER_SECCOMP);
     close(FORKSERVER_DATA_DIR);

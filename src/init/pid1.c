@@ -42,7 +42,7 @@ struct pid1 {
     int null; /* /dev/null, once entered; else -1 */
     const struct cell_limits *limits;
     struct cell_limits own; /* what `limits` is, if this sandbox is traced */
-    struct mounts mounts; /* until the root is entered */
+    struct mounts mounts;   /* until the root is entered */
     struct live_process *children;
     size_t count, capacity;
     struct pause pause;

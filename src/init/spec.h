@@ -18,7 +18,7 @@ struct oci_runtime {
 struct cell_limits {
     const struct sock_filter *filter;
     unsigned filter_length;
-    bool traced; /* the filter asks a listener */
+    bool traced;                       /* the filter asks a listener */
     bool one_id;                       /* no ids but 0 are mapped */
     bool fixed_proc;                   /* nothing in /proc can be written */
     long counted[COUNTED];             /* COUNTED_FOR_USERS; 0: no limit here */

@@ -89,6 +89,8 @@ local RUN = {
     .. "example.org, *.example.org:8443, 10.1.2.0/24:5432, @PRESET", { count = "*" } },
   { "--secret", "NAME=HOST", "a variable that it may use towards this host and never sees",
     { count = "*", convert = secret } },
+  { "--trace", "WHAT", "say at the end what it tried: the programs and the system calls that were "
+    .. "refused, or the files as well", { choices = { "programs", "files" } } },
   { "--hostname", "NAME", "the name of the machine that it sees" },
   { "--timeout", "TIME", "how long it may take: 90, 90s, 2m, 1h", { convert = duration } },
   { "--memory", "SIZE", "how much memory all its processes may have", { convert = bytes } },

@@ -48,7 +48,8 @@ function run.options(args)
   local options = { env = arguments.map(args.env), cwd = args.cwd, user = args.user,
     files = paths_of(args.file), volumes = paths_of(args.volume), mounts = paths_of(args.mount),
     hostname = args.hostname, timeout = args.timeout,
-    tag = args.tag, networking = networking_of(args), secrets = secrets_of(args) }
+    tag = args.tag, networking = networking_of(args), secrets = secrets_of(args),
+    trace = args.trace and (args.trace == "files" and "files" or true) or nil }
   if args.memory or args.cpus or args.pids then
     options.resources_limits = { memory_bytes = args.memory, cpus = args.cpus, pids = args.pids }
   end
@@ -120,6 +121,9 @@ local function explain(args, result)
   for _, entry in ipairs(result.denied or {}) do
     report.note(args, "refused: " .. terminal.plain(networking.words(entry)))
   end
+  for _, entry in ipairs(result.tried or {}) do
+    report.note(args, "tried: " .. terminal.plain(networking.words(entry)))
+  end
   if result.changed and args.keep then
     report.note(args, "kept as " .. (args.tag or result.uuid))
   end
@@ -139,7 +143,8 @@ local function shown(result)
   local fields = { exit_code = result.exit_code, signal = result.signal,
     timed_out = result.timed_out, limit = result.limit, duration = result.duration,
     uuid = result.uuid, changed = result.changed,
-    denied = result.denied and json.array{ table.unpack(result.denied) } }
+    denied = result.denied and json.array{ table.unpack(result.denied) },
+    tried = result.tried and json.array{ table.unpack(result.tried) } }
   for _, name in ipairs{ "stdout", "stderr" } do
     local bytes = result[name]
     if utf8.len(bytes) then fields[name] = bytes else fields[name] = stdio.encode(bytes) end

@@ -36,10 +36,9 @@ local networking = {}
 ---@field path? string        the path of the HTTP request; nil: the entry is of no request
 ---@field call? string        a system call that was refused, with trace; nil: the entry is of none
 ---@field program? string     a program that was executed, with trace; nil: the entry is of none
----@field missing? string     a file that was looked for and not there, with trace = "files"; nil: of
----  none
----@field read? string        a file that was read, with trace = "files"; nil: the entry is of none
----@field written? string     a file that was written, with trace = "files"; nil: the entry is of none
+---@field missing? string     a file that was not there, with trace = "files"; nil: it is of none
+---@field read? string        a file that was read, with trace = "files"; nil: it is of none
+---@field written? string     a file that was written, with trace = "files"; nil: it is of none
 ---@field count integer       how often
 ---@field error? any          what the function of a secret that signs it has raised, in the process
 ---  that has it; nil: the entry is of no such request

@@ -128,8 +128,8 @@ static void test_broken_program(void) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
     struct sock_filter open_end[] = {BPF_STMT(BPF_JMP | BPF_JA, 7)};
     struct sock_filter odd[] = {BPF_STMT(BPF_MISC | BPF_TAX, 0)};
-    const struct program_code broken[] = {{far, 2}, {open_end, 1}, {odd, 1},
-                                          {NULL, 0}};
+    const struct program_code broken[] = {
+        {far, 2}, {open_end, 1}, {odd, 1}, {NULL, 0}};
     const struct seccomp_data call = {.nr = SYS_getpid};
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
         CHECK(program_judge(&broken[i], &call) == SECCOMP_RET_KILL_PROCESS);

@@ -31,8 +31,8 @@ static size_t cut(const char *text) {
 
 static void take_texts(json_t *data, const json_t *report) {
     static const char *const names[] = {
-        "protocol", "name", "address", "method",  "path", "reason",
-        "call",     "program", "missing", "read", "written"};
+        "protocol", "name",    "address", "method", "path",   "reason",
+        "call",     "program", "missing", "read",   "written"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *text = json_string_value(json_object_get(report, names[i]));
         if (text)

@@ -432,9 +432,9 @@ static void read_networking(struct fields *r, struct run *out) {
         field_bool(&inner, "enabled", &out->networking);
         r->fault = inner.fault;
     }
-    if (r->fault.status || network_rules_read(&out->rules, object, secrets,
-                                              out->tracing != TRACE_NOTHING,
-                                              &r->fault) < 0)
+    if (r->fault.status ||
+        network_rules_read(&out->rules, object, secrets,
+                           out->tracing != TRACE_NOTHING, &r->fault) < 0)
         return;
     if (out->rules.text && !out->networking)
         field_refuse(r, "networking", "has rules, so `enabled` must be true");

@@ -40,12 +40,12 @@ struct sandbox_spec {
                                * may reach everything */
     bool trusts;              /* sandbox_trust() is called */
     enum tracing tracing;
-    int64_t max_file_bytes;   /* RLIMIT_FSIZE; 0: no limit */
-    int64_t max_processes;    /* of each user id; 0: 4096, which is also the
-                               * limit of all ids together from Linux 6.14 on */
-    int64_t shm_bytes;        /* of /dev/shm; 0: 256 MiB */
-    unsigned image_etc;       /* bits ETC_... (init/protocol.h) of the files in
-                               * /etc that are the image's, not the engine's */
+    int64_t max_file_bytes; /* RLIMIT_FSIZE; 0: no limit */
+    int64_t max_processes;  /* of each user id; 0: 4096, which is also the
+                             * limit of all ids together from Linux 6.14 on */
+    int64_t shm_bytes;      /* of /dev/shm; 0: 256 MiB */
+    unsigned image_etc;     /* bits ETC_... (init/protocol.h) of the files in
+                             * /etc that are the image's, not the engine's */
     struct limits limits;
     const struct sandbox_mount *mounts; /* none in another */
     size_t mount_count;                 /* at most MOUNTS_MAX */

@@ -72,9 +72,8 @@ static bool exists(const struct trace *t, const char *path, bool look) {
 }
 
 static void count_open(struct trace *t, const char *path, uint64_t flags) {
-    static const char *const packages[] = {"/usr",   "/bin",   "/sbin",
-                                           "/lib",   "/lib32", "/lib64",
-                                           "/libx32", NULL};
+    static const char *const packages[] = {
+        "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", NULL};
     bool writes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
     if (!(flags & O_CREAT) && !exists(t, path, false))
         count(t, MISSING, path);
@@ -265,7 +264,8 @@ struct trace *trace_start(uv_loop_t *loop, int listener,
         fault_memory(f);
         return NULL;
     }
-    *t = (struct trace){.arg = arg, .listener = listener, .files = files, .root = -1};
+    *t = (struct trace){
+        .arg = arg, .listener = listener, .files = files, .root = -1};
     t->done.data = t;
     if (prepare(t, loop, plain, f) < 0) {
         trace_free(t);

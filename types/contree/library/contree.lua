@@ -936,7 +936,7 @@ function Session:diff(other, given) end
 ---@field image_etc? boolean as for runs; default false
 ---@field networking? boolean|contree.Networking as for runs; default the client's, or false
 ---@field secrets? table<string, contree.Secret> as for runs; default the client's
----@field trace? boolean as for runs; default false
+---@field trace? boolean|"files" as for runs; default false
 ---@field resources_limits? contree.Limits of all its commands together; default the server's
 ---@field queue_timeout? number seconds to wait for a sandbox at most; default any time
 
@@ -1357,7 +1357,7 @@ function Subprocess:kill(signal, given) end
 ---@field isolation? string[] the walls that were there; nil: the server does not say
 ---@field background_killed? integer how many processes it had left running, which were ended; nil: the server does not say
 ---@field denied? contree.DeniedList what was refused; nil: networking had no rules
----@field tried? contree.DeniedList what was connected; nil: nothing, or without trace = true
+---@field tried? contree.DeniedList what it tried; nil: nothing, or without trace
 ---@field operation contree.Operation what ran it
 
 ---@class contree.DeniedList a list; tostring() shows an entry a line
@@ -1371,6 +1371,11 @@ function Subprocess:kill(signal, given) end
 ---@field port? integer the port that was asked for; nil: the entry names none
 ---@field method? string the method of the HTTP request; nil: the entry is of no request
 ---@field path? string the path of the HTTP request; nil: the entry is of no request
+---@field call? string a system call that was refused, with trace; nil: the entry is of none
+---@field program? string a program that was executed, with trace; nil: the entry is of none
+---@field missing? string a file that was not there, with trace = "files"; nil: it is of none
+---@field read? string a file that was read, with trace = "files"; nil: it is of none
+---@field written? string a file that was written, with trace = "files"; nil: it is of none
 ---@field count integer how often
 ---@field error? any what the function of a secret that signs it has raised, in the process that has it; nil: the entry is of no such request
 
@@ -1551,7 +1556,7 @@ function ProcessOutput:lines() end
 ---@field check? boolean an exit code other than 0 raises; default false
 ---@field networking? boolean|contree.Networking whether there is a network, and what may be reached; default the client's, or the server's: a local engine gives none
 ---@field secrets? table<string, contree.Secret> what the run may use and never sees, by the variable that has a placeholder of it (local engine, with rules of networking); default the client's
----@field trace? boolean with rules of networking: result.tried lists what was connected (local engine); default false
+---@field trace? boolean|"files" result.tried lists what it tried: programs, refused system calls and, with rules of networking, connections; "files" also files (local engine); default false
 ---@field image_etc? boolean /etc/hosts, hostname and resolv.conf are the image's, and kept; default false
 ---@field resources_limits? contree.Limits default the server's
 ---@field detach? boolean it goes on when its object, its task or the program is gone; default false
@@ -1756,7 +1761,7 @@ function Workspace:conflicts() end
 ---@field disposable? boolean false keeps what changed as a new image; default true
 ---@field tag? string names the image that is kept; default none
 ---@field secrets? table<string, contree.Secret> what it may use and never sees (local engine, with rules of networking); default the client's
----@field trace? boolean with rules of networking: tell what was connected, too; default false
+---@field trace? boolean|"files" tell what it tried, too; default false
 ---@field networking? boolean|contree.Networking whether there is a network; default the server's
 ---@field image_etc? boolean /etc/hosts, hostname and resolv.conf are the image's, and kept; default false
 ---@field resources_limits? contree.Limits default the server's
