@@ -138,8 +138,14 @@ describe("networking", function()
     networking.count(list, { count = {}, name = {} })
     assert.are.equal(6, list[1].count)
     assert.are.equal(3, #list)
-    for i = 1, 1000 do networking.count(list, { name = "n" .. i }) end
-    assert.are.equal(300, #list)
+    for i = 1, 2000 do networking.count(list, { name = "n" .. i }) end
+    assert.are.equal(1300, #list)
+    networking.count(list, { missing = "/a", program = "/b", call = "c" }) -- no room
+    networking.count(list, { name = "n7", count = 3 })
+    assert.are.equal(1300, #list)
+    local counts = {}
+    for _, each in ipairs(list) do counts[each.name or ""] = each.count end
+    assert.are.equal(4, counts.n7)
   end)
 
   local function keys(...)

@@ -33,7 +33,7 @@ describe("an airlock", function()
       wire.refuses(422, place, ask(rules))
     end
     wire.refuses(400, "`enabled` must be true", ask{ enabled = false, allow = { "a.example" } })
-    wire.refuses(400, "`trace` must be a boolean or \"files\"", ask(nil, { trace = "yes" }))
+    wire.refuses(400, "trace must be a boolean or \"files\"", ask(nil, { trace = "yes" }))
     assert.equal(201, ask{ enabled = false, other = 5 }.status)
   end)
 
