@@ -9,7 +9,8 @@ local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "
 local PAGES = {
   "README.md", "docs/use/guide.md", "docs/use/build.md", "docs/use/testing.md",
   "docs/engine/engine.md", "docs/use/workspace.md", "docs/use/live.md", "docs/use/volumes.md",
-  "docs/use/terminal.md", "docs/use/box.md", "docs/use/repl.md", "docs/proofs/parity-05.md",
+  "docs/use/terminal.md", "docs/use/box.md", "docs/use/repl.md", "docs/use/trace.md",
+  "docs/proofs/parity-05.md",
 }
 
 local PRELUDE = [[
