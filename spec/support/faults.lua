@@ -50,6 +50,13 @@ local NUMBERS = { EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EIO = 5, ECHILD =
   EADDRINUSE = 98, ECONNABORTED = 103, ECONNRESET = 104, ENOBUFS = 105, ENOTCONN = 107,
   ETOOMANYREFS = 109, ECONNREFUSED = 111, EDQUOT = 122 }
 
+--- The errors that a call may give, by name.
+function faults.errors(call)
+  local list = {}
+  for name in (ERRORS[call] or "EIO ENOMEM"):gmatch("%S+") do list[#list + 1] = name end
+  return list
+end
+
 -- The numbers are the same on every Lua, so that a seed can be repeated.
 function faults.generator(seed)
   local state = seed % 2147483646 + 1
@@ -64,7 +71,8 @@ end
 local Patient = {}
 Patient.__index = Patient
 
-local function control(path)
+--- A connection to faulty.
+function faults.control(path)
   local sock = unix.stream()
   sock:settimeout(10)
   wire.eventually("faulty", function() return sock:connect(path) end)
@@ -77,16 +85,18 @@ function Patient:tell(line)
 end
 
 --- The places of calls since the last time: a list of { kind, call, site, count }.
-function Patient:places()
-  assert(self.control:send("count\n"))
+function faults.places(sock)
+  assert(sock:send("count\n"))
   local list = {}
   while true do
-    local line = assert(self.control:receive("*l"))
+    local line = assert(sock:receive("*l"))
     if line == "." then return list end
     local kind, call, site, count = line:match("^(%S+) (%S+) (%S+) (%d+)$")
     list[#list + 1] = { kind = kind, call = call, site = site, count = tonumber(count) }
   end
 end
+
+function Patient:places() return faults.places(self.control) end
 
 function Patient:arm(fault)
   assert(self:tell("arm " .. faults.text(fault)) == "ok", faults.text(fault))
@@ -102,6 +112,7 @@ end
 
 local PROGRAMS = { engine = "contree-engine", worker = "contree-engine", child = "contree-engine",
   init = "contree-init", airlock = "contree-airlock" }
+local MODULE = "$(lua5.4 -e 'print(package.searchpath(\"contree.core\", package.cpath))')"
 
 --- A fault for people, with the functions and lines of its place.
 function faults.describe(fault)
@@ -110,26 +121,26 @@ function faults.describe(fault)
     local program = PROGRAMS[fault.kind]
     -- The return address is behind the call.
     local at = tonumber(address, 16)
-    lines[#lines + 1] = program and at > 0 and wire.run(
-      ("addr2line -fipse $(dirname $(command -v contree-engine))/%s %x 2>/dev/null"):format(program,
-        at - 1)) or address
+    local file = program and "$(dirname $(command -v contree-engine))/" .. program or MODULE
+    lines[#lines + 1] = at > 0 and wire.run(("addr2line -fipse %s %x 2>/dev/null"):format(file,
+      at - 1)) or address
   end
   return ("%s: %s of %s %s %d (%s) at %s"):format(fault.step, fault.error, fault.kind, fault.call,
     fault.nth, fault.site, table.concat(lines, " < "):gsub("\n", " "))
 end
 
 -- The build directory has bin/contree-engine and the programs of the specs.
-local function faulty()
+function faults.program()
   return os.getenv("CONTREE_FAULTY_PROGRAM")
     or wire.run("dirname $(dirname $(command -v contree-engine))") .. "/spec/support/faulty"
 end
 
 function Patient:launch(fault)
-  local prefix = ("CONTREE_STRICT=1 %s %s/ctl"):format(faulty(), self.engine.directory)
+  local prefix = ("CONTREE_STRICT=1 %s %s/ctl"):format(faults.program(), self.engine.directory)
   if fault then prefix = ("CONTREE_FAULTY='%s' "):format(faults.text(fault)) .. prefix end
   self.engine.prefix = prefix
   self.engine:launch()
-  self.control = control(self.engine.directory .. "/ctl")
+  self.control = faults.control(self.engine.directory .. "/ctl")
   self.descriptors = nil
 end
 
@@ -289,7 +300,7 @@ function Patient:find(step)
   local list = {}
   for _, place in ipairs(order) do
     if not is_beyond(place) then
-      for name in (ERRORS[place.call] or "EIO ENOMEM"):gmatch("%S+") do
+      for _, name in ipairs(faults.errors(place.call)) do
         list[#list + 1] = { step = step, kind = place.kind, call = place.call, site = place.site,
           error = name, count = place.count }
       end
@@ -348,7 +359,7 @@ function Patient:find_starts()
   local list = {}
   for _, place in ipairs(self:places()) do
     if not is_beyond(place) and place.site ~= "0,0" then
-      for name in (ERRORS[place.call] or "EIO ENOMEM"):gmatch("%S+") do
+      for _, name in ipairs(faults.errors(place.call)) do
         list[#list + 1] = { step = "start", kind = place.kind, call = place.call,
           site = place.site, error = name, count = place.count }
       end
@@ -440,7 +451,8 @@ function Patient:check_restart(signal)
   end
 end
 
-local function shuffle(list, random)
+--- Puts a list in random order.
+function faults.shuffle(list, random)
   for i = #list, 2, -1 do
     local j = random(i)
     list[i], list[j] = list[j], list[i]
@@ -449,7 +461,7 @@ end
 
 -- Fails a call of each of `list`, at most `limit`; returns how many calls failed.
 local function try_each(patient, list, limit, random, try)
-  shuffle(list, random)
+  faults.shuffle(list, random)
   local fired = 0
   for i = 1, math.min(limit, #list) do
     list[i].nth = random(math.min(list[i].count, 3))
@@ -475,7 +487,7 @@ function faults.campaign(options)
   patient.on_problem = say
   local names = {}
   for i, name in ipairs(steps.names) do names[i] = name end
-  shuffle(names, random)
+  faults.shuffle(names, random)
   local total = 0
   for _, each in ipairs(KNOWN) do
     local known = { site = "-", nth = 1, count = 1 }

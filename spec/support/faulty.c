@@ -51,11 +51,12 @@
 #endif
 
 /* The calls that can fail. close and munmap are not among them: a failure has
- * an effect all the same, which cannot be shown from here. */
+ * an effect all the same, which cannot be shown from here. brk tells of a
+ * failure in a way of its own. */
 static const char *const watched[] = {
     "accept4",
     "bind",
-    "brk",
+
     "chdir",
     "chmod",
     "chown",

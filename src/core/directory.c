@@ -14,11 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The last value is whether nothing is there: what hides that is no answer. */
 static int failed(lua_State *L, const char *path) {
     int error = errno;
     lua_pushnil(L);
     lua_pushfstring(L, "%s: %s", path, strerror(error));
-    return 2;
+    lua_pushboolean(L, error == ENOENT || error == ENOTDIR);
+    return 3;
 }
 
 static void set_integer(lua_State *L, const char *name, long long value) {

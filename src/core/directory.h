@@ -14,14 +14,15 @@ int directory_lua_stat(lua_State *L);
 
 /* core.lstat(path) -> {type = "file"|"directory"|"link"|"fifo"|"other", size =,
  * mode =, nlink =, inode = the same for all names of a file, target = of a
- * link} | nil, message. Links are not followed. */
+ * link} | nil, message, missing: whether nothing is there. Links are not
+ * followed. */
 int directory_lua_lstat(lua_State *L);
 
 /* core.real_path(path) -> the absolute path without links | nil, message */
 int directory_lua_real_path(lua_State *L);
 
 /* core.list(path) -> {name, ...} without "." and "..", unsorted | nil,
- * message */
+ * message, missing: whether nothing is there */
 int directory_lua_list(lua_State *L);
 
 /* core.mkdir(path, mode) -> true (also when it exists) | nil, message */

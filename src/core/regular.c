@@ -169,7 +169,7 @@ static int file_describe(lua_State *L) {
     struct stat status;
     char inode[48];
     if (fstat(*fd, &status) < 0)
-        return luaL_error(L, "this file is closed");
+        return failed(L, "an open file", errno);
     snprintf(inode, sizeof inode, "%ju.%ju", (uintmax_t)status.st_dev,
              (uintmax_t)status.st_ino);
     lua_createtable(L, 0, 3);

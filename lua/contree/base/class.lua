@@ -28,8 +28,18 @@ local function internal(message)
     { hint = "this is a fault of contree itself; please report it with err.traceback" })
 end
 
+-- An error object for a part of ours that `require` could not load, if it is that. Its first
+-- line says why; a program without free descriptors finds no file at all.
+local function unloadable(message)
+  if not message:find("^error loading module 'contree%.")
+    and not message:find("^module 'contree%.[^']+' not found") then return nil end
+  return errors.new("file", (message:gsub("\n%s*no f.*", ""):gsub("%s*\n%s*", " ")),
+    { hint = "is the module complete, and may the program open more files (ulimit -n)?" })
+end
+
 -- The error as it leaves the module: an object that says where the script called.
 local function located(err, func, line)
+  if type(err) == "string" then err = unloadable(err) or err end
   if type(err) == "string" and place.is_ours(err) and not is_from_lua(err) then
     err = internal(err)
   end

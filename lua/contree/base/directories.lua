@@ -1,6 +1,7 @@
 --- The user's directories for what programs keep: caches, which may be lost, and state.
 
 local core = require("contree.core")
+local errors = require("contree.base.errors")
 
 local directories = {}
 
@@ -20,6 +21,24 @@ function directories.make(path)
     if not slash then return end
     at = slash
   end
+end
+
+--- Whether something is there. Where that cannot be told, it fails: an error is no answer.
+---@param path string
+---@return boolean
+function directories.has(path)
+  local found, problem, missing = core.lstat(path)
+  if not found and not missing then errors.raise("file", problem) end
+  return found ~= nil
+end
+
+--- The names in a directory; none if it is missing. Where they cannot be told, it fails.
+---@param path string
+---@return string[]
+function directories.names(path)
+  local list, problem, missing = core.list(path)
+  if not list and not missing then errors.raise("file", problem) end
+  return list or {}
 end
 
 --- The path for what may be lost, or nil if the environment names none.

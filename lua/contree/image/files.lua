@@ -341,7 +341,8 @@ local UNABLE = { [403] = true, [404] = true, [405] = true, [422] = true, [501] =
 local COPIED = 8388608 -- bytes a second, at the least
 
 local function hand_over(self, file)
-  local what = file:describe()
+  local what, problem = file:describe()
+  if not what then errors.raise("file", "files: cannot read " .. problem) end
   local ok, answer = pcall(wire.fetch, self, { method = "POST", path = "/files/descriptor",
     repeatable = true, lasting = what.size / COPIED, json = { fd = what.fd, inode = what.inode } })
   if ok then return known(self, answer) end
@@ -355,8 +356,12 @@ local function handed(self, entry)
   if entry.data or not self.extended or self.sends_files then return nil end
   local file, problem = core.open_file(entry.path)
   if not file then errors.raise("file", "files: cannot read " .. problem) end
-  local what = file:describe()
+  local what, wrong = file:describe()
   local ok, answer = true, nil
+  if not what then
+    file:close()
+    errors.raise("file", "files: cannot read " .. wrong)
+  end
   if what.size >= HANDED then
     ok, answer = pcall(once, self, what.inode, function() return hand_over(self, file) end)
   end

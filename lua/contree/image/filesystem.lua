@@ -3,6 +3,7 @@
 
 local core = require("contree.core")
 local class = require("contree.base.class")
+local directories = require("contree.base.directories")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local loop = require("contree.loop")
@@ -216,7 +217,7 @@ end
 
 local function check_free(where, to, hint)
   local names = core.list(to)
-  if names and #names > 0 or not names and core.lstat(to) then
+  if names and #names > 0 or not names and directories.has(to) then
     errors.raise("file", ("%s: there is a %s already"):format(where, to), { hint = hint })
   end
 end
@@ -296,7 +297,7 @@ local function replace(to, fill)
     trees.remove(new)
     error(problem, 0)
   end
-  local was_there = core.lstat(to) ~= nil
+  local was_there = directories.has(to)
   if was_there then rename(to, old) end
   local moved, why = os.rename(new, to)
   if not moved then

@@ -152,6 +152,7 @@ local UNABLE = { [400] = true, [403] = true, [404] = true, [405] = true, [422] =
 function control.hand_over(self, spid, file, offset)
   if not takes_bytes(self) then return false end
   local what = file:describe()
+  if not what then return false end
   local ok, err = pcall(wire.request, self.client, { method = "POST",
     path = path_of(self, spid, "/stdin/descriptor"),
     json = { fd = what.fd, inode = what.inode, offset = offset } })

@@ -4,6 +4,7 @@
 --- `out` gathers { written = paths, skipped = { path, kind, why } }; `out.progress` is told.
 
 local core = require("contree.core")
+local directories = require("contree.base.directories")
 local errors = require("contree.base.errors")
 local hash = require("contree.image.hash")
 local journal = require("contree.workspace.journal")
@@ -99,19 +100,18 @@ local function back_up(path, call, step, number)
     if not over then loop.breathe() end
   end
   if not over then return false, problem end
-  if hash.file(call.path .. "/" .. step.old) ~= step.expected.sha256 then
-    return false, "it has changed in the folder"
-  end
-  return true
+  local digest, wrong = hash.file(call.path .. "/" .. step.old)
+  if digest == step.expected.sha256 then return true end
+  return false, digest and "it has changed in the folder" or wrong
 end
 
 -- Writing ------------------------------------------------------------------
 
 -- Whether a path is below one of some directories.
-local function is_below(path, directories)
+local function is_below(path, made)
   local at = path:find("/", 1, true)
   while at do
-    if directories[path:sub(1, at - 1)] then return true end
+    if made[path:sub(1, at - 1)] then return true end
     at = path:find("/", at + 1, true)
   end
   return false
@@ -151,12 +151,14 @@ local CONFLICT = {
   ["a program has it open for writing"] = true, ["it is not empty"] = true,
 }
 
+local function kind_of(why) return CONFLICT[why] and "conflict" or "failed" end
+
 local function settle(step, out, ok, why)
   if ok then
     step.done = true
     out.written[#out.written + 1] = step.path
   else
-    local kind = CONFLICT[why] and "conflict" or "failed"
+    local kind = kind_of(why)
     if step.kept then why = ("%s; that is kept as %s"):format(why, step.kept) end
     skip(out, step.path, kind, tostring(why))
   end
@@ -203,7 +205,7 @@ function carry.out(path, folder, call, steps, out, undoes)
   local rest = {}
   for i, step in ipairs(steps) do
     local ok, why = back_up(path, call, step, i)
-    if ok then rest[#rest + 1] = step else skip(out, step.path, "conflict", why) end
+    if ok then rest[#rest + 1] = step else skip(out, step.path, kind_of(why), why) end
   end
   for i, step in ipairs(rest) do step.name = call.prefix .. i end
   call:commit(rest, undoes)
@@ -218,7 +220,7 @@ function carry.begin(path, fn)
   local call = journal.begin(path)
   local ok, problem = pcall(fn, call)
   if ok then return end
-  if not core.lstat(call.path .. "/plan") then call:drop() end
+  if not directories.has(call.path .. "/plan") then call:drop() end
   error(problem, 0)
 end
 
@@ -234,7 +236,16 @@ local function reversed(call)
   return steps
 end
 
---- Undo the last call that stands. False: no call stands.
+-- What could not be written is told as such; a conflict is for good.
+local function has_failed(out)
+  for _, each in ipairs(out.skipped) do
+    if each.kind == "failed" then return true end
+  end
+  return false
+end
+
+--- Undo the last call that stands. False: no call stands. Where a file could not be written, the
+--- call stands still, and the rest can be taken back once that is mended.
 ---@async
 ---@return boolean
 function carry.undo(path, folder, out)
@@ -242,7 +253,11 @@ function carry.undo(path, folder, out)
   if not last then return false end
   local steps = carry.to_do(folder, reversed(last), out)
   carry.begin(path, function(call) carry.out(path, folder, call, steps, out, last.path) end)
-  last:undone()
+  if has_failed(out) then
+    last.folder:close()
+  else
+    last:undone()
+  end
   return true
 end
 

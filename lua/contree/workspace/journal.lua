@@ -44,7 +44,7 @@ end
 -- The calls of a folder, the oldest first.
 local function list(root)
   local names = {}
-  for _, name in ipairs(core.list(root) or {}) do
+  for _, name in ipairs(directories.names(root)) do
     if name:find("^%d+$") then names[#names + 1] = name end
   end
   table.sort(names)
@@ -52,7 +52,7 @@ local function list(root)
 end
 
 local function has(root, name, what)
-  return core.lstat(("%s/%s/%s"):format(root, name, what)) ~= nil
+  return directories.has(("%s/%s/%s"):format(root, name, what))
 end
 
 local function remove(root, name)
@@ -164,7 +164,9 @@ local function read(path)
   end
   local self = open(path)
   self.steps, self.undoes = {}, plan.undoes
-  local ended = core.read_file(path .. "/ended", TEXT_MAX) or ""
+  local ended, problem, missing = core.read_file(path .. "/ended", TEXT_MAX)
+  if not ended and not missing then fail(problem) end
+  ended = ended or ""
   for i, found in ipairs(plan.steps) do
     if ended == "" or (" " .. ended):find(("%%s%d%%s"):format(i)) then
       local step = step_of(found)
@@ -195,7 +197,7 @@ function journal.recover(path, folder)
       end
       call:finish()
       -- What was taken back in part can be taken back once more.
-      if undoes and over and core.lstat(undoes) then open(undoes):undone() end
+      if undoes and over and directories.has(undoes) then open(undoes):undone() end
     end
   end
 end

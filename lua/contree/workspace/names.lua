@@ -1,6 +1,7 @@
 --- Which files of a folder go into a sandbox: what git says, or all but what is ignored.
 
 local core = require("contree.core")
+local directories = require("contree.base.directories")
 local errors = require("contree.base.errors")
 local ignore = require("contree.base.ignore")
 local loop = require("contree.loop")
@@ -66,7 +67,7 @@ end
 
 local function is_below_git(path)
   while path do
-    if core.lstat(path .. "/.git") then return true end
+    if directories.has(path .. "/.git") then return true end
     path = path ~= "/" and (path:match("^(.+)/[^/]*$") or "/") or nil
   end
   return false
@@ -175,7 +176,7 @@ function names.inner(path, found, scratch)
   local parts = {}
   for _, each in ipairs(found) do
     local full = path .. "/" .. each
-    local list = core.lstat(full .. "/.git") and begin_git(full, scratch)()
+    local list = directories.has(full .. "/.git") and begin_git(full, scratch)()
     for name in (list or ""):gmatch("%Z+") do parts[#parts + 1] = each .. "/" .. name .. "\0" end
   end
   return table.concat(parts)

@@ -7,6 +7,7 @@
 --- is removed at the end, when it has been compared once more.
 
 local core = require("contree.core")
+local errors = require("contree.base.errors")
 local hash = require("contree.image.hash")
 local loop = require("contree.loop")
 
@@ -188,13 +189,22 @@ end
 function write.finish(folder, step)
   local own = beside(step.path, step.name)
   if not step.taken then return true end
-  local found = folder:look(own)
+  local found, problem = folder:look(own)
   local same = found and found.stamp == step.taken.stamp and found.inode == step.taken.inode
     and (found.type ~= "file" or folder:idle(own) ~= false)
   if same and folder:remove(own) then return true end
   if step.wanted.type == "absent" then move_back(folder, step, own)
   else swap_back(folder, step, own) end
-  return nil, found and found.type == "directory" and "it is not empty" or CHANGED
+  return nil, problem or found and found.type == "directory" and "it is not empty" or CHANGED
+end
+
+-- What cannot be told now is for the next call: it must not count as "nothing is there".
+local function sure(value, problem)
+  if problem then
+    errors.raise("file", "workspace: what an interrupted call has left cannot be put in order: "
+      .. problem)
+  end
+  return value
 end
 
 --- Bring a path into order that a killed program has left: nothing of ours stays beside it, and
@@ -203,9 +213,9 @@ end
 function write.recover(folder, step)
   local own = beside(step.path, step.name)
   folder:remove(own .. PART)
-  if not folder:look(own) then return end
-  local state = write.state(folder, own)
-  local arrived = is_now(folder, step.path, step.wanted)
+  if not sure(folder:look(own)) then return end
+  local state = sure(write.state(folder, own))
+  local arrived = write.is(sure(write.state(folder, step.path)), step.wanted)
   if write.is(state, step.expected) then
     -- A directory that is not empty cannot be removed.
     if folder:remove(own) then return end

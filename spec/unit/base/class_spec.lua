@@ -1,6 +1,7 @@
 -- A name that an object cannot have is refused; whatever looks at objects from outside still
 -- works.
 local cjson = require("cjson")
+local class = require("contree.base.class")
 local contree = require("contree")
 local testing = require("contree.testing")
 
@@ -81,3 +82,24 @@ for _, is_safe in ipairs{ false, true } do
     end)
   end)
 end
+
+-- Parts of the module are loaded when they are needed first.
+describe("a part of the module that cannot be loaded", function()
+  local FAILURES = {
+    ["error loading module 'contree.run.x' from file 'x.lua':\n\tcannot open x.lua: Too many "
+      .. "open files"] = "cannot open x.lua: Too many open files",
+    ["module 'contree.run.x' not found:\n\tno field package.preload['x']\n\tno file './x.lua'"]
+      = "^module 'contree.run.x' not found:?$",
+  }
+
+  for text, pattern in pairs(FAILURES) do
+    it("is told in an error object: " .. pattern, function()
+      local call = class.entry(function() error(text, 0) end)
+      local ok, err = pcall(call)
+      assert.is_false(ok)
+      assert.is_true(contree.is_error(err, "file"))
+      assert.matches(pattern, err.message)
+      assert.matches("ulimit %-n", err.hint)
+    end)
+  end
+end)

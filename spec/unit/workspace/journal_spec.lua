@@ -4,7 +4,9 @@ local carry = require("contree.workspace.carry")
 local directories = require("contree.base.directories")
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
+local hash = require("contree.image.hash")
 local json = require("contree.base.json")
+local write = require("contree.workspace.write")
 
 describe("the journal of a folder", function()
   local directory, folder, state, core = nil, nil, nil, require("contree.core")
@@ -77,5 +79,61 @@ describe("the journal of a folder", function()
     os.remove(path .. "/ended")
     refused(carrier.undo, folder)
     refused(apply)
+  end)
+
+  -- Runs fn while a function of a module gives an error.
+  local function broken(module, name, fn)
+    local whole = module[name]
+    module[name] = function() return nil, "it: Input/output error", false end
+    local ok, problem = pcall(fn)
+    module[name] = whole
+    return ok, problem
+  end
+
+  it("that cannot be read is no empty one", function()
+    apply()
+    for _, name in ipairs{ "list", "lstat" } do
+      local before = all()
+      disk.write(folder .. "/f", "old\n")
+      local ok, err = broken(core, name, apply)
+      assert.is_false(ok)
+      assert.are.equal("file", err.kind)
+      assert.matches("Input/output error", err.message)
+      disk.write(folder .. "/f", "new\n")
+      assert.are.equal(before, all())
+    end
+    carrier.undo(folder)
+    assert.are.equal("old\n", disk.read(folder .. "/f"))
+  end)
+
+  it("stays interrupted while its paths cannot be looked at", function()
+    apply()
+    local path = edit(function() end)
+    os.remove(path .. "/ended")
+    -- As if the program had been killed before it removed the old file.
+    local name = json.decode(disk.read(path .. "/plan")).steps[1].name
+    disk.write(folder .. "/" .. name, "old\n")
+    local ok, err = broken(write, "state", function() carrier.undo(folder) end)
+    assert.is_false(ok)
+    assert.are.equal("file", err.kind)
+    assert.matches("what an interrupted call has left .*Input/output error", err.message)
+    assert.is_nil(disk.peek(path .. "/ended"))
+    carrier.undo(folder)
+    assert.are.equal("old\n", disk.read(folder .. "/f"))
+    assert.is_nil(disk.peek(folder .. "/" .. name))
+  end)
+
+  it("is not used up by taking back what cannot be written just now", function()
+    apply()
+    for _, each in ipairs{ { write, "put" }, { hash, "file" } } do
+      local ok, problem = broken(each[1], each[2], function()
+        local out = carrier.undo(folder)
+        assert.are.equal("failed", out.skipped[1].kind)
+      end)
+      assert(ok, problem)
+      assert.are.equal("new\n", disk.read(folder .. "/f"))
+    end
+    carrier.undo(folder)
+    assert.are.equal("old\n", disk.read(folder .. "/f"))
   end)
 end)
