@@ -15,14 +15,16 @@ LUA     ?= lua5.4
 # The Luas that the module is built for: LUAS=luajit builds it for that one alone.
 LUAS    ?= lua5.4 luajit
 SAN     ?=
-B       := build$(if $(SAN),/san)
+TSAN    ?=
+B       := build$(if $(SAN),/san)$(if $(TSAN),/tsan)
 
 # Other compilers warn of other things, which must not keep users from building a release.
 WERROR  := $(if $(wildcard .git),-Werror)
 WARN    := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 HARDEN  := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 comma   := ,
-OPT     := $(if $(SAN),-O1 -fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined,-O2 $(HARDEN))
+OPT     := $(if $(SAN),-O1 -fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined,$(if \
+  $(TSAN),-O1 -fsanitize=thread -fno-omit-frame-pointer,-O2 $(HARDEN)))
 CFLAGS  ?= -g
 ALL_CFLAGS = -std=gnu11 $(WARN) $(OPT) $(CPPFLAGS) $(CFLAGS) -MMD -MP
 
@@ -64,7 +66,7 @@ AIRLOCK_OBJ := $(AIRLOCK_SRC:src/airlock/%.c=$(B)/airlock/%.o) $(POLICY_OBJ) \
 
 # Keep intermediate files between runs.
 .SECONDARY:
-.PHONY: compile_commands.json all nvim tools rock rock-install deb dist uninstall core engine c-tests demo test quick soak vm-test env deps lint format fuzz bench bench-peers check install clean help
+.PHONY: compile_commands.json all nvim tools rock rock-install deb dist uninstall core engine c-tests demo test quick soak stress vm-test env deps lint format fuzz bench bench-peers check install clean help
 
 all: tools core engine
 
@@ -163,9 +165,13 @@ $(B)/engine/sandbox/airlock_blob.o: src/engine/sandbox/airlock_blob.S $(B)/bin/c
 $(B)/engine/libengine.a: $(LIB_OBJ)
 	rm -f $@ && ar qcs $@ $^
 
-$(B)/bin/contree-engine: $(B)/engine/command/main.o $(B)/engine/libengine.a
+$(B)/tsan.o: spec/stress/tsan.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ENGINE_LDLIBS)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(B)/bin/contree-engine: $(if $(TSAN),$(B)/tsan.o) $(B)/engine/command/main.o $(B)/engine/libengine.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(if $(TSAN),-Wl$(comma)--wrap=fork) -o $@ $^ $(ENGINE_LDLIBS)
 
 $(B)/spec/%: spec/c/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
@@ -243,6 +249,15 @@ soak:
 	@$(MAKE) -s -j2 all c-tests
 	@scripts/soak $(B)
 
+# Random operations of all kinds at once, and a model of what must hold, for some minutes; SAN=1 and
+# TSAN=1 for an engine with sanitizers, KILLS=500 kills what runs: spec/stress/main.lua.
+MINUTES ?= 5
+stress:
+	@scripts/deps build test
+	@$(MAKE) -s -j2 all c-tests SAN= TSAN=
+	@$(if $(SAN)$(TSAN),$(MAKE) -s -j2 engine)
+	@scripts/stress $(B) $$(( $(MINUTES) * 60 ))
+
 lint:
 	@scripts/deps build test
 	@scripts/lint
@@ -313,6 +328,7 @@ help:
   'make lint     clang-format, luacheck, compiler warnings' \
 	  'make vm-test  the tests in a virtual machine with the kernel of Debian 12' \
 	  'make soak     checks that are too long for make test: see scripts/soak' \
+	  'make stress   many clients at once, at random (MINUTES=5 SEED=, KILLS=, SAN=1, TSAN=1)' \
 	  'make bench    the benchmarks, some minutes (QUICK=1: one): docs/proofs/performance.md' \
 	  'make install  into PREFIX (default /usr/local); make uninstall removes it' \
 	  'make deb      Debian packages, in build/deb' \

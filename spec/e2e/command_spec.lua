@@ -317,6 +317,19 @@ describe("contree", function()
     assert.are.equal("text\n", ok("cat back:v1 /d/a"))
   end)
 
+  -- They are work of the engine's own program: it must not take another server's images for its.
+  it("exports, imports and collects nothing of the local engine where another server was chosen",
+    function()
+      disk.write(directory .. "/auth.ini", "[profile:far]\nurl = http://127.0.0.1:1\ntoken = t\n")
+      local far = { before = "CONTREE_PROFILE=far " }
+      for _, line in ipairs{ "export -o /dev/null busybox:latest", "import /dev/null", "gc" } do
+        assert.matches("and commands go to http://127.0.0.1:1", fails(1, line, far), 1, true)
+      end
+      run("doctor", far)
+      ok(("--data-dir %s/data gc"):format(directory), far)
+      os.remove(directory .. "/auth.ini")
+    end)
+
   it("knows operations", function()
     local id = ok("run -d busybox:latest sleep 97"):match("%S+")
     assert.matches("sleep 97", ok("ps"))

@@ -119,4 +119,17 @@ describe("a machine", function()
     assert.are.equal("safe\n", again:run("cat /f").stdout)
     stop()
   end)
+
+  -- The engine alone had the log, so the next one knows nothing of the process.
+  it("with an engine that was killed says so to who waits for a subprocess", function()
+    local client, directory, stop = home.client()
+    local operation = client.images:use("busybox:latest"):start("sleep 60")
+    local process = operation:spawn{ command = "sleep", args = { "60" } }
+    home.stop_engine(directory .. "/data", "KILL")
+    local err = failure(process.wait, process)
+    assert.are.equal("operation_failed", err.kind)
+    assert.matches("the engine stopped", err.message, 1, true)
+    assert.are.equal(process, err.process)
+    stop()
+  end)
 end)

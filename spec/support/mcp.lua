@@ -10,14 +10,16 @@ Client.__index = Client
 --- Starts a server. With `environment`, an `env -i` list, it has these variables alone.
 ---@param directory string that of home.client()
 ---@param environment? string
-function mcp.start(directory, environment)
+---@param seconds? number after which it is ended; default 120
+function mcp.start(directory, environment, seconds)
   local number = (mcp.count or 0) + 1
   mcp.count = number
   local input, output = directory .. "/mcp.in" .. number, directory .. "/mcp.out" .. number
   os.execute(("mkfifo %s %s"):format(input, output))
   local words = program.words(directory, "mcp")
   if environment then words = environment .. " " .. words:match("(lua5%.4 .*)$") end
-  os.execute(("(timeout 120 %s; echo $? >%s/mcp.code%d) <%s >%s 2>%s/mcp.err &"):format(words,
+  os.execute(("(timeout %d %s; echo $? >%s/mcp.code%d) <%s >%s 2>%s/mcp.err &"):format(
+    seconds or 120, words,
     directory, number, input, output, directory))
   local self = setmetatable({ next_id = 0, others = {}, code = directory .. "/mcp.code" .. number },
     Client)

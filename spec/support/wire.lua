@@ -212,6 +212,9 @@ else
   wire.last = setmetatable({}, { __gc = stop_all })
 end
 
+--- An engine that somebody else has started, by its socket.
+function wire.at(path) return setmetatable({ path = path }, Engine) end
+
 --- Starts an engine; `prefix` is a command that executes what follows it.
 function wire.start(arguments, prefix)
   local self = setmetatable({ prefix = prefix or "" }, Engine)

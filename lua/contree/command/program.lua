@@ -10,11 +10,17 @@ local program = {}
 --- Runs the engine's program and returns its exit code.
 ---@param args table
 ---@param words string[] its command line
+---@param of_machine? boolean it looks at this machine, whichever server other commands ask
 ---@return integer
-function program.engine(args, words)
+function program.engine(args, words, of_machine)
   if args.url or args.profile then
     errors.raise("not_supported", "this command is for the local engine only",
       { hint = "leave --url and --profile out" })
+  elseif not of_machine and not args.client.engine then
+    -- Variables or a login have chosen a server, whose images these are not.
+    errors.raise("not_supported",
+      ("this command is for the local engine only, and commands go to %s"):format(
+        args.client.address), { hint = "--data-dir DIR names the images of a local engine" })
   end
   local found = engine.new({ data_dir = args.data_dir })
   if not found.path then

@@ -30,7 +30,7 @@ function server.status(args)
   return 0
 end
 
-function server.doctor(args) return program.engine(args, { "doctor" }) end
+function server.doctor(args) return program.engine(args, { "doctor" }, true) end
 
 function server.gc(args)
   local words = { "gc" }

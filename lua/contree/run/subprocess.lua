@@ -142,6 +142,19 @@ function subprocess.begin(operation, planned, defaults, box, caller)
   return self
 end
 
+-- What the server knows of it. A process that was told may be unknown later, when an engine was
+-- killed that alone had the log: then the operation says why.
+local function state_of(self, deadline)
+  local ok, found = pcall(control.state, self, self.spid, deadline)
+  if ok then return found end
+  if not errors.is(found) or found.status ~= 404 then error(found, 0) end
+  local operation = outcome.of_operation(control.operation(self, deadline))
+  if operation.status ~= "FAILED" then error(found, 0) end
+  local engine = self.client.engine
+  errors.raise("operation_failed", operation.error or "the operation failed",
+    { hint = engine and engine:where_to_look() or nil, process = self })
+end
+
 -- Follow it to its exit. It ends with the operation at the latest.
 local function collect(self, deadline)
   if self.final then return delivery.take_json(self, self.final) end
@@ -153,8 +166,7 @@ local function collect(self, deadline)
   self.follower:close()
   stdin.stop(self)
   if self.seen.exited then return self.seen end
-  return delivery.take_json(self,
-    { metadata = { result = control.state(self, self.spid, deadline) } })
+  return delivery.take_json(self, { metadata = { result = state_of(self, deadline) } })
 end
 
 local function run_to_end(self, deadline)
@@ -205,7 +217,8 @@ function subprocess.await(self) return shared.wait_for(self, job, nil, abandon) 
 --- Waits for the end; output goes to its sinks meanwhile. A task that is cancelled while it
 --- waits kills the subprocess.
 ---     local result = subprocess:wait()
---- Raises: request, not_found (the operation), command_failed (with `check`), unprocessable
+--- Raises: request, not_found (the operation), operation_failed (the engine was killed),
+--- command_failed (with `check`), unprocessable
 --- (streamed output was cut off), file (a local file).
 ---@async
 ---@param seconds? number raises `timeout` after so long, and the subprocess goes on; default

@@ -208,4 +208,11 @@ function control.state(self, spid, deadline)
     { method = "GET", path = path_of(self, spid), deadline = deadline })
 end
 
+--- The operation, as the server knows it (http-api.md §5.10).
+---@async
+function control.operation(self, deadline)
+  return wire.fetch(self.client,
+    { method = "GET", path = "/operations/" .. wire.segment(self.uuid), deadline = deadline })
+end
+
 return control

@@ -1213,7 +1213,7 @@ local Subprocess = {}
 --- Waits for the end; output goes to its sinks meanwhile. A task that is cancelled while it waits kills the subprocess.
 ---     local result = subprocess:wait()
 ---
---- Raises: request, not_found (the operation), command_failed (with `check`), unprocessable (streamed output was cut off), file (a local file)
+--- Raises: request, not_found (the operation), operation_failed (the engine was killed), command_failed (with `check`), unprocessable (streamed output was cut off), file (a local file)
 ---@async
 ---@param seconds? number raises `timeout` after so long, and the subprocess goes on; default no limit
 ---@return contree.SubprocessResult
