@@ -35,8 +35,9 @@ local targets = {
   sandbox = function() return child(child(engine())) end,
   command = function() return child(child(child(engine()))) end,
   airlock = function()
-    local launcher = child(engine())
-    return launcher and any("pgrep -x contree-airlock")
+    local pid = engine()
+    return pid and any(("for p in %d $(pgrep -P %d); do pgrep -x contree-airlock -P $p; done")
+      :format(pid, pid))
   end,
   client = function() return moments:pick(crew.clients).pid end,
   program = function() return any(("pgrep -f '%s/bin/contree'"):format(wire.run("pwd"))) end,
