@@ -8,7 +8,7 @@ local random = require("spec.stress.random")
 local wire = require("spec.support.wire")
 local world = require("spec.stress.world")
 
-local kills = { counts = {} }
+local kills = { counts = {}, pids = {} }
 
 local moments
 
@@ -55,12 +55,26 @@ function kills.one()
   disk.write(path .. ".new", ("%s%s %d %.3f\n"):format(disk.peek(path) or "", name, pid,
     journal.now()))
   os.execute(("mv %s.new %s; kill -KILL %d 2>/dev/null"):format(path, path, pid))
-  kills.counts[name] = (kills.counts[name] or 0) + 1
+  kills.counts[name], kills.pids[pid] = (kills.counts[name] or 0) + 1, true
   if name == "engine" then
     wire.eventually("the engine to end", function() return not world.is_alive(pid) end)
     if moments:chance(0.7) then world.restart() end -- else a client does
   end
   return true
+end
+
+local known = {} -- engines
+
+--- Says so when an engine has ended that was not killed. Call it often.
+function kills.look_at_engine()
+  local pid = engine()
+  if pid and world.is_alive(pid) then known[pid] = true end
+  for other in pairs(known) do
+    if not world.is_alive(other) then
+      known[other] = nil
+      if not kills.pids[other] then world.fault("engine %d has ended by itself", other) end
+    end
+  end
 end
 
 return kills

@@ -25,7 +25,7 @@ local MANY = 10 -- faults, after which it ends
 
 local fault, say = world.fault, world.say
 
--- Whether an operation hangs, or the engine has ended; says so.
+-- Whether an operation hangs, or there are too many faults; says so.
 local function is_stuck()
   for _, record in ipairs(crew.look()) do
     if crew.has(record.name) and journal.now() - record.at > DEADLINE then
@@ -33,10 +33,6 @@ local function is_stuck()
         leftovers.show(world.engine.data))
       return true
     end
-  end
-  if not KILLS and not world.is_alive(world.engine.pid) then
-    fault("the engine has ended")
-    return true
   end
   return #world.faults >= MANY
 end
@@ -67,6 +63,7 @@ local function watch()
       if is_stuck() then return false end
       next_look = socket.gettime() + 2
     end
+    kills.look_at_engine()
     socket.sleep(0.05)
   end
   is_stuck()
