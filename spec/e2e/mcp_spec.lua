@@ -292,6 +292,11 @@ describe("contree mcp", function()
     local made = call("workspace_run", { path = folder, image = IMAGE,
       command = "cat in; echo more >>in; echo new >out" })
     assert.are.same({ 0, "hello\n" }, { made.exit_code, made.stdout })
+    assert.is_nil(made.tried)
+    made = call("workspace_run", { path = folder, command = "cat /lost; unshare -m true",
+      trace = "files" })
+    assert.matches("not found /lost", made.tried, 1, true)
+    assert.matches("refused unshare", made.tried, 1, true)
     assert.are.equal("hello\n", disk.read(folder .. "/in"))
     local found = call("workspace_changes", path)
     assert.are.same({ "in", "out" }, { found.changes[1].path, found.changes[2].path })

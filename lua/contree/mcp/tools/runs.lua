@@ -25,7 +25,8 @@ end
 local function run(context, given)
   local options = { env = given.env, cwd = given.cwd, timeout = given.timeout, stdin = given.stdin,
     disposable = given.disposable, truncate_output_at = given.truncate_output_at,
-    files = files_of(context, given), networking = shapes.networking(given) }
+    files = files_of(context, given), networking = shapes.networking(given),
+    trace = shapes.tracing(given.trace) }
   if given.shell then
     options.shell = given.command
   else
@@ -63,6 +64,7 @@ return {
       { "files", "map", "uploads to have in the sandbox: path to uuid" },
       shapes.NETWORKING,
       shapes.ALLOW,
+      shapes.TRACE,
       { "wait", "boolean", "false returns operation_id at once", default = true },
       { "truncate_output_at", "integer", "bytes kept of each stream", default = 8000 },
     } },

@@ -64,6 +64,18 @@ shapes.NETWORKING = { "networking", "boolean", "let it use the network" }
 shapes.ALLOW = { "allow", "list", "in place of networking: hosts that it may reach, and nothing "
   .. "else, such as example.org or *.example.org:8443" }
 
+shapes.TRACE = { "trace", "string", "tell what it tried, when it fails and does not say why: the "
+  .. "programs and the system calls that were refused, or files that it wanted as well",
+  choices = { "programs", "files" } }
+
+--- The same as the option of a run.
+---@param word? string
+---@return boolean|"files"|nil
+function shapes.tracing(word)
+  if word == "programs" then return true end
+  return word
+end
+
 --- The same as the option of a run.
 ---@param given { networking: boolean?, allow: string[]? }
 ---@return boolean|contree.Networking|nil

@@ -20,7 +20,7 @@ local function workspace_run(context, given)
   local workspace = open(context, given)
   local result = workspace:run{ shell = given.command, env = given.env, cwd = given.cwd,
     timeout = given.timeout, stdin = given.stdin, networking = shapes.networking(given),
-    truncate_output_at = given.truncate_output_at }
+    truncate_output_at = given.truncate_output_at, trace = shapes.tracing(given.trace) }
   local skipped = json.array()
   for i, each in ipairs(workspace.skipped) do skipped[i] = { path = each.path, why = each.why } end
   return { exit_code = result.exit_code or json.null, signal = result.signal,
@@ -28,6 +28,7 @@ local function workspace_run(context, given)
     stderr = shapes.text(result.stderr), truncated = result.stdout_truncated
       or result.stderr_truncated or false, image = result.uuid,
     denied = result.denied and #result.denied > 0 and tostring(result.denied) or nil,
+    tried = result.tried and tostring(result.tried) or nil,
     left_out = #skipped > 0 and skipped or nil }
 end
 
@@ -79,6 +80,7 @@ return {
       { "stdin", "string", "its input" },
       shapes.NETWORKING,
       shapes.ALLOW,
+      shapes.TRACE,
       { "prefer", "string", "whose version it is where the user and a run changed the same file",
         choices = { "host", "sandbox" } },
       { "truncate_output_at", "integer", "bytes kept of each stream", default = 30000 },
