@@ -15,7 +15,8 @@ local fault, say = world.fault, world.say
 local model = {}
 
 local MEMORY = 160 * 1024 -- KiB that the engine may have more at the end: heaps of 20 threads
--- What an engine opens at the first need, and keeps: an airlock's program, a pipe for ports, reports.
+-- What an engine opens at the first need, and keeps: an airlock's program, a pipe for ports,
+-- reports.
 local SPARE = { descriptors = 6 }
 
 --- All records of all journals, by their kinds.
