@@ -9,7 +9,8 @@ local function count(command) return tonumber((disk.capture(command .. " | wc -l
 
 -- The engine names its control groups after the device and inode of its data directory.
 local function groups(directory)
-  local name = disk.capture("stat -c contree-%D.%i- " .. directory .. "/data"):gsub("%s+$", "")
+  local name = disk.capture(("printf 'contree-%%s.%%x-' $(stat -c '%%D %%i' %s/data)")
+    :format(directory))
   return count(("find /sys/fs/cgroup -maxdepth 6 -type d -name '%s*' 2>/dev/null"):format(name))
 end
 
@@ -29,7 +30,8 @@ function figures.take(pid, directory)
     processes = #family,
     family_fds = count(("for p in %s; do ls /proc/$p/fd; done 2>/dev/null"):format(ids)),
     groups = groups(directory),
-    mounts = count(("cat /proc/self/mountinfo /proc/%d/mountinfo"):format(pid)),
+    mounts = count(("grep -shF %s /proc/self/mountinfo /proc/%d/mountinfo")
+      :format(disk.quote(directory), pid)),
     disk_mb = tonumber(disk.capture(("du -sk %s/data"):format(directory)):match("%d+")) / 1024,
     entries = count(("find %s -maxdepth 3"):format(directory)),
     client_mb = process.now("self"),

@@ -107,6 +107,13 @@ function kinds.volume(self, n)
   self.image:run{ shell = "echo " .. n .. " > /v/f", volumes = { ["/v"] = name } }
 end
 
+-- In a control group of its own.
+function kinds.limits(self, n)
+  local result = self.image:run{ shell = "echo " .. n,
+    resources_limits = { memory_bytes = 64 * 1048576, pids = 64 } }
+  same(n .. "\n", result.stdout)
+end
+
 --- The kind of the n-th piece of work: of a thousand, 100 are kept runs, 10 imports, 5
 --- workspaces.
 local function kind_of(n)
@@ -120,6 +127,7 @@ local function kind_of(n)
   if n % 200 == 8 then return "network" end
   if n % 200 == 9 then return "merge" end
   if n % 100 == 10 then return "volume" end
+  if n % 50 == 11 then return "limits" end
   return "run"
 end
 

@@ -90,16 +90,18 @@ describe("a host in C", function()
   end)
 
   -- `scripts/threads` has the same under the sanitizer of threads.
-  it("has many threads, each with Lua states of its own, one after the other", function()
-    local program = place.directory .. "/threads"
-    assert.are.same({ "", 0 }, { host.run("lua5.4",
-      ("cc -Wall -Wextra -Werror -O1 %s/spec/support/threads.c -o %s -pthread $(pkg-config --cflags"
-        .. " --libs lua5.4)"):format(host.root, program)) })
-    assert.are.same({ "4 threads, 3 rounds, 0 failed\n", 0 }, { place:run("lua5.4",
-      ("CONTREE_TEST_THREADS=%s %s %s 4 3 %s/spec/support/in_thread.lua"):format(place.directory,
-        host.PREFIX, program, host.root)) })
-    assert.are.equal(0, place:running())
-  end)
+  for _, lua in ipairs{ "lua5.4", "luajit" } do
+    it("has many threads, each with states of its own, one after the other, of " .. lua, function()
+      local program = place.directory .. "/threads-" .. lua
+      assert.are.same({ "", 0 }, { host.run(lua,
+        ("cc -Wall -Wextra -Werror -O1 %s/spec/support/threads.c -o %s -pthread $(pkg-config"
+          .. " --cflags --libs %s)"):format(host.root, program, lua)) })
+      assert.are.same({ "4 threads, 3 rounds, 0 failed\n", 0 }, { place:run(lua,
+        ("CONTREE_TEST_THREADS=%s %s %s 4 3 %s/spec/support/in_thread.lua"):format(place.directory,
+          host.PREFIX, program, host.root)) })
+      assert.are.equal(0, place:running())
+    end)
+  end
 
   it("or another one: the documentation shows the driver that is tested here", function()
     local driver = disk.read(host.root .. "/examples/own-loop/driver.lua")

@@ -31,8 +31,12 @@ static int use(int number) {
     lua_pushinteger(L, number);
     lua_setglobal(L, "thread");
     good = luaL_dofile(L, script) == LUA_OK;
-    if (!good)
-        fprintf(stderr, "thread %d: %s\n", number, luaL_tolstring(L, -1, NULL));
+    if (!good) {
+        lua_getglobal(L, "tostring"); /* an error may be an object */
+        lua_insert(L, -2);
+        lua_call(L, 1, 1);
+        fprintf(stderr, "thread %d: %s\n", number, lua_tostring(L, -1));
+    }
     lua_close(L);
     return good;
 }

@@ -28,6 +28,18 @@ local function references(page, see)
 end
 
 describe("what the docs say is tested", function()
+  it("is, in docs/proofs/escapes.md and soak.md", function()
+    local known, count = {}, 0
+    for _, page in ipairs{ "escapes", "soak" } do
+      references(disk.read("docs/proofs/" .. page .. ".md"), function(name, title)
+        known[name] = known[name] or titles(name)
+        assert.is_true(known[name][title], ("there is no test %s: %s"):format(name, title))
+        count = count + 1
+      end)
+    end
+    assert.is_true(count > 20)
+  end)
+
   for _, path in ipairs{ "docs/proofs/api.md", "docs/proofs/security-checks.md",
     "docs/proofs/promises.md" } do
     it("is, in " .. path, function()

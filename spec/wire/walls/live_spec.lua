@@ -165,3 +165,66 @@ for _, runtime in ipairs{ "native", "crun" } do
     end)
   end)
 end
+
+describe("a hostile sandbox with a network", function()
+  local engine, server, port
+
+  setup(function()
+    engine = wire.start()
+    server = assert(socket.bind("127.0.0.1", 0))
+    server:settimeout(0.1)
+    port = select(2, server:getsockname())
+  end)
+  teardown(function()
+    server:close()
+    engine:stop()
+  end)
+
+  local function has_network()
+    return wire.run("contree-engine doctor --data-dir " .. engine.data)
+      :find("ok +networking") ~= nil
+  end
+
+  local function output(command)
+    local operation = engine:run(wire.shell(command, { networking = { enabled = true } }))
+    assert.are.equal("SUCCESS", operation.status, operation.error)
+    return wire.bytes(operation.metadata.result.stdout)
+  end
+
+  it("does not reach what listens on the machine's loopback interface, by no address", function()
+    if not has_network() then return pending("needs slirp4netns and /dev/net/tun") end
+    assert.are.equal("done\n", output(([[for a in 10.0.2.2 10.0.2.3 127.0.0.1 127.1.2.3 0.0.0.0 \
+      ::1 ::ffff:127.0.0.1; do nc -w 1 $a %d </dev/null && echo reached $a; done; echo done]])
+      :format(port)))
+    assert.is_nil((server:accept()))
+  end)
+
+  it("that floods what makes its network does nothing to others", function()
+    if not has_network() then return pending("needs slirp4netns and /dev/net/tun") end
+    local uuid = engine:spawn(wire.shell([[while :; do for i in 1 2 3 4 5 6 7 8; do
+        (nc -w 1 10.0.2.2 $i </dev/null; head -c 60000 /dev/urandom | nc -u -w 1 10.0.2.3 53) &
+      done >/dev/null 2>&1; wait; done]], { networking = { enabled = true } }))
+    for _ = 1, 5 do assert.are.equal("fine\n", output("echo fine")) end
+    engine:cancel(uuid)
+    assert.are.equal("CANCELLED", engine:wait(uuid).status)
+    wire.eventually("slirp4netns to end", function()
+      return wire.run("pgrep -x slirp4netns -P " .. engine.pid) == ""
+    end)
+  end)
+
+  it("goes on without it when that dies, and the next one has its own", function()
+    if not has_network() then return pending("needs slirp4netns and /dev/net/tun") end
+    local uuid = engine:spawn(wire.shell("while [ ! -e /go ]; do sleep 0.1; done; echo end",
+      { networking = { enabled = true } }))
+    local pid
+    wire.eventually("slirp4netns", function()
+      pid = wire.run("pgrep -x slirp4netns -P " .. engine.pid)
+      return pid ~= ""
+    end)
+    wire.run("kill -9 " .. pid)
+    assert.are.equal("1\n", output("ip addr show tap0 | grep -c 10.0.2.100"))
+    assert.are.equal("EXECUTING", engine:get("/v1/operations/" .. uuid).json.status)
+    engine:cancel(uuid)
+    assert.are.equal("CANCELLED", engine:wait(uuid).status)
+  end)
+end)

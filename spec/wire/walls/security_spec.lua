@@ -92,9 +92,11 @@ describe("a hostile sandbox", function()
     exec "$@"' sh %s]]
 
   it("F16: cannot change the host's device nodes, even if it owns them", function()
-    if wire.run("id -u") ~= "0" then return pending("needs root, to make device nodes") end
     local base = engine:first_id()
     local nodes = canary .. "/d"
+    if wire.run(("mknod %s/x c 1 3 2>&1 && rm %s/x"):format(nodes, nodes)) ~= "" then
+      return pending("needs root, to make device nodes")
+    end
     for _, runtime in ipairs{ "native", "crun" } do
       local other = wire.start("--runtime " .. runtime, PREFIX:format(base, nodes))
       local found = other:run(wire.shell([[cd /dev; ls -ln null | awk '{ print $3 }'
