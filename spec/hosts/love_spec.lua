@@ -2,17 +2,8 @@
 local host = require("spec.support.host")
 local love = require("spec.support.love")
 
--- AddressSanitizer, preloaded, breaks the lock of gettext in some programs, and
--- the next library that uses it hangs.
-local sanitized = os.getenv("CONTREE_TEST_SANITIZER")
-
 describe("in LÖVE", function()
   local place
-
-  if sanitized then
-    pending("not with AddressSanitizer preloaded")
-    return
-  end
 
   setup(function() place = host.place() end)
   teardown(function() place:stop() end)
