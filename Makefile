@@ -186,7 +186,8 @@ $(B)/spec/airlock/%: spec/c/airlock/%.c $(B)/airlock/libairlock.a $(B)/engine/li
 
 # The benchmarks, too, so that they keep up with what they measure.
 c-tests: $(C_TESTS) $(B)/peers/floor $(B)/peers/store \
-	$(B)/spec/support/listener $(B)/spec/support/faulty $(B)/spec/support/disk_log
+	$(B)/spec/support/listener $(B)/spec/support/faulty $(B)/spec/support/disk_log \
+	$(B)/spec/support/shifted_clock.so
 
 # For sandboxes, which have no libraries: static, and without sanitizers.
 $(B)/spec/support/listener: spec/support/listener.c
@@ -197,6 +198,10 @@ $(B)/spec/support/listener: spec/support/listener.c
 $(B)/spec/support/faulty: spec/support/faulty.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $< -lseccomp
+
+$(B)/spec/support/shifted_clock.so: spec/support/shifted_clock.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -o $@ $<
 
 $(B)/spec/support/disk_log: spec/support/disk_log.c
 	@mkdir -p $(@D)

@@ -66,6 +66,9 @@ function faults.generator(seed)
   end
 end
 
+--- The number of an error.
+function faults.number(name) return NUMBERS[name] end
+
 ---- the engine under faulty ----
 
 local Patient = {}

@@ -19,6 +19,7 @@
  *                              fail the NTH call of a place (from 1), and TIMES
  *                              in all; "-" is any; "ok"
  *   disarm                     how many calls were failed
+ * With TIMES -1, each call whose number NTH divides fails.
  * CONTREE_FAULTY is what is armed from the start: arguments of "arm". */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -367,7 +368,7 @@ static void count_place(const struct place *p) {
 /* ---- what is asked ---- */
 
 static bool is_armed(const struct place *p) {
-    if (armed.call < 0 || armed.times <= 0)
+    if (armed.call < 0 || armed.times == 0)
         return false;
     if (p->call != armed.call ||
         (strcmp(armed.kind, "-") != 0 && strcmp(p->kind, armed.kind) != 0))
@@ -420,10 +421,32 @@ static bool can_fail(const struct seccomp_notif *n) {
            (uint32_t)e.data.fd != (uint32_t)a[2];
 }
 
-/* Whether this call can give this error: pipes know no errors of disks. */
+/* Whether a call on this descriptor would wait. */
+static bool would_wait(const struct seccomp_notif *n) {
+    char path[64], line[128];
+    unsigned flags = 0;
+    snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)n->pid,
+             (int)n->data.args[0]);
+    FILE *f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "flags: %o", &flags) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return !(flags & O_NONBLOCK);
+}
+
+/* Whether this call can give this error: pipes know no errors of disks, and
+ * EAGAIN comes where a call would have to wait and must not. */
 static bool can_give(const struct seccomp_notif *n, int error) {
     char path[64], what[64] = "";
     long nr = n->data.nr;
+    if (error == EAGAIN && (nr == SYS_recvmsg || nr == SYS_sendmsg) &&
+        !(n->data.args[2] & MSG_DONTWAIT) && would_wait(n))
+        return false;
+    if (error == EAGAIN && (nr == SYS_read || nr == SYS_accept4) &&
+        would_wait(n))
+        return false;
     if (nr != SYS_read && nr != SYS_write && nr != SYS_readv &&
         nr != SYS_writev)
         return true;
@@ -455,9 +478,12 @@ static int judge(const struct seccomp_notif *n) {
                                        : "worker");
     find_site(thread, t, p.at);
     count_place(&p);
-    if (!is_armed(&p) || !can_give(n, armed.error) || ++armed.seen < armed.nth)
+    if (!is_armed(&p) || !can_give(n, armed.error) ||
+        ++armed.seen < armed.nth ||
+        (armed.times < 0 && armed.seen % armed.nth != 0))
         return 0;
-    armed.times--;
+    if (armed.times > 0)
+        armed.times--;
     armed.fired++;
     return armed.error;
 }
