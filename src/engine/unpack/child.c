@@ -48,9 +48,11 @@ bool unpack_is_child(char *const argv[]) {
 
 /* Sends the message and waits for the answer. */
 static int ask(struct confined *c, struct unpack_answer *a) {
-    if (send(UNPACK_CONTROL, &c->m, sizeof c->m, MSG_NOSIGNAL) < 0)
+    if (TEMP_FAILURE_RETRY(
+            send(UNPACK_CONTROL, &c->m, sizeof c->m, MSG_NOSIGNAL)) < 0)
         return -1;
-    return recv(UNPACK_CONTROL, a, sizeof *a, 0) == (ssize_t)sizeof *a ? 0 : -1;
+    ssize_t n = TEMP_FAILURE_RETRY(recv(UNPACK_CONTROL, a, sizeof *a, 0));
+    return n == (ssize_t)sizeof *a ? 0 : -1;
 }
 
 static int ask_about(struct confined *c, int kind, const char *path,
@@ -271,7 +273,8 @@ static int take_order(struct unpack_order *order) {
                              .msg_control = extra.bytes,
                              .msg_controllen = sizeof extra.bytes};
     int fds[2];
-    ssize_t n = recvmsg(UNPACK_CONTROL, &message, MSG_CMSG_CLOEXEC);
+    ssize_t n =
+        TEMP_FAILURE_RETRY(recvmsg(UNPACK_CONTROL, &message, MSG_CMSG_CLOEXEC));
     struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
     if (n != (ssize_t)sizeof *order || !c ||
         c->cmsg_len != CMSG_LEN(sizeof fds))
@@ -294,7 +297,8 @@ int unpack_child(void) {
     c->m.kind = UNPACK_DONE;
     c->m.status = status;
     c->m.fault = f;
-    if (send(UNPACK_CONTROL, &c->m, sizeof c->m, MSG_NOSIGNAL) < 0)
+    if (TEMP_FAILURE_RETRY(
+            send(UNPACK_CONTROL, &c->m, sizeof c->m, MSG_NOSIGNAL)) < 0)
         status = 1;
     _exit(
         status

@@ -50,7 +50,8 @@ static int send_packet(int control, const struct unpack_order *order, int root,
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(sizeof fds);
     memcpy(CMSG_DATA(c), fds, sizeof fds);
-    return sendmsg(control, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
+    return TEMP_FAILURE_RETRY(sendmsg(control, &message, MSG_NOSIGNAL)) < 0 ? -1
+                                                                            : 0;
 }
 
 /* Order the process that waits, or a new one where none waits or it is dead. */
@@ -122,7 +123,8 @@ static int answer(struct jail *j) {
                  : j->m.kind == UNPACK_BELOW ? look_below(j, &a)
                  : j->m.kind == UNPACK_FILE  ? copy_below(j, &a)
                                              : 1;
-    if (result == 0 && send(j->child.control, &a, sizeof a, MSG_NOSIGNAL) < 0)
+    if (result == 0 && TEMP_FAILURE_RETRY(send(j->child.control, &a, sizeof a,
+                                               MSG_NOSIGNAL)) < 0)
         return fault_errno(j->f, "unpacking: talking to the process");
     return result;
 }
@@ -138,7 +140,8 @@ static int converse(struct jail *j) {
         int ready = poll(&p, 1, TICK_MS);
         if (ready == 0 || (ready < 0 && errno == EINTR))
             continue;
-        ssize_t n = recv(j->child.control, &j->m, sizeof j->m, 0);
+        ssize_t n =
+            TEMP_FAILURE_RETRY(recv(j->child.control, &j->m, sizeof j->m, 0));
         if (n != (ssize_t)sizeof j->m)
             return 1;
         j->heard = true;
