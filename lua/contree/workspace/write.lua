@@ -192,10 +192,14 @@ function write.finish(folder, step)
   local found, problem = folder:look(own)
   local same = found and found.stamp == step.taken.stamp and found.inode == step.taken.inode
     and (found.type ~= "file" or folder:idle(own) ~= false)
-  if same and folder:remove(own) then return true end
+  local removed, wrong
+  if same then removed, wrong = folder:remove(own) end
+  if removed then return true end
   if step.wanted.type == "absent" then move_back(folder, step, own)
   else swap_back(folder, step, own) end
-  return nil, problem or found and found.type == "directory" and "it is not empty" or CHANGED
+  local is_directory = found and found.type == "directory"
+  if same and not (is_directory and tostring(wrong):find("not empty")) then return nil, wrong end
+  return nil, problem or is_directory and "it is not empty" or CHANGED
 end
 
 -- What cannot be told now is for the next call: it must not count as "nothing is there".
