@@ -184,6 +184,8 @@ $(B)/spec/airlock/%: spec/c/airlock/%.c $(B)/airlock/libairlock.a $(B)/engine/li
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc -Ispec/c $(AIRLOCK_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS) $(AIRLOCK_LDLIBS)
 
+include fuzz/rules.mk
+
 # The benchmarks, too, so that they keep up with what they measure.
 c-tests: $(C_TESTS) $(B)/peers/floor $(B)/peers/store \
 	$(B)/spec/support/listener $(B)/spec/support/faulty $(B)/spec/support/disk_log \
@@ -267,32 +269,6 @@ lint:
 	@scripts/deps build test
 	@scripts/lint
 
-# Each fuzz/*.c for some seconds: make fuzz SECONDS_EACH=600
-SECONDS_EACH ?= 20
-FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard fuzz/fuzz_*.c))
-FUZZED  := $(addprefix src/core/,sse.c records.c spool.c codec.c head.c bytes.c edits.c lines.c \
-             json_write.c tar.c tree.c untar.c)
-
-$(B)/fuzz/%: fuzz/%.c $(FUZZED)
-	@mkdir -p $(@D)
-	clang -std=gnu11 -g -O1 $(WARN) -fsanitize=fuzzer,address,undefined -Isrc/core \
-	  $$(pkg-config --cflags lua5.4) -o $@ $^ $$(pkg-config --libs lua5.4)
-
-# What a sandbox sends to the airlock.
-AIRLOCK_FUZZED := $(addprefix src/airlock/,dns.c hello.c http.c http_sign.c) $(POLICY_SRC) \
-  $(addprefix src/engine/base/,buffer.c clock.c digest.c fault.c glob.c json.c nearest.c scope.c)
-
-$(B)/fuzz/fuzz_airlock_%: fuzz/fuzz_airlock_%.c $(AIRLOCK_FUZZED)
-	@mkdir -p $(@D)
-	clang -std=gnu11 -g -O1 $(WARN) -fsanitize=fuzzer,address,undefined -Isrc/engine -Isrc \
-	  $(AIRLOCK_CFLAGS) -o $@ $^ $(AIRLOCK_LDLIBS)
-
-fuzz:
-	@scripts/deps build fuzz
-	@$(MAKE) -s $(FUZZERS)
-	@cd $(B)/fuzz && for f in $(notdir $(FUZZERS)); do \
-	  ./$$f -max_total_time=$(SECONDS_EACH) -max_len=4096 -verbosity=0 -print_funcs=0 -print_final_stats=1 || exit 1; done
-
 # For clangd and other tools that need the compiler's options of a file.
 compile_commands.json:
 	@scripts/compile-commands
@@ -334,6 +310,7 @@ help:
 	  'make vm-test  the tests in a virtual machine with the kernel of Debian 12' \
 	  'make soak     checks that are too long for make test: see scripts/soak' \
 	  'make stress   many clients at once, at random (MINUTES=5 SEED=, KILLS=, SAN=1, TSAN=1)' \
+	  'make fuzz     every parser under libFuzzer (SECONDS=20 ONLY="engine/url"): docs/proofs/fuzz.md' \
 	  'make bench    the benchmarks, some minutes (QUICK=1: one): docs/proofs/performance.md' \
 	  'make install  into PREFIX (default /usr/local); make uninstall removes it' \
 	  'make deb      Debian packages, in build/deb' \

@@ -27,6 +27,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -270,11 +271,11 @@ static int handle_setup(struct pid1 *s, struct incoming_message *m,
                              .image_etc = m->order.image_etc,
                              .mounts = &s->mounts};
     char **lowers = take_strings(m, root.lower_count);
-    if (!root.config || !lowers || s->null >= 0 ||
-        m->order.groups >= ORDER_FDS_MAX)
-        return broken_order(f);
     root.lowers = (const char *const *)lowers;
-    int rc = enter(s, m, &root, f);
+    int rc = !root.config || !lowers || s->null >= 0 ||
+                     m->order.groups >= ORDER_FDS_MAX
+                 ? broken_order(f)
+                 : enter(s, m, &root, f);
     free_strings(lowers);
     return rc < 0 ? -1 : begin(s, f);
 }
@@ -536,7 +537,8 @@ static int carry_out(struct pid1 *s, struct incoming_message *m,
     return broken_order(f);
 }
 
-/* Long payloads come as a memfd, the last descriptor. */
+/* Long payloads come as a memfd, the last descriptor. To read beyond its end
+ * would kill us. */
 static int open_payload(struct incoming_message *m, char *inline_bytes,
                         size_t length, struct failure *f) {
     m->mapped = NULL;
@@ -547,6 +549,9 @@ static int open_payload(struct incoming_message *m, char *inline_bytes,
     int last = ORDER_FDS_MAX - 1;
     while (last > 0 && m->fds[last] < 0)
         last--;
+    struct stat st;
+    if (fstat(m->fds[last], &st) < 0 || st.st_size < m->order.payload)
+        return broken_order(f);
     void *map =
         mmap(NULL, m->order.payload, PROT_READ, MAP_PRIVATE, m->fds[last], 0);
     if (map == MAP_FAILED)

@@ -213,12 +213,15 @@ static void large_numbers(void) {
     pax_begin(p, fd);
     CHECK(pax_member(p, &(struct pax_member){.name = "f", .st = &st}) == 0);
     st.st_mtim = (struct timespec){1LL << 40, 0};
+    st.st_uid = 07777777 + 1, st.st_gid = 2000000000;
     CHECK(pax_member(p, &(struct pax_member){.name = "g", .st = &st}) == 0);
     st.st_mtim = (struct timespec){INT64_MIN, 0};
     CHECK(pax_member(p, &(struct pax_member){.name = "h", .st = &st}) == 0);
     CHECK(pax_end(p) == 0);
     CHECK(has_text(fd, "40 mtime=-9223372036854775808.000000000\n"));
     CHECK(has_text(fd, "20 size=10737418240\n"));
+    CHECK(has_text(fd, "15 uid=2097152\n"));
+    CHECK(has_text(fd, "18 gid=2000000000\n"));
     CHECK(has_text(fd, "22 mtime=-0.250000000\n"));
     CHECK(has_text(fd, "33 mtime=1099511627776.000000000\n"));
     close(fd);

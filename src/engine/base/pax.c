@@ -9,6 +9,7 @@
 
 #define RECORD 512
 #define MAX_OCTAL 077777777777LL /* of the 11 digits for size and time */
+#define MAX_OCTAL_ID 07777777u   /* of 7 for ids */
 
 /* The ustar header, filled with NULs, which also end and pad the fields. */
 struct header {
@@ -146,9 +147,18 @@ static bool put_size(struct buffer *b, int64_t size, char field[12]) {
     return size <= MAX_OCTAL || add_number(b, "size", size);
 }
 
-static void put_owner(struct header *h, const struct pax_member *m) {
-    snprintf(h->uid, sizeof h->uid, "%07o", m->st->st_uid & 07777777);
-    snprintf(h->gid, sizeof h->gid, "%07o", m->st->st_gid & 07777777);
+/* Sandboxes may have two billion ids, and a field holds two million. */
+static bool put_id(struct buffer *b, const char *key, unsigned id,
+                   char field[8]) {
+    bool fits = id <= MAX_OCTAL_ID;
+    snprintf(field, 8, "%07o", fits ? id : 0);
+    return fits || add_number(b, key, id);
+}
+
+static void put_owner(struct buffer *b, struct header *h,
+                      const struct pax_member *m) {
+    put_id(b, "uid", m->st->st_uid, h->uid);
+    put_id(b, "gid", m->st->st_gid, h->gid);
     if (m->user && strlen(m->user) < sizeof h->user)
         memcpy(h->user, m->user, strlen(m->user));
     if (m->group && strlen(m->group) < sizeof h->group)
@@ -242,7 +252,7 @@ static int write_front(struct pax *p, const struct pax_member *m, int64_t size,
         put_name(b, "linkpath", link, h.link);
     put_size(b, size, h.size);
     put_time(b, &m->st->st_mtim, h.mtime);
-    put_owner(&h, m);
+    put_owner(b, &h, m);
     snprintf(h.mode, sizeof h.mode, "%07o", m->st->st_mode & 07777);
     if (m->extent_count)
         add_sparse(b, m);

@@ -238,7 +238,7 @@ static void on_spawned(void *arg, int spid, int pid,
     struct operation *op = arg;
     struct process_entry *e = processes_find(op, spid);
     struct fault why;
-    if (!e) {
+    if (!e || process_is_spawned(e->process)) {
         close_fd(terminal);
         return;
     }
@@ -311,7 +311,7 @@ static void command_exited(struct operation *op, struct process_entry *e,
 static void on_exited(void *arg, int spid, const struct sandbox_exit *x) {
     struct operation *op = arg;
     struct process_entry *e = processes_find(op, spid);
-    if (!e || op->concluded)
+    if (!e || op->concluded || !process_is_spawned(e->process))
         return;
     process_exited(e->process, x);
     count_usage(op, x);

@@ -93,8 +93,7 @@ static bool has_word(const char *list, const char *by, const char *word) {
  * version 2) from the text of /proc/self/cgroup. */
 static bool own_path(const char *text, const char *controller, char *out,
                      size_t size) {
-    for (const char *line = text; line && *line;
-         line = strchr(line, '\n'), line += line != NULL) {
+    for (const char *line = text; line && *line; line = next_line(line)) {
         char list[256], path[3072];
         if (sscanf(line, "%*d:%255[^:\n]:%3071[^\n]", list, path) != 2) {
             *list = '\0';
@@ -153,8 +152,7 @@ static bool find_directory(const struct proc_files *m, const char *controller,
     struct mount mount;
     if (!own_path(m->cgroups, controller, path, sizeof path))
         return false;
-    for (const char *line = m->mounts; line && *line;
-         line = strchr(line, '\n'), line += line != NULL) {
+    for (const char *line = m->mounts; line && *line; line = next_line(line)) {
         if (!read_mount(line, &mount) || !is_of(&mount, controller))
             continue;
         own_directory(&mount, path, out, size);
@@ -279,8 +277,7 @@ static void find_version2(struct cgroups *c, const struct proc_files *m) {
 
 /* Reads /proc/cgroups: lines of "name hierarchy groups enabled". */
 static void find_switched_off(struct cgroups *c, const char *text) {
-    for (const char *line = text; line && *line;
-         line = strchr(line, '\n'), line += line != NULL) {
+    for (const char *line = text; line && *line; line = next_line(line)) {
         char name[32];
         int enabled;
         if (sscanf(line, "%31s %*d %*d %d", name, &enabled) != 2 || enabled)

@@ -33,13 +33,17 @@ int cgroup_write_text(int dir, const char *name, const char *text) {
     return write_all(fd, text, strlen(text));
 }
 
+const char *next_line(const char *line) {
+    const char *end = strchr(line, '\n');
+    return end ? end + 1 : NULL;
+}
+
 long cgroup_counter(int fd, const char *name) {
     char text[1024];
     ssize_t got = fd < 0 ? -1 : pread(fd, text, sizeof text - 1, 0);
     size_t length = strlen(name);
     text[got > 0 ? got : 0] = '\0';
-    for (const char *line = text; line && *line;
-         line = strchr(line, '\n'), line += line != NULL)
+    for (const char *line = text; line && *line; line = next_line(line))
         if (strncmp(line, name, length) == 0 && line[length] == ' ')
             return strtol(line + length, NULL, 10);
     return 0;

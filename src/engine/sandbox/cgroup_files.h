@@ -11,6 +11,8 @@
 char *cgroup_read_text(int dir, const char *name);
 /* Writes a file in one go: 0, or -1 with errno. */
 int cgroup_write_text(int dir, const char *name, const char *text);
+/* The line behind this one, or NULL. */
+const char *next_line(const char *line);
 /* A number from a file of "name value" lines; 0 if it is not there. In version
  * 2 reading the file also arms the next wake-up. */
 long cgroup_counter(int fd, const char *name);

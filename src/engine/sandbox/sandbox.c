@@ -87,7 +87,6 @@ static void drop_messages(struct sandbox *s, const struct message *end) {
 
 static void on_control(uv_poll_t *poll, int status, int events);
 static void sandbox_gone(struct sandbox *s);
-static void kill_cell(struct sandbox *s);
 
 static void watch_control(struct sandbox *s) {
     bool asking = s->asked && !s->first;
@@ -163,6 +162,14 @@ static void fail_sandbox(struct sandbox *s, int status, const char *message) {
     struct fault f;
     fault_set(&f, status, "%s", message);
     s->on.failed(s->arg, &f);
+}
+
+/* Init ends, too, when its socket does. So a sandbox that a security module
+ * keeps from us ends all the same. */
+static void kill_cell(struct sandbox *s) {
+    if (s->has_cell &&
+        syscall(SYS_pidfd_send_signal, s->cell.pidfd, SIGKILL, NULL, 0) < 0)
+        shutdown(s->cell.control, SHUT_RDWR);
 }
 
 static void tell_exit(struct sandbox *s, const struct report *r) {
@@ -258,10 +265,26 @@ static void start_trace(struct sandbox *s, int *fd) {
     kill_cell(s);
 }
 
+/* Init is ours, but lives among programs that are not. So that it could do no
+ * more harm than end its sandbox, what it says must come in order: TRACE if it
+ * was ordered, STARTED once, then the rest. */
+static bool is_in_order(const struct sandbox *s, const struct report *r) {
+    if (r->type == REPORT_TRACE)
+        return s->tracing && !s->trace && !s->started;
+    return r->type == REPORT_FAULT || (r->type == REPORT_STARTED) != s->started;
+}
+
 /* Takes the descriptor that came along, if the report has one. */
 static void handle_report(struct sandbox *s, struct report *r, int *fd) {
     struct fault f;
     r->message[sizeof r->message - 1] = '\0';
+    if (!is_in_order(s, r)) {
+        fail_sandbox(s, 500, "the sandbox's init said what it may not say now");
+        kill_cell(s);
+        return;
+    }
+    if (r->status != 0 && (r->status < 400 || r->status > 599))
+        r->status = 500;
     switch (r->type) {
     case REPORT_STARTED:
         on_entered(s);
@@ -270,14 +293,14 @@ static void handle_report(struct sandbox *s, struct report *r, int *fd) {
         tell_spawned(s, r, fd);
         break;
     case REPORT_SPAWN_FAILED:
-        fault_set(&f, r->status, "%s", r->message);
+        fault_set(&f, r->status ? r->status : 500, "%s", r->message);
         s->on.spawn_failed(s->arg, r->spid, &f);
         break;
     case REPORT_EXIT:
         tell_exit(s, r);
         break;
     case REPORT_FAULT:
-        fail_sandbox(s, r->status, r->message);
+        fail_sandbox(s, r->status ? r->status : 500, r->message);
         break;
     case REPORT_PAUSED:
         s->on.paused(s->arg, r->status == 0);
@@ -293,6 +316,19 @@ static void handle_report(struct sandbox *s, struct report *r, int *fd) {
 
 enum reports { MORE, NO_MORE_NOW, NO_MORE_EVER };
 
+/* The descriptor of a message, or -1. There is room for another one in its
+ * padding, which is closed. */
+static int take_descriptor(struct msghdr *message) {
+    int fds[2] = {-1, -1};
+    struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        return -1;
+    size_t bytes = c->cmsg_len - CMSG_LEN(0);
+    memcpy(fds, CMSG_DATA(c), bytes < sizeof fds ? bytes : sizeof fds);
+    drop_fd(&fds[1]);
+    return fds[0];
+}
+
 /* Reads a report, and the descriptor that came along; *fd is -1 if none did.
  * Those that the kernel had no number for are lost. */
 static ssize_t receive_report(struct sandbox *s, struct report *r, int *fd) {
@@ -307,9 +343,8 @@ static ssize_t receive_report(struct sandbox *s, struct report *r, int *fd) {
                              .msg_controllen = sizeof control.space};
     ssize_t got =
         recvmsg(s->cell.control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    struct cmsghdr *c = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-        memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    if (got > 0)
+        *fd = take_descriptor(&message);
     return got;
 }
 
@@ -460,14 +495,6 @@ static void on_end(uv_poll_t *poll, int status, int events) {
     if (s->airlock)
         airlock_finish(s->airlock);
     close_handles(s);
-}
-
-/* Init ends, too, when its socket does. So a sandbox that a security module
- * keeps from us ends all the same. */
-static void kill_cell(struct sandbox *s) {
-    if (s->has_cell &&
-        syscall(SYS_pidfd_send_signal, s->cell.pidfd, SIGKILL, NULL, 0) < 0)
-        shutdown(s->cell.control, SHUT_RDWR);
 }
 
 static void on_connected(void *arg, const struct fault *why) {

@@ -113,10 +113,26 @@ static const struct record *record_at(const char *data, size_t size,
     return r;
 }
 
-/* Whether the members of a record of this version fit into it. */
+static bool has_end(const char *text, size_t size) {
+    return size == 0 || memchr(text, '\0', size);
+}
+
+/* Whether all texts of a record are in it, and end. */
+static bool is_whole(const struct record *r) {
+    const char *at = (const char *)(r + 1);
+    if (sizeof *r + (uint64_t)r->error + r->tag + r->metadata + r->log >
+        r->length)
+        return false;
+    return has_end(r->kind, sizeof r->kind) &&
+           has_end(r->status, sizeof r->status) &&
+           has_end(r->uuid, UUID_SIZE) && has_end(r->image, UUID_SIZE) &&
+           has_end(r->result_image, UUID_SIZE) && has_end(at, r->error) &&
+           has_end(at + r->error, r->tag) &&
+           has_end(at + r->error + r->tag, r->metadata);
+}
+
 static bool is_ours(const struct record *r) {
-    return r->version == VERSION && r->length >= sizeof *r &&
-           sizeof *r + r->error + r->tag + r->metadata + r->log <= r->length;
+    return r->version == VERSION && r->length >= sizeof *r && is_whole(r);
 }
 
 static char *get(const char **at, uint32_t bytes) {
