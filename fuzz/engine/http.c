@@ -147,7 +147,7 @@ static void check(const char *at, size_t left) {
             HOLDS(none || body <= left);
             body = none ? 0 : body;
             const char *type = header(at, end, "Content-Type: ");
-            if (body > 0 && type &&
+            if (body > 0 && type && !header(at, end, "Content-Encoding:") &&
                 strncmp(type, "application/json", 16) == 0) {
                 json_t *v = json_loadb(end, body, 0, NULL);
                 HOLDS(v);

@@ -102,7 +102,7 @@ static struct timespec time_of(const char *text) {
             t.tv_nsec += (*p - '0') * scale;
             scale /= 10;
         }
-    if (*text == '-' && t.tv_nsec) {
+    if (*text == '-' && t.tv_nsec && t.tv_sec > INT64_MIN) {
         t.tv_sec--;
         t.tv_nsec = 1000000000 - t.tv_nsec;
     }

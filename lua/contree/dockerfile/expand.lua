@@ -305,6 +305,7 @@ end
 ---@return { name: string, value: string }[]
 function expand.pairs(text, lookup)
   local words, list = parser.words(text, lookup.escape), {}
+  if not words[1] then lookup.fail("there is no name", "NAME=VALUE") end
   if not words[1]:find("=", 1, true) then
     local name, value = text:match("^(%S+)%s+(.*)$")
     if not name then lookup.fail(("%s has no value"):format(text), text .. "=…") end

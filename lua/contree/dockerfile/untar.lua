@@ -46,6 +46,11 @@ local function number_of(text)
   return digits == "" and 0 or tonumber(digits, 8)
 end
 
+-- A decimal number of a pax header. (tonumber() takes more: hexadecimal digits, exponents, signs.)
+local function decimal_of(text)
+  return #text < 16 and tonumber(text:match("^%d+$")) or fail("a pax header is damaged")
+end
+
 local function text_of(text) return text:match("^[^%z]*") end
 
 -- A name as a path relative to the top, or nil if it leads out.
@@ -91,9 +96,9 @@ local function small_body(self, size)
   return bytes
 end
 
--- Read the records "LENGTH KEY=VALUE\n" of a pax header. Keys that occur more than once may be
--- the map of a sparse file, in pairs.
-local function read_records(text, ahead)
+-- Read the records "LENGTH KEY=VALUE\n" of a pax header. Keys that occur more than once are the
+-- map of a sparse file: pairs of numbers.
+local function read_records(text, ahead, numbers)
   local at = 1
   while at <= #text do
     local length, from = text:match("^(%d+) ()", at)
@@ -103,7 +108,7 @@ local function read_records(text, ahead)
     end
     local key, value = text:sub(from, at + length - 2):match("^([^=]+)=(.*)$")
     if key == "GNU.sparse.offset" or key == "GNU.sparse.numbytes" then
-      table.insert(ahead.pairs, tonumber(value) or 0)
+      table.insert(numbers, decimal_of(value))
     elseif key then
       ahead[key] = value
     end
@@ -162,11 +167,11 @@ local function numbers_of(text)
 end
 
 -- The map of an entry, and the number of bytes in its body before the pieces.
-local function sparse_map(self, block, ahead)
+local function sparse_map(self, block, ahead, numbers)
   if block:sub(157, 157) == "S" then return old_map(self, block), 0 end
   if ahead["GNU.sparse.major"] == "1" then return front_map(self) end
   if ahead["GNU.sparse.map"] then return map_of(numbers_of(ahead["GNU.sparse.map"])), 0 end
-  if ahead["GNU.sparse.size"] then return map_of(ahead.pairs), 0 end
+  if ahead["GNU.sparse.size"] then return map_of(numbers), 0 end
 end
 
 local function check_map(entry, packed)
@@ -212,20 +217,21 @@ local function target_of(block, ahead, kind, name)
 end
 
 local function time_of(block, ahead)
-  local seconds = tonumber(ahead.mtime) or number_of(block:sub(137, 148))
+  local seconds = tonumber((ahead.mtime or ""):match("^%-?%d+%.?%d*$"))
+    or number_of(block:sub(137, 148))
   return math.min(math.max(0, math.floor(seconds)), TIME_MAX)
 end
 
 -- Set the offset of a file's bytes and that of the next header.
-local function find_content(self, entry, block, ahead)
-  local packed = tonumber(ahead.size) or number_of(block:sub(125, 136))
+local function find_content(self, entry, block, ahead, numbers)
+  local packed = ahead.size and decimal_of(ahead.size) or number_of(block:sub(125, 136))
   local from = self.file:seek("cur")
   entry.size, entry.offset = packed, from
-  local map, before = sparse_map(self, block, ahead)
+  local map, before = sparse_map(self, block, ahead, numbers)
   if map then
     local real = ahead["GNU.sparse.realsize"] or ahead["GNU.sparse.size"]
     entry.map = map
-    entry.size = real and tonumber(real) or number_of(block:sub(484, 495))
+    entry.size = real and decimal_of(real) or number_of(block:sub(484, 495))
     -- GNU's map precedes the body, the map of pax is in the body.
     if before == 0 then from = self.file:seek("cur") end
     entry.offset = from + before
@@ -235,20 +241,20 @@ local function find_content(self, entry, block, ahead)
   if self.following > self.size then fail("the archive is cut off") end
 end
 
-local function entry_of(self, block, ahead)
+local function entry_of(self, block, ahead, numbers)
   local given = name_of(block, ahead)
   local kind = type_of(block, given)
   local name = clean(given) or fail(given .. " leads out of the archive")
   local entry = {
     name = name, type = kind, size = 0, mode = number_of(block:sub(101, 108)) % 4096,
-    uid = tonumber(ahead.uid) or number_of(block:sub(109, 116)),
-    gid = tonumber(ahead.gid) or number_of(block:sub(117, 124)),
+    uid = ahead.uid and decimal_of(ahead.uid) or number_of(block:sub(109, 116)),
+    gid = ahead.gid and decimal_of(ahead.gid) or number_of(block:sub(117, 124)),
     mtime = time_of(block, ahead), xattrs = xattrs_of(ahead),
     target = (kind == "link" or kind == "hardlink")
       and target_of(block, ahead, kind, name) or nil,
   }
   self.following = self.file:seek("cur")
-  if kind == "file" then find_content(self, entry, block, ahead) end
+  if kind == "file" then find_content(self, entry, block, ahead, numbers) end
   return entry
 end
 
@@ -256,7 +262,7 @@ end
 ---@return contree.build.TarEntry?
 function Reader:next()
   self.file:seek("set", self.following)
-  local ahead = { pairs = {} }
+  local ahead, numbers = {}, {}
   while true do
     local block = self.file:read(BLOCK)
     if not block or block == ("\0"):rep(BLOCK) then return nil end
@@ -264,7 +270,7 @@ function Reader:next()
     check_header(block)
     local flag, size = block:sub(157, 157), number_of(block:sub(125, 136))
     if flag == "x" then
-      read_records(small_body(self, size), ahead)
+      read_records(small_body(self, size), ahead, numbers)
     elseif flag == "g" then
       small_body(self, size)
     elseif flag == "L" then
@@ -272,7 +278,7 @@ function Reader:next()
     elseif flag == "K" then
       ahead.linkpath = text_of(small_body(self, size))
     else
-      return entry_of(self, block, ahead)
+      return entry_of(self, block, ahead, numbers)
     end
   end
 end

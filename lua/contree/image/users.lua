@@ -17,22 +17,31 @@ local function file_of(client, uuid, path)
   error(text, 0)
 end
 
-local function is_id(text) return text:find("^%d+$") ~= nil end
+local function is_id(text) return text ~= nil and text:find("^%d+$") ~= nil end
+
+-- The number of a text of digits, if it can be an id.
+local function number(text)
+  local id = is_id(text) and #text <= 10 and tonumber(text)
+  return id and id <= 4294967294 and id or nil
+end
 
 -- The fields of the line for a name (the first field) or a number (the third field). A user
--- whose name consists of digits is not found by it.
-local function find(text, wanted)
+-- whose name consists of digits is not found by it. Each of the fields in `ids` must be an id:
+-- the engine passes over other lines, too (src/init/account.c).
+local function find(text, wanted, ids)
   local key = is_id(wanted) and 3 or 1
   for line in text:gmatch("[^\n]+") do
     local fields = {}
     for field in (line .. ":"):gmatch("(.-):") do fields[#fields + 1] = field end
-    if fields[key] == wanted then return fields end
+    local good = fields[key] == wanted
+    for _, each in ipairs(ids) do good = good and number(fields[each]) ~= nil end
+    if good then return fields end
   end
 end
 
 local function id_of(text, what)
-  local id = tonumber(text)
-  if not id or id > 4294967294 then
+  local id = number(text)
+  if not id then
     errors.raise("unprocessable", ("%s is not a valid id of a %s"):format(text, what))
   end
   return id
@@ -55,14 +64,14 @@ function users.find(client, uuid, text, content)
   local function read(path)
     return content and content(path) or file_of(client, uuid, path)
   end
-  local found = find(read("/etc/passwd"), name)
+  local found = find(read("/etc/passwd"), name, { 3, 4 })
   if not found and not is_id(name) then unknown("user", name, "/etc/passwd") end
   local user = {
     uid = id_of(found and found[3] or name, "user"),
-    gid = found and tonumber(found[4]), home = found and found[6],
+    gid = found and number(found[4]), home = found and found[6],
   }
   if group ~= "" then
-    local line = not is_id(group) and find(read("/etc/group"), group)
+    local line = not is_id(group) and find(read("/etc/group"), group, { 3 })
     if not line and not is_id(group) then unknown("group", group, "/etc/group") end
     user.gid = id_of(line and line[3] or group, "group")
   end

@@ -2,6 +2,7 @@
 --- task of its own, and cancels what the client no longer wants.
 
 local contree = require("contree")
+local core = require("contree.core")
 local json = require("contree.base.json")
 local protocol = require("contree.mcp.protocol")
 local shapes = require("contree.mcp.tools.shapes")
@@ -23,15 +24,16 @@ local FAREWELL = 1.8
 local Server = {}
 Server.__index = Server
 
-local function send(self, message)
+-- The JSON of a message. One that has none, as it has bytes that are no UTF-8, becomes an error:
+-- its client waits for an answer.
+local function text_of(message)
   message.jsonrpc = "2.0"
   local text, problem = json.encode(message)
-  if not text then
-    text = assert(json.encode({ jsonrpc = "2.0", id = message.id,
-      error = { code = -32603, message = "the answer is no JSON: " .. problem } }))
-  end
-  self.write(text .. "\n")
+  return text or assert(json.encode({ jsonrpc = "2.0", id = message.id,
+    error = { code = -32603, message = "the answer is no JSON: " .. problem } }))
 end
+
+local function send(self, message) self.write(text_of(message) .. "\n") end
 
 --- Tells the client something that is no answer.
 function Server:notify(method, params) send(self, { method = method, params = params }) end
@@ -92,11 +94,10 @@ end
 
 -- Batches are in one revision only; clients of that one must be able to send them.
 local function handle_batch(self, list)
-  local answers, expected = json.array(), 0
+  local answers, expected = {}, 0
   local function finish()
     if expected == 0 and #answers > 0 then
-      local text = assert(json.encode(answers))
-      self.write(text .. "\n")
+      self.write("[" .. table.concat(answers, ",") .. "]\n")
     end
   end
   for _, message in ipairs(list) do
@@ -106,10 +107,7 @@ local function handle_batch(self, list)
   end
   for _, message in ipairs(list) do
     handle(self, message, function(made)
-      if made then
-        made.jsonrpc = "2.0"
-        answers[#answers + 1] = made
-      end
+      if made then answers[#answers + 1] = text_of(made) end
       expected = math.max(0, expected - 1)
       finish()
     end)
@@ -119,8 +117,8 @@ end
 local function take(self, line)
   if not line:find("%S") then return end
   local message, problem = json.decode(line)
-  if not message then
-    refuse(self, nil, PARSE, problem)
+  if not message or not core.is_utf8(line) then
+    refuse(self, nil, PARSE, problem or "not JSON: not UTF-8")
   elseif message[1] == nil then
     handle(self, message, function(made)
       if made then send(self, made) end
