@@ -308,14 +308,14 @@ describe(("%d inputs each, seed %d:"):format(INPUTS, SEED), function()
   end)
 
   it("a text with all hunks of a diff is the other text", function()
-    try({ "a\nb\nc\n|a\nc\nd", "1\n2\n3\n4\n5\n6\n7\n8\n9\n|1\n2\nx\n4\n5\n6\n7\n8\n", "|x\n", "a|a\n" },
-      function(text)
-        local old, new = text:match("^([^|]*)|(.*)$")
-        if not old or (old .. new):find("%z") then return end
-        local list, numbers = core.diff_lines(old, new, 1), {}
-        for i = 1, #list do numbers[i] = i end
-        assert.equal(new, hunks.apply(old, list, numbers, "f"))
-      end)
+    try({ "a\nb\nc\n|a\nc\nd", "1\n2\n3\n4\n5\n6\n7\n8\n9\n|1\n2\nx\n4\n5\n6\n7\n8\n", "|x\n",
+      "a|a\n" }, function(text)
+      local old, new = text:match("^([^|]*)|(.*)$")
+      if not old or (old .. new):find("%z") then return end
+      local list, numbers = core.diff_lines(old, new, 1), {}
+      for i = 1, #list do numbers[i] = i end
+      assert.equal(new, hunks.apply(old, list, numbers, "f"))
+    end)
   end)
 
   -- What a server writes that gets these lines.
