@@ -65,12 +65,26 @@ static void write_file(int dir, const uint8_t *data, size_t size) {
     close(fd);
 }
 
+static void check(struct journal *j, int dir, size_t length) {
+    struct seen s = {0}, again = {0};
+    struct fault f;
+    HOLDS(journal_each(j, see, &s) == 0 && s.records == j->count);
+    HOLDS(s.bytes <= 2 * length);
+    const struct operation_row row = {
+        .uuid = "new", .kind = "instance", .status = "SUCCESS"};
+    HOLDS(journal_add(j, &row, "log\n", 4));
+    journal_close(j);
+    HOLDS(journal_open(j, dir, &f) == 0);
+    HOLDS(journal_each(j, see, &again) == 0);
+    HOLDS(again.records == s.records + 1 && again.has_new);
+    journal_close(j);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static int dir = -1; /* made once */
     struct input in = {data, size};
     struct journal j = {.fd = -1};
     struct fault f;
-    struct seen s = {0}, again = {0};
     size_t length;
     if (dir < 0)
         dir = make_directory();
@@ -79,17 +93,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (mended)
         mend(bytes, length);
     write_file(dir, bytes, length);
-    HOLDS(journal_open(&j, dir, &f) == 0);
-    HOLDS(journal_each(&j, see, &s) == 0 && s.records == j.count);
-    HOLDS(s.bytes <= 2 * length);
-    const struct operation_row row = {
-        .uuid = "new", .kind = "instance", .status = "SUCCESS"};
-    HOLDS(journal_add(&j, &row, "log\n", 4));
-    journal_close(&j);
-    HOLDS(journal_open(&j, dir, &f) == 0);
-    HOLDS(journal_each(&j, see, &again) == 0);
-    HOLDS(again.records == s.records + 1 && again.has_new);
-    journal_close(&j);
+    bool opened = journal_open(&j, dir, &f) == 0;
+    /* One of a newer engine is left alone. */
+    HOLDS(opened || (f.status == 500 && strstr(f.message, "newer")));
+    if (opened)
+        check(&j, dir, length);
+    else
+        journal_close(&j);
     free(bytes);
     return 0;
 }
