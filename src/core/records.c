@@ -96,6 +96,11 @@ static bool take_length(const char *at, struct record_head *head) {
             take_number(&at, 0, &head->at));
 }
 
+/* Bytes of a stream may be in the spool; those of other records come along. */
+static bool may_be_spooled(const char *type) {
+    return strncmp(type, "std", 3) == 0;
+}
+
 /* Parse a line, which ends with a NUL. */
 static bool parse_head(const char *line, struct record_head *head,
                        struct transfer_error *error) {
@@ -106,7 +111,8 @@ static bool parse_head(const char *line, struct record_head *head,
     memcpy(head->type, line, length);
     head->type[length] = 0;
     if (!is_known(head->type) || !take_number(&at, ' ', &head->id) ||
-        !take_number(&at, ' ', &head->spid) || !take_length(at, head))
+        !take_number(&at, ' ', &head->spid) || !take_length(at, head) ||
+        (head->at >= 0 && !may_be_spooled(head->type)))
         return fail(error, "protocol", "a record has a broken head");
     return head->length <= RECORD_LIMIT ||
            fail(error, "too_large", "a record is larger than 4 MiB");
