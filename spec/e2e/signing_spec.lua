@@ -231,6 +231,7 @@ print(urlopen("https://tls.example/python").read().decode(), end="")'
         signature.headers["X-Second"] = "A"
         return signature
       end } } }))
+    assert.equal("(none)", tostring(result.denied))
     assert.same({ "A", "B after A" }, order)
     assert.equal("signed GET /a both\n", result.stdout)
   end)

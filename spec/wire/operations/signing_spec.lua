@@ -42,6 +42,13 @@ describe("signing", function()
     return connection
   end
 
+  -- What is asked next.
+  local function asked_of(uuid, connection)
+    local ok, frame = pcall(wire.await, connection, "sign")
+    if ok then return frame.data end
+    error(frame .. ": " .. wire.json.encode(engine:wait(uuid).metadata.result), 2)
+  end
+
   -- The head that the server is sent, which answers it.
   local function serve()
     local connection = assert(server:accept())
@@ -67,7 +74,7 @@ describe("signing", function()
   it("asks with the whole head of a request, and sends what is answered", function()
     local uuid = spawn()
     local connection = follow(uuid)
-    local asked = wire.await(connection, "sign").data
+    local asked = asked_of(uuid, connection)
     assert.equal("KEY", asked.secret)
     local request = asked.request
     assert.same({ "GET", "http", "a.example", port, "/p", "q=1" }, { request.method,
@@ -100,7 +107,7 @@ describe("signing", function()
   it("refuses answers that would change where a request goes, and waits for a right one", function()
     local uuid = spawn()
     local connection = follow(uuid)
-    local id = wire.await(connection, "sign").data.id
+    local id = asked_of(uuid, connection).id
     for words, answer in pairs{
       ["headers must be an object"] = {},
       ["headers%.Host cannot be changed"] = { headers = { Host = "b.example" } },
@@ -125,15 +132,15 @@ describe("signing", function()
   it("is for one client: the last one, which is asked again for what waits", function()
     local uuid = spawn()
     local first = follow(uuid)
-    local asked = wire.await(first, "sign").data
+    local asked = asked_of(uuid, first)
     local second = follow(uuid)
-    assert.same(asked, wire.await(second, "sign").data)
+    assert.same(asked, asked_of(uuid, second))
     wire.await(first, "end")
     first:close()
     second:close()
     -- One that went away is forgotten.
     local third = follow(uuid)
-    assert.same(asked, wire.await(third, "sign").data)
+    assert.same(asked, asked_of(uuid, third))
     assert.equal(204, engine:post(path(uuid, asked.id), { refused = true }).status)
     wire.await(third, "end")
     third:close()
