@@ -121,10 +121,33 @@ local function tasks(contree, image)
   equal("timeout", reason.kind)
 end
 
+-- A function signs what a run sends, while the run is waited for. The server is in a sandbox, too.
+local function signs(contree, image)
+  local server = image:start("mkdir /w; echo content > /w/file; exec httpd -f -p 80 -h /w")
+  local address, asked = server:forward(80), 0
+  local host = "signed.example:" .. address:match("%d+$")
+  local function run(sign)
+    return image:run{ shell = ("for i in 1 2 3 4 5 6 7 8 9; do "
+      .. "wget -q -O - http://%s/file && break; sleep 0.1; done 2>&1"):format(host),
+      networking = { allow = { host }, resolve = { ["signed.example"] = "127.0.0.1" } },
+      secrets = { KEY = { hosts = { host }, sign = sign } } }
+  end
+  local result = run(function(request)
+    asked = asked + 1
+    contree.sleep(0.001)
+    return { headers = { ["X-Signature"] = request.method } }
+  end)
+  equal("content\n", result.stdout:match("content\n$"))
+  equal(true, asked >= 1)
+  result = run(function() error("mine", 0) end)
+  equal("mine", result.denied[1].error)
+  server:cancel()
+end
+
 ---@param lacks? { blocking: boolean?, generators: boolean? } false: what the host refuses
 return function(contree, image, lacks)
   lacks = lacks or {}
-  local checks = { protected, side_by_side, tasks, in_parts, require("spec.support.live"),
+  local checks = { protected, side_by_side, tasks, in_parts, signs, require("spec.support.live"),
     lacks.blocking == false and refused_inside_c or inside_c }
   if lacks.generators ~= false then
     checks[#checks + 1] = generators
