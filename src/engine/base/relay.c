@@ -14,7 +14,7 @@ enum {
     /* Asked for; the kernel may give less. More would not stay in a cache of
      * the processor until it is read again. */
     PIPE_SIZE = 256 << 10,
-    ROUNDS = 8,          /* in one turn of the loop */
+    ROUNDS = 8, /* in one turn of the loop */
     FILTERED_SIZE = 32 << 10,
     PENDING_MAX = 1 << 20
 };
