@@ -87,14 +87,15 @@ function crew.stop()
 end
 
 -- A client that was killed leaves commands whose output nobody reads.
-local HARMLESS = { "[^\n]*rite error[^\n]*\n", "[^\n]*error writing[^\n]*\n" }
+local HARMLESS = { "[^\n]*rite error[^\n]*\n", "[^\n]*error writing[^\n]*\n",
+  "[^\n]*Broken pipe\n", "[^\n]*I/O error\n" }
 
 --- Whatever a client printed is a fault.
 function crew.read_logs()
   for name in crew.names("logs") do
     local text = disk.peek(("%s/logs/%s"):format(world.directory, name)) or ""
     for _, pattern in ipairs(HARMLESS) do text = text:gsub(pattern, "") end
-    if text ~= "" then world.fault("%s said: %s", name, text:sub(1, 3000)) end
+    if text:find("%S") then world.fault("%s said: %s", name, text:sub(1, 3000)) end
   end
 end
 
