@@ -36,6 +36,7 @@ describe("a session", function()
     assert.are.equal(1, session:run{ command = "two", args = { "x", "y" } }.exit_code)
     session:run("three")
     assert.are.equal("b", session.image.uuid)
+    assert.matches("^contree%.Session%(main at contree%.", tostring(session))
     assert.are.equal("start|one|two x y|three", titles())
     local asked = server:requests()
     assert.are.equal(fake.IMAGE, asked[1].json.image)
@@ -175,6 +176,28 @@ describe("a session", function()
       if line == "POST /v1/instances" then spawned = spawned + 1 end
     end
     assert.are.equal(1, spawned)
+  end)
+
+  it("does nothing else while it runs a command", function()
+    local slow = keeps("b")
+    slow.delay = 0.5
+    answers(keeps("a"), slow)
+    session:run("1")
+    local result = session:fork().image
+    local task = contree.spawn(function() return session:run("2") end)
+    contree.sleep(0.1)
+    for name, argument in pairs{ run = "3", start = "3", rollback = 1, branch = "x",
+      checkout = "main", commit = result } do
+      local err = failure(session[name], session, argument, "x")
+      assert.are.equal("conflict", err.kind, name)
+      assert.are.equal("this session is running a command", err.message, name)
+      assert.are.equal("wait for it, or fork() the session", err.hint)
+    end
+    assert.are.equal("main", session.branch_name)
+    assert.are.equal("b", task:wait().uuid)
+    assert.are.equal("start|1|2", titles())
+    assert.are.same({ "main" }, session:list_branches())
+    assert.are.equal("x", session:branch("x").branch_name)
   end)
 
   it("forks", function()

@@ -179,6 +179,13 @@ describe("an archive that is unpacked on the host", function()
     local ok, problem = unpack(bytes:sub(1, -1025))
     assert.is_nil(ok)
     assert.matches("cut off", problem)
+    -- A block with a sum is no end, also where its name is empty: "f" stays in the archive.
+    for _, byte in ipairs{ 1, 513 + 512 } do
+      ok, problem = unpack(bytes:sub(1, byte - 1) .. "\0" .. bytes:sub(byte + 1))
+      assert.is_nil(ok)
+      assert.matches("damaged", problem)
+      assert.equal("secret\n", disk.capture("ls " .. directory))
+    end
     math.randomseed(1)
     for _ = 1, 500 do
       local at = math.random(#bytes)

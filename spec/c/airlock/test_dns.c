@@ -34,8 +34,10 @@ static void test_address(void) {
     CHECK_NUMBER(ns_msg_count(m, ns_s_an), 1);
     CHECK_NUMBER(ns_parserr(&m, ns_s_qd, 0, &rr), 0);
     CHECK_STRING(ns_rr_name(rr), "WwW.Example.org");
+    CHECK(ns_rr_type(rr) == ns_t_a && ns_rr_class(rr) == ns_c_in);
     CHECK_NUMBER(ns_parserr(&m, ns_s_an, 0, &rr), 0);
     CHECK_STRING(ns_rr_name(rr), "WwW.Example.org");
+    CHECK(ns_rr_type(rr) == ns_t_a && ns_rr_class(rr) == ns_c_in);
     CHECK_NUMBER(ns_rr_ttl(rr), DNS_TTL);
     CHECK(memcmp(ns_rr_rdata(rr), "\306\022\0\007", 4) == 0);
 }

@@ -94,7 +94,7 @@ static void test_deny(void) {
 
 static void test_ports(void) {
     struct policy *p =
-        parsed("{\"allow\":[{\"host\":\"a.example\",\"ports\":[9000,25]},"
+        parsed("{\"allow\":[{\"host\":\"0x1.0xg\",\"ports\":[9000,25]},"
                "\"b.example:81-83\",\"c.example:82\"],"
                "\"deny\":[\"d.example:7\"]}");
     const uint16_t *ports, expected[] = {25, 81, 82, 83, 9000};
@@ -153,6 +153,9 @@ static void test_private_addresses(void) {
     }
     for (size_t i = 0; i < sizeof public / sizeof *public; i++)
         CHECK_STRING(resolved(p, "a.example", public[i]), "allowed");
+    /* A name that no rule allows, or not at this port. */
+    CHECK_STRING(resolved(p, "b.example", "10.0.0.1"), "rule");
+    CHECK_STRING(resolved(p, "b.example", "127.0.0.1"), "rule");
     policy_free(p);
     p = parsed("{\"allow\":[\"a.example\",\"10.1.2.0/24:443\","
                "\"127.0.0.1:443\",\"169.254.169.254:80\"]}");
@@ -162,6 +165,59 @@ static void test_private_addresses(void) {
     CHECK_STRING(resolved(p, "a.example", "169.254.169.254"), "private");
     CHECK(allows(p, to_address("10.1.2.3", 443)));
     CHECK(allows(p, to_address("169.254.169.254", 80)));
+    policy_free(p);
+}
+
+/* Where each range that is not public begins and ends. */
+static void test_edges(void) {
+    static const struct {
+        const char *before, *first, *last, *after;
+    } ranges[] = {
+        {NULL, "0.0.0.0", "0.255.255.255", "1.0.0.0"},
+        {"9.255.255.255", "10.0.0.0", "10.255.255.255", "11.0.0.0"},
+        {"100.63.255.255", "100.64.0.0", "100.127.255.255", "100.128.0.0"},
+        {"126.255.255.255", "127.0.0.0", "127.255.255.255", "128.0.0.0"},
+        {"168.63.129.15", "168.63.129.16", "168.63.129.16", "168.63.129.17"},
+        {"169.253.255.255", "169.254.0.0", "169.254.255.255", "169.255.0.0"},
+        {"172.15.255.255", "172.16.0.0", "172.31.255.255", "172.32.0.0"},
+        {"191.255.255.255", "192.0.0.0", "192.0.0.255", "192.0.1.0"},
+        {"192.0.1.255", "192.0.2.0", "192.0.2.255", "192.0.3.0"},
+        {"192.88.98.255", "192.88.99.0", "192.88.99.255", "192.88.100.0"},
+        {"192.167.255.255", "192.168.0.0", "192.168.255.255", "192.169.0.0"},
+        {"198.17.255.255", "198.18.0.0", "198.19.255.255", "198.20.0.0"},
+        {"198.51.99.255", "198.51.100.0", "198.51.100.255", "198.51.101.0"},
+        {"203.0.112.255", "203.0.113.0", "203.0.113.255", "203.0.114.0"},
+        {"223.255.255.255", "224.0.0.0", "239.255.255.255", NULL},
+        {NULL, "240.0.0.0", "255.255.255.255", NULL},
+        {NULL, "::", "1fff:ffff::", NULL},
+        {NULL, "2001::", "2001:1ff:ffff::", "2001:200::"},
+        {"2001:db7:ffff::", "2001:db8::", "2001:db8:ffff::", "2001:db9::"},
+        {"2001:ffff::", "2002::", "2002:ffff:ffff::", "2003::"},
+        {"3ffe:ffff::", "3fff::", "3fff:fff:ffff::", "3fff:1000::"},
+        {NULL, "4000::", "ffff:ffff::", NULL},
+    };
+    struct policy *p = parsed("{\"allow\":[\"a.example\"]}");
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        CHECK_STRING(resolved(p, "a.example", ranges[i].first), "private");
+        CHECK_STRING(resolved(p, "a.example", ranges[i].last), "private");
+        if (ranges[i].before)
+            CHECK_STRING(resolved(p, "a.example", ranges[i].before), "allowed");
+        if (ranges[i].after)
+            CHECK_STRING(resolved(p, "a.example", ranges[i].after), "allowed");
+    }
+    policy_free(p);
+    /* Among private addresses, those that are none. */
+    static const char *const never[] = {"100.100.100.200",
+                                        "fd00:ec2::", "fd00:ec2:ffff::"};
+    static const char *const near[] = {"100.100.100.199", "100.100.100.201",
+                                       "fd00:ec1:ffff::", "fd00:ec3::",
+                                       "fc00::",          "fdff:ffff::"};
+    p = parsed("{\"allow\":[{\"host\":\"p.example\",\"private\":true}]}");
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        CHECK_STRING(resolved(p, "p.example", never[i]), "private");
+    for (size_t i = 0; i < sizeof near / sizeof *near; i++)
+        CHECK_STRING(resolved(p, "p.example", near[i]), "allowed");
+    CHECK_STRING(resolved(p, "p.example", "fe00::"), "private");
     policy_free(p);
 }
 
@@ -263,6 +319,9 @@ static void test_refused_rules(void) {
         {"{\"allow\":[\"10.1.2.0/33\"]}", "no valid length"},
         {"{\"allow\":[\"2130706433\"]}", "is neither"},
         {"{\"allow\":[\"0x7f.1\"]}", "is neither"},
+        {"{\"allow\":[\"127.0X1f\"]}", "is neither"},
+        {"{\"allow\":[\"0x7f000001\"]}", "is neither"},
+        {"{\"allow\":[\"a.0x\"]}", "is neither"},
         {"{\"allow\":[\"0177.0.0.1\"]}", "is neither"},
         {"{\"allow\":[\"[::1\"]}", "no \"]\""},
         {"{\"allow\":[\"::ffff:1.2.3.4\"]}", "write it as IPv4"},
@@ -316,6 +375,7 @@ int main(void) {
     RUN(test_ports, "ports are listed once each, in their order");
     RUN(test_nothing, "an empty list allows nothing");
     RUN(test_private_addresses, "private and special addresses");
+    RUN(test_edges, "where each range begins and ends");
     RUN(test_requests, "methods and paths");
     RUN(test_pins, "pinned names");
     RUN(test_refused_rules, "wrong rules are refused in words");

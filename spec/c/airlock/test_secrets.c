@@ -86,6 +86,13 @@ static void test_refused(void) {
          "cannot stand in a query"},
         {"{\"T\":{\"value\":\"" VALUE "\",\"hosts\":[\"a\"],\"heder\":\"X\"}}",
          "secrets.T has no member \"heder\"; did you mean \"header\"?"},
+        {"{\"T\":{\"sign\":1,\"hosts\":[\"a\"]}}", "T.sign must be true"},
+        {"{\"T\":{\"sign\":true,\"value\":\"" VALUE "\",\"hosts\":[\"a\"]}}",
+         "secrets.T has sign, so it cannot have value"},
+        {"{\"T\":{\"sign\":true,\"header\":\"X\",\"hosts\":[\"a\"]}}",
+         "secrets.T has sign, so it cannot have header"},
+        {"{\"T\":{\"sign\":true,\"in\":[\"body\"],\"hosts\":[\"a\"]}}",
+         "secrets.T has sign, so it cannot have in"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct secrets s;
@@ -248,6 +255,22 @@ static void test_chunks(void) {
     }
 }
 
+/* One that is for a certain header is refused in others. */
+static void test_headers(void) {
+    const char *got = passes(&to_q,
+                             "GET / HTTP/1.1\r\nHost: x.q.example\r\nx-KEY: "
+                             "a " OTHER "\r\n\r\n",
+                             7);
+    CHECK(got && strstr(got, "\r\nx-KEY: a " PLAIN "\r\n"));
+    CHECK(!passes(
+        &to_q,
+        "GET / HTTP/1.1\r\nHost: x.q.example\r\nX-Keys: " OTHER "\r\n\r\n", 7));
+    CHECK(!passes(&to_q,
+                  "GET / HTTP/1.1\r\nHost: x.q.example\r\nX-Key: 1\r\nX: " OTHER
+                  "\r\n\r\n",
+                  7));
+}
+
 static void test_queries(void) {
     const char *got = passes(
         &to_q, "GET /a?k=" OTHER " HTTP/1.1\r\nHost: x.q.example\r\n\r\n", 99);
@@ -275,6 +298,7 @@ int main(void) {
     RUN(test_answers, "answers");
     RUN(test_requests, "requests, in pieces of each size");
     RUN(test_chunks, "a placeholder in two chunks");
+    RUN(test_headers, "a placeholder that is for one header");
     RUN(test_queries, "queries, and what is refused");
     secrets_clear(&secrets);
     return CHECK_DONE();

@@ -470,6 +470,7 @@ static void operations(void) {
     CHECK_STRING(o.metadata, "{\"command\":\"true\"}");
     CHECK(o.finished == 0 && !o.error && !o.tag && !o.result_image[0]);
     CHECK_NUMBER(o.image_size, -1);
+    length = 7;
     CHECK_NUMBER(store_operation_log(s, a, &log, &length, &f), 0);
     CHECK(!log && length == 0);
     o.status = "SUCCESS";
@@ -540,6 +541,17 @@ static void one_engine(void) {
     snprintf(want, sizeof want, "another contree-engine (pid %d) uses %s",
              (int)getpid(), d.path);
     CHECK_STRING(f.message, want);
+    /* Where it is served, once that was told. */
+    char socket[32] = "before";
+    CHECK(!store_served_on(d.path, socket, sizeof socket));
+    CHECK_NUMBER(store_announce(s, "/run/a.sock", &f), 0);
+    CHECK(store_served_on(d.path, socket, sizeof socket));
+    CHECK_STRING(socket, "/run/a.sock");
+    CHECK(!store_served_on(d.path, socket, sizeof "/run/a.sock" - 1));
+    CHECK(!store_served_on("/nowhere", socket, sizeof socket));
+    CHECK(store_is_there(s));
+    CHECK(shell("rm %s/lock", d.path));
+    CHECK(!store_is_there(s));
     store_close(s);
     s = open_store(&d);
     CHECK(s != NULL);
@@ -645,6 +657,9 @@ static void migrations(void) {
     struct store *s = open_store(&d);
     add(s, "a", 1, NULL);
     store_close(s);
+    /* Who closes last leaves the database alone. */
+    CHECK(shell("test ! -e %s/contree.db-wal -a ! -e %s/contree.db-shm", d.path,
+                d.path));
     s = open_store(&d);
     CHECK_NUMBER(list(s, (struct image_filter){.page.limit = 5}).count, 1);
     store_close(s);

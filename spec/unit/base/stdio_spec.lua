@@ -147,6 +147,13 @@ describe("stdout=", function()
     assert.are.equal(file, (send(file)))
     file:seek("set")
     assert.are.equal("a\0ba\0b", file:read("*a"))
+    -- The core may write to a file that is ours, and that is closed in the end.
+    local sink = stdio.output({ path = path }, "stdout")()
+    local own = sink.file
+    assert.are.equal("file", io.type(own))
+    assert.are.equal(path, sink.finish())
+    assert.are.equal("closed file", io.type(own))
+    assert.is_nil(stdio.output(file, "stdout")().file)
     file:close()
     os.remove(path)
   end)

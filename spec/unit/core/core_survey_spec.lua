@@ -61,9 +61,11 @@ describe("core.survey", function()
     -- In the same order whatever the order of the names, and each once.
     local names = {}
     for i = 1, 600 do names[#names + 1] = "a/b/" .. (i * 7 % 600 + 1) .. "\0" end
-    names[#names + 1] = "a/b/1\0a/b/none\0"
+    names[#names + 1] = "a/b/1\0a/b/8\0a/b/none\0"
     local listed = survey{ names = table.concat(names) }
     assert.are.equal(600, listed:counts().added)
+    assert.are.equal("r a, r a/b, r a/l",
+      shown(survey{ names = table.concat(names), index = first:index() }))
     assert.are.equal(600, select(2, names_in(pack(listed)):gsub("%S+", "")))
   end)
 

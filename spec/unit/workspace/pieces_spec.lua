@@ -26,6 +26,13 @@ describe("what is risky", function()
 
   it("by mode", function()
     assert.matches("new program", of("a", { mode = 493 }))
+    for _, mode in ipairs{ 64, 8, 1 } do
+      assert.matches("new program", of("a", { mode = 384 + mode }))
+      assert.matches("becomes", of("a", { change = "changed", mode = 384 + mode,
+        was = { type = "file", mode = 420 } }))
+      assert.is_nil(of("a", { change = "changed", mode = 493,
+        was = { type = "file", mode = 384 + mode } }))
+    end
     assert.matches("becomes", of("a", { change = "changed", mode = 457,
       was = { type = "file", mode = 420 } }))
     assert.is_nil(of("a", { change = "changed", mode = 493, was = { type = "file", mode = 493 } }))

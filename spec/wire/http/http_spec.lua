@@ -183,6 +183,12 @@ describe("the HTTP server", function()
         local reply = wire.refuses(400, "twice", with(lines))
         assert.are.equal("close", reply.headers.connection)
       end
+      -- Without a body the connection would be kept.
+      for _, lines in ipairs{ "Host: a\r\nHost: b",
+        "Host: x\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b", "Host: x\r\nA(b): 2",
+        "Host: x\r\nA: \1" } do
+        is_ended(400, "GET /v1/whoami HTTP/1.1\r\n" .. lines .. "\r\n\r\n")
+      end
       wire.refuses(400, "name", with("Host: x\r\nA(b): 2"))
       wire.refuses(400, "Content%-Length", with("Host: x\r\nContent-Length: 9223372036854775808"))
       for _, lines in ipairs{ "Host: x\r\nContent-Length : 2", "Host: x\r\nA : b",
