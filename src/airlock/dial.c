@@ -144,6 +144,16 @@ static void on_resolved(void *arg, const struct address *list, size_t count) {
     attempt(d);
 }
 
+/* Whoever says where a name is may have denied that address, too. */
+static bool is_denied(struct dial *d) {
+    bool denied =
+        d->target.name &&
+        policy_resolved(d->policy, &d->target, &d->list[0]) == REFUSED_RULE;
+    if (denied)
+        d->why = REFUSED_RULE;
+    return denied;
+}
+
 static void find_addresses(struct dial *d, struct resolver *r) {
     d->port = d->target.port;
     d->count = 1;
@@ -151,10 +161,13 @@ static void find_addresses(struct dial *d, struct resolver *r) {
         d->list[0] = d->target.address;
     else if (!policy_pin(d->policy, d->target.name, &d->list[0], &d->port))
         d->count = 0;
-    if (d->count == 1)
-        attempt(d);
-    else
+    if (d->count == 0) {
         d->resolution = resolve(r, d->target.name, on_resolved, d);
+        return;
+    }
+    if (is_denied(d))
+        d->count = 0;
+    attempt(d);
 }
 
 struct dial *dial_start(uv_loop_t *loop, struct resolver *r,

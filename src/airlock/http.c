@@ -127,6 +127,14 @@ static int use_secret_in(struct http *h, enum secret_place place,
     return why == REFUSED_NOT ? 0 : http_refuse(h, why);
 }
 
+/* By these the answer would have a secret in a form that is not found: in
+ * pieces, or compressed. */
+static bool is_of_form(const char *name, size_t size) {
+    return http_is(name, size, "accept-encoding") ||
+           http_is(name, size, "te") || http_is(name, size, "range") ||
+           http_is(name, size, "if-range");
+}
+
 static int end_header(struct http *h) {
     if (!h->in_header)
         return 0;
@@ -148,7 +156,7 @@ static int end_header(struct http *h) {
     if (use_secret_in(h, IN_HEADERS, name, size, value_at, length) < 0)
         return -1;
     value = h->lines.data + value_at;
-    if (h->wanted && http_is(name, size, "accept-encoding")) {
+    if (h->wanted && is_of_form(name, size)) {
         h->lines.length = at;
     } else if (http_is(name, size, "host")) {
         h->hosts++;
@@ -311,12 +319,31 @@ static int use_secrets_in_path(struct http *h) {
     return why == REFUSED_NOT ? 0 : http_refuse(h, why);
 }
 
+static int remember_request(struct http *h) {
+    if (!h->watched)
+        return 0;
+    if (h->asked - h->answered == UNANSWERED_MAX)
+        return http_refuse(h, REFUSED_LIMIT);
+    h->was_head[h->asked++ % UNANSWERED_MAX] = h->parser.method == HTTP_HEAD;
+    return 0;
+}
+
+bool http_answers_head(struct http *h) {
+    return h->answered < h->asked &&
+           h->was_head[h->answered++ % UNANSWERED_MAX];
+}
+
+void http_watch_answers(struct http *h) {
+    h->watched = true;
+}
+
 static int on_head(http_parser *p) {
     struct http *h = p->data;
     if (end_header(h) < 0)
         return -1;
     check(h);
-    if (h->why != REFUSED_NOT || use_secrets_in_path(h) < 0)
+    if (h->why != REFUSED_NOT || use_secrets_in_path(h) < 0 ||
+        remember_request(h) < 0)
         return -1;
     h->requests++;
     h->in_body = true;
@@ -419,7 +446,7 @@ struct http *http_make(const struct policy *p, const struct target *t) {
     return h;
 }
 
-void http_use_secrets(struct http *h, const struct secrets *s) {
+void http_use_secrets(struct http *h, struct secrets *s) {
     if (s->count == 0)
         return;
     h->secrets = s;

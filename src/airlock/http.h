@@ -29,7 +29,12 @@ void http_free(struct http *h);
 /* Puts secrets into the requests, which have to live as long. When one is for
  * the target the server is asked for answers that are not compressed, so that
  * its value would be found in them. */
-void http_use_secrets(struct http *h, const struct secrets *s);
+void http_use_secrets(struct http *h, struct secrets *s);
+/* Keeps in mind which requests were HEAD, for http_answers_head(). */
+void http_watch_answers(struct http *h);
+/* Whether the oldest request that was not asked for so far was HEAD; false
+ * without one. */
+bool http_answers_head(struct http *h);
 /* Takes what the client has sent, and adds to `out` what to send to the server.
  * A request is sent from the end of its head on. Only HTTP_GOES_ON and
  * HTTP_SIGNS add. */

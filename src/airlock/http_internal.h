@@ -8,7 +8,7 @@
 #include "base/buffer.h"
 #include <http_parser.h>
 
-enum { BEGINNING = 32 };
+enum { BEGINNING = 32, UNANSWERED_MAX = 256 /* requests of a connection */ };
 
 /* A span of `lines`. */
 struct span {
@@ -19,8 +19,8 @@ struct http {
     http_parser parser;
     const struct policy *policy;
     const struct target *target;
-    const struct secrets *secrets; /* NULL: none */
-    bool wanted;                   /* one of them is for the target */
+    struct secrets *secrets; /* NULL: none */
+    bool wanted;             /* one of them is for the target */
     struct buffer held; /* of a body: may be the beginning of a placeholder */
     const struct secret *signer; /* the request waits for it, or will */
     size_t signers;              /* of the secrets: those behind are next */
@@ -38,7 +38,10 @@ struct http {
     char first[BEGINNING];   /* of the connection */
     size_t first_length;
     size_t requests;
-    struct span path; /* of `url` */
+    bool watched;                  /* the next three are used */
+    size_t asked, answered;        /* requests */
+    bool was_head[UNANSWERED_MAX]; /* of those between, in a ring */
+    struct span path;              /* of `url` */
     enum refusal why;
 };
 

@@ -4,6 +4,7 @@
 #include "airlock/channel.h"
 #include "airlock/http.h"
 #include "airlock/policy/signature.h"
+#include "airlock/reply.h"
 #include "base/descriptor.h"
 #include "base/relay.h"
 #include "base/turn.h"
@@ -21,9 +22,8 @@ enum {
 /* What goes one way. */
 struct queue {
     struct buffer bytes;
-    size_t held; /* at the end: may be the beginning of a secret */
-    bool ended;  /* no more comes */
-    bool told;   /* the other side knows */
+    bool ended; /* no more comes */
+    bool told;  /* the other side knows */
 };
 
 enum { CLIENT, UPSTREAM, SIDES };
@@ -40,6 +40,7 @@ struct intercepted {
     struct queue from[SIDES];
     struct http *http;
     struct signing_wait wait; /* no request is taken meanwhile */
+    struct reply *reply;      /* NULL: there are no secrets to take out */
     bool refused;             /* only the refusal is still written */
     bool closing, reset;
     uv_poll_t polls[SIDES];
@@ -59,6 +60,7 @@ static void free_all(struct intercepted *x) {
         buffer_free(&x->from[side].bytes);
     }
     http_free(x->http);
+    reply_free(x->reply);
     x->ended(x->arg);
     free(x);
 }
@@ -99,8 +101,6 @@ static void refuse_request(struct intercepted *x) {
     events_refused(x->shared->events, &o, r.why);
     /* The server is not heard any more: its answer would not fit. */
     x->refused = true;
-    answer->bytes.length -= answer->held;
-    answer->held = 0;
     answer->ended = true;
     x->from[CLIENT].bytes.length = 0;
     x->from[CLIENT].ended = true;
@@ -142,18 +142,17 @@ static int take_request(struct intercepted *x, const char *data,
 
 /* ---- answers ---- */
 
-/* A value may have come in two pieces: its beginning waits for the rest. */
+static bool answers_head(void *arg) {
+    struct intercepted *x = arg;
+    return http_answers_head(x->http);
+}
+
+/* Of length 0: there are no more. */
 static int take_answer(struct intercepted *x, const char *data, size_t length) {
-    struct queue *q = &x->from[UPSTREAM];
-    const struct secrets *s = x->shared->secrets;
-    size_t from = q->bytes.length - q->held;
-    if (!buffer_add(&q->bytes, data, length))
-        return -1;
-    char *text = q->bytes.data + from;
-    size_t size = q->bytes.length - from;
-    secrets_remove(s, text, size);
-    q->held = secrets_partial(s, true, text, size);
-    return 0;
+    struct buffer *out = &x->from[UPSTREAM].bytes;
+    if (x->reply)
+        return reply_take(x->reply, data, length, out);
+    return length == 0 || buffer_add(out, data, length) ? 0 : -1;
 }
 
 /* ---- moving bytes ---- */
@@ -190,8 +189,7 @@ static int fill(struct intercepted *x, int side) {
         return n == CHANNEL_WAITS ? 0 : -1;
     if (n == 0) {
         q->ended = true;
-        q->held = 0;
-        return 1;
+        return side == UPSTREAM && take_answer(x, NULL, 0) < 0 ? -1 : 1;
     }
     int rc = side == CLIENT ? take_request(x, piece, (size_t)n)
                             : take_answer(x, piece, (size_t)n);
@@ -202,7 +200,7 @@ static int fill(struct intercepted *x, int side) {
 static int drain(struct intercepted *x, int side) {
     struct queue *q = &x->from[side];
     struct channel *to = x->channels[!side];
-    size_t size = q->bytes.length - q->held;
+    size_t size = q->bytes.length;
     x->writes[!side] = 0;
     if (size == 0)
         return 0;
@@ -339,6 +337,14 @@ static struct channel *make_upstream(struct intercepted *x,
                   : channel_plain(i->upstream, NULL, 0);
 }
 
+static bool make_reply(struct intercepted *x) {
+    if (x->shared->secrets->count == 0)
+        return true;
+    http_watch_answers(x->http);
+    x->reply = reply_make(x->shared->secrets, answers_head, x);
+    return x->reply != NULL;
+}
+
 static bool make_channels(struct intercepted *x, const struct interception *i) {
     x->channels[CLIENT] = make_client(x, i);
     if (x->channels[CLIENT])
@@ -347,9 +353,10 @@ static bool make_channels(struct intercepted *x, const struct interception *i) {
     if (x->channels[UPSTREAM])
         x->fds[UPSTREAM] = -1;
     x->http = http_make(x->shared->policy, &x->target);
-    if (x->http)
-        http_use_secrets(x->http, x->shared->secrets);
-    return x->channels[CLIENT] && x->channels[UPSTREAM] && x->http;
+    if (!x->http || !make_reply(x))
+        return false;
+    http_use_secrets(x->http, x->shared->secrets);
+    return x->channels[CLIENT] && x->channels[UPSTREAM];
 }
 
 static bool watch_channels(struct intercepted *x) {

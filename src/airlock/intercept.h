@@ -17,7 +17,7 @@ enum { HANDSHAKES_MS = 10000 };
 struct interceptor {
     uv_loop_t *loop;
     const struct policy *policy;
-    const struct secrets *secrets;
+    struct secrets *secrets;
     struct events *events;
     struct signing *signing;
     struct authority *authority;

@@ -183,6 +183,32 @@ static void test_basic(void) {
     CHECK(becomes(&to_a, IN_HEADERS, "Authorization", "Basic ", "Basic "));
 }
 
+/* A server may say a login back as it got it. */
+static void test_logins_said_back(void) {
+    struct secrets s;
+    struct fault f;
+    char text[128], in[128], line[256];
+    CHECK(parse(&s, given, &f) == 0);
+    for (int i = 0; i < LOGINS_MAX + 2; i++) {
+        int n = snprintf(text, sizeof text, "u%d:" MARK, i);
+        EVP_EncodeBlock((unsigned char *)in, (unsigned char *)text, n);
+        n = snprintf(line, sizeof line, "Basic %s", in);
+        enum refusal why = secrets_insert(&s, &to_a, IN_HEADERS,
+                                          "Authorization", line, (size_t)n);
+        /* None is forgotten for another. */
+        CHECK(why == (i < LOGINS_MAX ? REFUSED_NOT : REFUSED_LIMIT));
+        CHECK((strstr(line, in) == NULL) == (i < LOGINS_MAX));
+        if (why != REFUSED_NOT)
+            continue;
+        char *sent = line + strlen("Basic ");
+        CHECK(secrets_partial(&s, true, sent, strlen(sent) - 1) ==
+              strlen(sent) - 1);
+        secrets_remove(&s, line, (size_t)n);
+        CHECK(strcmp(sent, in) == 0);
+    }
+    secrets_clear(&s);
+}
+
 static void test_answers(void) {
     char text[] = "a " VALUE VALUE " b " PLAIN;
     secrets_remove(&secrets, text, strlen(text));
@@ -295,6 +321,7 @@ int main(void) {
     RUN(test_written, "the airlock reads what the engine has made");
     RUN(test_places, "hosts and places");
     RUN(test_basic, "logins in base64");
+    RUN(test_logins_said_back, "logins that are said back");
     RUN(test_answers, "answers");
     RUN(test_requests, "requests, in pieces of each size");
     RUN(test_chunks, "a placeholder in two chunks");

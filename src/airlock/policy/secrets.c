@@ -255,6 +255,15 @@ int secrets_parse(struct secrets *out, const json_t *object, const char *where,
     return 0;
 }
 
+static void clear_logins(struct secrets *s) {
+    for (size_t i = 0; i < s->login_count; i++) {
+        explicit_bzero(s->logins[i].sent, s->logins[i].length);
+        free(s->logins[i].sent);
+        free(s->logins[i].given);
+    }
+    free(s->logins);
+}
+
 void secrets_clear(struct secrets *s) {
     for (size_t i = 0; i < s->count; i++) {
         struct secret *each = &s->list[i];
@@ -267,6 +276,7 @@ void secrets_clear(struct secrets *s) {
         rules_clear(&each->hosts);
     }
     free(s->list);
+    clear_logins(s);
     *s = (struct secrets){0};
 }
 
@@ -363,11 +373,40 @@ static enum refusal insert_plain(const struct secrets *s,
     return REFUSED_NOT;
 }
 
+static bool knows_login(const struct secrets *s, const char *sent,
+                        size_t length) {
+    for (size_t i = 0; i < s->login_count; i++)
+        if (s->logins[i].length == length &&
+            memcmp(s->logins[i].sent, sent, length) == 0)
+            return true;
+    return false;
+}
+
+/* False: there are too many to look for in what servers say. None is forgotten
+ * for another: the sandbox could have that done before an answer comes. */
+static bool remember_login(struct secrets *s, const char *given,
+                           const char *sent, size_t length) {
+    if (knows_login(s, sent, length))
+        return true;
+    if (s->login_count == LOGINS_MAX || length > LOGIN_MAX)
+        return false;
+    if (!s->logins)
+        s->logins = calloc(LOGINS_MAX, sizeof *s->logins);
+    struct login made = {strndup(given, length), strndup(sent, length), length};
+    if (s->logins && made.given && made.sent) {
+        s->logins[s->login_count++] = made;
+        return true;
+    }
+    free(made.given);
+    free(made.sent);
+    return false;
+}
+
 /* The login of "Basic …" is base64 of USER:PASSWORD. What OpenSSL cannot decode
  * is no login, and stays as it is. */
-static enum refusal insert_basic(const struct secrets *s,
-                                 const struct target *t, const char *header,
-                                 char *text, size_t length) {
+static enum refusal insert_basic(struct secrets *s, const struct target *t,
+                                 const char *header, char *text,
+                                 size_t length) {
     unsigned char *plain CLEANUP(cleanup_free) = malloc(length + 4);
     unsigned char *again CLEANUP(cleanup_free) = malloc(length + 8);
     if (!plain || !again || length == 0 || length % 4 || length > INT32_MAX)
@@ -380,14 +419,19 @@ static enum refusal insert_basic(const struct secrets *s,
     enum refusal why = insert_plain(s, t, IN_HEADERS, header, (char *)plain,
                                     (size_t)size - padding);
     if (why == REFUSED_NOT &&
-        EVP_EncodeBlock(again, plain, size - (int)padding) == (int)length)
-        memcpy(text, again, length);
+        EVP_EncodeBlock(again, plain, size - (int)padding) == (int)length &&
+        memcmp(text, again, length) != 0) {
+        if (remember_login(s, text, (char *)again, length))
+            memcpy(text, again, length);
+        else
+            why = REFUSED_LIMIT;
+    }
     explicit_bzero(plain, length + 4);
     explicit_bzero(again, length + 8);
     return why;
 }
 
-enum refusal secrets_insert(const struct secrets *s, const struct target *t,
+enum refusal secrets_insert(struct secrets *s, const struct target *t,
                             enum secret_place place, const char *header,
                             char *text, size_t length) {
     static const char basic[] = "Basic ";
@@ -408,6 +452,18 @@ void secrets_remove(const struct secrets *s, char *text, size_t length) {
         if (s->list[i].value)
             replace(text, length, s->list[i].value, s->list[i].placeholder,
                     s->list[i].length);
+    for (size_t i = 0; i < s->login_count; i++)
+        replace(text, length, s->logins[i].sent, s->logins[i].given,
+                s->logins[i].length);
+}
+
+/* How many bytes at the end of `text`, if more than `least`, begin `word`. */
+static size_t partial(const char *word, size_t size, const char *text,
+                      size_t length, size_t least) {
+    size_t n = size - 1 < length ? size - 1 : length;
+    while (n > least && memcmp(text + length - n, word, n) != 0)
+        n--;
+    return n > least ? n : least;
 }
 
 size_t secrets_partial(const struct secrets *s, bool values, const char *text,
@@ -416,12 +472,11 @@ size_t secrets_partial(const struct secrets *s, bool values, const char *text,
     for (size_t i = 0; i < s->count; i++) {
         const struct secret *each = &s->list[i];
         const char *word = values ? each->value : each->placeholder;
-        size_t n = each->length - 1 < length ? each->length - 1 : length;
-        if (!word)
-            continue;
-        while (n > most && memcmp(text + length - n, word, n) != 0)
-            n--;
-        most = n > most ? n : most;
+        if (word)
+            most = partial(word, each->length, text, length, most);
     }
+    for (size_t i = 0; values && i < s->login_count; i++)
+        most =
+            partial(s->logins[i].sent, s->logins[i].length, text, length, most);
     return most;
 }

@@ -18,7 +18,9 @@ enum {
     SECRETS_MAX = 64,
     SECRET_MIN = 16, /* shorter ones could be found in a text by chance */
     SECRET_MAX = 8192,
-    SIGNED_LENGTH = 40 /* of the placeholder of one without a value */
+    SIGNED_LENGTH = 40, /* of the placeholder of one without a value */
+    LOGINS_MAX = 64,    /* different ones that a sandbox may send */
+    LOGIN_MAX = 16384
 };
 
 /* Where in a request a secret may stand. */
@@ -35,9 +37,18 @@ struct secret {
     struct rules hosts;
 };
 
+/* A login in base64: what the sandbox sent, and what was sent in its place. A
+ * server may say that back, too. */
+struct login {
+    char *given, *sent; /* `sent` is wiped when it is freed */
+    size_t length;
+};
+
 struct secrets {
     struct secret *list;
     size_t count;
+    struct login *logins; /* all that were sent so far: LOGINS_MAX */
+    size_t login_count;
 };
 
 /* Reads {NAME: {value, hosts, header, in, placeholder}}, or with `sign` and
@@ -65,10 +76,11 @@ const struct secret *secrets_signer(const struct secrets *s,
  * `header` is the name of the header that `text` is the value of; NULL for
  * another part. REFUSED_SECRET when there is a placeholder that has no place
  * there. In a header that is `Basic …` the login within is read. */
-enum refusal secrets_insert(const struct secrets *s, const struct target *t,
+enum refusal secrets_insert(struct secrets *s, const struct target *t,
                             enum secret_place place, const char *header,
                             char *text, size_t length);
-/* Puts placeholders in the place of values. */
+/* Puts placeholders in the place of values, also in logins as they were sent.
+ */
 void secrets_remove(const struct secrets *s, char *text, size_t length);
 /* How many bytes at the end of `text` may be the beginning of a placeholder, or
  * of a value: they have to wait for what follows. */

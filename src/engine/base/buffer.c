@@ -79,3 +79,9 @@ void buffer_free(struct buffer *b) {
     b->data = NULL;
     b->length = b->capacity = 0;
 }
+
+void buffer_wipe(struct buffer *b) {
+    if (b->data)
+        explicit_bzero(b->data, b->capacity);
+    buffer_free(b);
+}

@@ -18,5 +18,8 @@ bool buffer_add(struct buffer *b, const void *data, size_t length);
 bool buffer_addf(struct buffer *b, const char *format, ...) PRINTF_LIKE(2, 3);
 char *buffer_take(struct buffer *b); /* caller frees; NULL if failed */
 void buffer_free(struct buffer *b);
+/* The same for what nobody may find in memory later. What it had before it grew
+ * is not wiped. */
+void buffer_wipe(struct buffer *b);
 
 #endif

@@ -3,6 +3,7 @@
 #include "operation/network_rules.h"
 #include "airlock/policy/policy.h"
 #include "airlock/policy/secrets.h"
+#include "base/dump.h"
 #include "base/json.h"
 #include "base/nearest.h"
 #include "sandbox/sandbox.h"
@@ -144,6 +145,8 @@ static int read_all(struct network_rules *r, const json_t *networking,
 
 int network_rules_read(struct network_rules *r, const json_t *networking,
                        const json_t *secrets, bool trace, struct fault *f) {
+    if (json_object_size(secrets) > 0)
+        dump_without_memory(); /* their values are in it, here and there */
     if (check_members(networking, f) < 0)
         return -1;
     if (policy_is_wanted(networking))
