@@ -80,9 +80,9 @@ secrets.check = options.map(is_variable, is_secret)
 
 --- The member `secrets` of a request.
 ---@param given? table<string, contree.Secret> as checked
----@return table?
+---@return table? # empty: none, in place of the client's
 function secrets.member(given)
-  if not given or not next(given) then return nil end
+  if not given then return nil end
   local member = {}
   for name, each in pairs(given) do
     member[name] = { value = each.value, hosts = networking.wire_rules(each.hosts),
@@ -106,6 +106,7 @@ end
 ---@param body table       of the request
 ---@param own? table       the run's own
 function secrets.settle(body, own)
+  if body.secrets and not next(body.secrets) then body.secrets = nil end
   if not body.secrets or body.networking and body.networking.allow then return end
   if not own then
     body.secrets = nil
