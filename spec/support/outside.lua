@@ -128,7 +128,8 @@ function outside.start()
   local values = { dir = self.directory, http = self.http, https = self.https,
     token = outside.TOKEN, login = mime.b64("me:" .. outside.TOKEN) }
   disk.write(self.directory .. "/nginx.conf", (NGINX:gsub("%%%((%w+)%)", values)))
-  self:spawn("nginx -p " .. self.directory .. " -c " .. self.directory .. "/nginx.conf")
+  -- It is where users' shells do not look.
+  self:spawn('env PATH="$PATH:/usr/sbin" nginx -p ' .. self.directory .. " -c " .. self.directory .. "/nginx.conf")
   wire.eventually("nginx", function()
     local connection = socket.connect("127.0.0.1", self.https)
     if connection then connection:close() end
