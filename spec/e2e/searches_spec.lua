@@ -426,11 +426,14 @@ open("/answer.python", "wb").write(urlopen(request).read())' &
       return core:match("[^\n]+")
     end
     assert.is_nil(dumps(pid), "the airlock has left a core dump")
+    -- Where it works, other users than root may write nothing.
     local core = dumps(engine)
-    assert.is_not_nil(core, "the engine has left no core dump")
-    local lines = search("files", core)
-    os.remove(core)
-    check(lines)
+    assert.equal(is_root, core ~= nil)
+    if core then
+      local lines = search("files", core)
+      os.remove(core)
+      check(lines)
+    end
     pcall(operation.cancel, operation)
     check(search("directories", directory))
   end)

@@ -129,7 +129,8 @@ function outside.start()
     token = outside.TOKEN, login = mime.b64("me:" .. outside.TOKEN) }
   disk.write(self.directory .. "/nginx.conf", (NGINX:gsub("%%%((%w+)%)", values)))
   -- It is where users' shells do not look.
-  self:spawn('env PATH="$PATH:/usr/sbin" nginx -p ' .. self.directory .. " -c " .. self.directory .. "/nginx.conf")
+  self:spawn(('env PATH="$PATH:/usr/sbin" nginx -p %s -c %s/nginx.conf'):format(self.directory,
+    self.directory))
   wire.eventually("nginx", function()
     local connection = socket.connect("127.0.0.1", self.https)
     if connection then connection:close() end
