@@ -48,7 +48,7 @@ static size_t count_of(const char *text, size_t length, const char *what) {
     return count;
 }
 
-static void send_to_host(const struct secrets *s, uint8_t how,
+static void send_to_host(struct secrets *s, uint8_t how,
                          struct buffer *b) {
     static const enum secret_place places[] = {IN_HEADERS, IN_QUERY, IN_BODY,
                                                IN_HEADERS};
