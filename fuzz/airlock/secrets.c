@@ -48,8 +48,7 @@ static size_t count_of(const char *text, size_t length, const char *what) {
     return count;
 }
 
-static void send_to_host(struct secrets *s, uint8_t how,
-                         struct buffer *b) {
+static void send_to_host(struct secrets *s, uint8_t how, struct buffer *b) {
     static const enum secret_place places[] = {IN_HEADERS, IN_QUERY, IN_BODY,
                                                IN_HEADERS};
     const struct target t = {.name = how & 1 ? "a.example" : "b.example",
@@ -112,10 +111,8 @@ static void parse(const struct input *in) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static struct secrets secrets; /* made once */
     struct input in = {data, size};
-    if (secrets.count == 0)
-        secrets = make_secrets();
+    struct secrets secrets = make_secrets(); /* it remembers logins */
     uint8_t how = input_byte(&in);
     parse(&in);
     struct buffer b = expand(&in);
@@ -124,5 +121,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     else if (b.length > 0)
         receive(&secrets, &b);
     buffer_free(&b);
+    secrets_clear(&secrets);
     return 0;
 }
