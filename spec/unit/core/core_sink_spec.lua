@@ -345,8 +345,10 @@ describe("transfer", function()
       failure("spool", records(inode .. "1 " .. place))
       failure("spool", records("x " .. place))
       -- Only streams are in a spool.
-      failure("protocol", records(inode .. " " .. place, "spool 0 0 40 0\n"))
-      failure("protocol", records(inode .. " " .. place, "error 0 0 4 0\n"))
+      for _, head in ipairs{"spool 0 0 40 0", "error 0 0 4 0", "event 0 0 4 0"} do
+        local err = failure("protocol", records(inode .. " " .. place, head .. "\n"))
+        assert.are.equal("a record has a broken head", err.message)
+      end
       os.execute(("cd %s && mv f x.raw"):format(directory))
       failure("spool", records(disk.capture("stat -c %d.%i " .. place):gsub("%s", "")
         .. " " .. place))
