@@ -582,6 +582,7 @@ static void test_trace_of_many(void) {
     traced_free(b);
     for (int i = 0; i < 10; i++) {
         b = traced(TRACE_FILES,
+                   "test -e /x;"
                    "for i in 1 2 3 4; do (while :; do test -e /x; done) & done;"
                    "sleep 0.02; kill -9 $$");
         CHECK_NUMBER(b->exits[1].signal, SIGKILL);
