@@ -24,7 +24,8 @@ local function send(patient, method, path, options)
     end
     error({ broken = method .. " " .. path .. ": " .. tostring(reply) }, 0)
   end
-  if reply.cut then error({ broken = method .. " " .. path .. ": cut" }, 0) end
+  -- A stream that has begun can tell of a failure only so.
+  if reply.cut then error({ refused = method .. " " .. path .. ": cut" }, 0) end
   return reply
 end
 

@@ -359,8 +359,8 @@ static enum reports receive_reports(struct sandbox *s) {
         ssize_t got = receive_report(s, &r, &fd);
         if (got == sizeof r && !s->killed && !s->settled)
             handle_report(s, &r, &fd);
-        else if (got < 0 && errno == EAGAIN)
-            return NO_MORE_NOW;
+        else if (got < 0 && (errno == EAGAIN || errno == ENOMEM))
+            return NO_MORE_NOW; /* it is tried again: nothing is lost */
         else if (got == 0 || (got < 0 && errno != EINTR && errno != ECONNRESET))
             return NO_MORE_EVER;
     }
