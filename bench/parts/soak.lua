@@ -19,18 +19,19 @@ local AGE = "30s" -- what is older and has no tag goes at each sample
 -- What is looked at; `slack` is how much more than before is nothing yet, `part` how large a part
 -- of it. The C library's allocator goes on to find pieces for some ten thousand pieces of work: of
 -- memory in use that is nothing (docs/proofs/soak.md). Times vary with whatever else the machine
--- does, the processor's least.
+-- does, the processor's least; so does what is younger than AGE, and whether the sandboxes that
+-- wait for the next run are all there at once.
 local CURVES = {
   { name = "engine_mb", title = "engine: memory, MB", slack = 2 },
-  { name = "family_mb", title = "with its processes, MB", slack = 2 },
+  { name = "family_mb", title = "with its processes, MB", slack = 8 },
   { name = "engine_fds", title = "engine: descriptors", slack = 2 },
-  { name = "family_fds", title = "with its processes", slack = 8 },
+  { name = "family_fds", title = "with its processes", slack = 16 },
   { name = "threads", title = "threads", slack = 0 },
   { name = "processes", title = "processes", slack = 1 },
   { name = "groups", title = "control groups", slack = 2 },
   { name = "mounts", title = "mounts", slack = 1 },
-  { name = "disk_mb", title = "data directory, MB", slack = 3 },
-  { name = "entries", title = "its entries", slack = 50 },
+  { name = "disk_mb", title = "data directory, MB", slack = 3, part = 0.5 },
+  { name = "entries", title = "its entries", slack = 50, part = 0.5 },
   { name = "client_mb", title = "client: memory, MB", slack = 2 },
   { name = "lua_mb", title = "client: Lua, MB", slack = 0.5 },
   { name = "client_fds", title = "client: descriptors", slack = 2 },
