@@ -95,6 +95,8 @@ function crew.read_logs()
   for name in crew.names("logs") do
     local text = disk.peek(("%s/logs/%s"):format(world.directory, name)) or ""
     for _, pattern in ipairs(HARMLESS) do text = text:gsub(pattern, "") end
+    -- A task that an operation cancels later may fail before, because of a kill.
+    if crew.kills then text = text:gsub("contree: a task failed and nobody waited[^\n]*\n", "") end
     if text:find("%S") then world.fault("%s said: %s", name, text:sub(1, 3000)) end
   end
 end
