@@ -126,6 +126,14 @@ function Requests:run()
   body.preserve_env, body.queue_timeout = self:one_in(2), 1.5
   body.resources_limits = { max_layer_bytes = 1048576, shm_bytes = 8192 }
   body.networking = { enabled = false }
+  if self:one_in(4) then body.trace = self:pick{ true, false, "files" } end
+  if self:one_in(8) then
+    body.networking = { enabled = true, deny = { "c.b.example" },
+      allow = { "a.example", { host = "*.b.example", ports = { 80, "8000-8010" } } },
+      resolve = { ["a.example"] = "192.0.2.1" } }
+    body.secrets = { TOKEN = { value = ("s"):rep(20), hosts = { "a.example" },
+      ["in"] = { "query" } } }
+  end
   if self:one_in(3) then body.volumes = { ["/v"] = self:volume() } end
   if self:one_in(6) then body.mounts = { ["/m"] = { path = self.directory, noexec = true } } end
   if self:one_in(6) then body.tty = { rows = 24, cols = 80, term = "xterm" } end
