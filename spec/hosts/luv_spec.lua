@@ -89,7 +89,7 @@ for _, lua in ipairs{ "lua5.4", "luajit" } do
 
     it("D1: tells of a failed task while uv runs", function()
       local output, status = run(host.LOST .. [[
-        uv.new_timer():start(300, 0, function() io.write("after") end)
+        uv.new_timer():start(1500, 0, function() io.write("after") end)
         uv.run()
       ]])
       assert.matches("^" .. host.TOLD .. "\nafter$", output)

@@ -73,17 +73,28 @@ def attributes(path):
         return b""
 
 
+def device_of(path):
+    """None: it was there a moment ago."""
+    try:
+        return os.lstat(path).st_dev
+    except OSError:
+        return None
+
+
 def tree(top):
     """A directory and all below it, on its file system: names, contents, links, attributes."""
     size, found, device = 0, set(), os.lstat(top).st_dev
     for where, directories, files in os.walk(top):
         directories[:] = [d for d in directories
-                          if os.lstat(os.path.join(where, d)).st_dev == device]
+                          if device_of(os.path.join(where, d)) == device]
         for name in directories + files:
             path = os.path.join(where, name)
             data = os.fsencode(path) + b"\0" + attributes(path)
             if os.path.islink(path):
-                data += os.fsencode(os.readlink(path))
+                try:
+                    data += os.fsencode(os.readlink(path))
+                except OSError:  # it was there a moment ago
+                    pass
             elif os.path.isfile(path):
                 data += read(path)
             size += len(data)

@@ -148,12 +148,15 @@ static bool child_ended(struct pid1 *s, pid_t pid, int status,
  * parent, which is this one, is released when it stops: so SIGCHLD must also
  * tell of stops. */
 static pid_t wait_end(int *status, int flags, struct rusage *usage) {
-    pid_t pid;
-    while ((pid = wait4(-1, status, flags, usage)) > 0 && WIFSTOPPED(*status)) {
+    for (;;) {
+        pid_t pid = wait4(-1, status, flags, usage);
+        if (pid < 0 && errno == EINTR)
+            continue;
+        if (pid <= 0 || !WIFSTOPPED(*status))
+            return pid;
         int signal = WSTOPSIG(*status);
         ptrace(PTRACE_DETACH, pid, NULL, signal == SIGTRAP ? 0 : signal);
     }
-    return pid;
 }
 
 /* Kill the processes that the main process left behind, and wait until they are
