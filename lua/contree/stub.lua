@@ -17,6 +17,18 @@ local stub = {}
 local FUNCTIONS = { "array", "async", "buffer", "gather", "host", "is_error", "new", "pollfd",
   "progress", "sessions", "shutdown", "sleep", "spawn", "step", "timeout" }
 
+-- What could not be loaded, because there was no descriptor for a file, is loaded at the next call.
+-- LuaJIT keeps a mark of it instead, of an odd type, and would refuse for ever.
+local function load_face(safe)
+  local ok, face = pcall(require, "contree.face")
+  if ok then return face.make(safe) end
+  for name, value in pairs(package.loaded) do
+    local odd = type(value) == "userdata" or type(value) == "number"
+    if odd and name:find("^contree%.") then package.loaded[name] = nil end
+  end
+  error(face, 0)
+end
+
 --- The module's table, one of its two faces.
 ---@param safe boolean whether failures are returned as nil, err
 ---@return table
@@ -26,7 +38,7 @@ function stub.make(safe)
   for i = 1, #FUNCTIONS do
     local name = FUNCTIONS[i]
     module[name] = function(...)
-      face = face or require("contree.face").make(safe)
+      face = face or load_face(safe)
       return face[name](...)
     end
   end

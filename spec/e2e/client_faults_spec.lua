@@ -201,7 +201,7 @@ describe(("one failed system call of a program, seed %d,"):format(SEED), functio
 
   -- The next program has the session where the last one was told it is.
   function checks.session(said)
-    local after = said:match("after (%S+)")
+    local after = said:match("\nafter (%S+)")
     local again = act("session", "none")
     if not again:find("\ndid") then return "again: " .. again end
     local before = again:match("before (%S+)")

@@ -59,6 +59,19 @@ describe('require("contree")', function()
     ]])
   end)
 
+  it("loads what could not be loaded, when it is wanted again", function()
+    prints("false\tfalse\n", [[
+      local failed = false
+      table.insert(package.searchers or package.loaders, 1, function(name)
+        if name ~= "contree.loop" or failed then return nil end
+        failed = true
+        return function() error("no descriptor", 0) end
+      end)
+      local contree = require("contree")
+      print(pcall(contree.is_error, nil) and "loaded" or contree.is_error(nil), contree.is_error(1))
+    ]])
+  end)
+
   for _, first in ipairs{ "sleep(0)", "buffer()", "array()", "pollfd()", "step()",
     "is_error(nil)", "async(function() end)", "timeout(1, function() end)",
     "gather(function() end)", "spawn(function() end):wait()", "host()", "shutdown(0)" } do
