@@ -10,7 +10,8 @@ local wire = require("spec.support.wire")
 
 local SEED = tonumber(os.getenv("CONTREE_SEED")) or os.time()
 local ALL = os.getenv("CONTREE_FAULTS") == "all"
-local EACH = ALL and 1e9 or tonumber(os.getenv("CONTREE_FAULTS")) or 5
+-- Without a number only what once did harm: docs/proofs/faults.md says what is open.
+local EACH = ALL and 1e9 or tonumber(os.getenv("CONTREE_FAULTS")) or 0
 
 local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
 
