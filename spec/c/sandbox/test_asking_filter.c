@@ -16,18 +16,21 @@
 
 static struct program_code plain, programs, files;
 
-static bool read_and_close(int fd, struct program_code *p) {
+static void read_program(int fd, struct program_code *p) {
     struct fault f = {0};
-    bool ok = fd >= 0 && program_read(fd, p, &f) == 0 && p->length > 10;
-    close_fd(fd);
-    return ok;
+    CHECK(fd >= 0 && program_read(fd, p, &f) == 0 && p->length > 10);
 }
 
 static void test_compile(void) {
     struct fault f = {0};
-    CHECK(read_and_close(filter_compile(&f), &plain));
-    CHECK(read_and_close(asking_filter(&plain, false, &f), &programs));
-    CHECK(read_and_close(asking_filter(&plain, true, &f), &files));
+    int fds[3] = {filter_compile(&f)};
+    fds[1] = asking_filter(fds[0], false, &f);
+    fds[2] = asking_filter(fds[0], true, &f);
+    read_program(fds[0], &plain);
+    read_program(fds[1], &programs);
+    read_program(fds[2], &files);
+    for (int i = 0; i < 3; i++)
+        close_fd(fds[i]);
 }
 
 static bool is_path_call(const struct seccomp_data *call, bool all) {

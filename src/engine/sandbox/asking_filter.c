@@ -4,6 +4,7 @@
 #include "base/descriptor.h"
 #include "base/fd.h"
 #include "base/scope.h"
+#include "sandbox/filter_code.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <seccomp.h>
@@ -54,16 +55,6 @@ int program_read(int fd, struct program_code *p, struct fault *f) {
         return fault_errno(f, "cannot read the system call filter");
     }
     p->length = (size_t)st.st_size / sizeof *p->code;
-    return 0;
-}
-
-int program_copy(const struct program_code *from, struct program_code *p,
-                 struct fault *f) {
-    size_t size = from->length * sizeof *from->code;
-    *p = (struct program_code){malloc(size + 1), from->length};
-    if (!p->code)
-        return fault_memory(f);
-    memcpy(p->code, from->code, size);
     return 0;
 }
 
@@ -122,23 +113,8 @@ uint32_t program_judge(const struct program_code *p,
 
 /* ---- the program that asks ---- */
 
-#define LOAD(offset) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offset)
-#define NUMBER LOAD(offsetof(struct seccomp_data, nr))
-#define UNLESS(value, count)                                                   \
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, count)
 #define ASK BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF)
 enum { HEAD = 4, EACH = 5, PART_MAX = HEAD + EACH * PATH_CALLS };
-
-/* Flags have 32 bits: the low half of an argument. */
-static uint32_t offset_of_flags(const struct path_call *c) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    enum { LOW_HALF = 0 };
-#else
-    enum { LOW_HALF = 4 };
-#endif
-    return (uint32_t)offsetof(struct seccomp_data, args) + LOW_HALF +
-           (uint32_t)c->flags * sizeof(uint64_t);
-}
 
 /* The part in front of the plain program: the length. */
 static size_t ask_about_paths(struct sock_filter part[PART_MAX], bool files) {
@@ -149,7 +125,7 @@ static size_t ask_about_paths(struct sock_filter part[PART_MAX], bool files) {
                                              ASK};
         const struct sock_filter with_path[] = {
             UNLESS((uint32_t)c->number, EACH - 1),
-            LOAD(offset_of_flags(c)),
+            ARGUMENT(c->empty ? c->flags : 0),
             BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, AT_EMPTY_PATH, 1, 0),
             ASK,
             NUMBER,
@@ -172,29 +148,32 @@ static size_t ask_about_paths(struct sock_filter part[PART_MAX], bool files) {
 }
 
 /* Calls to be refused are asked about instead. */
-static void ask_about_refusals(struct sock_filter *code, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        uint32_t error = code[i].k & SECCOMP_RET_DATA;
-        if (code[i].code == (BPF_RET | BPF_K) &&
-            (code[i].k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO &&
+static void ask_about_refusals(struct program_code *p) {
+    for (size_t i = 0; i < p->length; i++) {
+        struct sock_filter *at = &p->code[i];
+        uint32_t error = at->k & SECCOMP_RET_DATA;
+        if (at->code == (BPF_RET | BPF_K) &&
+            (at->k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO &&
             error != 0 && error != ENOSYS)
-            code[i].k = SECCOMP_RET_USER_NOTIF;
+            at->k = SECCOMP_RET_USER_NOTIF;
     }
 }
 
-int asking_filter(const struct program_code *plain, bool files,
-                  struct fault *f) {
+int asking_filter(int plain, bool files, struct fault *f) {
     struct sock_filter part[PART_MAX];
-    size_t size = plain->length * sizeof *plain->code;
-    struct sock_filter *rest CLEANUP(cleanup_free) = malloc(size + 1);
+    struct program_code rest;
     int fd CLEANUP(cleanup_close) = memfd_create("seccomp", MFD_CLOEXEC);
-    if (!rest)
-        return fault_memory(f);
-    memcpy(rest, plain->code, size);
-    ask_about_refusals(rest, plain->length);
-    size_t count = ask_about_paths(part, files);
-    if (fd < 0 || write_all(fd, part, count * sizeof *part) < 0 ||
-        write_all(fd, rest, size) < 0)
+    if (fd < 0)
         return fault_errno(f, "cannot make a system call filter");
-    return steal_fd(&fd);
+    if (program_read(plain, &rest, f) < 0)
+        return -1;
+    size_t count = ask_about_paths(part, files);
+    ask_about_refusals(&rest);
+    int rc = write_all(fd, part, count * sizeof *part);
+    if (rc == 0)
+        rc = write_all(fd, rest.code, rest.length * sizeof *rest.code);
+    if (rc < 0)
+        fault_errno(f, "cannot make a system call filter");
+    program_free(&rest);
+    return rc < 0 ? -1 : steal_fd(&fd);
 }

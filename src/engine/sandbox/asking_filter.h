@@ -20,8 +20,6 @@ struct program_code {
 /* Reads one from the memfd that filter_compile() makes. 0 or -1 with the fault;
  * release it with program_free(). */
 int program_read(int fd, struct program_code *p, struct fault *f);
-int program_copy(const struct program_code *from, struct program_code *p,
-                 struct fault *f);
 void program_free(struct program_code *p);
 
 /* What a program says about a call: SECCOMP_RET_..., as the kernel would run
@@ -40,11 +38,11 @@ struct path_call {
 /* NULL: the call with this number is none. */
 const struct path_call *path_call_find(int number);
 
-/* A memfd with the program that asks where `plain` refuses, and about the calls
- * that execute a program; with `files`, about all that name a file. Calls that
- * this machine is to seem not to know (ENOSYS), or that are answered without
- * being made, are decided as ever. The caller owns it; -1 with the fault. */
-int asking_filter(const struct program_code *plain, bool files,
-                  struct fault *f);
+/* A memfd with the program that asks where that of `plain` refuses, and about
+ * the calls that execute a program; with `files`, about all that name a file.
+ * Calls that this machine is to seem not to know (ENOSYS), or that are answered
+ * without being made, are decided as ever. The caller owns it; -1 with the
+ * fault. */
+int asking_filter(int plain, bool files, struct fault *f);
 
 #endif

@@ -3,10 +3,9 @@
 #include "base/descriptor.h"
 #include "base/fd.h"
 #include "base/scope.h"
+#include "sandbox/filter_code.h"
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/netlink.h>
-#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -177,21 +176,6 @@ static int keep_core_limit(scmp_filter_ctx c) {
 
 /* ---- the part before libseccomp's ---- */
 
-/* Compare only 32 bits of these arguments, as the kernel does. */
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-enum { LOW_HALF = 0 };
-#else
-enum { LOW_HALF = 4 };
-#endif
-
-#define NUMBER                                                                 \
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
-#define ARGUMENT(n)                                                            \
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS,                                         \
-             offsetof(struct seccomp_data, args[n]) + LOW_HALF)
-/* Skips the next `count` instructions if the loaded number is not `value`. */
-#define UNLESS(value, count)                                                   \
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, count)
 /* Skips the rest of this part: libseccomp's decides. */
 #define DONE BPF_STMT(BPF_JMP | BPF_JA, UINT32_MAX)
 #define REFUSE(error) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (error))

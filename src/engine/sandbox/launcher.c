@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "init/protocol.h"
-#include "sandbox/asking_filter.h"
 #include "sandbox/filter.h"
 #include "sandbox/program.h"
 #include "sandbox/quota.h"
@@ -58,7 +57,6 @@ struct launcher {
     const struct runtime *runtime; /* NULL: native */
     int nice;
     int dir_fd, init_fd, filter_fd;
-    struct program_code filter; /* what filter_fd holds, once asked for */
     int airlock_fd;       /* contree-airlock; -1: none has been needed yet */
     int quota_fd;         /* the user namespace that forkservers are in */
     bool keeps_oom_score; /* see keeps_oom_score() */
@@ -725,7 +723,6 @@ void launcher_close(struct launcher *l) {
     drop_fd(&l->init_fd);
     drop_fd(&l->airlock_fd);
     drop_fd(&l->filter_fd);
-    program_free(&l->filter);
     drop_fd(&l->quota_fd);
     free_if_closed(l);
 }
@@ -744,11 +741,8 @@ int launcher_airlock(struct launcher *l, struct fault *f) {
     return l->airlock_fd;
 }
 
-const struct program_code *launcher_filter(struct launcher *l,
-                                           struct fault *f) {
-    if (!l->filter.code && program_read(l->filter_fd, &l->filter, f) < 0)
-        return NULL;
-    return &l->filter;
+int launcher_filter(const struct launcher *l) {
+    return l->filter_fd;
 }
 
 char *launcher_config(const struct launcher *l, const char *hostname,

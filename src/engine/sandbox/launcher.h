@@ -81,9 +81,8 @@ char *launcher_config(const struct launcher *l, const char *hostname,
 /* contree-airlock, to be executed; it stays the launcher's. -1 with the fault.
  */
 int launcher_airlock(struct launcher *l, struct fault *f);
-/* The filter of system calls. NULL with the fault. */
-struct program_code;
-const struct program_code *launcher_filter(struct launcher *l, struct fault *f);
+/* The filter of system calls (filter.h). */
+int launcher_filter(const struct launcher *l);
 /* The data directory. */
 int launcher_dir(const struct launcher *l);
 uv_loop_t *launcher_loop(struct launcher *l);

@@ -100,3 +100,32 @@ enum sending message_send(int socket, const struct message *m) {
     }
     return SENT;
 }
+
+/* The descriptor of a message, or -1. There is room for another one in its
+ * padding, which is closed. */
+static int take_descriptor(struct msghdr *message) {
+    int fds[2] = {-1, -1};
+    struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        return -1;
+    size_t bytes = c->cmsg_len - CMSG_LEN(0);
+    memcpy(fds, CMSG_DATA(c), bytes < sizeof fds ? bytes : sizeof fds);
+    drop_fd(&fds[1]);
+    return fds[0];
+}
+
+ssize_t message_receive(int socket, struct report *r, int *fd) {
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {.iov_base = r, .iov_len = sizeof *r};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = sizeof control.space};
+    ssize_t got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got > 0)
+        *fd = take_descriptor(&message);
+    return got;
+}

@@ -1,10 +1,12 @@
-/* message.h: an order to init as a packet, with its strings and descriptors. */
+/* message.h: an order to init as a packet, with its strings and descriptors;
+ * and the reports of init. */
 #ifndef CONTREE_SANDBOX_MESSAGE_H
 #define CONTREE_SANDBOX_MESSAGE_H
 
 #include "base/fault.h"
 #include "init/protocol.h"
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Owns its descriptors. They are in lists of who made them, by `next`. */
 struct message {
@@ -34,5 +36,10 @@ enum sending { SENT, FULL, NO_ROOM, NEVER };
 
 /* Does not wait. The message stays the caller's. */
 enum sending message_send(int socket, const struct message *m);
+
+/* Reads a report, and the descriptor that came along; *fd stays -1 if none did,
+ * or the kernel had no number for it. Returns what recvmsg(2) does. Does not
+ * wait. */
+ssize_t message_receive(int socket, struct report *r, int *fd);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/turn.h"
 #include "init/protocol.h"
 #include "sandbox/airlock.h"
+#include "sandbox/asking_filter.h"
 #include "sandbox/launcher.h"
 #include "sandbox/message.h"
 #include "sandbox/network.h"
@@ -86,7 +87,7 @@ static void drop_messages(struct sandbox *s, const struct message *end) {
 }
 
 static void on_control(uv_poll_t *poll, int status, int events);
-static void sandbox_gone(struct sandbox *s);
+static void end_handle(struct sandbox *s);
 
 static void watch_control(struct sandbox *s) {
     bool asking = s->asked && !s->first;
@@ -243,19 +244,18 @@ static void on_told(void *arg, const json_t *report) {
 static void on_trace_ended(void *arg) {
     struct sandbox *s = arg;
     s->trace = NULL;
-    if (--s->open_handles == 0)
-        sandbox_gone(s);
+    end_handle(s);
 }
 
 /* It counts as a handle: the sandbox is gone when it has told all. */
 static void start_trace(struct sandbox *s, int *fd) {
     static const struct trace_callbacks on = {on_told, on_trace_ended};
     struct fault f;
-    const struct program_code *filter = launcher_filter(s->launcher, &f);
     if (*fd < 0)
         fault_set(&f, 503, "the engine has too many files open to trace");
-    else if (filter)
-        s->trace = trace_start(launcher_loop(s->launcher), steal_fd(fd), filter,
+    else
+        s->trace = trace_start(launcher_loop(s->launcher), steal_fd(fd),
+                               launcher_filter(s->launcher),
                                s->tracing == TRACE_FILES, &on, s, &f);
     if (s->trace) {
         s->open_handles++;
@@ -316,38 +316,6 @@ static void handle_report(struct sandbox *s, struct report *r, int *fd) {
 
 enum reports { MORE, NO_MORE_NOW, NO_MORE_EVER };
 
-/* The descriptor of a message, or -1. There is room for another one in its
- * padding, which is closed. */
-static int take_descriptor(struct msghdr *message) {
-    int fds[2] = {-1, -1};
-    struct cmsghdr *c = CMSG_FIRSTHDR(message);
-    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-        return -1;
-    size_t bytes = c->cmsg_len - CMSG_LEN(0);
-    memcpy(fds, CMSG_DATA(c), bytes < sizeof fds ? bytes : sizeof fds);
-    drop_fd(&fds[1]);
-    return fds[0];
-}
-
-/* Reads a report, and the descriptor that came along; *fd is -1 if none did.
- * Those that the kernel had no number for are lost. */
-static ssize_t receive_report(struct sandbox *s, struct report *r, int *fd) {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    struct iovec part = {.iov_base = r, .iov_len = sizeof *r};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control.space,
-                             .msg_controllen = sizeof control.space};
-    ssize_t got =
-        recvmsg(s->cell.control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got > 0)
-        *fd = take_descriptor(&message);
-    return got;
-}
-
 /* Reads reports, until the turn of the loop is long. ECONNRESET means that init
  * ended with orders unread; its earlier reports follow. */
 static enum reports receive_reports(struct sandbox *s) {
@@ -356,7 +324,7 @@ static enum reports receive_reports(struct sandbox *s) {
         int fd CLEANUP(cleanup_close) = -1;
         if (i > 0 && turn_is_long(launcher_loop(s->launcher)))
             break;
-        ssize_t got = receive_report(s, &r, &fd);
+        ssize_t got = message_receive(s->cell.control, &r, &fd);
         if (got == sizeof r && !s->killed && !s->settled)
             handle_report(s, &r, &fd);
         else if (got < 0 && (errno == EAGAIN || errno == ENOMEM))
@@ -410,10 +378,14 @@ static void sandbox_gone(struct sandbox *s) {
     free(s);
 }
 
-static void on_closed(uv_handle_t *handle) {
-    struct sandbox *s = handle->data;
+/* The sandbox is gone with the last of its handles. */
+static void end_handle(struct sandbox *s) {
     if (--s->open_handles == 0)
         sandbox_gone(s);
+}
+
+static void on_closed(uv_handle_t *handle) {
+    end_handle(handle->data);
 }
 
 /* Closes what watches the cell: the number of handles. */
@@ -440,8 +412,7 @@ static void close_handles(struct sandbox *s) {
         watch_close(&s->group_poll, on_closed);
         uv_close((uv_handle_t *)&s->grace, on_closed);
     }
-    if (--s->open_handles == 0)
-        sandbox_gone(s);
+    end_handle(s);
 }
 
 /* Reports the end of a sandbox that ran out of memory, if the kernel killed
@@ -522,8 +493,7 @@ static void on_airlock_ended(void *arg, bool lost) {
     s->airlock = NULL;
     if (lost && !s->killed && !s->settled)
         on_told(s, NULL);
-    if (--s->open_handles == 0)
-        sandbox_gone(s);
+    end_handle(s);
 }
 
 static const struct airlock_callbacks airlock_callbacks = {
@@ -673,8 +643,8 @@ static int order_mount(struct sandbox *s, const struct sandbox_mount *m,
 
 static int order_trace(struct sandbox *s, struct fault *f) {
     struct order o = {.type = ORDER_TRACE};
-    const struct program_code *filter = launcher_filter(s->launcher, f);
-    int fd = filter ? asking_filter(filter, s->tracing == TRACE_FILES, f) : -1;
+    int fd = asking_filter(launcher_filter(s->launcher),
+                           s->tracing == TRACE_FILES, f);
     return fd < 0 ? -1 : sandbox_order(s, &o, NULL, 0, &fd, 1, f);
 }
 

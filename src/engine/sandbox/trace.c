@@ -3,6 +3,7 @@
 #include "sandbox/trace.h"
 #include "base/descriptor.h"
 #include "base/fd.h"
+#include "sandbox/asking_filter.h"
 #include "sandbox/called_path.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -241,12 +242,12 @@ static int start_thread(struct trace *t) {
     return error;
 }
 
-static int prepare(struct trace *t, uv_loop_t *loop,
-                   const struct program_code *plain, struct fault *f) {
+static int prepare(struct trace *t, uv_loop_t *loop, int plain,
+                   struct fault *f) {
     for (int k = 0; k < KINDS; k++)
         if (!(t->seen[k] = json_object()))
             return fault_memory(f);
-    if (program_copy(plain, &t->plain, f) < 0)
+    if (program_read(plain, &t->plain, f) < 0)
         return -1;
     int rc = uv_async_init(loop, &t->done, on_done);
     return rc < 0 ? fault_set(f, 503, "cannot trace the sandbox: %s",
@@ -254,8 +255,7 @@ static int prepare(struct trace *t, uv_loop_t *loop,
                   : 0;
 }
 
-struct trace *trace_start(uv_loop_t *loop, int listener,
-                          const struct program_code *plain, bool files,
+struct trace *trace_start(uv_loop_t *loop, int listener, int plain, bool files,
                           const struct trace_callbacks *on, void *arg,
                           struct fault *f) {
     struct trace *t = calloc(1, sizeof *t);

@@ -6,8 +6,8 @@
 #define CONTREE_SANDBOX_TRACE_H
 
 #include "base/fault.h"
-#include "sandbox/asking_filter.h"
 #include <jansson.h>
+#include <stdbool.h>
 #include <uv.h>
 
 struct trace;
@@ -31,12 +31,12 @@ struct trace_callbacks {
     void (*ended)(void *arg);
 };
 
-/* Takes `listener` over, also on failure. `plain` is the filter that decides.
- * With `files` the first call that is asked about must be one of the sandbox's
- * init, whose calls are not told; without, init makes none that is asked about.
- * ended() comes when the last process of the sandbox is gone. */
-struct trace *trace_start(uv_loop_t *loop, int listener,
-                          const struct program_code *plain, bool files,
+/* Takes `listener` over, also on failure. `plain` is the file of the filter
+ * that decides, which is read. With `files` the first call that is asked about
+ * must be one of the sandbox's init, whose calls are not told; without, init
+ * makes none that is asked about. ended() comes when the last process of the
+ * sandbox is gone. */
+struct trace *trace_start(uv_loop_t *loop, int listener, int plain, bool files,
                           const struct trace_callbacks *on, void *arg,
                           struct fault *f);
 
