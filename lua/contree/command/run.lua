@@ -49,7 +49,7 @@ function run.options(args)
     files = paths_of(args.file), volumes = paths_of(args.volume), mounts = paths_of(args.mount),
     hostname = args.hostname, timeout = args.timeout,
     tag = args.tag, networking = networking_of(args), secrets = secrets_of(args),
-    trace = args.trace and (args.trace == "files" and "files" or true) or nil }
+    trace = networking.tracing(args.trace) }
   if args.memory or args.cpus or args.pids then
     options.resources_limits = { memory_bytes = args.memory, cpus = args.cpus, pids = args.pids }
   end
@@ -108,6 +108,12 @@ local function is_line(args)
   return not args.shell and words and #words == 1 and words[1]:find("%s") ~= nil
 end
 
+local function note_each(args, what, list)
+  for _, entry in ipairs(list or {}) do
+    report.note(args, what .. terminal.plain(networking.words(entry)))
+  end
+end
+
 local function explain(args, result)
   if result.exit_code == NOT_FOUND and is_line(args) then
     report.note(args, "  -s lets the image's shell run a line")
@@ -118,12 +124,8 @@ local function explain(args, result)
     report.note(args, ("contree: ended by the limit %s (%s)"):format(result.limit,
       tostring(result.limit_value)))
   end
-  for _, entry in ipairs(result.denied or {}) do
-    report.note(args, "refused: " .. terminal.plain(networking.words(entry)))
-  end
-  for _, entry in ipairs(result.tried or {}) do
-    report.note(args, "tried: " .. terminal.plain(networking.words(entry)))
-  end
+  note_each(args, "refused: ", result.denied)
+  note_each(args, "tried: ", result.tried)
   if result.changed and args.keep then
     report.note(args, "kept as " .. (args.tag or result.uuid))
   end

@@ -250,6 +250,14 @@ local function one_line(err)
   return ok and (words:gsub("[%c%s]+", " ")) or "an error that cannot be told"
 end
 
+--- The option `trace` by the words that people and agents have for it.
+---@param word? string "programs" or "files"
+---@return boolean|"files"|nil
+function networking.tracing(word)
+  if word == "programs" then return true end
+  return word
+end
+
 -- What a trace tells, and what it says before it.
 local TRACED = { call = "refused", program = "executed", missing = "not found", read = "read",
   written = "wrote" }

@@ -2,6 +2,7 @@
 
 local errors = require("contree.base.errors")
 local files = require("contree.image.files")
+local networking = require("contree.wire.networking")
 local shapes = require("contree.mcp.tools.shapes")
 
 -- The files of a run: uploads, and the directory of rsync.
@@ -26,7 +27,7 @@ local function run(context, given)
   local options = { env = given.env, cwd = given.cwd, timeout = given.timeout, stdin = given.stdin,
     disposable = given.disposable, truncate_output_at = given.truncate_output_at,
     files = files_of(context, given), networking = shapes.networking(given),
-    trace = shapes.tracing(given.trace) }
+    trace = networking.tracing(given.trace) }
   if given.shell then
     options.shell = given.command
   else

@@ -69,14 +69,6 @@ shapes.TRACE = { "trace", "string", "tell what it tried, when it fails and does 
   choices = { "programs", "files" } }
 
 --- The same as the option of a run.
----@param word? string
----@return boolean|"files"|nil
-function shapes.tracing(word)
-  if word == "programs" then return true end
-  return word
-end
-
---- The same as the option of a run.
 ---@param given { networking: boolean?, allow: string[]? }
 ---@return boolean|contree.Networking|nil
 function shapes.networking(given)

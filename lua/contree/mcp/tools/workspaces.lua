@@ -4,6 +4,7 @@
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local kept = require("contree.workspace.kept")
+local networking = require("contree.wire.networking")
 local shapes = require("contree.mcp.tools.shapes")
 
 local function open(context, given)
@@ -20,7 +21,7 @@ local function workspace_run(context, given)
   local workspace = open(context, given)
   local result = workspace:run{ shell = given.command, env = given.env, cwd = given.cwd,
     timeout = given.timeout, stdin = given.stdin, networking = shapes.networking(given),
-    truncate_output_at = given.truncate_output_at, trace = shapes.tracing(given.trace) }
+    truncate_output_at = given.truncate_output_at, trace = networking.tracing(given.trace) }
   local skipped = json.array()
   for i, each in ipairs(workspace.skipped) do skipped[i] = { path = each.path, why = each.why } end
   return { exit_code = result.exit_code or json.null, signal = result.signal,
