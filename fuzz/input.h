@@ -2,6 +2,7 @@
 #ifndef CONTREE_FUZZ_INPUT_H
 #define CONTREE_FUZZ_INPUT_H
 
+#include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,33 @@ static inline char *input_text(struct input *in, char mark) {
     in->at = length < in->left ? in->at + length + 1 : NULL;
     in->left -= length < in->left ? length + 1 : length;
     return text;
+}
+
+/* Makes the checksums of the headers of a tar archive right, so that headers
+ * that were changed are looked at. */
+static inline void mend_checksums(char *bytes, size_t size) {
+    enum { BLOCK = 512, CHECKSUM = 148, CHECKSUM_END = 156, MAGIC = 257 };
+    for (size_t at = 0; at + BLOCK <= size; at += BLOCK) {
+        unsigned sum = 8 * ' ';
+        char text[8];
+        if (memcmp(bytes + at + MAGIC, "ustar", 5) != 0)
+            continue;
+        for (size_t i = 0; i < BLOCK; i++)
+            if (i < CHECKSUM || i >= CHECKSUM_END)
+                sum += (unsigned char)bytes[at + i];
+        snprintf(text, sizeof text, "%06o", sum & 0777777);
+        memcpy(bytes + at + CHECKSUM, text, 7);
+    }
+}
+
+static inline int open_descriptors(void) {
+    DIR *d = opendir("/proc/self/fd");
+    int count = 0;
+    HOLDS(d);
+    while (readdir(d))
+        count++;
+    closedir(d);
+    return count;
 }
 
 /* A directory of the fuzzer's own, which is made once. It stays; each name is

@@ -101,17 +101,8 @@ static void check_file(lua_State *L, const char *data, size_t size,
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static lua_State *L; /* making one for each input is slow */
-    const char *text = (const char *)data;
-    if (!L)
-        L = luaL_newstate();
-    if (!L || size < 1)
-        return 0;
-    size_t piece = data[0] % 16 + 1u;
-    push_reading(L, text + 1, size - 1, size);
-    push_reading(L, text + 1, size - 1, piece);
-    check_same(L);
-    lua_settop(L, 0);
-    check_file(L, text + 1, size - 1, piece);
+    static lua_State *L; /* made once */
+    if (check_pieces(&L, data, size, push_reading))
+        check_file(L, (const char *)data + 1, size - 1, piece_of(data));
     return 0;
 }

@@ -44,15 +44,7 @@ static void push_reading(lua_State *L, const char *data, size_t size,
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static lua_State *L; /* making one for each input is slow */
-    const char *text = (const char *)data;
-    if (!L)
-        L = luaL_newstate();
-    if (!L || size < 1)
-        return 0;
-    push_reading(L, text + 1, size - 1, size);
-    push_reading(L, text + 1, size - 1, data[0] % 16 + 1u);
-    check_same(L);
-    lua_settop(L, 0);
+    static lua_State *L; /* made once */
+    check_pieces(&L, data, size, push_reading);
     return 0;
 }

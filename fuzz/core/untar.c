@@ -2,45 +2,12 @@
  * makes a file outside of its directory. The checksums of headers are mended,
  * so that changed headers are looked at. */
 #include "untar.h"
-#include "tar.h"
+#include "../input.h"
 
 #include <dirent.h>
 #include <lauxlib.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static char directory[200];
-
-static lua_State *begin(void) {
-    lua_State *L = luaL_newstate();
-    const char *base = getenv("TMPDIR");
-    snprintf(directory, sizeof directory, "%.100s/contree-fuzz.XXXXXX",
-             base ? base : "/tmp");
-    if (!L || !mkdtemp(directory))
-        abort();
-    untar_register(L);
-    return L;
-}
-
-static void mend(char *bytes, size_t size) {
-    for (size_t at = 0; at + TAR_BLOCK <= size; at += TAR_BLOCK) {
-        unsigned sum = 8 * ' ';
-        char text[8];
-        if (memcmp(bytes + at + 257, "ustar", 5) != 0)
-            continue;
-        for (size_t i = 0; i < TAR_BLOCK; i++)
-            if (i < 148 || i >= 156)
-                sum += (unsigned char)bytes[at + i];
-        snprintf(text, sizeof text, "%06o", sum & 0777777);
-        memcpy(bytes + at + 148, text, 7);
-    }
-}
 
 static int method(lua_State *L, const char *name) {
     lua_getfield(L, 1, name);
@@ -68,7 +35,7 @@ static int unpack(lua_State *L) {
 }
 
 static void check_empty(void) {
-    DIR *dir = opendir(directory);
+    DIR *dir = opendir(fuzz_directory("untar"));
     int count = 0;
     while (dir && readdir(dir))
         count++;
@@ -79,17 +46,20 @@ static void check_empty(void) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static lua_State *L;
-    char to[300];
-    if (!L)
-        L = begin();
+    char to[400];
+    if (!L) {
+        L = luaL_newstate();
+        HOLDS(L);
+        untar_register(L);
+    }
     if (size < 2)
         return 0;
     char *copy = malloc(size);
     if (!copy)
         abort();
     memcpy(copy, data + 1, size - 1);
-    mend(copy, size - 1);
-    snprintf(to, sizeof to, "%s/to", directory);
+    mend_checksums(copy, size - 1);
+    snprintf(to, sizeof to, "%s/to", fuzz_directory("untar"));
     lua_settop(L, 0);
     lua_pushlstring(L, copy, size - 1);
     lua_pushinteger(L, 1 + data[0] * 3);

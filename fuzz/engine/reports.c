@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-/* For the loop; there is none here. */
+/* The loop would tell; this program has none. */
 #define launcher_loop(l) ((void)(l), (uv_loop_t *)NULL)
 #define launcher_refill(l) ((void)(l))
 #define turn_is_long(loop) ((void)(loop), false)
@@ -90,16 +90,6 @@ static const struct sandbox_callbacks callbacks = {.started = on_started,
                                                    .exited = on_exited,
                                                    .paused = on_paused,
                                                    .socket = on_socket};
-
-static int open_descriptors(void) {
-    DIR *d = opendir("/proc/self/fd");
-    int count = 0;
-    HOLDS(d);
-    while (readdir(d))
-        count++;
-    closedir(d);
-    return count;
-}
 
 static void send_report(int to, struct input *in) {
     union {

@@ -224,16 +224,6 @@ void watches_finish(struct watches *all) {
 
 /* ---- orders ---- */
 
-static int open_descriptors(void) {
-    DIR *d = opendir("/proc/self/fd");
-    int count = 0;
-    HOLDS(d);
-    while (readdir(d))
-        count++;
-    closedir(d);
-    return count;
-}
-
 static void send_order(int to, uint8_t how, struct order *o,
                        const char *strings, size_t length) {
     int fds[ORDER_FDS_MAX];

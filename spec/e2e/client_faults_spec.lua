@@ -5,6 +5,7 @@ local carrier = require("spec.support.carrier")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local faults = require("spec.support.faults")
+local generator = require("spec.support.generator")
 local socket = require("socket")
 local wire = require("spec.support.wire")
 
@@ -20,7 +21,7 @@ describe(("one failed system call of a program, seed %d,"):format(SEED), functio
 
   setup(function()
     if wire.run("id -u") ~= "0" then return end
-    random = faults.generator(SEED)
+    random = generator(SEED)
     engine = wire.start()
     directory = disk.directory()
     place = directory .. "/place"

@@ -1,9 +1,9 @@
 -- A directory of an image comes out whole, or not at all, and nowhere else.
+local archive = require("spec.support.archive")
 local contree = require("contree")
 local core = require("contree.core")
 local disk = require("spec.support.disk")
 local home = require("spec.support.home")
-local tar = require("contree.base.tar")
 
 describe("a directory that is downloaded", function()
   local client, directory, stop, image
@@ -99,22 +99,6 @@ describe("an archive that is unpacked on the host", function()
     disk.write(directory .. "/secret", "secret")
   end)
   teardown(function() os.execute("rm -rf " .. disk.quote(directory)) end)
-
-  local function archive(members)
-    local pieces = {}
-    local writer = tar.writer{ flush = function() return true end,
-      write = function(_, bytes)
-        pieces[#pieces + 1] = bytes
-        return true
-      end }
-    for _, each in ipairs(members) do
-      writer:add({ name = each[1], type = each.type or each.target and "link" or "file",
-        mode = each.mode or 420, uid = 0, gid = 0, size = each.data and #each.data or 0,
-        target = each.target }, function() return each.data end)
-    end
-    writer:finish()
-    return table.concat(pieces)
-  end
 
   local function unpack(bytes, size, below)
     local untar = assert(core.untar(directory .. "/to", below or ""))

@@ -90,12 +90,6 @@ describe("a name", function()
     return result.stdout, result
   end
 
-  local function reasons(result)
-    local list = {}
-    for i, each in ipairs(result.denied) do list[i] = each.reason end
-    return table.concat(list, " ")
-  end
-
   local GET = "curl -sS -m 20 http://%s/ || echo failed\n"
 
   setup(function()
@@ -133,7 +127,7 @@ describe("a name", function()
     local said, result = run({ "a.example", "b.example" }, GET:format("a.example")
       .. GET:format("b.example"))
     assert.equal("reached " .. PUBLIC .. "\n", said:match("^[^\n]+\n"))
-    assert.equal("unresolved", reasons(result))
+    assert.equal("unresolved", outside.reasons(result))
     local asked = disk.read(place .. "/asked")
     assert.is_not_nil(asked:find("\na.example 1\n"))
     -- Whatever the sandbox asks its name server, this machine's is asked for addresses alone.
@@ -146,7 +140,7 @@ describe("a name", function()
     zone{ ["r.example"] = { PRIVATE } }
     local said, result = run({ "r.example" }, GET:format("r.example"))
     assert.matches("failed", said)
-    assert.equal("private", reasons(result))
+    assert.equal("private", outside.reasons(result))
     -- Unless a rule says that it may be.
     assert.equal("reached " .. PRIVATE .. "\n",
       (run({ { host = "r.example", private = true } }, GET:format("r.example"))))
@@ -160,7 +154,7 @@ describe("a name", function()
       zone{ ["m.example"] = others }
       local said, result = run({ "m.example" }, GET:format("m.example"))
       assert.matches("failed", said)
-      assert.equal("private", reasons(result), others[1])
+      assert.equal("private", outside.reasons(result), others[1])
       others[#others + 1] = PUBLIC
       zone{ ["m.example"] = others }
       said, result = run({ "m.example" }, GET:format("m.example"), { trace = true })
@@ -179,7 +173,7 @@ describe("a name", function()
     local said, result = run({ "*.example" }, table.concat(lines))
     local out = {}
     for each in said:gmatch("[^\n]+") do out[#out + 1] = each:match("reached (.*)") or each end
-    assert.equal("", reasons(result))
+    assert.equal("", outside.reasons(result))
     assert.equal(SIX, out[1])
     assert.is_true(out[2] == SIX or out[2] == PUBLIC, said)
     assert.same({ PUBLIC, PUBLIC, PUBLIC }, { out[3], out[4], out[5] })
@@ -261,7 +255,7 @@ describe("a name", function()
       resolve = { ["pinned.example"] = PRIVATE } }
     local said, result = run(nil, GET:format("pinned.example"), { networking = rules })
     assert.matches("failed", said)
-    assert.equal("rule", reasons(result))
+    assert.equal("rule", outside.reasons(result))
     rules.deny = nil
     assert.equal("reached " .. PRIVATE .. "\n",
       (run(nil, GET:format("pinned.example"), { networking = rules })))
@@ -272,6 +266,6 @@ describe("a name", function()
     local result = early:wait()
     assert.equal("reached " .. PUBLIC .. "\n", result.stdout:match("^[^\n]+\n"), result.stdout)
     assert.equal("failed\nfailed\n", result.stdout:match("\n(.*)$"))
-    assert.equal("private", reasons(result))
+    assert.equal("private", outside.reasons(result))
   end)
 end)

@@ -28,12 +28,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(told)
     do_POST = do_GET
     def log_message(self, *args): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(sys.argv[1] + "/server.pem", sys.argv[1] + "/server.key")
-server.socket = context.wrap_socket(server.socket, server_side=True)
-print(server.server_address[1], flush=True)
-server.serve_forever()
 ]]
 
 describe("a secret", function()
@@ -42,13 +36,9 @@ describe("a secret", function()
   setup(function()
     world = outside.start()
     told = world.directory .. "/told"
-    port = world:python(SERVER, world.directory, told)
+    port = world:tls_server(SERVER, told)
     -- The airlock trusts what the engine's user trusts.
-    local engine = disk.write(world.directory .. "/engine",
-      ("#!/bin/sh\nexport SSL_CERT_FILE=%s/ca.pem\nexec contree-engine \"$@\"\n"):format(
-        world.directory))
-    os.execute("chmod +x " .. engine)
-    client, directory, stop = home.client{ engine = { path = engine } }
+    client, directory, stop = home.client{ engine = { path = world:engine() } }
     image, mounts = world:image(client, directory)
   end)
   teardown(function()
@@ -72,12 +62,6 @@ describe("a secret", function()
     for name, value in pairs(more or {}) do given[name] = value end
     local result = image:run(given)
     return result.stdout, result
-  end
-
-  local function reasons(result)
-    local list = {}
-    for i, each in ipairs(result.denied) do list[i] = each.reason end
-    return table.concat(list, " ")
   end
 
   it("is in requests to its host, and its placeholder everywhere else", function()
@@ -145,7 +129,7 @@ urlopen(Request("https://tls.example/python", headers={"X-Token": os.environ["TO
         resolve = { ["else.example"] = "127.0.0.1:" .. port } },
       secrets = { TOKEN = { value = VALUE, hosts = { "else.example" } } } })
     assert.matches("failed", said)
-    assert.equal("certificate", reasons(result))
+    assert.equal("certificate", outside.reasons(result))
     assert.is_nil(disk.read(told):find("else.example", 1, true))
   end)
 
@@ -162,7 +146,7 @@ urlopen(Request("https://tls.example/python", headers={"X-Token": os.environ["TO
     local result = base:run{ shell = [[curl -sS -H "X: $TOKEN" https://tls.example/dir]],
       mounts = its_mounts, networking = rules(), secrets = SECRETS }
     close()
-    assert.equal("", reasons(result))
+    assert.equal("", outside.reasons(result))
     assert.matches("X: " .. VALUE, disk.read(told), 1, true)
   end)
 
@@ -270,6 +254,6 @@ END
     assert.matches("^GET /v1/x\n", said)
     assert.matches("no rule allows this method", said, 1, true)
     assert.matches("no rule allows this path", said, 1, true)
-    assert.equal("method path", reasons(result))
+    assert.equal("method path", outside.reasons(result))
   end)
 end)

@@ -4,6 +4,7 @@ local core = require("contree.core")
 local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
+local titles = require("spec.support.titles")
 
 local lua = os.getenv("CONTREE_TEST_LUA") or rawget(_G, "jit") and "luajit" or "lua5.4"
 
@@ -36,12 +37,6 @@ describe("a session in a store", function()
   -- Returns the output of a script in a process of its own.
   local function run(script)
     return disk.capture(("%s %s 2>&1"):format(lua, write(script)))
-  end
-
-  local function titles(session)
-    local list = {}
-    for i, entry in ipairs(session:history()) do list[i] = entry.title end
-    return table.concat(list, "|")
   end
 
   it("goes on after kill -9", function()

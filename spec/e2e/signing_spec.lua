@@ -39,12 +39,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(told.encode())
     do_POST = do_PUT = do_GET
     def log_message(self, *args): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(sys.argv[1] + "/server.pem", sys.argv[1] + "/server.key")
-server.socket = context.wrap_socket(server.socket, server_side=True)
-print(server.server_address[1], flush=True)
-server.serve_forever()
 ]]
 
 local function bytes_of(hex)
@@ -109,7 +103,7 @@ describe("a secret that signs", function()
 
   setup(function()
     world = outside.start()
-    port = world:python(SERVER, world.directory, KEY)
+    port = world:tls_server(SERVER, KEY)
     local engine = disk.write(world.directory .. "/engine",
       ("#!/bin/sh\nexport SSL_CERT_FILE=%s/ca.pem\nexec contree-engine \"$@\"\n"):format(
         world.directory))

@@ -6,6 +6,7 @@ local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
 local home = require("spec.support.home")
 local json = require("contree.base.json")
+local titles = require("spec.support.titles")
 
 local FIXTURES = "spec/fixtures"
 
@@ -54,12 +55,6 @@ local function tagged(client, tag)
   for _, image in ipairs(client.images:list()) do
     if image.tag == tag then return image.uuid end
   end
-end
-
-local function titles(session)
-  local list = {}
-  for i, entry in ipairs(session:history()) do list[i] = entry.title end
-  return table.concat(list, "|")
 end
 
 describe("the fixtures of older versions", function()

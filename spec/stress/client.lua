@@ -168,11 +168,22 @@ function line.files_of(signature)
   return files
 end
 
+-- STRESS_ONLY names the operations that are wanted.
+local function narrowed(weights)
+  local only, rest = os.getenv("STRESS_ONLY"), {}
+  if not only then return weights end
+  for name, weight in pairs(weights) do
+    rest[name] = (" " .. only .. " "):find(" " .. name .. " ", 1, true) and weight or 0
+  end
+  return rest
+end
+
 --- Does operations until the time is over. `operations` has a function for each name, and
 --- `weights` how often it is done.
 ---@param around fun(operation: function): boolean, any   calls it; as pcall
 function line:go(operations, weights, around)
   local log = self.client.journal
+  weights = narrowed(weights)
   while self.client:goes_on() do
     local name = self.random:weighed(weights)
     local began = journal.now()

@@ -1,11 +1,11 @@
 -- Steps of fault_steps.lua on a running engine, without faults, with a mark for each that has
 -- begun and for what was told: fault_load.lua DIRECTORY DATA MARKS CLIENT STEPS SEED
-local faults = require("spec.support.faults")
+local generator = require("spec.support.generator")
 local steps = require("spec.support.fault_steps")
 local wire = require("spec.support.wire")
 
 local directory, data, marks, client, count, seed = table.unpack(arg)
-local random = faults.generator(tonumber(seed) + 7919 * tonumber(client))
+local random = generator(tonumber(seed) + 7919 * tonumber(client))
 
 local function mark(value)
   value.client = tonumber(client)

@@ -1,8 +1,8 @@
 --- The steps of the scenario in which calls fail (faults.lua). A step asks the engine for
 -- something and notes what it was told. It raises { refused = } for a structured error,
 -- { broken = } when the connection broke, and a string when an answer is wrong.
+local archive = require("spec.support.archive")
 local socket = require("socket")
-local tar = require("contree.base.tar")
 local wire = require("spec.support.wire")
 
 local steps = {}
@@ -77,24 +77,6 @@ end
 local function unique(patient)
   patient.number = patient.number + 1
   return ("%d.%d"):format(patient.number, math.floor(socket.gettime() * 1e6))
-end
-
-local function archive(members)
-  local pieces = {}
-  local writer = tar.writer{
-    write = function(_, bytes)
-      pieces[#pieces + 1] = bytes
-      return true
-    end,
-    flush = function() return true end,
-  }
-  for _, each in ipairs(members) do
-    writer:add({ name = each[1], type = each.type or each.target and "link" or "file",
-      mode = each.mode or 420, uid = 0, gid = 0, mtime = 1000000000,
-      size = each.data and #each.data or 0, target = each.target }, function() return each.data end)
-  end
-  writer:finish()
-  return table.concat(pieces)
 end
 
 ---- before ----

@@ -3,6 +3,7 @@
 -- answer must be right or a structured error, the engine must go on, and after a restart all
 -- that was told is there, and nothing else.
 local disk = require("spec.support.disk")
+local generator = require("spec.support.generator")
 local socket = require("socket")
 local steps = require("spec.support.fault_steps")
 local unix = require("socket.unix")
@@ -55,15 +56,6 @@ function faults.errors(call)
   local list = {}
   for name in (ERRORS[call] or "EIO ENOMEM"):gmatch("%S+") do list[#list + 1] = name end
   return list
-end
-
--- The numbers are the same on every Lua, so that a seed can be repeated.
-function faults.generator(seed)
-  local state = seed % 2147483646 + 1
-  return function(limit)
-    state = state * 16807 % 2147483647
-    return state % limit + 1
-  end
 end
 
 --- The number of an error.
@@ -487,7 +479,7 @@ local KNOWN = {
 -- all); starts (how many faults of starts and ends, default: all); say (called with lines).
 -- Returns a list of problems.
 function faults.campaign(options)
-  local random, say = faults.generator(options.seed), options.say
+  local random, say = generator(options.seed), options.say
   local patient = faults.start()
   patient.on_problem = say
   local names = {}

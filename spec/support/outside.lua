@@ -117,6 +117,14 @@ local function free_port()
 end
 outside.free_port = free_port
 
+--- The reasons of what a run was refused, in order.
+---@param result contree.Result
+function outside.reasons(result)
+  local list = {}
+  for i, each in ipairs(result.denied) do list[i] = each.reason end
+  return table.concat(list, " ")
+end
+
 --- Starts the servers.
 ---@return table self http and https (ports), directory
 function outside.start()
@@ -145,6 +153,22 @@ function Outside:spawn(command)
     self.directory)))
   self.pids[#self.pids + 1] = pid
   return pid
+end
+
+local SERVE_TLS = [[
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1] + "/server.pem", sys.argv[1] + "/server.key")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+]]
+
+--- Starts a server with TLS, and with a certificate for all names; returns its port.
+---@param code string Python that imports http.server, ssl and sys, and has the class Handler
+---@param ... string its arguments from sys.argv[2] on
+function Outside:tls_server(code, ...)
+  return self:python(code .. SERVE_TLS, self.directory, ...)
 end
 
 --- Starts a Python program that prints its port first; returns the port.

@@ -463,13 +463,6 @@ local WEIGHTS = { run = 5, follow = 5, leave_events = 3, hang_up = 5, half_a_req
   port = 3, terminal = 3, input = 3, leave_archive = 5, download = 3, leave_download = 3,
   lists = 3, collect = 2, volumes = 2, airlock = 2, pipelined = 1 }
 
-local only = os.getenv("STRESS_ONLY")
-if only then
-  for name in pairs(WEIGHTS) do
-    if not (" " .. only .. " "):find(" " .. name .. " ", 1, true) then WEIGHTS[name] = 0 end
-  end
-end
-
 local line = client:line(client.name)
 line:go(operations, WEIGHTS, function(operation)
   local ok, problem = pcall(operation)

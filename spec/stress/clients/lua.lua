@@ -557,13 +557,6 @@ local WEIGHTS = { output = 6, cut = 2, input = 3, environment = 3, timeout = 1, 
   merge_conflict = 1, build = 2, import = 2, look = 3, export = 2, archive = 2,
   leave_archive = 2, diff = 3, look_at_anybodys = 3, lists = 1, tag = 2, workspace = 2, port = 1 }
 
-local only = os.getenv("STRESS_ONLY")
-if only then
-  for name in pairs(WEIGHTS) do
-    if not (" " .. only .. " "):find(" " .. name .. " ", 1, true) then WEIGHTS[name] = 0 end
-  end
-end
-
 -- Nothing that was told may be missing, and nothing of ours may break, whatever was killed. What
 -- a command does is another thing only where it was killed itself, with what is around it.
 local NEVER = { not_found = true, internal = true, invalid_argument = true, auth = true }

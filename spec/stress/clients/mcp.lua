@@ -172,13 +172,6 @@ local WEIGHTS = { run = 6, keep = 6, wait = 3, cancel = 3, read = 3, folder = 4,
   command_run = 4, command_pipe = 3, command_folder = 3, command_export = 2, command_lists = 3,
   command_stop = 2 }
 
-local only = os.getenv("STRESS_ONLY")
-if only then
-  for name in pairs(WEIGHTS) do
-    if not (" " .. only .. " "):find(" " .. name .. " ", 1, true) then WEIGHTS[name] = 0 end
-  end
-end
-
 local line = client:line(client.name)
 line:go(operations, WEIGHTS, function(operation)
   local ok, problem = pcall(operation)

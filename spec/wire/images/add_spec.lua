@@ -1,6 +1,6 @@
 -- POST /images/{uuid}/layers: an image with one layer more (http-api.md §4.25).
+local archive = require("spec.support.archive")
 local disk = require("spec.support.disk")
-local tar = require("contree.base.tar")
 local wire = require("spec.support.wire")
 
 describe("a layer on top of an image", function()
@@ -11,27 +11,6 @@ describe("a layer on top of an image", function()
     base = engine:get("/v1/images?tag=busybox:latest").json.images[1].uuid
   end)
   teardown(function() engine:stop() end)
-
-  -- The bytes of an archive. A member with data is a file, one with a target is a link.
-  local function archive(members)
-    local pieces = {}
-    local writer = tar.writer{
-      write = function(_, bytes)
-        pieces[#pieces + 1] = bytes
-        return true
-      end,
-      flush = function() return true end,
-    }
-    for _, each in ipairs(members) do
-      local data = each.data
-      writer:add({ name = each[1], type = each.type or each.target and "link" or "file",
-        mode = each.mode or 420, uid = each.uid or 0, gid = 0, mtime = each.mtime or 1000000000,
-        size = data and #data or 0, target = each.target },
-        function() return data end)
-    end
-    writer:finish()
-    return table.concat(pieces)
-  end
 
   local function add(bytes, query, uuid)
     return engine:request("POST", ("/v1/images/%s/layers%s"):format(uuid or base, query or ""),

@@ -1,6 +1,6 @@
 -- POST /merge: an image of two that came from one (http-api.md §4.26).
+local archive = require("spec.support.archive")
 local disk = require("spec.support.disk")
-local tar = require("contree.base.tar")
 local wire = require("spec.support.wire")
 
 describe("a merge", function()
@@ -154,21 +154,12 @@ describe("a merge", function()
 
   -- An image with a directory of many files on top of busybox.
   local function many(count)
-    local pieces = {}
-    local writer = tar.writer{
-      write = function(_, bytes)
-        pieces[#pieces + 1] = bytes
-        return true
-      end,
-      flush = function() return true end,
-    }
+    local members = {}
     for i = 1, count do
-      writer:add({ name = ("d%d/f%d"):format(i % 100, i), type = "file", mode = 420, uid = 0,
-        gid = 0, mtime = 1, size = 1 }, function() return "x" end)
+      members[i] = { ("d%d/f%d"):format(i % 100, i), data = "x", mtime = 1 }
     end
-    writer:finish()
     local reply = engine:request("POST", ("/v1/images/%s/layers?at=/m"):format(busybox),
-      { body = table.concat(pieces) })
+      { body = archive(members) })
     assert.equal(201, reply.status, reply.body)
     return reply.json.uuid
   end

@@ -2,21 +2,13 @@
 -- reported. CONTREE_CRASHES is the number of rounds (5); CONTREE_SEED repeats the same
 -- moments.
 local disk = require("spec.support.disk")
+local generator = require("spec.support.generator")
 local wire = require("spec.support.wire")
 local socket = require("socket")
 
 local ROUNDS = tonumber(os.getenv("CONTREE_CRASHES")) or 5
 local SEED = tonumber(os.getenv("CONTREE_SEED")) or os.time()
 local CLIENTS = 6
-
--- The numbers are the same on every Lua, so that a seed can be repeated.
-local function generator(seed)
-  local state = seed % 2147483647 + 1
-  return function(limit)
-    state = state * 16807 % 2147483647
-    return state % limit + 1
-  end
-end
 
 describe(("an engine that is killed %d times under load, seed %d,"):format(ROUNDS, SEED), function()
   local engine, random

@@ -90,35 +90,35 @@ def send(pid, number):
     assert(ok, why)
   end
 
-  it("goes on when it and its sandboxes are stopped and continued", function()
+  -- All works meanwhile, and nothing is lost.
+  local function holds_while(script)
     start()
     steps.prepare(patient)
-    meanwhile([[
+    meanwhile(script, succeed)
+    patient.engine:kill("KILL")
+    patient.engine:launch()
+    verify()
+  end
+
+  it("goes on when it and its sandboxes are stopped and continued", function()
+    holds_while([[
 while os.path.exists(stop):
     pid = random.choice(family())
     send(pid, signal.SIGSTOP)
     time.sleep(random.choice([0.001, 0.05, 0.3]))
     send(pid, signal.SIGCONT)
     time.sleep(random.choice([0.001, 0.05]))
-]], function() succeed() end)
-    patient.engine:kill("KILL")
-    patient.engine:launch()
-    verify()
+]])
   end)
 
   it("goes on when signals come all the time", function()
-    start()
-    steps.prepare(patient)
-    meanwhile([[
+    holds_while([[
 while os.path.exists(stop):
     for pid in family():
         send(pid, signal.SIGCHLD)
         send(pid, signal.SIGCONT)
     time.sleep(0.001)
-]], function() succeed() end)
-    patient.engine:kill("KILL")
-    patient.engine:launch()
-    verify()
+]])
   end)
 
   -- Every second call of the engine, its children and init, where a wait can be interrupted.

@@ -45,8 +45,8 @@ for _, runtime in ipairs{ "native", "crun" } do
       return reply.json
     end
 
-    local function run(command, options)
-      local started = spawn(command, options)
+    -- What a subprocess writes until it ends.
+    local function output_of(started)
       local events = engine:follow(box:match("[^/]+$"),
         ("?follow=1&spid=%d&since=%d"):format(started.spid, started.since))
       local out = ""
@@ -57,6 +57,8 @@ for _, runtime in ipairs{ "native", "crun" } do
       events:close()
       return out
     end
+
+    local function run(command, options) return output_of(spawn(command, options)) end
 
     local function snapshot()
       local reply = engine:request("POST", box .. "/snapshot")
@@ -136,14 +138,7 @@ for _, runtime in ipairs{ "native", "crun" } do
         local reply = engine:post(box .. "/subprocesses", wire.shell("cat f; pwd; id -u", options))
         local what = wire.json.encode(options)
         if reply.status == 201 then
-          local events = engine:follow(box:match("[^/]+$"),
-            ("?follow=1&spid=%d&since=%d"):format(reply.json.spid, reply.json.since))
-          local out = ""
-          for frame in function() return events:frame() end do
-            if frame.event == "stdout" then out = out .. wire.bytes(frame.data.data) end
-            if frame.event == "exit" then break end
-          end
-          events:close()
+          local out = output_of(reply.json)
           assert.is_nil(out:find("canary-text", 1, true), what)
           assert.matches("^%s*$", (out:gsub("^/[^\n]*\n0\n$", "")), what .. ": " .. out)
         end
