@@ -19,7 +19,7 @@ describe("a run that is traced", function()
     return image:run(given)
   end
 
-  -- The count of the entry; 0: there is none.
+  -- How often it was told; 0: never.
   local function told(result, name, value)
     for _, entry in ipairs(result.tried or {}) do
       if entry[name] == value then return entry.count end

@@ -1,6 +1,7 @@
 /* test_escape.c: attempts to get out of a sandbox, each of which must be
  * refused. This program is also the attacker, see probe.h. */
 #define _GNU_SOURCE
+#include "as_users.h"
 #include "base/fd.h"
 #include "box.h"
 #include "probe.h"
@@ -616,22 +617,6 @@ static int run_all(void) {
     return CHECK_DONE();
 }
 
-/* Run the tests as another user. */
-static int run_as(uid_t uid) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        if (uid != getuid() &&
-            (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
-            _exit(1);
-        execl("/proc/self/exe", "test_escape", "again", NULL);
-        _exit(1);
-    }
-    int status;
-    waitpid(child, &status, 0);
-    return status != 0;
-}
-
 int main(int argc, char **argv) {
     if (argc > 2 && strcmp(argv[1], "probe") == 0)
         return probe(argv[2]);
@@ -641,10 +626,10 @@ int main(int argc, char **argv) {
         return failures != 0;
     bool root = getuid() == 0;
     if (root)
-        failures += run_as(65534);
+        failures += run_as(65534, false);
     setenv(RUNTIME_VARIABLE, "crun", 1);
-    failures += run_as(getuid());
+    failures += run_as(getuid(), false);
     if (root)
-        failures += run_as(65534);
+        failures += run_as(65534, false);
     return failures != 0;
 }

@@ -1,8 +1,7 @@
 /* test_sandbox.c: sandbox/sandbox.h, as root and as normal users. */
 #define _GNU_SOURCE
+#include "as_users.h"
 #include "box.h"
-#include <grp.h>
-#include <sched.h>
 #include <sys/mman.h>
 
 static void test_exit_codes(void) {
@@ -513,84 +512,6 @@ static void test_file_size_limit(void) {
     free(b);
 }
 
-static struct box *traced(enum tracing tracing, const char *script) {
-    char *argv[] = {"sh", "-c", (char *)script, NULL};
-    return box_run(&(struct box_options){.tracing = tracing},
-                   (struct sandbox_process){.argv = argv, .stdin_fd = -1});
-}
-
-/* How often it was told that `name` was `value`. */
-static int told(const struct box *b, const char *name, const char *value) {
-    size_t i;
-    json_t *report;
-    json_array_foreach(b->reports, i, report) {
-        const char *text = json_string_value(json_object_get(report, name));
-        if (text && strcmp(text, value) == 0)
-            return (int)json_integer_value(json_object_get(report, "count"));
-    }
-    return 0;
-}
-
-static void traced_free(struct box *b) {
-    json_decref(b->reports);
-    free(b);
-}
-
-static void test_trace_of_calls(void) {
-    struct box *b = traced(TRACE_PROGRAMS,
-                           "mount -t tmpfs x /tmp 2>/dev/null || echo refused;"
-                           "unshare -m true 2>/dev/null || echo refused;"
-                           "for i in 1 2 3; do env true; done; cat /none");
-    CHECK_STRING(b->out.data, "refused\nrefused\n");
-    CHECK(b->exits[1].code == 1 && b->gone);
-    CHECK(told(b, "call", "mount") >= 1);
-    CHECK_NUMBER(told(b, "call", "unshare"), 1);
-    CHECK_NUMBER(told(b, "program", "/bin/sh"), 1);
-    CHECK(told(b, "program", "/bin/busybox") >= 3);
-    CHECK_NUMBER(told(b, "missing", "/none"), 0);
-    traced_free(b);
-    b = box_shell("mount -t tmpfs x /tmp 2>/dev/null");
-    CHECK(!b->reports);
-    free(b);
-}
-
-static void test_trace_of_files(void) {
-    struct box *b = traced(
-        TRACE_FILES,
-        "echo a >/new; cat /new; cd /bin; cat ../none/./x 2>/dev/null;"
-        "mkdir /d; ln -s /away /d/link; test -L /d/link && echo link;"
-        "cat /d/link 2>/dev/null; echo b >>/d/../new; cat /proc/self/stat"
-        " >/dev/null; test -e /gone; test -e /gone; echo end");
-    CHECK_STRING(b->out.data, "a\nlink\nend\n");
-    CHECK_NUMBER(told(b, "written", "/new"), 2);
-    CHECK_NUMBER(told(b, "read", "/new"), 1);
-    CHECK_NUMBER(told(b, "missing", "/none/x"), 1);
-    CHECK_NUMBER(told(b, "missing", "/d/link"), 2); /* ln and cat */
-    CHECK_NUMBER(told(b, "missing", "/gone"), 2);
-    CHECK_NUMBER(told(b, "missing", "/new"), 0);
-    CHECK_NUMBER(told(b, "read", "/proc/self/stat"), 0);
-    traced_free(b);
-}
-
-/* More different names than are listed; and all its calls wait when it is
- * killed. */
-static void test_trace_of_many(void) {
-    struct box *b = traced(TRACE_FILES, "i=0; while [ $i -lt 300 ]; do"
-                                        " test -e /x$i; i=$((i+1)); done");
-    CHECK(json_array_size(b->reports) < 250);
-    CHECK_NUMBER(told(b, "reason", "more"), 100);
-    traced_free(b);
-    for (int i = 0; i < 10; i++) {
-        b = traced(TRACE_FILES,
-                   "test -e /x;"
-                   "for i in 1 2 3 4; do (while :; do test -e /x; done) & done;"
-                   "sleep 0.02; kill -9 $$");
-        CHECK_NUMBER(b->exits[1].signal, SIGKILL);
-        CHECK(b->gone && told(b, "missing", "/x") > 0);
-        traced_free(b);
-    }
-}
-
 /* The engine is killed: no process of the sandbox may remain. */
 static void test_engine_dies(void) {
     int ready[2];
@@ -761,9 +682,6 @@ static int run_all(void) {
     RUN(test_long_chain, "500 layers");
     RUN(test_refusals, "what cannot be started says why");
     RUN(test_file_size_limit, "file size limit");
-    RUN(test_trace_of_calls, "a trace tells programs and refused calls");
-    RUN(test_trace_of_files, "a trace tells files, and what was not there");
-    RUN(test_trace_of_many, "a trace is bounded, and ends with its sandbox");
     RUN(test_engine_dies, "a killed engine leaves no process");
     RUN(test_cell_dies, "a cell that dies before it starts is replaced");
     RUN(test_launcher_dies, "a killed launcher is replaced");
@@ -774,58 +692,6 @@ static int run_all(void) {
     return CHECK_DONE();
 }
 
-static void overlay_file(const char *path, const char *line) {
-    char copy[] = "/tmp/contree-ids-XXXXXX";
-    int fd = mkstemp(copy);
-    shell("cat %s > %s; echo '%s' >> %s; chmod 644 %s", path, copy, line, copy,
-          copy);
-    mount(copy, path, NULL, MS_BIND, NULL);
-    unlink(copy);
-    close(fd);
-}
-
-/* Run all tests as another user. If the user has a range of ids, only this
- * child sees it in /etc/subuid. */
-static int run_as(const char *self, uid_t uid, bool with_range) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        if (with_range) {
-            if (unshare(CLONE_NEWNS) < 0 ||
-                mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-                _exit(1);
-            overlay_file("/etc/passwd",
-                         "contree-test:x:54321:54321::/:/bin/sh");
-            overlay_file("/etc/subuid", "contree-test:1000000:65536");
-            overlay_file("/etc/subgid", "contree-test:1000000:65536");
-        }
-        if (uid != getuid() &&
-            (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
-             setresuid(uid, uid, uid) < 0))
-            _exit(1);
-        execl(self, self, with_range ? "a range of ids" : "the ids it has",
-              NULL);
-        _exit(1);
-    }
-    int status;
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1;
-}
-
 int main(int argc, char **argv) {
-    if (argc > 1) {
-        printf("# as user %d, %s\n", getuid(), argv[1]);
-        return run_all();
-    }
-    const char *self = "/proc/self/exe";
-    int failures = run_all();
-    if (getuid() == 0) {
-        failures += run_as(self, 65534, false);
-        failures += run_as(self, 54321, true);
-    }
-    setenv(RUNTIME_VARIABLE, "crun", 1);
-    failures += run_as(self, getuid(), false);
-    if (getuid() == 0)
-        failures += run_as(self, 54321, true);
-    return failures != 0;
+    return main_as_users(argc, argv, run_all);
 }

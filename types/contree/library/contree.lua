@@ -37,7 +37,7 @@
 ---@field host string in lower case
 ---@field port integer such as 443
 ---@field path string as it was sent, from the first slash on
----@field query? string what follows the question mark; nil: there is none
+---@field query? string what follows the question mark; nil: the URL has no query
 ---@field headers table<string, string> by names in lower case; those that came more than once are joined with ", "
 ---@field sha256? string of the body, in hexadecimal, with `digest = true`; nil: without
 
