@@ -2,24 +2,12 @@
 -- plain code, tasks, streams, files, a store of sessions that all share, a folder. Leaves a command
 -- running for the end of the state.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 
 local directory = os.getenv("CONTREE_TEST_THREADS")
 local image = contree.new().images:use("busybox:latest")
 local number = _G.thread
 local mine = directory .. "/thread" .. number
-
-local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
-end
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read("a")
-  file:close()
-  return text
-end
 
 local function streams()
   local bytes = 0
@@ -29,12 +17,12 @@ end
 
 local function files()
   local text = ("%d "):format(number):rep(50000)
-  write(mine .. ".in", text)
+  disk.write(mine .. ".in", text)
   local made = image:run{ shell = "cat /f > /g", files = { ["/f"] = mine .. ".in" },
     disposable = false }
   os.remove(mine .. ".out")
   made:download("/g", mine .. ".out")
-  assert(read(mine .. ".out") == text)
+  assert(disk.read(mine .. ".out") == text)
   assert(#made:diff(image) > 0)
 end
 
@@ -57,7 +45,7 @@ local function folders()
   local ws = image:workspace{ path = folder }
   ws:run("echo " .. number .. " > new")
   ws:apply()
-  assert(read(folder .. "/new") == number .. "\n")
+  assert(disk.read(folder .. "/new") == number .. "\n")
 end
 
 local function failures()

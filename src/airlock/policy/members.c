@@ -20,9 +20,7 @@ int members_check(const json_t *object, const char *where,
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)object, name, value) {
-        struct nearest n = nearest_to(name);
-        for (size_t i = 0; i < count; i++)
-            nearest_try(&n, names[i]);
+        struct nearest n = nearest_of(name, names, count);
         if (!n.name)
             return refuse(name, where, names, count, f);
         if (strcmp(n.name, name) != 0)

@@ -285,9 +285,7 @@ static int refuse_method(struct reader *r, const char *given) {
     char upper[32] = "", what[160];
     for (size_t i = 0; given[i] && i < sizeof upper - 1; i++)
         upper[i] = (char)toupper((unsigned char)given[i]);
-    struct nearest n = nearest_to(upper);
-    for (int i = 0; i < METHOD_COUNT; i++)
-        nearest_try(&n, methods[i]);
+    struct nearest n = nearest_of(upper, methods, METHOD_COUNT);
     snprintf(what, sizeof what,
              "has \"%.40s\", which is not a method it knows%s%s%s", given,
              n.name ? "; did you mean \"" : "", n.name ? n.name : "",

@@ -41,3 +41,11 @@ void nearest_try(struct nearest *n, const char *name) {
     n->edits = edits;
     n->name = name;
 }
+
+struct nearest nearest_of(const char *given, const char *const *names,
+                          size_t count) {
+    struct nearest n = nearest_to(given);
+    for (size_t i = 0; i < count; i++)
+        nearest_try(&n, names[i]);
+    return n;
+}

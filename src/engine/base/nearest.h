@@ -16,5 +16,8 @@ struct nearest {
 struct nearest nearest_to(const char *given);
 /* Consider a name. Of names that are equally near the first stays. */
 void nearest_try(struct nearest *n, const char *name);
+/* The search among all of a list. */
+struct nearest nearest_of(const char *given, const char *const *names,
+                          size_t count);
 
 #endif

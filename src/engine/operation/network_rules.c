@@ -39,9 +39,7 @@ static int check_members(const json_t *networking, struct fault *f) {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)networking, name, value) {
-        struct nearest n = nearest_to(name);
-        for (int i = 0; i < NAMES; i++)
-            nearest_try(&n, names[i]);
+        struct nearest n = nearest_of(name, names, NAMES);
         if (n.name && n.edits > 0)
             return fault_set(f, 422,
                              "networking has no member \"%.40s\"; did you mean "
