@@ -4,7 +4,6 @@
 #include "airlock/http_internal.h"
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 int http_refuse(struct http *h, enum refusal why) {
     if (h->why == REFUSED_NOT)
@@ -26,14 +25,6 @@ static void wipe(struct buffer *b) {
 }
 
 /* ---- one header ---- */
-
-bool http_is(const char *text, size_t length, const char *word) {
-    return strlen(word) == length && strncasecmp(text, word, length) == 0;
-}
-
-bool http_is_blank(char c) {
-    return c == ' ' || c == '\t';
-}
 
 /* The next item of a list with commas; false at its end. */
 static bool next_item(const char **p, const char *end, const char **item,
@@ -105,15 +96,6 @@ static bool has_control(const char *text, size_t length) {
     return false;
 }
 
-/* http-parser takes a space in a name, as it is built for Debian. */
-static bool is_token(const char *name, size_t length) {
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)name[i] <= ' ' || (unsigned char)name[i] > 0x7e ||
-            strchr("()<>@,;:\\\"/[]?={}", name[i]))
-            return false;
-    return length > 0;
-}
-
 /* `length` bytes of `lines` from `at` on are the value of a header. */
 static int use_secret_in(struct http *h, enum secret_place place,
                          const char *name, size_t name_length, size_t at,
@@ -149,7 +131,7 @@ static int end_header(struct http *h) {
     const char *value = h->lines.data + value_at;
     while (length > 0 && http_is_blank(value[length - 1]))
         length--;
-    if (!is_token(name, size) || has_control(value, length)) {
+    if (!http_is_token(name, size) || has_control(value, length)) {
         h->wrong = true;
         return 0;
     }
@@ -396,7 +378,7 @@ static int on_body(http_parser *p, const char *at, size_t length) {
     if (!buffer_add(&h->held, at, length))
         return http_refuse(h, REFUSED_LIMIT);
     return write_with_secrets(
-        h, secrets_partial(h->secrets, false, h->held.data, h->held.length));
+        h, secrets_partial(h->secrets, h->held.data, h->held.length));
 }
 
 static void write_last_chunk(struct http *h) {

@@ -3,17 +3,13 @@
 #ifndef CONTREE_AIRLOCK_HTTP_INTERNAL_H
 #define CONTREE_AIRLOCK_HTTP_INTERNAL_H
 
+#include "airlock/http_lines.h"
 #include "airlock/policy/policy.h"
 #include "airlock/policy/secrets.h"
 #include "base/buffer.h"
 #include <http_parser.h>
 
 enum { BEGINNING = 32, UNANSWERED_MAX = 256 /* requests of a connection */ };
-
-/* A span of `lines`. */
-struct span {
-    size_t at, length;
-};
 
 struct http {
     http_parser parser;
@@ -47,9 +43,6 @@ struct http {
 
 /* Refuses the request, if it was not refused yet. -1. */
 int http_refuse(struct http *h, enum refusal why);
-/* Whether a text is this word, in any case. */
-bool http_is(const char *text, size_t length, const char *word);
-bool http_is_blank(char c);
 /* Whether the URL names a path. */
 bool http_has_path(const struct http *h);
 const char *http_method(const struct http *h);

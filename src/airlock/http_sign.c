@@ -21,29 +21,10 @@ const char *http_signer(const struct http *h) {
     return h->signer->name;
 }
 
-/* The next line of a head: its name and value; false at the end. */
-static bool next_line(const struct buffer *lines, size_t *at, struct span *name,
-                      struct span *value) {
-    const char *text = lines->data + *at;
-    size_t left = lines->length - *at;
-    const char *end = left ? memmem(text, left, "\r\n", 2) : NULL;
-    const char *colon = end ? memchr(text, ':', (size_t)(end - text)) : NULL;
-    if (!colon)
-        return false;
-    *name = (struct span){*at, (size_t)(colon - text)};
-    *value = (struct span){*at + name->length + 2,
-                           (size_t)(end - text) - name->length - 2};
-    while (value->length > 0 &&
-           http_is_blank(lines->data[value->at + value->length - 1]))
-        value->length--;
-    *at += (size_t)(end - text) + 2;
-    return true;
-}
-
 static void write_headers(const struct http *h, struct buffer *out) {
     struct span name, value;
     json_open(out, "headers", '[');
-    for (size_t at = 0; next_line(&h->lines, &at, &name, &value);) {
+    for (size_t at = 0; http_next_line(&h->lines, &at, &name, &value);) {
         json_open(out, NULL, '[');
         json_add_text(out, NULL, h->lines.data + name.at, name.length);
         json_add_text(out, NULL, h->lines.data + value.at, value.length);
@@ -89,7 +70,7 @@ static void remove_header(struct http *h, const char *header) {
     struct buffer *lines = &h->lines;
     struct span name, value;
     size_t at = 0, from = 0;
-    while (next_line(lines, &at, &name, &value)) {
+    while (http_next_line(lines, &at, &name, &value)) {
         if (http_is(lines->data + name.at, name.length, header)) {
             memmove(lines->data + from, lines->data + at, lines->length - at);
             lines->length -= at - from;

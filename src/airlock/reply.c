@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "airlock/reply.h"
 #include "airlock/http.h"
+#include "airlock/http_lines.h"
 #include <http_parser.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@ struct reply {
     struct buffer lines; /* of the head, or behind the chunks */
     struct buffer held;  /* of the body */
     bool in_name, in_body;
+    size_t value_at; /* of the line that is being read; 0: it has none */
+    bool chunked;    /* as the head said: lines behind the body may say more */
 };
 
 /* ---- the head ---- */
@@ -26,6 +29,7 @@ static int on_begin(http_parser *p) {
     struct reply *r = p->data;
     r->lines.length = r->held.length = 0;
     r->in_name = r->in_body = false;
+    r->value_at = 0;
     return 0;
 }
 
@@ -37,11 +41,21 @@ static int on_status(http_parser *p, const char *at, size_t length) {
     return add_line(p->data, at, length);
 }
 
+/* Without the blanks behind a value: where a line was folded these would make
+ * another value of it. */
+static int end_line(struct reply *r) {
+    const struct buffer *lines = &r->lines;
+    while (r->value_at && lines->length > r->value_at &&
+           http_is_blank(lines->data[lines->length - 1]))
+        r->lines.length--;
+    r->value_at = 0;
+    return add_line(r, "\r\n", 2);
+}
+
 /* The line before ends where a name begins. */
 static int on_name(http_parser *p, const char *at, size_t length) {
     struct reply *r = p->data;
-    if (!r->in_name && (r->lines.length > 0 || !r->in_body) &&
-        add_line(r, "\r\n", 2) < 0)
+    if (!r->in_name && (r->lines.length > 0 || !r->in_body) && end_line(r) < 0)
         return -1;
     r->in_name = true;
     return add_line(r, at, length);
@@ -51,6 +65,8 @@ static int on_value(http_parser *p, const char *at, size_t length) {
     struct reply *r = p->data;
     if (r->in_name && add_line(r, ": ", 2) < 0)
         return -1;
+    if (r->in_name)
+        r->value_at = r->lines.length;
     r->in_name = false;
     return add_line(r, at, length);
 }
@@ -71,32 +87,61 @@ static bool has_no_body(struct reply *r) {
     return r->is_head(r->arg) || code == NO_CONTENT || code == NOT_MODIFIED;
 }
 
+/* Whether the client will find the same end of the body as the parser, which
+ * reads a folded line, and names that are only similar, in its own way. */
+static bool is_framed(const struct reply *r) {
+    const http_parser *p = &r->parser;
+    const struct buffer *lines = &r->lines;
+    const char *status_end = memmem(lines->data, lines->length, "\r\n", 2);
+    size_t at = (size_t)(status_end - lines->data) + 2;
+    bool old = p->http_major != 1 || p->http_minor == 0;
+    unsigned chunked = 0, lengths = 0;
+    struct span name, value;
+    while (http_next_line(lines, &at, &name, &value)) {
+        const char *text = lines->data + name.at;
+        if (!http_is_token(text, name.length))
+            return false;
+        if (http_is(text, name.length, "transfer-encoding")) {
+            chunked++;
+            if (!http_is(lines->data + value.at, value.length, "chunked"))
+                return false;
+        } else if (http_is(text, name.length, "content-length")) {
+            lengths++;
+        }
+    }
+    return at == lines->length && chunked <= 1 && !(old && chunked) &&
+           chunked == ((p->flags & F_CHUNKED) != 0) &&
+           chunked == (p->uses_transfer_encoding != 0) &&
+           lengths == ((p->flags & F_CONTENTLENGTH) != 0) &&
+           !(chunked && lengths);
+}
+
 static int on_head(http_parser *p) {
     struct reply *r = p->data;
     bool bare = has_no_body(r);
+    if (end_line(r) < 0 || !is_framed(r))
+        return -1;
     buffer_addf(r->out, "HTTP/%d.%d %03u ", p->http_major, p->http_minor,
                 p->status_code);
-    if (write_lines(r) < 0 || !buffer_add(r->out, "\r\n\r\n", 4))
+    if (write_lines(r) < 0 || !buffer_add(r->out, "\r\n", 2))
         return -1;
     r->in_body = true;
+    /* A bare head may be that of what would have chunks. */
+    r->chunked = !bare && p->flags & F_CHUNKED;
     return bare ? 1 : 0;
 }
 
 /* ---- the body ---- */
-
-static bool is_chunked(const struct reply *r) {
-    return (r->parser.flags & F_CHUNKED) != 0;
-}
 
 static int write_held(struct reply *r, size_t partial) {
     struct buffer *b = &r->held;
     size_t length = b->length - partial;
     if (length == 0) /* would be the last chunk */
         return 0;
-    if (is_chunked(r))
+    if (r->chunked)
         buffer_addf(r->out, "%zx\r\n", length);
     bool ok = buffer_add(r->out, b->data, length) &&
-              (!is_chunked(r) || buffer_add(r->out, "\r\n", 2));
+              (!r->chunked || buffer_add(r->out, "\r\n", 2));
     memmove(b->data, b->data + length, partial);
     b->length = partial;
     return ok ? 0 : -1;
@@ -106,22 +151,20 @@ static int on_body(http_parser *p, const char *at, size_t length) {
     struct reply *r = p->data;
     if (!buffer_add(&r->held, at, length))
         return -1;
-    secrets_remove(r->secrets, r->held.data, r->held.length);
     return write_held(
-        r, secrets_partial(r->secrets, true, r->held.data, r->held.length));
+        r, secrets_remove_so_far(r->secrets, r->held.data, r->held.length));
 }
 
 static int on_end(http_parser *p) {
     struct reply *r = p->data;
+    secrets_remove(r->secrets, r->held.data, r->held.length);
     if (write_held(r, 0) < 0)
         return -1;
-    /* A bare head may be that of what would have chunks. */
-    if (!is_chunked(r) || p->flags & F_SKIPBODY)
+    if (!r->chunked)
         return 0;
     if (!buffer_add(r->out, "0\r\n", 3))
         return -1;
-    if (r->lines.length > 0 &&
-        (add_line(r, "\r\n", 2) < 0 || write_lines(r) < 0))
+    if (r->lines.length > 0 && (end_line(r) < 0 || write_lines(r) < 0))
         return -1;
     return buffer_add(r->out, "\r\n", 2) ? 0 : -1;
 }

@@ -11,7 +11,7 @@
 
 enum { EDITS_SIZE_MAX = INT32_MAX / 8 };
 
-/* One of the two texts. The caller sets `data` and `size`. */
+/* One of the two texts. The caller sets `data`, never NULL, and `size`. */
 struct edits_text {
     const char *data;
     size_t size;

@@ -81,6 +81,12 @@ static void test_plain(void) {
                  "HTTP/1.1 204 \r\nA: \r\nB: c\r\n\r\n", ".", false));
 }
 
+/* The line of a length may be folded: blanks behind it are no part of it. */
+static void test_folded(void) {
+    CHECK(passes(OK "Content-Length: 1\r\n\t\r\nA: b \r\n\r\nc",
+                 OK "Content-Length: 1\r\nA: b\r\n\r\nc", ".", false));
+}
+
 static void test_one_after_the_other(void) {
     /* One for HEAD, an interim one, one without a body, one with. */
     static const char text[] =
@@ -120,6 +126,11 @@ static void test_chunks(void) {
     }
     CHECK(passes(OK "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                  OK "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", ".", false));
+    /* What stands behind the chunks does not say how they end. */
+    static const char late[] = OK "Transfer-Encoding: chunked\r\n\r\n"
+                                  "1\r\na\r\n0\r\n"
+                                  "Transfer-Encoding: identity\r\n\r\n";
+    CHECK(passes(late, late, ".", false));
 }
 
 static void test_refused(void) {
@@ -128,6 +139,12 @@ static void test_refused(void) {
         "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
         OK "Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
         OK "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        /* What a client may read in another way. */
+        OK "Transfer-Encoding: chunked\r\n \r\n\r\n1\r\na\r\n0\r\n\r\n",
+        OK "Transfer-Encoding : chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        OK "Transfer-Encoding: xchunked\r\n\r\na",
+        OK "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\na",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         OK "Content-Length: 5\r\n\r\nab", /* and its end */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -146,6 +163,7 @@ int main(void) {
     CHECK(secrets_parse(&secrets, given, "secrets", &f) == 0);
     json_decref(given);
     RUN(test_plain, "heads and bodies, in pieces of each size");
+    RUN(test_folded, "lines that go on in the next one");
     RUN(test_one_after_the_other, "several answers of a connection");
     RUN(test_chunks, "a value in chunks of each size, and behind them");
     RUN(test_refused, "what is no answer");

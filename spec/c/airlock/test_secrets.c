@@ -201,7 +201,7 @@ static void test_logins_said_back(void) {
         if (why != REFUSED_NOT)
             continue;
         char *sent = line + strlen("Basic ");
-        CHECK(secrets_partial(&s, true, sent, strlen(sent) - 1) ==
+        CHECK(secrets_remove_so_far(&s, sent, strlen(sent) - 1) ==
               strlen(sent) - 1);
         secrets_remove(&s, line, (size_t)n);
         CHECK(strcmp(sent, in) == 0);
@@ -213,10 +213,41 @@ static void test_answers(void) {
     char text[] = "a " VALUE VALUE " b " PLAIN;
     secrets_remove(&secrets, text, strlen(text));
     CHECK(strcmp(text, "a " MARK MARK " b " OTHER) == 0);
-    CHECK(secrets_partial(&secrets, true, "xs3", 3) == 2);
-    CHECK(secrets_partial(&secrets, true, VALUE, strlen(VALUE)) == 0);
-    CHECK(secrets_partial(&secrets, false, "x contree", 9) == 7);
-    CHECK(secrets_partial(&secrets, false, "", 0) == 0);
+    char begun[] = "xs3", whole[] = VALUE;
+    CHECK(secrets_remove_so_far(&secrets, begun, 3) == 2);
+    CHECK(secrets_remove_so_far(&secrets, whole, strlen(whole)) == 0);
+    CHECK(strcmp(whole, MARK) == 0);
+    CHECK(secrets_partial(&secrets, "x contree", 9) == 7);
+    CHECK(secrets_partial(&secrets, "", 0) == 0);
+}
+
+/* Of a value that has another one in it nothing may be left, wherever a text is
+ * cut. */
+static void test_value_in_a_value(void) {
+    static const char inner[] = "0123456789abcdef",
+                      outer[] = "user:0123456789abcdef@host";
+    struct secrets s;
+    struct fault f;
+    char text[] = "<user:0123456789abcdef@host|0123456789abcdef>";
+    CHECK(parse(&s,
+                "{\"A\":{\"value\":\"0123456789abcdef\",\"placeholder\":"
+                "\"aaaaaaaaaaaaaaaa\",\"hosts\":[\"a.b\"]},"
+                "\"B\":{\"value\":\"user:0123456789abcdef@host\","
+                "\"placeholder\":\"bbbbbbbbbbbbbbbbbbbbbbbbbb\","
+                "\"hosts\":[\"a.b\"]}}",
+                &f) == 0);
+    for (size_t cut = 1; cut < sizeof text; cut++) {
+        char piece[sizeof text];
+        memcpy(piece, text, sizeof text);
+        size_t waits = secrets_remove_so_far(&s, piece, cut);
+        CHECK(waits <= cut &&
+              memcmp(piece, "<bbbbbbbbbbbbbbbbbbbbbbbbbb|aaaaaaaaaaaaaaaa>",
+                     cut - waits) == 0);
+        secrets_remove(&s, piece + cut - waits, sizeof piece - 1 - cut + waits);
+        CHECK(!strstr(piece, inner) && !strstr(piece, outer) &&
+              !strstr(piece, "@host"));
+    }
+    secrets_clear(&s);
 }
 
 /* ---- requests ---- */
@@ -323,6 +354,7 @@ int main(void) {
     RUN(test_basic, "logins in base64");
     RUN(test_logins_said_back, "logins that are said back");
     RUN(test_answers, "answers");
+    RUN(test_value_in_a_value, "a value that another has in it");
     RUN(test_requests, "requests, in pieces of each size");
     RUN(test_chunks, "a placeholder in two chunks");
     RUN(test_headers, "a placeholder that is for one header");

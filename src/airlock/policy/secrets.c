@@ -228,6 +228,15 @@ static int by_name(const void *a, const void *b) {
     return strcmp(x->name, y->name);
 }
 
+/* There is room for all of them. */
+static void add_word(struct secrets *s, const char *value, const char *stand_in,
+                     size_t length) {
+    size_t at = s->word_count++;
+    for (; at > 0 && s->words[at - 1].length < length; at--)
+        s->words[at] = s->words[at - 1];
+    s->words[at] = (struct secret_word){value, stand_in, length};
+}
+
 int secrets_parse(struct secrets *out, const json_t *object, const char *where,
                   struct fault *f) {
     const char *name;
@@ -240,15 +249,21 @@ int secrets_parse(struct secrets *out, const json_t *object, const char *where,
                          "%s must be an object: at most %d names, and for each "
                          "{value, hosts}",
                          where, SECRETS_MAX);
-    out->list = calloc(json_object_size(object) + 1, sizeof *out->list);
-    if (!out->list)
+    size_t count = json_object_size(object);
+    out->list = calloc(count + 1, sizeof *out->list);
+    out->words = calloc(count + LOGINS_MAX, sizeof *out->words);
+    if (!out->list || !out->words) {
+        secrets_clear(out);
         return fault_memory(f);
+    }
     json_object_foreach((json_t *)object, name, value) {
         struct secret *s = &out->list[out->count++];
         if (read_secret(s, name, value, where, f) < 0) {
             secrets_clear(out);
             return -1;
         }
+        if (s->value)
+            add_word(out, s->value, s->placeholder, s->length);
     }
     /* Several functions may sign one request: one after another. */
     qsort(out->list, out->count, sizeof *out->list, by_name);
@@ -276,6 +291,7 @@ void secrets_clear(struct secrets *s) {
         rules_clear(&each->hosts);
     }
     free(s->list);
+    free(s->words);
     clear_logins(s);
     *s = (struct secrets){0};
 }
@@ -333,17 +349,17 @@ const struct secret *secrets_signer(const struct secrets *s,
 
 /* ---- texts ---- */
 
-/* Replaces all of `from` by `to`, which is as long; how often. */
-static size_t replace(char *text, size_t length, const char *from,
-                      const char *to, size_t size) {
-    size_t count = 0;
+/* Replaces all of `from` that begin before `limit` by `to`, which is as long.
+ */
+static void replace(char *text, size_t length, size_t limit, const char *from,
+                    const char *to, size_t size) {
+    if (length < size) /* and `text` may be NULL */
+        return;
     char *end = text + length, *p = text;
-    while ((p = memmem(p, (size_t)(end - p), from, size))) {
+    while ((p = memmem(p, (size_t)(end - p), from, size)) && p < text + limit) {
         memcpy(p, to, size);
         p += size;
-        count++;
     }
-    return count;
 }
 
 static bool may_stand(const struct secret *s, const struct target *t,
@@ -368,7 +384,8 @@ static enum refusal insert_plain(const struct secrets *s,
         if (!may && memmem(text, length, each->placeholder, each->length))
             return REFUSED_SECRET;
         if (may && each->value)
-            replace(text, length, each->placeholder, each->value, each->length);
+            replace(text, length, length, each->placeholder, each->value,
+                    each->length);
     }
     return REFUSED_NOT;
 }
@@ -395,6 +412,7 @@ static bool remember_login(struct secrets *s, const char *given,
     struct login made = {strndup(given, length), strndup(sent, length), length};
     if (s->logins && made.given && made.sent) {
         s->logins[s->login_count++] = made;
+        add_word(s, made.sent, made.given, length);
         return true;
     }
     free(made.given);
@@ -447,14 +465,15 @@ enum refusal secrets_insert(struct secrets *s, const struct target *t,
     return insert_plain(s, t, place, header, text, length);
 }
 
+static void remove_before(const struct secrets *s, char *text, size_t length,
+                          size_t limit) {
+    for (size_t i = 0; i < s->word_count; i++)
+        replace(text, length, limit, s->words[i].value, s->words[i].stand_in,
+                s->words[i].length);
+}
+
 void secrets_remove(const struct secrets *s, char *text, size_t length) {
-    for (size_t i = 0; i < s->count; i++)
-        if (s->list[i].value)
-            replace(text, length, s->list[i].value, s->list[i].placeholder,
-                    s->list[i].length);
-    for (size_t i = 0; i < s->login_count; i++)
-        replace(text, length, s->logins[i].sent, s->logins[i].given,
-                s->logins[i].length);
+    remove_before(s, text, length, length);
 }
 
 /* How many bytes at the end of `text`, if more than `least`, begin `word`. */
@@ -466,17 +485,33 @@ static size_t partial(const char *word, size_t size, const char *text,
     return n > least ? n : least;
 }
 
-size_t secrets_partial(const struct secrets *s, bool values, const char *text,
+static size_t partial_value(const struct secrets *s, const char *text,
+                            size_t length) {
+    size_t most = 0;
+    for (size_t i = 0; i < s->word_count; i++)
+        most =
+            partial(s->words[i].value, s->words[i].length, text, length, most);
+    return most;
+}
+
+/* A value that is in what may begin a longer one stays until that is known. One
+ * that ends there is taken out, and then less may have to wait. */
+size_t secrets_remove_so_far(const struct secrets *s, char *text,
+                             size_t length) {
+    size_t before, waits = partial_value(s, text, length);
+    do {
+        before = waits;
+        remove_before(s, text, length, length - waits);
+        waits = partial_value(s, text, length);
+    } while (waits < before);
+    return waits;
+}
+
+size_t secrets_partial(const struct secrets *s, const char *text,
                        size_t length) {
     size_t most = 0;
-    for (size_t i = 0; i < s->count; i++) {
-        const struct secret *each = &s->list[i];
-        const char *word = values ? each->value : each->placeholder;
-        if (word)
-            most = partial(word, each->length, text, length, most);
-    }
-    for (size_t i = 0; values && i < s->login_count; i++)
-        most =
-            partial(s->logins[i].sent, s->logins[i].length, text, length, most);
+    for (size_t i = 0; i < s->count; i++)
+        most = partial(s->list[i].placeholder, s->list[i].length, text, length,
+                       most);
     return most;
 }

@@ -44,11 +44,21 @@ struct login {
     size_t length;
 };
 
+/* What is taken out of what servers say, and what stands there then. Borrowed.
+ */
+struct secret_word {
+    const char *value, *stand_in;
+    size_t length;
+};
+
 struct secrets {
     struct secret *list;
     size_t count;
     struct login *logins; /* all that were sent so far: LOGINS_MAX */
     size_t login_count;
+    /* Values and logins, longest first: one may have another in it. */
+    struct secret_word *words;
+    size_t word_count;
 };
 
 /* Reads {NAME: {value, hosts, header, in, placeholder}}, or with `sign` and
@@ -82,9 +92,13 @@ enum refusal secrets_insert(struct secrets *s, const struct target *t,
 /* Puts placeholders in the place of values, also in logins as they were sent.
  */
 void secrets_remove(const struct secrets *s, char *text, size_t length);
-/* How many bytes at the end of `text` may be the beginning of a placeholder, or
- * of a value: they have to wait for what follows. */
-size_t secrets_partial(const struct secrets *s, bool values, const char *text,
+/* The same in a text that goes on. Returns how many bytes at its end have to
+ * wait for what follows: they may begin a value, and others may be in them. */
+size_t secrets_remove_so_far(const struct secrets *s, char *text,
+                             size_t length);
+/* How many bytes at the end of `text` may be the beginning of a placeholder:
+ * they have to wait for what follows. */
+size_t secrets_partial(const struct secrets *s, const char *text,
                        size_t length);
 
 #endif

@@ -12,7 +12,7 @@
 enum { MERGE_TEXT_MAX = 16 << 20, MERGE_ROOM_MAX = 128 << 20 };
 
 struct merge_text {
-    const char *data;
+    const char *data; /* never NULL */
     size_t size;
 };
 

@@ -88,7 +88,7 @@ static int read_text(const struct versions *v, const struct placed *p,
 
 static int merge_files(const struct versions *v, struct verdict *out,
                        struct fault *f) {
-    struct file base = {.bytes = NULL}, ours = base, theirs = base;
+    struct file base = {.text = {"", 0}}, ours = base, theirs = base;
     int result = read_text(v, v->base, &base, f);
     if (result == 1)
         result = read_text(v, v->ours, &ours, f);
