@@ -71,9 +71,18 @@ static void make_end(struct watching *w, int got) {
     buffer_addf(&w->frame, "\n\n");
 }
 
+/* The frame of what watch_receive() got: not 0. */
+static void make_frame(struct watching *w, int got) {
+    w->frame.length = w->sent = 0;
+    if (got < 0 || w->packet.kind == WATCH_FAILED ||
+        w->packet.kind == WATCH_END)
+        make_end(w, got);
+    else
+        make_change(w);
+}
+
 /* The next frame: 1, or one of STREAM_WAIT and its like. */
 static int next_frame(struct watching *w) {
-    w->frame.length = w->sent = 0;
     if (w->ended)
         return STREAM_END;
     int got = watch_receive(w->fd, &w->packet);
@@ -81,11 +90,7 @@ static int next_frame(struct watching *w) {
         uv_poll_start(&w->poll, UV_READABLE, on_packets);
         return STREAM_WAIT;
     }
-    if (got < 0 || w->packet.kind == WATCH_FAILED ||
-        w->packet.kind == WATCH_END)
-        make_end(w, got);
-    else
-        make_change(w);
+    make_frame(w, got);
     return w->frame.failed ? STREAM_CUT : 1;
 }
 
@@ -119,12 +124,16 @@ static void begin(struct watching *w) {
                                          ": keepalive\n\n"});
 }
 
+static void tell_refusal(const struct watching *w, int got, struct fault *f) {
+    if (got > 0 && w->packet.kind == WATCH_FAILED)
+        fault_set(f, w->packet.status, "%s", w->packet.text);
+    else
+        fault_set(f, 409, "the operation is not running any more");
+}
+
 static void refuse(struct watching *w, int got) {
     struct fault f;
-    if (got > 0 && w->packet.kind == WATCH_FAILED)
-        fault_set(&f, w->packet.status, "%s", w->packet.text);
-    else
-        fault_set(&f, 409, "the operation is not running any more");
+    tell_refusal(w, got, &f);
     request_on_gone(w->request, NULL, NULL);
     reply_fault(w->request, &f);
     watching_close(w);

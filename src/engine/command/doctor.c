@@ -5,6 +5,7 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/scope.h"
+#include "base/subids.h"
 #include "command/data.h"
 #include "http/listen.h"
 #include "sandbox/cgroup.h"
@@ -179,35 +180,6 @@ static void check_airlock(FILE *out, const struct finding *found) {
             found->airlock_fault.message);
 }
 
-/* Move `*first` behind each range of a file of subordinate ids that overlaps
- * with the SUBIDS ids from `*first` on. True if it was moved. */
-static bool skip_taken(const char *path, unsigned long *first) {
-    FILE *file = fopen(path, "re");
-    char line[512];
-    bool moved = false;
-    while (file && fgets(line, sizeof line, file)) {
-        unsigned long start, count;
-        const char *numbers = strchr(line, ':');
-        if (!numbers || sscanf(numbers, ":%lu:%lu", &start, &count) != 2 ||
-            start >= *first + SUBIDS || start + count <= *first)
-            continue;
-        *first = start + count;
-        moved = true;
-    }
-    if (file)
-        fclose(file);
-    return moved;
-}
-
-/* The first of SUBIDS free ids. */
-static unsigned long free_subids(void) {
-    unsigned long first = SUBID_MIN;
-    while (first < UINT32_MAX - SUBIDS && (skip_taken("/etc/subuid", &first) ||
-                                           skip_taken("/etc/subgid", &first)))
-        continue;
-    return first;
-}
-
 static void check_ids(FILE *out, const struct finding *found) {
     if (!found->works)
         return;
@@ -215,7 +187,9 @@ static void check_ids(FILE *out, const struct finding *found) {
         say(out, "ok", "user ids", "%u ids from %u on", found->ids.count,
             (unsigned)found->ids.base);
     else {
-        unsigned long first = free_subids(), last = first + SUBIDS - 1;
+        unsigned long first = subids_find_free("/etc/subuid", "/etc/subgid",
+                                               SUBID_MIN, SUBIDS),
+                      last = first + SUBIDS - 1;
         say(out, "limited", "user ids",
             "root is the only user in a sandbox. Fix: sudo apt-get install "
             "uidmap && sudo usermod --add-subuids %lu-%lu --add-subgids "

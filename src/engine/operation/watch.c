@@ -25,8 +25,8 @@ int operation_watch(const struct operation *op, const char *path,
     return steal_fd(&ours);
 }
 
-/* Init is ours and sends whole packets. That the strings end is checked all the
- * same. */
+/* Init is ours and sends whole packets. That the strings end, and that a status
+ * is one, is checked all the same. */
 static bool is_whole(const struct watch_packet *p, size_t length) {
     size_t head = offsetof(struct watch_packet, text);
     const char *end = (const char *)p + length;
@@ -43,7 +43,11 @@ int watch_receive(int fd, struct watch_packet *p) {
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN)
         return 0;
-    return n > 0 && is_whole(p, (size_t)n) ? 1 : -1;
+    if (n <= 0 || !is_whole(p, (size_t)n))
+        return -1;
+    if (p->status < 400 || p->status > 599)
+        p->status = 500;
+    return 1;
 }
 
 static const char *name_of(uint32_t kind) {

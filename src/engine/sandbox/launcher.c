@@ -341,12 +341,16 @@ static int take_descriptors(struct msghdr *message, int fds[CELL_FDS]) {
     for (int i = 0; i < CELL_FDS; i++)
         fds[i] = -1;
     struct cmsghdr *c = CMSG_FIRSTHDR(message);
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len <= CMSG_LEN(CELL_FDS * sizeof(int))) {
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
         count = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(fds, CMSG_DATA(c), (size_t)count * sizeof(int));
     }
     return message->msg_flags & MSG_CTRUNC ? -1 : count;
+}
+
+static void drop_descriptors(int fds[CELL_FDS]) {
+    for (int i = 0; i < CELL_FDS; i++)
+        drop_fd(&fds[i]);
 }
 
 /* Turns a cell into a fault if the kernel dropped descriptors of it, because we
@@ -354,10 +358,11 @@ static int take_descriptors(struct msghdr *message, int fds[CELL_FDS]) {
 static void check_complete(struct cell_report *report, int got,
                            int fds[CELL_FDS]) {
     int wanted = report->kind == CELL_CONNECTED ? CELL_FDS : CELL_FDS - 1;
-    if (report->type != CELL_READY || got == wanted)
+    if (report->type == CELL_READY && got == wanted)
         return;
-    for (int i = 0; i < CELL_FDS; i++)
-        drop_fd(&fds[i]);
+    drop_descriptors(fds);
+    if (report->type != CELL_READY)
+        return;
     report->type = CELL_FAULT;
     report->status = 503;
     snprintf(report->message, sizeof report->message,
@@ -365,18 +370,28 @@ static void check_complete(struct cell_report *report, int got,
              "it. " DESCRIPTORS_FIX);
 }
 
+static int kind_of(const struct cell_report *report) {
+    return report->kind == CELL_CONNECTED ? CELL_CONNECTED : CELL_PRIVATE;
+}
+
+static bool is_owed(const struct forkserver_handle *s,
+                    const struct cell_report *report) {
+    return s->owed[kind_of(report)] > 0;
+}
+
 static void handle_answer(struct forkserver_handle *s,
                           struct cell_report *report, struct cell cell) {
     struct launcher *l = s->launcher;
-    int kind = report->kind == CELL_CONNECTED ? CELL_CONNECTED : CELL_PRIVATE;
+    int kind = kind_of(report);
     report->message[sizeof report->message - 1] = '\0';
     s->owed[kind]--;
     if (report->type == CELL_READY) {
         deliver(l, cell);
         return;
     }
+    bool is_status = report->status >= 400 && report->status <= 599;
     struct fault f;
-    fault_set(&f, report->status, "%.399s", report->message);
+    fault_set(&f, is_status ? report->status : 500, "%.399s", report->message);
     struct cell_request *r = queue_take(&l->waiting[kind]);
     if (r)
         r->refused(r, &f);
@@ -416,16 +431,23 @@ static int receive_answer(struct forkserver_handle *s) {
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = control.space,
-                             .msg_controllen = sizeof control.space};
+                             /* so that no more than CELL_FDS are taken */
+                             .msg_controllen =
+                                 CMSG_LEN(CELL_FDS * sizeof(int))};
     int fds[CELL_FDS];
     ssize_t got = recvmsg(s->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
-    if (got != sizeof report)
+    int count = got < 0 ? 0 : take_descriptors(&message, fds);
+    if (got != sizeof report || (s->greeted && !is_owed(s, &report))) {
+        if (got >= 0)
+            drop_descriptors(fds);
         return -1;
-    int count = take_descriptors(&message, fds);
-    if (!s->greeted)
+    }
+    if (!s->greeted) {
+        drop_descriptors(fds);
         return greet(s, &report);
+    }
     check_complete(&report, count, fds);
     handle_answer(s, &report, (struct cell){fds[0], fds[1], fds[2], s});
     return 1;

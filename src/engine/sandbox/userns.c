@@ -3,6 +3,7 @@
 #include "base/descriptor.h"
 #include "base/fd.h"
 #include "base/scope.h"
+#include "base/subids.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -28,39 +29,32 @@ struct ranges {
 };
 
 /* Ignores overlapping ranges, which would make the whole map invalid. */
-static void add_range(struct ranges *r, uint64_t base, uint64_t count) {
-    if (count == 0 || base + count > UINT32_MAX || r->count == RANGES_MAX)
+static void add_range(struct ranges *r, uint32_t base, uint32_t count) {
+    if (r->count == RANGES_MAX)
         return;
     for (int i = 0; i < r->count; i++)
-        if (base < (uint64_t)r->list[i].base + r->list[i].count &&
+        if (base < r->list[i].base + r->list[i].count &&
             r->list[i].base < base + count)
             return;
-    r->list[r->count++] =
-        (struct id_range){.base = (uid_t)base, .count = (uint32_t)count};
+    r->list[r->count++] = (struct id_range){.base = base, .count = count};
     r->ids += count;
 }
 
-/* Reads the lines NAME:FIRST:COUNT whose name is `name` or the number `uid`,
- * but not ranges that contain the user's own id, `self`. */
+/* Reads the lines whose name is `name` or the number `uid`, but not ranges that
+ * contain the user's own id, `self`. */
 static void find_ranges(const char *path, const char *name, uid_t uid,
                         uid_t self, struct ranges *out) {
-    FILE *file = fopen(path, "re");
-    char line[256], number[16];
+    struct subids file;
+    struct subids_line line;
+    char number[16];
     *out = (struct ranges){.count = 0};
     snprintf(number, sizeof number, "%u", (unsigned)uid);
-    while (file && fgets(line, sizeof line, file)) {
-        unsigned long base, count;
-        char *first = strchr(line, ':');
-        if (!first)
-            continue;
-        *first++ = '\0';
-        if (sscanf(first, "%lu:%lu", &base, &count) == 2 &&
-            (strcmp(line, name) == 0 || strcmp(line, number) == 0) &&
-            (self < base || self - base >= count))
-            add_range(out, base, count);
-    }
-    if (file)
-        fclose(file);
+    subids_open(&file, path);
+    while (subids_next(&file, &line))
+        if ((strcmp(line.name, name) == 0 || strcmp(line.name, number) == 0) &&
+            (self < line.first || self - line.first >= line.count))
+            add_range(out, line.first, line.count);
+    subids_close(&file);
 }
 
 /* The first range of `name` that both files have. */
