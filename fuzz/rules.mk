@@ -28,6 +28,7 @@ fuzz_airlock_INC := -Isrc/engine -Isrc
 fuzz_init_INC    := -Isrc
 fuzz_core_LIBS    = $(call lazy,fuzz_core_PKGS,--libs lua5.4 $(CORE_LIBS)) -lm -ldl -lpthread
 fuzz_engine_LIBS  = $(ENGINE_LDLIBS)
+fuzz_init_LIBS    := -lresolv
 fuzz_airlock_LIBS = $(ENGINE_LDLIBS) $(AIRLOCK_LDLIBS)
 
 FUZZ_FLAGS = $(ENGINE_CFLAGS) $(AIRLOCK_CFLAGS) $(lua5.4_CFLAGS)
