@@ -101,8 +101,16 @@ static inline int world_find_runtime(struct fault *f) {
     return runtime_find(name, &world.found, f);
 }
 
+/* As the engine does it: what is ignored here would be in sandboxes, too. A
+ * shell that starts a program in the background has it ignore SIGINT. */
+static inline void restore_signals(void) {
+    for (int i = 1; i < NSIG; i++)
+        signal(i, SIG_DFL);
+}
+
 static inline bool world_open(void) {
     struct fault f = {0};
+    restore_signals();
     world.loop = uv_default_loop();
     if (world_find_runtime(&f) < 0 || userns_enter(&world.ids, &f) < 0) {
         printf("# %s\n", f.message);
