@@ -281,6 +281,36 @@ static void test_abandoned(void) {
     temp_dir_remove(&other);
 }
 
+/* A group with a process in it cannot be removed. The process ends while the
+ * launcher closes. */
+static void test_close(void) {
+    struct temp_dir other = temp_dir_make();
+    struct fault f = {0};
+    struct launcher *l =
+        launcher_open(other.fd, world.ids, NULL, SANDBOX_NICE, &f);
+    int fds[CGROUP_KINDS], end[2], status;
+    char byte;
+    struct limits limits = {.of[CGROUP_PIDS] = 5};
+    struct cgroup *g = cgroup_make(launcher_cgroups(l), &limits, &f);
+    CHECK(g && cgroup_open_fds(g, fds, &f) == 1);
+    CHECK(pipe2(end, O_CLOEXEC) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(end[1]);
+        _exit((int)read(end[0], &byte, 1));
+    }
+    CHECK(dprintf(fds[0], "%d", (int)child) > 0);
+    close_fd(fds[0]);
+    close(end[0]);
+    cgroup_drop(g);
+    CHECK(groups_exist_of(other.fd));
+    close(end[1]);
+    launcher_close(l);
+    CHECK(!groups_exist_of(other.fd));
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    temp_dir_remove(&other);
+}
+
 static void test_weight(void) {
     struct cgroups *c = cgroups_open("/proc/self", world.dir.fd);
     struct fault f = {0};
@@ -359,6 +389,7 @@ int main(void) {
         RUN(test_all_at_once, "all limits at once, unseen from inside");
         RUN(test_abandoned,
             "E11: groups of an engine that is gone are removed, others stay");
+        RUN(test_close, "a group that is busy is removed before the end");
         RUN(test_weight, "a group has the weight of its nice value");
         RUN(test_removed, "groups are removed, stale ones too");
     }
