@@ -220,6 +220,21 @@ static void test_all_at_once(void) {
     free(b);
 }
 
+/* Sandboxes with one processor each do not share it while there are more. */
+static void test_spread(void) {
+    const struct limits one = {.of[CGROUP_CPU] = 1};
+    const char *script = "grep Cpus_allowed_list /proc/self/status";
+    cpu_set_t all;
+    struct box *first = limited_shell(one, script);
+    struct box *second = limited_shell(one, script);
+    CHECK(sched_getaffinity(0, sizeof all, &all) == 0);
+    CHECK(first->out.length > 0 && second->out.length > 0);
+    CHECK((strcmp(first->out.data, second->out.data) == 0) ==
+          (CPU_COUNT(&all) == 1));
+    free(first);
+    free(second);
+}
+
 static void test_removed(void) {
     for (int i = 0; i < 200 && groups_exist(); i++) {
         uv_run(world.loop, UV_RUN_NOWAIT);
@@ -387,6 +402,7 @@ int main(void) {
         RUN(test_memory, "what takes too much memory is killed as a whole");
         RUN(test_pids, "too many processes are reported");
         RUN(test_all_at_once, "all limits at once, unseen from inside");
+        RUN(test_spread, "the processors are given out in turn");
         RUN(test_abandoned,
             "E11: groups of an engine that is gone are removed, others stay");
         RUN(test_close, "a group that is busy is removed before the end");

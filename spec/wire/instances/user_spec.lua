@@ -99,6 +99,18 @@ for _, runtime in ipairs{ "native", "crun" } do
       end
     end)
 
+    it("uses devices and files, whatever umask the engine was started with", function()
+      if engine:id(1) == 0 then return pending("there is one id") end
+      local own = wire.start("--runtime " .. runtime, [[sh -c 'umask 077; exec "$@"' sh]])
+      local result = own:run(wire.shell([[umask
+        echo x > /dev/null && head -c 1 /dev/zero | wc -c && echo x > /dev/shm/x &&
+          ls / /dev /proc /sys > /dev/null && cat /etc/hosts /etc/resolv.conf > /dev/null]],
+        { uid = 1000 })).metadata.result
+      assert.are.equal("0022\n1\n", wire.bytes(result.stdout), wire.bytes(result.stderr))
+      assert.are.equal("", wire.bytes(result.stderr))
+      own:stop()
+    end)
+
     it("keeps what the run or the image says of its environment", function()
       if engine:id(1) == 0 then return pending("there is one id") end
       assert.are.equal("1000 1001 /tmp x, 10 50 1001",

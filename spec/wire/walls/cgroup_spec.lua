@@ -127,11 +127,25 @@ describe("control groups", function()
   end)
 
   it("want sensible limits", function()
-    for name, value in pairs{ memory_bytes = 1000, pids = 0, cpus = "two" } do
-      local reply = engine:post("/v1/instances",
+    local function ask(name, value)
+      return engine:post("/v1/instances",
         wire.spawn{ command = "true", resources_limits = { [name] = value } })
-      assert.are.equal(400, reply.status)
-      assert.matches("resources_limits." .. name, reply.body, 1, true)
+    end
+    for name, values in pairs{ memory_bytes = { 1000, 4194303, 2 ^ 54 }, pids = { 0, 4097, 1.5 },
+      cpus = { "two", 0.009, 4097 } } do
+      for _, value in ipairs(values) do
+        local reply = ask(name, value)
+        assert.are.equal(400, reply.status, name .. " = " .. value)
+        assert.matches("resources_limits." .. name, reply.body, 1, true)
+      end
+    end
+    -- What the messages say is the least and the most.
+    for name, values in pairs{ memory_bytes = { 4194304 }, pids = { 1, 4096 }, cpus = { 0.01 } } do
+      for _, value in ipairs(values) do
+        local reply = ask(name, value)
+        assert.are.equal(limited and 201 or 422, reply.status, reply.body)
+        if limited then engine:cancel(reply.json.uuid) end
+      end
     end
   end)
 
