@@ -2,6 +2,14 @@
 if vim.g.loaded_contree then return end
 vim.g.loaded_contree = true
 
+-- LuaJIT looks for modules where Neovim is, before anywhere else: a project's file cjson.lua would
+-- be run in place of the module that the plugin needs.
+local function without_here(path)
+  return table.concat(vim.tbl_filter(function(each) return not vim.startswith(each, "./?") end,
+    vim.split(path, ";", { plain = true, trimempty = true })), ";")
+end
+package.path, package.cpath = without_here(package.path), without_here(package.cpath)
+
 local ADVICE = "make nvim, in the plugin's directory, builds what it needs; :checkhealth contree"
 
 -- The plugin, or nil when it cannot be loaded; then the user is told why.

@@ -1,5 +1,7 @@
 --- Values as people read them.
 
+local core = require("contree.core")
+
 local text = {}
 
 local UNITS = { "", "K", "M", "G", "T" }
@@ -22,11 +24,46 @@ function text.duration(seconds)
   return ("%.1f s"):format(seconds)
 end
 
---- Control characters do not reach a terminal from names and other people's words.
+local SEQUENCES = {
+  "^[\194-\223][\128-\191]",
+  "^[\224-\239][\128-\191][\128-\191]",
+  "^[\240-\244][\128-\191][\128-\191][\128-\191]",
+}
+
+-- Bytes above 127; put() gives what stands for one that is in no character of UTF-8.
+local function characters(bytes, put)
+  local at, parts = 1, {}
+  while at <= #bytes do
+    local whole
+    for _, sequence in ipairs(SEQUENCES) do whole = whole or bytes:match(sequence, at) end
+    parts[#parts + 1] = whole or put(bytes:sub(at, at))
+    at = at + (whole and #whole or 1)
+  end
+  return table.concat(parts)
+end
+
+local function questionable() return "?" end
+
+-- A byte of this range steers terminals that do not read UTF-8.
+local function without_c1(byte) return byte:find("[\128-\159]") and "?" or byte end
+
+--- The same with "?" for each byte that is not UTF-8.
+---@param bytes string
+---@return string
+function text.utf8(bytes)
+  if core.is_utf8(bytes) then return bytes end
+  return (bytes:gsub("[\128-\255]+", function(run) return characters(run, questionable) end))
+end
+
+--- Control characters do not reach a terminal from names and other people's words: neither what
+--- steers it, nor what changes the order in which a line is read, and shows another name.
 ---@param words string
 ---@return string
 function text.plain(words)
-  return (words:gsub("[%c\127]", "?"):gsub("\194[\128-\159]", "?"))
+  words = words:gsub("[%c\127]", "?"):gsub("\194[\128-\159]", "?")
+    :gsub("\226\128[\168-\174]", "?"):gsub("\226\129[\166-\169]", "?")
+  if core.is_utf8(words) then return words end
+  return (words:gsub("[\128-\255]+", function(run) return characters(run, without_c1) end))
 end
 
 local ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ['"'] = '\\"' }

@@ -42,6 +42,11 @@ function files.ls(args)
   return 0
 end
 
+-- A file of an image for a terminal: its lines, without what steers it.
+local function shown(bytes)
+  return (bytes:gsub("\r\n", "\n"):gsub("[^\n\t]+", terminal.plain))
+end
+
 function files.cat(args)
   local image = sessions.image(args, args.image)
   for _, path in ipairs(args.path) do
@@ -50,7 +55,7 @@ function files.cat(args)
       errors.raise("invalid_argument", path .. " is no text, and this is a terminal",
         { hint = "send it into a file or a pipe" })
     end
-    report.write(bytes)
+    report.write(terminal.is(terminal.OUT) and shown(bytes) or bytes)
   end
   return 0
 end

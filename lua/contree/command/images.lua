@@ -76,8 +76,9 @@ end
 
 -- The engine's own commands know archives; the engine may run meanwhile.
 function images.import(args)
-  local words = { "import", args.source }
+  local words = { "import" }
   if args.tag then table.move({ "--tag", args.tag }, 1, 2, #words + 1, words) end
+  table.move({ "--", args.source }, 1, 2, #words + 1, words)
   return program.engine(args, words)
 end
 
@@ -89,7 +90,7 @@ function images.export(args)
     errors.raise("invalid_argument", "a tar does not go to a terminal",
       { hint = "--output FILE, or a pipe" })
   end
-  words[#words + 1] = args.image
+  table.move({ "--", args.image }, 1, 2, #words + 1, words)
   return program.engine(args, words)
 end
 

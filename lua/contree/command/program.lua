@@ -26,7 +26,8 @@ function program.engine(args, words, of_machine)
   if not found.path then
     errors.raise("engine_unavailable", found.problem, { hint = "CONTREE_ENGINE names it" })
   end
-  table.move({ "--data-dir", found.data_dir }, 1, 2, #words + 1, words)
+  -- Behind "--" there may be operands.
+  words = { words[1], "--data-dir", found.data_dir, table.unpack(words, 2) }
   local waiter = {}
   local child, problem = uv.spawn(found.path, { args = words, stdio = { 0, 1, 2 } },
     function(code, signal) loop.fire(waiter, signal > 0 and 128 + signal or code) end)

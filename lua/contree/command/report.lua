@@ -21,11 +21,21 @@ function report.write(text, file)
   errors.raise("file", "standard output: " .. problem, { broken_pipe = true })
 end
 
-function report.line(text) report.write(text .. "\n") end
+-- Our own colours and ends of lines stay; all else that steers a terminal is somebody else's.
+local function safe(text)
+  text = text:gsub("\27(%[?)(%d*)(m?)", function(bracket, number, letter)
+    local is_ours = bracket ~= "" and number ~= "" and letter ~= ""
+    return not is_ours and "?" .. bracket .. number .. letter or nil
+  end)
+  return (text:gsub("[^\n\27]+", terminal.plain))
+end
+
+--- Prints words and an end of line.
+function report.line(text) report.write(safe(text) .. "\n") end
 
 --- A word about what goes on, to standard error.
 function report.note(args, text)
-  if not args.quiet then io.stderr:write(terminal.colour(ERR, "dim", text), "\n") end
+  if not args.quiet then io.stderr:write(terminal.colour(ERR, "dim", safe(text)), "\n") end
 end
 
 -- JSON -----------------------------------------------------------------------
@@ -43,8 +53,8 @@ local function data(value, depth)
   if named and depth < DEPTH then return named(value) end
   if type(value) ~= "table" then
     local kind = type(value)
-    if kind == "string" and not utf8.len(value) then return terminal.plain(value) end
-    return (kind == "string" or kind == "number" or kind == "boolean") and value or nil
+    if kind == "string" then return words.utf8(value) end
+    return (kind == "number" or kind == "boolean") and value or nil
   end
   if depth == 0 then return nil end
   local copy = getmetatable(value) == getmetatable(json.array()) and json.array() or {}
@@ -54,11 +64,22 @@ local function data(value, depth)
   return #value > 0 and json.array(copy) or copy
 end
 
+local function escaped(bytes)
+  local code = utf8.codepoint(bytes)
+  return ("\\u%04x"):format(code)
+end
+
+-- JSON lets characters stand as they are that a terminal obeys.
+local function visible(text)
+  return (text:gsub("\127", escaped):gsub("\194[\128-\159]", escaped)
+    :gsub("\226\128[\168-\174]", escaped):gsub("\226\129[\166-\169]", escaped))
+end
+
 --- Prints a value as one line of JSON.
 function report.json(value)
   local text, problem = json.encode(data(value, DEPTH))
   if not text then errors.raise("internal", "JSON: " .. problem) end
-  report.line(text)
+  report.write(visible(text) .. "\n")
 end
 
 -- Tables ---------------------------------------------------------------------
@@ -137,7 +158,7 @@ function report.failure(args, err)
   if args.json then
     local shown = { kind = err.kind, message = err.message, hint = hint, status = err.status,
       request_id = err.request_id }
-    io.stderr:write(json.encode({ error = shown }) or err.message, "\n")
+    io.stderr:write(visible(json.encode({ error = data(shown, DEPTH) })), "\n")
     return
   end
   io.stderr:write(terminal.colour(ERR, "red", "contree: "), terminal.plain(err.message), "\n")

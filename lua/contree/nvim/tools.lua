@@ -7,7 +7,8 @@ local contree = require("contree")
 local folder = require("contree.nvim.folder")
 local run = require("contree.nvim.run")
 local task = require("contree.nvim.task")
-local text = require("contree.nvim.text")
+local text = require("contree.base.text")
+local written = require("contree.nvim.text")
 
 local tools = {}
 
@@ -38,7 +39,7 @@ local function is_list(value)
 end
 
 local function clipped(bytes, limit)
-  local whole = text.utf8(text.plain(bytes))
+  local whole = text.utf8(written.plain(bytes))
   if #whole <= limit then return whole end
   return text.utf8(whole:sub(1, limit)) .. "\n[cut off]"
 end

@@ -20,7 +20,8 @@ end
 function config.directory(getenv)
   local own, xdg = getenv("CONTREE_HOME"), getenv("XDG_CONFIG_HOME")
   if own and own ~= "" then return expand_home(own, getenv) end
-  if xdg and xdg ~= "" then return xdg .. "/contree" end
+  -- A relative one would be in whatever folder this is; such ones mean nothing (basedir-spec).
+  if xdg and xdg:sub(1, 1) == "/" then return xdg .. "/contree" end
   return (getenv("HOME") or "") .. "/.config/contree"
 end
 
