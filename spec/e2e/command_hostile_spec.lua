@@ -6,8 +6,9 @@ local program = require("spec.support.program")
 
 -- Names as a sandbox may give them: what steers a terminal, in one byte and in UTF-8, what turns
 -- the reading order, what looks like an option or like a line of ours.
-local NAMES = { "esc\27[31m\27]0;title\7", "c1\194\155 31m", "byte\155 31m", "turn\226\128\174gnp.exe",
-  "-rf", "--output=x", "two\nwrote lies", "back\r\8\8", "bytes\255\254", "$(touch canary)",
+local NAMES = { "esc\27[31m\27]0;title\7", "c1\194\155 31m", "byte\155 31m",
+  "turn\226\128\174gnp.exe", "-rf",
+  "--output=x", "two\nwrote lies", "back\r\8\8", "bytes\255\254", "$(touch canary)",
   "`touch canary`", "; touch canary" }
 
 describe("contree, where others wrote,", function()
@@ -125,7 +126,8 @@ describe("contree, where others wrote,", function()
       local script = { "mkdir -p d; cd d" }
       for _, name in ipairs(NAMES) do
         local word = disk.quote(name)
-        table.insert(script, ("printf 'text of \\033[31m\\302\\233%%s\\n' %s >./%s"):format(word, word))
+        local text = "'text of \\033[31m\\302\\233%s\\n' "
+        table.insert(script, "printf " .. text .. word .. " >./" .. word)
         table.insert(script, ("ln -s %s ./to%s"):format(word, word))
       end
       disk.write(directory .. "/script", table.concat(script, "\n"))
@@ -138,7 +140,8 @@ describe("contree, where others wrote,", function()
     end)
 
     it("steer no terminal", function()
-      for _, line in ipairs{ "ls odd:v1 d", "ls odd:v1 /d", "ls -q odd:v1 /d", "ls --json odd:v1 /d",
+      for _, line in ipairs{ "ls odd:v1 d", "ls odd:v1 /d", "ls -q odd:v1 /d",
+        "ls --json odd:v1 /d",
         "cat odd:v1 " .. disk.quote("/d/esc\27[31m\27]0;title\7"), "grep text odd:v1 /d",
         "grep --json text odd:v1 /d", "diff busybox:latest odd:v1",
         "diff --stat busybox:latest odd:v1", "diff --json busybox:latest odd:v1", "changes",
@@ -153,7 +156,8 @@ describe("contree, where others wrote,", function()
     it("are an object of JSON each, whatever they are", function()
       local decode = require("cjson").decode
       for _, line in ipairs{ "ls --json odd:v1 /d", "diff --json busybox:latest odd:v1",
-        "changes --json", "log --json", "grep --json text odd:v1 /d" } do
+        "changes --json",
+        "log --json", "grep --json text odd:v1 /d" } do
         local count = 0
         for each in ok(line, there):gmatch("[^\n]+") do
           assert.is_table(decode(each), line)

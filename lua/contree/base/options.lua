@@ -13,6 +13,8 @@ local options = {}
 
 -- The least length of an abbreviation, as a part of the name's length.
 local LEAST_PART = 0.4
+-- Bytes of a name: what is longer has not been mistyped.
+local LONGEST = 256
 
 -- The number of edits that turn one word into another. Swapping two neighbours is one edit.
 local function distance(a, b)
@@ -53,16 +55,20 @@ function options.user(value)
   return 'a user ("app", "app:staff", "1000:1000"), or true for the image\'s own'
 end
 
---- The name among `names` (a set) that `given` is probably meant to be.
+--- The name among `names` (a set) that `given` is probably meant to be. Both may be anybody's.
 function options.nearest(given, names)
-  local best, best_score
+  if #given > LONGEST then return nil end
+  local most, best, best_score = math.max(1, math.floor(#given / 3)), nil, nil
   for name in pairs(names) do
-    local score = abbreviates(given, name) and 0.5 or distance(given, name)
-    if not best or score < best_score or (score == best_score and name < best) then
+    local score = #name <= LONGEST and abbreviates(given, name) and 0.5
+      -- Words whose lengths differ by more are no nearer than that.
+      or math.abs(#given - #name) <= most and #name <= LONGEST and distance(given, name) or most + 1
+    if score <= most and (not best or score < best_score
+        or score == best_score and name < best) then
       best, best_score = name, score
     end
   end
-  if best and best_score <= math.max(1, math.floor(#given / 3)) then return best end
+  return best
 end
 
 local function names_of(spec)

@@ -15,11 +15,13 @@ local TRANSPORTS = { ["oci"] = true, ["oci-archive"] = true, ["docker-archive"] 
   ["docker-daemon"] = true, ["containers-storage"] = true, ["dir"] = true }
 
 local TAG_MAX, NAME_MAX, HERE_MAX = 128, 255, 256
+local REFERENCE_MAX = 4096 -- also of a path in "oci:/PATH"
 
 --- The text in lower case if it is a uuid, else nil.
 ---@param text string
 ---@return string?
 function reference.uuid(text)
+  if #text ~= 36 then return nil end
   local lower = text:lower()
   local a, b, c, d, e = lower:match("^(%x+)%-(%x+)%-(%x+)%-(%x+)%-(%x+)$")
   if a and #a == 8 and #b == 4 and #c == 4 and #d == 4 and #e == 12 then return lower end
@@ -154,6 +156,9 @@ end
 ---  ":latest" that the text had not
 ---@return string? problem
 function reference.parse(text)
+  if #text > REFERENCE_MAX then
+    return nil, ("a name of %d bytes is none: up to %d"):format(#text, REFERENCE_MAX)
+  end
   if reference.uuid(text) then return nil, "a uuid cannot be imported" end
   local scheme, rest = text:match("^([%w%-]+):(.+)$")
   if scheme and TRANSPORTS[scheme] and not rest:find("^//") then return { url = text } end

@@ -24,13 +24,10 @@ local FAREWELL = 1.8
 local Server = {}
 Server.__index = Server
 
--- The JSON of a message. One that has none, as it has bytes that are no UTF-8, becomes an error:
--- its client waits for an answer.
+-- The JSON of a message. Bytes that are no UTF-8 become "?": its client waits for an answer.
 local function text_of(message)
   message.jsonrpc = "2.0"
-  local text, problem = json.encode(message)
-  return text or assert(json.encode({ jsonrpc = "2.0", id = message.id,
-    error = { code = -32603, message = "the answer is no JSON: " .. problem } }))
+  return json.encode(message) or assert(json.encode(shapes.utf8(message)))
 end
 
 local function send(self, message) self.write(text_of(message) .. "\n") end
@@ -51,7 +48,10 @@ local function answer(self, message)
   return { id = message.id, error = { code = -32603, message = tostring(result) } }
 end
 
-local function is_id(id) return type(id) == "string" or math.type(id) == "integer" end
+-- Larger integers are not exact in the numbers of JSON: the answer would be another request's.
+local function is_id(id)
+  return type(id) == "string" or math.type(id) == "integer" and math.abs(id) < 2 ^ 53
+end
 
 local function key_of(id) return type(id) .. ":" .. id end
 
@@ -87,31 +87,37 @@ local function handle(self, message, deliver)
     return notified(self, message)
   elseif not is_id(message.id) then
     return deliver{ id = json.null,
-      error = { code = REQUEST, message = "id must be a text or an integer" } }
+      error = { code = REQUEST, message = "id must be a text, or an integer below 2^53" } }
   end
   start(self, message, deliver)
 end
 
--- Batches are in one revision only; clients of that one must be able to send them.
+-- Whether a message is owed an answer: notifications, and answers to us, are not.
+local function is_owed(message)
+  return type(message) ~= "table" or message.jsonrpc ~= "2.0"
+    or message.method ~= nil and (message.id ~= nil or type(message.method) ~= "string")
+end
+
+-- Where a list ends that may have holes, which were null.
+local function length_of(list)
+  local last = 0
+  for i in pairs(list) do last = math.max(last, math.type(i) == "integer" and i or 0) end
+  return last
+end
+
+-- Batches are in one revision only; clients of that one must be able to send them. The answers
+-- are one line, when all are there.
 local function handle_batch(self, list)
-  local answers, expected = {}, 0
-  local function finish()
+  local answers, expected, count = {}, 0, length_of(list)
+  for i = 1, count do expected = expected + (is_owed(list[i]) and 1 or 0) end
+  local function deliver(made)
+    if made then answers[#answers + 1] = text_of(made) end
+    expected = expected - 1
     if expected == 0 and #answers > 0 then
       self.write("[" .. table.concat(answers, ",") .. "]\n")
     end
   end
-  for _, message in ipairs(list) do
-    if type(message) == "table" and message.id ~= nil and message.method then
-      expected = expected + 1
-    end
-  end
-  for _, message in ipairs(list) do
-    handle(self, message, function(made)
-      if made then answers[#answers + 1] = text_of(made) end
-      expected = math.max(0, expected - 1)
-      finish()
-    end)
-  end
+  for i = 1, count do handle(self, list[i], deliver) end
 end
 
 local function take(self, line)
@@ -119,7 +125,7 @@ local function take(self, line)
   local message, problem = json.decode(line)
   if not message or not core.is_utf8(line) then
     refuse(self, nil, PARSE, problem or "not JSON: not UTF-8")
-  elseif message[1] == nil then
+  elseif not line:find("^%s*%[") or next(message) == nil then
     handle(self, message, function(made)
       if made then send(self, made) end
     end)

@@ -1,6 +1,7 @@
 --- The prompts: a text for the model each, with the user's words in it.
 
 local json = require("contree.base.json")
+local shapes = require("contree.mcp.tools.shapes")
 
 local prompts = {}
 
@@ -72,14 +73,17 @@ function prompts.get(name, given)
         if value == nil and argument[2] == true then
           return nil, ("%s: %s is missing"):format(name, argument[1])
         end
-        values[argument[1]] = tostring(value == nil and argument[2] or value)
+        if value ~= nil and type(value) ~= "string" then
+          return nil, ("%s: %s must be a text"):format(name, argument[1])
+        end
+        values[argument[1]] = value or argument[2]
       end
       local text = each[4]:gsub("{([%w_]+)}", values)
       return { description = each[2], messages = json.array{
         { role = "user", content = { type = "text", text = text } } } }
     end
   end
-  return nil, ("there is no prompt %s"):format(tostring(name))
+  return nil, ("there is no prompt %s"):format(shapes.word(name))
 end
 
 return prompts

@@ -3,6 +3,7 @@
 
 local core = require("contree.core")
 local json = require("contree.base.json")
+local shapes = require("contree.mcp.tools.shapes")
 
 local protocol = {}
 
@@ -102,7 +103,7 @@ methods["tools/call"] = function(self, params)
   local tool = tools.find(params.name)
   if not tool then
     local near = tools.near(params.name)
-    protocol.fail(PARAMS, ("there is no tool %s"):format(tostring(params.name))
+    protocol.fail(PARAMS, ("there is no tool %s"):format(shapes.word(params.name))
       .. (near and (" (did you mean %s?)"):format(near) or ""))
   end
   return tools.call(self, tool, params)
@@ -142,7 +143,7 @@ function protocol.answer(self, message)
   local is_new = modern(params)
   local method = methods[message.method]
   if not method or is_new and OLD_ONLY[message.method] then
-    protocol.fail(METHOD, ("there is no method %s"):format(message.method))
+    protocol.fail(METHOD, ("there is no method %s"):format(shapes.word(message.method)))
   end
   local result, keeps = method(self, params, is_new)
   if is_new then

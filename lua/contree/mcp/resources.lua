@@ -4,6 +4,7 @@ local errors = require("contree.base.errors")
 local guide = require("contree.mcp.guide")
 local json = require("contree.base.json")
 local shapes = require("contree.mcp.tools.shapes")
+local words = require("contree.base.text")
 
 local resources = {}
 
@@ -26,8 +27,8 @@ local function list_path(client, image, path)
   local place = path == "." and "/" or "/" .. path:gsub("^/+", "")
   for i, entry in ipairs(shapes.find(client, image):ls(place)) do
     lines[i] = ("%s%04o %5d %5d %10d %s%s"):format(LETTERS[entry.type] or "-", entry.mode or 0,
-      entry.uid or 0, entry.gid or 0, entry.size or 0, entry.name,
-      entry.target and " -> " .. entry.target or "")
+      entry.uid or 0, entry.gid or 0, entry.size or 0,
+      words.plain(entry.name), entry.target and " -> " .. words.plain(entry.target) or "")
   end
   return table.concat(lines, "\n"), "text/plain"
 end
@@ -58,7 +59,7 @@ local function import(client, id)
   local found = shapes.operation(client, id)
   local metadata = json.as("table", found.metadata) or {}
   local registry = json.as("table", metadata.registry) or {}
-  local function say(value) return value == json.null and "" or tostring(value or "") end
+  local function say(value) return value == json.null and "" or words.line(value or "") end
   return ("STATE: %s\nRESULT_IMAGE: %s\nRESULT_TAG: %s\nREGISTRY_URL: %s\nERROR: %s"):format(
     say(found.status), say(found.result.image), say(found.result.tag), say(registry.url),
     say(found.error)), "text/plain"
@@ -116,7 +117,7 @@ function resources.read(client, uri)
       break
     end
   end
-  if not text then return nil, "there is no resource " .. uri end
+  if not text then return nil, "there is no resource " .. shapes.word(uri) end
   return { uri = uri, mimeType = kind, text = text }
 end
 

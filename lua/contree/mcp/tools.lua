@@ -7,6 +7,7 @@ local json = require("contree.base.json")
 local options = require("contree.base.options")
 local remedy = require("contree.base.remedy")
 local shapes = require("contree.mcp.tools.shapes")
+local words = require("contree.base.text")
 
 local tools = {}
 
@@ -153,7 +154,7 @@ local function check(tool, given)
   for name in pairs(given) do
     if not known[name] then
       local nearest = options.nearest(tostring(name), known)
-      wrong(("%s has no argument %s"):format(tool.name, tostring(name)),
+      wrong(("%s has no argument %s"):format(tool.name, shapes.word(name)),
         nearest and ("did you mean %s?"):format(nearest)
           or "it takes " .. table.concat(names, ", "))
     end
@@ -175,6 +176,9 @@ end
 
 local function text_block(text) return { type = "text", text = text } end
 
+-- Bytes of a failure: what was given may be in it.
+local MESSAGE_MAX = 10000
+
 -- What a tool has returned: text is shown as it is, all else is JSON. What is no object stands
 -- in one, under "result".
 local function content_of(value)
@@ -183,21 +187,26 @@ local function content_of(value)
   end
   local is_object = type(value) == "table" and getmetatable(value) ~= getmetatable(json.array())
   local whole = is_object and value or { result = value }
-  local text, problem = json.encode(whole)
-  if not text then errors.raise("internal", "the result is no JSON: " .. problem) end
+  local text = json.encode(whole)
+  if not text then
+    whole = shapes.utf8(whole)
+    text = assert(json.encode(whole))
+  end
   return { content = json.array{ text_block(text) }, structuredContent = whole }
 end
 
 local function words_of(err)
   if not errors.is(err) then return "internal: " .. tostring(err) end
   local hint = remedy.hint(err, "agent")
-  return err.message .. (hint and "\n" .. hint or "")
+  local message = words.cut(err.message, MESSAGE_MAX)
+  return message .. (hint and "\n" .. words.cut(hint, MESSAGE_MAX) or "")
 end
 
 -- Tells the client how far it is, if it has asked, once a second at most.
 local function progress_of(self, params)
   local meta = json.as("table", params._meta)
   local token = meta and meta.progressToken
+  if type(token) ~= "string" and type(token) ~= "number" then token = nil end
   local last, told = -math.huge, -1
   return function(done, total, message)
     local now = core.now()

@@ -45,6 +45,9 @@ end
 
 -- Requests -----------------------------------------------------------------
 
+-- No server takes a longer address. Some hang up while it is sent, as one does that has ended.
+local URL_MAX = 65536
+
 local function encoded(request)
   if not request.json then return request.body end
   local text, problem = json.encode(request.json)
@@ -93,6 +96,10 @@ end
 local function start(self, request, body, seconds)
   local url = self.base .. request.path
   if request.query then url = url .. query_string(request.query) end
+  if #url > URL_MAX then
+    errors.raise("invalid_argument", ("a name or a path is too long: the address of the request "
+      .. "would have %d bytes, and may have %d"):format(#url, URL_MAX))
+  end
   local known = prepared(self, request)
   if known then return loop.transfer(known, url, body, seconds) end
   local streamed = request.sink or type(body) == "table"

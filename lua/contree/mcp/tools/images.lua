@@ -1,9 +1,13 @@
 --- Tools for images.
 
+local errors = require("contree.base.errors")
 local json = require("contree.base.json")
 local shapes = require("contree.mcp.tools.shapes")
 
 local function list_images(context, given)
+  if given.offset < 0 then
+    errors.raise("invalid_argument", "list_images: offset must be 0 or more")
+  end
   local prefix = given.tag_prefix and given.tag_prefix:gsub("[:/.]+$", "")
   local found = context.client.images:list{ tagged = given.tagged or nil, since = given.since,
     before = given["until"], tag = prefix ~= "" and prefix or nil,

@@ -3,8 +3,11 @@
 local core = require("contree.core")
 local errors = require("contree.base.errors")
 local json = require("contree.base.json")
+local words = require("contree.base.text")
 
 local shapes = {}
+
+local PATH_MAX = 4096 -- of Linux
 
 -- Bytes of a patch in an answer.
 local MAX_PATCH = 100000
@@ -53,6 +56,9 @@ end
 ---@param word string
 ---@return string
 function shapes.path(word)
+  if #word > PATH_MAX then
+    errors.raise("invalid_argument", ("a path of %d bytes is none"):format(#word))
+  end
   local path = word:gsub("^~%f[/\0]", os.getenv("HOME") or "~")
   if path:sub(1, 1) == "/" then return path end
   errors.raise("invalid_argument", word .. " is no absolute path",
@@ -86,6 +92,25 @@ end
 function shapes.text(bytes)
   if utf8.len(bytes) then return bytes end
   return "base64:" .. core.base64_encode(bytes)
+end
+
+--- A value for JSON: bytes that are no UTF-8, such as those of a file's name, become "?".
+function shapes.utf8(value)
+  if type(value) == "string" then return words.utf8(value) end
+  if type(value) ~= "table" then return value end
+  local copy = setmetatable({}, getmetatable(value))
+  for key, each in pairs(value) do copy[shapes.utf8(key)] = shapes.utf8(each) end
+  return copy
+end
+
+-- What a name may have in a message, in bytes.
+local NAME_MAX = 200
+
+--- Somebody else's word in a message of ours.
+---@param word any
+---@return string
+function shapes.word(word)
+  return type(word) == "string" and words.plain(words.cut(word, NAME_MAX)) or type(word)
 end
 
 -- The first bytes of a text, without a part of a character at the end.
