@@ -8,6 +8,9 @@ local config = require("contree.wire.config")
 local errors = require("contree.base.errors")
 local expand = require("contree.dockerfile.expand")
 local hunks = require("contree.workspace.hunks")
+local journal = require("contree.workspace.journal")
+local kept = require("contree.workspace.record")
+local sessions = require("contree.session.sessions")
 local ignore = require("contree.base.ignore")
 local json = require("contree.base.json")
 local logins = require("contree.command.logins")
@@ -23,6 +26,8 @@ local users = require("contree.image.users")
 local disk = require("spec.support.disk")
 -- The server for agents runs in Lua 5.4 alone.
 local mcp = not rawget(_G, "jit") and require("contree.mcp")
+-- So does the program.
+local arguments = not rawget(_G, "jit") and require("contree.command.arguments")
 
 local INPUTS = tonumber(os.getenv("CONTREE_INPUTS")) or 300
 local SEED = tonumber(os.getenv("CONTREE_SEED")) or os.time()
@@ -317,6 +322,118 @@ describe(("%d inputs each, seed %d:"):format(INPUTS, SEED), function()
       assert.equal(new, hunks.apply(old, list, numbers, "f"))
     end)
   end)
+
+  -- Calls fn() where the user's state is in a directory of ours.
+  local function with_state(fn)
+    local getenv = os.getenv
+    os.getenv = function(name) -- luacheck: ignore
+      return name == "CONTREE_STATE_DIR" and directory or getenv(name)
+    end
+    local ok, problem = pcall(fn)
+    os.getenv = getenv -- luacheck: ignore
+    assert(ok, problem)
+  end
+
+  it("the plan of an apply is whole, or refused", function()
+    local hash = ("a"):rep(64)
+    local path = ("%s/workspace/journal/%s/00000001"):format(directory,
+      core.sha256("/some/folder"):sub(1, 32))
+    disk.capture("mkdir -p " .. path)
+    local regular = '{"type":"file","mode":420,"sha256":"' .. hash .. '","uid":0,"gid":0}'
+    local link = '{"type":"link","sha256":"' .. hash .. '","target":"YQ=="}'
+    local plan = ('{"version":1,"time":5,"steps":[{"path":"YS9i","name":".contree-1","old":"old/1",'
+      .. '"expected":%s,"wanted":{"type":"absent"}},{"path":"YQ==","name":".contree-2",'
+      .. '"expected":%s,"wanted":%s}]}'):format(regular, link, regular)
+    with_state(function()
+      try({ plan .. "|1 2\n", plan .. "|", plan .. "|2\n" }, function(text)
+        local before, ended = text:match("^(.*)|([^|]*)$")
+        disk.write(path .. "/plan", before or text)
+        disk.write(path .. "/ended", ended or "")
+        local call = journal.last("/some/folder")
+        if not call then return end
+        for _, step in ipairs(call.steps) do
+          assert(type(step.path) == "string", "no path")
+          for _, found in ipairs{ step.expected, step.wanted } do
+            assert(type(found.type) == "string", "no state")
+            assert(found.type ~= "link" or type(found.target) == "string", "no target")
+          end
+        end
+        call.folder:close()
+      end)
+    end)
+  end)
+
+  it("the record of a folder is what was kept, or none", function()
+    with_state(function()
+      local records = kept.open({ "a", "b" }, true)
+      records:keep("x", { base = "y", index = "some index\n" })
+      local name = core.sha256(table.concat({ "a\0b", "record", "x" }, "\0"))
+      local right = disk.read(directory .. "/workspace/" .. name)
+      try({ right }, function(text)
+        disk.write(directory .. "/workspace/" .. name, text)
+        local found = kept.open({ "a", "b" }, true):of("x")
+        assert(not found or found.base == "y" and found.index == "some index\n", "damaged")
+      end)
+    end)
+  end)
+
+  it("a store of sessions is read, or refused", function()
+    local path = directory .. "/sessions.db"
+    local store = sessions.new(path)
+    store.rows:write(function(rows)
+      rows:add_session{ id = "s", server = "x", branch = "main", created_at = "1",
+        updated_at = "2" }
+    end)
+    store:close()
+    try({ disk.read(path) }, function(text)
+      disk.write(path, text)
+      for _, suffix in ipairs{ "-wal", "-shm", "-journal" } do os.remove(path .. suffix) end
+      local damaged = sessions.new(path, { timeout = 0 })
+      local ok, problem = pcall(damaged.list, damaged)
+      damaged:close()
+      if not ok then error(problem, 0) end
+    end)
+  end)
+
+  -- What the program's parser makes of a command line; nothing where it ends with a message.
+  local function parsed(argv)
+    local exit, stderr, print_before = os.exit, io.stderr, print
+    local ended = {}
+    os.exit = function() error(ended, 0) end -- luacheck: ignore
+    io.stderr = { write = function() end }  -- luacheck: ignore
+    _G.print = function() end               -- luacheck: ignore
+    local ok, args, row = pcall(arguments.parse, argv)
+    os.exit, io.stderr, _G.print = exit, stderr, print_before -- luacheck: ignore
+    if ok then return args, row end
+    if args ~= ended then error(args, 0) end
+  end
+
+  if arguments then it("a command line is what it says, or a mistake", function()
+    local NUMBERS = { "timeout", "memory", "cpus", "pids", "quota", "steps" }
+    try({ "run\n-e\nA=b\n--timeout\n2m\n--memory=512M\n--cpus\n1.5\n--pids\n9\nbusybox\n--\n"
+        .. "ls\n-l\n--", "on\n.\n-i\nbusybox\n--allow\nexample.org\n--\nmake\ntest",
+      "shell", "--json\nlog\n-S\nname", "rollback\n3", "volumes\ncache\n--quota\n2G",
+      "run\n-f\na:/b\n-v\nc:/d\n-s\n@\necho hi", "gc\n--older-than\n30d", "apply\n--risky\na/**",
+      "run\n--cpus\n1e999\nbusybox\nls", "run\n--timeout\n" .. ("9"):rep(400) .. "\nbusybox\nls",
+      "run\n--memory\n" .. ("9"):rep(400) .. "\nbusybox\nls",
+      "--help", "changes\n-C\n/tmp\n--stat\na\nb", "completion\nzsh" }, function(text)
+      local argv = {}
+      for word in (text .. "\n"):gmatch("([^\n]*)\n") do argv[#argv + 1] = word end
+      local args, row = parsed(argv)
+      if not args then return end
+      assert(row and row[1] == args.command_name, "no command")
+      for _, name in ipairs(NUMBERS) do
+        local value = args[name]
+        assert(value == nil or value >= 0 and value < math.huge, name)
+      end
+      -- The other command's last words are those behind the first "--".
+      local dashes, words = 1, row.rest and args.command or {}
+      while argv[dashes] and argv[dashes] ~= "--" do dashes = dashes + 1 end
+      for i = 0, math.min(#words, #argv - dashes) - 1 do
+        assert(words[#words - i] == argv[#argv - i], "another command")
+      end
+    end)
+  end) end
 
   -- What a server writes that gets these lines.
   local function served(...)

@@ -10,15 +10,22 @@ local WRONG_USE = 2 -- the exit code, as of other programs
 local UNITS = { s = 1, m = 60, h = 3600, d = 86400 }
 local SIZES = { [""] = 1, k = 2 ^ 10, m = 2 ^ 20, g = 2 ^ 30, t = 2 ^ 40 }
 
+-- Digits without end are a number without end.
+local function is_finite(digits) return digits and tonumber(digits) < 2 ^ 53 end
+
 local function duration(text)
   local number, unit = text:match("^(%d+%.?%d*)([smhd]?)$")
-  if not number then return nil, ("'%s' is no time, such as 90, 90s, 2m or 1h"):format(text) end
+  if not is_finite(number) then
+    return nil, ("'%s' is no time, such as 90, 90s, 2m or 1h"):format(text)
+  end
   return tonumber(number) * (UNITS[unit] or 1)
 end
 
 local function bytes(text)
   local number, unit = text:lower():match("^(%d+%.?%d*)([kmgt]?)i?b?$")
-  if not number then return nil, ("'%s' is no size, such as 4096, 64K, 512M or 2G"):format(text) end
+  if not is_finite(number) then
+    return nil, ("'%s' is no size, such as 4096, 64K, 512M or 2G"):format(text)
+  end
   return math.floor(tonumber(number) * SIZES[unit])
 end
 
@@ -30,7 +37,9 @@ end
 
 local function number(text)
   local value = tonumber(text)
-  if not value or value <= 0 then return nil, ("'%s' is no number above 0"):format(text) end
+  if not value or value <= 0 or value == math.huge then
+    return nil, ("'%s' is no number above 0"):format(text)
+  end
   return value
 end
 

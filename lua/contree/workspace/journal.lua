@@ -72,19 +72,47 @@ local function packed_state(state)
     gid = state.gid, target = state.target and core.base64_encode(state.target) }
 end
 
-local function state_of(found)
-  if found.target then found.target = core.base64_decode(found.target) end
-  return found
-end
-
 local function packed_step(step)
   return { path = core.base64_encode(step.path), name = step.name, old = step.old,
     expected = packed_state(step.expected), wanted = packed_state(step.wanted) }
 end
 
+-- Of a file that may be damaged: nil, or what was packed.
+local function bytes_of(text) return type(text) == "string" and core.base64_decode(text) or nil end
+
+local function is_a(kind, value) return value == nil or type(value) == kind end
+
+local function state_of(found)
+  if type(found) ~= "table" or type(found.type) ~= "string" then return nil end
+  local state = { type = found.type, mode = found.mode, sha256 = found.sha256, uid = found.uid,
+    gid = found.gid, target = bytes_of(found.target) }
+  local whole = is_a("number", state.mode) and is_a("string", state.sha256)
+    and is_a("number", state.uid) and is_a("number", state.gid)
+    and (state.type ~= "link" or state.target)
+  return whole and state or nil
+end
+
 local function step_of(found)
-  return { path = core.base64_decode(found.path), name = found.name, old = found.old,
+  if type(found) ~= "table" then return nil end
+  local step = { path = bytes_of(found.path), name = found.name, old = found.old,
     expected = state_of(found.expected), wanted = state_of(found.wanted) }
+  local whole = step.path and step.expected and step.wanted and is_a("string", step.name)
+    and (step.old == nil or type(step.old) == "string" and step.old:find("^old/%d+$"))
+  return whole and step or nil
+end
+
+-- Its steps, and which call it takes back; of a newer one the version; nil: it is damaged.
+local function plan_of(text)
+  local plan = json.decode(text)
+  if type(plan) ~= "table" or not is_a("number", plan.version) then return nil end
+  if (plan.version or 1) > VERSION then return { version = plan.version } end
+  if type(plan.steps) ~= "table" or not is_a("string", plan.undoes) then return nil end
+  local steps = {}
+  for i, found in ipairs(plan.steps) do
+    steps[i] = step_of(found)
+    if not steps[i] then return nil end
+  end
+  return { steps = steps, undoes = plan.undoes }
 end
 
 -- One call ------------------------------------------------------------------
@@ -155,9 +183,9 @@ end
 
 local function read(path)
   local text = core.read_file(path .. "/plan", TEXT_MAX)
-  local plan = text and json.decode(text)
+  local plan = text and plan_of(text)
   if not plan then fail("the plan in " .. path .. " is damaged") end
-  if (tonumber(plan.version) or 1) > VERSION then
+  if plan.version then
     errors.raise("file", ("workspace: the journal in %s was made by a newer contree (version %s, "
       .. "this one knows %d)"):format(path, plan.version, VERSION),
       { hint = "use that one for this folder" })
@@ -167,10 +195,9 @@ local function read(path)
   local ended, problem, missing = core.read_file(path .. "/ended", TEXT_MAX)
   if not ended and not missing then fail(problem) end
   ended = ended or ""
-  for i, found in ipairs(plan.steps) do
+  for i, step in ipairs(plan.steps) do
     if ended == "" or (" " .. ended):find(("%%s%d%%s"):format(i)) then
-      local step = step_of(found)
-      step.old_path = found.old and path .. "/" .. found.old
+      step.old_path = step.old and path .. "/" .. step.old
       self.steps[#self.steps + 1] = step
     end
   end
