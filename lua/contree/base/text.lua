@@ -88,6 +88,17 @@ function text.quoted(bytes, most)
   return '"' .. text.plain((kept:gsub('[\n\r\t"]', ESCAPES))) .. (kept ~= bytes and '…"' or '"')
 end
 
+--- The first of some names: "a, b and 3 more".
+---@param names string[]
+---@param most integer how many are named
+---@param count? integer how many there are; default #names
+---@return string
+function text.some(names, most, count)
+  local more = (count or #names) - math.min(#names, most)
+  return table.concat(names, ", ", 1, math.min(#names, most))
+    .. (more > 0 and (" and %d more"):format(more) or "")
+end
+
 --- One line of words that may have several, or of what a server sent in their place.
 ---@param words any
 ---@return string

@@ -71,11 +71,9 @@ end
 
 local function refuse(conflicts, count)
   local paths = {}
-  for i = 1, math.min(#conflicts, NAMED) do paths[i] = conflicts[i].path end
-  local more = count > #paths and (" and %d more"):format(count - #paths) or ""
-  errors.raise("conflict", ("both sides changed %s%s, each in its own way")
-    :format(table.concat(paths, ", "), more), { conflicts = conflicts,
-    remedy = { "merge" } })
+  for i, each in ipairs(conflicts) do paths[i] = each.path end
+  errors.raise("conflict", ("both sides changed %s, each in its own way")
+    :format(text.some(paths, NAMED, count)), { conflicts = conflicts, remedy = { "merge" } })
 end
 
 -- A server without this endpoint answers "not found", as it does for a missing image, so then

@@ -5,6 +5,7 @@ local errors = require("contree.base.errors")
 local filesystem = require("contree.image.filesystem")
 local layers = require("contree.image.layers")
 local stdio = require("contree.base.stdio")
+local text = require("contree.base.text")
 local tar = require("contree.base.tar")
 
 local stage = {}
@@ -132,9 +133,7 @@ function stage.title(plan)
     for _, each in ipairs(list) do names[#names + 1] = each.destination end
   end
   table.sort(names)
-  local more = #names - 3
-  return "stage " .. table.concat(names, ", ", 1, math.min(#names, 3))
-    .. (more > 0 and (" and %d more"):format(more) or "")
+  return "stage " .. text.some(names, 3)
 end
 
 return stage

@@ -7,8 +7,11 @@ local compare = require("contree.workspace.compare")
 local diff = require("contree.image.diff")
 local errors = require("contree.base.errors")
 local image = require("contree.image")
+local text = require("contree.base.text")
 
 local sides = {}
+
+local NAMED = 5 -- paths in a message
 
 --- Whether an error came of it that the server has lost the mirror.
 ---@async
@@ -62,8 +65,7 @@ local function names_of(clashes)
   local list = {}
   for i, each in ipairs(clashes) do list[i] = each.path end
   table.sort(list)
-  if #list > 5 then list[6], list[7] = ("and %d more"):format(#list - 5), nil end
-  return table.concat(list, ", ", 1, math.min(#list, 6))
+  return text.some(list, NAMED)
 end
 
 --- Raise that both sides have changed some paths.

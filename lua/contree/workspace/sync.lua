@@ -2,6 +2,7 @@
 --- session's image, and of the mirror, an image that holds the folder and nothing else.
 --- `self` is the contree.Workspace.
 
+local agree = require("contree.workspace.agree")
 local archive = require("contree.workspace.archive")
 local filesystem = require("contree.image.filesystem")
 local image = require("contree.image")
@@ -65,22 +66,32 @@ local function add_entry(self, uuid, counts)
   moves.go(self, entry)
 end
 
--- Put it on the mirror, and what is not in `less` on the session's image.
-local function put_both(self, last, survey, less)
+-- Put it on the mirror, and what is not in `less` on the session's image. Nil and the paths at
+-- which the two would differ, if files change meanwhile.
+local function put_both(self, last, survey, apart, less)
   local tip = image.uuid_of(self.image)
-  local all = archive.whole(archive.of(self, survey, {}))
-  local index = archive.index(survey)
-  local rest = all and archive.whole(archive.of(self, survey, less))
+  local all = archive.whole(archive.of(self, survey, { skip = apart }))
+  local index, rest = archive.index(survey), all
+  if all and (next(less.skip) or next(less.keep)) then
+    local held = agree.held(survey)
+    rest = archive.whole(archive.of(self, survey, less))
+    local uneven = rest and agree.differing(held, survey, less.skip)
+    if uneven then return nil, uneven end
+  end
   if rest then
     local made = tasks.gather({
-      function() return archive.put(self, last.base, survey, {}, all) end,
+      function() return archive.put(self, last.base, survey, { skip = apart }, all) end,
       function() return archive.put(self, tip, survey, less, rest) end,
     }, 2)
-    return made[1], made[2], index
+    return { mirror = made[1], uuid = made[2], index = index }
   end
-  local mirror = archive.put(self, last.base, survey, {})
+  local mirror = archive.put(self, last.base, survey, { skip = apart })
   index = archive.index(survey)
-  return mirror, archive.put(self, tip, survey, less), index
+  local held = agree.held(survey)
+  local uuid = archive.put(self, tip, survey, less)
+  local uneven = agree.differing(held, survey, less.skip)
+  if uneven then return nil, uneven end
+  return { mirror = mirror, uuid = uuid, index = index }
 end
 
 local function size_of(set)
@@ -104,54 +115,60 @@ local function hurry(self, last, survey)
     jobs[3] = function() made.changes = sides.inside(self, last) end
   end
   return function()
-    return pcall(tasks.gather, jobs, #jobs) and made.mirror
-      and (tip == last.base or made.uuid) and made or nil
+    if not pcall(tasks.gather, jobs, #jobs) then return nil end
+    if tip == last.base then made.uuid = made.mirror end
+    return made.mirror and made.uuid and made or nil
   end
+end
+
+local function put_mirror(self, last, survey, apart)
+  local mirror = archive.put(self, last.base, survey, { skip = apart })
+  local tip = image.uuid_of(self.image)
+  return { mirror = mirror, uuid = tip == last.base and mirror or tip,
+    index = archive.index(survey) }
+end
+
+-- From here on the session's image is one that has what came in.
+local function take(self, made, counts)
+  self.records:keep(made.uuid, { base = made.mirror, index = made.index })
+  if made.uuid ~= image.uuid_of(self.image) then add_entry(self, made.uuid, counts) end
 end
 
 -- Send what a survey has found to the mirror, and to the session's image but what it has
--- already or keeps as it is.
-local function send(self, last, survey, counts, less)
-  local tip = image.uuid_of(self.image)
+-- already or keeps as it is. What is `apart` goes to neither. Returns the paths at which the two
+-- would differ: then nothing has come in.
+local function send(self, last, survey, counts, apart, less)
+  for path in pairs(apart) do less.skip[path] = true end
   local total = counts.added + counts.changed + counts.removed
-  local mirror, index, uuid
-  if tip == last.base or size_of(less.skip) == total then
-    mirror = archive.put(self, last.base, survey, {})
-    index, uuid = archive.index(survey), tip == last.base and mirror or tip
+  local made, uneven
+  if image.uuid_of(self.image) == last.base or size_of(less.skip) == total then
+    made = put_mirror(self, last, survey, apart)
   else
-    mirror, uuid, index = put_both(self, last, survey, less)
+    made, uneven = put_both(self, last, survey, apart, less)
   end
-  self.records:keep(uuid, { base = mirror, index = index })
-  if uuid ~= tip then add_entry(self, uuid, counts) end
+  if made then take(self, made, counts) end
+  return uneven
 end
 
 -- Without merging, a path is of one side.
-local function choose_sides(self, last, survey, counts, clashes, less, prefer)
+local function choose_sides(self, last, survey, counts, apart, clashes, less, prefer)
   if not prefer then sides.refuse(clashes) end
   for _, each in ipairs(prefer == "sandbox" and clashes or {}) do less.skip[each.path] = true end
-  send(self, last, survey, counts, less)
+  return send(self, last, survey, counts, apart, less)
 end
 
--- Take what hurry() has made.
-local function take(self, made, counts)
-  local tip = image.uuid_of(self.image)
-  local uuid = made.uuid or made.mirror
-  self.records:keep(uuid, { base = made.mirror, index = made.index })
-  if uuid ~= tip then add_entry(self, uuid, counts) end
-end
-
-local function bring(self, last, survey, counts, prefer, made)
+-- Returns the paths that change while they are read: then nothing has come in.
+local function bring(self, last, survey, counts, apart, prefer, made)
   local clashes, skip, keep = sides.clashes(self, last, survey, made and made.changes)
   local less = { skip = skip, keep = keep }
   if #clashes == 0 and made and not next(skip) then return take(self, made, counts) end
-  if #clashes == 0 then return send(self, last, survey, counts, less) end
+  if #clashes == 0 then return send(self, last, survey, counts, apart, less) end
   local found = sides.merge(self, last, survey, prefer)
   if not found then
-    return choose_sides(self, last, survey, counts, clashes, less, prefer)
+    return choose_sides(self, last, survey, counts, apart, clashes, less, prefer)
   end
   if found.clashes then sides.refuse(found.clashes) end
-  self.records:keep(found.uuid, { base = found.mirror, index = found.index })
-  add_entry(self, found.uuid, counts)
+  take(self, found, counts)
 end
 
 -- A survey against what came in last, its counts, and what of it the session's image is not to
@@ -167,29 +184,58 @@ local function look_without_mirror(self, last, prefer)
   return survey, survey:counts(), { skip = skip, keep = keep }
 end
 
+-- Make attempts until nothing has changed meanwhile. Paths at which the two images would differ
+-- stay apart from the third attempt on, and come in the next time. Returns the counts of all.
+local function settle(self, attempt)
+  local all, apart = { added = 0, changed = 0, removed = 0 }, {}
+  local counts, unsettled, uneven
+  for i = 1, ATTEMPTS do
+    counts, unsettled, uneven = attempt(apart)
+    if not uneven then
+      for name in pairs(all) do all[name] = all[name] + counts[name] end
+      if not unsettled then break end
+    elseif i > 1 then
+      for _, path in ipairs(uneven) do apart[path] = true end
+    end
+  end
+  if uneven then agree.refuse(self.path, uneven) end
+  for path in pairs(apart) do
+    self.skipped[#self.skipped + 1] = { path = path, why = "it changes whenever it is read" }
+  end
+  return all
+end
+
+-- One attempt to make the mirror anew. Returns the counts, and the paths that change while they
+-- are read: then nothing has come in.
+local function renew_once(self, prefer, apart)
+  local last, root = sync.last(self), self.past:chain(self.tip)[1].uuid
+  look_without_mirror(self, last, prefer):close()
+  local all = sync.look(self, { index = "" })
+  local made = { mirror = archive.put(self, root, all, { skip = apart }),
+    index = archive.index(all), uuid = image.uuid_of(self.image) }
+  local held = agree.held(all)
+  all:close()
+  local survey, counts, less = look_without_mirror(self, last, prefer)
+  for path in pairs(apart) do less.skip[path] = true end
+  if size_of(less.skip) < counts.added + counts.changed + counts.removed then
+    made.uuid = archive.put(self, made.uuid, survey, less)
+  end
+  local uneven = agree.differing(held, survey, less.skip)
+  survey:close()
+  if not uneven then take(self, made, counts) end
+  return counts, uneven
+end
+
 --- Make the mirror anew, when the server has lost it, and bring in what has changed. What came
 --- in last is known by the index only, so texts are not merged.
 ---@async
 ---@param prefer? "host"|"sandbox"
 ---@return table counts
 function sync.renew(self, prefer)
-  local last, root = sync.last(self), self.past:chain(self.tip)[1].uuid
-  look_without_mirror(self, last, prefer):close()
-  local all = sync.look(self, { index = "" })
-  local mirror = archive.put(self, root, all, {})
-  local index = archive.index(all)
-  all:close()
-  -- What changes from here on is found the next time, in the session's image already.
-  local survey, counts, less = look_without_mirror(self, last, prefer)
-  local tip = image.uuid_of(self.image)
-  local uuid = tip
-  if size_of(less.skip) < counts.added + counts.changed + counts.removed then
-    uuid = archive.put(self, tip, survey, less)
-  end
-  survey:close()
-  self.records:keep(uuid, { base = mirror, index = index })
-  if uuid ~= tip then add_entry(self, uuid, counts) end
-  return counts
+  return settle(self, function(apart)
+    local counts, uneven = renew_once(self, prefer, apart)
+    return counts, false, uneven
+  end)
 end
 
 --- What the runs have changed below the folder's place since it last came in, and the record of
@@ -207,17 +253,20 @@ function sync.inside(self, limit)
   return sides.inside(self, last, limit), last, false
 end
 
-local function once(self, prefer)
+-- One attempt to bring in what has changed. Returns the counts, whether files have changed while
+-- they were read, and which of them kept all from coming in.
+local function once(self, prefer, apart)
   local last = sync.last(self)
   local survey, made = sync.look(self, last, function(early) return hurry(self, last, early) end)
-  local counts = survey:counts()
+  local counts, uneven = survey:counts(), nil
   if counts.added + counts.changed + counts.removed > 0 then
-    local ok, err = pcall(bring, self, last, survey, counts, prefer, made)
+    local ok, result = pcall(bring, self, last, survey, counts, apart, prefer, made)
     if not ok then
       survey:close()
-      if not sides.is_lost(self, last, err) then error(err, 0) end
+      if not sides.is_lost(self, last, result) then error(result, 0) end
       return sync.renew(self, prefer), false
     end
+    uneven = result
   elseif last.never then
     local uuid = archive.empty(self, image.uuid_of(self.image), survey)
     self.records:keep(uuid, { base = uuid, index = archive.index(survey) })
@@ -227,9 +276,9 @@ local function once(self, prefer)
       { base = last.base, index = archive.index(survey) })
   end
   local unsettled = survey:unsettled()
-  self.skipped = survey:skipped()
+  self.skipped = print_skipped(survey:skipped())
   survey:close()
-  return counts, unsettled
+  return counts, unsettled, uneven
 end
 
 --- The paths that changed on both sides, and cannot be merged. Nothing comes in.
@@ -254,13 +303,7 @@ end
 ---@return table counts { added, changed, removed }
 function sync.run(self, prefer)
   moves.catch_up(self)
-  local counts = { added = 0, changed = 0, removed = 0 }
-  for _ = 1, ATTEMPTS do
-    local found, unsettled = once(self, prefer)
-    for name in pairs(counts) do counts[name] = counts[name] + found[name] end
-    if not unsettled then break end
-  end
-  return counts
+  return settle(self, function(apart) return once(self, prefer, apart) end)
 end
 
 --- Note that the folder has some paths as they are now, and leave the session's image as it
