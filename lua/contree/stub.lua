@@ -19,14 +19,21 @@ local FUNCTIONS = { "array", "async", "buffer", "gather", "host", "is_error", "n
 
 -- What could not be loaded, because there was no descriptor for a file, is loaded at the next call.
 -- LuaJIT keeps a mark of it instead, of an odd type, and would refuse for ever.
-local function load_face(safe)
-  local ok, face = pcall(require, "contree.face")
-  if ok then return face.make(safe) end
+local function forget_marks()
   for name, value in pairs(package.loaded) do
     local odd = type(value) == "userdata" or type(value) == "number"
     if odd and name:find("^contree%.") then package.loaded[name] = nil end
   end
-  error(face, 0)
+end
+
+-- Fail as every function does, as far as what is needed for that can be loaded.
+local function fail(problem, safe)
+  forget_marks()
+  local ok, class = pcall(require, "contree.base.class")
+  if ok then return class.entry(error, safe)(problem, 0) end
+  forget_marks()
+  if safe then return nil, problem end
+  error(problem, 0)
 end
 
 --- The module's table, one of its two faces.
@@ -38,7 +45,11 @@ function stub.make(safe)
   for i = 1, #FUNCTIONS do
     local name = FUNCTIONS[i]
     module[name] = function(...)
-      face = face or load_face(safe)
+      if not face then
+        local ok, found = pcall(require, "contree.face")
+        if not ok then return fail(found, safe) end
+        face = found.make(safe)
+      end
       return face[name](...)
     end
   end

@@ -72,6 +72,34 @@ describe('require("contree")', function()
     ]])
   end)
 
+  for _, face in ipairs{ "contree", "contree.safe" } do
+    it("gives an error object for a file of ours that cannot be read: " .. face, function()
+      prints("file\tscript.lua:8\n\n", [[
+        local searchers, failed = package.searchers or package.loaders, false
+        table.insert(searchers, 1, function(name)
+          if name ~= "contree.loop" or failed then return nil end
+          failed = true
+          error("error loading module 'contree.loop' from file 'a':\n\tcannot read a", 0)
+        end)]] .. "\n" .. ([[
+        local function first() return require("FACE").sleep(0) end
+        local ok, err, more = pcall(first)
+        if ok then err = more end
+        print(err.kind, err.where:match("script.lua:%d+"))
+        print(require("FACE").sleep(0))
+      ]]):gsub("FACE", face))
+    end)
+  end
+
+  it("gives an error object where a part that is wanted later is not found", function()
+    prints("file\tmodule 'contree.session.sessions' not found:\n", [[
+      local contree = require("contree")
+      contree.sleep(0)
+      package.path = ""
+      local ok, err = pcall(contree.sessions, 1)
+      print(err.kind, err.message)
+    ]])
+  end)
+
   for _, first in ipairs{ "sleep(0)", "buffer()", "array()", "pollfd()", "step()",
     "is_error(nil)", "async(function() end)", "timeout(1, function() end)",
     "gather(function() end)", "spawn(function() end):wait()", "host()", "shutdown(0)" } do

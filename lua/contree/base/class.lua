@@ -29,8 +29,10 @@ local function internal(message)
 end
 
 -- An error object for a part of ours that `require` could not load, if it is that. Its first
--- line says why; a program without free descriptors finds no file at all.
+-- line says why, after the place of that `require`; a program without free descriptors finds no
+-- file at all.
 local function unloadable(message)
+  message = message:gsub("^[^\n]-%.lua:%d+: ", "")
   if not message:find("^error loading module 'contree%.")
     and not message:find("^module 'contree%.[^']+' not found") then return nil end
   return errors.new("file", (message:gsub("\n%s*no f.*", ""):gsub("%s*\n%s*", " ")),
