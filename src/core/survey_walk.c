@@ -101,13 +101,24 @@ static bool visit(lua_State *L, struct survey *s, const struct dirent *entry) {
     return fd < 0 ? shut_out(L, s, answer == TAKE) : enter(L, s, fd);
 }
 
+/* Files that are not listed would look removed. */
+static bool unreadable(lua_State *L, struct survey *s) {
+    size_t length = s->levels[s->depth - 1].path;
+    if (length > 0)
+        s->path.data[length] = '\0';
+    return survey_failed(L, length > 0 ? s->path.data : ".");
+}
+
 bool survey_walk(lua_State *L, struct survey *s, double limit) {
     const struct dirent *entry;
     if (s->depth == 0 &&
         !enter(L, s, openat(s->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)))
         return false;
     for (int i = 1; s->depth > 0; i++) {
+        errno = 0;
         entry = readdir(s->levels[s->depth - 1].directory);
+        if (!entry && errno && errno != ENOENT)
+            return unreadable(L, s);
         if (!entry)
             closedir(s->levels[--s->depth].directory);
         else if (strcmp(entry->d_name, ".") != 0 &&

@@ -2,6 +2,7 @@
 #include "init/pause.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -96,10 +97,10 @@ void pause_all(struct pause *p, double now) {
 /* Whether no thread of a process runs; those that sleep count as `sleeps`. */
 static bool has_stopped(pid_t pid, bool *sleeps) {
     char path[320];
-    bool stopped = true;
     struct dirent *e;
     snprintf(path, sizeof path, "/proc/%d/task", pid);
     DIR *dir = opendir(path);
+    bool stopped = dir || errno == ENOENT;
     while (dir && (e = readdir(dir))) {
         if (*e->d_name == '.')
             continue;

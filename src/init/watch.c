@@ -332,8 +332,11 @@ static void add_dir(struct watch *w, struct watch_dir *parent, const char *name,
 static void scan_entry(struct watch *w) {
     struct watch_dir *d = w->scanned;
     char path[PATH_MAX];
+    errno = 0;
     const struct dirent *e = readdir(w->scanning);
     if (!e) {
+        if (errno && errno != ENOENT)
+            give_up_errno(w, "cannot read a directory");
         closedir(w->scanning);
         w->scanning = NULL;
         w->scanned = NULL;
