@@ -1,5 +1,6 @@
 -- One client must not hold up the loop, which serves all. A strict engine (see
 -- src/engine/base/turn.h) aborts when a turn takes too long.
+local core = require("contree.core")
 local wire = require("spec.support.wire")
 
 describe("F5: the loop", function()
@@ -111,5 +112,24 @@ describe("F5: the loop", function()
     for n = 1, 4096 do files["/d/" .. n] = { uuid = content } end
     local result = engine:run(wire.shell("ls /d | wc -l", { files = files })).metadata.result
     assert.are.equal("4096\n", wire.bytes(result.stdout))
+  end)
+
+  it("collects garbage beside 300,000 operations that may stay", function()
+    engine:run(wire.shell("true"))
+    engine:kill("KILL")
+    local db = assert(core.database(engine.data .. "/contree.db"))
+    assert(db:exec([[WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n
+      WHERE i < 300000) INSERT INTO operation (uuid, kind, status, created, finished, consumed_cpu,
+      consumed_memory, image_size) SELECT printf('00000000-0000-0000-0000-%012d', i), 'instance',
+      'SUCCESS', t, t + 1, 0, 0, -1
+      FROM (SELECT i, (unixepoch() - 300000) * 1000000 + i * 500000 AS t FROM n)]]))
+    db:close()
+    engine:launch()
+    local reply = engine:post("/v1/gc", "{}")
+    assert.are.equal(200, reply.status, reply.body)
+    assert.are.equal(0, reply.json.operations)
+    reply = engine:post("/v1/gc", { operations_older_than = 298000 })
+    assert.are.equal(200, reply.status, reply.body)
+    assert.is_true(reply.json.operations > 3000, reply.body)
   end)
 end)

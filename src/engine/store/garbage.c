@@ -251,10 +251,11 @@ static int remove_files(struct store *s, const struct gc_times *t,
     return row;
 }
 
-/* Both statements take the same ones: the oldest. */
+/* Both statements take the same ones: the oldest, by an index. By id, all rows
+ * would be looked at where none is as old. */
 #define OLD_OPERATIONS                                                         \
     "(SELECT id FROM operation WHERE finished <> 0 AND finished < ?1"          \
-    " AND created < ?1 ORDER BY id LIMIT ?2)"
+    " AND created < ?1 ORDER BY created, id LIMIT ?2)"
 
 static int remove_logs(struct store *s, const struct gc_times *t,
                        struct gc_report *r, struct fault *f) {
