@@ -386,6 +386,14 @@ static void begin_anew(struct watch *w) {
         tell(w, WATCH_OVERFLOW, false, "", "");
 }
 
+/* The first half of a move; move_count: it is not known. */
+static size_t find_move(const struct watch *w, uint32_t cookie) {
+    size_t i = 0;
+    while (i < w->move_count && w->moves[i]->cookie != cookie)
+        i++;
+    return i;
+}
+
 static void end_move(struct watch *w, size_t i) {
     free(w->moves[i]);
     w->moves[i] = w->moves[--w->move_count];
@@ -479,9 +487,7 @@ static void come(struct watch *w, const struct inotify_event *e,
 
 static void moved_to(struct watch *w, const struct inotify_event *e,
                      struct watch_dir *d, const char *path) {
-    size_t i = 0;
-    while (i < w->move_count && w->moves[i]->cookie != e->cookie)
-        i++;
+    size_t i = find_move(w, e->cookie);
     if (i == w->move_count) {
         come(w, e, d, path);
         return;
@@ -569,16 +575,36 @@ static void all_was_read(struct watch *w) {
         forget_told(w);
 }
 
-/* A directory that went out of the tree and comes in again by another way is
- * forgotten first: it has the same number. */
+/* The path at which something comes now; false: nothing does. */
+static bool comes_at(const struct watch *w, const struct inotify_event *e,
+                     char path[PATH_MAX]) {
+    const struct watch_dir *d = tree_find(&w->tree, e->wd);
+    return e->mask & (IN_CREATE | IN_MOVED_TO) && d && e->len > 0 &&
+           tree_path(d, e->name, path, PATH_MAX);
+}
+
+static bool is_below(const char *path, const char *top) {
+    size_t length = strlen(top);
+    return strncmp(path, top, length) == 0 && path[length] == '/';
+}
+
+/* What went out of the tree is forgotten before something else comes to its
+ * place, and before the directory that it was in moves. So is a directory that
+ * comes in again by another way: it has the same number. */
 static bool tell_one_before(struct watch *w, const struct inotify_event *e) {
-    const uint32_t comes = IN_CREATE | IN_MOVED_TO;
-    if (!(e->mask & comes) || !(e->mask & IN_ISDIR))
+    char path[PATH_MAX];
+    if (w->move_count == 0 || !comes_at(w, e, path))
         return false;
+    size_t other = find_move(w, e->cookie);
+    bool is_known = other < w->move_count;
     for (size_t i = 0; i < w->move_count; i++)
-        if (w->moves[i]->cookie == e->cookie)
-            return false;
-    if (w->move_count == 0)
+        if (i != other && (strcmp(w->moves[i]->path, path) == 0 ||
+                           (is_known && is_below(w->moves[i]->path,
+                                                 w->moves[other]->path)))) {
+            tell_left(w, i);
+            return true;
+        }
+    if (is_known || !(e->mask & IN_ISDIR))
         return false;
     tell_left(w, 0);
     return true;
