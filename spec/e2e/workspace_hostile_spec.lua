@@ -63,6 +63,58 @@ describe("a hostile run in a workspace", function()
       ".git/config sub/.git/config")
   end)
 
+  -- The folder's own repository is somebody else's, as one that came in an archive.
+  it("has a repository in the folder that would run programs when it is asked for files", function()
+    local ran = directory .. "/out/ran"
+    local _, path = open(([[
+      git init -q && git config user.email a@b && git config user.name a && mkdir in out &&
+      echo 1 >in/f && echo 2 >out/g && git add . && git commit -qm x &&
+      git sparse-checkout init --cone --sparse-index && git sparse-checkout set in &&
+      tree=$(git rev-parse HEAD:out) && rm -f .git/objects/$(echo $tree | cut -c 1,2)/* &&
+      cat >>.git/config <<END
+[core]
+	repositoryformatversion = 1
+	fsmonitor = "touch %s; false"
+	sshCommand = "touch %s; false"
+[protocol]
+	allow = always
+[extensions]
+	partialClone = origin
+[remote "origin"]
+	url = .
+	promisor = true
+	partialclonefilter = tree:0
+	uploadpack = "touch %s; false"
+END
+      git config remote.origin.uploadpack >/dev/null]]):format(ran, ran, ran))
+    os.remove(path .. "/.contreeignore")
+    local ok, ws = pcall(image.workspace, image, { path = path })
+    if ok then
+      attempt(ws, "echo 1 >new")
+      pcall(ws.changes, ws)
+      pcall(ws.apply, ws)
+    end
+    assert.is_nil(disk.peek(ran))
+    -- It is a repository that does so: git by itself is led on.
+    os.execute("cd " .. path .. " && git ls-files -co --exclude-standard >/dev/null 2>&1")
+    assert.are.equal("", disk.read(ran))
+    os.remove(ran)
+    os.execute(("touch -d @%s %s/out"):format(before:match("^%. d %S+ %S+ (%S+)"), directory))
+  end)
+
+  it("gives a file a name that is a pattern", function()
+    local ws, path = open("echo 1 > a")
+    attempt(ws, [[mkdir d; for name in '*' '**' 'd/*' '!x' '#x' "$(printf 'x\n**')" 'a ' '[a]'
+      do echo 2 >"$name"; done; echo 2 >a; echo 2 >d/b]])
+    for _, name in ipairs{ "*", "**", "d/*", "!x", "#x", "x\n**", "a ", "[a]" } do
+      local only = name:gsub("\\n", "\n")
+      local written, left = outcome(ws:apply{ only = { only } })
+      assert.are.same({ only, "" }, { (written:gsub("^d d", "d")), left })
+    end
+    assert.are.equal("1\n", disk.read(path .. "/a"))
+    assert.are.equal("d/b", (outcome(ws:apply{ only = { "d" } })))
+  end)
+
   it("makes .git a file that leads elsewhere", function()
     all_risky("echo gitdir: ../out > .git", ".git")
   end)

@@ -13,6 +13,7 @@ local progress = require("contree.base.progress")
 local remedy = require("contree.base.remedy")
 local sync = require("contree.workspace.sync")
 local tasks = require("contree.loop.task")
+local plain = require("contree.base.text").plain
 local wire = require("contree.wire")
 
 local apply = {}
@@ -24,9 +25,11 @@ local apply = {}
 function apply.words(applied, reader)
   local lines, risky = {}, false
   local verb = applied.dry_run and "would write" or applied.undone and "took back" or "wrote"
-  for _, path in ipairs(applied.written) do lines[#lines + 1] = verb .. " " .. path end
+  -- A name with an end of line in it is no other line.
+  for _, path in ipairs(applied.written) do lines[#lines + 1] = verb .. " " .. plain(path) end
   for _, each in ipairs(applied.skipped) do
-    lines[#lines + 1] = ("left %s alone (%s): %s"):format(each.path, each.kind, each.why)
+    lines[#lines + 1] = ("left %s alone (%s): %s"):format(plain(each.path), each.kind,
+      plain(each.why))
     risky = risky or each.kind == "risky"
   end
   if risky then lines[#lines + 1] = remedy.words({ "risky" }, reader) end

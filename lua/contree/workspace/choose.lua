@@ -12,12 +12,22 @@ local function names_of(path)
   return names
 end
 
--- A function that tells whether a path is chosen, and whether by its own name.
-local function selection(only, hunks)
+-- A function that tells whether a path is chosen, and whether by its own name. What is the path of
+-- a change is no pattern: a sandbox may call a file "*".
+local function selection(changes, only, hunks)
   if only == nil and hunks == nil then return function() return true, false end end
   local list = type(only) == "string" and { only } or only or {}
-  local rules, named = ignore.parse(table.concat(list, "\n"), "only"), {}
-  for _, each in ipairs(list) do named[each] = true end
+  local known, patterns, named = {}, {}, {}
+  for _, change in ipairs(changes) do
+    local was = change.was or change
+    known[change.path] = change.type ~= "directory" and was.type ~= "directory"
+  end
+  for _, each in ipairs(list) do
+    named[each] = true
+    -- A pattern is a line.
+    if not known[each] and not each:find("\n", 1, true) then patterns[#patterns + 1] = each end
+  end
+  local rules = ignore.parse(table.concat(patterns, "\n"), "only")
   for path in pairs(hunks or {}) do named[path] = true end
   return function(path)
     if named[path] then return true, true end
@@ -61,7 +71,7 @@ end
 ---@param given table { only, hunks, risky, max_size }
 ---@return table<string, contree.WorkspaceChange> chosen, table[] skipped
 function choose.from(list, given)
-  local is_chosen, chosen, skipped = selection(given.only, given.hunks), {}, {}
+  local is_chosen, chosen, skipped = selection(list, given.only, given.hunks), {}, {}
   for _, change in ipairs(list) do
     local wanted, named = is_chosen(change.path)
     local why, kind

@@ -22,9 +22,14 @@ local DEPTH = 5 -- of halves
 ---@field ignores? fun(path: string): integer
 
 -- Git runs as a program that is not our child, writes into files, and tells by descriptor 3
--- that it has succeeded. A repository's own configuration could make it run a program.
-local GIT = [[
+-- that it has succeeded. A repository's own configuration could make it run programs: one that
+-- watches files, and one that fetches what the repository lacks.
+local GUARDS = [[
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_NAMESPACE
+export GIT_ALLOW_PROTOCOL=none GIT_NO_LAZY_FETCH=1
+]]
+
+local GIT = GUARDS .. [[
 command -v git >/dev/null || { echo "git is not installed" >"$2"; exit 1; }
 LC_ALL=C git -c core.fsmonitor=false -C "$1" ls-files -co --exclude-standard -z 2>"$2" &&
   printf x >&3
@@ -113,8 +118,7 @@ end
 
 -- Of paths in a file, those that git ignores. It fails as a whole for a path in a submodule, or
 -- below a link.
-local CHECK = [[
-unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_NAMESPACE
+local CHECK = GUARDS .. [[
 LC_ALL=C git -c core.fsmonitor=false -C "$1" check-ignore -z --stdin <"$2" 2>/dev/null
 [ $? -le 1 ] && printf x >&3
 ]]
