@@ -7,6 +7,7 @@ local config = require("contree.nvim.config")
 local contree = require("contree")
 local kept = require("contree.workspace.kept")
 local task = require("contree.nvim.task")
+local text = require("contree.base.text")
 local turn = require("contree.nvim.turn")
 local view = require("contree.nvim.view")
 
@@ -111,41 +112,49 @@ function folder.begin(image, dropping)
   end)
 end
 
--- The path and the number of the hunk at a line of a patch.
-local function place_of(lines, row)
-  local hunk = 0
-  for i = row, 1, -1 do
-    if lines[i]:match("^@@ ") then hunk = hunk + 1 end
-    local both = lines[i]:match("^diff %-%-git (.*)$")
-    if both then
-      local half = (#both - 1) / 2
-      local path = both:sub(3, half)
-      return both:sub(half + 4) == path and path or nil, hunk
-    end
-  end
+-- The changes that the buffer shows: by row the change, its patch, and the number of the hunk (0
+-- above the first). Neither the patch nor the names in it are read: both are the sandbox's.
+local rows = {}
+
+-- What is under the cursor.
+local function under_cursor()
+  local found = rows[api.nvim_win_get_cursor(0)[1]]
+  if not found then task.tell("there is no change under the cursor", vim.log.levels.WARN) end
+  return found
 end
 
--- The path and the hunk under the cursor.
-local function under_cursor()
-  local row = api.nvim_win_get_cursor(0)[1]
-  local path, hunk = place_of(api.nvim_buf_get_lines(0, 0, -1, false), row)
-  if not path then task.tell("there is no change under the cursor", vim.log.levels.WARN) end
-  return path, hunk
+-- The patch of one change of a list.
+local function patch_of(list, change)
+  return tostring(setmetatable({ change }, getmetatable(list)))
 end
 
 local function say(applied)
-  local text = apply.words(applied, "editor")
-  task.tell(text ~= "" and text:gsub("\n$", "") or "nothing to do",
+  local words = apply.words(applied, "editor")
+  task.tell(words ~= "" and words:gsub("\n$", "") or "nothing to do",
     applied.skipped and #applied.skipped > 0 and vim.log.levels.WARN or nil)
   vim.cmd("checktime")
 end
 
 local show
 
-local function bring_home(options)
+local function apply_now(workspace, options)
+  say(workspace:apply(options))
+  if vim.fn.bufwinid("contree://changes") ~= -1 then show() end
+end
+
+-- Bring home what the user has seen, and nothing that a run has made of it since.
+local function bring_home(seen, options)
   task.run(function()
-    say(folder.workspace():apply(options))
-    if vim.fn.bufwinid("contree://changes") ~= -1 then show() end
+    local workspace = folder.workspace()
+    local list = workspace:changes()
+    for _, change in ipairs(list) do
+      if change.path == seen.path and patch_of(list, change) == seen.patch then
+        return apply_now(workspace, options)
+      end
+    end
+    show()
+    task.tell(("%s has changed in the sandbox since it was shown; look at it again"):format(
+      text.plain(seen.path)), vim.log.levels.WARN)
   end)
 end
 
@@ -159,6 +168,14 @@ local function below(workspace, typed)
   return (directory .. "/"):sub(#root + 1) .. vim.fn.fnamemodify(typed, ":p:t")
 end
 
+-- Show a file in a tab page of its own. Its name is no part of a command: it may have any bytes.
+local function open_tab(path)
+  local buffer = vim.fn.bufadd(path)
+  vim.bo[buffer].buflisted = true
+  vim.cmd("tab split")
+  api.nvim_win_set_buf(0, buffer)
+end
+
 --- Compares a file with the sandbox's version in diff mode, in a tab page of its own: `do` brings
 --- a hunk over, and `:w` keeps it.
 ---@async
@@ -167,22 +184,22 @@ end
 function folder.review(path, is_typed)
   local workspace = folder.workspace()
   if is_typed then path = below(workspace, path) end
-  local ok, text = pcall(workspace.read, workspace, workspace.at .. "/" .. path)
+  local ok, bytes = pcall(workspace.read, workspace, workspace.at .. "/" .. path)
   -- Shown as empty, a file that could not be read would be emptied by `do`.
-  if not ok and not contree.is_error(text, "not_found") then error(text, 0) end
+  if not ok and not contree.is_error(bytes, "not_found") then error(bytes, 0) end
   if not ok and vim.fn.getftype(workspace.path .. "/" .. path) == "" then
     error(("neither the folder %s nor the sandbox has %s"):format(
-      vim.fn.fnamemodify(workspace.path, ":~"), path), 0)
+      vim.fn.fnamemodify(workspace.path, ":~"), text.plain(path)), 0)
   end
-  local lines = ok and vim.split(text:gsub("\n$", ""), "\n", { plain = true }) or {}
-  vim.cmd("tabedit " .. vim.fn.fnameescape(workspace.path .. "/" .. path))
+  local lines = ok and vim.split(bytes:gsub("\n$", ""), "\n", { plain = true }) or {}
+  open_tab(workspace.path .. "/" .. path)
   vim.cmd("diffthis")
   local filetype = vim.bo.filetype
   vim.cmd("rightbelow vnew")
   local buffer = api.nvim_get_current_buf()
   vim.bo[buffer].buftype, vim.bo[buffer].bufhidden = "nofile", "wipe"
   vim.bo[buffer].swapfile = false
-  api.nvim_buf_set_name(buffer, ("contree://%d/%s"):format(buffer, path))
+  api.nvim_buf_set_name(buffer, ("contree://%d/%s"):format(buffer, text.plain(path)))
   api.nvim_buf_set_lines(buffer, 0, -1, false, lines)
   vim.bo[buffer].filetype, vim.bo[buffer].modifiable = filetype, false
   vim.cmd("diffthis")
@@ -191,17 +208,18 @@ end
 
 local KEYS = {
   a = function()
-    local path, hunk = under_cursor()
-    if not path then return end
-    bring_home(hunk > 0 and { only = {}, hunks = { [path] = { hunk } } } or { only = { path } })
+    local seen = under_cursor()
+    if not seen then return end
+    bring_home(seen, seen.hunk > 0 and { only = {}, hunks = { [seen.path] = { seen.hunk } } }
+      or { only = { seen.path } })
   end,
   A = function()
-    local path = under_cursor()
-    if path then bring_home{ only = { path } } end
+    local seen = under_cursor()
+    if seen then bring_home(seen, { only = { seen.path } }) end
   end,
   ["<CR>"] = function()
-    local path = under_cursor()
-    if path then task.run(folder.review, path) end
+    local seen = under_cursor()
+    if seen then task.run(folder.review, seen.path) end
   end,
   R = function() task.run(show) end,
 }
@@ -213,8 +231,8 @@ function folder.warnings(list)
   local lines = {}
   for _, change in ipairs(list) do
     if change.risky then
-      lines[#lines + 1] = ("risky, so apply leaves it alone: %s (%s)\n"):format(change.path,
-        change.risky)
+      lines[#lines + 1] = ("risky, so apply leaves it alone: %s (%s)\n"):format(
+        text.plain(change.path), change.risky)
     end
   end
   return table.concat(lines)
@@ -222,9 +240,22 @@ end
 
 function show()
   local list = folder.workspace():changes()
-  local patch = tostring(list)
-  if patch == "" then return task.tell("the runs changed nothing here") end
-  view.show("changes", "diff", folder.warnings(list) .. patch, KEYS)
+  local warnings = folder.warnings(list)
+  local parts, row = { warnings }, select(2, warnings:gsub("\n", "\n"))
+  rows = {}
+  for _, change in ipairs(list) do
+    local patch, hunk = patch_of(list, change), 0
+    for line in patch:gmatch("([^\n]*)\n") do
+      row = row + 1
+      if line:find("^@@ ") then hunk = hunk + 1 end
+      rows[row] = { path = change.path, patch = patch, hunk = hunk }
+    end
+    parts[#parts + 1] = patch
+  end
+  if row == select(2, warnings:gsub("\n", "\n")) then
+    return task.tell("the runs changed nothing here")
+  end
+  view.show("changes", "diff", table.concat(parts), KEYS)
 end
 
 --- Shows what runs changed, as a patch with keys: `a` brings a hunk home, `A` a file, Return
@@ -238,7 +269,7 @@ function folder.apply(paths, risky)
   task.run(function()
     local workspace, only = folder.workspace(), {}
     for i, path in ipairs(paths) do only[i] = below(workspace, path) end
-    bring_home{ only = #only > 0 and only or nil, risky = risky or nil }
+    apply_now(workspace, { only = #only > 0 and only or nil, risky = risky or nil })
   end)
 end
 

@@ -17,20 +17,17 @@ end
 
 local function show(of_folder)
   local session = find(of_folder, "log")
+  -- The titles in the lines are anybody's words: an entry is known by its number.
   local function go()
-    local line = vim.api.nvim_get_current_line()
-    local branch = line:match("%(([^,()]+)[^()]*%)%s*$")
-    local id = tonumber(line:match("^[^%d]*(%d+)"))
+    local id = tonumber(vim.api.nvim_get_current_line():match("^[^%d]*(%d+)"))
     task.run(function()
-      if branch then
-        session:checkout(branch)
-      else
-        for _, entry in ipairs(session:tree()) do
-          if entry.id == id then
-            local name = vim.fn.input("Name of the new branch: ")
-            if name == "" then return end
-            session:commit(entry.image, name)
-          end
+      for _, entry in ipairs(session:tree()) do
+        if entry.id == id and entry.branches[1] then
+          session:checkout(entry.branches[1])
+        elseif entry.id == id then
+          local name = vim.fn.input("Name of the new branch: ")
+          if name == "" then return end
+          session:commit(entry.image, name)
         end
       end
       show(of_folder)

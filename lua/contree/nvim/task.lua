@@ -2,6 +2,7 @@
 
 local contree = require("contree")
 local remedy = require("contree.base.remedy")
+local text = require("contree.base.text")
 
 local task = {}
 
@@ -9,8 +10,9 @@ local PREFIX = "contree: "
 
 --- Tells the user something.
 ---@param level? integer default INFO
-function task.tell(text, level)
-  vim.notify(PREFIX .. tostring(text):gsub("^contree: ", ""), level or vim.log.levels.INFO)
+function task.tell(words, level)
+  words = tostring(words):gsub("^contree: ", ""):gsub("[^\n]+", text.plain)
+  vim.notify(PREFIX .. words, level or vim.log.levels.INFO)
 end
 
 --- A failure in words, with what to do about it.

@@ -420,7 +420,7 @@ end
 local function line_of(entry, depth)
   local names = #entry.branches > 0 and " (" .. table.concat(entry.branches, ", ") .. ")" or ""
   return ("%s%s %d %s%s"):format(("| "):rep(depth), entry.here and "@" or "*", entry.id,
-    (entry.title:gsub("%s+", " ")), names)
+    text.line(entry.title), names)
 end
 
 -- Draw the entries that came from an entry below it: first, further right, the branches that
