@@ -63,7 +63,7 @@ static struct nlmsghdr *begin(struct link *l, int type, int flags) {
 /* 0, or -1 with errno. `read` gets what is told beside the acknowledgement. */
 static int ask_for(struct link *l, struct nlmsghdr *h, mnl_cb_t read,
                    void *arg) {
-    char answer[ANSWER_SIZE];
+    char answer[ANSWER_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
     unsigned port = mnl_socket_get_portid(l->socket);
     if (mnl_socket_sendto(l->socket, h, h->nlmsg_len) < 0)
         return -1;
@@ -143,7 +143,8 @@ int link_up(struct link *l, const char *name, struct fault *f) {
 static int read_state(const struct nlmsghdr *h, void *arg) {
     const struct nlattr *a;
     mnl_attr_for_each(a, h, sizeof(struct ifinfomsg)) {
-        if (mnl_attr_get_type(a) == IFLA_OPERSTATE)
+        if (mnl_attr_get_type(a) == IFLA_OPERSTATE &&
+            mnl_attr_get_payload_len(a) >= sizeof(uint8_t))
             *(int *)arg = mnl_attr_get_u8(a);
     }
     return MNL_CB_OK;

@@ -589,21 +589,24 @@ static bool is_below(const char *path, const char *top) {
 }
 
 /* What went out of the tree is forgotten before something else comes to its
- * place, and before the directory that it was in moves. So is a directory that
- * comes in again by another way: it has the same number. */
+ * place, or to that of a directory that it was in, and before such a directory
+ * moves. So is a directory that comes in again by another way: it has the same
+ * number. */
 static bool tell_one_before(struct watch *w, const struct inotify_event *e) {
     char path[PATH_MAX];
     if (w->move_count == 0 || !comes_at(w, e, path))
         return false;
     size_t other = find_move(w, e->cookie);
     bool is_known = other < w->move_count;
-    for (size_t i = 0; i < w->move_count; i++)
-        if (i != other && (strcmp(w->moves[i]->path, path) == 0 ||
-                           (is_known && is_below(w->moves[i]->path,
-                                                 w->moves[other]->path)))) {
+    const char *from = is_known ? w->moves[other]->path : path;
+    for (size_t i = 0; i < w->move_count; i++) {
+        const char *left = w->moves[i]->path;
+        if (i != other && (strcmp(left, path) == 0 || is_below(left, path) ||
+                           is_below(left, from))) {
             tell_left(w, i);
             return true;
         }
+    }
     if (is_known || !(e->mask & IN_ISDIR))
         return false;
     tell_left(w, 0);

@@ -178,15 +178,21 @@ static int tell_death(struct jail *j, int status) {
                      WEXITSTATUS(status));
 }
 
-/* Takes the child's result over. None of its fields is trusted. */
+static int64_t within(int64_t value, int64_t most) {
+    return value < 0 ? 0 : most > 0 && value > most ? most : value;
+}
+
+/* Takes the child's result over. None of its fields is trusted: callers add
+ * them up. */
 static int take_outcome(struct jail *j, char *digest,
                         struct unpack_result *result) {
     struct unpack_message *m = &j->m;
     m->fault.message[sizeof m->fault.message - 1] = '\0';
     m->digest[sizeof m->digest - 1] = '\0';
-    *result = m->result;
-    if (result->bytes < 0 || result->entries < 0)
-        *result = (struct unpack_result){0};
+    *result = (struct unpack_result){
+        .entries = within(m->result.entries, j->o->max_entries),
+        .bytes = within(m->result.bytes, j->o->max_bytes),
+        .skipped = within(m->result.skipped, INT32_MAX)};
     if (digest)
         memcpy(digest, m->digest, sizeof m->digest);
     if (m->status == 0)
