@@ -93,6 +93,15 @@ static void play_echo(void) {
 static void play_silent(void) {
 }
 
+/* As the loader ends a program that lacks a library. */
+static void play_unloadable(void) {
+    _exit(127);
+}
+
+static void play_killed(void) {
+    kill(getpid(), SIGKILL);
+}
+
 static int play(void) {
     static const struct {
         const char *name;
@@ -101,7 +110,8 @@ static int play(void) {
                    {"nonsense", play_nonsense}, {"endless", play_endless_line},
                    {"flood", play_flood},       {"deaf", play_deaf},
                    {"ghost", play_ghost},       {"silent", play_silent},
-                   {"echo", play_echo}};
+                   {"echo", play_echo},         {"killed", play_killed},
+                   {"unloadable", play_unloadable}};
     char rules[32] = "";
     if (read(3, rules, sizeof rules - 1) < 0 || fcntl(5, F_GETFD) < 0)
         return 1;
@@ -192,6 +202,13 @@ static void test_failure(void) {
     run_to_its_end();
     CHECK(heard.connections == 1 && !heard.connected && heard.lost);
     CHECK(heard.why.status == 503);
+    CHECK(strstr(heard.why.message, "ended with code 0"));
+    start("killed");
+    run_to_its_end();
+    CHECK(heard.lost && strstr(heard.why.message, "ended with code -9"));
+    start("unloadable");
+    run_to_its_end();
+    CHECK(heard.lost && strstr(heard.why.message, "Fix: sudo apt-get install"));
 }
 
 static void test_nonsense(void) {

@@ -587,6 +587,28 @@ static void kill_forkservers_under(struct box *b, int spid) {
     kill_forkservers();
 }
 
+/* Its death is seen at once: nobody was told yet, as the loop has not run. */
+static void check_use_until(void (*it_dies)(void)) {
+    struct box *b = box_start(NULL, NULL);
+    while (!b->started)
+        uv_run(world.loop, UV_RUN_ONCE);
+    CHECK(sandbox_is_usable(b->sandbox));
+    it_dies();
+    CHECK(!b->failed && !sandbox_is_usable(b->sandbox));
+    box_wait(b);
+    CHECK(b->failed);
+    free(b);
+}
+
+static void kill_cells(void) {
+    shell(PROCESSES "end $cells", getpid());
+}
+
+static void test_usable(void) {
+    check_use_until(kill_cells);
+    check_use_until(kill_forkservers);
+}
+
 static void test_launcher_dies(void) {
     struct box *b = box_start(NULL, NULL);
     b->on_spawned = kill_forkservers_under;
@@ -684,6 +706,7 @@ static int run_all(void) {
     RUN(test_file_size_limit, "file size limit");
     RUN(test_engine_dies, "a killed engine leaves no process");
     RUN(test_cell_dies, "a cell that dies before it starts is replaced");
+    RUN(test_usable, "one that has died is not used");
     RUN(test_launcher_dies, "a killed launcher is replaced");
     RUN(test_no_descriptor_leaks, "no descriptor is left open");
     RUN(test_tidy, "no mount is visible outside");
