@@ -302,6 +302,27 @@ python3 make.py]])
     end
   end)
 
+  it("is read with owners of any number, however it is written", function()
+    shell([[cat > owners.py <<'P'
+import tarfile
+for name, kind in (("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)):
+    t = tarfile.open(name + "-owners.tar", "w", format=kind)
+    for uid, gid in ((0, 0), (1000, 100), (0o7777777, 0o7777777), (2**31 + 1, 2**21)):
+        i = tarfile.TarInfo("%d.%d" % (uid, gid)); i.uid = uid; i.gid = gid
+        t.addfile(i)
+    t.close()
+P
+python3 owners.py]])
+    for _, format in ipairs{ "gnu", "pax" } do
+      local count = 0
+      for name, entry in pairs(read_all(format .. "-owners.tar")) do
+        assert.equal(name, ("%.0f.%.0f"):format(entry.uid, entry.gid))
+        count = count + 1
+      end
+      assert.equal(4, count)
+    end
+  end)
+
   it("is read in each of the forms that there are", function()
     local long = ("n"):rep(150) .. "/" .. ("m"):rep(160)
     shell(([[mkdir -p in/%s && cd in && echo hi > %s/f && ln %s/f hard && ln -s %s sym &&
