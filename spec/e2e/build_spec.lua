@@ -435,6 +435,27 @@ COPY --from=made out/d/e/f /
       tostring(refused(text, { target = "mad" })))
   end)
 
+  it("copies anew from a stage that is another one now", function()
+    local text = [[
+FROM busybox AS made
+RUN echo %s > /f
+FROM busybox
+COPY --from=made /f /g
+]]
+    local _, first = build(text:format("one"))
+    local image, done = build(text:format("two"))
+    assert.equal("two\n", cat(image, "/g"))
+    assert.equal("cache_hit", select(2, build(text:format("one")))[4])
+    assert.are_not.equal("cache_hit", first[4])
+    assert.are_not.equal("cache_hit", done[4])
+    -- Nor is one image taken for another that has a file of this name.
+    local one, two = build("FROM busybox\nRUN echo 1 > /f"), build("FROM busybox\nRUN echo 2 > /f")
+    for content, from in pairs{ ["1\n"] = one, ["2\n"] = two } do
+      local copied = build("FROM busybox\nARG X\nCOPY --from=$X /f /h", { args = { X = from.uuid } })
+      assert.equal(content, cat(copied, "/h"))
+    end
+  end)
+
   it("makes stages side by side; one that fails ends the others", function()
     local ended = {}
     local ok, err = pcall(client.images.build, client.images, { cache_dir = cache,
