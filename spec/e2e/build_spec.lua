@@ -347,7 +347,7 @@ for m in tarfile.open(sys.argv[1]):
     it("fetches URLs, and checks them", function()
       local server = fake.start()
       finally(function() server:stop() end)
-      server:rules{
+      local rules = {
         { method = "GET", path = "/a/moved", replies = { { status = 302,
           headers = { Location = "../file?x=1" } } } },
         { method = "GET", path = "/a/../file", replies = { { status = 200, body = "hello" } } },
@@ -355,10 +355,16 @@ for m in tarfile.open(sys.argv[1]):
         { method = "GET", path = "/round", replies = { { status = 302,
           headers = { Location = "/round" } } } },
       }
+      for n = 0, 10 do
+        rules[#rules + 1] = { method = "GET", path = "/hop" .. n, replies = { { status = 302,
+          headers = { Location = n == 10 and "/file" or "/hop" .. n + 1 } } } }
+      end
+      server:rules(rules)
       local sum = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
       local image = build(("FROM busybox:latest\nADD %s/file /d/\nADD %s/a/moved /moved\n"
-        .. "ADD --checksum=sha256:%s --chmod=644 %s/file /sum"):format(server.url, server.url, sum,
-        server.url))
+        .. "ADD --checksum=sha256:%s --chmod=644 %s/file /sum\nADD %s/hop1 /hops"):format(server.url,
+        server.url, sum, server.url, server.url))
+      assert.equal("hello", cat(image, "/hops"))
       assert.equal("hello", cat(image, "/d/file"))
       assert.equal("hello", cat(image, "/moved"))
       assert.equal(384, image:stat("/d/file").mode)
@@ -366,6 +372,7 @@ for m in tarfile.open(sys.argv[1]):
       for text, message in pairs{
         ["ADD %s/none /d"] = "the server answers",
         ["ADD %s/round /d"] = "more than 10 redirects",
+        ["ADD %s/hop0 /d"] = "more than 10 redirects",
         ["ADD %s/ /d/"] = "names no file",
         ["ADD --checksum=sha256:" .. ("0"):rep(64) .. " %s/file /d"] = "it is sha256:" .. sum,
         ["ADD --checksum=md5:1 %s/file /d"] = "64 hexadecimal digits",

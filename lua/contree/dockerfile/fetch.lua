@@ -55,7 +55,7 @@ end
 ---@return string sha256 of its content
 function fetch.get(step, url, to)
   local from = url:gsub("//[^/@]*@", "//***@")
-  for _ = 1, REDIRECTS_MAX do
+  for _ = 0, REDIRECTS_MAX do
     local result, headers = get(url, to)
     if result.error then
       problem.raise(step, ("cannot fetch %s: %s"):format(from, result.error.message))
