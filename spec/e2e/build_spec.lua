@@ -362,8 +362,8 @@ for m in tarfile.open(sys.argv[1]):
       server:rules(rules)
       local sum = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
       local image = build(("FROM busybox:latest\nADD %s/file /d/\nADD %s/a/moved /moved\n"
-        .. "ADD --checksum=sha256:%s --chmod=644 %s/file /sum\nADD %s/hop1 /hops"):format(server.url,
-        server.url, sum, server.url, server.url))
+        .. "ADD --checksum=sha256:%s --chmod=644 %s/file /sum\nADD %s/hop1 /hops"):format(
+        server.url, server.url, sum, server.url, server.url))
       assert.equal("hello", cat(image, "/hops"))
       assert.equal("hello", cat(image, "/d/file"))
       assert.equal("hello", cat(image, "/moved"))
@@ -458,7 +458,8 @@ COPY --from=made /f /g
     -- Nor is one image taken for another that has a file of this name.
     local one, two = build("FROM busybox\nRUN echo 1 > /f"), build("FROM busybox\nRUN echo 2 > /f")
     for content, from in pairs{ ["1\n"] = one, ["2\n"] = two } do
-      local copied = build("FROM busybox\nARG X\nCOPY --from=$X /f /h", { args = { X = from.uuid } })
+      local copied = build("FROM busybox\nARG X\nCOPY --from=$X /f /h",
+        { args = { X = from.uuid } })
       assert.equal(content, cat(copied, "/h"))
     end
   end)
