@@ -106,11 +106,16 @@ static int play(void) {
     static const struct {
         const char *name;
         void (*play)(void);
-    } players[] = {{"well", play_well},         {"failing", play_failing},
-                   {"nonsense", play_nonsense}, {"endless", play_endless_line},
-                   {"flood", play_flood},       {"deaf", play_deaf},
-                   {"ghost", play_ghost},       {"silent", play_silent},
-                   {"echo", play_echo},         {"killed", play_killed},
+    } players[] = {{"well", play_well},
+                   {"failing", play_failing},
+                   {"nonsense", play_nonsense},
+                   {"endless", play_endless_line},
+                   {"flood", play_flood},
+                   {"deaf", play_deaf},
+                   {"ghost", play_ghost},
+                   {"silent", play_silent},
+                   {"echo", play_echo},
+                   {"killed", play_killed},
                    {"unloadable", play_unloadable}};
     char rules[32] = "";
     if (read(3, rules, sizeof rules - 1) < 0 || fcntl(5, F_GETFD) < 0)

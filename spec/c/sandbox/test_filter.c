@@ -86,9 +86,11 @@ static void test_namespaces(void) {
         {"clone", {CLONE_NEWNS | CLONE_VM | CLONE_FS}, REFUSED(EPERM)},
         {"clone", {SIGCHLD}, ALLOWED},
         {"clone", {CLONE_VM | CLONE_VFORK | SIGCHLD}, ALLOWED},
-        {"clone", {CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
-                   CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS |
-                   CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID}, ALLOWED},
+        {"clone",
+         {CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+          CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
+          CLONE_CHILD_CLEARTID},
+         ALLOWED},
         {"clone3", {0}, REFUSED(ENOSYS)},
         {"unshare", {CLONE_NEWUSER}, REFUSED(EPERM)},
         {"unshare", {CLONE_FS}, REFUSED(EPERM)},
@@ -131,8 +133,7 @@ static void test_core_limit(void) {
 /* Calls that are newer than this program, those of x32, and other machines'. */
 static void test_unknown_calls(void) {
     const uint32_t own = seccomp_arch_native();
-    const uint32_t other =
-        own == SCMP_ARCH_X86 ? SCMP_ARCH_ARM : SCMP_ARCH_X86;
+    const uint32_t other = own == SCMP_ARCH_X86 ? SCMP_ARCH_ARM : SCMP_ARCH_X86;
     static const struct call newer = {"newer", {0}, REFUSED(ENOSYS)};
     static const struct call killed = {"other", {0}, SECCOMP_RET_KILL_PROCESS};
     static const struct call known = {"known", {0}, ALLOWED};
