@@ -476,7 +476,9 @@ static void note_move(struct watch *w, const struct inotify_event *e,
 static void come(struct watch *w, const struct inotify_event *e,
                  struct watch_dir *d, const char *path) {
     struct watch_dir *old = tree_child(d, e->name);
-    if (was_told(w, d->number, e->name))
+    /* It may have come in the place of what was scanned. */
+    bool replaces = old && old->number >= 0 && e->mask & IN_MOVED_TO;
+    if (was_told(w, d->number, e->name) && !(replaces && is_another(w, old)))
         return;
     if (old)
         remove_dir(w, old);
