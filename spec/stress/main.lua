@@ -100,6 +100,9 @@ local function stop()
     local stopped, why = pcall(world.engine.stop, world.engine)
     if not stopped then fault("%s", tostring(why)) end
   end
+  -- Leaks are told at the end.
+  local said = world.sanitizers()
+  if said ~= "" then fault("%s", said) end
   local traces = leftovers.traces(world.directory)
   if traces ~= "" then fault("left after the end: %s", traces) end
   disk.remove(world.directory)
@@ -112,8 +115,8 @@ world.engine:run{ command = "true" }
 socket.sleep(1)
 local ok, problem = xpcall(stress, debug.traceback)
 if not ok then fault("%s", tostring(problem)) end
-local reports = world.reports()
-if reports ~= "" then fault("%s", reports) end
+local mistakes = world.mistakes()
+if mistakes ~= "" then fault("%s", mistakes) end
 stop()
 if #world.faults > 0 then
   say("%d faults; SEED=%d does the same operations", #world.faults, SEED)

@@ -82,11 +82,14 @@ function world.restart()
   wire.eventually("an engine", world.answers)
 end
 
--- What sanitizers and the strict engine have said, of all engines.
-local REPORTS = [[cat $TMPDIR/report.* 2>/dev/null | head -n 400
-  cd %s && grep -h -A40 'CONTREE_STRICT=1\|Sanitizer' log s.log logs/* 2>/dev/null | head -n 300]]
+--- What sanitizers have said, of all engines.
+function world.sanitizers() return disk.capture("cat $TMPDIR/report.* 2>/dev/null | head -n 400") end
 
-function world.reports() return disk.capture(REPORTS:format(world.directory)) end
+--- What strict engines have said, and clients of the sanitizers.
+function world.mistakes()
+  return disk.capture(([[cd %s && grep -h -A40 'CONTREE_STRICT=1\|Sanitizer' log s.log logs/* \
+    2>/dev/null | head -n 300]]):format(world.directory))
+end
 
 --- Keeps journals and logs after a fault; returns where.
 function world.keep(seed)
