@@ -83,7 +83,9 @@ function world.restart()
 end
 
 --- What sanitizers have said, of all engines.
-function world.sanitizers() return disk.capture("cat $TMPDIR/report.* 2>/dev/null | head -n 400") end
+function world.sanitizers()
+  return disk.capture("cat $TMPDIR/report.* 2>/dev/null | head -n 400")
+end
 
 --- What strict engines have said, and clients of the sanitizers.
 function world.mistakes()
