@@ -6,6 +6,8 @@ local disk = require("spec.support.disk")
 
 local LINES = 5
 local DEADLINE = 100 * client.slowness
+-- How long a command may take that is to time out: long enough to begin.
+local SECOND = math.ceil(client.slowness)
 
 local server = contree.new{ engine = { data_dir = client.data, socket = client.socket } }
 local operations = {}
@@ -59,8 +61,8 @@ end
 
 function operations.timeout(line)
   local out = line:content(100)
-  local result = use(line:image()):run{ shell = contents.write(out) .. "; sleep 100", timeout = 1,
-    disposable = true }
+  local result = use(line:image()):run{ shell = contents.write(out) .. "; sleep 100",
+    timeout = SECOND, disposable = true }
   assert(result.timed_out and result.signal == 9, "it did not time out")
   line:same(contents.text(out), result.stdout, "what came before the timeout")
 end
@@ -332,7 +334,7 @@ function operations.box(line)
     files = after
     if line.random:chance(0.5) then line:told(box:snapshot().uuid, files) end
   end
-  local result = box:run{ shell = "sleep 100", timeout = 1 }
+  local result = box:run{ shell = "sleep 100", timeout = SECOND }
   line:same("9 timeout", ("%s %s"):format(result.signal, result.limit),
     ("a command in a box, %s, %s"):format(result.exit_code, result.duration))
   local choice = line.random:number(3)
