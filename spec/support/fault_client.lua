@@ -1,7 +1,12 @@
 -- One action of a program that uses the module, so that its system calls can fail:
 -- fault_client.lua ACTION PLACE [URL]. It prints "did", or "error KIND: MESSAGE" for an error
--- object, or "bad: ..." for anything else, and waits for a line.
+-- object, or "bad: ..." for anything else, and waits for a line. The action "contree ARGUMENT..."
+-- is that of the program contree, which says by itself what fails.
 local action, place, url = arg[1], arg[2], arg[3]
+local words = {}
+for word in action:gmatch("%S+") do words[#words + 1] = word end
+-- The program has libuv's loop, which is found when it is loaded.
+if words[1] == "contree" then require("luv") end
 local contree = require("contree")
 
 -- To count, the program waits when it is loaded, and at its end.
@@ -55,18 +60,36 @@ function actions.workspace()
   check(ws:apply())
 end
 
+-- The program ends its process; here it tells its exit code.
+local exit = os.exit
+
+local function program()
+  table.remove(words, 1)
+  rawset(os, "exit", function(code) error({ code = code }, 0) end)
+  require("contree.command").main(words)
+end
+
 -- Libraries are loaded at their first use; without them the module cannot begin.
 require("contree.core").sha256("")
-require("contree.loop").sleep(0)
 require("spec.support.carrier")
 require("contree.workspace.carry")
+if words[1] ~= "contree" then
+  require("contree.loop").sleep(0)
+else
+  for _, file in ipairs{ "run", "folder", "images", "program", "sessions" } do
+    require("contree.command." .. file)
+  end
+end
 io.write("loaded\n")
 wait()
 
-local ok, err = xpcall(actions[action], function(e)
-  return contree.is_error(e) and e or debug.traceback(tostring(e))
+local ok, err = xpcall(words[1] == "contree" and program or actions[action], function(e)
+  return (contree.is_error(e) or type(e) == "table") and e or debug.traceback(tostring(e))
 end)
-if ok then
+rawset(os, "exit", exit)
+if not ok and not contree.is_error(err) and type(err) == "table" and err.code then
+  io.write(err.code == 0 and "did\n" or ("error exit: %d\n"):format(err.code))
+elseif ok then
   io.write("did\n")
 elseif tostring(err):find("^skipped") then
   io.write("\n")

@@ -2,6 +2,7 @@
 -- something and notes what it was told. It raises { refused = } for a structured error,
 -- { broken = } when the connection broke, and a string when an answer is wrong.
 local archive = require("spec.support.archive")
+local outside = require("spec.support.outside")
 local socket = require("socket")
 local wire = require("spec.support.wire")
 
@@ -290,6 +291,47 @@ function steps.events(patient)
   expect("events", "1\n2\n3\n4\n5\n", out)
 end
 
+local SECRET = "sesame-of-a-fault-0123456789"
+
+-- A server that is asked through an airlock; release() ends it.
+local function world_of(patient)
+  patient.world = patient.world or outside.start()
+  return patient.world
+end
+
+--- Ends what the steps have started beside the engine.
+function steps.release(patient)
+  if patient.world then patient.world:stop() end
+  patient.world = nil
+end
+
+-- A run with rules and a secret reaches what it may, and nothing else; the secret is nowhere in it.
+function steps.airlock(patient)
+  local port = world_of(patient).http
+  -- (The image's wget works with no name and no address.)
+  local operation = run(patient, wire.shell(([[
+    ask() {
+      at=$(nslookup $1 | sed -n 's/^Address.*: *\(198[.0-9]*\)$/\1/p' | tail -n 1)
+      printf 'GET /hello HTTP/1.1\r\nHost: %%s:%d\r\nConnection: close\r\n\r\n' $1 |
+        nc -w 5 ${at:-192.0.2.1} %d
+    }
+    ask plain.example | tail -n 1
+    ask other.example | grep hello && exit 8
+    echo "token $TOKEN"; env; exit 0]]):format(port, port), {
+      networking = { allow = { "plain.example:" .. port }, resolve = {
+        ["plain.example"] = "127.0.0.1:" .. port, ["other.example"] = "127.0.0.1:" .. port } },
+      secrets = { TOKEN = { value = SECRET, hosts = { "tls.example" } } } }))
+  local told = wire.json.encode(operation)
+  if told:find(SECRET, 1, true) then error("the secret is told: " .. told, 0) end
+  local result = operation.metadata.result
+  if result.state.exit_code == 8 then error("it reached what it may not", 0) end
+  local said = output(operation)
+  -- What fails in the airlock may cost a connection.
+  if said:sub(1, 6) ~= "hello\n" then error({ refused = "no server: " .. said }, 0) end
+  expect("placeholder", true, said:find("token %w+") ~= nil)
+  expect("isolation", "airlock", result.isolation[#result.isolation])
+end
+
 function steps.export(patient)
   local path = patient.engine.directory .. "/out.tar"
   os.remove(path)
@@ -312,7 +354,8 @@ function steps.disk(patient) get(patient, "/v1/disk") end
 
 --- The names of all steps, in a fixed order.
 steps.names = { "upload", "kept", "many_files", "run", "file", "import", "layers", "merge", "read",
-  "tag", "volume", "box", "cancel", "limits", "events", "export", "collect", "disk" }
+  "tag", "volume", "box", "cancel", "limits", "events", "airlock", "export", "collect",
+  "disk" }
 
 ---- afterwards ----
 

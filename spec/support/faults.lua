@@ -134,15 +134,18 @@ function Patient:launch(fault)
   local prefix = ("CONTREE_STRICT=1 %s %s/ctl"):format(faults.program(), self.engine.directory)
   if fault then prefix = ("CONTREE_FAULTY='%s' "):format(faults.text(fault)) .. prefix end
   self.engine.prefix = prefix
-  self.engine:launch()
+  self.engine:launch(self.arguments)
   self.control = faults.control(self.engine.directory .. "/ctl")
   self.descriptors = nil
 end
 
-function faults.start()
+--- Starts an engine under faulty.
+---@param arguments? string of its command line
+function faults.start(arguments)
   local self = setmetatable({ told = { images = {}, files = {}, tags = {}, volumes = {} },
-    recent = {}, known = {}, number = 0, tried = 0, problems = {} }, Patient)
-  local engine = wire.start()
+    recent = {}, known = {}, number = 0, tried = 0, problems = {},
+    arguments = arguments }, Patient)
+  local engine = wire.start(arguments)
   engine:kill("TERM")
   self.engine = engine
   self:launch()
@@ -153,6 +156,7 @@ end
 function Patient:stop()
   self.control:close()
   self.engine:stop()
+  steps.release(self)
 end
 
 ---- what must hold ----
@@ -476,14 +480,15 @@ local KNOWN = {
 
 --- Fails calls in steps and starts of an engine.
 -- options: seed; steps (how many of them, default: all); each (how many faults of a step, default:
--- all); starts (how many faults of starts and ends, default: all); say (called with lines).
+-- all); starts (how many faults of starts and ends, default: all); names (of the steps to choose
+-- from, default: all); arguments (of the engine); say (called with lines).
 -- Returns a list of problems.
 function faults.campaign(options)
   local random, say = generator(options.seed), options.say
-  local patient = faults.start()
+  local patient = faults.start(options.arguments)
   patient.on_problem = say
   local names = {}
-  for i, name in ipairs(steps.names) do names[i] = name end
+  for i, name in ipairs(options.names or steps.names) do names[i] = name end
   faults.shuffle(names, random)
   local total = 0
   for _, each in ipairs(KNOWN) do

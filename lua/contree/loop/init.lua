@@ -85,7 +85,10 @@ local function begin()
   local watched = (host or loop.host()).watched
   if not armed or watched and not watched() then
     armed = true
-    host.started()
+    local ok, err = pcall(host.started)
+    if ok then return end
+    armed = false
+    error(err, 0)
   end
 end
 
@@ -116,10 +119,23 @@ local function disown()
   if queue:first() then begin() end
 end
 
+--- For hosts: the error when the machine refuses what the loop needs.
+---@param problem string
+function loop.refused(problem)
+  errors.raise("internal", problem:gsub("^contree: ", ""),
+    { hint = "memory or descriptors (ulimit -n) are short" })
+end
+
+local function given(fn, ...)
+  local ok, result = pcall(fn, ...)
+  if not ok then loop.refused(tostring(result)) end
+  return result
+end
+
 local function the_reactor()
   if forked() then disown() end
   if not reactor then
-    reactor, expected = core.loop(), nil
+    reactor, expected = given(core.loop), nil
     loop.on_new_reactor()
     expect_timer()
   end
@@ -138,7 +154,10 @@ end
 --- A descriptor that is readable when turn(0) has something to do; nil where the system
 --- has none. It may differ each time that started() is called.
 ---@return integer?
-function loop.fd() return the_reactor():fd() end
+function loop.fd()
+  local ours = the_reactor()
+  return given(ours.fd, ours)
+end
 
 --- Seconds until turn(0) has something to do although fd() is not readable; nil: never.
 ---@return number?
@@ -281,7 +300,11 @@ function loop.transfer(request, url, body, seconds)
   local handle = the_reactor():add(request, url, body, seconds)
   local port = setmetatable({ handle = handle, news = false, done = false, lost = false,
     waiter = false }, Port)
-  begin()
+  local ok, err = pcall(begin)
+  if not ok then
+    handle:close()
+    error(err, 0)
+  end
   if latest then table.insert(latest, handle) end
   ports[handle] = port
   in_flight = in_flight + 1

@@ -20,7 +20,8 @@ return function(loop)
   end
 
   function luv.started()
-    watcher = uv.new_poll(loop.fd())
+    local made, problem = uv.new_poll(loop.fd())
+    watcher = made or loop.refused("libuv cannot watch the loop: " .. problem)
     watcher:start("r", function() loop.turn(0) end)
   end
 

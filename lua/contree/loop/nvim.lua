@@ -38,12 +38,13 @@ return function(loop)
   end
 
   function nvim.started()
-    watcher = uv.new_poll(loop.fd())
+    local made, problem = uv.new_poll(loop.fd())
+    watcher = made or loop.refused("libuv cannot watch the loop: " .. problem)
     watcher:start("r", function() loop.turn(0) end)
   end
 
   function nvim.idle()
-    watcher:close()
+    if watcher and not watcher:is_closing() then watcher:close() end
   end
 
   function nvim.pump(w)

@@ -15,4 +15,14 @@ describe(("one failed system call, seed %d,"):format(SEED), function()
     local problems = faults.campaign(options)
     assert(#problems == 0, table.concat(problems, "\n"))
   end)
+
+  it("harms nothing else either where crun makes the sandboxes", function()
+    if wire.run("id -u") ~= "0" then return pending("only root may fail the calls of others") end
+    if wire.run("command -v crun") == "" then return pending("there is no crun") end
+    local options = ALL and {} or { steps = 2, each = 10, starts = 1 }
+    options.seed, options.say, options.arguments = SEED, print, "--runtime crun"
+    options.names = { "run", "kept", "limits", "cancel", "box", "events", "volume" }
+    local problems = faults.campaign(options)
+    assert(#problems == 0, table.concat(problems, "\n"))
+  end)
 end)

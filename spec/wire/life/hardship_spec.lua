@@ -19,7 +19,10 @@ describe("an engine", function()
     return engine
   end
 
-  after_each(function() patient.engine:stop() end)
+  after_each(function()
+    patient.engine:stop()
+    steps.release(patient)
+  end)
 
   -- What a step raises, as text.
   local function try(name)
