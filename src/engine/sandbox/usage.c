@@ -125,9 +125,13 @@ static int depth_of(pid_t pid, pid_t *innermost, char *text) {
     const char *at = read_proc(pid, "status", text, TEXT_MAX)
                          ? strstr(text, "\nNSpid:")
                          : NULL;
-    char *rest = (char *)(at ? at + strlen("\nNSpid:") : "");
-    for (; *rest == '\t'; depth++)
-        *innermost = (pid_t)strtol(rest, &rest, 10);
+    char *rest = (char *)(at ? at + strlen("\nNSpid:") : ""), *end;
+    for (; *rest == '\t'; rest = end, depth++) {
+        long number = strtol(rest, &end, 10);
+        if (end == rest)
+            break;
+        *innermost = (pid_t)number;
+    }
     return depth;
 }
 
