@@ -201,6 +201,13 @@ describe("images", function()
     assert.are.equal("", asked[3].query)
     image:untag("other")
     assert.are.equal("tag=other", server:requests()[4].query)
+    -- Only the name that was taken away is gone.
+    image:tag_as("new:2")
+    image:untag("other")
+    assert.are.equal("new:2", image.tag)
+    image:untag("new:2")
+    assert.is_nil(image.tag)
+    assert.are.equal(fake.IMAGE, image.uuid)
     assert.is_true(failure(image.tag_as, image).misuse)
   end)
 

@@ -1,5 +1,6 @@
 -- image:run against correct and faulty servers.
 local contree = require("contree")
+local disk = require("spec.support.disk")
 local failure = require("spec.support.failure")
 local fake = require("spec.support.fake")
 
@@ -321,6 +322,18 @@ describe("image:run", function()
       assert.matches("disposable = false", tostring(err))
       assert.matches("run_spec.lua", tostring(err))
     end
+  end)
+
+  it("has every field that its annotations name, and no other", function()
+    local text = disk.read("lua/contree/image/init.lua")
+    local block = text:match("%-%-%-@class contree%.Result : contree%.Image\n(.-)\n\n")
+    local result, count = require("contree.image").result(client, {}), 0
+    for name in block:gmatch("%-%-%-@field ([%w_]+)%??") do
+      assert.is_nil(result[name])
+      count = count + 1
+    end
+    assert.is_true(count > 15)
+    assert.matches("duration", tostring(failure(function() return result.durations end)))
   end)
 
   it("refuses what cannot be right, before anything is sent", function()
