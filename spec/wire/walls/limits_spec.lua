@@ -136,4 +136,23 @@ describe("limits", function()
     wire.eventually("the workspaces to be emptied", function() return engine:is_clean() end)
     assert.are.equal("", wire.run(("grep %s /proc/mounts"):format(engine.data)))
   end)
+
+  -- Of runs that kept what they wrote, nothing, or too much.
+  it("let no workspace of a run that keeps an image stay behind", function()
+    local own = wire.start()
+    local function workspaces() return tonumber(wire.run("ls " .. own.data .. "/w | wc -l")) end
+    local function run(command)
+      return own:run{ command = command, shell = true, disposable = false,
+        resources_limits = { max_layer_bytes = 1000000 } }
+    end
+    for _, command in ipairs{ "true", "echo > /x", "head -c 2000000 /dev/zero > /x" } do
+      run(command)
+      local before = workspaces()
+      for _ = 1, 30 do run(command) end
+      wire.eventually("workspaces to be used again, after " .. command, function()
+        return workspaces() < before + 10
+      end)
+    end
+    own:stop()
+  end)
 end)
