@@ -353,6 +353,21 @@ describe("the end of a box", function()
     assert.are.equal("timeout", state.metadata.result.limit)
   end)
 
+  it("leaves a command the time that it had before a pause", function()
+    local box = open(engine)
+    local reply = box:spawn("i=0; while [ $i -lt 10 ]; do i=$((i+1)); sleep 0.05; done; exit 7",
+      { timeout = 3 })
+    wire.eventually("its start", function()
+      return engine:get(("%s/subprocesses/%d"):format(box.path, reply.json.spid)).status == 200
+    end)
+    engine:request("POST", box.path .. "/pause")
+    socket.sleep(3.5)
+    engine:request("POST", box.path .. "/resume")
+    local exit = box:finish(reply)
+    assert.are.equal(7, exit.code, exit.limit)
+    engine:cancel(box.uuid)
+  end)
+
   it("is not near while it is paused", function()
     local box = open(engine, { box = { idle_timeout = 0.5 } })
     engine:request("POST", box.path .. "/pause")
