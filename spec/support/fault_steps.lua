@@ -209,9 +209,22 @@ function steps.volume(patient)
   patient.told.volumes[name] = false
 end
 
+-- A box whose client was not told of it ends when it was idle for long enough.
+local function end_untold(patient)
+  local engine = patient.engine
+  local ok, reply = pcall(engine.get, engine, "/v1/operations?status=EXECUTING")
+  for _, each in ipairs(ok and reply.json or {}) do
+    pcall(engine.request, engine, "DELETE", "/v1/operations/" .. each.uuid)
+  end
+end
+
 function steps.box(patient)
-  local reply = ask(patient, "POST", "/v1/instances", { image = "tag:busybox:latest",
-    box = { idle_timeout = 20 }, disposable = false })
+  local opened, reply = pcall(ask, patient, "POST", "/v1/instances",
+    { image = "tag:busybox:latest", box = { idle_timeout = 20 }, disposable = false })
+  if not opened then
+    end_untold(patient)
+    error(reply, 0)
+  end
   local path = "/v1/operations/" .. reply.json.uuid
   local text = unique(patient)
   local ok, why = xpcall(function()
