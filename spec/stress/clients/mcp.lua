@@ -163,7 +163,7 @@ function operations.command_stop(line)
   local path = line:scratch() .. "/out"
   -- As a person does who interrupts it.
   local code = disk.capture(([[(trap - INT; exec %s) >%s 2>&1 & sleep 0.%d
-    kill -INT $!; wait $!; echo $?]]):format(words("run " .. line:image().uuid
+    kill -INT $! 2>/dev/null; wait $!; echo $?]]):format(words("run " .. line:image().uuid
       .. " -- sleep 100"), path, line.random:number(9)))
   assert(tonumber(code) and tonumber(code) ~= 0, "the exit code of what was interrupted")
 end
