@@ -41,7 +41,7 @@ static void read_config(const char *text, size_t size, size_t layers) {
     } else {
         for (size_t n = 0; n < layers; n++)
             HOLDS(is_digest(i.layers[n].diff_id) &&
-                  is_digest(i.layers[n].chain_id));
+                  is_digest(i.layers[n].key));
         HOLDS(!i.cwd || *i.cwd == '/');
     }
     oci_image_clear(&i);

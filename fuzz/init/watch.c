@@ -65,9 +65,10 @@ static void add_entry(struct tree *t, const char *path, bool is_dir) {
         return;
     if (old)
         remove_all(t, path);
-    HOLDS(t->count < ENTRIES && strlen(path) < PATH);
+    size_t length = strlen(path);
+    HOLDS(t->count < ENTRIES && length < PATH);
     struct entry *e = &t->list[t->count++];
-    snprintf(e->path, sizeof e->path, "%s", path);
+    memcpy(e->path, path, length + 1);
     e->is_dir = is_dir;
 }
 

@@ -115,19 +115,22 @@ static void layers(void) {
     CHECK_NUMBER(e.image.layer, top);
     CHECK_STRING(e.image.env, "{\"B\":\"1\"}");
     CHECK_NUMBER(layer_count(&e), 3);
-    /* The same content in another compression is the same layer. */
+    /* What unpacks a layer may be taken over by it, and say that it had any
+     * content. So the same content in another blob is another layer. */
     make_layout(&e.from, "gzip -dc 1.tgz | zstd -q > 1.zst; layer 1.zst; "
                          "layer 2.tar; finish");
     CHECK_NUMBER(import(&e, &f), 0);
-    CHECK_NUMBER(e.image.layer, top);
+    CHECK(e.image.layer != top);
+    CHECK(has(&e, "/etc/kept") && has(&e, "/opq/new"));
+    CHECK_NUMBER(layer_count(&e), 5);
     /* On top of another layer it is not the same layer. */
     make_layout(&e.from, "layer 3.tar; layer 1.tgz; finish");
     CHECK_NUMBER(import(&e, &f), 0);
-    CHECK_NUMBER(layer_count(&e), 5);
+    CHECK_NUMBER(layer_count(&e), 7);
     /* A layer whose directory is gone is unpacked again. */
     CHECK(shell("rm -r %s/l/%lld", e.d.path, (long long)e.image.layer));
     CHECK_NUMBER(import(&e, &f), 0);
-    CHECK_NUMBER(layer_count(&e), 5);
+    CHECK_NUMBER(layer_count(&e), 7);
     CHECK(has(&e, "/etc/gone"));
     end_env(&e);
 }
@@ -742,7 +745,8 @@ static void saved(void) {
         image_clear(&e.image);
         e.image = i;
         CHECK(has(&e, "/etc/kept") && !has(&e, "/etc/gone"));
-        CHECK_NUMBER(layer_count(&e), 2);
+        /* Those of the second archive are compressed. */
+        CHECK_NUMBER(layer_count(&e), n ? 4 : 2);
     }
     CHECK_NUMBER(import_saved(&e.m, "oci-archive:/dev/null", &e.o, &i, &f), -1);
     CHECK_NUMBER(import_saved(&e.m, "docker-archive:no", &e.o, &i, &f), -1);

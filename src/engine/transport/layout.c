@@ -58,7 +58,7 @@ int import_known(const struct importer *m, const struct oci_image *oci,
     *count = 0;
     *top = 0;
     for (; *count < oci->layer_count; ++*count) {
-        const char *key = oci->layers[*count].chain_id;
+        const char *key = oci->layers[*count].key;
         int64_t layer;
         int unknown = store_imported_layer(m->store, key, &layer, f);
         if (unknown < 0)
@@ -175,7 +175,7 @@ static int unpack_layer(struct stack *s, const struct oci_layer *l) {
         return -1;
     w->has_workspace = true;
     s->count++;
-    memcpy(w->row.key, l->chain_id, sizeof w->row.key);
+    memcpy(w->row.key, l->key, sizeof w->row.key);
     return unpack_into(s, w, blob, l->diff_id);
 }
 

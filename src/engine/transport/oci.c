@@ -363,9 +363,17 @@ static int read_env(const json_t *list, char **out, struct fault *f) {
     return 0;
 }
 
+/* What is in a blob is read by a process that the blob may have taken over, so
+ * the digest of the blob, which is checked outside of it, counts, too. */
+static void make_key(struct oci_layer *l, const char *below) {
+    char text[3 * DIGEST_SIZE];
+    int length = snprintf(text, sizeof text, "%s %s %s", below, l->diff_id,
+                          l->blob.digest);
+    digest_of(text, (size_t)length, l->key);
+}
+
 static int read_diff_ids(const json_t *list, struct oci_image *out,
                          struct fault *f) {
-    char text[2 * DIGEST_SIZE];
     if (json_array_size(list) != out->layer_count)
         return bad(f, "its config speaks of %zu layers, its manifest of %zu",
                    json_array_size(list), out->layer_count);
@@ -374,11 +382,7 @@ static int read_diff_ids(const json_t *list, struct oci_image *out,
         const char *id = json_string_value(json_array_get(list, i));
         if (read_digest(id ? id : "", l->diff_id, f) < 0)
             return -1;
-        memcpy(l->chain_id, l->diff_id, DIGEST_SIZE);
-        if (i == 0)
-            continue;
-        int length = snprintf(text, sizeof text, "%s %s", l[-1].chain_id, id);
-        digest_of(text, (size_t)length, l->chain_id);
+        make_key(l, i ? l[-1].key : "");
     }
     return 0;
 }

@@ -20,8 +20,8 @@ struct oci_blob {
 
 struct oci_layer {
     struct oci_blob blob;
-    char diff_id[DIGEST_SIZE];  /* digest of the uncompressed tar */
-    char chain_id[DIGEST_SIZE]; /* identifies this layer and all below it */
+    char diff_id[DIGEST_SIZE]; /* digest of the uncompressed tar */
+    char key[DIGEST_SIZE];     /* identifies this layer and all below it */
 };
 
 struct oci_image {

@@ -6,7 +6,8 @@
  *     the engine's user, its files or its memory, which it was not forked from;
  *   - has the directory to unpack into as its root directory, the archive, and
  *     a socket to ask its parent what is below, and for copies of files there
- *     (options.h): layers that others share are not in its reach;
+ *     (options.h): layers that others share are not in its reach, as what it
+ *     says of the content counts for the same archive alone;
  *   - has the capabilities to set owners and modes there, and no others;
  *   - can make the system calls that unpacking needs: no socket, no program, no
  *     process;
