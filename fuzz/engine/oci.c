@@ -40,8 +40,7 @@ static void read_config(const char *text, size_t size, size_t layers) {
         HOLDS(f.status == 422);
     } else {
         for (size_t n = 0; n < layers; n++)
-            HOLDS(is_digest(i.layers[n].diff_id) &&
-                  is_digest(i.layers[n].key));
+            HOLDS(is_digest(i.layers[n].diff_id) && is_digest(i.layers[n].key));
         HOLDS(!i.cwd || *i.cwd == '/');
     }
     oci_image_clear(&i);
