@@ -112,6 +112,8 @@ describe("signing", function()
       ["headers must be an object"] = {},
       ["headers%.Host cannot be changed"] = { headers = { Host = "b.example" } },
       ["headers%.content%-length cannot"] = { headers = { ["content-length"] = "0" } },
+      ["headers%.range cannot"] = { headers = { range = "bytes=0-7" } },
+      ["headers%.Accept%-Encoding cannot"] = { headers = { ["Accept-Encoding"] = "gzip" } },
       ["control character"] = { headers = { A = "x\r\nHost: b.example" } },
       ["no name of a header"] = { headers = { ["A: b"] = "x" } },
       ["must be a string or null"] = { headers = { A = 5 } },
