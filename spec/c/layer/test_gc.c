@@ -125,8 +125,10 @@ static struct gc_report collect(struct env *e, struct gc_options o,
     struct fault f = {0};
     struct gc *g = gc_new(e->d.fd, e->s, e->l, &o, &f);
     CHECK(gc_sweep(g, &f) == 0);
-    CHECK(gc_remove_rows(g, pins ? pins : &nothing, &f) == 0);
-    CHECK(gc_finish(g, &f) == 0);
+    do {
+        CHECK(gc_remove_rows(g, pins ? pins : &nothing, &f) == 0);
+        CHECK(gc_finish(g, &f) == 0);
+    } while (gc_has_more(g));
     struct gc_report r = *gc_result(g);
     gc_free(g);
     return r;
@@ -425,7 +427,7 @@ static void killed(void) {
         collect_and_die(&e, 2000 + round * 1500);
         /* An image that still has its row still has its layer. */
         for (int i = 0; i < 20; i++)
-            CHECK(has_image(&e, &image[i]) == exists(&e, "l/%lld", layers[i]));
+            CHECK(!has_image(&e, &image[i]) || exists(&e, "l/%lld", layers[i]));
         collect(&e, (struct gc_options){.files = -1}, NULL);
         CHECK(!has_file(&e, &file) && !has_image(&e, &image[0]));
         CHECK(shell("cd %s && test $(ls l | wc -l) = 3 && ! find b -type f | "
@@ -446,7 +448,9 @@ static void killed_after_the_rows(void) {
     struct image image = make_image(&e, layer, "", 1);
     struct stored_file file = make_file(&e, "content");
     struct gc *g = gc_new(e.d.fd, e.s, e.l, &all, &f);
-    CHECK(gc_remove_rows(g, &nothing, &f) == 0);
+    do
+        CHECK(gc_remove_rows(g, &nothing, &f) == 0);
+    while (gc_has_more(g));
     gc_free(g);
     CHECK(exists(&e, "l/%lld", layer));
     close_env(&e);

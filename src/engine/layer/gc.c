@@ -168,7 +168,7 @@ int gc_remove_rows(struct gc *g, const struct gc_pins *p, struct fault *f) {
                          .operations = now - o->operations * 1000000,
                          .files = now - o->files * 1000000,
                          .rows = o->dry_run ? -1 : STEP_ROWS,
-                         .no_images = g->garbage.images_gone};
+                         .stage = g->garbage.stage};
     gc_garbage_free(&g->garbage);
     return store_remove_garbage(g->store, &t, p, &g->report, &g->garbage, f);
 }

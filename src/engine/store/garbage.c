@@ -200,16 +200,25 @@ static int find_used_layers(struct store *s, struct fault *f) {
         f);
 }
 
-static int remove_layers(struct store *s, struct gc_report *r,
-                         struct gc_garbage *g, struct fault *f) {
+/* Finding them takes longer than removing one, so many go at once; the upper
+ * ones first, which have larger ids. */
+enum { LAYERS_FOR_ROW = 10 };
+
+static int remove_layers(struct store *s, const struct gc_times *t,
+                         struct gc_report *r, struct gc_garbage *g,
+                         struct fault *f) {
+    int64_t most = t->rows < 0 ? -1 : t->rows * LAYERS_FOR_ROW;
     if (find_used_layers(s, f) < 0)
         return -1;
     sqlite3_stmt *q CLEANUP(cleanup_statement) =
         prepare(s,
-                "DELETE FROM layer WHERE id NOT IN (SELECT id FROM temp.used)"
-                " RETURNING id, size",
+                "DELETE FROM layer WHERE id IN (SELECT id FROM layer"
+                " WHERE id NOT IN (SELECT id FROM temp.used)"
+                " ORDER BY id DESC LIMIT ?) RETURNING id, size",
                 f);
     int row = -1;
+    if (q)
+        sqlite3_bind_int64(q, 1, most);
     while (q && (row = store_row(s, q, f)) == 1) {
         if (!grow(&g->layers, g->layer_count, sizeof *g->layers))
             return fault_memory(f);
@@ -217,6 +226,7 @@ static int remove_layers(struct store *s, struct gc_report *r,
         r->layers++;
         r->layer_bytes += sqlite3_column_int64(q, 1);
     }
+    g->more = (int64_t)g->layer_count == most;
     return row < 0 ? -1
                    : run_sql(s,
                              "DELETE FROM imported_layer WHERE layer NOT IN"
@@ -302,20 +312,43 @@ static int remove_operations(struct store *s, const struct gc_times *t,
     return row;
 }
 
-/* Operations tell which images were used: they go only when all images have
- * gone that may, and then no image is looked at any more. */
-static int remove_all(struct store *s, const struct gc_times *t,
-                      const struct gc_pins *p, struct gc_report *r,
-                      struct gc_garbage *out, struct fault *f) {
-    if (!p->importing && !t->no_images &&
-        (remove_images(s, t, r, out, f) < 0 || remove_layers(s, r, out, f) < 0))
+static int remove_part(struct store *s, enum gc_stage stage,
+                       const struct gc_times *t, const struct gc_pins *p,
+                       struct gc_report *r, struct gc_garbage *out,
+                       struct fault *f) {
+    switch (stage) {
+    case GC_IMAGES:
+        return p->importing ? 0 : remove_images(s, t, r, out, f);
+    case GC_LAYERS:
+        return p->importing ? 0 : remove_layers(s, t, r, out, f);
+    case GC_FILES:
+        return remove_files(s, t, r, out, f);
+    default:
+        return remove_operations(s, t, r, out, f);
+    }
+}
+
+/* Each stage looks at many rows, so each has a turn of the loop for itself. */
+static int remove_some(struct store *s, const struct gc_times *t,
+                       const struct gc_pins *p, struct gc_report *r,
+                       struct gc_garbage *out, struct fault *f) {
+    out->stage = t->stage;
+    if (remove_part(s, t->stage, t, p, r, out, f) < 0)
         return -1;
-    out->images_gone = !out->more;
-    if (out->more)
-        return 0;
-    if (remove_files(s, t, r, out, f) < 0)
-        return -1;
-    return remove_operations(s, t, r, out, f);
+    if (!out->more && t->stage != GC_OPERATIONS) {
+        out->more = true;
+        out->stage = t->stage + 1;
+    }
+    return 0;
+}
+
+static int look_at_all(struct store *s, const struct gc_times *t,
+                       const struct gc_pins *p, struct gc_report *r,
+                       struct gc_garbage *out, struct fault *f) {
+    for (enum gc_stage stage = GC_IMAGES; stage <= GC_OPERATIONS; stage++)
+        if (remove_part(s, stage, t, p, r, out, f) < 0)
+            return -1;
+    return 0;
 }
 
 int store_remove_garbage(struct store *s, const struct gc_times *t,
@@ -325,7 +358,8 @@ int store_remove_garbage(struct store *s, const struct gc_times *t,
     (void)held;
     if (pin(s, p, f) < 0 || store_begin(s, f) < 0)
         return -1;
-    int result = remove_all(s, t, p, r, out, f);
+    int result = r->dry_run ? look_at_all(s, t, p, r, out, f)
+                            : remove_some(s, t, p, r, out, f);
     if (result == 0 && r->dry_run) {
         gc_garbage_free(out);
         store_end(s, -1, f);

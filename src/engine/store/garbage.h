@@ -30,6 +30,10 @@ struct gc_report {
 int store_mend_times(struct store *s, int64_t earliest, int64_t now,
                      struct fault *f);
 
+/* Operations tell which images were used: they go only when all images have
+ * gone that may, and then no image is looked at any more. */
+enum gc_stage { GC_IMAGES, GC_LAYERS, GC_FILES, GC_OPERATIONS };
+
 /* What the removed rows were about. The lists are owned. */
 struct gc_garbage {
     int64_t *layers;
@@ -38,17 +42,17 @@ struct gc_garbage {
     size_t file_count;
     char (*operations)[UUID_SIZE];
     size_t operation_count;
-    bool more;        /* a statement reached its limit */
-    bool images_gone; /* all that may go */
+    bool more;           /* there is a next step */
+    enum gc_stage stage; /* of it */
 };
 void gc_garbage_free(struct gc_garbage *g);
 /* `untold` is the time for images that nobody was told of, and temporary ones.
- * Times in microseconds since 1970, and how many rows of each table may go at
- * most; -1: all. In a dry run all is rolled back. */
+ * Times in microseconds since 1970, and how many rows may go at most; -1: all.
+ * Does a part of one stage; in a dry run all of them, which is rolled back. */
 struct gc_times {
     int64_t untagged, untold, operations, files;
     int64_t rows;
-    bool no_images; /* they have gone already */
+    enum gc_stage stage;
 };
 int store_remove_garbage(struct store *s, const struct gc_times *t,
                          const struct gc_pins *p, struct gc_report *r,
