@@ -168,7 +168,8 @@ int gc_remove_rows(struct gc *g, const struct gc_pins *p, struct fault *f) {
                          .operations = now - o->operations * 1000000,
                          .files = now - o->files * 1000000,
                          .rows = o->dry_run ? -1 : STEP_ROWS,
-                         .stage = g->garbage.stage};
+                         .stage = g->garbage.stage,
+                         .seen = g->garbage.seen};
     gc_garbage_free(&g->garbage);
     return store_remove_garbage(g->store, &t, p, &g->report, &g->garbage, f);
 }
@@ -186,7 +187,11 @@ static int discard_files(struct gc *g, struct fault *f) {
 }
 
 int gc_finish(struct gc *g, struct fault *f) {
-    if (g->options.dry_run)
+    const struct gc_garbage *all = &g->garbage;
+    bool is_last = !all->more;
+    if (g->options.dry_run ||
+        (!is_last &&
+         all->layer_count + all->file_count + all->operation_count == 0))
         return 0;
     /* After a power cut no row may be back whose layer is gone. */
     if (store_sync(g->store, f) < 0)

@@ -8,10 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An operation is over so many microseconds after its beginning: its time limit
- * is an hour. */
-#define LONGEST_OPERATION "7200000000"
-
 void gc_garbage_free(struct gc_garbage *g) {
     free(g->layers);
     free(g->files);
@@ -130,33 +126,108 @@ static void note_rows(struct gc_garbage *g, const struct gc_times *t,
     g->more = g->more || count == t->rows;
 }
 
+/* ---- images ---- */
+
+/* Looking at an operation takes much less time than removing a row. */
+enum { OPERATIONS_FOR_ROW = 50 };
+
+/* The last one of the next operations. Returns whether there are more, or -1.
+ */
+static int find_next(struct store *s, int64_t most, int64_t seen, int64_t *last,
+                     struct fault *f) {
+    sqlite3_stmt *q CLEANUP(cleanup_statement) =
+        prepare(s,
+                "SELECT max(id), count(*) FROM (SELECT id FROM operation"
+                " WHERE id > ?1 ORDER BY id LIMIT ?2)",
+                f);
+    if (!q)
+        return -1;
+    sqlite3_bind_int64(q, 1, seen);
+    sqlite3_bind_int64(q, 2, most);
+    if (store_row(s, q, f) != 1)
+        return -1;
+    int64_t count = sqlite3_column_int64(q, 1);
+    *last = count ? sqlite3_column_int64(q, 0) : seen;
+    return count == most;
+}
+
+/* What operations use an image for. */
+#define USED_RECENTLY "1"
+#define USED_LATELY "2" /* since `untold`, to run on it */
+#define MADE_BY_RUN "3" /* recently */
+
+/* Goes on to note the uses of images, by operations from `seen` on. One that
+ * has not ended counts. */
+static int note_uses(struct store *s, const struct gc_times *t, int64_t most,
+                     int64_t seen, struct gc_garbage *g, struct fault *f) {
+    static const char *const statements[] = {
+        "INSERT OR IGNORE INTO temp.use SELECT " USED_RECENTLY ", image"
+        " FROM operation WHERE id > ?1 AND id <= ?2 AND image IS NOT NULL"
+        " AND (finished = 0 OR finished >= ?3)",
+        "INSERT OR IGNORE INTO temp.use SELECT " USED_RECENTLY ", result_image"
+        " FROM operation WHERE id > ?1 AND id <= ?2"
+        " AND result_image IS NOT NULL AND (finished = 0 OR finished >= ?3)",
+        "INSERT OR IGNORE INTO temp.use SELECT " USED_LATELY ", image"
+        " FROM operation WHERE id > ?1 AND id <= ?2 AND image IS NOT NULL"
+        " AND (finished = 0 OR finished >= ?4)",
+        "INSERT OR IGNORE INTO temp.use SELECT " MADE_BY_RUN ", result_image"
+        " FROM operation WHERE id > ?1 AND id <= ?2 AND kind = 'instance'"
+        " AND result_image IS NOT NULL AND (finished = 0 OR finished >= ?3)"};
+    int more = find_next(s, most, seen, &g->seen, f);
+    for (size_t i = 0; more >= 0 && i < sizeof statements / sizeof *statements;
+         i++) {
+        sqlite3_stmt *q CLEANUP(cleanup_statement) =
+            prepare(s, statements[i], f);
+        if (!q)
+            return -1;
+        sqlite3_bind_int64(q, 1, seen);
+        sqlite3_bind_int64(q, 2, g->seen);
+        sqlite3_bind_int64(q, 3, t->untagged);
+        sqlite3_bind_int64(q, 4, t->untold);
+        if (store_run(s, q, f) < 0)
+            return -1;
+    }
+    return more;
+}
+
+static int find_uses(struct store *s, const struct gc_times *t,
+                     struct gc_garbage *g, struct fault *f) {
+    int64_t most = t->rows < 0 ? -1 : t->rows * OPERATIONS_FOR_ROW;
+    if (t->seen == 0 &&
+        run_sql(s,
+                "CREATE TEMP TABLE IF NOT EXISTS use (how INTEGER, image TEXT,"
+                " PRIMARY KEY (how, image)) WITHOUT ROWID;"
+                "DELETE FROM temp.use",
+                f) < 0)
+        return -1;
+    int more = note_uses(s, t, most, t->seen, g, f);
+    g->more = more > 0;
+    return more < 0 ? -1 : 0;
+}
+
 static int remove_images(struct store *s, const struct gc_times *t,
                          struct gc_report *r, struct gc_garbage *g,
                          struct fault *f) {
-    sqlite3_stmt *q CLEANUP(cleanup_statement) = prepare(
-        s,
-        "WITH recent AS (SELECT kind, image, result_image FROM operation"
-        " WHERE created >= ?1 - " LONGEST_OPERATION
-        " AND (finished = 0 OR finished >= ?1)), lately AS ("
-        "SELECT image FROM operation WHERE created >= ?2 - " LONGEST_OPERATION
-        " AND (finished = 0 OR finished >= ?2) AND image IS NOT NULL)"
-        " DELETE FROM image WHERE uuid IN (SELECT uuid FROM image"
-        " WHERE tag IS NULL AND public IS NULL"
-        " AND layer NOT IN (SELECT layer FROM temp.pinned) AND ("
-        "((created < ?1"
-        " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
-        " WHERE status = 'FAILED' AND status <> 'SUCCESS'"
-        " AND result_image IS NULL)))"
-        " AND uuid NOT IN (SELECT image FROM recent WHERE image IS NOT NULL)"
-        " AND uuid NOT IN (SELECT result_image FROM recent"
-        " WHERE result_image IS NOT NULL))"
-        " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
-        " WHERE kind = 'image_import'"
-        " AND json_extract(metadata, '$.temporary'))"
-        " AND uuid NOT IN (SELECT image FROM lately)"
-        " AND uuid NOT IN (SELECT result_image FROM recent"
-        " WHERE result_image IS NOT NULL AND kind = 'instance'))) LIMIT ?3)",
-        f);
+    /* What has begun since. */
+    if (note_uses(s, t, -1, g->seen, g, f) < 0)
+        return -1;
+    sqlite3_stmt *q CLEANUP(cleanup_statement) =
+        prepare(s,
+                "DELETE FROM image WHERE uuid IN (SELECT uuid FROM image"
+                " WHERE tag IS NULL AND public IS NULL"
+                " AND layer NOT IN (SELECT layer FROM temp.pinned) AND ("
+                "((created < ?1"
+                " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
+                " WHERE status = 'FAILED' AND status <> 'SUCCESS'"
+                " AND result_image IS NULL)))"
+                " AND uuid NOT IN (SELECT image FROM temp.use"
+                " WHERE how = " USED_RECENTLY "))"
+                " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
+                " WHERE kind = 'image_import'"
+                " AND json_extract(metadata, '$.temporary'))"
+                " AND uuid NOT IN (SELECT image FROM temp.use"
+                " WHERE how IN (" USED_LATELY ", " MADE_BY_RUN ")))) LIMIT ?3)",
+                f);
     if (!q)
         return -1;
     sqlite3_bind_int64(q, 1, t->untagged);
@@ -168,6 +239,8 @@ static int remove_images(struct store *s, const struct gc_times *t,
     note_rows(g, t, sqlite3_changes(s->db));
     return 0;
 }
+
+/* ---- layers ---- */
 
 /* Notes the layers that chains of images, and what is pinned, are made of. One
  * that another stands for is none of them, although it is named: the other one
@@ -317,6 +390,8 @@ static int remove_part(struct store *s, enum gc_stage stage,
                        struct gc_report *r, struct gc_garbage *out,
                        struct fault *f) {
     switch (stage) {
+    case GC_USES:
+        return find_uses(s, t, out, f);
     case GC_IMAGES:
         return p->importing ? 0 : remove_images(s, t, r, out, f);
     case GC_LAYERS:
@@ -333,6 +408,7 @@ static int remove_some(struct store *s, const struct gc_times *t,
                        const struct gc_pins *p, struct gc_report *r,
                        struct gc_garbage *out, struct fault *f) {
     out->stage = t->stage;
+    out->seen = t->seen;
     if (remove_part(s, t->stage, t, p, r, out, f) < 0)
         return -1;
     if (!out->more && t->stage != GC_OPERATIONS) {
@@ -345,7 +421,7 @@ static int remove_some(struct store *s, const struct gc_times *t,
 static int look_at_all(struct store *s, const struct gc_times *t,
                        const struct gc_pins *p, struct gc_report *r,
                        struct gc_garbage *out, struct fault *f) {
-    for (enum gc_stage stage = GC_IMAGES; stage <= GC_OPERATIONS; stage++)
+    for (enum gc_stage stage = GC_USES; stage <= GC_OPERATIONS; stage++)
         if (remove_part(s, stage, t, p, r, out, f) < 0)
             return -1;
     return 0;

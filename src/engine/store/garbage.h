@@ -32,7 +32,7 @@ int store_mend_times(struct store *s, int64_t earliest, int64_t now,
 
 /* Operations tell which images were used: they go only when all images have
  * gone that may, and then no image is looked at any more. */
-enum gc_stage { GC_IMAGES, GC_LAYERS, GC_FILES, GC_OPERATIONS };
+enum gc_stage { GC_USES, GC_IMAGES, GC_LAYERS, GC_FILES, GC_OPERATIONS };
 
 /* What the removed rows were about. The lists are owned. */
 struct gc_garbage {
@@ -44,6 +44,7 @@ struct gc_garbage {
     size_t operation_count;
     bool more;           /* there is a next step */
     enum gc_stage stage; /* of it */
+    int64_t seen;        /* the last operation that was looked at */
 };
 void gc_garbage_free(struct gc_garbage *g);
 /* `untold` is the time for images that nobody was told of, and temporary ones.
@@ -52,7 +53,8 @@ void gc_garbage_free(struct gc_garbage *g);
 struct gc_times {
     int64_t untagged, untold, operations, files;
     int64_t rows;
-    enum gc_stage stage;
+    enum gc_stage stage; /* and `seen`, of the step before; 0 at first */
+    int64_t seen;
 };
 int store_remove_garbage(struct store *s, const struct gc_times *t,
                          const struct gc_pins *p, struct gc_report *r,
