@@ -237,7 +237,7 @@ static int remove_images(struct store *s, const struct gc_times *t,
         return -1;
     r->images += sqlite3_changes(s->db);
     note_rows(g, t, sqlite3_changes(s->db));
-    return 0;
+    return g->more ? 0 : run_sql(s, "DELETE FROM temp.use", f);
 }
 
 /* ---- layers ---- */
