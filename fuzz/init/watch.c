@@ -80,7 +80,8 @@ static void move_all(struct tree *t, const char *from, const char *to,
         const struct entry *e = &t->list[i];
         if (!is_at_or_below(e->path, from) || strcmp(e->path, from) == 0)
             continue;
-        snprintf(path, sizeof path, "%s%.*s", to, PATH, e->path + strlen(from));
+        snprintf(path, sizeof path, "%.*s%.*s", PATH - 1, to, PATH - 1,
+                 e->path + strlen(from));
         add_entry(&moved, path, e->is_dir);
     }
     remove_all(t, from);
