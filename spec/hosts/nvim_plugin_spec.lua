@@ -286,6 +286,29 @@ describe("the Neovim plugin", function()
     ]]):format(folder))
   end)
 
+  it("brings the list of changes up to date, and leaves the user where that is now", function()
+    local folder = place.directory .. "/elsewhere"
+    os.execute(("mkdir %s && cd %s && git init -q && echo 1 >one && echo 1 >two"):format(folder,
+      folder))
+    prints_with_plugin("1 two", ([[
+      vim.cmd("cd %s")
+      told()
+      vim.cmd("Contree on echo 2 > one; echo 2 > two")
+      output()
+      vim.cmd("Contree changes")
+      buffer_text("contree://changes", "two")
+      vim.fn.search("+++ b/one")
+      vim.cmd("normal A")
+      vim.cmd("tabnew two")
+      local buffer = vim.fn.bufnr("contree://changes")
+      assert(vim.wait(20000, function()
+        local lines = vim.api.nvim_buf_get_lines(buffer, 0, -1, false)
+        return not table.concat(lines, " "):find("b/one", 1, true)
+      end))
+      io.write(vim.fn.winnr("$"), " ", vim.fn.expand("%%:t"))
+    ]]):format(folder))
+  end)
+
   it("shows no file as empty that is nowhere, or cannot be read", function()
     local folder = place.directory .. "/unread"
     os.execute(("mkdir %s && cd %s && git init -q && echo keep >kept"):format(folder, folder))

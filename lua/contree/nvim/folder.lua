@@ -139,7 +139,7 @@ local show
 
 local function apply_now(workspace, options)
   say(workspace:apply(options))
-  if vim.fn.bufwinid("contree://changes") ~= -1 then show() end
+  if #vim.fn.win_findbuf(vim.fn.bufnr("contree://changes")) > 0 then show(true) end
 end
 
 -- Bring home what the user has seen, and nothing that a run has made of it since.
@@ -238,7 +238,7 @@ function folder.warnings(list)
   return table.concat(lines)
 end
 
-function show()
+function show(quietly)
   local list = folder.workspace():changes()
   local warnings = folder.warnings(list)
   local parts, row = { warnings }, select(2, warnings:gsub("\n", "\n"))
@@ -255,7 +255,7 @@ function show()
   if row == select(2, warnings:gsub("\n", "\n")) then
     return task.tell("the runs changed nothing here")
   end
-  view.show("changes", "diff", table.concat(parts), KEYS)
+  view.show("changes", "diff", table.concat(parts), KEYS, quietly)
 end
 
 --- Shows what runs changed, as a patch with keys: `a` brings a hunk home, `A` a file, Return
