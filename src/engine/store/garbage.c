@@ -128,8 +128,8 @@ static void note_rows(struct gc_garbage *g, const struct gc_times *t,
 
 /* ---- images ---- */
 
-/* Looking at an operation takes much less time than removing a row. */
-enum { OPERATIONS_FOR_ROW = 50 };
+/* Looking at an operation takes less time than removing a row. */
+enum { OPERATIONS_FOR_ROW = 10 };
 
 /* The last one of the next operations. Returns whether there are more, or -1.
  */
