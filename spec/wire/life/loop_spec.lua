@@ -114,12 +114,12 @@ describe("F5: the loop", function()
     assert.are.equal("4096\n", wire.bytes(result.stdout))
   end)
 
-  it("collects garbage beside 300,000 operations and 10,000 images that may stay", function()
+  it("collects garbage beside 100,000 operations and 10,000 images that may stay", function()
     engine:run(wire.shell("true"))
     engine:kill("KILL")
     local db = assert(core.database(engine.data .. "/contree.db"))
     assert(db:exec([[WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n
-      WHERE i < 300000) INSERT INTO operation (uuid, kind, status, created, finished, consumed_cpu,
+      WHERE i < 100000) INSERT INTO operation (uuid, kind, status, created, finished, consumed_cpu,
       consumed_memory, image_size) SELECT printf('00000000-0000-0000-0000-%012d', i), 'instance',
       'SUCCESS', t, t + 1, 0, 0, -1
       FROM (SELECT i, (unixepoch() - 300000) * 1000000 + i * 500000 AS t FROM n)]]))
@@ -128,8 +128,8 @@ describe("F5: the loop", function()
       WHERE i < 10000) INSERT INTO image (uuid, created, size, layer)
       SELECT printf('10000000-0000-0000-0000-%012d', i),
       (unixepoch() - iif(i > 5000, 60, 200 * 86400)) * 1000000, 0, 0 FROM n]]))
-    assert(db:exec([[UPDATE operation SET image = printf('10000000-0000-0000-0000-%012d',
-      501 + id % 9500)]]))
+    assert(db:exec([[UPDATE operation SET result_image = lower(hex(randomblob(18))),
+      image = printf('10000000-0000-0000-0000-%012d', 501 + id % 9500)]]))
     db:close()
     engine:launch()
     local reply = engine:post("/v1/gc", "{}")

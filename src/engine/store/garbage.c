@@ -211,23 +211,23 @@ static int remove_images(struct store *s, const struct gc_times *t,
     /* What has begun since. */
     if (note_uses(s, t, -1, g->seen, g, f) < 0)
         return -1;
-    sqlite3_stmt *q CLEANUP(cleanup_statement) =
-        prepare(s,
-                "DELETE FROM image WHERE uuid IN (SELECT uuid FROM image"
-                " WHERE tag IS NULL AND public IS NULL"
-                " AND layer NOT IN (SELECT layer FROM temp.pinned) AND ("
-                "((created < ?1"
-                " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
-                " WHERE status = 'FAILED' AND status <> 'SUCCESS'"
-                " AND result_image IS NULL)))"
-                " AND uuid NOT IN (SELECT image FROM temp.use"
-                " WHERE how = " USED_RECENTLY "))"
-                " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
-                " WHERE kind = 'image_import'"
-                " AND json_extract(metadata, '$.temporary'))"
-                " AND uuid NOT IN (SELECT image FROM temp.use"
-                " WHERE how IN (" USED_LATELY ", " MADE_BY_RUN ")))) LIMIT ?3)",
-                f);
+    sqlite3_stmt *q CLEANUP(cleanup_statement) = prepare(
+        s,
+        "DELETE FROM image WHERE uuid IN (SELECT uuid FROM image i"
+        " WHERE tag IS NULL AND public IS NULL"
+        " AND layer NOT IN (SELECT layer FROM temp.pinned) AND ("
+        "((created < ?1"
+        " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
+        " WHERE status = 'FAILED' AND status <> 'SUCCESS'"
+        " AND result_image IS NULL)))"
+        " AND NOT EXISTS (SELECT 1 FROM temp.use u WHERE u.image = i.uuid"
+        " AND how = " USED_RECENTLY "))"
+        " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
+        " WHERE kind = 'image_import'"
+        " AND json_extract(metadata, '$.temporary'))"
+        " AND NOT EXISTS (SELECT 1 FROM temp.use u WHERE u.image = i.uuid"
+        " AND how IN (" USED_LATELY ", " MADE_BY_RUN ")))) LIMIT ?3)",
+        f);
     if (!q)
         return -1;
     sqlite3_bind_int64(q, 1, t->untagged);
