@@ -111,6 +111,15 @@ static void test_no_tls(void) {
     }
 }
 
+/* In any case; three bytes may have changed the lengths, too. */
+static bool is_in(const struct message *m, const char *name) {
+    size_t length = strlen(name);
+    for (size_t at = 0; at + length <= m->length; at++)
+        if (strncasecmp((const char *)m->data + at, name, length) == 0)
+            return true;
+    return false;
+}
+
 /* A name is never read that is not in the message. */
 static void test_random(void) {
     struct message m = make_hello("a.example", TLS1_3_VERSION, 0);
@@ -124,7 +133,7 @@ static void test_random(void) {
         if (hello_feed(h, other.data, other.length) == HELLO_READ) {
             const char *name = hello_name(h);
             read++;
-            CHECK(!*name || strlen(name) == strlen("a.example"));
+            CHECK(is_in(&other, name));
         }
         hello_free(h);
     }
