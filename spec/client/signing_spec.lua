@@ -231,6 +231,7 @@ describe("a secret that signs", function()
       { digest = true, value = ("x"):rep(20), hosts = { "a" } })
     refuses("sign is a function", { sign = "HMAC", hosts = { "a" } })
     refuses("hosts = {", { sign = sign })
-    assert.same({}, server:asked())
+    -- What was asked for an operation before may come late.
+    for _, line in ipairs(server:asked()) do assert.is_nil(line:find("^POST")) end
   end)
 end)
