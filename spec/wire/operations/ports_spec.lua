@@ -278,8 +278,13 @@ describe("a port of a sandbox", function()
       for i in 0 1 2 3 4 5 6 7; do readlink /proc/1/fd/$i; done; exec listener tcp 9 there]])
     local port = forward(uuid, { port = 9 })
     wire.eventually("the server", function() return exchange(port) == "there" end)
-    local result = engine:get(("/v1/operations/%s?inflight=1"):format(uuid)).json.metadata.result
-    assert.are.equal("ready\n", wire.bytes(result.stdout))
+    local written
+    wire.eventually("what it wrote", function()
+      local found = engine:get(("/v1/operations/%s?inflight=1"):format(uuid)).json.metadata.result
+      written = wire.bytes(found.stdout)
+      return written ~= ""
+    end)
+    assert.are.equal("ready\n", written)
     engine:cancel(uuid)
   end)
 
