@@ -2,6 +2,7 @@
 #include "init/watch.h"
 #include "init/protocol.h"
 #include "init/put.h"
+#include "init/watch_told.h"
 #include "init/watch_tree.h"
 
 #include <dirent.h>
@@ -26,7 +27,6 @@ enum {
     FINISH_MS = 5000, /* a busy machine may take so long */
     WAITS = 25,       /* of MOVE_MS, for the engine to read the last ones */
     MOVE_MS = 20,     /* for that */
-    TOLD_MIN = 256,
     MASK = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY |
            IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF |
            IN_ONLYDIR | IN_EXCL_UNLINK,
@@ -61,10 +61,7 @@ struct watch {
     size_t packet_length; /* 0: none */
     DIR *scanning;
     struct watch_dir *scanned;
-    /* What the scan of new directories has told, as hashes of number and name:
-     * the kernel may tell it again. Open addressing; 0 is free. */
-    uint64_t *told;
-    size_t told_size, told_count;
+    struct watch_told told;
     struct move *moves[MOVES_MAX];
     size_t move_count;
     char events[16384] __attribute__((aligned(8)));
@@ -127,66 +124,6 @@ static void give_up_errno(struct watch *w, const char *what) {
         errno == ENAMETOOLONG)
         f.status = 422;
     give_up(w, f.status, f.message);
-}
-
-/* ---- what was told ---- */
-
-/* The lowest bit is for used_up(). */
-enum { USED_UP = 1 };
-
-static uint64_t hash_of(int number, const char *name) {
-    const uint64_t prime = 1099511628211U;
-    /* The number is stirred in, or it would be mixed up with the first letter.
-     */
-    uint64_t sum = (14695981039346656037U ^ (uint64_t)number) * prime * prime;
-    do
-        sum = (sum ^ (unsigned char)*name) * prime;
-    while (*name++);
-    return (sum & ~(uint64_t)USED_UP) | 2;
-}
-
-static void put_hash(uint64_t *table, size_t size, uint64_t hash) {
-    size_t i = hash % size;
-    while (table[i] && (table[i] | USED_UP) != (hash | USED_UP))
-        i = (i + 1) % size;
-    table[i] = hash;
-}
-
-static void note_told(struct watch *w, int number, const char *name) {
-    if (2 * (w->told_count + 1) > w->told_size) {
-        size_t size = w->told_size ? 2 * w->told_size : TOLD_MIN;
-        uint64_t *grown = calloc(size, sizeof *grown);
-        if (!grown)
-            return; /* it may be told twice */
-        for (size_t i = 0; i < w->told_size; i++)
-            if (w->told[i])
-                put_hash(grown, size, w->told[i]);
-        free(w->told);
-        w->told = grown;
-        w->told_size = size;
-    }
-    put_hash(w->told, w->told_size, hash_of(number, name));
-    w->told_count++;
-}
-
-/* Whether the kernel tells it again; true once. Called for what goes, too: what
- * comes afterwards is new. */
-static bool was_told(struct watch *w, int number, const char *name) {
-    uint64_t hash = hash_of(number, name);
-    size_t i = w->told_size ? hash % w->told_size : 0;
-    for (; w->told_size && w->told[i]; i = (i + 1) % w->told_size)
-        if ((w->told[i] | USED_UP) == (hash | USED_UP)) {
-            bool again = !(w->told[i] & USED_UP);
-            w->told[i] |= USED_UP;
-            return again;
-        }
-    return false;
-}
-
-static void forget_told(struct watch *w) {
-    free(w->told);
-    w->told = NULL;
-    w->told_size = w->told_count = 0;
 }
 
 /* ---- scanning ---- */
@@ -347,7 +284,7 @@ static void scan_entry(struct watch *w) {
         return;
     bool is_dir = is_directory(w, e);
     if (d->is_new && tree_path(d, e->d_name, path, sizeof path)) {
-        note_told(w, d->number, e->d_name);
+        told_note(&w->told, d->number, e->d_name);
         tell(w, WATCH_CREATED, is_dir, path, "");
     }
     if (is_dir)
@@ -376,7 +313,7 @@ static void begin_anew(struct watch *w) {
     w->scanned = NULL;
     w->at = w->length = 0;
     drop_moves(w);
-    forget_told(w);
+    told_forget(&w->told);
     close(w->inotify);
     w->inotify = -1;
     tree_close(&w->tree);
@@ -458,7 +395,7 @@ static void note_move(struct watch *w, const struct inotify_event *e,
                       struct watch_dir *d, const char *path) {
     struct move *m = w->move_count < MOVES_MAX ? calloc(1, sizeof *m) : NULL;
     struct watch_dir *dir = e->mask & IN_ISDIR ? tree_child(d, e->name) : NULL;
-    was_told(w, d->number, e->name);
+    told_again(&w->told, d->number, e->name);
     if (!m) {
         if (dir)
             remove_dir(w, dir);
@@ -478,7 +415,8 @@ static void come(struct watch *w, const struct inotify_event *e,
     struct watch_dir *old = tree_child(d, e->name);
     /* It may have come in the place of what was scanned. */
     bool replaces = old && old->number >= 0 && e->mask & IN_MOVED_TO;
-    if (was_told(w, d->number, e->name) && !(replaces && is_another(w, old)))
+    if (told_again(&w->told, d->number, e->name) &&
+        !(replaces && is_another(w, old)))
         return;
     if (old)
         remove_dir(w, old);
@@ -512,7 +450,7 @@ static void moved_to(struct watch *w, const struct inotify_event *e,
 static void gone(struct watch *w, const struct inotify_event *e,
                  const struct watch_dir *d, const char *path) {
     struct watch_dir *dir = e->mask & IN_ISDIR ? tree_child(d, e->name) : NULL;
-    was_told(w, d->number, e->name);
+    told_again(&w->told, d->number, e->name);
     if (dir)
         remove_dir(w, dir);
     tell(w, WATCH_DELETED, e->mask & IN_ISDIR, path, "");
@@ -574,7 +512,7 @@ static void all_was_read(struct watch *w) {
         (w->finishing || w->last_scan < w->doubt_since))
         look_again(w);
     if (w->last_scan < w->doubt_since)
-        forget_told(w);
+        told_forget(&w->told);
 }
 
 /* The path at which something comes now; false: nothing does. */
@@ -676,7 +614,7 @@ static void watch_free(struct watch *w) {
     if (w->scanning)
         closedir(w->scanning);
     tree_close(&w->tree);
-    forget_told(w);
+    told_forget(&w->told);
     drop_moves(w);
     if (w->inotify >= 0)
         close(w->inotify);
