@@ -5,6 +5,7 @@
  * the beginning of an answer. */
 #define _GNU_SOURCE
 #include "../input.h"
+#include "../packet.h"
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -71,12 +72,8 @@ static void ask_one(struct launcher *l, bool connected) {
 
 /* The forkserver's side: an answer with so many descriptors. */
 static void send_answer(int to, uint8_t how, struct input *in) {
-    union {
-        char space[CMSG_SPACE(6 * sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
     struct cell_report r;
-    int fds[6], count = (how >> 2) % 7;
+    int fds[PACKET_FDS_MAX], count = (how >> 2) % 7;
     size_t n = 1 + input_byte(in) % 16;
     n = n < in->left ? n : in->left;
     memset(&r, how & 128 ? 'x' : 0, sizeof r);
@@ -85,21 +82,9 @@ static void send_answer(int to, uint8_t how, struct input *in) {
     in->left -= n;
     r.type = (int32_t)((uint32_t)r.type % (CELL_FAULT + 2));
     r.kind = (int32_t)((uint32_t)r.kind % (CELL_KINDS + 1));
-    struct iovec part = {&r, how & 64 ? n : sizeof r};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     for (int i = 0; i < count; i++)
         fds[i] = eventfd(0, EFD_CLOEXEC);
-    if (count > 0) {
-        message.msg_control = control.space;
-        message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, (size_t)count * sizeof(int));
-    }
-    if (part.iov_len > 0)
-        HOLDS(sendmsg(to, &message, MSG_NOSIGNAL) > 0);
+    packet_send(to, &r, how & 64 ? n : sizeof r, fds, count, 0);
     for (int i = 0; i < count; i++)
         close(fds[i]);
 }

@@ -5,6 +5,7 @@
  * beginning. */
 #define _GNU_SOURCE
 #include "../input.h"
+#include "../packet.h"
 #include "base/turn.h"
 #include "sandbox/launcher.h"
 #include <dirent.h>
@@ -92,10 +93,6 @@ static const struct sandbox_callbacks callbacks = {.started = on_started,
                                                    .socket = on_socket};
 
 static void send_report(int to, struct input *in) {
-    union {
-        char space[CMSG_SPACE(2 * sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
     struct report r;
     uint8_t how = input_byte(in);
     int fds[2] = {0, 0}, count = (how & 3) % 3;
@@ -107,19 +104,7 @@ static void send_report(int to, struct input *in) {
     r.spid %= 3;
     in->at += n;
     in->left -= n;
-    struct iovec part = {&r, how & 16 ? n : sizeof r};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (count > 0) {
-        message.msg_control = control.space;
-        message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, (size_t)count * sizeof(int));
-    }
-    if (part.iov_len > 0)
-        HOLDS(sendmsg(to, &message, MSG_NOSIGNAL | MSG_DONTWAIT) > 0);
+    packet_send(to, &r, how & 16 ? n : sizeof r, fds, count, MSG_DONTWAIT);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,7 +1,6 @@
 -- The program `contree` in folders that somebody else wrote, and among names that a hostile
 -- sandbox has given. A canary shows whether anything was run, read or written here.
 local disk = require("spec.support.disk")
-local home = require("spec.support.home")
 local program = require("spec.support.program")
 
 -- Names as a sandbox may give them: what steers a terminal, in one byte and in UTF-8, what turns
@@ -12,26 +11,18 @@ local NAMES = { "esc\27[31m\27]0;title\7", "c1\194\155 31m", "byte\155 31m",
   "`touch canary`", "; touch canary" }
 
 describe("contree, where others wrote,", function()
-  local directory, canary
+  local directory, stop, canary
 
   setup(function()
-    directory = disk.directory()
+    directory, stop = program.place()
     canary = directory .. "/canary"
-    os.execute("chmod 700 " .. directory)
   end)
-  teardown(function()
-    home.stop_engine(directory .. "/data")
-    disk.remove(directory)
-  end)
+  teardown(function() stop() end)
   after_each(function() assert.is_nil(disk.peek(canary)) end)
 
   local function run(line, around) return program.run(directory, line, around) end
 
-  local function ok(line, around)
-    local out, err, code = run(line, around)
-    assert.are.equal(0, code, line .. ": " .. err)
-    return out, err
-  end
+  local function ok(line, around) return program.ok(directory, line, around) end
 
   local function fails(line, around)
     local out, err, code = run(line, around)

@@ -1,28 +1,16 @@
 -- The program `contree`, as people and their scripts use it.
 local disk = require("spec.support.disk")
-local home = require("spec.support.home")
 local program = require("spec.support.program")
 
 describe("contree", function()
-  local directory
+  local directory, stop
 
-  setup(function()
-    directory = disk.directory()
-    os.execute("chmod 700 " .. directory)
-  end)
-  teardown(function()
-    home.stop_engine(directory .. "/data")
-    disk.remove(directory)
-  end)
+  setup(function() directory, stop = program.place() end)
+  teardown(function() stop() end)
 
   local function run(line, around) return program.run(directory, line, around) end
 
-  -- What it prints when all is well.
-  local function ok(line, around)
-    local out, err, code = run(line, around)
-    assert.are.equal(0, code, line .. ": " .. err)
-    return out, err
-  end
+  local function ok(line, around) return program.ok(directory, line, around) end
 
   -- What it says when it fails, with that code.
   local function fails(code, line, around)

@@ -2,19 +2,18 @@
 -- whose output and file names look like something else.
 local core = require("contree.core")
 local disk = require("spec.support.disk")
-local home = require("spec.support.home")
 local json = require("cjson").new()
 local mcp = require("spec.support.mcp")
+local program = require("spec.support.program")
 
 local IMAGE = "tag:busybox:latest"
 local SECRET = "sesame-54321"
 
 describe("contree mcp, among the hostile,", function()
-  local directory, client, outside
+  local directory, stop, client, outside
 
   setup(function()
-    directory = disk.directory()
-    os.execute("chmod 700 " .. directory)
+    directory, stop = program.place()
     outside = directory .. "/outside"
     os.execute(("mkdir %s && echo host >%s/f"):format(outside, outside))
     client = mcp.start(directory)
@@ -22,8 +21,7 @@ describe("contree mcp, among the hostile,", function()
   end)
   teardown(function()
     client:close()
-    home.stop_engine(directory .. "/data")
-    disk.remove(directory)
+    stop()
   end)
   after_each(function()
     assert.are.equal("f\n", disk.capture("ls -A " .. outside))
@@ -31,17 +29,8 @@ describe("contree mcp, among the hostile,", function()
     assert.are.same({}, client:request("ping").result)
   end)
 
-  local function call(name, arguments)
-    local result, failed = client:call(name, arguments)
-    assert.is_false(failed, type(result) == "string" and result)
-    return result
-  end
-
-  local function fails(name, arguments)
-    local text, failed = client:call(name, arguments)
-    assert.is_true(failed, name)
-    return text
-  end
+  local function call(name, arguments) return client:result(name, arguments) end
+  local function fails(name, arguments) return client:failure(name, arguments) end
 
   -- The next line of the server, which must be a message, and the bytes that it had.
   local function line_of(other)

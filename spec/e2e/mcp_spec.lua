@@ -8,33 +8,20 @@ local program = require("spec.support.program")
 local IMAGE = "tag:busybox:latest"
 
 describe("contree mcp", function()
-  local directory, client
+  local directory, stop, client
 
   setup(function()
-    directory = disk.directory()
-    os.execute("chmod 700 " .. directory)
+    directory, stop = program.place()
     client = mcp.start(directory)
     client:initialize()
   end)
   teardown(function()
     client:close()
-    home.stop_engine(directory .. "/data")
-    disk.remove(directory)
+    stop()
   end)
 
-  -- What a tool gives when all is well.
-  local function call(name, arguments)
-    local result, failed = client:call(name, arguments)
-    assert.is_false(failed, type(result) == "string" and result)
-    return result
-  end
-
-  -- What a tool says when it fails.
-  local function fails(name, arguments)
-    local text, failed = client:call(name, arguments)
-    assert.is_true(failed)
-    return text
-  end
+  local function call(name, arguments) return client:result(name, arguments) end
+  local function fails(name, arguments) return client:failure(name, arguments) end
 
   local function output_of(operation)
     return operation.metadata.result.stdout.value, operation.metadata.result.state.exit_code

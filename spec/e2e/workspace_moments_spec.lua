@@ -52,16 +52,23 @@ describe("an edit while the folder comes in", function()
     end },
   }
 
-  -- One attempt; returns how many moments there were.
-  local function try(edit, way, moment)
+  -- A folder with files, in which a command has run, and then somebody has edited.
+  local function begin(files, command, edit, way)
     count = count + 1
     local path = ("%s/place%d/folder"):format(directory, count)
     os.execute("mkdir -p " .. path)
-    sh(path, "echo first > a && echo same > b")
+    sh(path, files)
     local ws = image:workspace{ path = path }
-    ws:run{ shell = "echo run > own", check = true }
-    sh(path, "echo host > a")
+    ws:run{ shell = command, check = true }
+    sh(path, edit)
     way[2](path, ws)
+    return ws, path
+  end
+
+  -- One attempt; returns how many moments there were.
+  local function try(edit, way, moment)
+    local ws, path = begin("echo first > a && echo same > b", "echo run > own", "echo host > a",
+      way)
     local finish = at_moments(function(now)
       if now == moment then sh(path, edit[2]) end
       if moment > 0 and now == moment + 1 then sh(path, edit[3]) end
@@ -80,13 +87,8 @@ describe("an edit while the folder comes in", function()
 
   for _, way in ipairs{ WAYS[1], WAYS[2] } do
     it("that never ends leaves that file out, and all else comes in: " .. way[1], function()
-      local path = directory .. "/always" .. way[1]:gsub("%W", "")
-      os.execute("mkdir " .. path)
-      sh(path, "mkdir d && echo first > a && echo first > d/b && echo first > d/c")
-      local ws = image:workspace{ path = path }
-      ws:run{ shell = "echo run > d/own", check = true }
-      sh(path, "echo host > d/b; rm d/c")
-      way[2](path, ws)
+      local ws, path = begin("mkdir d && echo first > a && echo first > d/b && echo first > d/c",
+        "echo run > d/own", "echo host > d/b; rm d/c", way)
       local finish = at_moments(function(now) sh(path, "echo " .. now .. " > a") end)
       local ok, found = pcall(ws.run, ws, { shell = "cat a d/b; ls d", check = true })
       finish()

@@ -65,6 +65,20 @@ function Client:call(name, arguments, meta)
   return made.result.structuredContent or made.result.content[1].text, made.result.isError == true
 end
 
+--- What a tool gives when all is well.
+function Client:result(name, arguments)
+  local result, failed = self:call(name, arguments)
+  assert(not failed, type(result) == "string" and result or name)
+  return result
+end
+
+--- What a tool says when it fails.
+function Client:failure(name, arguments)
+  local text, failed = self:call(name, arguments)
+  assert(failed, name)
+  return text
+end
+
 --- Opens a connection as clients of the old era do.
 function Client:initialize(version)
   local made = self:request("initialize", { protocolVersion = version or "2025-11-25",

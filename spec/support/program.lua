@@ -1,10 +1,22 @@
 -- Runs bin/contree as a shell would, with state, cache and engine of its own.
 local disk = require("spec.support.disk")
+local home = require("spec.support.home")
 
 local program = {}
 
 -- The program is one of Lua 5.4, whichever Lua runs this spec.
 local function module_path() return (os.getenv("LUA_CPATH") or ""):gsub("/luajit/", "/lua5.4/") end
+
+--- A directory for the program, and a function that ends its engine and removes it.
+---@return string directory, fun() stop
+function program.place()
+  local directory = disk.directory()
+  os.execute("chmod 700 " .. directory)
+  return directory, function()
+    home.stop_engine(directory .. "/data")
+    disk.remove(directory)
+  end
+end
 
 --- The words with which a shell runs the program.
 ---@param directory string that of home.client()
@@ -31,6 +43,14 @@ function program.run(directory, line, around)
     disk.quote(directory), around.after or ""))
   local out, code = text:match("^(.*)\n(%d+)$")
   return out, disk.read(directory .. "/stderr"), tonumber(code)
+end
+
+--- What it prints when all is well.
+---@return string stdout, string stderr
+function program.ok(directory, line, around)
+  local out, err, code = program.run(directory, line, around)
+  assert(code == 0, ("%s: exit code %s: %s"):format(line, code, err))
+  return out, err
 end
 
 return program
