@@ -156,23 +156,22 @@ static int find_next(struct store *s, int64_t most, int64_t seen, int64_t *last,
 #define USED_LATELY "2" /* since `untold`, to run on it */
 #define MADE_BY_RUN "3" /* recently */
 
-/* Goes on to note the uses of images, by operations from `seen` on. One that
- * has not ended counts. */
+/* One that has not ended counts. */
+#define NOTE(how, image, since)                                                \
+    "INSERT OR IGNORE INTO temp.use SELECT " how ", " image                    \
+    " FROM operation WHERE id > ?1 AND id <= ?2 AND " image " IS NOT NULL"     \
+    " AND (finished = 0 OR finished >= " since ")"
+#define UNTAGGED "?3"
+#define UNTOLD "?4"
+
+/* Goes on to note the uses of images, by operations from `seen` on. */
 static int note_uses(struct store *s, const struct gc_times *t, int64_t most,
                      int64_t seen, struct gc_garbage *g, struct fault *f) {
     static const char *const statements[] = {
-        "INSERT OR IGNORE INTO temp.use SELECT " USED_RECENTLY ", image"
-        " FROM operation WHERE id > ?1 AND id <= ?2 AND image IS NOT NULL"
-        " AND (finished = 0 OR finished >= ?3)",
-        "INSERT OR IGNORE INTO temp.use SELECT " USED_RECENTLY ", result_image"
-        " FROM operation WHERE id > ?1 AND id <= ?2"
-        " AND result_image IS NOT NULL AND (finished = 0 OR finished >= ?3)",
-        "INSERT OR IGNORE INTO temp.use SELECT " USED_LATELY ", image"
-        " FROM operation WHERE id > ?1 AND id <= ?2 AND image IS NOT NULL"
-        " AND (finished = 0 OR finished >= ?4)",
-        "INSERT OR IGNORE INTO temp.use SELECT " MADE_BY_RUN ", result_image"
-        " FROM operation WHERE id > ?1 AND id <= ?2 AND kind = 'instance'"
-        " AND result_image IS NOT NULL AND (finished = 0 OR finished >= ?3)"};
+        NOTE(USED_RECENTLY, "image", UNTAGGED),
+        NOTE(USED_RECENTLY, "result_image", UNTAGGED),
+        NOTE(USED_LATELY, "image", UNTOLD),
+        NOTE(MADE_BY_RUN, "result_image", UNTAGGED) " AND kind = 'instance'"};
     int more = find_next(s, most, seen, &g->seen, f);
     for (size_t i = 0; more >= 0 && i < sizeof statements / sizeof *statements;
          i++) {
