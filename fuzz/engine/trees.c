@@ -129,7 +129,8 @@ static void make_site(void) {
 
 /* ---- merges ---- */
 
-/* An image: the highest of its layers above the base; BASE is none. */
+/* The image with the base and these layers above it, which may be missing: 0
+ * for `top`, BASE for `middle`. */
 static struct view *open_image(int64_t top, int64_t middle) {
     int64_t layers[3], *end = layers;
     struct fault f;

@@ -365,7 +365,7 @@ describe(("one failed system call of a program, seed %d,"):format(SEED), functio
       error = err, nth = 1 }
   end
   for nth = 1, 4 do
-    -- What is not listed was removed in the sandbox.
+    -- A directory that could not be read to its end lost files in the sandbox.
     KNOWN[#KNOWN + 1] = { step = "workspace", kind = "client", call = "getdents64", site = "-",
       error = "EIO", nth = nth }
   end

@@ -157,7 +157,7 @@ end
 ---@return string? problem
 function reference.parse(text)
   if #text > REFERENCE_MAX then
-    return nil, ("a name of %d bytes is none: up to %d"):format(#text, REFERENCE_MAX)
+    return nil, ("a name has at most %d bytes, and this one %d"):format(REFERENCE_MAX, #text)
   end
   if reference.uuid(text) then return nil, "a uuid cannot be imported" end
   local scheme, rest = text:match("^([%w%-]+):(.+)$")

@@ -15,7 +15,7 @@ struct subids_line {
 };
 
 struct subids {
-    FILE *file; /* NULL: there is none, so no lines */
+    FILE *file; /* NULL: the file could not be opened; it has no lines */
     char text[1024];
 };
 

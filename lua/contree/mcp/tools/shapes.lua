@@ -57,7 +57,8 @@ end
 ---@return string
 function shapes.path(word)
   if #word > PATH_MAX then
-    errors.raise("invalid_argument", ("a path of %d bytes is none"):format(#word))
+    errors.raise("invalid_argument", ("a path has at most %d bytes, and this one %d"):format(
+      PATH_MAX, #word))
   end
   local path = word:gsub("^~%f[/\0]", os.getenv("HOME") or "~")
   if path:sub(1, 1) == "/" then return path end
