@@ -101,6 +101,20 @@ describe("an edit while the folder comes in", function()
     end)
   end
 
+  it("that ends as it was leaves the others to come in", function()
+    local ws, path = begin("mkdir d && echo first > a && echo first > d/b", "echo run > d/own",
+      "echo host > a; echo host > d/b", WAYS[1])
+    -- Two attempts look, pack, write an index and pack again; then the third begins.
+    local finish = at_moments(function(now)
+      sh(path, now <= 8 and "echo " .. now .. " > a" or "echo first > a")
+    end)
+    local ok, found = pcall(ws.run, ws, { shell = "cat a d/b", check = true })
+    assert.is_true(finish() > 8)
+    assert(ok, tostring(found))
+    assert.equal("first\nhost\n", found.stdout)
+    assert.are.same({ "d/own" }, ws:apply().written)
+  end)
+
   for _, way in ipairs(WAYS) do
     for _, edit in ipairs(EDITS) do
       it(("is no change of the sandbox: %s, %s"):format(edit[1], way[1]), function()

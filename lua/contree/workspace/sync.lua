@@ -94,10 +94,13 @@ local function put_both(self, last, survey, apart, less)
   return { mirror = mirror, uuid = uuid, index = index }
 end
 
-local function size_of(set)
-  local size = 0
-  for _ in pairs(set) do size = size + 1 end
-  return size
+-- Whether a survey has found anything but what is in `skip`, of which it may have found nothing.
+local function has_rest(survey, skip)
+  local any = false
+  loop.pace()
+  for _, each in ipairs(survey:delta()) do any = any or not skip[each.path] end
+  loop.pace()
+  return any
 end
 
 -- Bringing in a few edits while git still lists the files: mostly it lists what it listed the last
@@ -139,9 +142,9 @@ end
 -- would differ: then nothing has come in.
 local function send(self, last, survey, counts, apart, less)
   for path in pairs(apart) do less.skip[path] = true end
-  local total = counts.added + counts.changed + counts.removed
   local made, uneven
-  if image.uuid_of(self.image) == last.base or size_of(less.skip) == total then
+  if image.uuid_of(self.image) == last.base
+    or next(less.skip) and not has_rest(survey, less.skip) then
     made = put_mirror(self, last, survey, apart)
   else
     made, uneven = put_both(self, last, survey, apart, less)
@@ -217,7 +220,7 @@ local function renew_once(self, prefer, apart)
   all:close()
   local survey, counts, less = look_without_mirror(self, last, prefer)
   for path in pairs(apart) do less.skip[path] = true end
-  if size_of(less.skip) < counts.added + counts.changed + counts.removed then
+  if has_rest(survey, less.skip) then
     made.uuid = archive.put(self, made.uuid, survey, less)
   end
   local uneven = agree.differing(held, survey, less.skip)
