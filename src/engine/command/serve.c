@@ -278,10 +278,12 @@ static int run(struct server *s, struct fault *f) {
         .token = e->config->token,
         .routes = e->config->plain_api ? api_plain_routes : api_routes,
         .context = e};
-    e->http = http_open(&s->http, f);
-    if (!e->http || store_announce(e->store, e->config->socket_path, f) < 0)
+    if (store_announce(e->store, e->config->socket_path, f) < 0 ||
+        watch(s, f) < 0)
         return -1;
-    if (watch(s, f) < 0)
+    /* Nothing fails after this: whoever finds the socket is served. */
+    e->http = http_open(&s->http, f);
+    if (!e->http)
         return -1;
     operations_housekeep(e->operations); /* clean up after the last engine */
     tell_ready(e->config->ready_fd);

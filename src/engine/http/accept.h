@@ -24,7 +24,8 @@ struct acceptor {
     void *arg;
 };
 
-/* Start accepting on `fd`, which listens and is non-blocking; takes it over.
+/* Start accepting on `fd`, which is non-blocking and listens before the loop
+ * runs; takes it over.
  * Set take, has_room and arg before. If the system is short of descriptors or
  * memory, connections wait, and are tried again a moment later. */
 int accept_open(struct acceptor *a, uv_loop_t *loop, int fd, struct fault *f);

@@ -97,25 +97,28 @@ static int bind_in(int directory, int fd, bool group, const char *name) {
     mode_t old = umask(group ? 0117 : 0177);
     int rc = bind(fd, (struct sockaddr *)&address, sizeof address);
     umask(old);
-    if (rc < 0 || listen(fd, LISTEN_BACKLOG) < 0)
+    if (rc < 0)
         return -1;
-    rc = renameat(directory, fresh, directory, name);
+    rc = listen(fd, LISTEN_BACKLOG);
+    if (rc == 0)
+        rc = renameat(directory, fresh, directory, name);
     if (rc < 0)
         unlinkat(directory, fresh, 0);
     return rc;
 }
 
-int listen_unix(const char *path, bool group, struct fault *f) {
+int listen_socket(struct fault *f) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd < 0 ? fault_errno(f, "cannot make a socket") : fd;
+}
+
+int listen_unix(int fd, const char *path, bool group, struct fault *f) {
     int directory CLEANUP(cleanup_close) = open_place(path, group, f);
     if (directory < 0)
         return -1;
-    int fd CLEANUP(cleanup_close) =
-        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return fault_errno(f, "cannot make a socket");
     if (bind_in(directory, fd, group, strrchr(path, '/') + 1) < 0)
         return fault_errno(f, "cannot listen on %s", path);
-    return steal_fd(&fd);
+    return 0;
 }
 
 bool peer_is_us(int fd) {

@@ -5,10 +5,13 @@
 #include "base/fault.h"
 #include <stdbool.h>
 
-/* Make a listening Unix socket of mode 0600 at `path`; for our group, too, of
- * mode 0660. It replaces a stale one atomically. Its directory is made (0700,
- * 0750) if it is missing; 403 if that belongs to another user. */
-int listen_unix(const char *path, bool group, struct fault *f);
+/* Make a Unix socket for listen_unix(). The caller closes it. */
+int listen_socket(struct fault *f);
+/* Have it listen at `path`, with mode 0600; for our group, too, with mode 0660.
+ * It replaces a stale one atomically. Its directory is made (0700, 0750) if it
+ * is missing; 403 if that belongs to another user. Do all that may fail before:
+ * a client that finds the socket expects an answer. */
+int listen_unix(int fd, const char *path, bool group, struct fault *f);
 /* Check whether listen_unix() could make its socket there; makes the directory.
  */
 int listen_check(const char *path, struct fault *f);

@@ -122,12 +122,13 @@ static int open_unix(struct http_server *s, struct fault *f) {
     const char *path = s->o->socket_path;
     if (!path)
         return 0;
-    int fd = listen_unix(path, s->o->group, f);
-    if (fd < 0)
+    int fd = listen_socket(f);
+    if (fd < 0 || listener_open(s, &s->unix_listener, fd, f) < 0 ||
+        listen_unix(fd, path, s->o->group, f) < 0)
         return -1;
     if (lstat(path, &s->socket) < 0)
         s->socket.st_ino = 0;
-    return listener_open(s, &s->unix_listener, fd, f);
+    return 0;
 }
 
 /* Remove our socket, not one that another engine has put in its place. */

@@ -31,7 +31,7 @@ int store_lock(int dir_fd, const char *dir, struct fault *f) {
                          holder, dir);
     }
     int length = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)length, 0) != length)
+    if (ftruncate(fd, 0) < 0 || pwrite_all(fd, pid, (size_t)length, 0) < 0)
         return fault_errno(f, "writing %s/lock", dir);
     return steal_fd(&fd);
 }
@@ -40,7 +40,7 @@ int store_announce(struct store *s, const char *socket, struct fault *f) {
     char text[PATH_MAX + 32];
     int length = snprintf(text, sizeof text, "%d\n%s\n", (int)getpid(), socket);
     if (length >= (int)sizeof text ||
-        pwrite(s->lock_fd, text, (size_t)length, 0) != length)
+        pwrite_all(s->lock_fd, text, (size_t)length, 0) < 0)
         return fault_errno(f, "writing the lock");
     return 0;
 }

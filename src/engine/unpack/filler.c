@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "unpack/filler.h"
 #include "base/descriptor.h"
+#include "base/fd.h"
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -47,20 +48,6 @@ struct filler {
     struct filler_failure failure;
 };
 
-int write_at(int fd, const char *data, size_t length, off_t offset) {
-    while (length) {
-        ssize_t n = pwrite(fd, data, length, offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        data += n;
-        offset += n;
-        length -= (size_t)n;
-    }
-    return 0;
-}
-
 /* ---- the thread ---- */
 
 /* The owner comes first: chown removes set-id bits. */
@@ -73,7 +60,7 @@ static int end_file(int fd, const struct file_end *e) {
 }
 
 static int do_step(const struct batch *b, const struct step *s) {
-    if (write_at(s->fd, b->data + s->at, s->length, s->offset) < 0)
+    if (pwrite_all(s->fd, b->data + s->at, s->length, s->offset) < 0)
         return -1;
     return s->ends && s->whole ? end_file(s->fd, &s->end) : 0;
 }

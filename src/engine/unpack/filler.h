@@ -52,7 +52,4 @@ int filler_wait(struct filler *w) MUST_CHECK;
 /* What has failed first. Call it after one of the last two. */
 const struct filler_failure *filler_failure(const struct filler *w);
 
-/* Write all; -1 with errno. */
-int write_at(int fd, const char *data, size_t length, off_t offset);
-
 #endif

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "unpack/unpack.h"
 #include "base/descriptor.h"
+#include "base/fd.h"
 #include "base/scope.h"
 #include "unpack/filler.h"
 #include "unpack/hardlink.h"
@@ -146,7 +147,7 @@ static int write_part(struct unpack *u, int fd, const char *path,
         return tell_failure(u);
     if (filler)
         filler_add(filler, fd, path, data, length, offset);
-    else if (write_at(fd, data, length, offset) < 0)
+    else if (pwrite_all(fd, data, length, offset) < 0)
         return unpack_failed(u, "writing", path);
     return 0;
 }
