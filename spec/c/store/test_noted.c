@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "check.h"
 #include "child.h"
+#include "store/journal.h"
 #include "store/store.h"
 #include "store_env.h"
 #include "temp_dir.h"
@@ -131,6 +132,31 @@ static void damaged_journal(void) {
     temp_dir_remove(&d);
 }
 
+/* Pages reach the disk in any order: a power cut may tear a record, and leave
+ * whole ones behind it. */
+static void torn_journal(void) {
+    struct temp_dir d = temp_dir_make();
+    int dir = open(d.path, O_RDONLY | O_DIRECTORY);
+    struct journal j;
+    struct fault f;
+    const struct operation_row row = {.kind = "instance", .status = "SUCCESS"};
+    CHECK_NUMBER(journal_open(&j, dir, &f), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK(journal_add(&j, &row, "log\n", 4));
+    size_t length = j.length / 3;
+    CHECK_NUMBER(pwrite(j.fd, "torn", 4, (off_t)(length + 8)), 4);
+    journal_close(&j);
+    CHECK_NUMBER(journal_open(&j, dir, &f), 0);
+    CHECK_NUMBER(j.count, 1);
+    CHECK(journal_add(&j, &row, "log\n", 4));
+    journal_close(&j);
+    CHECK_NUMBER(journal_open(&j, dir, &f), 0);
+    CHECK_NUMBER(j.count, 2);
+    journal_close(&j);
+    close(dir);
+    temp_dir_remove(&d);
+}
+
 /* Make the first record of a journal one of another version, as the engine of
  * that version would: the digest, the round, version and length come first. */
 static void change_version(const char *path, uint32_t version) {
@@ -234,6 +260,7 @@ static void full_journal(void) {
 int main(void) {
     RUN(noted, "ends that are noted are found like others");
     RUN(damaged_journal, "a journal is read as far as it is whole, and once");
+    RUN(torn_journal, "what a torn record hid does not come back");
     RUN(newer_journal, "the journal of a newer engine is refused, untouched");
     RUN(killed_noting, "what was noted survives kill -9");
     RUN(full_journal, "a full disk is 507, and no noted end is lost");

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { JOURNAL_BYTES = 256 << 10, VERSION = 1 };
 
@@ -209,7 +210,13 @@ int journal_open(struct journal *j, int dir_fd, struct fault *f) {
     if (pread_all(j->fd, j->data, size, 0) < 0)
         return fault_errno(f, "reading contree.db-ended");
     j->round = wall_microseconds();
-    return find_end(j, size, f);
+    if (find_end(j, size, f) < 0)
+        return -1;
+    /* A power cut may have torn a record before whole ones. They must not come
+     * back when another is written over the torn one. */
+    if (j->length < size && ftruncate(j->fd, (off_t)j->length) < 0)
+        return fault_errno(f, "shortening contree.db-ended");
+    return 0;
 }
 
 void journal_close(struct journal *j) {
