@@ -21,6 +21,10 @@ local print_skipped = printed.list(function(each)
   return ("%s: %s"):format(text.line(each.path), each.why)
 end)
 
+-- An attempt to bring in what has changed: `last` (what came in before), `survey` of the folder
+-- against it, its `counts`, `prefer` (who wins where both sides have changed), and the paths that
+-- stay `apart`, as they change whenever they are read.
+
 -- How often files that change while they are read are looked at again.
 local ATTEMPTS = 4
 
@@ -68,9 +72,9 @@ end
 
 -- Put it on the mirror, and what is not in `less` on the session's image. Nil and the paths at
 -- which the two would differ, if files change meanwhile.
-local function put_both(self, last, survey, apart, less)
-  local tip = image.uuid_of(self.image)
-  local all = archive.whole(archive.of(self, survey, { skip = apart }))
+local function put_both(self, attempt, less)
+  local tip, base, survey = image.uuid_of(self.image), attempt.last.base, attempt.survey
+  local all = archive.whole(archive.of(self, survey, { skip = attempt.apart }))
   local index, rest = archive.index(survey), all
   if all and (next(less.skip) or next(less.keep)) then
     local held = agree.held(survey)
@@ -80,12 +84,12 @@ local function put_both(self, last, survey, apart, less)
   end
   if rest then
     local made = tasks.gather({
-      function() return archive.put(self, last.base, survey, { skip = apart }, all) end,
+      function() return archive.put(self, base, survey, { skip = attempt.apart }, all) end,
       function() return archive.put(self, tip, survey, less, rest) end,
     }, 2)
     return { mirror = made[1], uuid = made[2], index = index }
   end
-  local mirror = archive.put(self, last.base, survey, { skip = apart })
+  local mirror = archive.put(self, base, survey, { skip = attempt.apart })
   index = archive.index(survey)
   local held = agree.held(survey)
   local uuid = archive.put(self, tip, survey, less)
@@ -124,11 +128,11 @@ local function hurry(self, last, survey)
   end
 end
 
-local function put_mirror(self, last, survey, apart)
-  local mirror = archive.put(self, last.base, survey, { skip = apart })
-  local tip = image.uuid_of(self.image)
-  return { mirror = mirror, uuid = tip == last.base and mirror or tip,
-    index = archive.index(survey) }
+local function put_mirror(self, attempt)
+  local tip, base = image.uuid_of(self.image), attempt.last.base
+  local mirror = archive.put(self, base, attempt.survey, { skip = attempt.apart })
+  return { mirror = mirror, uuid = tip == base and mirror or tip,
+    index = archive.index(attempt.survey) }
 end
 
 -- From here on the session's image is one that has what came in.
@@ -138,40 +142,41 @@ local function take(self, made, counts)
 end
 
 -- Send what a survey has found to the mirror, and to the session's image but what it has
--- already or keeps as it is. What is `apart` goes to neither. Returns the paths at which the two
+-- already or keeps as it is. What is apart goes to neither. Returns the paths at which the two
 -- would differ: then nothing has come in.
-local function send(self, last, survey, counts, apart, less)
-  for path in pairs(apart) do less.skip[path] = true end
+local function send(self, attempt, less)
+  for path in pairs(attempt.apart) do less.skip[path] = true end
   local made, uneven
-  if image.uuid_of(self.image) == last.base
-    or next(less.skip) and not has_rest(survey, less.skip) then
-    made = put_mirror(self, last, survey, apart)
+  if image.uuid_of(self.image) == attempt.last.base
+    or next(less.skip) and not has_rest(attempt.survey, less.skip) then
+    made = put_mirror(self, attempt)
   else
-    made, uneven = put_both(self, last, survey, apart, less)
+    made, uneven = put_both(self, attempt, less)
   end
-  if made then take(self, made, counts) end
+  if made then take(self, made, attempt.counts) end
   return uneven
 end
 
 -- Without merging, a path is of one side.
-local function choose_sides(self, last, survey, counts, apart, clashes, less, prefer)
-  if not prefer then sides.refuse(clashes) end
-  for _, each in ipairs(prefer == "sandbox" and clashes or {}) do less.skip[each.path] = true end
-  return send(self, last, survey, counts, apart, less)
+local function choose_sides(self, attempt, clashes, less)
+  if not attempt.prefer then sides.refuse(clashes) end
+  local mine = attempt.prefer == "sandbox"
+  for _, each in ipairs(mine and clashes or {}) do less.skip[each.path] = true end
+  return send(self, attempt, less)
 end
 
--- Returns the paths that change while they are read: then nothing has come in.
-local function bring(self, last, survey, counts, apart, prefer, made)
+-- `made`: what hurry() has made of the same. Returns the paths that change while they are read:
+-- then nothing has come in.
+local function bring(self, attempt, made)
+  local last, survey = attempt.last, attempt.survey
   local clashes, skip, keep = sides.clashes(self, last, survey, made and made.changes)
   local less = { skip = skip, keep = keep }
-  if #clashes == 0 and made and not next(skip) then return take(self, made, counts) end
-  if #clashes == 0 then return send(self, last, survey, counts, apart, less) end
-  local found = sides.merge(self, last, survey, prefer)
-  if not found then
-    return choose_sides(self, last, survey, counts, apart, clashes, less, prefer)
-  end
+  if #clashes == 0 and made and not next(skip) then return take(self, made, attempt.counts) end
+  if #clashes == 0 then return send(self, attempt, less) end
+  local found = sides.merge(self, last, survey, attempt.prefer)
+  if not found then return choose_sides(self, attempt, clashes, less) end
   if found.clashes then sides.refuse(found.clashes) end
-  take(self, found, counts)
+  take(self, found, attempt.counts)
 end
 
 -- A survey against what came in last, its counts, and what of it the session's image is not to
@@ -189,11 +194,11 @@ end
 
 -- Make attempts until nothing has changed meanwhile. Paths at which the two images would differ
 -- stay apart from the third attempt on, and come in the next time. Returns the counts of all.
-local function settle(self, attempt)
+local function settle(self, try)
   local all, apart = { added = 0, changed = 0, removed = 0 }, {}
   local counts, unsettled, uneven
   for i = 1, ATTEMPTS do
-    counts, unsettled, uneven = attempt(apart)
+    counts, unsettled, uneven = try(apart)
     if not uneven then
       for name in pairs(all) do all[name] = all[name] + counts[name] end
       if not unsettled then break end
@@ -263,7 +268,8 @@ local function once(self, prefer, apart)
   local survey, made = sync.look(self, last, function(early) return hurry(self, last, early) end)
   local counts, uneven = survey:counts(), nil
   if counts.added + counts.changed + counts.removed > 0 then
-    local ok, result = pcall(bring, self, last, survey, counts, apart, prefer, made)
+    local ok, result = pcall(bring, self, { last = last, survey = survey, counts = counts,
+      apart = apart, prefer = prefer }, made)
     if not ok then
       survey:close()
       if not sides.is_lost(self, last, result) then error(result, 0) end
