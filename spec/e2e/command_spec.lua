@@ -19,6 +19,13 @@ describe("contree", function()
     return err
   end
 
+  -- Types lines at a terminal, in turns with what it waits for; returns what was to be seen.
+  local function at_terminal(line, turns)
+    disk.write(directory .. "/turns", require("cjson").encode(turns))
+    return disk.capture(("timeout 60 python3 spec/support/at_terminal.py %s/turns %s 2>&1")
+      :format(directory, program.words(directory, line)))
+  end
+
   -- Waits until no operation of that command runs.
   local function ends(command)
     for _ = 1, 50 do
@@ -171,6 +178,19 @@ describe("contree", function()
       assert.are.equal("hello\n", disk.read(folder .. "/in"))
     end)
 
+    it("takes back what it can, and its exit code says whether that was all", function()
+      ok("on . -s -- 'echo theirs >changed; echo theirs >same'", there)
+      ok("apply", there)
+      disk.write(folder .. "/changed", "ours\n")
+      local out, _, code = run("undo", there)
+      assert.are.equal(1, code)
+      assert.matches("changed", out, 1, true)
+      assert.are.equal("ours\n", disk.read(folder .. "/changed"))
+      assert.is_nil(disk.peek(folder .. "/same"))
+      os.remove(folder .. "/changed")
+      ok("on --prefer host -s -- 'rm -f changed same'", there)
+    end)
+
     it("begins with an empty folder", function()
       local empty = directory .. "/empty"
       os.execute("mkdir " .. empty)
@@ -223,13 +243,6 @@ describe("contree", function()
   end)
 
   describe("shell", function()
-    -- Types lines at a terminal, in turns with what it waits for; returns what was to be seen.
-    local function at_terminal(line, turns)
-      disk.write(directory .. "/turns", require("cjson").encode(turns))
-      return disk.capture(("timeout 60 python3 spec/support/at_terminal.py %s/turns %s 2>&1")
-        :format(directory, program.words(directory, line)))
-    end
-
     it("has a terminal of the sandbox's own, and puts this one back", function()
       local seen = at_terminal("shell busybox:latest", { "[#$] ", "stty size; tty\r",
         "33 101\r\n/dev/pts/0", "[#$] ", "cat\r", "cat\r\n", "typed\r", "typed\r\ntyped",
@@ -276,7 +289,9 @@ describe("contree", function()
     assert.are.equal("  main\n* other\n", ok("branch -S demo"))
     ok("checkout -S demo main")
     assert.are.equal("1\n", ok("cat -S demo @ /log"))
-    assert.matches("demo", ok("sessions"))
+    local listed = ok("sessions")
+    assert.matches("^SESSION +BRANCH +USED +LAST COMMAND\n", listed)
+    assert.matches("\ndemo +main ", listed)
     ok("sessions --delete demo")
     assert.matches("contree sessions", fails(1, "sessions --delete demo"))
     assert.matches("no session", fails(1, "log -S demo"))
@@ -302,6 +317,8 @@ describe("contree", function()
     ok("tag files:v1 again:v1")
     ok(("export -o %s/tar again:v1"):format(directory))
     assert.matches("d/a", disk.capture(("tar tf %s/tar"):format(directory)))
+    ok(("export --oci %s/oci again:v1"):format(directory))
+    assert.matches("imageLayoutVersion", disk.read(directory .. "/oci/oci-layout"))
     ok(("import -t back:v1 %s/tar"):format(directory))
     assert.are.equal("text\n", ok("cat back:v1 /d/a"))
   end)
@@ -321,8 +338,12 @@ describe("contree", function()
 
   it("knows operations", function()
     local id = ok("run -d busybox:latest sleep 97"):match("%S+")
-    assert.matches("sleep 97", ok("ps"))
-    assert.are.equal(id .. "\n", ok("stop " .. id))
+    local listed = ok("ps")
+    assert.matches("^OPERATION +STATUS +BEGAN +TOOK +COMMAND\n", listed)
+    assert.matches("sleep 97", listed)
+    assert.matches("nothing to stop", fails(1, "stop"))
+    assert.are.equal(id .. "\n", ok("stop " .. id:sub(1, 20)))
+    ends("sleep 97")
     assert.are.equal("", ok("ps -q"))
     assert.matches("contree ps", fails(1, "stop 0123"))
     id = ok("run -d -s busybox:latest 'echo late; exit 3'"):match("%S+")
@@ -406,5 +427,13 @@ describe("contree", function()
       { before = "echo very-secret | ", input = "" })
     assert.not_matches("very%-secret", err)
     assert.not_matches("mine", disk.read(directory .. "/auth.ini"))
+    -- Typed at a terminal.
+    local line = "login mine --service-url http://127.0.0.1:1"
+    local seen = at_terminal(line, { "Token: ", "very-secret\r" })
+    assert.not_matches("very%-secret", seen)
+    assert.matches("127.0.0.1", seen, 1, true)
+    assert.matches("code 1, as before", seen)
+    assert.matches("no token", at_terminal(line, { "Token: ", "\r" }))
+    assert.matches("cancelled", at_terminal(line, { "Token: ", "x", "\3" }))
   end)
 end)

@@ -208,6 +208,17 @@ describe("contree mcp", function()
     assert.are.equal("2\n", call("read_file", { image = two, path = "/d/a" }).content)
     local files = call("list_files", { image = two, path = "/d" })
     assert.are.same({ 2, "a", "0644" }, { files.count, files.files[1].name, files.files[1].mode })
+    local kinds = {}
+    for _, each in ipairs(call("list_files", { image = call("run", { image = two,
+      command = "ln -s a /d/link; mkdir /d/below", disposable = false }).result.image,
+      path = "/d" }).files) do
+      kinds[each.name] = each.type
+    end
+    assert.are.same({ a = "file", b = "file", below = "directory", link = "symlink" }, kinds)
+    local lineage = json.decode(client:request("resources/read", { uri = "contree://image/" .. two
+      .. "/lineage" }).result.contents[1].text)
+    assert.are.same({ one, 2 }, { lineage.ancestors[1], lineage.depth })
+    assert.are.same({ lineage.root, true }, { lineage.ancestors[2], lineage.is_known })
     local found = call("diff", { from = one, to = two, text = true })
     assert.are.same({ "/d/a", "/d/b" }, { found.changes[1].path, found.changes[2].path })
     assert.matches("+2", found.patch, 1, true)
@@ -299,6 +310,11 @@ describe("contree mcp", function()
     assert.matches("no absolute path", fails("branch", { path = "project" }))
     -- It is the workspace of the command, too.
     assert.matches("M in", (program.run(directory, "changes --stat -C " .. folder)))
+    disk.write(folder .. "/out", "ours\n")
+    made = call("workspace_apply", path)
+    assert.are.same({ "in" }, made.written)
+    assert.are.same({ 1, "out" }, { #made.skipped, made.skipped[1].path })
+    assert.matches("in the folder", made.skipped[1].why, 1, true)
   end)
 
   it("has resources and prompts", function()
@@ -317,8 +333,15 @@ describe("contree mcp", function()
     call("wait_operations", { operation_ids = { id } })
     assert.matches('"exit_code":0', read("contree://operations/instance/" .. id)
       .result.contents[1].text)
+    -- One that has no result yet.
+    id = call("run", { command = "sleep 92", image = IMAGE, wait = false }).operation_id
+    assert.is_string(json.decode(read("contree://operations/instance/" .. id)
+      .result.contents[1].text).state)
+    call("cancel_operation", { operation_id = id })
     assert.are.equal(-32002, read("contree://image/none:here/lineage").error.code)
-    assert.are.equal(-32002, read("file:///etc/passwd").error.code)
+    local refused = read("file:///etc/passwd").error
+    assert.are.equal(-32002, refused.code)
+    assert.matches("there is no resource file:///etc/passwd", refused.message, 1, true)
     assert.are.equal(10, #client:request("prompts/list").result.prompts)
     local made = client:request("prompts/get", { name = "run-shell",
       arguments = { command = "ls {image} %1" } }).result

@@ -16,9 +16,10 @@ local OWNER_ONLY = 384 -- 0600
 
 -- Reads a line from the terminal without showing it.
 local function ask(prompt)
-  io.stderr:write(prompt)
   local tty = uv.new_tty(terminal.IN, true)
+  -- Before the prompt: what is typed or pasted at once is not shown either.
   tty:set_mode(1)
+  io.stderr:write(prompt)
   local typed, waiter = "", {}
   tty:read_start(function(_, bytes)
     typed = typed .. (bytes or "\4")
