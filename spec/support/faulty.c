@@ -22,6 +22,7 @@
  * With TIMES -1, each call whose number NTH divides fails.
  * CONTREE_FAULTY is what is armed from the start: arguments of "arm". */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -457,6 +458,36 @@ static bool would_wait(const struct seccomp_notif *n) {
     return !(flags & O_NONBLOCK);
 }
 
+static bool reads(pid_t process, const char *fd) {
+    char path[64], line[128];
+    unsigned flags = O_WRONLY;
+    snprintf(path, sizeof path, "/proc/%d/fdinfo/%.16s", process, fd);
+    FILE *f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "flags: %o", &flags) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return (flags & O_ACCMODE) != O_WRONLY;
+}
+
+/* Whether a process has the end from which a pipe is read, as libuv has that of
+ * the pipe by which a signal wakes it. */
+static bool reads_pipe(pid_t process, const char *pipe) {
+    char path[64], what[64];
+    snprintf(path, sizeof path, "/proc/%d/fd", process);
+    DIR *list = opendir(path);
+    bool found = false;
+    for (struct dirent *e; list && !found && (e = readdir(list));) {
+        ssize_t n = readlinkat(dirfd(list), e->d_name, what, sizeof what - 1);
+        what[n > 0 ? n : 0] = 0;
+        found = strcmp(what, pipe) == 0 && reads(process, e->d_name);
+    }
+    if (list)
+        closedir(list);
+    return found;
+}
+
 /* Whether this call can give this error: pipes know no errors of disks, and
  * EAGAIN comes where a call would have to wait and must not. */
 static bool can_give(const struct seccomp_notif *n, int error) {
@@ -479,6 +510,8 @@ static bool can_give(const struct seccomp_notif *n, int error) {
         return false;
     if (strncmp(what, "pipe:", 5) != 0 && strncmp(what, "socket:", 7) != 0)
         return error != EPIPE && error != EAGAIN;
+    if (error == EPIPE && strncmp(what, "pipe:", 5) == 0)
+        return !reads_pipe(process_of((pid_t)n->pid), what);
     return error == EINTR || error == EAGAIN || error == EPIPE ||
            error == ECONNRESET;
 }
