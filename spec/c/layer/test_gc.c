@@ -486,11 +486,11 @@ static void in_steps(void) {
         CHECK(r->operations == 0 || r->images == 250);
         before = r->images + r->operations;
         steps++;
-    } while (gc_has_more(g) && steps < 10);
+    } while (gc_has_more(g) && steps < 20);
     CHECK_NUMBER(gc_result(g)->images, 250);
     CHECK_NUMBER(gc_result(g)->operations, 451);
     CHECK_NUMBER(gc_result(g)->logs, 451);
-    CHECK(steps > 2 && steps < 10);
+    CHECK(steps > 6 && steps < 14);
     CHECK(has_image(&e, &used));
     gc_free(g);
     end_env(&e);

@@ -625,7 +625,8 @@ static void climb(void) {
     store_close(s);
     CHECK(run_sql(&d,
                   "DROP TABLE imported_layer; DROP INDEX image_config; "
-                  "DROP INDEX image_public; "
+                  "DROP INDEX image_public; DROP INDEX image_layer; "
+                  "DROP INDEX layer_parent; DROP INDEX layer_squashed; "
                   "ALTER TABLE image DROP COLUMN public; "
                   "ALTER TABLE image DROP COLUMN user; "
                   "ALTER TABLE image DROP COLUMN cwd; "

@@ -114,29 +114,43 @@ describe("F5: the loop", function()
     assert.are.equal("4096\n", wire.bytes(result.stdout))
   end)
 
-  it("collects garbage beside 100,000 operations and 10,000 images that may stay", function()
+  it("collects garbage beside 300,000 operations, 10,000 images and 30,000 layers", function()
     engine:run(wire.shell("true"))
     engine:kill("KILL")
     local db = assert(core.database(engine.data .. "/contree.db"))
+    -- Some failed, and some are imports: of these, more is to be looked at.
     assert(db:exec([[WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n
-      WHERE i < 100000) INSERT INTO operation (uuid, kind, status, created, finished, consumed_cpu,
-      consumed_memory, image_size) SELECT printf('00000000-0000-0000-0000-%012d', i), 'instance',
-      'SUCCESS', t, t + 1, 0, 0, -1
+      WHERE i < 300000) INSERT INTO operation (uuid, kind, status, created, finished, consumed_cpu,
+      consumed_memory, image_size, image, result_image, metadata)
+      SELECT printf('00000000-0000-0000-0000-%012d', i),
+      iif(i % 20 = 0, 'image_import', 'instance'), iif(i % 10 = 1, 'FAILED', 'SUCCESS'),
+      t, t + 1, 0, 0, -1,
+      printf('10000000-0000-0000-0000-%012d', 501 + i % 9500), lower(hex(randomblob(18))), '{}'
       FROM (SELECT i, (unixepoch() - 300000) * 1000000 + i * 500000 AS t FROM n)]]))
+    -- Chains of 50 layers, of which one in 50 was squashed with the one below.
+    assert(db:exec([[WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n
+      WHERE i < 30000) INSERT INTO layer (id, parent, size)
+      SELECT 100000 + i, iif(i % 50 = 1, 0, 100000 + i - 1), 1 FROM n]]))
+    db:exec("INSERT INTO layer (id, parent, size, level) SELECT id + 100000, id - 2, 2, 1 "
+      .. "FROM layer WHERE id % 50 = 20 AND id > 100000")
+    db:exec("UPDATE layer SET squashed = id + 100000 WHERE id % 50 = 20 AND id BETWEEN 100001 "
+      .. "AND 199999")
     -- The older half was made 200 days ago, and all but 500 of it was used since.
     assert(db:exec([[WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n
-      WHERE i < 10000) INSERT INTO image (uuid, created, size, layer)
-      SELECT printf('10000000-0000-0000-0000-%012d', i),
-      (unixepoch() - iif(i > 5000, 60, 200 * 86400)) * 1000000, 0, 0 FROM n]]))
-    assert(db:exec([[UPDATE operation SET result_image = lower(hex(randomblob(18))),
-      image = printf('10000000-0000-0000-0000-%012d', 501 + id % 9500)]]))
+      WHERE i < 10000) INSERT INTO image (uuid, operation, created, size, layer)
+      SELECT printf('10000000-0000-0000-0000-%012d', i), printf('00000000-0000-0000-0000-%012d', i),
+      (unixepoch() - iif(i > 5000, 60, 200 * 86400)) * 1000000, 0,
+      100000 + 50 * iif(i > 500, 31 + i % 570, 1 + i % 30) FROM n]]))
     db:close()
     engine:launch()
     local reply = engine:post("/v1/gc", "{}")
     assert.are.equal(200, reply.status, reply.body)
     assert.are.same({ 500, 0 }, { reply.json.images, reply.json.operations })
+    -- 30 chains with what was squashed, and of the others the two that it stands for.
+    assert.are.equal(30 * 51 + 570 * 2, reply.json.layers)
     reply = engine:post("/v1/gc", { operations_older_than = 298000 })
     assert.are.equal(200, reply.status, reply.body)
     assert.is_true(reply.json.operations > 3000, reply.body)
+    assert.are.equal(0, reply.json.layers)
   end)
 end)

@@ -123,12 +123,6 @@ static void remove_rows(struct collection *c) {
 
 static void sweep_work(struct job *j) {
     struct collection *c = (struct collection *)j;
-    int64_t now = wall_microseconds();
-    /* Times that a wrong clock gave are set to now. */
-    if (!c->request &&
-        store_mend_times(job_engine(j)->store, PLAUSIBLE * 1000000, now,
-                         &c->fault) < 0)
-        return;
     if (gc_sweep(c->gc, &c->fault) < 0 && !c->fault.status)
         fault_set(&c->fault, 500, "garbage collection failed");
 }
@@ -181,8 +175,10 @@ static bool is_due(struct engine *e) {
 }
 
 bool gc_when_due(struct engine *e) {
-    static const struct gc_options usual = {
-        .untagged = GC_AGE, .operations = GC_AGE, .files = GC_AGE};
+    static const struct gc_options usual = {.untagged = GC_AGE,
+                                            .operations = GC_AGE,
+                                            .files = GC_AGE,
+                                            .earliest = PLAUSIBLE};
     double now = monotonic_seconds();
     struct fault f;
     if ((e->collected && now - e->collected < RETRY_SECONDS) || !is_due(e))

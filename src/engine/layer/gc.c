@@ -19,8 +19,8 @@
  * written. */
 #define ORPHAN_LOG_SECONDS 86400
 #define UNTOLD_SECONDS 86400
-/* The rows of each table that one step removes: some milliseconds of the
- * loop. */
+/* The rows of a table that one step looks at: the loop waits for a few
+ * milliseconds. */
 #define STEP_ROWS 200
 
 struct gc {
@@ -167,9 +167,12 @@ int gc_remove_rows(struct gc *g, const struct gc_pins *p, struct fault *f) {
                          .untold = now - UNTOLD_SECONDS * INT64_C(1000000),
                          .operations = now - o->operations * 1000000,
                          .files = now - o->files * 1000000,
+                         .earliest = o->earliest * 1000000,
+                         .now = now,
                          .rows = o->dry_run ? -1 : STEP_ROWS,
                          .stage = g->garbage.stage,
-                         .seen = g->garbage.seen};
+                         .seen = g->garbage.seen,
+                         .reached = g->garbage.reached};
     gc_garbage_free(&g->garbage);
     return store_remove_garbage(g->store, &t, p, &g->report, &g->garbage, f);
 }

@@ -25,6 +25,10 @@
 struct gc_options {
     bool dry_run; /* only report */
     int64_t untagged, operations, files;
+    /* Seconds since 1970. Rows of an earlier time, or one to come, which a
+     * wrong clock gave them, count as new from now on. 0: they stay as they
+     * are. */
+    int64_t earliest;
 };
 
 struct layers;
@@ -33,7 +37,8 @@ struct gc *gc_new(int dir_fd, struct store *s, struct layers *l,
                   const struct gc_options *o, struct fault *f);
 /* Remove contents and logs without a row. Worker. */
 int gc_sweep(struct gc *g, struct fault *f);
-/* Remove rows in one transaction, few enough for the loop to wait for it. From
+/* Look at some rows in one transaction, few enough for the loop to wait for
+ * it, and remove what nothing needs. From
  * the making of the pins until the return nobody may begin to use an image or a
  * file. */
 int gc_remove_rows(struct gc *g, const struct gc_pins *p, struct fault *f);

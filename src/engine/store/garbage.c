@@ -70,15 +70,17 @@ static int run_sql(struct store *s, const char *sql, struct fault *f) {
 
 static int pin(struct store *s, const struct gc_pins *p, struct fault *f) {
     if (run_sql(s,
-                "CREATE TEMP TABLE IF NOT EXISTS pinned (layer INTEGER);"
-                "CREATE TEMP TABLE IF NOT EXISTS pinned_file (sha256 TEXT);"
+                "CREATE TEMP TABLE IF NOT EXISTS pinned"
+                " (layer INTEGER PRIMARY KEY);"
+                "CREATE TEMP TABLE IF NOT EXISTS pinned_file"
+                " (sha256 TEXT PRIMARY KEY) WITHOUT ROWID;"
                 "DELETE FROM pinned; DELETE FROM pinned_file",
                 f) < 0)
         return -1;
     sqlite3_stmt *layer CLEANUP(cleanup_statement) =
-        prepare(s, "INSERT INTO pinned VALUES (?)", f);
+        prepare(s, "INSERT OR IGNORE INTO pinned VALUES (?)", f);
     sqlite3_stmt *file CLEANUP(cleanup_statement) =
-        prepare(s, "INSERT INTO pinned_file VALUES (?)", f);
+        prepare(s, "INSERT OR IGNORE INTO pinned_file VALUES (?)", f);
     if (!layer || !file)
         return -1;
     for (size_t i = 0; i < p->layer_count; i++) {
@@ -96,60 +98,69 @@ static int pin(struct store *s, const struct gc_pins *p, struct fault *f) {
     return 0;
 }
 
-int store_mend_times(struct store *s, int64_t earliest, int64_t now,
-                     struct fault *f) {
-    static const char *const statements[] = {
-        "UPDATE image SET created = ?2 WHERE created NOT BETWEEN ?1 AND ?2",
-        "UPDATE file SET updated = ?2 WHERE updated NOT BETWEEN ?1 AND ?2",
-        "UPDATE operation SET created = ?2"
-        " WHERE created NOT BETWEEN ?1 AND ?2",
-        "UPDATE operation SET finished = ?2"
-        " WHERE finished <> 0 AND finished NOT BETWEEN ?1 AND ?2"};
-    pthread_mutex_t *held CLEANUP(store_release) = store_acquire_folded(s);
-    (void)held;
-    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
-        sqlite3_stmt *q CLEANUP(cleanup_statement) =
-            prepare(s, statements[i], f);
-        if (!q)
-            return -1;
-        sqlite3_bind_int64(q, 1, earliest);
-        sqlite3_bind_int64(q, 2, now);
-        if (store_run(s, q, f) < 0)
-            return -1;
-    }
-    return 0;
-}
+/* ---- parts ---- */
 
-/* One of the statements below took `count` rows. */
-static void note_rows(struct gc_garbage *g, const struct gc_times *t,
-                      int64_t count) {
-    g->more = g->more || count == t->rows;
-}
+/* The rows of a table that one step looks at: those with an id above `seen`, up
+ * to `last`. */
+struct part {
+    int64_t seen, last;
+    bool more; /* there may be some above `last` */
+};
 
-/* ---- images ---- */
-
-/* Looking at an operation takes less time than removing a row. */
-enum { OPERATIONS_FOR_ROW = 10 };
-
-/* The last one of the next operations. Returns whether there are more, or -1.
- */
-static int find_next(struct store *s, int64_t most, int64_t seen, int64_t *last,
-                     struct fault *f) {
-    sqlite3_stmt *q CLEANUP(cleanup_statement) =
-        prepare(s,
-                "SELECT max(id), count(*) FROM (SELECT id FROM operation"
-                " WHERE id > ?1 ORDER BY id LIMIT ?2)",
-                f);
+/* The next `most` rows, or all for -1. */
+static int find_part(struct store *s, const char *table, int64_t most,
+                     int64_t seen, struct part *p, struct fault *f) {
+    char sql[160];
+    snprintf(sql, sizeof sql,
+             "SELECT ifnull(max(id), ?1), count(*) FROM"
+             " (SELECT id FROM main.%s WHERE id > ?1 ORDER BY id LIMIT ?2)",
+             table);
+    sqlite3_stmt *q CLEANUP(cleanup_statement) = prepare(s, sql, f);
     if (!q)
         return -1;
     sqlite3_bind_int64(q, 1, seen);
     sqlite3_bind_int64(q, 2, most);
     if (store_row(s, q, f) != 1)
         return -1;
-    int64_t count = sqlite3_column_int64(q, 1);
-    *last = count ? sqlite3_column_int64(q, 0) : seen;
-    return count == most;
+    *p = (struct part){.seen = seen,
+                       .last = sqlite3_column_int64(q, 0),
+                       .more = sqlite3_column_int64(q, 1) == most};
+    return 0;
 }
+#define IN_PART " id > ?1 AND id <= ?2 "
+
+/* A statement about a part, which has two times beside. */
+static sqlite3_stmt *prepare_part(struct store *s, const char *sql,
+                                  const struct part *p, int64_t first,
+                                  int64_t second, struct fault *f) {
+    sqlite3_stmt *q = prepare(s, sql, f);
+    if (!q)
+        return NULL;
+    sqlite3_bind_int64(q, 1, p->seen);
+    sqlite3_bind_int64(q, 2, p->last);
+    sqlite3_bind_int64(q, 3, first);
+    sqlite3_bind_int64(q, 4, second);
+    return q;
+}
+
+static int run_part(struct store *s, const char *sql, const struct part *p,
+                    int64_t first, int64_t second, struct fault *f) {
+    sqlite3_stmt *q CLEANUP(cleanup_statement) =
+        prepare_part(s, sql, p, first, second, f);
+    return q ? store_run(s, q, f) : -1;
+}
+
+/* Sets times of a part that no right clock has shown to now. */
+#define MEND(table, time)                                                      \
+    "UPDATE " table " SET " time " = ?4 WHERE" IN_PART "AND " time             \
+    " NOT BETWEEN ?3 AND ?4"
+
+static int mend(struct store *s, const char *sql, const struct gc_times *t,
+                const struct part *p, struct fault *f) {
+    return t->earliest ? run_part(s, sql, p, t->earliest, t->now, f) : 0;
+}
+
+/* ---- images ---- */
 
 /* What operations use an image for. */
 #define USED_RECENTLY "1"
@@ -159,8 +170,8 @@ static int find_next(struct store *s, int64_t most, int64_t seen, int64_t *last,
 /* One that has not ended counts. */
 #define NOTE(how, image, since)                                                \
     "INSERT OR IGNORE INTO temp.use SELECT " how ", " image                    \
-    " FROM operation WHERE id > ?1 AND id <= ?2 AND " image " IS NOT NULL"     \
-    " AND (finished = 0 OR finished >= " since ")"
+    " FROM operation WHERE" IN_PART "AND (finished = 0 OR finished >= " since  \
+    ") AND EXISTS (SELECT 1 FROM image WHERE uuid = " image ")"
 #define UNTAGGED "?3"
 #define UNTOLD "?4"
 
@@ -172,22 +183,21 @@ static int note_uses(struct store *s, const struct gc_times *t, int64_t most,
         NOTE(USED_RECENTLY, "result_image", UNTAGGED),
         NOTE(USED_LATELY, "image", UNTOLD),
         NOTE(MADE_BY_RUN, "result_image", UNTAGGED) " AND kind = 'instance'"};
-    int more = find_next(s, most, seen, &g->seen, f);
-    for (size_t i = 0; more >= 0 && i < sizeof statements / sizeof *statements;
-         i++) {
-        sqlite3_stmt *q CLEANUP(cleanup_statement) =
-            prepare(s, statements[i], f);
-        if (!q)
+    struct part p;
+    if (find_part(s, "operation", most, seen, &p, f) < 0 ||
+        mend(s, MEND("operation", "created"), t, &p, f) < 0 ||
+        mend(s, MEND("operation", "finished") " AND finished <> 0", t, &p, f) <
+            0)
+        return -1;
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
+        if (run_part(s, statements[i], &p, t->untagged, t->untold, f) < 0)
             return -1;
-        sqlite3_bind_int64(q, 1, seen);
-        sqlite3_bind_int64(q, 2, g->seen);
-        sqlite3_bind_int64(q, 3, t->untagged);
-        sqlite3_bind_int64(q, 4, t->untold);
-        if (store_run(s, q, f) < 0)
-            return -1;
-    }
-    return more;
+    g->seen = p.last;
+    return p.more;
 }
+
+/* An operation takes less time than a row of another table. */
+enum { OPERATIONS_FOR_ROW = 4 };
 
 static int find_uses(struct store *s, const struct gc_times *t,
                      struct gc_garbage *g, struct fault *f) {
@@ -207,131 +217,196 @@ static int find_uses(struct store *s, const struct gc_times *t,
 static int remove_images(struct store *s, const struct gc_times *t,
                          struct gc_report *r, struct gc_garbage *g,
                          struct fault *f) {
-    /* What has begun since. */
-    if (note_uses(s, t, -1, g->seen, g, f) < 0)
-        return -1;
-    sqlite3_stmt *q CLEANUP(cleanup_statement) = prepare(
-        s,
-        "DELETE FROM image WHERE uuid IN (SELECT uuid FROM image i"
-        " WHERE tag IS NULL AND public IS NULL"
+    static const char sql[] =
+        "DELETE FROM image AS i WHERE" IN_PART
+        "AND tag IS NULL AND public IS NULL"
         " AND layer NOT IN (SELECT layer FROM temp.pinned) AND ("
-        "((created < ?1"
-        " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
-        " WHERE status = 'FAILED' AND status <> 'SUCCESS'"
-        " AND result_image IS NULL)))"
+        "((created < " UNTAGGED " OR (created < " UNTOLD
+        " AND EXISTS (SELECT 1 FROM operation o WHERE o.uuid = i.operation"
+        " AND status = 'FAILED' AND result_image IS NULL)))"
         " AND NOT EXISTS (SELECT 1 FROM temp.use u WHERE u.image = i.uuid"
         " AND how = " USED_RECENTLY "))"
-        " OR (created < ?2 AND operation IN (SELECT uuid FROM operation"
-        " WHERE kind = 'image_import'"
+        " OR (created < " UNTOLD
+        " AND EXISTS (SELECT 1 FROM operation o WHERE o.uuid = i.operation"
+        " AND kind = 'image_import'"
         " AND json_extract(metadata, '$.temporary'))"
         " AND NOT EXISTS (SELECT 1 FROM temp.use u WHERE u.image = i.uuid"
-        " AND how IN (" USED_LATELY ", " MADE_BY_RUN ")))) LIMIT ?3)",
-        f);
-    if (!q)
-        return -1;
-    sqlite3_bind_int64(q, 1, t->untagged);
-    sqlite3_bind_int64(q, 2, t->untold);
-    sqlite3_bind_int64(q, 3, t->rows);
-    if (store_run(s, q, f) < 0)
+        " AND how IN (" USED_LATELY ", " MADE_BY_RUN "))))";
+    struct part p;
+    /* What has begun since. */
+    if (note_uses(s, t, -1, g->seen, g, f) < 0 ||
+        find_part(s, "image", t->rows, t->reached, &p, f) < 0 ||
+        mend(s, MEND("image", "created"), t, &p, f) < 0 ||
+        run_part(s, sql, &p, t->untagged, t->untold, f) < 0)
         return -1;
     r->images += sqlite3_changes(s->db);
-    note_rows(g, t, sqlite3_changes(s->db));
+    g->reached = p.last;
+    g->more = p.more;
     return g->more ? 0 : run_sql(s, "DELETE FROM temp.use", f);
 }
 
 /* ---- layers ---- */
 
-/* Notes the layers that chains of images, and what is pinned, are made of. One
- * that another stands for is none of them, although it is named: the other one
- * takes its name's place. */
-static int find_used_layers(struct store *s, struct fault *f) {
+/* A layer is needed while an image, or another layer, names it, and while it is
+ * pinned. So each can be judged by itself, by indexes, and it does not matter
+ * what else is added meanwhile.
+ *
+ * The upper ones go first. Most of them have larger ids; where a layer names
+ * one that has been looked at already (the squashed one that stands for it), a
+ * table keeps that for the next step. */
+
+/* Notes the layers of this step, and those of them that another one stands for
+ * and that nobody uses by themselves: the other one takes their names' place.
+ */
+static int find_layers(struct store *s, const struct gc_times *t,
+                       int64_t reached, struct fault *f) {
+    if (t->reached == 0 &&
+        run_sql(
+            s,
+            "CREATE TEMP TABLE IF NOT EXISTS later (id INTEGER PRIMARY KEY);"
+            "CREATE TEMP TABLE IF NOT EXISTS looked"
+            " (id INTEGER PRIMARY KEY);"
+            "CREATE TEMP TABLE IF NOT EXISTS renamed"
+            " (id INTEGER PRIMARY KEY, squashed INTEGER);"
+            "DELETE FROM later",
+            f) < 0)
+        return -1;
+    sqlite3_stmt *q CLEANUP(cleanup_statement) = NULL;
+    if (run_sql(s,
+                "DELETE FROM looked;"
+                "INSERT INTO looked SELECT id FROM later;"
+                "DELETE FROM later",
+                f) < 0 ||
+        !(q = prepare(s,
+                      "INSERT OR IGNORE INTO looked SELECT id FROM main.layer"
+                      " WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+                      f)))
+        return -1;
+    sqlite3_bind_int64(q, 1, reached);
+    sqlite3_bind_int64(q, 2, t->rows);
+    return store_run(s, q, f);
+}
+
+static int rename_squashed(struct store *s, struct fault *f) {
     return run_sql(
         s,
-        "CREATE TEMP TABLE IF NOT EXISTS used (id INTEGER PRIMARY KEY);"
-        "DELETE FROM used;"
-        "WITH RECURSIVE chain (id) AS ("
-        " SELECT ifnull(squashed, layer.id) FROM image"
-        " JOIN layer ON layer.id = image.layer"
-        " UNION SELECT layer FROM temp.pinned"
-        " UNION SELECT ifnull(n.squashed, n.id) FROM chain"
-        " JOIN layer l USING (id) JOIN layer n ON n.id = l.parent)"
-        "INSERT INTO used SELECT id FROM chain;"
-        "CREATE TEMP TABLE IF NOT EXISTS renamed"
-        " (id INTEGER PRIMARY KEY, squashed INTEGER);"
         "DELETE FROM renamed;"
-        "INSERT INTO renamed SELECT id, squashed FROM main.layer WHERE"
-        " squashed IS NOT NULL AND id NOT IN (SELECT id FROM used);"
+        "INSERT INTO renamed SELECT id, squashed FROM temp.looked"
+        " JOIN main.layer USING (id) WHERE squashed IS NOT NULL"
+        " AND id NOT IN (SELECT layer FROM temp.pinned);"
         "UPDATE image SET layer = (SELECT squashed FROM renamed"
         " WHERE id = layer) WHERE layer IN (SELECT id FROM renamed);"
         "UPDATE imported_layer SET layer = (SELECT squashed FROM renamed"
         " WHERE id = layer) WHERE layer IN (SELECT id FROM renamed);"
         "UPDATE layer SET parent = (SELECT r.squashed FROM renamed r"
         " WHERE r.id = parent) WHERE parent IN (SELECT id FROM renamed);"
-        "UPDATE layer SET squashed = NULL WHERE squashed IN"
-        " (SELECT id FROM layer WHERE id NOT IN (SELECT id FROM used))",
+        "UPDATE layer SET squashed = (SELECT r.squashed FROM renamed r"
+        " WHERE r.id = layer.squashed)"
+        " WHERE squashed IN (SELECT id FROM renamed)",
         f);
 }
+/* Removes a layer that nothing needs. One that it needed may be next: below
+ * `reached` it is looked at anyway. */
+static int remove_layer(struct store *s, sqlite3_stmt *q, int64_t id,
+                        int64_t reached, struct gc_report *r,
+                        struct gc_garbage *g, struct fault *f) {
+    sqlite3_reset(q);
+    sqlite3_bind_int64(q, 1, id);
+    int row = store_row(s, q, f);
+    if (row != 1)
+        return row;
+    if (!grow(&g->layers, g->layer_count, sizeof *g->layers))
+        return fault_memory(f);
+    g->layers[g->layer_count++] = id;
+    r->layers++;
+    r->layer_bytes += sqlite3_column_int64(q, 0);
+    char sql[200];
+    for (int i = 1; i <= 2; i++) {
+        int64_t needed = sqlite3_column_int64(q, i);
+        snprintf(sql, sizeof sql, "INSERT OR IGNORE INTO later VALUES (%lld)",
+                 (long long)needed);
+        if ((needed > id || needed >= reached) && run_sql(s, sql, f) < 0)
+            return -1;
+    }
+    snprintf(sql, sizeof sql, "DELETE FROM imported_layer WHERE layer = %lld",
+             (long long)id);
+    return run_sql(s, sql, f);
+}
 
-/* Finding them takes longer than removing one, so many go at once; the upper
- * ones first, which have larger ids. */
-enum { LAYERS_FOR_ROW = 10 };
+static int remove_looked(struct store *s, int64_t rows, int64_t reached,
+                         struct gc_report *r, struct gc_garbage *g,
+                         struct fault *f) {
+    sqlite3_stmt *looked CLEANUP(cleanup_statement) =
+        prepare(s, "SELECT id FROM temp.looked ORDER BY id DESC", f);
+    sqlite3_stmt *q CLEANUP(cleanup_statement) =
+        prepare(s,
+                "DELETE FROM layer WHERE id = ?1"
+                " AND id NOT IN (SELECT layer FROM temp.pinned)"
+                " AND NOT EXISTS (SELECT 1 FROM image WHERE layer = ?1)"
+                " AND NOT EXISTS (SELECT 1 FROM layer n WHERE n.parent = ?1)"
+                " AND NOT EXISTS (SELECT 1 FROM layer n WHERE n.squashed = ?1)"
+                " RETURNING size, parent, squashed",
+                f);
+    int row = -1;
+    int64_t count = 0;
+    while (looked && q && (row = store_row(s, looked, f)) == 1) {
+        int64_t id = sqlite3_column_int64(looked, 0);
+        if (id < reached) {
+            g->reached = id;
+            count++;
+        }
+        if (remove_layer(s, q, id, reached, r, g, f) < 0)
+            return -1;
+    }
+    g->more = count == rows;
+    return row;
+}
+
+static int find_later(struct store *s, struct gc_garbage *g, struct fault *f) {
+    sqlite3_stmt *q CLEANUP(cleanup_statement) =
+        prepare(s, "SELECT 1 FROM later LIMIT 1", f);
+    int row = q ? store_row(s, q, f) : -1;
+    g->more = g->more || row == 1;
+    return row < 0 ? -1 : 0;
+}
 
 static int remove_layers(struct store *s, const struct gc_times *t,
                          struct gc_report *r, struct gc_garbage *g,
                          struct fault *f) {
-    int64_t most = t->rows < 0 ? -1 : t->rows * LAYERS_FOR_ROW;
-    if (find_used_layers(s, f) < 0)
+    int64_t reached = t->reached ? t->reached : INT64_MAX;
+    if (find_layers(s, t, reached, f) < 0 || rename_squashed(s, f) < 0 ||
+        remove_looked(s, t->rows, reached, r, g, f) < 0)
         return -1;
-    sqlite3_stmt *q CLEANUP(cleanup_statement) =
-        prepare(s,
-                "DELETE FROM layer WHERE id IN (SELECT id FROM layer"
-                " WHERE id NOT IN (SELECT id FROM temp.used)"
-                " ORDER BY id DESC LIMIT ?) RETURNING id, size",
-                f);
-    int row = -1;
-    if (q)
-        sqlite3_bind_int64(q, 1, most);
-    while (q && (row = store_row(s, q, f)) == 1) {
-        if (!grow(&g->layers, g->layer_count, sizeof *g->layers))
-            return fault_memory(f);
-        g->layers[g->layer_count++] = sqlite3_column_int64(q, 0);
-        r->layers++;
-        r->layer_bytes += sqlite3_column_int64(q, 1);
-    }
-    g->more = (int64_t)g->layer_count == most;
-    return row < 0 ? -1
-                   : run_sql(s,
-                             "DELETE FROM imported_layer WHERE layer NOT IN"
-                             " (SELECT id FROM layer)",
-                             f);
+    return find_later(s, g, f);
 }
 
 static int remove_files(struct store *s, const struct gc_times *t,
                         struct gc_report *r, struct gc_garbage *g,
                         struct fault *f) {
-    sqlite3_stmt *q CLEANUP(cleanup_statement) =
-        prepare(s,
-                "DELETE FROM file WHERE sha256 IN (SELECT sha256 FROM file"
-                " WHERE updated < ?1 AND sha256 NOT IN"
-                " (SELECT sha256 FROM temp.pinned_file) LIMIT ?2)"
-                " RETURNING sha256, size",
-                f);
-    if (!q)
+    struct part p;
+    if (find_part(s, "file", t->rows, t->reached, &p, f) < 0 ||
+        mend(s, MEND("file", "updated"), t, &p, f) < 0)
         return -1;
-    sqlite3_bind_int64(q, 1, t->files);
-    sqlite3_bind_int64(q, 2, t->rows);
-    size_t before = g->file_count;
-    int row;
-    while ((row = store_row(s, q, f)) == 1) {
+    sqlite3_stmt *q CLEANUP(cleanup_statement) =
+        prepare_part(s,
+                     "DELETE FROM file WHERE" IN_PART "AND updated < ?3"
+                     " AND sha256 NOT IN (SELECT sha256 FROM temp.pinned_file)"
+                     " RETURNING sha256, size",
+                     &p, t->files, 0, f);
+    int row = -1;
+    while (q && (row = store_row(s, q, f)) == 1) {
         if (!add_text(&g->files, &g->file_count, sizeof *g->files,
                       (const char *)sqlite3_column_text(q, 0)))
             return fault_memory(f);
         r->files++;
         r->file_bytes += sqlite3_column_int64(q, 1);
     }
-    note_rows(g, t, (int64_t)(g->file_count - before));
+    g->reached = p.last;
+    g->more = p.more;
     return row;
 }
+
+/* ---- operations ---- */
 
 /* Both statements take the same ones: the oldest, by an index. By id, all rows
  * would be looked at where none is as old. */
@@ -380,7 +455,7 @@ static int remove_operations(struct store *s, const struct gc_times *t,
             return fault_memory(f);
         r->operations++;
     }
-    note_rows(g, t, (int64_t)(g->operation_count - before));
+    g->more = (int64_t)(g->operation_count - before) == t->rows;
     return row;
 }
 
@@ -408,11 +483,13 @@ static int remove_some(struct store *s, const struct gc_times *t,
                        struct gc_garbage *out, struct fault *f) {
     out->stage = t->stage;
     out->seen = t->seen;
+    out->reached = t->reached;
     if (remove_part(s, t->stage, t, p, r, out, f) < 0)
         return -1;
     if (!out->more && t->stage != GC_OPERATIONS) {
         out->more = true;
         out->stage = t->stage + 1;
+        out->reached = 0;
     }
     return 0;
 }

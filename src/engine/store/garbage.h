@@ -25,11 +25,6 @@ struct gc_report {
     int64_t operations, logs, log_bytes;
 };
 
-/* In a worker: rows of a time before `earliest` or after `now`
- * get the time `now`. */
-int store_mend_times(struct store *s, int64_t earliest, int64_t now,
-                     struct fault *f);
-
 /* Operations tell which images were used: they go only when all images have
  * gone that may, and then no image is looked at any more. */
 enum gc_stage { GC_USES, GC_IMAGES, GC_LAYERS, GC_FILES, GC_OPERATIONS };
@@ -45,16 +40,19 @@ struct gc_garbage {
     bool more;           /* there is a next step */
     enum gc_stage stage; /* of it */
     int64_t seen;        /* the last operation that was looked at */
+    int64_t reached;     /* the last row of another table */
 };
 void gc_garbage_free(struct gc_garbage *g);
 /* `untold` is the time for images that nobody was told of, and temporary ones.
- * Times in microseconds since 1970, and how many rows may go at most; -1: all.
- * Does a part of one stage; in a dry run all of them, which is rolled back. */
+ * Times in microseconds since 1970. If there is an `earliest` time, rows of one
+ * before it, or after `now`, get the time `now` first. Looks at so many rows of
+ * one stage; -1: at all. In a dry run all stages are done, and rolled back. */
 struct gc_times {
     int64_t untagged, untold, operations, files;
+    int64_t earliest, now;
     int64_t rows;
-    enum gc_stage stage; /* and `seen`, of the step before; 0 at first */
-    int64_t seen;
+    enum gc_stage stage; /* and these, of the step before; 0 at first */
+    int64_t seen, reached;
 };
 int store_remove_garbage(struct store *s, const struct gc_times *t,
                          const struct gc_pins *p, struct gc_report *r,

@@ -75,6 +75,13 @@ static const char *const migrations[] = {
     " name TEXT PRIMARY KEY, directory TEXT NOT NULL UNIQUE,"
     " created INTEGER NOT NULL, used INTEGER NOT NULL,"
     " quota INTEGER NOT NULL, size INTEGER NOT NULL);",
+
+    /* Garbage collection asks of each layer by itself whether it is needed. */
+    "CREATE INDEX image_layer ON image (layer);"
+    "CREATE INDEX layer_parent ON layer (parent);"
+    "CREATE INDEX layer_squashed ON layer (squashed)"
+    " WHERE squashed IS NOT NULL;"
+    "CREATE INDEX imported_layer_layer ON imported_layer (layer);",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof *migrations))
 
