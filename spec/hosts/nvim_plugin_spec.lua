@@ -388,7 +388,7 @@ describe("the Neovim plugin", function()
       output()
       vim.cmd("Contree begin other:1")
       wait_told(1)
-      io.write(seen[1]:match("contree: ([^(]*)"))
+      io.write(seen[1]:match("contree: ([^(]*)%%(.+%%)$"))
       vim.cmd("Contree! begin tag:no-such:image")
       wait_told(2)
       io.write(seen[2]:match("no image has the tag"), " ")
@@ -432,10 +432,45 @@ describe("the Neovim plugin", function()
     ]])
   end)
 
+  it("has tools for agents, which take null for what is not given", function()
+    local folder = place.directory .. "/tools"
+    os.execute(("mkdir %s && cd %s && git init -q && seq 3 >numbers"):format(folder, folder))
+    prints_with_plugin("before the last run;before the last 2 runs;made", ([[
+      vim.cmd("cd %s")
+      local tools = require("contree.nvim.tools")
+      local function call(name, given)
+        local words
+        for _, tool in ipairs(tools.list) do
+          if tool.name == name then
+            tools.start(tool, given, {
+              done = function(text) words = text end,
+              failed = function(text) words = "failed: " .. text end,
+            })
+          end
+        end
+        assert(vim.wait(20000, function() return words end))
+        assert(not words:find("^failed"), words)
+        return words
+      end
+      for i = 1, 4 do
+        call("workspace_run", { command = "echo " .. i .. " >made", image = vim.NIL,
+          timeout = vim.NIL, prefer = vim.NIL })
+      end
+      io.write(call("workspace_rollback", { runs = vim.NIL }):match("before.*"), ";")
+      io.write(call("workspace_rollback", { runs = 2 }):match("before.*"), ";")
+      call("workspace_apply", { only = {}, risky = false })
+      io.write(vim.fn.readfile("made")[1] == "1" and "made" or "not made")
+    ]]):format(folder))
+  end)
+
   it("completes", function()
-    prints_with_plugin("rollback run busybox:latest", [[
+    prints_with_plugin("rollback run busybox:latest main", [[
       io.write(table.concat(vim.fn.getcompletion("Contree r", "cmdline"), " ", 2, 3), " ")
-      io.write(table.concat(vim.fn.getcompletion("Contree run busy", "cmdline"), " "))
+      io.write(table.concat(vim.fn.getcompletion("Contree run busy", "cmdline"), " "), " ")
+      set("true")
+      vim.cmd("Contree run")
+      output()
+      io.write(table.concat(vim.fn.getcompletion("Contree checkout ", "cmdline"), " "))
     ]])
   end)
 

@@ -42,6 +42,12 @@ static void life(void) {
     CHECK_NUMBER(f.status, 400);
     CHECK_NUMBER(volume_remove(e.l, "none", &f), -1);
     CHECK_NUMBER(f.status, 404);
+    /* Where volumes are, nothing can be made. */
+    CHECK_NUMBER(renameat(e.d.fd, "v", e.d.fd, "away"), 0);
+    CHECK_NUMBER(volume_find_or_make(e.l, "new", 0, &again, &f), -1);
+    CHECK_NUMBER(f.status, 500);
+    CHECK_NUMBER(renameat(e.d.fd, "away", e.d.fd, "v"), 0);
+    CHECK_NUMBER(rows(&e), 1);
     CHECK_NUMBER(volume_remove(e.l, "a/b:c", &f), 0);
     CHECK(!has_directory(&e, &v));
     CHECK_NUMBER(rows(&e), 0);

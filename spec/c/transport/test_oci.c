@@ -323,6 +323,9 @@ static void refusals(void) {
     refused("index '{\"size\":1,\"digest\":\"sha512:aa\"}'", "SHA-256");
     refused("index '{\"size\":1,\"digest\":\"sha256:../../../etc/passwd\"}'",
             "SHA-256");
+    refused("index \"{\\\"size\\\":1,\\\"digest\\\":\\\"sha256:"
+            "$(printf %064d 0 | tr 0 /)\\\"}\"",
+            "SHA-256");
     refused("index '{}'", "a size");
     refused("finish; size=-1; index \"$(entry x)\"", "a size");
     refused("finish; size=99999999999999; index \"$(entry x)\"", "a size");

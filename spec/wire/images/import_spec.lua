@@ -111,6 +111,25 @@ describe("POST /images/import", function()
       assert.are.equal(operation.uuid, engine:get("/v1/operations?kind=image_import").json[1].uuid)
     end)
 
+    it("needs no policy of the administrator's, and obeys one", function()
+      if wire.run("test -d /etc/containers && id -u") ~= "0" then
+        return pending("needs root, to mount")
+      end
+      local url = plain:push("good/policy:1", BASE .. "layer base.tgz; finish")
+      for policy, status in pairs{ [""] = "SUCCESS",
+        ['{"default":[{"type":"reject"}]}'] = "FAILED" } do
+        local file = disk.write(plain.directory .. "/policy", policy)
+        local other = wire.start("", ("unshare -m sh -c 'mount -t tmpfs none /etc/containers; "
+          .. "if test -s %s; then cp %s /etc/containers/policy.json; fi; exec \"$@\"' sh")
+          :format(file, file))
+        local operation = other:wait(other:post("/v1/images/import", { registry = { url = url } })
+          .json.uuid)
+        other:stop()
+        assert.are.equal(status, operation.status, operation.error)
+        if status == "FAILED" then assert.matches("rejected by policy", operation.error) end
+      end
+    end)
+
     it("F8: has a directory to start in that tells nothing of the machine", function()
       local here = wire.run("mktemp -d -t contree-here-XXXXXX")
       local missing = here .. "-not"

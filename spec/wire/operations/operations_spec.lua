@@ -29,12 +29,29 @@ describe("/operations", function()
     return path .. "/" .. tostring(spid):gsub("%.0$", "") .. (rest or "")
   end
   describe("GET", function()
+    it("has nothing of an image that could not be saved", function()
+      local uuid = running("echo >/f; until test -e /go; do sleep 0.05; done",
+        { disposable = false })
+      -- Where the layers are.
+      wire.run(("mv %s/l %s/away"):format(engine.data, engine.data))
+      assert.are.equal(201, engine:post(process(uuid), { command = "touch", args = { "/go" } })
+        .status)
+      local operation = engine:wait(uuid)
+      wire.run(("mv %s/away %s/l"):format(engine.data, engine.data))
+      assert.are.equal("FAILED", operation.status)
+      assert.are.same({ wire.null, wire.null },
+        { operation.image_size, operation.result_image_uuid })
+      assert.are.equal("SUCCESS", engine:run{ shell = true, disposable = false,
+        command = "echo >/f" }.status)
+    end)
+
     it("knows a running operation", function()
       local uuid = running("echo early; sleep 60")
       local operation = get(uuid).json
       assert.are.equal("EXECUTING", operation.status)
       assert.are.equal(wire.null, operation.metadata.result)
       assert.are.equal("echo early; sleep 60", operation.metadata.command)
+      assert.are.equal("tag:busybox:latest", operation.metadata.image)
       local result = wire.eventually("the output", function()
         local r = get(uuid, "?inflight=1").json.metadata.result
         return r.stdout.value == "early\n" and r
