@@ -188,11 +188,12 @@ include fuzz/rules.mk
 
 # The benchmarks, too, so that they keep up with what they measure.
 c-tests: $(C_TESTS) $(B)/peers/floor $(B)/peers/store \
-	$(B)/spec/support/listener $(B)/spec/support/faulty $(B)/spec/support/disk_log \
+	$(B)/spec/support/listener $(B)/spec/support/leaver \
+	$(B)/spec/support/faulty $(B)/spec/support/disk_log \
 	$(B)/spec/support/shifted_clock.so
 
 # For sandboxes, which have no libraries: static, and without sanitizers.
-$(B)/spec/support/listener: spec/support/listener.c
+$(B)/spec/support/listener $(B)/spec/support/leaver: $(B)/spec/support/%: spec/support/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O1 -Wall -Wextra -Werror -static -o $@ $<
 

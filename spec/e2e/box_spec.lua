@@ -106,6 +106,81 @@ describe("a box", function()
     end)
   end)
 
+  it("says of each command whether its time limit has ended it, also when both come at once",
+    function()
+      -- What it does for so long, and what it would say: 7, or 137 if a part of it is killed alone.
+      local ways = { "usleep %d; exit 7", "usleep %d & wait $!; exit 7", "usleep %d | cat; exit 7",
+        "(setsid usleep %d); exit 7", "set -m; usleep %d; exit 7",
+        "sh -c 'usleep %d; exit 3'; exit 7", "trap 'exit 9' TERM HUP INT; usleep %d; exit 7" }
+      local first = 950000
+      local function run_all(box, disturb)
+        local tasks, seen = {}, { limit = 0, itself = 0 }
+        for i = 1, 42 do
+          -- From a bit before the limit of a second to a bit after it; every tenth far beyond.
+          local us = i % 10 == 0 and 100000000 or first + i * 3000
+          tasks[i] = contree.spawn(function()
+            local result = box:run{ shell = ways[i % #ways + 1]:format(us), timeout = 1 }
+            local how = result.timed_out and "limit" or "itself"
+            seen[how] = seen[how] + 1
+            assert.are.same(result.timed_out and { exit_code = result.exit_code, signal = 9,
+              limit = "timeout", value = 1 } or { exit_code = 7 },
+              { exit_code = result.exit_code, signal = result.signal, limit = result.limit,
+                value = result.limit_value })
+            assert.is_true(result.timed_out or us < 100000000)
+          end)
+        end
+        if disturb then disturb() end
+        for _, task in ipairs(tasks) do task:wait() end
+        return seen
+      end
+      contree.async(function()
+        local box = busybox:open()
+        assert.is_true(run_all(box).limit > 3)
+        -- Their clocks stand still now and then.
+        run_all(box, function()
+          for _ = 1, 4 do
+            contree.sleep(0.25)
+            box:snapshot()
+            box.operation:pause()
+            box.operation:resume()
+          end
+        end)
+        box:close()
+      end)
+    end)
+
+  it("says so of one that has left its group and would end when others of it are killed", function()
+    local leaver = wire.run("dirname $(command -v contree-engine)") .. "/../spec/support/leaver"
+    contree.async(function()
+      local box = busybox:open{ files = { ["/leaver"] = { source = leaver, mode = "0755" } } }
+      local tasks = {}
+      for i = 1, 20 do
+        tasks[i] = contree.spawn(function()
+          local result = box:run{ command = "/leaver", timeout = 1 }
+          assert.are.same({ "left\n", true, 9, "timeout" },
+            { result.stdout, result.timed_out, result.signal, result.limit })
+        end)
+      end
+      for _, task in ipairs(tasks) do task:wait() end
+      box:close()
+      local result = busybox:run{ command = "/leaver", timeout = 1, disposable = true,
+        files = { ["/leaver"] = { source = leaver, mode = "0755" } } }
+      assert.are.same({ true, 9 }, { result.timed_out, result.signal })
+    end)
+  end)
+
+  it("takes a kill by somebody else for no time limit", function()
+    local box = busybox:open()
+    local result = box:run{ shell = "kill -9 $$", timeout = 60 }
+    assert.are.same({ 9, false }, { result.signal, result.timed_out })
+    assert.is_nil(result.limit)
+    -- What the command waits for is killed: it ends by itself, and says so as a shell does.
+    result = box:run{ shell = "sleep 60 & kill -9 $!; wait $!", timeout = 60 }
+    assert.are.same({ 137, false }, { result.exit_code, result.timed_out })
+    assert.is_nil(result.signal)
+    box:close()
+  end)
+
   it("kills a command whose task is cancelled, and what it has started", function()
     contree.async(function()
       local box = busybox:open()

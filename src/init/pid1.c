@@ -443,18 +443,26 @@ _Noreturn static void end_hold(struct pid1 *s, int signal) {
     main_ended(s, self, signal == SIGKILL ? SIGKILL : 0, &usage);
 }
 
-/* Signal the whole process group, as a terminal does. Other signals than CONT
- * wait by themselves while the processes are paused. */
+/* Signal the whole process group, as a terminal does. SIGKILL goes to the
+ * command itself before: if it has left its group, it could otherwise see that
+ * others were killed and end by itself, so that nobody would know why it ended.
+ */
+static void signal_group(pid_t pid, int signal) {
+    if (signal == SIGKILL)
+        kill(pid, signal);
+    if (kill(-pid, signal) < 0)
+        kill(pid, signal);
+}
+
+/* Other signals than CONT wait by themselves while the processes are paused. */
 static void handle_signal(struct pid1 *s, const struct order *o) {
     if (s->pause.on && o->signal == SIGCONT)
         return;
     if (s->held && o->spid == 1)
         end_hold(s, o->signal);
-    for (size_t i = 0; i < s->count; i++) {
-        pid_t pid = s->children[i].pid;
-        if (s->children[i].spid == o->spid && kill(-pid, o->signal) < 0)
-            kill(pid, o->signal);
-    }
+    for (size_t i = 0; i < s->count; i++)
+        if (s->children[i].spid == o->spid)
+            signal_group(s->children[i].pid, o->signal);
     if (o->family)
         family_signal(o->spid, o->signal);
 }
