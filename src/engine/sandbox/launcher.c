@@ -241,14 +241,28 @@ static struct forkserver_handle *least_busy(struct launcher *l) {
     return best;
 }
 
+static void on_refill(uv_timer_t *timer);
+
+static void refill_soon(struct launcher *l) {
+    if (!uv_is_active((uv_handle_t *)&l->refill))
+        uv_timer_start(&l->refill, on_refill, REFILL_MS, 0);
+}
+
 /* Asks for cells until `missing` of them are owed. */
 static void ask(struct launcher *l, char kind, int missing) {
     for (int i = 0; i < l->forkserver_count; i++)
         missing -= l->forkservers[i].owed[(int)kind];
     for (; missing > 0; missing--) {
         struct forkserver_handle *s = least_busy(l);
-        if (!s || send(s->socket, &kind, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-            return; /* full: asked again when it has delivered */
+        if (!s)
+            return;
+        if (send(s->socket, &kind, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+            /* One that is full is asked again when it has delivered. One that
+             * could not be asked delivers nothing. */
+            if (errno != EAGAIN)
+                refill_soon(l);
+            return;
+        }
         s->owed[(int)kind]++;
     }
 }
@@ -561,8 +575,8 @@ bool launcher_take(struct launcher *l, struct cell_request *r,
         ask_for_waiting(l);
         if (!least_busy(l))
             revive_soon(l);
-    } else if (!uv_is_active((uv_handle_t *)&l->refill)) {
-        uv_timer_start(&l->refill, on_refill, REFILL_MS, 0);
+    } else {
+        refill_soon(l);
     }
     return found;
 }
