@@ -46,18 +46,40 @@ describe("the Neovim plugin, among the hostile,", function()
     local folder = new_folder()
     os.execute("mkdir -p " .. folder .. "/contree/nvim")
     for _, name in ipairs{ "cjson", "contree", "contree/core", "contree/init", "contree/nvim/init",
-      "luv", "health" } do
+      "luv", "health", "nio", "mcphub" } do
       disk.write(("%s/%s.lua"):format(folder, name), ("io.open(%q, 'w'):close() error('evil')")
         :format(canary))
     end
     -- As where nothing says where modules are: the folder comes first.
     prints("hello", [[
-      assert(not package.path:find("./?", 1, true) and not package.cpath:find("./?", 1, true))
-      package.loaded.cjson = nil
-      require("cjson")
+      assert(package.path:find("./?.lua", 1, true) and package.cpath:find("./?.so", 1, true))
       vim.cmd("Contree on echo hello")
       io.write(output():match("|(%w+)|"))
+      -- What is needed later, and what is installed nowhere else.
+      package.loaded.cjson, package.loaded["contree.base.json"] = nil, nil
+      assert(require("contree.base.json").encode({ 1 }) == "[1]")
+      local function fails(wanted, ...)
+        local ok, err = pcall(...)
+        assert(not ok and tostring(err):find(wanted, 1, true), tostring(err))
+      end
+      fails("module 'mcphub' not found", require("contree.nvim.mcphub").setup)
+      fails("module 'nio' not found", require("contree.nvim.neotest"), { command = { "true" } })
+      fails("module 'contree.health.none' not found", require, "contree.health.none")
     ]], folder)
+  end)
+
+  it("leaves the editor's paths as they are, so that others find what is in the folder", function()
+    local folder = new_folder()
+    disk.write(folder .. "/theirs.lua", "return 'theirs'")
+    assert.are.same({ "same theirs", 0 }, { editor:run(neovim.PLUGIN .. ([[
+      vim.cmd("cd %s")
+      told()
+      vim.cmd("Contree on echo hello")
+      output()
+      pcall(require("contree.nvim.mcphub").setup) -- is not found
+      io.write(package.path .. package.cpath == _G.paths and "same " or "other ", require("theirs"))
+    ]]):format(folder), "--cmd 'lua paths = package.path .. package.cpath' "
+      .. editor:with_plugin()) })
   end)
 
   it("hands the line on as it is typed", function()
