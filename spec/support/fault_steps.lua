@@ -209,7 +209,7 @@ function steps.volume(patient)
   patient.told.volumes[name] = false
 end
 
--- A box whose client was not told of it ends when it was idle for long enough.
+-- What nobody was told of goes on: a box until it was idle for long enough.
 local function end_untold(patient)
   local engine = patient.engine
   local ok, reply = pcall(engine.get, engine, "/v1/operations?status=EXECUTING")
@@ -218,14 +218,17 @@ local function end_untold(patient)
   end
 end
 
+-- The path of a new operation.
+local function begin(patient, body)
+  local begun, reply = pcall(ask, patient, "POST", "/v1/instances", body)
+  if begun then return "/v1/operations/" .. reply.json.uuid end
+  end_untold(patient)
+  error(reply, 0)
+end
+
 function steps.box(patient)
-  local opened, reply = pcall(ask, patient, "POST", "/v1/instances",
+  local path = begin(patient,
     { image = "tag:busybox:latest", box = { idle_timeout = 20 }, disposable = false })
-  if not opened then
-    end_untold(patient)
-    error(reply, 0)
-  end
-  local path = "/v1/operations/" .. reply.json.uuid
   local text = unique(patient)
   local ok, why = xpcall(function()
     local spawned
@@ -261,12 +264,15 @@ function steps.box(patient)
 end
 
 function steps.cancel(patient)
-  local uuid = ask(patient, "POST", "/v1/instances", wire.spawn{ command = "sleep", args = { "30" },
-    timeout = 40 }).json.uuid
+  local path = begin(patient, wire.spawn{ command = "sleep", args = { "30" }, timeout = 40 })
   socket.sleep(0.02)
-  ask(patient, "DELETE", "/v1/operations/" .. uuid)
+  local cancelled, why = pcall(ask, patient, "DELETE", path)
+  if not cancelled then
+    end_untold(patient)
+    error(why, 0)
+  end
   for _ = 1, 800 do
-    local status = get(patient, "/v1/operations/" .. uuid).json.status
+    local status = get(patient, path).json.status
     if status ~= "EXECUTING" and status ~= "PENDING" and status ~= "ASSIGNED" then return end
     socket.sleep(0.01)
   end
