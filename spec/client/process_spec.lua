@@ -156,6 +156,13 @@ describe("a process", function()
       assert.are.equal("ne\ntw", p.stdout:read())
     end)
 
+    it("fails where the server refuses its events", function()
+      rules({ events = { { status = 403, json = { error = "not yours" } },
+        fake.stream(slice(1, 99)) } }, {})
+      local p = image:popen("x")
+      assert.are.equal("forbidden", failure(p.stdout.read, p.stdout, 1).kind)
+    end)
+
     it("says of a subprocess what the server knows when its events are gone", function()
       rules({ events = { { status = 404, json = { error = "no events" } } } }, {
         at("POST", "/subprocesses", { status = 201, json = { spid = 2 } }),

@@ -113,6 +113,17 @@ static void dies_with_us(void) {
     end_env(&e);
 }
 
+static void is_over(void) {
+    struct unpacker u;
+    struct fault f;
+    CHECK_NUMBER(unpacker_start(&u, &f), 0);
+    CHECK(u.pid > 0);
+    CHECK_NUMBER(WTERMSIG(unpacker_end(&u)), SIGKILL);
+    /* Its number may soon be another process's. */
+    CHECK_NUMBER(u.pid, 0);
+    CHECK_NUMBER(unpacker_end(&u), 0);
+}
+
 static bool unpacks(struct env *e) {
     struct tar t = tar_begin();
     struct fault f;
@@ -170,6 +181,7 @@ int main(int argc, char *argv[]) {
         return unpack_child();
     RUN(nothing_to_lose, "the process that unpacks has nothing to lose");
     RUN(dies_with_us, "unpacking ends with who asked for it");
+    RUN(is_over, "a process that has ended is not ended again");
     RUN(ahead, "processes wait for the next archive, and end");
     return CHECK_DONE();
 }

@@ -142,6 +142,10 @@ describe("a merge", function()
     local image = merged{ ours = "tag:busybox:latest", theirs = busybox }.image
     assert.are_not.equal(busybox, image.uuid)
     assert.equal("ok\n", sh(image.uuid, "echo ok"))
+    -- Its workspace is kept for a run, as long as there are not 64.
+    local function workspaces() return tonumber(wire.run("ls " .. engine.data .. "/w | wc -l")) end
+    for _ = 1, 100 do merged{ ours = busybox, theirs = busybox } end
+    wire.eventually("workspaces to be deleted", function() return workspaces() < 80 end)
   end)
 
   it("survives the engine", function()
