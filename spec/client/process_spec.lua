@@ -161,6 +161,7 @@ describe("a process", function()
         fake.stream(slice(1, 99)) } }, {})
       local p = image:popen("x")
       assert.are.equal("forbidden", failure(p.stdout.read, p.stdout, 1).kind)
+      assert.is_true(p.operation:cancel())
     end)
 
     it("says of a subprocess what the server knows when its events are gone", function()
