@@ -204,26 +204,23 @@ static bool is_same(const struct item *a, const struct item *b) {
            placed_same_attributes(site, a->path, &x, &y, &f) == 1;
 }
 
-/* The next item that counts; whether there is one. */
-static bool next(struct walk *w, bool directories, struct item *out) {
+/* Whether there is one more. */
+static bool next(struct walk *w, struct item *out) {
     struct fault f;
-    int more;
-    do
-        more = walk_next(w, out, &f);
-    while (more == 1 && !directories && S_ISDIR(out->st.st_mode));
+    int more = walk_next(w, out, &f);
     HOLDS(more >= 0);
     return more == 1;
 }
 
 /* Times do not count. */
-static void must_be_same(struct view *a, struct view *b, bool directories) {
+static void must_be_same(struct view *a, struct view *b) {
     struct fault f;
     struct item x, y;
     struct walk *v = walk_begin(a, "/", &f), *w = walk_begin(b, "/", &f);
     HOLDS(v && w);
     for (bool more = true; more;) {
-        more = next(v, directories, &x);
-        HOLDS(next(w, directories, &y) == more);
+        more = next(v, &x);
+        HOLDS(next(w, &y) == more);
         HOLDS(!more || is_same(&x, &y));
     }
     walk_end(v);
@@ -236,7 +233,7 @@ static void must_become(int64_t ours, int64_t theirs, int64_t want) {
     struct view *wanted = open_image(0, want);
     HOLDS(m.conflicts.count == 0 && m.view);
     HOLDS(want != ours || m.made == 0);
-    must_be_same(m.view, wanted, true);
+    must_be_same(m.view, wanted);
     view_close(wanted);
     merged_clear(&m);
 }
@@ -291,7 +288,7 @@ static void check_sides(void) {
                   other = merge(3, THEIRS, OURS, MERGE_NEITHER);
     must_mirror(&one.conflicts, &other.conflicts);
     if (one.view)
-        must_be_same(one.view, other.view, true);
+        must_be_same(one.view, other.view);
     bool conflicting = !one.view;
     merged_clear(&one);
     merged_clear(&other);
@@ -300,8 +297,7 @@ static void check_sides(void) {
         other = merge(3, THEIRS, OURS, theirs ? MERGE_OURS : MERGE_THEIRS);
         must_mirror(&one.conflicts, &other.conflicts);
         must_prefer(&one, theirs ? THEIRS : OURS);
-        /* A directory from which the preferred side removed all may stay. */
-        must_be_same(one.view, other.view, false);
+        must_be_same(one.view, other.view);
         merged_clear(&one);
         merged_clear(&other);
     }

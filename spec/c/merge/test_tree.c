@@ -172,11 +172,33 @@ static void removals(void) {
                 "[ ! -e a ]", "[ $(cat a) = 2 ]");
     conflicting("mkdir d && echo 1 > d/a && echo 1 > d/b", "echo 2 > d/a",
                 "rm -r d", "removed /d/a bo\n",
-                "[ $(cat d/a) = 2 ] && [ ! -e d/b ]", "[ ! -e d/a ]");
+                "[ $(cat d/a) = 2 ] && [ ! -e d/b ]", "[ ! -e d ]");
     conflicting("mkdir d && chmod 711 d && echo 1 > d/a && echo 1 > d/b",
                 "rm -r d", "echo 2 > d/a", "removed /d/a bt\n", "[ ! -e d ]",
                 "[ $(cat d/a) = 2 ] && [ ! -e d/b ] && "
                 "[ $(stat -c %a d) = 711 ]");
+    /* A removal that is preferred takes the directories that only conflicts
+     * keep. All of these are told, and what follows is merged. */
+    conflicting("mkdir -p d/e && echo 1 > d/e/a && echo 1 > d/z && echo 1 > x",
+                "echo 2 > d/e/a; echo 2 > d/z; chmod 700 d",
+                "rm -r d; echo 3 > x", "removed /d/e/a bo\nremoved /d/z bo\n",
+                "[ $(cat d/e/a d/z x | tr -d '\n') = 223 ]",
+                "[ ! -e d ] && [ $(cat x) = 3 ]");
+    conflicting("mkdir -p d/e && echo 1 > d/e/a && echo 1 > x",
+                "rm -r d; echo 3 > x", "echo 2 > d/e/a; chmod 700 d",
+                "removed /d/e/a bt\n", "[ ! -e d ] && [ $(cat x) = 3 ]",
+                "[ $(cat d/e/a x | tr -d '\n') = 23 ]");
+    /* One that has something new as well stays with that. */
+    conflicting("mkdir -p d/e d/k && echo 1 > d/e/a && echo 1 > d/k/a",
+                "echo 2 > d/e/a; echo 2 > d/k/a; touch d/k/new", "rm -r d",
+                "removed /d/e/a bo\nremoved /d/k/a bo\n",
+                "[ $(cat d/e/a d/k/a | tr -d '\n') = 22 ] && [ -e d/k/new ]",
+                "[ \"$(find d | sort | tr '\\n' ' ')\" = 'd d/k d/k/new ' ]");
+    conflicting("mkdir -p d/e d/k && echo 1 > d/e/a && echo 1 > d/k/a",
+                "rm -r d", "echo 2 > d/e/a; echo 2 > d/k/a; touch d/k/new",
+                "removed /d/e/a bt\nremoved /d/k/a bt\n",
+                "[ \"$(find d | sort | tr '\\n' ' ')\" = 'd d/k d/k/new ' ]",
+                "[ $(cat d/e/a d/k/a | tr -d '\n') = 22 ] && [ -e d/k/new ]");
 }
 
 static void types(void) {

@@ -13,6 +13,8 @@ struct merging {
     const struct tree_merge *t;
     bool done; /* all at `settled` and below is decided */
     char settled[INSPECT_PATH];
+    bool hiding; /* nothing stays at `hidden` and below: only conflicts count */
+    char hidden[INSPECT_PATH];
     int result;
     struct fault *f;
 };
@@ -33,8 +35,12 @@ static void settle(struct merging *m, const char *path) {
 }
 
 /* Whether the result is still wanted. */
-static bool writes(const struct merging *m) {
+static bool is_wanted(const struct merging *m) {
     return m->t->conflicts->count == 0 || m->t->prefer != MERGE_NEITHER;
+}
+
+static bool writes(const struct merging *m) {
+    return is_wanted(m) && !m->hiding;
 }
 
 /* Find a path of a view in which no link leads there. 1, 0, or -1. */
@@ -148,27 +154,39 @@ static int conflict_above(struct merging *m, const char *path) {
 
 /* ---- decisions ---- */
 
+/* What a directory has that keeps it though the other side removed it. */
+struct news {
+    bool some;    /* there is something new, or a conflict */
+    bool certain; /* there is something new, whoever is preferred */
+};
+
 static bool is_kept(void *arg, const struct change *c) {
-    bool *kept = arg;
-    *kept = c->kind == CHANGE_ADDED ||
-            (c->kind == CHANGE_CHANGED &&
-             !(S_ISDIR(c->st.st_mode) && S_ISDIR(c->was->st_mode)));
-    return !*kept;
+    struct news *n = arg;
+    bool was_directory = c->was && S_ISDIR(c->was->st_mode);
+    bool changed = c->kind == CHANGE_CHANGED;
+    if (c->kind == CHANGE_ADDED ||
+        (changed && S_ISDIR(c->st.st_mode) != was_directory))
+        n->some = n->certain = true;
+    else if (changed && !was_directory)
+        n->some = true;
+    return !n->certain;
 }
 
 /* Whether ours has done more to a directory of the base than remove from it. */
-static int has_news(struct merging *m, const char *path) {
+static int find_news(struct merging *m, const char *path, struct news *out) {
     const struct diff_options o = {.limit = INT64_MAX,
                                    .path = path,
                                    .deadline = m->t->deadline,
                                    .attributes = true};
-    bool kept = false, truncated;
-    if (inspect_diff(m->t->base, m->t->ours, &o, is_kept, &kept, &truncated,
-                     m->f) < 0)
+    bool truncated;
+    *out = (struct news){0};
+    if (inspect_diff(m->t->base, m->t->ours, &o, is_kept, out, &truncated,
+                     m->f) < 0 ||
+        (truncated && deadline_check(&m->t->deadline, "the merge", m->f) < 0))
         return -1;
-    if (truncated)
-        return deadline_check(&m->t->deadline, "the merge", m->f) < 0 ? -1 : 1;
-    return kept;
+    if (truncated) /* what was not seen may be new */
+        out->some = out->certain = true;
+    return 0;
 }
 
 static int same(struct merging *m, const char *path, const struct placed *a,
@@ -211,18 +229,31 @@ static int merge_entry(struct merging *m, const char *path,
     return result;
 }
 
+/* Its entries follow, one by one, if some of them stay or are conflicts. */
+static int remove_directory(struct merging *m, const char *path) {
+    struct news n;
+    if (find_news(m, path, &n) < 0)
+        return -1;
+    if (n.certain || (n.some && m->t->prefer != MERGE_THEIRS))
+        return 0;
+    if (hide(m, path) < 0)
+        return -1;
+    if (!n.some) {
+        settle(m, path);
+    } else if (!m->hiding) {
+        m->hiding = true;
+        snprintf(m->hidden, sizeof m->hidden, "%s", path);
+    }
+    return 0;
+}
+
 static int merge_removed(struct merging *m, const struct change *c) {
     const struct placed *b = c->base, *o = c->beside;
     /* What ours has instead of a directory, or of a file, is new. */
     if (!o || is_directory(b) != is_directory(o))
         return 0;
-    if (is_directory(b)) {
-        int news = has_news(m, c->path);
-        if (news != 0)
-            return news < 0 ? -1 : 0; /* its entries follow, one by one */
-        settle(m, c->path);
-        return hide(m, c->path);
-    }
+    if (is_directory(b))
+        return remove_directory(m, c->path);
     int unchanged = same(m, c->path, b, o);
     if (unchanged == 0)
         return conflict(m, c->path, "removed", b, o, NULL);
@@ -243,11 +274,12 @@ static int merge_changed_type(struct merging *m, const struct change *c) {
     const struct placed *b = c->base, *o = c->beside, *t = c->image;
     if (is_directory(o) == is_directory(t))
         return merge_entry(m, c->path, NULL, o, t); /* so has ours */
+    struct news n = {0};
     int unchanged =
-        is_directory(b) ? has_news(m, c->path) : same(m, c->path, b, o);
+        is_directory(b) ? find_news(m, c->path, &n) : same(m, c->path, b, o);
     if (unchanged < 0)
         return -1;
-    if (is_directory(b) ? unchanged : !unchanged)
+    if (is_directory(b) ? n.some : !unchanged)
         return conflict(m, c->path, "type", b, o, t);
     settle(m, c->path);
     return replace(m, c->path, o, t);
@@ -275,6 +307,8 @@ static int merge_change(struct merging *m, const struct change *c) {
     if (m->done && is_below(c->path, m->settled))
         return 0;
     m->done = false;
+    if (m->hiding && !is_below(c->path, m->hidden))
+        m->hiding = false;
     if (deadline_check(&m->t->deadline, "the merge", m->f) < 0)
         return -1;
     if (c->blocked && c->kind != CHANGE_REMOVED && !directories)
@@ -304,5 +338,5 @@ int merge_trees(const struct tree_merge *t, struct fault *f) {
         return -1;
     if (deadline_check(&t->deadline, "the merge", f) < 0)
         return -1;
-    return writes(&m) ? upper_finish(t->upper) : 0;
+    return is_wanted(&m) ? upper_finish(t->upper) : 0;
 }
