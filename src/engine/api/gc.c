@@ -35,7 +35,8 @@ struct collection {
     struct job job;
     struct request *request; /* NULL: no client waits for the report */
     struct gc *gc;
-    struct fault fault; /* status 0: none */
+    struct gc_pins pins; /* of this step */
+    struct fault fault;  /* status 0: none */
 };
 
 static void write_report(struct buffer *b, const struct gc_report *r) {
@@ -79,6 +80,7 @@ static void end(struct collection *c) {
         tell(c);
     else if (c->fault.status)
         log_line("garbage collection: %s", c->fault.message);
+    gc_pins_free(&c->pins);
     gc_free(c->gc);
     free(c);
 }
@@ -108,15 +110,26 @@ static int make_pins(struct engine *e, struct gc_pins *p, struct fault *f) {
     return operations_pin(e->operations, p, f);
 }
 
+static void count_work(struct job *j) {
+    struct collection *c = (struct collection *)j;
+    gc_remove_rows(c->gc, &c->pins, &c->fault);
+}
+
+static void count_done(struct job *j) {
+    end((struct collection *)j);
+}
+
 /* Remove as many rows as one turn of the loop can take; the rest come later. */
 static void remove_rows(struct collection *c) {
     struct engine *e = job_engine(&c->job);
-    struct gc_pins pins = {0};
-    if (!c->fault.status && make_pins(e, &pins, &c->fault) == 0)
-        gc_remove_rows(c->gc, &pins, &c->fault);
-    gc_pins_free(&pins);
+    bool dry_run = gc_result(c->gc)->dry_run;
+    gc_pins_free(&c->pins);
+    if (!c->fault.status && make_pins(e, &c->pins, &c->fault) == 0 && !dry_run)
+        gc_remove_rows(c->gc, &c->pins, &c->fault);
     if (c->fault.status)
         end(c);
+    else if (dry_run)
+        job_start(&e->workers, &c->job, count_work, count_done);
     else
         job_start(&e->workers, &c->job, finish_work, finish_done);
 }

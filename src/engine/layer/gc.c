@@ -174,6 +174,8 @@ int gc_remove_rows(struct gc *g, const struct gc_pins *p, struct fault *f) {
                          .seen = g->garbage.seen,
                          .reached = g->garbage.reached};
     gc_garbage_free(&g->garbage);
+    if (o->dry_run)
+        return store_count_garbage(g->store, &t, p, &g->report, f);
     return store_remove_garbage(g->store, &t, p, &g->report, &g->garbage, f);
 }
 

@@ -38,9 +38,9 @@ struct gc *gc_new(int dir_fd, struct store *s, struct layers *l,
 /* Remove contents and logs without a row. Worker. */
 int gc_sweep(struct gc *g, struct fault *f);
 /* Look at some rows in one transaction, few enough for the loop to wait for
- * it, and remove what nothing needs. From
- * the making of the pins until the return nobody may begin to use an image or a
- * file. */
+ * it, and remove what nothing needs. From the making of the pins until the
+ * return nobody may begin to use an image or a file. In a dry run all rows are
+ * looked at, in a copy: worker. */
 int gc_remove_rows(struct gc *g, const struct gc_pins *p, struct fault *f);
 /* Delete the directories and files of these rows. Worker. */
 int gc_finish(struct gc *g, struct fault *f);

@@ -271,20 +271,23 @@ static int find_layers(struct store *s, const struct gc_times *t,
             "DELETE FROM later",
             f) < 0)
         return -1;
-    sqlite3_stmt *q CLEANUP(cleanup_statement) = NULL;
-    if (run_sql(s,
-                "DELETE FROM looked;"
-                "INSERT INTO looked SELECT id FROM later;"
-                "DELETE FROM later",
-                f) < 0 ||
-        !(q = prepare(s,
-                      "INSERT OR IGNORE INTO looked SELECT id FROM main.layer"
-                      " WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
-                      f)))
-        return -1;
-    sqlite3_bind_int64(q, 1, reached);
-    sqlite3_bind_int64(q, 2, t->rows);
-    return store_run(s, q, f);
+    static const char *const statements[] = {
+        "DELETE FROM looked",
+        "INSERT INTO looked SELECT id FROM later ORDER BY id DESC LIMIT ?2",
+        "DELETE FROM later WHERE id IN (SELECT id FROM looked)",
+        "INSERT OR IGNORE INTO looked SELECT id FROM main.layer"
+        " WHERE id < ?1 ORDER BY id DESC LIMIT ?2"};
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
+        sqlite3_stmt *q CLEANUP(cleanup_statement) =
+            prepare(s, statements[i], f);
+        if (!q)
+            return -1;
+        sqlite3_bind_int64(q, 1, reached);
+        sqlite3_bind_int64(q, 2, t->rows);
+        if (store_run(s, q, f) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int rename_squashed(struct store *s, struct fault *f) {
@@ -305,11 +308,31 @@ static int rename_squashed(struct store *s, struct fault *f) {
         " WHERE squashed IN (SELECT id FROM renamed)",
         f);
 }
-/* Removes a layer that nothing needs. One that it needed may be next: below
- * `reached` it is looked at anyway. */
+struct layer_step {
+    int64_t reached, rows;
+    int64_t seen;  /* below `reached` */
+    int64_t added; /* to those of this step */
+};
+
+/* What a layer that went has needed may be next. Below `reached` it is looked
+ * at anyway. */
+static int look_again(struct store *s, int64_t id, int64_t needed,
+                      struct layer_step *step, struct fault *f) {
+    char sql[100];
+    bool now = needed < id && step->added != step->rows;
+    if (needed < step->reached && needed < id)
+        return 0;
+    step->added += now;
+    snprintf(sql, sizeof sql, "INSERT OR IGNORE INTO temp.%s VALUES (%lld)",
+             now ? "looked" : "later", (long long)needed);
+    return run_sql(s, sql, f);
+}
+
+/* Removes a layer that nothing needs. */
 static int remove_layer(struct store *s, sqlite3_stmt *q, int64_t id,
-                        int64_t reached, struct gc_report *r,
+                        struct layer_step *step, struct gc_report *r,
                         struct gc_garbage *g, struct fault *f) {
+    char sql[100];
     sqlite3_reset(q);
     sqlite3_bind_int64(q, 1, id);
     int row = store_row(s, q, f);
@@ -320,24 +343,22 @@ static int remove_layer(struct store *s, sqlite3_stmt *q, int64_t id,
     g->layers[g->layer_count++] = id;
     r->layers++;
     r->layer_bytes += sqlite3_column_int64(q, 0);
-    char sql[200];
-    for (int i = 1; i <= 2; i++) {
-        int64_t needed = sqlite3_column_int64(q, i);
-        snprintf(sql, sizeof sql, "INSERT OR IGNORE INTO later VALUES (%lld)",
-                 (long long)needed);
-        if ((needed > id || needed >= reached) && run_sql(s, sql, f) < 0)
+    for (int i = 1; i <= 2; i++)
+        if (look_again(s, id, sqlite3_column_int64(q, i), step, f) < 0)
             return -1;
-    }
     snprintf(sql, sizeof sql, "DELETE FROM imported_layer WHERE layer = %lld",
              (long long)id);
     return run_sql(s, sql, f);
 }
 
-static int remove_looked(struct store *s, int64_t rows, int64_t reached,
+static int remove_looked(struct store *s, struct layer_step *step,
                          struct gc_report *r, struct gc_garbage *g,
                          struct fault *f) {
-    sqlite3_stmt *looked CLEANUP(cleanup_statement) =
-        prepare(s, "SELECT id FROM temp.looked ORDER BY id DESC", f);
+    sqlite3_stmt *upper CLEANUP(cleanup_statement) =
+        prepare(s,
+                "DELETE FROM looked WHERE id = (SELECT max(id) FROM looked)"
+                " RETURNING id",
+                f);
     sqlite3_stmt *q CLEANUP(cleanup_statement) =
         prepare(s,
                 "DELETE FROM layer WHERE id = ?1"
@@ -348,17 +369,17 @@ static int remove_looked(struct store *s, int64_t rows, int64_t reached,
                 " RETURNING size, parent, squashed",
                 f);
     int row = -1;
-    int64_t count = 0;
-    while (looked && q && (row = store_row(s, looked, f)) == 1) {
-        int64_t id = sqlite3_column_int64(looked, 0);
-        if (id < reached) {
+    while (upper && q && (row = store_row(s, upper, f)) == 1) {
+        int64_t id = sqlite3_column_int64(upper, 0);
+        sqlite3_reset(upper);
+        if (id < step->reached) {
             g->reached = id;
-            count++;
+            step->seen++;
         }
-        if (remove_layer(s, q, id, reached, r, g, f) < 0)
+        if (remove_layer(s, q, id, step, r, g, f) < 0)
             return -1;
     }
-    g->more = count == rows;
+    g->more = step->seen == step->rows;
     return row;
 }
 
@@ -373,9 +394,10 @@ static int find_later(struct store *s, struct gc_garbage *g, struct fault *f) {
 static int remove_layers(struct store *s, const struct gc_times *t,
                          struct gc_report *r, struct gc_garbage *g,
                          struct fault *f) {
-    int64_t reached = t->reached ? t->reached : INT64_MAX;
-    if (find_layers(s, t, reached, f) < 0 || rename_squashed(s, f) < 0 ||
-        remove_looked(s, t->rows, reached, r, g, f) < 0)
+    struct layer_step step = {.reached = t->reached ? t->reached : INT64_MAX,
+                              .rows = t->rows};
+    if (find_layers(s, t, step.reached, f) < 0 || rename_squashed(s, f) < 0 ||
+        remove_looked(s, &step, r, g, f) < 0)
         return -1;
     return find_later(s, g, f);
 }
@@ -481,6 +503,7 @@ static int remove_part(struct store *s, enum gc_stage stage,
 static int remove_some(struct store *s, const struct gc_times *t,
                        const struct gc_pins *p, struct gc_report *r,
                        struct gc_garbage *out, struct fault *f) {
+    out->more = false;
     out->stage = t->stage;
     out->seen = t->seen;
     out->reached = t->reached;
@@ -497,9 +520,14 @@ static int remove_some(struct store *s, const struct gc_times *t,
 static int look_at_all(struct store *s, const struct gc_times *t,
                        const struct gc_pins *p, struct gc_report *r,
                        struct gc_garbage *out, struct fault *f) {
-    for (enum gc_stage stage = GC_USES; stage <= GC_OPERATIONS; stage++)
-        if (remove_part(s, stage, t, p, r, out, f) < 0)
+    struct gc_times next = *t;
+    do {
+        if (remove_some(s, &next, p, r, out, f) < 0)
             return -1;
+        next.stage = out->stage;
+        next.seen = out->seen;
+        next.reached = out->reached;
+    } while (out->more);
     return 0;
 }
 
@@ -510,14 +538,43 @@ int store_remove_garbage(struct store *s, const struct gc_times *t,
     (void)held;
     if (pin(s, p, f) < 0 || store_begin(s, f) < 0)
         return -1;
-    int result = r->dry_run ? look_at_all(s, t, p, r, out, f)
-                            : remove_some(s, t, p, r, out, f);
-    if (result == 0 && r->dry_run) {
-        gc_garbage_free(out);
-        store_end(s, -1, f);
-        return 0;
-    }
-    return store_end(s, result, f);
+    return store_end(s, remove_some(s, t, p, r, out, f), f);
+}
+
+/* A copy in a file without a name, which only this connection has. */
+static sqlite3 *copy_database(struct store *s, struct fault *f) {
+    pthread_mutex_t *held CLEANUP(store_release) = &s->checkpoint_lock;
+    sqlite3 *copy = NULL;
+    pthread_mutex_lock(held);
+    int code = sqlite3_open_v2(
+        "", &copy,
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    sqlite3_backup *b =
+        code == SQLITE_OK
+            ? sqlite3_backup_init(copy, "main", s->checkpoint_db, "main")
+            : NULL;
+    if (b)
+        sqlite3_backup_step(b, -1);
+    if (b && sqlite3_backup_finish(b) == SQLITE_OK)
+        return copy;
+    store_fault(copy, f);
+    sqlite3_close(copy);
+    return NULL;
+}
+
+int store_count_garbage(struct store *s, const struct gc_times *t,
+                        const struct gc_pins *p, struct gc_report *r,
+                        struct fault *f) {
+    pthread_mutex_t *held = store_acquire_folded(s);
+    store_release(&held); /* what was journaled is copied, too */
+    struct store copy = {.db = copy_database(s, f)};
+    struct gc_garbage all = {0};
+    int result = -1;
+    if (copy.db && pin(&copy, p, f) == 0 && run_sql(&copy, "BEGIN", f) == 0)
+        result = look_at_all(&copy, t, p, r, &all, f);
+    gc_garbage_free(&all);
+    sqlite3_close(copy.db);
+    return result;
 }
 
 int store_unless_file(struct store *s, const char *sha256,

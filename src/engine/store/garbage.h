@@ -46,7 +46,7 @@ void gc_garbage_free(struct gc_garbage *g);
 /* `untold` is the time for images that nobody was told of, and temporary ones.
  * Times in microseconds since 1970. If there is an `earliest` time, rows of one
  * before it, or after `now`, get the time `now` first. Looks at so many rows of
- * one stage; -1: at all. In a dry run all stages are done, and rolled back. */
+ * one stage. */
 struct gc_times {
     int64_t untagged, untold, operations, files;
     int64_t earliest, now;
@@ -57,6 +57,11 @@ struct gc_times {
 int store_remove_garbage(struct store *s, const struct gc_times *t,
                          const struct gc_pins *p, struct gc_report *r,
                          struct gc_garbage *out, struct fault *f);
+/* Worker. Counts what would be removed, by removing it from a copy, for which
+ * nobody waits. `rows` is -1. */
+int store_count_garbage(struct store *s, const struct gc_times *t,
+                        const struct gc_pins *p, struct gc_report *r,
+                        struct fault *f);
 /* Calls `act` unless a file with this content is known; nobody can add one
  * meanwhile. */
 int store_unless_file(struct store *s, const char *sha256,
