@@ -53,6 +53,17 @@ describe("files", function()
       ["/two"] = { uuid = "f-1", mode = "0700", uid = 5 } }, asked[3].json.files)
   end)
 
+  it("of a small directory have the mode and the owner that are given for it", function()
+    rules({ missing }, { stored("f-7") })
+    os.execute(("mkdir -p '%s/small/sub'"):format(directory))
+    write("small/sub/one", "1")
+    image:run{ shell = "x",
+      files = { ["/src"] = { source = directory .. "/small", mode = "0640", uid = 3 } } }
+    local asked = server:requests()
+    assert.are.same({ ["/src/sub/one"] = { uuid = "f-7", mode = "0640", uid = 3 } },
+      asked[#asked].json.files)
+  end)
+
   it("are not sent when they are there, and not asked for twice", function()
     rules({ { status = 200, json = { uuid = "f-2", sha256 = "s", size = 5 } } }, { missing })
     for _ = 1, 2 do image:run{ shell = "x", files = { ["/a"] = { data = "known" } } } end

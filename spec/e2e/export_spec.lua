@@ -54,6 +54,8 @@ describe("image:export_to", function()
     local err = failure(image.export_to, image, to, { at = "/d" })
     assert.equal("file", err.kind)
     assert.matches("replace = true", err.hint)
+    assert.matches("^export_to does not know the option \"replaced\"",
+      failure(image.export_to, image, to, { replaced = true }).message)
     assert.equal("mine\n", sh("cat there/old/f"))
     -- What fails leaves what was there.
     assert.equal("not_found", failure(image.export_to, image, to,

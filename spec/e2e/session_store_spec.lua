@@ -84,6 +84,8 @@ describe("a session in a store", function()
       client.origin)
     assert.is_true(sessions:delete("one-2"))
     assert.is_false(sessions:delete("one-2"))
+    assert.matches("^sessions:delete: the id must be",
+      failure(sessions.delete, sessions, "").message)
     assert.are.equal("gone", failure(fork.run, fork, "true").kind)
     assert.are.equal("not_found", failure(client.session, client,
       { store = store, id = "one-2" }).kind)

@@ -146,8 +146,9 @@ end
 ---@return boolean
 function Automaton:fits(text)
   local fits = false
-  read(self, text, 1, function(state, at)
-    fits = at > #text and state.accepts
+  -- The last state is that of the whole text, or one that nothing fits.
+  read(self, text, 1, function(state)
+    fits = state.accepts
     return false
   end)
   return fits

@@ -26,6 +26,7 @@
 ---| "timeout" | "cancelled" | "operation_failed" | "command_failed"
 ---| "engine_unavailable" | "not_supported" | "file" | "internal"
 
+local keys = require("contree.base.keys")
 local place = require("contree.base.place")
 local remedy = require("contree.base.remedy")
 
@@ -55,7 +56,7 @@ end
 ---@return contree.Error
 function errors.new(kind, message, fields)
   local err = setmetatable({ kind = kind, message = one_line(message) }, Error)
-  for key, value in pairs(fields or {}) do err[key] = value end
+  for _, key in ipairs(fields and keys(fields) or {}) do err[key] = fields[key] end
   -- `remedy` is the row of remedy.lua that the hint is from: { name, what %s stands for }.
   if err.remedy then err.hint = remedy.words(err.remedy, "script") end
   err.hint = err.hint and one_line(err.hint) or nil
