@@ -399,7 +399,7 @@ function Patient:try_start(fault)
     self:report(fault, "it does not listen: " .. tostring(why))
   end
   -- Without its threads libuv ends the program, and has no words for it.
-  local is_thread = fault.call:find("^clone")
+  local is_thread = fault.call:find("^clone") or place_of(fault):find("workers_start", 1, true)
   if not ok and not is_thread and not said:find("%a+ %a+") then
     self:report(fault, "it says nothing: " .. said)
   end
@@ -492,9 +492,10 @@ local KNOWN = {
   { step = "box", kind = "engine", call = "recvmsg", error = "ENOMEM", nth = 7 },
 }
 
--- The same by function. Of a start: the last calls before it listens.
+-- The same by function. Of a start: the last calls before it listens, and one without which it
+-- waited for ever.
 local KNOWN_STARTS = { pwrite64 = "store_announce", inotify_add_watch = "watch_data",
-  renameat = "bind_in" }
+  renameat = "bind_in", read = "quota.c" }
 -- A run waited for a sandbox that nobody had been asked for.
 local KNOWN_REQUESTS = { sendto = "ask at launcher" }
 

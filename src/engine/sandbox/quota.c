@@ -100,7 +100,7 @@ _Noreturn static void enter(struct quota *q, int ready, int go,
         _exit(errno);
     /* Else the process that maps could not write to our /proc/PID. */
     if (prctl(PR_SET_DUMPABLE, 1) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
-        write(ready, "", 1) != 1 || read(go, &byte, 1) != 1)
+        write_all(ready, "", 1) < 0 || read_all(go, &byte, 1) != 1)
         _exit(EPIPE);
     _exit(inside(q));
 }
@@ -119,10 +119,10 @@ static int in_namespace(struct quota *q, action *inside, action *beside) {
     }
     drop_fd(&ready[1]);
     drop_fd(&go[0]);
-    if (pid > 0 && read(ready[0], &byte, 1) == 1)
-        rc = map_ids(q, pid) < 0        ? errno
-             : write(go[1], "", 1) == 1 ? beside(q)
-                                        : EPIPE;
+    if (pid > 0 && read_all(ready[0], &byte, 1) == 1)
+        rc = map_ids(q, pid) < 0            ? errno
+             : write_all(go[1], "", 1) == 0 ? beside(q)
+                                            : EPIPE;
     drop_fd(&ready[0]);
     drop_fd(&go[1]);
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -140,9 +140,9 @@ static int inner(struct quota *q) {
     char byte;
     /* With one id all sandboxes have one owner: see init/forkserver.c. */
     set_counted(q, q->ids > 1 ? 4 : 2);
-    if (write(q->report[1], &pid, sizeof pid) != sizeof pid)
+    if (write_all(q->report[1], &pid, sizeof pid) < 0)
         return EPIPE;
-    return read(q->hold[0], &byte, 1) == 1 ? 0 : EPIPE;
+    return read_all(q->hold[0], &byte, 1) == 1 ? 0 : EPIPE;
 }
 
 static int outer(struct quota *q) {
@@ -151,17 +151,22 @@ static int outer(struct quota *q) {
     return in_namespace(q, inner, do_nothing);
 }
 
-/* Opens the inner namespace. */
-static int take(struct quota *q) {
+static int open_inner(struct quota *q) {
     pid_t pid;
     char path[32];
-    drop_fd(&q->report[1]);
-    if (read(q->report[0], &pid, sizeof pid) != sizeof pid)
+    if (read_all(q->report[0], &pid, sizeof pid) != sizeof pid)
         return EPIPE;
     snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
     q->fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rc = q->fd < 0 ? errno : 0;
-    return write(q->hold[1], "", 1) == 1 ? rc : EPIPE;
+    return q->fd < 0 ? errno : 0;
+}
+
+/* Opens the inner namespace. However that goes, its process may end then: the
+ * engine waits for it. */
+static int take(struct quota *q) {
+    drop_fd(&q->report[1]);
+    int rc = open_inner(q);
+    return write_all(q->hold[1], "", 1) == 0 ? rc : EPIPE;
 }
 
 /* Our own map, but with each id mapped to itself. */

@@ -176,7 +176,7 @@ static pid_t start_mapper(const struct subordinates *s, int go[2]) {
         return child;
     char byte;
     close_fd(go[1]);
-    if (read(go[0], &byte, 1) != 1)
+    if (read_all(go[0], &byte, 1) != 1)
         _exit(1);
     if (run_mapper("newuidmap", parent, uid, &s->users) < 0 ||
         run_mapper("newgidmap", parent, gid, &s->groups) < 0)
@@ -221,9 +221,13 @@ static int map_one_id(unsigned uid, unsigned gid, struct fault *f) {
 /* True when the subuid range is mapped. */
 static bool map_range(pid_t mapper, int go[2]) {
     int status = -1;
-    bool asked = write(go[1], "", 1) == 1;
+    bool asked = write_all(go[1], "", 1) == 0;
     close_fd(go[1]);
-    return waitpid(mapper, &status, 0) == mapper && asked && status == 0;
+    pid_t ended;
+    do
+        ended = waitpid(mapper, &status, 0);
+    while (ended < 0 && errno == EINTR);
+    return ended == mapper && asked && status == 0;
 }
 
 static int enter_namespace(struct fault *f) {
