@@ -175,14 +175,14 @@ $(B)/bin/contree-engine: $(if $(TSAN),$(B)/tsan.o) $(B)/engine/command/main.o $(
 
 $(B)/spec/%: spec/c/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc -Ispec/c $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
+	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc -Ispec/c $(ENGINE_CFLAGS) -o $@ $< $(filter %.a,$^) $(ENGINE_LDLIBS)
 
 $(B)/airlock/libairlock.a: $(filter-out $(B)/airlock/main.o $(B)/airlock/policy/% $(B)/engine/%,$(AIRLOCK_OBJ))
 	rm -f $@ && ar qcs $@ $^
 
 $(B)/spec/airlock/%: spec/c/airlock/%.c $(B)/airlock/libairlock.a $(B)/engine/libengine.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc -Ispec/c $(AIRLOCK_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS) $(AIRLOCK_LDLIBS)
+	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc -Ispec/c $(AIRLOCK_CFLAGS) -o $@ $< $(filter %.a,$^) $(ENGINE_LDLIBS) $(AIRLOCK_LDLIBS)
 
 include fuzz/rules.mk
 
@@ -212,7 +212,7 @@ $(B)/spec/support/disk_log: spec/support/disk_log.c
 
 $(B)/peers/floor $(B)/peers/store: $(B)/peers/%: bench/peers/%.c $(B)/engine/libengine.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc $(ENGINE_CFLAGS) -o $@ $(filter %.c %.a,$^) $(ENGINE_LDLIBS)
+	$(CC) $(ALL_CFLAGS) -Isrc/engine -Isrc $(ENGINE_CFLAGS) -o $@ $< $(filter %.a,$^) $(ENGINE_LDLIBS)
 
 $(B)/peers/%: bench/peers/%.c
 	@mkdir -p $(@D)

@@ -290,6 +290,14 @@ static void queue_add(struct request_queue *q, struct cell_request *r) {
     q->count++;
 }
 
+static void queue_put_back(struct request_queue *q, struct cell_request *r) {
+    r->next = q->first;
+    q->first = r;
+    if (!r->next)
+        q->last = &r->next;
+    q->count++;
+}
+
 static struct cell_request *queue_take(struct request_queue *q) {
     struct cell_request *r = q->first;
     if (r) {
@@ -403,12 +411,19 @@ static void handle_answer(struct forkserver_handle *s,
         deliver(l, cell);
         return;
     }
-    bool is_status = report->status >= 400 && report->status <= 599;
-    struct fault f;
-    fault_set(&f, is_status ? report->status : 500, "%.399s", report->message);
     struct cell_request *r = queue_take(&l->waiting[kind]);
-    if (r)
+    if (r && !r->repeated) {
+        /* What failed may have been begun for nobody, long before the shortage
+         * was over. */
+        r->repeated = true;
+        queue_put_back(&l->waiting[kind], r);
+    } else if (r) {
+        bool is_status = report->status >= 400 && report->status <= 599;
+        struct fault f;
+        fault_set(&f, is_status ? report->status : 500, "%.399s",
+                  report->message);
         r->refused(r, &f);
+    }
 }
 
 static void refuse_all(struct launcher *l, const struct fault *f) {
@@ -571,6 +586,7 @@ bool launcher_take(struct launcher *l, struct cell_request *r,
     }
     if (!found) {
         int kind = r->connected ? CELL_CONNECTED : CELL_PRIVATE;
+        r->repeated = false;
         queue_add(&l->waiting[kind], r);
         ask_for_waiting(l);
         if (!least_busy(l))

@@ -57,7 +57,8 @@ struct cell_request {
     void (*ready)(struct cell_request *r, struct cell cell);
     void (*refused)(struct cell_request *r, const struct fault *why);
     bool connected;            /* to a network, by the caller */
-    struct cell_request *next; /* the launcher's */
+    struct cell_request *next; /* the launcher's, as is what follows */
+    bool repeated;
 };
 
 /* Either fills `cell`, owned by the caller, and returns true, or remembers `r`
