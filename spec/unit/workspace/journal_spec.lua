@@ -15,7 +15,6 @@ describe("the journal of a folder", function()
     directory, state = disk.directory(), directories.state
     folder = directory .. "/in"
     directories.state = function() return directory .. "/state" end
-    disk.write(directory .. "/new", "new\n")
     os.execute("mkdir " .. folder)
     disk.write(folder .. "/f", "old\n")
   end)
@@ -28,20 +27,38 @@ describe("the journal of a folder", function()
     return { type = "file", mode = 420, sha256 = core.sha256(text) }
   end
 
-  local function apply()
+  -- Bring a new text home to each of some paths; as workspace:apply does, with the new files in
+  -- the journal. Default: f, which has an old one.
+  local function apply(paths)
     local out = { written = {}, skipped = {} }
     carry.within(folder, function(handle)
-      local steps = { { path = "f", expected = file("old\n"), wanted = file("new\n"),
-        source = directory .. "/new" } }
+      local steps = {}
+      for i, path in ipairs(paths or { "f" }) do
+        steps[i] = { path = path, expected = paths and { type = "absent" } or file("old\n"),
+          wanted = file("new\n") }
+      end
       carry.complete(handle, steps)
-      steps = carry.to_do(handle, steps, out)
-      carry.begin(folder, function(call) carry.out(folder, handle, call, steps, out) end)
+      carry.begin(folder, function(call)
+        for i, step in ipairs(steps) do
+          if step.wanted.type == "file" then
+            step.source = ("%s/new/%d"):format(call.path, i)
+            disk.write(step.source, "new\n")
+          end
+        end
+        carry.out(folder, handle, call, carry.to_do(handle, steps, out), out)
+      end)
     end)
+    return out
   end
 
-  -- Changes the plan of the one call that there is.
+  -- The directory of the one call that there is.
+  local function place()
+    return disk.capture("ls -d " .. directory .. "/state/workspace/journal/*/*"):match("%S+")
+  end
+
+  -- Changes its plan.
   local function edit(change)
-    local path = disk.capture("ls -d " .. directory .. "/state/workspace/journal/*/*"):match("%S+")
+    local path = place()
     local plan = json.decode(disk.read(path .. "/plan"))
     change(plan)
     disk.write(path .. "/plan", (assert(json.encode(plan))))
@@ -135,5 +152,56 @@ describe("the journal of a folder", function()
     end
     carrier.undo(folder)
     assert.are.equal("old\n", disk.read(folder .. "/f"))
+  end)
+
+  it("keeps what was replaced, and no new file", function()
+    apply()
+    assert.are.equal("new\n", disk.read(folder .. "/f"))
+    local kept = disk.capture("cd " .. directory .. "/state && find . -path '*/old/*' -o "
+      .. "-path '*/new/*'")
+    assert.matches("/old/1\n$", kept)
+    assert.is_nil(kept:find("/new/", 1, true))
+  end)
+
+  it("makes a directory once for all the files that need it", function()
+    local out = apply{ "d/e/one", "d/e/two", "d/three" }
+    assert.are.same({}, out.skipped)
+    table.sort(out.written)
+    assert.are.same({ "d", "d/e", "d/e/one", "d/e/two", "d/three" }, out.written)
+    assert.are.equal("new\n", disk.read(folder .. "/d/e/two"))
+    assert.are.same({}, (carrier.undo(folder)).skipped)
+    assert.is_nil(disk.peek(folder .. "/d"))
+  end)
+
+  -- Runs fn while the first call cannot note one thing in its directory.
+  local function without(name, fn)
+    local put = write.put
+    write.put = function(...)
+      os.execute("mkdir " .. place() .. "/" .. name)
+      return put(...)
+    end
+    local err = failure(fn)
+    write.put = put
+    os.execute("rmdir " .. place() .. "/" .. name)
+    assert.are.equal("file", err.kind)
+    assert.matches("cannot keep the journal: " .. name, err.message)
+  end
+
+  it("whose end cannot be written says so, and is put in order by the next call", function()
+    without("ended", apply)
+    assert.are.equal("new\n", disk.read(folder .. "/f"))
+    carrier.undo(folder)
+    assert.are.equal("old\n", disk.read(folder .. "/f"))
+  end)
+
+  it("says so when it cannot note that a call is taken back, which can be done again", function()
+    apply()
+    without("undone", function() carrier.undo(folder) end)
+    assert.are.equal("old\n", disk.read(folder .. "/f"))
+    local out, any = carrier.undo(folder)
+    assert.is_true(any)
+    assert.are.same({}, out.skipped)
+    assert.are.equal("old\n", disk.read(folder .. "/f"))
+    assert.is_false((select(2, carrier.undo(folder))))
   end)
 end)
