@@ -42,8 +42,7 @@ end
 --- Takes a timer out; does nothing when it is no longer in.
 function timers:remove(timer)
   local i = timer.index
-  if not i or self[i] ~= timer then return end
-  timer.index = nil
+  if self[i] ~= timer then return end
   local last = self[self.size]
   self[self.size] = nil
   self.size = self.size - 1
