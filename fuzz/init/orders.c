@@ -34,7 +34,32 @@ _Noreturn static void no_exit(int code) {
     longjmp(over, 1);
 }
 
+/* The strings of the order that is carried out. What PID 1 has mapped when it
+ * ends goes with it. */
+static struct {
+    void *at;
+    size_t size;
+} mapped;
+
+static void *note_map(void *at, size_t size, int access, int flags, int fd,
+                      off_t offset) {
+    at = mmap(at, size, access, flags, fd, offset);
+    if (at != MAP_FAILED) {
+        HOLDS(!mapped.at);
+        mapped.at = at;
+        mapped.size = size;
+    }
+    return at;
+}
+static int note_unmap(void *at, size_t size) {
+    HOLDS(at == mapped.at && size == mapped.size);
+    mapped.at = NULL;
+    return munmap(at, size);
+}
+
 #define kill no_kill
+#define mmap note_map
+#define munmap note_unmap
 #define _exit no_exit
 #define dup2(from, to) ((void)(from), (to))
 #define sched_setaffinity(pid, size, set) ((void)(set), 0)
@@ -42,6 +67,7 @@ _Noreturn static void no_exit(int code) {
     ((void)(status), (void)(flags), (void)(usage), errno = ECHILD, -1)
 #include "../../src/init/pid1.c"
 #undef _exit
+#undef munmap
 
 /* ---- what orders do ---- */
 
@@ -284,7 +310,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     HOLDS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
     s.control = pair[0];
     if (goes_on(&s, pair[1], &in))
-        HOLDS(open_descriptors() == before + 2 + (s.null >= 0));
+        HOLDS(!mapped.at && open_descriptors() == before + 2 + (s.null >= 0));
+    if (mapped.at)
+        munmap(mapped.at, mapped.size);
+    mapped.at = NULL;
     /* PID 1 ends with what it had open: all that was opened since. */
     close_range((unsigned)pair[0], UINT_MAX, 0);
     free(s.children);
