@@ -115,6 +115,18 @@ describe("a session in a store", function()
     assert.are.equal("1-1 1-2 1-3 1-4 2-1 2-2 2-3 2-4 3-1 3-2 3-3 3-4", table.concat(lines, " "))
   end)
 
+  it("does one thing at a time, also when somebody waits for what was abandoned", function()
+    local session = image:session{ store = store, id = "abandoned" }
+    local first = session:start("sleep 60")
+    session:abandon(first)
+    local second = session:start{ shell = "cat", stdin = contree.PIPE, disposable = true }
+    failure(first.wait, first)
+    assert.are.equal("conflict", failure(session.run, session, "true").kind)
+    second:close_stdin()
+    second:wait()
+    assert.are.equal(0, session:run("true").exit_code)
+  end)
+
   it("refuses a run whose branch has moved meanwhile, and keeps its result", function()
     local mine = image:session{ store = store, id = "moved" }
     local theirs = client:session{ store = store, id = "moved" }

@@ -82,8 +82,9 @@ local print_list = printed.list()
 -- Beginning ------------------------------------------------------------------
 
 -- past: the contree.History. tip: the id of the entry where the session is. busy: a run of
--- this object is under way. started: operations by id. stranded: results whose branch was
--- moved meanwhile, with the place where they belong. keep: which runs move it.
+-- this object is under way: what is noted of it, or true. started: operations by id. stranded:
+-- results whose branch was moved meanwhile, with the place where they belong. keep: which runs
+-- move it.
 local function new(client, past, branch, entry, keep, id)
   return make({ client = client, past = past, branch_name = branch, tip = entry.id, id = id,
     keep = keep, image = entry.image or image.new(client, { uuid = entry.uuid }), started = {},

@@ -206,8 +206,10 @@ function moves.start(self, plan, title)
   -- Any program that opens the store may wait for it.
   plan.detach = plan.detach or self.past.rows.durable
   local row = { branch = place.branch, tip = place.tip, kind = "run", title = title }
+  self.busy = row
   local function ended(result)
-    self.busy = false
+    -- One that was abandoned may end beside a newer one.
+    if self.busy == row then self.busy = false end
     if result or plan.disposable or row.taken then return end
     self.started[row.operation] = nil
     self.past:forget(row.operation)
