@@ -328,6 +328,7 @@ describe(("one failed system call of a program, seed %d,"):format(SEED), functio
     local list = {}
     for _, each in ipairs(places) do
       local is_ours = (each.kind == "client" or LINES[action]) and not BEYOND[each.call]
+        and not faults.is_sanitizers(each.call)
       if is_ours and each.site ~= "0,0" then
         for _, name in ipairs(faults.errors(each.call)) do
           list[#list + 1] = { step = action, kind = each.kind, call = each.call, site = each.site,

@@ -281,8 +281,11 @@ end
 local MEMORY = { mmap = true, brk = true, mprotect = true, mremap = true, madvise = true }
 local SANITIZER = os.getenv("CONTREE_TEST_SANITIZER")
 
+--- Whether such a call may be of the sanitizers, which end the program when it fails.
+function faults.is_sanitizers(call) return SANITIZER ~= nil and MEMORY[call] end
+
 local function is_beyond(place)
-  if MEMORY[place.call] and SANITIZER then return true end
+  if faults.is_sanitizers(place.call) then return true end
   return place.kind == "client" or (place.site == "0,0" and not MEMORY[place.call]
     and not place.call:find("^clone"))
 end

@@ -154,9 +154,11 @@ static void ahead(void) {
     CHECK(has_children(1));
     spare_keep(60);
     CHECK(has_children(2));
-    /* Those that wait have nothing of ours. */
-    CHECK(shell("for p in $(cat /proc/%d/task/*/children); do test $p = $$ || "
-                "test $(ls /proc/$p/fd | wc -l) = 4 || exit 1; done",
+    /* Those that wait have nothing of ours, once they have begun. */
+    CHECK(shell("has_four() { test $(ls /proc/$1/fd | wc -l) = 4; }; "
+                "for p in $(cat /proc/%d/task/*/children); do "
+                "for i in $(seq 500); do test $p = $$ || has_four $p && break; "
+                "sleep 0.02; done; test $p = $$ || has_four $p || exit 1; done",
                 getpid()));
     /* One that was killed is replaced when it is wanted. */
     CHECK(shell("for p in $(cat /proc/%d/task/*/children); do "
