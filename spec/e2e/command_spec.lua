@@ -99,6 +99,8 @@ describe("contree", function()
       assert.matches("no command", fails(125, "run busybox:latest"))
       assert.matches("options come before the image",
         fails(2, "run busybox:latest -s 'echo x'"))
+      assert.matches('the image comes before "--": contree run [OPTIONS] IMAGE -- COMMAND',
+        fails(2, "run -k -- sh -c true"), 1, true)
       local err = fails(125, "--url unix:/nowhere run x true")
       assert.not_matches("traceback", err)
       assert.matches("^contree: ", err)

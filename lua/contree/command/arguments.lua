@@ -357,6 +357,11 @@ local function guard_rest(parser, argv, at, command)
   while argv[dashes] and argv[dashes] ~= "--" do dashes = dashes + 1 end
   local guarded = table.move(argv, 1, from - 1, 1, {})
   if command.instead and not has_operand then guarded[#guarded + 1] = command.instead end
+  if command.operands[2] and not command.instead and argv[from] == "--" then
+    local operand = command.operands[1][1]
+    parser:error(("the %s comes before \"--\": contree %s [OPTIONS] %s -- COMMAND"):format(operand,
+      command[1], operand:upper()))
+  end
   if command.loose then return table.move(argv, from, #argv, #guarded + 1, guarded) end
   if command.operands[2] and has_operand then
     guarded[#guarded + 1], from = argv[from], from + 1
