@@ -308,6 +308,7 @@ static int rename_squashed(struct store *s, struct fault *f) {
         " WHERE squashed IN (SELECT id FROM renamed)",
         f);
 }
+
 struct layer_step {
     int64_t reached, rows;
     int64_t seen;  /* below `reached` */
