@@ -64,7 +64,7 @@ static void ask_one(struct launcher *l, bool connected) {
                                         .connected = connected},
                             .waits = true,
                             .cell = {-1, -1, -1, NULL}};
-        queue_add(&l->waiting[kind], &a->request);
+        cell_queue_add(&l->waiting[kind], &a->request);
         ask_for_waiting(l);
         return;
     }
@@ -123,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memset(asked, 0, sizeof asked);
     l = (struct launcher){.forkserver_count = 1, .ready_wanted = READY_EACH};
     for (int kind = 0; kind < CELL_KINDS; kind++)
-        l.waiting[kind].last = &l.waiting[kind].first;
+        cell_queue_init(&l.waiting[kind]);
     l.forkservers[0] = (struct forkserver_handle){
         .launcher = &l, .socket = pair[0], .pid = getpid(), .watched = true};
     converse(&l, pair[1], &in);

@@ -4,7 +4,6 @@
 #include "check.h"
 #include <errno.h>
 #include <stdbool.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
@@ -48,7 +47,7 @@ static void begin(void) {
                      pair) == 0);
     l = (struct launcher){.forkserver_count = 1};
     for (int kind = 0; kind < CELL_KINDS; kind++)
-        l.waiting[kind].last = &l.waiting[kind].first;
+        cell_queue_init(&l.waiting[kind]);
     l.forkservers[0] = (struct forkserver_handle){
         .launcher = &l, .socket = pair[0], .greeted = true, .watched = true};
     other = pair[1];
@@ -103,9 +102,8 @@ static void test_fails_once(void) {
 }
 
 static void test_keeps_its_place(void) {
-    struct cell_request second = request;
     begin();
-    second = request;
+    struct cell_request second = request;
     CHECK(!launcher_take(&l, &request, &got));
     CHECK(!launcher_take(&l, &second, &got));
     fail_one();

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "init/protocol.h"
+#include "sandbox/cell_queue.h"
 #include "sandbox/filter.h"
 #include "sandbox/program.h"
 #include "sandbox/quota.h"
@@ -64,10 +65,7 @@ struct launcher {
     int forkserver_count;
     struct cell ready[READY_MAX];
     int ready_count, ready_wanted;
-    struct request_queue {
-        struct cell_request *first, **last;
-        int count;
-    } waiting[CELL_KINDS];
+    struct cell_queue waiting[CELL_KINDS];
     uv_timer_t refill, revive, sweep;
     struct cgroups *cgroups;
     unsigned revive_ms, sweep_ms;
@@ -283,32 +281,6 @@ static void on_refill(uv_timer_t *timer) {
     launcher_refill(timer->data);
 }
 
-static void queue_add(struct request_queue *q, struct cell_request *r) {
-    r->next = NULL;
-    *q->last = r;
-    q->last = &r->next;
-    q->count++;
-}
-
-static void queue_put_back(struct request_queue *q, struct cell_request *r) {
-    r->next = q->first;
-    q->first = r;
-    if (!r->next)
-        q->last = &r->next;
-    q->count++;
-}
-
-static struct cell_request *queue_take(struct request_queue *q) {
-    struct cell_request *r = q->first;
-    if (r) {
-        q->first = r->next;
-        if (!q->first)
-            q->last = &q->first;
-        q->count--;
-    }
-    return r;
-}
-
 static void drop_cell(struct cell cell) {
     drop_fd(&cell.control);
     drop_fd(&cell.pidfd);
@@ -333,9 +305,9 @@ bool cell_is_usable(const struct cell *cell) {
 
 static void deliver(struct launcher *l, struct cell cell) {
     int kind = cell.net < 0 ? CELL_PRIVATE : CELL_CONNECTED;
-    struct request_queue *q = &l->waiting[kind];
+    struct cell_queue *q = &l->waiting[kind];
     bool wanted = q->first && cell_is_usable(&cell);
-    struct cell_request *r = wanted ? queue_take(q) : NULL;
+    struct cell_request *r = wanted ? cell_queue_take(q) : NULL;
     if (r)
         r->ready(r, cell);
     else if (!q->first && kind == CELL_PRIVATE && l->ready_count < READY_MAX)
@@ -411,12 +383,12 @@ static void handle_answer(struct forkserver_handle *s,
         deliver(l, cell);
         return;
     }
-    struct cell_request *r = queue_take(&l->waiting[kind]);
+    struct cell_request *r = cell_queue_take(&l->waiting[kind]);
     if (r && !r->repeated) {
         /* What failed may have been begun for nobody, long before the shortage
          * was over. */
         r->repeated = true;
-        queue_put_back(&l->waiting[kind], r);
+        cell_queue_put_back(&l->waiting[kind], r);
     } else if (r) {
         bool is_status = report->status >= 400 && report->status <= 599;
         struct fault f;
@@ -429,7 +401,7 @@ static void handle_answer(struct forkserver_handle *s,
 static void refuse_all(struct launcher *l, const struct fault *f) {
     struct cell_request *r;
     for (int kind = 0; kind < CELL_KINDS; kind++)
-        while ((r = queue_take(&l->waiting[kind])))
+        while ((r = cell_queue_take(&l->waiting[kind])))
             r->refused(r, f);
 }
 
@@ -587,7 +559,7 @@ bool launcher_take(struct launcher *l, struct cell_request *r,
     if (!found) {
         int kind = r->connected ? CELL_CONNECTED : CELL_PRIVATE;
         r->repeated = false;
-        queue_add(&l->waiting[kind], r);
+        cell_queue_add(&l->waiting[kind], r);
         ask_for_waiting(l);
         if (!least_busy(l))
             revive_soon(l);
@@ -716,7 +688,7 @@ struct launcher *launcher_open(int dir_fd, struct id_range ids,
     l->dir_fd = dir_fd;
     l->init_fd = l->airlock_fd = l->filter_fd = l->quota_fd = -1;
     for (int kind = 0; kind < CELL_KINDS; kind++)
-        l->waiting[kind].last = &l->waiting[kind].first;
+        cell_queue_init(&l->waiting[kind]);
     snprintf(l->isolation, sizeof l->isolation,
              "user,mount,pid,net,ipc,uts,cgroup,seccomp,no_new_privs,"
              "capabilities%s%s%s",

@@ -56,9 +56,10 @@ struct cell_request {
     /* Exactly one of these is called, from the loop. */
     void (*ready)(struct cell_request *r, struct cell cell);
     void (*refused)(struct cell_request *r, const struct fault *why);
-    bool connected;            /* to a network, by the caller */
-    struct cell_request *next; /* the launcher's, as is what follows */
-    bool repeated;
+    bool connected; /* to a network, by the caller */
+    /* The launcher's: */
+    struct cell_request *next;
+    bool repeated; /* a cell for it has failed */
 };
 
 /* Either fills `cell`, owned by the caller, and returns true, or remembers `r`
