@@ -218,12 +218,16 @@ local function end_untold(patient)
   end
 end
 
--- The path of a new operation.
-local function begin(patient, body)
-  local begun, reply = pcall(ask, patient, "POST", "/v1/instances", body)
-  if begun then return "/v1/operations/" .. reply.json.uuid end
+local function ask_or_end(patient, method, path, body)
+  local ok, reply = pcall(ask, patient, method, path, body)
+  if ok then return reply end
   end_untold(patient)
   error(reply, 0)
+end
+
+-- The path of a new operation.
+local function begin(patient, body)
+  return "/v1/operations/" .. ask_or_end(patient, "POST", "/v1/instances", body).json.uuid
 end
 
 function steps.box(patient)
@@ -266,11 +270,7 @@ end
 function steps.cancel(patient)
   local path = begin(patient, wire.spawn{ command = "sleep", args = { "30" }, timeout = 40 })
   socket.sleep(0.02)
-  local cancelled, why = pcall(ask, patient, "DELETE", path)
-  if not cancelled then
-    end_untold(patient)
-    error(why, 0)
-  end
+  ask_or_end(patient, "DELETE", path)
   for _ = 1, 800 do
     local status = get(patient, path).json.status
     if status ~= "EXECUTING" and status ~= "PENDING" and status ~= "ASSIGNED" then return end

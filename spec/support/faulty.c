@@ -443,32 +443,27 @@ static bool can_fail(const struct seccomp_notif *n) {
            (uint32_t)e.data.fd != (uint32_t)a[2];
 }
 
-/* Whether a call on this descriptor would wait. */
-static bool would_wait(const struct seccomp_notif *n) {
+/* The flags with which a descriptor of a process is open; if it is not, these.
+ */
+static unsigned flags_of(pid_t process, int fd, unsigned flags) {
     char path[64], line[128];
-    unsigned flags = 0;
-    snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)n->pid,
-             (int)n->data.args[0]);
+    snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", process, fd);
     FILE *f = fopen(path, "re");
     while (f && fgets(line, sizeof line, f))
         if (sscanf(line, "flags: %o", &flags) == 1)
             break;
     if (f)
         fclose(f);
-    return !(flags & O_NONBLOCK);
+    return flags;
 }
 
-static bool reads(pid_t process, const char *fd) {
-    char path[64], line[128];
-    unsigned flags = O_WRONLY;
-    snprintf(path, sizeof path, "/proc/%d/fdinfo/%.16s", process, fd);
-    FILE *f = fopen(path, "re");
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "flags: %o", &flags) == 1)
-            break;
-    if (f)
-        fclose(f);
-    return (flags & O_ACCMODE) != O_WRONLY;
+/* Whether a call on this descriptor would wait. */
+static bool would_wait(const struct seccomp_notif *n) {
+    return !(flags_of((pid_t)n->pid, (int)n->data.args[0], 0) & O_NONBLOCK);
+}
+
+static bool reads(pid_t process, int fd) {
+    return (flags_of(process, fd, O_WRONLY) & O_ACCMODE) != O_WRONLY;
 }
 
 /* Whether a process has the end from which a pipe is read, as libuv has that of
@@ -481,7 +476,7 @@ static bool reads_pipe(pid_t process, const char *pipe) {
     for (struct dirent *e; list && !found && (e = readdir(list));) {
         ssize_t n = readlinkat(dirfd(list), e->d_name, what, sizeof what - 1);
         what[n > 0 ? n : 0] = 0;
-        found = strcmp(what, pipe) == 0 && reads(process, e->d_name);
+        found = strcmp(what, pipe) == 0 && reads(process, atoi(e->d_name));
     }
     if (list)
         closedir(list);
