@@ -25,9 +25,9 @@ struct acceptor {
 };
 
 /* Start accepting on `fd`, which is non-blocking and listens before the loop
- * runs; takes it over.
- * Set take, has_room and arg before. If the system is short of descriptors or
- * memory, connections wait, and are tried again a moment later. */
+ * runs; takes it over. Set take, has_room and arg before. If the system is
+ * short of descriptors or memory, connections wait, and are tried again a
+ * moment later. */
 int accept_open(struct acceptor *a, uv_loop_t *loop, int fd, struct fault *f);
 /* Go on at once: has_room() has become true. */
 void accept_resume(struct acceptor *a);

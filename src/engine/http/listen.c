@@ -99,12 +99,11 @@ static int bind_in(int directory, int fd, bool group, const char *name) {
     umask(old);
     if (rc < 0)
         return -1;
-    rc = listen(fd, LISTEN_BACKLOG);
-    if (rc == 0)
-        rc = renameat(directory, fresh, directory, name);
-    if (rc < 0)
-        unlinkat(directory, fresh, 0);
-    return rc;
+    if (listen(fd, LISTEN_BACKLOG) == 0 &&
+        renameat(directory, fresh, directory, name) == 0)
+        return 0;
+    unlinkat(directory, fresh, 0);
+    return -1;
 }
 
 int listen_socket(struct fault *f) {
