@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "init/protocol.h"
-#include "sandbox/cell_queue.h"
 #include "sandbox/filter.h"
 #include "sandbox/program.h"
 #include "sandbox/quota.h"

@@ -8,6 +8,7 @@
 
 #include "base/fault.h"
 #include "base/ids.h"
+#include "sandbox/cell_request.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/runtime.h"
 #include <stdbool.h>
@@ -50,17 +51,6 @@ struct cell {
 };
 /* Whether it lives. A cell whose forkserver is dead is about to die. */
 bool cell_is_usable(const struct cell *cell);
-
-/* A request for a cell. The caller owns it, and keeps it until the answer. */
-struct cell_request {
-    /* Exactly one of these is called, from the loop. */
-    void (*ready)(struct cell_request *r, struct cell cell);
-    void (*refused)(struct cell_request *r, const struct fault *why);
-    bool connected; /* to a network, by the caller */
-    /* The launcher's: */
-    struct cell_request *next;
-    bool repeated; /* a cell for it has failed */
-};
 
 /* Either fills `cell`, owned by the caller, and returns true, or remembers `r`
  * and returns false. */

@@ -1,6 +1,5 @@
-/* cell_queue.c: see cell_queue.h. */
-#include "sandbox/cell_queue.h"
-#include "sandbox/launcher.h"
+/* cell_request.c: see cell_request.h. */
+#include "sandbox/cell_request.h"
 #include <stddef.h>
 
 void cell_queue_init(struct cell_queue *q) {
