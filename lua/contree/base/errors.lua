@@ -56,6 +56,7 @@ end
 ---@return contree.Error
 function errors.new(kind, message, fields)
   local err = setmetatable({ kind = kind, message = one_line(message) }, Error)
+  -- Errors are made in finalisers, too: see keys.
   for _, key in ipairs(fields and keys(fields) or {}) do err[key] = fields[key] end
   -- `remedy` is the row of remedy.lua that the hint is from: { name, what %s stands for }.
   if err.remedy then err.hint = remedy.words(err.remedy, "script") end

@@ -144,10 +144,7 @@ static void collect(struct world *w, bool busy) {
     struct fault f = {0};
     int steps = 0;
     do {
-        struct gc_times t = {.rows = ROWS,
-                             .stage = g.stage,
-                             .seen = g.seen,
-                             .reached = g.reached};
+        struct gc_times t = {.rows = ROWS, .at = g.at};
         gc_garbage_free(&g);
         CHECK(store_remove_garbage(w->s, &t, &w->pins, &r, &g, &f) == 0);
         CHECK(g.layer_count <= 3 * ROWS);

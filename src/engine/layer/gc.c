@@ -170,9 +170,7 @@ int gc_remove_rows(struct gc *g, const struct gc_pins *p, struct fault *f) {
                          .earliest = o->earliest * 1000000,
                          .now = now,
                          .rows = o->dry_run ? -1 : STEP_ROWS,
-                         .stage = g->garbage.stage,
-                         .seen = g->garbage.seen,
-                         .reached = g->garbage.reached};
+                         .at = g->garbage.at};
     gc_garbage_free(&g->garbage);
     if (o->dry_run)
         return store_count_garbage(g->store, &t, p, &g->report, f);

@@ -127,6 +127,7 @@ static int find_part(struct store *s, const char *table, int64_t most,
                        .more = sqlite3_column_int64(q, 1) == most};
     return 0;
 }
+
 #define IN_PART " id > ?1 AND id <= ?2 "
 
 /* A statement about a part, which has two times beside. */
@@ -192,7 +193,7 @@ static int note_uses(struct store *s, const struct gc_times *t, int64_t most,
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
         if (run_part(s, statements[i], &p, t->untagged, t->untold, f) < 0)
             return -1;
-    g->seen = p.last;
+    g->at.seen = p.last;
     return p.more;
 }
 
@@ -202,14 +203,14 @@ enum { OPERATIONS_FOR_ROW = 4 };
 static int find_uses(struct store *s, const struct gc_times *t,
                      struct gc_garbage *g, struct fault *f) {
     int64_t most = t->rows < 0 ? -1 : t->rows * OPERATIONS_FOR_ROW;
-    if (t->seen == 0 &&
+    if (t->at.seen == 0 &&
         run_sql(s,
                 "CREATE TEMP TABLE IF NOT EXISTS use (how INTEGER, image TEXT,"
                 " PRIMARY KEY (how, image)) WITHOUT ROWID;"
                 "DELETE FROM temp.use",
                 f) < 0)
         return -1;
-    int more = note_uses(s, t, most, t->seen, g, f);
+    int more = note_uses(s, t, most, t->at.seen, g, f);
     g->more = more > 0;
     return more < 0 ? -1 : 0;
 }
@@ -234,13 +235,13 @@ static int remove_images(struct store *s, const struct gc_times *t,
         " AND how IN (" USED_LATELY ", " MADE_BY_RUN "))))";
     struct part p;
     /* What has begun since. */
-    if (note_uses(s, t, -1, g->seen, g, f) < 0 ||
-        find_part(s, "image", t->rows, t->reached, &p, f) < 0 ||
+    if (note_uses(s, t, -1, g->at.seen, g, f) < 0 ||
+        find_part(s, "image", t->rows, t->at.reached, &p, f) < 0 ||
         mend(s, MEND("image", "created"), t, &p, f) < 0 ||
         run_part(s, sql, &p, t->untagged, t->untold, f) < 0)
         return -1;
     r->images += sqlite3_changes(s->db);
-    g->reached = p.last;
+    g->at.reached = p.last;
     g->more = p.more;
     return g->more ? 0 : run_sql(s, "DELETE FROM temp.use", f);
 }
@@ -260,7 +261,7 @@ static int remove_images(struct store *s, const struct gc_times *t,
  */
 static int find_layers(struct store *s, const struct gc_times *t,
                        int64_t reached, struct fault *f) {
-    if (t->reached == 0 &&
+    if (t->at.reached == 0 &&
         run_sql(
             s,
             "CREATE TEMP TABLE IF NOT EXISTS later (id INTEGER PRIMARY KEY);"
@@ -374,7 +375,7 @@ static int remove_looked(struct store *s, struct layer_step *step,
         int64_t id = sqlite3_column_int64(upper, 0);
         sqlite3_reset(upper);
         if (id < step->reached) {
-            g->reached = id;
+            g->at.reached = id;
             step->seen++;
         }
         if (remove_layer(s, q, id, step, r, g, f) < 0)
@@ -395,8 +396,8 @@ static int find_later(struct store *s, struct gc_garbage *g, struct fault *f) {
 static int remove_layers(struct store *s, const struct gc_times *t,
                          struct gc_report *r, struct gc_garbage *g,
                          struct fault *f) {
-    struct layer_step step = {.reached = t->reached ? t->reached : INT64_MAX,
-                              .rows = t->rows};
+    struct layer_step step = {
+        .reached = t->at.reached ? t->at.reached : INT64_MAX, .rows = t->rows};
     if (find_layers(s, t, step.reached, f) < 0 || rename_squashed(s, f) < 0 ||
         remove_looked(s, &step, r, g, f) < 0)
         return -1;
@@ -407,7 +408,7 @@ static int remove_files(struct store *s, const struct gc_times *t,
                         struct gc_report *r, struct gc_garbage *g,
                         struct fault *f) {
     struct part p;
-    if (find_part(s, "file", t->rows, t->reached, &p, f) < 0 ||
+    if (find_part(s, "file", t->rows, t->at.reached, &p, f) < 0 ||
         mend(s, MEND("file", "updated"), t, &p, f) < 0)
         return -1;
     sqlite3_stmt *q CLEANUP(cleanup_statement) =
@@ -424,7 +425,7 @@ static int remove_files(struct store *s, const struct gc_times *t,
         r->files++;
         r->file_bytes += sqlite3_column_int64(q, 1);
     }
-    g->reached = p.last;
+    g->at.reached = p.last;
     g->more = p.more;
     return row;
 }
@@ -505,15 +506,13 @@ static int remove_some(struct store *s, const struct gc_times *t,
                        const struct gc_pins *p, struct gc_report *r,
                        struct gc_garbage *out, struct fault *f) {
     out->more = false;
-    out->stage = t->stage;
-    out->seen = t->seen;
-    out->reached = t->reached;
-    if (remove_part(s, t->stage, t, p, r, out, f) < 0)
+    out->at = t->at;
+    if (remove_part(s, t->at.stage, t, p, r, out, f) < 0)
         return -1;
-    if (!out->more && t->stage != GC_OPERATIONS) {
+    if (!out->more && t->at.stage != GC_OPERATIONS) {
         out->more = true;
-        out->stage = t->stage + 1;
-        out->reached = 0;
+        out->at.stage = t->at.stage + 1;
+        out->at.reached = 0;
     }
     return 0;
 }
@@ -525,9 +524,7 @@ static int look_at_all(struct store *s, const struct gc_times *t,
     do {
         if (remove_some(s, &next, p, r, out, f) < 0)
             return -1;
-        next.stage = out->stage;
-        next.seen = out->seen;
-        next.reached = out->reached;
+        next.at = out->at;
     } while (out->more);
     return 0;
 }

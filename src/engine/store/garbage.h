@@ -29,6 +29,13 @@ struct gc_report {
  * gone that may, and then no image is looked at any more. */
 enum gc_stage { GC_USES, GC_IMAGES, GC_LAYERS, GC_FILES, GC_OPERATIONS };
 
+/* Where a step ended, and the next one begins; 0 at first. */
+struct gc_place {
+    enum gc_stage stage;
+    int64_t seen;    /* the last operation that was looked at */
+    int64_t reached; /* the last row of another table */
+};
+
 /* What the removed rows were about. The lists are owned. */
 struct gc_garbage {
     int64_t *layers;
@@ -37,10 +44,8 @@ struct gc_garbage {
     size_t file_count;
     char (*operations)[UUID_SIZE];
     size_t operation_count;
-    bool more;           /* there is a next step */
-    enum gc_stage stage; /* of it */
-    int64_t seen;        /* the last operation that was looked at */
-    int64_t reached;     /* the last row of another table */
+    bool more; /* there is a next step */
+    struct gc_place at;
 };
 void gc_garbage_free(struct gc_garbage *g);
 /* `untold` is the time for images that nobody was told of, and temporary ones.
@@ -51,8 +56,7 @@ struct gc_times {
     int64_t untagged, untold, operations, files;
     int64_t earliest, now;
     int64_t rows;
-    enum gc_stage stage; /* and these, of the step before; 0 at first */
-    int64_t seen, reached;
+    struct gc_place at; /* of the step before */
 };
 int store_remove_garbage(struct store *s, const struct gc_times *t,
                          const struct gc_pins *p, struct gc_report *r,
